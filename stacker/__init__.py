@@ -1,0 +1,1 @@
+"""stacker: a composer of frankenmerges."""

@@ -1,0 +1,100 @@
+"""What is known of a family of models: tensors with roles and symbolic shapes, and config entries that follow the layers.
+
+Values only. Reading the YAML is `parser`, arithmetic on configs is `formula`, unknown families are `inference`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from stacker.arch.formula import Formula
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Config = Mapping[str, Json]
+
+
+class Part(StrEnum):
+    """Where on the residual stream a tensor acts: before the layers, in one, or after them."""
+
+    EMBED = "embed"
+    LAYER = "layer"
+    HEAD = "head"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorTemplate:
+    """A tensor of every layer (name without the layer prefix), or one outside them (full name).
+
+    `shape` holds formulas over the dimensions; `when` says in which layers or configs it exists (None: always).
+    In a name, `{e}` runs over `count` (experts). `pattern` matches the names of the template's tensors.
+    """
+
+    name: str
+    role: str
+    part: Part
+    shape: tuple[Formula, ...]
+    when: Formula | None = None
+    count: Formula | None = None
+    optional: bool = False
+    pattern: re.Pattern[str] = field(compare=False, repr=False, default=re.compile(""))
+
+
+class WriteKind(StrEnum):
+    """How the values of the stacked layers are put into the new config.
+
+    list: one entry a layer. indices: the layers whose value is true. prefix: how many leading layers are true, refused
+    when the others are not all false. mapping: by position, as an object. constant: the entry stays, refused when
+    layers differ. position: each layer must keep the value that its new place would give it.
+    """
+
+    LIST = "list"
+    INDICES = "indices"
+    PREFIX = "prefix"
+    MAPPING = "mapping"
+    CONSTANT = "constant"
+    POSITION = "position"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRule:
+    """One property of a layer that the config holds by position.
+
+    `read` are formulas over the config and the layer index `i`, the first that applies gives the layer's value in its
+    donor; `write` puts the stacked layers' values under `key`; `drop` are entries that would contradict it; `put` are
+    entries set beside it; `when` says for which configs the rule holds; `reason` is shown when a stack is refused.
+    """
+
+    name: str
+    key: str
+    write: WriteKind
+    read: tuple[Formula, ...]
+    when: Formula | None = None
+    drop: tuple[str, ...] = ()
+    put: tuple[tuple[str, Json], ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A family: how deep it is, what its tensors are called, and what follows its layers.
+
+    `depth` is the config key of the number of layers (dotted where nested). `prefix` is what stands before a layer's
+    tensors, with `{i}` for the index. `dimensions` name the sizes that shapes are made of. `tied` pairs a tensor that may
+    be absent with the one it then shares. `agree` are config keys that two donors must share to meet in one stack.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    depth: str
+    prefix: str
+    dimensions: tuple[tuple[str, Formula], ...] = ()
+    tensors: tuple[TensorTemplate, ...] = ()
+    rules: tuple[LayerRule, ...] = ()
+    tied: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[str, ...] = ()
+    agree: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    inferred: bool = False

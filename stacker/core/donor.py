@@ -1,0 +1,85 @@
+"""A donor as far as a plan needs it: config, architecture, tensor table, and where each tensor's bytes lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stacker.arch.model import Architecture, Config, Part
+from stacker.core.expression import Expression
+from stacker.tensors import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class DonorFile:
+    """A safetensors file of a donor. `header` is the SHA-256 of its header bytes, `mtime` in ns.
+
+    `path` is where it lies or will lie on this machine; None when there is only a config (`like`) or it was not fetched.
+    """
+
+    name: str
+    size: int
+    header: str
+    path: str | None = None
+    mtime: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A run of bytes in a donor's file: `file` is the index in `Donor.files`, `offset` from the file's start."""
+
+    file: int
+    offset: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DonorTensor:
+    """A tensor of a donor, placed: what it is, its role, and which layer (None outside the layers) it belongs to.
+
+    Exactly one of `extent` (bytes in a file) and `expression` (a tensor of a nested stack) is set; neither when the
+    donor has no weights here.
+    """
+
+    spec: TensorSpec
+    part: Part
+    role: str
+    layer: int | None = None
+    suffix: str = ""
+    extent: Extent | None = None
+    expression: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SideFile:
+    """A file of the donor that may be carried along as bytes: tokenizer, generation config."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Donor:
+    """A donor, read: nothing of its weights but names, shapes and places.
+
+    `source` is what the spec called it, `revision` the commit of a hub donor, `depth` its number of layers.
+    `ignored` are tensors that no stack carries, with the reason.
+    """
+
+    name: str
+    source: str
+    config: Config
+    architecture: Architecture
+    depth: int
+    tensors: Mapping[str, DonorTensor]
+    files: tuple[DonorFile, ...] = ()
+    side_files: tuple[SideFile, ...] = ()
+    ignored: tuple[tuple[str, str], ...] = ()
+    revision: str | None = None
+    weights: bool = True
+    nested: Mapping[str, Donor] = field(default_factory=dict)
+    """Where the donor is a stack itself: the donors that its tensors' expressions refer to, by the names they use."""
+
+    def layer(self, index: int) -> dict[str, DonorTensor]:
+        """The tensors of layer `index` by their name after the layer prefix."""
+        return {tensor.suffix: tensor for tensor in self.tensors.values() if tensor.layer == index}

@@ -1,0 +1,1 @@
+"""The only place that touches files and the network: headers, donors, bytes, shards, journal, the output folder."""

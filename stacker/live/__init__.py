@@ -1,0 +1,1 @@
+"""Stacks in memory, unwritten. transformers and accelerate are imported here and nowhere else."""

@@ -1,0 +1,1 @@
+"""The spec language: text in, frozen values out. It knows neither files nor donors nor tensors' bytes."""

@@ -1,0 +1,84 @@
+"""What a tensor is before its bytes are read: element type, name, shape, and where it comes from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Dtype(Enum):
+    """The element types of safetensors 0.8, by their name in a header.
+
+    `bits` per element; `torch_name` is the attribute of the torch module that stands for it, or "" if it has none.
+    """
+
+    F64 = ("F64", 64, "float64")
+    F32 = ("F32", 32, "float32")
+    F16 = ("F16", 16, "float16")
+    BF16 = ("BF16", 16, "bfloat16")
+    F8_E5M2 = ("F8_E5M2", 8, "float8_e5m2")
+    F8_E4M3 = ("F8_E4M3", 8, "float8_e4m3fn")
+    F8_E5M2FNUZ = ("F8_E5M2FNUZ", 8, "float8_e5m2fnuz")
+    F8_E4M3FNUZ = ("F8_E4M3FNUZ", 8, "float8_e4m3fnuz")
+    F8_E8M0 = ("F8_E8M0", 8, "float8_e8m0fnu")
+    F6_E2M3 = ("F6_E2M3", 6, "")
+    F6_E3M2 = ("F6_E3M2", 6, "")
+    F4 = ("F4", 4, "float4_e2m1fn_x2")
+    C64 = ("C64", 64, "complex64")
+    I64 = ("I64", 64, "int64")
+    I32 = ("I32", 32, "int32")
+    I16 = ("I16", 16, "int16")
+    I8 = ("I8", 8, "int8")
+    U64 = ("U64", 64, "uint64")
+    U32 = ("U32", 32, "uint32")
+    U16 = ("U16", 16, "uint16")
+    U8 = ("U8", 8, "uint8")
+    BOOL = ("BOOL", 8, "bool")
+
+    def __init__(self, label: str, bits: int, torch_name: str) -> None:
+        self.label = label
+        self.bits = bits
+        self.torch_name = torch_name
+
+    @property
+    def arithmetic(self) -> bool:
+        """Whether values of this type can be scaled, cast and blended one by one (not packed, not a bare exponent)."""
+        return self.name in _ARITHMETIC
+
+
+_ARITHMETIC = frozenset({"F64", "F32", "F16", "BF16", "F8_E5M2", "F8_E4M3", "F8_E5M2FNUZ", "F8_E4M3FNUZ"})
+DTYPES: dict[str, Dtype] = {dtype.label: dtype for dtype in Dtype}
+CONFIG_DTYPES: dict[str, Dtype] = {
+    "float64": Dtype.F64, "float32": Dtype.F32, "float16": Dtype.F16, "bfloat16": Dtype.BF16,
+    "float8_e5m2": Dtype.F8_E5M2, "float8_e4m3fn": Dtype.F8_E4M3,
+}  # fmt: skip
+"""The names of float types as `config.json` and specs write them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A tensor as a header names it; nothing of its values."""
+
+    name: str
+    dtype: Dtype
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.elements * self.dtype.bits // 8
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TensorRef:
+    """A tensor of a donor, by name."""
+
+    donor: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.donor}:{self.name}"

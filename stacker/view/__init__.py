@@ -1,0 +1,1 @@
+"""What people look at: plans, graphs and problems as terminal pictures, text and JSON."""
