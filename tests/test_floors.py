@@ -1,0 +1,148 @@
+"""The floors of the house: what may import what, and who may print, load torch, or touch the world."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import house
+from tests.house import Module, parse_module, read_house
+
+HOUSE = read_house()
+
+
+def planted(**texts: str) -> dict[str, Module]:
+    """A house of modules by name, `__` for the dots below stacker: `core__plan` is stacker.core.plan."""
+    names = {f"stacker.{name.replace('__', '.')}": text for name, text in texts.items()}
+    return {name: parse_module(name, text) for name, text in names.items()}
+
+
+def test_imports_go_down() -> None:
+    """No module imports from its own floor's other rooms or from above."""
+    assert house.climbs(HOUSE) == []
+
+
+def test_no_cycles() -> None:
+    """No modules import each other in a round, inside a package or across."""
+    assert house.cycles(HOUSE) == []
+
+
+def test_torch_waits() -> None:
+    """Importing any module of the house leaves torch alone; transformers and accelerate live in live/."""
+    assert house.heavy_imports(HOUSE) == []
+
+
+def test_only_the_command_line_talks() -> None:
+    """Printing and exiting happen in cli/ alone."""
+    assert house.talk(HOUSE) == []
+
+
+def test_the_core_is_pure() -> None:
+    """core/ has no files, no clock, no chance, no environment."""
+    assert house.impurities(HOUSE) == []
+
+
+def test_the_house_is_read() -> None:
+    """The checks above look at real modules: packages and their modules are found under their names."""
+    assert HOUSE["stacker.core"].package
+    assert HOUSE["stacker.core.plan"].unit == "core"
+    assert any(target.name == "stacker.tensors" for _, target, _ in house.edges(HOUSE))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("from stacker.io.headers import read", id="from-module"),
+        pytest.param("from stacker.io import headers", id="from-package"),
+        pytest.param("import stacker.io.headers", id="plain"),
+        pytest.param("from ..io import headers", id="relative"),
+        pytest.param("def f():\n    from stacker.io import headers", id="lazy"),
+        pytest.param("if TYPE_CHECKING:\n    from stacker.io.headers import Header", id="type-checking"),
+        pytest.param("if typing.TYPE_CHECKING:\n    import stacker.io.headers", id="typing-type-checking"),
+        pytest.param("importlib.import_module('stacker.io.headers')", id="by-name"),
+        pytest.param("try:\n    import stacker.io.headers\nexcept ImportError:\n    pass", id="in-try"),
+    ],
+)
+def test_a_climb_is_found(text: str) -> None:
+    """An import from above is found however it is written."""
+    (found,) = house.climbs(planted(core__plan=text, io__headers=""))
+    assert "stacker.core.plan" in found
+    assert "stacker.io.headers" in found
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        pytest.param("spec__model", "arch__model", id="packages"),
+        pytest.param("errors", "tensors", id="modules"),
+        pytest.param("run__local", "view__text", id="upper"),
+    ],
+)
+def test_a_sideways_import_is_found(here: str, there: str) -> None:
+    """Two rooms of one floor do not know each other."""
+    target = "stacker." + there.replace("__", ".")
+    assert len(house.climbs(planted(**{here: f"import {target}", there: ""}))) == 1
+
+
+def test_a_downward_import_is_fine() -> None:
+    """A room may use any floor below it, and its own modules."""
+    texts = {"core__plan": "from stacker.core import graph\nimport stacker.errors", "core__graph": "", "errors": ""}
+    assert house.climbs(planted(**texts)) == []
+
+
+def test_a_unit_without_a_floor_is_found() -> None:
+    """A new package must be given its floor."""
+    assert house.climbs(planted(utils="")) == ["stacker.utils: 'utils' has no floor"]
+
+
+def test_a_cycle_is_found() -> None:
+    """A round of three modules is found, lazy and type-only imports included."""
+    round_of_three = planted(
+        core__a="import stacker.core.b",
+        core__b="def f():\n    from stacker.core.c import x",
+        core__c="if TYPE_CHECKING:\n    from stacker.core import a",
+    )
+    assert house.cycles(round_of_three) == [["stacker.core.a", "stacker.core.b", "stacker.core.c"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("import torch", id="torch"),
+        pytest.param("from torch.nn import functional", id="from-torch"),
+        pytest.param("from safetensors.torch import load_file", id="safetensors-torch"),
+        pytest.param("class A:\n    import torch", id="class-body"),
+        pytest.param("if not TYPE_CHECKING:\n    pass\nelse:\n    import torch", id="else"),
+        pytest.param("def f():\n    import transformers", id="lazy-transformers"),
+        pytest.param("if TYPE_CHECKING:\n    import accelerate", id="typed-accelerate"),
+    ],
+)
+def test_a_heavy_import_is_found(text: str) -> None:
+    """torch on import is found, and transformers anywhere but in live/."""
+    assert len(house.heavy_imports(planted(ops__slerp=text))) == 1
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pytest.param({"ops__slerp": "def f():\n    import torch"}, id="lazy-torch"),
+        pytest.param({"ops__slerp": "if TYPE_CHECKING:\n    import torch"}, id="typed-torch"),
+        pytest.param({"live__load": "def f():\n    import transformers"}, id="live"),
+    ],
+)
+def test_a_light_import_is_fine(texts: dict[str, str]) -> None:
+    """torch may be imported where it computes or for types, transformers in live/."""
+    assert house.heavy_imports(planted(**texts)) == []
+
+
+@pytest.mark.parametrize("text", ["print(1)", "import sys\nsys.exit(1)", "raise SystemExit", "show = print"])
+def test_talk_is_found(text: str) -> None:
+    """Output and exits below the command line are found, in cli/ they are at home."""
+    assert len(house.talk(planted(core__plan=text))) == 1
+    assert house.talk(planted(cli__build=text)) == []
+
+
+@pytest.mark.parametrize("text", ["import os", "from pathlib import Path", "def f():\n    import time", "open('x')"])
+def test_an_impurity_is_found(text: str) -> None:
+    """A file or a clock in core/ is found; elsewhere it is none of this check's business."""
+    assert len(house.impurities(planted(core__plan=text))) == 1
+    assert house.impurities(planted(io__plan=text)) == []

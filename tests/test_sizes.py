@@ -1,0 +1,59 @@
+"""Small enough to read: functions of at most 40 lines, files of at most 250; and no file that names a machine."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.house import ROOT, long_functions
+
+FUNCTION_LINES = 40
+FILE_LINES = 250
+SOURCES = [path for folder in ("stacker", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
+MACHINE = re.compile(r"/(?:work|root|tmp/w|home/[a-z]\w*|Users/\w+)/|\b(?:files\.pythonhosted|registry\.npmjs)\b")
+"""Paths of somebody's machine and addresses of registries: neither belongs into a checkout."""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_functions_are_short(path: Path) -> None:
+    """No function has more than 40 lines."""
+    assert long_functions(ast.parse(path.read_text(encoding="utf-8")), FUNCTION_LINES) == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_files_are_short(path: Path) -> None:
+    """No file has more than 250 lines."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE_LINES
+
+
+def test_a_long_function_is_found() -> None:
+    """A function one line over the limit is found, method or inner one; one at the limit is not."""
+    body = "        pass\n" * (FUNCTION_LINES - 1)
+    text = f"class A:\n    def fits(self):\n{body}    async def grew(self):\n{body}        pass\n"
+    assert long_functions(ast.parse(text), FUNCTION_LINES) == [f"grew (line {FUNCTION_LINES + 2}): 41 lines"]
+
+
+def test_no_file_names_a_machine() -> None:
+    """What is committed holds no path of the machine it was made on, and no registry's address."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    paths = [ROOT / name for name in listed.split("\0") if name]
+    found = {name_of(path): MACHINE.findall(_text(path)) for path in paths if path.is_file()}
+    assert {name: matches for name, matches in found.items() if matches} == {}
+
+
+@pytest.mark.parametrize("place", ["work", "root", "home/somebody", "Users/Somebody"])
+def test_a_machine_path_is_found(place: str) -> None:
+    """A path of somebody's machine is found in the middle of a line."""
+    assert MACHINE.search(f"see /{place}/notes.txt")
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8", errors="replace")
