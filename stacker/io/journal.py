@@ -1,0 +1,91 @@
+"""What an unfinished output has behind it: lines of JSON, each with its CRC, appended and synced.
+
+A line that was torn by a crash, and everything after it, counts as never written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+NAME = ".journal"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A journal, read: the plan it belongs to, who wrote last, shards by name with (inode, size), tasks done.
+
+    `nbytes` is the length of the part that is sound.
+    """
+
+    plan_id: str = ""
+    summary: Mapping[str, str] = field(default_factory=dict)
+    pid: int | None = None
+    shards: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    done: frozenset[str] = frozenset()
+    nbytes: int = 0
+
+
+def read_journal(folder: Path) -> Record | None:
+    """The journal of an unfinished output; None when there is none. OSError when it cannot be read."""
+    try:
+        data = (folder / NAME).read_bytes()
+    except FileNotFoundError:
+        return None
+    values, nbytes = _sound(data)
+    plan: dict[str, Any] = next((value for value in values if "plan" in value), {})
+    return Record(
+        plan_id=plan.get("plan", ""),
+        summary=plan.get("summary", {}),
+        pid=next((value["pid"] for value in reversed(values) if "pid" in value), None),
+        shards={value["shard"]: (value["inode"], value["size"]) for value in values if "shard" in value},
+        done=frozenset(task for value in values for task in value.get("done", ())),
+        nbytes=nbytes,
+    )
+
+
+def _sound(data: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The lines up to the first damaged one, and how many bytes they are."""
+    values: list[dict[str, Any]] = []
+    nbytes = 0
+    for line in data.splitlines(keepends=True):
+        crc, _, text = line[:-1].partition(b" ")
+        if not line.endswith(b"\n") or crc != _crc(text):
+            break
+        values.append(json.loads(text))
+        nbytes += len(line)
+    return values, nbytes
+
+
+def _crc(text: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(text)
+
+
+class Journal:
+    """A journal open for appending. Every method returns only when its lines are on the disk, or raises OSError."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    @classmethod
+    def open(cls, folder: Path, keep: int) -> Self:
+        """The journal of `folder`, its first `keep` bytes kept."""
+        fd = os.open(folder / NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        os.ftruncate(fd, keep)
+        return cls(fd)
+
+    def append(self, values: Iterable[Mapping[str, Any]]) -> None:
+        """Add one line a value, in one write."""
+        texts = [json.dumps(value, separators=(",", ":")).encode() for value in values]
+        data = b"".join(b"%s %s\n" % (_crc(text), text) for text in texts)
+        while data:
+            data = data[os.write(self._fd, data) :]
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        os.close(self._fd)

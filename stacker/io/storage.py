@@ -1,0 +1,50 @@
+"""Failures of the disk we write to, as StorageErrors that say where, how much room there is, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stacker.errors import Mark, StorageError
+
+_RESUME = "the same command goes on where this one stopped"
+_ADVICE = {
+    errno.ENOSPC: f"make room on that disk; {_RESUME}",
+    errno.EDQUOT: f"your quota on that disk is used up; {_RESUME} once there is room",
+    errno.EFBIG: "files may not be that large there: give a smaller `shard_size` in the spec's `output`",
+    errno.EROFS: "that disk is mounted read-only: choose another output folder",
+    errno.EACCES: "you may not write there: choose another output folder",
+    errno.EPERM: "you may not write there: choose another output folder",
+    errno.EIO: f"the disk reports a defect: look at `dmesg`; {_RESUME}, on what is already safe",
+    errno.EMFILE: "too many files are open: raise the limit (`ulimit -n 4096`)",
+    errno.ENAMETOOLONG: "choose a shorter name for the output folder",
+}
+
+
+@contextmanager
+def writing(path: Path, doing: str = "write") -> Iterator[None]:
+    """Every OSError inside becomes a StorageError that says what could not be done to `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, path, doing) from error
+
+
+def storage_error(error: OSError, path: Path, doing: str = "write") -> StorageError:
+    """What an OSError means for whoever waits for the output."""
+    code = error.errno or errno.EIO
+    room = f" ({free_bytes(path):,} bytes are free)" if code == errno.ENOSPC else ""
+    return StorageError.of(f"cannot {doing}: {os.strerror(code)}{room}", _ADVICE.get(code, ""), Mark(str(path)))
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that may still be written where `path` is or will be; 0 where nobody can tell."""
+    place = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
+    try:
+        status = os.statvfs(place)
+    except OSError:
+        return 0
+    return status.f_bavail * status.f_frsize
