@@ -83,7 +83,7 @@ class StackerError(Exception):
 
     @classmethod
     def of(cls, message: str, hint: str = "", mark: Mark | None = None) -> Self:
-        """This error with a single problem."""
+        """An error of this kind with a single problem."""
         return cls(Problem(message, hint, mark, blame=cls.blame))
 
 

@@ -1,1 +1,1 @@
-"""What stacker is for: donors, the stack graph, checks, the new config, the plan. Pure: no IO, no clock, no environment."""
+"""What stacker is for: donors, the stack graph, checks, the new config, the plan. Pure: no IO, no clock."""

@@ -14,7 +14,7 @@ from stacker.tensors import TensorSpec
 class DonorFile:
     """A safetensors file of a donor. `header` is the SHA-256 of its header bytes, `mtime` in ns.
 
-    `path` is where it lies or will lie on this machine; None when there is only a config (`like`) or it was not fetched.
+    `path` is where it lies on this machine; None while it has not been fetched.
     """
 
     name: str
@@ -80,6 +80,27 @@ class Donor:
     nested: Mapping[str, Donor] = field(default_factory=dict)
     """Where the donor is a stack itself: the donors that its tensors' expressions refer to, by the names they use."""
 
-    def layer(self, index: int) -> dict[str, DonorTensor]:
-        """The tensors of layer `index` by their name after the layer prefix."""
-        return {tensor.suffix: tensor for tensor in self.tensors.values() if tensor.layer == index}
+    def layers(self) -> tuple[dict[str, DonorTensor], ...]:
+        """The tensors of each layer by their name after the layer prefix."""
+        tables: tuple[dict[str, DonorTensor], ...] = tuple({} for _ in range(self.depth))
+        for tensor in self.tensors.values():
+            if tensor.layer is not None and tensor.layer < self.depth:
+                tables[tensor.layer][tensor.suffix] = tensor
+        return tables
+
+    def outside(self, part: Part) -> dict[str, DonorTensor]:
+        """The tensors before or after the layers by name; a tied tensor that is absent is its partner."""
+        found = {name: tensor for name, tensor in self.tensors.items() if tensor.part is part}
+        if part is Part.HEAD:
+            found |= {name: self.tensors[partner] for name, partner in self.tied()}
+        return found
+
+    def tied(self) -> tuple[tuple[str, str], ...]:
+        """The family's pairs of which the first is absent here because it shares the second's values."""
+        pairs = self.architecture.tied
+        return tuple((name, partner) for name, partner in pairs if name not in self.tensors and partner in self.tensors)
+
+
+def all_donors(donors: Mapping[str, Donor]) -> dict[str, Donor]:
+    """Donors and those nested in them, by the names that expressions use."""
+    return {**donors, **{name: inner for donor in donors.values() for name, inner in donor.nested.items()}}

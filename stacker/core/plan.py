@@ -14,8 +14,11 @@ from stacker.tensors import TensorRef, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How shards are laid out: `shard_size` is the most bytes of tensors in one; with `block` (bytes), each run of copied
-    tensors keeps its offset modulo the block so that a filesystem can clone it, at the price of more shards."""
+    """How shards are laid out: `shard_size` is the most bytes of tensors in one.
+
+    With `block` (bytes), each run of copied tensors keeps its offset modulo the block so that a filesystem can clone
+    it, at the price of more shards.
+    """
 
     shard_size: int = 5_000_000_000
     block: int | None = None
@@ -33,7 +36,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A file of the output: `header` is everything before the tensors (length field and padding included), `size` all bytes."""
+    """A file of the output: `header` is all before the tensors (length and padding included), `size` all bytes."""
 
     name: str
     header: bytes = field(repr=False)
@@ -43,7 +46,8 @@ class Shard:
 @dataclass(frozen=True, slots=True)
 class Costs:
     """What a build will take, in bytes: `read` from donors, `written` to shards, `moved` of those unchanged, and `peak`
-    resident memory."""
+    resident memory.
+    """
 
     read: int
     written: int

@@ -1,0 +1,71 @@
+"""The books of a plan: donor tensors that are not used and why, and the bytes that a build will read and write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from stacker.arch.model import Part
+from stacker.core.donor import Donor, DonorTensor
+from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, leaves
+from stacker.core.graph import StackGraph
+from stacker.core.plan import Unused
+from stacker.core.steps import Makings
+from stacker.ops.table import OPS
+from stacker.tensors import TensorRef
+
+
+def unused_tensors(graph: StackGraph, donors: Mapping[str, Donor], makings: Makings) -> Iterator[Unused]:
+    """Every tensor of a donor that no output tensor reads, with the reason."""
+    used = {ref for making in makings.tensors for ref in leaves(making.expression)}
+    layers = {(feed.donor, feed.layer) for node in graph.layers for feed in node.feeds}
+    for donor in donors.values():
+        for name, tensor in donor.tensors.items():
+            if not _is_used(donor, tensor, used):
+                yield Unused(TensorRef(donor.name, name), _reason(graph, donor, tensor, layers))
+        for name, reason in donor.ignored:
+            yield Unused(TensorRef(donor.name, name), reason)
+
+
+def _is_used(donor: Donor, tensor: DonorTensor, used: set[TensorRef]) -> bool:
+    if tensor.expression is not None:
+        return all(ref in used for ref in leaves(tensor.expression))
+    return TensorRef(donor.name, tensor.spec.name) in used
+
+
+def _reason(graph: StackGraph, donor: Donor, tensor: DonorTensor, layers: set[tuple[str, int | None]]) -> str:
+    if tensor.part is Part.LAYER:
+        if (donor.name, tensor.layer) in layers:
+            return "the layers it is blended with have no such tensor"
+        return f"layer {tensor.layer} is in no slice"
+    if tensor.part is Part.EMBED:
+        return f"the embedding is {_names(graph, Part.EMBED)}'s"
+    return f"the head is {_names(graph, Part.HEAD)}'s"
+
+
+def _names(graph: StackGraph, part: Part) -> str:
+    node = graph.embed if part is Part.EMBED else graph.head
+    return " + ".join(dict.fromkeys(feed.donor for feed in node.feeds))
+
+
+def bytes_read(expression: Expression, sizes: Mapping[TensorRef, int]) -> int:
+    """Bytes of donors that one output tensor takes; a blend reads its sources once more for each pass of its op."""
+    match expression:
+        case Copy(tensor):
+            return sizes.get(tensor, 0)
+        case Cast(of):
+            return bytes_read(of, sizes)
+        case Scale(of, factor):
+            return bytes_read(of, sizes) if factor else 0
+        case Blend(op, of, base=base):
+            sources = (*of, base) if base else of
+            return (1 + OPS[op].passes) * sum(bytes_read(source, sizes) for source in sources)
+
+
+def sizes_of(donors: Sequence[Donor]) -> dict[TensorRef, int]:
+    """Bytes of every tensor that lies in a donor's file."""
+    return {
+        TensorRef(donor.name, name): tensor.spec.nbytes
+        for donor in donors
+        for name, tensor in donor.tensors.items()
+        if tensor.expression is None
+    }

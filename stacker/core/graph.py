@@ -1,0 +1,118 @@
+"""The stack as a line of nodes on the residual stream, each with the donor layers that feed it.
+
+Built from the spec and the donors' depths; shapes and configs are for `checks`. A networkx picture of it is `network`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from stacker.arch.model import Part
+from stacker.core.donor import Donor
+from stacker.core.expand import expand_items, expand_part
+from stacker.core.nodes import Expansion, Feed, Node
+from stacker.errors import Problem
+from stacker.spec.model import SliceSpec, StackSpec
+
+
+@dataclass(frozen=True, slots=True)
+class StackGraph:
+    """The nodes of a stack, `embed` first, then `layers` from 0, then `head`.
+
+    `template` is the donor whose config the result's starts from, `tokenizer` the one whose tokenizer it gets.
+    `problems` are what could not be resolved; a graph with an error among them is for showing, not for building.
+    """
+
+    embed: Node
+    layers: tuple[Node, ...]
+    head: Node
+    template: str
+    tokenizer: str
+    problems: tuple[Problem, ...] = field(default=(), compare=False)
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        return (self.embed, *self.layers, self.head)
+
+
+@dataclass(frozen=True, slots=True)
+class Junction:
+    """The boundary before output layer `index` whose two layers were not neighbours in one donor.
+
+    `jump` is how many layers the donor index moves beyond the natural step of one: negative is backward.
+    """
+
+    index: int
+    before: Feed
+    after: Feed
+
+    @property
+    def jump(self) -> int:
+        return (self.after.layer or 0) - (self.before.layer or 0) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Output layers [start, stop) that run through a donor (or through the same donors, blended) without a junction."""
+
+    start: int
+    stop: int
+    first: Node
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
+    """Resolve every slice against the donors' depths and lay the nodes in a line; never raises for a spec's fault."""
+    expansion = Expansion({name: donor.depth for name, donor in donors.items()}, {s.name: s for s in spec.stacks}, spec)
+    layers = tuple(expand_items(spec.stack, expansion))
+    first, last = (layers[0].feeds[0].donor, layers[-1].feeds[0].donor) if layers else (spec.donors[0].name,) * 2
+    embed = expand_part(spec.embed or SliceSpec(first, mark=spec.mark_of("stack")), Part.EMBED, expansion)
+    head = expand_part(spec.head or SliceSpec(last, mark=spec.mark_of("stack")), Part.HEAD, expansion)
+    if not layers:
+        expansion.report(
+            "the stack has no layers", spec.mark_of("stack"), "give it at least one slice, like xwin[0:16]"
+        )
+    default = embed.feeds[0].donor
+    chosen = {key: _named(key, getattr(spec, key), default, expansion) for key in ("config", "tokenizer")}
+    return StackGraph(embed, layers, head, chosen["config"], chosen["tokenizer"], tuple(expansion.problems))
+
+
+def _named(key: str, donor: str | None, default: str, expansion: Expansion) -> str:
+    if donor is None:
+        return default
+    return donor if expansion.knows(donor, expansion.spec.mark_of(key)) else default
+
+
+def junctions(graph: StackGraph) -> tuple[Junction, ...]:
+    """Every boundary inside the stack where the residual stream meets a layer that it was not trained to meet there."""
+    pairs = ((before.feeds[0], after.feeds[0], after.index) for before, after in pairwise(graph.layers))
+    return tuple(Junction(index, before, after) for before, after, index in pairs if not _neighbours(before, after))
+
+
+def _neighbours(before: Feed, after: Feed) -> bool:
+    return before.donor == after.donor and after.layer == (before.layer or 0) + 1
+
+
+def segments(graph: StackGraph) -> tuple[Segment, ...]:
+    """The stack cut at its junctions and wherever the way its layers are made changes."""
+    starts = [node.index for before, node in pairwise(graph.layers) if not _continues(before, node)]
+    bounds = [0, *starts, len(graph.layers)]
+    return tuple(Segment(a, b, graph.layers[a]) for a, b in pairwise(bounds) if b > a)
+
+
+def _continues(before: Node, after: Node) -> bool:
+    alike = before.op == after.op and len(before.feeds) == len(after.feeds) and before.copy == after.copy
+    return alike and before.item == after.item and all(map(_neighbours, before.feeds, after.feeds))
+
+
+def coverage(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tuple[int, ...]]:
+    """How often each layer of each donor is used, by donor and layer."""
+    counts = {name: [0] * donor.depth for name, donor in donors.items()}
+    for node in graph.layers:
+        for feed in node.feeds:
+            counts[feed.donor][feed.layer or 0] += 1
+    return {name: tuple(uses) for name, uses in counts.items()}

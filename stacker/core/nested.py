@@ -1,0 +1,52 @@
+"""A stack as a donor of another: its plan's tensors become a donor's, made by expressions instead of lying in files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from stacker.arch.placement import place_tensors
+from stacker.core.donor import Donor, DonorTensor, all_donors
+from stacker.core.expression import Blend, Cast, Copy, Expression, Scale
+from stacker.core.plan import Plan
+from stacker.tensors import TensorRef
+
+
+def donor_of_plan(name: str, source: str, plan: Plan, template: Donor, depth: int, inner: Mapping[str, Donor]) -> Donor:
+    """The donor called `name` that building `plan` would give; nothing is built.
+
+    The inner donors are renamed `name/theirs`, so that two stacks may use one name for different donors.
+    """
+    placements = place_tensors(template.architecture, plan.config, {s.tensor.name: s.tensor for s in plan.steps})
+    tensors = {}
+    for step in plan.steps:
+        place = placements[step.tensor.name]
+        expression = _renamed(step.expression, name)
+        tensors[step.tensor.name] = DonorTensor(
+            step.tensor, place.part, place.role, place.layer, place.suffix, expression=expression
+        )
+    nested = {f"{name}/{key}": replace(donor, name=f"{name}/{key}", nested={}) for key, donor in all_donors(inner).items()}
+    return Donor(
+        name=name,
+        source=source,
+        config=plan.config,
+        architecture=template.architecture,
+        depth=depth,
+        tensors=tensors,
+        side_files=template.side_files,
+        weights=all(donor.weights for donor in inner.values()),
+        nested=nested,
+    )
+
+
+def _renamed(expression: Expression, prefix: str) -> Expression:
+    match expression:
+        case Copy(tensor):
+            return Copy(TensorRef(f"{prefix}/{tensor.donor}", tensor.name))
+        case Cast(of):
+            return replace(expression, of=_renamed(of, prefix))
+        case Scale(of):
+            return replace(expression, of=_renamed(of, prefix))
+        case Blend(of=of, base=base):
+            inner = tuple(_renamed(each, prefix) for each in of)
+            return replace(expression, of=inner, base=_renamed(base, prefix) if base else None)

@@ -1,0 +1,58 @@
+"""From a checked stack to its Plan: tensors made, laid out, counted and named by an id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from stacker.arch.model import Json
+from stacker.core.accounts import bytes_read, sizes_of, unused_tensors
+from stacker.core.budget import peak_bytes
+from stacker.core.donor import Donor, all_donors
+from stacker.core.expression import Copy
+from stacker.core.graph import StackGraph
+from stacker.core.layout import lay_out
+from stacker.core.plan import Costs, DonorIdentity, Layout, Plan, Step
+from stacker.core.plan_json import plan_id, plan_to_json
+from stacker.core.steps import Makings
+
+
+def make_plan(
+    name: str,
+    graph: StackGraph,
+    donors: Mapping[str, Donor],
+    makings: Makings,
+    config: dict[str, Json],
+    layout: Layout,
+) -> Plan:
+    """Everything a build will write, from tensors that were checked; no weight byte is read for it."""
+    steps, shards = lay_out(makings.tensors, donors, layout)
+    known = all_donors(donors)
+    plan = Plan(
+        id="",
+        name=name,
+        config=config,
+        steps=steps,
+        shards=shards,
+        layout=layout,
+        donors=tuple(identity(donor) for donor in known.values()),
+        costs=costs_of(steps, known),
+        unused=tuple(unused_tensors(graph, donors, makings)),
+        tied=makings.tied,
+    )
+    return replace(plan, id=plan_id(plan_to_json(plan)))
+
+
+def identity(donor: Donor) -> DonorIdentity:
+    """What makes two donors the same for a plan: their files' sizes and headers, not where they lie."""
+    files = tuple((file.name, file.size, file.header) for file in donor.files)
+    return DonorIdentity(donor.name, donor.source, donor.revision, files)
+
+
+def costs_of(steps: tuple[Step, ...], donors: Mapping[str, Donor]) -> Costs:
+    """Bytes read, written and moved unchanged, and the peak of resident memory with two workers."""
+    sizes = sizes_of(tuple(donors.values()))
+    read = sum(bytes_read(step.expression, sizes) for step in steps)
+    written = sum(step.tensor.nbytes for step in steps)
+    moved = sum(step.tensor.nbytes for step in steps if isinstance(step.expression, Copy))
+    return Costs(read, written, moved, peak_bytes(steps, workers=2))

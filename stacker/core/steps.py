@@ -1,0 +1,137 @@
+"""Every output tensor of a stack and the expression that makes it, in model order; where it lies is for `layout`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from stacker.arch.model import Part
+from stacker.core.donor import Donor, DonorTensor
+from stacker.core.expression import Blend, Cast, Copy, Expression, Scale
+from stacker.core.graph import StackGraph
+from stacker.core.nodes import Feed, Node
+from stacker.core.parameters import factor_at, values_at
+from stacker.ops.model import Value
+from stacker.ops.table import OPS
+from stacker.tensors import Dtype, TensorRef, TensorSpec
+
+Table = Mapping[str, DonorTensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """An output tensor before it has a place: what it is, what it does, and how it is made."""
+
+    tensor: TensorSpec
+    role: str
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Makings:
+    """All output tensors, and the pairs of which the first is absent because it shares the second's values."""
+
+    tensors: tuple[Making, ...]
+    tied: tuple[tuple[str, str], ...] = ()
+
+
+def make_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | None) -> Makings:
+    """The tensors of the whole stack; `dtype` other than None casts every float tensor to it.
+
+    Where the sources of a node do not have the same tensors, those that all of them have are made; `checks` tells.
+    """
+    prefix = donors[graph.template].architecture.prefix
+    layers = {name: donor.layers() for name, donor in donors.items()}
+    embed = list(_node_tensors(graph.embed, "", [_outside(feed, donors, Part.EMBED) for feed in _feeds(graph.embed)]))
+    made = [*embed]
+    for node in graph.layers:
+        place = prefix.replace("{i}", str(node.index))
+        made += _node_tensors(node, place, [layers[feed.donor][feed.layer or 0] for feed in _feeds(node)])
+    head = list(_node_tensors(graph.head, "", [_outside(feed, donors, Part.HEAD) for feed in _feeds(graph.head)]))
+    tied = _tied(graph, donors, embed, head)
+    made += (making for making in head if making.tensor.name not in dict(tied))
+    return Makings(tuple(_cast(making, dtype) for making in made), tied)
+
+
+def _feeds(node: Node) -> tuple[Feed, ...]:
+    """What a node reads: its feeds, and last its base if it has one."""
+    return (*node.feeds, node.base) if node.base else node.feeds
+
+
+def _outside(feed: Feed, donors: Mapping[str, Donor], part: Part) -> Table:
+    return donors[feed.donor].outside(part)
+
+
+def _tied(
+    graph: StackGraph, donors: Mapping[str, Donor], embed: Sequence[Making], head: Sequence[Making]
+) -> tuple[tuple[str, str], ...]:
+    """Pairs of head and embedding that need not be written twice: tied in the head's donors, and here made alike."""
+    made = {making.tensor.name: making.expression for making in embed}
+    pairs = {pair for feed in graph.head.feeds for pair in donors[feed.donor].tied()}
+    partners = dict(pairs)
+    return tuple(
+        (making.tensor.name, partners[making.tensor.name])
+        for making in head
+        if making.tensor.name in partners
+        and _unseeded(made.get(partners[making.tensor.name])) == _unseeded(making.expression)
+    )
+
+
+def _unseeded(expression: Expression | None) -> Expression | None:
+    return replace(expression, seed="") if isinstance(expression, Blend) else expression
+
+
+def _node_tensors(node: Node, place: str, tables: Sequence[Table]) -> Iterator[Making]:
+    """The tensors of one node from the tables of what it reads (the base's last), each named `place` + its key."""
+    sources = tables[: len(node.feeds)]
+    bases = tables[len(node.feeds) :]
+    for key, first in sources[0].items():
+        tensors = [table[key] for table in sources if key in table]
+        if len(tensors) == len(sources):
+            yield _make(node, place + key, first, tensors, next((table.get(key) for table in bases), None))
+
+
+def _make(node: Node, name: str, first: DonorTensor, tensors: list[DonorTensor], base: DonorTensor | None) -> Making:
+    role = "head" if node.part is Part.HEAD and first.part is Part.EMBED else first.role
+    feeds = [
+        _scaled(_source(feed, tensor), factor_at(feed.scales, role, name))
+        for feed, tensor in zip(node.feeds, tensors, strict=True)
+    ]
+    # What is no number to compute with (a mask, a counter) is the first source's.
+    if node.op is None or not first.spec.dtype.arithmetic:
+        made = feeds[0]
+    else:
+        made = _blend(node, name, role, feeds, _source(node.base, base) if node.base and base else None)
+    expression = _scaled(made, factor_at(node.scales, role, name))
+    return Making(TensorSpec(name, first.spec.dtype, first.spec.shape), role, expression)
+
+
+def _source(feed: Feed, tensor: DonorTensor) -> Expression:
+    return tensor.expression or Copy(TensorRef(feed.donor, tensor.spec.name))
+
+
+def _scaled(expression: Expression, factor: float) -> Expression:
+    return expression if factor == 1.0 else Scale(expression, factor)
+
+
+def _blend(node: Node, name: str, role: str, feeds: list[Expression], base: Expression | None) -> Expression:
+    """The blend with every parameter spelt out: the nearest written value, or else the op's default."""
+    op = OPS[str(node.op)]
+    defaults = {parameter.name: parameter.default for parameter in op.parameters if parameter.default is not None}
+    each = {parameter.name for parameter in op.parameters if parameter.per_source}
+    shared = {**defaults, **values_at(node.settings, role, name)}
+    per_source = tuple(
+        _pairs({**shared, **values_at(feed.settings, role, name)}, lambda key: key in each) for feed in node.feeds
+    )
+    return Blend(op.name, tuple(feeds), _pairs(shared, lambda key: key not in each), per_source, base, seed=name)
+
+
+def _pairs(values: Mapping[str, Value], wanted: Callable[[str], bool]) -> tuple[tuple[str, Value], ...]:
+    return tuple(sorted((key, value) for key, value in values.items() if wanted(key)))
+
+
+def _cast(making: Making, dtype: Dtype | None) -> Making:
+    tensor = making.tensor
+    if dtype is None or tensor.dtype is dtype or not tensor.dtype.arithmetic:
+        return making
+    return Making(TensorSpec(tensor.name, dtype, tensor.shape), making.role, Cast(making.expression, dtype))
