@@ -1,0 +1,72 @@
+"""The main job on a real language model: a donor, a spec of two slices, and the stack that comes out (`make demo`).
+
+Everything of stacker happens through its command line, as a user would do it; transformers then loads what was written.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tools import smollm2
+
+BUILD = Path(__file__).resolve().parent.parent / "build"
+LAYERS = [*range(20), *range(10, 30)]
+SPEC = """\
+stacker: 1
+name: smollm2-40
+donors:
+  smollm2: ./smollm2
+stack:
+  - smollm2[0:20]
+  - smollm2[10:30]
+"""
+QUESTION = "What is the capital of France?"
+
+
+def main() -> int:
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    BUILD.mkdir(exist_ok=True)
+    try:
+        donor = smollm2.make_donor(BUILD / "smollm2")
+    except smollm2.MissingPackageError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    spec, out = BUILD / "smollm2-40.yml", BUILD / "smollm2-40"
+    spec.write_text(SPEC, encoding="utf-8")
+    for arguments in (("preview", spec), ("build", spec, out, "--force"), ("verify", out)):
+        status = run_stacker(*map(str, arguments))
+        if status:
+            return status
+    return compare(donor, out)
+
+
+def run_stacker(*arguments: str) -> int:
+    """Run a command of stacker, shown as it would be typed; its exit code."""
+    shown = " ".join(os.path.relpath(word) if os.sep in word else word for word in arguments)
+    print(f"\n$ stacker {shown}", flush=True)
+    return subprocess.run([sys.executable, "-m", "stacker", *arguments], check=False).returncode
+
+
+def compare(donor: Path, out: Path) -> int:
+    """Print what donor and stack answer and how well they read; 1 when the stack is not its layers rearranged."""
+    print(f"\n{QUESTION}")
+    found = {}
+    for folder in (donor, out):
+        checkpoint, tokenizer = smollm2.load(folder)
+        found[folder] = smollm2.perplexity(*smollm2.logits_of(checkpoint, tokenizer, smollm2.english()))
+        layers = checkpoint.config.num_hidden_layers
+        print(f"  {folder.name:<11} {layers} layers, perplexity {found[folder]:8.2f}: ", end="", flush=True)
+        print(repr(smollm2.answer(checkpoint, tokenizer, QUESTION)))
+    checkpoint, tokenizer = smollm2.load(donor)
+    memory = smollm2.rearranged(checkpoint, LAYERS)
+    expected = smollm2.perplexity(*smollm2.logits_of(memory, tokenizer, smollm2.english()))
+    same = expected == found[out]
+    print(f"  the same layers rearranged in memory: perplexity {expected:8.2f}: {'equal' if same else 'NOT EQUAL'}")
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
