@@ -1,20 +1,21 @@
 """What an op declares of itself, and the shape of the arithmetic behind it; nothing here imports torch.
 
-An op is a row of data plus one function that makes its Kernel. Kernels see tiles (flat fp32 or fp64 runs of the same
-elements of every source), never whole tensors: what needs a statistic of the whole tensor declares passes for it.
+An op is a row of data plus one function that makes its Kernel. Kernels see tiles (the same run of elements of every
+source, flat), never whole tensors: what needs a statistic of the whole tensor declares a pass for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
 Value = float | bool | str
+Values = Mapping[str, Value]
 
 
 class Base(StrEnum):
@@ -30,35 +31,57 @@ class OpParameter:
     """A parameter of an op: `default` None means it must be given; `low` and `high` are inclusive bounds.
 
     `per_source` parameters may differ between the sources of a blend (a weight); the others belong to the blend.
+    Values past the bounds of one that `extrapolates` make sense, but are seldom meant.
     """
 
     name: str
-    kind: type[float] | type[bool] | type[int]
+    kind: type[float | bool | int]
     default: float | bool | int | None
     meaning: str
     low: float | None = None
     high: float | None = None
     per_source: bool = False
+    extrapolates: bool = False
 
 
-class Kernel(Protocol):
-    """The arithmetic of one op with its parameters bound.
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """The same run of elements of every source (and of the base): flat, all fp32 or all fp64, one length.
 
-    `passes` is how many times the tensor is read for statistics before `apply`. Pass `number` (from 0) maps a grain (a
-    run of elements whose length never changes, the tensor's last one excepted) to partial sums, which are added exactly
-    over all grains; `known` are the finished sums of earlier passes. `apply` gives the blended tile.
+    A kernel may overwrite `sources` while it applies; never `base`, and nothing while it measures.
     """
 
-    passes: int
-
-    def measure(
-        self, number: int, tiles: Sequence[torch.Tensor], known: Sequence[Sequence[float]]
-    ) -> Sequence[float]: ...
-
-    def apply(self, tiles: Sequence[torch.Tensor], known: Sequence[Sequence[float]]) -> torch.Tensor: ...
+    sources: Sequence[torch.Tensor]
+    base: torch.Tensor | None = None
 
 
-MakeKernel = Callable[[Mapping[str, Value], Sequence[Mapping[str, Value]]], Kernel]
+Known = Sequence[Sequence[float]]
+"""The finished sums of each pass so far, over the whole tensor."""
+Measure = Callable[[Tile, Known], Sequence[float]]
+Apply = Callable[[Tile, Known], "torch.Tensor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The arithmetic of one op with its parameters bound.
+
+    The tensor is read once for each of `passes` before it is read for `apply`. A pass maps a tile to partial sums,
+    which are added exactly over all tiles; tiles are cut at the same elements in every pass and every run. `apply`
+    gives the blended tile: one of the sources, overwritten, or a tensor of its own.
+    """
+
+    apply: Apply
+    passes: tuple[Measure, ...] = ()
+
+
+MakeKernel = Callable[[Values, Sequence[Values]], Kernel]
+"""From the op's own values and those of each source, all given, to its kernel."""
+CheckValues = Callable[[Values, Sequence[Values]], Iterator[str]]
+"""What is wrong with values that are each well in themselves."""
+
+
+def _nothing_wrong(own: Values, each: Sequence[Values]) -> Iterator[str]:  # noqa: ARG001 - a CheckValues
+    return iter(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +90,7 @@ class Op:
 
     `arity` is the fewest and the most sources (None: any number). `ramp` is the parameter a crossfade drives when the
     spec gives none: 't' runs from 0 to 1, 'weight' from (1, 0) to (0, 1); "" when the op has no such thing.
+    `scratch` is how many fp64 tiles its kernel holds at once beside its sources.
     """
 
     name: str
@@ -78,7 +102,8 @@ class Op:
     make: MakeKernel
     base: Base = Base.NONE
     ramp: str = ""
-    passes: int = 0
+    scratch: int = 0
+    check: CheckValues = _nothing_wrong
 
     def parameter(self, name: str) -> OpParameter | None:
         """The declared parameter of that name."""

@@ -1,0 +1,53 @@
+"""linear: the weighted sum of the sources, or their weighted mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from stacker.ops.model import Kernel, Known, Op, OpParameter, Tile, Values
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _make(own: Values, each: Sequence[Values]) -> Kernel:
+    weights = [float(values["weight"]) for values in each]
+    total = sum(weights) if own["normalize"] else 1.0
+    return Kernel(partial(_sum, [weight / total for weight in weights]))
+
+
+def _sum(factors: Sequence[float], tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - an Apply
+    """Sources of factor 0 do not count at all, so that their NaN and infinities stay out."""
+    used = [(source, factor) for source, factor in zip(tile.sources, factors, strict=True) if factor]
+    if not used:
+        return tile.sources[0].zero_()
+    result, factor = used[0]
+    result.mul_(factor)
+    for source, weight in used[1:]:
+        result.add_(source, alpha=weight)
+    return result
+
+
+def _check(own: Values, each: Sequence[Values]) -> Iterator[str]:
+    weights = [float(values["weight"]) for values in each]
+    if own["normalize"] and abs(math.fsum(weights)) <= 1e-9 * sum(abs(weight) for weight in weights):
+        yield "the weights add up to 0, so they have no mean"
+
+
+OP = Op(
+    name="linear",
+    summary="weighted mean of any number of sources",
+    formula="Σ wᵢxᵢ / Σ wᵢ; without normalize Σ wᵢxᵢ",
+    source="Wortsman et al., Model soups (ICML 2022), section 2, arXiv:2203.05482",
+    arity=(1, None),
+    parameters=(
+        OpParameter("weight", float, 1.0, "how much of this source", per_source=True),
+        OpParameter("normalize", bool, True, "divide by the sum of the weights"),
+    ),
+    make=_make,
+    ramp="weight",
+    check=_check,
+)

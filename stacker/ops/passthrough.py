@@ -1,0 +1,33 @@
+"""passthrough: the one source, times a factor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from stacker.ops.model import Kernel, Known, Op, OpParameter, Tile, Values
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+    return Kernel(partial(_scale, float(own["scale"])))
+
+
+def _scale(factor: float, tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - an Apply
+    """Zero gives zeros whatever was there, NaN and infinity too."""
+    (source,) = tile.sources
+    return source.mul_(factor) if factor else source.zero_()
+
+
+OP = Op(
+    name="passthrough",
+    summary="one source as it is, or scaled",
+    formula="scale · x",
+    source="Kim et al., SOLAR 10.7B: depth up-scaling (2023), section 2, arXiv:2312.15166",
+    arity=(1, 1),
+    parameters=(OpParameter("scale", float, 1.0, "what every element is multiplied by"),),
+    make=_make,
+)

@@ -1,0 +1,64 @@
+"""slerp: along the great circle from one source to the other, each tensor taken as one vector."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from stacker.ops.model import Kernel, Known, Op, OpParameter, Tile, Values
+
+if TYPE_CHECKING:
+    import torch
+
+_PARALLEL = 0.9995
+"""Cosine beyond which the circle is so nearly a line, or so ill defined, that the line is taken."""
+
+
+def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+    return Kernel(partial(_turn, float(own["t"])), (_dots,))
+
+
+def _dots(tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
+    """a·b, a·a and b·b in fp64."""
+    a, b = (source.double() for source in tile.sources)
+    return [float(a.dot(b)), float(a.dot(a)), float(b.dot(b))]
+
+
+def _turn(t: float, tile: Tile, known: Known) -> torch.Tensor:
+    """One end is taken as it is, so that NaN and infinities of the other stay out."""
+    a, b = tile.sources
+    left, right = _factors(t, known[0])
+    if not left or not right:
+        return b.mul_(right) if right else a.mul_(left)
+    return a.mul_(left).add_(b, alpha=right)
+
+
+def _factors(t: float, dots: Sequence[float]) -> tuple[float, float]:
+    """What each source is multiplied by; a source whose norm is 0 or not finite has no direction, so then the line."""
+    cosine = _cosine(*dots)
+    if cosine is None or abs(cosine) > _PARALLEL or t in (0.0, 1.0):
+        return 1.0 - t, t
+    angle = math.acos(cosine)
+    return math.sin((1.0 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
+
+
+def _cosine(ab: float, aa: float, bb: float) -> float | None:
+    norms = math.sqrt(aa) * math.sqrt(bb)
+    return ab / norms if 0.0 < norms < math.inf and math.isfinite(ab) else None
+
+
+OP = Op(
+    name="slerp",
+    summary="spherical interpolation between two sources",
+    formula="sin((1−t)θ)/sin θ · a + sin(tθ)/sin θ · b, θ the angle of a and b; (1−t)a + tb where |cos θ| > 0.9995",
+    source="Shoemake, Animating rotation with quaternion curves (SIGGRAPH 1985), section 3.3",
+    arity=(2, 2),
+    parameters=(
+        OpParameter("t", float, None, "0 is the first source, 1 the second", low=0.0, high=1.0, extrapolates=True),
+    ),
+    make=_make,
+    ramp="t",
+    scratch=2,
+)
