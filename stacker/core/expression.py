@@ -58,6 +58,34 @@ def leaves(expression: Expression) -> Iterator[TensorRef]:
             yield tensor
         case Cast(of) | Scale(of):
             yield from leaves(of)
-        case Blend(of=of, base=base):
-            for source in (*of, *((base,) if base else ())):
+        case Blend():
+            for source in inputs(expression):
                 yield from leaves(source)
+
+
+def inputs(blend: Blend) -> tuple[Expression, ...]:
+    """What a blend is made of: its sources, then its base."""
+    return blend.of if blend.base is None else (*blend.of, blend.base)
+
+
+def is_zero(expression: Expression) -> bool:
+    """Whether every element is 0 whatever the donors hold, so that none of them need be read."""
+    match expression:
+        case Scale(of, factor):
+            return factor == 0 or is_zero(of)
+        case Cast(of):
+            return is_zero(of)
+        case _:
+            return False
+
+
+def blends(expression: Expression) -> Iterator[Blend]:
+    """The blends that have to be computed, inner ones first."""
+    match expression:
+        case Cast(of) | Scale(of):
+            if not is_zero(expression):
+                yield from blends(of)
+        case Blend():
+            for source in inputs(expression):
+                yield from blends(source)
+            yield expression

@@ -60,5 +60,6 @@ OP = Op(
     ),
     make=_make,
     ramp="t",
+    passes=1,
     scratch=2,
 )

@@ -1,0 +1,66 @@
+"""Resident memory of a build, known from its plan; the sizes here are what executors work by.
+
+Nothing grows with the donors: a build holds its plan, a few tiles for each worker and, for arithmetic, torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, blends, inputs, is_zero
+from stacker.core.plan import Step
+from stacker.errors import SpecError
+from stacker.ops.table import OPS
+from stacker.tensors import Dtype
+
+TILE = 1 << 18
+"""Elements of a tile. Sums over a tensor are added up tile by tile, so changing this may change output bytes."""
+MB = 1_000_000
+_INTERPRETER = 48 * MB
+"""Python with stacker, its parser and its terminal imported; measured."""
+_TORCH = 200 * MB
+"""torch imported and warm; measured."""
+_STEP = 4_000
+"""Bytes that a tensor's names, places and header take in plan, donors and tasks; measured."""
+
+
+def peak_bytes(steps: Sequence[Step], workers: int) -> int:
+    """Resident bytes of a build of these steps at its highest."""
+    work = max((work_bytes(step) for step in steps), default=0)
+    return _INTERPRETER + _STEP * len(steps) + (_TORCH + workers * work if work else 0)
+
+
+def workers_within(steps: Sequence[Step], workers: int, most: int | None) -> int:
+    """How many of the `workers` fit into `most` bytes (None: all); SpecError when not even one does."""
+    if most is None:
+        return workers
+    for count in range(workers, 0, -1):
+        if peak_bytes(steps, count) <= most:
+            return count
+    needed = -(-peak_bytes(steps, 1) // MB)
+    message = f"{most // MB} MB of memory are too few: this build takes {needed} MB with one worker"
+    raise SpecError.of(message, f"allow at least --max-memory {needed}MB")
+
+
+def work_bytes(step: Step) -> int:
+    """Bytes that a worker needs to make a step's tensor; 0 where no arithmetic is asked for."""
+    expression = step.expression
+    if isinstance(expression, Copy) or is_zero(expression):
+        return 0
+    width = 8 if step.tensor.dtype is Dtype.F64 else 4
+    return TILE * (width * (1 + live_tiles(expression)) + 8 * _op_scratch(expression))
+
+
+def live_tiles(expression: Expression) -> int:
+    """Tiles in the arithmetic's own type that are held at once while an expression is evaluated."""
+    match expression:
+        case Copy():
+            return 1
+        case Cast(of) | Scale(of):
+            return live_tiles(of)
+        case Blend():
+            return max(number + live_tiles(source) for number, source in enumerate(inputs(expression)))
+
+
+def _op_scratch(expression: Expression) -> int:
+    return max((OPS[blend.op].scratch for blend in blends(expression)), default=0)
