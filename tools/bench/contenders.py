@@ -1,0 +1,107 @@
+"""Who is measured: stacker, mergekit doing the same, and `cp` moving the same bytes; and the specs they are given."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.bench.measure import STACKER, BenchError, Run, remove, run, settle
+
+MERGEKIT = "mergekit==0.1.5"
+CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Layers [start, stop) of a donor folder."""
+
+    donor: Path
+    start: int
+    stop: int
+
+
+def find_mergekit(given: Path | None, scratch: Path) -> Path:
+    """The program `mergekit-yaml`: the one given, or one in a virtual environment of its own in `scratch`."""
+    if given is not None:
+        if not given.exists():
+            raise BenchError(f"there is no {given}")
+        return given
+    program = scratch / "mergekit" / "bin" / "mergekit-yaml"
+    if not program.exists():
+        run(sys.executable, "-m", "venv", "--clear", scratch / "mergekit")
+        run(program.with_name("pip"), "install", "--quiet", "--constraint", CONSTRAINTS, MERGEKIT)
+    return program
+
+
+def stack_spec(path: Path, slices: Sequence[Slice], output: str = "") -> Path:
+    """A spec of stacker: these slices one after another."""
+    lines = [f"stacker: 1\nname: {path.stem}\n", _donors({one.donor for one in slices}), "stack:\n"]
+    lines += [f"  - {one.donor.name}[{one.start}:{one.stop}]\n" for one in slices]
+    return _write(path, "".join(lines) + output)
+
+
+def blend_spec(path: Path, op: str, donors: Sequence[Path]) -> Path:
+    """A spec of stacker: all layers, embedding and head of two donors blended half and half."""
+    settings = "t: 0.5" if op == "slerp" else "weight: 0.5"
+    items = [f"[{', '.join(repr(one.name) for one in donors)}]", f"op: {op}", settings]
+    blend = f"{{blend: {', '.join(items)}}}"
+    text = f"stacker: 1\nname: {path.stem}\n{_donors(set(donors))}stack: [{blend}]\nembed: {blend}\nhead: {blend}\n"
+    return _write(path, text)
+
+
+def mergekit_stack(path: Path, slices: Sequence[Slice]) -> Path:
+    """The same as `stack_spec`, in mergekit's words."""
+    sources = [f"{{model: {one.donor.absolute()}, layer_range: [{one.start}, {one.stop}]}}" for one in slices]
+    lines = "".join(f"  - sources: [{source}]\n" for source in sources)
+    return _write(path, f"merge_method: passthrough\ndtype: bfloat16\nslices:\n{lines}")
+
+
+def mergekit_blend(path: Path, op: str, donors: Sequence[Path]) -> Path:
+    """The same as `blend_spec`, in mergekit's words."""
+    first, second = (one.absolute() for one in donors)
+    if op == "slerp":
+        text = f"merge_method: slerp\nbase_model: {first}\nmodels: [{{model: {first}}}, {{model: {second}}}]\n"
+        return _write(path, text + "parameters: {t: 0.5}\ndtype: bfloat16\n")
+    models = "".join(f"  - {{model: {one}, parameters: {{weight: 0.5}}}}\n" for one in (first, second))
+    return _write(path, f"merge_method: linear\nmodels:\n{models}dtype: bfloat16\n")
+
+
+def build(spec: Path, out: Path, *options: str) -> Run:
+    return run(*STACKER, "build", spec, out, "--quiet", *options)
+
+
+def merge(mergekit: Path, spec: Path, out: Path) -> Run:
+    """Not made durable, unlike what it is compared with."""
+    return run(mergekit, spec, out, "--quiet", "--no-copy-tokenizer")
+
+
+def copy(source: Path, out: Path) -> Run:
+    """All files of a folder, copied and made durable."""
+    out.mkdir()
+    return run("sh", "-c", 'cp "$1"/* "$2" && sync "$2"/*', "copy", source, out)
+
+
+def ready(out: Path, *warm: Path) -> None:
+    """Nothing at `out`, everything else on the disk, and the files of these folders in the page cache."""
+    remove(out)
+    settle()
+    for folder in warm:
+        run("sh", "-c", 'cat "$1"/*.safetensors > /dev/null', "warm", folder)
+
+
+def need(program: str, package: str) -> None:
+    """BenchError where a program is not installed."""
+    if shutil.which(program) is None:
+        raise BenchError(f"there is no {program} here; install {package}")
+
+
+def _donors(folders: set[Path]) -> str:
+    return "donors:\n" + "".join(f"  {one.name}: {one.absolute()}\n" for one in sorted(folders))
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -1,0 +1,59 @@
+"""Moving layers: two donors of 2.7 GB into a stack of 4.4 GB, against `cp` and mergekit; and four times as much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from tools.bench import contenders, donors
+from tools.bench.contenders import Slice
+from tools.bench.measure import Bench, Row, alternate, at_least, at_most, megabytes, peak, remove, seconds, spread
+
+
+def two_donors(scratch: Path) -> tuple[Path, Path]:
+    """Two donors of 2.7 GB with random weights."""
+    first, second = (donors.make_donor(scratch / f"donor-{seed}", donors.MIDDLE, seed) for seed in (1, 2))
+    return first, second
+
+
+def five_slices(first: Path, second: Path) -> list[Slice]:
+    """Forty layers, alternately of two donors of 24."""
+    return [Slice((first, second)[number % 2], 4 * number, 4 * number + 8) for number in range(5)]
+
+
+def measure(bench: Bench) -> Iterator[Row]:
+    """Durable time and resident memory of a passthrough build."""
+    first, second = two_donors(bench.scratch)
+    slices = five_slices(first, second)
+    spec = contenders.stack_spec(bench.scratch / "passthrough.yml", slices)
+    theirs = contenders.mergekit_stack(bench.scratch / "passthrough-mergekit.yml", slices)
+    mergekit = contenders.find_mergekit(bench.mergekit, bench.scratch)
+    reference, out = bench.scratch / "reference", bench.scratch / "out"
+    contenders.ready(reference)
+    contenders.build(spec, reference)
+    runs = alternate(
+        bench.times,
+        partial(contenders.ready, out, first, second, reference),
+        stacker=partial(contenders.build, spec, out),
+        cp=partial(contenders.copy, reference, out),
+        mergekit=partial(contenders.merge, mergekit, theirs, out),
+    )
+    ours = runs["stacker"]
+    yield from (Row(f"passthrough to 4.4 GB: {name}", spread(found)) for name, found in runs.items())
+    yield at_most("stacker / (cp + sync)", seconds(ours) / seconds(runs["cp"]), 1.15, "×")
+    yield at_least("mergekit / stacker", seconds(runs["mergekit"]) / seconds(ours), 4, "×")
+    yield at_most("resident memory of stacker", peak(ours) / 1e6, 60, "MB", 0)
+    yield Row("resident memory of mergekit", megabytes(peak(runs["mergekit"])))
+    remove(reference)
+    yield from _four_times(bench, slices, peak(ours))
+
+
+def _four_times(bench: Bench, slices: list[Slice], before: int) -> Iterator[Row]:
+    """The same slices four times over: four times the bytes and the tensors."""
+    out = bench.scratch / "out"
+    contenders.ready(out)
+    large = contenders.build(contenders.stack_spec(bench.scratch / "four.yml", slices * 4), out)
+    grown = (large.peak - before) / 1e6
+    yield at_most("resident memory of a build 4 × as large", large.peak / 1e6, 60, "MB", 0, f" ({grown:+.1f} MB)")
+    remove(out)

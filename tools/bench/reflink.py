@@ -1,0 +1,53 @@
+"""The passthrough of 4.4 GB on XFS, which clones blocks: time after start-up, and new blocks on the disk.
+
+The filesystem is an image file mounted by loop; that needs root and xfsprogs.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tools.bench import contenders, donors
+from tools.bench.measure import STACKER, Bench, Row, at_most, remove, run, settle, used
+from tools.bench.passthrough import five_slices
+
+
+@contextmanager
+def xfs(image: Path, size: int) -> Iterator[Path]:
+    """A fresh XFS of `size` bytes in an image file, mounted; both are gone afterwards."""
+    contenders.need("mkfs.xfs", "xfsprogs")
+    with image.open("wb") as file:
+        file.truncate(size)
+    folder = image.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    run("mkfs.xfs", "-q", "-f", "-m", "reflink=1", image)
+    run("mount", "-o", "loop", image, folder)
+    try:
+        yield folder
+    finally:
+        run("umount", folder)
+        folder.rmdir()
+        remove(image)
+
+
+def measure(bench: Bench) -> Iterator[Row]:
+    """Time beyond that of making the plan alone, and growth of the filesystem."""
+    with xfs(bench.scratch / "reflink.xfs", 16_000_000_000) as folder:
+        pair = [donors.make_donor(folder / f"donor-{seed}", donors.MIDDLE, seed) for seed in (1, 2)]
+        spec, out = contenders.stack_spec(folder / "clones.yml", five_slices(*pair)), folder / "out"
+        totals, rests, grown = [], [], []
+        for _ in range(bench.times):
+            remove(out)
+            settle()
+            start = run(*STACKER, "plan", spec, "--json").seconds
+            before = used(folder)
+            total = contenders.build(spec, out).seconds
+            grown.append(used(folder) - before)
+            totals.append(total)
+            rests.append(total - start)
+        yield Row("passthrough to 4.4 GB on XFS with reflink", f"{statistics.median(totals):.2f} s in all")
+        yield at_most("time beyond `stacker plan`", statistics.median(rests), 0.3, "s", 3)
+        yield at_most("new blocks", max(grown) / 1e6, 16, "MB", 1)

@@ -1,0 +1,69 @@
+"""The same bytes however they are made: any size of shards, one thread or eight, interrupted or not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.bench import contenders, donors
+from tools.bench.measure import STACKER, Bench, BenchError, Row, remove
+
+OPS = ("linear", "slerp")
+
+
+def measure(bench: Bench) -> Iterator[Row]:
+    """Digests of every tensor of a blend and of a stack, made in several ways."""
+    pair = [donors.make_donor(bench.scratch / f"small-{seed}", donors.SMALL, seed) for seed in (1, 2)]
+    out = bench.scratch / "same"
+    for op in OPS:
+        spec = contenders.blend_spec(bench.scratch / f"same-{op}.yml", op, pair)
+        text = spec.read_text()
+        found = {}
+        for threads in ("1", "8"):
+            for shard_size in ("5GB", "7MB"):
+                spec.write_text(f"{text}output: {{shard_size: {shard_size}}}\n")
+                remove(out)
+                contenders.build(spec, out, "--threads", threads)
+                found[f"{threads} threads, {shard_size}"] = digests(out)
+        remove(out)
+        stops = _interrupted(spec, out)
+        found["interrupted"] = digests(out)
+        kinds = len({json.dumps(one, sort_keys=True) for one in found.values()})
+        note = f"{len(found)} builds, one of them killed {stops} times"
+        yield Row(f"{op}: different outcomes in {note}", str(kinds), "1", kinds == 1)
+    remove(out)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every tensor's bytes by name, whichever shard it is in."""
+    found = {}
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            entries = json.loads(file.read(length))
+            for name, entry in entries.items():
+                if name != "__metadata__":
+                    start, stop = entry["data_offsets"]
+                    file.seek(8 + length + start)
+                    found[name] = hashlib.sha256(file.read(stop - start)).hexdigest()
+    return found
+
+
+def _interrupted(spec: Path, out: Path) -> int:
+    """Build, killed again and again, each time a little later, until it ends by itself; how often it was killed."""
+    stops = 0
+    while True:
+        process = subprocess.Popen([*STACKER, "build", str(spec), str(out), "--quiet"])
+        try:
+            status = process.wait(timeout=0.5 + 0.05 * stops)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            stops += 1
+            continue
+        if status:
+            raise BenchError(f"after {stops} interruptions the build of {spec.name} ends with {status}")
+        return stops
