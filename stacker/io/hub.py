@@ -88,10 +88,9 @@ def open_hub(repo_id: str, revision: str | None) -> HubRepository:
         if cached is None:
             raise
         listing = cached
-    snapshot = _cache(repo_id) / "snapshots" / listing.commit
-    return HubRepository(
-        repo_id, str(place), listing.commit, dict(listing.sizes), FolderRepository(snapshot, listing.commit)
-    )
+    source = f"{repo_id}@{revision}" if revision else repo_id
+    snapshot = FolderRepository(_cache(repo_id) / "snapshots" / listing.commit, listing.commit)
+    return HubRepository(repo_id, source, listing.commit, dict(listing.sizes), snapshot)
 
 
 def _check_id(place: Place) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from stacker.io.files import shown
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 """Answers that may be different a moment later."""
+_COMMIT = re.compile("[0-9a-f]{40}")
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -29,7 +31,10 @@ class Place:
     file: str | None = None
 
     def __str__(self) -> str:
-        return "/".join(filter(None, (f"{self.repo}@{self.revision}" if self.revision else self.repo, self.file)))
+        """As a spec writes it, with a whole commit cut to what is enough to tell it."""
+        revision = self.revision or ""
+        at = f"@{revision[:12] if _COMMIT.fullmatch(revision) else revision}" if revision else ""
+        return self.repo + at + (f"/{self.file}" if self.file else "")
 
     @property
     def page(self) -> str:

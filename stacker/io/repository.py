@@ -109,9 +109,14 @@ def _missing(path: Path) -> DonorError:
 
 
 def _check_inside(path: Path, folder: Path) -> None:
-    """A file must lie in the donor's folder, or in the `blobs` of the hub cache that the folder is a snapshot of."""
+    """A file must lie in the donor's folder or, where that is a snapshot in a hub cache, in `blobs`.
+
+    There are two: the repository's own, and one beside all repositories for what they share.
+    """
     root, target = folder.resolve(), path.resolve()
-    allowed = [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]
+    repository = root.parent.parent
+    blobs = [repository / "blobs", repository.parent / "blobs"] if root.parent.name == "snapshots" else []
+    allowed = [root, *blobs]
     if not any(target.is_relative_to(place) for place in allowed):
         message = f"this link leaves the donor's folder: it leads to '{shown(str(target))}'"
         raise UnsafeError.of(message, "copy the file into the folder if you trust it", Mark(str(path)))

@@ -181,6 +181,18 @@ def test_a_fetched_file_is_not_fetched_again(hub: HubServer) -> None:
     assert len(hub.asked) == before
 
 
+@pytest.mark.usefixtures("hub")
+def test_a_shared_blob_is_part_of_the_cache(tmp_path: Path, folder: Path) -> None:
+    """A file that the cache keeps once for several repositories is read through both links."""
+    path = open_hub(REPO, None).fetch(FIRST)
+    blob = path.resolve()
+    shared = tmp_path / "home" / "hub" / "blobs" / "ab" / blob.name
+    shared.parent.mkdir(parents=True)
+    blob.rename(shared)
+    blob.symlink_to(shared)
+    assert open_hub(REPO, None).fetch(FIRST).read_bytes() == (folder / FIRST).read_bytes()
+
+
 def test_a_small_file_too_long_is_refused_before_it_is_fetched(hub: HubServer) -> None:
     """A config of gigabytes does not fill the disk."""
     with pytest.raises(DonorError, match=r"config\.json: the file has \d+ bytes; stacker reads at most 10"):
