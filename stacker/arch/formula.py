@@ -1,7 +1,8 @@
 """Arithmetic over a config, as architecture files write it: `heads * head_dim`, `i < first_k_dense_replace`.
 
 A formula is a Python expression restricted to names, constants, lists, arithmetic, comparisons, `in`, `and`/`or`/`not`,
-`if`/`else`, indexing and `len`; anything else is refused when it is parsed. `a | b` is a, or b where a is absent or null.
+`if`/`else`, indexing, `len` and `str`; anything else is refused when it is parsed. `a | b` is a, or b where a is absent
+or null.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _COMPARE: dict[type[ast.AST], Callable[[Any, Any], bool]] = {
     ast.GtE: operator.ge, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
     ast.Is: operator.is_, ast.IsNot: operator.is_not,
 }  # fmt: skip
+_CALLS: dict[str, Callable[[Any], Any]] = {"len": len, "str": str}
 _ALLOWED = (
     ast.Expression, ast.Name, ast.Load, ast.Constant, ast.List, ast.BinOp, ast.BitOr, ast.UnaryOp, ast.Not, ast.USub,
     ast.BoolOp, ast.And, ast.Or, ast.Compare, ast.IfExp, ast.Subscript, ast.Attribute, ast.Call, *_BINARY, *_COMPARE,
@@ -53,13 +55,13 @@ def parse_formula(text: str) -> Formula:
     except SyntaxError as error:
         raise FormulaError(f"{text!r} is not a formula: {error.msg}") from error
     for node in ast.walk(tree):
-        if not isinstance(node, _ALLOWED) or (isinstance(node, ast.Call) and not _is_len(node)):
+        if not isinstance(node, _ALLOWED) or (isinstance(node, ast.Call) and not _is_known_call(node)):
             raise FormulaError(f"{text!r}: {type(node).__name__} has no place in a formula")
     return Formula(text, tree.body)
 
 
-def _is_len(node: ast.Call) -> bool:
-    return isinstance(node.func, ast.Name) and node.func.id == "len" and len(node.args) == 1
+def _is_known_call(node: ast.Call) -> bool:
+    return isinstance(node.func, ast.Name) and node.func.id in _CALLS and len(node.args) == 1 and not node.keywords
 
 
 def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
@@ -74,8 +76,8 @@ def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
             return [_value(item, names) for item in items]
         case ast.Subscript(owner, index):
             return _value(owner, names)[_value(index, names)]
-        case ast.Call(args=[argument]):
-            return len(_value(argument, names))
+        case ast.Call(ast.Name(function), [argument]):
+            return _CALLS[function](_value(argument, names))
         case ast.IfExp(test, body, otherwise):
             return _value(body if _value(test, names) else otherwise, names)
         case _:

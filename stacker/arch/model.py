@@ -1,16 +1,16 @@
-"""What is known of a family of models: tensors with roles and symbolic shapes, and config entries that follow the layers.
+"""What is known of a family of models: tensors with roles and symbolic shapes, config entries that follow the layers.
 
 Values only. Reading the YAML is `parser`, arithmetic on configs is `formula`, unknown families are `inference`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from stacker.arch.formula import Formula
+from stacker.tensors import Dtype
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Config = Mapping[str, Json]
@@ -29,7 +29,8 @@ class TensorTemplate:
     """A tensor of every layer (name without the layer prefix), or one outside them (full name).
 
     `shape` holds formulas over the dimensions; `when` says in which layers or configs it exists (None: always).
-    In a name, `{e}` runs over `count` (experts). `pattern` matches the names of the template's tensors.
+    In a name, `{e}` runs over `count` (experts). An `optional` tensor may be absent, and is not expected. `dtype` is
+    given where it is not the config's.
     """
 
     name: str
@@ -39,21 +40,22 @@ class TensorTemplate:
     when: Formula | None = None
     count: Formula | None = None
     optional: bool = False
-    pattern: re.Pattern[str] = field(compare=False, repr=False, default=re.compile(""))
+    dtype: Dtype | None = None
 
 
 class WriteKind(StrEnum):
     """How the values of the stacked layers are put into the new config.
 
     list: one entry a layer. indices: the layers whose value is true. prefix: how many leading layers are true, refused
-    when the others are not all false. mapping: by position, as an object. constant: the entry stays, refused when
-    layers differ. position: each layer must keep the value that its new place would give it.
+    when the others are not all false. mapping: by position, as an object. runs: as [[values, 1]]. constant: the entry
+    stays, refused when layers differ. position: each layer must keep the value that its new place would give it.
     """
 
     LIST = "list"
     INDICES = "indices"
     PREFIX = "prefix"
     MAPPING = "mapping"
+    RUNS = "runs"
     CONSTANT = "constant"
     POSITION = "position"
 
@@ -62,9 +64,10 @@ class WriteKind(StrEnum):
 class LayerRule:
     """One property of a layer that the config holds by position.
 
-    `read` are formulas over the config and the layer index `i`, the first that applies gives the layer's value in its
-    donor; `write` puts the stacked layers' values under `key`; `drop` are entries that would contradict it; `put` are
-    entries set beside it; `when` says for which configs the rule holds; `reason` is shown when a stack is refused.
+    `read` are formulas over the config, the layer index `i` and the `depth`; the first that has a value gives the
+    layer's in its donor. `write` puts the stacked layers' values under `key`; `drop` are entries that would contradict
+    it; `put` are entries set beside it; `when` says for which configs the rule holds (also not where a name in it is
+    missing); `reason` is shown when a stack is refused.
     """
 
     name: str
@@ -81,20 +84,28 @@ class LayerRule:
 class Architecture:
     """A family: how deep it is, what its tensors are called, and what follows its layers.
 
-    `depth` is the config key of the number of layers (dotted where nested). `prefix` is what stands before a layer's
-    tensors, with `{i}` for the index. `dimensions` name the sizes that shapes are made of. `tied` pairs a tensor that may
-    be absent with the one it then shares. `agree` are config keys that two donors must share to meet in one stack.
+    `depth` is a formula for the number of layers, mostly just a config key. `scope` is the config entry that holds the
+    language model's own config, where that is nested ("" where it is not). `prefix` is what stands before a layer's
+    tensors, with `{i}` for the index; `root` is a beginning of names that some checkpoints leave out. `defaults` are
+    values of absent config entries. `dimensions` name the sizes that shapes are made of, each over those before it.
+    `sized` are config entries computed anew from `depth` and `old_depth`. `tied` pairs a tensor that may be absent with
+    the one it then shares. `ignored` are name patterns that no stack carries, with the reason. `agree` are config keys
+    that two donors must share to meet in one stack.
     """
 
     name: str
     model_types: tuple[str, ...]
-    depth: str
+    depth: Formula
     prefix: str
+    scope: str = ""
+    root: str = ""
+    defaults: tuple[tuple[str, Json], ...] = ()
     dimensions: tuple[tuple[str, Formula], ...] = ()
     tensors: tuple[TensorTemplate, ...] = ()
     rules: tuple[LayerRule, ...] = ()
+    sized: tuple[tuple[str, Formula], ...] = ()
     tied: tuple[tuple[str, str], ...] = ()
-    ignored: tuple[str, ...] = ()
+    ignored: tuple[tuple[str, str], ...] = ()
     agree: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     inferred: bool = False

@@ -1,0 +1,85 @@
+"""What names and config keys mean in families nobody described: the packaged `inferred.yaml` as a value."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+
+from stacker.arch.document import Entries, entries_of, items_of, read_entries, text_of
+from stacker.arch.formula import Formula
+from stacker.arch.model import LayerRule
+from stacker.arch.parser import parse_formulas, parse_rules
+from stacker.arch.table import packaged_text
+
+Patterns = tuple[tuple[re.Pattern[str], str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Guesses:
+    """What to try, in order.
+
+    `layer` and `outside` give the role of a tensor by the first pattern found in its name; `ignored` the reason why no
+    stack carries it. `depth` and `scopes` are config keys; `shared` are keys whose lists never are one entry a layer;
+    `depth_sized` are tensors outside the layers whose size depends on their number.
+    """
+
+    depth: tuple[str, ...]
+    scopes: tuple[str, ...]
+    layer: Patterns
+    outside: Patterns
+    ignored: tuple[tuple[str, str], ...]
+    shared: frozenset[str]
+    depth_sized: tuple[tuple[str, str], ...]
+    sized: tuple[tuple[str, Formula], ...]
+    rules: tuple[LayerRule, ...]
+
+
+@cache
+def guesses() -> Guesses:
+    """The packaged guesses."""
+    entries = read_entries(packaged_text("inferred"), "inferred.yaml")
+    return Guesses(
+        depth=_texts(entries, "depth"),
+        scopes=_texts(entries, "scopes"),
+        layer=_patterns(entries, "layer"),
+        outside=_patterns(entries, "outside"),
+        ignored=_pairs(entries, "ignored"),
+        shared=frozenset(_texts(entries, "shared")),
+        depth_sized=_pairs(entries, "depth_sized"),
+        sized=parse_formulas(entries, "sized"),
+        rules=parse_rules(entries),
+    )
+
+
+def guess_layer_role(suffix: str) -> str:
+    """The role of a layer's tensor by its name after the layer prefix."""
+    return _guess(suffix, guesses().layer, "other")
+
+
+def guess_outside_role(name: str) -> str:
+    """The role of a tensor outside the layers; those of `embed` act before them, the others after."""
+    return _guess(name, guesses().outside, "head.other")
+
+
+def ignored_because(name: str) -> str:
+    """Why no stack carries a tensor of this name, or ""."""
+    return next((reason for pattern, reason in guesses().ignored if fnmatchcase(name, pattern)), "")
+
+
+def _guess(name: str, patterns: Patterns, otherwise: str) -> str:
+    role = next((role for pattern, role in patterns if pattern.search(name)), otherwise)
+    return f"{role}.bias" if name.endswith((".bias", "_bias")) and role != "other" else role
+
+
+def _texts(entries: Entries, key: str) -> tuple[str, ...]:
+    return tuple(text_of(item) for item in items_of(entries[key]))
+
+
+def _pairs(entries: Entries, key: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, text_of(node)) for name, node in entries_of(entries[key]).items())
+
+
+def _patterns(entries: Entries, key: str) -> Patterns:
+    return tuple((re.compile(pattern), role) for pattern, role in _pairs(entries, key))

@@ -1,0 +1,168 @@
+"""An architecture for a family that has no file, from config, names and shapes of tensors, and the packaged guesses.
+
+What layers differ in must be explained by the config; where nothing explains it, layers are bound to their places.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from stacker.arch.dimensions import names_in, text_config
+from stacker.arch.formula import FormulaError, parse_formula
+from stacker.arch.guesses import guess_outside_role, guesses
+from stacker.arch.model import Architecture, Config, LayerRule, WriteKind
+from stacker.arch.placement import prefix_pattern
+from stacker.arch.rules import holds, layer_properties, layer_value
+from stacker.errors import DonorError
+from stacker.tensors import TensorSpec
+
+_NUMBERED = re.compile(r"^((?:[^.]+\.)*?)(\d+)\.")
+_EXPERT = re.compile(r"\.\d+(?=\.|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Layers:
+    """Layers found by their names: what stands before the index, how many there are, bytes of their tensors."""
+
+    prefix: str
+    count: int
+    nbytes: int
+
+
+def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture:
+    """What can be told of an unknown family; DonorError where config and tensors do not even agree on the layers."""
+    name = str(config.get("model_type") or "unknown")
+    bare = Architecture(name, (name,), parse_formula("0"), "", inferred=True)
+    layers = list(_numbered(tensors.values()))
+    scope, key, found = _agreeing(config, layers, name)
+    known = replace(bare, depth=parse_formula(key), prefix=found.prefix, scope=scope, tied=_tied(tensors, found.prefix))
+    names = names_in(known, config)
+    depth = int(known.depth.value(names))
+    names["depth"] = depth
+    listed = [rule for rule in guesses().rules if _readable(rule, names, depth)]
+    rules = [*listed, *_lists(text_config(known, config), listed, depth), *_depth_sized(tensors, found.prefix)]
+    structure = _unexplained(_kinds(tensors, found.prefix, depth), rules, names)
+    notes = (f"no file describes '{name}': its layers and roles are inferred from names and config",)
+    sized = tuple((key, formula) for key, formula in guesses().sized if key in names)
+    return replace(known, rules=(*rules, *structure), sized=sized, notes=notes)
+
+
+def _numbered(tensors: Iterable[TensorSpec]) -> Iterator[_Layers]:
+    """Every run of names that differ in one number, from 0 without a gap."""
+    indices: dict[str, set[int]] = {}
+    nbytes: Counter[str] = Counter()
+    for tensor in tensors:
+        found = _NUMBERED.match(tensor.name)
+        if found:
+            indices.setdefault(found[1], set()).add(int(found[2]))
+            nbytes[found[1]] += tensor.nbytes
+    for start, numbers in indices.items():
+        if numbers == set(range(len(numbers))):
+            yield _Layers(f"{start}{{i}}.", len(numbers), nbytes[start])
+
+
+def _agreeing(config: Config, layers: Sequence[_Layers], name: str) -> tuple[str, str, _Layers]:
+    """The scope and the key whose number of layers the tensors have, and those layers; the largest where several do."""
+    claims = list(_claims(config))
+    agreeing = [
+        (found.nbytes, scope, key, found)
+        for scope, key, depth, further in claims
+        for found in layers
+        if found.count in (depth, depth + further)
+    ]
+    if agreeing:
+        _, scope, key, found = max(agreeing, key=lambda match: match[0])
+        return scope, key, found
+    said = ", ".join(f"{key} is {depth}" for _, key, depth, _ in claims) or "no known key for the number of layers"
+    there = ", ".join(f"{found.count} under '{found.prefix}'" for found in layers) or "none"
+    message = f"config and tensors of this '{name}' donor do not agree: {said}; layers among the tensors: {there}"
+    raise DonorError.of(message, "is the checkpoint complete? else describe the family in architectures/")
+
+
+def _claims(config: Config) -> Iterator[tuple[str, str, int, int]]:
+    """Scope, key, number of layers, and further layers for multi-token prediction, wherever the config says one."""
+    for scope in ("", *guesses().scopes):
+        inner = config.get(scope) if scope else config
+        if not isinstance(inner, Mapping):
+            continue
+        further = inner.get("num_nextn_predict_layers")
+        for key in guesses().depth:
+            depth = inner.get(key)
+            if isinstance(depth, int):
+                yield scope, key, depth, further if isinstance(further, int) else 0
+        types = inner.get("layers_block_type")
+        if isinstance(types, list):
+            yield scope, "len(layers_block_type)", len(types), 0
+
+
+def _tied(tensors: Mapping[str, TensorSpec], prefix: str) -> tuple[tuple[str, str], ...]:
+    pattern = prefix_pattern(prefix)
+    roles = {name: guess_outside_role(name) for name in tensors if not pattern.fullmatch(name)}
+    embeds = [name for name, role in roles.items() if role == "embed"]
+    heads = [name for name, role in roles.items() if role == "head"]
+    return ((heads[0] if heads else "lm_head.weight", embeds[0]),) if embeds else ()
+
+
+def _readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
+    try:
+        return holds(rule, names) and all(layer_value(rule, names, index) is not None for index in range(depth))
+    except FormulaError:
+        return False
+
+
+def _lists(config: Config, rules: Sequence[LayerRule], depth: int) -> Iterator[LayerRule]:
+    """A rule for each config list as long as the model is deep that no other rule speaks of."""
+    spoken = {key for rule in rules for key in (rule.key, *rule.drop)} | guesses().shared
+    for key, value in config.items():
+        if isinstance(value, list) and len(value) == depth and key not in spoken and key.isidentifier():
+            yield LayerRule(key, key, WriteKind.LIST, (parse_formula(f"{key}[i]"),))
+
+
+def _depth_sized(tensors: Mapping[str, TensorSpec], prefix: str) -> Iterator[LayerRule]:
+    """A rule that no layer may move or be copied, for each kind of tensor that holds something of every layer."""
+    pattern = prefix_pattern(prefix)
+    outside = [name for name in tensors if not pattern.fullmatch(name)]
+    for glob, reason in guesses().depth_sized:
+        if name := next((name for name in outside if fnmatchcase(name, glob)), None):
+            whole = (parse_formula("[i, depth]"),)
+            yield LayerRule(f"size of {name}", "", WriteKind.POSITION, whole, reason=f"{name} cannot follow: {reason}")
+
+
+def _kinds(tensors: Mapping[str, TensorSpec], prefix: str, depth: int) -> list[int]:
+    """Which layers have the same tensors of the same shapes: a number for each layer, from 0 as they first appear."""
+    pattern = prefix_pattern(prefix)
+    prints: list[set[tuple[str, tuple[int, ...]]]] = [set() for _ in range(depth)]
+    for tensor in tensors.values():
+        found = pattern.fullmatch(tensor.name)
+        if found and int(found[1]) < depth:
+            prints[int(found[1])].add((_EXPERT.sub(".*", found[2]), tensor.shape))
+    numbers: dict[frozenset[tuple[str, tuple[int, ...]]], int] = {}
+    return [numbers.setdefault(frozenset(each), len(numbers)) for each in prints]
+
+
+def _unexplained(kinds: Sequence[int], rules: Sequence[LayerRule], names: Mapping[str, Any]) -> Iterator[LayerRule]:
+    """A rule that binds layers to their places, where the config's per-layer values do not tell their kinds apart."""
+    seen: dict[str, int] = {}
+    followed = [rule for rule in rules if rule.write is not WriteKind.POSITION]
+    told = [str(layer_properties(followed, names, index)) for index in range(len(kinds))]
+    if all(seen.setdefault(values, kind) == kind for values, kind in zip(told, kinds, strict=True)):
+        return
+    reason = "layers differ in their tensors, and nothing in the config says which is which"
+    yield LayerRule("structure", "", WriteKind.POSITION, (parse_formula(_place_rule(kinds)),), reason=reason)
+
+
+def _place_rule(kinds: Sequence[int]) -> str:
+    """A formula for a layer's kind by its place: the first or the last differs, a period, or the places as they are."""
+    if len(set(kinds[1:])) == 1:
+        return "i == 0"
+    if len(set(kinds[:-1])) == 1:
+        return "i == depth - 1"
+    for period in range(2, len(kinds) // 2 + 1):
+        if all(kind == kinds[index % period] for index, kind in enumerate(kinds)):
+            return f"{list(kinds[:period])}[i % {period}]"
+    return f"{list(kinds)}[i]"

@@ -1,0 +1,151 @@
+"""Which layer and role each tensor of a donor has, which tensors a config promises, and where the two disagree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from stacker.arch.dimensions import depth_of, names_in, text_config
+from stacker.arch.formula import Formula, FormulaError
+from stacker.arch.guesses import guess_layer_role, guess_outside_role, ignored_because
+from stacker.arch.model import Architecture, Config, Part, TensorTemplate
+from stacker.arch.rules import layer_properties
+from stacker.errors import DonorError
+from stacker.tensors import CONFIG_DTYPES, Dtype, TensorSpec
+
+_EXPERT = re.compile(r"\.\d+(?=\.|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a tensor stands.
+
+    `name` is the family's full name for it, which a checkpoint may shorten; `suffix` what follows the layer prefix
+    ("" outside the layers). `ignored` says why no stack carries the tensor, "" if one does.
+    """
+
+    name: str
+    part: Part
+    role: str
+    layer: int | None = None
+    suffix: str = ""
+    ignored: str = ""
+
+
+def place_tensors(
+    architecture: Architecture, config: Config, tensors: Mapping[str, TensorSpec]
+) -> dict[str, Placement]:
+    """The placement of every tensor of a donor, by the donor's own name for it."""
+    templates = {template.name: template for template in architecture.tensors}
+    layers = prefix_pattern(architecture.prefix)
+    extra = _prediction_layers(architecture, config)
+    placed = {}
+    for name in tensors:
+        full = _full_name(name, architecture.root, templates, layers)
+        place = _place(full, templates, layers)
+        placed[name] = _ignore(place, architecture, listed=_template_name(place) in templates, extra=extra)
+    return placed
+
+
+def prefix_pattern(prefix: str) -> re.Pattern[str]:
+    """What matches the names of layers' tensors, with groups for the index and for the rest."""
+    return re.compile(re.escape(prefix).replace(r"\{i\}", r"(\d+)") + "(.*)")
+
+
+def _full_name(name: str, root: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str]) -> str:
+    if not root or name in templates or name.startswith(root):
+        return name
+    full = root + name
+    return full if full in templates or layers.fullmatch(full) else name
+
+
+def _place(name: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str]) -> Placement:
+    found = layers.fullmatch(name)
+    if found:
+        suffix = found[2]
+        template = templates.get(suffix) or templates.get(_EXPERT.sub(".{e}", suffix, count=1))
+        role = template.role if template else guess_layer_role(suffix)
+        return Placement(name, Part.LAYER, role, int(found[1]), suffix)
+    if name in templates:
+        return Placement(name, templates[name].part, templates[name].role)
+    role = guess_outside_role(name)
+    return Placement(name, Part.EMBED if role.startswith("embed") else Part.HEAD, role)
+
+
+def _template_name(place: Placement) -> str:
+    return _EXPERT.sub(".{e}", place.suffix, count=1) if place.layer is not None else place.name
+
+
+def _ignore(place: Placement, architecture: Architecture, *, listed: bool, extra: range) -> Placement:
+    """The placement, with the reason if no stack carries the tensor."""
+    reason = next((why for pattern, why in architecture.ignored if fnmatchcase(place.name, pattern)), "")
+    if not reason and place.layer is not None and place.layer in extra:
+        reason = "it belongs to a multi-token-prediction layer, which a stack does not have"
+    if not reason and not listed:
+        reason = ignored_because(place.name)
+    return Placement(place.name, place.part, place.role, place.layer, place.suffix, reason) if reason else place
+
+
+def _prediction_layers(architecture: Architecture, config: Config) -> range:
+    """The layers after the last that predict further tokens; the config does not count them among the others."""
+    count = text_config(architecture, config).get("num_nextn_predict_layers")
+    depth = depth_of(architecture, config)
+    return range(depth, depth + count) if isinstance(count, int) else range(0)
+
+
+def expected_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
+    """The tensors a config promises, in model order; DonorError when the family's tensors are not known."""
+    if not architecture.tensors:
+        message = f"what tensors '{architecture.name}' has is not known without its weights"
+        raise DonorError.of(message, "give the donor's weights, or describe the family in architectures/")
+    names = names_in(architecture, config)
+    dtype = CONFIG_DTYPES.get(str(names.get("dtype") or names.get("torch_dtype")), Dtype.F32)
+    return tuple(_expected(architecture, names, depth_of(architecture, config), dtype))
+
+
+def _expected(architecture: Architecture, names: Mapping[str, Any], depth: int, dtype: Dtype) -> Iterator[TensorSpec]:
+    parts = {part: [t for t in architecture.tensors if t.part is part and not t.optional] for part in Part}
+    whole = {**names, "depth": depth}
+    tied = {name for name, _ in architecture.tied} if names.get("tie_word_embeddings") else set()
+    yield from _instances(parts[Part.EMBED], "", whole, dtype)
+    for index in range(depth):
+        inside = whole | layer_properties(architecture.rules, whole, index) | {"i": index}
+        yield from _instances(parts[Part.LAYER], architecture.prefix.replace("{i}", str(index)), inside, dtype)
+    yield from _instances((t for t in parts[Part.HEAD] if t.name not in tied), "", whole, dtype)
+
+
+def _instances(
+    templates: Iterable[TensorTemplate], place: str, names: Mapping[str, Any], dtype: Dtype
+) -> Iterator[TensorSpec]:
+    for template in templates:
+        if not _present(template.when, names):
+            continue
+        shape = tuple(_size(size, template.name, names) for size in template.shape)
+        count = _size(template.count, template.name, names) if template.count else 1
+        for number in range(count):
+            yield TensorSpec(place + template.name.replace("{e}", str(number)), template.dtype or dtype, shape)
+
+
+def _present(when: Formula | None, names: Mapping[str, Any]) -> bool:
+    try:
+        return when is None or bool(when.value(names))
+    except FormulaError:
+        return False
+
+
+def _size(formula: Formula, tensor: str, names: Mapping[str, Any]) -> int:
+    try:
+        value = formula.value(names)
+    except FormulaError as error:
+        raise DonorError.of(f"config.json does not say how large {tensor} is: {error}") from error
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise DonorError.of(f"config.json makes {tensor} of size {value!r} ({formula.text})", "sizes are whole numbers")
+    return value
+
+
+def layers_in(placements: Iterable[Placement]) -> Sequence[int]:
+    """The layers that have tensors, in order; those of ignored tensors do not count."""
+    return sorted({place.layer for place in placements if place.layer is not None and not place.ignored})

@@ -1,0 +1,62 @@
+"""Config entries that follow the layers: a layer's value in its donor, and how the values of a stack are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stacker.arch.formula import FormulaError
+from stacker.arch.model import Json, LayerRule, WriteKind
+
+
+def holds(rule: LayerRule, names: Mapping[str, Any]) -> bool:
+    """Whether a rule applies to this config."""
+    if rule.when is None:
+        return True
+    try:
+        return bool(rule.when.value(names))
+    except FormulaError:
+        return False
+
+
+def layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
+    """A layer's value by the first reader that has one; FormulaError when none has."""
+    failure = FormulaError(f"'{rule.name}' cannot be read")
+    for formula in rule.read:
+        try:
+            value: Json = formula.value({**names, "i": index})
+        except FormulaError as error:
+            failure = error
+            continue
+        if value is not None:
+            return value
+    raise failure
+
+
+def layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], index: int) -> dict[str, Json]:
+    """The values of all rules that hold, by their names: what tensors' conditions may speak of."""
+    found: dict[str, Json] = {}
+    for rule in rules:
+        if holds(rule, names):
+            try:
+                found[rule.name] = layer_value(rule, names, index)
+            except FormulaError:
+                continue
+    return found
+
+
+def written(kind: WriteKind, values: Sequence[Json]) -> Json:
+    """What stands under the rule's key for layers of these values, in order (constant and position write nothing)."""
+    match kind:
+        case WriteKind.LIST:
+            return list(values)
+        case WriteKind.INDICES:
+            return [index for index, value in enumerate(values) if value]
+        case WriteKind.PREFIX:
+            return sum(map(bool, values))
+        case WriteKind.MAPPING:
+            return {str(index): value for index, value in enumerate(values) if value}
+        case WriteKind.RUNS:
+            return [[list(values), 1]]
+        case _:
+            return None

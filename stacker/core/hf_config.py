@@ -1,0 +1,169 @@
+"""The config.json of a stack: the template's, with everything in it that follows the layers, the ends, or the dtype.
+
+Keys keep the template's order. What could run code or point at other files is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from stacker.arch.dimensions import names_in, text_config
+from stacker.arch.formula import FormulaError
+from stacker.arch.model import Json
+from stacker.core.agreement import compare_donors
+from stacker.core.config_keys import DEPTHS, unsafe_keys, without_unsafe
+from stacker.core.donor import Donor
+from stacker.core.layer_config import Feeds, Following, Place, follow_layers
+from stacker.errors import Blame, Mark, Problem, Severity
+from stacker.tensors import CONFIG_DTYPES, Dtype
+
+__all__ = ["compare_donors", "compile_config"]
+
+_DTYPE_NAMES = {dtype: name for name, dtype in CONFIG_DTYPES.items()}
+_LAYER_NUMBER = re.compile(r"\.\d+(\.|$)")
+Entries = dict[str, Json]
+
+
+def compile_config(
+    template: Donor,
+    layers: Sequence[Feeds],
+    *,
+    embed: Donor,
+    head: Donor,
+    dtype: Dtype | None = None,
+    tied: bool | None = None,
+    tokenizer: Donor | None = None,
+    marks: Sequence[Mark | None] = (),
+) -> tuple[Entries, tuple[Problem, ...]]:
+    """The config of a stack whose output layer k is fed by the donor layers `layers[k]`, and what is wrong with it.
+
+    `dtype` and `tied` (whether the head shares the embedding's tensor) None keep what the template says; `marks` are
+    the places of the output layers in the spec. The special tokens' ids follow `tokenizer`.
+    """
+    places = [Place(k, tuple(feeds), marks[k] if k < len(marks) else None) for k, feeds in enumerate(layers)]
+    donors = {donor.name: donor for donor in (template, embed, head, *(d for feeds in layers for d, _ in feeds))}
+    config = without_unsafe(template.config)
+    inner = config.get(template.architecture.scope)
+    target = inner if isinstance(inner, dict) else config
+    following = follow_layers(template, places)
+    _set_layers(target, template, len(layers), following)
+    _set_ends(config, target, template, embed, tied)
+    _set_dtype(config, target, dtype)
+    if tokenizer is not None:
+        _set_token_ids(target, text_config(tokenizer.architecture, tokenizer.config))
+    problems = [*following.problems, *_unsafe(template), *_quantised(template, donors.values(), places, dtype)]
+    return config, tuple(problems)
+
+
+def _set_layers(target: Entries, template: Donor, depth: int, following: Following) -> None:
+    """The number of layers, everything sized by it, and what follows each layer."""
+    architecture = template.architecture
+    names = {**names_in(architecture, template.config), "old_depth": template.depth, "depth": depth}
+    if architecture.depth.text.isidentifier():
+        target[architecture.depth.text] = depth
+    for key in DEPTHS:
+        if target.get(key) == template.depth:
+            target[key] = depth
+    for key, formula in architecture.sized:
+        value = _value_or_none(formula, names)
+        if value is not None:
+            target[key] = value
+    for dotted in following.drop - following.entries.keys():
+        *path, key = dotted.split(".")
+        _nested(target, path).pop(key, None)
+    target.update(following.entries)
+    if target.get("num_nextn_predict_layers"):
+        target["num_nextn_predict_layers"] = 0
+
+
+def _value_or_none(formula: Any, names: Mapping[str, Any]) -> Json:
+    try:
+        value: Json = formula.value(names)
+    except FormulaError:
+        return None
+    return value
+
+
+def _nested(entries: Entries, path: Sequence[str]) -> Entries:
+    for key in path:
+        inner = entries.get(key)
+        entries = inner if isinstance(inner, dict) else {}
+    return entries
+
+
+def _set_ends(config: Entries, target: Entries, template: Donor, embed: Donor, tied: bool | None) -> None:
+    vocab = text_config(embed.architecture, embed.config).get("vocab_size")
+    if isinstance(vocab, int) and "vocab_size" in target:
+        target["vocab_size"] = vocab
+    if tied is None:
+        return
+    said = [entries for entries in (config, target) if "tie_word_embeddings" in entries]
+    default = dict(template.architecture.defaults).get("tie_word_embeddings")
+    if not said and tied != default:
+        said = [config, target]
+    for entries in said:
+        entries["tie_word_embeddings"] = tied
+
+
+def _set_dtype(config: Entries, target: Entries, dtype: Dtype | None) -> None:
+    """The element type under its present key; `torch_dtype` is what transformers 4 called it."""
+    for entries in (config, target):
+        old = entries.get("torch_dtype")
+        if "torch_dtype" in entries:
+            renamed = {
+                "dtype" if key == "torch_dtype" else key: value for key, value in entries.items() if key != "dtype"
+            }
+            renamed["dtype"] = entries.get("dtype") or old
+            entries.clear()
+            entries.update(renamed)
+        if dtype is not None and "dtype" in entries:
+            entries["dtype"] = _DTYPE_NAMES.get(dtype, entries["dtype"])
+    if dtype in _DTYPE_NAMES and "dtype" not in target and "dtype" not in config:
+        config["dtype"] = _DTYPE_NAMES[dtype]
+
+
+def _set_token_ids(target: Entries, names: Mapping[str, Json]) -> None:
+    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        if key in names:
+            target[key] = names[key]
+        else:
+            target.pop(key, None)
+
+
+def _unsafe(template: Donor) -> Iterator[Problem]:
+    for key in sorted(unsafe_keys(dict(template.config))):
+        message = (
+            f"config.json of '{template.name}' has '{key}', which can run code or read other files; it is left out"
+        )
+        hint = "the result loads where the program itself knows this family"
+        yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
+
+
+def _quantised(template: Donor, donors: Any, places: Sequence[Place], dtype: Dtype | None) -> Iterator[Problem]:
+    """Quantised weights can only be moved, all quantised alike, and not where the config names layers by number."""
+    mine = quantization_of(template)
+    for donor in donors:
+        if quantization_of(donor) != mine:
+            kinds = " and ".join(f"'{each.name}' {_kind(quantization_of(each))}" for each in (template, donor))
+            yield Problem(f"donors are quantised differently: {kinds}", "take donors of one kind", blame=Blame.DONOR)
+    if mine is None:
+        return
+    if dtype is not None or any(len(place.feeds) > 1 for place in places):
+        message = f"'{template.name}' is quantised: its tensors can be moved, not blended or cast"
+        yield Problem(message, "take the donors in full precision", blame=Blame.DONOR)
+    if _LAYER_NUMBER.search(mine):
+        message = f"the quantization of '{template.name}' names layers by number, which a stack changes"
+        yield Problem(message, "take the donors in full precision", blame=Blame.DONOR)
+
+
+def quantization_of(donor: Donor) -> str | None:
+    """A donor's quantization as comparable text, None for a donor in full precision."""
+    found = text_config(donor.architecture, donor.config).get("quantization_config")
+    return json.dumps(found, sort_keys=True) if found else None
+
+
+def _kind(quantization: str | None) -> str:
+    return "is not" if quantization is None else f"as {json.loads(quantization).get('quant_method', 'unknown')}"
