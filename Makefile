@@ -8,6 +8,7 @@ MANIFESTS := pyproject.toml constraints.txt
 
 .PHONY: demo test bench clean
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 demo: $(VENV)/demo.stamp $(VENV)/smollm2.stamp
 	$(VENV)/bin/python -m tools.demo

@@ -26,7 +26,7 @@ def measure(bench: Bench) -> Iterator[Row]:
             for shard_size in ("5GB", "7MB"):
                 spec.write_text(f"{text}output: {{shard_size: {shard_size}}}\n")
                 remove(out)
-                contenders.build(spec, out, "--threads", threads)
+                contenders.build(spec, out, "--workers", threads)
                 found[f"{threads} threads, {shard_size}"] = digests(out)
         remove(out)
         stops = _interrupted(spec, out)
