@@ -159,7 +159,7 @@ def _skip(run: _Run, progress: Progress) -> None:
     with writing(_path(run.target)):
         for begin, end in data_runs(run.target, run.target_begin, run.nbytes):
             for start in range(begin, end, _BUFFER):
-                _write(run.target, bytes(min(_BUFFER, end - start)), start)
+                write_all(run.target, bytes(min(_BUFFER, end - start)), start)
     progress(run.nbytes)
 
 
@@ -199,13 +199,14 @@ def _read_and_write(run: _Run) -> int:
     buffer = memoryview(bytearray(min(_BUFFER, run.nbytes)))
     for piece in run.pieces(len(buffer)):
         view = buffer[: piece.nbytes]
-        _read(piece.source, view, piece.begin)
+        read_into(piece.source, view, piece.begin)
         with writing(_path(piece.target)):
-            _write(piece.target, view, piece.target_begin)
+            write_all(piece.target, view, piece.target_begin)
     return run.nbytes
 
 
-def _read(fd: int, view: memoryview, offset: int) -> None:
+def read_into(fd: int, view: memoryview, offset: int) -> None:
+    """Fill `view` with a donor's bytes from `offset` on, or DonorError."""
     while view:
         count = _read_some(fd, view, offset)
         if not count:
@@ -226,7 +227,8 @@ def _read_some(fd: int, view: memoryview, offset: int) -> int:
         raise DonorError.of(message, "the disk may be failing", Mark(str(_path(fd)))) from error
 
 
-def _write(fd: int, data: memoryview | bytes, offset: int) -> None:
+def write_all(fd: int, data: memoryview | bytes, offset: int) -> None:
+    """Write all of `data` at `offset`; its OSErrors are for `writing` to explain."""
     view = memoryview(data)
     while view:
         count = os.pwrite(fd, view, offset)
