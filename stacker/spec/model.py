@@ -24,7 +24,10 @@ Value = float | bool | str
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """A number that varies over a slice: knots equally spaced over its layers, linear between them; one knot is a constant."""
+    """A number that varies over a slice: knots equally spaced over its layers, linear between them; one is a constant.
+
+    A tensor outside the layers (embedding, final norm, head) is at the first knot: position 0 of 2.
+    """
 
     knots: tuple[float, ...]
 

@@ -1,0 +1,158 @@
+"""pydantic's errors in this language's own words, each at its place in the text; and the text less what was wrong.
+
+It knows how errors are located (paths of keys, indices and union tags), and what each key is for; not what specs mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from stacker.errors import Problem, did_you_mean
+from stacker.text.node import Mapping, Node, Scalar, Sequence, child, describe, plain_data, shorten
+
+Path = tuple[str | int, ...]
+AnyShape = TypeVar("AnyShape", bound=BaseModel)
+_KINDS = {
+    "string_type": "text", "int_type": "a whole number", "int_from_float": "a whole number", "list_type": "a list",
+    "dict_type": "a mapping", "model_type": "a mapping", "model_attributes_type": "a mapping",
+    "float_type": "a number", "tuple_type": "a list",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What messages about a dialect need: shapes by union tag or key, an example for a key, and words for a value
+    that none of a union's forms fits.
+    """
+
+    shapes: dict[str, type[BaseModel]]
+    examples: dict[str, str]
+    misfit: Callable[[Path, Node], Problem]
+
+
+def read_shape(
+    shape: type[AnyShape], root: Mapping, words: Vocabulary
+) -> tuple[AnyShape | None, Mapping, list[Problem]]:
+    """The text in its shape, as far as it can be had: what is wrong is reported, cut out, and the rest is tried again.
+
+    Returns the shape (None when nothing can be saved), the nodes it was read from, and the problems of the first try;
+    what is wrong only because something was cut out is not reported.
+    """
+    problems: list[Problem] = []
+    node: Node = root
+    while isinstance(node, Mapping):
+        try:
+            return shape.model_validate(plain_data(node)), node, problems
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False)
+            paths = [node_path(node, detail["loc"]) for detail in details]
+            if node is root:
+                pairs = zip(details, paths, strict=True)
+                problems = [_problem(detail, path, root, shape, words) for detail, path in pairs]
+            if () in paths:
+                break
+            node = _pruned(node, frozenset(paths))
+    return None, root, problems
+
+
+def node_path(node: Node, location: Iterable[str | int]) -> Path:
+    """The keys and indices of a pydantic location that exist in the text; union tags and absent keys are skipped."""
+    path: list[str | int] = []
+    for step in location:
+        below = child(node, step)
+        if below is not node:
+            path.append(step)
+            node = below
+    return tuple(path)
+
+
+def _problem(detail: ErrorDetails, path: Path, root: Mapping, shape: type[BaseModel], words: Vocabulary) -> Problem:
+    node = _at(root, path)
+    key = str(detail["loc"][-1]) if detail["loc"] else ""
+    known = list(_shape_at(detail["loc"][:-1], shape, words).model_fields)
+    match detail["type"]:
+        case "missing":
+            return Problem(f"'{key}' is missing", _missing_hint(key, node, known, words), node.mark)
+        case "extra_forbidden":
+            holder = _at(root, path[:-1])
+            mark = holder.key_mark(key) if isinstance(holder, Mapping) else node.mark
+            return Problem(f"unknown key '{shorten(key)}'", did_you_mean(key, known), mark)
+        case "union_tag_not_found":
+            return words.misfit(path, node)
+        case _:
+            return _value_problem(detail, last_key(path), node, words)
+
+
+def _value_problem(detail: ErrorDetails, key: str, node: Node, words: Vocabulary) -> Problem:
+    context: dict[str, Any] = detail.get("ctx", {})
+    example = f"for instance: {words.examples[key]}" if key in words.examples else ""
+    name, shown = shorten(key), shorten(node.text) if isinstance(node, Scalar) else describe(node)
+    match detail["type"]:
+        case "too_short" | "too_long":
+            return _count_problem(context, name, example, node)
+        case "greater_than_equal":
+            return Problem(f"'{name}' must be at least {context['ge']}, not {shown}", example, node.mark)
+        case "literal_error":
+            return Problem(f"'{name}' must be {context['expected']}, not {shown}", example, node.mark)
+        case "string_type" if isinstance(node, Scalar) and node.value is not None:
+            return Problem(f"'{name}' must be text, not {describe(node)}", f'quote it: "{shown}"', node.mark)
+        case kind:
+            wanted = _KINDS.get(kind, "something else")
+            return Problem(f"'{name}' must be {wanted}, not {describe(node)}", example, node.mark)
+
+
+def _count_problem(context: dict[str, Any], name: str, example: str, node: Node) -> Problem:
+    bound = "at least" if "min_length" in context else "at most"
+    count = context.get("min_length", context.get("max_length"))
+    entries = "entry" if count == 1 else "entries"
+    return Problem(f"'{name}' has {bound} {count} {entries}, not {context['actual_length']}", example, node.mark)
+
+
+def _shape_at(location: Path, shape: type[BaseModel], words: Vocabulary) -> type[BaseModel]:
+    named = (words.shapes[str(step)] for step in reversed(location) if str(step) in words.shapes)
+    return next(named, shape)
+
+
+def _missing_hint(key: str, node: Node, known: list[str], words: Vocabulary) -> str:
+    strangers = [name for name in (node.names if isinstance(node, Mapping) else ()) if name not in known]
+    meant = next((name for name in strangers if did_you_mean(name, [key]).startswith("did")), None)
+    if meant:
+        return f"did you mean '{key}' where it says '{shorten(meant)}'?"
+    return f"for instance: {words.examples[key]}" if key in words.examples else ""
+
+
+def _at(node: Node, path: Path) -> Node:
+    for step in path:
+        node = child(node, step)
+    return node
+
+
+def last_key(path: Path) -> str:
+    """The nearest key on a path, indices skipped; empty at the root."""
+    return next((str(step) for step in reversed(path) if isinstance(step, str)), "")
+
+
+def _pruned(node: Node, paths: frozenset[Path]) -> Node:
+    """The text without the nodes at these paths."""
+    if not paths:
+        return node
+    gone = {path[0] for path in paths if len(path) == 1}
+    below = {step: frozenset(path[1:] for path in paths if path[0] == step) for step in {path[0] for path in paths}}
+    match node:
+        case Mapping(entries):
+            kept = (
+                (key, _pruned(value, below.get(key.text, frozenset())))
+                for key, value in entries
+                if key.text not in gone
+            )
+            return Mapping(tuple(kept), node.mark)
+        case Sequence(items):
+            left = (_pruned(item, below.get(at, frozenset())) for at, item in enumerate(items) if at not in gone)
+            return Sequence(tuple(left), node.mark)
+        case _:
+            return node

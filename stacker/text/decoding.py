@@ -1,0 +1,57 @@
+"""Bytes or a string as text that YAML can be read from: UTF-8, of bounded size, without control characters."""
+
+from __future__ import annotations
+
+import re
+
+from stacker.errors import Mark, SpecError
+
+MOST_BYTES = 1_000_000
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_WIDE = (
+    (b"\xff\xfe\x00\x00", "UTF-32"),
+    (b"\x00\x00\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+
+
+def decode(text: str | bytes, source: str) -> str:
+    """The text, a UTF-8 byte order mark removed; SpecError when it is no such text."""
+    size = len(text)
+    if size > MOST_BYTES:
+        raise SpecError.of(
+            f"this text has {size:,} bytes, more than {MOST_BYTES:,}",
+            "is this the right file? a spec is a few lines of YAML, never weights",
+            Mark(source),
+        )
+    content = (_decoded(text, source) if isinstance(text, bytes) else text).removeprefix("\ufeff")
+    found = _FORBIDDEN.search(content)
+    if found:
+        raise SpecError.of(
+            f"the character U+{ord(found[0]):04X} has no place in YAML",
+            "remove it; inside double quotes it can be written as an escape, such as \\x01",
+            mark_at(content, found.start(), source),
+        )
+    return content
+
+
+def mark_at(text: str, offset: int, source: str) -> Mark:
+    """The place of a character of the text."""
+    line = text.count("\n", 0, offset) + 1
+    return Mark(source, line, offset - text.rfind("\n", 0, offset))
+
+
+def _decoded(content: bytes, source: str) -> str:
+    wide = next((name for start, name in _WIDE if content.startswith(start)), "UTF-16" if b"\0" in content[:4] else "")
+    if wide:
+        raise SpecError.of(f"this text is encoded as {wide}", "save it as UTF-8", Mark(source))
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8")
+        raise SpecError.of(
+            f"this text is not UTF-8: byte 0x{content[error.start]:02x} does not belong there",
+            "save it as UTF-8",
+            mark_at(before, len(before), source),
+        ) from error

@@ -1,0 +1,107 @@
+"""Text as data: scalars, sequences and mappings, each with the place where it stands. Nothing here knows YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from stacker.errors import Mark
+
+Plain = None | bool | int | float | str
+Data = Plain | list["Data"] | dict[str, "Data"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A single value; `text` is how it was written, quotes and escapes resolved."""
+
+    value: Plain
+    text: str
+    mark: Mark = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A list of nodes."""
+
+    items: tuple[Node, ...]
+    mark: Mark = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Keys with their nodes, in the order of the text; a key counts by its text, so `8` and `"8"` are one key."""
+
+    entries: tuple[tuple[Scalar, Node], ...]
+    mark: Mark = field(compare=False, repr=False)
+
+    def get(self, key: str) -> Node | None:
+        """The node under a key."""
+        return next((node for name, node in self.entries if name.text == key), None)
+
+    def key_mark(self, key: str) -> Mark:
+        """The place of the key itself, or of the whole mapping where it has no such key."""
+        return next((name.mark for name, _ in self.entries if name.text == key), self.mark)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The texts of the keys, in order."""
+        return tuple(name.text for name, _ in self.entries)
+
+    def without(self, keys: Iterable[str]) -> Mapping:
+        """The same mapping less some keys."""
+        gone = frozenset(keys)
+        return Mapping(tuple(entry for entry in self.entries if entry[0].text not in gone), self.mark)
+
+
+Node = Scalar | Sequence | Mapping
+
+
+def child(node: Node, step: str | int) -> Node:
+    """The node under a key or at an index; the node itself where there is none."""
+    match node:
+        case Mapping():
+            return node.get(str(step)) or node
+        case Sequence(items) if isinstance(step, int) and step < len(items):
+            return items[step]
+        case _:
+            return node
+
+
+def plain_data(node: Node) -> Data:
+    """The same as lists, dicts and values, places forgotten."""
+    match node:
+        case Scalar(value):
+            return value
+        case Sequence(items):
+            return [plain_data(item) for item in items]
+        case Mapping(entries):
+            return {key.text: plain_data(value) for key, value in entries}
+
+
+def is_null(node: Node | None) -> bool:
+    """Whether there is no value: no node, or one that says null."""
+    return node is None or (isinstance(node, Scalar) and node.value is None)
+
+
+def describe(node: Node) -> str:
+    """What a node is, as a message says it: `a list`, `a mapping`, `nothing`, `the number 5`, `'text'`."""
+    match node:
+        case Sequence():
+            return "a list"
+        case Mapping():
+            return "a mapping"
+        case Scalar(None):
+            return "nothing"
+        case Scalar(str() as text):
+            return f"'{shorten(text)}'"
+        case Scalar(bool(), text):
+            return text
+        case Scalar(_, text):
+            return f"the number {shorten(text)}"
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """A text safe and short enough for a message: no control characters, at most `width` characters."""
+    clean = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+    return clean if len(clean) <= width else f"{clean[: width - 1]}…"

@@ -1,0 +1,62 @@
+"""Plain YAML scalars as values: the core schema of YAML 1.2.2, section 10.3.2.
+
+There `no` and `8:24` are text, `012` is twelve and `1e-4` is a number, unlike in YAML 1.1.
+"""
+
+from __future__ import annotations
+
+import re
+
+from stacker.text.node import Plain
+
+_PREFIX = "tag:yaml.org,2002:"
+_NULL = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_MOST_DIGITS = 400
+_KINDS: dict[str, tuple[type, ...]] = {"null": (type(None),), "bool": (bool,), "int": (int,), "float": (float, int)}
+
+
+class ScalarError(ValueError):
+    """A scalar that its tag or its size forbids."""
+
+
+def plain_value(text: str) -> Plain:
+    """What an unquoted scalar stands for; ScalarError for a number of more digits than anybody means."""
+    if text in _NULL:
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
+    if _INT.fullmatch(text):
+        return _integer(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _INFINITE.fullmatch(text):
+        return float(text.replace(".", "", 1))
+    return text
+
+
+def tagged_value(text: str, tag: str) -> Plain:
+    """What a scalar with an explicit tag stands for; ScalarError for other tags than the core schema's."""
+    if tag in ("!", f"{_PREFIX}str"):
+        return text
+    kind = tag.removeprefix(_PREFIX)
+    if not tag.startswith(_PREFIX) or kind not in _KINDS:
+        raise ScalarError(f"the tag {shown_tag(tag)} is not allowed")
+    value = plain_value(text)
+    if not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "bool"):
+        raise ScalarError(f"'{text}' is not of the type its tag {shown_tag(tag)} says")
+    return float(value) if kind == "float" and isinstance(value, int) else value
+
+
+def shown_tag(tag: str) -> str:
+    """A tag as people write it."""
+    return f"!!{tag.removeprefix(_PREFIX)}" if tag.startswith(_PREFIX) else tag
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ScalarError(f"a number of {len(text)} digits")
+    return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
