@@ -1,1 +1,20 @@
-"""stacker: a composer of frankenmerges."""
+"""stacker: a composer of frankenmerges. `stacker.load(spec)` gives a Stack to preview, plan and build."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stacker.compose import Stack, load
+
+__version__ = "0.1.0"
+__all__ = ["Stack", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """The pipeline, imported when it is first asked for: the command line must start without it."""
+    if name in ("Stack", "load"):
+        from stacker import compose
+
+        return getattr(compose, name)
+    raise AttributeError(f"module 'stacker' has no attribute '{name}'")

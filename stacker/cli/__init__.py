@@ -1,1 +1,54 @@
 """The command line: one file a command group; the only floor that prints and exits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import click
+from rich.console import Console
+
+from stacker.cli import build, language, look
+from stacker.cli.app import app
+from stacker.cli.problems import print_json, problem_json, show_problems
+from stacker.errors import StackerError
+
+__all__ = ["app", "build", "language", "look", "main"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; the exit code. Whatever a user can cause ends in a message, not in a traceback."""
+    signal.signal(signal.SIGTERM, _terminate)
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        status: Any = app(words, standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except StackerError as error:
+        _report(error, as_json="--json" in words)
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _report(error: StackerError, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"ok": False, "problems": [problem_json(problem) for problem in error.problems]})
+    else:
+        show_problems(error.problems, Console(stderr=True))
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    del frame
+    raise SystemExit(128 + number)

@@ -10,6 +10,7 @@ from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, leaves
 from stacker.core.graph import StackGraph
 from stacker.core.plan import Unused
 from stacker.core.steps import Makings
+from stacker.ops.settings import make_kernel
 from stacker.ops.table import OPS
 from stacker.tensors import TensorRef
 
@@ -56,9 +57,10 @@ def bytes_read(expression: Expression, sizes: Mapping[TensorRef, int]) -> int:
             return bytes_read(of, sizes)
         case Scale(of, factor):
             return bytes_read(of, sizes) if factor else 0
-        case Blend(op, of, base=base):
+        case Blend(op, of, own, each, base):
+            kernel = make_kernel(OPS[op], dict(own), [dict(values) for values in each])
             sources = (*of, base) if base else of
-            return (1 + OPS[op].passes) * sum(bytes_read(source, sizes) for source in sources)
+            return (1 + len(kernel.passes)) * sum(bytes_read(source, sizes) for source in sources)
 
 
 def sizes_of(donors: Sequence[Donor]) -> dict[TensorRef, int]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 
 from stacker.arch.model import Part
-from stacker.core.donor import Donor, DonorTensor
+from stacker.core.blend_checks import check_arithmetic, check_ops, check_sources
+from stacker.core.donor import Donor
 from stacker.core.graph import StackGraph
 from stacker.core.hf_config import compare_donors
 from stacker.core.nodes import Node
-from stacker.core.parameters import BoundSetting, values_at
-from stacker.errors import Blame, Mark, Problem, Severity, did_you_mean
-from stacker.ops.table import OPS
+from stacker.core.tables import node_tables
+from stacker.errors import Blame, Mark, Problem, did_you_mean
+from stacker.spec.model import Rule
 
 Check = Callable[[StackGraph, Mapping[str, Donor]], Iterator[Problem]]
 
@@ -33,12 +35,12 @@ def check_donors_agree(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterat
 
 
 def check_shapes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Each tensor of a layer has one shape in all donors that give layers, or one of those the template's layers have."""
+    """Each tensor of a layer has a shape in common in any two donors that give layers."""
     names = dict.fromkeys(feed.donor for node in graph.layers for feed in node.feeds)
     shapes = {name: _shapes(donors[name]) for name in names}
     for one, other in combinations(names, 2):
         differing = [
-            (suffix, sorted(shapes[one][suffix])[0], sorted(shapes[other][suffix])[0])
+            (suffix, min(shapes[one][suffix]), min(shapes[other][suffix]))
             for suffix in shapes[one].keys() & shapes[other].keys()
             if not shapes[one][suffix] & shapes[other][suffix]
         ]
@@ -72,8 +74,9 @@ def check_ends(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Probl
     embed, head = donors[graph.embed.feeds[0].donor], donors[graph.head.feeds[0].donor]
     rows = {end.name: _rows(end, part) for end, part in ((embed, Part.EMBED), (head, Part.HEAD))}
     if None not in rows.values() and len(set(rows.values())) > 1:
-        message = f"the embedding of '{embed.name}' has {rows[embed.name]} tokens, the head of '{head.name}' {rows[head.name]}"
-        hint = "take both from one donor: `embed: {0}` and `head: {0}`".format(embed.name)
+        here, there = rows[embed.name], rows[head.name]
+        message = f"the embedding of '{embed.name}' has {here} tokens, the head of '{head.name}' {there}"
+        hint = f"take both from one donor: `embed: {embed.name}` and `head: {embed.name}`"
         yield Problem(message, hint, graph.head.mark)
     widths = {donors[feed.donor].name: _width(donors[feed.donor]) for node in graph.nodes for feed in node.feeds}
     known = {width for width in widths.values() if width is not None}
@@ -105,4 +108,37 @@ def check_prefixes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[P
             yield Problem(message, "save one of them anew with transformers", blame=Blame.DONOR)
 
 
-CHECKS: tuple[Check, ...] = (check_donors_agree, check_shapes, check_ends, check_prefixes)
+def check_rules(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
+    """Every rule of a parameter selects at least one tensor of the stack."""
+    roles: set[str] = set()
+    names: set[str] = set()
+    for _, place, tables in node_tables(graph, donors):
+        roles |= {tensor.role for tensor in tables[0].values()}
+        names |= {place + name for name in tables[0]}
+    known = roles | {role.partition(".")[0] for role in roles}
+    written = {rule: mark for node in graph.nodes for rule, mark in _rules(node)}
+    for rule, mark in written.items():
+        if "*" in rule.match:
+            if not fnmatch.filter(names, rule.match):
+                yield Problem(f"no tensor of the stack is called '{rule.match}'", "patterns are over full names", mark)
+        elif not any(role == rule.match or role.startswith(f"{rule.match}.") for role in roles):
+            yield Problem(f"no tensor of the stack has the role '{rule.match}'", did_you_mean(rule.match, known), mark)
+
+
+def _rules(node: Node) -> Iterator[tuple[Rule, Mark | None]]:
+    scales = [(scale, node.mark) for scale in (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))]
+    settings = (*node.settings, *(setting for feed in node.feeds for setting in feed.settings))
+    for bound, mark in (*scales, *((setting.bound, setting.mark or node.mark) for setting in settings)):
+        yield from ((rule, mark) for rule in bound.parameter.rules if rule.match != "*")
+
+
+CHECKS: tuple[Check, ...] = (
+    check_donors_agree,
+    check_shapes,
+    check_ends,
+    check_prefixes,
+    check_rules,
+    check_ops,
+    check_sources,
+    check_arithmetic,
+)

@@ -77,6 +77,8 @@ class Donor:
     ignored: tuple[tuple[str, str], ...] = ()
     revision: str | None = None
     weights: bool = True
+    quantized: str = ""
+    """How the weights are quantised (`gptq`, `fp8` with block scales …); "" when they are plain numbers."""
     nested: Mapping[str, Donor] = field(default_factory=dict)
     """Where the donor is a stack itself: the donors that its tensors' expressions refer to, by the names they use."""
 

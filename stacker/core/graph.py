@@ -14,6 +14,7 @@ from stacker.core.donor import Donor
 from stacker.core.expand import expand_items, expand_part
 from stacker.core.nodes import Expansion, Feed, Node
 from stacker.errors import Problem
+from stacker.ops.table import OPS
 from stacker.spec.model import SliceSpec, StackSpec
 
 
@@ -67,7 +68,9 @@ class Segment:
 
 def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
     """Resolve every slice against the donors' depths and lay the nodes in a line; never raises for a spec's fault."""
-    expansion = Expansion({name: donor.depth for name, donor in donors.items()}, {s.name: s for s in spec.stacks}, spec)
+    depths = {name: donor.depth for name, donor in donors.items()}
+    ramps = {op.name: op.ramp for op in OPS.values()}
+    expansion = Expansion(depths, {named.name: named for named in spec.stacks}, spec, ramps)
     layers = tuple(expand_items(spec.stack, expansion))
     first, last = (layers[0].feeds[0].donor, layers[-1].feeds[0].donor) if layers else (spec.donors[0].name,) * 2
     embed = expand_part(spec.embed or SliceSpec(first, mark=spec.mark_of("stack")), Part.EMBED, expansion)

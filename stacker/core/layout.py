@@ -7,13 +7,13 @@ filesystem share the blocks instead of copying them.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stacker.core.donor import Donor, Extent, all_donors
 from stacker.core.expression import Copy
+from stacker.core.header import make_header
 from stacker.core.plan import Layout, Shard, Step
 from stacker.core.steps import Making
 
@@ -134,37 +134,20 @@ def _runs(members: Sequence[_Placed]) -> Iterator[list[_Placed]]:
 def _follows(before: _Placed, after: _Placed) -> bool:
     if before.extent is None or after.extent is None or before.donor != after.donor:
         return False
-    return (
-        before.extent.file == after.extent.file and before.extent.offset + before.extent.nbytes == after.extent.offset
-    )
+    end = before.extent.offset + before.extent.nbytes
+    return before.extent.file == after.extent.file and end == after.extent.offset
 
 
 def _lay_shard(group: _Group, number: int, count: int, block: int | None) -> tuple[Shard, list[Step]]:
     """One shard: the header of its tensors, padded with spaces to where the data must start."""
-    spans = []
-    end = 0
+    tensors = [each.making.tensor for each in group.members]
+    header = make_header(tensors, residue=group.residue, step=block or 8)
+    steps = []
+    offset = len(header)
     for each in group.members:
-        spans.append((each, end))
-        end += each.making.tensor.nbytes
-    table = {
-        each.making.tensor.name: {
-            "dtype": each.making.tensor.dtype.label,
-            "shape": list(each.making.tensor.shape),
-            "data_offsets": [begin, begin + each.making.tensor.nbytes],
-        }
-        for each, begin in spans
-    }
-    header = _header(table, group.residue, block)
-    steps = [Step(each.making.tensor, number, len(header) + begin, each.making.expression) for each, begin in spans]
-    return Shard(shard_name(number, count), header, len(header) + end), steps
-
-
-def _header(table: Mapping[str, object], residue: int, block: int | None) -> bytes:
-    """Length field, JSON and padding; the data after it starts at `residue` modulo `block`, or at a multiple of 8."""
-    text = json.dumps({"__metadata__": {"format": "pt"}, **table}, separators=(",", ":"), ensure_ascii=False).encode()
-    step = block or 8
-    padding = (residue - 8 - len(text)) % step
-    return (len(text) + padding).to_bytes(8, "little") + text + b" " * padding
+        steps.append(Step(each.making.tensor, number, offset, each.making.expression))
+        offset += each.making.tensor.nbytes
+    return Shard(shard_name(number, count), header, offset), steps
 
 
 def shard_name(number: int, count: int) -> str:

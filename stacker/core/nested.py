@@ -25,7 +25,9 @@ def donor_of_plan(name: str, source: str, plan: Plan, template: Donor, depth: in
         tensors[step.tensor.name] = DonorTensor(
             step.tensor, place.part, place.role, place.layer, place.suffix, expression=expression
         )
-    nested = {f"{name}/{key}": replace(donor, name=f"{name}/{key}", nested={}) for key, donor in all_donors(inner).items()}
+    nested = {
+        f"{name}/{key}": replace(donor, name=f"{name}/{key}", nested={}) for key, donor in all_donors(inner).items()
+    }
     return Donor(
         name=name,
         source=source,

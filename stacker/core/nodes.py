@@ -42,14 +42,17 @@ class Node:
 
 @dataclass(slots=True)
 class Expansion:
-    """What spreading out needs to know, and the problems it found on the way."""
+    """What spreading out needs to know, and the problems it found on the way.
+
+    `ramps` says for each op which parameter a crossfade drives; `open` are the named stacks being spread out.
+    """
 
     depths: Mapping[str, int]
     stacks: Mapping[str, NamedStack]
     spec: StackSpec
+    ramps: Mapping[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     open: tuple[str, ...] = ()
-    ramps: Mapping[str, str] = field(default_factory=dict)
 
     def report(self, message: str, mark: Mark | None, hint: str = "") -> None:
         self.problems.append(Problem(message, hint, mark))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from stacker.errors import Mark
 from stacker.spec.model import Gradient, Parameter, Rule, Setting, Value
 
 
@@ -32,11 +33,12 @@ class BoundSetting:
 
     name: str
     bound: Bound
+    mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 def bind(settings: Iterable[Setting], position: int, count: int) -> tuple[BoundSetting, ...]:
     """Settings as they apply at one layer of a run."""
-    return tuple(BoundSetting(each.name, Bound(each.parameter, position, count)) for each in settings)
+    return tuple(BoundSetting(each.name, Bound(each.parameter, position, count), each.mark) for each in settings)
 
 
 def matches(rule: Rule, role: str, name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from typing import Any
 
 from stacker.arch.model import Json
 from stacker.core.expression import Blend, Cast, Copy, Expression, Scale
+from stacker.core.header import make_header
 from stacker.core.plan import Costs, DonorIdentity, Layout, Plan, Shard, Step, Unused
 from stacker.tensors import DTYPES, TensorRef, TensorSpec
 
@@ -55,7 +55,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
 
 
 def _shard_to_json(shard: Shard) -> dict[str, Json]:
-    return {"name": shard.name, "size": shard.size, "header": base64.b64encode(shard.header).decode()}
+    return {"name": shard.name, "size": shard.size, "data_start": len(shard.header)}
 
 
 def _step_to_json(step: Step) -> dict[str, Any]:
@@ -89,18 +89,30 @@ def expression_to_json(expression: Expression) -> Any:
 
 def plan_from_json(content: dict[str, Any]) -> Plan:
     """The plan that a JSON value says; KeyError, TypeError or ValueError when it is no such value."""
+    steps = tuple(_step_from_json(each) for each in content["tensors"])
     return Plan(
         id=content["id"],
         name=content["name"],
         config=content["config"],
-        steps=tuple(_step_from_json(each) for each in content["tensors"]),
-        shards=tuple(Shard(each["name"], base64.b64decode(each["header"]), each["size"]) for each in content["shards"]),
+        steps=steps,
+        shards=_shards_from_json(content["shards"], steps),
         layout=Layout(**content["layout"]),
         donors=tuple(_identity_from_json(each) for each in content["donors"]),
         costs=Costs(**content["costs"]),
         unused=tuple(Unused(_ref(each["tensor"]), each["reason"]) for each in content["unused"]),
         tied=tuple(content["tied"].items()),
     )
+
+
+def _shards_from_json(content: list[dict[str, Any]], steps: tuple[Step, ...]) -> tuple[Shard, ...]:
+    held: list[list[Step]] = [[] for _ in content]
+    for step in steps:
+        held[step.shard].append(step)
+    shards = []
+    for said, inside in zip(content, held, strict=True):
+        tensors = [step.tensor for step in sorted(inside, key=lambda step: (step.offset, step.tensor.nbytes))]
+        shards.append(Shard(said["name"], make_header(tensors, residue=said["data_start"], step=0), said["size"]))
+    return tuple(shards)
 
 
 def _identity_from_json(content: dict[str, Any]) -> DonorIdentity:
@@ -124,7 +136,9 @@ def expression_from_json(said: Any) -> Expression:
     of = tuple(expression_from_json(each) for each in said["blend"])
     per_source = tuple(tuple(sorted(each.items())) for each in said.get("per_source", [{}] * len(of)))
     base = expression_from_json(said["base"]) if "base" in said else None
-    return Blend(said["op"], of, tuple(sorted(said.get("parameters", {}).items())), per_source, base, said.get("seed", ""))
+    return Blend(
+        said["op"], of, tuple(sorted(said.get("parameters", {}).items())), per_source, base, said.get("seed", "")
+    )
 
 
 def _ref(text: str) -> TensorRef:

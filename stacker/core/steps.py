@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from stacker.arch.model import Part
 from stacker.core.donor import Donor, DonorTensor
@@ -11,11 +12,10 @@ from stacker.core.expression import Blend, Cast, Copy, Expression, Scale
 from stacker.core.graph import StackGraph
 from stacker.core.nodes import Feed, Node
 from stacker.core.parameters import factor_at, values_at
-from stacker.ops.model import Value
+from stacker.core.tables import Table, node_tables
+from stacker.ops.settings import complete
 from stacker.ops.table import OPS
 from stacker.tensors import Dtype, TensorRef, TensorSpec
-
-Table = Mapping[str, DonorTensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +40,10 @@ def make_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | 
 
     Where the sources of a node do not have the same tensors, those that all of them have are made; `checks` tells.
     """
-    prefix = donors[graph.template].architecture.prefix
-    layers = {name: donor.layers() for name, donor in donors.items()}
-    embed = list(_node_tensors(graph.embed, "", [_outside(feed, donors, Part.EMBED) for feed in _feeds(graph.embed)]))
-    made = [*embed]
-    for node in graph.layers:
-        place = prefix.replace("{i}", str(node.index))
-        made += _node_tensors(node, place, [layers[feed.donor][feed.layer or 0] for feed in _feeds(node)])
-    head = list(_node_tensors(graph.head, "", [_outside(feed, donors, Part.HEAD) for feed in _feeds(graph.head)]))
+    embed, *layers, head = [[*_node_tensors(*each)] for each in node_tables(graph, donors)]
     tied = _tied(graph, donors, embed, head)
-    made += (making for making in head if making.tensor.name not in dict(tied))
-    return Makings(tuple(_cast(making, dtype) for making in made), tied)
-
-
-def _feeds(node: Node) -> tuple[Feed, ...]:
-    """What a node reads: its feeds, and last its base if it has one."""
-    return (*node.feeds, node.base) if node.base else node.feeds
-
-
-def _outside(feed: Feed, donors: Mapping[str, Donor], part: Part) -> Table:
-    return donors[feed.donor].outside(part)
+    ends = [making for making in head if making.tensor.name not in dict(tied)]
+    return Makings(tuple(_cast(making, dtype) for making in chain(embed, *layers, ends)), tied)
 
 
 def _tied(
@@ -67,8 +51,7 @@ def _tied(
 ) -> tuple[tuple[str, str], ...]:
     """Pairs of head and embedding that need not be written twice: tied in the head's donors, and here made alike."""
     made = {making.tensor.name: making.expression for making in embed}
-    pairs = {pair for feed in graph.head.feeds for pair in donors[feed.donor].tied()}
-    partners = dict(pairs)
+    partners = dict(pair for feed in graph.head.feeds for pair in donors[feed.donor].tied())
     return tuple(
         (making.tensor.name, partners[making.tensor.name])
         for making in head
@@ -117,17 +100,11 @@ def _scaled(expression: Expression, factor: float) -> Expression:
 def _blend(node: Node, name: str, role: str, feeds: list[Expression], base: Expression | None) -> Expression:
     """The blend with every parameter spelt out: the nearest written value, or else the op's default."""
     op = OPS[str(node.op)]
-    defaults = {parameter.name: parameter.default for parameter in op.parameters if parameter.default is not None}
-    each = {parameter.name for parameter in op.parameters if parameter.per_source}
-    shared = {**defaults, **values_at(node.settings, role, name)}
-    per_source = tuple(
-        _pairs({**shared, **values_at(feed.settings, role, name)}, lambda key: key in each) for feed in node.feeds
-    )
-    return Blend(op.name, tuple(feeds), _pairs(shared, lambda key: key not in each), per_source, base, seed=name)
-
-
-def _pairs(values: Mapping[str, Value], wanted: Callable[[str], bool]) -> tuple[tuple[str, Value], ...]:
-    return tuple(sorted((key, value) for key, value in values.items() if wanted(key)))
+    own = values_at(node.settings, role, name)
+    shared, each = complete(op, own, [values_at(feed.settings, role, name) for feed in node.feeds])
+    apart = {parameter.name for parameter in op.parameters if parameter.per_source}
+    kept = tuple(sorted(item for item in shared.items() if item[0] not in apart))
+    return Blend(op.name, tuple(feeds), kept, tuple(tuple(sorted(values.items())) for values in each), base, seed=name)
 
 
 def _cast(making: Making, dtype: Dtype | None) -> Making:

@@ -65,9 +65,9 @@ def _spec(shape: StackShape, node: Mapping, root: Mapping, name: str, found: Fou
     marks = tuple((key.text, key.mark) for key, _ in root.entries)
     return StackSpec(
         name=_attempt(found, lambda: _name(shape.name or name, child(node, "name").mark)) or name,
-        donors=_donors(shape, child(node, "donors"), child(root, "donors"), found),
+        donors=_donors(shape, child(node, "donors"), root.get("donors"), found),
         stack=_items(shape.stack, child(node, "stack"), found),
-        stacks=_stacks(shape, child(node, "stacks"), child(root, "stacks"), found),
+        stacks=_stacks(shape, child(node, "stacks"), root.get("stacks"), found),
         base=shape.base,
         embed=_part(shape.embed, child(node, "embed"), "embed", found),
         head=_part(shape.head, child(node, "head"), "head", found),
@@ -94,7 +94,7 @@ def _name(name: str, mark: Mark) -> str:
     raise SpecError.of("'name' must be one line of 1 to 200 printable characters", "", mark)
 
 
-def _donors(shape: StackShape, node: Node, written: Node, found: Found) -> tuple[DonorSpec, ...]:
+def _donors(shape: StackShape, node: Node, written: Node | None, found: Found) -> tuple[DonorSpec, ...]:
     donors = [_donor(name, donor, child(node, name), found) for name, donor in shape.donors.items()]
     for name in written.names if isinstance(written, Mapping) else ():
         if not NAME.fullmatch(name):
@@ -124,7 +124,7 @@ def _donor(name: str, shape: str | DonorShape, node: Node, found: Found) -> Dono
     return DonorSpec(name, donor.source, donor.revision or shape.revision, shape.like, mark=node.mark)
 
 
-def _stacks(shape: StackShape, node: Node, written: Node, found: Found) -> tuple[NamedStack, ...]:
+def _stacks(shape: StackShape, node: Node, written: Node | None, found: Found) -> tuple[NamedStack, ...]:
     if not isinstance(written, Mapping):
         return ()
     return tuple(

@@ -1,0 +1,40 @@
+"""The Typer application that the command groups register with, and the arguments they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import stacker
+
+LOOK, BUILD, LANGUAGE = "Look", "Build and check", "The language"
+
+app = typer.Typer(
+    name="stacker",
+    help="Compose frankenmerges: a short YAML spec stacks layers of donor language models into a new one.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="A spec, native or mergekit's; - reads standard input.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, nothing else there.")]
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stacker {stacker.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[  # noqa: ARG001 - its callback answers
+        bool, typer.Option("--version", callback=lambda wanted: _version(wanted=wanted), is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Compose frankenmerges: a short YAML spec stacks layers of donor language models into a new one."""

@@ -1,0 +1,71 @@
+"""Commands about the language: convert, schema, ops, architectures."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from stacker.cli.app import LANGUAGE, Json, Spec, app
+from stacker.cli.problems import print_json
+from stacker.errors import SpecError, did_you_mean
+
+Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Only this one, in full.")]
+
+
+class Target(StrEnum):
+    """The dialects that a spec can be written in."""
+
+    NATIVE = "native"
+    MERGEKIT = "mergekit"
+
+
+@app.command(rich_help_panel=LANGUAGE)
+def convert(
+    spec: Spec, *, to: Annotated[Target, typer.Option("--to", help="The dialect to write.")] = Target.NATIVE
+) -> None:
+    """Write a spec in the other dialect on standard output, or say exactly why it cannot be said there."""
+    from stacker.compose import convert as translate
+
+    typer.echo(translate(spec, str(to)), nl=False)
+
+
+@app.command(rich_help_panel=LANGUAGE)
+def schema() -> None:
+    """Print the JSON Schema of the native language, for editors."""
+    from stacker.spec.schema import json_schema
+
+    print_json(json_schema())
+
+
+@app.command(rich_help_panel=LANGUAGE)
+def ops(name: Name = None, *, json: Json = False) -> None:
+    """List the blend ops, or show one with its formula, parameters and source."""
+    from stacker.ops.table import OPS
+    from stacker.view.ops import op_details, op_json, ops_table
+
+    if name is not None and name not in OPS:
+        raise SpecError.of(f"there is no op '{name}'", did_you_mean(name, OPS))
+    chosen = [OPS[name]] if name else list(OPS.values())
+    if json:
+        print_json([op_json(op) for op in chosen])
+    else:
+        Console(highlight=False).print(op_details(OPS[name]) if name else ops_table(chosen))
+
+
+@app.command(rich_help_panel=LANGUAGE)
+def architectures(name: Name = None, *, json: Json = False) -> None:
+    """List the families that are known as data, or show one with its tensors and rules."""
+    from stacker.arch.table import architectures as known
+    from stacker.view.architectures import architecture_details, architecture_json, architectures_table
+
+    families = {family.name: family for family in known()}
+    if name is not None and name not in families:
+        raise SpecError.of(f"there is no family '{name}'", did_you_mean(name, families))
+    chosen = [families[name]] if name else list(families.values())
+    if json:
+        print_json([architecture_json(family) for family in chosen])
+    else:
+        Console(highlight=False).print(architecture_details(chosen[0]) if name else architectures_table(chosen))

@@ -1,0 +1,61 @@
+"""Problems as people see them: the place, the line of the spec with the place underlined, the advice."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from stacker.errors import Mark, Problem, Severity
+
+STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold blue"}
+
+
+def show_problems(problems: Iterable[Problem], console: Console) -> None:
+    """Write problems out, one after the other, as STYLE says errors look."""
+    for problem in problems:
+        place = f"{problem.mark}: " if problem.mark else ""
+        head = Text(place, "bold").append(f"{problem.severity}: ", STYLES[problem.severity]).append(problem.message)
+        console.print(head, soft_wrap=True, highlight=False)
+        for line in _quoted(problem.mark):
+            console.print(Text(line, "dim"), soft_wrap=True, highlight=False)
+        for line in problem.hint.splitlines():
+            console.print(Text(f"  hint: {line}", "cyan"), soft_wrap=True, highlight=False)
+
+
+def _quoted(mark: Mark | None) -> tuple[str, ...]:
+    """The line that a mark points into, and a caret under the place."""
+    if mark is None or mark.line is None:
+        return ()
+    try:
+        lines = Path(mark.source).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return ()
+    if mark.line > len(lines):
+        return ()
+    line = lines[mark.line - 1]
+    return (f"  {line}", "  " + " " * ((mark.column or 1) - 1) + "^")
+
+
+def problem_json(problem: Problem) -> dict[str, Any]:
+    """A problem for programs."""
+    mark = problem.mark
+    return {
+        "severity": str(problem.severity),
+        "blame": str(problem.blame),
+        "message": problem.message,
+        "hint": problem.hint,
+        "source": mark.source if mark else None,
+        "line": mark.line if mark else None,
+        "column": mark.column if mark else None,
+    }
+
+
+def print_json(content: Any) -> None:
+    """One JSON value on standard output."""
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,32 @@
+"""Spec files as bytes; what they say is for `stacker.spec`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from stacker.errors import Mark, SpecError, did_you_mean
+
+MOST_BYTES = 1_000_000
+STANDARD_INPUT = "-"
+
+
+def read_spec_file(path: Path) -> bytes:
+    """The bytes of a spec file, or of standard input for `-`; SpecError when there is no such file or it is no spec."""
+    if str(path) == STANDARD_INPUT:
+        return sys.stdin.buffer.read(MOST_BYTES + 1)
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except FileNotFoundError as error:
+        raise SpecError.of("there is no such file", _neighbour(path), Mark(str(path))) from error
+    except IsADirectoryError as error:
+        raise SpecError.of("this is a folder", "name the spec file in it", Mark(str(path))) from error
+    except OSError as error:
+        raise SpecError.of(f"cannot read this file: {error.strerror}", "", Mark(str(path))) from error
+
+
+def _neighbour(path: Path) -> str:
+    """A hint at a spec in the same folder whose name is close."""
+    names = [each.name for suffix in ("*.yml", "*.yaml") for each in path.parent.glob(suffix)]
+    return did_you_mean(path.name, names) if names else ""

@@ -1,0 +1,40 @@
+"""What a build needs of the disk before it starts: clones and holes cost nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from stacker.core.runs import Compute, Run, Task
+from stacker.io.bytes import can_clone
+from stacker.io.space import allocated_bytes
+
+
+def new_bytes(tasks: Sequence[Task], folder: Path, block: int | None) -> int:
+    """Bytes that the tasks will take of the filesystem that `folder` is on; `block` when it can clone the donors'."""
+    return sum(_new_bytes(task, folder, block) for task in tasks)
+
+
+def _new_bytes(task: Task, folder: Path, block: int | None) -> int:
+    match task:
+        case Run(file=file, source=source, offset=offset, nbytes=nbytes):
+            path = Path(str(file.path))
+            if block and (offset - source) % block == 0 and _clones(path, folder):
+                return min(nbytes, 2 * block)
+            return allocated_bytes(path, source, nbytes)
+        case Compute(nbytes=nbytes):
+            return nbytes
+        case _:
+            return 0
+
+
+@cache
+def _clones(path: Path, folder: Path) -> bool:
+    return can_clone(path, folder) is not None
+
+
+def clone_block(paths: Sequence[Path], folder: Path) -> int | None:
+    """The block size when blocks of any of these files can be cloned into `folder`; None when of none."""
+    blocks = (can_clone(path, folder) for path in paths)
+    return next((block for block in blocks if block), None)

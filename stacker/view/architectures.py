@@ -1,0 +1,70 @@
+"""Families as people and programs read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stacker.arch.model import Architecture, LayerRule, TensorTemplate
+
+
+def architectures_table(families: Iterable[Architecture]) -> Table:
+    """One row a family."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("family", "model types", "depth", "follows the layers"):
+        table.add_column(column, overflow="fold")
+    for family in families:
+        rules = ", ".join(rule.key for rule in family.rules)
+        table.add_row(family.name, ", ".join(family.model_types), family.depth.text, rules)
+    return table
+
+
+def architecture_details(family: Architecture) -> RenderableType:
+    """One family in full: tensors with role and shape, rules, notes."""
+    head = Text.assemble((family.name, "bold"), f"  {', '.join(family.model_types)}\n  layers: {family.prefix}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("part", "tensor", "role", "shape", "where"):
+        table.add_column(column, overflow="fold")
+    for template in family.tensors:
+        table.add_row(str(template.part), template.name, template.role, _shape(template), _where(template))
+    rules = [Text(f"  {_rule(rule)}") for rule in family.rules]
+    notes = [Text(f"  {note}") for note in family.notes]
+    return Group(head, Text(), table, *([Text(), Text("follows the layers", "bold"), *rules] if rules else []), *notes)
+
+
+def _shape(template: TensorTemplate) -> str:
+    return f"[{', '.join(formula.text for formula in template.shape)}]"
+
+
+def _where(template: TensorTemplate) -> str:
+    parts = [
+        f"if {template.when.text}" if template.when else "",
+        f"for each of {template.count.text}" if template.count else "",
+        "optional" if template.optional else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _rule(rule: LayerRule) -> str:
+    reason = f": {rule.reason}" if rule.reason else ""
+    return f"{rule.key} ({rule.write}){reason}"
+
+
+def architecture_json(family: Architecture) -> dict[str, Any]:
+    """A family for programs."""
+    return {
+        "name": family.name,
+        "model_types": list(family.model_types),
+        "depth": family.depth.text,
+        "prefix": family.prefix,
+        "tensors": [
+            {"name": each.name, "part": str(each.part), "role": each.role, "shape": [size.text for size in each.shape]}
+            for each in family.tensors
+        ],
+        "rules": [{"key": rule.key, "write": str(rule.write), "reason": rule.reason} for rule in family.rules],
+        "notes": list(family.notes),
+    }

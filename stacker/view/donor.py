@@ -1,0 +1,90 @@
+"""A donor as people and programs read it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stacker.arch.model import Part
+from stacker.core.donor import Donor, DonorTensor
+from stacker.view.quantities import bytes_text, count_text
+
+
+def donor_table(donor: Donor) -> RenderableType:
+    """Family, depth and size, then the tensors by role."""
+    head = Table.grid(padding=(0, 2))
+    head.add_column(style="bold")
+    head.add_column(overflow="fold")
+    for name, value in _facts(donor).items():
+        head.add_row(name, value)
+    roles = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("part", "role", "tensors", "shape", "bytes"):
+        roles.add_column(column, justify="right" if column in ("tensors", "bytes") else "left", overflow="fold")
+    for (part, role), tensors in sorted(_by_role(donor).items(), key=lambda item: list(Part).index(item[0][0])):
+        shapes = sorted({tensor.spec.shape for tensor in tensors})
+        shown = " ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes[:3]) + (" …" if shapes[3:] else "")
+        roles.add_row(str(part), role, str(len(tensors)), shown, bytes_text(sum(t.spec.nbytes for t in tensors)))
+    ignored = [Text(f"not carried: {name}: {reason}", "dim") for name, reason in donor.ignored]
+    return Group(head, Text(), roles, *ignored)
+
+
+def _facts(donor: Donor) -> dict[str, str]:
+    family = donor.architecture
+    elements = sum(tensor.spec.elements for tensor in donor.tensors.values())
+    nbytes = sum(tensor.spec.nbytes for tensor in donor.tensors.values())
+    facts = {
+        "donor": donor.source + (f"@{donor.revision}" if donor.revision else ""),
+        "family": family.name + (" (inferred from names and config)" if family.inferred else ""),
+        "layers": str(donor.depth),
+        "parameters": count_text(elements),
+        "size": f"{bytes_text(nbytes)} in {len(donor.files)} file{'s'[: len(donor.files) > 1]}",
+        "types": ", ".join(f"{label} × {count}" for label, count in _dtypes(donor).items()),
+        "tokenizer": ", ".join(file.name for file in donor.side_files if "token" in file.name) or "none",
+    }
+    if donor.quantized:
+        facts["quantised"] = f"{donor.quantized}: layers can be moved, not computed with"
+    if not donor.weights:
+        facts["weights"] = "none here: sizes are those that the config promises"
+    return facts
+
+
+def _dtypes(donor: Donor) -> dict[str, int]:
+    return dict(Counter(tensor.spec.dtype.label for tensor in donor.tensors.values()).most_common())
+
+
+def _by_role(donor: Donor) -> dict[tuple[Part, str], list[DonorTensor]]:
+    found: dict[tuple[Part, str], list[DonorTensor]] = {}
+    for tensor in donor.tensors.values():
+        found.setdefault((tensor.part, tensor.role), []).append(tensor)
+    return found
+
+
+def donor_json(donor: Donor) -> dict[str, Any]:
+    """A donor for programs: every tensor with what it is and where it acts."""
+    return {
+        "source": donor.source,
+        "revision": donor.revision,
+        "family": donor.architecture.name,
+        "inferred": donor.architecture.inferred,
+        "layers": donor.depth,
+        "quantized": donor.quantized or None,
+        "weights": donor.weights,
+        "files": [{"name": file.name, "size": file.size, "header_sha256": file.header} for file in donor.files],
+        "tensors": [
+            {
+                "name": name,
+                "part": str(tensor.part),
+                "layer": tensor.layer,
+                "role": tensor.role,
+                "dtype": tensor.spec.dtype.label,
+                "shape": list(tensor.spec.shape),
+                "bytes": tensor.spec.nbytes,
+            }
+            for name, tensor in donor.tensors.items()
+        ],
+        "ignored": dict(donor.ignored),
+    }

@@ -1,0 +1,68 @@
+"""A plan as a table for the terminal: shards, what is computed, what is left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stacker.core.expression import Blend, Cast, Copy, Expression, Scale
+from stacker.core.plan import Plan
+from stacker.view.quantities import bytes_text, count_text
+
+
+def plan_table(plan: Plan) -> RenderableType:
+    """What a build would write, in short; `--json` has every tensor."""
+    return Group(_head(plan), Text(), _shards(plan), Text(), _unused(plan))
+
+
+def _head(plan: Plan) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    kinds = Counter(verb(step.expression) for step in plan.steps)
+    table.add_row("plan", plan.id)
+    table.add_row("tensors", ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()))
+    table.add_row("parameters", count_text(plan.total_parameters))
+    table.add_row("to write", bytes_text(plan.costs.written))
+    table.add_row("to read", bytes_text(plan.costs.read))
+    table.add_row("memory", f"{bytes_text(plan.costs.peak)} at the peak, with two workers")
+    return table
+
+
+def verb(expression: Expression) -> str:
+    """What happens to a tensor, in a word."""
+    match expression:
+        case Copy():
+            return "moved"
+        case Scale():
+            return "scaled"
+        case Cast(of):
+            return "cast" if isinstance(of, Copy) else verb(of)
+        case Blend(op):
+            return f"blended ({op})"
+
+
+def _shards(plan: Plan) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("shard", "tensors", "bytes"):
+        table.add_column(column, justify="left" if column == "shard" else "right")
+    counts = Counter(step.shard for step in plan.steps)
+    for number, shard in enumerate(plan.shards):
+        table.add_row(shard.name, str(counts[number]), f"{shard.size:,}")
+    return table
+
+
+def _unused(plan: Plan) -> RenderableType:
+    if not plan.unused:
+        return Text("every tensor of every donor is used", "dim")
+    reasons = Counter((each.tensor.donor, each.reason) for each in plan.unused)
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+    table.add_column("unused tensors", justify="right")
+    table.add_column("of")
+    table.add_column("because", overflow="fold")
+    for (donor, reason), count in reasons.items():
+        table.add_row(str(count), donor, reason)
+    return table
