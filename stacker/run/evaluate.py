@@ -1,0 +1,139 @@
+"""An expression's value, tile by tile: donors' bytes in, the output tensor's bytes out.
+
+Statistics that an op needs of a whole tensor are added exactly, so that neither threads nor their order change a bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, blends, inputs, is_zero
+from stacker.core.runs import Compute, Place
+from stacker.io.bytes import read_into
+from stacker.ops.model import Kernel, Tile
+from stacker.ops.settings import make_kernel
+from stacker.ops.table import OPS
+from stacker.run.sources import Sources
+from stacker.run.tiles import Scratch, round_into
+from stacker.tensors import Dtype
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A tensor to compute, the kernels of its blends (inner ones first), and the sums of the passes made so far.
+
+    Equal blends within a tensor have equal statistics, so a blend is its own key.
+    """
+
+    compute: Compute
+    sources: Sources
+    kernels: Mapping[Blend, Kernel]
+    known: dict[Blend, list[Sequence[float]]]
+
+    def passes(self) -> Iterator[tuple[Blend, int]]:
+        """Every pass that is needed before the tensor can be made, in an order in which they can be made."""
+        return ((blend, number) for blend, kernel in self.kernels.items() for number in range(len(kernel.passes)))
+
+    def learn(self, blend: Blend, sums: Iterable[Sequence[float]]) -> None:
+        """Add up a pass's sums over all tiles, in whatever order they come."""
+        self.known[blend].append([_exact_sum(column) for column in zip(*sums, strict=True)])
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Elements [start, start + count) of a tensor under evaluation, at most a tile of them, and where to hold them."""
+
+    evaluation: Evaluation
+    scratch: Scratch
+    start: int
+    count: int
+
+    @property
+    def kind(self) -> Dtype:
+        """The type of the arithmetic."""
+        return Dtype.F64 if self.evaluation.compute.wide else Dtype.F32
+
+
+def begin_evaluation(compute: Compute, sources: Sources) -> Evaluation:
+    """An evaluation of which nothing is known yet."""
+    kernels = {blend: _kernel(blend) for blend in blends(compute.expression)}
+    return Evaluation(compute, sources, kernels, {blend: [] for blend in kernels})
+
+
+def measure(stretch: Stretch, blend: Blend, number: int) -> Sequence[float]:
+    """The sums of a blend's pass `number` over the stretch."""
+    evaluation = stretch.evaluation
+    return evaluation.kernels[blend].passes[number](_inputs(stretch, blend, 0), evaluation.known[blend])
+
+
+def make(stretch: Stretch) -> memoryview:
+    """The output's bytes; they lie in the scratch until its next use."""
+    compute = stretch.evaluation.compute
+    tile = _value(stretch, compute.expression, 0)
+    round_into(stretch.scratch.raw(stretch.count, compute.dtype), tile)
+    return stretch.scratch.raw_bytes(stretch.count, compute.dtype)
+
+
+def _kernel(blend: Blend) -> Kernel:
+    each = [dict(values) for values in blend.per_source] or [{} for _ in blend.of]
+    return make_kernel(OPS[blend.op], dict(blend.parameters), each)
+
+
+def _exact_sum(parts: Sequence[float]) -> float:
+    try:
+        return math.fsum(parts)
+    except (ValueError, OverflowError):  # infinities of both signs, or a sum beyond the largest number
+        return math.nan
+
+
+def _value(stretch: Stretch, expression: Expression, slot: int) -> torch.Tensor:
+    """The tile of an expression, in `slot` of the scratch; later slots are used on the way, earlier ones stay."""
+    if is_zero(expression):
+        return stretch.scratch.tile(slot, stretch.count, stretch.kind).zero_()
+    match expression:
+        case Copy(tensor):
+            return _read(stretch, stretch.evaluation.compute.places[tensor], slot)
+        case Cast(of, dtype):
+            return _cast(stretch, _value(stretch, of, slot), dtype)
+        case Scale(of, factor):
+            return _value(stretch, of, slot).mul_(factor)
+        case Blend():
+            return _blend(stretch, expression, slot)
+
+
+def _blend(stretch: Stretch, blend: Blend, slot: int) -> torch.Tensor:
+    evaluation = stretch.evaluation
+    result = evaluation.kernels[blend].apply(_inputs(stretch, blend, slot), evaluation.known[blend])
+    home = stretch.scratch.tile(slot, stretch.count, stretch.kind)
+    return home if home.data_ptr() == result.data_ptr() else home.copy_(result)
+
+
+def _inputs(stretch: Stretch, blend: Blend, slot: int) -> Tile:
+    tiles = [_value(stretch, source, slot + number) for number, source in enumerate(inputs(blend))]
+    return Tile(tiles) if blend.base is None else Tile(tiles[:-1], tiles[-1])
+
+
+def _cast(stretch: Stretch, tile: torch.Tensor, dtype: Dtype) -> torch.Tensor:
+    """The values as another type would hold them."""
+    if dtype.bits > stretch.kind.bits:
+        return tile
+    held = stretch.scratch.raw(stretch.count, dtype)
+    round_into(held, tile)
+    return tile.copy_(held)
+
+
+def _read(stretch: Stretch, place: Place, slot: int) -> torch.Tensor:
+    """Elements of a donor tensor, read straight into their slot where they need no conversion."""
+    scratch, count, kind = stretch.scratch, stretch.count, stretch.kind
+    direct = place.dtype is kind
+    view = scratch.tile_bytes(slot, count, kind) if direct else scratch.raw_bytes(count, place.dtype)
+    with stretch.evaluation.sources.lease(place.file) as fd:
+        read_into(fd, view, place.offset + stretch.start * place.dtype.bits // 8)
+    tile = scratch.tile(slot, count, kind)
+    return tile if direct else tile.copy_(scratch.raw(count, place.dtype))

@@ -1,0 +1,172 @@
+"""The executor on this machine: threads over runs and tensors, and over the pieces of large ones."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from stacker.core.budget import workers_within
+from stacker.core.donor import DonorFile
+from stacker.core.expression import leaves
+from stacker.core.plan import Plan
+from stacker.core.runs import Compute, Run, Task, Zeros
+from stacker.errors import StackerError
+from stacker.io.bytes import move, write_all
+from stacker.io.output import Output
+from stacker.io.storage import writing
+from stacker.run.meter import Meter, Report, Watch, unwatched
+from stacker.run.rounds import Bench, compute_rounds
+from stacker.run.schedule import Job, Schedule, work_off
+from stacker.run.sources import Sources, check_unchanged
+
+_RECORD = 1.0
+"""Seconds between two times that finished tasks are made durable; early syncs also keep the last one short."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """Where tasks are carried out: donors' files, shards (paths and descriptors), scratch, and the count of it all."""
+
+    sources: Sources
+    paths: Sequence[Path]
+    shards: Sequence[int]
+    bench: Bench
+    meter: Meter
+
+
+def execute(
+    plan: Plan,
+    tasks: Sequence[Task],
+    output: Output,
+    *,
+    workers: int | None = None,
+    max_memory: int | None = None,
+    watch: Watch = unwatched,
+) -> Report:
+    """Do a plan's tasks in an output, except those that an earlier run has done; `max_memory` is in bytes.
+
+    What is finished is recorded durably on the way, also when this ends by an error or an interrupt. DonorError when
+    donors changed or cannot be read, StorageError when the output cannot be written, SpecError when there is too
+    little memory for it.
+    """
+    started = time.monotonic()
+    hands = workers_within(plan.steps, workers or available_workers(), max_memory)
+    todo = [task for task in tasks if task.id not in output.done]
+    computes = [task for task in todo if isinstance(task, Compute)]
+    stop = threading.Event()
+    meter = Meter(stop)
+    total = sum(task.nbytes for task in tasks)
+    kept = total - sum(task.nbytes for task in todo)
+    meter.advance(kept)
+    with closing(Sources()) as sources, _one_torch_thread() if computes else nullcontext():
+        paths = [output.folder / shard.name for shard in plan.shards]
+        site = _Site(sources, paths, _write_headers(plan, output), Bench(computes), meter)
+        schedule = Schedule(((task.id, _rounds(task, site)) for task in todo), stop)
+        with _recording(schedule, output):
+            work_off(schedule, hands, lambda: watch(meter.done, total))
+    watch(meter.done, total)
+    check_unchanged(_files(todo))
+    return replace(meter.report(), kept=kept, seconds=time.monotonic() - started)
+
+
+def available_workers() -> int:
+    """How many threads can work at once here."""
+    return len(os.sched_getaffinity(0))
+
+
+def _write_headers(plan: Plan, output: Output) -> list[int]:
+    """The descriptors of all shards, each with its header in place."""
+    descriptors = []
+    for shard in plan.shards:
+        fd = output.shard_fd(shard.name, shard.size)
+        with writing(output.folder / shard.name):
+            write_all(fd, shard.header, 0)
+        descriptors.append(fd)
+    return descriptors
+
+
+def _rounds(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
+    match task:
+        case Run():
+            yield [partial(_move, task, site)]
+        case Compute():
+            yield from compute_rounds(task, site.sources, site.bench, partial(_write, task, site))
+        case Zeros():
+            site.meter.count(Report(holes=task.nbytes))
+            site.meter.advance(task.nbytes)
+
+
+def _move(run: Run, site: _Site) -> None:
+    with site.sources.lease(run.file) as fd:
+        shard = site.shards[run.shard]
+        moved = move(fd, run.source, shard, run.offset, run.nbytes, progress=site.meter.advance)
+    site.meter.count(Report(cloned=moved.cloned, copied=moved.copied, holes=moved.holes, read=moved.copied))
+
+
+def _write(compute: Compute, site: _Site, begin: int, data: memoryview) -> None:
+    with writing(site.paths[compute.shard]):
+        write_all(site.shards[compute.shard], data, compute.offset + begin)
+    site.meter.count(Report(computed=len(data)))
+    site.meter.advance(len(data))
+
+
+@contextmanager
+def _recording(schedule: Schedule, output: Output) -> Iterator[None]:
+    """What is finished inside is made durable every now and then, and at the end, however that comes about."""
+    over = threading.Event()
+    recorder = threading.Thread(target=_record_until, args=(over, schedule, output), name="recorder")
+    recorder.start()
+    try:
+        yield
+    except BaseException:
+        over.set()
+        recorder.join()
+        with suppress(StackerError):  # the first failure is the one to tell
+            _record(schedule, output)
+        raise
+    over.set()
+    recorder.join()
+    _record(schedule, output)
+
+
+def _record_until(over: threading.Event, schedule: Schedule, output: Output) -> None:
+    while not over.wait(_RECORD):
+        try:
+            _record(schedule, output)
+        except BaseException as error:  # it must reach the thread that waits
+            schedule.stop(error)
+            return
+
+
+def _record(schedule: Schedule, output: Output) -> None:
+    if finished := schedule.finished():
+        output.record(finished)
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Threads of our own share the work: torch's, inside small tiles, would only wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _files(tasks: Sequence[Task]) -> Iterator[DonorFile]:
+    """The donors' files that tasks read."""
+    for task in tasks:
+        match task:
+            case Run():
+                yield task.file
+            case Compute():
+                yield from (task.places[ref].file for ref in leaves(task.expression) if ref in task.places)

@@ -1,0 +1,63 @@
+"""What a build has done so far, counted by many threads, and the report at its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from stacker.run.schedule import Stopped
+
+Watch = Callable[[int, int], None]
+"""Told now and then how many bytes are done, and of how many."""
+
+
+def unwatched(done: int, total: int) -> None:
+    """A Watch for when nobody looks."""
+    del done, total
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Bytes of the output by how they came about, bytes `read` from donors on the way, and how long it all took.
+
+    `cloned` share blocks with a donor, `copied` were copied, `holes` are zeros that take no room, `computed` took
+    arithmetic; `kept` were there from an earlier, interrupted run.
+    """
+
+    cloned: int = 0
+    copied: int = 0
+    holes: int = 0
+    computed: int = 0
+    read: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Report) -> Report:
+        return Report(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(Report)))
+
+
+class Meter:
+    """Bytes done so far, and the report in the making; methods may be called from any thread."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._lock = threading.Lock()
+        self.done = 0
+        self._total = Report()
+
+    def advance(self, nbytes: int) -> None:
+        """That many bytes more are done; Stopped when all work is to end."""
+        if self._stop.is_set():
+            raise Stopped
+        with self._lock:
+            self.done += nbytes
+
+    def count(self, part: Report) -> None:
+        """Add to the report."""
+        with self._lock:
+            self._total += part
+
+    def report(self) -> Report:
+        with self._lock:
+            return self._total

@@ -1,0 +1,30 @@
+"""The table of executors: to add one, write its file and its row here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from stacker.core.plan import Plan
+from stacker.core.runs import Task
+from stacker.io.output import Output
+from stacker.run import local
+from stacker.run.meter import Report, Watch, unwatched
+
+
+class Executor(Protocol):
+    """Turns a plan into the bytes of an output; resumes from `output.done` and records there what it has done."""
+
+    def __call__(
+        self,
+        plan: Plan,
+        tasks: Sequence[Task],
+        output: Output,
+        *,
+        workers: int | None = None,
+        max_memory: int | None = None,
+        watch: Watch = unwatched,
+    ) -> Report: ...
+
+
+EXECUTORS: dict[str, Executor] = {"local": local.execute}

@@ -1,0 +1,73 @@
+"""Memory that a worker computes in: a few tiles, taken once and used for every tensor, and bytes in and out of them.
+
+A tile is TILE elements of a tensor (its last one may be shorter) in the type of the arithmetic, fp32 or fp64.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING
+
+from stacker.core.budget import TILE
+from stacker.tensors import Dtype
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Scratch:
+    """`slots` tiles of up to `width` bytes an element, and room for as many raw bytes as a tile takes.
+
+    Fresh pages cost more than the arithmetic on them, so they are touched once and kept.
+    """
+
+    def __init__(self, slots: int, width: int) -> None:
+        self._size = TILE * width
+        self._memory = mmap.mmap(-1, (1 + slots) * self._size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._bytes = memoryview(self._memory)
+
+    def tile(self, slot: int, count: int, kind: Dtype) -> torch.Tensor:
+        """The first `count` elements of a slot."""
+        return self._tensor(1 + slot, count, kind)
+
+    def tile_bytes(self, slot: int, count: int, kind: Dtype) -> memoryview:
+        """The same memory as `tile`, as bytes."""
+        begin = (1 + slot) * self._size
+        return self._bytes[begin : begin + count * kind.bits // 8]
+
+    def raw(self, count: int, dtype: Dtype) -> torch.Tensor:
+        """Room for `count` elements on their way in or out; there is one such room."""
+        return self._tensor(0, count, dtype)
+
+    def raw_bytes(self, count: int, dtype: Dtype) -> memoryview:
+        """The same memory as `raw`, as bytes."""
+        return self._bytes[: count * dtype.bits // 8]
+
+    def _tensor(self, place: int, count: int, dtype: Dtype) -> torch.Tensor:
+        import torch
+
+        kind = getattr(torch, dtype.torch_name)
+        return torch.frombuffer(self._memory, dtype=kind, count=count, offset=place * self._size)
+
+
+def round_into(target: torch.Tensor, tile: torch.Tensor) -> None:
+    """Put a tile's values into a tensor of another type, each rounded once, to nearest even."""
+    import torch
+
+    if tile.dtype is torch.float64 and target.dtype not in (torch.float64, torch.float32):
+        tile = _rounded_to_odd(tile)
+    target.copy_(tile)
+
+
+def _rounded_to_odd(tile: torch.Tensor) -> torch.Tensor:
+    """fp64 as fp32 with the last bit set where it is inexact: what is rounded to fewer bits after is rounded right.
+
+    torch goes from fp64 to the narrow types by way of a rounded fp32. See Boldo and Melquiond, Emulation of FMA and
+    correctly rounded sums (IEEE Trans. Computers 2008), section 3.
+    """
+    import torch
+
+    near = tile.float()
+    toward_zero = torch.where(near.double().abs() > tile.abs(), near.nextafter(torch.zeros(())), near)
+    inexact = (near.double() != tile).int()
+    return (toward_zero.view(torch.int32) | inexact).view(torch.float32)
