@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("core",),
     ("io",),
     ("run", "view", "live"),
-    ("compose",),
+    ("compose", "checkpoint"),
     ("__init__",),
     ("cli",),
     ("__main__",),

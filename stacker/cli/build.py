@@ -11,34 +11,45 @@ from rich.console import Console
 from stacker.cli.app import BUILD, Json, Spec, app
 from stacker.cli.problems import print_json, show_problems
 from stacker.cli.progress import watching
-from stacker.errors import Severity
+from stacker.core.plan import LayoutKind
+from stacker.errors import Mark, Severity, SpecError, raise_problems
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make; it appears whole or not at all.")]
+Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder that stacker wrote.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace OUT, once the new one is complete.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Drop what an interrupted run left.")]
+Workers = Annotated[int | None, typer.Option("--workers", "-j", min=1, max=256, help="Threads (all cores).")]
+Memory = Annotated[str | None, typer.Option("--max-memory", metavar="SIZE", help="The most resident memory: 1GB.")]
+Shards = Annotated[LayoutKind, typer.Option("--layout", help="How shards are laid out; clone: to share blocks.")]
+Moved = Annotated[
+    list[str] | None, typer.Option("--donor", metavar="NAME=FOLDER", help="Where a donor is now; may be repeated.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only problems.")]
 
 
 @app.command(rich_help_panel=BUILD)
 def build(
     spec: Spec,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make; it appears whole or not at all.")],
+    out: Out,
     *,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace OUT, once the new one is complete.")] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Drop what an interrupted run left.")] = False,
-    workers: Annotated[int, typer.Option("--workers", "-j", min=1, max=64, help="Threads.")] = 2,
-    max_memory: Annotated[str | None, typer.Option("--max-memory", help="Most resident memory, like 1GB.")] = None,
-    layout: Annotated[
-        str, typer.Option("--layout", help="auto, plain, or clone: shards whose blocks can be shared.")
-    ] = "auto",
+    force: Force = False,
+    restart: Restart = False,
+    workers: Workers = None,
+    max_memory: Memory = None,
+    layout: Shards = LayoutKind.AUTO,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Write the checkpoint that SPEC describes; an interrupted run goes on where it stopped."""
     from stacker.compose import BuildOptions, load
     from stacker.compose import build as make
+    from stacker.spec.output import parse_size
     from stacker.view.report import report_json, report_text
 
+    memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
     stack = load(spec)
     show_problems([p for p in stack.problems if p.severity is not Severity.ERROR], Console(stderr=True))
-    options = BuildOptions(force=force, restart=restart, workers=workers, max_memory=max_memory, layout=layout)
+    options = BuildOptions(force, restart, workers, memory, layout)
     with watching("building", quiet=quiet or json) as watch:
         built = make(stack, out, options, watch)
     if json:
@@ -48,21 +59,23 @@ def build(
 
 
 @app.command(rich_help_panel=BUILD)
-def verify(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder that stacker wrote.")],
-    *,
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
+def verify(out: Written, *, donor: Moved = None, quiet: Quiet = False, json: Json = False) -> None:
     """Compare a checkpoint with its donors, byte for byte; blends are computed again."""
-    from stacker.cli.problems import problem_json
-    from stacker.compose import verify as compare
+    from stacker.checkpoint import verify as compare
 
     with watching("verifying", quiet=quiet or json) as watch:
-        checked = compare(out, watch)
+        checked = compare(out, _places(donor or []), watch)
+    raise_problems(checked.problems)
     if json:
-        print_json({"ok": not checked.problems, "problems": [problem_json(each) for each in checked.problems]})
-        raise typer.Exit(7 if checked.problems else 0)
-    checked.raise_if_damaged()
-    if not quiet:
+        print_json({"ok": True, "tensors": checked.tensors, "bytes": checked.nbytes, "problems": []})
+    elif not quiet:
         typer.echo(f"{out}: {checked.tensors} tensors as planned, {checked.nbytes:,} bytes compared", err=True)
+
+
+def _places(words: list[str]) -> dict[str, str]:
+    """Folders of donors by name, from `name=folder`."""
+    pairs = [word.partition("=") for word in words]
+    for word, (name, _, folder) in zip(words, pairs, strict=True):
+        if not name or not folder:
+            raise SpecError.of(f"'{word}' does not say where a donor is", "write --donor NAME=FOLDER")
+    return {name: folder for name, _, folder in pairs}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -11,25 +10,22 @@ from rich.console import Console
 from stacker.cli.app import LANGUAGE, Json, Spec, app
 from stacker.cli.problems import print_json
 from stacker.errors import SpecError, did_you_mean
+from stacker.spec.model import Dialect
 
 Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Only this one, in full.")]
 
 
-class Target(StrEnum):
-    """The dialects that a spec can be written in."""
-
-    NATIVE = "native"
-    MERGEKIT = "mergekit"
-
-
 @app.command(rich_help_panel=LANGUAGE)
 def convert(
-    spec: Spec, *, to: Annotated[Target, typer.Option("--to", help="The dialect to write.")] = Target.NATIVE
+    spec: Spec, *, to: Annotated[Dialect, typer.Option("--to", help="The dialect to write.")] = Dialect.NATIVE
 ) -> None:
     """Write a spec in the other dialect on standard output, or say exactly why it cannot be said there."""
-    from stacker.compose import convert as translate
+    from stacker.io.spec_files import read_spec_file
+    from stacker.spec.emit import to_mergekit, to_native
+    from stacker.spec.parser import parse_spec
 
-    typer.echo(translate(spec, str(to)), nl=False)
+    parsed = parse_spec(read_spec_file(spec), str(spec))
+    typer.echo(to_native(parsed) if to is Dialect.NATIVE else to_mergekit(parsed), nl=False)
 
 
 @app.command(rich_help_panel=LANGUAGE)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from stacker.cli.app import LOOK, Json, Spec, app
 from stacker.cli.problems import print_json, problem_json, show_problems
-from stacker.errors import Problem, Severity, errors_in, raise_problems
+from stacker.errors import Mark, Problem, Severity, StackerError, errors_in, raise_problems
 
 
 @app.command(rich_help_panel=LOOK)
@@ -31,8 +31,8 @@ def check(spec: Spec, *, json: Json = False) -> None:
 def _exit_code(wrong: tuple[Problem, ...]) -> int:
     try:
         raise_problems(wrong)
-    except Exception as error:
-        return int(getattr(error, "exit_code", 1))
+    except StackerError as error:
+        return error.exit_code
     return 0
 
 
@@ -100,10 +100,12 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Show a donor: family, depth, tensors by role, element types, and what would stop it from being stacked."""
-    from stacker.compose import open_donor
+    from stacker.io.donors import read_donor
+    from stacker.spec.donors import parse_source
+    from stacker.spec.model import Dialect
     from stacker.view.donor import donor_json, donor_table
 
-    found = open_donor(donor)
+    found = read_donor(parse_source("donor", donor, Mark("DONOR")), Path.cwd(), Dialect.NATIVE)
     if json:
         print_json(donor_json(found))
         return

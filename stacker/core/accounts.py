@@ -8,7 +8,7 @@ from stacker.arch.model import Part
 from stacker.core.donor import Donor, DonorTensor
 from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, leaves
 from stacker.core.graph import StackGraph
-from stacker.core.plan import Unused
+from stacker.core.plan import Plan, Unused
 from stacker.core.steps import Makings
 from stacker.ops.settings import make_kernel
 from stacker.ops.table import OPS
@@ -71,3 +71,15 @@ def sizes_of(donors: Sequence[Donor]) -> dict[TensorRef, int]:
         for name, tensor in donor.tensors.items()
         if tensor.expression is None
     }
+
+
+def files_read(plan: Plan, donors: Mapping[str, Donor]) -> dict[str, frozenset[str]]:
+    """The names of the files of each donor that hold tensors of the plan."""
+    found: dict[str, set[str]] = {name: set() for name in donors}
+    for step in plan.steps:
+        for ref in leaves(step.expression):
+            donor = donors[ref.donor]
+            extent = donor.tensors[ref.name].extent
+            if extent is not None:
+                found[ref.donor].add(donor.files[extent.file].name)
+    return {name: frozenset(names) for name, names in found.items()}

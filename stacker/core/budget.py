@@ -48,7 +48,7 @@ def work_bytes(step: Step) -> int:
     if isinstance(expression, Copy) or is_zero(expression):
         return 0
     width = 8 if step.tensor.dtype is Dtype.F64 else 4
-    return TILE * (width * (1 + live_tiles(expression)) + 8 * _op_scratch(expression))
+    return TILE * (width * (1 + live_tiles(expression)) + 8 * op_scratch(expression))
 
 
 def live_tiles(expression: Expression) -> int:
@@ -62,5 +62,6 @@ def live_tiles(expression: Expression) -> int:
             return max(number + live_tiles(source) for number, source in enumerate(inputs(expression)))
 
 
-def _op_scratch(expression: Expression) -> int:
+def op_scratch(expression: Expression) -> int:
+    """The most fp64 tiles that one of an expression's ops writes into."""
     return max((OPS[blend.op].scratch for blend in blends(expression)), default=0)

@@ -24,7 +24,7 @@ def index_json(plan: Plan) -> dict[str, Json] | None:
     return {"metadata": metadata, "weight_map": weight_map}
 
 
-def lock_json(plan: Plan, version: str, places: Mapping[str, str], specs: Mapping[str, str]) -> dict[str, Any]:
+def lock_json(plan: Plan, version: str, places: Mapping[str, str | None], specs: Mapping[str, str]) -> dict[str, Any]:
     """How the output was made, enough to check it and to make it again.
 
     `places` says for each donor where it was found, relative to the output; `specs` holds the text of nested specs.

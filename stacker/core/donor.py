@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from stacker.arch.model import Architecture, Config, Part
 from stacker.core.expression import Expression
+from stacker.errors import Problem
 from stacker.tensors import TensorSpec
 
 
@@ -77,6 +78,8 @@ class Donor:
     ignored: tuple[tuple[str, str], ...] = ()
     revision: str | None = None
     weights: bool = True
+    warnings: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
+    """What is odd about its files but does no harm."""
     quantized: str = ""
     """How the weights are quantised (`gptq`, `fp8` with block scales …); "" when they are plain numbers."""
     nested: Mapping[str, Donor] = field(default_factory=dict)
@@ -105,4 +108,4 @@ class Donor:
 
 def all_donors(donors: Mapping[str, Donor]) -> dict[str, Donor]:
     """Donors and those nested in them, by the names that expressions use."""
-    return {**donors, **{name: inner for donor in donors.values() for name, inner in donor.nested.items()}}
+    return {**{name: inner for donor in donors.values() for name, inner in donor.nested.items()}, **donors}

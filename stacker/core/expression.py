@@ -63,6 +63,19 @@ def leaves(expression: Expression) -> Iterator[TensorRef]:
                 yield from leaves(source)
 
 
+def needed(expression: Expression) -> Iterator[TensorRef]:
+    """The donor tensors whose values matter: the leaves, but for those that a factor of 0 makes away with."""
+    match expression:
+        case Copy(tensor):
+            yield tensor
+        case Cast(of) | Scale(of):
+            if not is_zero(expression):
+                yield from needed(of)
+        case Blend():
+            for source in inputs(expression):
+                yield from needed(source)
+
+
 def inputs(blend: Blend) -> tuple[Expression, ...]:
     """What a blend is made of: its sources, then its base."""
     return blend.of if blend.base is None else (*blend.of, blend.base)

@@ -6,10 +6,22 @@ preview, plan, build, verify and every executor read this one value. Making it i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from stacker.arch.model import Json
 from stacker.core.expression import Expression
 from stacker.tensors import TensorRef, TensorSpec
+
+BLOCK = 4096
+"""Bytes of a block of most filesystems."""
+
+
+class LayoutKind(StrEnum):
+    """How shards are laid out: plain, so that a filesystem can clone (clone), or whichever it can do (auto)."""
+
+    AUTO = "auto"
+    PLAIN = "plain"
+    CLONE = "clone"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stacker.core.donor import Donor, DonorFile, all_donors
-from stacker.core.expression import Cast, Copy, Expression, Scale, is_zero, leaves
+from stacker.core.expression import Cast, Copy, Expression, Scale, is_zero, needed
 from stacker.core.plan import Plan, Step
 from stacker.errors import DonorError, Problem, raise_problems
 from stacker.tensors import Dtype, TensorRef
@@ -70,7 +70,7 @@ class Compute(Task):
     @property
     def wide(self) -> bool:
         """Whether the arithmetic is fp64: a source or the result is. All other arithmetic is fp32."""
-        return Dtype.F64 in (self.dtype, *(self.places[ref].dtype for ref in leaves(self.expression)))
+        return Dtype.F64 in (self.dtype, *(self.places[ref].dtype for ref in needed(self.expression)))
 
 
 def tasks_of(plan: Plan, donors: Mapping[str, Donor], most: int = MOST) -> tuple[Task, ...]:
@@ -98,8 +98,8 @@ def tensor_at(plan: Plan, shard: int, offset: int) -> str:
 
 def _places(plan: Plan, donors: Mapping[str, Donor]) -> dict[TensorRef, Place]:
     known = all_donors(donors)
-    needed = (ref for step in plan.steps if not is_zero(step.expression) for ref in leaves(step.expression))
-    places = {ref: _place(ref, known) for ref in dict.fromkeys(needed)}
+    refs = dict.fromkeys(ref for step in plan.steps for ref in needed(step.expression))
+    places = {ref: _place(ref, known) for ref in refs}
     raise_problems(_absent(places))
     return {ref: place for ref, place in places.items() if place}
 

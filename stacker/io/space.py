@@ -48,15 +48,27 @@ def data_runs(fd: int, offset: int, nbytes: int) -> list[tuple[int, int]]:
     runs: list[tuple[int, int]] = []
     stop = offset + nbytes
     while offset < stop:
-        try:
-            begin = os.lseek(fd, offset, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole up to the end of the file
-                break
-            raise
-        end = min(os.lseek(fd, begin, os.SEEK_HOLE), stop)
-        if begin >= stop:
+        begin = _seek(fd, offset, os.SEEK_DATA)
+        if begin is None or begin >= stop:
             break
-        runs.append((begin, end))
+        end = _seek(fd, begin, os.SEEK_HOLE)
+        if end is None or end <= begin:  # a device, or a filesystem that does not tell
+            return [*runs, (offset, stop)]
+        runs.append((begin, min(end, stop)))
         offset = end
     return runs
+
+
+def _seek(fd: int, offset: int, whence: int) -> int | None:
+    """Where data or a hole begins at or after `offset`; None when there is none up to the end of the file."""
+    try:
+        return os.lseek(fd, offset, whence)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise
+
+
+def nearest_folder(path: Path) -> Path:
+    """The folder that a path is in or will be made in: the first of its parents that exists."""
+    return next(parent for parent in path.absolute().parents if parent.is_dir())

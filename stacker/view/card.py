@@ -26,14 +26,15 @@ def model_card(plan: Plan, graph: StackGraph, donors: Mapping[str, Donor], spec:
         f"| {segment.start}–{segment.stop - 1} | `{source_text(segment)}` | {segment.first.op or 'passthrough'} |"
         for segment in segments(graph)
     ]
+    size = f"{count_text(plan.total_parameters)} parameters ({bytes_text(plan.total_size)})"
+    again = "`stacker build stacker.yml OUT` with the same donors writes the same bytes"
+    where = "`stacker.lock.json` says which donors, and where every tensor is from"
     parts = [
         f"---\n{yaml.safe_dump(said, sort_keys=False)}---",
         f"# {plan.name}",
-        f"A stack of {len(graph.layers)} layers, {count_text(plan.total_parameters)} parameters "
-        f"({bytes_text(plan.total_size)}), composed with stacker.",
+        f"A stack of {len(graph.layers)} layers, {size}, composed with stacker.",
         "\n".join(["| layers | from | op |", "|---|---|---|", *rows]),
         f"## Spec\n\n```yaml\n{spec.rstrip()}\n```",
-        f"## Make it again\n\n`stacker build stacker.yml OUT` with the same donors writes the same bytes "
-        f"(plan `{plan.id}`; `stacker.lock.json` says which donors, and where every tensor is from).",
+        f"## Make it again\n\n{again} (plan `{plan.id}`; {where}).",
     ]
     return ("\n\n".join(parts) + "\n").encode()

@@ -7,10 +7,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors import deserialize
+from safetensors.torch import load
 
 from stacker.core import layout as layout_module
 from stacker.core.donor import Donor
+from stacker.core.expression import Copy
 from stacker.core.layout import lay_out
 from stacker.core.plan import Layout, Shard, Step
 from stacker.core.steps import make_tensors
@@ -31,8 +32,8 @@ def test_every_shard_is_a_safetensors_file(size: int) -> None:
     steps, shards = laid(" - a[0:4]\n - b[2:6]", Layout(size))
     for number, shard in enumerate(shards):
         inside = {step.tensor.name for step in steps if step.shard == number}
-        read = deserialize(shard.header + bytes(shard.size - len(shard.header)))
-        assert {name for name, _ in read} == inside
+        read = load(shard.header + bytes(shard.size - len(shard.header)))
+        assert read.keys() == inside
         assert len(shard.header) % 8 == 0
 
 
@@ -87,12 +88,13 @@ def test_clone_layout_keeps_offsets_modulo_the_block(monkeypatch: pytest.MonkeyP
     donors = {name: make_donor(name) for name in "ab"}
     steps, shards = laid(" - a[0:3]\n - b[2:6]\n - a[1:2]", Layout(block=512), donors)
     for step in steps:
-        name = step.expression.tensor  # type: ignore[union-attr] - all are copies
+        assert isinstance(step.expression, Copy)
+        name = step.expression.tensor
         extent = donors[name.donor].tensors[name.name].extent
         assert extent is not None
         assert (step.offset - extent.offset) % 512 == 0
     for shard in shards:
-        deserialize(shard.header + bytes(shard.size - len(shard.header)))
+        load(shard.header + bytes(shard.size - len(shard.header)))
 
 
 def test_clone_layout_does_not_split_for_small_runs() -> None:

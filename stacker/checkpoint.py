@@ -1,0 +1,79 @@
+"""What stacker wrote, looked at again: an output is compared with its plan and with its donors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from stacker.core.documents import LOCK
+from stacker.core.donor import Donor
+from stacker.core.plan import Plan
+from stacker.core.plan_json import plan_from_json
+from stacker.core.planning import identity
+from stacker.errors import Blame, Mark, Problem, SpecError, StackerError, VerifyError, raise_problems
+from stacker.io.donors import fetch_weights, read_donor
+from stacker.run.meter import Watch, unwatched
+from stacker.run.verify import compare
+from stacker.spec.model import Dialect, DonorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a comparison found: `problems` are all the damage; `tensors` and `nbytes` were compared."""
+
+    tensors: int
+    nbytes: int
+    problems: tuple[Problem, ...]
+
+
+def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: Watch = unwatched) -> Verified:
+    """Compare what `out` holds with its plan and its donors, byte for byte; blends are computed again.
+
+    The plan is the one in the output's lock file; `donors` says where donors are now that have moved. DonorError when
+    one is not there or not the one that was used.
+    """
+    lock = _read_lock(out)
+    plan = plan_from_json(lock["plan"])
+    found = {each["name"]: each["found"] for each in lock["plan"]["donors"]}
+    read = _read_donors(plan, {**found, **donors}, out)
+    problems = tuple(compare(out, plan, read, watch))
+    return Verified(len(plan.steps), plan.total_size, problems)
+
+
+def _read_donors(plan: Plan, places: Mapping[str, str | None], out: Path) -> dict[str, Donor]:
+    """The donors of a plan that is written; their headers must be those that it was made from."""
+    donors: dict[str, Donor] = {}
+    problems: list[Problem] = []
+    for each in plan.donors:
+        if not each.files:
+            continue
+        spec = DonorSpec(each.name, places.get(each.name) or each.source, each.revision)
+        try:
+            donor = read_donor(spec, out, Dialect.NATIVE)
+            donors[each.name] = fetch_weights(donor, {name for name, _, _ in each.files})
+        except StackerError as error:
+            problems += error.problems
+            continue
+        if identity(donor).files != each.files:
+            hint = f"say where the right one is: stacker verify --donor {each.name}=FOLDER"
+            message = f"donor '{each.name}' at {donor.source} is not the one that was used: its headers differ"
+            problems.append(Problem(message, hint, blame=Blame.DONOR))
+    raise_problems(problems)
+    return donors
+
+
+def _read_lock(out: Path) -> dict[str, Any]:
+    """The lock file of an output; SpecError when there is none, VerifyError when it is damaged."""
+    path = out / LOCK
+    try:
+        lock = json.loads(path.read_bytes())
+        plan_from_json(lock["plan"])
+    except FileNotFoundError as error:
+        raise SpecError.of("this is no output of stacker: it has no lock file", "", Mark(str(path))) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VerifyError.of(f"the lock file is damaged: {error}", "", Mark(str(path))) from error
+    return dict(lock)

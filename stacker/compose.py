@@ -1,0 +1,227 @@
+"""The whole way from a spec to a checkpoint, in order. Read this first; every arrow of it is one function.
+
+text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph → StackGraph → check → Problems
+     → compile_config → config.json → make_plan → Plan → execute (IO) → OUT
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Group
+
+import stacker
+from stacker.arch.model import Json
+from stacker.core.accounts import files_read
+from stacker.core.checks import check
+from stacker.core.documents import INDEX, LOCK, SPEC, dump, index_json, lock_json
+from stacker.core.donor import Donor, all_donors
+from stacker.core.graph import StackGraph, build_graph
+from stacker.core.hf_config import compile_config
+from stacker.core.nested import donor_of_plan
+from stacker.core.plan import BLOCK, Layout, LayoutKind, Plan
+from stacker.core.planning import make_plan
+from stacker.core.runs import tasks_of
+from stacker.core.steps import Makings, make_tensors
+from stacker.errors import Problem, SpecError, StackerError, errors_in, raise_problems
+from stacker.io.donors import fetch_weights, read_donor
+from stacker.io.output import check_vacant, open_output
+from stacker.io.side_files import read_generation_config, read_tokenizer
+from stacker.io.space import check_space, nearest_folder
+from stacker.io.spec_files import read_spec_file
+from stacker.run.meter import Report, Watch, unwatched
+from stacker.run.needs import clone_block, new_bytes
+from stacker.run.table import EXECUTORS
+from stacker.spec.model import DonorSpec, StackSpec
+from stacker.spec.parser import parse_spec
+from stacker.view.card import model_card
+from stacker.view.preview import preview
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A spec with its donors read: everything that is known before a plan.
+
+    `problems` are all that is wrong with it; while there are errors, `makings` is None and `config` may be empty.
+    `folder` is where the spec's relative paths start; `nested` holds the texts of specs that its donors are made by.
+    """
+
+    text: bytes
+    folder: Path
+    spec: StackSpec
+    donors: Mapping[str, Donor]
+    graph: StackGraph
+    config: Mapping[str, Json]
+    makings: Makings | None
+    problems: tuple[Problem, ...]
+    nested: Mapping[str, str] = field(default_factory=dict)
+
+    def plan(self, layout: Layout | None = None) -> Plan:
+        """What a build would write; raises every problem at once when it could not be built."""
+        raise_problems(self.problems)
+        if self.makings is None:
+            raise StackerError.of("a stack without problems has no tensors")
+        chosen = layout or Layout(self.spec.output.shard_size)
+        return make_plan(self.spec.name, self.graph, self.donors, self.makings, dict(self.config), chosen)
+
+    def preview(self, width: int = 100) -> Group:
+        """The picture of the stack, for rich to print `width` columns wide."""
+        return preview(self.graph, self.donors, None if errors_in(self.problems) else self.plan(), width)
+
+    def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = unwatched) -> Built:
+        """Write the stack; see `build`."""
+        return build(self, Path(out), options or BuildOptions(), watch)
+
+
+def load(path: str | Path) -> Stack:
+    """Read a spec file and its donors' configs and headers, and check the stack; weights are not touched.
+
+    Raises SpecError when the text is no spec, DonorError when donors cannot be read; what is wrong with the stack
+    itself is in `problems`.
+    """
+    return load_text(read_spec_file(Path(path)), Path(path))
+
+
+def load_text(text: bytes, path: Path, opened: tuple[Path, ...] = ()) -> Stack:
+    """The stack that a spec's text says; `path` names it and `opened` the specs that led here."""
+    spec = parse_spec(text, str(path))
+    nested: dict[str, str] = {}
+    donors = _read_donors(spec, path, opened, nested)
+    graph = build_graph(spec, donors)
+    problems = (*spec.warnings, *check(graph, donors))
+    makings = None if errors_in(problems) else make_tensors(graph, donors, spec.output.dtype)
+    config: dict[str, Json] = {}
+    if not errors_in(graph.problems):
+        config, more = _compile(spec, graph, donors, makings)
+        problems = (*problems, *more)
+    return Stack(text, path.parent, spec, donors, graph, config, makings, problems, nested)
+
+
+def _read_donors(spec: StackSpec, path: Path, opened: tuple[Path, ...], nested: dict[str, str]) -> dict[str, Donor]:
+    """All donors by name; the problems of all that cannot be read are raised together."""
+    donors: dict[str, Donor] = {}
+    problems: list[Problem] = []
+    for each in spec.donors:
+        try:
+            if each.stack is None:
+                donors[each.name] = read_donor(each, path.parent, spec.dialect)
+            else:
+                donors[each.name] = _read_stacked(each, path, opened, nested)
+        except StackerError as error:
+            problems += error.problems
+    raise_problems(problems)
+    return donors
+
+
+def _read_stacked(each: DonorSpec, path: Path, opened: tuple[Path, ...], nested: dict[str, str]) -> Donor:
+    """A donor that is itself a stack: planned, not built."""
+    inner = path.parent / str(each.stack)
+    chain = (*opened, path.resolve())
+    if inner.resolve() in chain:
+        names = " → ".join(step.name for step in (*chain, inner))
+        raise SpecError.of(f"donor '{each.name}' is made of itself: {names}", "", each.mark)
+    stack = load_text(read_spec_file(inner), inner, chain)
+    nested[str(each.stack)] = stack.text.decode()
+    nested |= {f"{each.stack}/{name}": text for name, text in stack.nested.items()}
+    template = stack.donors[stack.graph.template]
+    return donor_of_plan(each.name, str(each.stack), stack.plan(), template, len(stack.graph.layers), stack.donors)
+
+
+def _compile(
+    spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], makings: Makings | None
+) -> tuple[dict[str, Json], tuple[Problem, ...]]:
+    """The new config.json; whether it says tied is only known once the tensors are."""
+    return compile_config(
+        donors[graph.template],
+        [[(donors[feed.donor], feed.layer or 0) for feed in node.feeds] for node in graph.layers],
+        embed=donors[graph.embed.feeds[0].donor],
+        head=donors[graph.head.feeds[0].donor],
+        dtype=spec.output.dtype,
+        tied=bool(makings.tied) if makings else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How to build; none of it changes a byte of any tensor. `max_memory` is in bytes."""
+
+    force: bool = False
+    restart: bool = False
+    workers: int | None = None
+    max_memory: int | None = None
+    layout: LayoutKind = LayoutKind.AUTO
+    executor: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What was built, from which plan, and how the bytes came there."""
+
+    plan: Plan
+    report: Report
+
+
+def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO) -> Plan:
+    """The plan of a build into `out`, whose filesystem decides how shards are laid out where `kind` leaves it open."""
+    block = None
+    if kind is not LayoutKind.PLAIN and out is not None:
+        block = clone_block(_files(stack), nearest_folder(out))
+    if kind is LayoutKind.CLONE:
+        block = block or BLOCK
+    return stack.plan(Layout(stack.spec.output.shard_size, block))
+
+
+def _files(stack: Stack) -> list[Path]:
+    """A file of each donor that has one on this machine."""
+    paths = (next((file.path for file in donor.files), None) for donor in all_donors(stack.donors).values())
+    return [Path(path) for path in paths if path]
+
+
+def build(stack: Stack, out: Path, options: BuildOptions = BuildOptions(), watch: Watch = unwatched) -> Built:
+    """Write the stack to `out`, which appears whole or not at all; an interrupted build is taken up again.
+
+    `watch` is told how many bytes are done, and of how many. Raises every problem of the stack at once, then what can
+    only be seen while writing: StorageError, LockedError, DonorError.
+    """
+    raise_problems(stack.problems)
+    check_vacant(out, force=options.force)
+    plan = plan_for(stack, out, options.layout)
+    known = all_donors(stack.donors)
+    needed = files_read(plan, known)
+    donors = {name: fetch_weights(donor, needed[name]) for name, donor in known.items()}
+    tasks = tasks_of(plan, donors)
+    check_space(out, new_bytes(tasks, nearest_folder(out), plan.layout.block))
+    execute = EXECUTORS[options.executor]
+    summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
+    with open_output(out, plan.id, summary, force=options.force, restart=options.restart) as output:
+        report = execute(plan, tasks, output, workers=options.workers, max_memory=options.max_memory, watch=watch)
+        for name, data in documents(stack, plan, donors, out).items():
+            output.write_text(name, data)
+        output.commit()
+    return Built(plan, report)
+
+
+def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) -> dict[str, bytes]:
+    """Every file of the output but the shards, by name."""
+    index = index_json(plan)
+    found = {donor.name: _place_of(donor, out) for donor in donors.values()}
+    return {
+        **read_generation_config(donors[stack.graph.template].side_files),
+        **read_tokenizer(donors[stack.graph.tokenizer].side_files),
+        "config.json": dump(plan.config),
+        **({INDEX: dump(index)} if index else {}),
+        "README.md": model_card(plan, stack.graph, donors, stack.text.decode()),
+        SPEC: stack.text,
+        LOCK: dump(lock_json(plan, stacker.__version__, found, stack.nested)),
+    }
+
+
+def _place_of(donor: Donor, out: Path) -> str | None:
+    """Where a donor of this machine lies, as seen from the output; None for one of the hub."""
+    path = next((file.path for file in donor.files if file.path), None)
+    if path is None or donor.revision:
+        return None
+    return os.path.relpath(Path(path).parent, out)
