@@ -114,11 +114,8 @@ def _disabled(_error: Exception, place: Place) -> Words:
 
 
 def _no_repository(_error: Exception, place: Place) -> Words:
-    folder = f"did you mean a folder? there is none at '{place.repo}'"
-    return (
-        "the hub has no such repository, or it is private",
-        f"check the name at {place.page}\n{folder}\nif it is private: {_LOG_IN}",
-    )
+    hint = f"check the name at {place.page}\nif it is private: {_LOG_IN}"
+    return "the hub has no such repository, or it is private", hint
 
 
 def _no_revision(_error: Exception, place: Place) -> Words:

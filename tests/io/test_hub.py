@@ -392,7 +392,7 @@ def no_hub(_: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (offline, "not in the hub's cache, and the hub is switched off", f"hf download {REPO}"),
         (unplugged, "cannot reach the hub at http", "check the connection"),
-        (unknown, "no such repository, or it is private", f"did you mean a folder\\? there is none at '{REPO}'"),
+        (unknown, "no such repository, or it is private", f"check the name at http.*/{REPO}"),
         (private, "no such repository, or it is private", "hf auth login"),
         (gated, "gated, and you are not logged in", f"accept its terms at http.*/{REPO}"),
         (gated_for_us, "gated, and your account has no access", f"ask for it at http.*/{REPO}"),
