@@ -48,11 +48,13 @@ class OpParameter:
 class Tile:
     """The same run of elements of every source (and of the base): flat, all fp32 or all fp64, one length.
 
-    A kernel may overwrite `sources` while it applies; never `base`, and nothing while it measures.
+    A kernel may overwrite `sources` while it applies; never `base`, and nothing while it measures. In `scratch` are as
+    many fp64 tensors of that length as its op asks for, to write into: fresh memory costs more than the arithmetic.
     """
 
     sources: Sequence[torch.Tensor]
     base: torch.Tensor | None = None
+    scratch: Sequence[torch.Tensor] = ()
 
 
 Known = Sequence[Sequence[float]]
@@ -90,8 +92,8 @@ class Op:
 
     `arity` is the fewest and the most sources (None: any number). `ramp` is the parameter a crossfade drives when the
     spec gives none: 't' runs from 0 to 1, 'weight' from (1, 0) to (0, 1); "" when the op has no such thing.
-    `passes` is how often its kernel reads the tensor before it applies, `scratch` how many fp64 tiles it holds at once
-    beside its sources.
+    `passes` is how often its kernel reads the tensor before it applies, `scratch` how many fp64 tensors it wants to
+    write into.
     """
 
     name: str

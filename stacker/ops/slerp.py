@@ -22,7 +22,7 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a Ma
 
 def _dots(tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
     """a·b, a·a and b·b in fp64."""
-    a, b = (source.double() for source in tile.sources)
+    a, b = (room.copy_(source) for room, source in zip(tile.scratch, tile.sources, strict=True))
     return [float(a.dot(b)), float(a.dot(a)), float(b.dot(b))]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, blends, inputs, is_zero
+from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, blends, inputs, is_zero, needed
 from stacker.core.runs import Compute, Place
 from stacker.io.bytes import read_into
 from stacker.ops.model import Kernel, Tile
@@ -39,6 +39,15 @@ class Evaluation:
     def passes(self) -> Iterator[tuple[Blend, int]]:
         """Every pass that is needed before the tensor can be made, in an order in which they can be made."""
         return ((blend, number) for blend, kernel in self.kernels.items() for number in range(len(kernel.passes)))
+
+    def bytes_read(self) -> int:
+        """Bytes of donors that making the tensor takes, all passes included."""
+        passes = [blend for blend, _ in self.passes()]
+        return sum(self._bytes_of(expression) for expression in (self.compute.expression, *passes))
+
+    def _bytes_of(self, expression: Expression) -> int:
+        bits = (self.compute.places[ref].dtype.bits for ref in needed(expression))
+        return self.compute.elements * sum(bits) // 8
 
     def learn(self, blend: Blend, sums: Iterable[Sequence[float]]) -> None:
         """Add up a pass's sums over all tiles, in whatever order they come."""
@@ -116,7 +125,9 @@ def _blend(stretch: Stretch, blend: Blend, slot: int) -> torch.Tensor:
 
 def _inputs(stretch: Stretch, blend: Blend, slot: int) -> Tile:
     tiles = [_value(stretch, source, slot + number) for number, source in enumerate(inputs(blend))]
-    return Tile(tiles) if blend.base is None else Tile(tiles[:-1], tiles[-1])
+    scratch = [stretch.scratch.wide(number, stretch.count) for number in range(OPS[blend.op].scratch)]
+    sources = tiles[: len(blend.of)]
+    return Tile(sources, None if blend.base is None else tiles[-1], scratch)
 
 
 def _cast(stretch: Stretch, tile: torch.Tensor, dtype: Dtype) -> torch.Tensor:

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from stacker.core.budget import workers_within
 from stacker.core.donor import DonorFile
-from stacker.core.expression import leaves
+from stacker.core.expression import needed
 from stacker.core.plan import Plan
 from stacker.core.runs import Compute, Run, Task, Zeros
 from stacker.errors import StackerError
 from stacker.io.bytes import move, write_all
 from stacker.io.output import Output
 from stacker.io.storage import writing
+from stacker.run.evaluate import begin_evaluation
 from stacker.run.meter import Meter, Report, Watch, unwatched
 from stacker.run.rounds import Bench, compute_rounds
 from stacker.run.schedule import Job, Schedule, work_off
@@ -96,7 +97,9 @@ def _rounds(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
         case Run():
             yield [partial(_move, task, site)]
         case Compute():
-            yield from compute_rounds(task, site.sources, site.bench, partial(_write, task, site))
+            evaluation = begin_evaluation(task, site.sources)
+            yield from compute_rounds(evaluation, site.bench, partial(_write, task, site))
+            site.meter.count(Report(computed=task.nbytes, read=evaluation.bytes_read()))
         case Zeros():
             site.meter.count(Report(holes=task.nbytes))
             site.meter.advance(task.nbytes)
@@ -112,7 +115,6 @@ def _move(run: Run, site: _Site) -> None:
 def _write(compute: Compute, site: _Site, begin: int, data: memoryview) -> None:
     with writing(site.paths[compute.shard]):
         write_all(site.shards[compute.shard], data, compute.offset + begin)
-    site.meter.count(Report(computed=len(data)))
     site.meter.advance(len(data))
 
 
@@ -169,4 +171,4 @@ def _files(tasks: Sequence[Task]) -> Iterator[DonorFile]:
             case Run():
                 yield task.file
             case Compute():
-                yield from (task.places[ref].file for ref in leaves(task.expression) if ref in task.places)
+                yield from (task.places[ref].file for ref in needed(task.expression))

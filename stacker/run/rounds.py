@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import partial, reduce
 
-from stacker.core.budget import TILE, live_tiles
+from stacker.core.budget import TILE, live_tiles, op_scratch
 from stacker.core.expression import Blend
 from stacker.core.runs import Compute
-from stacker.run.evaluate import Evaluation, Stretch, begin_evaluation, make, measure
+from stacker.run.evaluate import Evaluation, Stretch, make, measure
 from stacker.run.schedule import Job
-from stacker.run.sources import Sources
-from stacker.run.tiles import Scratch
+from stacker.run.tiles import Room, Scratch
 
 PIECE = 32 * TILE
 """Elements that one job takes on: small enough for the largest tensor to be shared by all threads to its end."""
@@ -24,22 +24,25 @@ class Bench(threading.local):
     """The scratch of each thread, made when the thread first needs it, in which all of some tensors can be computed."""
 
     def __init__(self, computes: Iterable[Compute]) -> None:
-        wanted = [(live_tiles(compute.expression), 8 if compute.wide else 4) for compute in computes]
-        self._slots = max((slots for slots, _ in wanted), default=0)
-        self._width = max((width for _, width in wanted), default=0)
+        self._room = reduce(operator.or_, map(room_for, computes), Room())
         self._scratch: Scratch | None = None
 
     @property
     def scratch(self) -> Scratch:
         if self._scratch is None:
-            self._scratch = Scratch(self._slots, self._width)
+            self._scratch = Scratch(self._room)
         return self._scratch
 
 
-def compute_rounds(compute: Compute, sources: Sources, bench: Bench, deal: Deal) -> Iterator[Sequence[Job]]:
+def room_for(compute: Compute) -> Room:
+    """The scratch that a tensor takes."""
+    return Room(live_tiles(compute.expression), 8 if compute.wide else 4, op_scratch(compute.expression))
+
+
+def compute_rounds(evaluation: Evaluation, bench: Bench, deal: Deal) -> Iterator[Sequence[Job]]:
     """The jobs that end in `deal` having got every byte of the tensor, in any order."""
-    evaluation = begin_evaluation(compute, sources)
-    pieces = [(start, min(start + PIECE, compute.elements)) for start in range(0, compute.elements, PIECE)]
+    elements = evaluation.compute.elements
+    pieces = [(start, min(start + PIECE, elements)) for start in range(0, elements, PIECE)]
     for blend, number in evaluation.passes():
         sums: list[Sequence[float]] = []
         yield [partial(_measure, evaluation, bench, piece, blend, number, sums) for piece in pieces]

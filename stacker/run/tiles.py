@@ -6,6 +6,7 @@ A tile is TILE elements of a tensor (its last one may be shorter) in the type of
 from __future__ import annotations
 
 import mmap
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stacker.core.budget import TILE
@@ -15,20 +16,35 @@ if TYPE_CHECKING:
     import torch
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much scratch a tensor takes: `slots` tiles of `width` bytes an element, and `wide` fp64 tiles for its ops."""
+
+    slots: int = 0
+    width: int = 4
+    wide: int = 0
+
+    def __or__(self, other: Room) -> Room:
+        """Room enough for either."""
+        return Room(max(self.slots, other.slots), max(self.width, other.width), max(self.wide, other.wide))
+
+
 class Scratch:
-    """`slots` tiles of up to `width` bytes an element, and room for as many raw bytes as a tile takes.
+    """Room for a worker's tiles, and for the raw bytes of one on their way in or out.
 
     Fresh pages cost more than the arithmetic on them, so they are touched once and kept.
     """
 
-    def __init__(self, slots: int, width: int) -> None:
-        self._size = TILE * width
-        self._memory = mmap.mmap(-1, (1 + slots) * self._size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    def __init__(self, room: Room) -> None:
+        self._size = TILE * room.width
+        self._wide = (1 + room.slots) * self._size
+        nbytes = self._wide + room.wide * TILE * 8
+        self._memory = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._bytes = memoryview(self._memory)
 
     def tile(self, slot: int, count: int, kind: Dtype) -> torch.Tensor:
         """The first `count` elements of a slot."""
-        return self._tensor(1 + slot, count, kind)
+        return self._tensor((1 + slot) * self._size, count, kind)
 
     def tile_bytes(self, slot: int, count: int, kind: Dtype) -> memoryview:
         """The same memory as `tile`, as bytes."""
@@ -36,18 +52,22 @@ class Scratch:
         return self._bytes[begin : begin + count * kind.bits // 8]
 
     def raw(self, count: int, dtype: Dtype) -> torch.Tensor:
-        """Room for `count` elements on their way in or out; there is one such room."""
+        """Room for `count` elements of any type that the arithmetic's width holds."""
         return self._tensor(0, count, dtype)
 
     def raw_bytes(self, count: int, dtype: Dtype) -> memoryview:
         """The same memory as `raw`, as bytes."""
         return self._bytes[: count * dtype.bits // 8]
 
-    def _tensor(self, place: int, count: int, dtype: Dtype) -> torch.Tensor:
+    def wide(self, number: int, count: int) -> torch.Tensor:
+        """The first `count` elements of an fp64 tile that ops may write into."""
+        return self._tensor(self._wide + number * TILE * 8, count, Dtype.F64)
+
+    def _tensor(self, offset: int, count: int, dtype: Dtype) -> torch.Tensor:
         import torch
 
         kind = getattr(torch, dtype.torch_name)
-        return torch.frombuffer(self._memory, dtype=kind, count=count, offset=place * self._size)
+        return torch.frombuffer(self._memory, dtype=kind, count=count, offset=offset)
 
 
 def round_into(target: torch.Tensor, tile: torch.Tensor) -> None:

@@ -17,7 +17,8 @@ def blend(
     """The blend of `sources`, which stay as they are; `weights` are per source."""
     each: list[dict[str, Value]] = [{} for _ in sources] if weights is None else [{"weight": w} for w in weights]
     kernel = make_kernel(OPS[op], own, each)
+    scratch = [torch.empty(len(sources[0]), dtype=torch.float64) for _ in range(OPS[op].scratch)]
     known: list[Sequence[float]] = []
     for measure in kernel.passes:
-        known.append(measure(Tile(sources), known))
-    return kernel.apply(Tile([source.clone() for source in sources]), known)
+        known.append(measure(Tile(sources, scratch=scratch), known))
+    return kernel.apply(Tile([source.clone() for source in sources], scratch=scratch), known)
