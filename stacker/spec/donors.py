@@ -13,7 +13,7 @@ _PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
 _URL = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<id>[\w.-]+/[\w.-]+)/?")
 
 
-def parse_source(name: str, source: str, mark: Mark) -> DonorSpec:
+def parse_source(name: str, source: str, mark: Mark | None) -> DonorSpec:
     """A donor from the text of its source; a revision after '@' is split off only where the rest can be a hub id."""
     if not source.strip():
         raise SpecError.of(f"donor '{name}' has an empty source", "write a folder or a hub id", mark)

@@ -15,6 +15,7 @@ from stacker.spec.mergekit_warnings import unknown_keys
 from stacker.spec.methods import METHODS, BaseRole, Method
 from stacker.spec.model import BlendSpec, Dialect, OutputSpec, Part, SliceSpec, StackSpec
 from stacker.spec.output import parse_dtype
+from stacker.spec.outside import outside_of
 from stacker.spec.shape_problems import read_shape
 from stacker.text.node import Mapping, Node, Scalar, child, is_null, shorten
 
@@ -174,9 +175,7 @@ def _outside(item: SliceSpec | BlendSpec) -> Part | None:
     """What stands outside the layers, made as the slice beside it; None where that is the default."""
     if isinstance(item, SliceSpec):
         return SliceSpec(item.donor, scale=item.scale, mark=item.mark) if item.scale else None
-    sources = tuple(replace(source, start=None, stop=None) for source in item.sources)
-    base = replace(item.base, start=None, stop=None) if item.base else None
-    return replace(item, sources=sources, base=base)
+    return outside_of(item)
 
 
 def _tokenizer(reading: Reading, node: Mapping, base: str | None) -> str | None:

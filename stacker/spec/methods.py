@@ -19,6 +19,7 @@ class Method:
     """A merge method. `op` "" moves layers as they are. `most` is the largest number of models in a slice (None: any).
 
     `per_source` parameters may stand at a source too, `shared` ones only at slices and above.
+    `defaults` are those of our op that mergekit wants written.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Method:
     per_source: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     base: BaseRole = BaseRole.NONE
+    defaults: tuple[tuple[str, float], ...] = ()
     most: int | None = None
 
 
@@ -33,7 +35,7 @@ METHODS = {
     method.name: method
     for method in (
         Method("passthrough", "", per_source=("scale",), most=1),
-        Method("linear", "linear", per_source=("weight",), shared=("normalize",)),
+        Method("linear", "linear", per_source=("weight",), shared=("normalize",), defaults=(("weight", 1.0),)),
         Method("slerp", "slerp", shared=("t",), base=BaseRole.FIRST, most=2),
     )
 }

@@ -96,14 +96,13 @@ def _name(name: str, mark: Mark) -> str:
 
 def _donors(shape: StackShape, node: Node, written: Node | None, found: Found) -> tuple[DonorSpec, ...]:
     donors = [_donor(name, donor, child(node, name), found) for name, donor in shape.donors.items()]
-    for name in written.names if isinstance(written, Mapping) else ():
-        if not NAME.fullmatch(name):
+    names = [key for key, _ in written.entries] if isinstance(written, Mapping) else []
+    for key in names:
+        if not NAME.fullmatch(key.text):
             hint = "use letters, digits, '_', '-' and '.'; the hub id or folder is the value: short-name: org/name"
-            mark = written.key_mark(name) if isinstance(written, Mapping) else written.mark
-            found.append(Problem(f"'{shorten(name)}' cannot be a donor's name", hint, mark))
-        if name not in shape.donors:  # cut out for a problem already reported; still a name that others may use
-            donors.append(DonorSpec(name))
-    return tuple(donors)
+            found.append(Problem(f"'{shorten(key.text)}' cannot be a donor's name", hint, key.mark))
+    # A donor cut out for a problem already reported is still a name that others may use.
+    return (*donors, *(DonorSpec(key.text) for key in names if key.text not in shape.donors))
 
 
 def _donor(name: str, shape: str | DonorShape, node: Node, found: Found) -> DonorSpec:

@@ -32,6 +32,11 @@ def parse_dtype(name: str, mark: Mark) -> Dtype | None:
     raise SpecError.of(f"'{shorten(name)}' is not an element type", hint, mark)
 
 
+def shown_dtype(dtype: Dtype) -> str:
+    """The name of an element type as specs write it."""
+    return next((name for name, known in CONFIG_DTYPES.items() if known is dtype), dtype.torch_name)
+
+
 def parse_size(value: str | int, mark: Mark) -> int:
     """A number of bytes; units are decimal (`5GB` is 5,000,000,000) or binary (`5GiB`)."""
     found = _SIZE.fullmatch(str(value))

@@ -140,7 +140,7 @@ class StackShape(Shape):
     config: DonorName | None = Field(
         default=None, description="Donor whose config is the template; default: the embedding's."
     )
-    output: OutputShape = OutputShape()
+    output: OutputShape = Field(default=OutputShape(), description="How the result is stored.")
 
 
 def item_kind(value: object) -> str | None:
