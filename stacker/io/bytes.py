@@ -11,11 +11,12 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from stacker.errors import DonorError, Mark
+from stacker.io.repository import Progress, unheard
 from stacker.io.space import data_runs
 from stacker.io.storage import writing
 
@@ -61,13 +62,6 @@ class _Run:
             yield self.part(begin, min(begin + size, self.end))
 
 
-Progress = Callable[[int], None]
-
-
-def _unheard(nbytes: int) -> None:
-    del nbytes
-
-
 def move(
     source_fd: int,
     source_offset: int,
@@ -76,7 +70,7 @@ def move(
     nbytes: int,
     *,
     chunk: int = 64 << 20,
-    progress: Progress = _unheard,
+    progress: Progress = unheard,
 ) -> Moved:
     """Make `nbytes` of the target equal to those of the source, in calls of at most `chunk` bytes; safe in any thread.
 

@@ -19,6 +19,11 @@ Progress = Callable[[int], None]
 """Told how many more bytes have arrived since it was last told."""
 
 
+def unheard(nbytes: int) -> None:
+    """Progress that nobody waits for."""
+    del nbytes
+
+
 class Repository(Protocol):
     """A donor's files, wherever they are. `source` is what people call it, `revision` the commit of a hub repository.
 
@@ -92,7 +97,7 @@ class FolderRepository:
         _check_inside(path, self.folder)
         return path if path.exists() else None
 
-    def fetch(self, name: str, progress: Progress | None = None) -> Path:  # noqa: ARG002 - nothing has to be fetched
+    def fetch(self, name: str, progress: Progress = unheard) -> Path:  # noqa: ARG002 - nothing has to be fetched
         path = self.path(name)
         if path is None:
             raise _missing(self.folder / name)

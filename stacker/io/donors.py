@@ -1,0 +1,216 @@
+"""Donors, read: config and headers, an architecture, and the place of every tensor. No weight is touched.
+
+What a family is made of is for `arch`; whether donors fit together is for `core`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from stacker.arch.dimensions import depth_of, text_config
+from stacker.arch.inference import infer_architecture
+from stacker.arch.model import Architecture, Config, Json
+from stacker.arch.placement import Placement, expected_tensors, layers_in, place_tensors
+from stacker.arch.table import find_architecture
+from stacker.core.donor import Donor, DonorFile, DonorTensor, Extent, SideFile
+from stacker.errors import Blame, DonorError, Mark, Problem, StackerError, raise_problems
+from stacker.io.config import MOST_BYTES, parse_object
+from stacker.io.files import shown
+from stacker.io.locate import mark_in, open_donor
+from stacker.io.quantization import quantization_in
+from stacker.io.references import read_reference
+from stacker.io.repository import Progress, Repository, unheard
+from stacker.io.safetensors import Header
+from stacker.io.weights import Weights, has_weights, read_weights
+from stacker.spec.model import Dialect, DonorSpec
+from stacker.tensors import TensorSpec
+
+_CONFIG = "config.json"
+_SIDE_FILES = re.compile(
+    r"(generation_config|special_tokens_map|added_tokens|vocab|chat_template|tekken|tokenizer[\w.-]*)\.json"
+    r"|merges\.txt|vocab\.txt|chat_template\.jinja|(tokenizer|spiece|sentencepiece[\w.]*)\.model(\.v\d+)?"
+    r"|(LICEN[SC]E|NOTICE|COPYING|USE_POLICY)(\.\w+)?",
+    re.IGNORECASE,
+)
+
+
+def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
+    """The donor that a spec names; relative folders start at `folder`, the spec's.
+
+    With `like`, a donor that is away or has no weights is made of the reference config: all its tensors, no bytes.
+    Everything that is wrong with the donor is raised together: DonorError, or UnsafeError where that is graver.
+    """
+    try:
+        repository = open_donor(spec, folder, dialect)
+        away = spec.like is not None and not has_weights(repository.names())
+    except DonorError:
+        if spec.like is None:
+            raise
+        away = True
+    if away:
+        return _donor_without_weights(spec, read_reference(spec, folder))
+    return donor_in(repository, spec.name, str(spec.source))
+
+
+def donor_in(repository: Repository, name: str, source: str) -> Donor:
+    """The donor that a repository's files make, called `name`; `source` is what the spec calls it."""
+    config, weights = _read_both(repository)
+    specs = {tensor.spec.name: tensor.spec for header in weights.headers.values() for tensor in header.tensors}
+    with _located(mark_in(repository, _CONFIG)):
+        architecture = find_architecture(config) or infer_architecture(config, specs)
+        depth = depth_of(architecture, config)
+        placements = place_tensors(architecture, config, specs)
+    raise_problems(_check_placements(repository, depth, placements))
+    return Donor(
+        name=name,
+        source=source,
+        config=config,
+        architecture=architecture,
+        depth=depth,
+        tensors=_place(weights.headers, placements),
+        files=_files(repository, weights.headers),
+        side_files=_side_files(repository),
+        ignored=tuple((own, place.ignored) for own, place in placements.items() if place.ignored),
+        revision=repository.revision,
+        warnings=weights.warnings,
+        quantized=quantization_in(text_config(architecture, config), specs.values()),
+    )
+
+
+def _read_both(repository: Repository) -> tuple[dict[str, Json], Weights]:
+    """Config and headers; the problems of both are raised together."""
+    config: dict[str, Json] = {}
+    weights = Weights({})
+    problems: list[Problem] = []
+    try:
+        config = parse_object(repository.read(_CONFIG, MOST_BYTES), str(mark_in(repository, _CONFIG)))
+    except StackerError as error:
+        problems += error.problems
+    try:
+        weights = read_weights(repository)
+    except StackerError as error:
+        problems += error.problems
+    raise_problems(problems)
+    return config, weights
+
+
+@contextmanager
+def _located(mark: Mark) -> Iterator[None]:
+    """Problems found inside that have no place get this one."""
+    try:
+        yield
+    except StackerError as error:
+        problems = (replace(problem, mark=problem.mark or mark) for problem in error.problems)
+        raise type(error)(*problems) from error
+
+
+def _check_placements(repository: Repository, depth: int, placements: Mapping[str, Placement]) -> Iterator[Problem]:
+    """The layers of the tensors are those that the config counts, and no two tensors are one to the family."""
+    layers = layers_in(placements.values())
+    mark = mark_in(repository, _CONFIG)
+    missing = sorted(set(range(depth)) - set(layers))
+    beyond = [layer for layer in layers if layer >= depth]
+    if missing:
+        message = f"the config counts {depth} layers, but there are no tensors of {_numbers(missing)}"
+        yield Problem(
+            message, "config and weights are not of one donor, or shards are missing", mark, blame=Blame.DONOR
+        )
+    if beyond:
+        message = f"the config counts {depth} layers, but there are tensors of {_numbers(beyond)} too"
+        yield Problem(message, "config and weights are not of one donor", mark, blame=Blame.DONOR)
+    names: dict[str, str] = {}
+    for own, place in placements.items():
+        if names.setdefault(place.name, own) != own:
+            message = f"'{shown(own)}' and '{shown(names[place.name])}' are one tensor to this family"
+            yield Problem(message, "remove one of them", Mark(repository.source), blame=Blame.DONOR)
+
+
+def _numbers(layers: list[int]) -> str:
+    return f"layer {layers[0]}" if len(layers) == 1 else f"{len(layers)} of them ({layers[0]} to {layers[-1]})"
+
+
+def _place(headers: Mapping[str, Header], placements: Mapping[str, Placement]) -> dict[str, DonorTensor]:
+    """The tensors that a stack may carry, by the family's full name, in the order of the files' bytes."""
+    placed = {}
+    for number, header in enumerate(headers.values()):
+        for tensor in header.tensors:
+            place = placements[tensor.spec.name]
+            if not place.ignored:
+                extent = Extent(number, tensor.begin, tensor.nbytes)
+                placed[place.name] = _donor_tensor(tensor.spec, place, extent)
+    return placed
+
+
+def _donor_tensor(spec: TensorSpec, place: Placement, extent: Extent | None = None) -> DonorTensor:
+    named = spec if spec.name == place.name else replace(spec, name=place.name)
+    return DonorTensor(named, place.part, place.role, place.layer, place.suffix, extent)
+
+
+def _files(repository: Repository, headers: Mapping[str, Header]) -> tuple[DonorFile, ...]:
+    paths = {name: repository.path(name) for name in headers}
+    return tuple(
+        DonorFile(
+            name, header.size, header.digest, str(path.absolute()) if (path := paths[name]) else None, header.mtime
+        )
+        for name, header in headers.items()
+    )
+
+
+def _side_files(repository: Repository) -> tuple[SideFile, ...]:
+    names = [name for name in repository.names() if _SIDE_FILES.fullmatch(name)]
+    paths = {name: repository.path(name) for name in names}
+    return tuple(SideFile(name, str(path.absolute()) if path else "") for name, path in paths.items())
+
+
+def _donor_without_weights(spec: DonorSpec, config: Config) -> Donor:
+    """A donor of which there is only a config: its tensors as the family promises them."""
+    architecture = _known(spec, config)
+    with _located(spec.mark or Mark(str(spec.like))):
+        depth = depth_of(architecture, config)
+        specs = {tensor.name: tensor for tensor in expected_tensors(architecture, config)}
+    placements = place_tensors(architecture, config, specs)
+    return Donor(
+        name=spec.name,
+        source=str(spec.source),
+        config=config,
+        architecture=architecture,
+        depth=depth,
+        tensors={place.name: _donor_tensor(specs[own], place) for own, place in placements.items()},
+        weights=False,
+        quantized=quantization_in(text_config(architecture, config), ()),
+    )
+
+
+def _known(spec: DonorSpec, config: Config) -> Architecture:
+    architecture = find_architecture(config)
+    if architecture is None:
+        family = shown(str(config.get("model_type")))
+        message = f"the tensors of '{family}' are not known without weights: no file describes that family"
+        raise DonorError.of(message, "give the donor's weights", spec.mark)
+    return architecture
+
+
+def fetch_weights(donor: Donor, names: Collection[str], progress: Progress = unheard) -> Donor:
+    """The donor with those of its files, and its side files, on this machine; only a hub donor takes fetching.
+
+    `progress` is told bytes as they arrive. DonorError when they cannot be had.
+    """
+    if all(file.path or file.name not in names for file in donor.files) and all(file.path for file in donor.side_files):
+        return donor
+    from stacker.io.hub import open_hub
+
+    repository = open_hub(donor.source, donor.revision)
+    files = tuple(
+        _fetched(file, repository, progress) if file.name in names and not file.path else file for file in donor.files
+    )
+    sides = tuple(SideFile(file.name, str(repository.fetch(file.name, progress))) for file in donor.side_files)
+    return replace(donor, files=files, side_files=sides)
+
+
+def _fetched(file: DonorFile, repository: Repository, progress: Progress) -> DonorFile:
+    path = repository.fetch(file.name, progress)
+    return replace(file, path=str(path.absolute()), mtime=path.stat().st_mtime_ns)

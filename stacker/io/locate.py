@@ -1,0 +1,69 @@
+"""From what a spec calls a donor to its files: a folder here, or a repository of the hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from stacker.errors import DonorError, Mark, StackerError, did_you_mean
+from stacker.io.files import shown
+from stacker.io.repository import FolderRepository, Repository
+from stacker.spec.model import Dialect, DonorSpec
+
+_PATH = re.compile(r"[./~\\]|[A-Za-z]:|[^/]*/[^/]*/")
+"""What begins like a path, or has more slashes than a hub id."""
+
+
+def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
+    """The files of a donor; relative folders start at `folder` (the spec's), for mergekit at the current one first.
+
+    A folder that is there wins over a hub id of the same name. DonorError when there is neither.
+    """
+    source = str(spec.source)
+    places = _places(source, folder, dialect)
+    found = next((place for place in places if place.is_dir()), None)
+    if found:
+        return FolderRepository(found)
+    if _PATH.match(source) or any(place.exists() for place in places):
+        raise _not_here(spec, places)
+    return _on_hub(spec, source, places)
+
+
+def _places(source: str, folder: Path, dialect: Dialect) -> Sequence[Path]:
+    path = Path(source)
+    if source.startswith("~"):
+        path = path.expanduser()
+    bases = (Path(), folder) if dialect is Dialect.MERGEKIT else (folder,)
+    return tuple(dict.fromkeys(base / path for base in bases))
+
+
+def _not_here(spec: DonorSpec, places: Sequence[Path]) -> DonorError:
+    looked = " or ".join(f"'{shown(str(place))}'" for place in places)
+    if any(place.exists() for place in places):
+        return DonorError.of(f"donor '{spec.name}' is a file: {looked}", "a donor is a folder, or a hub id", spec.mark)
+    beside = [entry.name for place in places if place.parent.is_dir() for entry in place.parent.iterdir()]
+    hint = did_you_mean(places[0].name, beside) if beside else ""
+    hint = hint if hint.startswith("did") else "a relative folder is looked up from the spec's own"
+    return DonorError.of(f"there is no donor '{spec.name}' at {looked}", hint, spec.mark)
+
+
+def _on_hub(spec: DonorSpec, source: str, places: Sequence[Path]) -> Repository:
+    from stacker.io.hub import open_hub
+
+    try:
+        return open_hub(source, spec.revision)
+    except StackerError as error:
+        looked = ", ".join(f"'{shown(str(place))}'" for place in places)
+        aside = f"no folder is at {looked} either"
+        problems = [
+            replace(each, mark=each.mark or spec.mark, hint="\n".join(filter(None, (each.hint, aside))))
+            for each in error.problems
+        ]
+        raise type(error)(*problems) from error
+
+
+def mark_in(repository: Repository, name: str) -> Mark:
+    """The place of a donor's file, for messages."""
+    return Mark(f"{repository.source}/{name}")
