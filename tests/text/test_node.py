@@ -1,0 +1,46 @@
+"""Nodes as plain data and as words."""
+
+from __future__ import annotations
+
+import pytest
+
+from stacker.text.node import Mapping, child, describe, is_null, plain_data, shorten
+from stacker.text.yaml import read_yaml
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param("[1]", "a list", id="list"),
+        pytest.param("{a: 1}", "a mapping", id="mapping"),
+        pytest.param("!!null", "nothing", id="null"),
+        pytest.param("5", "the number 5", id="number"),
+        pytest.param("True", "True", id="flag"),
+        pytest.param("abc", "'abc'", id="text"),
+    ],
+)
+def test_describe(text: str, words: str) -> None:
+    """A value is described by its kind, a scalar by what was written."""
+    node = read_yaml(f"x: {text}", "s")
+    assert describe(child(node, "x")) == words
+
+
+def test_child_falls_back() -> None:
+    """Where there is no such key or index, a node stands for itself."""
+    node = read_yaml("a: [1]", "s")
+    assert child(node, "b") is node
+    assert child(child(node, "a"), 3) is child(node, "a")
+
+
+def test_without() -> None:
+    """A mapping less some keys keeps the others in order."""
+    node = read_yaml("{a: 1, b: 2, c: ~}", "s")
+    assert isinstance(node, Mapping)
+    assert plain_data(node.without(["b"])) == {"a": 1, "c": None}
+    assert is_null(node.get("c"))
+    assert is_null(node.get("d"))
+
+
+def test_shorten() -> None:
+    """What is shown in a message is printable and of bounded length."""
+    assert shorten("a\x1b[31m" + "b" * 100) == "a\\x1b[31m" + "b" * 50 + "…"

@@ -1,0 +1,88 @@
+"""YAML as it is written: readers of 1.1 and of 1.2 must find the same in it."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stacker.text.node import plain_data
+from stacker.text.writer import Flow, Tree, write_yaml
+from stacker.text.yaml import read_yaml
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
+    [
+        "no",
+        "Yes",
+        "8:24",
+        "0x1",
+        "012",
+        "1e-4",
+        "~",
+        "null",
+        "2024-01-01",
+        "*a",
+        "x[0:4]",
+        "./a",
+        "a:",
+        "#b",
+        "-",
+        "=",
+        "<<",
+        ".",
+        "..",
+        "/",
+        "a/",
+        "a-",
+        "1_0",
+        ".5",
+        "@a",
+        "%a",
+    ]
+)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**12), 10**12)
+FLAT = st.recursive(
+    TEXTS | NUMBERS | st.booleans() | st.none(),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(TEXTS, below, max_size=3),
+)
+TREES = st.dictionaries(TEXTS, FLAT | FLAT.map(Flow), min_size=1, max_size=4)
+
+
+def bare(tree: object) -> object:
+    match tree:
+        case Flow(value):
+            return bare(value)
+        case dict():
+            return {key: bare(value) for key, value in tree.items()}
+        case list():
+            return [bare(item) for item in tree]
+        case _:
+            return tree
+
+
+@given(TREES)
+def test_both_versions_read_it(tree: dict[str, Tree]) -> None:
+    """What is written comes back the same from PyYAML's 1.1 and from our 1.2."""
+    text = write_yaml(tree)
+    assert yaml.safe_load(text) == bare(tree)
+    assert plain_data(read_yaml(text, "s")) == bare(tree)
+
+
+@pytest.mark.parametrize(
+    ("tree", "text"),
+    [
+        pytest.param(
+            {"a": ["x[0:16]", {"b": 1, "c": [2.5]}]}, "a:\n  - x[0:16]\n  - b: 1\n    c:\n      - 2.5\n", id="block"
+        ),
+        pytest.param({"a": Flow({"b": ["x[0:16]", 1e-5]})}, 'a: {b: ["x[0:16]", 1.0e-05]}\n', id="flow"),
+        pytest.param({"a": [], "b": {}, "c": Flow([])}, "a: []\nb: {}\nc: []\n", id="empty"),
+        pytest.param({"one": 5.0, "big": 1e30}, "one: 5\nbig: 1.0e+30\n", id="numbers"),
+        pytest.param(
+            {"s": "org/name@main", "t": "../x", "u": "no"}, 's: org/name@main\nt: ../x\nu: "no"\n', id="words"
+        ),
+    ],
+)
+def test_text(tree: dict[str, Tree], text: str) -> None:
+    """Blocks are indented by two, slices stay bare in them, and quotes stand only where a reader needs them."""
+    assert write_yaml(tree) == text
