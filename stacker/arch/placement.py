@@ -141,6 +141,8 @@ def _size(formula: Formula, tensor: str, names: Mapping[str, Any]) -> int:
         value = formula.value(names)
     except FormulaError as error:
         raise DonorError.of(f"config.json does not say how large {tensor} is: {error}") from error
+    if value is None:
+        raise DonorError.of(f"config.json does not say how large {tensor} is: '{formula.text}' is null")
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise DonorError.of(f"config.json makes {tensor} of size {value!r} ({formula.text})", "sizes are whole numbers")
     return value

@@ -1,0 +1,88 @@
+"""Whether a donor has the tensors its config promises: all its layers, without a gap, of the right shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from stacker.arch.dimensions import depth_of, text_config
+from stacker.arch.model import Architecture, Config
+from stacker.arch.placement import Placement, expected_tensors, layers_in
+from stacker.errors import Blame, Problem, Severity
+from stacker.tensors import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a donor has and what it should have, by the family's names."""
+
+    there: Mapping[str, TensorSpec]
+    expected: Mapping[str, TensorSpec]
+    tied: frozenset[str]
+
+
+def check_tensors(
+    architecture: Architecture,
+    config: Config,
+    tensors: Mapping[str, TensorSpec],
+    placements: Mapping[str, Placement],
+) -> Iterator[Problem]:
+    """Every way in which config and tensors disagree; of an unknown family only the number of layers can be told."""
+    yield from _check_layers(architecture, config, placements)
+    if not architecture.tensors or text_config(architecture, config).get("quantization_config"):
+        return
+    there = {place.name: tensors[name] for name, place in placements.items() if not place.ignored}
+    expected = {spec.name: spec for spec in expected_tensors(architecture, config)}
+    found = _Found(there, expected, frozenset(name for name, _ in architecture.tied))
+    yield from _check_missing(found)
+    yield from _check_shapes(found)
+    yield from _check_unlisted(found, architecture.name)
+
+
+def _check_layers(architecture: Architecture, config: Config, placements: Mapping[str, Placement]) -> Iterator[Problem]:
+    depth, layers = depth_of(architecture, config), layers_in(placements.values())
+    if not layers:
+        message = f"no tensor is called like a layer of '{architecture.name}' ({architecture.prefix}…)"
+        yield _problem(message, "is config.json of this checkpoint?")
+        return
+    beyond = [index for index in layers if index >= depth]
+    if beyond:
+        message = f"config.json says {depth} layers, but there are tensors of layer {beyond[-1]} (they count from 0)"
+        yield _problem(message, "is config.json of this checkpoint?")
+    absent = sorted(set(range(depth)) - set(layers))
+    if absent:
+        these = f"layer{'s' if len(absent) > 1 else ''} {_listed(absent)}"
+        message = f"config.json says {depth} layers, but there are no tensors of {these}"
+        yield _problem(message, "the checkpoint is incomplete, or config.json is of another one")
+
+
+def _check_missing(found: _Found) -> Iterator[Problem]:
+    missing = [name for name in found.expected if name not in found.there]
+    if missing:
+        message = f"{len(missing)} tensors that config.json promises are missing: {_listed(missing)}"
+        yield _problem(message, "the checkpoint is incomplete, or config.json is of another one")
+
+
+def _check_shapes(found: _Found) -> Iterator[Problem]:
+    for name in found.expected.keys() & found.there.keys():
+        here, promised = found.there[name].shape, found.expected[name].shape
+        if here != promised:
+            message = f"{name} has the shape {list(here)}, config.json makes it {list(promised)}"
+            yield _problem(message, "transformers will not load this: correct config.json")
+            return
+
+
+def _check_unlisted(found: _Found, family: str) -> Iterator[Problem]:
+    unlisted = [name for name in found.there if name not in found.expected and name not in found.tied]
+    if unlisted:
+        message = f"{len(unlisted)} tensors are not those of a '{family}' with this config: {_listed(unlisted)}"
+        yield _problem(message, "they are carried along with their layers", Severity.NOTE)
+
+
+def _problem(message: str, hint: str, severity: Severity = Severity.ERROR) -> Problem:
+    return Problem(message, hint, severity=severity, blame=Blame.DONOR)
+
+
+def _listed(items: list[str] | list[int], most: int = 3) -> str:
+    shown = ", ".join(str(item) for item in items[:most])
+    return shown if len(items) <= most else f"{shown}, …"

@@ -1,0 +1,72 @@
+"""Donors whose config and tensors disagree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stacker.arch.completeness import check_tensors
+from stacker.arch.placement import expected_tensors, place_tensors
+from stacker.arch.table import architecture
+from stacker.errors import Severity
+from stacker.tensors import Dtype, TensorSpec
+
+CONFIG: dict[str, Any] = {
+    "model_type": "llama", "num_hidden_layers": 4, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12,
+    "vocab_size": 10,
+}  # fmt: skip
+FAMILY = architecture("llama")
+TENSORS = {spec.name: spec for spec in expected_tensors(FAMILY, CONFIG)}
+
+
+def problems(tensors: dict[str, TensorSpec], config: dict[str, Any] = CONFIG) -> list[str]:
+    """Everything said about a donor of these tensors."""
+    found = check_tensors(FAMILY, config, tensors, place_tensors(FAMILY, config, tensors))
+    return [str(problem) for problem in found]
+
+
+def test_a_complete_donor() -> None:
+    """What the config promises is all there."""
+    assert problems(TENSORS) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"num_hidden_layers": 5}, "5 layers, but there are no tensors of layer 4"),
+        ({"num_hidden_layers": 9}, "9 layers, but there are no tensors of layers 4, 5, 6, …"),
+        ({"num_hidden_layers": 3}, "3 layers, but there are tensors of layer 3"),
+        ({"hidden_size": 16}, "config.json makes it"),
+        ({"attention_bias": True}, "16 tensors that config.json promises are missing"),
+    ],
+)
+def test_another_config(config: dict[str, Any], message: str) -> None:
+    """A config that is not of this checkpoint is told apart."""
+    assert message in "\n".join(problems(TENSORS, CONFIG | config))
+
+
+def test_missing_tensors_are_named() -> None:
+    """A gap in one layer is found."""
+    without = {name: spec for name, spec in TENSORS.items() if name != "model.layers.2.mlp.up_proj.weight"}
+    assert "model.layers.2.mlp.up_proj.weight" in problems(without)[0]
+
+
+def test_no_layers_at_all() -> None:
+    """Tensors of another family have no layers here."""
+    name = "transformer.h.0.attn.weight"
+    assert "no tensor is called like a layer" in problems({name: TensorSpec(name, Dtype.F32, (1,))})[0]
+
+
+def test_extra_tensors_are_a_note() -> None:
+    """What the family does not list is carried along, and said."""
+    name = "model.layers.0.self_attn.extra"
+    found = check_tensors(
+        FAMILY, CONFIG, more := TENSORS | {name: TensorSpec(name, Dtype.F32, (1,))}, place_tensors(FAMILY, CONFIG, more)
+    )
+    assert [problem.severity for problem in found] == [Severity.NOTE]
+
+
+def test_tied_heads_may_be_there_or_not() -> None:
+    """A head beside a tied embedding is no extra tensor."""
+    assert problems(TENSORS, CONFIG | {"tie_word_embeddings": True}) == []

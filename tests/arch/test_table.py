@@ -1,0 +1,89 @@
+"""The packaged families: all of them parse, and each is found by its model types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stacker.arch.placement import expected_tensors
+from stacker.arch.table import architecture, architectures, families, find_architecture
+
+LLAMA = {"num_attention_heads": 64, "num_key_value_heads": 8, "hidden_size": 8192, "num_hidden_layers": 80}
+MISTRAL = {
+    "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "vocab_size": 32000,
+}  # fmt: skip
+
+
+def test_every_file_parses_under_its_own_name() -> None:
+    """A file is called like its family."""
+    assert tuple(family.name for family in architectures()) == families()
+    assert len(families()) >= 14
+
+
+@pytest.mark.parametrize("name", families())
+def test_families_are_found_by_each_of_their_model_types(name: str) -> None:
+    """No two files claim one model type."""
+    for model_type in architecture(name).model_types:
+        found = find_architecture({"model_type": model_type})
+        assert found is not None
+        assert found.name == name
+
+
+@pytest.mark.parametrize("config", [{}, {"model_type": "nobody"}, {"model_type": 3}, {"model_type": "../llama"}])
+def test_unknown_model_types(config: dict[str, Any]) -> None:
+    """What no file claims is not found."""
+    assert find_architecture(config) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "parameters"),
+    [
+        ({"model_type": "llama", "intermediate_size": 28672, "vocab_size": 32000, **LLAMA}, 68_976_648_192),
+        ({"model_type": "mistral", **MISTRAL}, 7_241_732_096),
+        ({"model_type": "mixtral", **MISTRAL}, 46_702_792_704),
+        ({"model_type": "qwen2", "intermediate_size": 29568, "vocab_size": 152064, **LLAMA}, 72_706_203_648),
+        (
+            {
+                "model_type": "qwen3_moe", "hidden_size": 2048, "intermediate_size": 6144, "moe_intermediate_size": 768,
+                "num_hidden_layers": 48, "num_attention_heads": 32, "head_dim": 128, "vocab_size": 151936,
+            },
+            30_532_122_624,
+        ),
+        (
+            {
+                "model_type": "gemma2", "hidden_size": 3584, "intermediate_size": 14336, "num_hidden_layers": 42,
+                "num_attention_heads": 16, "num_key_value_heads": 8, "vocab_size": 256000,
+            },
+            9_241_705_984,
+        ),
+        (
+            {
+                "model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024,
+                "vocab_size": 50257,
+            },
+            124_439_808,
+        ),
+        (
+            {
+                "model_type": "gpt_oss", "hidden_size": 2880, "intermediate_size": 2880, "num_hidden_layers": 24,
+                "num_attention_heads": 64, "num_key_value_heads": 8, "num_local_experts": 32, "vocab_size": 201088,
+            },
+            20_914_757_184,
+        ),
+        (
+            {
+                "model_type": "falcon", "hidden_size": 4544, "num_hidden_layers": 32, "num_attention_heads": 71,
+                "vocab_size": 65024,
+            },
+            6_921_720_704,
+        ),
+    ],
+    ids=lambda value: value["model_type"] if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_published_sizes(config: dict[str, Any], parameters: int) -> None:
+    """Counted from configs alone, families have as many parameters as their makers published."""
+    family = find_architecture(config)
+    assert family is not None
+    assert sum(tensor.elements for tensor in expected_tensors(family, config)) == parameters

@@ -1,0 +1,174 @@
+"""The families under test: a tiny config for each, and how published checkpoints differ from what transformers saves.
+
+`lists` are the config attributes with one entry a layer, `derive` what else of transformers' own config must change
+when layers are rearranged in memory: both set down by hand, so that the expectation owes nothing to stacker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+Config = dict[str, Any]
+Pick = tuple[str, int]
+"""A layer of a donor, by the donor's name."""
+
+SMALL: Config = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 64,
+    "max_position_embeddings": 64,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+FULL, SLIDING = "full_attention", "sliding_attention"
+MIXED = [SLIDING, FULL, SLIDING, SLIDING, FULL, SLIDING]
+"""Kinds of six layers without a period, so that no rule could give them by chance."""
+
+
+def nothing(_: Config, __: list[Pick]) -> Config:
+    """What most families derive."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family: its `model_type`, config entries over SMALL, and the style its checkpoints are published in.
+
+    `publish` edits config.json after saving; `rename` gives tensors the names they have on the hub; `inferred` says
+    that no file of ours describes the family.
+    """
+
+    model_type: str
+    config: Config = field(default_factory=dict)
+    lists: tuple[str, ...] = ()
+    derive: Callable[[Config, list[Pick]], Config] = nothing
+    publish: Callable[[Config], Config] = lambda config: config
+    rename: Callable[[str], str] = lambda name: name
+    inferred: bool = False
+
+
+def without(*keys: str, **more: Any) -> Callable[[Config], Config]:
+    """An older style: these keys gone, those added; the element type and rotary base as transformers 4 wrote them."""
+
+    def publish(config: Config) -> Config:
+        kept = {key: value for key, value in config.items() if key not in (*keys, "dtype", "rope_parameters")}
+        rope = config.get("rope_parameters") or {}
+        theta = {"rope_theta": rope["rope_theta"]} if "rope_theta" in rope else {}
+        return kept | {"torch_dtype": "float32"} | theta | more
+
+    return publish
+
+
+def _dense(attribute: str) -> Callable[[Config, list[Pick]], Config]:
+    """For `mlp_only_layers`: which places hold layers that are dense in their donor, where step 1 applies."""
+
+    def derive(config: Config, picks: list[Pick]) -> Config:
+        dense = [i for i, (_, layer) in enumerate(picks) if layer in config[attribute]]
+        return {attribute: dense, "decoder_sparse_step": 1}
+
+    return derive
+
+
+def _stepped(config: Config, picks: list[Pick]) -> Config:
+    dense = [i for i, (_, layer) in enumerate(picks) if (layer + 1) % config["decoder_sparse_step"]]
+    return {"mlp_only_layers": dense, "decoder_sparse_step": 1}
+
+
+EXPERTS: Config = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+GPT2: Config = {"n_embd": 32, "n_head": 4, "n_layer": 6, "n_positions": 64}
+FALCON: Config = {"num_kv_heads": 2, "ffn_hidden_size": 48}
+GEMMA: Config = {"head_dim": 8, "sliding_window": 4, "query_pre_attn_scalar": 8}
+
+KNOWN: dict[str, Case] = {
+    "llama": Case("llama"),
+    "llama, biases": Case("llama", {"attention_bias": True, "mlp_bias": True}),
+    "llama, as published": Case("llama", publish=without("head_dim", "attention_bias", "mlp_bias")),
+    "llama, tied": Case("llama", {"tie_word_embeddings": True}),
+    "mistral": Case("mistral", {"sliding_window": 4}),
+    "mixtral": Case("mixtral", EXPERTS),
+    "qwen2": Case("qwen2", {"use_sliding_window": True, "sliding_window": 4, "layer_types": MIXED}, ("layer_types",)),
+    "qwen2, as published": Case(
+        "qwen2",
+        {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 3},
+        ("layer_types",),
+        publish=without("layer_types"),
+    ),
+    "qwen3": Case(
+        "qwen3",
+        {"head_dim": 8, "use_sliding_window": True, "sliding_window": 4, "layer_types": MIXED},
+        ("layer_types",),
+    ),
+    "qwen3_moe": Case(
+        "qwen3_moe", {**EXPERTS, "head_dim": 8, "mlp_only_layers": [1, 4]}, derive=_dense("mlp_only_layers")
+    ),
+    "qwen3_moe, by step": Case("qwen3_moe", {**EXPERTS, "head_dim": 8, "decoder_sparse_step": 2}, derive=_stepped),
+    "gemma2": Case("gemma2", {**GEMMA, "layer_types": MIXED}, ("layer_types",)),
+    "gemma2, as published": Case("gemma2", GEMMA, ("layer_types",), publish=without("layer_types")),
+    "gemma3_text": Case("gemma3_text", {**GEMMA, "layer_types": MIXED}, ("layer_types",)),
+    "gemma3_text, as published": Case(
+        "gemma3_text",
+        {**GEMMA, "sliding_window_pattern": 3},
+        ("layer_types",),
+        publish=without(
+            "layer_types", "_sliding_window_pattern", rope_theta=1e6, rope_local_base_freq=1e4, sliding_window_pattern=3
+        ),
+    ),
+    "phi3": Case("phi3"),
+    "olmo2": Case("olmo2"),
+    "gpt2": Case("gpt2", GPT2),
+    "gpt2, as published": Case("gpt2", GPT2, publish=without(), rename=lambda name: name.removeprefix("transformer.")),
+    "gpt_neox": Case("gpt_neox"),
+    "gpt_neox, sequential": Case(
+        "gpt_neox", {"use_parallel_residual": False}, publish=without(rotary_pct=0.25, rotary_emb_base=10000)
+    ),
+    "gpt_oss": Case("gpt_oss", {**EXPERTS, "head_dim": 8, "sliding_window": 4, "layer_types": MIXED}, ("layer_types",)),
+    "gpt_oss, as published": Case(
+        "gpt_oss", {**EXPERTS, "head_dim": 8, "sliding_window": 4}, ("layer_types",), publish=without("layer_types")
+    ),
+    "falcon 7b": Case("falcon", {**FALCON, "multi_query": True}),
+    "falcon 40b": Case("falcon", {**FALCON, "new_decoder_architecture": True}),
+    "falcon rw": Case(
+        "falcon",
+        {**FALCON, "alibi": True, "parallel_attn": False, "multi_query": False, "bias": True, "num_kv_heads": 4},
+    ),
+}
+
+DEEPSEEK: Config = {
+    **EXPERTS, "n_routed_experts": 4, "n_group": 2, "topk_group": 1, "first_k_dense_replace": 2, "kv_lora_rank": 8,
+    "q_lora_rank": 8, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8, "n_shared_experts": 1,
+    "num_key_value_heads": 4,
+}  # fmt: skip
+
+INFERRED: dict[str, Case] = {
+    "cohere2": Case("cohere2", {"sliding_window": 4, "layer_types": MIXED}, ("layer_types",), inferred=True),
+    "cohere2, as published": Case(
+        "cohere2",
+        {"sliding_window": 4, "sliding_window_pattern": 4},
+        ("layer_types",),
+        publish=without("layer_types", sliding_window_pattern=4),
+        inferred=True,
+    ),
+    "smollm3": Case(
+        "smollm3",
+        {"no_rope_layers": [1, 0, 1, 1, 0, 1], "layer_types": MIXED, "sliding_window": 4, "use_sliding_window": True},
+        ("layer_types", "no_rope_layers"), inferred=True,
+    ),
+    "deepseek_v3": Case("deepseek_v3", DEEPSEEK, inferred=True),
+    "glm4_moe": Case("glm4_moe", {**DEEPSEEK, "head_dim": 8, "num_key_value_heads": 2}, inferred=True),
+    "granite": Case("granite", inferred=True),
+    "starcoder2": Case("starcoder2", inferred=True),
+    "lfm2": Case(
+        "lfm2", {"layer_types": ["conv", FULL, "conv", "conv", FULL, "conv"], "block_auto_adjust_ff_dim": False},
+        ("layer_types",), inferred=True,
+    ),
+    "lfm2, as published": Case(
+        "lfm2", {"layer_types": ["conv", FULL, "conv", "conv", FULL, "conv"], "block_auto_adjust_ff_dim": False},
+        ("layer_types",), publish=without("layer_types", full_attn_idxs=[1, 4]), inferred=True,
+    ),
+}  # fmt: skip

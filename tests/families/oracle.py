@@ -1,0 +1,111 @@
+"""What a stack must be, by transformers: donors of random weights, and their layers rearranged in memory."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+
+from tests.families.cases import SMALL, Case, Pick
+
+TOKENS = torch.tensor([[3, 17, 41, 5, 29, 8, 60, 22, 13, 50, 7, 33]])
+"""A prompt longer than every sliding window of the cases."""
+
+
+def write_donor(case: Case, folder: Path, seed: int) -> Path:
+    """A donor of a case on disk: every weight random, norms around one, in the published style."""
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model(case.model_type, **(SMALL | case.config))
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with torch.no_grad():
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            if tensor.is_floating_point() and "inv_freq" not in name:
+                noise = torch.randn_like(tensor) * 0.3
+                tensor.copy_(1 + noise if "norm" in name or "ln_" in name else noise)
+    model.save_pretrained(folder)
+    _publish(case, folder)
+    return folder
+
+
+def _publish(case: Case, folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(case.publish(json.loads(path.read_text())), indent=2))
+    weights = folder / "model.safetensors"
+    renamed = {case.rename(name): tensor for name, tensor in load_file(weights).items()}
+    save_file(renamed, weights, metadata={"format": "pt"})
+
+
+def load(folder: Path) -> PreTrainedModel:
+    """A checkpoint as transformers loads it; nothing may be missing, unexpected or of another shape."""
+    model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, dtype=torch.float32)
+    wrong = {key: info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys") if info[key]}
+    assert not wrong, wrong
+    return model.eval()
+
+
+def rearranged(case: Case, donors: Mapping[str, PreTrainedModel], picks: Sequence[Pick]) -> PreTrainedModel:
+    """The picked layers in one model: the first layer's donor gives embedding and config, the last's the head."""
+    first, last = donors[picks[0][0]], donors[picks[-1][0]]
+    model = copy.deepcopy(first)
+    lists = {key: [getattr(donors[name].config, key)[layer] for name, layer in picks] for key in case.lists}
+    entries = lists | case.derive(first.config.to_dict(), list(picks))
+    layers = [copy.deepcopy(layers_of(donors[name])[layer]) for name, layer in picks]
+    _set_head(model, last)
+    owner, name, _ = _layer_list(model)
+    setattr(owner, name, torch.nn.ModuleList(layers))
+    config = model.config
+    config.num_hidden_layers = len(picks)
+    for key, value in entries.items():
+        setattr(config, key, value)
+    for index, layer in enumerate(layers):
+        for module in layer.modules():
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = index
+            if isinstance(getattr(module, "config", None), PreTrainedConfig):
+                module.config = config
+    return model.eval()
+
+
+def layers_of(model: PreTrainedModel) -> torch.nn.ModuleList:
+    """The list of decoder layers: the one list as long as the model is deep."""
+    return _layer_list(model)[2]
+
+
+def _layer_list(model: PreTrainedModel) -> tuple[torch.nn.Module, str, torch.nn.ModuleList]:
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.ModuleList) and len(child) == model.config.num_hidden_layers:
+                return module, name, child
+    raise LookupError("no list of layers")
+
+
+def _set_head(model: PreTrainedModel, last: PreTrainedModel) -> None:
+    """The final norm and output projection of the last layer's donor; its embedding, where that is the head."""
+    owner, layers, _ = _layer_list(model)
+    donor, _, _ = _layer_list(last)
+    past = False
+    for name, _ in list(owner.named_children()):
+        if past and "rotary" not in name:
+            setattr(owner, name, copy.deepcopy(getattr(donor, name)))
+        past = past or name == layers
+    head = copy.deepcopy(last.get_output_embeddings())
+    model.set_output_embeddings(head)
+
+
+def logits_of(model: PreTrainedModel) -> torch.Tensor:
+    """The logits of the prompt's every token, computed at once."""
+    with torch.no_grad():
+        return model(TOKENS).logits
+
+
+def greedy_tokens(model: PreTrainedModel) -> list[int]:
+    """Eight more tokens, greedily, each step from the cache of those before."""
+    options: dict[str, Any] = {"max_new_tokens": 8, "min_new_tokens": 8, "do_sample": False, "use_cache": True}
+    with torch.no_grad():
+        return model.generate(TOKENS, attention_mask=torch.ones_like(TOKENS), **options)[0].tolist()
