@@ -91,7 +91,8 @@ def load_text(text: bytes, path: Path, opened: tuple[Path, ...] = ()) -> Stack:
     nested: dict[str, str] = {}
     donors = _read_donors(spec, path, opened, nested)
     graph = build_graph(spec, donors)
-    problems = (*spec.warnings, *check(graph, donors))
+    warnings = (*spec.warnings, *(problem for donor in donors.values() for problem in donor.warnings))
+    problems = (*warnings, *check(graph, donors))
     makings = None if errors_in(problems) else make_tensors(graph, donors, spec.output.dtype)
     config: dict[str, Json] = {}
     if not errors_in(graph.problems):

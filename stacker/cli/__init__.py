@@ -8,7 +8,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-import click
+import typer
 from rich.console import Console
 
 from stacker.cli import build, language, look
@@ -17,6 +17,9 @@ from stacker.cli.problems import print_json, problem_json, show_problems
 from stacker.errors import StackerError
 
 __all__ = ["app", "build", "language", "look", "main"]
+
+USAGE_ERROR: Any = typer.BadParameter.__base__
+"""What typer raises for a wrong command line; it has no public name of its own in every version."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,12 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     except StackerError as error:
         _report(error, as_json="--json" in words)
         return error.exit_code
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
+    except USAGE_ERROR as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

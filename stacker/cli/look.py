@@ -105,7 +105,7 @@ def inspect(
     from stacker.spec.model import Dialect
     from stacker.view.donor import donor_json, donor_table
 
-    found = read_donor(parse_source("donor", donor, Mark("DONOR")), Path.cwd(), Dialect.NATIVE)
+    found = read_donor(parse_source(donor, donor, Mark("inspect")), Path.cwd(), Dialect.NATIVE)
     if json:
         print_json(donor_json(found))
         return
