@@ -118,10 +118,11 @@ def _load(raw: bytes, where: str) -> dict[str, Any]:
     """The JSON object of a header, every name in it unique and valid Unicode."""
     if raw.count(b"{") + raw.count(b"[") > 4 * MAX_TENSORS or raw.count(b",") > 16 * MAX_TENSORS:
         _refuse(where, "the header is far larger than any list of tensors")
+    whole = _natural if b"-" in raw else int  # int is ten times as fast
     try:
         text = str(memoryview(raw)[8:], "utf-8")
         table = json.loads(
-            text, object_pairs_hook=_unique, parse_int=_natural, parse_float=_no_number, parse_constant=_no_number
+            text, object_pairs_hook=_unique, parse_int=whole, parse_float=_no_number, parse_constant=_no_number
         )
         if "\\u" in text:
             json.dumps(table, ensure_ascii=False).encode()
@@ -142,7 +143,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _natural(digits: str) -> int:
-    if len(digits) > 20 or digits[0] == "-":
+    if digits[0] == "-":
         raise ValueError(f"{shown(digits, 30)} is not a size")
     return int(digits)
 
@@ -171,12 +172,15 @@ def _tensor(name: str, fields: Any, where: str) -> StoredTensor:
         _refuse(where, f"tensor '{shown(name)}' has {len(shape)} dimensions; stacker reads at most {MAX_RANK}")
     begin, end = offsets
     if _bits(shape, dtype.bits) != (end - begin) * 8:
-        _refuse(where, f"tensor '{shown(name)}' ({dtype.label} {shape}) does not fill its {end - begin} bytes exactly")
+        _refuse(
+            where,
+            f"tensor '{shown(name)}' ({dtype.label} {shown(str(shape))}) does not fill its {end - begin} bytes exactly",
+        )
     return StoredTensor(TensorSpec(name, dtype, tuple(shape)), begin, end - begin)
 
 
 def _sizes(value: Any) -> bool:
-    return type(value) is list and all(type(size) is int and size < _U64 for size in value)
+    return type(value) is list and [*map(type, value)].count(int) == len(value)
 
 
 def _bits(shape: list[int], bits: int) -> int | None:
@@ -186,7 +190,7 @@ def _bits(shape: list[int], bits: int) -> int | None:
         return product if product < _U64 else None
     for size in shape:
         bits *= size
-        if bits >= _U64:
+        if max(bits, size) >= _U64:
             return None
     return 0
 
