@@ -101,12 +101,12 @@ class HubServer:
         """Bytes of safetensors files that have left the hub, headers included."""
         return sum(asked.sent for asked in self.asked if asked.path.endswith(WEIGHTS))
 
-    def downloaded(self) -> set[str]:
-        """The names of weight files asked for as a whole."""
+    def downloaded(self, repo: str = "") -> set[str]:
+        """The names of weight files asked for as a whole, of one repository or of all."""
         return {
             asked.path.rpartition("/")[2]
             for asked in self.asked
-            if asked.path.endswith(WEIGHTS) and asked.method == "GET" and asked.range is None
+            if asked.path.endswith(WEIGHTS) and asked.method == "GET" and asked.range is None and repo in asked.path
         }
 
     def fault(self, method: str, path: str) -> Fault | None:
@@ -275,6 +275,7 @@ def running_hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServ
         "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
         "HF_HOME": str(home),
         "HF_HUB_CACHE": str(home / "hub"),
+        "HF_ASSETS_CACHE": str(home / "assets"),
         "HF_TOKEN_PATH": str(home / "token"),
         "HF_HUB_OFFLINE": False,
     }

@@ -17,7 +17,8 @@ from stacker.errors import DonorError, Mark, SpecError
 from stacker.io.files import shown
 from stacker.io.hub_download import download
 from stacker.io.hub_errors import Place
-from stacker.io.hub_requests import Listing, fetch_header, list_files
+from stacker.io.hub_headers import hub_header
+from stacker.io.hub_requests import Listing, list_files
 from stacker.io.repository import FolderRepository, Progress
 from stacker.io.safetensors import Header
 
@@ -30,7 +31,7 @@ _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]*", re.ASCII)
 class HubRepository:
     """A repository of the hub at the commit `revision`; `source` is what was asked for, `sizes` its files and bytes.
 
-    `local` is the part of it that the cache holds. A header that was fetched is kept as long as this value.
+    `local` is the part of it that the cache holds.
     """
 
     repo: str
@@ -38,7 +39,6 @@ class HubRepository:
     revision: str
     sizes: dict[str, int | None] = field(repr=False)
     local: FolderRepository
-    _headers: dict[str, Header] = field(default_factory=dict, compare=False, repr=False)
 
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self.sizes))
@@ -53,11 +53,7 @@ class HubRepository:
         return self.local.read(name, limit)
 
     def header(self, name: str) -> Header:
-        if self.path(name):
-            return self.local.header(name)
-        if name not in self._headers:
-            self._headers[name] = fetch_header(self._place(name))
-        return self._headers[name]
+        return self.local.header(name) if self.path(name) else hub_header(self._place(name))
 
     def path(self, name: str) -> Path | None:
         return self.local.path(name)

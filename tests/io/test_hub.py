@@ -12,7 +12,7 @@ import pytest
 from safetensors import safe_open
 
 from stacker.errors import DonorError, SpecError, StorageError
-from stacker.io import hub_download, hub_requests
+from stacker.io import hub_download, hub_headers, hub_requests
 from stacker.io.hub import HubRepository, open_hub
 from tests.donors import write_llama
 from tests.hub_server import Fault, HubServer, environment, running_hub
@@ -92,13 +92,13 @@ def test_a_header_is_what_the_library_reads_and_costs_no_weights(hub: HubServer,
     read = {tensor.spec.name: (tensor.spec.dtype.label, list(tensor.spec.shape)) for tensor in header.tensors}
     assert read == tensors_of(folder / FIRST)
     assert header.size == (folder / FIRST).stat().st_size
-    assert hub.weights_sent() == hub_requests.GUESS < header.size
+    assert hub.weights_sent() == hub_headers.GUESS < header.size
     assert hub.downloaded() == set()
 
 
 def test_a_long_header_takes_a_second_request(hub: HubServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the first range left out of the header is asked for, from where it ended to where the data begins."""
-    monkeypatch.setattr(hub_requests, "GUESS", 100)
+    monkeypatch.setattr(hub_headers, "GUESS", 100)
     header = open_hub(REPO, None).header(FIRST)
     assert {tensor.spec.name for tensor in header.tensors} == tensors_of(folder / FIRST).keys()
     ranges = [asked.range for asked in hub.asked if asked.server == "storage"]
@@ -116,19 +116,43 @@ def test_a_server_without_ranges_is_read_no_further_than_the_header(
     hub: HubServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer with the whole file serves as well."""
-    monkeypatch.setattr(hub_requests, "GUESS", 100)
+    monkeypatch.setattr(hub_headers, "GUESS", 100)
     hub.faults.append(Fault(FIRST, whole=True, times=9))
     header = open_hub(REPO, None).header(FIRST)
     assert (len(header.tensors), header.size) == (len(tensors_of(folder / FIRST)), (folder / FIRST).stat().st_size)
 
 
-def test_a_header_is_asked_for_once(hub: HubServer) -> None:
-    """The second look at a header costs no request."""
+def test_a_header_is_asked_for_once(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look at a header costs no request, in a later process and without the hub."""
+    header = open_hub(REPO, None).header(FIRST)
+    open_hub(REPO, None).fetch("config.json")
+    before = hub.weights_sent()
+    assert open_hub(REPO, None).header(FIRST) == header
+    assert hub.weights_sent() == before
+    switch_off(monkeypatch)
+    assert open_hub(REPO, None).header(FIRST) == header
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("kept", [b"", b"1234567", b"\0" * 100], ids=["empty", "short", "zeros"])
+def test_a_header_kept_badly_is_asked_for_again(tmp_path: Path, kept: bytes) -> None:
+    """What a crash left of a kept header is not taken for one."""
     repository = open_hub(REPO, None)
-    repository.header(FIRST)
-    before = len(hub.asked)
-    assert repository.header(FIRST) == repository.header(FIRST)
-    assert len(hub.asked) == before
+    header = repository.header(FIRST)
+    (path,) = (tmp_path / "home" / "assets").rglob(f"{FIRST}*")
+    path.write_bytes(kept)
+    assert repository.header(FIRST) == header
+    assert path.read_bytes() != kept
+
+
+def test_headers_are_read_where_none_can_be_kept(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache that cannot be written only means asking again."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "file"))
+    assert open_hub(REPO, None).header(FIRST) == open_hub(REPO, None).header(FIRST)
+    assert hub.weights_sent() == 2 * hub_headers.GUESS
 
 
 @pytest.mark.usefixtures("hub")
