@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stacker.version import VERSION
+
 if TYPE_CHECKING:
     from stacker.compose import Stack, load
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["Stack", "__version__", "load"]
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from rich.console import Group
 
-import stacker
 from stacker.arch.model import Json
 from stacker.core.accounts import files_read
 from stacker.core.checks import check
@@ -24,6 +23,7 @@ from stacker.core.hf_config import compile_config
 from stacker.core.nested import donor_of_plan
 from stacker.core.plan import BLOCK, Layout, LayoutKind, Plan
 from stacker.core.planning import make_plan
+from stacker.core.report import Report
 from stacker.core.runs import tasks_of
 from stacker.core.steps import Makings, make_tensors
 from stacker.errors import Problem, SpecError, StackerError, errors_in, raise_problems
@@ -32,11 +32,12 @@ from stacker.io.output import check_vacant, open_output
 from stacker.io.side_files import read_generation_config, read_tokenizer
 from stacker.io.space import check_space, nearest_folder
 from stacker.io.spec_files import read_spec_file
-from stacker.run.meter import Report, Watch, unwatched
+from stacker.run.meter import Watch, unwatched
 from stacker.run.needs import clone_block, new_bytes
 from stacker.run.table import EXECUTORS
 from stacker.spec.model import DonorSpec, StackSpec
 from stacker.spec.parser import parse_spec
+from stacker.version import VERSION
 from stacker.view.card import model_card
 from stacker.view.preview import preview
 
@@ -216,7 +217,7 @@ def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) 
         **({INDEX: dump(index)} if index else {}),
         "README.md": model_card(plan, stack.graph, donors, stack.text.decode()),
         SPEC: stack.text,
-        LOCK: dump(lock_json(plan, stacker.__version__, found, stack.nested)),
+        LOCK: dump(lock_json(plan, VERSION, found, stack.nested)),
     }
 
 

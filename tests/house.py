@@ -14,7 +14,7 @@ import networkx as nx
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "tensors", "architectures", "slices"),
+    ("errors", "tensors", "version", "architectures", "slices"),
     ("text",),
     ("spec", "arch", "ops"),
     ("core",),

@@ -48,7 +48,7 @@ def tensors_in(folder: Path) -> dict[str, bytes]:
     """The bytes of all tensors of a checkpoint, read with the safetensors library (as 16-bit integers)."""
     found: dict[str, bytes] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, "pt") as file:
             found |= {name: bytes(_raw(file.get_tensor(name))) for name in file.keys()}  # noqa: SIM118 - not a dict
     return found
 
@@ -101,7 +101,7 @@ def test_an_index_stands_beside_several_shards(home: Path) -> None:
     index = json.loads((home / "out/model.safetensors.index.json").read_text())
     assert index["metadata"] == {"total_parameters": plan.total_parameters, "total_size": plan.total_size}
     for name, shard in index["weight_map"].items():
-        with safe_open(home / "out" / shard, "pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(home / "out" / shard, "pt") as file:
             assert name in file.keys()  # noqa: SIM118 - not a dict
 
 

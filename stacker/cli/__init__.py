@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except USAGE_ERROR as error:
         error.show()
-        return error.exit_code
+        return int(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-import stacker
+from stacker.version import VERSION
 
 LOOK, BUILD, LANGUAGE = "Look", "Build and check", "The language"
 
@@ -26,7 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard o
 
 def _version(*, wanted: bool) -> None:
     if wanted:
-        typer.echo(f"stacker {stacker.__version__}")
+        typer.echo(f"stacker {VERSION}")
         raise typer.Exit
 
 

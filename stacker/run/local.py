@@ -15,16 +15,18 @@ from stacker.core.budget import workers_within
 from stacker.core.donor import DonorFile
 from stacker.core.expression import needed
 from stacker.core.plan import Plan
+from stacker.core.report import Report
 from stacker.core.runs import Compute, Run, Task, Zeros
 from stacker.errors import StackerError
 from stacker.io.bytes import move, write_all
 from stacker.io.output import Output
 from stacker.io.storage import writing
 from stacker.run.evaluate import begin_evaluation
-from stacker.run.meter import Meter, Report, Watch, unwatched
+from stacker.run.meter import Meter, Watch, unwatched
 from stacker.run.rounds import Bench, compute_rounds
 from stacker.run.schedule import Job, Schedule, work_off
 from stacker.run.sources import Sources, check_unchanged
+from stacker.run.threads import available_workers, one_torch_thread
 
 _RECORD = 1.0
 """Seconds between two times that finished tasks are made durable; early syncs also keep the last one short."""
@@ -65,7 +67,7 @@ def execute(
     total = sum(task.nbytes for task in tasks)
     kept = total - sum(task.nbytes for task in todo)
     meter.advance(kept)
-    with closing(Sources()) as sources, _one_torch_thread() if computes else nullcontext():
+    with closing(Sources()) as sources, one_torch_thread() if computes else nullcontext():
         paths = [output.folder / shard.name for shard in plan.shards]
         site = _Site(sources, paths, _write_headers(plan, output), Bench(computes), meter)
         schedule = Schedule(((task.id, _rounds(task, site)) for task in todo), stop)
@@ -74,11 +76,6 @@ def execute(
     watch(meter.done, total)
     check_unchanged(_files(todo))
     return replace(meter.report(), kept=kept, seconds=time.monotonic() - started)
-
-
-def available_workers() -> int:
-    """How many threads can work at once here."""
-    return len(os.sched_getaffinity(0))
 
 
 def _write_headers(plan: Plan, output: Output) -> list[int]:
@@ -115,6 +112,8 @@ def _move(run: Run, site: _Site) -> None:
 def _write(compute: Compute, site: _Site, begin: int, data: memoryview) -> None:
     with writing(site.paths[compute.shard]):
         write_all(site.shards[compute.shard], data, compute.offset + begin)
+    # measured: starts the writing to disk now, which takes a fifth off the time until all is durable
+    os.posix_fadvise(site.shards[compute.shard], compute.offset + begin, len(data), os.POSIX_FADV_DONTNEED)
     site.meter.advance(len(data))
 
 
@@ -149,19 +148,6 @@ def _record_until(over: threading.Event, schedule: Schedule, output: Output) -> 
 def _record(schedule: Schedule, output: Output) -> None:
     if finished := schedule.finished():
         output.record(finished)
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """Threads of our own share the work: torch's, inside small tiles, would only wait for each other."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _files(tasks: Sequence[Task]) -> Iterator[DonorFile]:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from stacker.core.plan import Plan
+from stacker.core.report import Report
 from stacker.core.runs import Task
 from stacker.io.output import Output
 from stacker.run import local
-from stacker.run.meter import Report, Watch, unwatched
+from stacker.run.meter import Watch, unwatched
 
 
 class Executor(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from stacker.core.plan import Plan
-from stacker.run.meter import Report
+from stacker.core.report import Report
 from stacker.view.quantities import bytes_text, count_text, seconds_text
 
 
