@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 
 from tests.families.cases import SMALL, Case, Pick
 
+NO_BLEND: Mapping[int, Pick] = {}
 TOKENS = torch.tensor([[3, 17, 41, 5, 29, 8, 60, 22, 13, 50, 7, 33]])
 """A prompt longer than every sliding window of the cases."""
 
@@ -49,13 +50,20 @@ def load(folder: Path) -> PreTrainedModel:
     return model.eval()
 
 
-def rearranged(case: Case, donors: Mapping[str, PreTrainedModel], picks: Sequence[Pick]) -> PreTrainedModel:
-    """The picked layers in one model: the first layer's donor gives embedding and config, the last's the head."""
+def rearranged(
+    case: Case, donors: Mapping[str, PreTrainedModel], picks: Sequence[Pick], blended: Mapping[int, Pick] = NO_BLEND
+) -> PreTrainedModel:
+    """The picked layers in one model: the first layer's donor gives embedding and config, the last's the head.
+
+    At the places in `blended` stands the mean of the picked layer and that one.
+    """
     first, last = donors[picks[0][0]], donors[picks[-1][0]]
     model = copy.deepcopy(first)
     lists = {key: [getattr(donors[name].config, key)[layer] for name, layer in picks] for key in case.lists}
     entries = lists | case.derive(first.config.to_dict(), list(picks))
     layers = [copy.deepcopy(layers_of(donors[name])[layer]) for name, layer in picks]
+    for place, (name, layer) in blended.items():
+        _average(layers[place], layers_of(donors[name])[layer])
     _set_head(model, last)
     owner, name, _ = _layer_list(model)
     setattr(owner, name, torch.nn.ModuleList(layers))
@@ -70,6 +78,12 @@ def rearranged(case: Case, donors: Mapping[str, PreTrainedModel], picks: Sequenc
             if isinstance(getattr(module, "config", None), PreTrainedConfig):
                 module.config = config
     return model.eval()
+
+
+def _average(layer: torch.nn.Module, other: torch.nn.Module) -> None:
+    theirs = other.state_dict()
+    for name, mine in layer.state_dict().items():
+        mine.copy_(0.5 * mine + 0.5 * theirs[name])
 
 
 def layers_of(model: PreTrainedModel) -> torch.nn.ModuleList:

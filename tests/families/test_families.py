@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from stacker.core.donor import Donor
-from tests.families.cases import INFERRED, KNOWN, Case, Pick
+from stacker.arch.placement import expected_tensors
+from stacker.arch.table import architecture, find_architecture
+from stacker.compose import Stack, build
+from stacker.compose import load as load_stack
+from stacker.errors import Severity
+from tests.families.cases import FULL, INFERRED, KNOWN, SLIDING, Case, Pick
 from tests.families.oracle import greedy_tokens, load, logits_of, rearranged, write_donor
-from tests.families.written import Weights, read_donor, write_stack
 
 CASES = KNOWN | INFERRED
 
@@ -20,12 +26,13 @@ def _layers(donor: str, start: int, stop: int) -> list[Pick]:
     return [(donor, layer) for layer in range(start, stop)]
 
 
-STACKS: dict[str, list[Pick]] = {
-    "self": _layers("a", 0, 4) + _layers("a", 2, 6),
-    "cross": _layers("a", 0, 3) + _layers("b", 2, 5) + _layers("a", 4, 6),
-    "prune": _layers("a", 0, 2) + _layers("a", 4, 6),
-    "ends": _layers("a", 0, 3) + _layers("b", 3, 6),
+STACKS: dict[str, tuple[list[Any], list[Pick]]] = {
+    "self": (["a[0:4]", "a[2:6]"], _layers("a", 0, 4) + _layers("a", 2, 6)),
+    "cross": (["a[0:3]", "b[2:5]", "a[4:6]"], _layers("a", 0, 3) + _layers("b", 2, 5) + _layers("a", 4, 6)),
+    "prune": (["a[0:2]", "a[4:6]"], _layers("a", 0, 2) + _layers("a", 4, 6)),
+    "ends": (["a[0:3]", "b[3:6]"], _layers("a", 0, 3) + _layers("b", 3, 6)),
 }
+BLEND: list[Any] = ["a[0:2]", {"blend": ["a[2:4]", "b[2:4]"], "op": "linear"}, "a[4:6]"]
 
 
 @pytest.fixture(scope="module", params=CASES.values(), ids=CASES.keys())
@@ -35,40 +42,93 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 @pytest.fixture(scope="module")
-def folders(case: Case, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two donors of the family on disk."""
-    home = tmp_path_factory.mktemp("donors")
-    return {name: write_donor(case, home / name, seed) for seed, name in enumerate("ab")}
+def home(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two donors of the family."""
+    folder = tmp_path_factory.mktemp("donors")
+    for seed, name in enumerate("ab"):
+        write_donor(case, folder / name, seed)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def models(folders: dict[str, Path]) -> dict[str, PreTrainedModel]:
+def models(home: Path) -> dict[str, PreTrainedModel]:
     """The donors as transformers loads them."""
-    return {name: load(folder) for name, folder in folders.items()}
+    return {name: load(home / name) for name in "ab"}
 
 
-@pytest.fixture(scope="module")
-def donors(folders: dict[str, Path]) -> dict[str, tuple[Donor, Weights]]:
-    """The donors as stacker reads them."""
-    return {name: read_donor(name, folder) for name, folder in folders.items()}
+def stack_of(home: Path, items: list[Any]) -> Stack:
+    """The stack of a spec over the two donors."""
+    spec = home / "spec.yml"
+    spec.write_text(f"stacker: 1\nname: test\ndonors: {{a: ./a, b: ./b}}\nstack: {json.dumps(items)}\n")
+    return load_stack(spec)
 
 
-@pytest.mark.parametrize("picks", STACKS.values(), ids=STACKS.keys())
+@pytest.mark.parametrize(("items", "picks"), STACKS.values(), ids=STACKS.keys())
 def test_stack_computes_what_its_layers_compute(
-    case: Case,
-    models: dict[str, PreTrainedModel],
-    donors: dict[str, tuple[Donor, Weights]],
-    picks: list[Pick],
-    tmp_path: Path,
+    case: Case, home: Path, models: dict[str, PreTrainedModel], items: list[Any], picks: list[Pick], tmp_path: Path
 ) -> None:
     """Logits and greedy tokens of the written stack equal those of its layers rearranged in memory, bit for bit."""
-    problems = write_stack(donors, picks, tmp_path / "out")
-    assert not problems
+    build(stack_of(home, items), tmp_path / "out")
     stack, expected = load(tmp_path / "out"), rearranged(case, models, picks)
     assert torch.equal(logits_of(stack), logits_of(expected))
     assert greedy_tokens(stack) == greedy_tokens(expected)
 
 
-def test_inference_is_said(case: Case, donors: dict[str, tuple[Donor, Weights]]) -> None:
+def test_blend_computes_what_the_mean_layers_compute(
+    case: Case, home: Path, models: dict[str, PreTrainedModel], tmp_path: Path
+) -> None:
+    """Two layers blended half and half are their mean, in logits and tokens."""
+    build(stack_of(home, BLEND), tmp_path / "out")
+    expected = rearranged(case, models, _layers("a", 0, 6), {2: ("b", 2), 3: ("b", 3)})
+    stack = load(tmp_path / "out")
+    assert torch.equal(logits_of(stack), logits_of(expected))
+    assert greedy_tokens(stack) == greedy_tokens(expected)
+
+
+def test_nothing_is_wrong_with_two_like_donors(home: Path) -> None:
+    """Donors that differ in their weights alone give no warning."""
+    problems = [each for each in stack_of(home, STACKS["cross"][0]).problems if each.severity is not Severity.NOTE]
+    assert problems == []
+
+
+def test_inference_is_said(case: Case, home: Path) -> None:
     """A family without a file is inferred, and says so."""
-    assert donors["a"][0].architecture.inferred is case.inferred
+    family = stack_of(home, STACKS["prune"][0]).donors["a"].architecture
+    assert family.inferred is case.inferred
+    assert not case.inferred or family.notes
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_config_promises_the_tensors_that_transformers_saves(name: str, tmp_path: Path) -> None:
+    """From config.json alone, a known family's tensors are known by name and shape."""
+    case = KNOWN[name]
+    write_donor(case, tmp_path / "a", 0)
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    family = find_architecture(config)
+    assert family is not None
+    promised = {case.rename(spec.name): list(spec.shape) for spec in expected_tensors(family, config)}
+    with safe_open(tmp_path / "a" / "model.safetensors", "pt") as file:
+        saved = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118  # safe_open is no mapping
+    assert promised == saved
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, case in CASES.items() if SLIDING in case.config.get("layer_types", ())]
+)
+def test_layer_types_matter(name: str, tmp_path: Path) -> None:
+    """The kinds of attention are not idle here: exchanged, they change the logits, so a wrong list would be seen."""
+    write_donor(CASES[name], tmp_path / "a", 0)
+    logits = logits_of(load(tmp_path / "a"))
+    path = tmp_path / "a" / "config.json"
+    config = json.loads(path.read_text())
+    config["layer_types"] = [{FULL: SLIDING, SLIDING: FULL}[kind] for kind in config["layer_types"]]
+    path.write_text(json.dumps(config))
+    assert not torch.equal(logits, logits_of(load(tmp_path / "a")))
+
+
+def test_every_family_file_is_held_against_transformers() -> None:
+    """No family is described without being tested."""
+    from stacker.arch.table import families
+
+    tested = {case.model_type for case in KNOWN.values()}
+    assert {name for name in families() if not tested & set(architecture(name).model_types)} == set()
