@@ -53,10 +53,15 @@ class DonorTensor:
 
 @dataclass(frozen=True, slots=True)
 class SideFile:
-    """A file of the donor that may be carried along as bytes: tokenizer, generation config."""
+    """A file of the donor that may be carried along as bytes: tokenizer, generation config.
+
+    `path` is "" while the file is only on the hub: in `source` at the commit `revision`.
+    """
 
     name: str
     path: str
+    source: str = ""
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def donor_in(repository: Repository, name: str, source: str) -> Donor:
         depth=depth,
         tensors=_place(weights.headers, placements),
         files=_files(repository, weights.headers),
-        side_files=_side_files(repository),
+        side_files=_side_files(repository, source),
         ignored=tuple((own, place.ignored) for own, place in placements.items() if place.ignored),
         revision=repository.revision,
         warnings=weights.warnings,
@@ -160,10 +160,13 @@ def _files(repository: Repository, headers: Mapping[str, Header]) -> tuple[Donor
     )
 
 
-def _side_files(repository: Repository) -> tuple[SideFile, ...]:
+def _side_files(repository: Repository, source: str) -> tuple[SideFile, ...]:
     names = [name for name in repository.names() if _SIDE_FILES.fullmatch(name)]
     paths = {name: repository.path(name) for name in names}
-    return tuple(SideFile(name, str(path.absolute()) if path else "") for name, path in paths.items())
+    return tuple(
+        SideFile(name, str(path.absolute()) if path else "", source, repository.revision)
+        for name, path in paths.items()
+    )
 
 
 def _donor_without_weights(spec: DonorSpec, config: Config) -> Donor:
@@ -199,16 +202,21 @@ def fetch_weights(donor: Donor, names: Collection[str], progress: Progress = unh
 
     `progress` is told bytes as they arrive. DonorError when they cannot be had.
     """
-    if all(file.path or file.name not in names for file in donor.files) and all(file.path for file in donor.side_files):
+    away = {file.name for file in donor.files if file.name in names and not file.path}
+    sides = [file for file in donor.side_files if not file.path]
+    if not away and not sides:
         return donor
     from stacker.io.hub import open_hub
 
-    repository = open_hub(donor.source, donor.revision)
-    files = tuple(
-        _fetched(file, repository, progress) if file.name in names and not file.path else file for file in donor.files
+    # A stack as a donor has no files of its own, and the side files of one of its donors.
+    repository = open_hub(sides[0].source, sides[0].revision) if sides else open_hub(donor.source, donor.revision)
+    return replace(
+        donor,
+        files=tuple(_fetched(file, repository, progress) if file.name in away else file for file in donor.files),
+        side_files=tuple(
+            replace(file, path=str(repository.fetch(file.name, progress).absolute())) for file in donor.side_files
+        ),
     )
-    sides = tuple(SideFile(file.name, str(repository.fetch(file.name, progress))) for file in donor.side_files)
-    return replace(donor, files=files, side_files=sides)
 
 
 def _fetched(file: DonorFile, repository: Repository, progress: Progress) -> DonorFile:
