@@ -84,16 +84,14 @@ def tasks_of(plan: Plan, donors: Mapping[str, Donor], most: int = MOST) -> tuple
     return tuple(part for task in _joined(tasks) for part in _cut(task, most))
 
 
-def tensor_at(plan: Plan, shard: int, offset: int) -> str:
-    """The name of the tensor that has a byte of a shard's file; "" where the header is."""
-    return next(
-        (
-            step.tensor.name
-            for step in plan.steps
-            if step.shard == shard and step.offset <= offset < step.offset + step.tensor.nbytes
-        ),
-        "",
-    )
+def tensors_of(plan: Plan, task: Task) -> list[str]:
+    """The names of the tensors that have bytes among the task's, in plan order."""
+    end = task.offset + task.nbytes
+    return [
+        step.tensor.name
+        for step in plan.steps
+        if step.shard == task.shard and step.offset < end and task.offset < step.offset + step.tensor.nbytes
+    ]
 
 
 def _places(plan: Plan, donors: Mapping[str, Donor]) -> dict[TensorRef, Place]:

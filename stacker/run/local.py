@@ -16,7 +16,7 @@ from stacker.core.donor import DonorFile
 from stacker.core.expression import needed
 from stacker.core.plan import Plan
 from stacker.core.report import Report
-from stacker.core.runs import Compute, Run, Task, Zeros
+from stacker.core.runs import Compute, Run, Task, Zeros, tensors_of
 from stacker.errors import StackerError
 from stacker.io.bytes import move, write_all
 from stacker.io.output import Output
@@ -34,8 +34,9 @@ _RECORD = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """Where tasks are carried out: donors' files, shards (paths and descriptors), scratch, and the count of it all."""
+    """Where a plan is carried out: donors' files, shards (paths and descriptors), scratch, and the count of it all."""
 
+    plan: Plan
     sources: Sources
     paths: Sequence[Path]
     shards: Sequence[int]
@@ -62,15 +63,14 @@ def execute(
     hands = workers_within(plan.steps, workers or available_workers(), max_memory)
     todo = [task for task in tasks if task.id not in output.done]
     computes = [task for task in todo if isinstance(task, Compute)]
-    stop = threading.Event()
-    meter = Meter(stop)
+    meter = Meter()
     total = sum(task.nbytes for task in tasks)
     kept = total - sum(task.nbytes for task in todo)
     meter.advance(kept)
     with closing(Sources()) as sources, one_torch_thread() if computes else nullcontext():
         paths = [output.folder / shard.name for shard in plan.shards]
-        site = _Site(sources, paths, _write_headers(plan, output), Bench(computes), meter)
-        schedule = Schedule(((task.id, _rounds(task, site)) for task in todo), stop)
+        site = _Site(plan, sources, paths, _write_headers(plan, output), Bench(computes), meter)
+        schedule = Schedule(((task.id, _rounds(task, site)) for task in todo), meter.stop)
         with _recording(schedule, output):
             work_off(schedule, hands, lambda: watch(meter.done, total))
     watch(meter.done, total)
@@ -90,6 +90,25 @@ def _write_headers(plan: Plan, output: Output) -> list[int]:
 
 
 def _rounds(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
+    return ([partial(_do, job, task, site.plan) for job in jobs] for jobs in _jobs(task, site))
+
+
+def _do(job: Job, task: Task, plan: Plan) -> None:
+    """Do a job; what goes wrong in it says which tensor it was about."""
+    try:
+        job()
+    except StackerError as error:
+        where = _named(plan, task)
+        problems = (replace(problem, message=f"{where}: {problem.message}") for problem in error.problems)
+        raise type(error)(*problems) from error
+
+
+def _named(plan: Plan, task: Task) -> str:
+    names = tensors_of(plan, task)
+    return f"tensor '{names[0]}'" if len(names) == 1 else f"tensors '{names[0]}' to '{names[-1]}'"
+
+
+def _jobs(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
     match task:
         case Run():
             yield [partial(_move, task, site)]

@@ -18,17 +18,20 @@ def unwatched(done: int, total: int) -> None:
 
 
 class Meter:
-    """Bytes done so far, and the report in the making; methods may be called from any thread."""
+    """Bytes done so far, and the report in the making; methods may be called from any thread.
 
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
+    `stop` is set when all work is to end.
+    """
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
         self._lock = threading.Lock()
         self.done = 0
         self._total = Report()
 
     def advance(self, nbytes: int) -> None:
         """That many bytes more are done; Stopped when all work is to end."""
-        if self._stop.is_set():
+        if self.stop.is_set():
             raise Stopped
         with self._lock:
             self.done += nbytes

@@ -1,0 +1,130 @@
+"""Whether an output on the disk is what its plan says: every file and every byte of every shard.
+
+Copies are compared with the donors, tensors that took arithmetic are made again. Each damaged tensor is named once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from stacker.core.donor import Donor
+from stacker.core.plan import Plan, Shard
+from stacker.core.runs import Compute, Run, Task, tasks_of
+from stacker.errors import Problem
+from stacker.io.files import read_exactly
+from stacker.io.storage import writing
+from stacker.run.contents import check_contents, wrong
+from stacker.run.damage import Damage
+from stacker.run.evaluate import begin_evaluation
+from stacker.run.meter import Meter, Watch, unwatched
+from stacker.run.rounds import Bench, compute_rounds
+from stacker.run.schedule import Job, Schedule, work_off
+from stacker.run.sources import Sources
+from stacker.run.threads import available_workers, one_torch_thread
+
+_CHUNK = 1 << 20
+_PART = 64 * _CHUNK
+"""Bytes that one job compares."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """What is compared: donors' files with shards (paths and descriptors by number), and where the outcome goes."""
+
+    sources: Sources
+    paths: Sequence[Path]
+    shards: Mapping[int, int]
+    bench: Bench
+    meter: Meter
+    damage: Damage
+
+
+def compare(
+    folder: Path, plan: Plan, donors: Mapping[str, Donor], watch: Watch = unwatched, *, workers: int | None = None
+) -> Iterator[Problem]:
+    """All that is wrong with an output, file by file; DonorError when a donor is not there or cannot be read."""
+    yield from check_contents(folder, plan)
+    paths = [folder / shard.name for shard in plan.shards]
+    tasks = tasks_of(plan, donors, _PART)
+    with ExitStack() as stack:
+        whole: dict[int, int] = {}
+        for number, shard in enumerate(plan.shards):
+            problem = _check_size(paths[number], shard)
+            if problem is None:
+                whole[number] = _opened(paths[number], stack)
+                problem = _check_header(paths[number], whole[number], shard)
+            if problem:
+                yield problem
+        damage = Damage(plan)
+        present = [task for task in tasks if task.shard in whole]
+        with closing(Sources()) as sources:
+            site = _Site(sources, paths, whole, Bench(_computes(present)), Meter(), damage)
+            _compare_tensors(present, site, watch, workers or available_workers())
+    yield from damage.problems(paths)
+
+
+def _check_size(path: Path, shard: Shard) -> Problem | None:
+    if not path.is_file():
+        return wrong(path, "this shard is missing", "build it again")
+    size = path.stat().st_size
+    return None if size == shard.size else wrong(path, f"this shard has {size:,} bytes, not {shard.size:,}")
+
+
+def _opened(path: Path, stack: ExitStack) -> int:
+    with writing(path, "read"):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _check_header(path: Path, fd: int, shard: Shard) -> Problem | None:
+    with writing(path, "read"):
+        same = os.pread(fd, len(shard.header), 0) == shard.header
+    return None if same else wrong(path, "the header of this shard is not as planned", "build it again")
+
+
+def _compare_tensors(tasks: Sequence[Task], site: _Site, watch: Watch, workers: int) -> None:
+    total = sum(task.nbytes for task in tasks)
+    schedule = Schedule(((task.id, _rounds(task, site)) for task in tasks), site.meter.stop)
+    with one_torch_thread() if _computes(tasks) else nullcontext():
+        work_off(schedule, workers, lambda: watch(site.meter.done, total))
+    watch(site.meter.done, total)
+
+
+def _computes(tasks: Sequence[Task]) -> list[Compute]:
+    return [task for task in tasks if isinstance(task, Compute)]
+
+
+def _rounds(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
+    match task:
+        case Compute():
+            evaluation = begin_evaluation(task, site.sources)
+            yield from compute_rounds(evaluation, site.bench, partial(_compare, task, site))
+        case _:
+            yield [partial(_compare_unchanged, task, site)]
+
+
+def _compare_unchanged(task: Task, site: _Site) -> None:
+    """A run with the donor's bytes, zeros with zeros."""
+    for begin in range(0, task.nbytes, _CHUNK):
+        nbytes = min(_CHUNK, task.nbytes - begin)
+        match task:
+            case Run(file=file, source=source):
+                with site.sources.lease(file) as fd:
+                    expected = read_exactly(fd, nbytes, source + begin, Path(str(file.path)))
+            case _:
+                expected = bytes(nbytes)
+        _compare(task, site, begin, expected)
+
+
+def _compare(task: Task, site: _Site, begin: int, expected: memoryview | bytes) -> None:
+    """The output's bytes from `begin` of a task on with what they should be."""
+    with writing(site.paths[task.shard], "read"):
+        found = os.pread(site.shards[task.shard], len(expected), task.offset + begin)
+    site.damage.compare(task.shard, task.offset + begin, bytes(expected), found)
+    site.meter.advance(len(expected))
