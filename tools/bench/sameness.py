@@ -55,7 +55,7 @@ def digests(folder: Path) -> dict[str, str]:
 def _interrupted(spec: Path, out: Path) -> int:
     """Build, killed again and again, each time a little later, until it ends by itself; how often it was killed."""
     stops = 0
-    while True:
+    while not out.exists():
         process = subprocess.Popen([*STACKER, "build", str(spec), str(out), "--quiet"])
         try:
             status = process.wait(timeout=0.5 + 0.05 * stops)
@@ -66,4 +66,4 @@ def _interrupted(spec: Path, out: Path) -> int:
             continue
         if status:
             raise BenchError(f"after {stops} interruptions the build of {spec.name} ends with {status}")
-        return stops
+    return stops
