@@ -1,0 +1,32 @@
+"""A donor of the hub, from the question to the bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stacker.io import hub_requests
+from stacker.io.donors import fetch_weights, read_donor
+from stacker.spec.model import DonorSpec
+from tests.donors import write_llama
+from tests.hub_server import running_hub
+
+REPO = "anna/little-llama"
+FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+
+
+def test_weights_come_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a donor fetches no weights; then only the shards that are wanted come, with the side files."""
+    monkeypatch.setattr(hub_requests, "PAUSES", (0.0, 0.0))
+    folder = write_llama(tmp_path / "anna", hidden=128, ffn=256, vocab=256, shards=2)
+    with running_hub(tmp_path / "home", monkeypatch) as hub:
+        hub.add(REPO, folder)
+        donor = read_donor(DonorSpec("a", REPO), tmp_path)
+        assert donor.tensors == read_donor(DonorSpec("a", str(folder)), tmp_path).tensors
+        assert not hub.downloaded() & {FIRST, SECOND}
+        fetched = fetch_weights(donor, {SECOND})
+    assert (fetched.files[0].path, hub.downloaded() & {FIRST, SECOND}) == (None, {SECOND})
+    assert Path(str(fetched.files[1].path)).read_bytes() == (folder / SECOND).read_bytes()
+    assert {file.name for file in fetched.side_files} == {"generation_config.json"}
+    assert Path(fetched.side_files[0].path).read_bytes() == (folder / "generation_config.json").read_bytes()
