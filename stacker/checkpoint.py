@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from stacker.core.accounts import files_read
 from stacker.core.documents import LOCK
 from stacker.core.donor import Donor
 from stacker.core.plan import Plan
@@ -40,6 +41,8 @@ def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: W
     plan = plan_from_json(lock["plan"])
     found = {each["name"]: each["found"] for each in lock["plan"]["donors"]}
     read = _read_donors(plan, {**found, **donors}, out)
+    needed = files_read(plan, read)
+    read = {name: fetch_weights(donor, needed[name]) for name, donor in read.items()}
     problems = tuple(compare(out, plan, read, watch))
     return Verified(len(plan.steps), plan.total_size, problems)
 
@@ -53,8 +56,7 @@ def _read_donors(plan: Plan, places: Mapping[str, str | None], out: Path) -> dic
             continue
         spec = DonorSpec(each.name, places.get(each.name) or each.source, each.revision)
         try:
-            donor = read_donor(spec, out, Dialect.NATIVE)
-            donors[each.name] = fetch_weights(donor, {name for name, _, _ in each.files})
+            donor = donors[each.name] = read_donor(spec, out, Dialect.NATIVE)
         except StackerError as error:
             problems += error.problems
             continue

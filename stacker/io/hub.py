@@ -31,7 +31,7 @@ _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]*", re.ASCII)
 class HubRepository:
     """A repository of the hub at the commit `revision`; `source` is what was asked for, `sizes` its files and bytes.
 
-    `local` is the part of it that the cache holds.
+    `local` is the part of it that the cache holds; `heard` says that the hub answered when it was asked.
     """
 
     repo: str
@@ -39,6 +39,7 @@ class HubRepository:
     revision: str
     sizes: dict[str, int | None] = field(repr=False)
     local: FolderRepository
+    heard: bool = True
 
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self.sizes))
@@ -60,6 +61,8 @@ class HubRepository:
 
     def fetch(self, name: str, progress: Progress = lambda _: None) -> Path:
         if self.path(name) is None:
+            if not self.heard:
+                list_files(self._place(name))  # says sooner than a download would that there is still nobody
             download(self._place(name), self.sizes.get(name), progress)
         return self.local.fetch(name)
 
@@ -76,6 +79,7 @@ def open_hub(repo_id: str, revision: str | None) -> HubRepository:
     place = Place(repo_id, revision)
     _check_id(place)
     cached = _cached_listing(place)
+    heard = True
     try:
         # With something to fall back on, there is no point in waiting for a network that is not there.
         listing = list_files(place, pauses=() if cached else None)
@@ -83,10 +87,10 @@ def open_hub(repo_id: str, revision: str | None) -> HubRepository:
     except DonorError:
         if cached is None:
             raise
-        listing = cached
+        listing, heard = cached, False
     source = f"{repo_id}@{revision}" if revision else repo_id
     snapshot = FolderRepository(_cache(repo_id) / "snapshots" / listing.commit, listing.commit)
-    return HubRepository(repo_id, source, listing.commit, dict(listing.sizes), snapshot)
+    return HubRepository(repo_id, source, listing.commit, dict(listing.sizes), snapshot, heard)
 
 
 def _check_id(place: Place) -> None:

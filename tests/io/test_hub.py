@@ -298,8 +298,18 @@ def test_of_a_partial_cache_what_is_there_is_used(
     repository = open_hub(REPO, None)
     assert SECOND in repository.names()
     assert repository.header(FIRST) == online.header(FIRST)
-    with pytest.raises(DonorError, match=f"{SECOND}.*(not in the hub's cache|cannot reach the hub)"):
-        repository.header(SECOND)
+    for ask in (repository.header, repository.fetch):
+        with pytest.raises(DonorError, match=f"{SECOND}.*(not in the hub's cache|cannot reach the hub)"):
+            ask(SECOND)
+
+
+def test_a_hub_that_comes_back_is_asked_again(hub: HubServer, folder: Path) -> None:
+    """What the cache lacks is fetched although the hub was away when the repository was opened."""
+    open_hub(REPO, None).fetch("config.json")
+    hub.faults.append(Fault("/api/", status=503))
+    repository = open_hub(REPO, None)
+    assert not repository.heard
+    assert repository.fetch(INDEX).read_bytes() == (folder / INDEX).read_bytes()
 
 
 def test_of_a_partial_cache_the_rest_is_fetched(hub: HubServer) -> None:
