@@ -60,7 +60,7 @@ def _spoken_of(architecture: Architecture) -> set[str]:
     formulas = [architecture.depth, *(formula for _, formula in architecture.dimensions)]
     inside = {node.id for formula in formulas for node in ast.walk(formula.tree) if isinstance(node, ast.Name)}
     followed = {key for rule in architecture.rules for key in (rule.key, *rule.drop, *dict(rule.put))}
-    return inside | followed | {key for key, _ in architecture.sized} | set(DEPTHS)
+    return {"vocab"} | inside | followed | {key for key, _ in architecture.sized} | set(DEPTHS)
 
 
 def _rotation(names: Mapping[str, Any]) -> dict[str, Json]:

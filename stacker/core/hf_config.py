@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from stacker.arch.dimensions import names_in, text_config
@@ -54,7 +54,7 @@ def compile_config(
     _set_dtype(config, target, dtype)
     if tokenizer is not None:
         _set_token_ids(target, text_config(tokenizer.architecture, tokenizer.config))
-    problems = [*following.problems, *_unsafe(template), *_quantised(template, donors.values(), places, dtype)]
+    problems = [*following.problems, *_unsafe(template), *_quantised(template, donors.values(), dtype)]
     return config, tuple(problems)
 
 
@@ -142,7 +142,7 @@ def _unsafe(template: Donor) -> Iterator[Problem]:
         yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
 
 
-def _quantised(template: Donor, donors: Any, places: Sequence[Place], dtype: Dtype | None) -> Iterator[Problem]:
+def _quantised(template: Donor, donors: Iterable[Donor], dtype: Dtype | None) -> Iterator[Problem]:
     """Quantised weights can only be moved, all quantised alike, and not where the config names layers by number."""
     mine = quantization_of(template)
     for donor in donors:
@@ -151,9 +151,9 @@ def _quantised(template: Donor, donors: Any, places: Sequence[Place], dtype: Dty
             yield Problem(f"donors are quantised differently: {kinds}", "take donors of one kind", blame=Blame.DONOR)
     if mine is None:
         return
-    if dtype is not None or any(len(place.feeds) > 1 for place in places):
-        message = f"'{template.name}' is quantised: its tensors can be moved, not blended or cast"
-        yield Problem(message, "take the donors in full precision", blame=Blame.DONOR)
+    if dtype is not None:
+        message = f"'{template.name}' is quantised: its tensors can be moved, not cast"
+        yield Problem(message, "leave out the output's dtype, or take the donors in full precision", blame=Blame.DONOR)
     if _LAYER_NUMBER.search(mine):
         message = f"the quantization of '{template.name}' names layers by number, which a stack changes"
         yield Problem(message, "take the donors in full precision", blame=Blame.DONOR)

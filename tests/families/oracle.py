@@ -62,17 +62,17 @@ def rearranged(
     lists = {key: [getattr(donors[name].config, key)[layer] for name, layer in picks] for key in case.lists}
     entries = lists | case.derive(first.config.to_dict(), list(picks))
     layers = [copy.deepcopy(layers_of(donors[name])[layer]) for name, layer in picks]
-    for place, (name, layer) in blended.items():
-        _average(layers[place], layers_of(donors[name])[layer])
+    for place, (other, layer) in blended.items():
+        _average(layers[place], layers_of(donors[other])[layer])
     _set_head(model, last)
-    owner, name, _ = _layer_list(model)
-    setattr(owner, name, torch.nn.ModuleList(layers))
+    owner, attribute, _ = _layer_list(model)
+    setattr(owner, attribute, torch.nn.ModuleList(layers))
     config = model.config
     config.num_hidden_layers = len(picks)
     for key, value in entries.items():
         setattr(config, key, value)
-    for index, layer in enumerate(layers):
-        for module in layer.modules():
+    for index, decoder in enumerate(layers):
+        for module in decoder.modules():
             if hasattr(module, "layer_idx"):
                 module.layer_idx = index
             if isinstance(getattr(module, "config", None), PreTrainedConfig):
@@ -115,11 +115,13 @@ def _set_head(model: PreTrainedModel, last: PreTrainedModel) -> None:
 def logits_of(model: PreTrainedModel) -> torch.Tensor:
     """The logits of the prompt's every token, computed at once."""
     with torch.no_grad():
-        return model(TOKENS).logits
+        logits: torch.Tensor = model(TOKENS).logits
+    return logits
 
 
 def greedy_tokens(model: PreTrainedModel) -> list[int]:
     """Eight more tokens, greedily, each step from the cache of those before."""
     options: dict[str, Any] = {"max_new_tokens": 8, "min_new_tokens": 8, "do_sample": False, "use_cache": True}
     with torch.no_grad():
-        return model.generate(TOKENS, attention_mask=torch.ones_like(TOKENS), **options)[0].tolist()
+        tokens: list[int] = model.generate(TOKENS, attention_mask=torch.ones_like(TOKENS), **options)[0].tolist()
+    return tokens

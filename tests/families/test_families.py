@@ -35,10 +35,11 @@ STACKS: dict[str, tuple[list[Any], list[Pick]]] = {
 BLEND: list[Any] = ["a[0:2]", {"blend": ["a[2:4]", "b[2:4]"], "op": "linear"}, "a[4:6]"]
 
 
-@pytest.fixture(scope="module", params=CASES.values(), ids=CASES.keys())
+@pytest.fixture(scope="module", params=list(CASES.values()), ids=list(CASES))
 def case(request: pytest.FixtureRequest) -> Case:
     """A family in one of its styles."""
-    return request.param
+    found: Case = request.param
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,111 @@
+"""Rules that some stacks cannot keep: each refusal names the layer, the reason and what would work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from stacker.arch.formula import parse_formula
+from stacker.arch.model import LayerRule, WriteKind
+from stacker.core.donor import Donor
+from stacker.core.layer_config import Place, follow_layers, slices_text
+from stacker.errors import Mark, Problem
+from tests.core.stacks import make_donor
+
+
+def donor_with(kind: WriteKind, read: str, name: str = "a", key: str = "k", **config: object) -> Donor:
+    """A llama of six layers with one rule."""
+    rule = LayerRule("r", "" if kind is WriteKind.POSITION else key, kind, (parse_formula(read),), reason="because")
+    donor = make_donor(name, **config)
+    return replace(donor, architecture=replace(donor.architecture, rules=(rule,)))
+
+
+def refusal(donor: Donor, *layers: int) -> Problem | None:
+    """The problem of a stack of one donor's layers, if there is one."""
+    places = [Place(index, ((donor, layer),), Mark("s.yml", index + 1)) for index, layer in enumerate(layers)]
+    problems = follow_layers(donor, places).problems
+    assert len(problems) <= 1
+    return problems[0] if problems else None
+
+
+@pytest.mark.parametrize(
+    ("kind", "read", "layers"),
+    [
+        (WriteKind.PREFIX, "i < 2", [0, 1, 2, 3, 3]),
+        (WriteKind.PREFIX, "i < 2", [1, 0, 1, 5]),
+        (WriteKind.PREFIX, "i < 2", [3, 4]),
+        (WriteKind.PREFIX, "i < 2", [0, 1]),
+        (WriteKind.CONSTANT, "i < 2", [0, 1, 1]),
+        (WriteKind.CONSTANT, "i < 2", [5, 3]),
+        (WriteKind.POSITION, "i % 2", [0, 1, 4, 5, 2, 3, 0]),
+        (WriteKind.POSITION, "i == 0", [0, 3, 3, 5]),
+        (WriteKind.POSITION, "i == depth - 1", [0, 2, 5]),
+        (WriteKind.POSITION, "i", [0, 1, 2]),
+        (WriteKind.POSITION, "[7, 8, 7, 9, 8, 8][i]", [2, 1, 0, 3]),
+    ],
+)
+def test_stacks_that_keep_the_rule(kind: WriteKind, read: str, layers: list[int]) -> None:
+    """What the rule allows is not refused."""
+    assert refusal(donor_with(kind, read), *layers) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "read", "layers", "line", "message", "hint"),
+    [
+        (
+            WriteKind.PREFIX, "i < 2", [0, 3, 0, 1, 4, 1], 3,
+            "because: layer 2 (a[0]) comes after layer 1 (a[3])", "drop a[0:2], a[1:2], or let the stack begin with it",
+        ),
+        (
+            WriteKind.CONSTANT, "i < 2", [4, 0, 5], 2,
+            "because: it is False in a[4], True in a[0]", "stack only layers of one kind, such as a[4:6]",
+        ),
+        (
+            WriteKind.POSITION, "i % 2", [0, 1, 3, 4], 3,
+            "because: a[3] cannot be layer 2 (and 1 more layers)", "in its place could stand a[0], a[2], a[4]",
+        ),
+        (WriteKind.POSITION, "i == 0", [1, 2], 1, "because: a[1] cannot be layer 0", "in its place could stand a[0]"),
+        (
+            WriteKind.POSITION, "[1, 2, 2, 2, 2, 2][i]", [0, 1, 2, 3, 4, 5, 5], 7,
+            "because: a[5] cannot be layer 6", "no layer of 'a' can stand there",
+        ),
+    ],
+)  # fmt: skip
+def test_refusals(kind: WriteKind, read: str, layers: list[int], line: int, message: str, hint: str) -> None:
+    """The first layer out of place is located, with the reason and the nearest stack that works."""
+    problem = refusal(donor_with(kind, read), *layers)
+    assert problem is not None
+    assert problem.message == message
+    assert hint in problem.hint
+    assert problem.mark == Mark("s.yml", line)
+
+
+def test_values_come_from_the_layer_s_own_donor() -> None:
+    """Two donors whose configs differ each speak for their own layers."""
+    a = donor_with(WriteKind.LIST, "kinds[i]", "a", kinds=[1, 2, 3, 4, 5, 6])
+    b = donor_with(WriteKind.LIST, "kinds[i]", "b", kinds=[7, 8, 9, 10, 11, 12])
+    found = follow_layers(a, [Place(0, ((a, 5),)), Place(1, ((b, 0),))])
+    assert found.entries == {"k": [6, 7]}
+
+
+def test_a_donor_that_says_nothing() -> None:
+    """A layer whose config lacks what the template has by layer is refused."""
+    a = donor_with(WriteKind.LIST, "kinds[i]", "a", kinds=[1, 2, 3, 4, 5, 6])
+    b = donor_with(WriteKind.LIST, "kinds[i]", "b")
+    (problem,) = follow_layers(a, [Place(0, ((a, 5),)), Place(1, ((b, 0),))]).problems
+    assert "b[0]: what 'k' is there, its config does not say" in problem.message
+
+
+def test_a_template_that_says_nothing() -> None:
+    """What only another donor's config has by layer has no place in the template's: take that donor's."""
+    a, b = make_donor("a"), donor_with(WriteKind.LIST, "kinds[i]", "b", kinds=[1, 2, 3, 4, 5, 6])
+    (problem,) = follow_layers(a, [Place(0, ((a, 5),)), Place(1, ((b, 0),))]).problems
+    assert "which the config of 'a' lacks" in problem.message
+    assert "config: b" in problem.hint
+
+
+def test_slices() -> None:
+    """Donor layers are shown as a spec would write them."""
+    a, b = make_donor("a"), make_donor("b")
+    assert slices_text([(a, 0), (a, 1), (b, 2), (a, 2), (a, 2)]) == "a[0:2], b[2:3], a[2:3], a[2:3]"
