@@ -27,7 +27,7 @@ QUESTION = "What is the capital of France?"
 
 
 def main() -> int:
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.update(HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
     BUILD.mkdir(exist_ok=True)
     try:
         donor = smollm2.make_donor(BUILD / "smollm2")

@@ -44,7 +44,6 @@ def make_donor(folder: Path) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    quiet()
     partial = folder.with_name(f"{folder.name}.{os.getpid()}")
     donor = AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
@@ -63,18 +62,10 @@ def _settle(partial: Path, folder: Path) -> None:
         shutil.rmtree(partial)
 
 
-def quiet() -> None:
-    """No progress bars for what takes a second."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-
-
 def load(folder: Path) -> tuple[Any, Any]:
     """The checkpoint as transformers loads it, and its tokenizer; RuntimeError unless every tensor found its place."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    quiet()
     checkpoint, report = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", output_loading_info=True)
     faults = {name: found for name, found in report.items() if found}
     if faults:
