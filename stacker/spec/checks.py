@@ -17,7 +17,8 @@ MOST_STACKS = 100
 
 def check_spec(spec: StackSpec) -> Iterator[Problem]:
     """Every problem of the references, lengths and sizes of a spec; warnings for what is defined and never used."""
-    yield from _check_stack(spec)
+    if len(spec.stacks) > MOST_STACKS:
+        yield Problem(f"{len(spec.stacks)} named stacks; {MOST_STACKS} are the most", "", spec.mark_of("stacks"))
     yield from _check_names(spec)
     cycles = tuple(_cycles(spec))
     yield from cycles
@@ -49,22 +50,6 @@ def slices_of(item: Item | Part) -> tuple[SliceSpec, ...]:
             return (*item.sources, *((item.base,) if item.base else ()))
         case _:
             return ()
-
-
-def _check_stack(spec: StackSpec) -> Iterator[Problem]:
-    if not spec.donors:
-        yield Problem("there are no donors", "name one under 'donors': xwin: org/name", spec.mark_of("donors"))
-    if not spec.stack:
-        yield Problem("the stack is empty", "list slices under 'stack': - xwin[0:16]", spec.mark_of("stack"))
-    if len(spec.stacks) > MOST_STACKS:
-        message = f"{len(spec.stacks)} named stacks; {MOST_STACKS} are the most"
-        yield Problem(message, "", spec.mark_of("stacks"))
-    for named in spec.stacks:
-        if not named.items:
-            yield Problem(f"stack '{shorten(named.name)}' is empty", "", named.mark)
-    for item in every_item(spec):
-        if isinstance(item, RepeatSpec) and not item.items:
-            yield Problem("nothing is repeated here", "list items under 'repeat'", item.mark)
 
 
 def _check_names(spec: StackSpec) -> Iterator[Problem]:

@@ -47,7 +47,7 @@ def parse_mergekit(root: Mapping, name: str) -> tuple[StackSpec, list[Problem]]:
 def _method(name: str, root: Mapping, found: list[Problem]) -> Method:
     if name and name not in METHODS:
         close = did_you_mean(name, METHODS)
-        hint = close if close.startswith("known") else f"{close}\nknown: {', '.join(METHODS)}"
+        hint = close if close.startswith("known") else f"{close}\nknown: {', '.join(sorted(METHODS))}"
         message = f"merge_method '{shorten(name)}' is not known here"
         found.append(Problem(message, hint, child(root, "merge_method").mark))
     return METHODS.get(name, Method(name, name))
@@ -56,6 +56,7 @@ def _method(name: str, root: Mapping, found: list[Problem]) -> Method:
 def _spec(reading: Reading, shape: MergekitFile, node: Mapping, base: str | None, name: str) -> StackSpec:
     items = [reading.attempt(partial(_item, reading, run)) for run in _runs(reading, shape, node, base)]
     stack = [item for item in items if item is not None]
+    tokenizer = _tokenizer(reading, node, base)
     return StackSpec(
         name=shape.name or name,
         donors=reading.donors.all(),
@@ -63,7 +64,7 @@ def _spec(reading: Reading, shape: MergekitFile, node: Mapping, base: str | None
         base=base,
         embed=_outside(stack[0]) if stack else None,
         head=_outside(stack[-1]) if stack else None,
-        tokenizer=_tokenizer(reading, node, base),
+        tokenizer=tokenizer,
         config=base,
         output=_output(reading, shape, node),
         source=node.mark.source,
@@ -144,7 +145,9 @@ def _item(reading: Reading, run: _Run) -> SliceSpec | BlendSpec | None:
     """What a run is: layers as they are where it has one source, else a blend; SpecError where it may not be."""
     method = reading.method
     if method.most is not None and len(run.sources) > method.most:
-        raise SpecError.of(f"'{method.name}' takes {method.most} models, not {len(run.sources)}", "", run.node.mark)
+        hint = "write a slice for each" if method.most == 1 else ""
+        count = f"{method.most} model{'s' * (method.most > 1)}"
+        raise SpecError.of(f"'{method.name}' takes {count} a slice, not {len(run.sources)}", hint, run.node.mark)
     if len(run.sources) < 2:
         return next((_plain(reading, source, run) for source in run.sources), None)
     if method.base is BaseRole.NONE:

@@ -44,8 +44,8 @@ class SliceOut(MergekitShape):
 class ModuleOut(MergekitShape):
     """One entry of `modules`."""
 
-    slices: list[SliceOut] | None = None
-    models: list[ModelIn] | None = None
+    slices: list[SliceOut] | None = Field(default=None, min_length=1)
+    models: list[ModelIn] | None = Field(default=None, min_length=1)
     parameters: dict[str, Any] | None = None
 
 
@@ -53,9 +53,9 @@ class MergekitFile(MergekitShape):
     """The whole file."""
 
     merge_method: str = ""
-    slices: list[SliceOut] | None = None
-    models: list[ModelIn] | None = None
-    modules: dict[str, ModuleOut] | None = None
+    slices: list[SliceOut] | None = Field(default=None, min_length=1)
+    models: list[ModelIn] | None = Field(default=None, min_length=1)
+    modules: dict[str, ModuleOut] | None = Field(default=None, min_length=1)
     base_model: Any = None
     dtype: str | None = None
     out_dtype: str | None = None

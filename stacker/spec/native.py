@@ -44,20 +44,15 @@ from stacker.text.node import Mapping, Node, child, shorten
 Found = list[Problem]
 Made = TypeVar("Made")
 AnyItem = str | SliceShape | BlendShape | CrossfadeShape | RepeatShape | UseShape
-_REQUIRED = {
-    "stacker": "a spec begins with the version of its language: stacker: 1",
-    "donors": "donors:\n  xwin: Xwin-LM/Xwin-LM-70B-V0.1",
-    "stack": "stack:\n  - xwin[0:16]",
-}
+_REQUIRED = ("stacker", "donors", "stack")
 _FOREIGN = frozenset({"over", "times", *("slice", "blend", "crossfade", "repeat", "use")})
 
 
 def parse_native(root: Mapping, name: str) -> tuple[StackSpec, list[Problem]]:
     """The spec of a native text, `name` where it gives none, and what is wrong with it by itself."""
     shape, node, found = read_shape(StackShape, root, WORDS)
-    found += [
-        Problem(f"'{key}' is missing", hint, root.mark) for key, hint in _REQUIRED.items() if key not in root.names
-    ]
+    missing = (key for key in _REQUIRED if key not in root.names)
+    found += [Problem(f"'{key}' is missing", f"for instance: {WORDS.examples[key]}", root.mark) for key in missing]
     return _spec(shape or StackShape(), node, root, name, found), found
 
 

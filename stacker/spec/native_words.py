@@ -32,7 +32,7 @@ def _misfit(path: Path, node: Node) -> Problem:
     if path[0] in ("embed", "head") and len(path) == 1:
         return Problem(f"'{path[0]}' cannot be {describe(node)}", _PART, node.mark)
     if last_key(path) in ("blend", "crossfade") and path[-1] != last_key(path):
-        return Problem(f"a source cannot be {describe(node)}", _advice(node, _SOURCE), node.mark)
+        return Problem(f"a source cannot be {_item_words(node)}", _advice(node, _SOURCE), node.mark)
     return Problem(f"an item of the stack cannot be {_item_words(node)}", _advice(node, _ITEM), node.mark)
 
 
@@ -75,4 +75,5 @@ WORDS = Vocabulary(
         "stacks": "stacks: then 'tail:' and its items", "use": "use: tail",
     },
     misfit=_misfit,
+    fillers={"op": "", "over": 1, "times": 1},
 )  # fmt: skip

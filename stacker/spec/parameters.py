@@ -23,7 +23,7 @@ def parse_scale(node: Node, found: list[Problem]) -> Parameter:
     """A `scale`: as a setting, but numbers only."""
     rules = tuple(_rules("scale", node, found))
     words = (rule.value for rule in rules if isinstance(rule.value, bool | str))
-    found += [Problem(f"'scale' must be a number, not {word}", _FORMS, node.mark) for word in words]
+    found += [Problem(f"'scale' must be a number, not {str(word).lower()}", _FORMS, node.mark) for word in words]
     return Parameter(canonical(rules))
 
 

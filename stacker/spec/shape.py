@@ -127,10 +127,12 @@ class StackShape(Shape):
     stacker: Literal[1] = Field(default=1, description="The version of this language.")
     name: str | None = Field(default=None, description="The name of the result; default: the spec file's.")
     donors: dict[str, Donor] = Field(
-        default={}, description="Where layers come from: hub ids, folders, or other specs, each by a name."
+        default={},
+        min_length=1,
+        description="Where layers come from: hub ids, folders, or other specs, each by a name.",
     )
-    stack: list[Item] = Field(default=[], description="The layers of the result, from first to last.")
-    stacks: dict[str, list[Item]] = Field(default={}, description="Named runs of items for `use`.")
+    stack: list[Item] = Field(default=[], min_length=1, description="The layers of the result, from first to last.")
+    stacks: dict[str, Items] = Field(default={}, description="Named runs of items for `use`.")
     base: DonorName | None = Field(default=None, description="The reference donor of task-vector ops.")
     embed: EmbedPart | None = Field(default=None, description="Donor of the embedding; default: the first layer's.")
     head: EmbedPart | None = Field(default=None, description="Donor of final norm and head; default: the last layer's.")
@@ -192,6 +194,7 @@ Item = Annotated[
     | Annotated[UseShape, Tag("<use>")],
     Discriminator(item_kind),
 ]
-Body = Annotated[Annotated[list[Item], Tag("<list>")] | Annotated[Item, Tag("<one>")], Discriminator(_body_kind)]
+Items = Annotated[list[Item], Field(min_length=1)]
+Body = Annotated[Annotated[Items, Tag("<list>")] | Annotated[Item, Tag("<one>")], Discriminator(_body_kind)]
 for _shape in (PartBlendShape, BlendShape, CrossfadeShape, RepeatShape, StackShape):
     _shape.model_rebuild()

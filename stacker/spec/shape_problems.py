@@ -6,14 +6,14 @@ It knows how errors are located (paths of keys, indices and union tags), and wha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from stacker.errors import Problem, did_you_mean
-from stacker.text.node import Mapping, Node, Scalar, Sequence, child, describe, plain_data, shorten
+from stacker.text.node import Mapping, Node, Plain, Scalar, Sequence, child, describe, plain_data, shorten
 
 Path = tuple[str | int, ...]
 AnyShape = TypeVar("AnyShape", bound=BaseModel)
@@ -27,12 +27,13 @@ _KINDS = {
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """What messages about a dialect need: shapes by union tag or key, an example for a key, and words for a value
-    that none of a union's forms fits.
+    that none of a union's forms fits. `fillers` stand in for missing keys, so that the rest of their item is read.
     """
 
     shapes: dict[str, type[BaseModel]]
     examples: dict[str, str]
     misfit: Callable[[Path, Node], Problem]
+    fillers: dict[str, Plain] = field(default_factory=dict)
 
 
 def read_shape(
@@ -56,7 +57,7 @@ def read_shape(
                 problems = [_problem(detail, path, root, shape, words) for detail, path in pairs]
             if () in paths:
                 break
-            node = _pruned(node, frozenset(paths))
+            node = _mended(node, details, paths, words)
     return None, root, problems
 
 
@@ -98,7 +99,7 @@ def _value_problem(detail: ErrorDetails, key: str, node: Node, words: Vocabulary
         case "greater_than_equal":
             return Problem(f"'{name}' must be at least {context['ge']}, not {shown}", example, node.mark)
         case "literal_error":
-            return Problem(f"'{name}' must be {context['expected']}, not {shown}", example, node.mark)
+            return Problem(f"'{name}' must be {context['expected']}, not {describe(node)}", example, node.mark)
         case "string_type" if isinstance(node, Scalar) and node.value is not None:
             return Problem(f"'{name}' must be text, not {describe(node)}", f'quote it: "{shown}"', node.mark)
         case kind:
@@ -107,10 +108,10 @@ def _value_problem(detail: ErrorDetails, key: str, node: Node, words: Vocabulary
 
 
 def _count_problem(context: dict[str, Any], name: str, example: str, node: Node) -> Problem:
-    bound = "at least" if "min_length" in context else "at most"
+    bound = "needs at least" if "min_length" in context else "takes at most"
     count = context.get("min_length", context.get("max_length"))
     entries = "entry" if count == 1 else "entries"
-    return Problem(f"'{name}' has {bound} {count} {entries}, not {context['actual_length']}", example, node.mark)
+    return Problem(f"'{name}' {bound} {count} {entries}, and has {context['actual_length']}", example, node.mark)
 
 
 def _shape_at(location: Path, shape: type[BaseModel], words: Vocabulary) -> type[BaseModel]:
@@ -135,6 +136,36 @@ def _at(node: Node, path: Path) -> Node:
 def last_key(path: Path) -> str:
     """The nearest key on a path, indices skipped; empty at the root."""
     return next((str(step) for step in reversed(path) if isinstance(step, str)), "")
+
+
+def _mended(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], words: Vocabulary) -> Node:
+    """The text with fillers where keys are missing, and without whatever else was wrong."""
+    cuts: list[Path] = []
+    for detail, path in zip(details, paths, strict=True):
+        key = str(detail["loc"][-1])
+        if detail["type"] == "missing" and key in words.fillers:
+            node = _filled(node, path, key, words.fillers[key])
+        else:
+            cuts.append(path)
+    return _pruned(node, frozenset(cuts))
+
+
+def _filled(node: Node, path: Path, key: str, value: Plain) -> Node:
+    """The text with one more key in the mapping at a path."""
+    match node:
+        case Mapping(entries) if not path:
+            filler = (Scalar(key, key, node.mark), Scalar(value, str(value), node.mark))
+            return Mapping((*entries, filler), node.mark)
+        case Mapping(entries):
+            return Mapping(
+                tuple((k, _filled(v, path[1:], key, value) if k.text == path[0] else v) for k, v in entries), node.mark
+            )
+        case Sequence(items):
+            return Sequence(
+                tuple(_filled(v, path[1:], key, value) if at == path[0] else v for at, v in enumerate(items)), node.mark
+            )
+        case _:
+            return node
 
 
 def _pruned(node: Node, paths: frozenset[Path]) -> Node:

@@ -77,9 +77,11 @@ def _slice_advice(text: str) -> str:
     if text.count("[") != text.count("]"):
         return "a bracket is not closed, or there is one too many"
     found = re.fullmatch(r"\s*([A-Za-z0-9_.-]+)\s*[\s:(]\s*([0-9]*\s*:\s*[0-9]*|[0-9]+)\s*\)?\s*", text)
+    if found and found[1].isdigit():
+        return f"a slice begins with its donor's name: xwin[{text.strip()}]"
     if found:
         return f"write {found[1]}[{found[2].replace(' ', '')}]"
-    return f"{_FORM}; names are made of letters, digits, '_', '-' and '.'"
+    return f"{_FORM}\na name is made of letters, digits, '_', '-' and '.'"
 
 
 def _range_advice(donor: str, text: str) -> str:

@@ -1,0 +1,202 @@
+"""Hypothesis strategies for specs: any valid one, and those that mergekit can say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from stacker.spec.model import (
+    BlendSpec,
+    CrossfadeSpec,
+    DonorSpec,
+    Gradient,
+    Item,
+    NamedStack,
+    OutputSpec,
+    Parameter,
+    Part,
+    RepeatSpec,
+    Rule,
+    Setting,
+    SliceSpec,
+    StackSpec,
+    UseSpec,
+)
+from stacker.tensors import CONFIG_DTYPES
+
+DEPTH = 12
+"""Layers of every donor that these specs draw on."""
+
+NAMES = st.sampled_from(["a", "b-2", "no", "8", "1e3", "x.y", "_", "-z", "xwin", "8.24"])
+WORDS = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1, max_size=8)
+NUMBERS = st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0, 0.5, 1e-5, 1e30])
+GRADIENTS = st.builds(Gradient, st.lists(NUMBERS, min_size=1, max_size=4).map(tuple))
+ROLES = st.sampled_from(["attn", "attn.o", "mlp.down", "norm.input", "embed", "head", "router"])
+PATTERNS = st.sampled_from(["*o_proj*", "*.mlp.*", "model.layers.*", "*norm*"])
+VALUES = NUMBERS | GRADIENTS | st.booleans() | WORDS
+DTYPES = st.none() | st.sampled_from(list(CONFIG_DTYPES.values()))
+SETTING_NAMES = st.sampled_from(["t", "weight", "density", "normalize", "no", "x-y"])
+
+
+@st.composite
+def parameters(
+    draw: st.DrawFn, matches: st.SearchStrategy[str] = ROLES | PATTERNS, values: st.SearchStrategy[object] = VALUES
+) -> Parameter:
+    """Rules for different matches, the one for everything last where there is one."""
+    chosen = draw(st.lists(matches, unique=True, max_size=3))
+    if not chosen or draw(st.booleans()):
+        chosen.append("*")
+    return Parameter(tuple(Rule(match, draw(values)) for match in chosen))  # type: ignore[arg-type]  # a mixed strategy
+
+
+SCALES = parameters(values=NUMBERS | GRADIENTS)
+
+
+@st.composite
+def settings(draw: st.DrawFn) -> tuple[Setting, ...]:
+    """Parameters of an op, each name once."""
+    names = draw(st.lists(SETTING_NAMES, unique=True, max_size=2))
+    return tuple(Setting(name, draw(parameters())) for name in names)
+
+
+@st.composite
+def slices(draw: st.DrawFn, donors: list[str], length: int | None = None) -> SliceSpec:
+    """A slice of one of the donors; of `length` layers where that is given."""
+    donor = draw(st.sampled_from(donors))
+    if length is not None:
+        start = draw(st.integers(0, DEPTH - length))
+        return SliceSpec(donor, start, start + length)
+    start = draw(st.none() | st.integers(0, DEPTH - 1))
+    stop = draw(st.none() | st.integers((start or 0) + 1, DEPTH))
+    return SliceSpec(donor, start, stop)
+
+
+@st.composite
+def sources(draw: st.DrawFn, donors: list[str], length: int | None, fewest: int) -> tuple[SliceSpec, ...]:
+    """Slices of one length (None: whole donors), with factors and parameters of their own."""
+    pieces = slices(donors, length) if length else st.builds(SliceSpec, st.sampled_from(donors))
+    drawn = draw(st.lists(pieces, min_size=fewest, max_size=3))
+    return tuple(replace(piece, scale=draw(st.none() | SCALES), settings=draw(settings())) for piece in drawn)
+
+
+@st.composite
+def blends(draw: st.DrawFn, donors: list[str], length: int | None) -> BlendSpec:
+    """A blend of slices of one length, with or without a base."""
+    pieces = slices(donors, length) if length else st.builds(SliceSpec, st.sampled_from(donors))
+    base = draw(st.none() | pieces)
+    return BlendSpec(
+        draw(sources(donors, length, 1)), draw(st.sampled_from(["slerp", "linear"])), draw(settings()), base
+    )
+
+
+@st.composite
+def crossfades(draw: st.DrawFn, donors: list[str]) -> CrossfadeSpec:
+    """Slices that overlap by at most half of their length."""
+    length = draw(st.integers(2, 6))
+    over = draw(st.integers(1, length // 2))
+    return CrossfadeSpec(draw(sources(donors, length, 2)), over, "linear", draw(settings()))
+
+
+def items(donors: list[str], uses: list[str]) -> st.SearchStrategy[Item]:
+    """Any item over these donors and named stacks, repeats nested."""
+    scaled = st.builds(lambda piece, scale: replace(piece, scale=scale), slices(donors), st.none() | SCALES)
+    blended = st.none() | st.integers(1, 6)
+    plain = scaled | blended.flatmap(lambda length: blends(donors, length)) | crossfades(donors)
+    leaves = plain | st.builds(UseSpec, st.sampled_from(uses)) if uses else plain
+    repeat = st.builds(
+        RepeatSpec, st.lists(leaves, min_size=1, max_size=2).map(tuple), st.integers(1, 3), st.none() | SCALES
+    )
+    return leaves | repeat
+
+
+def parts(donors: list[str]) -> st.SearchStrategy[Part | None]:
+    """What an embedding or head may be made of."""
+    whole = st.builds(SliceSpec, st.sampled_from(donors), scale=st.none() | SCALES)
+    return st.none() | whole | blends(donors, None)
+
+
+@st.composite
+def donor_specs(draw: st.DrawFn, name: str) -> DonorSpec:
+    """A folder, a hub id with or without a revision, or a nested stack."""
+    like = draw(st.none() | WORDS)
+    if draw(st.booleans()):
+        return DonorSpec(name, stack=draw(WORDS), like=like)
+    source = draw(st.sampled_from(["org/name", "./folder", "/a b/c", "gpt2", "~/m", "naïve"]))
+    return DonorSpec(name, source, draw(st.none() | st.sampled_from(["main", "v1.0", "refs/pr/1", "a b"])), like)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> StackSpec:
+    """Any valid native spec, every form of the language in reach."""
+    donors = draw(st.lists(NAMES, unique=True, min_size=1, max_size=3))
+    stacks = draw(st.lists(st.sampled_from(["tail", "no", "mid part", "0"]), unique=True, max_size=3))
+    named = [
+        NamedStack(name, tuple(draw(st.lists(items(donors, stacks[at + 1 :]), min_size=1, max_size=2))))
+        for at, name in enumerate(stacks)
+    ]
+    donor = st.none() | st.sampled_from(donors)
+    return StackSpec(
+        name=draw(WORDS),
+        donors=tuple(draw(donor_specs(name)) for name in donors),
+        stack=tuple(draw(st.lists(items(donors, stacks), min_size=1, max_size=4))),
+        stacks=tuple(named),
+        base=draw(donor),
+        embed=draw(parts(donors)),
+        head=draw(parts(donors)),
+        tokenizer=draw(donor),
+        config=draw(donor),
+        output=OutputSpec(
+            draw(st.none() | st.sampled_from(list(CONFIG_DTYPES.values()))), draw(st.integers(1, 10**13))
+        ),
+    )
+
+
+FILTERS = st.sampled_from(["*o_proj*", "*mlp*", "*self_attn*", "*norm*"])
+LAYER_ROLES = st.sampled_from(["attn.o", "mlp"])
+
+
+@st.composite
+def stacked(draw: st.DrawFn) -> StackSpec:
+    """A passthrough spec that mergekit can say: slices scaled by role, repeats of a slice, named stacks."""
+    donors = ["a", "b", "c"]
+    scale = st.none() | parameters(LAYER_ROLES, NUMBERS | GRADIENTS).filter(lambda p: p.rules[-1].match != "*")
+    constant = st.none() | st.builds(lambda factor: Parameter((Rule("mlp", factor),)), NUMBERS)
+    piece = st.builds(lambda piece, scale: replace(piece, scale=scale), slices(donors), scale)
+    repeat = st.builds(
+        lambda piece, times, scale: RepeatSpec((piece,), times, scale), slices(donors), st.integers(1, 3), constant
+    )
+    item = piece | repeat | st.just(UseSpec("tail"))
+    donor = st.none() | st.sampled_from(donors)
+    return StackSpec(
+        name="s",
+        donors=tuple(DonorSpec(name, f"org/{name}") for name in donors),
+        stack=tuple(draw(st.lists(item, min_size=1, max_size=4))),
+        stacks=(NamedStack("tail", (draw(piece), draw(slices(donors)))),),
+        tokenizer=draw(donor),
+        config=draw(donor),
+        output=OutputSpec(draw(DTYPES)),
+    )
+
+
+@st.composite
+def blended(draw: st.DrawFn) -> StackSpec:
+    """A slerp or linear spec that mergekit can say: all blends, embedding and head made alike."""
+    donors = ["a", "b", "c"]
+    op = draw(st.sampled_from(["slerp", "linear"]))
+    name = {"slerp": "t", "linear": "weight"}[op]
+
+    def blend(length: int) -> BlendSpec:
+        pair = draw(st.permutations(donors))[:2]
+        starts = [draw(st.integers(0, DEPTH - length)) for _ in pair]
+        pieces = [SliceSpec(donor, start, start + length) for donor, start in zip(pair, starts, strict=True)]
+        if op == "linear":
+            own = st.builds(lambda value: (Setting("weight", value),), parameters(FILTERS, NUMBERS))
+            pieces = [replace(piece, settings=draw(st.just(()) | own)) for piece in pieces]
+        shared = draw(parameters(FILTERS | LAYER_ROLES, NUMBERS | GRADIENTS))
+        return BlendSpec(tuple(pieces), op, (Setting(name, shared),))
+
+    runs = tuple(blend(draw(st.integers(1, 6))) for _ in range(draw(st.integers(1, 3))))
+    outside = [replace(run, sources=tuple(replace(s, start=None, stop=None) for s in run.sources)) for run in runs]
+    spec_donors = tuple(DonorSpec(name, f"org/{name}") for name in donors)
+    return StackSpec("s", spec_donors, runs, embed=outside[0], head=outside[-1], config=draw(st.sampled_from(donors)))
