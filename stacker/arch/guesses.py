@@ -70,6 +70,8 @@ def ignored_because(name: str) -> str:
 
 def _guess(name: str, patterns: Patterns, otherwise: str) -> str:
     role = next((role for pattern, role in patterns if pattern.search(name)), otherwise)
+    if role.startswith("mlp."):
+        role += ".shared" if "shared" in name else ".expert" if "expert" in name else ""
     return f"{role}.bias" if name.endswith((".bias", "_bias")) and role != "other" else role
 
 

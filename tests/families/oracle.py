@@ -74,7 +74,7 @@ def rearranged(
     for index, decoder in enumerate(layers):
         for module in decoder.modules():
             if hasattr(module, "layer_idx"):
-                module.layer_idx = index
+                module.layer_idx = index  # type: ignore[assignment]  # nn.Module says tensor
             if isinstance(getattr(module, "config", None), PreTrainedConfig):
                 module.config = config
     return model.eval()

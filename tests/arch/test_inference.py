@@ -1,0 +1,270 @@
+"""Families that no file describes, told from config and tensors alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from stacker.arch.dimensions import depth_of, names_in
+from stacker.arch.inference import infer_architecture
+from stacker.arch.model import Architecture, WriteKind
+from stacker.arch.placement import place_tensors
+from stacker.arch.rules import layer_value
+from stacker.errors import DonorError
+from stacker.tensors import Dtype, TensorSpec
+
+ENDS = ("model.embed_tokens.weight", "model.norm.weight", "lm_head.weight")
+
+
+def specs(*names: str) -> dict[str, TensorSpec]:
+    """Tensors of one shape."""
+    return {name: TensorSpec(name, Dtype.BF16, (4, 4)) for name in names}
+
+
+def layers(
+    count: int, *suffixes: str, prefix: str = "model.layers.", more: Mapping[int, str] | None = None
+) -> list[str]:
+    """Names of `count` layers that all have `suffixes`, some of them one more."""
+    found = [f"{prefix}{index}.{suffix}" for index in range(count) for suffix in suffixes]
+    return found + [f"{prefix}{index}.{suffix}" for index, suffix in (more or {}).items()]
+
+
+def infer(config: dict[str, Any], *names: str) -> Architecture:
+    """The architecture of a donor with these tensors."""
+    return infer_architecture({"model_type": "new", **config}, specs(*names))
+
+
+def values(family: Architecture, config: dict[str, Any], rule: str) -> list[Any]:
+    """What a rule says of each layer."""
+    found = next(each for each in family.rules if each.name == rule)
+    depth = depth_of(family, config)
+    names = {**names_in(family, config), "depth": depth}
+    return [layer_value(found, names, index) for index in range(depth)]
+
+
+@pytest.mark.parametrize(
+    ("config", "prefix", "text"),
+    [
+        ({"num_hidden_layers": 4}, "model.layers.", "num_hidden_layers"),
+        ({"n_layer": 4}, "transformer.h.", "n_layer"),
+        ({"n_layers": 4, "num_layers": 2}, "blocks.", "n_layers"),
+        ({"num_layers": 4, "num_hidden_layers": 8}, "model.layers.", "num_layers"),
+        ({"layers_block_type": ["a", "b", "c", "d"]}, "backbone.layers.", "len(layers_block_type)"),
+        ({"num_hidden_layers": 4}, "", "num_hidden_layers"),
+    ],
+)
+def test_depth_and_prefix_agree_with_the_tensors(config: dict[str, Any], prefix: str, text: str) -> None:
+    """Of several keys, the one counts whose number of layers the tensors have."""
+    family = infer(config, *layers(4, "attn.q_proj.weight", "experts.7.w1.weight", prefix=prefix), *ENDS)
+    assert (family.prefix, family.depth.text) == (prefix + "{i}.", text)
+    assert family.inferred
+    assert "inferred" in family.notes[0]
+
+
+def test_a_nested_language_model() -> None:
+    """Of vision and language layers, those count that the text config speaks of; the larger where both would do."""
+    config = {"text_config": {"num_hidden_layers": 3, "layer_types": ["x", "y", "z"]}, "num_hidden_layers": 2}
+    names = [*layers(3, "a.weight", "b.weight", prefix="language_model.model.layers.")]
+    names += layers(2, "a.weight", prefix="vision_tower.encoder.layers.")
+    family = infer(config, *names)
+    assert (family.scope, family.prefix) == ("text_config", "language_model.model.layers.{i}.")
+    assert values(family, config, "attention") == ["x", "y", "z"]
+
+
+def test_further_layers_for_prediction() -> None:
+    """Layers for multi-token prediction are not counted among the depth."""
+    config = {"num_hidden_layers": 3, "num_nextn_predict_layers": 1}
+    family = infer(config, *layers(4, "a.weight"))
+    assert depth_of(family, config) == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        ({"num_hidden_layers": 5}, layers(4, "a.weight")),
+        ({"hidden_size": 4}, layers(4, "a.weight")),
+        ({"num_hidden_layers": 4}, ["x.weight"]),
+        ({"num_hidden_layers": 4}, layers(4, "a.weight")[1:]),
+        ({"num_hidden_layers": 2}, []),
+    ],
+    ids=["too few", "no key", "no layers", "a gap", "no tensors"],
+)
+def test_disagreement_is_the_donor_s_fault(config: dict[str, Any], names: list[str]) -> None:
+    """Where config and tensors cannot be brought together, both are shown."""
+    with pytest.raises(DonorError, match="do not agree"):
+        infer(config, *names)
+
+
+@pytest.mark.parametrize(
+    ("config", "rule", "expected"),
+    [
+        ({"layer_types": ["a", "b", "a", "a"]}, "attention", ["a", "b", "a", "a"]),
+        ({"anything": [1, 2, 3, 4]}, "anything", [1, 2, 3, 4]),
+        ({"sliding_window_pattern": 2}, "attention", ["sliding_attention", "full_attention"] * 2),
+        ({"full_attention_interval": 4}, "attention", ["linear_attention"] * 3 + ["full_attention"]),
+        ({"full_attn_idxs": [2]}, "attention", ["conv", "conv", "full_attention", "conv"]),
+        ({"first_k_dense_replace": 1}, "first_dense", [True, False, False, False]),
+        (
+            {"decoder_sparse_step": 2, "mlp_only_layers": [1], "num_experts": 2},
+            "dense_alone",
+            [True, True, True, False],
+        ),
+        ({"moe_layers": [0, 3]}, "moe", [True, False, False, True]),
+        ({"interleave_moe_layer_step": 2}, "moe", [False, True, False, True]),
+        ({"hybrid_override_pattern": "M*E-"}, "mixer", ["mamba", "attention", "moe", "mlp"]),
+        ({"block_types": ["r", "r", "a"]}, "block", ["r", "r", "a", "r"]),
+        ({"attention_types": [[["g", "l"], 2]]}, "local_runs", ["g", "l", "g", "l"]),
+        ({"no_rope_layer_interval": 4}, "no_rope", [1, 1, 1, 0]),
+        ({"per_layer_config": {str(i): {"x": i} for i in range(4)}}, "by_layer", [{"x": i} for i in range(4)]),
+        (
+            {"use_sliding_window": False, "sliding_window": 4, "max_window_layers": 1},
+            "attention",
+            ["full_attention"] * 4,
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_known_keys(config: dict[str, Any], rule: str, expected: list[Any]) -> None:
+    """Config keys known from other families mean the same here."""
+    config = {"num_hidden_layers": 4, **config}
+    assert values(infer(config, *layers(4, "a.weight")), config, rule) == expected
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"eos_token_id": [1, 2, 3, 4]}, {"short": [1, 2]}, {"first_k_dense_replace": None}]
+)
+def test_no_rule_without_a_key(config: dict[str, Any]) -> None:
+    """Lists that never follow layers, lists of another length and nulls are no rules."""
+    assert infer({"num_hidden_layers": 4, **config}, *layers(4, "a.weight")).rules == ()
+
+
+@pytest.mark.parametrize(
+    ("odd", "formula"),
+    [
+        ([0], "i == 0"),
+        ([5], "i == depth - 1"),
+        ([0, 2, 4], "[0, 1][i % 2]"),
+        ([1, 2, 5], "[0, 1, 1, 0, 0, 1][i]"),
+        ([0, 1], "[0, 0, 1, 1, 1, 1][i]"),
+    ],
+)
+def test_unexplained_differences_bind_layers_to_places(odd: list[int], formula: str) -> None:
+    """Layers that differ without a word of it in the config may stand only where their kind stands."""
+    names = layers(6, "a.weight", more=dict.fromkeys(odd, "extra.weight"))
+    (rule,) = infer({"num_hidden_layers": 6}, *names).rules
+    assert (rule.write, rule.read[0].text) == (WriteKind.POSITION, formula)
+    assert "nothing in the config says which is which" in rule.reason
+
+
+def test_explained_differences_do_not() -> None:
+    """Where a config list tells the layers' kinds apart, they are free to move."""
+    names = layers(6, "a.weight", more={1: "extra.weight", 4: "extra.weight"})
+    family = infer({"num_hidden_layers": 6, "kinds": ["x", "y", "x", "z", "y", "x"]}, *names)
+    assert [rule.write for rule in family.rules] == [WriteKind.LIST]
+
+
+def test_tensors_that_hold_something_of_each_layer() -> None:
+    """A table over all layers outside of them forbids any other arrangement."""
+    names = [*layers(4, "a.weight"), "model.embed_tokens_per_layer.weight"]
+    (rule,) = infer({"num_hidden_layers": 4}, *names).rules
+    assert (rule.write, rule.read[0].text) == (WriteKind.POSITION, "[i, depth]")
+
+
+@pytest.mark.parametrize(
+    ("ends", "tied"),
+    [
+        (ENDS, ("lm_head.weight", ENDS[0])),
+        (ENDS[:2], ("lm_head.weight", ENDS[0])),
+        (("embed_in.weight", "embed_out.weight"), ("embed_out.weight", "embed_in.weight")),
+        (("transformer.wte.weight", "transformer.wpe.weight"), ("lm_head.weight", "transformer.wte.weight")),
+    ],
+)
+def test_ends(ends: tuple[str, ...], tied: tuple[str, str]) -> None:
+    """The head, there or not, is paired with the embedding."""
+    assert infer({"num_hidden_layers": 4}, *layers(4, "a.weight"), *ends).tied == (tied,)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "role"),
+    [
+        ("self_attn.q_proj.weight", "attn.q"),
+        ("attn.c_attn.weight", "attn.qkv"),
+        ("attn.c_proj.bias", "attn.o.bias"),
+        ("attention.dense.weight", "attn.o"),
+        ("self_attention.query_key_value.bias", "attn.qkv.bias"),
+        ("self_attn.out_proj.weight", "attn.o"),
+        ("self_attn.q_norm.weight", "attn.q_norm"),
+        ("self_attn.k_layernorm.weight", "attn.k_norm"),
+        ("self_attn.kv_a_proj_with_mqa.weight", "attn.kv_a"),
+        ("self_attn.kv_a_layernorm.weight", "attn.norm"),
+        ("self_attn.sinks", "attn.sink"),
+        ("input_layernorm.weight", "norm.input"),
+        ("ln_1.weight", "norm.input"),
+        ("ln_2.bias", "norm.pre_mlp.bias"),
+        ("post_attention_layernorm.weight", "norm.pre_mlp"),
+        ("pre_feedforward_layernorm.weight", "norm.pre_mlp"),
+        ("post_feedforward_layernorm.weight", "norm.post_mlp"),
+        ("post_mlp_layernorm.weight", "norm.post_mlp"),
+        ("post_self_attn_layernorm.weight", "norm.post_attn"),
+        ("operator_norm.weight", "norm.input"),
+        ("ffn_norm.weight", "norm.pre_mlp"),
+        ("mlp.gate_proj.weight", "mlp.gate"),
+        ("mlp.gate.weight", "router"),
+        ("mlp.gate.e_score_correction_bias", "router.bias"),
+        ("block_sparse_moe.gate.weight", "router"),
+        ("mlp.experts.3.gate_proj.weight", "mlp.gate.expert"),
+        ("mlp.experts.gate_up_proj", "mlp.gate_up.expert"),
+        ("mlp.experts.down_proj_bias", "mlp.down.expert.bias"),
+        ("mlp.shared_experts.up_proj.weight", "mlp.up.shared"),
+        ("mlp.shared_expert.down_proj.weight", "mlp.down.shared"),
+        ("block_sparse_moe.experts.0.w2.weight", "mlp.down.expert"),
+        ("mlp.c_fc.weight", "mlp.up"),
+        ("mlp.c_proj.weight", "mlp.down"),
+        ("mlp.fc1.weight", "mlp.up"),
+        ("mlp.dense_4h_to_h.weight", "mlp.down"),
+        ("feed_forward.w1.weight", "mlp.gate"),
+        ("mamba.A_log", "ssm.state"),
+        ("mamba.in_proj.weight", "ssm.in"),
+        ("linear_attn.in_proj_qkvz.weight", "ssm.in"),
+        ("mixer.D", "ssm.state"),
+        ("linear_attn.conv1d.weight", "ssm.conv"),
+        ("mamba.out_proj.weight", "ssm.out"),
+        ("mixer.norm.weight", "ssm.norm"),
+        ("conv.conv.weight", "ssm.conv"),
+        ("conv.in_proj.weight", "ssm.in"),
+        ("conv.out_proj.weight", "ssm.out"),
+        ("whatever", "other"),
+    ],
+)
+def test_roles_by_name(suffix: str, role: str) -> None:
+    """The usual names of many families have the roles they are used for."""
+    config = {"num_hidden_layers": 2, "model_type": "new"}
+    names = layers(2, suffix, "filler.weight")
+    family = infer(config, *names)
+    assert place_tensors(family, config, specs(*names))[f"model.layers.0.{suffix}"].role == role
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("model.embed_tokens.weight", "embed"),
+        ("transformer.wpe.weight", "embed.position"),
+        ("model.embedding_norm.weight", "norm.final"),
+        ("transformer.word_embeddings_layernorm.bias", "embed.norm.bias"),
+        ("transformer.ln_f.weight", "norm.final"),
+        ("backbone.norm_f.weight", "norm.final"),
+        ("lm_head.bias", "head.bias"),
+        ("gpt_neox.embed_in.weight", "embed"),
+        ("backbone.embeddings.weight", "embed"),
+        ("model.final_layernorm.weight", "norm.final"),
+        ("model.vision_tower.norm.weight", "embed.other"),
+        ("something.else", "head.other"),
+    ],
+)
+def test_roles_outside_the_layers(name: str, role: str) -> None:
+    """So do the usual names before and after the layers."""
+    config = {"num_hidden_layers": 2, "model_type": "new"}
+    names = [*layers(2, "filler.weight"), name]
+    assert place_tensors(infer(config, *names), config, specs(*names))[name].role == role
