@@ -18,7 +18,7 @@ NAME = ".journal"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A journal, read: the plan it belongs to, who wrote last, shards by name with (inode, size), tasks done.
+    """A journal, read: the plan it belongs to, who wrote last, sizes of shards by name, tasks done.
 
     `nbytes` is the length of the part that is sound.
     """
@@ -26,7 +26,7 @@ class Record:
     plan_id: str = ""
     summary: Mapping[str, str] = field(default_factory=dict)
     pid: int | None = None
-    shards: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    shards: Mapping[str, int] = field(default_factory=dict)
     done: frozenset[str] = frozenset()
     nbytes: int = 0
 
@@ -38,12 +38,19 @@ def read_journal(folder: Path) -> Record | None:
     except FileNotFoundError:
         return None
     values, nbytes = _sound(data)
+    try:
+        return _record(values, nbytes)
+    except (AttributeError, KeyError, TypeError):  # whole lines that are not ours: nothing in it counts
+        return Record()
+
+
+def _record(values: list[dict[str, Any]], nbytes: int) -> Record:
     plan: dict[str, Any] = next((value for value in values if "plan" in value), {})
     return Record(
         plan_id=plan.get("plan", ""),
         summary=plan.get("summary", {}),
         pid=next((value["pid"] for value in reversed(values) if "pid" in value), None),
-        shards={value["shard"]: (value["inode"], value["size"]) for value in values if "shard" in value},
+        shards={value["shard"]: value["size"] for value in values if "shard" in value},
         done=frozenset(task for value in values for task in value.get("done", ())),
         nbytes=nbytes,
     )
@@ -67,7 +74,7 @@ def _crc(text: bytes) -> bytes:
 
 
 class Journal:
-    """A journal open for appending. Every method returns only when its lines are on the disk, or raises OSError."""
+    """A journal open for appending; its methods raise OSError."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -79,13 +86,17 @@ class Journal:
         os.ftruncate(fd, keep)
         return cls(fd)
 
-    def append(self, values: Iterable[Mapping[str, Any]]) -> None:
-        """Add one line a value, in one write."""
+    def write(self, values: Iterable[Mapping[str, Any]]) -> None:
+        """Add one line a value; they last only once `sync` has returned."""
         texts = [json.dumps(value, separators=(",", ":")).encode() for value in values]
         data = b"".join(b"%s %s\n" % (_crc(text), text) for text in texts)
         while data:
             data = data[os.write(self._fd, data) :]
+
+    def sync(self) -> None:
+        """Make all lines durable."""
         os.fsync(self._fd)
 
     def close(self) -> None:
+        """Give back the descriptor."""
         os.close(self._fd)

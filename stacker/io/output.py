@@ -15,9 +15,10 @@ from pathlib import Path
 
 from stacker.errors import Mark, SpecError, StorageError
 from stacker.io import journal
-from stacker.io.journal import Journal, Record, read_journal
+from stacker.io.journal import Journal, Record
 from stacker.io.lock import locked_folder
 from stacker.io.replace import put_in_place
+from stacker.io.resume import take_up
 from stacker.io.storage import storage_error, writing
 
 _FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -38,7 +39,7 @@ def open_output(out: Path, plan_id: str, summary: Mapping[str, str], *, force: b
     made = _make_parents(partial)
     with locked_folder(partial):
         check_vacant(out, force=force)
-        record = _taken_up(partial, plan_id, summary, restart=restart)
+        record = take_up(partial, plan_id, summary, restart=restart)
         output = Output(out, partial, record, force=force)
         try:
             output.begin(plan_id, summary)
@@ -77,6 +78,7 @@ class Output:
         self._force = force
         self._keep = record.nbytes
         self._known = dict(record.shards)
+        self._fresh: dict[str, int] = {}
         self._fds: dict[str, int] = {}
         self._lock = threading.Lock()
         self._journal: Journal | None = None
@@ -87,7 +89,7 @@ class Output:
         with self._must(journal.NAME):
             self._journal = Journal.open(self.folder, self._keep)
             plan = [] if self._keep else [{"plan": plan_id, "summary": dict(summary)}]
-            self._journal.append([*plan, {"pid": os.getpid()}])
+            self._journal.write([*plan, {"pid": os.getpid()}])
 
     def shard_fd(self, name: str, size: int) -> int:
         """A descriptor of the shard, made at its final `size` (bytes); open until the output is closed."""
@@ -99,23 +101,37 @@ class Output:
 
     def _open_shard(self, name: str, size: int) -> int:
         fd = os.open(self.folder / name, _FILE, 0o644)
-        os.ftruncate(fd, size)
-        identity = (os.fstat(fd).st_ino, size)
-        if self._known.get(name) != identity:
-            self._known[name] = identity
-            _sync_folder(self.folder)
-            self._append([{"shard": name, "inode": identity[0], "size": size}])
+        try:
+            os.ftruncate(fd, size)
+        except OSError:
+            os.close(fd)
+            raise
+        if self._known.get(name) != size:
+            self._known[name] = self._fresh[name] = size
         return fd
 
     def record(self, task_ids: Iterable[str]) -> None:
         """Make what was written to the shards durable, then note these tasks as done."""
+        done = list(task_ids)
         with self._lock:
             for name, fd in self._fds.items():
                 with self._must(name):
                     os.fdatasync(fd)
             with self._must(journal.NAME):
-                self._append([{"done": list(task_ids)}])
-            self.safe = True
+                self._note(done)
+            self.safe = self.safe or bool(done)
+
+    def _note(self, done: list[str]) -> None:
+        """Journal the tasks, and the shards that they are the first in, once those are in their folder for good."""
+        if self._journal is None:
+            raise ValueError("the output is closed")
+        if self._fresh:
+            _sync_folder(self.folder)
+            _sync_folder(self.folder.parent)
+        fresh = [{"shard": name, "size": size} for name, size in self._fresh.items()]
+        self._journal.write([*fresh, {"done": done}])
+        self._journal.sync()
+        self._fresh.clear()
 
     def write_text(self, name: str, data: bytes) -> None:
         """A small file, whole and durable."""
@@ -137,12 +153,15 @@ class Output:
             self._close_files()
             with self._must(""):
                 _sync_folder(self.folder)
-                put_in_place(self.folder, self._out, force=self._force)
+                old = put_in_place(self.folder, self._out, force=self._force)
                 self.committed = True
                 # only now: had the rename failed, another run could still go on
                 (self._out / journal.NAME).unlink()
                 _sync_folder(self._out)
                 _sync_folder(self._out.parent)
+        if old:
+            with writing(old, "remove the folder that was replaced"):
+                shutil.rmtree(old)
 
     def close(self) -> None:
         """Give back every descriptor; what was not recorded may be lost."""
@@ -157,11 +176,6 @@ class Output:
             self._journal.close()
             self._journal = None
 
-    def _append(self, values: Iterable[Mapping[str, object]]) -> None:
-        if self._journal is None:
-            raise ValueError("the output is closed")
-        self._journal.append(values)
-
     @contextmanager
     def _must(self, name: str) -> Iterator[None]:
         """An OSError inside is the end of this output's durability: Linux reports a failed sync only once."""
@@ -174,61 +188,12 @@ class Output:
             raise storage_error(error, self.folder / name) from error
 
 
-def _taken_up(partial: Path, plan_id: str, summary: Mapping[str, str], *, restart: bool) -> Record:
-    """What of the unfinished work in `partial` counts; the folder is emptied when none of it does."""
-    with writing(partial, "read the journal"):
-        record = read_journal(partial)
-    if record is None and not restart and any(partial.iterdir()):
-        hint = "move it away, or drop it with --restart"
-        raise SpecError.of(
-            "this folder is in the way, and it is not the unfinished work of a build", hint, Mark(str(partial))
-        )
-    if record and record.plan_id == plan_id and not restart and _shards_stand(partial, record):
-        return record
-    if record and record.done and record.plan_id != plan_id and not restart:
-        raise _other_plan(partial, record.summary, summary)
-    _empty(partial)
-    return Record()
-
-
-def _shards_stand(partial: Path, record: Record) -> bool:
-    """Whether every shard that the journal knows is still the same file at its full size."""
-    for name, identity in record.shards.items():
-        try:
-            status = (partial / name).lstat()
-        except OSError:
-            return False
-        if (status.st_ino, status.st_size) != identity:
-            return False
-    return True
-
-
-def _other_plan(partial: Path, old: Mapping[str, str], new: Mapping[str, str]) -> SpecError:
-    changes = [
-        f"{key}: {old.get(key, '-')} there, {new.get(key, '-')} now"
-        for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
-    ]
-    what = "; ".join(changes) or "the donors' files or the version of stacker have changed since"
-    hint = "finish that build with its own spec, or drop it with --restart"
-    return SpecError.of(f"another plan's unfinished work is here ({what})", hint, Mark(str(partial)))
-
-
 def _make_parents(partial: Path) -> list[Path]:
     """Make the folders above `partial`; those that were not there before, innermost first."""
     missing = [parent for parent in partial.parents if not parent.exists()]
     with writing(partial.parent, "make this folder"):
         partial.parent.mkdir(parents=True, exist_ok=True)
     return missing
-
-
-def _empty(folder: Path) -> None:
-    with writing(folder, "empty this folder"):
-        for entry in folder.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
 
 
 def _remove(partial: Path, parents: Iterable[Path]) -> None:

@@ -5,24 +5,23 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import shutil
 from pathlib import Path
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def put_in_place(new: Path, out: Path, *, force: bool) -> None:
-    """Rename `new` to `out`; with `force`, a folder that is there is swapped out and removed. OSError when it fails."""
+def put_in_place(new: Path, out: Path, *, force: bool) -> Path | None:
+    """Rename `new` to `out`; with `force`, a folder that is there moves aside, to the path returned. Raises OSError."""
     if not force or not out.exists():
         new.rename(out)  # an empty folder gives way, any other raises ENOTEMPTY
-        return
+        return None
     old = out.with_name(f"{out.name}.replaced-{os.getpid()}")
     if _exchange(new, out):
         new.rename(old)
     else:
         _swap(new, out, old)
-    shutil.rmtree(old)
+    return old
 
 
 def _exchange(new: Path, out: Path) -> bool:
