@@ -7,7 +7,7 @@ text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -177,23 +177,29 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
 
 
 def _files(stack: Stack) -> list[Path]:
-    """A file of each donor that has one on this machine."""
-    paths = (next((file.path for file in donor.files), None) for donor in all_donors(stack.donors).values())
+    """A file of each donor, from the place where its weights are or, fetched from the hub, will be."""
+    known = all_donors(stack.donors).values()
+    paths = (next((file.path for file in donor.files if file.path), donor.anchor) for donor in known)
     return [Path(path) for path in paths if path]
 
 
-def build(stack: Stack, out: Path, options: BuildOptions = BuildOptions(), watch: Watch = unwatched) -> Built:
+def build(
+    stack: Stack,
+    out: Path,
+    options: BuildOptions = BuildOptions(),
+    watch: Watch = unwatched,
+    fetching: Watch = unwatched,
+) -> Built:
     """Write the stack to `out`, which appears whole or not at all; an interrupted build is taken up again.
 
-    `watch` is told how many bytes are done, and of how many. Raises every problem of the stack at once, then what can
-    only be seen while writing: StorageError, LockedError, DonorError.
+    `watch` is told how many bytes are done, and of how many; `fetching` the same of what comes from the hub. Raises
+    every problem of the stack at once, then what can only be seen while writing: StorageError, LockedError, DonorError.
     """
     raise_problems(stack.problems)
     check_vacant(out, force=options.force)
     plan = plan_for(stack, out, options.layout)
     known = all_donors(stack.donors)
-    needed = files_read(plan, known)
-    donors = {name: fetch_weights(donor, needed[name]) for name, donor in known.items()}
+    donors = _fetch(known, files_read(plan, known), fetching)
     tasks = tasks_of(plan, donors)
     check_space(out, new_bytes(tasks, nearest_folder(out), plan.layout.block))
     execute = EXECUTORS[options.executor]
@@ -204,6 +210,21 @@ def build(stack: Stack, out: Path, options: BuildOptions = BuildOptions(), watch
             output.write_text(name, data)
         output.commit()
     return Built(plan, report)
+
+
+def _fetch(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]], watch: Watch) -> dict[str, Donor]:
+    """The donors with all files that a build reads on this machine; only those of the hub take fetching."""
+    away = [
+        file for name, donor in known.items() for file in donor.files if file.name in needed[name] and not file.path
+    ]
+    total, done = sum(file.size for file in away), 0
+
+    def tell(nbytes: int) -> None:
+        nonlocal done
+        done += nbytes
+        watch(done, max(total, done))
+
+    return {name: fetch_weights(donor, needed[name], tell) for name, donor in known.items()}
 
 
 def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) -> dict[str, bytes]:

@@ -50,8 +50,8 @@ def build(
     stack = load(spec)
     show_problems([p for p in stack.problems if p.severity is not Severity.ERROR], Console(stderr=True))
     options = BuildOptions(force, restart, workers, memory, layout)
-    with watching("building", quiet=quiet or json) as watch:
-        built = make(stack, out, options, watch)
+    with watching("fetching", "building", quiet=quiet or json) as (fetching, watch):
+        built = make(stack, out, options, watch, fetching)
     if json:
         print_json(report_json(built.plan, built.report, out))
     elif not quiet:
@@ -63,7 +63,7 @@ def verify(out: Written, *, donor: Moved = None, quiet: Quiet = False, json: Jso
     """Compare a checkpoint with its donors, byte for byte; blends are computed again."""
     from stacker.checkpoint import verify as compare
 
-    with watching("verifying", quiet=quiet or json) as watch:
+    with watching("verifying", quiet=quiet or json) as (watch,):
         checked = compare(out, _places(donor or []), watch)
     raise_problems(checked.problems)
     if json:

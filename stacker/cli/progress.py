@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from stacker.view.quantities import bytes_text, seconds_text
 
@@ -19,17 +27,32 @@ Watch = Callable[[int, int], None]
 
 
 @contextmanager
-def watching(what: str, *, quiet: bool) -> Iterator[Watch]:
-    """Something to tell of progress while `what` goes on."""
+def watching(*whats: str, quiet: bool) -> Iterator[tuple[Watch, ...]]:
+    """Something to tell of progress while each of `whats` goes on; each is shown once it has begun."""
     console = Console(stderr=True)
     if quiet:
-        yield lambda _done, _total: None
+        yield tuple(_unseen for _ in whats)
     elif console.is_terminal:
         with _bar(console) as bar:
-            task = bar.add_task(what, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            yield tuple(_task(what, bar) for what in whats)
     else:
-        yield _lines(what, console)
+        yield tuple(_lines(what, console) for what in whats)
+
+
+def _unseen(_done: int, _total: int) -> None:
+    """Show nothing."""
+
+
+def _task(what: str, bar: Progress) -> Watch:
+    task: TaskID | None = None
+
+    def tell(done: int, total: int) -> None:
+        nonlocal task
+        if task is None:
+            task = bar.add_task(what)
+        bar.update(task, completed=done, total=total)
+
+    return tell
 
 
 def _bar(console: Console) -> Progress:
@@ -38,11 +61,12 @@ def _bar(console: Console) -> Progress:
 
 
 def _lines(what: str, console: Console) -> Watch:
-    start = last = time.monotonic()
+    start = last = 0.0
 
     def tell(done: int, total: int) -> None:
-        nonlocal last
+        nonlocal start, last
         now = time.monotonic()
+        start, last = start or now, last or now
         if now - last < EVERY or not done:
             return
         last = now

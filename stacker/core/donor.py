@@ -82,6 +82,8 @@ class Donor:
     side_files: tuple[SideFile, ...] = ()
     ignored: tuple[tuple[str, str], ...] = ()
     revision: str | None = None
+    anchor: str | None = None
+    """A file on this machine where the donor's others are or, once fetched, will be: its config."""
     weights: bool = True
     warnings: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
     """What is odd about its files but does no harm."""

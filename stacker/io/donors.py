@@ -76,6 +76,7 @@ def donor_in(repository: Repository, name: str, source: str) -> Donor:
         side_files=_side_files(repository, source),
         ignored=tuple((own, place.ignored) for own, place in placements.items() if place.ignored),
         revision=repository.revision,
+        anchor=_local(repository, _CONFIG),
         warnings=weights.warnings,
         quantized=quantization_in(text_config(architecture, config), specs.values()),
     )
@@ -151,22 +152,21 @@ def _donor_tensor(spec: TensorSpec, place: Placement, extent: Extent | None = No
 
 
 def _files(repository: Repository, headers: Mapping[str, Header]) -> tuple[DonorFile, ...]:
-    paths = {name: repository.path(name) for name in headers}
     return tuple(
-        DonorFile(
-            name, header.size, header.digest, str(path.absolute()) if (path := paths[name]) else None, header.mtime
-        )
+        DonorFile(name, header.size, header.digest, _local(repository, name), header.mtime)
         for name, header in headers.items()
     )
 
 
+def _local(repository: Repository, name: str) -> str | None:
+    """The path of a file that is on this machine."""
+    path = repository.path(name)
+    return str(path.absolute()) if path else None
+
+
 def _side_files(repository: Repository, source: str) -> tuple[SideFile, ...]:
     names = [name for name in repository.names() if _SIDE_FILES.fullmatch(name)]
-    paths = {name: repository.path(name) for name in names}
-    return tuple(
-        SideFile(name, str(path.absolute()) if path else "", source, repository.revision)
-        for name, path in paths.items()
-    )
+    return tuple(SideFile(name, _local(repository, name) or "", source, repository.revision) for name in names)
 
 
 def _donor_without_weights(spec: DonorSpec, config: Config) -> Donor:

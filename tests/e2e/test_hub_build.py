@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
-from stacker.compose import build, load
+from stacker.compose import build, load, plan_for
 from stacker.errors import DonorError
 from stacker.io import hub_headers, hub_requests
 from tests.donors import write_llama
@@ -173,6 +173,35 @@ def test_a_build_whose_download_fails_is_taken_up_again(
     assert had
     assert not had & hub.downloaded("anna/llama")
     assert_is_the_tower(tmp_path / "out", donors)
+
+
+def test_what_is_fetched_is_told(hub: HubServer, tmp_path: Path, spec: Path) -> None:
+    """The bytes told while fetching end at the sum of all that is fetched, and start at nothing for what is cached."""
+    told: list[tuple[int, int]] = []
+    plan = build(load(spec), tmp_path / "one", fetching=lambda *now: told.append(now)).plan
+    fetched = [name for repo in ("anna", "ben") for name in hub.downloaded(f"{repo}/llama")]
+    sizes = {name: size for donor in plan.donors for name, size, _ in donor.files}
+    assert told[-1][0] == told[-1][1] >= sum(sizes[name] for name in fetched)
+    told.clear()
+    build(load(spec), tmp_path / "two", fetching=lambda *now: told.append(now))
+    assert told == []
+
+
+def test_the_layout_does_not_depend_on_what_is_fetched(
+    hub: HubServer, tmp_path: Path, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that clones, the plan before the weights are fetched is the plan after, so that a build can go on."""
+    del hub
+    cache = tmp_path / "home"
+
+    def clones(paths: Sequence[Path], _: Path) -> int | None:
+        return 4096 if paths and all(cache in path.parents for path in paths) else None
+
+    monkeypatch.setattr("stacker.compose.clone_block", clones)
+    before = plan_for(load(spec), tmp_path / "out")
+    assert before.layout.block == 4096
+    assert build(load(spec), tmp_path / "out").plan.id == before.id
+    assert plan_for(load(spec), tmp_path / "out").id == before.id
 
 
 def test_a_stack_of_stacks_fetches_what_the_inner_ones_need(
