@@ -1,0 +1,1 @@
+"""Recipes: published stacks, one spec a file, readable with `importlib.resources` as `stacker.slices`."""
