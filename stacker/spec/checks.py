@@ -17,14 +17,12 @@ MOST_STACKS = 100
 
 def check_spec(spec: StackSpec) -> Iterator[Problem]:
     """Every problem of the references, lengths and sizes of a spec; warnings for what is defined and never used."""
-    if len(spec.stacks) > MOST_STACKS:
-        yield Problem(f"{len(spec.stacks)} named stacks; {MOST_STACKS} are the most", "", spec.mark_of("stacks"))
     yield from _check_names(spec)
-    cycles = tuple(_cycles(spec))
+    cycles = tuple(_check_nesting(spec))
     yield from cycles
     for item in every_item(spec):
         yield from _check_lengths(item)
-    if not cycles and len(spec.stacks) <= MOST_STACKS:
+    if not cycles:
         yield from _check_size(spec)
 
 
@@ -53,18 +51,24 @@ def slices_of(item: Item | Part) -> tuple[SliceSpec, ...]:
 
 
 def _check_names(spec: StackSpec) -> Iterator[Problem]:
-    donors = {donor.name for donor in spec.donors}
-    stacks = {named.name for named in spec.stacks}
-    used_donors, used_stacks = list(_donors_used(spec)), list(_stacks_used(spec))
+    donors = {donor.name: donor.mark for donor in spec.donors}
+    stacks = {named.name: named.mark for named in spec.stacks}
     if donors:
-        yield from _undefined("donor", used_donors, donors)
-    yield from _undefined("stack", used_stacks, stacks)
-    for donor in spec.donors:
-        if donor.name not in {name for name, _ in used_donors}:
-            yield Problem(f"donor '{donor.name}' is never used", "", donor.mark, Severity.WARNING)
-    for named in spec.stacks:
-        if named.name not in {name for name, _ in used_stacks}:
-            yield Problem(f"stack '{shorten(named.name)}' is never used", "", named.mark, Severity.WARNING)
+        yield from _compare("donor", list(_donors_used(spec)), donors)
+    yield from _compare("stack", list(_stacks_used(spec)), stacks)
+
+
+def _compare(kind: str, used: list[Named], defined: dict[str, Mark | None]) -> Iterator[Problem]:
+    """One problem for each unknown name, at its first place; a warning for each name that nothing refers to."""
+    first = dict(reversed(used))
+    counts = Counter(name for name, _ in used)
+    for name in dict.fromkeys(name for name, _ in used if name not in defined):
+        more = f" (used {counts[name]} times)" if counts[name] > 1 else ""
+        hint = did_you_mean(name, defined) if defined else f"define it under '{kind}s'"
+        yield Problem(f"no {kind} is called '{shorten(name)}'{more}", hint, first[name])
+    for name, mark in defined.items():
+        if name not in counts:
+            yield Problem(f"{kind} '{shorten(name)}' is never used", "", mark, Severity.WARNING)
 
 
 def _donors_used(spec: StackSpec) -> Iterator[Named]:
@@ -80,18 +84,11 @@ def _stacks_used(spec: StackSpec) -> Iterator[Named]:
     return ((item.name, item.mark) for item in every_item(spec) if isinstance(item, UseSpec))
 
 
-def _undefined(kind: str, used: list[Named], known: set[str]) -> Iterator[Problem]:
-    """One problem for each unknown name, at its first place."""
-    counts = Counter(name for name, _ in used)
-    for name in dict.fromkeys(name for name, _ in used if name not in known):
-        mark = next(mark for other, mark in used if other == name)
-        more = f" (used {counts[name]} times)" if counts[name] > 1 else ""
-        hint = did_you_mean(name, known) if known else f"define it under '{kind}s'"
-        yield Problem(f"no {kind} is called '{shorten(name)}'{more}", hint, mark)
-
-
-def _cycles(spec: StackSpec) -> Iterator[Problem]:
-    """Each circle of named stacks once."""
+def _check_nesting(spec: StackSpec) -> Iterator[Problem]:
+    """Each circle of named stacks once; more of them than could be nested in each other safely are refused."""
+    if len(spec.stacks) > MOST_STACKS:
+        yield Problem(f"{len(spec.stacks)} named stacks; {MOST_STACKS} are the most", "", spec.mark_of("stacks"))
+        return
     uses = {
         named.name: [(item.name, item.mark) for item in walk(named.items) if isinstance(item, UseSpec)]
         for named in spec.stacks

@@ -142,7 +142,7 @@ class StackShape(Shape):
     config: DonorName | None = Field(
         default=None, description="Donor whose config is the template; default: the embedding's."
     )
-    output: OutputShape = Field(default=OutputShape(), description="How the result is stored.")
+    output: OutputShape = Field(default=OutputShape(), description="Element type and shard size of the result.")
 
 
 def item_kind(value: object) -> str | None:

@@ -34,14 +34,18 @@ class Mapping:
 
     entries: tuple[tuple[Scalar, Node], ...]
     mark: Mark = field(compare=False, repr=False)
+    by_key: dict[str, tuple[Scalar, Node]] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_key", {entry[0].text: entry for entry in self.entries})
 
     def get(self, key: str) -> Node | None:
         """The node under a key."""
-        return next((node for name, node in self.entries if name.text == key), None)
+        return self.by_key[key][1] if key in self.by_key else None
 
     def key_mark(self, key: str) -> Mark:
         """The place of the key itself, or of the whole mapping where it has no such key."""
-        return next((name.mark for name, _ in self.entries if name.text == key), self.mark)
+        return self.by_key[key][0].mark if key in self.by_key else self.mark
 
     @property
     def names(self) -> tuple[str, ...]:

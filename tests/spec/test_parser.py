@@ -1,0 +1,118 @@
+"""Texts of either dialect, and texts of neither."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stacker.errors import SpecError
+from stacker.spec.emit import to_native
+from stacker.spec.model import Dialect, StackSpec
+from stacker.spec.parser import default_name, parse_spec
+from tests.strategies import specs
+
+LINES = """
+stacker: 1
+donors:
+  a: x/y
+stack:
+  - a[0:4]
+  - blend: [a, b]
+    op: slerp
+    t: 1
+  -
+  - repeat: a
+    times: 2
+    scale: {a: 1}
+embed: a
+merge_method: slerp
+slices:
+  - sources:
+      - model: x/y
+        layer_range: [0, 4]
+base_model: x/y
+models: [{model: x}]
+parameters: {t: 1}
+"""
+WORDS = """
+stacker donors stack stacks name base embed head output slice scale blend crossfade repeat use over times op source like
+revision merge_method slices models modules sources model layer_range parameters t value filter base_model tokenizer
+"""
+PIECES = st.sampled_from(LINES.strip().splitlines(keepends=True))
+KEYS = st.sampled_from(WORDS.split())
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(KEYS, below, max_size=4),
+)
+
+
+def read(text: str | bytes) -> StackSpec | None:
+    try:
+        return parse_spec(text, "s.yml")
+    except SpecError as error:
+        if not all(problem.message and problem.mark for problem in error.problems):
+            raise AssertionError(str(error)) from error
+        return None
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_any_pieces(text: str) -> None:
+    """Whatever pieces of specs are put together, they are a spec or a SpecError with places."""
+    read(text)
+
+
+@given(st.dictionaries(KEYS, JSON, max_size=6), st.sampled_from([{"stacker": 1}, {"merge_method": "slerp"}, {}]))
+def test_any_shape(data: dict[str, object], lead: dict[str, object]) -> None:
+    """The same for any data under known keys."""
+    read(json.dumps({**data, **lead}))
+
+
+@settings(max_examples=40)
+@given(specs(), st.data())
+def test_damaged_specs(spec: StackSpec, data: st.DataObject) -> None:
+    """A spec with a line lost or doubled is a spec or a SpecError."""
+    lines = to_native(spec).splitlines(keepends=True)
+    at = data.draw(st.integers(0, len(lines) - 1))
+    read("".join(lines[:at] + lines[at + 1 :]))
+    read("".join(lines[:at] + lines[at : at + 1] * 2 + lines[at + 1 :]))
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect"),
+    [
+        pytest.param("stacker: 1\ndonors: {a: x/y}\nstack: [a]\n", Dialect.NATIVE, id="native"),
+        pytest.param("merge_method: passthrough\nmodels: [{model: x/y}]\n", Dialect.MERGEKIT, id="mergekit"),
+    ],
+)
+def test_dialect(text: str, dialect: Dialect) -> None:
+    """`merge_method` makes a text mergekit's."""
+    assert parse_spec(text, "s.yml").dialect is dialect
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("goliath.yml", "goliath"),
+        ("dir/my stack.yaml", "my-stack"),
+        ("<stdin>", "stdin"),
+        ("-", "stack"),
+        ("..", "stack"),
+        ("a.b.yml", "a.b"),
+    ],
+)
+def test_default_name(source: str, name: str) -> None:
+    """A spec without a name is called like its file."""
+    assert default_name(source) == name
+
+
+def test_light() -> None:
+    """Reading a spec loads neither torch nor transformers nor numpy."""
+    heavy = "torch", "transformers", "numpy", "networkx", "rich", "huggingface_hub"
+    code = f"import sys; import stacker.spec.parser, stacker.spec.emit; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
