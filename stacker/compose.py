@@ -27,7 +27,7 @@ from stacker.core.report import Report
 from stacker.core.runs import tasks_of
 from stacker.core.steps import Makings, make_tensors
 from stacker.errors import Problem, SpecError, StackerError, errors_in, raise_problems
-from stacker.io.donors import fetch_weights, read_donor
+from stacker.io.donors import ReadDonor, fetch_weights, read_donor
 from stacker.io.output import check_vacant, open_output
 from stacker.io.side_files import read_generation_config, read_tokenizer
 from stacker.io.space import check_space, nearest_folder
@@ -40,6 +40,9 @@ from stacker.spec.parser import parse_spec
 from stacker.version import VERSION
 from stacker.view.card import model_card
 from stacker.view.preview import preview
+
+Paths = tuple[Path, ...]
+Texts = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +89,13 @@ def load(path: str | Path) -> Stack:
     return load_text(read_spec_file(Path(path)), Path(path))
 
 
-def load_text(text: bytes, path: Path, opened: tuple[Path, ...] = ()) -> Stack:
-    """The stack that a spec's text says; `path` names it and `opened` the specs that led here."""
+def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = read_donor) -> Stack:
+    """The stack that a spec's text says; `path` names it, `opened` are the specs that led here, `read` reads donors."""
     spec = parse_spec(text, str(path))
-    nested: dict[str, str] = {}
-    donors = _read_donors(spec, path, opened, nested)
+    nested: Texts = {}
+    donors = _read_donors(spec, path, opened, nested, read)
     graph = build_graph(spec, donors)
-    warnings = (*spec.warnings, *(problem for donor in donors.values() for problem in donor.warnings))
-    problems = (*warnings, *check(graph, donors))
+    problems = (*spec.warnings, *(each for donor in donors.values() for each in donor.warnings), *check(graph, donors))
     makings = None if errors_in(problems) else make_tensors(graph, donors, spec.output.dtype)
     config: dict[str, Json] = {}
     if not errors_in(graph.problems):
@@ -102,30 +104,28 @@ def load_text(text: bytes, path: Path, opened: tuple[Path, ...] = ()) -> Stack:
     return Stack(text, path.parent, spec, donors, graph, config, makings, problems, nested)
 
 
-def _read_donors(spec: StackSpec, path: Path, opened: tuple[Path, ...], nested: dict[str, str]) -> dict[str, Donor]:
+def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
     """All donors by name; the problems of all that cannot be read are raised together."""
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []
     for each in spec.donors:
         try:
-            if each.stack is None:
-                donors[each.name] = read_donor(each, path.parent, spec.dialect)
-            else:
-                donors[each.name] = _read_stacked(each, path, opened, nested)
+            stacked = each.stack and _read_stacked(each, path, opened, nested, read)
+            donors[each.name] = stacked or read(each, path.parent, spec.dialect)
         except StackerError as error:
             problems += error.problems
     raise_problems(problems)
     return donors
 
 
-def _read_stacked(each: DonorSpec, path: Path, opened: tuple[Path, ...], nested: dict[str, str]) -> Donor:
+def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> Donor:
     """A donor that is itself a stack: planned, not built."""
     inner = path.parent / str(each.stack)
     chain = (*opened, path.resolve())
     if inner.resolve() in chain:
         names = " → ".join(step.name for step in (*chain, inner))
         raise SpecError.of(f"donor '{each.name}' is made of itself: {names}", "", each.mark)
-    stack = load_text(read_spec_file(inner), inner, chain)
+    stack = load_text(read_spec_file(inner), inner, chain, read)
     nested[str(each.stack)] = stack.text.decode()
     nested |= {f"{each.stack}/{name}": text for name, text in stack.nested.items()}
     template = stack.donors[stack.graph.template]

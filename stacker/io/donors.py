@@ -6,7 +6,7 @@ What a family is made of is for `arch`; whether donors fit together is for `core
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +36,8 @@ _SIDE_FILES = re.compile(
     r"|(LICEN[SC]E|NOTICE|COPYING|USE_POLICY)(\.\w+)?",
     re.IGNORECASE,
 )
+ReadDonor = Callable[[DonorSpec, Path, Dialect], Donor]
+"""What reads a donor of a spec that lies in a folder."""
 
 
 def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
@@ -54,6 +56,13 @@ def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE)
     if away:
         return _donor_without_weights(spec, read_reference(spec, folder))
     return donor_in(repository, spec.name, str(spec.source))
+
+
+def read_stand_in(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
+    """The donor made of the reference config that `like` names, wherever its weights are; without `like`, read."""
+    if spec.like is None:
+        return read_donor(spec, folder, dialect)
+    return _donor_without_weights(spec, read_reference(spec, folder))
 
 
 def donor_in(repository: Repository, name: str, source: str) -> Donor:

@@ -1,0 +1,225 @@
+"""Ways to make a spec from a donor's depth and a few numbers: published patterns with the ranges left open.
+
+A generator is data and one pure function from depth and numbers to items; it knows no donor but by name and depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from stacker.spec.model import Item, Parameter, RepeatSpec, Rule, SliceSpec
+
+Numbers = Mapping[str, int]
+MakeItems = Callable[[Sequence[str], int, Numbers], tuple[Item, ...]]
+"""From donor names, depth (layers of every donor) and all numbers to the stack's items."""
+CheckNumbers = Callable[[int, Numbers], Iterator[str]]
+"""What is wrong with numbers that are each at least their least."""
+SILENT = Parameter((Rule("attn.o", 0.0), Rule("mlp.down", 0.0)))
+"""Nothing is added to the residual stream: the layer is the identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that a generator takes; `default` gives it from depth and the numbers before it, `shown` says how."""
+
+    name: str
+    meaning: str
+    shown: str
+    default: Callable[[int, Numbers], int]
+    least: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """A pattern: what it makes, where it was published, how many donors and which numbers it takes."""
+
+    name: str
+    summary: str
+    source: str
+    numbers: tuple[Number, ...]
+    make: MakeItems
+    check: CheckNumbers
+    donors: tuple[int, int | None] = (1, 1)
+    advice: str = ""
+
+
+def numbers_of(generator: Generator, depth: int, given: Numbers) -> dict[str, int]:
+    """Every number of a generator: those given, and the defaults for `depth` layers."""
+    found: dict[str, int] = {}
+    for number in generator.numbers:
+        found[number.name] = given[number.name] if number.name in given else number.default(depth, found)
+    return found
+
+
+def faults(generator: Generator, depth: int, numbers: Numbers) -> Iterator[str]:
+    """What is wrong with these numbers for donors of that depth."""
+    small = [n for n in generator.numbers if numbers[n.name] < n.least]
+    for number in small:
+        yield f"{number.name} must be at least {number.least}, not {numbers[number.name]}"
+    if not small:
+        yield from generator.check(depth, numbers)
+
+
+def _passes(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
+    width, stride = numbers["width"], numbers["stride"]
+    starts = [*range(0, max(1, depth - width), stride)]
+    if starts[-1] + width < depth:
+        starts.append(starts[-1] + stride)
+    stops = [*(start + width for start in starts[:-1]), depth]
+    return tuple(
+        SliceSpec(names[at % len(names)], start, stop)
+        for at, (start, stop) in enumerate(zip(starts, stops, strict=True))
+    )
+
+
+def _check_passes(depth: int, numbers: Numbers) -> Iterator[str]:
+    width, stride = numbers["width"], numbers["stride"]
+    if width > depth:
+        yield f"width is {width}, but there are only {depth} layers"
+    if stride > width:
+        yield f"stride {stride} is more than width {width}: layers between two passes would be in none"
+
+
+def _solar(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
+    del depth
+    n, m = numbers["n"], numbers["m"]
+    return SliceSpec(names[0], 0, n - m), SliceSpec(names[0], m, n)
+
+
+def _check_solar(depth: int, numbers: Numbers) -> Iterator[str]:
+    n, m = numbers["n"], numbers["m"]
+    if n > depth:
+        yield f"n is {n}, but there are only {depth} layers"
+    if 2 * m > n:
+        yield f"m is {m}, more than half of n ({n}): layers of the middle would be in neither part"
+
+
+def _rys(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
+    start, stop = numbers["start"], numbers["stop"]
+    repeat = RepeatSpec((SliceSpec(names[0], start, stop),), numbers["times"])
+    return (*_run(names[0], 0, start), repeat, *_run(names[0], stop, depth))
+
+
+def _llama_pro(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
+    every, name = numbers["every"], names[0]
+    items: list[Item] = []
+    for stop in range(every, depth + 1, every):
+        items += [SliceSpec(name, stop - every, stop), SliceSpec(name, stop - 1, stop, SILENT)]
+    return (*items, *_run(name, depth - depth % every, depth))
+
+
+def _check_llama_pro(depth: int, numbers: Numbers) -> Iterator[str]:
+    if numbers["every"] > depth:
+        yield f"every is {numbers['every']}, but there are only {depth} layers"
+
+
+def _prune(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
+    start, drop = numbers["start"], numbers["drop"]
+    return (*_run(names[0], 0, start), *_run(names[0], start + drop, depth))
+
+
+def _check_prune(depth: int, numbers: Numbers) -> Iterator[str]:
+    start, drop = numbers["start"], numbers["drop"]
+    if start + drop > depth:
+        yield f"layers {start} to {start + drop - 1} cannot be left out of {depth}"
+    elif drop == depth:
+        yield "nothing would be left"
+
+
+def _check_run(depth: int, numbers: Numbers) -> Iterator[str]:
+    start, stop = numbers["start"], numbers["stop"]
+    if stop > depth:
+        yield f"stop is {stop}, but there are only {depth} layers"
+    if stop <= start:
+        yield f"stop ({stop}) must be more than start ({start}): the run is half-open"
+
+
+def _run(name: str, start: int, stop: int) -> tuple[SliceSpec, ...]:
+    """Layers [start, stop), or nothing."""
+    return (SliceSpec(name, start, stop),) if stop > start else ()
+
+
+WIDTH = Number("width", "layers of a pass", "depth / 4", lambda depth, _: max(1, depth // 4), 1)
+STRIDE = Number(
+    "stride", "how many layers further each pass begins", "width / 2", lambda _, n: max(1, n["width"] // 2), 1
+)
+START = Number("start", "the first layer of the run", "depth × 9/16", lambda depth, _: depth * 9 // 16)
+
+_ALL = (
+    Generator(
+        "passes",
+        "Overlapping passes over one donor, each some layers further: the 7×20 of many 120B stacks.",
+        "model cards of Venus-120b-v1.2, MegaDolphin-120b, Meta-Llama-3-120B-Instruct, phi-4-25b",
+        (WIDTH, STRIDE),
+        _passes,
+        _check_passes,
+        advice="More overlap is more layers; most published stacks overlap by half.",
+    ),
+    Generator(
+        "interleave",
+        "Overlapping passes, the donors in turn: Goliath's way with two fine-tunes of one base.",
+        "model cards of goliath-120b, miquliz-120b-v2.0",
+        (
+            Number("width", "layers of a slice", "depth / 5", lambda depth, _: max(1, depth // 5), 1),
+            STRIDE,
+        ),
+        _passes,
+        _check_passes,
+        (2, None),
+        "Take fine-tunes of one base. The first gives embedding and tokenizer, the donor of the last slice the head.",
+    ),
+    Generator(
+        "solar",
+        "Depth up-scaling: the first n - m layers, then all but the first m.",
+        "Kim et al. 2023, SOLAR 10.7B (arXiv 2312.15166), section 2",
+        (
+            Number("n", "layers of the donor to use", "depth", lambda depth, _: depth, 2),
+            Number("m", "layers to drop at the seam, on each side", "n / 4", lambda _, n: max(1, n["n"] // 4), 1),
+        ),
+        _solar,
+        _check_solar,
+        advice="The paper continues pretraining after stacking.",
+    ),
+    Generator(
+        "rys",
+        "A run of layers of the middle more than once: repeat yourself.",
+        "blog and model card of RYS-XLarge",
+        (
+            START,
+            Number(
+                "stop",
+                "one past its last layer",
+                "start + depth × 3/40",
+                lambda depth, n: n["start"] + max(1, depth * 3 // 40),
+            ),
+            Number("times", "how often it runs in all", "2", lambda _, __: 2, 2),
+        ),
+        _rys,
+        _check_run,
+        advice="Runs of the middle hurt least; the first and the last layers should run once.",
+    ),
+    Generator(
+        "llama-pro",
+        "Block expansion: after every few layers a copy of the last one that adds nothing yet, to be trained.",
+        "Wu et al. 2024, LLaMA Pro (arXiv 2401.02415), section 3",
+        (Number("every", "layers between two copies", "4", lambda depth, _: min(4, depth), 1),),
+        _llama_pro,
+        _check_llama_pro,
+        advice="The result computes what the donor does until the copies are trained.",
+    ),
+    Generator(
+        "prune",
+        "A run of layers left out.",
+        "Gromov et al. 2024, The Unreasonable Ineffectiveness of the Deeper Layers (arXiv 2403.17887)",
+        (
+            Number("drop", "how many layers to leave out", "depth / 8", lambda depth, _: max(1, depth // 8), 1),
+            Number("start", "the first of them", "depth - 1 - drop", lambda depth, n: max(0, depth - 1 - n["drop"])),
+        ),
+        _prune,
+        _check_prune,
+        advice="The paper keeps the last layer, as here, and heals the rest with a little training.",
+    ),
+)
+GENERATORS = {generator.name: generator for generator in _ALL}
+"""All generators by name, in the order they are listed."""
