@@ -96,18 +96,10 @@ def _tensor(
 ) -> Any:
     factors = [[_value(scale, sample, at, count) for scale in (piece.scale, extra) if scale] for piece in pieces]
     products = [_product(each) for each in factors]
-    per_source = [
-        {
-            name: value
-            for name in ("weight",)
-            if (value := _setting(name, (*piece.settings, *settings), sample, at, count, op))
-        }
-        for piece in pieces
-    ]
-    own = {
-        each.name: _setting(each.name, settings, sample, at, count, op) for each in settings if each.name != "weight"
-    }
-    return (products, per_source if op else [], own)
+    weights = [_setting("weight", (*piece.settings, *settings), sample, at, count, op) for piece in pieces]
+    names = {each.name for each in settings} - {"weight"}
+    own = {name: _setting(name, settings, sample, at, count, op) for name in names}
+    return (products, weights if op else [], own)
 
 
 def _setting(name: str, settings: Sequence[Setting], sample: Sample, at: int, count: int, op: str) -> Any:
