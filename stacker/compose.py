@@ -71,9 +71,9 @@ class Stack:
         chosen = layout or Layout(self.spec.output.shard_size)
         return make_plan(self.spec.name, self.graph, self.donors, self.makings, dict(self.config), chosen)
 
-    def preview(self, width: int = 100) -> Group:
-        """The picture of the stack, for rich to print `width` columns wide."""
-        return preview(self.graph, self.donors, None if errors_in(self.problems) else self.plan(), width)
+    def preview(self) -> Group:
+        """The picture of the stack, for rich to print."""
+        return preview(self.graph, self.donors, None if errors_in(self.problems) else self.plan())
 
     def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = unwatched) -> Built:
         """Write the stack; see `build`."""

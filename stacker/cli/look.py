@@ -54,7 +54,7 @@ def preview(spec: Spec, *, json: Json = False) -> None:
         print_json(preview_json(stack.graph, stack.donors, plan, stack.problems))
     else:
         console = Console(highlight=False)
-        console.print(draw(stack.graph, stack.donors, plan, console.width))
+        console.print(draw(stack.graph, stack.donors, plan))
         _warn(stack.problems)
         raise_problems(wrong)
     raise typer.Exit(_exit_code(wrong))

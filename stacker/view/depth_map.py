@@ -1,44 +1,153 @@
-"""The picture of a stack: output layer across, donor layer up, one colour and one letter a donor."""
+"""The picture of a stack in a terminal: output layer across, donor layer up, one colour and one letter a donor.
+
+With colours two rows share a line of half blocks; without, each cell is a donor's letter, small where the layer is
+used again. Jumps are thin lines, so that what goes back shows as a sawtooth.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.style import Style
 from rich.text import Text
 
 from stacker.core.donor import Donor
 from stacker.core.graph import StackGraph
+from stacker.view.marks import jump_line, scale_line, use_line
+from stacker.view.palette import MUTED, DonorStyle, donor_styles, mixed
+from stacker.view.raster import Axis, Cell, Raster, draw
 
-COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red", "bright_cyan", "bright_magenta")
-MARKS = "ABCDEFGH"
-BLEND = "◆"
-ROWS = 16
+LINES = 20
+"""Lines of the map at the most."""
+GUTTER = 6
+"""Columns to the left of the map: a layer's number and the axis."""
+SMALL = 10
+"""Donors of fewer layers are drawn two cells a layer."""
+Styles = Mapping[str, DonorStyle]
 
 
-def donor_styles(donors: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """A letter and a colour for each donor, in order."""
-    return {name: (MARKS[n % len(MARKS)], COLOURS[n % len(COLOURS)]) for n, name in enumerate(donors)}
+@dataclass(frozen=True, slots=True)
+class DepthMap:
+    """The map with its axes, as wide as it may be; rich asks it to draw itself for a console."""
+
+    graph: StackGraph
+    donors: Mapping[str, Donor]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The lines of the map; colours as far as the console has them."""
+        columns = max(1, options.max_width - GUTTER)
+        plain = is_plain(console)
+        raster = _raster(self.graph, self.donors, columns, LINES, plain=plain)
+        styles = donor_styles(list(self.donors))
+        labels = _row_labels(raster.up, plain=plain)
+        for number, line in enumerate(_lines(raster, styles, plain=plain, ascii_only=options.ascii_only)):
+            label = labels.get(number, "")
+            axis = ("|" if options.ascii_only else "┤" if label else "│") + " "
+            yield Text.assemble((f"{label:>4}", "dim"), (axis[:1], "dim"), " ", line, no_wrap=True, end="\n")
+        for name, line in (
+            ("", scale_line(raster.across)),
+            ("jump", jump_line(self.graph, raster.across)),
+            ("again", use_line(self.graph, raster.across, {name: style.colour for name, style in styles.items()})),
+        ):
+            if line.plain.strip():
+                yield Text.assemble((f"{name:>5} ", "dim"), line, no_wrap=True)
 
 
-def depth_map(graph: StackGraph, donors: Mapping[str, Donor], width: int) -> Text:
-    """The map, at most `width` columns wide; where layers outnumber columns, a column shows the first of several."""
-    depth = max(donor.depth for donor in donors.values())
-    rows = min(ROWS, depth)
-    columns = max(1, min(width - 6, len(graph.layers)))
-    grid = [[("", "")] * columns for _ in range(rows)]
+def thumbnail(graph: StackGraph, donors: Mapping[str, Donor], width: int = 24, height: int = 4) -> Text:
+    """A small map of braille dots without axes, `height` lines of at most `width` columns; it reads without colour."""
+    raster = draw(graph, donors, width * 2, height * 4)
     styles = donor_styles(list(donors))
-    for node in reversed(graph.layers):
-        column = node.index * columns // len(graph.layers)
-        for feed in node.feeds:
-            letter, colour = styles[feed.donor]
-            mark = BLEND if len(node.feeds) > 1 else letter.lower() if node.copy else letter
-            grid[(feed.layer or 0) * rows // depth][column] = (mark, colour)
-    text = Text(no_wrap=True)
-    for row in reversed(range(rows)):
-        text.append(f"{row * depth // rows:4d} ", "dim")
-        for mark, colour in grid[row]:
-            text.append(mark or " ", colour)
-        text.append("\n")
-    last = str(len(graph.layers) - 1)
-    text.append("     0" + " " * max(0, columns - 1 - len(last)) + (last if columns > len(last) else ""), "dim")
-    return text
+    lines = []
+    for line in range(-(-raster.up.cells // 4)):
+        text = Text(no_wrap=True)
+        for column in range(-(-raster.across.cells // 2)):
+            text.append_text(_dots(raster, styles, column * 2, line * 4))
+        lines.append(text)
+    return Text("\n", no_wrap=True).join(reversed(lines))
+
+
+_BRAILLE = ((0x40, 0x80), (0x04, 0x20), (0x02, 0x10), (0x01, 0x08))
+"""The bits of the dots of a braille character, by row from the bottom and column."""
+
+
+def _dots(raster: Raster, styles: Styles, left: int, bottom: int) -> Text:
+    bits, last = 0, ""
+    for up, row in enumerate(_BRAILLE):
+        for across, bit in enumerate(row):
+            cell = raster.cells.get((left + across, bottom + up))
+            if cell:
+                bits, last = bits | bit, styles[cell.donors[-1]].colour
+    return Text(chr(0x2800 + bits), last) if bits else Text(" ")
+
+
+def is_plain(console: Console) -> bool:
+    """Whether a console shows no colours."""
+    return console.no_color or console.color_system is None
+
+
+def _raster(graph: StackGraph, donors: Mapping[str, Donor], columns: int, lines: int, *, plain: bool) -> Raster:
+    if plain:
+        return draw(graph, donors, columns, lines)
+    deepest = max(donor.depth for donor in donors.values())
+    return draw(graph, donors, columns, lines * 2, tallest=2 if deepest < SMALL else 1)
+
+
+def _row_labels(up: Axis, *, plain: bool) -> dict[int, str]:
+    """The numbers of donor layers beside the map, by line from the top: round ones, not crowded."""
+    height = 1 if plain else 2
+    lines = -(-up.cells // height)
+    step = next(step for step in _round_steps() if up.cells * step // up.count >= 2 * height or step >= up.count)
+    return {lines - 1 - up.first(layer) // height: str(layer) for layer in range(0, up.count, step)}
+
+
+def _round_steps() -> Iterator[int]:
+    size = 1
+    while True:
+        yield from (size, 2 * size, 5 * size)
+        size *= 10
+
+
+def _lines(raster: Raster, styles: Styles, *, plain: bool, ascii_only: bool) -> Iterator[Text]:
+    """The lines of the map from the top."""
+    rows = 1 if plain else 2
+    for line in reversed(range(-(-raster.up.cells // rows))):
+        text = Text()
+        for column in range(raster.across.cells):
+            if plain:
+                text.append(_letter(raster, styles, (column, line), ascii_only=ascii_only))
+            else:
+                text.append_text(_half_blocks(raster, styles, column, line * 2))
+        yield text
+
+
+def _letter(raster: Raster, styles: Styles, place: tuple[int, int], *, ascii_only: bool) -> str:
+    cell = raster.cells.get(place)
+    if cell is None:
+        return ("|" if ascii_only else "│") if place in raster.links else " "
+    if len(cell.donors) > 1:
+        return "*" if ascii_only else "◆"
+    style = styles[cell.donors[0]]
+    return style.again if cell.again else style.letter
+
+
+def _half_blocks(raster: Raster, styles: Styles, column: int, bottom: int) -> Text:
+    low, high = (raster.cells.get((column, row)) for row in (bottom, bottom + 1))
+    if low is None and high is None:
+        link = {(column, bottom), (column, bottom + 1)} & raster.links
+        return Text("│", MUTED) if link else Text(" ")
+    both = next((cell for cell in (high, low) if cell and len(cell.donors) > 1), None)
+    if both and (low is None or high is None or low.donors == high.donors):
+        return Text("▚", _pair(both, styles))
+    if low is None or high is None:
+        return Text("▄" if low else "▀", _colour(low or high or Cell(), styles))
+    return Text("▀", Style(color=_colour(high, styles), bgcolor=_colour(low, styles)))
+
+
+def _pair(cell: Cell, styles: Styles) -> Style:
+    return Style(color=styles[cell.donors[0]].colour, bgcolor=styles[cell.donors[1]].colour)
+
+
+def _colour(cell: Cell, styles: Styles) -> str:
+    return mixed([styles[donor].colour for donor in cell.donors])

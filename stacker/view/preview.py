@@ -12,20 +12,21 @@ from rich.text import Text
 from stacker.core.donor import Donor
 from stacker.core.graph import Segment, StackGraph, coverage, junctions, segments
 from stacker.core.plan import Plan
-from stacker.view.depth_map import depth_map, donor_styles
+from stacker.view.depth_map import DepthMap
+from stacker.view.palette import donor_styles
 from stacker.view.quantities import bytes_text, count_text
 
 
-def preview(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None, width: int) -> Group:
-    """The whole picture for a terminal `width` columns wide; without a plan, what the graph alone tells."""
-    return Group(*_parts(graph, donors, plan, width))
+def preview(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None) -> Group:
+    """The whole picture, as wide as the console; without a plan, what the graph alone tells."""
+    return Group(*_parts(graph, donors, plan))
 
 
-def _parts(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None, width: int) -> Iterator[RenderableType]:
+def _parts(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None) -> Iterator[RenderableType]:
     yield _head(graph, donors, plan)
     if graph.layers:
         yield Text()
-        yield depth_map(graph, donors, width)
+        yield DepthMap(graph, donors)
         yield _legend(donors)
         yield Text()
         yield _segments(graph, donors)
@@ -61,8 +62,8 @@ def _names(names: Iterator[str]) -> str:
 
 def _legend(donors: Mapping[str, Donor]) -> Text:
     text = Text("     ")
-    for name, (letter, colour) in donor_styles(list(donors)).items():
-        text.append(letter, colour).append(f" {name}   ")
+    for style in donor_styles(list(donors)).values():
+        text.append(style.letter, style.colour).append(f" {style.name}   ")
     return text.append("◆ blend   lower case: repeated", "dim")
 
 
@@ -74,7 +75,7 @@ def _segments(graph: StackGraph, donors: Mapping[str, Donor]) -> Table:
     jumps = {junction.index: junction.jump for junction in junctions(graph)}
     styles = donor_styles(list(donors))
     for segment in segments(graph):
-        colour = styles[segment.first.feeds[0].donor][1]
+        colour = styles[segment.first.feeds[0].donor].colour
         jump = f"{jumps[segment.start]:+d}" if segment.start in jumps else ""
         layers = f"{segment.start}–{segment.stop - 1}" if len(segment) > 1 else f"{segment.start}"
         table.add_row(layers, Text(source_text(segment), colour), segment.first.op or _note(segment), jump)
