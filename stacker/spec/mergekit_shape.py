@@ -14,7 +14,7 @@ from stacker.text.node import Node, describe, shorten
 class MergekitShape(BaseModel):
     """A mapping of a mergekit file; further keys are allowed, as mergekit allows them."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, defer_build=True)
 
 
 class SourceIn(MergekitShape):

@@ -39,7 +39,7 @@ Scale = Annotated[Any, WithJsonSchema(_schema(_VALUE, _SCALE_WORDS))]
 class Shape(BaseModel):
     """A mapping of the text; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class OpShape(Shape):
@@ -196,5 +196,3 @@ Item = Annotated[
 ]
 Items = Annotated[list[Item], Field(min_length=1)]
 Body = Annotated[Annotated[Items, Tag("<list>")] | Annotated[Item, Tag("<one>")], Discriminator(_body_kind)]
-for _shape in (PartBlendShape, BlendShape, CrossfadeShape, RepeatShape, StackShape):
-    _shape.model_rebuild()
