@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors import SafetensorError, deserialize
+from safetensors import SafetensorError
+from safetensors import deserialize as _deserialize
 
 from stacker.errors import DonorError
 from stacker.io import safetensors
@@ -19,6 +21,9 @@ from stacker.tensors import DTYPES
 
 HUGE = 2**64
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+deserialize: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = _deserialize
 
 
 def raw_header(table: Any) -> bytes:

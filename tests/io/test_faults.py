@@ -1,0 +1,288 @@
+"""Whatever fails at whichever system call: no output that looks complete, and another run gives the same bytes.
+
+A small build is run over and over; each time the next of its system calls is its last, or fails. What a power cut
+leaves is played by keeping of each file and folder only what was synced.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacker.errors import LockedError, StackerError
+from stacker.io import bytes as engine
+from stacker.io.bytes import move
+from stacker.io.files import open_regular
+from stacker.io.output import open_output
+from stacker.io.storage import writing
+
+RUN = 30_000
+WRITES = ("copy_file_range", "fdatasync", "fsync", "ftruncate", "mkdir", "open", "pwrite", "rename", "unlink", "write")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder where syncs take no time."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def donor(place: Path) -> Path:
+    """A file to copy from."""
+    path = place / "donor"
+    path.write_bytes(random.Random(1).randbytes(4 * RUN))
+    return path
+
+
+def build(donor: Path, out: Path, recorded: list[str] | None = None) -> None:
+    """Two shards of two runs each, recorded one by one, a text, and a mark at the end; `recorded` is what is safe."""
+    recorded = [] if recorded is None else recorded
+    source = open_regular(donor)
+    try:
+        with open_output(out, "plan", {"name": "x"}, force=False, restart=False) as output:
+            assert output.done >= set(recorded)
+            for number in range(4):
+                shard = output.shard_fd(f"{number // 2}.safetensors", 2 * RUN)
+                if str(number) not in output.done:
+                    move(source, number * RUN, shard, number % 2 * RUN, RUN, chunk=20_000)
+                    output.record([str(number)])
+                    recorded += [str(number)]
+            output.write_text("config.json", b"{}")
+            with writing(output.folder):
+                os.pwrite(shard, b"end", 2 * RUN - 3)
+            output.commit()
+    finally:
+        os.close(source)
+
+
+def whole(donor: Path) -> dict[str, bytes]:
+    """What a build comes to."""
+    data = donor.read_bytes()
+    return {"0.safetensors": data[: 2 * RUN], "1.safetensors": data[2 * RUN : -3] + b"end", "config.json": b"{}"}
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Files by name, what says that the work is unfinished left out."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".journal"}
+
+
+def check_whole_or_absent(donor: Path, out: Path) -> None:
+    """There is no output, or all of it."""
+    if out.exists():
+        assert content(out) == whole(donor)
+
+
+@contextmanager
+def every_call(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> Iterator[None]:
+    """Inside, `act` is told the number of each call that changes a disk, before it is made."""
+    count = iter(range(10**6))
+
+    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            act(next(count))
+            return call(*arguments, **options)
+
+        return counted
+
+    with monkeypatch.context() as patch:
+        for name in WRITES:
+            patch.setattr(os, name, wrapped(getattr(os, name)))
+        yield
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Do it in a forked child; how that ended."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except BaseException:  # the child must not go on as a test run
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_killed_at_any_call(donor: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL before every single call: never half an output, and the next run completes it."""
+    for last in range(1000):
+        out = place / str(last)
+
+        def act(number: int, last: int = last) -> None:
+            if number == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        with every_call(monkeypatch, act):
+            ended = in_child(partial(build, donor, out))
+        check_whole_or_absent(donor, out)
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL
+        if not out.exists():
+            build(donor, out)
+        assert content(out) == whole(donor)
+    assert last > 40
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT], ids=errno.errorcode.get)
+def test_every_call_fails_once(donor: Path, place: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """An error of ours, or none where another way was found; and the next run completes the output."""
+    monkeypatch.setattr(engine, "_PAUSES", (0, 0))
+    for last in range(1000):
+        out, reached = place / str(last), False
+
+        def act(number: int, last: int = last) -> None:
+            nonlocal reached
+            if number == last:
+                reached = True
+                raise OSError(code, os.strerror(code))
+
+        with every_call(monkeypatch, act):
+            failed = _fails(donor, out)
+        check_whole_or_absent(donor, out)
+        if not reached:
+            break
+        if failed and not out.exists():
+            build(donor, out)
+        assert content(out) == whole(donor)
+    assert last > 40
+
+
+def _fails(donor: Path, out: Path) -> bool:
+    try:
+        build(donor, out)
+    except StackerError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
+def test_every_call_fails_from_here_on(donor: Path, place: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """A disk that is full, or dead, stays so: one clear error, and what was recorded is there once it is well again."""
+    monkeypatch.setattr(engine, "_PAUSES", (0, 0))
+    for first in range(1000):
+        out, reached = place / str(first), False
+
+        def act(number: int, first: int = first) -> None:
+            nonlocal reached
+            if number >= first:
+                reached = True
+                raise OSError(code, os.strerror(code))
+
+        with every_call(monkeypatch, act):
+            failed = _fails(donor, out)
+        assert failed == reached
+        check_whole_or_absent(donor, out)
+        if not reached:
+            break
+        if not out.exists():
+            build(donor, out)
+        assert content(out) == whole(donor)
+
+
+class Disk:
+    """What would be left after a power cut: of files the bytes, of folders the names, as they were last synced."""
+
+    def __init__(self) -> None:
+        self.files: dict[int, bytes] = {}
+        self.folders: dict[int, dict[str, int]] = {}
+
+    def sync(self, fd: int) -> None:
+        """Remember what a descriptor leads to."""
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        if path.is_dir():
+            self.folders[os.fstat(fd).st_ino] = {each.name: each.stat().st_ino for each in path.iterdir()}
+        else:
+            self.files[os.fstat(fd).st_ino] = path.read_bytes()
+
+    def cut_power(self, folder: Path) -> None:
+        """Put a folder back to what was synced of it: names that were not are gone, bytes that were not are zero."""
+        names = self.folders.get(folder.stat().st_ino, {})
+        for path in list(folder.iterdir()):
+            inode = path.stat().st_ino
+            if names.get(path.name) != inode:
+                path.unlink()
+            else:
+                kept = self.files.get(inode, b"")
+                path.write_bytes(kept.ljust(path.stat().st_size, b"\0") if path.suffix == ".safetensors" else kept)
+
+
+def test_a_power_cut_at_any_call(donor: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all that was not synced gone, what the journal calls done is done; the next run completes the output."""
+    whole_sync, whole_datasync = os.fsync, os.fdatasync
+    for last in range(1000):
+        disk, out, recorded = Disk(), place / str(last), list[str]()
+        unfinished = out.with_name(out.name + ".partial")
+
+        def act(number: int, last: int = last) -> None:
+            if number == last:
+                raise _PowerCutError
+
+        def sync(fd: int, call: Callable[[int], None] = whole_sync, disk: Disk = disk) -> None:
+            call(fd)
+            disk.sync(fd)
+
+        monkeypatch.setattr(os, "fsync", sync)
+        monkeypatch.setattr(os, "fdatasync", lambda fd, sync=sync: sync(fd, whole_datasync))
+        with every_call(monkeypatch, act), monkeypatch.context() as patch:
+            patch.setattr("stacker.io.output._remove", lambda *_: None)
+            cut = _is_cut(donor, out, recorded)
+        for folder in (unfinished, out):
+            if folder.exists():
+                disk.cut_power(folder)
+        check_whole_or_absent(donor, out)
+        if not cut:
+            break
+        if not out.exists():
+            build(donor, out, recorded)
+        assert content(out) == whole(donor)
+    assert last > 40
+
+
+class _PowerCutError(BaseException):
+    """Nothing runs after this, not even what should clean up."""
+
+
+def _is_cut(donor: Path, out: Path, recorded: list[str]) -> bool:
+    try:
+        build(donor, out, recorded)
+    except _PowerCutError:
+        return True
+    return False
+
+
+SLOW_WRITER = """
+import sys, time
+from pathlib import Path
+from stacker.io.output import open_output
+with open_output(Path(sys.argv[1]), "plan", {}, force=False, restart=False) as output:
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_writer_leaves_no_lock(donor: Path, place: Path) -> None:
+    """While it lives the output is locked, with its process number; the kernel frees the lock of a dead one."""
+    out = place / "out"
+    command = [sys.executable, "-c", SLOW_WRITER, str(out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout
+        assert writer.stdout.readline() == "locked\n"
+        with pytest.raises(LockedError, match=rf"\(process {writer.pid}\)"):
+            build(donor, out)
+        writer.kill()
+    build(donor, out)
+    assert content(out) == whole(donor)
