@@ -20,7 +20,7 @@ _INTERPRETER = 48 * MB
 """Python with stacker, its parser and its terminal imported; measured."""
 _TORCH = 200 * MB
 """torch imported and warm; measured."""
-_STEP = 4_000
+_STEP = 3_600
 """Bytes that a tensor's names, places and header take in plan, donors and tasks; measured."""
 
 

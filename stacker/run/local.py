@@ -152,6 +152,8 @@ def _recording(schedule: Schedule, output: Output) -> Iterator[None]:
         raise
     over.set()
     recorder.join()
+    if schedule.error:  # the recorder's, too late for anybody else to see
+        raise schedule.error
     _record(schedule, output)
 
 

@@ -112,9 +112,9 @@ def work_off(schedule: Schedule, workers: int, watch: Callable[[], None]) -> Non
     Whatever happens, no thread works any more when this returns or raises; an error of a job is raised here.
     """
     threads = [threading.Thread(target=schedule.work, name=f"worker {number}") for number in range(workers)]
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         for thread in threads:
             while thread.is_alive():
                 thread.join(_WATCH)
@@ -122,6 +122,7 @@ def work_off(schedule: Schedule, workers: int, watch: Callable[[], None]) -> Non
     finally:
         schedule.stop()
         for thread in threads:
-            thread.join()
+            if thread.ident is not None:  # an interrupt may come before the last is started
+                thread.join()
     if schedule.error:
         raise schedule.error

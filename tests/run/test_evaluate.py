@@ -135,6 +135,15 @@ def test_a_blend_with_zeros(tmp_path: Path) -> None:
     assert got.equal(a / 2)
 
 
+def test_infinities_break_only_their_own_places(tmp_path: Path) -> None:
+    """Sums that have no value, here infinity less infinity over two tiles, leave the rest of the tensor whole."""
+    a, b = random(2 * TILE, seed=1, dtype=torch.float32), random(2 * TILE, seed=2, dtype=torch.float32)
+    a[5], a[TILE + 5] = torch.inf, -torch.inf
+    b[5] = b[TILE + 5] = 1.0
+    got = _made(tmp_path, a, b, torch.float32, slerp(copy("x"), copy("x", "b"), 0.5))
+    assert (~torch.isfinite(got)).nonzero().flatten().tolist() == [5, TILE + 5]
+
+
 def test_the_scale_of_passthrough(tmp_path: Path) -> None:
     """passthrough as an op of a blend."""
     a = random(50, seed=1)

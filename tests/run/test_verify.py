@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,22 @@ def test_a_wrong_file_is_named(
     damage(out)
     (line,) = _said(out, plan, donors)
     assert line.startswith(said)
+
+
+def test_holes_are_compared_too(tmp_path: Path) -> None:
+    """A tensor that takes no room on either side is sound; a byte that was written into it is damage."""
+    donor = write_plain_donor(tmp_path / "s", "s", [{"x": torch.zeros(1_000_000)}])
+    path = Path(str(donor.files[0].path))
+    header = path.read_bytes()[: donor.tensors["x"].extent.offset if donor.tensors["x"].extent else 0]
+    os.truncate(path, len(header))
+    os.truncate(path, donor.files[0].size)
+    donors = {"s": replace(donor, files=(replace(donor.files[0], mtime=None),))}
+    plan = make_plain_plan({"o": Made(torch.float32, (1_000_000,), copy("x", "s"))})
+    assert build(plan, donors, tmp_path / "out").holes > 3_900_000
+    (tmp_path / "out" / "config.json").write_text(json.dumps(plan.config))
+    assert not _said(tmp_path / "out", plan, donors)
+    _flip(tmp_path / "out" / "model.safetensors", plan.steps[0].offset + 2_345_678)
+    assert "first at its byte 2345678 " in _said(tmp_path / "out", plan, donors)[0]
 
 
 def test_a_single_shard_has_no_index(tmp_path: Path, plan: Plan, donors: dict[str, Donor]) -> None:
