@@ -16,7 +16,7 @@ from pathlib import Path
 from stacker.errors import DonorError, Mark, SpecError
 from stacker.io.files import shown
 from stacker.io.hub_download import download
-from stacker.io.hub_errors import Place
+from stacker.io.hub_errors import Place, in_our_words
 from stacker.io.hub_headers import hub_header
 from stacker.io.hub_requests import Listing, list_files
 from stacker.io.repository import FolderRepository, Progress
@@ -78,7 +78,8 @@ def open_hub(repo_id: str, revision: str | None) -> HubRepository:
     """
     place = Place(repo_id, revision)
     _check_id(place)
-    cached = _cached_listing(place)
+    with in_our_words(place):
+        cached = _cached_listing(place)
     heard = True
     try:
         # With something to fall back on, there is no point in waiting for a network that is not there.

@@ -174,10 +174,10 @@ def _storage_error(error: OSError, place: Place) -> StorageError:
     from huggingface_hub import constants
 
     cache = constants.HF_HUB_CACHE
-    hint = f"the hub's cache is {cache}; HF_HUB_CACHE puts it elsewhere"
+    hint = f"it is {cache}; HF_HUB_CACHE puts it elsewhere"
     if error.errno in _FULL:
         hint += "\n`hf cache` shows what can be deleted from it"
-    return StorageError.of(f"cannot keep the download: {error.strerror}", hint, Mark(str(place)))
+    return StorageError.of(f"cannot use the hub's cache: {error.strerror}", hint, Mark(str(place)))
 
 
 def _status(error: Exception) -> int:

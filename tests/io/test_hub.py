@@ -414,6 +414,13 @@ def refused(hub: HubServer, _: pytest.MonkeyPatch) -> None:
     hub.faults.append(Fault("/", status=403, times=99))
 
 
+def mistaken(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that nobody has."""
+    log_in(monkeypatch, "hf_mistaken")
+    about = {"X-Error-Message": "Invalid credentials in Authorization header"}
+    hub.faults.append(Fault("/", status=401, headers=about, times=99))
+
+
 def no_hub(_: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """An address of something else."""
     from huggingface_hub import constants
@@ -433,6 +440,7 @@ def no_hub(_: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
         (down, "out of order \\(HTTP 503\\)", "try again later"),
         (crowded, "too many requests", "wait a few minutes"),
         (refused, "refuses access with your token", "permission"),
+        (mistaken, "does not accept your token", "hf auth login"),
         (no_hub, "cannot reach the hub at nonsense", "HF_ENDPOINT"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
@@ -497,3 +505,11 @@ def test_the_environment_says_where_the_hub_and_its_cache_are(hub: HubServer, tm
     )
     assert process.stdout.startswith(str(tmp_path / "other" / "hub" / "models--anna--little-llama" / "snapshots"))
     assert process.stderr == ""
+
+
+def test_a_broken_environment_is_said(hub: HubServer, tmp_path: Path) -> None:
+    """A variable that huggingface_hub cannot read ends in a DonorError too."""
+    code = f"from stacker.io.hub import open_hub; open_hub('{REPO}', None)"
+    env = environment(hub, tmp_path) | {"HF_HUB_ETAG_TIMEOUT": "soon"}
+    process = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=False, text=True)
+    assert "DonorError: anna/little-llama: the hub's client failed: ValueError" in process.stderr
