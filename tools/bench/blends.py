@@ -44,7 +44,7 @@ def _blend(bench: Bench, op: str) -> Iterator[Row]:
         mergekit=partial(contenders.merge, mergekit, theirs, out),
     )
     ours = runs["stacker"]
-    yield from (Row(f"{op} of two 2.7 GB donors: {name}", spread(found)) for name, found in runs.items())
+    yield from (Row(f"{op} of two 2.7 GB donors, durable: {name}", spread(found)) for name, found in runs.items())
     yield at_least("mergekit / stacker", seconds(runs["mergekit"]) / seconds(ours), 4, "×")
     yield at_most("resident memory of stacker", peak(ours) / 1e6, 600, "MB", 0)
     yield at_most("resident / planned peak", peak(ours) / planned, 1.1, "×", 2, f" of {megabytes(planned)}")

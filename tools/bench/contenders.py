@@ -74,8 +74,9 @@ def build(spec: Path, out: Path, *options: str) -> Run:
 
 
 def merge(mergekit: Path, spec: Path, out: Path) -> Run:
-    """Not made durable, unlike what it is compared with."""
-    return run(mergekit, spec, out, "--quiet", "--no-copy-tokenizer")
+    """Made durable afterwards, as what it is compared with is."""
+    script = '"$1" "$2" "$3" --quiet --no-copy-tokenizer && sync "$3"/*'
+    return run("sh", "-c", script, "merge", mergekit, spec, out)
 
 
 def copy(source: Path, out: Path) -> Run:

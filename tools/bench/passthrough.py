@@ -40,7 +40,7 @@ def measure(bench: Bench) -> Iterator[Row]:
         mergekit=partial(contenders.merge, mergekit, theirs, out),
     )
     ours = runs["stacker"]
-    yield from (Row(f"passthrough to 4.4 GB: {name}", spread(found)) for name, found in runs.items())
+    yield from (Row(f"passthrough to 4.4 GB, durable: {name}", spread(found)) for name, found in runs.items())
     yield at_most("stacker / (cp + sync)", seconds(ours) / seconds(runs["cp"]), 1.15, "×")
     yield at_least("mergekit / stacker", seconds(runs["mergekit"]) / seconds(ours), 4, "×")
     yield at_most("resident memory of stacker", peak(ours) / 1e6, 60, "MB", 0)
