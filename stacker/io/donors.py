@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from stacker.arch.completeness import check_tensors
 from stacker.arch.dimensions import depth_of, text_config
 from stacker.arch.inference import infer_architecture
 from stacker.arch.model import Architecture, Config, Json
-from stacker.arch.placement import Placement, expected_tensors, layers_in, place_tensors
+from stacker.arch.placement import Placement, expected_tensors, place_tensors
 from stacker.arch.table import find_architecture
 from stacker.core.donor import Donor, DonorFile, DonorTensor, Extent, SideFile
 from stacker.errors import Blame, DonorError, Mark, Problem, StackerError, raise_problems
@@ -73,7 +74,8 @@ def donor_in(repository: Repository, name: str, source: str) -> Donor:
         architecture = find_architecture(config) or infer_architecture(config, specs)
         depth = depth_of(architecture, config)
         placements = place_tensors(architecture, config, specs)
-    raise_problems(_check_placements(repository, depth, placements))
+        problems = tuple(_check_placements(repository, architecture, config, specs, placements))
+    raise_problems(problems)
     return Donor(
         name=name,
         source=source,
@@ -86,7 +88,7 @@ def donor_in(repository: Repository, name: str, source: str) -> Donor:
         ignored=tuple((own, place.ignored) for own, place in placements.items() if place.ignored),
         revision=repository.revision,
         anchor=_local(repository, _CONFIG),
-        warnings=weights.warnings,
+        warnings=(*weights.warnings, *problems),
         quantized=quantization_in(text_config(architecture, config), specs.values()),
     )
 
@@ -118,29 +120,21 @@ def _located(mark: Mark) -> Iterator[None]:
         raise type(error)(*problems) from error
 
 
-def _check_placements(repository: Repository, depth: int, placements: Mapping[str, Placement]) -> Iterator[Problem]:
-    """The layers of the tensors are those that the config counts, and no two tensors are one to the family."""
-    layers = layers_in(placements.values())
-    mark = mark_in(repository, _CONFIG)
-    missing = sorted(set(range(depth)) - set(layers))
-    beyond = [layer for layer in layers if layer >= depth]
-    if missing:
-        message = f"the config counts {depth} layers, but there are no tensors of {_numbers(missing)}"
-        yield Problem(
-            message, "config and weights are not of one donor, or shards are missing", mark, blame=Blame.DONOR
-        )
-    if beyond:
-        message = f"the config counts {depth} layers, but there are tensors of {_numbers(beyond)} too"
-        yield Problem(message, "config and weights are not of one donor", mark, blame=Blame.DONOR)
+def _check_placements(
+    repository: Repository,
+    architecture: Architecture,
+    config: Config,
+    specs: Mapping[str, TensorSpec],
+    placements: Mapping[str, Placement],
+) -> Iterator[Problem]:
+    """Config and tensors are of one donor, and no two tensors are one to the family."""
+    for problem in check_tensors(architecture, config, specs, placements):
+        yield replace(problem, mark=problem.mark or mark_in(repository, _CONFIG))
     names: dict[str, str] = {}
     for own, place in placements.items():
         if names.setdefault(place.name, own) != own:
             message = f"'{shown(own)}' and '{shown(names[place.name])}' are one tensor to this family"
             yield Problem(message, "remove one of them", Mark(repository.source), blame=Blame.DONOR)
-
-
-def _numbers(layers: list[int]) -> str:
-    return f"layer {layers[0]}" if len(layers) == 1 else f"{len(layers)} of them ({layers[0]} to {layers[-1]})"
 
 
 def _place(headers: Mapping[str, Header], placements: Mapping[str, Placement]) -> dict[str, DonorTensor]:

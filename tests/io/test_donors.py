@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from stacker.arch.model import Part
 from stacker.core.donor import Donor
-from stacker.errors import DonorError, Mark, StackerError
+from stacker.errors import DonorError, Mark, Severity, StackerError
 from stacker.io.donors import fetch_weights, read_donor
 from stacker.spec.model import DonorSpec
 from tests.donors import write_llama
@@ -89,12 +89,28 @@ def test_an_unknown_family_is_inferred(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("depth", "message"),
-    [(7, "counts 7 layers, but there are no tensors of layer 6"), (4, r"tensors of 2 of them \(4 to 5\) too")],
+    [(7, "7 layers, but there are no tensors of layer 6"), (4, "4 layers, but there are tensors of layer 5")],
 )
 def test_depth_must_be_that_of_the_tensors(tmp_path: Path, depth: int, message: str) -> None:
     """A config of another donor, or shards that are missing."""
     with pytest.raises(DonorError, match=message):
         read(write_llama(tmp_path / "a", num_hidden_layers=depth))
+
+
+def test_config_and_tensors_must_be_of_one_donor(tmp_path: Path) -> None:
+    """Shapes that the config does not make, and tensors that it promises, are errors at the config."""
+    with pytest.raises(DonorError, match=r"config\.json: .* has the shape"):
+        read(write_llama(tmp_path / "a", intermediate_size=99))
+    with pytest.raises(DonorError, match=r"missing: model\.norm\.weight"):
+        read(write_llama(tmp_path / "b", drop=["model.norm.weight"]))
+
+
+def test_tensors_that_the_family_does_not_have_are_noted(tmp_path: Path) -> None:
+    """And carried along."""
+    name = "model.layers.0.self_attn.surprise.weight"
+    donor = read(write_llama(tmp_path / "a", extra={name: ("F32", (4,))}))
+    assert name in donor.tensors
+    assert [(problem.severity, name in problem.message) for problem in donor.warnings] == [(Severity.NOTE, True)]
 
 
 @pytest.mark.parametrize("depth", [None, "6", True, 6.0, 0, -1, 10**9, [6]])
