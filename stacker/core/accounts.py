@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from stacker.arch.model import Part
 from stacker.core.donor import Donor, DonorTensor
-from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, leaves
+from stacker.core.expression import Expression, leaves, needed
 from stacker.core.graph import StackGraph
+from stacker.core.kernels import readings
 from stacker.core.plan import Plan, Unused
 from stacker.core.steps import Makings
-from stacker.ops.settings import make_kernel
-from stacker.ops.table import OPS
 from stacker.tensors import TensorRef
 
 
@@ -50,17 +49,7 @@ def _names(graph: StackGraph, part: Part) -> str:
 
 def bytes_read(expression: Expression, sizes: Mapping[TensorRef, int]) -> int:
     """Bytes of donors that one output tensor takes; a blend reads its sources once more for each pass of its op."""
-    match expression:
-        case Copy(tensor):
-            return sizes.get(tensor, 0)
-        case Cast(of):
-            return bytes_read(of, sizes)
-        case Scale(of, factor):
-            return bytes_read(of, sizes) if factor else 0
-        case Blend(op, of, own, each, base):
-            kernel = make_kernel(OPS[op], dict(own), [dict(values) for values in each])
-            sources = (*of, base) if base else of
-            return (1 + len(kernel.passes)) * sum(bytes_read(source, sizes) for source in sources)
+    return sum(sizes.get(ref, 0) for each in readings(expression) for ref in needed(each))
 
 
 def sizes_of(donors: Sequence[Donor]) -> dict[TensorRef, int]:

@@ -92,8 +92,7 @@ class Op:
 
     `arity` is the fewest and the most sources (None: any number). `ramp` is the parameter a crossfade drives when the
     spec gives none: 't' runs from 0 to 1, 'weight' from (1, 0) to (0, 1); "" when the op has no such thing.
-    `passes` is how often its kernel reads the tensor before it applies, `scratch` how many fp64 tensors it wants to
-    write into.
+    `scratch` is how many fp64 tensors its kernel wants to write into.
     """
 
     name: str
@@ -105,7 +104,6 @@ class Op:
     make: MakeKernel
     base: Base = Base.NONE
     ramp: str = ""
-    passes: int = 0
     scratch: int = 0
     check: CheckValues = _nothing_wrong
 

@@ -60,6 +60,5 @@ OP = Op(
     ),
     make=_make,
     ramp="t",
-    passes=1,
     scratch=2,
 )

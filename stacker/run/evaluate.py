@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, blends, inputs, is_zero, needed
+from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, inputs, is_zero, needed
+from stacker.core.kernels import kernels_of, readings
 from stacker.core.runs import Compute, Place
 from stacker.io.bytes import read_into
 from stacker.ops.model import Kernel, Tile
-from stacker.ops.settings import make_kernel
 from stacker.ops.table import OPS
 from stacker.run.sources import Sources
 from stacker.run.tiles import Scratch, round_into
@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A tensor to compute, the kernels of its blends (inner ones first), and the sums of the passes made so far.
-
-    Equal blends within a tensor have equal statistics, so a blend is its own key.
-    """
+    """A tensor to compute, the kernels of its blends (inner ones first), and the sums of the passes made so far."""
 
     compute: Compute
     sources: Sources
@@ -42,12 +39,8 @@ class Evaluation:
 
     def bytes_read(self) -> int:
         """Bytes of donors that making the tensor takes, all passes included."""
-        passes = [blend for blend, _ in self.passes()]
-        return sum(self._bytes_of(expression) for expression in (self.compute.expression, *passes))
-
-    def _bytes_of(self, expression: Expression) -> int:
-        bits = (self.compute.places[ref].dtype.bits for ref in needed(expression))
-        return self.compute.elements * sum(bits) // 8
+        refs = (ref for each in readings(self.compute.expression) for ref in needed(each))
+        return sum(self.compute.places[ref].dtype.bits for ref in refs) * self.compute.elements // 8
 
     def learn(self, blend: Blend, sums: Iterable[Sequence[float]]) -> None:
         """Add up a pass's sums over all tiles, in whatever order they come."""
@@ -71,7 +64,7 @@ class Stretch:
 
 def begin_evaluation(compute: Compute, sources: Sources) -> Evaluation:
     """An evaluation of which nothing is known yet."""
-    kernels = {blend: _kernel(blend) for blend in blends(compute.expression)}
+    kernels = kernels_of(compute.expression)
     return Evaluation(compute, sources, kernels, {blend: [] for blend in kernels})
 
 
@@ -87,11 +80,6 @@ def make(stretch: Stretch) -> memoryview:
     tile = _value(stretch, compute.expression, 0)
     round_into(stretch.scratch.raw(stretch.count, compute.dtype), tile)
     return stretch.scratch.raw_bytes(stretch.count, compute.dtype)
-
-
-def _kernel(blend: Blend) -> Kernel:
-    each = [dict(values) for values in blend.per_source] or [{} for _ in blend.of]
-    return make_kernel(OPS[blend.op], dict(blend.parameters), each)
 
 
 def _exact_sum(parts: Sequence[float]) -> float:

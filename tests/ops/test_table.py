@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from stacker.ops.model import Op
-from stacker.ops.settings import make_kernel
 from stacker.ops.table import OPS
 
 
@@ -31,10 +30,3 @@ def test_a_row_explains_itself(op: Op) -> None:
 def test_the_ramp_is_a_parameter(op: Op) -> None:
     """What a crossfade drives is declared like any other parameter."""
     assert not op.ramp or op.parameter(op.ramp)
-
-
-@pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
-def test_a_kernel_makes_the_passes_that_its_op_declares(op: Op) -> None:
-    """What a build will read is counted from the declaration, before there is a kernel."""
-    kernel = make_kernel(op, {parameter.name: 0.5 for parameter in op.parameters}, [{}] * op.arity[0])
-    assert len(kernel.passes) == op.passes
