@@ -47,8 +47,8 @@ def _must_agree(template: Donor, donor: Donor) -> set[str]:
 
 
 def _may_differ(template: Donor, donor: Donor, here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Problem]:
-    if _rotation(here) != _rotation(there):
-        yield _differs(template, donor, "rotary embedding", _rotation(here), _rotation(there), Severity.WARNING)
+    if rotation(here) != rotation(there):
+        yield _differs(template, donor, "rotary embedding", rotation(here), rotation(there), Severity.WARNING)
     spoken = _spoken_of(template.architecture) | _spoken_of(donor.architecture) | _must_agree(template, donor) | ROPE
     for key in sorted((here.keys() & there.keys()) - spoken):
         if here[key] != there[key] and not is_bookkeeping(key):
@@ -63,7 +63,7 @@ def _spoken_of(architecture: Architecture) -> set[str]:
     return {"vocab"} | inside | followed | {key for key, _ in architecture.sized} | set(DEPTHS)
 
 
-def _rotation(names: Mapping[str, Any]) -> dict[str, Json]:
+def rotation(names: Mapping[str, Any]) -> dict[str, Json]:
     """Rotary parameters in one form, whichever of the published styles a config has."""
     found: dict[str, Json] = {}
     for key in ("rope_scaling", "rope_parameters"):

@@ -91,9 +91,16 @@ def _named(key: str, donor: str | None, default: str, expansion: Expansion) -> s
 
 
 def junctions(graph: StackGraph) -> tuple[Junction, ...]:
-    """Every boundary inside the stack where the residual stream meets a layer that it was not trained to meet there."""
-    pairs = ((before.feeds[0], after.feeds[0], after.index) for before, after in pairwise(graph.layers))
-    return tuple(Junction(index, before, after) for before, after, index in pairs if not _neighbours(before, after))
+    """Every boundary inside the stack where the residual stream meets a layer that it was not trained to meet there.
+
+    Where layers are blended, a boundary that any of the donors runs across is none; else the shortest way counts.
+    """
+    found = []
+    for before, after in pairwise(graph.layers):
+        pairs = [Junction(after.index, one, other) for one in before.feeds for other in after.feeds]
+        if not any(_neighbours(pair.before, pair.after) for pair in pairs):
+            found.append(min(pairs, key=lambda pair: (pair.before.donor != pair.after.donor, abs(pair.jump))))
+    return tuple(found)
 
 
 def _neighbours(before: Feed, after: Feed) -> bool:
