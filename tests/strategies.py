@@ -65,8 +65,8 @@ def slices(draw: st.DrawFn, donors: list[str], length: int | None = None) -> Sli
     """A slice of one of the donors; of `length` layers where that is given."""
     donor = draw(st.sampled_from(donors))
     if length is not None:
-        start = draw(st.integers(0, DEPTH - length))
-        return SliceSpec(donor, start, start + length)
+        first = draw(st.integers(0, DEPTH - length))
+        return SliceSpec(donor, first, first + length)
     start = draw(st.none() | st.integers(0, DEPTH - 1))
     stop = draw(st.none() | st.integers((start or 0) + 1, DEPTH))
     return SliceSpec(donor, start, stop)

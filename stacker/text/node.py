@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from stacker.errors import Mark
@@ -81,6 +81,20 @@ def plain_data(node: Node) -> Data:
             return [plain_data(item) for item in items]
         case Mapping(entries):
             return {key.text: plain_data(value) for key, value in entries}
+
+
+def scalars(node: Node) -> Iterator[tuple[Scalar, bool]]:
+    """Every scalar in a node, and whether it is a key; what an alias stands for as often as it is used."""
+    match node:
+        case Scalar():
+            yield node, False
+        case Sequence(items):
+            for item in items:
+                yield from scalars(item)
+        case Mapping(entries):
+            for key, value in entries:
+                yield key, True
+                yield from scalars(value)
 
 
 def is_null(node: Node | None) -> bool:

@@ -47,7 +47,7 @@ PIECES = st.sampled_from(LINES.strip().splitlines(keepends=True))
 KEYS = st.sampled_from(WORDS.split())
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda below: st.lists(below, max_size=3) | st.dictionaries(KEYS, below, max_size=4),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(KEYS | st.text(max_size=3), below, max_size=4),
 )
 
 
@@ -55,14 +55,15 @@ def read(text: str | bytes) -> StackSpec | None:
     try:
         return parse_spec(text, "s.yml")
     except SpecError as error:
-        if not all(problem.message and problem.mark for problem in error.problems):
+        located = all(problem.message and problem.mark for problem in error.problems)
+        if not located or not all(line.isprintable() for line in str(error).split("\n")):
             raise AssertionError(str(error)) from error
         return None
 
 
 @given(st.lists(PIECES, max_size=12).map("".join))
 def test_any_pieces(text: str) -> None:
-    """Whatever pieces of specs are put together, they are a spec or a SpecError with places."""
+    """Whatever pieces of specs are put together, they are a spec or a SpecError with places and printable words."""
     read(text)
 
 
