@@ -61,9 +61,8 @@ def _names(op: Op, of_source: bool) -> list[str]:
 
 def _count(op: Op) -> str:
     fewest, most = op.arity
-    if fewest == most:
-        return f"{fewest} source{'s' if fewest > 1 else ''}"
-    return f"at least {fewest} sources" if most is None else f"{fewest} to {most} sources"
+    count = f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
+    return f"{count} source{'' if most == 1 or (most is None and fewest == 1) else 's'}"
 
 
 def _missing(op: Op, own: Values, each: Sequence[Values]) -> Iterator[Problem]:

@@ -85,7 +85,7 @@ def test_extrapolation_is_a_warning(t: float) -> None:
         ("slerp", 1, "takes 2 sources, not 1"),
         ("slerp", 3, "takes 2 sources, not 3"),
         ("passthrough", 2, "takes 1 source, not 2"),
-        ("linear", 0, "takes at least 1 sources, not 0"),
+        ("linear", 0, "takes at least 1 source, not 0"),
     ],
     ids=str,
 )
