@@ -118,6 +118,8 @@ def _check_inside(path: Path, folder: Path) -> None:
 
     There are two: the repository's own, and one beside all repositories for what they share.
     """
+    if path.parent == folder and not path.is_symlink():
+        return
     root, target = folder.resolve(), path.resolve()
     repository = root.parent.parent
     blobs = [repository / "blobs", repository.parent / "blobs"] if root.parent.name == "snapshots" else []

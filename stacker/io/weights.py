@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, raise_problems
@@ -20,7 +21,7 @@ from stacker.io.safetensors import Header
 SINGLE = "model.safetensors"
 _SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
 _AT_ONCE = 8
-"""Headers read at the same time: what a hub answers takes long but costs little."""
+"""Headers asked for at the same time: what a hub answers takes long but costs little; a disk has no such wait."""
 _INSTEAD = (
     (r"adapter_(config\.json|model\..*)", "this is a LoRA adapter, not a whole model", "merge it into its model first"),
     (r".*\.gguf", "this donor has only GGUF files", "dequantise one into a safetensors folder with transformers first"),
@@ -83,16 +84,25 @@ def _read_indexed(repository: Repository, names: Sequence[str]) -> tuple[dict[st
 
 def _read_headers(repository: Repository, names: Sequence[str]) -> tuple[dict[str, Header], list[Problem]]:
     """The headers that can be read, and the problems of the files whose headers cannot."""
-    headers: dict[str, Header] = {}
-    problems: list[Problem] = []
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        pending = {name: pool.submit(repository.header, name) for name in names}
-    for name, header in pending.items():
-        try:
-            headers[name] = header.result()
-        except StackerError as error:
-            problems += error.problems
-    return headers, problems
+    here = all(_is_here(repository, name) for name in names)
+    with nullcontext() if here else ThreadPoolExecutor(_AT_ONCE) as pool:
+        answers = list((pool.map if pool else map)(lambda name: _header(repository, name), names))
+    headers = {name: answer for name, answer in zip(names, answers, strict=True) if isinstance(answer, Header)}
+    return headers, [problem for answer in answers if isinstance(answer, StackerError) for problem in answer.problems]
+
+
+def _is_here(repository: Repository, name: str) -> bool:
+    try:
+        return repository.path(name) is not None
+    except StackerError:  # reading its header will say why
+        return True
+
+
+def _header(repository: Repository, name: str) -> Header | StackerError:
+    try:
+        return repository.header(name)
+    except StackerError as error:
+        return error
 
 
 def _shards_alone(repository: Repository, names: Sequence[str]) -> list[str]:

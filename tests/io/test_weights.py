@@ -61,8 +61,9 @@ def test_an_unsafe_link_is_the_gravest(tmp_path: Path) -> None:
     (folder / "model-00001-of-00002.safetensors").unlink()
     (folder / "model-00001-of-00002.safetensors").symlink_to("/etc/passwd")
     (folder / "model-00002-of-00002.safetensors").write_bytes(b"")
-    with pytest.raises(UnsafeError):
+    with pytest.raises(UnsafeError) as caught:
         read_weights(FolderRepository(folder))
+    assert len(caught.value.problems) == 2
 
 
 @pytest.mark.parametrize(
