@@ -8,11 +8,17 @@ import typer
 from rich.console import Console
 
 from stacker.cli.app import LANGUAGE, Json, Spec, app
+from stacker.cli.completion import complete_architecture, complete_op
 from stacker.cli.problems import print_json
 from stacker.errors import SpecError, did_you_mean
 from stacker.spec.model import Dialect
 
-Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Only this one, in full.")]
+OpName = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="Only this one, in full.", autocompletion=complete_op)
+]
+FamilyName = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="Only this one, in full.", autocompletion=complete_architecture)
+]
 
 
 @app.command(rich_help_panel=LANGUAGE)
@@ -37,7 +43,7 @@ def schema() -> None:
 
 
 @app.command(rich_help_panel=LANGUAGE)
-def ops(name: Name = None, *, json: Json = False) -> None:
+def ops(name: OpName = None, *, json: Json = False) -> None:
     """List the blend ops, or show one with its formula, parameters and source."""
     from stacker.ops.table import OPS
     from stacker.view.ops import op_details, op_json, ops_table
@@ -52,7 +58,7 @@ def ops(name: Name = None, *, json: Json = False) -> None:
 
 
 @app.command(rich_help_panel=LANGUAGE)
-def architectures(name: Name = None, *, json: Json = False) -> None:
+def architectures(name: FamilyName = None, *, json: Json = False) -> None:
     """List the families that are known as data, or show one with its tensors and rules."""
     from stacker.arch.table import architectures as known
     from stacker.view.architectures import architecture_details, architecture_json, architectures_table

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from stacker.cli.app import LOOK, Json, Spec, app
+from stacker.cli.completion import complete_donor
 from stacker.cli.problems import print_json, problem_json, show_problems
 from stacker.errors import Mark, Problem, Severity, StackerError, errors_in, raise_problems
 
@@ -95,7 +96,10 @@ def plan(
 
 @app.command(rich_help_panel=LOOK)
 def inspect(
-    donor: Annotated[str, typer.Argument(metavar="DONOR", help="A folder or a hub id, id@revision.")],
+    donor: Annotated[
+        str,
+        typer.Argument(metavar="DONOR", help="A folder or a hub id, id@revision.", autocompletion=complete_donor),
+    ],
     *,
     json: Json = False,
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from stacker.errors import Mark, SpecError, did_you_mean
+from stacker.errors import Mark, SpecError, StorageError, did_you_mean
 
 MOST_BYTES = 1_000_000
 STANDARD_INPUT = "-"
@@ -24,6 +24,14 @@ def read_spec_file(path: Path) -> bytes:
         raise SpecError.of("this is a folder", "name the spec file in it", Mark(str(path))) from error
     except OSError as error:
         raise SpecError.of(f"cannot read this file: {error.strerror}", "", Mark(str(path))) from error
+
+
+def write_spec_file(path: Path, text: str) -> None:
+    """A spec as a file; StorageError when it cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError.of(f"cannot write this file: {error.strerror}", "", Mark(str(path))) from error
 
 
 def _neighbour(path: Path) -> str:

@@ -1,0 +1,132 @@
+"""The command `recipes`: published stacks and patterns, listed with small pictures or shown in full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.text import Text
+
+from stacker.cli.app import LANGUAGE, Json, app
+from stacker.cli.completion import complete_recipe
+from stacker.cli.problems import print_json
+from stacker.errors import SpecError, StackerError, did_you_mean
+
+if TYPE_CHECKING:
+    from stacker.compose import Stack
+    from stacker.spec.generators import Generator
+    from stacker.spec.recipes import Recipe
+    from stacker.view.recipes import Sketch
+
+EXAMPLE = "llama-2-70b"
+"""The reference config that generators are drawn with."""
+Name = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="Only this one, in full.", autocompletion=complete_recipe)
+]
+
+
+@app.command(
+    rich_help_panel=LANGUAGE,
+    epilog="stacker recipes  ·  stacker recipes goliath-120b  ·  stacker recipes solar --json",
+)
+def recipes(name: Name = None, *, json: Json = False) -> None:
+    """List published stacks and the patterns behind them, drawn small, or show one in full; no weights needed."""
+    from stacker.io.recipes import recipe_names
+    from stacker.spec.generators import GENERATORS
+
+    known = (*recipe_names(), *GENERATORS)
+    if name is not None and name not in known:
+        raise SpecError.of(f"there is no recipe '{name}'", did_you_mean(name, known))
+    names = [name] if name else list(known)
+    if json:
+        print_json([_json(each) for each in names])
+    elif name:
+        _show(name, Console(highlight=False))
+    else:
+        _list(names, Console(highlight=False))
+
+
+def _json(name: str) -> dict[str, Any]:
+    from stacker.spec.generators import GENERATORS
+    from stacker.view.recipes import generator_json, recipe_json
+
+    if name in GENERATORS:
+        return generator_json(GENERATORS[name])
+    stack = load_recipe(name)
+    return recipe_json(recipe_of(name), sketch_of(stack))
+
+
+def _list(names: list[str], console: Console) -> None:
+    from stacker.spec.generators import GENERATORS
+    from stacker.view.recipes import generators_table, recipes_table
+
+    published = [(recipe_of(name), sketch_of(load_recipe(name))) for name in names if name not in GENERATORS]
+    console.print(recipes_table(published))
+    patterns = [(each, sketch_of(example_of(each))) for each in GENERATORS.values()]
+    console.print(generators_table(patterns))
+    console.print(
+        Text("stacker recipes NAME shows one in full; stacker new NAME --donor name=source writes a spec.", "dim")
+    )
+
+
+def _show(name: str, console: Console) -> None:
+    from stacker.spec.generators import GENERATORS
+    from stacker.view.recipes import generator_details, recipe_head
+
+    if name in GENERATORS:
+        stack = example_of(GENERATORS[name])
+        console.print(generator_details(GENERATORS[name], "org/name"))
+        console.print(Text(f"\nWith its defaults and donors like {EXAMPLE}:\n", "dim"))
+    else:
+        stack = load_recipe(name)
+        console.print(recipe_head(recipe_of(name)))
+        console.print()
+    console.print(stack.preview())
+    if name not in GENERATORS:
+        console.print()
+        console.print(Syntax(stack.text.decode(), "yaml", theme="ansi_dark", background_color="default"))
+
+
+def load_recipe(name: str) -> Stack:
+    """A recipe that ships with stacker, its donors made of reference configs alone: no hub, no folder is asked."""
+    from stacker.compose import load_text
+    from stacker.io.donors import read_stand_in
+    from stacker.io.recipes import recipe_path
+    from stacker.io.spec_files import read_spec_file
+
+    path = recipe_path(name)
+    return load_text(read_spec_file(path), path, read=read_stand_in)
+
+
+def recipe_of(name: str) -> Recipe:
+    """What a recipe says of itself."""
+    from stacker.io.recipes import recipe_path
+    from stacker.io.spec_files import read_spec_file
+    from stacker.spec.recipes import parse_recipe
+
+    return parse_recipe(name, read_spec_file(recipe_path(name)).decode())
+
+
+def example_of(generator: Generator) -> Stack:
+    """What a generator makes of its defaults and donors of a well-known shape."""
+    from stacker.compose import load_text
+    from stacker.io.donors import read_stand_in
+    from stacker.spec.generated import write_generated
+    from stacker.spec.model import DonorSpec
+
+    donors = [DonorSpec(name, "org/name", like=EXAMPLE) for name in "ab"[: generator.donors[0]]]
+    text = write_generated(generator, donors, 80, {}, "FILE")
+    return load_text(text.encode(), Path(f"{generator.name}.yml"), read=read_stand_in)
+
+
+def sketch_of(stack: Stack) -> Sketch:
+    """A stack as the list of recipes draws it."""
+    from stacker.view.recipes import Sketch
+
+    if stack.makings is None:
+        raise StackerError(*stack.problems)
+    parameters = sum(making.tensor.elements for making in stack.makings.tensors)
+    return Sketch(stack.graph, stack.donors, stack.spec.donors, parameters)

@@ -1,0 +1,56 @@
+"""`stacker recipes`: what is listed, what is shown, and that nothing is asked of the hub for it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from stacker.io.recipes import recipe_names
+from stacker.spec.generators import GENERATORS
+from tests.cli.commands import run
+
+
+def test_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every recipe with layers and size, every generator, each with a small picture."""
+    code, out, err = run(capsys, "recipes")
+    assert (code, err) == (0, "")
+    assert all(name in out for name in (*recipe_names(), *GENERATORS))
+    (line,) = [line for line in out.splitlines() if line.startswith("goliath-120b")]
+    assert "137" in line
+    assert "117.75 B" in line
+    assert any("⠀" < char <= "⣿" for char in line)
+
+
+def test_one_is_shown_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    """Source, licence, the preview's figures, and the text of the spec."""
+    code, out, _ = run(capsys, "recipes", "goliath-120b")
+    assert code == 0
+    for part in ("alpindale/goliath-120b", "Llama 2 Community License", "117.75 B", "euryale[57:72]", "stacker: 1"):
+        assert part in out
+
+
+def test_a_generator_is_shown_with_its_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    """What it takes, what the defaults are, how to call it."""
+    code, out, _ = run(capsys, "recipes", "solar")
+    assert code == 0
+    for part in ("2312.15166", "n / 4", "stacker new solar --donor a=org/name"):
+        assert part in out
+
+
+def test_programs_get_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    """One list; recipes with figures and text, generators with numbers."""
+    code, out, err = run(capsys, "recipes", "--json")
+    said = {each["name"]: each for each in json.loads(out)}
+    assert (code, err) == (0, "")
+    assert set(said) == {*recipe_names(), *GENERATORS}
+    assert said["fatllama-1.7t"]["layers"] == 525
+    assert said["goliath-120b"]["donors"]["xwin"]["source"] == "Xwin-LM/Xwin-LM-70B-V0.1"
+    assert [number["name"] for number in said["passes"]["numbers"]] == ["width", "stride"]
+
+
+def test_a_misspelt_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """The closest one is offered."""
+    code, out, err = run(capsys, "recipes", "goliat-120b")
+    assert (code, out) == (2, "")
+    assert "did you mean 'goliath-120b'?" in err
