@@ -1,0 +1,64 @@
+"""Memory of whole builds as the system counts it, against what the plan said before."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stacker.core.budget import MB
+from tests.donors import write_llama
+
+COPY = "stack: ['a[0:4]', 'b[2:6]']"
+LINEAR = "stack: [{blend: [a, b], op: linear}]"
+SLERP = "stack: [{blend: [a, b], op: slerp, t: 0.3}]"
+
+
+def _spec(folder: Path, stack: str) -> Path:
+    for seed, name in enumerate("ab"):
+        write_llama(folder / name, seed=seed, hidden=512, ffn=1024, vocab=512)
+    spec = folder / "spec.yml"
+    spec.write_text(f"stacker: 1\nname: memory\ndonors: {{a: ./a, b: ./b}}\n{stack}\n")
+    return spec
+
+
+_MEASURED = """
+import re, runpy, sys
+try:
+    runpy.run_module("stacker", run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    sys.stdout.write(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+    raise
+"""
+
+
+def _peak(*arguments: str | Path) -> int:
+    """The most resident bytes of a run of the program, since it became this program (a fork brings its parent's)."""
+    command = [sys.executable, "-c", _MEASURED, *map(str, arguments)]
+    return int(subprocess.run(command, capture_output=True, check=True).stdout) * 1024
+
+
+def _said(spec: Path) -> int:
+    command = [sys.executable, "-m", "stacker", "plan", str(spec), "--json"]
+    answer = subprocess.run(command, capture_output=True, check=True)
+    return int(json.loads(answer.stdout)["costs"]["peak"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stack", [COPY, LINEAR, SLERP], ids=["copy", "linear", "slerp"])
+def test_the_plan_knows_the_peak(tmp_path: Path, stack: str) -> None:
+    """The whole process, interpreter and all, is within a fifth of what the plan says; blends stay below 600 MB."""
+    spec = _spec(tmp_path, stack)
+    peak = _peak("build", spec, tmp_path / "out", "--quiet")
+    assert peak == pytest.approx(_said(spec), rel=0.2)
+    assert peak <= 600 * MB
+
+
+@pytest.mark.slow
+def test_moving_takes_next_to_nothing(tmp_path: Path) -> None:
+    """A stack without arithmetic is built in 60 MB, start to end."""
+    spec = _spec(tmp_path, COPY)
+    assert _peak("build", spec, tmp_path / "out", "--quiet") <= 60 * MB
