@@ -13,6 +13,8 @@ from stacker.arch.model import LayerRule
 from stacker.arch.parser import parse_formulas, parse_rules
 from stacker.arch.table import packaged_text
 
+_BARE = frozenset({"other", "attn.sink"})
+"""Roles whose tensors are called biases now and then, and are none."""
 Patterns = tuple[tuple[re.Pattern[str], str], ...]
 
 
@@ -72,7 +74,7 @@ def _guess(name: str, patterns: Patterns, otherwise: str) -> str:
     role = next((role for pattern, role in patterns if pattern.search(name)), otherwise)
     if role.startswith("mlp."):
         role += ".shared" if "shared" in name else ".expert" if "expert" in name else ""
-    return f"{role}.bias" if name.endswith((".bias", "_bias")) and role != "other" else role
+    return f"{role}.bias" if name.endswith((".bias", "_bias")) and role not in _BARE else role
 
 
 def _texts(entries: Entries, key: str) -> tuple[str, ...]:

@@ -101,11 +101,17 @@ def _claims(config: Config) -> Iterator[tuple[str, str, int, int]]:
 
 
 def _tied(tensors: Mapping[str, TensorSpec], prefix: str) -> tuple[tuple[str, str], ...]:
+    """The head, by its own name or that of its bias, whether it is there or not, and the embedding."""
     pattern = prefix_pattern(prefix)
     roles = {name: guess_outside_role(name) for name in tensors if not pattern.fullmatch(name)}
-    embeds = [name for name, role in roles.items() if role == "embed"]
-    heads = [name for name, role in roles.items() if role == "head"]
-    return ((heads[0] if heads else "lm_head.weight", embeds[0]),) if embeds else ()
+    embed = next((name for name, role in roles.items() if role == "embed"), None)
+    if embed is None:
+        return ()
+    shape = tensors[embed].shape
+    heads = [name for name, role in roles.items() if role == "head" and tensors[name].shape == shape]
+    biases = [name for name, role in roles.items() if role == "head.bias" and tensors[name].shape == shape[:1]]
+    heads += [name.removesuffix("bias") + "weight" for name in biases]
+    return ((heads[0] if heads else "lm_head.weight", embed),)
 
 
 def _readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:

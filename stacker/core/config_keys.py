@@ -53,8 +53,15 @@ def is_bookkeeping(key: str) -> bool:
 
 
 def without_unsafe(config: Config) -> dict[str, Json]:
-    """A deep copy without keys that could do harm; those that begin with an underscore are private, and go too."""
-    return {key: _cleaned(value) for key, value in config.items() if key not in UNSAFE and key[:1] != "_"}
+    """A deep copy without keys that could do harm; those that begin with an underscore are private, and go too.
+
+    `__float__` stays: transformers writes infinity as {"__float__": "Infinity"}.
+    """
+    return {
+        key: _cleaned(value)
+        for key, value in config.items()
+        if key not in UNSAFE and (key[:1] != "_" or key == "__float__")
+    }
 
 
 def _cleaned(value: Json) -> Json:

@@ -98,7 +98,7 @@ def _set_ends(config: Entries, target: Entries, template: Donor, embed: Donor, t
     vocab = text_config(embed.architecture, embed.config).get("vocab_size")
     if isinstance(vocab, int) and "vocab_size" in target:
         target["vocab_size"] = vocab
-    if tied is None:
+    if tied is None or not template.architecture.tied:
         return
     said = [entries for entries in (config, target) if "tie_word_embeddings" in entries]
     default = dict(template.architecture.defaults).get("tie_word_embeddings")

@@ -240,7 +240,7 @@ def test_ends(ends: tuple[str, ...], tied: tuple[str, str]) -> None:
 )
 def test_roles_by_name(suffix: str, role: str) -> None:
     """The usual names of many families have the roles they are used for."""
-    config = {"num_hidden_layers": 2, "model_type": "new"}
+    config: dict[str, Any] = {"num_hidden_layers": 2, "model_type": "new"}
     names = layers(2, suffix, "filler.weight")
     family = infer(config, *names)
     assert place_tensors(family, config, specs(*names))[f"model.layers.0.{suffix}"].role == role
@@ -265,6 +265,6 @@ def test_roles_by_name(suffix: str, role: str) -> None:
 )
 def test_roles_outside_the_layers(name: str, role: str) -> None:
     """So do the usual names before and after the layers."""
-    config = {"num_hidden_layers": 2, "model_type": "new"}
+    config: dict[str, Any] = {"num_hidden_layers": 2, "model_type": "new"}
     names = [*layers(2, "filler.weight"), name]
     assert place_tensors(infer(config, *names), config, specs(*names))[name].role == role

@@ -148,6 +148,12 @@ def test_harm_never_passes() -> None:
     assert {problem.severity for problem in problems} == {Severity.WARNING}
 
 
+def test_infinity_passes() -> None:
+    """Transformers writes numbers that JSON has not as objects, whose key looks private."""
+    limit = [0.0, {"__float__": "Infinity"}]
+    assert compiled(*run(make_donor(time_step_limit=limit), 0))["time_step_limit"] == limit
+
+
 def test_the_template_is_not_touched() -> None:
     """Compiling twice gives the same config twice."""
     donor = make_donor(**QWEN, rope_scaling={"factor": 2.0})

@@ -69,8 +69,7 @@ def _dense(attribute: str) -> Callable[[Config, list[Pick]], Config]:
     """For `mlp_only_layers`: which places hold layers that are dense in their donor, where step 1 applies."""
 
     def derive(config: Config, picks: list[Pick]) -> Config:
-        dense = [i for i, (_, layer) in enumerate(picks) if layer in config[attribute]]
-        return {attribute: dense, "decoder_sparse_step": 1}
+        return {attribute: _places(picks, config[attribute]), "decoder_sparse_step": 1}
 
     return derive
 
@@ -139,6 +138,20 @@ KNOWN: dict[str, Case] = {
     ),
 }
 
+
+def _places(picks: list[Pick], layers: list[int]) -> list[int]:
+    """The new places of some of a donor's layers."""
+    return [place for place, (_, layer) in enumerate(picks) if layer in layers]
+
+
+MAMBA: Config = {
+    "mamba_d_state": 8, "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_expand": 2, "mamba_n_groups": 1,
+    "mamba_chunk_size": 4,
+}  # fmt: skip
+LINEAR: Config = {
+    "head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8, "shared_expert_intermediate_size": 24,
+}  # fmt: skip
 DEEPSEEK: Config = {
     **EXPERTS, "n_routed_experts": 4, "n_group": 2, "topk_group": 1, "first_k_dense_replace": 2, "kv_lora_rank": 8,
     "q_lora_rank": 8, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8, "n_shared_experts": 1,
@@ -146,6 +159,32 @@ DEEPSEEK: Config = {
 }  # fmt: skip
 
 INFERRED: dict[str, Case] = {
+    "bamba": Case(
+        "bamba",
+        {**MAMBA, "attn_layer_indices": [1, 4]},
+        derive=lambda config, picks: {"attn_layer_indices": _places(picks, config["attn_layer_indices"])},
+        inferred=True,
+    ),
+    "gpt_neo": Case(
+        "gpt_neo", {"num_layers": 6, "num_heads": 4, "window_size": 4, "attention_types": [[["global", "local"], 3]]},
+        ("attention_layers",), inferred=True,
+    ),
+    "modernbert-decoder": Case(
+        "modernbert-decoder", {"local_attention": 8, "layer_types": MIXED}, ("layer_types",), inferred=True
+    ),
+    "qwen3_next, as published": Case(
+        "qwen3_next", {**EXPERTS, **LINEAR, "full_attention_interval": 3, "decoder_sparse_step": 2}, ("layer_types",),
+        publish=without("layer_types", full_attention_interval=3), inferred=True,
+    ),
+    "llama4_text, as published": Case(
+        "llama4_text",
+        {
+            **EXPERTS, "head_dim": 8, "intermediate_size_mlp": 48, "interleave_moe_layer_step": 2,
+            "no_rope_layer_interval": 3, "attention_chunk_size": 4,
+        },
+        ("layer_types", "no_rope_layers"),
+        publish=without("layer_types", "moe_layers", no_rope_layers=[]), inferred=True,
+    ),
     "cohere2": Case("cohere2", {"sliding_window": 4, "layer_types": MIXED}, ("layer_types",), inferred=True),
     "cohere2, as published": Case(
         "cohere2",
@@ -172,3 +211,27 @@ INFERRED: dict[str, Case] = {
         ("layer_types",), publish=without("layer_types", full_attn_idxs=[1, 4]), inferred=True,
     ),
 }  # fmt: skip
+
+REFUSED: dict[str, tuple[Case, list[str], str, str]] = {
+    "dense layers first": (
+        INFERRED["deepseek_v3"], ["a[0:4]", "b[0:6]"], "layers without experts must come first", "drop b[0:2]",
+    ),
+    "first layer its own": (
+        INFERRED["modernbert-decoder"], ["a[1:4]"], "nothing in the config says which is which", "could stand a[0]",
+    ),
+    "position in the formula": (Case("diffllama"), ["a[0:2]", "a[3:6]"], "computed from the layer's position", "a[2]"),
+    "a fixed period": (
+        Case(
+            "jamba",
+            {
+                **EXPERTS, "mamba_d_state": 4, "mamba_expand": 2, "attn_layer_period": 3, "attn_layer_offset": 1,
+                "mamba_dt_rank": 4, "use_mamba_kernels": False, "expert_layer_period": 3, "expert_layer_offset": 1,
+            },
+        ),
+        ["a[0:2]", "a[3:6]"], "at a fixed period", "could stand",
+    ),
+    "index in the attention": (
+        Case("gpt2", {**GPT2, "scale_attn_by_inverse_layer_idx": True}), ["a[0:3]", "a[2:6]"], "divided by", "a[3]",
+    ),
+}  # fmt: skip
+"""Stacks that no config can express: the donors' family, the items, and words of the refusal and its hint."""

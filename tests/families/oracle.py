@@ -73,8 +73,9 @@ def rearranged(
         setattr(config, key, value)
     for index, decoder in enumerate(layers):
         for module in decoder.modules():
-            if hasattr(module, "layer_idx"):
-                module.layer_idx = index  # type: ignore[assignment]  # nn.Module says tensor
+            for name in ("layer_idx", "layer_id"):
+                if name in vars(module):
+                    setattr(module, name, index)
             if isinstance(getattr(module, "config", None), PreTrainedConfig):
                 module.config = config
     return model.eval()
@@ -100,7 +101,7 @@ def _layer_list(model: PreTrainedModel) -> tuple[torch.nn.Module, str, torch.nn.
 
 
 def _set_head(model: PreTrainedModel, last: PreTrainedModel) -> None:
-    """The final norm and output projection of the last layer's donor; its embedding, where that is the head."""
+    """What stands after the layers, from the last layer's donor; its embedding, where that is the head."""
     owner, layers, _ = _layer_list(model)
     donor, _, _ = _layer_list(last)
     past = False
@@ -108,8 +109,9 @@ def _set_head(model: PreTrainedModel, last: PreTrainedModel) -> None:
         if past and "rotary" not in name:
             setattr(owner, name, copy.deepcopy(getattr(donor, name)))
         past = past or name == layers
-    head = copy.deepcopy(last.get_output_embeddings())
-    model.set_output_embeddings(head)
+    for name, child in last.named_children():
+        if all(module is not donor for module in child.modules()):
+            setattr(model, name, copy.deepcopy(child))
 
 
 def logits_of(model: PreTrainedModel) -> torch.Tensor:

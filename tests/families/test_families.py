@@ -15,8 +15,8 @@ from stacker.arch.placement import expected_tensors
 from stacker.arch.table import architecture, find_architecture
 from stacker.compose import Stack, build
 from stacker.compose import load as load_stack
-from stacker.errors import Severity
-from tests.families.cases import FULL, INFERRED, KNOWN, SLIDING, Case, Pick
+from stacker.errors import Severity, SpecError
+from tests.families.cases import FULL, INFERRED, KNOWN, REFUSED, SLIDING, Case, Pick
 from tests.families.oracle import greedy_tokens, load, logits_of, rearranged, write_donor
 
 CASES = KNOWN | INFERRED
@@ -133,3 +133,16 @@ def test_every_family_file_is_held_against_transformers() -> None:
 
     tested = {case.model_type for case in KNOWN.values()}
     assert {name for name in families() if not tested & set(architecture(name).model_types)} == set()
+
+
+@pytest.mark.parametrize(("case", "items", "reason", "hint"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_no_config_can_say_is_refused(
+    case: Case, items: list[Any], reason: str, hint: str, tmp_path: Path
+) -> None:
+    """A stack that transformers could not rebuild from any config is refused before anything is written."""
+    for seed, name in enumerate("ab"):
+        write_donor(case, tmp_path / name, seed)
+    with pytest.raises(SpecError) as caught:
+        build(stack_of(tmp_path, items), tmp_path / "out")
+    assert any(reason in problem.message and hint in problem.hint for problem in caught.value.problems)
+    assert not (tmp_path / "out").exists()
