@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stacker.errors import raise_problems
-from stacker.spec.emit_writing import Names, Writing
+from stacker.spec.emit_writing import Names, Writing, in_text_order
 from stacker.spec.methods import METHODS, BaseRole, Method
 from stacker.spec.model import (
     BlendSpec,
@@ -48,7 +48,7 @@ def to_mergekit(spec: StackSpec, depths: Mapping[str, int] | None = None, names:
         text["out_dtype"] = shown_dtype(spec.output.dtype)
     if tokenizer != config:
         text["tokenizer_source"] = writing.donor(tokenizer)
-    raise_problems(dict.fromkeys(writing.found))
+    raise_problems(sorted(dict.fromkeys(writing.found), key=in_text_order))
     return _remarks(spec) + write_yaml(text)
 
 

@@ -61,5 +61,10 @@ class Writing:
         return [{"filter": text, "value": _value(rule.value)} for text in filters]
 
 
+def in_text_order(problem: Problem) -> tuple[int, int]:
+    """A sorting key: by line and column."""
+    return (problem.mark.line or 0, problem.mark.column or 0) if problem.mark else (0, 0)
+
+
 def _value(value: Gradient | Value) -> Tree:
     return Flow(list(value.knots)) if isinstance(value, Gradient) else value

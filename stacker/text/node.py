@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from stacker.errors import Mark
@@ -51,11 +51,6 @@ class Mapping:
     def names(self) -> tuple[str, ...]:
         """The texts of the keys, in order."""
         return tuple(name.text for name, _ in self.entries)
-
-    def without(self, keys: Iterable[str]) -> Mapping:
-        """The same mapping less some keys."""
-        gone = frozenset(keys)
-        return Mapping(tuple(entry for entry in self.entries if entry[0].text not in gone), self.mark)
 
 
 Node = Scalar | Sequence | Mapping

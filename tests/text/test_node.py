@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stacker.text.node import Mapping, child, describe, is_null, plain_data, shorten
+from stacker.text.node import Mapping, child, describe, is_null, scalars, shorten
 from stacker.text.yaml import read_yaml
 
 
@@ -32,13 +32,17 @@ def test_child_falls_back() -> None:
     assert child(child(node, "a"), 3) is child(node, "a")
 
 
-def test_without() -> None:
-    """A mapping less some keys keeps the others in order."""
-    node = read_yaml("{a: 1, b: 2, c: ~}", "s")
+def test_is_null() -> None:
+    """Null and nothing at all are both no value."""
+    node = read_yaml("{a: ~, b: 0}", "s")
     assert isinstance(node, Mapping)
-    assert plain_data(node.without(["b"])) == {"a": 1, "c": None}
-    assert is_null(node.get("c"))
-    assert is_null(node.get("d"))
+    assert [is_null(node.get(key)) for key in ("a", "b", "c")] == [True, False, True]
+
+
+def test_scalars() -> None:
+    """Every scalar is found, keys told from values."""
+    found = [(scalar.text, is_key) for scalar, is_key in scalars(read_yaml("a: [1, {b: c}]", "s"))]
+    assert found == [("a", True), ("1", False), ("b", True), ("c", False)]
 
 
 def test_shorten() -> None:
