@@ -11,12 +11,12 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from stacker.cli import build, language, look, new, recipes
+from stacker.cli import build, donors, language, look, machine, new, recipes
 from stacker.cli.app import app
 from stacker.cli.problems import print_json, problem_json, show_problems
 from stacker.errors import StackerError
 
-__all__ = ["app", "build", "language", "look", "main", "new", "recipes"]
+__all__ = ["app", "build", "donors", "language", "look", "machine", "main", "new", "recipes"]
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What typer raises for a wrong command line; it has no public name of its own in every version."""

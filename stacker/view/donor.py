@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,11 +12,19 @@ from rich.text import Text
 
 from stacker.arch.model import Part
 from stacker.core.donor import Donor, DonorTensor
+from stacker.core.kinds import layer_kinds
+from stacker.core.ranges import ranges_text
+from stacker.errors import Problem
 from stacker.view.quantities import bytes_text, count_text
 
+MOST = 3
+"""Reasons told for one trial."""
+Trials = Mapping[str, tuple[Problem, ...]]
+"""What stands in the way of each of some simple stacks of the donor."""
 
-def donor_table(donor: Donor) -> RenderableType:
-    """Family, depth and size, then the tensors by role."""
+
+def donor_table(donor: Donor, trials: Trials) -> RenderableType:
+    """Family, depth and size, kinds of layers, the tensors by role, and what would stop it from being stacked."""
     head = Table.grid(padding=(0, 2))
     head.add_column(style="bold")
     head.add_column(overflow="fold")
@@ -29,7 +38,29 @@ def donor_table(donor: Donor) -> RenderableType:
         shown = " ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes[:3]) + (" …" if shapes[3:] else "")
         roles.add_row(str(part), role, str(len(tensors)), shown, bytes_text(sum(t.spec.nbytes for t in tensors)))
     ignored = [Text(f"not carried: {name}: {reason}", "dim") for name, reason in donor.ignored]
-    return Group(head, Text(), roles, *ignored)
+    return Group(head, Text(), _kinds(donor), Text(), roles, *ignored, Text(), *_obstacles(trials))
+
+
+def _kinds(donor: Donor) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("layers", "parameters", "kind"):
+        table.add_column(column, overflow="fold")
+    for kind in layer_kinds(donor):
+        count = f"{len(kind.layers)}: {ranges_text(kind.layers)}"
+        table.add_row(count, f"{count_text(kind.parameters)} each", kind.words or "all alike")
+    return table
+
+
+def _obstacles(trials: Trials) -> Iterator[Text]:
+    """Each trial with its verdict; reasons under those that fail."""
+    yield Text("stacked", "bold")
+    for words, problems in trials.items():
+        verdict = ("refused", "red") if problems else ("fine", "green")
+        yield Text.assemble(f"  {words}: ", verdict)
+        for problem in problems[:MOST]:
+            yield Text(f"    {problem.message}")
+            if problem.hint:
+                yield Text(f"      hint: {problem.hint}", "cyan")
 
 
 def _facts(donor: Donor) -> dict[str, str]:
@@ -63,7 +94,7 @@ def _by_role(donor: Donor) -> dict[tuple[Part, str], list[DonorTensor]]:
     return found
 
 
-def donor_json(donor: Donor) -> dict[str, Any]:
+def donor_json(donor: Donor, trials: Trials) -> dict[str, Any]:
     """A donor for programs: every tensor with what it is and where it acts."""
     return {
         "source": donor.source,
@@ -86,5 +117,10 @@ def donor_json(donor: Donor) -> dict[str, Any]:
             }
             for name, tensor in donor.tensors.items()
         ],
+        "kinds": [
+            {"layers": list(kind.layers), "parameters": kind.parameters, "words": kind.words}
+            for kind in layer_kinds(donor)
+        ],
+        "stacked": {words: [problem.message for problem in problems] for words, problems in trials.items()},
         "ignored": dict(donor.ignored),
     }

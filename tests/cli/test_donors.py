@@ -1,0 +1,99 @@
+"""`stacker inspect`, `diff` and `doctor`: donors and the machine by themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import run
+from tests.donors import write_llama
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a plain donor, a deeper one, and one whose attention depends on a layer's place."""
+    write_llama(tmp_path / "a", seed=1)
+    write_llama(tmp_path / "deep", layers=8, seed=2)
+    norms = {
+        f"model.layers.{n}.{name}.weight": ("BF16", (16,))
+        for n in range(6)
+        for name in ("pre_feedforward_layernorm", "post_feedforward_layernorm")
+    }
+    write_llama(tmp_path / "gemma", model_type="gemma2", tied=True, head_dim=8, extra=norms, sliding_window=8)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("home")
+def test_inspect_tries_some_stacks(capsys: pytest.CaptureFixture[str]) -> None:
+    """Kinds of layers, and that a plain donor can be stacked in any order."""
+    code, out, err = run(capsys, "inspect", "./a")
+    assert (code, err) == (0, "")
+    assert "6: 0–5" in out
+    assert "all alike" in out
+    assert out.count("fine") == 4
+
+
+@pytest.mark.usefixtures("home")
+def test_inspect_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Kinds and verdicts for programs."""
+    code, out, _ = run(capsys, "inspect", "./gemma", "--json")
+    said = json.loads(out)
+    assert code == 0
+    assert [kind["layers"] for kind in said["kinds"]] == [[0, 2, 4], [1, 3, 5]]
+    assert said["stacked"]["as it is"] == []
+
+
+def test_inspect_says_what_stands_in_the_way(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the config of a family cannot say a stack, the reason is told before anybody writes a spec."""
+    extra = {f"model.layers.{n}.block.weight": ("BF16", (4,)) for n in range(0, 6, 2)}
+    write_llama(home / "odd", model_type="unknown_hybrid", extra=extra)
+    code, out, _ = run(capsys, "inspect", "./odd")
+    assert code == 0
+    assert "as it is: fine" in out
+    assert "a layer twice: refused" in out
+
+
+@pytest.mark.usefixtures("home")
+def test_diff(capsys: pytest.CaptureFixture[str]) -> None:
+    """Config entries and tensors that differ, layers run together, and a count of the rest."""
+    code, out, err = run(capsys, "diff", "./a", "./deep")
+    assert (code, err) == (0, "")
+    assert "num_hidden_layers" in out
+    assert "model.layers.{i}.mlp.down_proj.weight  6–7" in out
+    assert "1 config entries differ, 18 only in the second; 57 tensors alike" in out
+
+
+@pytest.mark.usefixtures("home")
+def test_diff_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same for programs; two that are alike say so."""
+    _, out, _ = run(capsys, "diff", "./a", "./deep", "--json")
+    said = json.loads(out)
+    assert said["config"] == {"num_hidden_layers": [6, 8]}
+    assert (said["same"], len(said["only_second"]), said["alike"]) == (False, 18, 57)
+    _, out, _ = run(capsys, "diff", "./a", "./a", "--json")
+    assert json.loads(out)["same"] is True
+    assert "no difference" in run(capsys, "diff", "./a", "./a")[1]
+
+
+@pytest.mark.usefixtures("home")
+def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    """What there is, in words and for programs."""
+    code, out, err = run(capsys, "doctor")
+    assert (code, err) == (0, "")
+    for part in ("torch", "clone blocks", "HF_HUB_OFFLINE is set"):
+        assert part in out
+    _, out, _ = run(capsys, "doctor", "a", "--json")
+    said = json.loads(out)
+    assert said["folder"]["path"].endswith("/a")
+    assert said["hub"]["offline"] is True
+
+
+@pytest.mark.usefixtures("home")
+def test_doctor_without_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """A place that is not there is said so."""
+    code, _, err = run(capsys, "doctor", "nowhere")
+    assert (code, "there is no such folder" in err) == (5, True)

@@ -1,0 +1,57 @@
+"""What the machine is said to be able to do, held against doing it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stacker.errors import StorageError
+from stacker.io.machine import look_at_folder, look_at_machine
+
+
+def test_the_folder_is_tried_and_left_clean(tmp_path: Path) -> None:
+    """Cloning agrees with what `cp --reflink=always` can do there; nothing stays behind."""
+    found = look_at_folder(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").write_bytes(os.urandom(1 << 20))
+    clones = subprocess.run(
+        ["cp", "--reflink=always", tmp_path / "a", tmp_path / "b"], capture_output=True, check=False
+    )
+    assert (found.block is not None) == (clones.returncode == 0)
+    assert found.free > 0
+
+
+def test_the_filesystem_is_the_mounts(tmp_path: Path) -> None:
+    """The type is that which coreutils tells."""
+    told = subprocess.run(["df", "--output=fstype", tmp_path], capture_output=True, text=True, check=True)
+    assert look_at_folder(tmp_path).filesystem == told.stdout.split()[-1]
+
+
+def test_versions_are_those_installed(tmp_path: Path) -> None:
+    """Of packages as their metadata says, of Python as it runs; the cores are those this process may use."""
+    machine = look_at_machine(tmp_path)
+    assert dict(machine.packages)["safetensors"] == importlib.metadata.version("safetensors")
+    assert platform.python_version() in machine.python
+    assert machine.cores == len(os.sched_getaffinity(0))
+
+
+def test_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line a GPU; a program that fails means none."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'Some GPU, 1024 MiB'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert look_at_machine(tmp_path).gpus == ("Some GPU, 1024 MiB",)
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert look_at_machine(tmp_path).gpus == ()
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    """Nothing can be tried where there is nothing."""
+    with pytest.raises(StorageError, match="no such folder"):
+        look_at_folder(tmp_path / "none")
