@@ -148,11 +148,16 @@ def impurities(house: Mapping[str, Module], unit: str = "core") -> list[str]:
     ]
 
 
-def long_functions(tree: ast.Module, limit: int) -> list[str]:
-    """Functions of more than `limit` lines from `def` to their last, inner functions included."""
+def function_lengths(tree: ast.Module) -> list[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
+    """Every function, inner ones included, and its lines from `def` to its last."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    lengths = [(node, (node.end_lineno or node.lineno) - node.lineno + 1) for node in functions]
-    return [f"{node.name} (line {node.lineno}): {length} lines" for node, length in lengths if length > limit]
+    return [(node, (node.end_lineno or node.lineno) - node.lineno + 1) for node in functions]
+
+
+def long_functions(tree: ast.Module, limit: int) -> list[str]:
+    """Functions of more than `limit` lines."""
+    found = function_lengths(tree)
+    return [f"{node.name} (line {node.lineno}): {length} lines" for node, length in found if length > limit]
 
 
 def _imports(node: ast.AST, module: Module, eager: bool) -> Iterator[Import]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import ROOT, long_functions
+from tests.house import ROOT, function_lengths, long_functions
 
 FUNCTION_LINES = 40
 FILE_LINES = 250
@@ -32,6 +32,14 @@ def test_functions_are_short(path: Path) -> None:
 def test_files_are_short(path: Path) -> None:
     """No file has more than 250 lines."""
     assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE_LINES
+
+
+def test_most_functions_are_shorter() -> None:
+    """Half of the functions have at most 7 lines, nine of ten at most 22."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES]
+    lengths = sorted(length for tree in trees for _, length in function_lengths(tree))
+    assert lengths[len(lengths) // 2] <= 7
+    assert lengths[len(lengths) * 9 // 10] <= 22
 
 
 def test_a_long_function_is_found() -> None:
