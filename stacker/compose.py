@@ -6,8 +6,7 @@ text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +26,8 @@ from stacker.core.report import Report
 from stacker.core.runs import tasks_of
 from stacker.core.steps import Makings, make_tensors
 from stacker.errors import Problem, SpecError, StackerError, errors_in, raise_problems
-from stacker.io.donors import ReadDonor, fetch_weights, read_donor
+from stacker.io.donors import ReadDonor, read_donor
+from stacker.io.fetching import fetch_all, place_from
 from stacker.io.output import check_vacant, open_output
 from stacker.io.side_files import read_generation_config, read_tokenizer
 from stacker.io.space import check_space, nearest_folder
@@ -40,6 +40,7 @@ from stacker.spec.parser import parse_spec
 from stacker.version import VERSION
 from stacker.view.card import model_card
 from stacker.view.preview import preview
+from stacker.view.scene import Scene, make_scene
 
 Paths = tuple[Path, ...]
 Texts = dict[str, str]
@@ -71,9 +72,20 @@ class Stack:
         chosen = layout or Layout(self.spec.output.shard_size)
         return make_plan(self.spec.name, self.graph, self.donors, self.makings, dict(self.config), chosen)
 
+    def scene(self) -> Scene:
+        """The stack as pictures of it want it; with errors, what can be seen all the same."""
+        plan = None if errors_in(self.problems) else self.plan()
+        return make_scene(self.spec, self.graph, self.donors, plan)
+
     def preview(self) -> Group:
         """The picture of the stack, for rich to print."""
-        return preview(self.graph, self.donors, None if errors_in(self.problems) else self.plan())
+        return preview(self.scene())
+
+    def _repr_html_(self) -> str:
+        """The interactive picture, for notebooks."""
+        from stacker.view.page import framed_page
+
+        return framed_page(self.scene())
 
     def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = unwatched) -> Built:
         """Write the stack; see `build`."""
@@ -143,6 +155,8 @@ def _compile(
         head=donors[graph.head.feeds[0].donor],
         dtype=spec.output.dtype,
         tied=bool(makings.tied) if makings else None,
+        tokenizer=donors[graph.tokenizer],
+        marks=[node.mark for node in graph.layers],
     )
 
 
@@ -199,7 +213,7 @@ def build(
     check_vacant(out, force=options.force)
     plan = plan_for(stack, out, options.layout)
     known = all_donors(stack.donors)
-    donors = _fetch(known, files_read(plan, known), fetching)
+    donors = fetch_all(known, files_read(plan, known), fetching)
     tasks = tasks_of(plan, donors)
     check_space(out, new_bytes(tasks, nearest_folder(out), plan.layout.block))
     execute = EXECUTORS[options.executor]
@@ -212,25 +226,10 @@ def build(
     return Built(plan, report)
 
 
-def _fetch(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]], watch: Watch) -> dict[str, Donor]:
-    """The donors with all files that a build reads on this machine; only those of the hub take fetching."""
-    away = [
-        file for name, donor in known.items() for file in donor.files if file.name in needed[name] and not file.path
-    ]
-    total, done = sum(file.size for file in away), 0
-
-    def tell(nbytes: int) -> None:
-        nonlocal done
-        done += nbytes
-        watch(done, max(total, done))
-
-    return {name: fetch_weights(donor, needed[name], tell) for name, donor in known.items()}
-
-
 def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) -> dict[str, bytes]:
     """Every file of the output but the shards, by name."""
     index = index_json(plan)
-    found = {donor.name: _place_of(donor, out) for donor in donors.values()}
+    found = {donor.name: place_from(donor, out) for donor in donors.values()}
     return {
         **read_generation_config(donors[stack.graph.template].side_files),
         **read_tokenizer(donors[stack.graph.tokenizer].side_files),
@@ -240,11 +239,3 @@ def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) 
         SPEC: stack.text,
         LOCK: dump(lock_json(plan, VERSION, found, stack.nested)),
     }
-
-
-def _place_of(donor: Donor, out: Path) -> str | None:
-    """Where a donor of this machine lies, as seen from the output; None for one of the hub."""
-    path = next((file.path for file in donor.files if file.path), None)
-    if path is None or donor.revision:
-        return None
-    return os.path.relpath(Path(path).parent, out)

@@ -1,4 +1,4 @@
-"""Commands that only look: check, preview, config, plan, inspect. None of them reads a weight."""
+"""Commands that only look: check, preview, config, plan. None of them reads a weight."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stacker.cli.app import LOOK, Json, Spec, app
-from stacker.cli.completion import complete_donor
+from stacker.cli.app import LOOK, Json, Spec, app, examples
 from stacker.cli.problems import print_json, problem_json, show_problems
-from stacker.errors import Mark, Problem, Severity, StackerError, errors_in, raise_problems
+from stacker.errors import Problem, Severity, StackerError, errors_in, raise_problems
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=LOOK, epilog=examples("check stack.yml", "check stack.yml --json"))
 def check(spec: Spec, *, json: Json = False) -> None:
     """Say everything that is wrong with a spec, or that nothing is."""
     from stacker.compose import load
@@ -41,7 +40,7 @@ def _warn(problems: tuple[Problem, ...]) -> None:
     show_problems([p for p in problems if p.severity is not Severity.ERROR], Console(stderr=True))
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=LOOK, epilog=examples("preview stack.yml", "preview stack.yml --json"))
 def preview(spec: Spec, *, json: Json = False) -> None:
     """Draw the stack, what it costs and where it is fragile; no weights needed."""
     from stacker.compose import load
@@ -50,18 +49,18 @@ def preview(spec: Spec, *, json: Json = False) -> None:
 
     stack = load(spec)
     wrong = errors_in(stack.problems)
-    plan = None if wrong else stack.plan()
+    scene = stack.scene()
     if json:
-        print_json(preview_json(stack.graph, stack.donors, plan, stack.problems))
+        print_json(preview_json(scene))
     else:
         console = Console(highlight=False)
-        console.print(draw(stack.graph, stack.donors, plan))
+        console.print(draw(scene))
         _warn(stack.problems)
         raise_problems(wrong)
     raise typer.Exit(_exit_code(wrong))
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=LOOK, epilog=examples("config stack.yml"))
 def config(spec: Spec) -> None:
     """Print the config.json that the stack would get."""
     from stacker.compose import load
@@ -72,7 +71,7 @@ def config(spec: Spec) -> None:
     print_json(dict(stack.config))
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=LOOK, epilog=examples("plan stack.yml", "plan stack.yml --out /data/out --json"))
 def plan(
     spec: Spec,
     *,
@@ -92,25 +91,3 @@ def plan(
     _warn(stack.problems)
     console = Console(highlight=False)
     console.print(plan_table(made))
-
-
-@app.command(rich_help_panel=LOOK)
-def inspect(
-    donor: Annotated[
-        str,
-        typer.Argument(metavar="DONOR", help="A folder or a hub id, id@revision.", autocompletion=complete_donor),
-    ],
-    *,
-    json: Json = False,
-) -> None:
-    """Show a donor: family, depth, tensors by role, element types, and what would stop it from being stacked."""
-    from stacker.io.donors import read_donor
-    from stacker.spec.donors import parse_source
-    from stacker.spec.model import Dialect
-    from stacker.view.donor import donor_json, donor_table
-
-    found = read_donor(parse_source(donor, donor, Mark("inspect")), Path.cwd(), Dialect.NATIVE)
-    if json:
-        print_json(donor_json(found))
-        return
-    Console(highlight=False).print(donor_table(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,9 +60,8 @@ def kv_cache(graph: StackGraph, donors: Mapping[str, Donor], config: Config) -> 
         elements = kinds[feed].elements
         window = _window(names, node.index)
         layers.append(LayerCache(None if elements is None else elements * width, window))
-    return KvCache(
-        tuple(layers), tuple(_notes([kinds[Feed(n.feeds[0].donor, n.feeds[0].layer)] for n in graph.layers]))
-    )
+    used = [kinds[Feed(node.feeds[0].donor, node.feeds[0].layer)] for node in graph.layers]
+    return KvCache(tuple(layers), (*_notes(used), *_window_notes(layers)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +113,10 @@ def _notes(kinds: list[_Kind]) -> Iterator[str]:
         yield "latent attention: as programs that keep the latents store it"
     if stateful:
         yield f"{stateful} of {len(kinds)} layers keep a state of fixed size instead, not counted"
+
+
+def _window_notes(layers: list[LayerCache]) -> Iterator[str]:
+    for window, count in Counter(layer.window for layer in layers).items():
+        if window:
+            which = "all" if count == len(layers) else f"{count} of {len(layers)}"
+            yield f"{which} layers keep {window} tokens at the most"

@@ -14,7 +14,7 @@ from stacker.core.donor import Donor
 from stacker.core.graph import Junction, StackGraph, coverage, junctions
 from stacker.core.nodes import Node
 from stacker.core.parameters import factor_at
-from stacker.core.ranges import layers_text
+from stacker.core.ranges import layers_text, ranges_text
 from stacker.core.tables import Table, node_tables
 from stacker.errors import Problem, Severity
 from stacker.spec.model import StackSpec
@@ -68,15 +68,17 @@ def lint_ends(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> I
 
 
 def lint_unused_layers(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Layers of a donor that the stack leaves out."""
+    """Layers that the stack leaves out, and donors that give it none."""
+    partly = []
     for name, uses in coverage(graph, donors).items():
         unused = [layer for layer, count in enumerate(uses) if not count]
         if len(unused) == len(uses):
             yield Problem(f"'{name}' gives no layer to the stack", "", None, Severity.NOTE)
         elif unused:
-            message = f"'{name}': {layers_text(unused)} of {len(uses)} are in no slice"
-            hint = "meant? neighbours of what is left out meet layers that they do not know"
-            yield Problem(message, hint, None, Severity.NOTE)
+            partly.append(f"{name} {ranges_text(unused)}")
+    if partly:
+        hint = "meant? their neighbours meet layers that they do not know"
+        yield Problem(f"layers in no slice: {'; '.join(partly)}", hint, None, Severity.NOTE)
 
 
 def lint_backward_jumps(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:

@@ -9,8 +9,8 @@ import yaml
 from stacker.core.donor import Donor
 from stacker.core.graph import StackGraph, segments
 from stacker.core.plan import Plan
-from stacker.view.preview import source_text
 from stacker.view.quantities import bytes_text, count_text
+from stacker.view.wording import source_text
 
 
 def model_card(plan: Plan, graph: StackGraph, donors: Mapping[str, Donor], spec: str) -> bytes:

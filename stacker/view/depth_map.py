@@ -15,7 +15,7 @@ from rich.text import Text
 
 from stacker.core.donor import Donor
 from stacker.core.graph import StackGraph
-from stacker.view.marks import jump_line, scale_line, use_line
+from stacker.view.marks import jump_line, round_step, scale_line, use_line
 from stacker.view.palette import MUTED, DonorStyle, donor_styles, mixed
 from stacker.view.raster import Axis, Cell, Raster, draw
 
@@ -98,15 +98,9 @@ def _row_labels(up: Axis, *, plain: bool) -> dict[int, str]:
     """The numbers of donor layers beside the map, by line from the top: round ones, not crowded."""
     height = 1 if plain else 2
     lines = -(-up.cells // height)
-    step = next(step for step in _round_steps() if up.cells * step // up.count >= 2 * height or step >= up.count)
-    return {lines - 1 - up.first(layer) // height: str(layer) for layer in range(0, up.count, step)}
-
-
-def _round_steps() -> Iterator[int]:
-    size = 1
-    while True:
-        yield from (size, 2 * size, 5 * size)
-        size *= 10
+    step = round_step(2 * height * up.count / up.cells)
+    labels = {lines - 1 - up.first(layer) // height: str(layer) for layer in range(0, up.count, step)}
+    return labels if {0, 1} & labels.keys() else labels | {0: str(up.count - 1)}
 
 
 def _lines(raster: Raster, styles: Styles, *, plain: bool, ascii_only: bool) -> Iterator[Text]:

@@ -11,14 +11,22 @@ from stacker.core.graph import StackGraph, junctions
 from stacker.view.palette import MUTED
 from stacker.view.raster import Axis
 
-_STEPS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000)
+
+def round_step(least: float) -> int:
+    """The smallest of 1, 2, 5, 10, 20, 50 … that is not less than `least`."""
+    size = 1
+    while True:
+        for step in (size, 2 * size, 5 * size):
+            if step >= least:
+                return step
+        size *= 10
 
 
 def scale_line(across: Axis) -> Text:
     """A ruler of output layers: round numbers, each over the first column of its layer, and the last layer's."""
     last = across.count - 1
     needed = len(str(last)) + 2
-    step = next((step for step in _STEPS if across.cells * step >= needed * across.count), last or 1)
+    step = round_step(needed * across.count / across.cells)
     line = [" "] * across.cells
     _put(line, max(0, across.cells - len(str(last))), str(last))
     for layer in range(0, last, step):

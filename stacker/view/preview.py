@@ -1,112 +1,118 @@
-"""A stack before it exists, as a picture for the terminal: figures, depth map, segments, junctions, coverage."""
+"""A stack before it exists, as a picture for the terminal: figures, depth map, segments, junctions, coverage, lints."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import groupby
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from stacker.core.donor import Donor
-from stacker.core.graph import Segment, StackGraph, coverage, junctions, segments
-from stacker.core.plan import Plan
-from stacker.view.depth_map import DepthMap
+from stacker.core.graph import Segment, segments
+from stacker.errors import Problem, Severity
+from stacker.view.coverage import Coverage
+from stacker.view.depth_map import DepthMap, is_plain
+from stacker.view.head import head
 from stacker.view.palette import donor_styles
-from stacker.view.quantities import bytes_text, count_text
+from stacker.view.scene import Scene
+from stacker.view.wording import crossing_text, making_text, source_texts, span_text
+
+_SIGNS = {Severity.WARNING: ("! ", "bold yellow"), Severity.NOTE: ("- ", "dim"), Severity.ERROR: ("! ", "bold red")}
 
 
-def preview(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None) -> Group:
+def preview(scene: Scene) -> Group:
     """The whole picture, as wide as the console; without a plan, what the graph alone tells."""
-    return Group(*_parts(graph, donors, plan))
+    return Group(*_parts(scene))
 
 
-def _parts(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None) -> Iterator[RenderableType]:
-    yield _head(graph, donors, plan)
-    if graph.layers:
+def _parts(scene: Scene) -> Iterator[RenderableType]:
+    yield head(scene)
+    if not scene.graph.layers:
+        return
+    yield Text()
+    yield DepthMap(scene.graph, scene.donors)
+    yield Legend(scene)
+    yield Text()
+    yield segment_table(scene)
+    yield Text()
+    yield Coverage(scene)
+    if scene.lints:
         yield Text()
-        yield DepthMap(graph, donors)
-        yield _legend(donors)
-        yield Text()
-        yield _segments(graph, donors)
-        yield Text()
-        yield _coverage(graph, donors)
+        yield lint_list(scene.lints)
 
 
-def _head(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
+@dataclass(frozen=True, slots=True)
+class Legend:
+    """Which colour or letter is which donor, and what else the map has."""
+
+    scene: Scene
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """One item after the other, wrapped between them."""
+        plain = is_plain(console)
+        items = [
+            Text(f"{style.letter} {style.name}") if plain else Text.assemble(("█", style.colour), f" {style.name}")
+            for style in donor_styles(list(self.scene.donors)).values()
+        ]
+        if any(node.op for node in self.scene.graph.layers):
+            items.append(_blend_sign(self.scene, plain=plain, ascii_only=options.ascii_only))
+        if plain:
+            items.append(Text("small: used again"))
+        yield Text("   ").join(items)
+
+
+def _blend_sign(scene: Scene, *, plain: bool, ascii_only: bool) -> Text:
+    if plain:
+        return Text("* blend" if ascii_only else "◆ blend")
+    blended = next(node for node in scene.graph.layers if node.op)
+    styles = donor_styles(list(scene.donors))
+    one, other = (styles[blended.feeds[place].donor].colour for place in (0, -1))
+    return Text.assemble(("▚", Style(color=one, bgcolor=other)), " blend")
+
+
+_COLUMNS = ("layers", "jump", "from", "made by", "across the jump")
+
+
+def segment_table(scene: Scene) -> Table:
+    """One row a segment: its layers, the jump before them, where from, how made; what differs across the jump."""
+    rows = [_row(scene, segment) for segment in segments(scene.graph)]
+    kept = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for n in kept:
+        table.add_column(_COLUMNS[n], justify="right" if n < 2 else "left", no_wrap=n < 2, overflow="fold")
+    for row in rows:
+        table.add_row(*(row[n] for n in kept))
+    return table
+
+
+def _row(scene: Scene, segment: Segment) -> tuple[str, str, Text, str, str]:
+    junction = scene.jumps.get(segment.start)
+    return (
+        span_text(segment.start, segment.stop),
+        f"{junction.jump:+d}" if junction else "",
+        _sources(scene, segment),
+        making_text(scene.graph, segment),
+        crossing_text(junction, scene.donors) if junction else "",
+    )
+
+
+def _sources(scene: Scene, segment: Segment) -> Text:
+    """A segment's slices, each in its donor's colour."""
+    styles = donor_styles(list(scene.donors))
+    slices = [Text(text, styles[feed.donor].colour) for text, feed in source_texts(segment)]
+    return Text(" + ").join(slices)
+
+
+def lint_list(lints: Iterable[Problem]) -> Table:
+    """What is doubtful, each with its reason below it."""
+    table = Table.grid()
+    table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    family = donors[graph.template].architecture
-    table.add_row("stack", plan.name if plan else "(cannot be built as it is)")
-    table.add_row("family", family.name + (" (inferred from names and config)" if family.inferred else ""))
-    table.add_row("layers", str(len(graph.layers)))
-    if plan:
-        table.add_row("parameters", count_text(plan.total_parameters))
-        table.add_row(
-            "on disk", f"{bytes_text(plan.total_size)} in {len(plan.shards)} shard{'s'[: len(plan.shards) > 1]}"
-        )
-        moved = plan.costs.moved / max(1, plan.costs.written)
-        table.add_row("to read", f"{bytes_text(plan.costs.read)}, {moved:.0%} of the result moved unchanged")
-        table.add_row("memory", f"{bytes_text(plan.costs.peak)} at the peak")
-    table.add_row("embedding", _names(feed.donor for feed in graph.embed.feeds))
-    table.add_row("head", _names(feed.donor for feed in graph.head.feeds))
-    table.add_row("tokenizer", graph.tokenizer)
+    for problem in lints:
+        sign, style = _SIGNS[problem.severity]
+        table.add_row(Text(sign, style), Text(problem.message))
+        if problem.hint:
+            table.add_row("", Text(problem.hint, "dim"))
     return table
-
-
-def _names(names: Iterator[str]) -> str:
-    return " + ".join(names)
-
-
-def _legend(donors: Mapping[str, Donor]) -> Text:
-    text = Text("     ")
-    for style in donor_styles(list(donors)).values():
-        text.append(style.letter, style.colour).append(f" {style.name}   ")
-    return text.append("◆ blend   lower case: repeated", "dim")
-
-
-def _segments(graph: StackGraph, donors: Mapping[str, Donor]) -> Table:
-    """One row a segment, with the jump of the donor's index from the segment before."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("layers", "from", "op", "jump"):
-        table.add_column(column, justify="right" if column in ("layers", "jump") else "left")
-    jumps = {junction.index: junction.jump for junction in junctions(graph)}
-    styles = donor_styles(list(donors))
-    for segment in segments(graph):
-        colour = styles[segment.first.feeds[0].donor].colour
-        jump = f"{jumps[segment.start]:+d}" if segment.start in jumps else ""
-        layers = f"{segment.start}–{segment.stop - 1}" if len(segment) > 1 else f"{segment.start}"
-        table.add_row(layers, Text(source_text(segment), colour), segment.first.op or _note(segment), jump)
-    return table
-
-
-def _note(segment: Segment) -> str:
-    scaled = segment.first.scales or segment.first.feeds[0].scales
-    return "scaled" if scaled else ""
-
-
-def source_text(segment: Segment) -> str:
-    """Where a segment's layers come from, as slices: `xwin[0:16]`."""
-    starts = ((feed.donor, feed.layer or 0) for feed in segment.first.feeds)
-    return " + ".join(f"{donor}[{start}:{start + len(segment)}]" for donor, start in starts)
-
-
-def _coverage(graph: StackGraph, donors: Mapping[str, Donor]) -> Table:
-    """For each donor: how many layers are used never, once, twice or more, and which never."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("donor", "layers", "unused", "once", "more"):
-        table.add_column(column, justify="left" if column == "donor" else "right")
-    table.add_column("never used", overflow="fold")
-    for name, uses in coverage(graph, donors).items():
-        counts = (uses.count(0), uses.count(1), sum(count > 1 for count in uses))
-        missing = ranges_text([layer for layer, count in enumerate(uses) if not count])
-        table.add_row(name, str(len(uses)), *map(str, counts), missing)
-    return table
-
-
-def ranges_text(numbers: list[int]) -> str:
-    """Sorted numbers, runs joined: `3, 7–9`."""
-    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])]
-    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

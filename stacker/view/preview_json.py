@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
-from stacker.core.donor import Donor
-from stacker.core.graph import StackGraph, coverage, junctions, segments
-from stacker.core.plan import Plan
-from stacker.errors import Problem, errors_in
+from stacker.core.crossings import crossed
+from stacker.core.figures import figures_json
+from stacker.core.graph import coverage, segments
+from stacker.core.nodes import Node
+from stacker.view.scene import Scene
+from stacker.view.wording import making_text
 
 
-def preview_json(
-    graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None, problems: Iterable[Problem]
-) -> dict[str, Any]:
+def preview_json(scene: Scene) -> dict[str, Any]:
     """Figures, layers, segments, junctions and coverage; figures are null while the stack cannot be planned."""
-    family = donors[graph.template].architecture
+    graph = scene.graph
     return {
-        "ok": not errors_in(problems),
-        "name": plan.name if plan else None,
-        "family": family.name,
-        "inferred": family.inferred,
-        "layers": [{"op": n.op, "from": [f"{f.donor}[{f.layer}]" for f in n.feeds]} for n in graph.layers],
+        "name": scene.name,
+        "family": scene.family.name,
+        "inferred": scene.family.inferred,
+        "figures": figures_json(scene.figures) if scene.figures else None,
+        "plan": scene.plan.id if scene.plan else None,
         "embed": [feed.donor for feed in graph.embed.feeds],
         "head": [feed.donor for feed in graph.head.feeds],
         "tokenizer": graph.tokenizer,
-        "parameters": plan.total_parameters if plan else None,
-        "bytes": plan.total_size if plan else None,
-        "shards": len(plan.shards) if plan else None,
-        "costs": asdict(plan.costs) if plan else None,
-        "segments": [
-            {
-                "start": segment.start,
-                "stop": segment.stop,
-                "op": segment.first.op,
-                "from": [{"donor": feed.donor, "start": feed.layer} for feed in segment.first.feeds],
-            }
-            for segment in segments(graph)
-        ],
-        "junctions": [{"layer": junction.index, "jump": junction.jump} for junction in junctions(graph)],
-        "coverage": {name: list(uses) for name, uses in coverage(graph, donors).items()},
+        "config": graph.template,
+        "layers": [_layer(node) for node in graph.layers],
+        "segments": _segments(scene),
+        "junctions": _junctions(scene),
+        "coverage": {name: list(uses) for name, uses in coverage(graph, scene.donors).items()},
     }
+
+
+def _layer(node: Node) -> dict[str, Any]:
+    return {"op": node.op, "from": [{"donor": feed.donor, "layer": feed.layer} for feed in node.feeds]}
+
+
+def _segments(scene: Scene) -> list[dict[str, Any]]:
+    return [
+        {
+            "start": segment.start,
+            "stop": segment.stop,
+            "op": segment.first.op,
+            "made_by": making_text(scene.graph, segment),
+            "from": [{"donor": feed.donor, "start": feed.layer} for feed in segment.first.feeds],
+        }
+        for segment in segments(scene.graph)
+    ]
+
+
+def _junctions(scene: Scene) -> list[dict[str, Any]]:
+    return [
+        {
+            "layer": junction.index,
+            "jump": junction.jump,
+            "differs": {
+                name: {"before": before, "after": after} for name, before, after in crossed(junction, scene.donors)
+            },
+        }
+        for junction in scene.jumps.values()
+    ]

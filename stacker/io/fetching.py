@@ -1,0 +1,36 @@
+"""Donors made ready for a build: their files on this machine, and where they lie as seen from the output."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from stacker.core.donor import Donor
+from stacker.io.donors import fetch_weights
+
+Watch = Callable[[int, int], None]
+"""Told how many bytes are done, and of how many."""
+
+
+def fetch_all(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]], watch: Watch) -> dict[str, Donor]:
+    """The donors with all files that a build reads on this machine; only those of the hub take fetching."""
+    away = [
+        file for name, donor in known.items() for file in donor.files if file.name in needed[name] and not file.path
+    ]
+    total, done = sum(file.size for file in away), 0
+
+    def tell(nbytes: int) -> None:
+        nonlocal done
+        done += nbytes
+        watch(done, max(total, done))
+
+    return {name: fetch_weights(donor, needed[name], tell) for name, donor in known.items()}
+
+
+def place_from(donor: Donor, out: Path) -> str | None:
+    """Where a donor of this machine lies, as seen from the output; None for one of the hub."""
+    path = next((file.path for file in donor.files if file.path), None)
+    if path is None or donor.revision:
+        return None
+    return os.path.relpath(Path(path).parent, out)
