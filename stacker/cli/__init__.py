@@ -12,11 +12,13 @@ import typer
 from rich.console import Console
 
 from stacker.cli import build, donors, language, look, machine, new, recipes
-from stacker.cli.app import app
+from stacker.cli.app import PANELS, app
 from stacker.cli.problems import print_json, problem_json, show_problems
 from stacker.errors import StackerError
 
 __all__ = ["app", "build", "donors", "language", "look", "machine", "main", "new", "recipes"]
+
+app.registered_commands.sort(key=lambda command: PANELS.index(str(command.rich_help_panel)))
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What typer raises for a wrong command line; it has no public name of its own in every version."""

@@ -9,7 +9,9 @@ import typer
 
 from stacker.version import VERSION
 
-LOOK, BUILD, LANGUAGE = "Look", "Build and check", "The language"
+START, LOOK, BUILD, LANGUAGE = PANELS = ("Start", "Look", "Build and check", "The language")
+
+FIRST_STEPS = ("recipes", "new solar --donor a=./donor -o stack.yml", "preview stack.yml", "build stack.yml ./out")
 
 app = typer.Typer(
     name="stacker",
@@ -17,11 +19,17 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    epilog="\n\n".join(f"[dim]$[/dim] stacker {line}" for line in FIRST_STEPS),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="A spec, native or mergekit's; - reads standard input.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, nothing else there.")]
+
+
+def examples(*lines: str) -> str:
+    """What stands below a command's help, one line an example."""
+    return "\n\n".join(f"[dim]$[/dim] stacker {line}" for line in lines)
 
 
 def _version(*, wanted: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stacker.cli.app import BUILD, Json, Spec, app
+from stacker.cli.app import BUILD, Json, Spec, app, examples
 from stacker.cli.problems import print_json, show_problems
 from stacker.cli.progress import watching
 from stacker.core.plan import LayoutKind
@@ -27,7 +27,9 @@ Moved = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only problems.")]
 
 
-@app.command(rich_help_panel=BUILD)
+@app.command(
+    rich_help_panel=BUILD, epilog=examples("build stack.yml ./out", "build stack.yml ./out --force --max-memory 2GB")
+)
 def build(
     spec: Spec,
     out: Out,
@@ -58,7 +60,7 @@ def build(
         Console(stderr=True, highlight=False).print(report_text(built.plan, built.report, out))
 
 
-@app.command(rich_help_panel=BUILD)
+@app.command(rich_help_panel=BUILD, epilog=examples("verify ./out", "verify ./out --donor xwin=/data/xwin"))
 def verify(out: Written, *, donor: Moved = None, quiet: Quiet = False, json: Json = False) -> None:
     """Compare a checkpoint with its donors, byte for byte; blends are computed again."""
     from stacker.checkpoint import verify as compare

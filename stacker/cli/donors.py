@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from stacker.cli.app import LOOK, Json, app
+from stacker.cli.app import LOOK, Json, app, examples
 from stacker.cli.completion import complete_donor
 from stacker.cli.problems import print_json
 from stacker.errors import Mark, Problem, StackerError, errors_in
@@ -26,7 +26,7 @@ Other = Annotated[str, typer.Argument(metavar="OTHER", help="Another one.", auto
 
 @app.command(
     rich_help_panel=LOOK,
-    epilog="stacker inspect ./donor  ·  stacker inspect Qwen/Qwen3-0.6B  ·  stacker inspect ./donor --json",
+    epilog=examples("inspect ./donor", "inspect Qwen/Qwen3-0.6B", "inspect ./donor --json"),
 )
 def inspect(donor: DonorName, *, json: Json = False) -> None:
     """Show a donor: family, depth, kinds of layers, tensors by role, and what would stop it from being stacked."""
@@ -40,9 +40,7 @@ def inspect(donor: DonorName, *, json: Json = False) -> None:
         Console(highlight=False).print(donor_table(found, tried))
 
 
-@app.command(
-    rich_help_panel=LOOK, epilog="stacker diff ./donor ./stack  ·  stacker diff org/name@v1 org/name@v2 --json"
-)
+@app.command(rich_help_panel=LOOK, epilog=examples("diff ./donor ./stack", "diff org/name@v1 org/name@v2 --json"))
 def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
     """Show where two donors or stacks differ: entries of their configs, tensors by name, shape and type."""
     from stacker.core.difference import difference

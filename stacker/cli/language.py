@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stacker.cli.app import LANGUAGE, Json, Spec, app
+from stacker.cli.app import LANGUAGE, Json, Spec, app, examples
 from stacker.cli.completion import complete_architecture, complete_op
 from stacker.cli.problems import print_json
 from stacker.errors import SpecError, did_you_mean
@@ -21,9 +21,14 @@ FamilyName = Annotated[
 ]
 
 
-@app.command(rich_help_panel=LANGUAGE)
+@app.command(
+    rich_help_panel=LANGUAGE, epilog=examples("convert theirs.yml > ours.yml", "convert ours.yml --to mergekit")
+)
 def convert(
-    spec: Spec, *, to: Annotated[Dialect, typer.Option("--to", help="The dialect to write.")] = Dialect.NATIVE
+    spec: Spec,
+    *,
+    to: Annotated[Dialect, typer.Option("--to", help="The dialect to write.")] = Dialect.NATIVE,
+    json: Json = False,
 ) -> None:
     """Write a spec in the other dialect on standard output, or say exactly why it cannot be said there."""
     from stacker.io.spec_files import read_spec_file
@@ -31,10 +36,14 @@ def convert(
     from stacker.spec.parser import parse_spec
 
     parsed = parse_spec(read_spec_file(spec), str(spec))
-    typer.echo(to_native(parsed) if to is Dialect.NATIVE else to_mergekit(parsed), nl=False)
+    text = to_native(parsed) if to is Dialect.NATIVE else to_mergekit(parsed)
+    if json:
+        print_json({"ok": True, "from": str(parsed.dialect), "to": str(to), "text": text})
+    else:
+        typer.echo(text, nl=False)
 
 
-@app.command(rich_help_panel=LANGUAGE)
+@app.command(rich_help_panel=LANGUAGE, epilog=examples("schema > stacker.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of the native language, for editors."""
     from stacker.spec.schema import json_schema
@@ -42,7 +51,7 @@ def schema() -> None:
     print_json(json_schema())
 
 
-@app.command(rich_help_panel=LANGUAGE)
+@app.command(rich_help_panel=LANGUAGE, epilog=examples("ops", "ops slerp"))
 def ops(name: OpName = None, *, json: Json = False) -> None:
     """List the blend ops, or show one with its formula, parameters and source."""
     from stacker.ops.table import OPS
@@ -57,7 +66,7 @@ def ops(name: OpName = None, *, json: Json = False) -> None:
         Console(highlight=False).print(op_details(OPS[name]) if name else ops_table(chosen))
 
 
-@app.command(rich_help_panel=LANGUAGE)
+@app.command(rich_help_panel=LANGUAGE, epilog=examples("architectures", "architectures qwen3"))
 def architectures(name: FamilyName = None, *, json: Json = False) -> None:
     """List the families that are known as data, or show one with its tensors and rules."""
     from stacker.arch.table import architectures as known

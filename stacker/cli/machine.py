@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stacker.cli.app import LOOK, Json, app
+from stacker.cli.app import LOOK, Json, app, examples
 from stacker.cli.problems import print_json
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where stacks are to be written.", file_okay=False)]
 
 
-@app.command(rich_help_panel=LOOK, epilog="stacker doctor  ·  stacker doctor /data/stacks --json")
+@app.command(rich_help_panel=LOOK, epilog=examples("doctor", "doctor /data/stacks --json"))
 def doctor(folder: Folder = Path(), *, json: Json = False) -> None:
     """Say what this machine can do: versions, memory, GPU, and which ways of copying work in FOLDER (tried out)."""
     from stacker.io.machine import look_at_machine

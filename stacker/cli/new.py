@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stacker.cli.app import LANGUAGE, Json, app
+from stacker.cli.app import START, Json, app, examples
 from stacker.cli.completion import complete_named_donor, complete_recipe, complete_reference
 from stacker.cli.problems import print_json, show_problems
 from stacker.errors import Mark, Problem, SpecError, StorageError
@@ -42,10 +42,10 @@ File = Annotated[
     Path | None, typer.Option("-o", metavar="FILE", help="The spec to write; without it, standard output.")
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
-EXAMPLE = "stacker new passes --donor a=./donor -p width=8 -o stack.yml"
+EXAMPLE = "new passes --donor a=./donor -p width=8 -o stack.yml"
 
 
-@app.command(rich_help_panel=LANGUAGE, epilog=f"{EXAMPLE}  ·  stacker new goliath-120b -o goliath.yml")
+@app.command(rich_help_panel=START, epilog=examples(EXAMPLE, "new goliath-120b -o goliath.yml", "new"))
 def new(
     recipe: Recipe = None,
     *,
@@ -61,7 +61,7 @@ def new(
     from stacker.cli.fitting import Order, fit
 
     if recipe is None and not (sys.stdin.isatty() and not json):
-        raise SpecError.of("say which recipe", f"for instance: {EXAMPLE}\nstacker recipes lists all of them")
+        raise SpecError.of("say which recipe", f"for instance: stacker {EXAMPLE}\nstacker recipes lists all of them")
     numbers, donors = _counts(number or []), _pairs(donor or [], "--donor")
     order = Order(recipe, donors, numbers, like, out) if recipe else ask()
     if order.file and not order.file.parent.is_dir():

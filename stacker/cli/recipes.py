@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
-from stacker.cli.app import LANGUAGE, Json, app
+from stacker.cli.app import START, Json, app, examples
 from stacker.cli.completion import complete_recipe
 from stacker.cli.problems import print_json
 from stacker.errors import SpecError, StackerError, did_you_mean
@@ -29,8 +29,8 @@ Name = Annotated[
 
 
 @app.command(
-    rich_help_panel=LANGUAGE,
-    epilog="stacker recipes  ·  stacker recipes goliath-120b  ·  stacker recipes solar --json",
+    rich_help_panel=START,
+    epilog=examples("recipes", "recipes goliath-120b", "recipes solar --json"),
 )
 def recipes(name: Name = None, *, json: Json = False) -> None:
     """List published stacks and the patterns behind them, drawn small, or show one in full; no weights needed."""
