@@ -17,7 +17,7 @@ from stacker.arch.formula import FormulaError, parse_formula
 from stacker.arch.guesses import guess_outside_role, guesses
 from stacker.arch.model import Architecture, Config, LayerRule, WriteKind
 from stacker.arch.placement import prefix_pattern
-from stacker.arch.rules import holds, layer_properties, layer_value
+from stacker.arch.rules import holds, layer_properties, layer_value, list_rules
 from stacker.errors import DonorError
 from stacker.tensors import TensorSpec
 
@@ -45,7 +45,11 @@ def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Arc
     depth = int(known.depth.value(names))
     names["depth"] = depth
     listed = [rule for rule in guesses().rules if _readable(rule, names, depth)]
-    rules = [*listed, *_lists(text_config(known, config), listed, depth), *_depth_sized(tensors, found.prefix)]
+    rules = [
+        *listed,
+        *list_rules(text_config(known, config), listed, depth, guesses().shared),
+        *_depth_sized(tensors, found.prefix),
+    ]
     structure = _unexplained(_kinds(tensors, found.prefix, depth), rules, names)
     notes = (f"no file describes '{name}': its layers and roles are inferred from names and config",)
     sized = tuple((key, formula) for key, formula in guesses().sized if key in names)
@@ -119,14 +123,6 @@ def _readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
         return holds(rule, names) and all(layer_value(rule, names, index) is not None for index in range(depth))
     except FormulaError:
         return False
-
-
-def _lists(config: Config, rules: Sequence[LayerRule], depth: int) -> Iterator[LayerRule]:
-    """A rule for each config list as long as the model is deep that no other rule speaks of."""
-    spoken = {key for rule in rules for key in (rule.key, *rule.drop)} | guesses().shared
-    for key, value in config.items():
-        if isinstance(value, list) and len(value) == depth and key not in spoken and key.isidentifier():
-            yield LayerRule(key, key, WriteKind.LIST, (parse_formula(f"{key}[i]"),))
 
 
 def _depth_sized(tensors: Mapping[str, TensorSpec], prefix: str) -> Iterator[LayerRule]:

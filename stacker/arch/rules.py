@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from stacker.arch.formula import FormulaError
-from stacker.arch.model import Json, LayerRule, WriteKind
+from stacker.arch.formula import FormulaError, parse_formula
+from stacker.arch.model import Config, Json, LayerRule, WriteKind
 
 
 def holds(rule: LayerRule, names: Mapping[str, Any]) -> bool:
@@ -43,6 +43,14 @@ def layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], index
             except FormulaError:
                 continue
     return found
+
+
+def list_rules(config: Config, rules: Iterable[LayerRule], depth: int, shared: frozenset[str]) -> Iterator[LayerRule]:
+    """A rule for each config list as long as the model is deep that no rule speaks of and that is not `shared`."""
+    spoken = {key for rule in rules for key in (rule.key, *rule.drop)} | shared
+    for key, value in config.items():
+        if isinstance(value, list) and len(value) == depth and key not in spoken and key.isidentifier():
+            yield LayerRule(key, key, WriteKind.LIST, (parse_formula(f"{key}[i]"),))
 
 
 def written(kind: WriteKind, values: Sequence[Json]) -> Json:

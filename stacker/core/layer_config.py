@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stacker.arch.dimensions import names_in
+from stacker.arch.dimensions import names_in, text_config
 from stacker.arch.formula import FormulaError
 from stacker.arch.model import Json, LayerRule, WriteKind
-from stacker.arch.rules import holds, layer_value, written
+from stacker.arch.rules import holds, layer_value, list_rules, written
 from stacker.core.donor import Donor
 from stacker.errors import Mark, Problem
 
@@ -61,12 +61,24 @@ def follow_layers(template: Donor, places: Sequence[Place]) -> Following:
     names = {donor.name: _names(donor) for place in places for donor, _ in place.feeds}
     names[template.name] = _names(template)
     rules = [rule for rule in template.architecture.rules if holds(rule, names[template.name])]
+    rules += _unlisted(template, rules)
     for rule in rules:
         values = _values(rule, places, names, found.problems)
         if values is not None:
             _write(values, names[template.name], found)
     found.problems += _unfollowed(template, rules, places, names)
     return found
+
+
+def _unlisted(template: Donor, rules: Sequence[LayerRule]) -> Iterator[LayerRule]:
+    """Lists of words as long as the model is deep that a known family's file does not speak of: one entry a layer."""
+    config = text_config(template.architecture, template.config)
+    words = {key: value for key, value in config.items() if isinstance(value, list) and all(map(_is_word, value))}
+    return list_rules(words, rules, template.depth, frozenset({"architectures"}))
+
+
+def _is_word(value: Json) -> bool:
+    return isinstance(value, str)
 
 
 def _names(donor: Donor) -> dict[str, Any]:

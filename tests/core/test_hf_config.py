@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from stacker.arch.formula import parse_formula
+from stacker.arch.model import LayerRule, WriteKind
 from stacker.core.donor import Donor
 from stacker.core.hf_config import compile_config
 from stacker.errors import Mark, Problem, Severity, errors_in
@@ -65,6 +68,48 @@ def test_lists_follow_their_own_donors() -> None:
     kinds = ["full_attention", "sliding_attention", "full_attention", "sliding_attention"]
     assert config["layer_types"] == kinds
     assert "max_window_layers" not in config
+
+
+def test_lists_of_words_follow_even_if_the_family_has_none() -> None:
+    """Transformers refuses a `layer_types` of another length in any config that has one."""
+    donor = make_donor(layer_types=["a", "b", "c", "d", "e", "f"], eos_token_id=[1, 2, 3, 4, 5, 6])
+    config = compiled(*run(donor, 5, 0))
+    assert config["layer_types"] == ["f", "a"]
+    assert config["eos_token_id"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_entries_computed_from_the_depth() -> None:
+    """What a family computes from the number of layers is computed anew."""
+    donor = make_donor(scale_depth=2.0)
+    scaled = replace(donor.architecture, sized=(("scale_depth", parse_formula("scale_depth * depth / old_depth")),))
+    config = compiled(*run(replace(donor, architecture=scaled), 0, 1, 2))
+    assert config["scale_depth"] == 1.0
+
+
+def test_nested_entries_are_dropped() -> None:
+    """A rule may drop an entry inside another, and leave the rest of it."""
+    donor = make_donor(linear={"layers": [1], "size": 3})
+    read = (parse_formula("i in linear.layers"),)
+    rule = LayerRule("r", "kinds", WriteKind.LIST, read, drop=("linear.layers", "nowhere.at.all"))
+    architecture = replace(donor.architecture, rules=(rule,))
+    config = compiled(*run(replace(donor, architecture=architecture), 1, 0))
+    assert (config["kinds"], config["linear"]) == ([True, False], {"size": 3})
+
+
+def test_a_nested_language_model() -> None:
+    """Where the language model's config is an entry of a larger one, only that entry follows the layers."""
+    donor = make_donor()
+    config: dict[str, Any] = {
+        "text_config": dict(donor.config),
+        "vision_config": {"num_hidden_layers": 6},
+        "torch_dtype": "float16",
+    }
+    nested = replace(donor, config=config, architecture=replace(donor.architecture, scope="text_config"))
+    found = compiled(*run(nested, 0, 1), dtype=Dtype.F32, tied=True)
+    assert found["text_config"]["num_hidden_layers"] == 2
+    assert found["text_config"]["tie_word_embeddings"] is True
+    assert found["vision_config"] == {"num_hidden_layers": 6}
+    assert (found["dtype"], found["text_config"]["dtype"]) == ("float32", "float32")
 
 
 def test_index_sets_are_counted_anew() -> None:
