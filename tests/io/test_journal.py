@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,6 @@ def test_lines_go_on_after_what_was_sound(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["7", "[]", '{"shard": "s"}', '{"done": 7}', '{"pid": 1, "plan": "p", "done": null}'])
 def test_whole_lines_that_are_not_ours_count_for_nothing(tmp_path: Path, line: str) -> None:
     """No version of this program wrote them."""
-    import zlib
-
     (tmp_path / NAME).write_text(f"{zlib.crc32(line.encode()):08x} {line}\n")
     assert read_journal(tmp_path) == Record()
 

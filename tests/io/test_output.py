@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -262,8 +264,6 @@ def test_a_full_disk_is_explained_and_leaves_the_recorded_work(tmp_path: Path) -
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
 def test_a_read_only_disk_is_explained(tmp_path: Path) -> None:
     """Before anything is done."""
-    import subprocess
-
     with tmpfs(tmp_path) as place:
         subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
         with pytest.raises(StorageError, match="choose another output folder"):
@@ -274,6 +274,20 @@ def test_a_name_that_is_too_long_is_explained(tmp_path: Path) -> None:
     """The filesystem's limit is not ours to know."""
     with pytest.raises(StorageError, match="shorter name"):
         build(tmp_path / ("x" * 250))
+
+
+def test_a_limit_on_file_sizes_is_explained(out: Path) -> None:
+    """Smaller shards would fit; the descriptor of the one that does not is given back."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with opened(out) as output:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+        try:
+            with pytest.raises(StorageError, match="shard_size"):
+                output.shard_fd("1.safetensors", 2 << 20)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_after_a_failed_sync_nothing_is_recorded(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
