@@ -11,12 +11,12 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from stacker.cli import build, donors, language, look, machine, new, recipes
+from stacker.cli import build, donors, language, look, machine, new, preview, recipes
 from stacker.cli.app import PANELS, app
 from stacker.cli.problems import print_json, problem_json, show_problems
 from stacker.errors import StackerError
 
-__all__ = ["app", "build", "donors", "language", "look", "machine", "main", "new", "recipes"]
+__all__ = ["app", "build", "donors", "language", "look", "machine", "main", "new", "preview", "recipes"]
 
 app.registered_commands.sort(key=lambda command: PANELS.index(str(command.rich_help_panel)))
 

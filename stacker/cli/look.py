@@ -1,4 +1,4 @@
-"""Commands that only look: check, preview, config, plan. None of them reads a weight."""
+"""Commands that only look: check, config, plan. None of them reads a weight."""
 
 from __future__ import annotations
 
@@ -9,55 +9,31 @@ import typer
 from rich.console import Console
 
 from stacker.cli.app import LOOK, Json, Spec, app, examples
-from stacker.cli.problems import print_json, problem_json, show_problems
-from stacker.errors import Problem, Severity, StackerError, errors_in, raise_problems
+from stacker.cli.problems import exit_code, print_json, problems_json, show_warnings
+from stacker.errors import Severity, errors_in, raise_problems
 
 
 @app.command(rich_help_panel=LOOK, epilog=examples("check stack.yml", "check stack.yml --json"))
 def check(spec: Spec, *, json: Json = False) -> None:
     """Say everything that is wrong with a spec, or that nothing is."""
     from stacker.compose import load
+    from stacker.core.lints import lint
 
     stack = load(spec)
     wrong = errors_in(stack.problems)
+    lints = () if wrong else lint(stack.graph, stack.donors, stack.spec)
     if json:
-        print_json({"ok": not wrong, "problems": [problem_json(problem) for problem in stack.problems]})
-        raise typer.Exit(_exit_code(wrong))
-    _warn(stack.problems)
-    raise_problems(stack.problems)
-    typer.echo(f"{spec}: {len(stack.graph.layers)} layers, nothing wrong")
+        told = {"problems": problems_json(stack.problems), "lints": problems_json(lints)}
+        print_json({"ok": not wrong} | told)
+        raise typer.Exit(exit_code(wrong))
+    doubts = [problem for problem in lints if problem.severity is Severity.WARNING]
+    show_warnings((*stack.problems, *doubts))
+    raise_problems(wrong)
+    typer.echo(f"{spec}: {len(stack.graph.layers)} layers, {_verdict(len(doubts))}")
 
 
-def _exit_code(wrong: tuple[Problem, ...]) -> int:
-    try:
-        raise_problems(wrong)
-    except StackerError as error:
-        return error.exit_code
-    return 0
-
-
-def _warn(problems: tuple[Problem, ...]) -> None:
-    show_problems([p for p in problems if p.severity is not Severity.ERROR], Console(stderr=True))
-
-
-@app.command(rich_help_panel=LOOK, epilog=examples("preview stack.yml", "preview stack.yml --json"))
-def preview(spec: Spec, *, json: Json = False) -> None:
-    """Draw the stack, what it costs and where it is fragile; no weights needed."""
-    from stacker.compose import load
-    from stacker.view.preview import preview as draw
-    from stacker.view.preview_json import preview_json
-
-    stack = load(spec)
-    wrong = errors_in(stack.problems)
-    scene = stack.scene()
-    if json:
-        print_json(preview_json(scene))
-    else:
-        console = Console(highlight=False)
-        console.print(draw(scene))
-        _warn(stack.problems)
-        raise_problems(wrong)
-    raise typer.Exit(_exit_code(wrong))
+def _verdict(doubts: int) -> str:
+    return f"nothing wrong, {doubts} thing{'s' if doubts > 1 else ''} doubtful" if doubts else "nothing wrong"
 
 
 @app.command(rich_help_panel=LOOK, epilog=examples("config stack.yml"))
@@ -66,7 +42,7 @@ def config(spec: Spec) -> None:
     from stacker.compose import load
 
     stack = load(spec)
-    _warn(stack.problems)
+    show_warnings(stack.problems)
     raise_problems(stack.problems)
     print_json(dict(stack.config))
 
@@ -88,6 +64,6 @@ def plan(
     if json:
         print_json(plan_to_json(made))
         return
-    _warn(stack.problems)
+    show_warnings(stack.problems)
     console = Console(highlight=False)
     console.print(plan_table(made))

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from stacker.errors import Mark, Problem, Severity
+from stacker.errors import Mark, Problem, Severity, StackerError, raise_problems
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold blue"}
 
@@ -26,6 +26,20 @@ def show_problems(problems: Iterable[Problem], console: Console) -> None:
             console.print(Text(line, "dim"), soft_wrap=True, highlight=False)
         for line in problem.hint.splitlines():
             console.print(Text(f"  hint: {line}", "cyan"), soft_wrap=True, highlight=False)
+
+
+def show_warnings(problems: Iterable[Problem]) -> None:
+    """Write to standard error what does not stop a build."""
+    show_problems([p for p in problems if p.severity is not Severity.ERROR], Console(stderr=True))
+
+
+def exit_code(wrong: Iterable[Problem]) -> int:
+    """What a command returns that has already told these errors."""
+    try:
+        raise_problems(wrong)
+    except StackerError as error:
+        return error.exit_code
+    return 0
 
 
 def _quoted(mark: Mark | None) -> tuple[str, ...]:
@@ -54,6 +68,11 @@ def problem_json(problem: Problem) -> dict[str, Any]:
         "line": mark.line if mark else None,
         "column": mark.column if mark else None,
     }
+
+
+def problems_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    """Problems for programs, in their order."""
+    return [problem_json(problem) for problem in problems]
 
 
 def print_json(content: Any) -> None:

@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from stacker.core.graph import Segment, segments
+from stacker.core.graph import Segment, coverage, segments
 from stacker.errors import Problem, Severity
 from stacker.view.coverage import Coverage
 from stacker.view.depth_map import DepthMap, is_plain
@@ -58,9 +58,12 @@ class Legend:
         ]
         if any(node.op for node in self.scene.graph.layers):
             items.append(_blend_sign(self.scene, plain=plain, ascii_only=options.ascii_only))
-        if plain:
-            items.append(Text("small: used again"))
+        if plain and any(count > 1 for uses in self._coverage() for count in uses):
+            items.append(Text("lower case: used again"))
         yield Text("   ").join(items)
+
+    def _coverage(self) -> Iterable[tuple[int, ...]]:
+        return coverage(self.scene.graph, self.scene.donors).values()
 
 
 def _blend_sign(scene: Scene, *, plain: bool, ascii_only: bool) -> Text:

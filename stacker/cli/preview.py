@@ -1,0 +1,92 @@
+"""The preview command: a stack as a picture, on the terminal or in a file, or two side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from stacker.cli.app import LOOK, Json, app, examples
+from stacker.cli.problems import exit_code, print_json, problems_json, show_warnings
+from stacker.errors import SpecError, errors_in, raise_problems
+
+if TYPE_CHECKING:
+    from stacker.compose import Stack
+
+Specs = Annotated[list[Path], typer.Argument(metavar="SPEC [OTHER]", help="A spec, or two to compare.")]
+Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the depth map as a drawing.")]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write an interactive page, all in one file.")
+]
+Mermaid = Annotated[bool, typer.Option("--mermaid", help="Print it as a Mermaid flowchart.")]
+Dot = Annotated[bool, typer.Option("--dot", help="Print it for Graphviz.")]
+
+
+@app.command(
+    rich_help_panel=LOOK,
+    epilog=examples("preview stack.yml", "preview stack.yml --html stack.html", "preview one.yml other.yml"),
+)
+def preview(
+    specs: Specs,
+    *,
+    svg: Svg = None,
+    html: Html = None,
+    mermaid: Mermaid = False,
+    dot: Dot = False,
+    json: Json = False,
+) -> None:
+    """Draw a stack, what it costs and where it is fragile, or two side by side; no weights needed."""
+    from stacker.compose import load
+
+    stacks = [load(spec) for spec in specs]
+    files = {name: path for name, path in (("svg", svg), ("html", html)) if path}
+    printed = [name for name, wanted in (("mermaid", mermaid), ("dot", dot)) if wanted]
+    if len(stacks) > 2 or (len(stacks) == 2 and (files or printed)):
+        raise SpecError.of(f"there are {len(specs)} specs", "give one, or two to compare on the terminal or in --json")
+    if len(stacks) == 2:
+        _compare(*stacks, as_json=json)
+    else:
+        _show(stacks[0], files, printed, as_json=json)
+    problems = tuple(problem for stack in stacks for problem in stack.problems)
+    if not json:
+        show_warnings(problems)
+        raise_problems(problems)
+    raise typer.Exit(exit_code(errors_in(problems)))
+
+
+def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_json: bool) -> None:
+    """A stack in every form that was asked for: on the terminal when none was."""
+    from stacker.io.storage import writing
+    from stacker.view.preview import preview as draw
+    from stacker.view.table import VIEWS
+
+    scene = stack.scene()
+    for name, path in files.items():
+        with writing(path):
+            path.write_text(VIEWS[name](scene), encoding="utf-8")
+    for name in printed:
+        typer.echo(VIEWS[name](scene), nl=False)
+    if as_json:
+        print_json(_preview_json(stack))
+    elif not files and not printed:
+        Console(highlight=False).print(draw(scene))
+
+
+def _preview_json(stack: Stack) -> dict[str, Any]:
+    from stacker.view.preview_json import preview_json
+
+    scene = stack.scene()
+    told = {"lints": problems_json(scene.lints), "problems": problems_json(stack.problems)}
+    return {"ok": not errors_in(stack.problems)} | preview_json(scene) | told
+
+
+def _compare(left: Stack, right: Stack, *, as_json: bool) -> None:
+    from stacker.view.comparison import comparison, comparison_json
+
+    if as_json:
+        print_json(comparison_json(left.scene(), right.scene()))
+    else:
+        Console(highlight=False).print(comparison(left.scene(), right.scene()))
