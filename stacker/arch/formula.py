@@ -29,6 +29,9 @@ _ALLOWED = (
 )  # fmt: skip
 
 
+_SENSELESS = (TypeError, ZeroDivisionError, IndexError, KeyError, OverflowError)
+
+
 class FormulaError(ValueError):
     """A formula that cannot be parsed, or a name in it that the config does not have."""
 
@@ -44,7 +47,7 @@ class Formula:
         """What it comes to with these names; FormulaError when a name is missing or the arithmetic makes no sense."""
         try:
             return _value(self.tree, names)
-        except (TypeError, ZeroDivisionError, IndexError, KeyError) as error:
+        except _SENSELESS as error:
             raise FormulaError(f"{self.text!r} has no value here: {error}") from error
 
 
@@ -112,7 +115,7 @@ def _compare(operands: list[ast.expr], signs: list[ast.cmpop], names: Mapping[st
 def _either(left: ast.expr, right: ast.expr, names: Mapping[str, Any]) -> Any:
     try:
         value = _value(left, names)
-    except FormulaError:
+    except (FormulaError, *_SENSELESS):
         value = None
     return _value(right, names) if value is None else value
 

@@ -133,7 +133,7 @@ def _refuse_prefix(values: _Values, _: Mapping[str, Any]) -> Problem | None:
     place = values.places[late[0]]
     reason = values.rule.reason or f"layers counted by '{values.rule.key}' must come first"
     message = f"{reason}: layer {place.index} ({place.text}) comes after layer {first} ({values.places[first].text})"
-    hint = f"drop {values.runs(lambda index: index in late)}, or let the stack begin with it"
+    hint = f"drop {values.runs(lambda index: index in late)}, or begin the stack with it"
     return Problem(message, hint, place.mark)
 
 

@@ -43,6 +43,9 @@ NAMES: dict[str, Any] = {
         ("nested.inner.size", 5),
         ("nested[str(0)]", "first"),
         ("missing | 1 < 2", True),
+        ("kinds[9] | 'none'", "none"),
+        ("nested[str(7)] | []", []),
+        ("a // 0 | 1", 1),
     ],
 )
 def test_values(text: str, value: object) -> None:

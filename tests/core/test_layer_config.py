@@ -55,7 +55,7 @@ def test_stacks_that_keep_the_rule(kind: WriteKind, read: str, layers: list[int]
     [
         (
             WriteKind.PREFIX, "i < 2", [0, 3, 0, 1, 4, 1], 3,
-            "because: layer 2 (a[0]) comes after layer 1 (a[3])", "drop a[0:2], a[1:2], or let the stack begin with it",
+            "because: layer 2 (a[0]) comes after layer 1 (a[3])", "drop a[0:2], a[1:2], or begin the stack with it",
         ),
         (
             WriteKind.CONSTANT, "i < 2", [4, 0, 5], 2,
