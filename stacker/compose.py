@@ -92,13 +92,13 @@ class Stack:
         return build(self, Path(out), options or BuildOptions(), watch)
 
 
-def load(path: str | Path) -> Stack:
+def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:
     """Read a spec file and its donors' configs and headers, and check the stack; weights are not touched.
 
-    Raises SpecError when the text is no spec, DonorError when donors cannot be read; what is wrong with the stack
-    itself is in `problems`.
+    `read` reads the donors. Raises SpecError when the text is no spec, DonorError when donors cannot be read; what is
+    wrong with the stack itself is in `problems`.
     """
-    return load_text(read_spec_file(Path(path)), Path(path))
+    return load_text(read_spec_file(Path(path)), Path(path), read=read)
 
 
 def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = read_donor) -> Stack:

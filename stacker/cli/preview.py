@@ -15,6 +15,7 @@ from stacker.errors import SpecError, errors_in, raise_problems
 
 if TYPE_CHECKING:
     from stacker.compose import Stack
+    from stacker.view.scene import Scene
 
 Specs = Annotated[list[Path], typer.Argument(metavar="SPEC [OTHER]", help="A spec, or two to compare.")]
 Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the depth map as a drawing.")]
@@ -40,12 +41,15 @@ def preview(
 ) -> None:
     """Draw a stack, what it costs and where it is fragile, or two side by side; no weights needed."""
     from stacker.compose import load
+    from stacker.io.donors import read_nearby
 
-    stacks = [load(spec) for spec in specs]
+    stacks = [load(spec, read_nearby) for spec in specs]
     files = {name: path for name, path in (("svg", svg), ("html", html)) if path}
     printed = [name for name, wanted in (("mermaid", mermaid), ("dot", dot)) if wanted]
     if len(stacks) > 2 or (len(stacks) == 2 and (files or printed)):
         raise SpecError.of(f"there are {len(specs)} specs", "give one, or two to compare on the terminal or in --json")
+    if len(printed) + json > 1:
+        raise SpecError.of("standard output holds one thing", "take one of --mermaid, --dot and --json")
     if len(stacks) == 2:
         _compare(*stacks, as_json=json)
     else:
@@ -59,26 +63,33 @@ def preview(
 
 def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_json: bool) -> None:
     """A stack in every form that was asked for: on the terminal when none was."""
+    scene = stack.scene()
+    if as_json:
+        print_json(_preview_json(stack, scene))
+    elif not files and not printed:
+        from stacker.view.preview import preview as draw
+
+        Console(highlight=False).print(draw(scene))
+    _keep(scene, files, printed)
+
+
+def _keep(scene: Scene, files: Mapping[str, Path], printed: list[str]) -> None:
+    """The pictures that go into files or to standard output as text."""
+    if not files and not printed:
+        return
     from stacker.io.storage import writing
-    from stacker.view.preview import preview as draw
     from stacker.view.table import VIEWS
 
-    scene = stack.scene()
     for name, path in files.items():
         with writing(path):
             path.write_text(VIEWS[name](scene), encoding="utf-8")
     for name in printed:
         typer.echo(VIEWS[name](scene), nl=False)
-    if as_json:
-        print_json(_preview_json(stack))
-    elif not files and not printed:
-        Console(highlight=False).print(draw(scene))
 
 
-def _preview_json(stack: Stack) -> dict[str, Any]:
+def _preview_json(stack: Stack, scene: Scene) -> dict[str, Any]:
     from stacker.view.preview_json import preview_json
 
-    scene = stack.scene()
     told = {"lints": problems_json(scene.lints), "problems": problems_json(stack.problems)}
     return {"ok": not errors_in(stack.problems)} | preview_json(scene) | told
 

@@ -21,7 +21,7 @@ from stacker.core.donor import Donor, DonorFile, DonorTensor, Extent, SideFile
 from stacker.errors import Blame, DonorError, Mark, Problem, StackerError, raise_problems
 from stacker.io.config import MOST_BYTES, parse_object
 from stacker.io.files import shown
-from stacker.io.locate import mark_in, open_donor
+from stacker.io.locate import is_here, mark_in, open_donor
 from stacker.io.quantization import quantization_in
 from stacker.io.references import read_reference
 from stacker.io.repository import Progress, Repository, unheard
@@ -64,6 +64,12 @@ def read_stand_in(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATI
     if spec.like is None:
         return read_donor(spec, folder, dialect)
     return _donor_without_weights(spec, read_reference(spec, folder))
+
+
+def read_nearby(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
+    """The donor, or its stand-in where it is no folder here: who only looks need not wait for the hub."""
+    read = read_donor if spec.like is None or is_here(spec, folder, dialect) else read_stand_in
+    return read(spec, folder, dialect)
 
 
 def donor_in(repository: Repository, name: str, source: str) -> Donor:

@@ -31,6 +31,11 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
     return _on_hub(spec, source, places)
 
 
+def is_here(spec: DonorSpec, folder: Path, dialect: Dialect) -> bool:
+    """Whether a donor is a folder of this machine."""
+    return any(place.is_dir() for place in _places(str(spec.source), folder, dialect))
+
+
 def _places(source: str, folder: Path, dialect: Dialect) -> Sequence[Path]:
     path = Path(source)
     if source.startswith("~"):
