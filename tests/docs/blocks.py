@@ -1,0 +1,93 @@
+"""The fenced blocks of the README and the pages, and the folder in which a reader would try them.
+
+    yaml      a spec, a part of one, or a family: it must parse; with title="…" it is written to that file
+    console   lines after `$` are run by a shell; what stands below them must be in what they print, in that order;
+              a line of `…` stands for any lines. `<!-- exits 2 -->` before the block says how the last one ends;
+              before a titled spec, that it is wrong, as commands below it show
+    python    run, in the same folder
+    text      output or a picture: not tried
+
+Anything else is refused, so that no example escapes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.donors import write_llama
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_FENCE = re.compile(
+    r"(?:<!-- exits (?P<exit>\d+) -->\n+)?^(?P<indent> *)```(?P<kind>\w*)(?: title=\"(?P<title>[^\"]+)\")?[^\n]*\n"
+    r"(?P<text>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block: what kind, which file it is to be, its text, where it stands, how its last command ends."""
+
+    kind: str
+    title: str
+    text: str
+    line: int
+    exit_code: int = 0
+
+
+def pages() -> list[Path]:
+    """The README, the guide for contributors, and every page of the docs."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    """The blocks of a page in order."""
+    text = page.read_text(encoding="utf-8")
+    for found in _FENCE.finditer(text):
+        line = text.count("\n", 0, found.start()) + 1
+        body = re.sub(rf"(?m)^{found['indent']}", "", found["text"])
+        yield Block(found["kind"], found["title"] or "", body, line, int(found["exit"] or 0))
+
+
+def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
+    """Each command of a console block with the lines expected of it."""
+    command, expected = "", list[str]()
+    for line in block.text.splitlines():
+        if line.startswith("$ "):
+            if command:
+                yield command, expected
+            command, expected = line[2:], []
+        else:
+            expected.append(line)
+    if command:
+        yield command, expected
+
+
+def make_donors(folder: Path) -> None:
+    """What a reader is supposed to have: three tiny fine-tunes of one base, 12 layers deep."""
+    for seed, name in enumerate(("donor", "other", "third")):
+        write_llama(folder / name, layers=12, seed=seed)
+
+
+def run_command(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A line of a console block, run by bash as a reader would; both of its outputs as one."""
+    bare = {key: value for key, value in os.environ.items() if key not in ("FORCE_COLOR", "COLUMNS")}
+    environment = bare | {"NO_COLOR": "1", "COLUMNS": "100", "STACKER": f"{sys.executable} -m stacker"}
+    script = f'stacker() {{ $STACKER "$@"; }}\n{command}'
+    return subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=environment, text=True, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def missing_line(expected: list[str], shown: str) -> str | None:
+    """The first expected line that what was shown does not have, in order; None when all are there."""
+    lines = iter(line.rstrip() for line in shown.splitlines())
+    wanted = [line.rstrip() for line in expected if line.strip() not in ("", "…")]
+    return next((line for line in wanted if line not in lines), None)

@@ -1,0 +1,67 @@
+"""Every example of the README and the docs, tried; every link followed as far as the checkout goes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.docs.blocks import ROOT, Block, blocks_of, commands, make_donors, missing_line, pages, run_command
+from tests.docs.specs import try_yaml
+
+KINDS = {"yaml", "console", "python", "text"}
+PAGES = {page.name: page for page in pages()}
+_LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_block_holds(name: str, tmp_path: Path) -> None:
+    """A page read from top to bottom: specs parse, commands end and print as shown, programs run."""
+    make_donors(tmp_path)
+    for block in blocks_of(PAGES[name]):
+        where = f"{name}:{block.line}"
+        assert block.kind in KINDS, f"{where}: a block of kind '{block.kind}' cannot be tried; is it text?"
+        if block.title:
+            (tmp_path / block.title).write_text(block.text)
+        if block.kind == "yaml" and not (block.title and block.exit_code):
+            try_yaml(block.text, where)
+        elif block.kind == "console":
+            _run_console(block, tmp_path, where)
+        elif block.kind == "python":
+            done = subprocess.run([sys.executable, "-c", block.text], cwd=tmp_path, capture_output=True, check=False)
+            assert done.returncode == 0, f"{where}: {done.stderr.decode()}"
+
+
+def _run_console(block: Block, folder: Path, where: str) -> None:
+    steps = list(commands(block))
+    assert steps, f"{where}: no line begins with '$ '"
+    for at, (command, expected) in enumerate(steps):
+        done = run_command(command, folder)
+        wanted = block.exit_code if at == len(steps) - 1 else 0
+        assert done.returncode == wanted, f"{where}: $ {command}\nended with {done.returncode}:\n{done.stdout}"
+        missing = missing_line(expected, done.stdout)
+        assert missing is None, f"{where}: $ {command}\ndid not print: {missing}\nbut:\n{done.stdout}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    """Links inside the checkout name files that exist, and headings that the pages have."""
+    page = PAGES[name]
+    for target, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), f"{name}: {target}"
+        if anchor:
+            headings = re.findall(r"(?m)^#+ (.*)$", path.read_text(encoding="utf-8"))
+            slugs = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+            assert anchor in slugs, f"{name}: {target}#{anchor}"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """mkdocs.yml lists each page once."""
+    settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    listed = [path for entry in settings["nav"] for path in entry.values()]
+    assert sorted(listed) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
