@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tools.bench import contenders, donors
 from tools.bench.contenders import Slice
-from tools.bench.measure import Bench, Row, alternate, at_least, at_most, megabytes, peak, remove, seconds, spread
+from tools.bench.measure import Bench, Row, Run, alternate, at_least, at_most, megabytes, peak, remove, seconds, spread
 
 
 def two_donors(scratch: Path) -> tuple[Path, Path]:
@@ -23,7 +23,7 @@ def five_slices(first: Path, second: Path) -> list[Slice]:
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Durable time and resident memory of a passthrough build."""
+    """Durable time and resident memory of a passthrough build, from memory and from the disk."""
     first, second = two_donors(bench.scratch)
     slices = five_slices(first, second)
     spec = contenders.stack_spec(bench.scratch / "passthrough.yml", slices)
@@ -32,21 +32,26 @@ def measure(bench: Bench) -> Iterator[Row]:
     reference, out = bench.scratch / "reference", bench.scratch / "out"
     contenders.ready(reference)
     contenders.build(spec, reference)
-    runs = alternate(
-        bench.times,
-        partial(contenders.ready, out, first, second, reference),
-        stacker=partial(contenders.build, spec, out),
-        cp=partial(contenders.copy, reference, out),
-        mergekit=partial(contenders.merge, mergekit, theirs, out),
-    )
+    for where, prepare in (("donors in memory", contenders.ready), ("donors on disk", contenders.ready_cold)):
+        runs = alternate(
+            bench.times,
+            partial(prepare, out, first, second, reference),
+            stacker=partial(contenders.build, spec, out),
+            cp=partial(contenders.copy, reference, out),
+            mergekit=partial(contenders.merge, mergekit, theirs, out),
+        )
+        yield from _compare(f"passthrough to 4.4 GB, {where}", runs)
+    remove(reference)
+    yield from _four_times(bench, slices, peak(runs["stacker"]))
+
+
+def _compare(what: str, runs: dict[str, list[Run]]) -> Iterator[Row]:
     ours = runs["stacker"]
-    yield from (Row(f"passthrough to 4.4 GB, durable: {name}", spread(found)) for name, found in runs.items())
+    yield from (Row(f"{what}: {name}", spread(found)) for name, found in runs.items())
     yield at_most("stacker / (cp + sync)", seconds(ours) / seconds(runs["cp"]), 1.15, "×")
     yield at_least("mergekit / stacker", seconds(runs["mergekit"]) / seconds(ours), 4, "×")
     yield at_most("resident memory of stacker", peak(ours) / 1e6, 60, "MB", 0)
     yield Row("resident memory of mergekit", megabytes(peak(runs["mergekit"])))
-    remove(reference)
-    yield from _four_times(bench, slices, peak(ours))
 
 
 def _four_times(bench: Bench, slices: list[Slice], before: int) -> Iterator[Row]:
