@@ -38,9 +38,10 @@ from stacker.run.table import EXECUTORS
 from stacker.spec.model import DonorSpec, StackSpec
 from stacker.spec.parser import parse_spec
 from stacker.version import VERSION
-from stacker.view.card import model_card
+from stacker.view.card import DRAWING, LARGEST_DRAWING, model_card
 from stacker.view.preview import preview
 from stacker.view.scene import Scene, make_scene
+from stacker.view.svg import svg_text
 
 Paths = tuple[Path, ...]
 Texts = dict[str, str]
@@ -229,13 +230,17 @@ def build(
 def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) -> dict[str, bytes]:
     """Every file of the output but the shards, by name."""
     index = index_json(plan)
+    scene = make_scene(stack.spec, stack.graph, stack.donors, plan)
+    drawing = svg_text(scene).encode()
+    pictures = {DRAWING: drawing} if len(drawing) <= LARGEST_DRAWING else {}
     found = {donor.name: place_from(donor, out) for donor in donors.values()}
     return {
         **read_generation_config(donors[stack.graph.template].side_files),
         **read_tokenizer(donors[stack.graph.tokenizer].side_files),
         "config.json": dump(plan.config),
         **({INDEX: dump(index)} if index else {}),
-        "README.md": model_card(plan, stack.graph, donors, stack.text.decode()),
+        "README.md": model_card(scene, stack.text.decode(), next(iter(pictures), None)).encode(),
+        **pictures,
         SPEC: stack.text,
         LOCK: dump(lock_json(plan, VERSION, found, stack.nested)),
     }
