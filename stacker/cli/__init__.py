@@ -10,15 +10,22 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from typer.models import CommandInfo
 
 from stacker.cli import build, donors, language, look, machine, new, preview, recipes
-from stacker.cli.app import PANELS, app
+from stacker.cli.app import ORDER, app
 from stacker.cli.problems import print_json, problem_json, show_problems
 from stacker.errors import StackerError
 
 __all__ = ["app", "build", "donors", "language", "look", "machine", "main", "new", "preview", "recipes"]
 
-app.registered_commands.sort(key=lambda command: PANELS.index(str(command.rich_help_panel)))
+
+def name_of(command: CommandInfo) -> str:
+    """What a command is called on the command line."""
+    return str(command.name or getattr(command.callback, "__name__", ""))
+
+
+app.registered_commands.sort(key=lambda command: (*ORDER, name_of(command)).index(name_of(command)))
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What typer raises for a wrong command line; it has no public name of its own in every version."""
@@ -29,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        status: Any = app(words, standalone_mode=False)
+        status: Any = app(words, prog_name="stacker", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except StackerError as error:

@@ -9,7 +9,14 @@ import typer
 
 from stacker.version import VERSION
 
-START, LOOK, BUILD, LANGUAGE = PANELS = ("Start", "Look", "Build and check", "The language")
+START, LOOK, BUILD, LANGUAGE = "Start", "Look", "Build and check", "The language"
+ORDER = (
+    *("recipes", "new"),
+    *("inspect", "check", "preview", "config", "plan", "diff", "doctor"),
+    *("build", "verify"),
+    *("convert", "schema", "ops", "architectures"),
+)
+"""Commands as a user meets them; others come after these."""
 
 FIRST_STEPS = ("recipes", "new solar --donor a=./donor -o stack.yml", "preview stack.yml", "build stack.yml ./out")
 
