@@ -20,7 +20,7 @@ bench: $(VENV)/demo.stamp
 	$(VENV)/bin/python -m tools.bench $(BENCH)
 
 docs: $(VENV)/docs.stamp
-	$(VENV)/bin/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet
 	@echo build/site/index.html
 
 clean:

@@ -20,8 +20,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def printed(words: list[str]) -> str:
-    """What a command of stacker prints, 110 columns wide, without colour."""
-    environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "110", "HF_HUB_OFFLINE": "1"}
+    """What a command of stacker prints, 82 columns wide, without colour."""
+    environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "82", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "stacker", *words], env=environment, text=True, check=True, capture_output=True
     )

@@ -18,6 +18,7 @@ PAGES = {page.name: page for page in pages()}
 _LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_every_block_holds(name: str, tmp_path: Path) -> None:
     """A page read from top to bottom: specs parse, commands end and print as shown, programs run."""
