@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from types import FrameType
 from typing import Any
 
@@ -34,6 +35,7 @@ USAGE_ERROR: Any = typer.BadParameter.__base__
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit code. Whatever a user can cause ends in a message, not in a traceback."""
     signal.signal(signal.SIGTERM, _terminate)
+    _accept_any_character()
     words = sys.argv[1:] if arguments is None else arguments
     try:
         status: Any = app(words, prog_name="stacker", standalone_mode=False)
@@ -50,6 +52,13 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _accept_any_character() -> None:
+    """A terminal whose encoding lacks a character shows a question mark, and no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _report(error: StackerError, *, as_json: bool) -> None:

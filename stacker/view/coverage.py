@@ -10,6 +10,7 @@ from rich.text import Text
 
 from stacker.core.graph import coverage
 from stacker.view.depth_map import is_plain
+from stacker.view.ink import line_of
 from stacker.view.palette import DonorStyle, donor_styles
 from stacker.view.scene import Scene
 
@@ -49,7 +50,6 @@ def _strip(uses: Sequence[int], style: DonorStyle, room: int, glyphs: str) -> It
     lines = -(-len(shown) // max(1, room))
     length = -(-len(shown) // lines)
     for start in range(0, len(shown), length):
-        line = Text(" " * _INDENT)
-        for count in shown[start : start + length]:
-            line.append(glyphs[min(count, len(glyphs) - 1)], style.colour if count else "dim")
-        yield line
+        part = shown[start : start + length]
+        marks = ((glyphs[min(count, len(glyphs) - 1)], style.colour if count else "dim") for count in part)
+        yield Text.assemble(" " * _INDENT, line_of(marks))

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from stacker.core.donor import Donor
 from stacker.core.graph import StackGraph
+from stacker.view.ink import Ink, line_of
 from stacker.view.marks import jump_line, round_step, scale_line, use_line
 from stacker.view.palette import MUTED, DonorStyle, donor_styles, mixed
 from stacker.view.raster import Axis, Cell, Raster, draw
@@ -59,12 +60,10 @@ def thumbnail(graph: StackGraph, donors: Mapping[str, Donor], width: int = 24, h
     """A small map of braille dots without axes, `height` lines of at most `width` columns; it reads without colour."""
     raster = draw(graph, donors, width * 2, height * 4)
     styles = donor_styles(list(donors))
-    lines = []
-    for line in range(-(-raster.up.cells // 4)):
-        text = Text(no_wrap=True)
-        for column in range(-(-raster.across.cells // 2)):
-            text.append_text(_dots(raster, styles, column * 2, line * 4))
-        lines.append(text)
+    lines = [
+        line_of(_dots(raster, styles, column * 2, line * 4) for column in range(-(-raster.across.cells // 2)))
+        for line in range(-(-raster.up.cells // 4))
+    ]
     return Text("\n", no_wrap=True).join(reversed(lines))
 
 
@@ -72,14 +71,14 @@ _BRAILLE = ((0x40, 0x80), (0x04, 0x20), (0x02, 0x10), (0x01, 0x08))
 """The bits of the dots of a braille character, by row from the bottom and column."""
 
 
-def _dots(raster: Raster, styles: Styles, left: int, bottom: int) -> Text:
+def _dots(raster: Raster, styles: Styles, left: int, bottom: int) -> Ink:
     bits, last = 0, ""
     for up, row in enumerate(_BRAILLE):
         for across, bit in enumerate(row):
             cell = raster.cells.get((left + across, bottom + up))
             if cell:
                 bits, last = bits | bit, styles[cell.donors[-1]].colour
-    return Text(chr(0x2800 + bits), last) if bits else Text(" ")
+    return (chr(0x2800 + bits), last) if bits else (" ", "")
 
 
 def is_plain(console: Console) -> bool:
@@ -107,13 +106,11 @@ def _lines(raster: Raster, styles: Styles, *, plain: bool, ascii_only: bool) -> 
     """The lines of the map from the top."""
     rows = 1 if plain else 2
     for line in reversed(range(-(-raster.up.cells // rows))):
-        text = Text()
-        for column in range(raster.across.cells):
-            if plain:
-                text.append(_letter(raster, styles, (column, line), ascii_only=ascii_only))
-            else:
-                text.append_text(_half_blocks(raster, styles, column, line * 2))
-        yield text
+        columns = range(raster.across.cells)
+        if plain:
+            yield Text("".join(_letter(raster, styles, (column, line), ascii_only=ascii_only) for column in columns))
+        else:
+            yield line_of(_half_blocks(raster, styles, column, line * 2) for column in columns)
 
 
 def _letter(raster: Raster, styles: Styles, place: tuple[int, int], *, ascii_only: bool) -> str:
@@ -126,17 +123,18 @@ def _letter(raster: Raster, styles: Styles, place: tuple[int, int], *, ascii_onl
     return style.again if cell.again else style.letter
 
 
-def _half_blocks(raster: Raster, styles: Styles, column: int, bottom: int) -> Text:
+def _half_blocks(raster: Raster, styles: Styles, column: int, bottom: int) -> Ink:
     low, high = (raster.cells.get((column, row)) for row in (bottom, bottom + 1))
     if low is None and high is None:
         link = {(column, bottom), (column, bottom + 1)} & raster.links
-        return Text("│", MUTED) if link else Text(" ")
+        return ("│", MUTED) if link else (" ", "")
     both = next((cell for cell in (high, low) if cell and len(cell.donors) > 1), None)
     if both and (low is None or high is None or low.donors == high.donors):
-        return Text("▚", _pair(both, styles))
+        return "▚", _pair(both, styles)
     if low is None or high is None:
-        return Text("▄" if low else "▀", _colour(low or high or Cell(), styles))
-    return Text("▀", Style(color=_colour(high, styles), bgcolor=_colour(low, styles)))
+        return "▄" if low else "▀", _colour(low or high or Cell(), styles)
+    colours = [_colour(cell, styles) for cell in (high, low)]
+    return ("█", colours[0]) if colours[0] == colours[1] else ("▀", Style(color=colours[0], bgcolor=colours[1]))
 
 
 def _pair(cell: Cell, styles: Styles) -> Style:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from rich.text import Text
 
 from stacker.core.graph import StackGraph, junctions
+from stacker.view.ink import line_of
 from stacker.view.palette import MUTED
 from stacker.view.raster import Axis
 
@@ -56,15 +57,12 @@ def jump_line(graph: StackGraph, across: Axis) -> Text:
 
 def use_line(graph: StackGraph, across: Axis, colours: Mapping[str, str]) -> Text:
     """2 under layers that the stack uses for the second time, 3 for the third; 9 stands for more too."""
-    line = Text()
     most: dict[int, tuple[int, str]] = {}
     for index, use, donor in _uses(graph):
         for column in across.span(index):
             most[column] = max(most.get(column, (0, "")), (use, donor))
-    for column in range(across.cells):
-        use, donor = most.get(column, (1, ""))
-        line.append(str(min(use, 9)) if use > 1 else " ", colours.get(donor, MUTED))
-    return line
+    told = (most.get(column, (1, "")) for column in range(across.cells))
+    return line_of((str(min(use, 9)), colours.get(donor, MUTED)) if use > 1 else (" ", "") for use, donor in told)
 
 
 def _uses(graph: StackGraph) -> Iterator[tuple[int, int, str]]:
