@@ -10,7 +10,7 @@ from pathlib import Path
 from stacker.cli.recipes import recipe_of
 from stacker.compose import load_text
 from stacker.errors import DonorError, Mark, Problem, Severity, SpecError, StackerError, did_you_mean, raise_problems
-from stacker.io.donors import read_donor
+from stacker.io.donors import read_nearby
 from stacker.io.recipes import recipe_names, recipe_path
 from stacker.spec.donors import parse_source
 from stacker.spec.generated import write_generated
@@ -57,7 +57,7 @@ def _fit_generator(generator: Generator, order: Order) -> Fitted:
     text = write_generated(generator, donors, depth, numbers, str(order.file or "FILE"))
     path = order.file or Path(f"{generator.name}.yml")
     if not notes:
-        raise_problems(load_text(text.encode(), path).problems)
+        raise_problems(load_text(text.encode(), path, read=read_nearby).problems)
     return {path: text}, notes
 
 
@@ -102,7 +102,7 @@ def _depth(donors: list[DonorSpec], order: Order) -> tuple[int, list[Problem]]:
     folder = order.file.parent if order.file else Path()
     for donor in donors:
         try:
-            depths[donor.name] = read_donor(donor, folder).depth
+            depths[donor.name] = read_nearby(donor, folder).depth
         except StackerError as error:
             problems += error.problems
     if problems and DEPTH in order.numbers:
@@ -131,7 +131,7 @@ def _fit_recipe(order: Order) -> Fitted:
     paths = [order.file or Path(f"{order.recipe}.yml"), *(folder / f"{name}.yaml" for name in chain[1:])]
     if order.donors:
         # The last of the chain has the donors; those before it are as deep as the recipe says if this one holds.
-        raise_problems(load_text(texts[-1].encode(), paths[-1]).problems)
+        raise_problems(load_text(texts[-1].encode(), paths[-1], read=read_nearby).problems)
     return dict(zip(paths, texts, strict=True)), []
 
 
