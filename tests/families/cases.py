@@ -82,6 +82,11 @@ def _stepped(config: Config, picks: list[Pick]) -> Config:
 EXPERTS: Config = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
 GPT2: Config = {"n_embd": 32, "n_head": 4, "n_layer": 6, "n_positions": 64}
 FALCON: Config = {"num_kv_heads": 2, "ffn_hidden_size": 48}
+DELTA_RULE = "linear_attention"
+DELTA: Config = {
+    "head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}  # fmt: skip
 GEMMA: Config = {"head_dim": 8, "sliding_window": 4, "query_pre_attn_scalar": 8}
 
 KNOWN: dict[str, Case] = {
@@ -107,6 +112,15 @@ KNOWN: dict[str, Case] = {
         "qwen3_moe", {**EXPERTS, "head_dim": 8, "mlp_only_layers": [1, 4]}, derive=_dense("mlp_only_layers")
     ),
     "qwen3_moe, by step": Case("qwen3_moe", {**EXPERTS, "head_dim": 8, "decoder_sparse_step": 2}, derive=_stepped),
+    "qwen3_5_text": Case(
+        "qwen3_5_text", {**DELTA, "layer_types": [DELTA_RULE, FULL, *[DELTA_RULE] * 2, FULL, FULL]}, ("layer_types",)
+    ),
+    "qwen3_5_text, as published": Case(
+        "qwen3_5_text",
+        {**DELTA, "full_attention_interval": 3},
+        ("layer_types",),
+        publish=without("layer_types", full_attention_interval=3),
+    ),
     "gemma2": Case("gemma2", {**GEMMA, "layer_types": MIXED}, ("layer_types",)),
     "gemma2, as published": Case("gemma2", GEMMA, ("layer_types",), publish=without("layer_types")),
     "gemma3_text": Case("gemma3_text", {**GEMMA, "layer_types": MIXED}, ("layer_types",)),

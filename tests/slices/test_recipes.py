@@ -35,6 +35,10 @@ FIGURES = {
     "phi-4-25b": (70, 24.9),
     "phi-4-45b": (130, 45.3),
     "qwen2-125b": (140, 125.4),
+    "rys-qwen3.5-27b-l": (69, 28.8),
+    "rys-qwen3.5-27b-m": (67, 28.03),
+    "rys-qwen3.5-27b-s": (65, 27.28),
+    "rys-qwen3.5-27b-xl": (72, 29.94),
     "rys-xlarge": (86, 77.97),
     "solar-10.7b": (48, 10.73),
     "theprofessor-155b": (180, 154.5),
@@ -44,6 +48,7 @@ FIGURES = {
 }
 """Layers and parameters (in units of 1e9) by recipe, from model cards and papers.
 
+Those of the Qwen3.5 stacks were counted in transformers' own, made without weights on the meta device.
 LLaMA-Pro's paper says 8.3 B: 6.74 B of Llama-2-7B and eight layers of 202.4 M are 8.357 B, cut and not rounded there.
 """
 SOURCES = {name: (files("stacker.slices") / f"{name}.yaml").read_text(encoding="utf-8") for name in FIGURES}
