@@ -148,3 +148,10 @@ def test_the_page_is_quiet(tab: Browser) -> None:
     """No error in its script, no breach of its policy, nothing asked of a network."""
     tab.value("1")
     assert tab.complaints == []
+
+
+def test_stacks_show_themselves_in_notebooks(tmp_path: Path) -> None:
+    """A Stack of the Python API has a picture of its own."""
+    write_llama(tmp_path / "a")
+    (tmp_path / "spec.yml").write_text("stacker: 1\nname: small\ndonors: {a: ./a}\nstack: ['a[0:4]', 'a[2:6]']\n")
+    assert "&lt;title&gt;small&lt;/title&gt;" in load(tmp_path / "spec.yml")._repr_html_()

@@ -1,0 +1,46 @@
+"""Mermaid and Graphviz: the stack for programs that draw."""
+
+from __future__ import annotations
+
+import re
+
+from stacker.view.dot import dot_text
+from stacker.view.mermaid import mermaid_text
+from stacker.view.table import VIEWS
+from tests.view.scenes import BLENDED, GOLIATH, scene_of
+
+
+def test_mermaid_has_a_box_a_segment() -> None:
+    """Goliath: nine boxes in a row between the ends, with the jumps on the arrows."""
+    lines = mermaid_text(scene_of(GOLIATH)).splitlines()
+    assert lines[0] == "flowchart LR"
+    assert len([line for line in lines if re.match(r"  \w+ --> ?\S*.* s\d+\[|  \w+ -->\|", line)]) == 9
+    assert '  s0 -->|"-8"| s1["16–31<br/>euryale[8:24]"]:::donor1' in lines
+
+
+def test_mermaid_escapes_what_it_would_read_itself() -> None:
+    """Quotes, angles and hashes of names are entities."""
+    text = mermaid_text(scene_of(GOLIATH.replace("name: goliath-120b", "name: x").replace("xwin", "x")))
+    assert '"' not in re.sub(r'"[^"]*"', "", text)
+
+
+def test_dot_has_every_layer_and_every_feed() -> None:
+    """Nodes and edges as the network has them: both sources of each blend."""
+    text = dot_text(scene_of(BLENDED))
+    assert text.startswith('digraph "blended" {')
+    assert text.count("{") == text.count("}") == 1
+    assert '"layer 6" [style="bold", xlabel="slerp"]' in text
+    assert '"a[6]" -> "layer 6"' in text
+    assert '"b[6]" -> "layer 6"' in text
+    assert len(re.findall(r'^  "layer \d+" \[', text, re.MULTILINE)) == 32
+
+
+def test_dot_tells_the_jumps() -> None:
+    """The stream's edges are labelled where they jump."""
+    assert '"layer 15" -> "layer 16" [style="bold", weight="9", label="-8"]' in dot_text(scene_of(GOLIATH))
+
+
+def test_every_view_is_text() -> None:
+    """A view is a function from a scene to a file's text, and its row."""
+    scene = scene_of(BLENDED)
+    assert all(view(scene).endswith(("\n", ">")) for view in VIEWS.values())
