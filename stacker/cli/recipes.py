@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = "llama-2-70b"
 """The reference config that generators are drawn with."""
+MAP = 18
+"""Columns of a small depth map; narrow terminals, and those without Unicode, get none."""
 Name = Annotated[
     str | None, typer.Argument(metavar="NAME", help="Only this one, in full.", autocompletion=complete_recipe)
 ]
@@ -64,9 +66,10 @@ def _list(names: list[str], console: Console) -> None:
     from stacker.view.recipes import generators_table, recipes_table
 
     published = [(recipe_of(name), sketch_of(load_recipe(name))) for name in names if name not in GENERATORS]
-    console.print(recipes_table(published))
+    room = MAP if console.width >= 80 and not console.options.ascii_only else 0
+    console.print(recipes_table(published, room))
     patterns = [(each, sketch_of(example_of(each))) for each in GENERATORS.values()]
-    console.print(generators_table(patterns))
+    console.print(generators_table(patterns, room))
     console.print(
         Text("stacker recipes NAME shows one in full; stacker new NAME --donor name=source writes a spec.", "dim")
     )

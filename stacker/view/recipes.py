@@ -33,30 +33,35 @@ class Sketch:
         return len(self.graph.layers)
 
 
-def recipes_table(recipes: Iterable[tuple[Recipe, Sketch]]) -> Table:
-    """One row a recipe, with its depth map small."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 1, 0))
-    _add_columns(table, "recipe", "depth map", "layers", "size", "what it is")
+def recipes_table(recipes: Iterable[tuple[Recipe, Sketch]], room: int) -> Table:
+    """One row a recipe, with its depth map in `room` columns, or without where there are none."""
+    table = _table("recipe", "depth map", "layers", "size", "what it is", room=room)
     for recipe, sketch in recipes:
-        picture = thumbnail(sketch.graph, sketch.donors, 18, 3)
-        table.add_row(recipe.name, picture, str(sketch.layers), count_text(sketch.parameters), recipe.summary)
+        figures = (str(sketch.layers), count_text(sketch.parameters))
+        table.add_row(recipe.name, *_picture(sketch, room), *figures, recipe.summary)
     return table
 
 
-def generators_table(generators: Iterable[tuple[Generator, Sketch]]) -> Table:
-    """One row a generator, with what it makes of its defaults."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 1, 0))
-    _add_columns(table, "generator", "depth map", "numbers", "what it makes")
+def generators_table(generators: Iterable[tuple[Generator, Sketch]], room: int) -> Table:
+    """One row a generator, with what it makes of its defaults in `room` columns."""
+    table = _table("generator", "depth map", "numbers", "what it makes", room=room)
     for generator, sketch in generators:
         numbers = " ".join(number.name for number in generator.numbers)
-        table.add_row(generator.name, thumbnail(sketch.graph, sketch.donors, 18, 3), numbers, generator.summary)
+        table.add_row(generator.name, *_picture(sketch, room), numbers, generator.summary)
     return table
 
 
-def _add_columns(table: Table, *names: str) -> None:
-    for name in names:
+def _table(*columns: str, room: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 1 if room else 0, 0))
+    for name in columns:
         kept = name in ("recipe", "generator", "depth map", "layers", "size")
-        table.add_column(name, no_wrap=kept, justify="right" if name in ("layers", "size") else "left")
+        if room or name != "depth map":
+            table.add_column(name, no_wrap=kept, justify="right" if name in ("layers", "size") else "left")
+    return table
+
+
+def _picture(sketch: Sketch, room: int) -> tuple[Text, ...]:
+    return (thumbnail(sketch.graph, sketch.donors, room, 3),) if room else ()
 
 
 def recipe_head(recipe: Recipe) -> RenderableType:

@@ -11,8 +11,9 @@ from stacker.spec.generators import GENERATORS
 from tests.cli.commands import run
 
 
-def test_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_are_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every recipe with layers and size, every generator, each with a small picture."""
+    monkeypatch.setenv("COLUMNS", "120")
     code, out, err = run(capsys, "recipes")
     assert (code, err) == (0, "")
     assert all(name in out for name in (*recipe_names(), *GENERATORS))
@@ -20,6 +21,15 @@ def test_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "137" in line
     assert "117.75 B" in line
     assert any("⠀" < char <= "⣿" for char in line)
+
+
+def test_narrow_terminals_get_the_words(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty columns have no room for pictures; nothing is wider than the terminal."""
+    monkeypatch.setenv("COLUMNS", "60")
+    code, out, _ = run(capsys, "recipes")
+    assert code == 0
+    assert not any("⠀" < char <= "⣿" for char in out)
+    assert max(map(len, out.splitlines())) <= 60
 
 
 def test_one_is_shown_in_full(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,39 @@
+"""Every command explains itself: what it does, how it is called, in its help and on the page about the command line."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from stacker.cli import app, name_of
+from tests.cli.commands import run
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "command-line.md").read_text(encoding="utf-8")
+COMMANDS = {name_of(command): command for command in app.registered_commands}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The help ends with lines to copy, each a call of this very command."""
+    lines = [line.replace("[dim]$[/dim] ", "") for line in str(COMMANDS[name].epilog).split("\n\n")]
+    assert {tuple(shlex.split(line)[:2]) for line in lines} == {("stacker", name)}
+    code, out, _ = run(capsys, name, "--help")
+    assert code == 0
+    assert lines[0].split()[1] in out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_on_the_page(name: str) -> None:
+    """The page about the command line names each."""
+    assert f"stacker {name}" in PAGE
+
+
+def test_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` names every command, those to begin with first."""
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    places = [out.index(f"│ {name} ") for name in COMMANDS]
+    assert places == sorted(places)
+    assert next(iter(COMMANDS)) == "recipes"
