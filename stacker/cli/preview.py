@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stacker.compose import Stack
     from stacker.view.scene import Scene
 
-Specs = Annotated[list[Path], typer.Argument(metavar="SPEC [OTHER]", help="A spec, or two to compare.")]
+Specs = Annotated[list[Path], typer.Argument(metavar="SPEC", help="A spec, or two to compare; - reads standard input.")]
 Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the depth map as a drawing.")]
 Html = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write an interactive page, all in one file.")
@@ -98,6 +98,7 @@ def _compare(left: Stack, right: Stack, *, as_json: bool) -> None:
     from stacker.view.comparison import comparison, comparison_json
 
     if as_json:
-        print_json(comparison_json(left.scene(), right.scene()))
+        ok = not errors_in((*left.problems, *right.problems))
+        print_json({"ok": ok} | comparison_json(left.scene(), right.scene()))
     else:
         Console(highlight=False).print(comparison(left.scene(), right.scene()))

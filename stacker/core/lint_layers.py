@@ -77,7 +77,7 @@ def lint_unused_layers(graph: StackGraph, donors: Mapping[str, Donor], _: StackS
         elif unused:
             partly.append(f"{name} {ranges_text(unused)}")
     if partly:
-        hint = "meant? their neighbours meet layers that they do not know"
+        hint = "fine where another donor fills the gap, or where it was meant; a gap is felt by what follows it"
         yield Problem(f"layers in no slice: {'; '.join(partly)}", hint, None, Severity.NOTE)
 
 
