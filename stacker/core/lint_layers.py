@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from stacker.arch.dimensions import names_in
@@ -28,10 +29,9 @@ _FIRST, _LAST = 10, 20
 def lint_edges_repeated(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """The first or last layers of a donor come again; copies that add nothing (both factors 0) do not count."""
     uses: dict[tuple[str, int], list[Node]] = {}
-    for node, place, tables in node_tables(graph, donors):
-        if node.part is Part.LAYER and not _adds_nothing(node, place, tables[0]):
-            for feed in node.feeds:
-                uses.setdefault((feed.donor, feed.layer or 0), []).append(node)
+    for node in _acting(graph, donors).layers:
+        for feed in node.feeds:
+            uses.setdefault((feed.donor, feed.layer or 0), []).append(node)
     for name, donor in donors.items():
         again = sorted(layer for (owner, layer), nodes in uses.items() if owner == name and len(nodes) > 1)
         first = [layer for layer in again if layer < max(1, donor.depth // _FIRST)]
@@ -46,6 +46,17 @@ def lint_edges_repeated(graph: StackGraph, donors: Mapping[str, Donor], _: Stack
             yield Problem(message, hint, uses[name, last[0]][1].mark, Severity.WARNING)
 
 
+def _acting(graph: StackGraph, donors: Mapping[str, Donor]) -> StackGraph:
+    """The stack without layers that add nothing: what the stream really runs through. Layers keep their numbers."""
+    idle = {
+        node.index
+        for node, place, tables in node_tables(graph, donors)
+        if node.part is Part.LAYER and _adds_nothing(node, place, tables[0])
+    }
+    layers = tuple(node for node in graph.layers if node.index not in idle)
+    return replace(graph, layers=layers) if layers else graph
+
+
 def _adds_nothing(node: Node, place: str, table: Table) -> bool:
     """Whether all that a layer's sublayers write is scaled to zero, so that it passes the stream on as it is."""
     scales = (*node.scales, *(node.feeds[0].scales if len(node.feeds) == 1 else ()))
@@ -55,7 +66,8 @@ def _adds_nothing(node: Node, place: str, table: Table) -> bool:
 
 def lint_ends(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """The stack begins with a layer that read an embedding, and ends with one that a head read."""
-    first, last = graph.layers[0], graph.layers[-1]
+    acting = _acting(graph, donors).layers
+    first, last = acting[0], acting[-1]
     starts, stops = first.feeds[0], last.feeds[0]
     if starts.layer:
         message = f"the stack begins with layer {starts.layer} of '{starts.donor}', which has never seen an embedding"
@@ -83,7 +95,7 @@ def lint_unused_layers(graph: StackGraph, donors: Mapping[str, Donor], _: StackS
 
 def lint_backward_jumps(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """Jumps back over more than two fifths of a donor's layers."""
-    far = [each for each in junctions(graph) if -each.jump > 0.4 * donors[each.after.donor].depth]
+    far = [each for each in junctions(_acting(graph, donors)) if -each.jump > 0.4 * donors[each.after.donor].depth]
     if far:
         worst = min(far, key=lambda each: each.jump)
         more = f" (and {len(far) - 1} more as far)" if far[1:] else ""
@@ -94,7 +106,9 @@ def lint_backward_jumps(graph: StackGraph, donors: Mapping[str, Donor], _: Stack
 
 def lint_skips(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """Jumps forward over an eighth of a donor's layers and more."""
-    far = [each for each in junctions(graph) if each.jump >= max(2, donors[each.after.donor].depth // 8)]
+    far = [
+        each for each in junctions(_acting(graph, donors)) if each.jump >= max(2, donors[each.after.donor].depth // 8)
+    ]
     if far:
         worst = max(far, key=lambda each: each.jump)
         message = f"{_place(worst)} the stack skips {worst.jump} layers"

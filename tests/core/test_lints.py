@@ -41,6 +41,7 @@ SOUND = {
     "two donors": "- a[0:16]\n- b[12:24]\n- a[20:30]",
     "middle twice": "- a[0:20]\n- a[12:30]",
     "copies that add nothing": "- repeat: ['a[0:1]']\n  times: 2\n  scale: {attn.o: 0, mlp.down: 0}\n- a[1:30]",
+    "idle copies far back": "- a[0:24]\n- slice: a[8:24]\n  scale: {attn.o: 0, mlp.down: 0}\n- a[24:30]",
     "one layer left out": "- a[0:14]\n- a[15:30]",
 }
 
