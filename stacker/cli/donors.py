@@ -73,6 +73,7 @@ def _trials(donor: Donor) -> Iterator[tuple[str, tuple[Problem, ...]]]:
         "a layer twice": [f"donor[:{middle + 1}]", f"donor[{middle}:]"],
         "a layer left out": [f"donor[:{middle}]", f"donor[{middle + 1}:]"],
         "the whole twice": ["donor", "donor"],
+        "blended": ["{blend: [donor, donor], op: linear}"],
     }
     for words, slices in stacks.items():
         text = "stacker: 1\ndonors: {donor: ./donor}\nstack:\n" + "".join(f"  - {each}\n" for each in slices)

@@ -77,13 +77,13 @@ def _summary(found: Difference) -> str:
     if found.nothing:
         return f"no difference: the same config, {found.alike} tensors of the same names, shapes and types"
     counts = {
-        "config entries differ": len(found.config),
+        "config entries that differ": len(found.config),
         "tensors only in the first": len(found.only_one),
-        "only in the second": len(found.only_other),
-        "in another form": len(found.changed),
+        "tensors only in the second": len(found.only_other),
+        "tensors in another form": len(found.changed),
+        "tensors alike": found.alike,
     }
-    said = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
-    return f"{said}; {found.alike} tensors alike"
+    return "; ".join(f"{words}: {count}" for words, count in counts.items() if count)
 
 
 def difference_json(found: Difference) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def test_inspect_tries_some_stacks(capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, err) == (0, "")
     assert "6: 0–5" in out
     assert "all alike" in out
-    assert out.count("fine") == 4
+    assert out.count("fine") == 5
 
 
 @pytest.mark.usefixtures("home")
@@ -57,6 +57,15 @@ def test_inspect_says_what_stands_in_the_way(home: Path, capsys: pytest.CaptureF
     assert "a layer twice: refused" in out
 
 
+def test_inspect_knows_what_arithmetic_cannot_be_done(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Quantised layers can be put in any order, but not blended."""
+    write_llama(home / "quantised", quantization_config={"quant_method": "gptq", "bits": 4})
+    code, out, _ = run(capsys, "inspect", "./quantised")
+    assert code == 0
+    assert "the whole twice: fine" in out
+    assert "blended: refused" in out
+
+
 @pytest.mark.usefixtures("home")
 def test_diff(capsys: pytest.CaptureFixture[str]) -> None:
     """Config entries and tensors that differ, layers run together, and a count of the rest."""
@@ -64,7 +73,7 @@ def test_diff(capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, err) == (0, "")
     assert "num_hidden_layers" in out
     assert "model.layers.{i}.mlp.down_proj.weight  6–7" in out
-    assert "1 config entries differ, 18 only in the second; 57 tensors alike" in out
+    assert "config entries that differ: 1; tensors only in the second: 18; tensors alike: 57" in out
 
 
 @pytest.mark.usefixtures("home")

@@ -43,7 +43,7 @@ class Block:
 
 def pages() -> list[Path]:
     """The README, the guide for contributors, and every page of the docs."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks_of(page: Path) -> Iterator[Block]:

@@ -12,6 +12,7 @@ import yaml
 
 from tests.docs.blocks import ROOT, Block, blocks_of, commands, make_donors, missing_line, pages, run_command
 from tests.docs.specs import try_yaml
+from tools.docs import on_page_markdown
 
 KINDS = {"yaml", "console", "python", "text"}
 PAGES = {page.name: page for page in pages()}
@@ -59,6 +60,14 @@ def test_links_lead_somewhere(name: str) -> None:
             headings = re.findall(r"(?m)^#+ (.*)$", path.read_text(encoding="utf-8"))
             slugs = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
             assert anchor in slugs, f"{name}: {target}#{anchor}"
+
+
+@pytest.mark.slow
+def test_tables_are_put_in() -> None:
+    """A page of the site has the tables that the program prints where the source has their names."""
+    shown = on_page_markdown((ROOT / "docs/ops.md").read_text(encoding="utf-8"))
+    assert "slerp        " in shown
+    assert "<!-- stacker" not in shown
 
 
 def test_every_page_is_in_the_navigation() -> None:
