@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from stacker.errors import Mark, SpecError, StorageError, did_you_mean
+from stacker.io.recipes import recipe_names
 
 MOST_BYTES = 1_000_000
 STANDARD_INPUT = "-"
@@ -35,6 +36,9 @@ def write_spec_file(path: Path, text: str) -> None:
 
 
 def _neighbour(path: Path) -> str:
-    """A hint at a spec in the same folder whose name is close."""
+    """A hint at a recipe of that name, or at a spec in the same folder whose name is close."""
+    name = path.name.removesuffix(".yaml").removesuffix(".yml")
+    if name in recipe_names():
+        return f"that is a recipe: `stacker recipes {name}` shows it, `stacker new {name} -o {name}.yml` writes it"
     names = [each.name for suffix in ("*.yml", "*.yaml") for each in path.parent.glob(suffix)]
     return did_you_mean(path.name, names) if names else ""
