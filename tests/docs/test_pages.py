@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stacker.cli.recipes import load_recipe
+from stacker.view.table import VIEWS
 from tests.docs.blocks import ROOT, Block, blocks_of, commands, make_donors, missing_line, pages, run_command
 from tests.docs.specs import try_yaml
 from tools.docs import on_page_markdown
@@ -60,6 +62,12 @@ def test_links_lead_somewhere(name: str) -> None:
             headings = re.findall(r"(?m)^#+ (.*)$", path.read_text(encoding="utf-8"))
             slugs = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
             assert anchor in slugs, f"{name}: {target}#{anchor}"
+
+
+def test_the_picture_is_what_the_tool_draws() -> None:
+    """`stacker preview slices/goliath-120b.yaml --svg docs/goliath.svg` draws the README's picture anew."""
+    drawn = VIEWS["svg"](load_recipe("goliath-120b").scene())
+    assert (ROOT / "docs" / "goliath.svg").read_text(encoding="utf-8") == drawn
 
 
 @pytest.mark.slow
