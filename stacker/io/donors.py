@@ -18,7 +18,7 @@ from stacker.arch.model import Architecture, Config, Json
 from stacker.arch.placement import Placement, expected_tensors, place_tensors
 from stacker.arch.table import find_architecture
 from stacker.core.donor import Donor, DonorFile, DonorTensor, Extent, SideFile
-from stacker.errors import Blame, DonorError, Mark, Problem, StackerError, raise_problems
+from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, raise_problems
 from stacker.io.config import MOST_BYTES, parse_object
 from stacker.io.files import shown
 from stacker.io.locate import is_here, mark_in, open_donor
@@ -47,16 +47,24 @@ def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE)
     With `like`, a donor that is away or has no weights is made of the reference config: all its tensors, no bytes.
     Everything that is wrong with the donor is raised together: DonorError, or UnsafeError where that is graver.
     """
+    reasons: tuple[Problem, ...] = (Problem("there are no weights in it"),)
     try:
         repository = open_donor(spec, folder, dialect)
         away = spec.like is not None and not has_weights(repository.names())
-    except DonorError:
+    except DonorError as error:
         if spec.like is None:
             raise
-        away = True
+        away, reasons = True, error.problems
     if away:
-        return _donor_without_weights(spec, read_reference(spec, folder))
+        stand_in = _donor_without_weights(spec, read_reference(spec, folder))
+        return replace(stand_in, warnings=tuple(_stands_in(spec, reason) for reason in reasons))
     return donor_in(repository, spec.name, str(spec.source))
+
+
+def _stands_in(spec: DonorSpec, reason: Problem) -> Problem:
+    """Why it is not the donor itself that was read; a build would fail for it, a look does not."""
+    message = f"{spec.like} stands in for donor '{spec.name}': {reason.message}"
+    return Problem(message, reason.hint, spec.mark, Severity.NOTE, Blame.DONOR)
 
 
 def read_stand_in(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:

@@ -91,13 +91,14 @@ class TestPreview:
         assert "nowhere/map.svg: error: cannot write" in err
 
     def test_check_tells_what_is_doubtful(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """Warnings go to standard error and do not fail; notes are for the preview."""
+        """Warnings go to standard error and do not fail; notes on how the layers lie are for the preview."""
         (home / "early.yml").write_text(GOLIATH.replace("xwin[65:80]", "xwin[65:78]"))
         code, out, err = run(capsys, "check", "early.yml")
         assert code == 0
         assert "nothing wrong, 1 thing doubtful" in out
         assert "the stack ends with layer 77 of 'xwin', not with its last, 79" in err
-        assert "note:" not in err
+        assert "note: llama-2-70b stands in for donor 'xwin'" in err
+        assert "in no slice" not in err
 
 
 def test_a_terminal_of_another_encoding(home: Path) -> None:

@@ -25,6 +25,7 @@ PARAMETERS = {
     "phi-4": 14_659_507_200,
     "mistral-7b": 7_241_732_096,
     "qwen2-72b": 72_706_203_648,
+    "qwen3.5-27b": 26_895_998_464,
 }
 """As their cards have it."""
 
