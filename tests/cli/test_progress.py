@@ -14,7 +14,7 @@ from stacker.cli.progress import watching
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that goes on by six seconds whenever it is read."""
     ticks = count(100.0, 6.0)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(ticks))
+    monkeypatch.setattr("stacker.cli.progress.time.monotonic", lambda: next(ticks))
 
 
 @pytest.mark.usefixtures("clock")
