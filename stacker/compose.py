@@ -18,16 +18,15 @@ from stacker.core.checks import check
 from stacker.core.documents import INDEX, LOCK, SPEC, dump, index_json, lock_json
 from stacker.core.donor import Donor, all_donors
 from stacker.core.graph import StackGraph, build_graph
-from stacker.core.hf_config import compile_config
 from stacker.core.nested import donor_of_plan
 from stacker.core.plan import BLOCK, Layout, LayoutKind, Plan
-from stacker.core.planning import make_plan
+from stacker.core.planning import config_of, make_plan
 from stacker.core.report import Report
 from stacker.core.runs import tasks_of
 from stacker.core.steps import Makings, make_tensors
 from stacker.errors import Problem, SpecError, StackerError, errors_in, raise_problems
 from stacker.io.donors import ReadDonor, read_donor
-from stacker.io.fetching import fetch_all, place_from
+from stacker.io.fetching import check_apart, fetch_all, place_from
 from stacker.io.output import check_vacant, open_output
 from stacker.io.side_files import read_generation_config, read_tokenizer
 from stacker.io.space import check_space, nearest_folder
@@ -104,7 +103,10 @@ def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:
 
 def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = read_donor) -> Stack:
     """The stack that a spec's text says; `path` names it, `opened` are the specs that led here, `read` reads donors."""
-    spec = parse_spec(text, str(path))
+    return _load_spec(parse_spec(text, str(path)), text, path, opened, read)
+
+
+def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: ReadDonor) -> Stack:
     nested: Texts = {}
     donors = _read_donors(spec, path, opened, nested, read)
     graph = build_graph(spec, donors)
@@ -112,7 +114,7 @@ def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = rea
     makings = None if errors_in(problems) else make_tensors(graph, donors, spec.output.dtype)
     config: dict[str, Json] = {}
     if not errors_in(graph.problems):
-        config, more = _compile(spec, graph, donors, makings)
+        config, more = config_of(spec, graph, donors, makings)
         problems = (*problems, *more)
     return Stack(text, path.parent, spec, donors, graph, config, makings, problems, nested)
 
@@ -133,6 +135,8 @@ def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read
 
 def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> Donor:
     """A donor that is itself a stack: planned, not built."""
+    if each.stage:
+        return _as_donor(each, _load_spec(each.stage, b"", path, opened, read))
     inner = path.parent / str(each.stack)
     chain = (*opened, path.resolve())
     if inner.resolve() in chain:
@@ -141,24 +145,13 @@ def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, rea
     stack = load_text(read_spec_file(inner), inner, chain, read)
     nested[str(each.stack)] = stack.text.decode()
     nested |= {f"{each.stack}/{name}": text for name, text in stack.nested.items()}
-    template = stack.donors[stack.graph.template]
-    return donor_of_plan(each.name, str(each.stack), stack.plan(), template, len(stack.graph.layers), stack.donors)
+    return _as_donor(each, stack)
 
 
-def _compile(
-    spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], makings: Makings | None
-) -> tuple[dict[str, Json], tuple[Problem, ...]]:
-    """The new config.json; whether it says tied is only known once the tensors are."""
-    return compile_config(
-        donors[graph.template],
-        [[(donors[feed.donor], feed.layer or 0) for feed in node.feeds] for node in graph.layers],
-        embed=donors[graph.embed.feeds[0].donor],
-        head=donors[graph.head.feeds[0].donor],
-        dtype=spec.output.dtype,
-        tied=bool(makings.tied) if makings else None,
-        tokenizer=donors[graph.tokenizer],
-        marks=[node.mark for node in graph.layers],
-    )
+def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
+    graph, donors = stack.graph, stack.donors
+    template, tokenizer = donors[graph.template], donors[graph.tokenizer]
+    return donor_of_plan(each.name, str(each.stack), stack.plan(), template, tokenizer, donors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +204,10 @@ def build(
     every problem of the stack at once, then what can only be seen while writing: StorageError, LockedError, DonorError.
     """
     raise_problems(stack.problems)
+    known = all_donors(stack.donors)
+    check_apart(out, known.values())
     check_vacant(out, force=options.force)
     plan = plan_for(stack, out, options.layout)
-    known = all_donors(stack.donors)
     donors = fetch_all(known, files_read(plan, known), fetching)
     tasks = tasks_of(plan, donors)
     check_space(out, new_bytes(tasks, nearest_folder(out), plan.layout.block))

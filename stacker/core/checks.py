@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 
@@ -12,6 +11,7 @@ from stacker.core.donor import Donor
 from stacker.core.graph import StackGraph
 from stacker.core.hf_config import compare_donors
 from stacker.core.nodes import Node
+from stacker.core.parameters import called
 from stacker.core.tables import node_tables
 from stacker.errors import Blame, Mark, Problem, did_you_mean
 from stacker.spec.model import Rule
@@ -119,7 +119,7 @@ def check_rules(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Prob
     written = {rule: mark for node in graph.nodes for rule, mark in _rules(node)}
     for rule, mark in written.items():
         if "*" in rule.match:
-            if not fnmatch.filter(names, rule.match):
+            if not any(called(name, rule.match) for name in names):
                 yield Problem(f"no tensor of the stack is called '{rule.match}'", "patterns are over full names", mark)
         elif not any(role == rule.match or role.startswith(f"{rule.match}.") for role in roles):
             yield Problem(f"no tensor of the stack has the role '{rule.match}'", did_you_mean(rule.match, known), mark)

@@ -10,6 +10,9 @@ from stacker.core.expression import Expression
 from stacker.errors import Problem
 from stacker.tensors import TensorSpec
 
+GENERATION = "generation_config.json"
+"""How a checkpoint likes to generate; all other side files are the tokenizer's, or say who may use it."""
+
 
 @dataclass(frozen=True, slots=True)
 class DonorFile:

@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from stacker.arch.placement import place_tensors
-from stacker.core.donor import Donor, DonorTensor, all_donors
+from stacker.core.donor import GENERATION, Donor, DonorTensor, SideFile, all_donors
 from stacker.core.expression import Blend, Cast, Copy, Expression, Scale
 from stacker.core.plan import Plan
 from stacker.tensors import TensorRef
 
 
-def donor_of_plan(name: str, source: str, plan: Plan, template: Donor, depth: int, inner: Mapping[str, Donor]) -> Donor:
+def donor_of_plan(
+    name: str, source: str, plan: Plan, template: Donor, tokenizer: Donor, inner: Mapping[str, Donor]
+) -> Donor:
     """The donor called `name` that building `plan` would give; nothing is built.
 
-    The inner donors are renamed `name/theirs`, so that two stacks may use one name for different donors.
+    Its config began as the `template`'s, and it has the `tokenizer`'s files. The inner donors are renamed
+    `name/theirs`, so that two stacks may use one name for different donors.
     """
     placements = place_tensors(template.architecture, plan.config, {s.tensor.name: s.tensor for s in plan.steps})
     tensors = {}
@@ -33,12 +36,18 @@ def donor_of_plan(name: str, source: str, plan: Plan, template: Donor, depth: in
         source=source,
         config=plan.config,
         architecture=template.architecture,
-        depth=depth,
+        depth=1 + max((tensor.layer for tensor in tensors.values() if tensor.layer is not None), default=-1),
         tensors=tensors,
-        side_files=template.side_files,
+        side_files=carried(template, tokenizer),
         weights=all(donor.weights for donor in inner.values()),
         nested=nested,
     )
+
+
+def carried(template: Donor, tokenizer: Donor) -> tuple[SideFile, ...]:
+    """The files that a stack takes along unread: how to generate from its template, all else from its tokenizer."""
+    how = (file for file in template.side_files if file.name == GENERATION)
+    return (*how, *(file for file in tokenizer.side_files if file.name != GENERATION))
 
 
 def _renamed(expression: Expression, prefix: str) -> Expression:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from functools import cache
 
 from stacker.errors import Mark
 from stacker.spec.model import Gradient, Parameter, Rule, Setting, Value
@@ -44,8 +45,18 @@ def bind(settings: Iterable[Setting], position: int, count: int) -> tuple[BoundS
 def matches(rule: Rule, role: str, name: str) -> bool:
     """Whether a rule selects a tensor: by its name where the rule has a `*`, else by role or role's head."""
     if "*" in rule.match:
-        return fnmatchcase(name, rule.match)
+        return called(name, rule.match)
     return role == rule.match or role.startswith(f"{rule.match}.")
+
+
+def called(name: str, pattern: str) -> bool:
+    """Whether a tensor's full name fits a pattern, in which `*` stands for any characters and all else for itself."""
+    return _pattern(pattern).fullmatch(name) is not None
+
+
+@cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
 
 
 def values_at(settings: Iterable[BoundSetting], role: str, name: str) -> dict[str, Value]:

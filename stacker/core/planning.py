@@ -1,4 +1,4 @@
-"""From a checked stack to its Plan: tensors made, laid out, counted and named by an id."""
+"""From a checked stack to its config and its Plan: tensors made, laid out, counted and named by an id."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from stacker.core.budget import peak_bytes
 from stacker.core.donor import Donor, all_donors
 from stacker.core.expression import Copy
 from stacker.core.graph import StackGraph
+from stacker.core.hf_config import compile_config
 from stacker.core.layout import lay_out
 from stacker.core.plan import Costs, DonorIdentity, Layout, Plan, Step
 from stacker.core.plan_json import plan_id, plan_to_json
 from stacker.core.steps import Makings
+from stacker.errors import Problem
+from stacker.spec.model import StackSpec
 
 
 def make_plan(
@@ -41,6 +44,22 @@ def make_plan(
         tied=makings.tied,
     )
     return replace(plan, id=plan_id(plan_to_json(plan)))
+
+
+def config_of(
+    spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], makings: Makings | None
+) -> tuple[dict[str, Json], tuple[Problem, ...]]:
+    """The new config.json and what is wrong with it; whether it says tied is only known once the tensors are."""
+    return compile_config(
+        donors[graph.template],
+        [[(donors[feed.donor], feed.layer or 0) for feed in node.feeds] for node in graph.layers],
+        embed=donors[graph.embed.feeds[0].donor],
+        head=donors[graph.head.feeds[0].donor],
+        dtype=spec.output.dtype,
+        tied=bool(makings.tied) if makings else None,
+        tokenizer=donors[graph.tokenizer],
+        marks=[node.mark for node in graph.layers],
+    )
 
 
 def identity(donor: Donor) -> DonorIdentity:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from stacker.core.donor import Donor
+from stacker.errors import SpecError
 from stacker.io.donors import fetch_weights
 
 Watch = Callable[[int, int], None]
@@ -26,6 +27,17 @@ def fetch_all(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]],
         watch(done, max(total, done))
 
     return {name: fetch_weights(donor, needed[name], tell) for name, donor in known.items()}
+
+
+def check_apart(out: Path, donors: Iterable[Donor]) -> None:
+    """SpecError when a donor lies where the output would: it would be replaced by what is made of it."""
+    goal = out.resolve()
+    for donor in donors:
+        paths = (donor.anchor, *(file.path for file in donor.files))
+        folders = {Path(path).parent.resolve() for path in paths if path}
+        if any(goal in (folder, *folder.parents) for folder in folders):
+            message = f"the donor would be overwritten: '{donor.name}' lies in {out}"
+            raise SpecError.of(message, "choose another folder for the result")
 
 
 def place_from(donor: Donor, out: Path) -> str | None:

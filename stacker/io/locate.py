@@ -23,7 +23,9 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
     """
     source = str(spec.source)
     places = _places(source, folder, dialect)
-    found = next((place for place in places if place.is_dir()), None)
+    # What was split at an '@' may be the name of a folder.
+    whole = _places(f"{source}@{spec.revision}", folder, dialect) if spec.revision else ()
+    found = next((place for place in (*whole, *places) if place.is_dir()), None)
     if found:
         return FolderRepository(found)
     if _PATH.match(source) or any(place.exists() for place in places):
@@ -33,7 +35,8 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
 
 def is_here(spec: DonorSpec, folder: Path, dialect: Dialect) -> bool:
     """Whether a donor is a folder of this machine."""
-    return any(place.is_dir() for place in _places(str(spec.source), folder, dialect))
+    names = (str(spec.source), *((f"{spec.source}@{spec.revision}",) if spec.revision else ()))
+    return any(place.is_dir() for name in names for place in _places(name, folder, dialect))
 
 
 def _places(source: str, folder: Path, dialect: Dialect) -> Sequence[Path]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from stacker.core.donor import SideFile
+from stacker.core.donor import GENERATION, SideFile
 from stacker.errors import DonorError, Mark
 
-GENERATION = "generation_config.json"
 MOST_BYTES = 200_000_000
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from stacker.errors import SpecError
+from collections.abc import Iterator
+
+from stacker.errors import Problem, SpecError, raise_problems
 from stacker.spec.donors import parse_source, shown_source
 from stacker.spec.emit_mergekit import to_mergekit
 from stacker.spec.model import (
@@ -30,7 +32,8 @@ __all__ = ["to_mergekit", "to_native"]
 
 
 def to_native(spec: StackSpec) -> str:
-    """The spec in stacker's own language, whichever it was written in."""
+    """The spec in stacker's own language; SpecError names what one text of it cannot say."""
+    raise_problems(_unsaid(spec))
     text: dict[str, Tree] = {"stacker": 1, "name": spec.name}
     text["donors"] = {donor.name: _donor(donor) for donor in spec.donors}
     text["stack"] = [_item(item) for item in spec.stack]
@@ -43,6 +46,13 @@ def to_native(spec: StackSpec) -> str:
         dtype = shown_dtype(spec.output.dtype) if spec.output.dtype else KEEP
         text["output"] = Flow({"dtype": dtype, "shard_size": shown_size(spec.output.shard_size)})
     return write_yaml(text)
+
+
+def _unsaid(spec: StackSpec) -> Iterator[Problem]:
+    for donor in spec.donors:
+        if donor.stage is not None:
+            hint = f"put it into a file of its own, and write {donor.name}: {{stack: that-file.yml}}"
+            yield Problem(f"'{donor.stack}' is another document of this text", hint, donor.mark)
 
 
 def _donor(donor: DonorSpec) -> Tree:

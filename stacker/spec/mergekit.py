@@ -5,12 +5,15 @@ Embeddings follow the first slice, and final norm and head the last, each in the
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Table
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 
 from stacker.errors import Problem, SpecError, did_you_mean
 from stacker.spec.mergekit_reading import Reading
 from stacker.spec.mergekit_shape import WORDS, MergekitFile, ModuleOut, SliceOut, SourceIn
+from stacker.spec.mergekit_values import DonorNames
 from stacker.spec.mergekit_warnings import unknown_keys
 from stacker.spec.methods import METHODS, BaseRole, Method
 from stacker.spec.model import BlendSpec, Dialect, OutputSpec, Part, SliceSpec, StackSpec
@@ -33,11 +36,13 @@ class _Run:
     node: Node
 
 
-def parse_mergekit(root: Mapping, name: str) -> tuple[StackSpec, list[Problem]]:
-    """The spec of a mergekit file, and what is wrong with it by itself."""
+def parse_mergekit(
+    root: Mapping, name: str, stages: Table[str, StackSpec] = MappingProxyType({})
+) -> tuple[StackSpec, list[Problem]]:
+    """The spec of a mergekit file, and what is wrong with it by itself; `stages` are the documents that it may name."""
     read, node, found = read_shape(MergekitFile, root, WORDS)
     shape = read or MergekitFile()
-    reading = Reading(_method(shape.merge_method, root, found), found)
+    reading = Reading(_method(shape.merge_method, root, found), found, DonorNames(stages=stages))
     base = reading.reference(node, "base_model")
     if shape.merge_method in METHODS:
         found += unknown_keys(shape, node, reading.method)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Table
 from dataclasses import dataclass, field
 
 from stacker.errors import Mark, Problem, SpecError
 from stacker.spec.donors import parse_source, short_name
-from stacker.spec.model import DonorSpec, Gradient, Parameter, Rule, Value
+from stacker.spec.model import DonorSpec, Gradient, Parameter, Rule, StackSpec, Value
 from stacker.spec.parameters import EVERYTHING, canonical, parse_value
 from stacker.text.node import Mapping, Node, Scalar, Sequence, child, describe, shorten
 
@@ -16,9 +17,13 @@ _REFERENCE = "write org/name, org/name@revision, or a folder"
 
 @dataclass(slots=True)
 class DonorNames:
-    """The donors of a file in the order they are met; each distinct reference gets one name."""
+    """The donors of a document in the order they are met; each distinct reference gets one name.
+
+    `stages` are the documents before it, by the names that stand for what they make.
+    """
 
     donors: dict[tuple[str, str | None], DonorSpec] = field(default_factory=dict)
+    stages: Table[str, StackSpec] = field(default_factory=dict)
 
     def all(self) -> tuple[DonorSpec, ...]:
         """Every donor met so far."""
@@ -29,7 +34,9 @@ class DonorNames:
         source, revision, mark = parse_reference(node)
         if (source, revision) not in self.donors:
             short = short_name(source, {donor.name for donor in self.donors.values()})
-            self.donors[source, revision] = DonorSpec(short, source, revision, mark=mark)
+            stage = None if revision else self.stages.get(source)
+            from_stage = DonorSpec(short, stack=source, stage=stage, mark=mark)
+            self.donors[source, revision] = from_stage if stage else DonorSpec(short, source, revision, mark=mark)
         return self.donors[source, revision].name
 
 

@@ -140,6 +140,7 @@ class DonorSpec:
     """A donor: `source` is a folder or a hub id (at `revision`), or `stack` a spec file whose result is the donor.
 
     `like` names a reference config (a folder, a config.json, or a packaged one) that stands in while weights are away.
+    With `stage`, `stack` is the name of another document of the same text, and `stage` what that document says.
     """
 
     name: str
@@ -147,6 +148,7 @@ class DonorSpec:
     revision: str | None = None
     like: str | None = None
     stack: str | None = None
+    stage: StackSpec | None = None
     mark: Mark | None = field(default=None, compare=False, repr=False)
 
 

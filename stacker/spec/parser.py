@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
 from pathlib import PurePath
 
 from stacker.errors import Mark, Problem, Severity, SpecError, did_you_mean, raise_problems
@@ -12,8 +11,9 @@ from stacker.spec.checks import check_spec
 from stacker.spec.mergekit import parse_mergekit
 from stacker.spec.model import Dialect, StackSpec
 from stacker.spec.native import parse_native
-from stacker.text.node import Mapping, describe, scalars
-from stacker.text.yaml import read_yaml
+from stacker.spec.stages import check_characters, is_staged, parse_stages
+from stacker.text.node import Mapping, Node, describe
+from stacker.text.yaml import only_document, read_documents
 
 _HINT = "a spec begins with 'stacker: 1'; a mergekit file has 'merge_method'"
 
@@ -23,15 +23,22 @@ def parse_spec(text: str | bytes, source: str) -> StackSpec:
 
     Raises SpecError with every problem of the text; warnings are left in `StackSpec.warnings`.
     """
-    root = read_yaml(text, source)
-    if not isinstance(root, Mapping):
-        raise SpecError.of(f"a spec is a mapping of keys to values, not {describe(root)}", _HINT, root.mark)
-    raise_problems(dict.fromkeys(_check_characters(root)))
-    parse = parse_mergekit if dialect_of(root) is Dialect.MERGEKIT else parse_native
-    spec, found = parse(root, default_name(source))
+    documents = read_documents(text, source)
+    if len(documents) > 1 and is_staged(documents[0]):
+        spec, found = parse_stages(documents, default_name(source))
+    else:
+        spec, found = _parse_one(only_document(documents, source), default_name(source))
     problems = sorted(dict.fromkeys((*found, *check_spec(spec))), key=_place)
     raise_problems(problems)
     return dataclasses.replace(spec, warnings=tuple(problems))
+
+
+def _parse_one(root: Node, name: str) -> tuple[StackSpec, list[Problem]]:
+    if not isinstance(root, Mapping):
+        raise SpecError.of(f"a spec is a mapping of keys to values, not {describe(root)}", _HINT, root.mark)
+    raise_problems(dict.fromkeys(check_characters(root)))
+    parse = parse_mergekit if dialect_of(root) is Dialect.MERGEKIT else parse_native
+    return parse(root, name)
 
 
 def dialect_of(root: Mapping) -> Dialect:
@@ -56,15 +63,6 @@ def default_name(source: str) -> str:
     """The name of a spec that gives none: that of its file, made safe."""
     stem = PurePath(source).name.removesuffix(".yml").removesuffix(".yaml")
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:200] or "stack"
-
-
-def _check_characters(root: Mapping) -> Iterator[Problem]:
-    """Characters that nobody sees, or that change how a terminal shows what follows, have no place in a spec."""
-    for scalar, is_key in scalars(root):
-        allowed = "" if is_key else "\n\t"
-        hidden = next((char for char in scalar.text if not char.isprintable() and char not in allowed), None)
-        if hidden:
-            yield Problem(f"this text has the invisible character U+{ord(hidden):04X}", "remove it", scalar.mark)
 
 
 def _place(problem: Problem) -> tuple[int, int, int]:

@@ -27,7 +27,11 @@ _COLLECTION_TAGS = {
 
 def read_yaml(text: str | bytes, source: str) -> Node:
     """The one document of a text; SpecError when it is empty, has several, or is not the YAML of this module's head."""
-    documents = read_documents(text, source)
+    return only_document(read_documents(text, source), source)
+
+
+def only_document(documents: tuple[Node, ...], source: str) -> Node:
+    """The one document among those of a text; SpecError when there is none, or another."""
     if not documents or (len(documents) == 1 and documents[0] == Scalar(None, "", documents[0].mark)):
         raise SpecError.of("this text is empty", "", Mark(source))
     if len(documents) > 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stacker.errors import DonorError, Mark, SpecError
-from stacker.io.locate import open_donor
+from stacker.io.locate import is_here, open_donor
 from stacker.spec.model import Dialect, DonorSpec
 
 MARK = Mark("spec.yml", 3, 5)
@@ -77,3 +77,11 @@ def test_what_the_hub_does_not_have_names_the_folder_too(places: Path, source: s
     """Both places that were asked are in the error."""
     with pytest.raises(kind, match="no folder is at"):
         located(source, places / "spec")
+
+
+def test_a_folder_may_have_an_at_sign(places: Path) -> None:
+    """What looks like a revision is part of the name of a folder that is there."""
+    (places / "spec/owner/name@v2").mkdir()
+    spec = DonorSpec("a", "owner/name", "v2", mark=MARK)
+    assert Path(open_donor(spec, places / "spec", Dialect.NATIVE).source).resolve() == places / "spec/owner/name@v2"
+    assert is_here(spec, places / "spec", Dialect.NATIVE)
