@@ -6,7 +6,6 @@ from itertools import count
 
 import pytest
 
-from stacker.cli import progress
 from stacker.cli.progress import watching
 
 
