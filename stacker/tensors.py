@@ -72,6 +72,11 @@ class TensorSpec:
     def nbytes(self) -> int:
         return self.elements * self.dtype.bits // 8
 
+    @property
+    def row(self) -> int:
+        """The length of the last dimension."""
+        return self.shape[-1] if self.shape else 1
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class TensorRef:

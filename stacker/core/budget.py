@@ -14,7 +14,10 @@ from stacker.ops.table import OPS
 from stacker.tensors import Dtype
 
 TILE = 1 << 18
-"""Elements of a tile. Sums over a tensor are added up tile by tile, so changing this may change output bytes."""
+"""Elements of a tile, or somewhat fewer where an op wants whole rows: then it is at least one row.
+
+Sums over a tensor are added up tile by tile, so changing this may change output bytes.
+"""
 MB = 1_000_000
 _INTERPRETER = 48 * MB
 """Python with stacker, its parser and its terminal imported; measured."""
@@ -48,7 +51,15 @@ def work_bytes(step: Step) -> int:
     if isinstance(expression, Copy) or is_zero(expression):
         return 0
     width = 8 if step.tensor.dtype is Dtype.F64 else 4
-    return TILE * (width * (1 + live_tiles(expression)) + 8 * op_scratch(expression))
+    each = width * (1 + live_tiles(expression)) + 8 * op_scratch(expression) + op_fresh(expression)
+    return max(TILE, tile_elements(expression, step.tensor.row)) * each
+
+
+def tile_elements(expression: Expression, row: int) -> int:
+    """Elements of a tile of a tensor whose rows have `row` elements: whole rows where one of its ops wants them."""
+    if not row or not any(OPS[blend.op].rows for blend in blends(expression)):
+        return TILE
+    return max(TILE // row, 1) * row
 
 
 def live_tiles(expression: Expression) -> int:
@@ -65,3 +76,8 @@ def live_tiles(expression: Expression) -> int:
 def op_scratch(expression: Expression) -> int:
     """The most fp64 tiles that one of an expression's ops writes into."""
     return max((OPS[blend.op].scratch for blend in blends(expression)), default=0)
+
+
+def op_fresh(expression: Expression) -> int:
+    """The most bytes for each element of a tile that one of an expression's ops takes beside its scratch."""
+    return max((OPS[blend.op].fresh for blend in blends(expression)), default=0)

@@ -57,11 +57,15 @@ class Zeros(Task):
 
 @dataclass(frozen=True, slots=True)
 class Compute(Task):
-    """One tensor that takes arithmetic: rounded once, at the end, to the `dtype` of the output."""
+    """One tensor that takes arithmetic: rounded once, at the end, to the `dtype` of the output.
+
+    `row` is the length of its last dimension, or 0 where the rows do not matter.
+    """
 
     expression: Expression
     dtype: Dtype
     places: Mapping[TensorRef, Place] = field(repr=False, hash=False)
+    row: int = 0
 
     @property
     def elements(self) -> int:
@@ -125,7 +129,7 @@ def _task(step: Step, places: Mapping[TensorRef, Place]) -> Task:
     if isinstance(expression, Copy) and places[expression.tensor].dtype is tensor.dtype:
         place = places[expression.tensor]
         return Run(*where, place.file, place.offset)
-    return Compute(*where, expression, tensor.dtype, places)
+    return Compute(*where, expression, tensor.dtype, places, tensor.row)
 
 
 def _settled(expression: Expression, dtype: Dtype) -> Expression:

@@ -13,7 +13,7 @@ from stacker.core.graph import StackGraph
 from stacker.core.nodes import Feed, Node
 from stacker.core.parameters import factor_at, values_at
 from stacker.core.tables import Table, node_tables
-from stacker.ops.settings import complete
+from stacker.ops.settings import complete, role_defaults
 from stacker.ops.table import OPS
 from stacker.tensors import Dtype, TensorRef, TensorSpec
 
@@ -100,7 +100,7 @@ def _scaled(expression: Expression, factor: float) -> Expression:
 def _blend(node: Node, name: str, role: str, feeds: list[Expression], base: Expression | None) -> Expression:
     """The blend with every parameter spelt out: the nearest written value, or else the op's default."""
     op = OPS[str(node.op)]
-    own = values_at(node.settings, role, name)
+    own = role_defaults(op, role) | values_at(node.settings, role, name)
     shared, each = complete(op, own, [values_at(feed.settings, role, name) for feed in node.feeds])
     apart = {parameter.name for parameter in op.parameters if parameter.per_source}
     kept = tuple(sorted(item for item in shared.items() if item[0] not in apart))

@@ -46,6 +46,16 @@ def complete(op: Op, own: Values, each: Sequence[Values]) -> tuple[Values, tuple
     return _given(of_blend), tuple(_given({**shared, **values}) for values in each)
 
 
+def role_defaults(op: Op, role: str) -> dict[str, Value]:
+    """The defaults that tensors of a role have of their own."""
+    return {one.name: value for one in op.parameters for match, value in one.of_roles if is_of(role, match)}
+
+
+def is_of(role: str, match: str) -> bool:
+    """Whether a role is another or a kind of it."""
+    return role == match or role.startswith(f"{match}.")
+
+
 def make_kernel(op: Op, own: Values, each: Sequence[Values]) -> Kernel:
     """The op's arithmetic with these values and its defaults bound; they must have passed the checks."""
     return op.make(*complete(op, own, each))

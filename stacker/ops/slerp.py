@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.model import Kernel, Known, Op, OpParameter, Tile, Values
+from stacker.ops.model import Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +17,7 @@ _PARALLEL = 0.9995
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
-    return Kernel(partial(_turn, float(own["t"])), (_dots,))
+    return Kernel(partial(_turn, float(own["t"])), (Pass(_dots),))
 
 
 def _dots(tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure

@@ -1,15 +1,15 @@
 """An expression's value, tile by tile: donors' bytes in, the output tensor's bytes out.
 
-Statistics that an op needs of a whole tensor are added exactly, so that neither threads nor their order change a bit.
+Statistics that an op needs of a whole tensor are a `tally`'s, which neither threads nor their order change by a bit.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from stacker.core.budget import tile_elements
 from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, inputs, is_zero, needed
 from stacker.core.kernels import kernels_of, readings
 from stacker.core.runs import Compute, Place
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A tensor to compute, the kernels of its blends (inner ones first), and the sums of the passes made so far."""
+    """A tensor to compute, the kernels of its blends (inner ones first), and what the passes so far came to."""
 
     compute: Compute
     sources: Sources
     kernels: Mapping[Blend, Kernel]
-    known: dict[Blend, list[Sequence[float]]]
+    known: dict[Blend, list[Any]]
+    tile: int
 
     def passes(self) -> Iterator[tuple[Blend, int]]:
         """Every pass that is needed before the tensor can be made, in an order in which they can be made."""
@@ -42,9 +43,10 @@ class Evaluation:
         refs = (ref for each in readings(self.compute.expression) for ref in needed(each))
         return sum(self.compute.places[ref].dtype.bits for ref in refs) * self.compute.elements // 8
 
-    def learn(self, blend: Blend, sums: Iterable[Sequence[float]]) -> None:
-        """Add up a pass's sums over all tiles, in whatever order they come."""
-        self.known[blend].append([_exact_sum(column) for column in zip(*sums, strict=True)])
+    def learn(self, blend: Blend, number: int, total: Any) -> None:
+        """Make of a pass's sums over all tiles what is to be known of them."""
+        known = self.known[blend]
+        known.append(self.kernels[blend].passes[number].finish(total, known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,14 @@ class Stretch:
 def begin_evaluation(compute: Compute, sources: Sources) -> Evaluation:
     """An evaluation of which nothing is known yet."""
     kernels = kernels_of(compute.expression)
-    return Evaluation(compute, sources, kernels, {blend: [] for blend in kernels})
+    tile = tile_elements(compute.expression, compute.row)
+    return Evaluation(compute, sources, kernels, {blend: [] for blend in kernels}, tile)
 
 
-def measure(stretch: Stretch, blend: Blend, number: int) -> Sequence[float]:
+def measure(stretch: Stretch, blend: Blend, number: int) -> Sequence[float] | torch.Tensor:
     """The sums of a blend's pass `number` over the stretch."""
     evaluation = stretch.evaluation
-    return evaluation.kernels[blend].passes[number](_inputs(stretch, blend, 0), evaluation.known[blend])
+    return evaluation.kernels[blend].passes[number].measure(_inputs(stretch, blend, 0), evaluation.known[blend])
 
 
 def make(stretch: Stretch) -> memoryview:
@@ -80,13 +83,6 @@ def make(stretch: Stretch) -> memoryview:
     tile = _value(stretch, compute.expression, 0)
     round_into(stretch.scratch.raw(stretch.count, compute.dtype), tile)
     return stretch.scratch.raw_bytes(stretch.count, compute.dtype)
-
-
-def _exact_sum(parts: Sequence[float]) -> float:
-    try:
-        return math.fsum(parts)
-    except (ValueError, OverflowError):  # infinities of both signs, or a sum beyond the largest number
-        return math.nan
 
 
 def _value(stretch: Stretch, expression: Expression, slot: int) -> torch.Tensor:
@@ -114,8 +110,17 @@ def _blend(stretch: Stretch, blend: Blend, slot: int) -> torch.Tensor:
 def _inputs(stretch: Stretch, blend: Blend, slot: int) -> Tile:
     tiles = [_value(stretch, source, slot + number) for number, source in enumerate(inputs(blend))]
     scratch = [stretch.scratch.wide(number, stretch.count) for number in range(OPS[blend.op].scratch)]
-    sources = tiles[: len(blend.of)]
-    return Tile(sources, None if blend.base is None else tiles[-1], scratch)
+    compute, tile = stretch.evaluation.compute, stretch.evaluation.tile
+    return Tile(
+        sources=tiles[: len(blend.of)],
+        base=None if blend.base is None else tiles[-1],
+        scratch=scratch,
+        start=stretch.start,
+        number=stretch.start // tile,
+        count=-(-compute.elements // tile),
+        row=compute.row or compute.elements,
+        seed=blend.seed,
+    )
 
 
 def _cast(stretch: Stretch, tile: torch.Tensor, dtype: Dtype) -> torch.Tensor:

@@ -7,15 +7,16 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, reduce
 
-from stacker.core.budget import TILE, live_tiles, op_scratch
+from stacker.core.budget import TILE, live_tiles, op_scratch, tile_elements
 from stacker.core.expression import Blend
 from stacker.core.runs import Compute
 from stacker.run.evaluate import Evaluation, Stretch, make, measure
 from stacker.run.schedule import Job
+from stacker.run.tally import Tally
 from stacker.run.tiles import Room, Scratch
 
-PIECE = 32 * TILE
-"""Elements that one job takes on: small enough for the largest tensor to be shared by all threads to its end."""
+PIECE = 32
+"""Tiles that one job takes on: few enough for the largest tensor to be shared by all threads to its end."""
 Deal = Callable[[int, memoryview], None]
 """Does something with the output bytes of a tensor from a byte of it on, before it returns."""
 
@@ -36,25 +37,34 @@ class Bench(threading.local):
 
 def room_for(compute: Compute) -> Room:
     """The scratch that a tensor takes."""
-    return Room(live_tiles(compute.expression), 8 if compute.wide else 4, op_scratch(compute.expression))
+    expression = compute.expression
+    elements = max(TILE, tile_elements(expression, compute.row))
+    return Room(live_tiles(expression), 8 if compute.wide else 4, op_scratch(expression), elements)
 
 
 def compute_rounds(evaluation: Evaluation, bench: Bench, deal: Deal) -> Iterator[Sequence[Job]]:
     """The jobs that end in `deal` having got every byte of the tensor, in any order."""
     elements = evaluation.compute.elements
-    pieces = [(start, min(start + PIECE, elements)) for start in range(0, elements, PIECE)]
+    most = PIECE * evaluation.tile
+    pieces = [(start, min(start + most, elements)) for start in range(0, elements, most)]
     for blend, number in evaluation.passes():
-        sums: list[Sequence[float]] = []
-        yield [partial(_measure, evaluation, bench, piece, blend, number, sums) for piece in pieces]
-        evaluation.learn(blend, sums)
+        tally = Tally()
+        measuring = partial(_measure, evaluation, bench, blend, number, tally)
+        yield [partial(measuring, *numbered) for numbered in enumerate(pieces)]
+        evaluation.learn(blend, number, tally.total())
     yield [partial(_make, evaluation, bench, piece, deal) for piece in pieces]
 
 
 def _measure(
-    evaluation: Evaluation, bench: Bench, piece: tuple[int, int], blend: Blend, number: int, sums: list[Sequence[float]]
+    evaluation: Evaluation,
+    bench: Bench,
+    blend: Blend,
+    number: int,
+    tally: Tally,
+    order: int,
+    piece: tuple[int, int],
 ) -> None:
-    for stretch in _stretches(evaluation, bench, piece):
-        sums.append(measure(stretch, blend, number))  # noqa: PERF401 - each as soon as it is known, one append at a time
+    tally.add(order, (measure(stretch, blend, number) for stretch in _stretches(evaluation, bench, piece)))
 
 
 def _make(evaluation: Evaluation, bench: Bench, piece: tuple[int, int], deal: Deal) -> None:
@@ -65,5 +75,5 @@ def _make(evaluation: Evaluation, bench: Bench, piece: tuple[int, int], deal: De
 
 def _stretches(evaluation: Evaluation, bench: Bench, piece: tuple[int, int]) -> Iterator[Stretch]:
     scratch = bench.scratch
-    for start in range(*piece, TILE):
-        yield Stretch(evaluation, scratch, start, min(TILE, piece[1] - start))
+    for start in range(*piece, evaluation.tile):
+        yield Stretch(evaluation, scratch, start, min(evaluation.tile, piece[1] - start))

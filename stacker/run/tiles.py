@@ -1,6 +1,6 @@
 """Memory that a worker computes in: a few tiles, taken once and used for every tensor, and bytes in and out of them.
 
-A tile is TILE elements of a tensor (its last one may be shorter) in the type of the arithmetic, fp32 or fp64.
+A tile is some elements of a tensor, as many as the room says or fewer, in the type of the arithmetic, fp32 or fp64.
 """
 
 from __future__ import annotations
@@ -18,15 +18,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much scratch a tensor takes: `slots` tiles of `width` bytes an element, and `wide` fp64 tiles for its ops."""
+    """How much scratch a tensor takes: `slots` tiles of `width` bytes an element, and `wide` fp64 tiles for its ops.
+
+    A tile has `elements`.
+    """
 
     slots: int = 0
     width: int = 4
     wide: int = 0
+    elements: int = TILE
 
     def __or__(self, other: Room) -> Room:
         """Room enough for either."""
-        return Room(max(self.slots, other.slots), max(self.width, other.width), max(self.wide, other.wide))
+        return Room(
+            max(self.slots, other.slots),
+            max(self.width, other.width),
+            max(self.wide, other.wide),
+            max(self.elements, other.elements),
+        )
 
 
 class Scratch:
@@ -36,9 +45,10 @@ class Scratch:
     """
 
     def __init__(self, room: Room) -> None:
-        self._size = TILE * room.width
+        self._size = room.elements * room.width
         self._wide = (1 + room.slots) * self._size
-        nbytes = self._wide + room.wide * TILE * 8
+        self._wide_size = room.elements * 8
+        nbytes = self._wide + room.wide * self._wide_size
         self._memory = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._bytes = memoryview(self._memory)
 
@@ -61,7 +71,7 @@ class Scratch:
 
     def wide(self, number: int, count: int) -> torch.Tensor:
         """The first `count` elements of an fp64 tile that ops may write into."""
-        return self._tensor(self._wide + number * TILE * 8, count, Dtype.F64)
+        return self._tensor(self._wide + number * self._wide_size, count, Dtype.F64)
 
     def _tensor(self, offset: int, count: int, dtype: Dtype) -> torch.Tensor:
         import torch
