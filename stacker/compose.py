@@ -7,7 +7,7 @@ text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Group
@@ -71,6 +71,10 @@ class Stack:
             raise StackerError.of("a stack without problems has no tensors")
         chosen = layout or Layout(self.spec.output.shard_size)
         return make_plan(self.spec.name, self.graph, self.donors, self.makings, dict(self.config), chosen)
+
+    def in_shards(self, size: int) -> Stack:
+        """The same stack in files of at most `size` bytes."""
+        return replace(self, spec=replace(self.spec, output=replace(self.spec.output, shard_size=size)))
 
     def scene(self) -> Scene:
         """The stack as pictures of it want it; with errors, what can be seen all the same."""
@@ -205,8 +209,8 @@ def build(
     """
     raise_problems(stack.problems)
     known = all_donors(stack.donors)
-    check_apart(out, known.values())
     check_vacant(out, force=options.force)
+    check_apart(out, known.values())
     plan = plan_for(stack, out, options.layout)
     donors = fetch_all(known, files_read(plan, known), fetching)
     tasks = tasks_of(plan, donors)

@@ -15,6 +15,7 @@ from typer.models import CommandInfo
 
 from stacker.cli import build, donors, language, look, machine, new, preview, recipes
 from stacker.cli.app import ORDER, app
+from stacker.cli.mergekit_options import translated
 from stacker.cli.problems import print_json, problem_json, show_problems
 from stacker.errors import StackerError
 
@@ -37,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     _accept_any_character()
     words = sys.argv[1:] if arguments is None else arguments
+    words, warnings = translated(words)
+    show_problems(warnings, Console(stderr=True))
     try:
         status: Any = app(words, prog_name="stacker", standalone_mode=False)
         sys.stdout.flush()

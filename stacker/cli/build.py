@@ -21,6 +21,7 @@ Restart = Annotated[bool, typer.Option("--restart", help="Drop what an interrupt
 Workers = Annotated[int | None, typer.Option("--workers", "-j", min=1, max=256, help="Threads (all cores).")]
 Memory = Annotated[str | None, typer.Option("--max-memory", metavar="SIZE", help="The most resident memory: 1GB.")]
 Shards = Annotated[LayoutKind, typer.Option("--layout", help="How shards are laid out; clone: to share blocks.")]
+Size = Annotated[str | None, typer.Option("--shard-size", metavar="SIZE", help="The most bytes of a file: 5GB.")]
 Moved = Annotated[
     list[str] | None, typer.Option("--donor", metavar="NAME=FOLDER", help="Where a donor is now; may be repeated.")
 ]
@@ -39,6 +40,7 @@ def build(
     workers: Workers = None,
     max_memory: Memory = None,
     layout: Shards = LayoutKind.AUTO,
+    shard_size: Size = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -50,6 +52,8 @@ def build(
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
     stack = load(spec)
+    if shard_size:
+        stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
     show_problems([p for p in stack.problems if p.severity is not Severity.ERROR], Console(stderr=True))
     options = BuildOptions(force, restart, workers, memory, layout)
     with watching("fetching", "building", quiet=quiet or json) as (fetching, watch):

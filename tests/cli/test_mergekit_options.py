@@ -1,0 +1,70 @@
+"""mergekit's own options on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stacker.cli.mergekit_options import OPTIONS, translated
+from tests.cli.commands import run
+from tests.donors import write_llama
+
+CONFIG = "merge_method: passthrough\nslices:\n  - sources: [{model: a, layer_range: [0, 4]}]\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a donor and a mergekit file."""
+    write_llama(tmp_path / "a")
+    (tmp_path / "config.yml").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=lambda option: option.name)
+def test_every_option_is_taken(option: object, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before or after the arguments, with a value where mergekit has one: the build is the same."""
+    row = OPTIONS[str(getattr(option, "name", ""))]
+    words = [row.name] if row.flag else [row.name, "1"]
+    code, _, err = run(capsys, "build", "-q", *words, "config.yml", "out")
+    assert code == 0
+    assert err.count(f"warning: {row.name} has no effect: ") == bool(row.instead)
+    assert (home / "out/config.json").exists()
+
+
+def test_an_option_said_twice_is_warned_of_once() -> None:
+    """And a negative one says why it cannot be had."""
+    words, warnings = translated(
+        ["build", "c.yml", "--cuda", "out", "--cuda", "--no-copy-tokenizer", "--copy-tokenizer"]
+    )
+    assert words == ["build", "c.yml", "out"]
+    assert [str(warning) for warning in warnings] == [
+        "warning: --cuda has no effect: blends are computed on the CPU",
+        "warning: --no-copy-tokenizer has no effect: the tokenizer is carried along in any case",
+    ]
+
+
+@pytest.mark.parametrize("words", [["--out-shard-size", "10K"], ["--out-shard-size=10K"], ["--shard-size", "10kB"]])
+@pytest.mark.usefixtures("home")
+def test_the_size_of_shards_is_the_same(words: list[str], home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """mergekit's K, M and B are thousands, millions and milliards of bytes."""
+    code, _, err = run(capsys, "build", "-q", "config.yml", "out", *words, "--num-threads", "1")
+    assert (code, err) == (0, "")
+    index = json.loads((home / "out/model.safetensors.index.json").read_text())
+    assert len(set(index["weight_map"].values())) > 1
+
+
+def test_other_commands_have_none_of_them(capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    """Only building is what mergekit's scripts do."""
+    del home
+    assert translated(["check", "--cuda"]) == (["check", "--cuda"], [])
+    assert run(capsys, "check", "config.yml", "--cuda")[0] == 2
+
+
+def test_help_does_not_list_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are for scripts that have them already."""
+    _, out, _ = run(capsys, "build", "--help")
+    assert "--shard-size" in out
+    assert not [name for name in OPTIONS if name.startswith("--") and name in out.replace("--shard-size", "")]
