@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from stacker.ops.combination import combine
 from stacker.ops.model import Kernel, Known, Op, OpParameter, Tile, Values
 
 if TYPE_CHECKING:
@@ -20,15 +21,7 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:
 
 
 def _sum(factors: Sequence[float], tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - an Apply
-    """Sources of factor 0 do not count at all, so that their NaN and infinities stay out."""
-    used = [(source, factor) for source, factor in zip(tile.sources, factors, strict=True) if factor]
-    if not used:
-        return tile.sources[0].zero_()
-    result, factor = used[0]
-    result.mul_(factor)
-    for source, weight in used[1:]:
-        result.add_(source, alpha=weight)
-    return result
+    return combine(factors, tile.sources)
 
 
 def _check(own: Values, each: Sequence[Values]) -> Iterator[str]:

@@ -2,7 +2,37 @@
 
 from __future__ import annotations
 
-from stacker.ops import linear, passthrough, slerp
+from stacker.ops import (
+    karcher,
+    linear,
+    mean,
+    model_stock,
+    multislerp,
+    nearswap,
+    nuslerp,
+    passthrough,
+    ram,
+    slerp,
+    wise_ft,
+    zero,
+)
 from stacker.ops.model import Op
 
-OPS: dict[str, Op] = {op.name: op for op in (linear.OP, passthrough.OP, slerp.OP)}
+OPS: dict[str, Op] = {
+    op.name: op
+    for op in (
+        passthrough.OP,
+        zero.OP,
+        linear.OP,
+        mean.OP,
+        wise_ft.OP,
+        slerp.OP,
+        nuslerp.OP,
+        multislerp.OP,
+        karcher.OP,
+        model_stock.OP,
+        nearswap.OP,
+        ram.OP,
+        ram.PLUS,
+    )
+}

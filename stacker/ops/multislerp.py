@@ -1,0 +1,64 @@
+"""multislerp: the weighted mean of directions, at the weighted mean of lengths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from stacker.ops.combination import Gram, combine_deltas, gram, inner, products
+from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _make(own: Values, each: Sequence[Values]) -> Kernel:
+    weights = [float(values["weight"]) for values in each]
+    total = math.fsum(weights) if own["normalize_weights"] else 1.0
+    shares = [weight / total for weight in weights]
+    return Kernel(_apply, (Pass(products, lambda sums, known: _factors(shares, float(own["eps"]), gram(sums, known))),))
+
+
+def _apply(tile: Tile, known: Known) -> torch.Tensor:
+    return combine_deltas(known[0], tile)
+
+
+def _factors(weights: Sequence[float], eps: float, table: Gram) -> list[float]:
+    """What each source is multiplied by.
+
+    The method maps the directions to the plane that touches the sphere at their weighted mean, takes the weighted mean
+    there, and maps it back. The mean in that plane is the touching point itself, so that is what is left to compute.
+    Where the directions cancel there is no such point, and the weighted sum is taken.
+    """
+    norms = [math.sqrt(table[i][i]) for i in range(len(weights))]
+    mean = [weight / (norm + eps) for weight, norm in zip(weights, norms, strict=True)]
+    length = math.sqrt(max(inner(mean, mean, table), 0.0))
+    if len(weights) == 1 or not length >= eps:
+        return list(weights)
+    size = sum(weight * norm for weight, norm in zip(weights, norms, strict=True))
+    return [size * factor / length for factor in mean]
+
+
+def _check(own: Values, each: Sequence[Values]) -> Iterator[str]:
+    weights = [float(values["weight"]) for values in each]
+    if own["normalize_weights"] and abs(math.fsum(weights)) <= 1e-9 * sum(abs(weight) for weight in weights):
+        yield "the weights add up to 0, so they have no mean"
+
+
+OP = Op(
+    name="multislerp",
+    summary="the weighted mean of any number of sources on the sphere",
+    formula="Σ wᵢ‖xᵢ‖ · m / ‖m‖, m = Σ wᵢxᵢ/‖xᵢ‖; with a base of the differences from it",
+    source="Goddard, Multi-SLERP (2025), goddard.blog",
+    arity=(1, None),
+    parameters=(
+        OpParameter("weight", float, 1.0, "how much of this source", per_source=True),
+        OpParameter("normalize_weights", bool, True, "divide the weights by their sum"),
+        OpParameter("eps", float, 1e-8, "lengths below this have no direction", low=0.0),
+    ),
+    make=_make,
+    base=Base.OPTIONAL,
+    ramp="weight",
+    check=_check,
+)

@@ -1,0 +1,35 @@
+"""nearswap: towards the source where it is near the base, the less the further it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from stacker.ops.combination import deltas, on_base
+from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Tile, Values
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+    return Kernel(partial(_near, float(own["t"])))
+
+
+def _near(t: float, tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - an Apply
+    """d · min(t/|d|, 1) is d cut to [−t, t]."""
+    (delta,) = deltas(tile)
+    return on_base(delta.clamp_(-t, t), tile)
+
+
+OP = Op(
+    name="nearswap",
+    summary="the base moved towards one source, by at most t an element",
+    formula="base + w(x − base), w = min(t / |x − base|, 1)",
+    source="alchemonaut, QuartetAnemoi-70B-t0.0001 (2024), model card",
+    arity=(1, 1),
+    parameters=(OpParameter("t", float, None, "the furthest that an element moves", low=0.0),),
+    make=_make,
+    base=Base.REQUIRED,
+)

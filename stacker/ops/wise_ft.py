@@ -1,0 +1,34 @@
+"""wise_ft: between the base and what was tuned from it, on the line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from stacker.ops.combination import combine_deltas
+from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Tile, Values
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+    return Kernel(partial(_move, float(own["alpha"])))
+
+
+def _move(alpha: float, tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - an Apply
+    """The ends are the base and the source, bit for bit."""
+    return tile.sources[0] if alpha == 1.0 else combine_deltas([alpha], tile)
+
+
+OP = Op(
+    name="wise_ft",
+    summary="interpolation between the base and one source",
+    formula="(1−alpha) · base + alpha · x",
+    source="Wortsman et al., Robust fine-tuning of zero-shot models (CVPR 2022), section 3, arXiv:2109.01903",
+    arity=(1, 1),
+    parameters=(OpParameter("alpha", float, 0.5, "0 is the base, 1 the source", low=0.0, high=1.0, extrapolates=True),),
+    make=_make,
+    base=Base.REQUIRED,
+)

@@ -1,0 +1,24 @@
+"""zero: a layer that adds nothing to the residual stream, its other tensors those of the source."""
+
+from __future__ import annotations
+
+from stacker.ops import passthrough
+from stacker.ops.model import Op, OpParameter
+
+OP = Op(
+    name="zero",
+    summary="one source with what writes to the residual stream set to 0: an identity layer",
+    formula="scale · x, the scale 0 for attn.o, mlp.down and ssm.out",
+    source="Wu et al., LLaMA Pro: progressive LLaMA with block expansion (ACL 2024), section 3.2, arXiv:2401.02415",
+    arity=(1, 1),
+    parameters=(
+        OpParameter(
+            "scale",
+            float,
+            1.0,
+            "what every element is multiplied by; 0 for tensors that write to the residual stream",
+            of_roles=(("attn.o", 0.0), ("mlp.down", 0.0), ("ssm.out", 0.0)),
+        ),
+    ),
+    make=passthrough.OP.make,
+)
