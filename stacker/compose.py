@@ -160,13 +160,14 @@ def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """How to build; none of it changes a byte of any tensor. `max_memory` is in bytes."""
+    """How to build; but for rounding on another `device`, none of it changes a tensor. `max_memory` is in bytes."""
 
     force: bool = False
     restart: bool = False
     workers: int | None = None
     max_memory: int | None = None
     layout: LayoutKind = LayoutKind.AUTO
+    device: str = "cpu"
     executor: str = "local"
 
 
@@ -218,7 +219,8 @@ def build(
     execute = EXECUTORS[options.executor]
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
     with open_output(out, plan.id, summary, force=options.force, restart=options.restart) as output:
-        report = execute(plan, tasks, output, workers=options.workers, max_memory=options.max_memory, watch=watch)
+        how = {"workers": options.workers, "max_memory": options.max_memory}
+        report = execute(plan, tasks, output, **how, device=options.device, watch=watch)
         for name, data in documents(stack, plan, donors, out).items():
             output.write_text(name, data)
         output.commit()

@@ -22,6 +22,9 @@ Workers = Annotated[int | None, typer.Option("--workers", "-j", min=1, max=256, 
 Memory = Annotated[str | None, typer.Option("--max-memory", metavar="SIZE", help="The most resident memory: 1GB.")]
 Shards = Annotated[LayoutKind, typer.Option("--layout", help="How shards are laid out; clone: to share blocks.")]
 Size = Annotated[str | None, typer.Option("--shard-size", metavar="SIZE", help="The most bytes of a file: 5GB.")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="Where to compute blends: cpu, cuda, cuda:1.")
+]
 Moved = Annotated[
     list[str] | None, typer.Option("--donor", metavar="NAME=FOLDER", help="Where a donor is now; may be repeated.")
 ]
@@ -41,6 +44,7 @@ def build(
     max_memory: Memory = None,
     layout: Shards = LayoutKind.AUTO,
     shard_size: Size = None,
+    device: Device = "cpu",
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -55,7 +59,7 @@ def build(
     if shard_size:
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
     show_problems([p for p in stack.problems if p.severity is not Severity.ERROR], Console(stderr=True))
-    options = BuildOptions(force, restart, workers, memory, layout)
+    options = BuildOptions(force, restart, workers, memory, layout, device)
     with watching("fetching", "building", quiet=quiet or json) as (fetching, watch):
         built = make(stack, out, options, watch, fetching)
     if json:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from stacker.errors import Problem, Severity
 
 _COMMAND = "build"
-_CPU = "blends are computed on the CPU"
+_GPU = "--device cuda computes blends on the GPU"
 _LEAN = "memory does not grow with the donors in any case"
 _SAFE = "only safetensors are read and written"
 _NO_LORA = "LoRAs are not merged here"
@@ -39,18 +39,17 @@ OPTIONS = {
         Option("--async-write", instead="reading and writing overlap in any case"),
         Option("--clone-tensors"),
         Option("--copy-tokenizer", off="the tokenizer is carried along in any case"),
-        Option("--cuda", instead=_CPU),
-        Option("--device", flag=False, instead=_CPU),
-        Option("--gpu-rich", instead=_CPU),
+        Option("--cuda", ours="--device cuda"),
+        Option("--gpu-rich", instead=_GPU),
         Option("--lazy-unpickle", instead=_SAFE),
         Option("--lora-merge-cache", flag=False, instead=_NO_LORA),
         Option("--lora-merge-dtype", flag=False, instead=_NO_LORA),
         Option("--low-cpu-memory", instead=_LEAN),
-        Option("--multi-gpu", instead=_CPU),
+        Option("--multi-gpu", instead=_GPU),
         Option("--num-threads", flag=False, ours="--workers"),
         Option("--out-shard-size", flag=False, ours="--shard-size"),
         Option("--random-seed", flag=False, instead="random ops draw by the tensor's name: every build is the same"),
-        Option("--read-to-gpu", instead=_CPU),
+        Option("--read-to-gpu", instead=_GPU),
         Option("--safe-serialization", off=_SAFE),
         Option("--transformers-cache", flag=False, instead="HF_HUB_CACHE says where the hub's cache is"),
         Option("--trust-remote-code", instead="code that comes with a donor is never run"),
@@ -78,8 +77,9 @@ def translated(words: Sequence[str]) -> tuple[list[str], list[Problem]]:
         off = name not in OPTIONS
         if not option.flag and not value:
             value = next(rest, "")
-        if option.ours:
-            kept += [option.ours, _size(value) if option.ours == "--shard-size" else value]
+        if option.ours and not off:
+            kept += option.ours.split()
+            kept += [] if option.flag else [_size(value) if option.ours == "--shard-size" else value]
         elif warning := option.off if off else option.instead:
             said[name] = Problem(f"{name} has no effect: {warning}", severity=Severity.WARNING)
     return kept, list(said.values())

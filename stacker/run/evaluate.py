@@ -16,6 +16,7 @@ from stacker.core.runs import Compute, Place
 from stacker.io.bytes import read_into
 from stacker.ops.model import Kernel, Tile
 from stacker.ops.table import OPS
+from stacker.run.device import DeviceScratch
 from stacker.run.sources import Sources
 from stacker.run.tiles import Scratch, round_into
 from stacker.tensors import Dtype
@@ -54,7 +55,7 @@ class Stretch:
     """Elements [start, start + count) of a tensor under evaluation, at most a tile of them, and where to hold them."""
 
     evaluation: Evaluation
-    scratch: Scratch
+    scratch: Scratch | DeviceScratch
     start: int
     count: int
 
@@ -80,9 +81,7 @@ def measure(stretch: Stretch, blend: Blend, number: int) -> Sequence[float] | to
 def make(stretch: Stretch) -> memoryview:
     """The output's bytes; they lie in the scratch until its next use."""
     compute = stretch.evaluation.compute
-    tile = _value(stretch, compute.expression, 0)
-    round_into(stretch.scratch.raw(stretch.count, compute.dtype), tile)
-    return stretch.scratch.raw_bytes(stretch.count, compute.dtype)
+    return stretch.scratch.unload(_value(stretch, compute.expression, 0), compute.dtype)
 
 
 def _value(stretch: Stretch, expression: Expression, slot: int) -> torch.Tensor:
@@ -133,11 +132,9 @@ def _cast(stretch: Stretch, tile: torch.Tensor, dtype: Dtype) -> torch.Tensor:
 
 
 def _read(stretch: Stretch, place: Place, slot: int) -> torch.Tensor:
-    """Elements of a donor tensor, read straight into their slot where they need no conversion."""
-    scratch, count, kind = stretch.scratch, stretch.count, stretch.kind
-    direct = place.dtype is kind
-    view = scratch.tile_bytes(slot, count, kind) if direct else scratch.raw_bytes(count, place.dtype)
+    """Elements of a donor tensor."""
+    offset = place.offset + stretch.start * place.dtype.bits // 8
     with stretch.evaluation.sources.lease(place.file) as fd:
-        read_into(fd, view, place.offset + stretch.start * place.dtype.bits // 8)
-    tile = scratch.tile(slot, count, kind)
-    return tile if direct else tile.copy_(scratch.raw(count, place.dtype))
+        return stretch.scratch.load(
+            slot, stretch.count, stretch.kind, place.dtype, lambda view: read_into(fd, view, offset)
+        )

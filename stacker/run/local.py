@@ -21,6 +21,7 @@ from stacker.errors import StackerError
 from stacker.io.bytes import move, write_all
 from stacker.io.output import Output
 from stacker.io.storage import writing
+from stacker.run.device import HOST
 from stacker.run.evaluate import begin_evaluation
 from stacker.run.meter import Meter, Watch, unwatched
 from stacker.run.rounds import Bench, compute_rounds
@@ -51,9 +52,12 @@ def execute(
     *,
     workers: int | None = None,
     max_memory: int | None = None,
+    device: str = HOST,
     watch: Watch = unwatched,
 ) -> Report:
     """Do a plan's tasks in an output, except those that an earlier run has done; `max_memory` is in bytes.
+
+    Arithmetic happens on `device`: cpu, cuda, cuda:1; the others give the same to rounding.
 
     What is finished is recorded durably on the way, also when this ends by an error or an interrupt. DonorError when
     donors changed or cannot be read, StorageError when the output cannot be written, SpecError when there is too
@@ -69,7 +73,7 @@ def execute(
     meter.advance(kept)
     with closing(Sources()) as sources, one_torch_thread() if computes else nullcontext():
         paths = [output.folder / shard.name for shard in plan.shards]
-        site = _Site(plan, sources, paths, _write_headers(plan, output), Bench(computes), meter)
+        site = _Site(plan, sources, paths, _write_headers(plan, output), Bench(computes, device), meter)
         schedule = Schedule(((task.id, _rounds(task, site)) for task in todo), meter.stop)
         with _recording(schedule, output):
             work_off(schedule, hands, lambda: watch(meter.done, total))

@@ -10,6 +10,7 @@ from functools import partial, reduce
 from stacker.core.budget import TILE, live_tiles, op_scratch, tile_elements
 from stacker.core.expression import Blend
 from stacker.core.runs import Compute
+from stacker.run.device import HOST, DeviceScratch, scratch_on
 from stacker.run.evaluate import Evaluation, Stretch, make, measure
 from stacker.run.schedule import Job
 from stacker.run.tally import Tally
@@ -24,14 +25,15 @@ Deal = Callable[[int, memoryview], None]
 class Bench(threading.local):
     """The scratch of each thread, made when the thread first needs it, in which all of some tensors can be computed."""
 
-    def __init__(self, computes: Iterable[Compute]) -> None:
+    def __init__(self, computes: Iterable[Compute], device: str = HOST) -> None:
         self._room = reduce(operator.or_, map(room_for, computes), Room())
-        self._scratch: Scratch | None = None
+        self._make = scratch_on(device if self._room.slots else HOST)
+        self._scratch: Scratch | DeviceScratch | None = None
 
     @property
-    def scratch(self) -> Scratch:
+    def scratch(self) -> Scratch | DeviceScratch:
         if self._scratch is None:
-            self._scratch = Scratch(self._room)
+            self._scratch = self._make(self._room)
         return self._scratch
 
 

@@ -10,6 +10,7 @@ from stacker.core.report import Report
 from stacker.core.runs import Task
 from stacker.io.output import Output
 from stacker.run import local
+from stacker.run.device import HOST
 from stacker.run.meter import Watch, unwatched
 
 
@@ -24,6 +25,7 @@ class Executor(Protocol):
         *,
         workers: int | None = None,
         max_memory: int | None = None,
+        device: str = HOST,
         watch: Watch = unwatched,
     ) -> Report: ...
 

@@ -6,6 +6,7 @@ A tile is some elements of a tensor, as many as the room says or fewer, in the t
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,20 @@ class Scratch:
         """The same memory as `raw`, as bytes."""
         return self._bytes[: count * dtype.bits // 8]
 
+    def load(
+        self, slot: int, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]
+    ) -> torch.Tensor:
+        """A tile of what `read` puts into the bytes it is given, elements of `dtype`; converted only where it must."""
+        direct = dtype is kind
+        read(self.tile_bytes(slot, count, kind) if direct else self.raw_bytes(count, dtype))
+        tile = self.tile(slot, count, kind)
+        return tile if direct else tile.copy_(self.raw(count, dtype))
+
+    def unload(self, tile: torch.Tensor, dtype: Dtype) -> memoryview:
+        """A tile's values as bytes of `dtype`, each rounded once; they lie in the scratch until its next use."""
+        round_into(self.raw(tile.numel(), dtype), tile)
+        return self.raw_bytes(tile.numel(), dtype)
+
     def wide(self, number: int, count: int) -> torch.Tensor:
         """The first `count` elements of an fp64 tile that ops may write into."""
         return self._tensor(self._wide + number * self._wide_size, count, Dtype.F64)
@@ -98,6 +113,6 @@ def _rounded_to_odd(tile: torch.Tensor) -> torch.Tensor:
     import torch
 
     near = tile.float()
-    toward_zero = torch.where(near.double().abs() > tile.abs(), near.nextafter(torch.zeros(())), near)
+    toward_zero = torch.where(near.double().abs() > tile.abs(), near.nextafter(near.new_zeros(())), near)
     inexact = (near.double() != tile).int()
     return (toward_zero.view(torch.int32) | inexact).view(torch.float32)

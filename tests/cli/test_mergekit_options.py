@@ -37,13 +37,18 @@ def test_every_option_is_taken(option: object, home: Path, capsys: pytest.Captur
 def test_an_option_said_twice_is_warned_of_once() -> None:
     """And a negative one says why it cannot be had."""
     words, warnings = translated(
-        ["build", "c.yml", "--cuda", "out", "--cuda", "--no-copy-tokenizer", "--copy-tokenizer"]
+        ["build", "c.yml", "--multi-gpu", "out", "--multi-gpu", "--no-copy-tokenizer", "--copy-tokenizer"]
     )
     assert words == ["build", "c.yml", "out"]
     assert [str(warning) for warning in warnings] == [
-        "warning: --cuda has no effect: blends are computed on the CPU",
+        "warning: --multi-gpu has no effect: --device cuda computes blends on the GPU",
         "warning: --no-copy-tokenizer has no effect: the tokenizer is carried along in any case",
     ]
+
+
+def test_cuda_is_a_device() -> None:
+    """mergekit's flag is this program's option."""
+    assert translated(["build", "c.yml", "out", "--cuda"]) == (["build", "c.yml", "out", "--device", "cuda"], [])
 
 
 @pytest.mark.parametrize("words", [["--out-shard-size", "10K"], ["--out-shard-size=10K"], ["--shard-size", "10kB"]])
