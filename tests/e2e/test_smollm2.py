@@ -12,7 +12,7 @@ from tests.house import ROOT
 from tools import smollm2
 from tools.demo import LAYERS, SPEC
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smollm2")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
