@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from stacker.ops import (
+    arcee_fusion,
+    breadcrumbs,
+    dare,
+    della,
     karcher,
     linear,
     mean,
@@ -12,7 +16,10 @@ from stacker.ops import (
     nuslerp,
     passthrough,
     ram,
+    sce,
     slerp,
+    task_arithmetic,
+    ties,
     wise_ft,
     zero,
 )
@@ -30,8 +37,18 @@ OPS: dict[str, Op] = {
         nuslerp.OP,
         multislerp.OP,
         karcher.OP,
+        task_arithmetic.OP,
+        ties.OP,
+        dare.LINEAR,
+        dare.TIES,
+        della.LINEAR,
+        della.TIES,
+        breadcrumbs.PLAIN,
+        breadcrumbs.TIES,
+        sce.OP,
         model_stock.OP,
         nearswap.OP,
+        arcee_fusion.OP,
         ram.OP,
         ram.PLUS,
     )

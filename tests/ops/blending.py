@@ -21,7 +21,7 @@ def blend(
     weights: Sequence[float] | None = None,
     each: Sequence[Values] | None = None,
     tile: int = 0,
-    seed: str = "x",
+    name: str = "x",
     **own: Value,
 ) -> torch.Tensor:
     """The blend of `sources`, which stay as they are; `weights` are per source, as is all in `each`.
@@ -30,7 +30,7 @@ def blend(
     """
     values = each if each is not None else [{"weight": weight} for weight in weights or ()] or [{} for _ in sources]
     kernel = make_kernel(OPS[op], own, values)
-    tiles = _Tiles(sources, base, OPS[op].scratch, tile or sources[0].numel(), seed)
+    tiles = _Tiles(sources, base, OPS[op].scratch, tile or sources[0].numel(), name)
     known = _known(kernel, tiles)
     return torch.cat([kernel.apply(one, known).clone() for one in tiles.all()]).reshape(sources[0].shape)
 

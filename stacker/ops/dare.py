@@ -1,0 +1,39 @@
+"""dare_linear and dare_ties: a random share of each source's changes, rescaled, then added up or elected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from stacker.ops.model import Base, Kernel, Op, Values
+from stacker.ops.sparsifiers import Dropout, Sparsifier
+from stacker.ops.task_vectors import DENSITY, LAMBDA, SEED, WEIGHT, make_family, normalize, rescale, sparsifier
+
+
+def _drop(own: Values, values: Values) -> Sparsifier:
+    return sparsifier(float(values["density"]), lambda density: Dropout(density, int(own["seed"])))
+
+
+def _make(own: Values, each: Sequence[Values], *, elect: bool) -> Kernel:
+    return make_family(own, each, _drop, elect=elect)
+
+
+LINEAR = Op(
+    name="dare_linear",
+    summary="drop changes at random, rescale the rest, add them up",
+    formula="base + λ Σ wᵢsᵢ(mᵢ ⊙ dᵢ), mᵢ Bernoulli(density), sᵢ = Σ|dᵢ| / Σ|mᵢ ⊙ dᵢ|",
+    source="Yu et al., Language models are super mario (ICML 2024), section 3, arXiv:2311.03099",
+    arity=(1, None),
+    parameters=(WEIGHT, DENSITY, LAMBDA, normalize(False), rescale(True), SEED),
+    make=partial(_make, elect=False),
+    base=Base.REQUIRED,
+    fresh=24,
+)
+TIES = replace(
+    LINEAR,
+    name="dare_ties",
+    summary="drop changes at random, rescale the rest, add up those that agree with the elected sign",
+    formula="as dare_linear, over sources with the sign of the sum",
+    make=partial(_make, elect=True),
+)

@@ -1,0 +1,57 @@
+"""della and della_linear: changes dropped at random, smaller ones of a row more often, then elected or added up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+from stacker.ops.model import Base, Kernel, Op, OpParameter, Values
+from stacker.ops.sparsifiers import RowRanked, Sparsifier
+from stacker.ops.task_vectors import DENSITY, LAMBDA, SEED, WEIGHT, make_family, normalize, rescale, sparsifier
+
+
+def _prune(own: Values, values: Values) -> Sparsifier:
+    epsilon, seed = float(values["epsilon"]), int(own["seed"])
+    return sparsifier(float(values["density"]), lambda density: RowRanked(density, epsilon, seed))
+
+
+def _make(own: Values, each: Sequence[Values], *, elect: bool) -> Kernel:
+    return make_family(own, each, _prune, elect=elect)
+
+
+def _check(own: Values, each: Sequence[Values]) -> Iterator[str]:  # noqa: ARG001 - a CheckValues
+    for density, epsilon in {(float(values["density"]), float(values["epsilon"])) for values in each}:
+        if 0.0 < density < 1.0 and not (density - epsilon > 0.0 and density + epsilon < 1.0):
+            yield f"density {density:g} ± epsilon {epsilon:g} is not between 0 and 1"
+
+
+LINEAR = Op(
+    name="della_linear",
+    summary="drop changes at random, small ones of a row more often, rescale the rest, add them up",
+    formula="as dare_linear, the chance from density − epsilon to density + epsilon by rank of |d| in its row",
+    source="Deep et al., DELLA-Merging (2024), section 3 (MagPrune), arXiv:2406.11617",
+    arity=(1, None),
+    parameters=(
+        WEIGHT,
+        DENSITY,
+        OpParameter("epsilon", float, 0.15, "half the spread of the chances", low=0.0, high=0.5, per_source=True),
+        LAMBDA,
+        normalize(False),
+        rescale(True),
+        SEED,
+    ),
+    make=partial(_make, elect=False),
+    base=Base.REQUIRED,
+    fresh=48,
+    rows=True,
+    check=_check,
+)
+TIES = replace(
+    LINEAR,
+    name="della",
+    summary="drop changes at random, small ones of a row more often, rescale the rest, average what agrees in sign",
+    formula="as della_linear, over sources with the sign of the sum, divided by their weights",
+    parameters=tuple(normalize(True) if each.name == "normalize" else each for each in LINEAR.parameters),
+    make=partial(_make, elect=True),
+)

@@ -1,0 +1,92 @@
+"""sce: select the elements that differ most between sources, weigh sources by what they change, erase minor signs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stacker.ops.combination import deltas, on_base
+from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.selection import Sought, bits_of, is_before, passes_for
+from stacker.ops.task_vectors import elected
+
+if TYPE_CHECKING:
+    import torch
+
+_TINY = 1e-6
+"""A sum of weights below this says nothing about the sources, which then count the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sce:
+    """The op with its share of elements bound."""
+
+    share: float
+
+    def kernel(self) -> Kernel:
+        sought = Sought(0, lambda count, nonzero: (int(self.share * nonzero),))  # noqa: ARG005 - Ranks
+        selection = passes_for(_spread, [sought]) if 0.0 < self.share < 1.0 else ()
+        return Kernel(self._apply, (*selection, Pass(self._squares, _weights)))
+
+    def _selected(self, tile: Tile, known: Known) -> Sequence[torch.Tensor]:
+        """The differences from the base, 0 where they are not selected."""
+        found = deltas(tile)
+        if self.share <= 0.0:
+            return [delta.zero_() for delta in found]
+        if self.share < 1.0:
+            dropped = ~is_before(known[2][0], bits_of(_variance(found)), tile)
+            return [delta.masked_fill_(dropped, 0.0) for delta in found]
+        return found
+
+    def _squares(self, tile: Tile, known: Known) -> list[float]:
+        """Σd² of each source, then the number of elements."""
+        sums = [float(delta.double().square_().sum()) for delta in self._selected(tile, known)]
+        return [*sums, float(len(tile.sources[0]))]
+
+    def _apply(self, tile: Tile, known: Known) -> torch.Tensor:
+        weights = known[-1]
+        return on_base(elected(self._selected(tile, known), weights, weights), tile)
+
+
+def _spread(tile: Tile, known: Known) -> list[torch.Tensor]:  # noqa: ARG001 - Keys
+    return [_variance(deltas(tile))]
+
+
+def _variance(found: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Of each element, over the sources."""
+    mean = found[0].clone()
+    for delta in found[1:]:
+        mean.add_(delta)
+    mean.div_(len(found))
+    total = (found[0] - mean).square_()
+    for delta in found[1:]:
+        total.add_((delta - mean).square_())
+    return total.div_(len(found))
+
+
+def _weights(sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish
+    """Each source's share of the mean squares."""
+    means = [total / sums[-1] for total in sums[:-1]]
+    whole = math.fsum(means)
+    return [mean / whole for mean in means] if whole >= _TINY else [1.0 / len(means)] * len(means)
+
+
+def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+    return _Sce(float(own["select_topk"])).kernel()
+
+
+OP = Op(
+    name="sce",
+    summary="select what differs most between sources, weigh them by the size of their changes, erase minor signs",
+    formula="base + Σ wᵢdᵢ / Σ wᵢ over sources with the sign of Σ dᵢ, wᵢ = mean dᵢ² of what variance selects",
+    source="Wan et al., FuseChat (2024), section 3.3 (SCE), arXiv:2408.07990",
+    arity=(1, None),
+    parameters=(
+        OpParameter("select_topk", float, 1.0, "the share selected of elements that differ", low=0.0, high=1.0),
+    ),
+    make=_make,
+    base=Base.REQUIRED,
+    fresh=32,
+)

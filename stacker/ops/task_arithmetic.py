@@ -1,0 +1,26 @@
+"""task_arithmetic: what the sources add to the base, weighted and added up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stacker.ops.model import Base, Kernel, Op, Values
+from stacker.ops.sparsifiers import Everything
+from stacker.ops.task_vectors import LAMBDA, WEIGHT, make_family, normalize
+
+
+def _make(own: Values, each: Sequence[Values]) -> Kernel:
+    return make_family(own, each, lambda own, values: Everything(), elect=False)  # noqa: ARG005
+
+
+OP = Op(
+    name="task_arithmetic",
+    summary="the base plus a weighted sum of what the sources add to it",
+    formula="base + λ Σ wᵢdᵢ, dᵢ = xᵢ − base; with normalize divided by Σ wᵢ",
+    source="Ilharco et al., Editing models with task arithmetic (ICLR 2023), section 2, arXiv:2212.04089",
+    arity=(1, None),
+    parameters=(WEIGHT, LAMBDA, normalize(False)),
+    make=_make,
+    base=Base.REQUIRED,
+    fresh=8,
+)

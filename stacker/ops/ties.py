@@ -1,0 +1,26 @@
+"""ties: the largest changes of each source, those that agree with the elected sign averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stacker.ops.model import Base, Kernel, Op, Values
+from stacker.ops.sparsifiers import Largest
+from stacker.ops.task_vectors import DENSITY, LAMBDA, WEIGHT, make_family, normalize, rescale, sparsifier
+
+
+def _make(own: Values, each: Sequence[Values]) -> Kernel:
+    return make_family(own, each, lambda own, values: sparsifier(float(values["density"]), Largest), elect=True)  # noqa: ARG005
+
+
+OP = Op(
+    name="ties",
+    summary="trim to the largest changes, elect signs, average what agrees",
+    formula="base + λ Σ wᵢdᵢ / Σ wᵢ over sources with the sign of Σ wᵢdᵢ, dᵢ its density·n largest |xᵢ − base|",
+    source="Yadav et al., TIES-Merging (NeurIPS 2023), algorithm 1, arXiv:2306.01708",
+    arity=(1, None),
+    parameters=(WEIGHT, DENSITY, LAMBDA, normalize(True), rescale(False)),
+    make=_make,
+    base=Base.REQUIRED,
+    fresh=24,
+)

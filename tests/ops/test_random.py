@@ -1,0 +1,116 @@
+"""Ops that draw at random: the share they keep, what they restore, and that a draw depends on nothing but its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from stacker.ops.draw import at_most, draw
+from stacker.ops.model import Tile
+from stacker.ops.settings import check_blend
+from stacker.ops.table import OPS
+from tests.ops.blending import blend
+
+RANDOM = ["dare_linear", "dare_ties", "della", "della_linear"]
+SHAPE = (300, 400)
+
+
+def _one(op: str, density: float, **more: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """A source and what is left of it over a base of zeros, nothing rescaled unless asked for."""
+    source = torch.randn(*SHAPE, generator=torch.Generator().manual_seed(1))
+    settings = {"rescale": False, "normalize": False} | more
+    each = [{"density": density}]
+    return source, blend(op, [source], base=torch.zeros(SHAPE), each=each, **settings)
+
+
+def _drawn(start: int, length: int, *, seed: str = "x", source: int = 0, number: int = 0) -> torch.Tensor:
+    return draw(Tile([torch.empty(length)], start=start, seed=seed), source, number)
+
+
+@pytest.mark.parametrize("op", RANDOM)
+@pytest.mark.parametrize("density", [0.2, 0.5, 0.8])
+def test_the_share_kept_is_the_density(op: str, density: float) -> None:
+    """Within five standard deviations of a Bernoulli draw; what is kept is as it was."""
+    source, kept = _one(op, density)
+    share = float((kept != 0).double().mean())
+    assert abs(share - density) < 5 * (density * (1 - density) / source.numel()) ** 0.5
+    assert kept[kept != 0].equal(source[kept != 0])
+
+
+@pytest.mark.parametrize("op", RANDOM)
+def test_the_sum_of_magnitudes_is_restored(op: str) -> None:
+    """Rescaled, what is kept weighs as much as all did."""
+    source, kept = _one(op, 0.3, rescale=True)
+    assert float(kept.abs().double().sum()) == pytest.approx(float(source.abs().double().sum()), rel=1e-5)
+
+
+def test_mean_and_variance_of_dare() -> None:
+    """Kept elements have the mean and the variance of all: the draw does not look at them."""
+    source, kept = _one("dare_linear", 0.5)
+    chosen = kept[kept != 0]
+    assert float(chosen.mean()) == pytest.approx(float(source.mean()), abs=5 / chosen.numel() ** 0.5)
+    assert float(chosen.var()) == pytest.approx(float(source.var()), rel=0.03)
+
+
+def test_della_keeps_larger_changes_more_often() -> None:
+    """The chance goes from density − epsilon to density + epsilon over the ranks of a row."""
+    source, kept = _one("della_linear", 0.5)
+    ordered = (kept != 0).double().gather(1, source.abs().argsort(dim=1))
+    shares = ordered.view(SHAPE[0], 4, -1).mean((0, 2))
+    wanted = [0.35 + 0.3 * (quarter + 0.5) / 4 for quarter in range(4)]
+    assert shares.tolist() == pytest.approx(wanted, abs=0.02)
+
+
+@pytest.mark.parametrize("op", RANDOM)
+def test_a_draw_does_not_depend_on_tiles(op: str) -> None:
+    """Tile by tile the same bits are kept."""
+    source = torch.randn(*SHAPE, generator=torch.Generator().manual_seed(1))
+    sources, base, each = [source, source.flip(0)], torch.zeros(SHAPE), [{"density": 0.5}] * 2
+    whole = blend(op, sources, base=base, each=each, rescale=False)
+    assert blend(op, sources, base=base, each=each, tile=400 * 7, rescale=False).equal(whole)
+
+
+@pytest.mark.parametrize("op", RANDOM)
+def test_another_name_or_seed_gives_another_draw(op: str) -> None:
+    """Tensors of other names are drawn apart, and so are other seeds."""
+    base, each = torch.zeros(SHAPE), [{"density": 0.5}]
+    source = torch.ones(SHAPE)
+    first = blend(op, [source], base=base, each=each)
+    others = [blend(op, [source], base=base, each=each, name="y"), blend(op, [source], base=base, each=each, seed=1)]
+    for other in others:
+        assert 0.4 < float(((first != 0) != (other != 0)).double().mean()) < 0.6
+
+
+@pytest.mark.parametrize("start", [0, 65_530, 2**32 - 10, 2**40 + 3], ids=str)
+def test_any_place_can_be_drawn_by_itself(start: int) -> None:
+    """The bits of a run are those of its parts, however far into a tensor."""
+    whole = _drawn(start, 200_000)
+    assert torch.cat([_drawn(start, 17), _drawn(start + 17, 199_983)]).equal(whole)
+
+
+@pytest.mark.parametrize("other", [{"seed": "y"}, {"source": 1}, {"number": 1}], ids=["name", "source", "seed"])
+def test_draws_are_independent(other: dict[str, Any]) -> None:
+    """Another name, source or seed agrees in half of the bits, and neighbours do not hang together."""
+    one, two = _drawn(0, 300_000), _drawn(0, 300_000, **other)
+    assert float((one < two).double().mean()) == pytest.approx(0.5, abs=0.005)
+    signs = [(drawn < 0).double() - 0.5 for drawn in (one, two)]
+    assert abs(float((signs[0] * signs[1]).mean())) < 0.002
+    assert abs(float((signs[0][1:] * signs[0][:-1]).mean())) < 0.002
+
+
+@pytest.mark.parametrize("chance", [0.001, 0.1, 0.5, 0.9])
+def test_numbers_are_spread_evenly(chance: float) -> None:
+    """Below the bound of a chance lies that share."""
+    drawn = _drawn(0, 2_000_000)
+    expected = 5 * (chance * (1 - chance) / 2e6) ** 0.5
+    assert float((drawn < at_most(chance)).double().mean()) == pytest.approx(chance, abs=expected)
+
+
+def test_chances_past_0_and_1_are_refused() -> None:
+    """della's spread must stay between never and always."""
+    each = [{"density": 0.9, "epsilon": 0.15}]
+    (problem,) = check_blend(OPS["della"], {}, each, has_base=True)
+    assert "density 0.9 ± epsilon 0.15" in problem.message
+    assert not list(check_blend(OPS["della"], {}, [{"density": 1.0}], has_base=True))
