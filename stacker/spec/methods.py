@@ -7,11 +7,15 @@ from enum import StrEnum
 
 
 class BaseRole(StrEnum):
-    """What a method does with `base_model`: nothing; the first of its two sources; the reference beside the sources."""
+    """What a method does with `base_model`: nothing; the first of its two sources; the reference beside the sources.
+
+    The reference may be OPTIONAL: without a `base_model` all are sources.
+    """
 
     NONE = "none"
     FIRST = "first"
     REFERENCE = "reference"
+    OPTIONAL = "optional"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +35,39 @@ class Method:
     most: int | None = None
 
 
+_WEIGHT = (("weight", 1.0),)
+
+
+def _family(name: str, *each: str, rescale: bool = True) -> Method:
+    """A method of the task-vector family; `each` are its parameters of a source beside the weight."""
+    shared = ("normalize", "lambda", *(("rescale",) if rescale else ()))
+    return Method(name, name, ("weight", *each), shared, BaseRole.REFERENCE, _WEIGHT)
+
+
 METHODS = {
     method.name: method
     for method in (
         Method("passthrough", "", per_source=("scale",), most=1),
-        Method("linear", "linear", per_source=("weight",), shared=("normalize",), defaults=(("weight", 1.0),)),
+        Method("linear", "linear", per_source=("weight",), shared=("normalize",), defaults=_WEIGHT),
         Method("slerp", "slerp", shared=("t",), base=BaseRole.FIRST, most=2),
+        Method(
+            "nuslerp", "nuslerp", ("weight",), ("nuslerp_flatten", "nuslerp_row_wise"), BaseRole.OPTIONAL, _WEIGHT, 3
+        ),
+        Method("multislerp", "multislerp", ("weight",), ("normalize_weights", "eps"), BaseRole.OPTIONAL, _WEIGHT),
+        Method("karcher", "karcher", shared=("max_iter", "tol")),
+        _family("task_arithmetic", rescale=False),
+        _family("ties", "density"),
+        _family("dare_linear", "density"),
+        _family("dare_ties", "density"),
+        _family("della", "density", "epsilon"),
+        _family("della_linear", "density", "epsilon"),
+        _family("breadcrumbs", "density", "gamma"),
+        _family("breadcrumbs_ties", "density", "gamma"),
+        Method("sce", "sce", shared=("select_topk",), base=BaseRole.REFERENCE),
+        Method("model_stock", "model_stock", shared=("filter_wise",), base=BaseRole.REFERENCE),
+        Method("nearswap", "nearswap", shared=("t",), base=BaseRole.REFERENCE, most=2),
+        Method("arcee_fusion", "arcee_fusion", base=BaseRole.REFERENCE, most=2),
+        Method("ram", "ram", shared=("epsilon",), base=BaseRole.REFERENCE),
+        Method("ramplus_tl", "ramplus_tl", shared=("epsilon", "r", "alpha"), base=BaseRole.REFERENCE),
     )
 }
