@@ -1,0 +1,53 @@
+"""Ops against what mergekit 0.1.5 gives for the same tensors, as `tools.goldens` wrote it down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from stacker.ops.table import OPS
+from stacker.spec.methods import METHODS
+from tests.ops.blending import blend
+
+GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "ops" / "mergekit.json").read_text(encoding="utf-8"))
+INPUTS = [torch.tensor(values).view(GOLDEN["shape"]) for values in GOLDEN["inputs"]]
+CASES: list[dict[str, Any]] = GOLDEN["cases"]
+SETTLED = [case for case in CASES if not case["random"]]
+DRAWN = [case for case in CASES if case["random"]]
+
+
+def _name(case: dict[str, Any]) -> str:
+    return " ".join([case["op"], *(f"{key}={value}" for key, value in case["parameters"].items())])
+
+
+def _ours(case: dict[str, Any], **more: Any) -> torch.Tensor:
+    sources, given = INPUTS[: case["sources"]], case["parameters"]
+    each = [{key: value[at] for key, value in given.items() if isinstance(value, list)} for at in range(len(sources))]
+    own = {key: value for key, value in given.items() if not isinstance(value, list)}
+    return blend(case["op"], sources, base=INPUTS[-1] if case["base"] else None, each=each, tile=36, **own, **more)
+
+
+@pytest.mark.parametrize("case", SETTLED, ids=_name)
+def test_what_draws_nothing_is_the_same(case: dict[str, Any]) -> None:
+    """To a hundred-thousandth."""
+    wanted = torch.tensor(case["result"]).view(GOLDEN["shape"])
+    torch.testing.assert_close(_ours(case), wanted, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("case", DRAWN, ids=_name)
+def test_what_draws_comes_to_the_same(case: dict[str, Any]) -> None:
+    """The share that is kept, and mean and variance of what is added, over many draws."""
+    found = torch.stack([_ours(case, seed=seed) - INPUTS[-1] for seed in range(GOLDEN["draws"])]).double()
+    share, mean, variance = case["result"]
+    assert float((found != 0).double().mean()) == pytest.approx(share, abs=0.01)
+    assert float(found.mean()) == pytest.approx(mean, abs=0.02)
+    assert float(found.var()) == pytest.approx(variance, rel=0.05)
+
+
+def test_every_method_is_compared() -> None:
+    """All of mergekit's methods that are ops here, and no other."""
+    assert {case["op"] for case in CASES} == {method.op for method in METHODS.values() if method.op} <= OPS.keys()
