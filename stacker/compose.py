@@ -31,6 +31,7 @@ from stacker.io.output import check_vacant, open_output
 from stacker.io.side_files import read_generation_config, read_tokenizer
 from stacker.io.space import check_space, nearest_folder
 from stacker.io.spec_files import read_spec_file
+from stacker.io.tokenizers import carry_tokenizer
 from stacker.run.meter import Watch, unwatched
 from stacker.run.needs import clone_block, new_bytes
 from stacker.run.table import EXECUTORS
@@ -114,7 +115,9 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     nested: Texts = {}
     donors = _read_donors(spec, path, opened, nested, read)
     graph = build_graph(spec, donors)
-    problems = (*spec.warnings, *(each for donor in donors.values() for each in donor.warnings), *check(graph, donors))
+    donors, carried = carry_tokenizer(spec, graph.tokenizer, donors)
+    problems = (*spec.warnings, *(each for donor in donors.values() for each in donor.warnings), *carried)
+    problems = (*problems, *check(graph, donors))
     makings = None if errors_in(problems) else make_tensors(graph, donors, spec.output.dtype)
     config: dict[str, Json] = {}
     if not errors_in(graph.problems):

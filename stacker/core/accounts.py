@@ -55,10 +55,10 @@ def bytes_read(expression: Expression, sizes: Mapping[TensorRef, int]) -> int:
 def sizes_of(donors: Sequence[Donor]) -> dict[TensorRef, int]:
     """Bytes of every tensor that lies in a donor's file."""
     return {
-        TensorRef(donor.name, name): tensor.spec.nbytes
+        TensorRef(donor.name, name): tensor.extent.nbytes if tensor.extent else tensor.spec.nbytes
         for donor in donors
         for name, tensor in donor.tensors.items()
-        if tensor.expression is None
+        if tensor.extent or tensor.expression is None
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, blends, inputs, is_zero
+from stacker.core.expression import Blend, Cast, Copy, Expression, Rows, Scale, blends, inputs, is_zero
 from stacker.core.plan import Step
 from stacker.errors import SpecError
 from stacker.ops.table import OPS
@@ -71,6 +71,8 @@ def live_tiles(expression: Expression) -> int:
             return live_tiles(of)
         case Blend():
             return max(number + live_tiles(source) for number, source in enumerate(inputs(expression)))
+        case Rows(of):
+            return 1 + max(map(live_tiles, of), default=0)
 
 
 def op_scratch(expression: Expression) -> int:

@@ -41,8 +41,8 @@ class Extent:
 class DonorTensor:
     """A tensor of a donor, placed: what it is, its role, and which layer (None outside the layers) it belongs to.
 
-    Exactly one of `extent` (bytes in a file) and `expression` (a tensor of a nested stack) is set; neither when the
-    donor has no weights here.
+    `extent` is its bytes in a file; `expression` says how it is made where it is a tensor of a nested stack or, beside
+    the extent, where its rows are put in another order. Neither is set when the donor has no weights here.
     """
 
     spec: TensorSpec
@@ -58,13 +58,15 @@ class DonorTensor:
 class SideFile:
     """A file of the donor that may be carried along as bytes: tokenizer, generation config.
 
-    `path` is "" while the file is only on the hub: in `source` at the commit `revision`.
+    `path` is "" while the file is only on the hub (in `source` at the commit `revision`), or nowhere but in `data`.
     """
 
     name: str
     path: str
     source: str = ""
     revision: str | None = None
+    data: bytes | None = field(default=None, repr=False)
+    """Its content where that is not the donor's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stacker.spec.model import Value
 from stacker.tensors import Dtype, TensorRef
@@ -48,7 +48,30 @@ class Blend:
     seed: str = ""
 
 
-Expression = Copy | Cast | Scale | Blend
+@dataclass(frozen=True, slots=True)
+class RowRun:
+    """Rows [start, start + count) of source number `source`, times `factor`, as rows [to, to + count) of the result."""
+
+    to: int
+    source: int
+    start: int
+    count: int
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table of rows of others, each `width` elements; rows that no run gives are 0, what several give is added.
+
+    `runs` are in the order of `to`; two of them give the same rows, or none in common. No source has a blend in it.
+    """
+
+    of: tuple[Expression, ...]
+    width: int
+    runs: tuple[RowRun, ...] = field(repr=False)
+
+
+Expression = Copy | Cast | Scale | Blend | Rows
 
 
 def leaves(expression: Expression) -> Iterator[TensorRef]:
@@ -60,6 +83,9 @@ def leaves(expression: Expression) -> Iterator[TensorRef]:
             yield from leaves(of)
         case Blend():
             for source in inputs(expression):
+                yield from leaves(source)
+        case Rows(of):
+            for source in of:
                 yield from leaves(source)
 
 
@@ -73,6 +99,9 @@ def needed(expression: Expression) -> Iterator[TensorRef]:
                 yield from needed(of)
         case Blend():
             for source in inputs(expression):
+                yield from needed(source)
+        case Rows(of):
+            for source in of:
                 yield from needed(source)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from stacker.arch.placement import place_tensors
 from stacker.core.donor import GENERATION, Donor, DonorTensor, SideFile, all_donors
-from stacker.core.expression import Blend, Cast, Copy, Expression, Scale
+from stacker.core.expression import Blend, Cast, Copy, Expression, Rows, Scale
 from stacker.core.plan import Plan
 from stacker.tensors import TensorRef
 
@@ -61,3 +61,5 @@ def _renamed(expression: Expression, prefix: str) -> Expression:
         case Blend(of=of, base=base):
             inner = tuple(_renamed(each, prefix) for each in of)
             return replace(expression, of=inner, base=_renamed(base, prefix) if base else None)
+        case Rows(of=of):
+            return replace(expression, of=tuple(_renamed(each, prefix) for each in of))

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from stacker.arch.model import Json
-from stacker.core.expression import Blend, Cast, Copy, Expression, Scale
+from stacker.core.expression import Blend, Cast, Copy, Expression, RowRun, Rows, Scale
 from stacker.core.header import make_header
 from stacker.core.plan import Costs, DonorIdentity, Layout, Plan, Shard, Step, Unused
 from stacker.tensors import DTYPES, TensorRef, TensorSpec
@@ -85,6 +85,13 @@ def expression_to_json(expression: Expression) -> Any:
             said |= {"per_source": [dict(each) for each in expression.per_source]} if any(expression.per_source) else {}
             said |= {"base": expression_to_json(expression.base)} if expression.base else {}
             return said | ({"seed": expression.seed} if expression.seed else {})
+        case Rows():
+            return _rows_to_json(expression)
+
+
+def _rows_to_json(rows: Rows) -> dict[str, Any]:
+    runs = [[run.to, run.source, run.start, run.count, run.factor] for run in rows.runs]
+    return {"rows": [expression_to_json(each) for each in rows.of], "width": rows.width, "runs": runs}
 
 
 def plan_from_json(content: dict[str, Any]) -> Plan:
@@ -133,6 +140,9 @@ def expression_from_json(said: Any) -> Expression:
         return Cast(expression_from_json(said["cast"]), DTYPES[said["dtype"]])
     if "scale" in said:
         return Scale(expression_from_json(said["scale"]), said["factor"])
+    if "rows" in said:
+        sources = tuple(expression_from_json(each) for each in said["rows"])
+        return Rows(sources, said["width"], tuple(RowRun(*run) for run in said["runs"]))
     of = tuple(expression_from_json(each) for each in said["blend"])
     per_source = tuple(tuple(sorted(each.items())) for each in said.get("per_source", [{}] * len(of)))
     base = expression_from_json(said["base"]) if "base" in said else None

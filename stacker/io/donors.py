@@ -220,7 +220,7 @@ def fetch_weights(donor: Donor, names: Collection[str], progress: Progress = unh
     `progress` is told bytes as they arrive. DonorError when they cannot be had.
     """
     away = {file.name for file in donor.files if file.name in names and not file.path}
-    sides = [file for file in donor.side_files if not file.path]
+    sides = [file for file in donor.side_files if not file.path and file.data is None]
     if not away and not sides:
         return donor
     from stacker.io.hub import open_hub
@@ -231,7 +231,8 @@ def fetch_weights(donor: Donor, names: Collection[str], progress: Progress = unh
         donor,
         files=tuple(_fetched(file, repository, progress) if file.name in away else file for file in donor.files),
         side_files=tuple(
-            replace(file, path=str(repository.fetch(file.name, progress).absolute())) for file in donor.side_files
+            replace(file, path=str(repository.fetch(file.name, progress).absolute())) if file in sides else file
+            for file in donor.side_files
         ),
     )
 

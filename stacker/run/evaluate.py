@@ -6,17 +6,19 @@ Statistics that an op needs of a whole tensor are a `tally`'s, which neither thr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stacker.core.budget import tile_elements
-from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, inputs, is_zero, needed
+from stacker.core.expression import Blend, Cast, Copy, Expression, Rows, Scale, inputs, is_zero, needed
 from stacker.core.kernels import kernels_of, readings
 from stacker.core.runs import Compute, Place
 from stacker.io.bytes import read_into
 from stacker.ops.model import Kernel, Tile
 from stacker.ops.table import OPS
 from stacker.run.device import DeviceScratch
+from stacker.run.rows import gather
 from stacker.run.sources import Sources
 from stacker.run.tiles import Scratch, round_into
 from stacker.tensors import Dtype
@@ -97,6 +99,14 @@ def _value(stretch: Stretch, expression: Expression, slot: int) -> torch.Tensor:
             return _value(stretch, of, slot).mul_(factor)
         case Blend():
             return _blend(stretch, expression, slot)
+        case Rows():
+            home = stretch.scratch.tile(slot, stretch.count, stretch.kind)
+            return gather(expression, stretch.start, home, partial(_elements, stretch, slot + 1))
+
+
+def _elements(stretch: Stretch, slot: int, expression: Expression, start: int, count: int) -> torch.Tensor:
+    """Other elements than the stretch's, for a source with another number of rows."""
+    return _value(replace(stretch, start=start, count=count), expression, slot)
 
 
 def _blend(stretch: Stretch, blend: Blend, slot: int) -> torch.Tensor:

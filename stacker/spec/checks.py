@@ -78,6 +78,9 @@ def _donors_used(spec: StackSpec) -> Iterator[Named]:
     for key, name in (("base", spec.base), ("tokenizer", spec.tokenizer), ("config", spec.config)):
         if name is not None:
             yield name, spec.mark_of(key)
+    for row in spec.vocabulary.tokens if spec.vocabulary else ():
+        if row.donor is not None:
+            yield row.donor, row.mark
 
 
 def _stacks_used(spec: StackSpec) -> Iterator[Named]:

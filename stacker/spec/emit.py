@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from stacker.errors import Problem, SpecError, raise_problems
 from stacker.spec.donors import parse_source, shown_source
 from stacker.spec.emit_mergekit import to_mergekit
+from stacker.spec.emit_tokenizer import shown_tokenizer
 from stacker.spec.model import (
     BlendSpec,
     CrossfadeSpec,
@@ -40,7 +41,8 @@ def to_native(spec: StackSpec) -> str:
     if spec.stacks:
         text["stacks"] = {named.name: [_item(item) for item in named.items] for named in spec.stacks}
     parts: dict[str, Tree] = {"embed": _part(spec.embed), "head": _part(spec.head)}
-    rest: dict[str, Tree] = {"base": spec.base, **parts, "tokenizer": spec.tokenizer, "config": spec.config}
+    rest: dict[str, Tree] = {"base": spec.base, **parts, "tokenizer": shown_tokenizer(spec)}
+    rest |= {"chat_template": spec.chat_template, "config": spec.config}
     text |= {key: value for key, value in rest.items() if value is not None}
     if spec.output != OutputSpec():
         dtype = shown_dtype(spec.output.dtype) if spec.output.dtype else KEEP

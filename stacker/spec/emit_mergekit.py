@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stacker.errors import raise_problems
+from stacker.spec.emit_tokenizer import mergekit_tokenizer
 from stacker.spec.emit_writing import Names, Writing, in_text_order
 from stacker.spec.methods import METHODS, BaseRole, Method
 from stacker.spec.model import (
@@ -46,7 +47,13 @@ def to_mergekit(spec: StackSpec, depths: Mapping[str, int] | None = None, names:
     text |= _body(writing, runs, method, config)
     if spec.output.dtype is not None:
         text["out_dtype"] = shown_dtype(spec.output.dtype)
-    if tokenizer != config:
+    if spec.vocabulary:
+        text["tokenizer"] = mergekit_tokenizer(spec, writing.donor(tokenizer), writing.donor)
+        if spec.vocabulary.union and tokenizer != config:
+            writing.refuse("mergekit's union begins with the base_model's tokenizer", spec.mark_of("tokenizer"))
+    if spec.chat_template is not None:
+        text["chat_template"] = spec.chat_template
+    if tokenizer != config and not spec.vocabulary:
         text["tokenizer_source"] = writing.donor(tokenizer)
     raise_problems(sorted(dict.fromkeys(writing.found), key=in_text_order))
     return _remarks(spec) + write_yaml(text)

@@ -16,10 +16,11 @@ from stacker.spec.mergekit_shape import WORDS, MergekitFile, ModuleOut, SliceOut
 from stacker.spec.mergekit_values import DonorNames
 from stacker.spec.mergekit_warnings import unknown_keys
 from stacker.spec.methods import METHODS, BaseRole, Method
-from stacker.spec.model import BlendSpec, Dialect, OutputSpec, Part, SliceSpec, StackSpec
+from stacker.spec.model import BlendSpec, Dialect, OutputSpec, Part, SliceSpec, StackSpec, VocabularySpec
 from stacker.spec.output import parse_dtype
 from stacker.spec.outside import outside_of
 from stacker.spec.shape_problems import read_shape
+from stacker.spec.tokenizer import UNION, Grammar, parse_template, parse_vocabulary
 from stacker.text.node import Mapping, Node, Scalar, child, is_null, shorten
 
 _BASE_HINT = "base_model names the model that t = 0 keeps: base_model: org/name"
@@ -61,7 +62,8 @@ def _method(name: str, root: Mapping, found: list[Problem]) -> Method:
 def _spec(reading: Reading, shape: MergekitFile, node: Mapping, base: str | None, name: str) -> StackSpec:
     items = [reading.attempt(partial(_item, reading, run)) for run in _runs(reading, shape, node, base)]
     stack = [item for item in items if item is not None]
-    tokenizer = _tokenizer(reading, node, base)
+    tokenizer, vocabulary = _tokenizer(reading, node, base)
+    template = _template(reading, node)
     return StackSpec(
         name=shape.name or name,
         donors=reading.donors.all(),
@@ -70,6 +72,8 @@ def _spec(reading: Reading, shape: MergekitFile, node: Mapping, base: str | None
         embed=_outside(stack[0]) if stack else None,
         head=_outside(stack[-1]) if stack else None,
         tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        chat_template=template,
         config=base,
         output=_output(reading, shape, node),
         source=node.mark.source,
@@ -186,34 +190,31 @@ def _outside(item: SliceSpec | BlendSpec) -> Part | None:
     return outside_of(item)
 
 
-def _tokenizer(reading: Reading, node: Mapping, base: str | None) -> str | None:
-    """The donor of the tokenizer: the one asked for, or the base."""
-    if not is_null(node.get("chat_template")):
-        hint = "remove it: the tokenizer keeps its own template"
-        reading.error("'chat_template' is not supported", hint, node.key_mark("chat_template"))
+def _tokenizer(reading: Reading, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:
+    """The donor of the tokenizer (the one asked for, or the base), and how embedding and head follow it, if they do."""
     table = node.get("tokenizer")
     holder, key = (table, "source") if isinstance(table, Mapping) else (node, "tokenizer_source")
-    for unsupported in ("tokens", "pad_to_multiple_of"):
-        if holder is table and not is_null(holder.get(unsupported)):
-            reading.error(
-                f"'{unsupported}' is not supported",
-                "the tokenizer is carried along as it is",
-                holder.key_mark(unsupported),
-            )
+    if holder is table and not is_null(node.get("tokenizer_source")):
+        hint = "keep 'tokenizer' with its 'source'"
+        reading.error("both 'tokenizer' and 'tokenizer_source' stand here", hint, node.key_mark("tokenizer_source"))
     value = holder.get(key)
-    if value is None or is_null(value):
-        return base
+    vocabulary = None
+    if isinstance(table, Mapping):
+        vocabulary = parse_vocabulary(table, Grammar("model", reading.donors.name), reading.found)
+    elif not is_null(value):
+        union = isinstance(value, Scalar) and value.value == UNION
+        vocabulary = VocabularySpec(union, mark=child(node, key).mark)
     name = value.value if isinstance(value, Scalar) else None
-    if name == "base":
-        if base is None:
-            reading.error("'base' is asked for, but there is no base_model", _BASE_HINT, value.mark)
-        return base
-    if name == "union":
-        reading.error(
-            "a union of tokenizers is not supported", "name the model whose tokenizer is kept, or base", value.mark
-        )
-        return base
-    return reading.reference(holder, key)
+    if name == "base" and base is None:
+        reading.error("'base' is asked for, but there is no base_model", _BASE_HINT, child(holder, key).mark)
+    if is_null(value) or name in ("base", UNION):
+        return base, vocabulary
+    return reading.reference(holder, key), vocabulary
+
+
+def _template(reading: Reading, node: Mapping) -> str | None:
+    below = node.get("chat_template")
+    return None if below is None or is_null(below) else reading.attempt(partial(parse_template, below))
 
 
 def _output(reading: Reading, shape: MergekitFile, node: Mapping) -> OutputSpec:

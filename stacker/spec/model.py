@@ -170,8 +170,39 @@ class OutputSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenRow:
+    """Where the row of a token comes from, in donors that lack it or, by `force`, in all: zeros where `donor` is None.
+
+    It is the row of the same token, or of the one called `like`, or row `number`.
+    """
+
+    token: str
+    donor: str | None = None
+    like: str | None = None
+    number: int | None = None
+    force: bool = False
+    mark: Mark | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VocabularySpec:
+    """That embedding and head follow the tokenizer: with a `union`, of all donors' tokens, begun with the tokenizer's.
+
+    Rows are filled up to a multiple of `pad_to_multiple_of`.
+    """
+
+    union: bool = False
+    tokens: tuple[TokenRow, ...] = ()
+    pad_to_multiple_of: int | None = None
+    mark: Mark | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class StackSpec:
-    """A whole spec. Donors named by `base`, `tokenizer` and `config` are None where the spec leaves the default."""
+    """A whole spec. Donors named by `base`, `tokenizer` and `config` are None where the spec leaves the default.
+
+    Without `vocabulary` the tokenizer's files are carried along and no row moves. `chat_template` is Jinja.
+    """
 
     name: str
     donors: tuple[DonorSpec, ...]
@@ -181,6 +212,8 @@ class StackSpec:
     embed: Part | None = None
     head: Part | None = None
     tokenizer: str | None = None
+    vocabulary: VocabularySpec | None = None
+    chat_template: str | None = None
     config: str | None = None
     output: OutputSpec = OutputSpec()
     source: str = "<spec>"

@@ -39,6 +39,7 @@ from stacker.spec.shape import (
 )
 from stacker.spec.shape_problems import read_shape
 from stacker.spec.slices import NAME, parse_slice
+from stacker.spec.tokenizer import parse_template, parse_tokenizer
 from stacker.text.node import Mapping, Node, child, shorten
 
 Found = list[Problem]
@@ -58,6 +59,9 @@ def parse_native(root: Mapping, name: str) -> tuple[StackSpec, list[Problem]]:
 
 def _spec(shape: StackShape, node: Mapping, root: Mapping, name: str, found: Found) -> StackSpec:
     marks = tuple((key.text, key.mark) for key, _ in root.entries)
+    tokenizer, vocabulary = parse_tokenizer(node.get("tokenizer"), shape.base, found)
+    written = node.get("chat_template")
+    template = None if written is None else _attempt(found, lambda: parse_template(written))
     return StackSpec(
         name=_attempt(found, lambda: _name(shape.name or name, child(node, "name").mark)) or name,
         donors=_donors(shape, child(node, "donors"), root.get("donors"), found),
@@ -66,7 +70,9 @@ def _spec(shape: StackShape, node: Mapping, root: Mapping, name: str, found: Fou
         base=shape.base,
         embed=_part(shape.embed, child(node, "embed"), "embed", found),
         head=_part(shape.head, child(node, "head"), "head", found),
-        tokenizer=shape.tokenizer,
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        chat_template=template,
         config=shape.config,
         output=_output(shape.output, child(node, "output"), found),
         source=root.mark.source,

@@ -13,6 +13,8 @@ from stacker.spec.shape import (
     OutputShape,
     RepeatShape,
     SliceShape,
+    TokenizerShape,
+    TokenShape,
     UseShape,
 )
 from stacker.spec.shape_problems import Path, Vocabulary, last_key
@@ -21,6 +23,7 @@ from stacker.text.node import Mapping, Node, Scalar, Sequence, describe, plain_d
 _ITEM = f"an item is a slice such as xwin[0:16], or a mapping with one of: {', '.join(ITEM_KINDS)}"
 _SOURCE = 'a source is a slice such as xwin[0:16], or {slice: "xwin[0:16]", weight: 0.3}'
 _PART = "write a donor's name, or a mapping with 'blend', 'op' and the op's parameters"
+_TOKENIZER = "write a donor's name, or {source: union, tokens: ..., pad_to_multiple_of: ...}"
 _DONOR = "write a hub id, a folder, or {source: ..., like: ..., revision: ...}"
 _MERGEKIT = frozenset({"sources", "model", "layer_range", "merge_method"})
 
@@ -29,6 +32,8 @@ def _misfit(path: Path, node: Node) -> Problem:
     """What to say of a value that has none of the forms its place allows."""
     if path[0] == "donors":
         return Problem(f"donor '{shorten(last_key(path))}' cannot be {describe(node)}", _DONOR, node.mark)
+    if path[0] == "tokenizer":
+        return Problem(f"'tokenizer' cannot be {describe(node)}", _TOKENIZER, node.mark)
     if path[0] in ("embed", "head") and len(path) == 1:
         return Problem(f"'{path[0]}' cannot be {describe(node)}", _PART, node.mark)
     if last_key(path) in ("blend", "crossfade") and path[-1] != last_key(path):
@@ -64,6 +69,7 @@ WORDS = Vocabulary(
     shapes={
         "<donor>": DonorShape, "<slice>": SliceShape, "<blend>": BlendShape, "<crossfade>": CrossfadeShape,
         "<repeat>": RepeatShape, "<use>": UseShape, "output": OutputShape,
+        "<tokenizer>": TokenizerShape, "tokens": TokenShape,
     },
     examples={
         "stacker": "stacker: 1", "donors": "donors: {xwin: Xwin-LM/Xwin-LM-70B-V0.1}",

@@ -119,6 +119,21 @@ class OutputShape(Shape):
     shard_size: str | int = Field(default="5GB", description="The most bytes of a file: a number, or 5GB, 800MB, 2GiB.")
 
 
+class TokenShape(Shape):
+    """Where the row of a token comes from."""
+
+    source: Any = Field(description="A donor, zero, or {donor: name, token: text} or {donor: name, token_id: number}.")
+    force: bool = Field(default=False, description="In all donors, not only in those that lack the token.")
+
+
+class TokenizerShape(Shape):
+    """A tokenizer that the rows of embedding and head follow."""
+
+    source: str | None = Field(default=None, description="A donor, or union: all donors' added tokens.")
+    tokens: dict[str, TokenShape] = Field(default={}, description="Rows of single tokens, by token.")
+    pad_to_multiple_of: int | None = Field(default=None, ge=1, description="Rows are filled up to a multiple of it.")
+
+
 class StackShape(Shape):
     """A stacker spec: which layers of which donors make up a new model."""
 
@@ -136,9 +151,10 @@ class StackShape(Shape):
     base: DonorName | None = Field(default=None, description="The reference donor of task-vector ops.")
     embed: EmbedPart | None = Field(default=None, description="Donor of the embedding; default: the first layer's.")
     head: EmbedPart | None = Field(default=None, description="Donor of final norm and head; default: the last layer's.")
-    tokenizer: DonorName | None = Field(
-        default=None, description="Donor of the tokenizer files; default: the embedding's."
+    tokenizer: TokenizerIn | None = Field(
+        default=None, description="Donor of the tokenizer files; default: the embedding's. A mapping moves rows too."
     )
+    chat_template: str | None = Field(default=None, description="A chat template in Jinja; default: the tokenizer's.")
     config: DonorName | None = Field(
         default=None, description="Donor whose config is the template; default: the embedding's."
     )
@@ -167,10 +183,17 @@ def _donor_kind(value: object) -> str | None:
     return "<text>" if isinstance(value, str) else "<donor>" if isinstance(value, dict) else None
 
 
+def _tokenizer_kind(value: object) -> str | None:
+    return "<text>" if isinstance(value, str) else "<tokenizer>" if isinstance(value, dict) else None
+
+
 def _body_kind(value: object) -> str:
     return "<list>" if isinstance(value, list) else "<one>"
 
 
+TokenizerIn = Annotated[
+    Annotated[DonorName, Tag("<text>")] | Annotated[TokenizerShape, Tag("<tokenizer>")], Discriminator(_tokenizer_kind)
+]
 Donor = Annotated[
     Annotated[str, Tag("<text>"), Field(description="Hub id, hub id@revision, or a folder.")]
     | Annotated[DonorShape, Tag("<donor>")],

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stacker.core.expression import Blend, Cast, Copy, Expression, Scale
+from stacker.core.expression import Blend, Cast, Copy, Expression, Rows, Scale
 from stacker.core.plan import Plan
 from stacker.view.quantities import bytes_text, count_text
 
@@ -43,6 +43,8 @@ def verb(expression: Expression) -> str:
             return "cast" if isinstance(of, Copy) else verb(of)
         case Blend(op):
             return f"blended ({op})"
+        case Rows():
+            return "put in order"
 
 
 def _shards(plan: Plan) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stacker.arch.model import Part
-from stacker.core.expression import Blend, Cast, Copy, Expression, Scale
+from stacker.core.expression import Blend, Cast, Copy, Expression, Rows, Scale
 from stacker.core.plan import Step
 from stacker.core.tables import node_tables
 from stacker.view.scene import Scene
@@ -67,6 +67,8 @@ def expression_text(expression: Expression) -> str:
             return f"{factor:g} × {expression_text(of)}"
         case Blend():
             return f"{expression.op}({_sources(expression)}{_told(expression)})"
+        case Rows(of):
+            return f"rows of {', '.join(map(expression_text, of))}"
 
 
 def _sources(blend: Blend) -> str:

@@ -1,0 +1,126 @@
+"""Tokenizers as their files say them: tokens read, added ones written, chat templates put in place.
+
+Which token gets which row is for `core.vocabulary`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stacker.core.documents import dump
+from stacker.core.donor import Donor, SideFile
+from stacker.core.vocabulary import Tokens, Vocabulary, in_rows, make_vocabulary
+from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, errors_in, raise_problems
+from stacker.io.config import parse_object
+from stacker.io.side_files import CODE, SETTINGS, read_side_file
+from stacker.spec.model import StackSpec
+
+_TOKENIZER = "tokenizer.json"
+_TEMPLATE = "chat_template.jinja"
+_OTHER_TEMPLATES = ("chat_template.jinja", "chat_template.json")
+_PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
+
+
+def carry_tokenizer(
+    spec: StackSpec, chosen: str, donors: Mapping[str, Donor]
+) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
+    """The donors with what the spec asks of the tokenizer (that of the donor `chosen`), and what is wrong with it.
+
+    Rows of embedding and head follow its tokens, its files say the new ones and the chat template. DonorError when a
+    tokenizer that is needed cannot be read.
+    """
+    problems = [*_code_in(donors[chosen])]
+    if spec.vocabulary is not None:
+        tokens = _read_all(donors)
+        vocabulary = make_vocabulary(spec.vocabulary, chosen, donors, tokens)
+        problems += vocabulary.problems
+        if not errors_in(problems):
+            donors, more = in_rows(vocabulary, spec.vocabulary, spec.base or chosen, donors, tokens)
+            donors = {**donors, chosen: _with_tokens(donors[chosen], vocabulary)}
+            problems += more
+    if spec.chat_template is not None:
+        donors = {**donors, chosen: _with_template(donors[chosen], spec.chat_template)}
+    return dict(donors), tuple(problems)
+
+
+def _read_all(donors: Mapping[str, Donor]) -> dict[str, Tokens]:
+    """The tokens of every donor; what is wrong with all of them is raised together."""
+    found: dict[str, Tokens] = {}
+    problems: list[Problem] = []
+    for name, donor in donors.items():
+        try:
+            found[name] = read_tokens(donor)
+        except StackerError as error:
+            problems += error.problems
+    raise_problems(problems)
+    return found
+
+
+def read_tokens(donor: Donor) -> Tokens:
+    """The tokens of a donor's tokenizer.json; DonorError when there is none, or it is no tokenizer."""
+    content = parse_object(read_side_file(_tokenizer_of(donor)), f"{donor.source}/{_TOKENIZER}")
+    try:
+        return _tokens_in(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        mark = Mark(f"{donor.source}/{_TOKENIZER}")
+        raise DonorError.of(
+            "this is no tokenizer that is known here", "save it again with transformers", mark
+        ) from error
+
+
+def _tokens_in(content: Mapping[str, Any]) -> Tokens:
+    vocabulary = content["model"]["vocab"]
+    if isinstance(vocabulary, list):
+        vocabulary = {piece[0]: number for number, piece in enumerate(vocabulary)}
+    added = {str(entry["content"]): entry for entry in content.get("added_tokens") or ()}
+    ids = {str(token): int(number) for token, number in vocabulary.items()}
+    return Tokens({**ids, **{token: int(entry["id"]) for token, entry in added.items()}}, added)
+
+
+def _tokenizer_of(donor: Donor) -> SideFile:
+    found = next((file for file in donor.side_files if file.name == _TOKENIZER), None)
+    if found is None:
+        message = f"donor '{donor.name}' has no {_TOKENIZER}, so that its rows cannot be told apart"
+        hint = "save its tokenizer with transformers (AutoTokenizer, save_pretrained), or carry a tokenizer as it is"
+        raise DonorError.of(message, hint, Mark(donor.source))
+    return found
+
+
+def _with_tokens(donor: Donor, vocabulary: Vocabulary) -> Donor:
+    """The donor with the new tokens in its tokenizer.json."""
+    if not vocabulary.new:
+        return donor
+    content = parse_object(read_side_file(_tokenizer_of(donor)), _TOKENIZER)
+    listed = content.get("added_tokens")
+    known = listed if isinstance(listed, list) else []
+    content["added_tokens"] = [*known, *({**_PLAIN, **entry} for entry in vocabulary.new)]
+    return _with_files(donor, {_TOKENIZER: dump(content)})
+
+
+def _with_template(donor: Donor, template: str) -> Donor:
+    """The donor with another chat template, in the one place where it is looked for first, and no other."""
+    files = {_TEMPLATE: template.encode()}
+    settings = next((file for file in donor.side_files if file.name == SETTINGS), None)
+    if settings:
+        content = parse_object(read_side_file(settings), SETTINGS)
+        files[SETTINGS] = dump({key: value for key, value in content.items() if key != "chat_template"})
+    kept = tuple(file for file in donor.side_files if file.name not in _OTHER_TEMPLATES)
+    return _with_files(replace(donor, side_files=kept), files)
+
+
+def _with_files(donor: Donor, files: Mapping[str, bytes]) -> Donor:
+    """The donor with these side files, in the place of those of their names."""
+    kept = tuple(file for file in donor.side_files if file.name not in files)
+    return replace(donor, side_files=(*kept, *(SideFile(name, "", data=data) for name, data in files.items())))
+
+
+def _code_in(donor: Donor) -> Iterator[Problem]:
+    """A warning where a tokenizer asks for code of its own; one that is not here yet is cleaned without."""
+    for file in donor.side_files:
+        if file.name == SETTINGS and file.path and Path(file.path).is_file() and CODE.encode() in read_side_file(file):
+            message = f"{SETTINGS} of '{donor.name}' has '{CODE}', which can run code; it is left out"
+            hint = "the tokenizer loads where the program itself knows its class"
+            yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
