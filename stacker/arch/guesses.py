@@ -24,7 +24,8 @@ class Guesses:
 
     `layer` and `outside` give the role of a tensor by the first pattern found in its name; `ignored` the reason why no
     stack carries it. `depth` and `scopes` are config keys; `shared` are keys whose lists never are one entry a layer;
-    `depth_sized` are tensors outside the layers whose size depends on their number.
+    `depth_sized` are tensors outside the layers whose size depends on their number; `heads` names heads that are not
+    saved while they are tied, by model type.
     """
 
     depth: tuple[str, ...]
@@ -36,6 +37,7 @@ class Guesses:
     depth_sized: tuple[tuple[str, str], ...]
     sized: tuple[tuple[str, Formula], ...]
     rules: tuple[LayerRule, ...]
+    heads: tuple[tuple[str, str], ...]
 
 
 @cache
@@ -52,6 +54,7 @@ def guesses() -> Guesses:
         depth_sized=_pairs(entries, "depth_sized"),
         sized=parse_formulas(entries, "sized"),
         rules=parse_rules(entries),
+        heads=_pairs(entries, "heads"),
     )
 
 

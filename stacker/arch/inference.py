@@ -15,7 +15,7 @@ from typing import Any
 from stacker.arch.dimensions import names_in, text_config
 from stacker.arch.formula import FormulaError, parse_formula
 from stacker.arch.guesses import guess_outside_role, guesses
-from stacker.arch.model import Architecture, Config, LayerRule, WriteKind
+from stacker.arch.model import PLACES, Architecture, Config, LayerRule, WriteKind
 from stacker.arch.placement import prefix_pattern
 from stacker.arch.rules import holds, layer_properties, layer_value, list_rules
 from stacker.errors import DonorError
@@ -40,7 +40,9 @@ def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Arc
     bare = Architecture(name, (name,), parse_formula("0"), "", inferred=True)
     layers = list(_numbered(tensors.values()))
     scope, key, found = _agreeing(config, layers, name)
-    known = replace(bare, depth=parse_formula(key), prefix=found.prefix, scope=scope, tied=_tied(tensors, found.prefix))
+    known = replace(
+        bare, depth=parse_formula(key), prefix=found.prefix, scope=scope, tied=_tied(tensors, found.prefix, name)
+    )
     names = names_in(known, config)
     depth = int(known.depth.value(names))
     names["depth"] = depth
@@ -104,18 +106,19 @@ def _claims(config: Config) -> Iterator[tuple[str, str, int, int]]:
             yield scope, "len(layers_block_type)", len(types), 0
 
 
-def _tied(tensors: Mapping[str, TensorSpec], prefix: str) -> tuple[tuple[str, str], ...]:
+def _tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str) -> tuple[tuple[str, str], ...]:
     """The head, by its own name or that of its bias, whether it is there or not, and the embedding."""
     pattern = prefix_pattern(prefix)
-    roles = {name: guess_outside_role(name) for name in tensors if not pattern.fullmatch(name)}
-    embed = next((name for name, role in roles.items() if role == "embed"), None)
+    roles = {each: guess_outside_role(each) for each in tensors if not pattern.fullmatch(each)}
+    embed = next((each for each, role in roles.items() if role == "embed"), None)
     if embed is None:
         return ()
     shape = tensors[embed].shape
-    heads = [name for name, role in roles.items() if role == "head" and tensors[name].shape == shape]
-    biases = [name for name, role in roles.items() if role == "head.bias" and tensors[name].shape == shape[:1]]
-    heads += [name.removesuffix("bias") + "weight" for name in biases]
-    return ((heads[0] if heads else "lm_head.weight", embed),)
+    heads = [each for each, role in roles.items() if role == "head" and tensors[each].shape == shape]
+    biases = [each for each, role in roles.items() if role == "head.bias" and tensors[each].shape == shape[:1]]
+    heads += [each.removesuffix("bias") + "weight" for each in biases]
+    named = dict(guesses().heads).get(name, "lm_head.weight")
+    return ((heads[0] if heads else named, embed),)
 
 
 def _readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
@@ -126,13 +129,13 @@ def _readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
 
 
 def _depth_sized(tensors: Mapping[str, TensorSpec], prefix: str) -> Iterator[LayerRule]:
-    """A rule that no layer may move or be copied, for each kind of tensor that holds something of every layer."""
+    """A rule that layers stay whole and in order, for each kind of tensor that holds something of every layer."""
     pattern = prefix_pattern(prefix)
     outside = [name for name in tensors if not pattern.fullmatch(name)]
     for glob, reason in guesses().depth_sized:
         if name := next((name for name in outside if fnmatchcase(name, glob)), None):
-            whole = (parse_formula("[i, depth]"),)
-            yield LayerRule(f"size of {name}", "", WriteKind.POSITION, whole, reason=f"{name} cannot follow: {reason}")
+            every = (parse_formula("True"),)
+            yield LayerRule(f"size of {name}", "", WriteKind.WHOLE, every, reason=f"{name} cannot follow: {reason}")
 
 
 def _kinds(tensors: Mapping[str, TensorSpec], prefix: str, depth: int) -> list[int]:
@@ -150,12 +153,18 @@ def _kinds(tensors: Mapping[str, TensorSpec], prefix: str, depth: int) -> list[i
 def _unexplained(kinds: Sequence[int], rules: Sequence[LayerRule], names: Mapping[str, Any]) -> Iterator[LayerRule]:
     """A rule that binds layers to their places, where the config's per-layer values do not tell their kinds apart."""
     seen: dict[str, int] = {}
-    followed = [rule for rule in rules if rule.write is not WriteKind.POSITION]
-    told = [str(layer_properties(followed, names, index)) for index in range(len(kinds))]
+    followed = [rule for rule in rules if rule.write not in PLACES]
+    firsts = {_first(rule, names, len(kinds)) for rule in rules if rule.write in (WriteKind.SHARED, WriteKind.WHOLE)}
+    told = [f"{layer_properties(followed, names, index)} {index in firsts}" for index in range(len(kinds))]
     if all(seen.setdefault(values, kind) == kind for values, kind in zip(told, kinds, strict=True)):
         return
     reason = "layers differ in their tensors, and nothing in the config says which is which"
     yield LayerRule("structure", "", WriteKind.POSITION, (parse_formula(_place_rule(kinds)),), reason=reason)
+
+
+def _first(rule: LayerRule, names: Mapping[str, Any], depth: int) -> int | None:
+    """The layer that holds the tensors which others share."""
+    return next((index for index in range(depth) if layer_value(rule, names, index)), None)
 
 
 def _place_rule(kinds: Sequence[int]) -> str:

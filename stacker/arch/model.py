@@ -49,6 +49,8 @@ class WriteKind(StrEnum):
     list: one entry a layer. indices: the layers whose value is true. prefix: how many leading layers are true, refused
     when the others are not all false. mapping: by position, as an object. runs: as [[values, 1]]. constant: the entry
     stays, refused when layers differ. position: each layer must keep the value that its new place would give it.
+    shared: the layers whose value is true use tensors that the first of them holds: refused unless they are of one
+    donor, its first before the others. whole: they are all of one donor's in its order, or refused.
     """
 
     LIST = "list"
@@ -58,6 +60,14 @@ class WriteKind(StrEnum):
     RUNS = "runs"
     CONSTANT = "constant"
     POSITION = "position"
+    SHARED = "shared"
+    WHOLE = "whole"
+
+
+SILENT = frozenset({WriteKind.CONSTANT, WriteKind.POSITION, WriteKind.SHARED, WriteKind.WHOLE})
+"""Ways that only forbid, and put nothing into the config."""
+PLACES = SILENT - {WriteKind.CONSTANT}
+"""Ways that name no config key."""
 
 
 @dataclass(frozen=True, slots=True)

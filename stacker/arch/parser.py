@@ -19,7 +19,7 @@ from stacker.arch.document import (
     text_of,
 )
 from stacker.arch.formula import Formula
-from stacker.arch.model import Architecture, LayerRule, Part, TensorTemplate, WriteKind
+from stacker.arch.model import PLACES, Architecture, LayerRule, Part, TensorTemplate, WriteKind
 from stacker.arch.roles import ROLES, base_role
 from stacker.errors import Mark, SpecError, did_you_mean
 from stacker.tensors import DTYPES
@@ -131,8 +131,8 @@ def _way_to_write(node: Node) -> tuple[WriteKind, str]:
     kind, _, key = text_of(node).partition(" ")
     if kind not in set(WriteKind):
         raise SpecError.of(f"unknown way to write: '{kind}'", did_you_mean(kind, WriteKind), node.mark)
-    if bool(key) == (kind == WriteKind.POSITION):
-        hint = "'position' writes nothing, every other way names a config key: list layer_types"
+    if bool(key) == (kind in PLACES):
+        hint = "'position', 'shared' and 'whole' write nothing, every other way names a config key: list layer_types"
         raise SpecError.of(f"'{text_of(node)}' is not a way to write", hint, node.mark)
     return WriteKind(kind), key
 

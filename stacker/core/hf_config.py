@@ -16,7 +16,8 @@ from stacker.arch.model import Json
 from stacker.core.agreement import compare_donors
 from stacker.core.config_keys import DEPTHS, unsafe_keys, without_unsafe
 from stacker.core.donor import Donor
-from stacker.core.layer_config import Feeds, Following, Place, follow_layers
+from stacker.core.layer_config import Feeds, Following, follow_layers
+from stacker.core.refusals import Place
 from stacker.errors import Blame, Mark, Problem, Severity
 from stacker.tensors import CONFIG_DTYPES, Dtype
 
@@ -48,7 +49,7 @@ def compile_config(
     config = without_unsafe(template.config)
     inner = config.get(template.architecture.scope)
     target = inner if isinstance(inner, dict) else config
-    following = follow_layers(template, places)
+    following = follow_layers(template, places, (embed, head))
     _set_layers(target, template, len(layers), following)
     _set_ends(config, target, template, embed, tied)
     _set_dtype(config, target, dtype)

@@ -169,7 +169,7 @@ def test_tensors_that_hold_something_of_each_layer() -> None:
     """A table over all layers outside of them forbids any other arrangement."""
     names = [*layers(4, "a.weight"), "model.embed_tokens_per_layer.weight"]
     (rule,) = infer({"num_hidden_layers": 4}, *names).rules
-    assert (rule.write, rule.read[0].text) == (WriteKind.POSITION, "[i, depth]")
+    assert (rule.write, rule.read[0].text) == (WriteKind.WHOLE, "True")
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,17 @@ from dataclasses import replace
 import pytest
 
 from stacker.arch.formula import parse_formula
-from stacker.arch.model import LayerRule, WriteKind
+from stacker.arch.model import PLACES, LayerRule, WriteKind
 from stacker.core.donor import Donor
-from stacker.core.layer_config import Place, follow_layers, slices_text
+from stacker.core.layer_config import follow_layers
+from stacker.core.refusals import Place, slices_text
 from stacker.errors import Mark, Problem
 from tests.core.stacks import make_donor
 
 
 def donor_with(kind: WriteKind, read: str, name: str = "a", key: str = "k", **config: object) -> Donor:
     """A llama of six layers with one rule."""
-    rule = LayerRule("r", "" if kind is WriteKind.POSITION else key, kind, (parse_formula(read),), reason="because")
+    rule = LayerRule("r", "" if kind in PLACES else key, kind, (parse_formula(read),), reason="because")
     donor = make_donor(name, **config)
     return replace(donor, architecture=replace(donor.architecture, rules=(rule,)))
 
@@ -43,6 +44,10 @@ def refusal(donor: Donor, *layers: int) -> Problem | None:
         (WriteKind.POSITION, "i == depth - 1", [0, 2, 5]),
         (WriteKind.POSITION, "i", [0, 1, 2]),
         (WriteKind.POSITION, "[7, 8, 7, 9, 8, 8][i]", [2, 1, 0, 3]),
+        (WriteKind.SHARED, "i in [1, 4]", [0, 1, 5, 4, 4, 1]),
+        (WriteKind.SHARED, "i in [1, 4]", [0, 5, 0]),
+        (WriteKind.WHOLE, "i in [1, 4]", [5, 1, 0, 0, 4]),
+        (WriteKind.WHOLE, "True", [0, 1, 2, 3, 4, 5]),
     ],
 )
 def test_stacks_that_keep_the_rule(kind: WriteKind, read: str, layers: list[int]) -> None:
@@ -70,6 +75,15 @@ def test_stacks_that_keep_the_rule(kind: WriteKind, read: str, layers: list[int]
             WriteKind.POSITION, "[1, 2, 2, 2, 2, 2][i]", [0, 1, 2, 3, 4, 5, 5], 7,
             "because: a[5] cannot be layer 6", "no layer of 'a' can stand there",
         ),
+        (
+            WriteKind.SHARED, "i in [1, 4]", [0, 4, 1], 2,
+            "because: a[4] cannot be layer 1", "take such layers from one donor, a[1:2] before the others",
+        ),
+        (
+            WriteKind.WHOLE, "i in [1, 4]", [0, 1, 4, 1], 4,
+            "because: a[1] cannot be layer 3", "of such layers take a[1:2], a[4:5], all and in this order",
+        ),
+        (WriteKind.WHOLE, "True", [0, 2], 2, "because: a[2] cannot be layer 1", "take a[0:6], all and in this order"),
     ],
 )  # fmt: skip
 def test_refusals(kind: WriteKind, read: str, layers: list[int], line: int, message: str, hint: str) -> None:
@@ -79,6 +93,23 @@ def test_refusals(kind: WriteKind, read: str, layers: list[int], line: int, mess
     assert problem.message == message
     assert hint in problem.hint
     assert problem.mark == Mark("s.yml", line)
+
+
+@pytest.mark.parametrize("kind", [WriteKind.SHARED, WriteKind.WHOLE])
+def test_what_layers_share_is_of_one_donor(kind: WriteKind) -> None:
+    """Layers that use tensors of one of them cannot be another donor's."""
+    a, b = (donor_with(kind, "i in [1, 4]", name) for name in "ab")
+    (problem,) = follow_layers(a, [Place(0, ((a, 1),)), Place(1, ((b, 4),))]).problems
+    assert problem.message == "because: b[4] cannot be layer 1"
+    assert not follow_layers(a, [Place(0, ((a, 1),)), Place(1, ((b, 3),)), Place(2, ((a, 4),))]).problems
+
+
+def test_layers_bound_to_what_stands_around_them() -> None:
+    """Where all layers stay whole, embedding and head are of their donor too."""
+    a, b = (donor_with(WriteKind.WHOLE, "True", name) for name in "ab")
+    (problem,) = follow_layers(a, [Place(layer, ((a, layer),)) for layer in range(6)], (a, b)).problems
+    assert problem.message == "because: the layers are of 'a', embedding or head of 'b'"
+    assert "`head: a`" in problem.hint
 
 
 def test_values_come_from_the_layer_s_own_donor() -> None:

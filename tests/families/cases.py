@@ -41,7 +41,7 @@ class Case:
     """A family: its `model_type`, config entries over SMALL, and the style its checkpoints are published in.
 
     `publish` edits config.json after saving; `rename` gives tensors the names they have on the hub; `inferred` says
-    that no file of ours describes the family.
+    that no file of ours describes the family; `depth` is the config attribute for the number of layers.
     """
 
     model_type: str
@@ -51,6 +51,7 @@ class Case:
     publish: Callable[[Config], Config] = lambda config: config
     rename: Callable[[str], str] = lambda name: name
     inferred: bool = False
+    depth: str = "num_hidden_layers"
 
 
 def without(*keys: str, **more: Any) -> Callable[[Config], Config]:

@@ -22,13 +22,15 @@ TOKENS = torch.tensor([[3, 17, 41, 5, 29, 8, 60, 22, 13, 50, 7, 33]])
 def write_donor(case: Case, folder: Path, seed: int) -> Path:
     """A donor of a case on disk: every weight random, norms around one, in the published style."""
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(case.model_type, **(SMALL | case.config))
+    small = SMALL if case.depth == "num_hidden_layers" else {key: SMALL[key] for key in SMALL if "layers" not in key}
+    config = AutoConfig.for_model(case.model_type, **(small | case.config))
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
             if tensor.is_floating_point() and "inv_freq" not in name:
                 noise = torch.randn_like(tensor) * 0.3
                 tensor.copy_(1 + noise if "norm" in name or "ln_" in name else noise)
+        model.get_input_embeddings().weight[SMALL["pad_token_id"]] = 0  # some zero it when they are loaded
     model.save_pretrained(folder)
     _publish(case, folder)
     return folder
@@ -47,6 +49,9 @@ def load(folder: Path) -> PreTrainedModel:
     model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, dtype=torch.float32)
     wrong = {key: info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys") if info[key]}
     assert not wrong, wrong
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.data = parameter.data.clone()  # memory of the same alignment, so that sums are taken alike
     return model.eval()
 
 
@@ -68,17 +73,31 @@ def rearranged(
     owner, attribute, _ = _layer_list(model)
     setattr(owner, attribute, torch.nn.ModuleList(layers))
     config = model.config
-    config.num_hidden_layers = len(picks)
+    setattr(config, case.depth, len(picks))
     for key, value in entries.items():
         setattr(config, key, value)
     for index, decoder in enumerate(layers):
-        for module in decoder.modules():
-            for name in ("layer_idx", "layer_id"):
-                if name in vars(module):
-                    setattr(module, name, index)
-            if isinstance(getattr(module, "config", None), PreTrainedConfig):
-                module.config = config
+        _renumber(decoder, index, donors[picks[index][0]].config.to_dict(), config)
     return model.eval()
+
+
+def _renumber(decoder: torch.nn.Module, index: int, old: Mapping[str, Any], config: PreTrainedConfig) -> None:
+    """The layer's new place and config in its modules; a module that has a config of its own layer keeps it.
+
+    `old` is the donor's config; a layer of several sublayers numbers them one by one.
+    """
+    sublayers = config.num_hidden_layers // config.num_layers if hasattr(config, "num_layers") else 1
+    for module in decoder.modules():
+        own: dict[str, Any] = vars(module)
+        if isinstance(own.get("layer_idx"), int):
+            own["layer_idx"] = index if module is decoder else index * sublayers + own["layer_idx"] % sublayers
+        if "layer_id" in own:
+            own["layer_id"] = index
+        if "layer_dic" in own:
+            hybrid = [place for place, kind in enumerate(config.layer_types) if kind == "hybrid"]
+            own["layer_dic"] = {place: order for order, place in enumerate(hybrid)}
+        if isinstance(own.get("config"), PreTrainedConfig) and own["config"].to_dict() == old:
+            own["config"] = config
 
 
 def _average(layer: torch.nn.Module, other: torch.nn.Module) -> None:
@@ -88,14 +107,14 @@ def _average(layer: torch.nn.Module, other: torch.nn.Module) -> None:
 
 
 def layers_of(model: PreTrainedModel) -> torch.nn.ModuleList:
-    """The list of decoder layers: the one list as long as the model is deep."""
+    """The list of decoder layers: the first list as long as every donor is deep."""
     return _layer_list(model)[2]
 
 
 def _layer_list(model: PreTrainedModel) -> tuple[torch.nn.Module, str, torch.nn.ModuleList]:
     for module in model.modules():
         for name, child in module.named_children():
-            if isinstance(child, torch.nn.ModuleList) and len(child) == model.config.num_hidden_layers:
+            if isinstance(child, torch.nn.ModuleList) and len(child) == SMALL["num_hidden_layers"]:
                 return module, name, child
     raise LookupError("no list of layers")
 
@@ -106,7 +125,7 @@ def _set_head(model: PreTrainedModel, last: PreTrainedModel) -> None:
     donor, _, _ = _layer_list(last)
     past = False
     for name, _ in list(owner.named_children()):
-        if past and "rotary" not in name:
+        if (past and "rotary" not in name) or name.startswith("final_"):
             setattr(owner, name, copy.deepcopy(getattr(donor, name)))
         past = past or name == layers
     for name, child in last.named_children():
@@ -127,3 +146,14 @@ def greedy_tokens(model: PreTrainedModel) -> list[int]:
     with torch.no_grad():
         tokens: list[int] = model.generate(TOKENS, attention_mask=torch.ones_like(TOKENS), **options)[0].tolist()
     return tokens
+
+
+def uncached_tokens(model: PreTrainedModel) -> list[int]:
+    """The same tokens, each computed from the whole text before it."""
+    tokens = TOKENS
+    with torch.no_grad():
+        for _ in range(8):
+            last = model(tokens, use_cache=False).logits[:, -1:]
+            tokens = torch.cat([tokens, last.argmax(-1)], dim=1)
+    found: list[int] = tokens[0].tolist()
+    return found

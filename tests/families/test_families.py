@@ -18,21 +18,9 @@ from stacker.compose import load as load_stack
 from stacker.errors import Severity, SpecError
 from tests.families.cases import FULL, INFERRED, KNOWN, REFUSED, SLIDING, Case, Pick
 from tests.families.oracle import greedy_tokens, load, logits_of, rearranged, write_donor
+from tests.families.stacks import BLEND, BLENDED, STACKS
 
 CASES = KNOWN | INFERRED
-
-
-def _layers(donor: str, start: int, stop: int) -> list[Pick]:
-    return [(donor, layer) for layer in range(start, stop)]
-
-
-STACKS: dict[str, tuple[list[Any], list[Pick]]] = {
-    "self": (["a[0:4]", "a[2:6]"], _layers("a", 0, 4) + _layers("a", 2, 6)),
-    "cross": (["a[0:3]", "b[2:5]", "a[4:6]"], _layers("a", 0, 3) + _layers("b", 2, 5) + _layers("a", 4, 6)),
-    "prune": (["a[0:2]", "a[4:6]"], _layers("a", 0, 2) + _layers("a", 4, 6)),
-    "ends": (["a[0:3]", "b[3:6]"], _layers("a", 0, 3) + _layers("b", 3, 6)),
-}
-BLEND: list[Any] = ["a[0:2]", {"blend": ["a[2:4]", "b[2:4]"], "op": "linear"}, "a[4:6]"]
 
 
 @pytest.fixture(scope="module", params=list(CASES.values()), ids=list(CASES))
@@ -80,7 +68,7 @@ def test_blend_computes_what_the_mean_layers_compute(
 ) -> None:
     """Two layers blended half and half are their mean, in logits and tokens."""
     build(stack_of(home, BLEND), tmp_path / "out")
-    expected = rearranged(case, models, _layers("a", 0, 6), {2: ("b", 2), 3: ("b", 3)})
+    expected = rearranged(case, models, *BLENDED)
     stack = load(tmp_path / "out")
     assert torch.equal(logits_of(stack), logits_of(expected))
     assert greedy_tokens(stack) == greedy_tokens(expected)

@@ -1,0 +1,39 @@
+"""The table of families is current: it names every decoder family, and each still comes out as it says."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import pytest
+import yaml
+
+from tests.families.tiny import decoder_families
+from tests.house import ROOT
+from tools.families.attempts import Words, try_family_named
+from tools.families.table import families_page
+
+TABLE: dict[str, Words] = yaml.safe_load((ROOT / "architectures/_tested.yaml").read_text(encoding="utf-8"))
+
+
+def test_every_decoder_family_is_in_the_table() -> None:
+    """No family that transformers knows is left out."""
+    assert sorted(TABLE) == decoder_families()
+
+
+def test_no_stack_is_wrong() -> None:
+    """What is not refused is right."""
+    assert {name for name, words in TABLE.items() for word in words.values() if word.startswith("wrong")} == set()
+
+
+def test_page_shows_the_table() -> None:
+    """docs/families.md is made from the table, reasons and counts included."""
+    page = (ROOT / "docs/families.md").read_text(encoding="utf-8")
+    assert page == families_page(TABLE, importlib.metadata.version("transformers"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", TABLE)
+def test_family_is_as_the_table_says(name: str) -> None:
+    """Tiny donors of the family, tried again, come out in every stack as before, reasons included."""
+    assert try_family_named(name) == TABLE[name]

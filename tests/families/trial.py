@@ -1,0 +1,85 @@
+"""A family tried: two tiny donors, each stack built, loaded by transformers and compared with its layers rearranged.
+
+What comes out is a word for each stack: `right`, `refused: why (what works)`, or `wrong: how`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from stacker.compose import build
+from stacker.compose import load as load_stack
+from stacker.errors import StackerError, errors_in
+from tests.families.cases import Case, Pick
+from tests.families.oracle import greedy_tokens, load, logits_of, rearranged, uncached_tokens, write_donor
+from tests.families.stacks import BLEND, BLENDED, STACKS
+from tests.families.tiny import DEPTH
+
+RIGHT = "right"
+TRIALS: dict[str, tuple[list[Any], list[Pick], Mapping[int, Pick]]] = {
+    **{name: (items, picks, {}) for name, (items, picks) in STACKS.items()},
+    "blend": (BLEND, *BLENDED),
+}
+"""The spec's items, the layers they pick, and those blended half and half into them."""
+
+
+class NotMadeError(Exception):
+    """No tiny donor of a family could be made, or transformers cannot load or run its own checkpoint."""
+
+
+def try_family(case: Case, home: Path) -> dict[str, str]:
+    """A word for each stack; NotMadeError where there are no donors to stack."""
+    models = _donors(case, home)
+    entries = vars(models["a"].config)
+    lists = tuple(key for key, value in entries.items() if isinstance(value, list) and len(value) == DEPTH)
+    case = replace(case, lists=case.lists or lists)
+    return {name: _try_stack(case, home, models, name) for name in TRIALS}
+
+
+def _donors(case: Case, home: Path) -> dict[str, PreTrainedModel]:
+    try:
+        models = {name: load(write_donor(case, home / name, seed)) for seed, name in enumerate("ab")}
+        for model in models.values():
+            greedy_tokens(copy.deepcopy(model))  # some scale their weights when they first run
+    except Exception as error:
+        raise NotMadeError(_short(error)) from error
+    return models
+
+
+def _try_stack(case: Case, home: Path, models: Mapping[str, PreTrainedModel], name: str) -> str:
+    items, picks, blended = TRIALS[name]
+    spec = home / "spec.yml"
+    spec.write_text(f"stacker: 1\nname: test\ndonors: {{a: ./a, b: ./b}}\nstack: {json.dumps(items)}\n")
+    try:
+        stack = load_stack(spec)
+        problems = errors_in(stack.problems)
+        if problems:
+            return f"refused: {problems[0].message} ({problems[0].hint})"
+        build(stack, home / name)
+    except StackerError as error:
+        return f"refused: {error.problems[0].message} ({error.problems[0].hint})"
+    try:
+        return _compare(load(home / name), rearranged(case, models, picks, blended))
+    except Exception as error:  # whatever transformers raises says that the stack is not right
+        return f"wrong: {_short(error)}"
+
+
+def _compare(built: PreTrainedModel, expected: PreTrainedModel) -> str:
+    mine, theirs = logits_of(built), logits_of(expected)
+    if not torch.equal(mine, theirs):
+        return f"wrong: logits differ by {(mine - theirs).abs().max().item():.2g}"
+    tokens = greedy_tokens(built)
+    return RIGHT if tokens in (greedy_tokens(expected), uncached_tokens(expected)) else "wrong: other tokens"
+
+
+def _short(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words[:160]}"

@@ -1,0 +1,60 @@
+"""Families tried in processes of their own, several at once, each with a limit on its time."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+Words = dict[str, str]
+"""A word for each stack, or `made`: why there are no donors to stack."""
+_QUIET = {
+    "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error", "PYTHONWARNINGS": "ignore",
+}  # fmt: skip
+
+
+def try_families(names: Sequence[str], kept: Path, jobs: int, seconds: int) -> Iterator[tuple[str, Words]]:
+    """The words for each family, as they come; those in the folder `kept` are not tried again."""
+    os.environ.update(_QUIET)
+    kept.mkdir(parents=True, exist_ok=True)
+    get_context("forkserver").set_forkserver_preload(["tests.families.trial"])
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = {pool.submit(_words, name, kept / f"{name}.json", seconds): name for name in names}
+        for done in as_completed(waiting):
+            yield waiting[done], done.result()
+
+
+def _words(name: str, file: Path, seconds: int) -> Words:
+    """What a process of its own wrote of a family, or what became of the process."""
+    if not file.is_file():
+        process = get_context("forkserver").Process(target=_try, args=(name, file))
+        process.start()
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+            return {"made": f"not within {seconds} s"}
+        if not file.is_file():
+            return {"made": f"its process ended with {process.exitcode}"}
+    found: Words = json.loads(file.read_text())
+    return found
+
+
+def _try(name: str, file: Path) -> None:
+    file.write_text(json.dumps(try_family_named(name)))
+
+
+def try_family_named(name: str) -> Words:
+    """The words for one family, in this process."""
+    from tests.families.tiny import tiny_case
+    from tests.families.trial import NotMadeError, try_family
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return try_family(tiny_case(name), Path(folder))
+        except NotMadeError as error:
+            return {"made": str(error)}
