@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import deltas, on_base
+from stacker.ops.combination import deltas, keep, on_base
 from stacker.ops.model import Base, Kernel, Known, Op, Tile, Values
 from stacker.ops.selection import Cut, Sought, passes_for, value_at
 
@@ -29,8 +29,7 @@ def _quartiles(count: int, nonzero: int) -> list[int]:  # noqa: ARG001 - Ranks
 
 def _take(tile: Tile, known: Known) -> torch.Tensor:
     (important,) = _importance(tile, known)
-    dropped = important < _threshold(known[1])
-    return on_base(deltas(tile)[0].masked_fill_(dropped, 0.0), tile)
+    return on_base(keep(deltas(tile)[0], important >= _threshold(known[1])), tile)
 
 
 def _threshold(cuts: Sequence[Cut]) -> float:

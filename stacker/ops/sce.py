@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import deltas, on_base
+from stacker.ops.combination import deltas, keep, on_base
 from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
 from stacker.ops.selection import Sought, bits_of, is_before, passes_for
 from stacker.ops.task_vectors import elected
@@ -36,8 +36,8 @@ class _Sce:
         if self.share <= 0.0:
             return [delta.zero_() for delta in found]
         if self.share < 1.0:
-            dropped = ~is_before(known[2][0], bits_of(_variance(found)), tile)
-            return [delta.masked_fill_(dropped, 0.0) for delta in found]
+            selected = is_before(known[2][0], bits_of(_variance(found)), tile)
+            return [keep(delta, selected) for delta in found]
         return found
 
     def _squares(self, tile: Tile, known: Known) -> list[float]:

@@ -128,11 +128,11 @@ def _lower(keys: Sequence[torch.Tensor], bins: Sequence[tuple[int, int, int]]) -
     import torch
 
     every = {key: bits_of(keys[key]) for key in {key for key, _, _ in bins}}
+    size = 1 << _LOW
     rows = []
     for key, upper, _ in bins:
-        bits = every[key]
-        inside = bits[(bits >> _LOW) == upper]
-        rows.append(inside.bitwise_and_((1 << _LOW) - 1).bincount(minlength=1 << _LOW))
+        place = (every[key] - max(upper, 0) * size).clamp_(-1, size).add_(1)  # what lies outside goes to the two ends
+        rows.append(place.bincount(minlength=size + 2)[1:-1])
     return torch.stack(rows)
 
 

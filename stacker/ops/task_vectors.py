@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import deltas, on_base
+from stacker.ops.combination import deltas, keep, on_base
 from stacker.ops.model import Kernel, Known, OpParameter, Pass, Tile, Values
 from stacker.ops.selection import Cut, Sought, passes_for
 from stacker.ops.sparsifiers import Everything, Nothing, Sparsifier
@@ -77,9 +77,9 @@ class TaskVectors:
         before, after = [0.0] * len(found), [0.0] * len(found)
         for number, mask in enumerate(self._masks(found, tile, known)):
             if mask is not None:
-                size = found[number].abs()
+                size = found[number].abs_()
                 before[number] = float(size.sum(dtype=torch.float64))
-                after[number] = float(size.masked_fill_(~mask, 0.0).sum(dtype=torch.float64))
+                after[number] = float(keep(size, mask).sum(dtype=torch.float64))
         return before + after
 
     def _apply(self, tile: Tile, known: Known) -> torch.Tensor:
@@ -89,7 +89,7 @@ class TaskVectors:
             found, self._masks(found, tile, known), self.weights, scales, strict=True
         ):
             if mask is not None:
-                delta.masked_fill_(~mask, 0.0)
+                keep(delta, mask)
             delta.mul_(weight * scale)
         total = self._elect(found) if self.elect else self._sum(found)
         return on_base(total.mul_(self.factor), tile)
@@ -113,14 +113,15 @@ def elected(found: Sequence[torch.Tensor], factors: Sequence[float], weights: Se
     for delta in found[1:]:
         total.add_(delta)
     negative = total < 0
+    positive = ~negative
     total.zero_()
     divisor = None if weights is None else torch.zeros_like(total)
     for number, (delta, factor) in enumerate(zip(found, factors, strict=True)):
-        agrees = torch.where(negative, delta < 0, delta > 0)
-        total.add_(delta.masked_fill_(~agrees, 0.0), alpha=factor)
+        agrees = ((delta > 0) & positive).logical_or_((delta < 0).logical_and_(negative))
+        total.add_(keep(delta, agrees), alpha=factor)
         if divisor is not None and weights is not None:
             divisor.add_(agrees, alpha=weights[number])
-    return total if divisor is None else total.div_(divisor.masked_fill_(divisor == 0, 1.0))
+    return total if divisor is None else total.div_(divisor.add_(divisor == 0))
 
 
 def sparsifier(density: float, make: Callable[[float], Sparsifier]) -> Sparsifier:
