@@ -15,6 +15,10 @@ from tests.donors import write_llama
 COPY = "stack: ['a[0:4]', 'b[2:6]']"
 LINEAR = "stack: [{blend: [a, b], op: linear}]"
 SLERP = "stack: [{blend: [a, b], op: slerp, t: 0.3}]"
+TIES = "base: a\nstack: [{blend: [a, b], op: ties, density: 0.5}]"
+DELLA = "base: a\nstack: [{blend: [a, b], op: della, density: 0.5}]"
+SCE = "base: a\nstack: [{blend: [a, b], op: sce, select_topk: 0.5}]"
+STOCK = "base: a\nstack: [{blend: [a, b], op: model_stock, filter_wise: true}]"
 
 
 def _spec(folder: Path, stack: str) -> Path:
@@ -48,7 +52,11 @@ def _said(spec: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stack", [COPY, LINEAR, SLERP], ids=["copy", "linear", "slerp"])
+@pytest.mark.parametrize(
+    "stack",
+    [COPY, LINEAR, SLERP, TIES, DELLA, SCE, STOCK],
+    ids=["copy", "linear", "slerp", "ties", "della", "sce", "model_stock"],
+)
 def test_the_plan_knows_the_peak(tmp_path: Path, stack: str) -> None:
     """The whole process, interpreter and all, is within a fifth of what the plan says; blends stay below 600 MB."""
     spec = _spec(tmp_path, stack)
