@@ -119,7 +119,8 @@ def _read_both(repository: Repository) -> tuple[dict[str, Json], Weights]:
     try:
         weights = read_weights(repository)
     except StackerError as error:
-        problems += error.problems
+        said = {(each.message, each.hint) for each in problems}  # of a repository that lets nobody in, say
+        problems += (each for each in error.problems if (each.message, each.hint) not in said)
     raise_problems(problems)
     return config, weights
 

@@ -107,6 +107,15 @@ class TestGoodSpec:
         assert (code, err) == (0, "")
         assert json.loads(out)
 
+    def test_convert_reads_donors_where_it_must(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Ends that are not written, and roles, take a look at the donors; the plan is the same."""
+        more = "  - {slice: 'b[2:]', scale: {attn.o: 0.5, mlp: 0}}\nhead: {slice: b, scale: {attn.o: 0.5, mlp: 0}}\n"
+        (home / "spec.yml").write_text(SPEC.replace("  - b[2:6]\n", more))
+        code, text, _ = run(capsys, "convert", "spec.yml", "--to", "mergekit")
+        assert code == 0
+        for part in ("layer_range: [2, 6]", "filter: o_proj, value: 0.5", "filter: mlp, value: 0"):
+            assert part in text
+
     def test_convert_there_and_back(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """The same stack in mergekit's words plans the same tensors."""
         _, mergekit, _ = run(capsys, "convert", "spec.yml", "--to", "mergekit")

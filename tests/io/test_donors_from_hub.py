@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stacker.errors import DonorError
 from stacker.io import hub_requests
 from stacker.io.donors import fetch_weights, read_donor
 from stacker.spec.model import DonorSpec
@@ -30,3 +31,14 @@ def test_weights_come_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytes
     assert Path(str(fetched.files[1].path)).read_bytes() == (folder / SECOND).read_bytes()
     assert {file.name for file in fetched.side_files} == {"generation_config.json"}
     assert Path(fetched.side_files[0].path).read_bytes() == (folder / "generation_config.json").read_bytes()
+
+
+def test_a_gated_repository_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Config and weights are both out of reach for the one reason."""
+    monkeypatch.setattr(hub_requests, "PAUSES", (0.0, 0.0))
+    with running_hub(tmp_path / "home", monkeypatch) as hub:
+        hub.add(REPO, write_llama(tmp_path / "anna"))
+        hub.repos[REPO].gated = True
+        with pytest.raises(DonorError) as caught:
+            read_donor(DonorSpec("a", REPO), tmp_path)
+    assert [each.message for each in caught.value.problems] == ["this repository is gated, and you are not logged in"]
