@@ -82,6 +82,9 @@ def _method(writing: Writing, runs: tuple[Run, ...]) -> Method:
         elif run.op != blends[0].op:
             writing.refuse(f"mergekit has one method in a file: '{blends[0].op}' above, '{run.op}' here", run.mark)
     method = by_op.get(blends[0].op, METHODS["passthrough"]) if blends else METHODS["passthrough"]
+    if method.base in (BaseRole.REFERENCE, BaseRole.OPTIONAL):
+        message = f"the base of '{method.op}' is a layer of its own, and base_model would be config and tokenizer too"
+        writing.refuse(message, blends[0].mark, "write the mergekit file by hand: base_model, and the base as a source")
     if method.op:
         _check_plain(writing, runs, method)
     return method

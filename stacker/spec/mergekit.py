@@ -159,7 +159,7 @@ def _item(reading: Reading, run: _Run) -> SliceSpec | BlendSpec | None:
         raise SpecError.of(f"'{method.name}' takes {count} a slice, not {len(run.sources)}", hint, run.node.mark)
     if len(run.sources) < 2:
         return next((_plain(reading, source, run) for source in run.sources), None)
-    if method.base is BaseRole.NONE:
+    if method.base is BaseRole.NONE or (method.base is BaseRole.OPTIONAL and run.base is None):
         return BlendSpec(run.sources, method.op, reading.shared_settings(run.levels), mark=run.node.mark)
     base = _base_source(run, method)
     others = tuple(source for source in run.sources if source is not base)
