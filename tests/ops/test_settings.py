@@ -8,7 +8,7 @@ import pytest
 
 from stacker.errors import Severity
 from stacker.ops.model import Base, Kernel, Op, OpParameter, Value, Values
-from stacker.ops.settings import check_blend, check_setting, complete
+from stacker.ops.settings import check_blend, check_setting, complete, role_defaults
 from stacker.ops.table import OPS
 
 
@@ -110,3 +110,12 @@ def test_a_source_comes_before_the_blend_and_the_blend_before_the_default() -> N
     own, each = complete(FULL, {"weight": 2.0}, [{"weight": 3.0}, {"density": 0.5}])
     assert own == {"density": 1.0, "iterations": 10, "flat": True, "weight": 2.0}
     assert [dict(values) for values in each] == [{"density": 1.0, "weight": 3.0}, {"density": 0.5, "weight": 2.0}]
+
+
+@pytest.mark.parametrize(
+    ("role", "scale"),
+    [("attn.o", 0.0), ("attn.o.bias", 0.0), ("mlp.down.expert", 0.0), ("attn.q", None), ("mlp.down_other", None)],
+)
+def test_a_role_may_have_a_default_of_its_own(role: str, scale: float | None) -> None:
+    """`zero` makes away with what is written to the residual stream, and with nothing else."""
+    assert role_defaults(OPS["zero"], role).get("scale") == scale
