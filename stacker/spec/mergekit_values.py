@@ -12,6 +12,13 @@ from stacker.spec.parameters import EVERYTHING, canonical, parse_value
 from stacker.text.node import Mapping, Node, Scalar, Sequence, child, describe, shorten
 
 _LORA = "merge the LoRA into its model first, for instance with PEFT's merge_and_unload, and name the result"
+FLAGS = frozenset(
+    {
+        *("filter_wise", "int8_mask", "normalize", "normalize_weights"),
+        *("nuslerp_flatten", "nuslerp_row_wise", "rescale"),
+    }
+)
+"""Parameters that are true or false; mergekit also takes 1 and 0, and writes them so itself."""
 _REFERENCE = "write org/name, org/name@revision, or a folder"
 
 
@@ -116,4 +123,5 @@ def _pattern(node: Node | None) -> str:
 def _value(name: str, node: Node) -> Gradient | Value:
     if isinstance(node, Mapping):
         raise SpecError.of(f"'{shorten(name)}' cannot be a mapping here", "a number, or a list of numbers", node.mark)
-    return parse_value(name, node)
+    value = parse_value(name, node)
+    return value == 1 if name in FLAGS and isinstance(value, float) and value in (0, 1) else value

@@ -224,3 +224,14 @@ def test_a_method_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     density = (Setting("density", rules(("*", 0.5))),)
     assert found == []
     assert spec.stack == (BlendSpec((SliceSpec("a", settings=density), SliceSpec("b")), "ties", base=SliceSpec("c")),)
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("0.0", False), ("true", True), ("false", False)])
+def test_flags_may_be_numbers(text: str, value: bool) -> None:
+    """mergekit writes `true` as 1.0 itself."""
+    models = "models: [{model: a/x}, {model: a/y}]"
+    spec = spec_of(f"merge_method: linear\n{models}\nparameters: {{weight: 1, normalize: {text}}}\n")
+    assert isinstance(spec.stack[0], BlendSpec)
+    settings = {setting.name: setting.parameter for setting in spec.stack[0].settings}
+    assert settings["normalize"] == Parameter((Rule("*", value),))
+    assert settings["normalize"].rules[0].value is value
