@@ -14,7 +14,9 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
+from stacker.checkpoint import verify
 from stacker.compose import Stack, load
+from stacker.core.plan_json import plan_from_json, plan_to_json
 from stacker.errors import DonorError, SpecError, raise_problems
 from tests.donors import write_llama
 from tests.tokenizers import write_tokenizer
@@ -190,3 +192,32 @@ def test_a_chat_template_is_put_in_place(home: Path) -> None:
     stack_of(home, "tokenizer: b\nchat_template: \"{{ 'new' }}\"", donors="bc").build(home / "out")
     assert (home / "out/chat_template.jinja").read_text() == "{{ 'new' }}"
     assert "chat_template" not in settings(home)
+
+
+def test_rows_are_planned_and_verified_like_all_else(home: Path) -> None:
+    """The lock file says every row, and a comparison with the donors finds nothing wrong."""
+    plan = stack_of(home, "tokenizer: {source: union, pad_to_multiple_of: 8}").build(home / "out").plan
+    assert plan_from_json(json.loads(json.dumps(plan_to_json(plan)))) == plan
+    assert verify(home / "out").problems == ()
+    step = next(step for step in plan.steps if step.tensor.name == EMBED)
+    path = home / "out" / plan.shards[step.shard].name
+    data = bytearray(path.read_bytes())
+    data[step.offset + 1] ^= 1
+    path.write_bytes(data)
+    assert EMBED in verify(home / "out").problems[0].message
+
+
+def test_an_inner_stack_brings_its_rows(home: Path) -> None:
+    """A stage with a union is a donor like any other: its rows, its tokens, put in order once more."""
+    stage = "name: both\nmerge_method: passthrough\nbase_model: ./b\ntokenizer_source: union\nslices:\n"
+    stage += "  - sources: [{model: ./b, layer_range: [0, 1]}]\n  - sources: [{model: ./c, layer_range: [1, 2]}]\n"
+    last = "merge_method: passthrough\nbase_model: both\ntokenizer: {source: base, pad_to_multiple_of: 16}\nslices:\n"
+    last += "  - sources: [{model: both, layer_range: [0, 2]}]\n"
+    (home / "s.yml").write_text(f"{stage}---\n{last}")
+    load(home / "s.yml").build(home / "out")
+    out, head = (load_file(home / "out/model.safetensors")[name] for name in (EMBED, HEAD))
+    assert out.shape == head.shape == (32, 16)
+    assert out[:23].equal(torch.cat([rows(home, "b"), rows(home, "c")[21:]]).float())
+    assert head[21].equal(rows(home, "c", HEAD)[20].float())
+    assert not out[23:].any()
+    assert Tokenizer.from_file(str(home / "out/tokenizer.json")).token_to_id("<x>") == 22
