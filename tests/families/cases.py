@@ -173,7 +173,7 @@ DEEPSEEK: Config = {
     "num_key_value_heads": 4,
 }  # fmt: skip
 
-INFERRED: dict[str, Case] = {
+FURTHER: dict[str, Case] = {
     "bamba": Case(
         "bamba",
         {**MAMBA, "attn_layer_indices": [1, 4]},
@@ -200,23 +200,22 @@ INFERRED: dict[str, Case] = {
         ("layer_types", "no_rope_layers"),
         publish=without("layer_types", "moe_layers", no_rope_layers=[]), inferred=True,
     ),
-    "cohere2": Case("cohere2", {"sliding_window": 4, "layer_types": MIXED}, ("layer_types",), inferred=True),
+    "cohere2": Case("cohere2", {"sliding_window": 4, "layer_types": MIXED}, ("layer_types",)),
     "cohere2, as published": Case(
         "cohere2",
         {"sliding_window": 4, "sliding_window_pattern": 4},
         ("layer_types",),
         publish=without("layer_types", sliding_window_pattern=4),
-        inferred=True,
     ),
     "smollm3": Case(
         "smollm3",
         {"no_rope_layers": [1, 0, 1, 1, 0, 1], "layer_types": MIXED, "sliding_window": 4, "use_sliding_window": True},
-        ("layer_types", "no_rope_layers"), inferred=True,
+        ("layer_types", "no_rope_layers"),
     ),
-    "deepseek_v3": Case("deepseek_v3", DEEPSEEK, inferred=True),
-    "glm4_moe": Case("glm4_moe", {**DEEPSEEK, "head_dim": 8, "num_key_value_heads": 2}, inferred=True),
-    "granite": Case("granite", inferred=True),
-    "starcoder2": Case("starcoder2", inferred=True),
+    "deepseek_v3": Case("deepseek_v3", DEEPSEEK),
+    "glm4_moe": Case("glm4_moe", {**DEEPSEEK, "head_dim": 8, "num_key_value_heads": 2}),
+    "granite": Case("granite"),
+    "starcoder2": Case("starcoder2"),
     "lfm2": Case(
         "lfm2", {"layer_types": ["conv", FULL, "conv", "conv", FULL, "conv"], "block_auto_adjust_ff_dim": False},
         ("layer_types",), inferred=True,
@@ -229,10 +228,10 @@ INFERRED: dict[str, Case] = {
 
 REFUSED: dict[str, tuple[Case, list[str], str, str]] = {
     "dense layers first": (
-        INFERRED["deepseek_v3"], ["a[0:4]", "b[0:6]"], "layers without experts must come first", "drop b[0:2]",
+        FURTHER["deepseek_v3"], ["a[0:4]", "b[0:6]"], "layers without experts must come first", "drop b[0:2]",
     ),
     "first layer its own": (
-        INFERRED["modernbert-decoder"], ["a[1:4]"], "nothing in the config says which is which", "could stand a[0]",
+        FURTHER["modernbert-decoder"], ["a[1:4]"], "nothing in the config says which is which", "could stand a[0]",
     ),
     "position in the formula": (Case("diffllama"), ["a[0:2]", "a[3:6]"], "computed from the layer's position", "a[2]"),
     "a fixed period": (

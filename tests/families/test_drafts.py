@@ -1,0 +1,37 @@
+"""Drafts of family files: sizes by formula, what differs from a relative, and no guess where nothing fits."""
+
+from __future__ import annotations
+
+import pytest
+
+from stacker.arch.parser import parse_architecture
+from stacker.arch.table import architecture, packaged_text
+from tools.derive.__main__ import draft
+from tools.derive.sizes import formula_for
+
+SAMPLES = [{"hidden": 32, "heads": 4, "head_dim": 8, "a": 5}, {"hidden": 64, "heads": 8, "head_dim": 16, "a": 7}]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "first", "formula"),
+    [
+        ((32, 64), "", "hidden"),
+        ((32, 128), "", "heads * head_dim"),
+        ((32, 128), "head_dim * heads", "head_dim * heads"),
+        ((5, 7), "hidden", "a"),
+        ((1, 1), "", "1"),
+        ((17, 19), "", None),
+    ],
+)
+def test_formula_fits_every_sample(sizes: tuple[int, int], first: str, formula: str | None) -> None:
+    """A size is named by what gives it in all samples; the relative's own words come first."""
+    assert formula_for(sizes, SAMPLES, first) == formula
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["gemma", "glm"])
+def test_draft_is_the_family_s_file(name: str) -> None:
+    """What is drafted from transformers today describes the same tensors as the file that ships."""
+    drafted, shipped = parse_architecture(draft(name), name, packaged_text), architecture(name)
+    assert {tensor.name: tensor for tensor in drafted.tensors} == {tensor.name: tensor for tensor in shipped.tensors}

@@ -1,0 +1,1 @@
+"""A family's file, drafted from what transformers saves of tiny models of several sizes."""
