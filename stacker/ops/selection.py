@@ -131,8 +131,10 @@ def _lower(keys: Sequence[torch.Tensor], bins: Sequence[tuple[int, int, int]]) -
     size = 1 << _LOW
     rows = []
     for key, upper, _ in bins:
-        place = (every[key] - max(upper, 0) * size).clamp_(-1, size).add_(1)  # what lies outside goes to the two ends
-        rows.append(place.bincount(minlength=size + 2)[1:-1])
+        low = every[key] ^ (max(upper, 0) << _LOW)  # less than `size` where the upper bits are those sought
+        # The others are spread over bins of no use: counting them all in one takes four times as long.
+        place = torch.minimum(low, (low >> _LOW).add_(size))
+        rows.append(place.bincount(minlength=3 * size)[:size])
     return torch.stack(rows)
 
 
