@@ -6,6 +6,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
+from stacker.arch.document import entries_of, read_entries, text_of
 from stacker.arch.model import Architecture, Config
 from stacker.arch.parser import parse_architecture
 
@@ -38,6 +39,15 @@ def families() -> tuple[str, ...]:
 def architecture(name: str) -> Architecture:
     """The family of that file name."""
     return parse_architecture(packaged_text(name), f"{name}.yaml", packaged_text)
+
+
+@cache
+def tried_stacks() -> dict[str, dict[str, str]]:
+    """By model type, how each stack of the trials came out: `right`, or `refused: why (what works)`."""
+    families = read_entries(packaged_text("_tested"), "_tested.yaml")
+    return {
+        name: {stack: text_of(word) for stack, word in entries_of(words).items()} for name, words in families.items()
+    }
 
 
 def packaged_text(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,16 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 from stacker.arch.model import Architecture, LayerRule, TensorTemplate
+from stacker.arch.table import tried_stacks
 
 
 def architectures_table(families: Iterable[Architecture]) -> Table:
     """One row a family."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("family", "model types", "depth", "follows the layers"):
+    for column in ("family", "model types", "depth", "follows the layers", "tried"):
         table.add_column(column, overflow="fold")
     for family in families:
         rules = ", ".join(rule.key for rule in family.rules)
-        table.add_row(family.name, ", ".join(family.model_types), family.depth.text, rules)
+        right = [word == "right" for word in _tried(family).values()]
+        tried = f"{sum(right)} of {len(right)} stacks" if right else ""
+        table.add_row(family.name, ", ".join(family.model_types), family.depth.text, rules, tried)
     return table
 
 
@@ -33,7 +36,15 @@ def architecture_details(family: Architecture) -> RenderableType:
         table.add_row(str(template.part), template.name, template.role, _shape(template), _where(template))
     rules = [Text(f"  {_rule(rule)}") for rule in family.rules]
     notes = [Text(f"  {note}") for note in family.notes]
-    return Group(head, Text(), table, *([Text(), Text("follows the layers", "bold"), *rules] if rules else []), *notes)
+    tried = [Text(f"  {stack}: {word}") for stack, word in _tried(family).items()]
+    parts = (("follows the layers", rules), ("notes", notes), ("tried with tiny donors", tried))
+    said = [line for title, lines in parts if lines for line in (Text(), Text(title, "bold"), *lines)]
+    return Group(head, Text(), table, *said)
+
+
+def _tried(family: Architecture) -> Mapping[str, str]:
+    """How stacks of the family came out when they were tried against transformers."""
+    return next((tried_stacks()[name] for name in family.model_types if name in tried_stacks()), {})
 
 
 def _shape(template: TensorTemplate) -> str:
@@ -51,7 +62,8 @@ def _where(template: TensorTemplate) -> str:
 
 def _rule(rule: LayerRule) -> str:
     reason = f": {rule.reason}" if rule.reason else ""
-    return f"{rule.key} ({rule.write}){reason}"
+    readers = " or else ".join(reader.text for reader in rule.read)
+    return f"{rule.key or rule.name} ({rule.write}){reason}, read as {readers}"
 
 
 def architecture_json(family: Architecture) -> dict[str, Any]:
@@ -67,4 +79,5 @@ def architecture_json(family: Architecture) -> dict[str, Any]:
         ],
         "rules": [{"key": rule.key, "write": str(rule.write), "reason": rule.reason} for rule in family.rules],
         "notes": list(family.notes),
+        "tried": dict(_tried(family)),
     }

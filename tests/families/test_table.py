@@ -6,7 +6,10 @@ import importlib.metadata
 
 import pytest
 import yaml
+from rich.console import Console
 
+from stacker.arch.table import architecture, tried_stacks
+from stacker.view.architectures import architecture_details
 from tests.families.tiny import decoder_families
 from tests.house import ROOT
 from tools.families.attempts import Words, try_family_named
@@ -29,6 +32,16 @@ def test_page_shows_the_table() -> None:
     """docs/families.md is made from the table, reasons and counts included."""
     page = (ROOT / "docs/families.md").read_text(encoding="utf-8")
     assert page == families_page(TABLE, importlib.metadata.version("transformers"))
+
+
+def test_the_table_ships() -> None:
+    """The program shows what was tried, word for word."""
+    assert tried_stacks() == TABLE
+    console = Console(width=200)
+    with console.capture() as caught:
+        console.print(architecture_details(architecture("deepseek_v3")))
+    assert "layers without experts must come first" in caught.get()
+    assert "cross: right" in caught.get()
 
 
 @pytest.mark.slow
