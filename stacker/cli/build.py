@@ -22,9 +22,7 @@ Workers = Annotated[int | None, typer.Option("--workers", "-j", min=1, max=256, 
 Memory = Annotated[str | None, typer.Option("--max-memory", metavar="SIZE", help="The most resident memory: 1GB.")]
 Shards = Annotated[LayoutKind, typer.Option("--layout", help="How shards are laid out; clone: to share blocks.")]
 Size = Annotated[str | None, typer.Option("--shard-size", metavar="SIZE", help="The most bytes of a file: 5GB.")]
-Device = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", help="Where to compute blends: cpu, cuda, cuda:1.")
-]
+Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="Where to compute blends: cpu, cuda, cuda:1.")]
 Moved = Annotated[
     list[str] | None, typer.Option("--donor", metavar="NAME=FOLDER", help="Where a donor is now; may be repeated.")
 ]
