@@ -62,6 +62,7 @@ def test_an_inner_stack_brings_its_own_tokenizer(home: Path) -> None:
 def test_a_donor_is_never_replaced(home: Path, out: str) -> None:
     """Force replaces an output, never what it would be made of."""
     (home / "s.yml").write_text("stacker: 1\ndonors: {a: ./a}\nstack: [a]\n")
+    (home / "model.safetensors").touch()
     with pytest.raises(SpecError, match="the donor would be overwritten: 'a'"):
         load(home / "s.yml").build(home.resolve() / out, BuildOptions(force=True))
     assert (home / "a/config.json").exists()

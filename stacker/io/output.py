@@ -21,6 +21,7 @@ from stacker.io.replace import put_in_place
 from stacker.io.resume import take_up
 from stacker.io.storage import storage_error, writing
 
+_WEIGHTS = (".safetensors", ".bin")
 _FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -51,7 +52,10 @@ def open_output(out: Path, plan_id: str, summary: Mapping[str, str], *, force: b
 
 
 def check_vacant(out: Path, *, force: bool) -> None:
-    """SpecError when `out` cannot become the output: no folder, or one with content and no `force`."""
+    """SpecError when `out` cannot become the output: no folder, or one with content and no `force`.
+
+    `force` replaces what holds weights and nothing else: a home folder typed by mistake stays.
+    """
     mark = Mark(str(out))
     if not out.name:
         raise SpecError.of("this cannot be the output folder", "name a folder that does not exist yet", mark)
@@ -59,8 +63,12 @@ def check_vacant(out: Path, *, force: bool) -> None:
         what = "a link" if out.is_symlink() else "a file"
         raise SpecError.of(f"the output is {what}", "name a folder that does not exist yet", mark)
     with writing(out, "look into the output folder"):
-        if out.is_dir() and any(out.iterdir()) and not force:
+        names = [path.name for path in out.iterdir()] if out.is_dir() else []
+        if names and not force:
             raise SpecError.of("the output folder exists", "--force replaces it, once the new one is complete", mark)
+        if names and not any(name.endswith(_WEIGHTS) for name in names):
+            hint = "--force only replaces checkpoints; name another folder, or empty this one"
+            raise SpecError.of("the output folder holds something else than a checkpoint", hint, mark)
 
 
 class Output:

@@ -170,15 +170,24 @@ def test_an_empty_folder_is_no_output(out: Path) -> None:
     assert content(out) == WHOLE
 
 
+def test_force_spares_what_is_no_checkpoint(out: Path) -> None:
+    """A folder of other things, typed by mistake, is not replaced."""
+    out.mkdir()
+    (out / "thesis.tex").touch()
+    with pytest.raises(SpecError, match="something else than a checkpoint"):
+        build(out, force=True)
+    assert content(out) == {"thesis.tex": b""}
+
+
 @pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "two renames"])
 def test_force_replaces_at_the_end(out: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool) -> None:
     """The old output stands until the new one is complete, and is then gone."""
     if not exchange:
         monkeypatch.setattr(replace, "_exchange", lambda *_: False)
     out.mkdir()
-    (out / "old").touch()
+    (out / "old.safetensors").touch()
     interrupted(out, force=True)
-    assert content(out) == {"old": b""}
+    assert content(out) == {"old.safetensors": b""}
     build(out, force=True)
     assert content(out) == WHOLE
     assert list(out.parent.iterdir()) == [out]
@@ -187,7 +196,7 @@ def test_force_replaces_at_the_end(out: Path, monkeypatch: pytest.MonkeyPatch, e
 def test_a_failed_replacement_is_taken_back(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the second of two renames fails, the old output is where it was, and the work is kept."""
     out.mkdir()
-    (out / "old").touch()
+    (out / "old.safetensors").touch()
     whole = Path.rename
 
     def failing(path: Path, target: Path) -> Path:
@@ -200,7 +209,7 @@ def test_a_failed_replacement_is_taken_back(out: Path, monkeypatch: pytest.Monke
     with pytest.raises(StorageError, match="Permission denied"):
         build(out, force=True)
     monkeypatch.undo()
-    assert content(out) == {"old": b""}
+    assert content(out) == {"old.safetensors": b""}
     assert build(out, force=True) == {"1.safetensors", "2.safetensors"}
 
 
