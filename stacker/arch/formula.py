@@ -1,8 +1,8 @@
 """Arithmetic over a config, as architecture files write it: `heads * head_dim`, `i < first_k_dense_replace`.
 
 A formula is a Python expression restricted to names, constants, lists, arithmetic, comparisons, `in`, `and`/`or`/`not`,
-`if`/`else`, indexing, `len` and `str`; anything else is refused when it is parsed. `a | b` is a, or b where a is absent
-or null.
+`if`/`else`, indexing, `int`, `len` and `str`; anything else is refused when it is parsed. `a | b` is a, or b where a is
+absent or null.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _COMPARE: dict[type[ast.AST], Callable[[Any, Any], bool]] = {
     ast.GtE: operator.ge, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
     ast.Is: operator.is_, ast.IsNot: operator.is_not,
 }  # fmt: skip
-_CALLS: dict[str, Callable[[Any], Any]] = {"len": len, "str": str}
+_CALLS: dict[str, Callable[[Any], Any]] = {"int": int, "len": len, "str": str}
 _ALLOWED = (
     ast.Expression, ast.Name, ast.Load, ast.Constant, ast.List, ast.BinOp, ast.BitOr, ast.UnaryOp, ast.Not, ast.USub,
     ast.BoolOp, ast.And, ast.Or, ast.Compare, ast.IfExp, ast.Subscript, ast.Attribute, ast.Call, *_BINARY, *_COMPARE,
 )  # fmt: skip
 
 
-_SENSELESS = (TypeError, ZeroDivisionError, IndexError, KeyError, OverflowError)
+_SENSELESS = (TypeError, ValueError, ZeroDivisionError, IndexError, KeyError, OverflowError)
 
 
 class FormulaError(ValueError):
@@ -47,6 +47,8 @@ class Formula:
         """What it comes to with these names; FormulaError when a name is missing or the arithmetic makes no sense."""
         try:
             return _value(self.tree, names)
+        except FormulaError:
+            raise
         except _SENSELESS as error:
             raise FormulaError(f"{self.text!r} has no value here: {error}") from error
 

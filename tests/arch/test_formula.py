@@ -40,6 +40,8 @@ NAMES: dict[str, Any] = {
         ("kinds[b]", "z"),
         ("kinds[-1]", "z"),
         ("len(kinds)", 3),
+        ("int(2.9)", 2),
+        ("int(kinds[0]) | 4", 4),
         ("nested.inner.size", 5),
         ("nested[str(0)]", "first"),
         ("missing | 1 < 2", True),
