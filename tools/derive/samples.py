@@ -1,82 +1,114 @@
-"""Tiny models of one family in several sizes and with its switches turned: their configs, and the tensors they save."""
+"""Tiny models of one family, one size changed in each and its switches turned: configs, and the tensors they save."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import safe_open
+from transformers import AutoConfig
 
-from tests.families.cases import SMALL, Case, Config
+from tests.families.cases import Case, Config
 from tests.families.oracle import write_donor
 from tests.families.tiny import tiny_case
 
-SIZES: tuple[Config, ...] = (
-    {},
-    {
-        "hidden_size": 64, "intermediate_size": 80, "num_attention_heads": 8, "num_key_value_heads": 4,
-        "vocab_size": 96, "head_dim": 16, "moe_intermediate_size": 40, "intermediate_size_mlp": 88,
-        "num_experts": 6, "num_local_experts": 6, "n_routed_experts": 6, "n_shared_experts": 2,
-        "kv_lora_rank": 12, "q_lora_rank": 20, "qk_nope_head_dim": 14, "v_head_dim": 10, "qk_rope_head_dim": 18,
-        "shared_expert_intermediate_size": 28, "linear_num_key_heads": 4, "linear_num_value_heads": 8,
-        "linear_key_head_dim": 6, "linear_value_head_dim": 10,
-    },
-    {
-        "hidden_size": 96, "intermediate_size": 56, "num_attention_heads": 6, "num_key_value_heads": 3,
-        "vocab_size": 112, "head_dim": 22, "moe_intermediate_size": 44, "intermediate_size_mlp": 72,
-        "num_experts": 10, "num_local_experts": 10, "n_routed_experts": 10, "n_shared_experts": 3,
-        "kv_lora_rank": 26, "q_lora_rank": 34, "qk_nope_head_dim": 38, "v_head_dim": 46, "qk_rope_head_dim": 30,
-        "shared_expert_intermediate_size": 52,
-    },
-)  # fmt: skip
-"""What is changed in each further sample, where the family's config has it."""
+_NO_SIZE = re.compile(r"_token_id$|layer|period|interval|step|version|_tp$|iters|offset|num_blocks|clip")
+_NO_SWITCH = re.compile(r"^(use_cache|tie_|is_|output_|return_|chunk_|add_cross)")
+_NULL = ("q_lora_rank",)
+"""Sizes that published configs set to null, for a structure without them."""
+_BEGIN_DENSE: Config = {"first_k_dense_replace": 2, "num_dense_layers": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A config as saved, and the shapes of the tensors saved with it; `switch` is the flag turned in it, if one is."""
+    """A config as saved, and the shapes of the tensors saved with it."""
 
     config: Mapping[str, Any]
     shapes: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """A family in one structure: the first sample, and others with one or two sizes doubled; all have its tensors.
+
+    `switch` is the flag that was turned for this structure, "" for the usual one.
+    """
+
+    sized: Sequence[Sample]
     switch: str = ""
 
 
-def make_samples(model_type: str) -> tuple[list[Sample], list[Sample]]:
-    """Samples of several sizes, and of the first size with one switch turned in each."""
-    case = tiny_case(model_type)
+def make_samples(model_type: str) -> tuple[Samples, list[Samples]]:
+    """The family's usual structure in several sizes, and every other that turning one switch gives."""
+    case = _beginning_dense(tiny_case(model_type))
     first = _saved(case)
-    known = {**SMALL, **case.config}
-    sized = [first]
-    for sizes in SIZES[1:]:
-        changes = {key: value for key, value in sizes.items() if key in known and _follows(key, known)}
-        sized += _tried(replace(case, config={**case.config, **changes}))
-    return sized, list(_switched(case, first))
+    return Samples([first, *_doubled(case, first)]), list(_switched(case, first))
 
 
-def _follows(key: str, known: Config) -> bool:
-    """Whether a size is free: not where latent attention fixes the number of key heads."""
-    return key != "num_key_value_heads" or "qk_rope_head_dim" not in known
+def _beginning_dense(case: Case) -> Case:
+    """With layers that have no experts before those that have them, where one number says how many."""
+    known = AutoConfig.for_model(case.model_type).to_dict()
+    return replace(case, config={key: value for key, value in _BEGIN_DENSE.items() if key in known} | case.config)
 
 
-def _switched(case: Case, first: Sample) -> Iterator[Sample]:
-    for key, value in first.config.items():
-        if isinstance(value, bool) and (
-            "bias" in key or "norm" in key or key.startswith("use_") or key == "multi_query"
-        ):
-            for sample in _tried(replace(case, config={**case.config, key: not value})):
-                yield replace(sample, switch=key)
+def _doubled(case: Case, first: Sample) -> Iterator[Sample]:
+    """A sample for each size of the config; where the family does not allow it, together with another size."""
+    sizes = dict(_sizes(first.config))
+    for key in sizes:
+        pairs = ({key: sizes[key], other: sizes[other]} for other in sizes if other != key)
+        tried = (_tried(_with(case, first, changes), first) for changes in chain([{key: sizes[key]}], pairs))
+        yield from filter(None, [next(filter(None, tried), None)])
 
 
-def _tried(case: Case) -> list[Sample]:
-    """The sample, or none where the family's config does not allow it."""
+def _sizes(config: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, int]]:
+    """Every number that may be a size, doubled; dots reach into nested entries."""
+    for key, value in config.items():
+        if isinstance(value, dict) and not inside:
+            yield from _sizes(value, f"{key}.")
+        elif type(value) is int and value > 0 and not _NO_SIZE.search(key):
+            yield inside + key, 2 * value
+
+
+def _with(case: Case, first: Sample, changes: Mapping[str, Any]) -> Case:
+    """The case with entries changed under every name that the config class knows them by."""
+    names = type(AutoConfig.for_model(case.model_type)).attribute_map
+    config = dict(case.config)
+    for key, value in changes.items():
+        outer, _, inner = key.partition(".")
+        known = {outer, *(alias for alias, meant in names.items() if meant == outer)}
+        config |= dict.fromkeys(known, {**first.config[outer], inner: value} if inner else value)
+    return replace(case, config=config)
+
+
+def _switched(case: Case, first: Sample) -> Iterator[Samples]:
+    turned: Config = {key: not value for key, value in first.config.items() if _is_switch(key, value)}
+    turned |= dict.fromkeys(key for key in _NULL if key in first.config)
+    for key, value in turned.items():
+        other = _with(case, first, {key: value})
+        sample = _tried(other)
+        if sample and sample.shapes != first.shapes:
+            yield Samples([sample, *_doubled(other, sample)], key)
+
+
+def _is_switch(key: str, value: Any) -> bool:
+    return isinstance(value, bool) and not _NO_SWITCH.match(key)
+
+
+def _tried(case: Case, first: Sample | None = None) -> Sample | None:
+    """The sample; None where the family's config does not allow it, or where tensors of the first are not there."""
     try:
-        return [_saved(case)]
-    except (ValueError, RuntimeError, TypeError, ZeroDivisionError):
-        return []
+        sample = _saved(case)
+    except (StrictDataclassError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        return None
+    return sample if first is None or first.shapes.keys() <= sample.shapes.keys() else None
 
 
 def _saved(case: Case) -> Sample:
@@ -86,3 +118,9 @@ def _saved(case: Case) -> Sample:
         with safe_open(home / "model.safetensors", "pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         return Sample(config, shapes)
+
+
+def defaults_of(model_type: str) -> dict[str, Any]:
+    """What the config class takes an absent entry for."""
+    fields = dataclasses.fields(type(AutoConfig.for_model(model_type)))
+    return {field.name: field.default for field in fields}

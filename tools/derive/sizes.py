@@ -1,50 +1,97 @@
-"""The formula behind a size: the first of a list of likely ones that fits every sample."""
+"""The formula behind a size: the first of a list of likely ones that fits every sample, else a sum of products."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from math import prod
+from typing import Any
 
 from stacker.arch.formula import FormulaError, parse_formula
 
 LIKELY = (
     "hidden", "vocab", "ffn", "heads * head_dim", "kv_heads * head_dim", "head_dim", "experts", "expert_ffn", "heads",
-    "kv_heads", "2 * ffn", "2 * expert_ffn", "(heads + 2 * kv_heads) * head_dim", "2 * heads * head_dim", "3 * hidden",
-    "4 * hidden", "2 * hidden", "hidden // heads", "ffn * n_shared_experts", "expert_ffn * n_shared_experts",
+    "kv_heads", "positions", "2 * ffn", "2 * expert_ffn", "(heads + 2 * kv_heads) * head_dim",
+    "2 * heads * head_dim", "3 * hidden", "4 * hidden", "2 * hidden", "hidden // heads",
+    "ffn * n_shared_experts", "expert_ffn * n_shared_experts", "expert_ffn * num_shared_experts",
     "q_lora_rank", "kv_lora_rank", "kv_lora_rank + qk_rope_head_dim", "heads * (qk_nope_head_dim + qk_rope_head_dim)",
     "heads * (qk_nope_head_dim + v_head_dim)", "heads * v_head_dim", "shared_expert_intermediate_size",
     "2 * linear_num_key_heads * linear_key_head_dim + linear_num_value_heads * linear_value_head_dim",
     "2 * linear_num_key_heads * linear_key_head_dim + 2 * linear_num_value_heads * linear_value_head_dim",
     "linear_num_value_heads * linear_value_head_dim", "2 * linear_num_value_heads", "linear_num_value_heads",
-    "linear_value_head_dim", "linear_conv_kernel_dim", "max_position_embeddings", "max_position_embeddings + 2",
+    "linear_value_head_dim", "linear_conv_kernel_dim", "mamba_expand * hidden", "mamba_d_ssm",
+    "mamba_expand * hidden + 2 * mamba_n_groups * mamba_d_state",
+    "2 * mamba_expand * hidden + 2 * mamba_n_groups * mamba_d_state + mamba_n_heads",
+    "mamba_d_ssm + 2 * mamba_n_groups * mamba_d_state",
+    "2 * mamba_d_ssm + 2 * mamba_n_groups * mamba_d_state + mamba_n_heads",
+    "max_position_embeddings", "max_position_embeddings + 2",
 )  # fmt: skip
 """Sizes by the names that a family's dimensions have, the likeliest first."""
 
-Names = Mapping[str, object]
+Names = Mapping[str, Any]
+Values = tuple[int, ...]
 
 
 def formula_for(sizes: Sequence[int], samples: Sequence[Names], first: str = "") -> str | None:
     """A formula that gives each sample its size, `first` if it does; None where none of those tried does."""
-    if first and _fits(first, sizes, samples):
-        return first
-    if len(set(sizes)) == 1 and sizes[0] == 1:
-        return "1"
-    return next((text for text in _candidates(samples[0]) if _fits(text, sizes, samples)), None)
+    wanted = tuple(sizes)
+    for text in filter(None, (first, *LIKELY)):
+        if _values(text, samples) == wanted:
+            return text
+    if len(set(wanted)) == 1 and len(wanted) > 1:
+        return str(wanted[0])  # no size of the config changes it
+    terms = _products(_numbers(wanted, samples))
+    return next(filter(None, (_sum(wanted, terms, most) for most in (1, 2, 3))), None)
 
 
-def _candidates(names: Names) -> Iterator[str]:
-    yield from LIKELY
-    numbers = [key for key, value in names.items() if isinstance(value, int) and not isinstance(value, bool)]
-    yield from numbers
-    yield from (f"2 * {key}" for key in numbers)
-    for one, other in combinations(numbers, 2):
-        yield from (f"{one} * {other}", f"{one} + {other}")
-    yield from (f"{one} * hidden" for one in numbers)
-
-
-def _fits(text: str, sizes: Sequence[int], samples: Sequence[Names]) -> bool:
+def _values(text: str, samples: Sequence[Names]) -> Values | None:
     formula = parse_formula(text)
     try:
-        return all(formula.value(names) == size for size, names in zip(sizes, samples, strict=True))
+        return tuple(formula.value(names) for names in samples)
     except FormulaError:
-        return False
+        return None
+
+
+def _numbers(wanted: Values, samples: Sequence[Names]) -> dict[Values, str]:
+    """The names that change nowhere but where the wanted size does, dimensions before config entries."""
+    found: dict[Values, str] = {}
+    for name, values in _varied(samples):
+        moved = [place for place, value in enumerate(values) if value != values[0]]
+        if all(wanted[place] != wanted[0] for place in moved) and (moved or len(samples) == 1):
+            found.setdefault(values, name)
+    return found
+
+
+def _varied(samples: Sequence[Names]) -> Iterator[tuple[str, Values]]:
+    """Every number of the samples by its name, those inside of nested entries with a dot."""
+    first = samples[0]
+    names = [*first, *(f"{key}.{inner}" for key, value in first.items() if isinstance(value, dict) for inner in value)]
+    dimensions = [name for name in names if not name.endswith(("_size", "_id"))]
+    for name in dict.fromkeys([*dimensions, *names]):
+        if name.replace(".", "").isidentifier():
+            values = _values(name, samples)
+            if values and all(type(value) is int for value in values):
+                yield name, values
+
+
+def _products(numbers: Mapping[Values, str]) -> dict[Values, str]:
+    found = dict(numbers)
+    for count in (1, 2, 3):
+        for some in combinations(numbers.items(), count):
+            for factor in (1, 2, 3, 4):
+                values = tuple(factor * prod(each) for each in zip(*(values for values, _ in some), strict=True))
+                texts = [*([str(factor)] if factor > 1 else []), *(text for _, text in some)]
+                found.setdefault(values, " * ".join(texts))
+    return found
+
+
+def _sum(wanted: Values, terms: Mapping[Values, str], most: int) -> str | None:
+    """The wanted values as a sum of at most so many terms."""
+    if wanted in terms or most == 1:
+        return terms.get(wanted)
+    for values, text in terms.items():
+        rest = tuple(a - b for a, b in zip(wanted, values, strict=True))
+        found = _sum(rest, terms, most - 1) if min(rest) > 0 else None
+        if found:
+            return f"{text} + {found}"
+    return None

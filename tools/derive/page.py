@@ -1,0 +1,125 @@
+"""A draft as the text of an architecture file: what differs from the relative's, section by section."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from stacker.arch.model import LayerRule, WriteKind
+from tools.derive.draft import RULE_NAMES, Parts, Seen
+from tools.derive.relative import USUAL, Relative
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_QUOTED = re.compile(r'"[^"]*"')
+_NOT_ENTRIES = {"i", "depth", "if", "else", "in", "and", "or", "not", "is", "None", "len", "str", "model_type"}
+_BY_FAMILY = re.compile(r"\((.*)\) if model_type in \[.*\] else None", re.DOTALL)
+_SWITCHES = ("num_experts_per_tok", "moe_topk", "norm_topk_prob")
+_LEFT_OUT = ("head_dim", "num_key_value_heads")
+_ALWAYS_SAID = {word for words in USUAL.values() for word in words} - {*_LEFT_OUT}
+_FALSE = ("tie_word_embeddings", "attention_bias", "mlp_bias")
+
+
+def page(name: str, seen: Seen, parts: Parts, dimensions: Mapping[str, str], usual: Mapping[str, Any]) -> str:
+    """The file's text; `usual` are the config class's own defaults. What nothing explains is marked UNKNOWN."""
+    relative, config = seen.relative, seen.samples.sized[0].config
+    own = {"embed": parts.embed, "layer": parts.layer, "head": _with_head(seen, parts.head)}
+    used = " ".join(text for lines in own.values() for text in lines.values())
+    sizes = {key: text for key, text in dimensions.items() if relative.name or key in _words(used, dimensions)}
+    changed = {key: text for key, text in sizes.items() if _new(key, text, relative, used)}
+    lines = [f"# {name}.", f"family: {name}"]
+    lines += [f"like: {relative.name}"] if relative.name else []
+    lines += [f"model_types: [{name}]"]
+    lines += [f"depth: {seen.family.depth.text}"] if seen.family.depth.text != relative.depth else []
+    lines += [f"prefix: {seen.family.prefix}"] if seen.family.prefix != relative.prefix else []
+    asked = used + " " + " ".join([*sizes.values(), *(text.text for rule in seen.family.rules for text in rule.read)])
+    lines += _defaults(relative, asked, config, usual)
+    lines += _section("dimensions", changed)
+    for key, texts in own.items():
+        lines += _section(key, _over(relative.sections[key], texts))
+    lines += _rules(seen.family.rules, relative, config)
+    if seen.family.tied and not relative.name:
+        lines += ["", "tied: {{{}: {}}}".format(*seen.family.tied[0])]
+    agree = dict.fromkeys([*relative.agree, *_agree(used, config, sizes)])
+    lines += ["", f"agree: [{', '.join(agree)}]"] if [*agree] != [*relative.agree] else []
+    return "\n".join(lines)
+
+
+def _words(used: str, dimensions: Mapping[str, str]) -> set[str]:
+    """The names a text uses, and those that these are made of."""
+    words = set(_WORD.findall(used))
+    return words.union(*(_WORD.findall(text) for key, text in dimensions.items() if key in words))
+
+
+def _new(key: str, text: str, relative: Relative, used: str) -> bool:
+    """Whether a dimension is to be written: the relative has it not, or otherwise, and a size speaks of it."""
+    below = relative.sections["dimensions"].get(key)
+    return not relative.name or (below != text and bool(re.search(rf"\b{key}\b", used)))
+
+
+def _agree(used: str, config: Mapping[str, Any], dimensions: Mapping[str, str]) -> list[str]:
+    """Entries that donors must share: sizes that no dimension names, and how experts are chosen."""
+    asked = {word for word in _WORD.findall(used) if type(config.get(word)) in (int, bool)} - dimensions.keys()
+    return sorted(asked) + [key for key in _SWITCHES if key in config]
+
+
+def _with_head(seen: Seen, head: dict[str, str]) -> dict[str, str]:
+    """The head is not saved where it is tied."""
+    saved = any(text.startswith("head ") for text in head.values())
+    return head if saved or not seen.family.tied else {**head, seen.family.tied[0][0]: "head [vocab, hidden]"}
+
+
+def _over(below: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """What differs from the relative's; `null` takes away."""
+    changed = {name: text for name, text in own.items() if below.get(name) != text}
+    return changed | dict.fromkeys((name for name in below if name not in own), "null")
+
+
+def _section(key: str, lines: Mapping[str, str]) -> list[str]:
+    return ["", f"{key}:", *(f"  {name}: {text}" for name, text in lines.items())] if lines else []
+
+
+def _defaults(relative: Relative, asked: str, config: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
+    """What an absent entry means, where a formula asks for it: the config class's own defaults."""
+    words = ({*_WORD.findall(asked), "tie_word_embeddings", *_LEFT_OUT} & usual.keys()) - _ALWAYS_SAID
+    kept = {key: usual[key] for key in sorted(words) if isinstance(usual[key], bool | int) and key in config}
+    below = relative.defaults if relative.name else dict.fromkeys(_FALSE, False)
+    new = {key: value for key, value in kept.items() if key not in below or below[key] is not value}
+    text = ", ".join(f"{key}: {json.dumps(value)}" for key, value in new.items())
+    return ["", f"defaults: {{{text}}}"] if new else []
+
+
+def _rules(rules: Iterable[LayerRule], relative: Relative, config: Mapping[str, Any]) -> list[str]:
+    named = {RULE_NAMES.get(rule.name, rule.name): rule for rule in rules}
+    gone = [f"  {name}: null" for name in relative.sections["per_layer"] if name not in named]
+    lines = [*gone, *(line for name, rule in named.items() for line in _rule(name, rule, config))]
+    return ["", "per_layer:", *lines] if lines else []
+
+
+def _rule(name: str, rule: LayerRule, config: Mapping[str, Any]) -> Iterator[str]:
+    """A rule with the readers that this config has the entries for; what older ones had is for a person to add."""
+    yield f"  {name}:"
+    readers = [_BY_FAMILY.sub(r"\1", reader.text) for reader in rule.read if _asked(reader.text) <= config.keys()]
+    if len(readers) == 1:
+        yield f"    read: {_quoted(readers[0])}"
+    else:
+        yield "    read:"
+        yield from (f"      - {_quoted(reader)}" for reader in readers)
+    yield f"    write: {rule.write}" + (f" {rule.key}" if rule.key else "")
+    drop = [key for key in rule.drop if key in config]
+    if drop:
+        yield f"    drop: [{', '.join(drop)}]"
+    if rule.put:
+        yield f"    put: {{{', '.join(f'{key}: {json.dumps(value)}' for key, value in rule.put)}}}"
+    if rule.reason and rule.write is not WriteKind.LIST:
+        yield f"    reason: {rule.reason}"
+
+
+def _asked(formula: str) -> set[str]:
+    """The config entries that a formula speaks of."""
+    return set(_WORD.findall(_QUOTED.sub("", formula))) - _NOT_ENTRIES
+
+
+def _quoted(text: str) -> str:
+    return f"'{text}'" if text.startswith(('"', "[", "(", "{", "not ")) else text

@@ -1,0 +1,72 @@
+"""What a draft starts from: another family's file, or nothing but the usual words for sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stacker.arch.document import entries_of, read_entries, text_of
+from stacker.arch.formula import FormulaError, parse_formula
+from stacker.arch.table import architecture, packaged_text
+from tools.derive.samples import Sample
+
+SECTIONS = ("embed", "layer", "head", "dimensions", "per_layer")
+USUAL: Mapping[str, Sequence[str]] = {
+    "hidden": ("hidden_size", "n_embd", "d_model"),
+    "vocab": ("vocab_size",),
+    "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads"),
+    "kv_heads": ("num_key_value_heads",),
+    "head_dim": ("head_dim",),
+    "ffn": ("intermediate_size", "ffn_dim", "dff", "ffn_hidden_size"),
+    "positions": ("n_positions",),
+    "experts": ("num_local_experts", "num_experts", "n_routed_experts"),
+    "expert_ffn": ("moe_intermediate_size",),
+}
+"""The usual dimensions of a family, each with what configs call it."""
+_DERIVED = {"head_dim": "hidden // heads"}
+"""A dimension's formula where the config has no entry for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relative:
+    """Another family's file: its name ("" for none), the texts of its sections by name, defaults, and `agree`."""
+
+    name: str
+    sections: Mapping[str, Mapping[str, str]]
+    defaults: Mapping[str, Any]
+    agree: Sequence[str] = ()
+    depth: str = ""
+    prefix: str = ""
+
+
+def relative_of(name: str) -> Relative:
+    """The family to start from; "" for none."""
+    if not name:
+        return Relative("", {key: {} for key in SECTIONS}, {})
+    entries, family = read_entries(packaged_text(name), name, packaged_text), architecture(name)
+    sections = {key: entries_of(entries[key]) if key in entries else {} for key in SECTIONS}
+    texts = {
+        key: {each: "" if key == "per_layer" else text_of(node) for each, node in section.items()}
+        for key, section in sections.items()
+    }
+    return Relative(name, texts, dict(family.defaults), family.agree, family.depth.text, family.prefix)
+
+
+def dimensions_of(relative: Relative, config: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, str]:
+    """The relative's dimensions, and the usual ones that it has not, by the config's own words for them."""
+    known = {*config, *aliases, *aliases.values()}
+    own = {name: " | ".join(word for word in words if word in known) for name, words in USUAL.items()}
+    usual = {name: text or _DERIVED.get(name, "") for name, text in own.items()}
+    return {name: text for name, text in {**usual, **relative.sections["dimensions"]}.items() if text}
+
+
+def names_for(sample: Sample, relative: Relative, dimensions: Mapping[str, str]) -> dict[str, Any]:
+    """What formulas may speak of in a sample."""
+    found = {**relative.defaults, **sample.config}
+    for name, text in dimensions.items():
+        try:
+            found[name] = parse_formula(text).value(found)
+        except FormulaError:
+            continue
+    return found
