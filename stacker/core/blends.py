@@ -32,6 +32,8 @@ def _base_feeds(
     item: BlendSpec | CrossfadeSpec, expansion: Expansion, count: int, beside: tuple[Feed, ...]
 ) -> tuple[Feed | None, ...]:
     """The reference layer at each position: the item's own base, or the spec's base donor at the first source's."""
+    if not expansion.takes_base(item.op, item.base):
+        return (None,) * count
     if item.base is not None:
         feeds = feeds_of(item.base, expansion)
         if len(feeds) == count:
@@ -70,7 +72,7 @@ def _faded_ends(count: int) -> list[int]:
 def _fade(item: CrossfadeSpec, left: tuple[Feed, ...], right: tuple[Feed, ...], expansion: Expansion) -> Iterator[Node]:
     bases = _base_feeds(item, expansion, item.over, left)
     written = {setting.name for setting in item.settings}
-    ramp = expansion.ramps.get(item.op, "")
+    ramp = expansion.ops[item.op].ramp if item.op in expansion.ops else ""
     for position, pair in enumerate(zip(left, right, strict=True)):
         settings = bind(item.settings, position, item.over)
         fade = (position + 1) / (item.over + 1)

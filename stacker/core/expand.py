@@ -74,10 +74,15 @@ def expand_part(piece: SliceSpec | BlendSpec, part: Part, expansion: Expansion) 
     feeds = tuple(_whole(source, expansion) for source in sources)
     if isinstance(piece, SliceSpec):
         return Node(part, 0, feeds, mark=piece.mark)
-    base = _whole(piece.base, expansion) if piece.base else None
-    if base is None and expansion.spec.base in expansion.depths:
-        base = Feed(str(expansion.spec.base), None)
+    base = None
+    if expansion.takes_base(piece.op, piece.base):
+        base = _whole(piece.base, expansion) if piece.base else _base_of_spec(expansion)
     return Node(part, 0, feeds, piece.op, bind(piece.settings, 0, 2), base, mark=piece.mark)
+
+
+def _base_of_spec(expansion: Expansion) -> Feed | None:
+    base = expansion.spec.base
+    return Feed(str(base), None) if base in expansion.depths else None
 
 
 def _whole(source: SliceSpec, expansion: Expansion) -> Feed:

@@ -69,8 +69,7 @@ class Segment:
 def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
     """Resolve every slice against the donors' depths and lay the nodes in a line; never raises for a spec's fault."""
     depths = {name: donor.depth for name, donor in donors.items()}
-    ramps = {op.name: op.ramp for op in OPS.values()}
-    expansion = Expansion(depths, {named.name: named for named in spec.stacks}, spec, ramps)
+    expansion = Expansion(depths, {named.name: named for named in spec.stacks}, spec, OPS)
     layers = tuple(expand_items(spec.stack, expansion))
     first, last = (layers[0].feeds[0].donor, layers[-1].feeds[0].donor) if layers else (spec.donors[0].name,) * 2
     embed = expand_part(spec.embed or SliceSpec(first, mark=spec.mark_of("stack")), Part.EMBED, expansion)

@@ -121,9 +121,17 @@ def _set_dtype(config: Entries, target: Entries, dtype: Dtype | None) -> None:
             entries.clear()
             entries.update(renamed)
         if dtype is not None and "dtype" in entries:
-            entries["dtype"] = _DTYPE_NAMES.get(dtype, entries["dtype"])
+            entries["dtype"] = _computed_in(dtype, entries["dtype"])
     if dtype in _DTYPE_NAMES and "dtype" not in target and "dtype" not in config:
-        config["dtype"] = _DTYPE_NAMES[dtype]
+        config["dtype"] = _computed_in(dtype, None)
+
+
+def _computed_in(dtype: Dtype, before: Json) -> Json:
+    """What the config says: programs compute in that type, so where the tensors are fp8 it stays what it was."""
+    if dtype.bits > 8:
+        return _DTYPE_NAMES.get(dtype, before)
+    known = CONFIG_DTYPES.get(str(before))
+    return before if known and known.bits > dtype.bits else _DTYPE_NAMES[Dtype.BF16]
 
 
 def _set_token_ids(target: Entries, names: Mapping[str, Json]) -> None:

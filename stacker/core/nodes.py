@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from stacker.arch.model import Part
 from stacker.core.parameters import Bound, BoundSetting, bind
 from stacker.errors import Mark, Problem, did_you_mean
+from stacker.ops.model import Base, Op
 from stacker.spec.model import NamedStack, SliceSpec, StackSpec
 
 
@@ -44,13 +45,13 @@ class Node:
 class Expansion:
     """What spreading out needs to know, and the problems it found on the way.
 
-    `ramps` says for each op which parameter a crossfade drives; `open` are the named stacks being spread out.
+    `ops` are those that a spec may name; `open` are the named stacks being spread out.
     """
 
     depths: Mapping[str, int]
     stacks: Mapping[str, NamedStack]
     spec: StackSpec
-    ramps: Mapping[str, str] = field(default_factory=dict)
+    ops: Mapping[str, Op] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     open: tuple[str, ...] = ()
 
@@ -62,6 +63,13 @@ class Expansion:
         if donor not in self.depths:
             self.report(f"there is no donor '{donor}'", mark, did_you_mean(donor, self.depths))
         return donor in self.depths
+
+    def takes_base(self, op: str, written: SliceSpec | None) -> bool:
+        """Whether an op has a base; reported when one is `written` at its blend all the same."""
+        takes = op not in self.ops or self.ops[op].base is not Base.NONE
+        if written is not None and not takes:
+            self.report(f"op '{op}' takes no base", written.mark, "leave `base` out here")
+        return takes
 
 
 def feeds_of(piece: SliceSpec, expansion: Expansion) -> tuple[Feed, ...]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import torch
 
 
+_LARGEST_E4M3 = 448.0
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
     """How much scratch a tensor takes: `slots` tiles of `width` bytes an element, and `wide` fp64 tiles for its ops.
@@ -96,9 +99,11 @@ class Scratch:
 
 
 def round_into(target: torch.Tensor, tile: torch.Tensor) -> None:
-    """Put a tile's values into a tensor of another type, each rounded once, to nearest even."""
+    """Put a tile's values into a tensor of another type, each rounded once, to nearest even; the tile may change."""
     import torch
 
+    if target.dtype is torch.float8_e4m3fn:  # has no infinity; torch before 2.13 makes NaN of what is past its range
+        tile = tile.clamp_(-_LARGEST_E4M3, _LARGEST_E4M3)
     if tile.dtype is torch.float64 and target.dtype not in (torch.float64, torch.float32):
         tile = _rounded_to_odd(tile)
     target.copy_(tile)

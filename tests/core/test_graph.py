@@ -57,6 +57,15 @@ def test_crossfade_ramps_the_weights_of_linear() -> None:
     assert [values_at(feed.settings, "attn.q", "x")["weight"] for feed in node.feeds] == [0.5, 0.5]
 
 
+@pytest.mark.parametrize("op", ["linear", "karcher"])
+def test_an_op_without_a_base_has_none(op: str) -> None:
+    """The spec's base is for the ops that compare with one; a base written at another's blend is an error."""
+    blend = f" - blend: ['a[0:1]', 'b[0:1]']\n   op: {op}"
+    assert all(node.base is None for node in graph_of(blend, base="a").nodes)
+    (problem,) = graph_of(f"{blend}\n   base: a[0:1]").problems
+    assert problem.message == f"op '{op}' takes no base"
+
+
 def test_repeat_scales_only_the_copies() -> None:
     """A repeat's factors leave the first round alone."""
     graph = graph_of(" - repeat:\n    - a[1:3]\n   times: 2\n   scale: {attn.o: 0.5, mlp: 0}")

@@ -132,11 +132,13 @@ def test_unknown_style_names_the_fallback() -> None:
         ({"torch_dtype": "float16", "dtype": None}, Dtype.F32, "float32"),
         ({"dtype": "bfloat16"}, Dtype.F16, "float16"),
         ({"dtype": "bfloat16"}, None, "bfloat16"),
-        ({"dtype": "bfloat16"}, Dtype.F8_E4M3, "float8_e4m3fn"),
+        ({"dtype": "float16"}, Dtype.F8_E4M3, "float16"),
+        ({"dtype": "float8_e5m2"}, Dtype.F8_E4M3, "bfloat16"),
+        ({"dtype": None}, Dtype.F8_E5M2, "bfloat16"),
     ],
 )
 def test_dtype(before: dict[str, Any], dtype: Dtype | None, after: str) -> None:
-    """The element type stands under `dtype`, whatever the template called it."""
+    """The type to compute in stands under `dtype`, whatever the template called it; no program computes in fp8."""
     config = compiled(*run(make_donor(**before), 0), dtype=dtype)
     assert config["dtype"] == after
     assert "torch_dtype" not in config

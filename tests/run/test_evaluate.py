@@ -94,6 +94,17 @@ def _nearest(value: float, dtype: torch.dtype) -> float:
     return float(round(exact / unit) * unit)
 
 
+@pytest.mark.parametrize("source", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(("dtype", "largest"), [(FP8[0], 448.0), (FP8[1], torch.inf)], ids=str)
+def test_past_the_range_of_fp8(tmp_path: Path, dtype: torch.dtype, largest: float, source: torch.dtype) -> None:
+    """The type without infinities takes its largest number for what it cannot hold, the other infinity."""
+    values = torch.tensor([1e30, -1e6, torch.inf, torch.nan, 1.0], dtype=source)
+    kind = CONFIG_DTYPES[str(dtype).removeprefix("torch.")]
+    got = _made(tmp_path, values, values, dtype, Cast(copy("x"), kind)).float()
+    assert got[[0, 1, 2, 4]].tolist() == [largest, -largest, largest, 1.0]
+    assert got[3].isnan()
+
+
 def test_an_inner_cast_rounds_where_it_stands(tmp_path: Path) -> None:
     """A cast inside arithmetic leaves what the other type would have held."""
     a = random(99, seed=1, dtype=torch.float32)
