@@ -85,22 +85,35 @@ def _defaults(relative: Relative, asked: str, config: Mapping[str, Any], usual: 
     words = ({*_WORD.findall(asked), "tie_word_embeddings", *_LEFT_OUT} & usual.keys()) - _ALWAYS_SAID
     kept = {key: usual[key] for key in sorted(words) if isinstance(usual[key], bool | int) and key in config}
     below = relative.defaults if relative.name else dict.fromkeys(_FALSE, False)
-    new = {key: value for key, value in kept.items() if key not in below or below[key] is not value}
+    new = {key: value for key, value in kept.items() if key not in below or repr(below[key]) != repr(value)}
     text = ", ".join(f"{key}: {json.dumps(value)}" for key, value in new.items())
     return ["", f"defaults: {{{text}}}"] if new else []
 
 
 def _rules(rules: Iterable[LayerRule], relative: Relative, config: Mapping[str, Any]) -> list[str]:
     named = {RULE_NAMES.get(rule.name, rule.name): rule for rule in rules}
-    gone = [f"  {name}: null" for name in relative.sections["per_layer"] if name not in named]
-    lines = [*gone, *(line for name, rule in named.items() for line in _rule(name, rule, config))]
+    gone = [f"  {rule.name}: null" for rule in relative.rules if rule.name not in named]
+    below = {rule.name: rule for rule in relative.rules}
+    new = {name: rule for name, rule in named.items() if name not in below or not _same(rule, below[name], config)}
+    lines = [*gone, *(line for name, rule in new.items() for line in _rule(name, rule, config))]
     return ["", "per_layer:", *lines] if lines else []
 
 
+def _same(rule: LayerRule, below: LayerRule, config: Mapping[str, Any]) -> bool:
+    """Whether the relative's rule says all that this one does."""
+    readers = {reader.text for reader in below.read}
+    return (rule.write, rule.key) == (below.write, below.key) and readers >= set(_readers(rule, config))
+
+
+def _readers(rule: LayerRule, config: Mapping[str, Any]) -> list[str]:
+    """A rule's readers that this config has the entries for."""
+    return [_BY_FAMILY.sub(r"\1", reader.text) for reader in rule.read if _asked(reader.text) <= config.keys()]
+
+
 def _rule(name: str, rule: LayerRule, config: Mapping[str, Any]) -> Iterator[str]:
-    """A rule with the readers that this config has the entries for; what older ones had is for a person to add."""
+    """A rule; the readers for what older configs had are for a person to add."""
     yield f"  {name}:"
-    readers = [_BY_FAMILY.sub(r"\1", reader.text) for reader in rule.read if _asked(reader.text) <= config.keys()]
+    readers = _readers(rule, config)
     if len(readers) == 1:
         yield f"    read: {_quoted(readers[0])}"
     else:

@@ -8,10 +8,11 @@ from typing import Any
 
 from stacker.arch.document import entries_of, read_entries, text_of
 from stacker.arch.formula import FormulaError, parse_formula
+from stacker.arch.model import LayerRule
 from stacker.arch.table import architecture, packaged_text
 from tools.derive.samples import Sample
 
-SECTIONS = ("embed", "layer", "head", "dimensions", "per_layer")
+SECTIONS = ("embed", "layer", "head", "dimensions")
 USUAL: Mapping[str, Sequence[str]] = {
     "hidden": ("hidden_size", "n_embd", "d_model"),
     "vocab": ("vocab_size",),
@@ -35,6 +36,7 @@ class Relative:
     name: str
     sections: Mapping[str, Mapping[str, str]]
     defaults: Mapping[str, Any]
+    rules: Sequence[LayerRule] = ()
     agree: Sequence[str] = ()
     depth: str = ""
     prefix: str = ""
@@ -45,28 +47,26 @@ def relative_of(name: str) -> Relative:
     if not name:
         return Relative("", {key: {} for key in SECTIONS}, {})
     entries, family = read_entries(packaged_text(name), name, packaged_text), architecture(name)
-    sections = {key: entries_of(entries[key]) if key in entries else {} for key in SECTIONS}
-    texts = {
-        key: {each: "" if key == "per_layer" else text_of(node) for each, node in section.items()}
-        for key, section in sections.items()
-    }
-    return Relative(name, texts, dict(family.defaults), family.agree, family.depth.text, family.prefix)
+    sections = {key: entries_of(entries[key]) for key in SECTIONS if key in entries}
+    texts = {key: {each: text_of(node) for each, node in sections.get(key, {}).items()} for key in SECTIONS}
+    return Relative(name, texts, dict(family.defaults), family.rules, family.agree, family.depth.text, family.prefix)
 
 
 def dimensions_of(relative: Relative, config: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, str]:
     """The relative's dimensions, and the usual ones that it has not, by the config's own words for them."""
-    known = {*config, *aliases, *aliases.values()}
-    own = {name: " | ".join(word for word in words if word in known) for name, words in USUAL.items()}
+    counted = {*config, *aliases, *aliases.values()}  # experts are counted by either word, whichever is saved
+    known = {name: counted if name == "experts" else config for name in USUAL}
+    own = {name: " | ".join(word for word in words if word in known[name]) for name, words in USUAL.items()}
     usual = {name: text or _DERIVED.get(name, "") for name, text in own.items()}
     return {name: text for name, text in {**usual, **relative.sections["dimensions"]}.items() if text}
 
 
 def names_for(sample: Sample, relative: Relative, dimensions: Mapping[str, str]) -> dict[str, Any]:
-    """What formulas may speak of in a sample."""
-    found = {**relative.defaults, **sample.config}
+    """What formulas may speak of in a sample, dimensions first."""
+    entries, found = {**relative.defaults, **sample.config}, dict[str, Any]()
     for name, text in dimensions.items():
         try:
-            found[name] = parse_formula(text).value(found)
+            found[name] = parse_formula(text).value({**entries, **found})
         except FormulaError:
             continue
-    return found
+    return {**found, **{key: value for key, value in entries.items() if key not in found}}

@@ -66,9 +66,8 @@ def _varied(samples: Sequence[Names]) -> Iterator[tuple[str, Values]]:
     """Every number of the samples by its name, those inside of nested entries with a dot."""
     first = samples[0]
     names = [*first, *(f"{key}.{inner}" for key, value in first.items() if isinstance(value, dict) for inner in value)]
-    dimensions = [name for name in names if not name.endswith(("_size", "_id"))]
-    for name in dict.fromkeys([*dimensions, *names]):
-        if name.replace(".", "").isidentifier():
+    for name in names:
+        if all(part.isidentifier() for part in name.split(".")):
             values = _values(name, samples)
             if values and all(type(value) is int for value in values):
                 yield name, values
