@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from stacker.arch.dimensions import depth_of, text_config
+from stacker.arch.guesses import BESIDE
 from stacker.arch.model import Architecture, Config
 from stacker.arch.placement import Placement, expected_tensors, layers_in
 from stacker.errors import Blame, Problem, Severity
@@ -20,6 +21,8 @@ class _Found:
     expected: Mapping[str, TensorSpec]
     tied: frozenset[str]
 
+    absent: frozenset[str]
+    """What may be missing whatever the config seems to say: a wrapper has two configs, which may not agree."""
 
 def check_tensors(
     architecture: Architecture,
@@ -31,9 +34,16 @@ def check_tensors(
     yield from _check_layers(architecture, config, placements)
     if not architecture.tensors or text_config(architecture, config).get("quantization_config"):
         return
-    there = {place.name: tensors[name] for name, place in placements.items() if not place.ignored}
-    expected = {spec.name: spec for spec in expected_tensors(architecture, config)}
-    found = _Found(there, expected, frozenset(name for name, _ in architecture.tied))
+    there = {
+        place.name: tensors[name]
+        for name, place in placements.items()
+        if not place.ignored and not (architecture.inner and place.role == BESIDE)
+    }
+    expected = _expected(architecture, config, there)
+    if not expected:
+        return
+    tied = frozenset(name for name, _ in architecture.tied)
+    found = _Found(there, expected, tied, tied if architecture.inner else frozenset())
     yield from _check_missing(found)
     yield from _check_shapes(found)
     yield from _check_unlisted(found, architecture.name)
@@ -57,7 +67,7 @@ def _check_layers(architecture: Architecture, config: Config, placements: Mappin
 
 
 def _check_missing(found: _Found) -> Iterator[Problem]:
-    missing = [name for name in found.expected if name not in found.there]
+    missing = [name for name in found.expected if name not in found.there and name not in found.absent]
     if missing:
         message = f"{len(missing)} tensors that config.json promises are missing: {_listed(missing)}"
         yield _problem(message, "the checkpoint is incomplete, or config.json is of another one")

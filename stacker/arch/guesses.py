@@ -15,6 +15,8 @@ from stacker.arch.table import packaged_text
 
 _BARE = frozenset({"other", "attn.sink"})
 """Roles whose tensors are called biases now and then, and are none."""
+BESIDE = "embed.other"
+"""The role of what a wrapper has beside its language model."""
 Patterns = tuple[tuple[re.Pattern[str], str], ...]
 
 
@@ -25,7 +27,8 @@ class Guesses:
     `layer` and `outside` give the role of a tensor by the first pattern found in its name; `ignored` the reason why no
     stack carries it. `depth` and `scopes` are config keys; `shared` are keys whose lists never are one entry a layer;
     `depth_sized` are tensors outside the layers whose size depends on their number; `heads` names heads that are not
-    saved while they are tied, by model type.
+    saved while they are tied, by model type. `flat` are wrappers whose configs may hold the language model's entries
+    without nesting them, with its family; the rules `around` hold for any language model in a wrapper.
     """
 
     depth: tuple[str, ...]
@@ -38,6 +41,8 @@ class Guesses:
     sized: tuple[tuple[str, Formula], ...]
     rules: tuple[LayerRule, ...]
     heads: tuple[tuple[str, str], ...]
+    flat: tuple[tuple[str, str], ...]
+    around: tuple[LayerRule, ...]
 
 
 @cache
@@ -55,6 +60,8 @@ def guesses() -> Guesses:
         sized=parse_formulas(entries, "sized"),
         rules=parse_rules(entries),
         heads=_pairs(entries, "heads"),
+        flat=_pairs(entries, "flat"),
+        around=parse_rules(entries, "around"),
     )
 
 
@@ -63,9 +70,19 @@ def guess_layer_role(suffix: str) -> str:
     return _guess(suffix, guesses().layer, "other")
 
 
-def guess_outside_role(name: str) -> str:
-    """The role of a tensor outside the layers; those of `embed` act before them, the others after."""
-    return _guess(name, guesses().outside, "head.other")
+def guess_outside_role(name: str, inner: str = "") -> str:
+    """The role of a tensor outside the layers; those of `embed` act before them, the others after.
+
+    `inner` is how the names of a wrapper's language model begin. All else of a wrapper acts before the layers; its head
+    may stand there, or one or all modules further out.
+    """
+    if not inner:
+        return _guess(name, guesses().outside, "head.other")
+    around = ["".join(f"{each}." for each in inner.split(".")[:count]) for count in range(inner.count("."), -1, -1)]
+    start = next(each for each in around if name.startswith(each))
+    role = _guess(name.removeprefix(start), guesses().outside, BESIDE)
+    own = role.startswith("embed") or (role == "norm.final" and name.count(".", len(start)) <= 1)
+    return role if role.startswith("head") or (own and start == inner) else BESIDE
 
 
 def ignored_because(name: str) -> str:

@@ -26,7 +26,7 @@ _EXPERT = re.compile(r"\.\d+(?=\.|$)")
 
 
 @dataclass(frozen=True, slots=True)
-class _Layers:
+class Layers:
     """Layers found by their names: what stands before the index, how many there are, bytes of their tensors."""
 
     prefix: str
@@ -38,15 +38,16 @@ def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Arc
     """What can be told of an unknown family; DonorError where config and tensors do not even agree on the layers."""
     name = str(config.get("model_type") or "unknown")
     bare = Architecture(name, (name,), parse_formula("0"), "", inferred=True)
-    layers = list(_numbered(tensors.values()))
+    layers = list(numbered_layers(tensors.values()))
     scope, key, found = _agreeing(config, layers, name)
-    known = replace(
-        bare, depth=parse_formula(key), prefix=found.prefix, scope=scope, tied=_tied(tensors, found.prefix, name)
-    )
+    inner = beginning_of(found.prefix) if scope else ""
+    tied = _tied(tensors, found.prefix, name, inner)
+    known = replace(bare, depth=parse_formula(key), prefix=found.prefix, scope=scope, tied=tied, inner=inner)
     names = names_in(known, config)
     depth = int(known.depth.value(names))
     names["depth"] = depth
-    listed = [rule for rule in guesses().rules if _readable(rule, names, depth)]
+    usual = (*guesses().rules, *guesses().around) if inner else guesses().rules
+    listed = [rule for rule in usual if _readable(rule, names, depth)]
     rules = [
         *listed,
         *list_rules(text_config(known, config), listed, depth, guesses().shared),
@@ -58,7 +59,12 @@ def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Arc
     return replace(known, rules=(*rules, *structure), sized=sized, notes=notes)
 
 
-def _numbered(tensors: Iterable[TensorSpec]) -> Iterator[_Layers]:
+def beginning_of(prefix: str) -> str:
+    """How the names of a language model begin whose layers have this prefix: "model." for "model.layers.{i}."."""
+    return prefix[: prefix[: prefix.index("{i}") - 1].rfind(".") + 1] if prefix[:1] != "{" else ""
+
+
+def numbered_layers(tensors: Iterable[TensorSpec]) -> Iterator[Layers]:
     """Every run of names that differ in one number, from 0 without a gap."""
     indices: dict[str, set[int]] = {}
     nbytes: Counter[str] = Counter()
@@ -69,10 +75,10 @@ def _numbered(tensors: Iterable[TensorSpec]) -> Iterator[_Layers]:
             nbytes[found[1]] += tensor.nbytes
     for start, numbers in indices.items():
         if numbers == set(range(len(numbers))):
-            yield _Layers(f"{start}{{i}}.", len(numbers), nbytes[start])
+            yield Layers(f"{start}{{i}}.", len(numbers), nbytes[start])
 
 
-def _agreeing(config: Config, layers: Sequence[_Layers], name: str) -> tuple[str, str, _Layers]:
+def _agreeing(config: Config, layers: Sequence[Layers], name: str) -> tuple[str, str, Layers]:
     """The scope and the key whose number of layers the tensors have, and those layers; the largest where several do."""
     claims = list(_claims(config))
     agreeing = [
@@ -106,10 +112,10 @@ def _claims(config: Config) -> Iterator[tuple[str, str, int, int]]:
             yield scope, "len(layers_block_type)", len(types), 0
 
 
-def _tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str) -> tuple[tuple[str, str], ...]:
+def _tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str) -> tuple[tuple[str, str], ...]:
     """The head, by its own name or that of its bias, whether it is there or not, and the embedding."""
     pattern = prefix_pattern(prefix)
-    roles = {each: guess_outside_role(each) for each in tensors if not pattern.fullmatch(each)}
+    roles = {each: guess_outside_role(each, inner) for each in tensors if not pattern.fullmatch(each)}
     embed = next((each for each, role in roles.items() if role == "embed"), None)
     if embed is None:
         return ()

@@ -50,7 +50,8 @@ class WriteKind(StrEnum):
     when the others are not all false. mapping: by position, as an object. runs: as [[values, 1]]. constant: the entry
     stays, refused when layers differ. position: each layer must keep the value that its new place would give it.
     shared: the layers whose value is true use tensors that the first of them holds: refused unless they are of one
-    donor, its first before the others. whole: they are all of one donor's in its order, or refused.
+    donor, its first before the others. whole: they are all of one donor's in its order, or refused. advised: like
+    position, but a layer that gets another value is a warning.
     """
 
     LIST = "list"
@@ -62,9 +63,10 @@ class WriteKind(StrEnum):
     POSITION = "position"
     SHARED = "shared"
     WHOLE = "whole"
+    ADVISED = "advised"
 
 
-SILENT = frozenset({WriteKind.CONSTANT, WriteKind.POSITION, WriteKind.SHARED, WriteKind.WHOLE})
+SILENT = frozenset({WriteKind.CONSTANT, WriteKind.POSITION, WriteKind.SHARED, WriteKind.WHOLE, WriteKind.ADVISED})
 """Ways that only forbid, and put nothing into the config."""
 PLACES = SILENT - {WriteKind.CONSTANT}
 """Ways that name no config key."""
@@ -95,7 +97,8 @@ class Architecture:
     """A family: how deep it is, what its tensors are called, and what follows its layers.
 
     `depth` is a formula for the number of layers, mostly just a config key. `scope` is the config entry that holds the
-    language model's own config, where that is nested ("" where it is not). `prefix` is what stands before a layer's
+    language model's own config, where that is nested ("" where it is not), and `inner` the beginning of its names where
+    it is one part of a wrapper: what else there is goes with the embedding. `prefix` is what stands before a layer's
     tensors, with `{i}` for the index; `root` is a beginning of names that some checkpoints leave out. `defaults` are
     values of absent config entries. `dimensions` name the sizes that shapes are made of, each over those before it.
     `sized` are config entries computed anew from `depth` and `old_depth`. `tied` pairs a tensor that may be absent with
@@ -119,3 +122,4 @@ class Architecture:
     agree: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     inferred: bool = False
+    inner: str = ""

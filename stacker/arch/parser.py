@@ -67,9 +67,9 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
     )
 
 
-def parse_rules(entries: Entries) -> tuple[LayerRule, ...]:
-    """The rules of a file's `per_layer`."""
-    return tuple(_rule(name, node) for name, node in _section(entries, "per_layer").items())
+def parse_rules(entries: Entries, section: str = "per_layer") -> tuple[LayerRule, ...]:
+    """The rules of a section."""
+    return tuple(_rule(name, node) for name, node in _section(entries, section).items())
 
 
 def parse_tensor(name: str, node: Node, part: Part) -> TensorTemplate:
@@ -132,7 +132,7 @@ def _way_to_write(node: Node) -> tuple[WriteKind, str]:
     if kind not in set(WriteKind):
         raise SpecError.of(f"unknown way to write: '{kind}'", did_you_mean(kind, WriteKind), node.mark)
     if bool(key) == (kind in PLACES):
-        hint = "'position', 'shared' and 'whole' write nothing, every other way names a config key: list layer_types"
+        hint = f"{', '.join(sorted(PLACES))} write nothing, every other way names a config key: list layer_types"
         raise SpecError.of(f"'{text_of(node)}' is not a way to write", hint, node.mark)
     return WriteKind(kind), key
 

@@ -45,7 +45,7 @@ def place_tensors(
     placed = {}
     for name in tensors:
         full = _full_name(name, architecture.root, templates, layers)
-        place = _place(full, templates, layers)
+        place = _place(full, templates, layers, architecture.inner)
         placed[name] = _ignore(place, architecture, listed=_template_name(place) in templates, extra=extra)
     return placed
 
@@ -62,7 +62,7 @@ def _full_name(name: str, root: str, templates: Mapping[str, TensorTemplate], la
     return full if full in templates or layers.fullmatch(full) else name
 
 
-def _place(name: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str]) -> Placement:
+def _place(name: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str], inner: str) -> Placement:
     found = layers.fullmatch(name)
     if found:
         suffix = found[2]
@@ -71,7 +71,7 @@ def _place(name: str, templates: Mapping[str, TensorTemplate], layers: re.Patter
         return Placement(name, Part.LAYER, role, int(found[1]), suffix)
     if name in templates:
         return Placement(name, templates[name].part, templates[name].role)
-    role = guess_outside_role(name)
+    role = guess_outside_role(name, inner)
     return Placement(name, Part.EMBED if role.startswith("embed") else Part.HEAD, role)
 
 

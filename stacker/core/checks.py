@@ -72,9 +72,10 @@ def _meeting(graph: StackGraph, one: str, other: str) -> Mark | None:
 def check_ends(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
     """Embedding and head are as wide as each other and, together, as the layers between them."""
     embed, head = donors[graph.embed.feeds[0].donor], donors[graph.head.feeds[0].donor]
-    rows = {end.name: _rows(end, part) for end, part in ((embed, Part.EMBED), (head, Part.HEAD))}
-    if None not in rows.values() and len(set(rows.values())) > 1:
-        here, there = rows[embed.name], rows[head.name]
+    here, there = _rows(embed, Part.EMBED), _rows(head, Part.HEAD)
+    # Some embed more tokens than they say: cross-attention's, prompts.
+    alike = [_rows(embed, part) == _rows(head, part) for part in (Part.EMBED, Part.HEAD)]
+    if here is not None and there is not None and here != there and not all(alike):
         message = f"the embedding of '{embed.name}' has {here} tokens, the head of '{head.name}' {there}"
         hint = f"take both from one donor: `embed: {embed.name}` and `head: {embed.name}`"
         yield Problem(message, hint, graph.head.mark)
@@ -99,13 +100,15 @@ def _width(donor: Donor) -> int | None:
 
 
 def check_prefixes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """The donors call their tensors alike: what stands outside the layers keeps its name."""
+    """What stands outside the layers keeps its name, so its donors call their tensors as the template's does."""
     template = donors[graph.template]
-    for name in dict.fromkeys(feed.donor for node in graph.nodes for feed in node.feeds):
+    ends = (graph.embed, graph.head)
+    for name in dict.fromkeys(feed.donor for node in ends for feed in node.feeds):
         prefix = donors[name].architecture.prefix
         if prefix != template.architecture.prefix:
             message = f"donor '{name}' calls its layers '{prefix}', '{template.name}' '{template.architecture.prefix}'"
-            yield Problem(message, "save one of them anew with transformers", blame=Blame.DONOR)
+            hint = f"take the ends from one donor: `embed: {template.name}`, `head: {template.name}`"
+            yield Problem(message, hint, blame=Blame.DONOR)
 
 
 def check_rules(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:

@@ -5,8 +5,6 @@ Keys keep the template's order. What could run code or point at other files is l
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -83,6 +81,15 @@ def _set_layers(target: Entries, template: Donor, depth: int, following: Followi
 def _value_or_none(formula: Any, names: Mapping[str, Any]) -> Json:
     try:
         value: Json = formula.value(names)
+def _repeat(config: Entries, target: Entries, template: Donor) -> None:
+    """What a wrapper's config says a second time, around the language model's own, it says alike again."""
+    inner = template.config.get(template.architecture.scope)
+    before = inner if isinstance(inner, dict) else {}
+    for key in config.keys() & target.keys() & before.keys():
+        if template.config.get(key) == before[key]:
+            config[key] = target[key]
+
+
     except FormulaError:
         return None
     return value
@@ -103,7 +110,8 @@ def _set_ends(config: Entries, target: Entries, template: Donor, embed: Donor, t
         return
     said = [entries for entries in (config, target) if "tie_word_embeddings" in entries]
     default = dict(template.architecture.defaults).get("tie_word_embeddings")
-    if not said and tied != default:
+    before = bool(template.tied()) if template.architecture.inner else default
+    if tied != before and (not said or template.architecture.inner):
         said = [config, target]
     for entries in said:
         entries["tie_word_embeddings"] = tied

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stacker.arch.dimensions import names_in
@@ -11,7 +11,7 @@ from stacker.arch.formula import FormulaError
 from stacker.arch.model import Json, LayerRule, WriteKind
 from stacker.arch.rules import layer_value
 from stacker.core.donor import Donor
-from stacker.errors import Mark, Problem
+from stacker.errors import Mark, Problem, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +156,19 @@ def _not_together(values: Values, place: Place, owner: Donor, wanted: Sequence[i
     return Problem(f"{reason}: {place.text} cannot be layer {place.index}", hint, place.mark)
 
 
+def _advise_position(values: Values, names: Mapping[str, Any]) -> Problem | None:
+    """What happens by position, but in no way that belongs to a layer, is only said."""
+    refused = _refuse_position(values, names)
+    return replace(refused, severity=Severity.WARNING) if refused else None
+
+
 REFUSALS: dict[WriteKind, Callable[[Values, Mapping[str, Any]], Problem | None]] = {
     WriteKind.PREFIX: _refuse_prefix,
     WriteKind.CONSTANT: _refuse_constant,
     WriteKind.POSITION: _refuse_position,
     WriteKind.SHARED: _refuse_shared,
     WriteKind.WHOLE: _refuse_whole,
+    WriteKind.ADVISED: _advise_position,
 }
 
 

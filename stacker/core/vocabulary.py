@@ -166,7 +166,7 @@ def _ordered(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor], p
     inner = config.get(donor.architecture.scope)
     if isinstance(inner, dict):
         config[donor.architecture.scope] = {**inner, "vocab_size": len(rows)}
-    else:
+    if not isinstance(inner, dict) or "vocab_size" in config:
         config["vocab_size"] = len(rows)
     return replace(donor, tensors=MappingProxyType(tensors), config=config)
 

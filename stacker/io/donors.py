@@ -17,6 +17,7 @@ from stacker.arch.inference import infer_architecture
 from stacker.arch.model import Architecture, Config, Json
 from stacker.arch.placement import Placement, expected_tensors, place_tensors
 from stacker.arch.table import find_architecture
+from stacker.arch.wrapping import wrapped_architecture
 from stacker.core.donor import Donor, DonorFile, DonorTensor, Extent, SideFile
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, raise_problems
 from stacker.io.config import MOST_BYTES, parse_object
@@ -85,7 +86,7 @@ def donor_in(repository: Repository, name: str, source: str) -> Donor:
     config, weights = _read_both(repository)
     specs = {tensor.spec.name: tensor.spec for header in weights.headers.values() for tensor in header.tensors}
     with _located(mark_in(repository, _CONFIG)):
-        architecture = find_architecture(config) or infer_architecture(config, specs)
+        architecture = _architecture(config, specs)
         depth = depth_of(architecture, config)
         placements = place_tensors(architecture, config, specs)
         problems = tuple(_check_placements(repository, architecture, config, specs, placements))
@@ -105,6 +106,12 @@ def donor_in(repository: Repository, name: str, source: str) -> Donor:
         warnings=(*weights.warnings, *problems),
         quantized=quantization_in(text_config(architecture, config), specs.values()),
     )
+
+
+def _architecture(config: Config, specs: Mapping[str, TensorSpec]) -> Architecture:
+    """The family by its file, by that of the language model in it, or inferred."""
+    known = find_architecture(config) or wrapped_architecture(config, specs)
+    return known or infer_architecture(config, specs)
 
 
 def _read_both(repository: Repository) -> tuple[dict[str, Json], Weights]:

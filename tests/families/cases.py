@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM
+
+Auto = type[AutoModelForCausalLM] | type[AutoModelForMultimodalLM]
 Config = dict[str, Any]
 Pick = tuple[str, int]
 """A layer of a donor, by the donor's name."""
@@ -41,7 +44,8 @@ class Case:
     """A family: its `model_type`, config entries over SMALL, and the style its checkpoints are published in.
 
     `publish` edits config.json after saving; `rename` gives tensors the names they have on the hub; `inferred` says
-    that no file of ours describes the family; `depth` is the config attribute for the number of layers.
+    that no file of ours describes the family; `depth` is the config attribute for the number of layers; `auto` is the
+    class of transformers that loads it.
     """
 
     model_type: str
@@ -52,6 +56,12 @@ class Case:
     rename: Callable[[str], str] = lambda name: name
     inferred: bool = False
     depth: str = "num_hidden_layers"
+    auto: Auto = AutoModelForCausalLM
+
+    @property
+    def wrapper(self) -> bool:
+        """Whether the language model has parts beside it, and its config is nested."""
+        return self.auto is not AutoModelForCausalLM
 
 
 def without(*keys: str, **more: Any) -> Callable[[Config], Config]:

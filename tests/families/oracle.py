@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-from tests.families.cases import SMALL, Case, Pick
+from tests.families.cases import SMALL, Auto, Case, Pick
 
 NO_BLEND: Mapping[int, Pick] = {}
 TOKENS = torch.tensor([[3, 17, 41, 5, 29, 8, 60, 22, 13, 50, 7, 33]])
@@ -22,9 +22,7 @@ TOKENS = torch.tensor([[3, 17, 41, 5, 29, 8, 60, 22, 13, 50, 7, 33]])
 def write_donor(case: Case, folder: Path, seed: int) -> Path:
     """A donor of a case on disk: every weight random, norms around one, in the published style."""
     torch.manual_seed(seed)
-    small = SMALL if case.depth == "num_hidden_layers" else {key: SMALL[key] for key in SMALL if "layers" not in key}
-    config = AutoConfig.for_model(case.model_type, **(small | case.config))
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model = case.auto.from_config(_config_of(case), dtype=torch.float32)
     with torch.no_grad():
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
             if tensor.is_floating_point() and "inv_freq" not in name:
@@ -36,6 +34,13 @@ def write_donor(case: Case, folder: Path, seed: int) -> Path:
     return folder
 
 
+def _config_of(case: Case) -> PreTrainedConfig:
+    if case.wrapper:
+        return AutoConfig.for_model(case.model_type, **case.config)
+    small = SMALL if case.depth == "num_hidden_layers" else {key: SMALL[key] for key in SMALL if "layers" not in key}
+    return AutoConfig.for_model(case.model_type, **(small | case.config))
+
+
 def _publish(case: Case, folder: Path) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(case.publish(json.loads(path.read_text())), indent=2))
@@ -44,9 +49,9 @@ def _publish(case: Case, folder: Path) -> None:
     save_file(renamed, weights, metadata={"format": "pt"})
 
 
-def load(folder: Path) -> PreTrainedModel:
+def load(folder: Path, auto: Auto = AutoModelForCausalLM) -> PreTrainedModel:
     """A checkpoint as transformers loads it; nothing may be missing, unexpected or of another shape."""
-    model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, dtype=torch.float32)
+    model, info = auto.from_pretrained(folder, output_loading_info=True, dtype=torch.float32)
     wrong = {key: info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys") if info[key]}
     assert not wrong, wrong
     with torch.no_grad():
@@ -64,21 +69,28 @@ def rearranged(
     """
     first, last = donors[picks[0][0]], donors[picks[-1][0]]
     model = copy.deepcopy(first)
-    lists = {key: [getattr(donors[name].config, key)[layer] for name, layer in picks] for key in case.lists}
-    entries = lists | case.derive(first.config.to_dict(), list(picks))
+    lists = {key: [getattr(text_config_of(donors[name]), key)[layer] for name, layer in picks] for key in case.lists}
+    entries = lists | case.derive(text_config_of(first).to_dict(), list(picks))
     layers = [copy.deepcopy(layers_of(donors[name])[layer]) for name, layer in picks]
     for place, (other, layer) in blended.items():
         _average(layers[place], layers_of(donors[other])[layer])
     _set_head(model, last)
     owner, attribute, _ = _layer_list(model)
     setattr(owner, attribute, torch.nn.ModuleList(layers))
-    config = model.config
+    config = text_config_of(model)
     setattr(config, case.depth, len(picks))
     for key, value in entries.items():
         setattr(config, key, value)
+        if hasattr(owner, key):
+            setattr(owner, key, value)
     for index, decoder in enumerate(layers):
-        _renumber(decoder, index, donors[picks[index][0]].config.to_dict(), config)
+        _renumber(decoder, index, text_config_of(donors[picks[index][0]]).to_dict(), config)
     return model.eval()
+
+
+def text_config_of(model: PreTrainedModel) -> PreTrainedConfig:
+    """The config of the language model: the whole, or the nested one."""
+    return model.config.get_text_config(decoder=True)
 
 
 def _renumber(decoder: torch.nn.Module, index: int, old: Mapping[str, Any], config: PreTrainedConfig) -> None:
@@ -128,9 +140,16 @@ def _set_head(model: PreTrainedModel, last: PreTrainedModel) -> None:
         if (past and "rotary" not in name) or name.startswith("final_"):
             setattr(owner, name, copy.deepcopy(getattr(donor, name)))
         past = past or name == layers
-    for name, child in last.named_children():
-        if all(module is not donor for module in child.modules()):
-            setattr(model, name, copy.deepcopy(child))
+    for mine, theirs in zip(_around(owner, model), _around(donor, last), strict=True):
+        for name, child in theirs.named_children():
+            beside = theirs is not last or text_config_of(last) is not last.config
+            if "head" in name or (not beside and all(module is not donor for module in child.modules())):
+                setattr(mine, name, copy.deepcopy(child))
+
+
+def _around(owner: torch.nn.Module, model: PreTrainedModel) -> list[torch.nn.Module]:
+    """The modules that the owner of the layers is in, the model first."""
+    return [module for module in model.modules() if module is not owner and owner in set(module.modules())]
 
 
 def logits_of(model: PreTrainedModel) -> torch.Tensor:

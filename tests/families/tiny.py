@@ -30,15 +30,21 @@ def decoder_families() -> list[str]:
 
 def tiny_case(model_type: str) -> Case:
     """The family in the style transformers saves, with layers as varied as its config class can say."""
-    usual = AutoConfig.for_model(model_type)
-    entries = _sizes(usual) | _kinds(usual) | tiny_data()["families"].get(model_type, {})
+    entries = tiny_entries(model_type)
     if entries.get("num_hidden_layers", DEPTH) is None:  # the class counts something else by this name
         del entries["num_hidden_layers"]
-        return Case(model_type, entries, derive=_by_place, depth="num_layers")
-    return Case(model_type, entries, derive=_by_place)
+        return Case(model_type, entries, derive=by_place, depth="num_layers")
+    return Case(model_type, entries, derive=by_place)
 
 
-def _by_place(config: Config, picks: list[Pick]) -> Config:
+def tiny_entries(model_type: str) -> Config:
+    """Config entries that make a family's model tiny."""
+    usual = AutoConfig.for_model(model_type)
+    own: Config = tiny_data()["families"].get(model_type, {})
+    return _sizes(usual) | _kinds(usual) | own
+
+
+def by_place(config: Config, picks: list[Pick]) -> Config:
     """Lists of layers by number, and entries by layer, with the places where those layers now stand."""
     found: Config = {}
     for key in tiny_data()["index_sets"]:

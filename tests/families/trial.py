@@ -19,7 +19,15 @@ from stacker.compose import build
 from stacker.compose import load as load_stack
 from stacker.errors import StackerError, errors_in
 from tests.families.cases import Case, Pick
-from tests.families.oracle import greedy_tokens, load, logits_of, rearranged, uncached_tokens, write_donor
+from tests.families.oracle import (
+    greedy_tokens,
+    load,
+    logits_of,
+    rearranged,
+    text_config_of,
+    uncached_tokens,
+    write_donor,
+)
 from tests.families.stacks import BLEND, BLENDED, STACKS
 from tests.families.tiny import DEPTH
 
@@ -38,7 +46,7 @@ class NotMadeError(Exception):
 def try_family(case: Case, home: Path) -> dict[str, str]:
     """A word for each stack; NotMadeError where there are no donors to stack."""
     models = _donors(case, home)
-    entries = vars(models["a"].config)
+    entries = vars(text_config_of(models["a"]))
     lists = tuple(key for key, value in entries.items() if isinstance(value, list) and len(value) == DEPTH)
     case = replace(case, lists=case.lists or lists)
     return {name: _try_stack(case, home, models, name) for name in TRIALS}
@@ -46,7 +54,7 @@ def try_family(case: Case, home: Path) -> dict[str, str]:
 
 def _donors(case: Case, home: Path) -> dict[str, PreTrainedModel]:
     try:
-        models = {name: load(write_donor(case, home / name, seed)) for seed, name in enumerate("ab")}
+        models = {name: load(write_donor(case, home / name, seed), case.auto) for seed, name in enumerate("ab")}
         for model in models.values():
             greedy_tokens(copy.deepcopy(model))  # some scale their weights when they first run
     except Exception as error:
@@ -67,7 +75,7 @@ def _try_stack(case: Case, home: Path, models: Mapping[str, PreTrainedModel], na
     except StackerError as error:
         return f"refused: {error.problems[0].message} ({error.problems[0].hint})"
     try:
-        return _compare(load(home / name), rearranged(case, models, picks, blended))
+        return _compare(load(home / name, case.auto), rearranged(case, models, picks, blended))
     except Exception as error:  # whatever transformers raises says that the stack is not right
         return f"wrong: {_short(error)}"
 

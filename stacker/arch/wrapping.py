@@ -1,0 +1,86 @@
+"""A language model inside a wrapper, by its own family's file: names and config entries where they are in the wrapper.
+
+Language models that no file describes are for `inference`; what else a wrapper has is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from stacker.arch.guesses import guesses
+from stacker.arch.inference import Layers, beginning_of, numbered_layers
+from stacker.arch.model import Architecture, Config, Json, Part
+from stacker.arch.placement import prefix_pattern
+from stacker.arch.table import find_architecture
+from stacker.tensors import TensorSpec
+
+_EXPERT = re.compile(r"\.\d+(?=\.|$)")
+
+
+def wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture | None:
+    """The family of a wrapper's language model, called as in these tensors; None where no file describes it."""
+    scope, inside = _language_model(config)
+    family = find_architecture(inside)
+    found = _layers_of(family, tensors) if family else None
+    if family is None or found is None:
+        return None
+    start, rename = beginning_of(found.prefix), _renaming(family, beginning_of(found.prefix), tensors)
+    kind = str(config.get("model_type"))
+    depth = family.depth.text
+    told = depth in inside or depth in config or not depth.isidentifier()
+    return replace(
+        family,
+        model_types=(kind,),
+        prefix=found.prefix,
+        scope=scope,
+        inner=start,
+        root="",
+        defaults=family.defaults if told else (*family.defaults, (depth, found.count)),
+        tensors=tuple(
+            each if each.part is Part.LAYER else replace(each, name=rename(each.name)) for each in family.tensors
+        ),
+        rules=(*family.rules, *guesses().around),
+        tied=tuple((rename(one), rename(other)) for one, other in family.tied),
+        notes=(*family.notes, f"the language model of a '{kind}'; its other parts go with the embedding"),
+    )
+
+
+def _language_model(config: Config) -> tuple[str, Mapping[str, Json]]:
+    """Where the language model's entries are, and they; `model_type` says its family, or nothing does."""
+    for scope in guesses().scopes:
+        inner = config.get(scope)
+        if isinstance(inner, dict) and "model_type" in inner:
+            return scope, inner
+    family = dict(guesses().flat).get(str(config.get("model_type")))
+    return "", {"model_type": family} if family else {}
+
+
+def _layers_of(family: Architecture, tensors: Mapping[str, TensorSpec]) -> Layers | None:
+    """The layers all of whose tensors the family knows; the most where towers are built like it."""
+    known = {each.name for each in family.tensors if each.part is Part.LAYER}
+    fitting = [
+        found
+        for found in numbered_layers(tensors.values())
+        if all({suffix, _EXPERT.sub(".{e}", suffix, count=1)} & known for suffix in _suffixes(found, tensors))
+    ]
+    return max(fitting, key=lambda found: found.nbytes, default=None)
+
+
+def _suffixes(found: Layers, tensors: Mapping[str, TensorSpec]) -> set[str]:
+    pattern = prefix_pattern(found.prefix)
+    return {match[2] for match in map(pattern.fullmatch, tensors) if match}
+
+
+def _renaming(family: Architecture, start: str, tensors: Mapping[str, TensorSpec]) -> Callable[[str], str]:
+    """The names outside the layers: what surrounds the family's own names, or what stands for their first module."""
+    body = beginning_of(family.prefix)
+    outer = start.removesuffix(body) if start.endswith(body) else ""
+
+    def rename(name: str) -> str:
+        if name.startswith(body) and not start.endswith(body):
+            return start + name.removeprefix(body)
+        return name if name in tensors else outer + name
+
+    return rename

@@ -1,0 +1,52 @@
+"""A tiny config for any wrapper: a language model as tiny as its own family is, and small towers of other senses."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import AutoConfig, AutoModelForMultimodalLM
+from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
+
+from tests.families.cases import Case, Config
+from tests.families.tiny import by_place, tiny_entries
+
+TEXT = ("text_config", "language_config", "llm_config")
+
+
+@cache
+def wrapper_data() -> dict[str, Any]:
+    """The entries of wrappers.yaml."""
+    found: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "wrappers.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def wrapper_families() -> list[str]:
+    """The model types of transformers' multimodal mapping whose language model is a subject of stacks."""
+    beyond = {name for names in wrapper_data()["beyond"].values() for name in names}
+    return sorted(set(MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES) - beyond)
+
+
+def wrapper_case(model_type: str) -> Case:
+    """The wrapper in the style transformers saves, its language model as varied as its config class can say."""
+    usual = AutoConfig.for_model(model_type)
+    there, own = usual.to_dict(), wrapper_data()["families"].get(model_type, {})
+    entries = wrapper_data()["own"] | {key: value for key, value in own.items() if not isinstance(value, dict)}
+    for name in type(usual).sub_configs:
+        inner = there.get(name)
+        kind = inner.get("model_type") if isinstance(inner, dict) else None
+        if kind:
+            sizes = tiny_entries(kind) if name in TEXT else _small(kind)
+            entries[name] = {"model_type": kind} | sizes | own.get(name, {})
+    return Case(model_type, entries, derive=by_place, auto=AutoModelForMultimodalLM)
+
+
+def _small(model_type: str) -> Config:
+    """Sizes of a tower, as far as its config has such attributes."""
+    usual = AutoConfig.for_model(model_type)
+    there = usual.to_dict()
+    known = {*there, *type(usual).attribute_map}
+    sizes = wrapper_data()["sizes"].items()
+    return {key: value for key, value in sizes if key in known and not isinstance(there.get(key), list)}
