@@ -24,6 +24,7 @@ class _Found:
     absent: frozenset[str]
     """What may be missing whatever the config seems to say: a wrapper has two configs, which may not agree."""
 
+
 def check_tensors(
     architecture: Architecture,
     config: Config,

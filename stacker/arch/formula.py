@@ -1,8 +1,8 @@
 """Arithmetic over a config, as architecture files write it: `heads * head_dim`, `i < first_k_dense_replace`.
 
 A formula is a Python expression restricted to names, constants, lists, arithmetic, comparisons, `in`, `and`/`or`/`not`,
-`if`/`else`, indexing, `int`, `len` and `str`; anything else is refused when it is parsed. `a | b` is a, or b where a is
-absent or null.
+`if`/`else`, indexing, `int`, `len`, `range` and `str`; anything else is refused when it is parsed. `a | b` is a, or b
+where a is absent or null.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _COMPARE: dict[type[ast.AST], Callable[[Any, Any], bool]] = {
     ast.GtE: operator.ge, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
     ast.Is: operator.is_, ast.IsNot: operator.is_not,
 }  # fmt: skip
-_CALLS: dict[str, Callable[[Any], Any]] = {"int": int, "len": len, "str": str}
+_CALLS: dict[str, Callable[[Any], Any]] = {"int": int, "len": len, "range": range, "str": str}
 _ALLOWED = (
     ast.Expression, ast.Name, ast.Load, ast.Constant, ast.List, ast.BinOp, ast.BitOr, ast.UnaryOp, ast.Not, ast.USub,
     ast.BoolOp, ast.And, ast.Or, ast.Compare, ast.IfExp, ast.Subscript, ast.Attribute, ast.Call, *_BINARY, *_COMPARE,

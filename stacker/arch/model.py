@@ -46,9 +46,12 @@ class TensorTemplate:
 class WriteKind(StrEnum):
     """How the values of the stacked layers are put into the new config.
 
-    list: one entry a layer. indices: the layers whose value is true. prefix: how many leading layers are true, refused
-    when the others are not all false. mapping: by position, as an object. runs: as [[values, 1]]. constant: the entry
-    stays, refused when layers differ. position: each layer must keep the value that its new place would give it.
+    list: one entry a layer. indices: the layers whose value is true. prefix and suffix: how many leading or trailing
+    layers are true, refused when the others are not all false. mapping: by position, as an object. runs: as
+    [[values, 1]]. solve: the entries of `over` are found anew, refused where none give all layers their values.
+    constant: the entry stays, refused when layers differ. position: each layer must keep the value that its new place
+    would give it. last: the last layer's value is true, or refused. supply: a value is [gives, takes], and what a layer
+    takes (null: nothing) one before it must give.
     shared: the layers whose value is true use tensors that the first of them holds: refused unless they are of one
     donor, its first before the others. whole: they are all of one donor's in its order, or refused. advised: like
     position, but a layer that gets another value is a warning.
@@ -57,18 +60,26 @@ class WriteKind(StrEnum):
     LIST = "list"
     INDICES = "indices"
     PREFIX = "prefix"
+    SUFFIX = "suffix"
     MAPPING = "mapping"
     RUNS = "runs"
+    SOLVE = "solve"
     CONSTANT = "constant"
     POSITION = "position"
+    LAST = "last"
+    SUPPLY = "supply"
     SHARED = "shared"
     WHOLE = "whole"
     ADVISED = "advised"
 
 
-SILENT = frozenset({WriteKind.CONSTANT, WriteKind.POSITION, WriteKind.SHARED, WriteKind.WHOLE, WriteKind.ADVISED})
+PLACES = frozenset(
+    {WriteKind.POSITION, WriteKind.LAST, WriteKind.SUPPLY, WriteKind.SHARED, WriteKind.WHOLE, WriteKind.ADVISED}
+)
+"""Ways that speak of places alone."""
+SILENT = PLACES | {WriteKind.CONSTANT}
 """Ways that only forbid, and put nothing into the config."""
-PLACES = SILENT - {WriteKind.CONSTANT}
+KEYLESS = PLACES | {WriteKind.SOLVE}
 """Ways that name no config key."""
 
 
@@ -78,7 +89,8 @@ class LayerRule:
 
     `read` are formulas over the config, the layer index `i` and the `depth`; the first that has a value gives the
     layer's in its donor. `write` puts the stacked layers' values under `key`; `drop` are entries that would contradict
-    it; `put` are entries set beside it; `when` says for which configs the rule holds (also not where a name in it is
+    it; `put` are entries set beside it; `over` are the entries to be solved for, with a formula for what each may be,
+    in the order in which it is tried; `when` says for which configs the rule holds (also not where a name in it is
     missing); `reason` is shown when a stack is refused.
     """
 
@@ -89,6 +101,7 @@ class LayerRule:
     when: Formula | None = None
     drop: tuple[str, ...] = ()
     put: tuple[tuple[str, Json], ...] = ()
+    over: tuple[tuple[str, Formula], ...] = ()
     reason: str = ""
 
 

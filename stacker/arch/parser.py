@@ -19,7 +19,7 @@ from stacker.arch.document import (
     text_of,
 )
 from stacker.arch.formula import Formula
-from stacker.arch.model import PLACES, Architecture, LayerRule, Part, TensorTemplate, WriteKind
+from stacker.arch.model import KEYLESS, Architecture, LayerRule, Part, TensorTemplate, WriteKind
 from stacker.arch.roles import ROLES, base_role
 from stacker.errors import Mark, SpecError, did_you_mean
 from stacker.tensors import DTYPES
@@ -30,7 +30,7 @@ _KEYS = (
     *_REQUIRED, "like", "scope", "root", "defaults", "dimensions", "embed", "layer", "head", "tied", "ignored",
     "per_layer", "sized", "agree", "notes",
 )  # fmt: skip
-_RULE_KEYS = ("read", "write", "when", "drop", "put", "reason")
+_RULE_KEYS = ("read", "write", "when", "drop", "put", "over", "reason")
 _TENSOR = re.compile(r"(?P<role>[\w.]+)(?P<optional>\??) \[(?P<rest>.*)", re.DOTALL)
 _TAIL = re.compile(r"(?: as (?P<dtype>\w+))?(?: for e in (?P<count>.+?))?(?: if (?P<when>.+))?", re.DOTALL)
 
@@ -115,6 +115,8 @@ def _rule(name: str, node: Node) -> LayerRule:
     if "read" not in fields or "write" not in fields:
         raise SpecError.of(f"'{name}' needs 'read' and 'write'", mark=node.mark)
     kind, key = _way_to_write(fields["write"])
+    if ("over" in fields) != (kind is WriteKind.SOLVE):
+        raise SpecError.of(f"{name}: 'write: solve' and 'over' go together", mark=node.mark)
     return LayerRule(
         name=name,
         key=key,
@@ -123,6 +125,7 @@ def _rule(name: str, node: Node) -> LayerRule:
         when=formula_of(fields["when"]) if "when" in fields else None,
         drop=_texts(fields, "drop"),
         put=tuple((key, json_of(value)) for key, value in _section(fields, "put").items()),
+        over=parse_formulas(fields, "over"),
         reason=text_of(fields["reason"]) if "reason" in fields else "",
     )
 
@@ -131,8 +134,9 @@ def _way_to_write(node: Node) -> tuple[WriteKind, str]:
     kind, _, key = text_of(node).partition(" ")
     if kind not in set(WriteKind):
         raise SpecError.of(f"unknown way to write: '{kind}'", did_you_mean(kind, WriteKind), node.mark)
-    if bool(key) == (kind in PLACES):
-        hint = f"{', '.join(sorted(PLACES))} write nothing, every other way names a config key: list layer_types"
+    if bool(key) == (kind in KEYLESS):
+        ways = ", ".join(f"'{way}'" for way in sorted(KEYLESS))
+        hint = f"{ways} name no config key, every other way does: list layer_types"
         raise SpecError.of(f"'{text_of(node)}' is not a way to write", hint, node.mark)
     return WriteKind(kind), key
 

@@ -54,13 +54,13 @@ def list_rules(config: Config, rules: Iterable[LayerRule], depth: int, shared: f
 
 
 def written(kind: WriteKind, values: Sequence[Json]) -> Json:
-    """What stands under the rule's key for layers of these values, in order (constant and position write nothing)."""
+    """What stands under the rule's key for layers of these values, in order (others write none of it)."""
     match kind:
         case WriteKind.LIST:
             return list(values)
         case WriteKind.INDICES:
             return [index for index, value in enumerate(values) if value]
-        case WriteKind.PREFIX:
+        case WriteKind.PREFIX | WriteKind.SUFFIX:
             return sum(map(bool, values))
         case WriteKind.MAPPING:
             return {str(index): value for index, value in enumerate(values) if value}

@@ -59,7 +59,7 @@ def _spoken_of(architecture: Architecture) -> set[str]:
     """Keys that are compared as something else: what follows the layers, the depth, what dimensions are made of."""
     formulas = [architecture.depth, *(formula for _, formula in architecture.dimensions)]
     inside = {node.id for formula in formulas for node in ast.walk(formula.tree) if isinstance(node, ast.Name)}
-    followed = {key for rule in architecture.rules for key in (rule.key, *rule.drop, *dict(rule.put))}
+    followed = {key for rule in architecture.rules for key in (rule.key, *rule.drop, *dict(rule.put), *dict(rule.over))}
     return {"vocab"} | inside | followed | {key for key, _ in architecture.sized} | set(DEPTHS)
 
 

@@ -72,10 +72,8 @@ def _meeting(graph: StackGraph, one: str, other: str) -> Mark | None:
 def check_ends(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
     """Embedding and head are as wide as each other and, together, as the layers between them."""
     embed, head = donors[graph.embed.feeds[0].donor], donors[graph.head.feeds[0].donor]
-    here, there = _rows(embed, Part.EMBED), _rows(head, Part.HEAD)
-    # Some embed more tokens than they say: cross-attention's, prompts.
-    alike = [_rows(embed, part) == _rows(head, part) for part in (Part.EMBED, Part.HEAD)]
-    if here is not None and there is not None and here != there and not all(alike):
+    here, there = _tokens(embed), _tokens(head)
+    if here is not None and there is not None and here != there:
         message = f"the embedding of '{embed.name}' has {here} tokens, the head of '{head.name}' {there}"
         hint = f"take both from one donor: `embed: {embed.name}` and `head: {embed.name}`"
         yield Problem(message, hint, graph.head.mark)
@@ -86,11 +84,13 @@ def check_ends(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Probl
         yield Problem(f"the donors' hidden sizes differ ({said})", "a stack has one hidden size", graph.layers[0].mark)
 
 
-def _rows(donor: Donor, part: Part) -> int | None:
-    """Number of tokens that the embedding or the head of a donor knows."""
-    role = "embed" if part is Part.EMBED else "head"
-    tables = [t for t in donor.outside(part).values() if t.role in (role, "embed") and len(t.spec.shape) == 2]
-    return tables[0].spec.shape[0] if tables else None
+def _tokens(donor: Donor) -> int | None:
+    """Number of tokens that a donor knows: the head's, since an embedding may have rows for more than tokens."""
+    for part in (Part.HEAD, Part.EMBED):
+        tables = [t for t in donor.outside(part).values() if t.role in ("head", "embed") and len(t.spec.shape) == 2]
+        if tables:
+            return tables[0].spec.shape[0]
+    return None
 
 
 def _width(donor: Donor) -> int | None:

@@ -6,16 +6,18 @@ A rule that a stack cannot keep is a Problem with the reason and the nearest sta
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stacker.arch.dimensions import text_config
 from stacker.arch.formula import FormulaError
-from stacker.arch.model import PLACES, SILENT, Json, LayerRule
+from stacker.arch.model import PLACES, SILENT, Json, LayerRule, WriteKind
 from stacker.arch.rules import holds, layer_value, list_rules, written
+from stacker.arch.solving import solve
 from stacker.core.donor import Donor
-from stacker.core.refusals import REFUSALS, Place, Values, names_of
-from stacker.errors import Problem
+from stacker.core.mending import mended
+from stacker.core.refusals import REFUSALS, Place, Values, names_of, slices_text
+from stacker.errors import Problem, errors_in
 
 Feeds = Sequence[tuple[Donor, int]]
 
@@ -36,12 +38,27 @@ def follow_layers(template: Donor, places: Sequence[Place], ends: Sequence[Donor
     names[template.name] = names_of(template)
     rules = [rule for rule in template.architecture.rules if holds(rule, names[template.name])]
     rules += _unlisted(template, rules)
-    for rule in rules:
-        values = _values(rule, places, names, found.problems)
-        if values is not None:
-            _write(Values(rule, places, values, tuple(ends)), names[template.name], found)
+    followed = [*_followed(rules, places, names, ends, found.problems)]
+    refused = [*_refused(followed, names[template.name])]
+    found.problems += _with_nearest(refused, followed, names, template.name)
+    for values in followed:
+        _write(values, names[template.name], found)
     found.problems += _unfollowed(template, rules, places, names)
     return found
+
+
+def _followed(
+    rules: Sequence[LayerRule],
+    places: Sequence[Place],
+    names: Mapping[str, Mapping[str, Any]],
+    ends: Sequence[Donor],
+    problems: list[Problem],
+) -> Iterator[Values]:
+    """Each rule with the layers' values, where all of them have one."""
+    for rule in rules:
+        values = _values(rule, places, names, problems)
+        if values is not None:
+            yield Values(rule, places, values, tuple(ends))
 
 
 def _unlisted(template: Donor, rules: Sequence[LayerRule]) -> Iterator[LayerRule]:
@@ -82,13 +99,37 @@ def _own_value(rule: LayerRule, donor: Donor, names: Mapping[str, Any], layer: i
     return layer_value(own, names, layer)
 
 
+def _refused(followed: Sequence[Values], names: Mapping[str, Any]) -> Iterator[Problem]:
+    for values in followed:
+        refusal = REFUSALS.get(values.rule.write)
+        problem = refusal(values, names) if refusal else None
+        if problem:
+            yield problem
+
+
+def _with_nearest(
+    refused: Sequence[Problem], followed: Sequence[Values], names: Mapping[str, Mapping[str, Any]], template: str
+) -> Sequence[Problem]:
+    """The problems, their hints with the nearest stack that keeps all rules, if one is found."""
+    places = mended(followed, names[template]) if errors_in(refused) else None
+    if places is None or any(len(place.feeds) > 1 for place in places):
+        return refused
+    others: list[Problem] = []
+    again = [*_followed([values.rule for values in followed], places, names, followed[0].ends, others)]
+    if others or errors_in(_refused(again, names[template])):
+        return refused
+    stack = slices_text([place.feeds[0] for place in places])
+    wrong = errors_in(refused)
+    return [
+        replace(each, hint=f"{each.hint}; a stack that works: {stack}") if each in wrong else each for each in refused
+    ]
+
+
 def _write(values: Values, names: Mapping[str, Any], found: Following) -> None:
-    refusal = REFUSALS.get(values.rule.write)
-    problem = refusal(values, names) if refusal else None
-    if problem:
-        found.problems.append(problem)
-        return
-    if values.rule.write not in SILENT:
+    """Put what the values come to into the entries; where the stack is refused, it does not matter what."""
+    if values.rule.write is WriteKind.SOLVE:
+        found.entries.update(solve(values.rule, names, values.values).entries)
+    elif values.rule.write not in SILENT:
         found.entries[values.rule.key] = written(values.rule.write, values.values)
     found.entries.update(values.rule.put)
     found.drop |= set(values.rule.drop)
@@ -103,7 +144,6 @@ def _unfollowed(
     for donor in donors.values():
         for rule in donor.architecture.rules:
             if rule.name not in known and rule.write not in PLACES and holds(rule, names[donor.name]):
-                message = (
-                    f"layers of '{donor.name}' differ in '{rule.key}', which the config of '{template.name}' lacks"
-                )
+                what = rule.key or rule.name
+                message = f"layers of '{donor.name}' differ in '{what}', which the config of '{template.name}' lacks"
                 yield Problem(message, f"take the config from it: `config: {donor.name}`")

@@ -10,6 +10,7 @@ from stacker.arch.dimensions import names_in
 from stacker.arch.formula import FormulaError
 from stacker.arch.model import Json, LayerRule, WriteKind
 from stacker.arch.rules import layer_value
+from stacker.arch.solving import solve
 from stacker.core.donor import Donor
 from stacker.errors import Mark, Problem, Severity
 
@@ -58,6 +59,19 @@ def _refuse_prefix(values: Values, _: Mapping[str, Any]) -> Problem | None:
     return Problem(message, hint, place.mark)
 
 
+def _refuse_suffix(values: Values, _: Mapping[str, Any]) -> Problem | None:
+    """Layers for which the rule is true must come after all others."""
+    last = max((index for index, value in enumerate(values.values) if not value), default=-1)
+    early = [index for index, value in enumerate(values.values) if value and index < last]
+    if not early:
+        return None
+    place = values.places[early[0]]
+    reason = values.rule.reason or f"layers counted by '{values.rule.key}' must come last"
+    message = f"{reason}: layer {place.index} ({place.text}) comes before layer {last} ({values.places[last].text})"
+    hint = f"drop {values.runs(lambda index: index in early)}, or end the stack with it"
+    return Problem(message, hint, place.mark)
+
+
 def _refuse_constant(values: Values, _: Mapping[str, Any]) -> Problem | None:
     """All layers must have one value."""
     other = next((index for index, value in enumerate(values.values) if value != values.values[0]), None)
@@ -75,33 +89,67 @@ def _refuse_constant(values: Values, _: Mapping[str, Any]) -> Problem | None:
 def _refuse_position(values: Values, names: Mapping[str, Any]) -> Problem | None:
     """Each layer must have the value that its new place gives it."""
     whole = {**names, "depth": len(values.places)}
-    moved = [place for place in values.places if _at(values.rule, whole, place.index) != values.values[place.index]]
-    if not moved:
+    moved = [index for index, value in enumerate(values.values) if value_at(values.rule, whole, index) != value]
+    return _misplaced(values, whole, moved)
+
+
+def _refuse_unsolved(values: Values, names: Mapping[str, Any]) -> Problem | None:
+    """There are config entries that give each layer its value."""
+    found = solve(values.rule, names, values.values)
+    return _misplaced(values, {**names, "depth": len(values.places), **found.entries}, found.misfits)
+
+
+def _refuse_last(values: Values, _: Mapping[str, Any]) -> Problem | None:
+    """The last layer's value is true."""
+    if not values.values or values.values[-1]:
         return None
-    place = moved[0]
+    place = values.places[-1]
+    reason = values.rule.reason or f"'{values.rule.name}' must hold of the last layer"
+    message = f"{reason}: {place.text} cannot be layer {place.index}"
+    return Problem(message, _fitting(values, True, place), place.mark)
+
+
+def _misplaced(values: Values, names: Mapping[str, Any], places: Sequence[int]) -> Problem | None:
+    """The layers at `places` have other values than the config entries in `names` give there."""
+    if not places:
+        return None
+    place = values.places[places[0]]
     reason = values.rule.reason or f"'{values.rule.name}' depends on a layer's place"
-    more = f" (and {len(moved) - 1} more layers)" if len(moved) > 1 else ""
-    return Problem(
-        f"{reason}: {place.text} cannot be layer {place.index}{more}", _fitting(values, whole, place), place.mark
-    )
+    more = f" (and {len(places) - 1} more layers)" if len(places) > 1 else ""
+    message = f"{reason}: {place.text} cannot be layer {place.index}{more}"
+    return Problem(message, _fitting(values, value_at(values.rule, names, place.index), place), place.mark)
 
 
-def _at(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
+def value_at(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
+    """The value that a config gives a place; None where it gives none."""
     try:
         return layer_value(rule, names, index)
     except FormulaError:
         return None
 
 
-def _fitting(values: Values, names: Mapping[str, Any], place: Place) -> str:
+def _fitting(values: Values, wanted: Json, place: Place) -> str:
     """Advice: the layers of the same donor nearest to the one asked for that could stand in its place."""
     donor, layer = place.feeds[0]
-    own, wanted = names_of(donor), _at(values.rule, names, place.index)
-    fitting = [index for index in range(donor.depth) if wanted is not None and _at(values.rule, own, index) == wanted]
+    own = names_of(donor)
+    fitting = [i for i in range(donor.depth) if wanted is not None and value_at(values.rule, own, i) == wanted]
     nearest = sorted(sorted(fitting, key=lambda index: abs(index - layer))[:3])
     if not nearest:
         return f"no layer of '{donor.name}' can stand there: keep to the places that the donor's layers have"
     return f"in its place could stand {', '.join(f'{donor.name}[{index}]' for index in nearest)}"
+
+
+def _refuse_unsupplied(values: Values, _: Mapping[str, Any]) -> Problem | None:
+    """What a layer takes, one before it gives."""
+    given: list[Json] = []
+    for place, value in zip(values.places, values.values, strict=True):
+        gives, takes = value if isinstance(value, list) else (None, None)
+        if takes is not None and takes not in given:
+            reason = values.rule.reason or f"'{values.rule.name}' is taken from an earlier layer"
+            message = f"{reason}: no layer before layer {place.index} ({place.text}) has {takes} to give"
+            return Problem(message, f"put a layer before it that gives {takes}", place.mark)
+        given.append(gives)
+    return None
 
 
 def _refuse_shared(values: Values, _: Mapping[str, Any]) -> Problem | None:
@@ -109,7 +157,7 @@ def _refuse_shared(values: Values, _: Mapping[str, Any]) -> Problem | None:
     chosen = [place for place in values.places if values.values[place.index]]
     if not chosen:
         return None
-    owner, wanted = chosen[0].feeds[0][0], _true_layers(values, chosen[0].feeds[0][0])[:1]
+    owner, wanted = chosen[0].feeds[0][0], true_layers(values.rule, chosen[0].feeds[0][0])[:1]
     strange = [place for place in chosen if any(donor.name != owner.name for donor, _ in place.feeds)]
     if not strange and [layer for _, layer in chosen[0].feeds] == wanted:
         return None
@@ -122,7 +170,7 @@ def _refuse_whole(values: Values, _: Mapping[str, Any]) -> Problem | None:
     if not chosen:
         return None
     owner = chosen[0].feeds[0][0]
-    wanted = _true_layers(values, owner)
+    wanted = true_layers(values.rule, owner)
     feeds = [((owner.name, layer),) for layer in wanted]
     found = [tuple((donor.name, layer) for donor, layer in place.feeds) for place in chosen]
     if found == feeds:
@@ -141,9 +189,10 @@ def _refuse_ends(values: Values, owner: Donor) -> Problem | None:
     return Problem(message, f"take both from the layers' donor: `embed: {owner.name}`, `head: {owner.name}`")
 
 
-def _true_layers(values: Values, donor: Donor) -> list[int]:
+def true_layers(rule: LayerRule, donor: Donor) -> list[int]:
+    """A donor's layers whose value is true."""
     names = names_of(donor)
-    return [index for index in range(donor.depth) if _at(values.rule, names, index)]
+    return [index for index in range(donor.depth) if value_at(rule, names, index)]
 
 
 def _not_together(values: Values, place: Place, owner: Donor, wanted: Sequence[int]) -> Problem:
@@ -164,8 +213,12 @@ def _advise_position(values: Values, names: Mapping[str, Any]) -> Problem | None
 
 REFUSALS: dict[WriteKind, Callable[[Values, Mapping[str, Any]], Problem | None]] = {
     WriteKind.PREFIX: _refuse_prefix,
+    WriteKind.SUFFIX: _refuse_suffix,
+    WriteKind.SOLVE: _refuse_unsolved,
     WriteKind.CONSTANT: _refuse_constant,
     WriteKind.POSITION: _refuse_position,
+    WriteKind.LAST: _refuse_last,
+    WriteKind.SUPPLY: _refuse_unsupplied,
     WriteKind.SHARED: _refuse_shared,
     WriteKind.WHOLE: _refuse_whole,
     WriteKind.ADVISED: _advise_position,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from stacker.arch.formula import parse_formula
-from stacker.arch.model import PLACES, LayerRule, WriteKind
+from stacker.arch.model import KEYLESS, LayerRule, WriteKind
 from stacker.core.donor import Donor
 from stacker.core.layer_config import follow_layers
 from stacker.core.refusals import Place, slices_text
@@ -17,7 +17,8 @@ from tests.core.stacks import make_donor
 
 def donor_with(kind: WriteKind, read: str, name: str = "a", key: str = "k", **config: object) -> Donor:
     """A llama of six layers with one rule."""
-    rule = LayerRule("r", "" if kind in PLACES else key, kind, (parse_formula(read),), reason="because")
+    over = (("period", parse_formula("range(depth + 2)")),) if kind is WriteKind.SOLVE else ()
+    rule = LayerRule("r", "" if kind in KEYLESS else key, kind, (parse_formula(read),), over=over, reason="because")
     donor = make_donor(name, **config)
     return replace(donor, architecture=replace(donor.architecture, rules=(rule,)))
 
@@ -37,6 +38,11 @@ def refusal(donor: Donor, *layers: int) -> Problem | None:
         (WriteKind.PREFIX, "i < 2", [1, 0, 1, 5]),
         (WriteKind.PREFIX, "i < 2", [3, 4]),
         (WriteKind.PREFIX, "i < 2", [0, 1]),
+        (WriteKind.SUFFIX, "i > 3", [3, 0, 4, 5, 4]),
+        (WriteKind.SUFFIX, "i > 3", [4, 5]),
+        (WriteKind.SUFFIX, "i > 3", [0, 1]),
+        (WriteKind.SOLVE, "i % (period | 2) == 1", [0, 1, 2, 4, 3]),
+        (WriteKind.SOLVE, "i % (period | 2) == 1", [0, 2, 4]),
         (WriteKind.CONSTANT, "i < 2", [0, 1, 1]),
         (WriteKind.CONSTANT, "i < 2", [5, 3]),
         (WriteKind.POSITION, "i % 2", [0, 1, 4, 5, 2, 3, 0]),
@@ -44,6 +50,8 @@ def refusal(donor: Donor, *layers: int) -> Problem | None:
         (WriteKind.POSITION, "i == depth - 1", [0, 2, 5]),
         (WriteKind.POSITION, "i", [0, 1, 2]),
         (WriteKind.POSITION, "[7, 8, 7, 9, 8, 8][i]", [2, 1, 0, 3]),
+        (WriteKind.LAST, "i > 3", [5, 0, 4]),
+        (WriteKind.SUPPLY, "[i, None] if i < 4 else [None, i - 4]", [0, 4, 1, 5, 4]),
         (WriteKind.SHARED, "i in [1, 4]", [0, 1, 5, 4, 4, 1]),
         (WriteKind.SHARED, "i in [1, 4]", [0, 5, 0]),
         (WriteKind.WHOLE, "i in [1, 4]", [5, 1, 0, 0, 4]),
@@ -61,6 +69,20 @@ def test_stacks_that_keep_the_rule(kind: WriteKind, read: str, layers: list[int]
         (
             WriteKind.PREFIX, "i < 2", [0, 3, 0, 1, 4, 1], 3,
             "because: layer 2 (a[0]) comes after layer 1 (a[3])", "drop a[0:2], a[1:2], or begin the stack with it",
+        ),
+        (
+            WriteKind.SUFFIX, "i > 3", [4, 0, 5, 1, 5], 1,
+            "because: layer 0 (a[4]) comes before layer 3 (a[1])",
+            "drop a[4:6], or end the stack with it; a stack that works: a[3:4], a[0:1], a[5:6], a[4:6]",
+        ),
+        (
+            WriteKind.SOLVE, "i % (period | 2) == 1", [0, 1, 3, 4], 3,
+            "because: a[3] cannot be layer 2", "in its place could stand a[0], a[2], a[4]; a stack that works: ",
+        ),
+        (WriteKind.LAST, "i > 3", [4, 2], 2, "because: a[2] cannot be layer 1", "could stand a[4], a[5]; a stack that"),
+        (
+            WriteKind.SUPPLY, "[i, None] if i < 4 else [None, i - 4]", [0, 5, 1], 2,
+            "because: no layer before layer 1 (a[5]) has 1 to give", "put a layer before it that gives 1",
         ),
         (
             WriteKind.CONSTANT, "i < 2", [4, 0, 5], 2,

@@ -252,7 +252,7 @@ REFUSED: dict[str, tuple[Case, list[str], str, str]] = {
                 "mamba_dt_rank": 4, "use_mamba_kernels": False, "expert_layer_period": 3, "expert_layer_offset": 1,
             },
         ),
-        ["a[0:2]", "a[3:6]"], "at a fixed period", "could stand",
+        ["a[0:2]", "a[4:6]", "a[0:2]"], "at a fixed period", "a stack that works: ",
     ),
     "index in the attention": (
         Case("gpt2", {**GPT2, "scale_attn_by_inverse_layer_idx": True}), ["a[0:3]", "a[2:6]"], "divided by", "a[3]",

@@ -53,6 +53,11 @@ def by_place(config: Config, picks: list[Pick]) -> Config:
     if config.get("per_layer_config"):
         own = {int(layer): entries for layer, entries in config["per_layer_config"].items()}
         found["per_layer_config"] = {place: own[layer] for place, (_, layer) in enumerate(picks) if layer in own}
+    for period, offset in tiny_data()["periods"]:
+        if period in config:
+            places = [place for place, (_, layer) in enumerate(picks) if layer % config[period] == config[offset]]
+            gap = places[1] - places[0] if len(places) > 1 else len(picks) + 1
+            found |= {period: gap, offset: places[0] % gap if places else len(picks)}
     return found
 
 
