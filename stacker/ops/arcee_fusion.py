@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import deltas, keep, on_base
+from stacker.ops.combination import deltas, on_base
+from stacker.ops.masks import chosen, keep
 from stacker.ops.model import Base, Kernel, Known, Op, Tile, Values
 from stacker.ops.selection import Cut, Sought, passes_for, value_at
 
@@ -29,7 +30,7 @@ def _quartiles(count: int, nonzero: int) -> list[int]:  # noqa: ARG001 - Ranks
 
 def _take(tile: Tile, known: Known) -> torch.Tensor:
     (important,) = _importance(tile, known)
-    return on_base(keep(deltas(tile)[0], important >= _threshold(known[1])), tile)
+    return on_base(keep(deltas(tile)[0], chosen(important >= _threshold(known[1]))), tile)
 
 
 def _threshold(cuts: Sequence[Cut]) -> float:

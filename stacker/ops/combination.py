@@ -45,18 +45,6 @@ def on_base(result: torch.Tensor, tile: Tile) -> torch.Tensor:
     return result if tile.base is None else result.add_(tile.base)
 
 
-def keep(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The values with 0 outside the mask, in their own memory; NaN and infinities there go too.
-
-    By their bits: measured, this takes an eighth of the time of `masked_fill_`.
-    """
-    import torch
-
-    kind = torch.int64 if values.dtype is torch.float64 else torch.int32
-    values.view(kind).bitwise_and_(mask.to(kind).neg_())
-    return values
-
-
 def products(tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
     """⟨vᵢ, vⱼ⟩ for i ≤ j, in fp64, of the sources or what they add to the base."""
     import torch

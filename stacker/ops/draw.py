@@ -2,7 +2,7 @@
 
 A counter hashed instead of a state carried along (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011),
 so tiles may come in any order. Each block of elements has a key from BLAKE2b; within it indices are mixed by the
-32-bit permutation `lowbias32` (Wellons, Hash prospector, 2018).
+permutation `lowbias32` (Wellons, Hash prospector, 2018), over 31 bits, which spares torch the signs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from stacker.ops.masks import MOST
 from stacker.ops.model import Tile
 
 if TYPE_CHECKING:
@@ -20,36 +21,41 @@ _BLOCK = 1 << 16
 
 
 def draw(tile: Tile, source: int, seed: int = 0) -> torch.Tensor:
-    """A random int32 for each element of a tile, every value equally likely; `source` is the source's number."""
+    """For each element of a tile an int32 from 0 to 2^31 − 1, all equally likely; `source` is the source's number."""
     import torch
 
-    device = tile.sources[0].device
-    bits = torch.arange(len(tile.sources[0]), dtype=torch.int32, device=device)
-    end = tile.start + len(bits)
+    drawn = torch.empty(len(tile.sources[0]), dtype=torch.int32, device=tile.sources[0].device)
+    places = torch.arange(_BLOCK, dtype=torch.int32, device=drawn.device)
+    spare = torch.empty_like(places)
+    end = tile.start + len(drawn)
     for block in range(tile.start // _BLOCK, -(-end // _BLOCK)):
-        begin = max(block * _BLOCK - tile.start, 0)
-        part = bits[begin : (block + 1) * _BLOCK - tile.start]
-        first, second = _key(tile.seed, source, seed, block)
-        _mix(part.add_(tile.start - block * _BLOCK).bitwise_xor_(first)).bitwise_xor_(second)
-    return bits
+        first, last = max(block * _BLOCK, tile.start), min((block + 1) * _BLOCK, end)
+        part = drawn[first - tile.start : last - tile.start]
+        before, after = _key(tile.seed, source, seed, block)
+        torch.bitwise_xor(places[first - block * _BLOCK : last - block * _BLOCK], before, out=part)
+        _mix(part, spare[: len(part)]).bitwise_xor_(after)
+    return drawn
 
 
 def at_most(chance: float) -> int:
-    """The bound below which a drawn number lies with that chance."""
-    return min(max(round(chance * 2.0**32), 0), 2**32) - 2**31
+    """The bound below which a drawn number lies with that chance; never quite always."""
+    return min(max(round(chance * (MOST + 1)), 0), MOST)
 
 
 def _key(name: str, source: int, seed: int, block: int) -> tuple[int, int]:
     digest = blake2b(f"{seed}/{source}/{block}/{name}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest[:4], "little", signed=True), int.from_bytes(digest[4:], "little", signed=True)
+    return int.from_bytes(digest[:4], "little") & MOST, int.from_bytes(digest[4:], "little") & MOST
 
 
-def _mix(bits: torch.Tensor) -> torch.Tensor:
-    _fold(bits, 16).mul_(0x7FEB352D)
-    _fold(bits, 15).mul_(0x846CA68B - 2**32)
-    return _fold(bits, 16)
+def _mix(bits: torch.Tensor, spare: torch.Tensor) -> torch.Tensor:
+    """All steps can be undone, so no number is more likely than another."""
+    _fold(bits, 16, spare).mul_(0x7FEB352D).bitwise_and_(MOST)
+    _fold(bits, 15, spare).mul_(0x846CA68B - 2**32).bitwise_and_(MOST)
+    return _fold(bits, 16, spare)
 
 
-def _fold(bits: torch.Tensor, by: int) -> torch.Tensor:
-    """x ^= x >> by, the shift one of unsigned numbers."""
-    return bits.bitwise_xor_((bits >> by).bitwise_and_((1 << (32 - by)) - 1))
+def _fold(bits: torch.Tensor, by: int, spare: torch.Tensor) -> torch.Tensor:
+    """x ^= x >> by"""
+    import torch
+
+    return bits.bitwise_xor_(torch.bitwise_right_shift(bits, by, out=spare))

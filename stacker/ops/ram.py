@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import deltas, keep, on_base
+from stacker.ops.combination import deltas, on_base
+from stacker.ops.masks import chosen, keep
 from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _merge(epsilon: float, factors: Sequence[float], tile: Tile, known: Known) -
     alone, share = count == 1, 1.0 / count.clamp_(min=1)
     total = torch.zeros_like(found[0])
     for delta, mask, factor in zip(found, masks, factors, strict=True):
-        total += keep(delta, mask).mul_(share + alone * (factor - 1.0))
+        total += keep(delta, chosen(mask)).mul_(share + alone * (factor - 1.0))
     return on_base(total, tile)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import deltas, keep, on_base
+from stacker.ops.combination import deltas, on_base
+from stacker.ops.consensus import elected
+from stacker.ops.masks import bits_of, keep
 from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
-from stacker.ops.selection import Sought, bits_of, is_before, passes_for
-from stacker.ops.task_vectors import elected
+from stacker.ops.selection import Sought, is_before, passes_for
 
 if TYPE_CHECKING:
     import torch

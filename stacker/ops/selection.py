@@ -8,9 +8,10 @@ the earlier ones are taken first. See Knuth, The Art of Computer Programming 3, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from stacker.ops.masks import above, bits_of, chosen
 from stacker.ops.model import Known, Pass, Tile
 
 if TYPE_CHECKING:
@@ -36,20 +37,14 @@ class Sought:
 class Cut:
     """A rank by its bits: all of greater bits come before it, and the first `quota` elements of the same bits.
 
-    Bits are -1 where every element comes before. `before` is how many of the same bits lie in earlier tiles.
+    Bits are -1 where every element comes before. `shares` are, tile by tile, how many of the quota are the tile's, and
+    how many elements of the same bits it has.
     """
 
     key: int
     bits: int
     quota: int
-    before: Sequence[int] = ()
-
-
-def bits_of(values: torch.Tensor) -> torch.Tensor:
-    """Magnitudes as integers in the same order, in new memory; NaN comes after infinity."""
-    import torch
-
-    return values.to(torch.float32).abs().view(torch.int32)
+    shares: Sequence[tuple[int, int]] = ()
 
 
 def passes_for(keys: Keys, sought: Sequence[Sought], first: int = 0, *, exact: bool = True) -> tuple[Pass, ...]:
@@ -73,17 +68,13 @@ def passes_for(keys: Keys, sought: Sequence[Sought], first: int = 0, *, exact: b
 
 
 def is_before(cut: Cut, bits: torch.Tensor, tile: Tile) -> torch.Tensor:
-    """Which elements of a tile rank before a cut; `bits` are those of the tile's keys."""
-    above = bits > cut.bits
-    if cut.quota <= 0 or cut.bits < 0:
-        return above
-    left = cut.quota - cut.before[tile.number]
-    if left <= 0:
-        return above
-    equal = bits == cut.bits
-    if left < len(bits):
-        equal &= equal.cumsum(0) <= left
-    return above.logical_or_(equal)
+    """Which elements of a tile rank before a cut, a mask of `masks`; `bits` are those of the tile's keys."""
+    taken, equal = cut.shares[tile.number] if cut.shares else (0, 0)
+    before = above(bits, cut.bits - 1 if 0 < taken == equal else cut.bits)
+    if 0 < taken < equal:
+        same = bits == cut.bits
+        before.bitwise_or_(chosen(same & (same.cumsum(0) <= taken)))
+    return before
 
 
 def value_at(cut: Cut) -> float:
@@ -97,12 +88,12 @@ def _upper(keys: Sequence[torch.Tensor]) -> torch.Tensor:
     """[keys, 2^16 + 1], the last column the number of elements that are not 0."""
     import torch
 
-    rows = []
-    for key in keys:
+    total = torch.empty(len(keys), (1 << 16) + 1, dtype=torch.int64, device=keys[0].device)
+    for key, row in zip(keys, total, strict=True):
         bits = bits_of(key)
-        nonzero = bits.count_nonzero().view(1)
-        rows.append(torch.cat([bits.bitwise_right_shift_(_LOW).bincount(minlength=1 << 16), nonzero]))
-    return torch.stack(rows)
+        row[-1] = bits.count_nonzero()
+        row[:-1] = bits.bitwise_right_shift_(_LOW).bincount(minlength=1 << 16)
+    return total
 
 
 def _bins(total: torch.Tensor, sought: Sequence[Sought]) -> list[tuple[int, int, int]]:
@@ -153,10 +144,18 @@ def _equal(keys: Sequence[torch.Tensor], cuts: Sequence[Cut], tile: Tile) -> tor
     every = {key: bits_of(keys[key]) for key in {cut.key for cut in cuts}}
     counts = torch.zeros(len(cuts), tile.count, dtype=torch.int64)
     for number, cut in enumerate(cuts):
-        counts[number, tile.number] = (every[cut.key] == cut.bits).count_nonzero() if cut.quota else 0
+        if cut.quota:
+            bits = every[cut.key]
+            counts[number, tile.number] = len(bits) - (bits ^ cut.bits).count_nonzero()
     return counts
 
 
 def _split(total: torch.Tensor, cuts: Sequence[Cut]) -> list[Cut]:
-    before = (total.cumsum(1) - total).tolist()
-    return [Cut(cut.key, cut.bits, cut.quota, counts) for cut, counts in zip(cuts, before, strict=True)]
+    import torch
+
+    quotas = total.new_tensor([cut.quota for cut in cuts])[:, None]
+    taken = torch.minimum((quotas - (total.cumsum(1) - total)).clamp_(min=0), total)
+    return [
+        replace(cut, shares=list(zip(mine, every, strict=True)))
+        for cut, mine, every in zip(cuts, taken.tolist(), total.tolist(), strict=True)
+    ]

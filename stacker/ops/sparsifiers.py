@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from stacker.ops.draw import at_most, draw
+from stacker.ops.masks import below, bits_of
 from stacker.ops.model import Tile
-from stacker.ops.selection import Cut, bits_of, is_before
+from stacker.ops.selection import Cut, is_before
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +26,7 @@ class Sparsifier(Protocol):
         ...
 
     def mask(self, delta: torch.Tensor, cuts: Sequence[Cut], tile: Tile, source: int) -> torch.Tensor | None:
-        """Which elements stay; None for all."""
+        """Which elements stay, a mask of `masks`; None for all."""
         ...
 
 
@@ -56,7 +57,7 @@ class Nothing:
     ) -> torch.Tensor:
         import torch
 
-        return torch.zeros_like(delta, dtype=torch.bool)
+        return torch.zeros_like(delta, dtype=torch.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ class Middle:
 
     def mask(self, delta: torch.Tensor, cuts: Sequence[Cut], tile: Tile, source: int) -> torch.Tensor:  # noqa: ARG002
         bits = bits_of(delta)
-        return is_before(cuts[1], bits, tile) & ~is_before(cuts[0], bits, tile)
+        largest = is_before(cuts[0], bits, tile)
+        return is_before(cuts[1], bits, tile).bitwise_and_(largest.bitwise_not_())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Dropout:
         return ()
 
     def mask(self, delta: torch.Tensor, cuts: Sequence[Cut], tile: Tile, source: int) -> torch.Tensor:  # noqa: ARG002
-        return draw(tile, source, self.seed) < at_most(self.density)
+        return below(draw(tile, source, self.seed), at_most(self.density))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +120,18 @@ class RowRanked:
         """Of equal elements the later one ranks higher."""
         import torch
 
-        bits = bits_of(delta).view(-1, tile.row)
-        order = _ascending(bits)
-        low, span = at_most(self.density - self.epsilon), 2.0 * self.epsilon * 2.0**32 / max(tile.row - 1, 1)
-        by_rank = torch.arange(tile.row, dtype=torch.float32, device=delta.device).mul_(span).add_(low)
-        if tile.row == 1:
-            by_rank.fill_(at_most(self.density))
-        bounds = torch.empty_like(bits, dtype=torch.float32).scatter_(1, order, by_rank.expand_as(order))
-        return draw(tile, source, self.seed) < bounds.view(-1)
+        order = _ascending(bits_of(delta).view(-1, tile.row))
+        by_rank = self._bounds(tile.row).to(delta.device)
+        bounds = torch.empty_like(order, dtype=torch.int32).scatter_(1, order, by_rank.expand_as(order))
+        return below(draw(tile, source, self.seed), bounds.view(-1))
+
+    def _bounds(self, count: int) -> torch.Tensor:
+        """Of so many ranks, the numbers to draw below."""
+        import torch
+
+        spread = self.epsilon if count > 1 else 0.0
+        low, high = at_most(self.density - spread), at_most(self.density + spread)
+        return torch.linspace(low, high, count, dtype=torch.float64).to(torch.int32)
 
 
 def _ascending(bits: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import deltas, keep, on_base
+from stacker.ops.combination import deltas, on_base
+from stacker.ops.consensus import elected
+from stacker.ops.masks import keep
 from stacker.ops.model import Kernel, Known, OpParameter, Pass, Tile, Values
 from stacker.ops.selection import Cut, Sought, passes_for
 from stacker.ops.sparsifiers import Everything, Nothing, Sparsifier
@@ -103,25 +105,6 @@ class TaskVectors:
             total.add_(delta)
         divisor = sum(self.weights)
         return total.div_(divisor) if self.normalize and abs(divisor) >= _NO_WEIGHT else total
-
-
-def elected(found: Sequence[torch.Tensor], factors: Sequence[float], weights: Sequence[float] | None) -> torch.Tensor:
-    """Σ factor · element over those whose sign is that of the sum of all (0 counts as +), divided by their weights."""
-    import torch
-
-    total = found[0].clone()
-    for delta in found[1:]:
-        total.add_(delta)
-    negative = total < 0
-    positive = ~negative
-    total.zero_()
-    divisor = None if weights is None else torch.zeros_like(total)
-    for number, (delta, factor) in enumerate(zip(found, factors, strict=True)):
-        agrees = ((delta > 0) & positive).logical_or_((delta < 0).logical_and_(negative))
-        total.add_(keep(delta, agrees), alpha=factor)
-        if divisor is not None and weights is not None:
-            divisor.add_(agrees, alpha=weights[number])
-    return total if divisor is None else total.div_(divisor.add_(divisor == 0))
 
 
 def sparsifier(density: float, make: Callable[[float], Sparsifier]) -> Sparsifier:

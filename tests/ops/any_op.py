@@ -76,7 +76,7 @@ def _bounds(op: str, delta: torch.Tensor) -> torch.Tensor:
         return torch.tensor(at_most(DENSITY))
     order = delta.float().abs().sort(dim=-1, stable=True).indices
     chances = torch.linspace(DENSITY - EPSILON, DENSITY + EPSILON, delta.shape[-1], dtype=torch.float64)
-    return (torch.empty_like(delta).scatter_(-1, order, chances.expand_as(order)) - 0.5) * 2.0**32
+    return torch.empty_like(delta).scatter_(-1, order, chances.expand_as(order)) * 2.0**31
 
 
 def _others(op: str, sources: list[torch.Tensor], base: torch.Tensor) -> torch.Tensor:
