@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from stacker.arch.dimensions import depth_of, text_config
 from stacker.arch.guesses import BESIDE
 from stacker.arch.model import Architecture, Config
-from stacker.arch.placement import Placement, expected_tensors, layers_in
-from stacker.errors import Blame, Problem, Severity
+from stacker.arch.placement import Placement, layers_in
+from stacker.arch.promised import promised_tensors
+from stacker.errors import Blame, DonorError, Problem, Severity
 from stacker.tensors import TensorSpec
 
 
@@ -20,7 +21,6 @@ class _Found:
     there: Mapping[str, TensorSpec]
     expected: Mapping[str, TensorSpec]
     tied: frozenset[str]
-
     absent: frozenset[str]
     """What may be missing whatever the config seems to say: a wrapper has two configs, which may not agree."""
 
@@ -48,6 +48,16 @@ def check_tensors(
     yield from _check_missing(found)
     yield from _check_shapes(found)
     yield from _check_unlisted(found, architecture.name)
+
+
+def _expected(architecture: Architecture, config: Config, there: Container[str]) -> Mapping[str, TensorSpec]:
+    """What config.json promises; nothing where a wrapper leaves sizes to its program's defaults."""
+    try:
+        return promised_tensors(architecture, config, there)
+    except DonorError:
+        if not architecture.inner:
+            raise
+        return {}
 
 
 def _check_layers(architecture: Architecture, config: Config, placements: Mapping[str, Placement]) -> Iterator[Problem]:

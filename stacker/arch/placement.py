@@ -101,13 +101,21 @@ def expected_tensors(architecture: Architecture, config: Config) -> tuple[Tensor
     if not architecture.tensors:
         message = f"what tensors '{architecture.name}' has is not known without its weights"
         raise DonorError.of(message, "give the donor's weights, or describe the family in architectures/")
+    return tuple(_instances_of([t for t in architecture.tensors if not t.optional], architecture, config))
+
+
+def optional_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
+    """The tensors that a donor of this config may have besides, in model order."""
+    return tuple(_instances_of([t for t in architecture.tensors if t.optional], architecture, config))
+
+
+def _instances_of(
+    templates: Sequence[TensorTemplate], architecture: Architecture, config: Config
+) -> Iterator[TensorSpec]:
     names = names_in(architecture, config)
+    depth = depth_of(architecture, config)
     dtype = CONFIG_DTYPES.get(str(names.get("dtype") or names.get("torch_dtype")), Dtype.F32)
-    return tuple(_expected(architecture, names, depth_of(architecture, config), dtype))
-
-
-def _expected(architecture: Architecture, names: Mapping[str, Any], depth: int, dtype: Dtype) -> Iterator[TensorSpec]:
-    parts = {part: [t for t in architecture.tensors if t.part is part and not t.optional] for part in Part}
+    parts = {part: [t for t in templates if t.part is part] for part in Part}
     whole = {**names, "depth": depth}
     tied = {name for name, _ in architecture.tied} if names.get("tie_word_embeddings") else set()
     yield from _instances(parts[Part.EMBED], "", whole, dtype)

@@ -6,6 +6,7 @@ when layers are rearranged in memory: both set down by hand, so that the expecta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -199,7 +200,7 @@ FURTHER: dict[str, Case] = {
     ),
     "qwen3_next, as published": Case(
         "qwen3_next", {**EXPERTS, **LINEAR, "full_attention_interval": 3, "decoder_sparse_step": 2}, ("layer_types",),
-        publish=without("layer_types", full_attention_interval=3), inferred=True,
+        publish=without("layer_types", full_attention_interval=3),
     ),
     "llama4_text, as published": Case(
         "llama4_text",
@@ -208,7 +209,7 @@ FURTHER: dict[str, Case] = {
             "no_rope_layer_interval": 3, "attention_chunk_size": 4,
         },
         ("layer_types", "no_rope_layers"),
-        publish=without("layer_types", "moe_layers", no_rope_layers=[]), inferred=True,
+        publish=without("layer_types", "moe_layers", no_rope_layers=[]),
     ),
     "cohere2": Case("cohere2", {"sliding_window": 4, "layer_types": MIXED}, ("layer_types",)),
     "cohere2, as published": Case(
@@ -228,11 +229,47 @@ FURTHER: dict[str, Case] = {
     "starcoder2": Case("starcoder2"),
     "lfm2": Case(
         "lfm2", {"layer_types": ["conv", FULL, "conv", "conv", FULL, "conv"], "block_auto_adjust_ff_dim": False},
-        ("layer_types",), inferred=True,
+        ("layer_types",),
     ),
     "lfm2, as published": Case(
         "lfm2", {"layer_types": ["conv", FULL, "conv", "conv", FULL, "conv"], "block_auto_adjust_ff_dim": False},
-        ("layer_types",), publish=without("layer_types", full_attn_idxs=[1, 4]), inferred=True,
+        ("layer_types",), publish=without("layer_types", full_attn_idxs=[1, 4]),
+    ),
+    "nemotron_h, as published": Case(
+        "nemotron_h",
+        {
+            **EXPERTS, "head_dim": 8, "mamba_num_heads": 8, "mamba_head_dim": 8, "ssm_state_size": 8, "n_groups": 2,
+            "n_routed_experts": 4, "moe_shared_expert_intermediate_size": 24, "chunk_size": 4,
+            "layers_block_type": [DELTA_RULE, FULL, "moe", "mlp", FULL, DELTA_RULE],
+        },
+        ("layers_block_type",),
+        publish=without("layers_block_type", hybrid_override_pattern="M*E-*M", num_hidden_layers=6),
+    ),
+    "kimi_linear, as published": Case(
+        "kimi_linear",
+        {
+            **EXPERTS, "num_key_value_heads": 4, "kv_lora_rank": 8, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8,
+            "v_head_dim": 8, "linear_head_dim": 8, "linear_num_heads": 4, "linear_conv_kernel_dim": 4,
+            "layer_types": [DELTA_RULE, FULL, DELTA_RULE, DELTA_RULE, FULL, DELTA_RULE],
+            "mlp_layer_types": ["dense", *["sparse"] * 5],
+        },
+        ("layer_types", "mlp_layer_types"),
+        publish=without(
+            "layer_types", "mlp_layer_types", "linear_head_dim", "linear_num_heads", "linear_conv_kernel_dim",
+            first_k_dense_replace=1,
+            linear_attn_config={
+                "full_attn_layers": [2, 5], "kda_layers": [1, 3, 4, 6], "head_dim": 8, "num_heads": 4,
+                "short_conv_kernel_size": 4,
+            },
+        ),
+        rename=lambda name: re.sub(r"block_sparse_moe\.(?=(gate|up|down)_proj)", "mlp.", name),
+    ),
+    "mamba, as published": Case(
+        "mamba", {"state_size": 8, "time_step_rank": 2, "intermediate_size": 64},
+        publish=without("num_attention_heads", "num_key_value_heads", "intermediate_size", time_step_rank="auto"),
+    ),
+    "opt, as published": Case(
+        "opt", {"ffn_dim": 48}, publish=without(), rename=lambda name: name.removeprefix("model."),
     ),
 }  # fmt: skip
 
