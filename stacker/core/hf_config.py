@@ -15,6 +15,7 @@ from stacker.core.agreement import compare_donors
 from stacker.core.config_keys import DEPTHS, unsafe_keys, without_unsafe
 from stacker.core.donor import Donor
 from stacker.core.layer_config import Feeds, Following, follow_layers
+from stacker.core.quantization import KEYS, check_quantization, follow_quantization
 from stacker.core.refusals import Place
 from stacker.errors import Blame, Mark, Problem, Severity
 from stacker.tensors import CONFIG_DTYPES, Dtype
@@ -22,7 +23,6 @@ from stacker.tensors import CONFIG_DTYPES, Dtype
 __all__ = ["compare_donors", "compile_config"]
 
 _DTYPE_NAMES = {dtype: name for name, dtype in CONFIG_DTYPES.items()}
-_LAYER_NUMBER = re.compile(r"\.\d+(\.|$)")
 Entries = dict[str, Json]
 
 
@@ -51,9 +51,12 @@ def compile_config(
     _set_layers(target, template, len(layers), following)
     _set_ends(config, target, template, embed, tied)
     _set_dtype(config, target, dtype)
-    if tokenizer is not None:
+    _set_quantization(config, target, template, donors.values(), places)
+    if tokenizer is not None and tokenizer.name != template.name:
         _set_token_ids(target, text_config(tokenizer.architecture, tokenizer.config))
-    problems = [*following.problems, *_unsafe(template), *_quantised(template, donors.values(), dtype)]
+    _repeat(config, target, template)
+    checked = (*_towers(template, embed), *_unsafe(template), *check_quantization(template, donors.values(), dtype))
+    problems = [*following.problems, *checked]
     return config, tuple(problems)
 
 
@@ -78,9 +81,6 @@ def _set_layers(target: Entries, template: Donor, depth: int, following: Followi
         target["num_nextn_predict_layers"] = 0
 
 
-def _value_or_none(formula: Any, names: Mapping[str, Any]) -> Json:
-    try:
-        value: Json = formula.value(names)
 def _repeat(config: Entries, target: Entries, template: Donor) -> None:
     """What a wrapper's config says a second time, around the language model's own, it says alike again."""
     inner = template.config.get(template.architecture.scope)
@@ -90,6 +90,9 @@ def _repeat(config: Entries, target: Entries, template: Donor) -> None:
             config[key] = target[key]
 
 
+def _value_or_none(formula: Any, names: Mapping[str, Any]) -> Json:
+    try:
+        value: Json = formula.value(names)
     except FormulaError:
         return None
     return value
@@ -142,6 +145,18 @@ def _computed_in(dtype: Dtype, before: Json) -> Json:
     return before if known and known.bits > dtype.bits else _DTYPE_NAMES[Dtype.BF16]
 
 
+def _set_quantization(
+    config: Entries, target: Entries, template: Donor, donors: Iterable[Donor], places: Sequence[Place]
+) -> None:
+    standing: dict[str, dict[int, list[int]]] = {}
+    for place in places:
+        for donor, layer in place.feeds:
+            standing.setdefault(donor.name, {}).setdefault(layer, []).append(place.index)
+    found = follow_quantization(template, tuple(donors), standing)
+    for entries in (config, target):
+        entries.update({key: found for key in KEYS if found and entries.get(key)})
+
+
 def _set_token_ids(target: Entries, names: Mapping[str, Json]) -> None:
     for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
         if key in names:
@@ -159,28 +174,15 @@ def _unsafe(template: Donor) -> Iterator[Problem]:
         yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
 
 
-def _quantised(template: Donor, donors: Iterable[Donor], dtype: Dtype | None) -> Iterator[Problem]:
-    """Quantised weights can only be moved, all quantised alike, and not where the config names layers by number."""
-    mine = quantization_of(template)
-    for donor in donors:
-        if quantization_of(donor) != mine:
-            kinds = " and ".join(f"'{each.name}' {_kind(quantization_of(each))}" for each in (template, donor))
-            yield Problem(f"donors are quantised differently: {kinds}", "take donors of one kind", blame=Blame.DONOR)
-    if mine is None:
+def _towers(template: Donor, embed: Donor) -> Iterator[Problem]:
+    """A wrapper's towers are the embedding's donor's, so the config must be of such towers."""
+    if not template.architecture.inner or embed.name == template.name:
         return
-    if dtype is not None:
-        message = f"'{template.name}' is quantised: its tensors can be moved, not cast"
-        yield Problem(message, "leave out the output's dtype, or take the donors in full precision", blame=Blame.DONOR)
-    if _LAYER_NUMBER.search(mine):
-        message = f"the quantization of '{template.name}' names layers by number, which a stack changes"
-        yield Problem(message, "take the donors in full precision", blame=Blame.DONOR)
-
-
-def quantization_of(donor: Donor) -> str | None:
-    """A donor's quantization as comparable text, None for a donor in full precision."""
-    found = text_config(donor.architecture, donor.config).get("quantization_config")
-    return json.dumps(found, sort_keys=True) if found else None
-
-
-def _kind(quantization: str | None) -> str:
-    return "is not" if quantization is None else f"as {json.loads(quantization).get('quant_method', 'unknown')}"
+    scope = template.architecture.scope
+    for key, mine in template.config.items():
+        theirs = embed.config.get(key)
+        if key != scope and isinstance(mine, dict) and "model_type" in mine and mine != theirs:
+            message = (
+                f"'{key}' of '{template.name}' is another than that of '{embed.name}', whose towers the stack gets"
+            )
+            yield Problem(message, f"take both from one donor: `config: {embed.name}`", blame=Blame.DONOR)

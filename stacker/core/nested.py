@@ -40,6 +40,7 @@ def donor_of_plan(
         tensors=tensors,
         side_files=carried(template, tokenizer),
         weights=all(donor.weights for donor in inner.values()),
+        quantized=next((donor.quantized for donor in inner.values() if donor.quantized), ""),
         nested=nested,
     )
 

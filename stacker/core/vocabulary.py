@@ -156,6 +156,7 @@ def _check_tokens(
 def _ordered(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor], problems: list[Problem]) -> Donor:
     """A donor whose embedding and head have these rows, and whose config says how many."""
     size = rows_of(donor)
+    problems += _packed(donor, size)
     tensors = {
         name: _in_order(donor, tensor, rows, donors, problems)
         if tensor.role in _BY_TOKEN and tensor.spec.shape[:1] == (size,)
@@ -169,6 +170,15 @@ def _ordered(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor], p
     if not isinstance(inner, dict) or "vocab_size" in config:
         config["vocab_size"] = len(rows)
     return replace(donor, tensors=MappingProxyType(tensors), config=config)
+
+
+def _packed(donor: Donor, size: int) -> Iterator[Problem]:
+    """Where embedding or head is quantised in blocks, its rows do not stand by themselves."""
+    by_token = (tensor.spec for tensor in donor.tensors.values() if tensor.role in _BY_TOKEN)
+    odd = [spec.name for spec in by_token if spec.shape[:1] != (size,)]
+    if donor.quantized and odd:
+        message = f"the rows of {odd[0]} of '{donor.name}' cannot be taken apart: it is quantised ({donor.quantized})"
+        yield Problem(message, "carry its tokenizer along as it is: `tokenizer: <donor>`", blame=Blame.DONOR)
 
 
 def _in_order(

@@ -233,11 +233,12 @@ def test_blends_of_one_kind() -> None:
         ({"quant_method": "fp8"}, None, None, "quantised differently"),
         ({"quant_method": "fp8"}, {"quant_method": "gptq"}, None, "quantised differently"),
         ({"quant_method": "fp8"}, {"quant_method": "fp8"}, Dtype.BF16, "moved, not cast"),
-        ({"skip": ["model.layers.3.mlp"]}, {"skip": ["model.layers.3.mlp"]}, None, "names layers by number"),
+        ({"skip": ["model.layers.[1-3].mlp"]}, {"skip": ["model.layers.[1-3].mlp"]}, None, "cannot follow them"),
+        ({"skip": [r"re:.*layers\.(1|2)\.mlp"]}, {"skip": []}, None, "cannot follow them"),
     ],
 )
 def test_quantised_donors(mine: Any, other: Any, dtype: Dtype | None, message: str) -> None:
-    """Quantised donors must be quantised alike, and by no rule that names layers."""
+    """Quantised donors must be quantised alike, and by no rule that names layers unclearly."""
     a = make_donor("a", quantization_config=mine)
     b = make_donor("b", quantization_config=other)
     _, problems = compile_all((a, 0), (b, 1), dtype=dtype)
