@@ -189,11 +189,10 @@ FURTHER: dict[str, Case] = {
         "bamba",
         {**MAMBA, "attn_layer_indices": [1, 4]},
         derive=lambda config, picks: {"attn_layer_indices": _places(picks, config["attn_layer_indices"])},
-        inferred=True,
     ),
     "gpt_neo": Case(
         "gpt_neo", {"num_layers": 6, "num_heads": 4, "window_size": 4, "attention_types": [[["global", "local"], 3]]},
-        ("attention_layers",), inferred=True,
+        ("attention_layers",),
     ),
     "modernbert-decoder": Case(
         "modernbert-decoder", {"local_attention": 8, "layer_types": MIXED}, ("layer_types",), inferred=True
