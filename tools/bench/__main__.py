@@ -17,6 +17,8 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "reflink": reflink.measure,
     "goliath": goliath.measure,
     "blends": blends.measure,
+    "task-vectors": blends.measure_task_vectors,
+    "larger": blends.measure_larger,
     "startup": goliath.measure_startup,
     "sameness": sameness.measure,
 }

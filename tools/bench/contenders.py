@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,13 +44,25 @@ def stack_spec(path: Path, slices: Sequence[Slice], output: str = "") -> Path:
     return _write(path, "".join(lines) + output)
 
 
-def blend_spec(path: Path, op: str, donors: Sequence[Path]) -> Path:
-    """A spec of stacker: all layers, embedding and head of two donors blended half and half."""
-    settings = "t: 0.5" if op == "slerp" else "weight: 0.5"
-    items = [f"[{', '.join(repr(one.name) for one in donors)}]", f"op: {op}", settings]
-    blend = f"{{blend: {', '.join(items)}}}"
-    text = f"stacker: 1\nname: {path.stem}\n{_donors(set(donors))}stack: [{blend}]\nembed: {blend}\nhead: {blend}\n"
-    return _write(path, text)
+@dataclass(frozen=True, slots=True)
+class BlendOf:
+    """Two donors blended by an op: what is set for both alike, what for the blend, and the base where there is one."""
+
+    op: str
+    donors: tuple[Path, Path]
+    base: Path | None
+    each: Mapping[str, float]
+    own: Mapping[str, float]
+
+
+def blend_spec(path: Path, blend: BlendOf) -> Path:
+    """A spec of stacker: all layers, embedding and head of two donors blended."""
+    items = [f"[{', '.join(repr(one.name) for one in blend.donors)}]", f"op: {blend.op}"]
+    items += [f"{name}: {value}" for name, value in {**blend.each, **blend.own}.items()]
+    base = [] if blend.base is None else [blend.base]
+    written = f"{{blend: {', '.join([*items, *(f'base: {one.name}' for one in base)])}}}"
+    text = f"stacker: 1\nname: {path.stem}\n{_donors({*blend.donors, *base})}"
+    return _write(path, f"{text}stack: [{written}]\nembed: {written}\nhead: {written}\n")
 
 
 def mergekit_stack(path: Path, slices: Sequence[Slice]) -> Path:
@@ -60,14 +72,18 @@ def mergekit_stack(path: Path, slices: Sequence[Slice]) -> Path:
     return _write(path, f"merge_method: passthrough\ndtype: bfloat16\nslices:\n{lines}")
 
 
-def mergekit_blend(path: Path, op: str, donors: Sequence[Path]) -> Path:
-    """The same as `blend_spec`, in mergekit's words."""
-    first, second = (one.absolute() for one in donors)
-    if op == "slerp":
-        text = f"merge_method: slerp\nbase_model: {first}\nmodels: [{{model: {first}}}, {{model: {second}}}]\n"
-        return _write(path, text + "parameters: {t: 0.5}\ndtype: bfloat16\n")
-    models = "".join(f"  - {{model: {one}, parameters: {{weight: 0.5}}}}\n" for one in (first, second))
-    return _write(path, f"merge_method: linear\nmodels:\n{models}dtype: bfloat16\n")
+def mergekit_blend(path: Path, blend: BlendOf) -> Path:
+    """The same as `blend_spec`, in mergekit's words; its slerp calls the first donor the base."""
+    base = blend.donors[0] if blend.op == "slerp" else blend.base
+    lines = [f"merge_method: {blend.op}", "dtype: bfloat16", "models:"]
+    lines += [f"  - {{model: {one.absolute()}, parameters: {_flow(blend.each)}}}" for one in blend.donors]
+    lines += [f"parameters: {_flow(blend.own)}"]
+    lines += [] if base is None else [f"base_model: {base.absolute()}"]
+    return _write(path, "\n".join(lines) + "\n")
+
+
+def _flow(values: Mapping[str, float]) -> str:
+    return f"{{{', '.join(f'{name}: {value}' for name, value in values.items())}}}"
 
 
 def build(spec: Path, out: Path, *options: str) -> Run:
@@ -84,6 +100,13 @@ def copy(source: Path, out: Path) -> Run:
     """All files of a folder, copied and made durable."""
     out.mkdir()
     return run("sh", "-c", 'cp "$1"/* "$2" && sync "$2"/*', "copy", source, out)
+
+
+def stream(written: Path, read: Sequence[Path], out: Path) -> Run:
+    """The files of a folder copied and made durable, while those of others are read: a blend without its arithmetic."""
+    out.mkdir()
+    script = 'out=$1 from=$2; shift 2; for each; do cat "$each"/* > /dev/null & done; cp "$from"/* "$out"; wait; '
+    return run("sh", "-c", script + 'sync "$out"/*', "stream", out, written, *read)
 
 
 def ready(out: Path, *warm: Path) -> None:

@@ -31,6 +31,8 @@ SMALL = Shape(layers=8, hidden=512, inner=1408, heads=8, kv_heads=4, vocabulary=
 """56 MB in bf16: for what is not about speed."""
 MIDDLE = Shape(layers=24, hidden=2048, inner=5632, heads=16, kv_heads=16, vocabulary=32000)
 """2.7 GB in bf16."""
+LARGE = Shape(layers=40, hidden=5120, inner=13824, heads=40, kv_heads=40, vocabulary=32000)
+"""26 GB in bf16, a Llama of 13B parameters."""
 LLAMA_70B = Shape(layers=80, hidden=8192, inner=28672, heads=64, kv_heads=8, vocabulary=32000)
 """138 GB in bf16, in shards of 10 GB as it was published."""
 

@@ -9,17 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tools.bench import contenders, donors
+from tools.bench.blends import BLENDS, TASK_VECTORS, blend_of
 from tools.bench.measure import STACKER, Bench, BenchError, Row, remove
-
-OPS = ("linear", "slerp")
 
 
 def measure(bench: Bench) -> Iterator[Row]:
     """Digests of every tensor of a blend and of a stack, made in several ways."""
-    pair = [donors.make_donor(bench.scratch / f"small-{seed}", donors.SMALL, seed) for seed in (1, 2)]
+    first, second, base = (donors.make_donor(bench.scratch / f"small-{seed}", donors.SMALL, seed) for seed in (1, 2, 3))
     out = bench.scratch / "same"
-    for op in OPS:
-        spec = contenders.blend_spec(bench.scratch / f"same-{op}.yml", op, pair)
+    for case in (*BLENDS, *TASK_VECTORS):
+        spec = contenders.blend_spec(bench.scratch / f"same-{case.op}.yml", blend_of(case, (first, second), base))
         text = spec.read_text()
         found = {}
         for threads in ("1", "8"):
@@ -33,7 +32,7 @@ def measure(bench: Bench) -> Iterator[Row]:
         found["interrupted"] = digests(out)
         kinds = len({json.dumps(one, sort_keys=True) for one in found.values()})
         note = f"{len(found)} builds, one of them killed {stops} times"
-        yield Row(f"{op}: different outcomes in {note}", str(kinds), "1", kinds == 1)
+        yield Row(f"{case.op}: different outcomes in {note}", str(kinds), "1", kinds == 1)
     remove(out)
 
 
