@@ -27,7 +27,7 @@ from stacker.run.meter import Meter, Watch, unwatched
 from stacker.run.rounds import Bench, compute_rounds
 from stacker.run.schedule import Job, Schedule, work_off
 from stacker.run.sources import Sources, check_unchanged
-from stacker.run.threads import available_workers, one_torch_thread
+from stacker.run.threads import available_workers, no_torch, torch_beside
 
 _RECORD = 1.0
 """Seconds between two times that finished tasks are made durable; early syncs also keep the last one short."""
@@ -65,21 +65,26 @@ def execute(
     """
     started = time.monotonic()
     hands = workers_within(plan.steps, workers or available_workers(), max_memory)
-    todo = [task for task in tasks if task.id not in output.done]
+    todo = sorted((task for task in tasks if task.id not in output.done), key=_computed)
     computes = [task for task in todo if isinstance(task, Compute)]
     meter = Meter()
     total = sum(task.nbytes for task in tasks)
     kept = total - sum(task.nbytes for task in todo)
     meter.advance(kept)
-    with closing(Sources()) as sources, one_torch_thread() if computes else nullcontext():
+    with closing(Sources()) as sources, torch_beside() if computes else nullcontext(no_torch) as ready:
         paths = [output.folder / shard.name for shard in plan.shards]
-        site = _Site(plan, sources, paths, _write_headers(plan, output), Bench(computes, device), meter)
+        site = _Site(plan, sources, paths, _write_headers(plan, output), Bench(computes, device, ready), meter)
         schedule = Schedule(((task.id, _rounds(task, site)) for task in todo), meter.stop)
         with _recording(schedule, output):
             work_off(schedule, hands, lambda: watch(meter.done, total))
     watch(meter.done, total)
     check_unchanged(_files(todo))
     return replace(meter.report(), kept=kept, seconds=time.monotonic() - started)
+
+
+def _computed(task: Task) -> bool:
+    """What is only moved comes first: torch is imported meanwhile."""
+    return isinstance(task, Compute)
 
 
 def _write_headers(plan: Plan, output: Output) -> list[int]:

@@ -14,6 +14,7 @@ from stacker.run.device import HOST, DeviceScratch, scratch_on
 from stacker.run.evaluate import Evaluation, Stretch, make, measure
 from stacker.run.schedule import Job
 from stacker.run.tally import Tally
+from stacker.run.threads import no_torch
 from stacker.run.tiles import Room, Scratch
 
 PIECE = 32
@@ -23,9 +24,13 @@ Deal = Callable[[int, memoryview], None]
 
 
 class Bench(threading.local):
-    """The scratch of each thread, made when the thread first needs it, in which all of some tensors can be computed."""
+    """The scratch of each thread, made when the thread first needs it, in which all of some tensors can be computed.
 
-    def __init__(self, computes: Iterable[Compute], device: str = HOST) -> None:
+    `ready` is called before, in the same thread.
+    """
+
+    def __init__(self, computes: Iterable[Compute], device: str = HOST, ready: Callable[[], None] = no_torch) -> None:
+        self._ready = ready
         self._room = reduce(operator.or_, map(room_for, computes), Room())
         self._make = scratch_on(device if self._room.slots else HOST)
         self._scratch: Scratch | DeviceScratch | None = None
@@ -33,6 +38,7 @@ class Bench(threading.local):
     @property
     def scratch(self) -> Scratch | DeviceScratch:
         if self._scratch is None:
+            self._ready()
             self._scratch = self._make(self._room)
         return self._scratch
 

@@ -1,10 +1,11 @@
-"""How many threads work here, and torch kept to one for each of them."""
+"""How many threads work here, and torch: imported beside other work, and kept to one thread for each of ours."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 
 def available_workers() -> int:
@@ -12,14 +13,39 @@ def available_workers() -> int:
     return len(os.sched_getaffinity(0))
 
 
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Threads of our own share the work: torch's, inside small tiles, would only wait for each other."""
-    import torch
+def no_torch() -> None:
+    """What there is to wait for where nothing is computed."""
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+
+@contextmanager
+def torch_beside() -> Iterator[Callable[[], None]]:
+    """torch is imported, which takes a second or more, while what is inside goes on without it.
+
+    What this gives waits for that; each thread calls it before its first tile. Threads of our own share the work:
+    torch's, inside small tiles, would only wait for each other.
+    """
+    before: list[int] = []
+    importing = threading.Thread(target=_import_torch, args=(before,), name="import of torch")
+
+    def ready() -> None:
+        importing.join()
+        import torch
+
+        torch.set_num_threads(1)
+
+    importing.start()
     try:
-        yield
+        yield ready
     finally:
-        torch.set_num_threads(before)
+        importing.join()
+        if before:
+            import torch
+
+            torch.set_num_threads(before[0])
+
+
+def _import_torch(threads: list[int]) -> None:
+    with suppress(ImportError):  # who needs it imports it again, and says so
+        import torch
+
+        threads.append(torch.get_num_threads())

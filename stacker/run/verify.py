@@ -26,7 +26,7 @@ from stacker.run.meter import Meter, Watch, unwatched
 from stacker.run.rounds import Bench, compute_rounds
 from stacker.run.schedule import Job, Schedule, work_off
 from stacker.run.sources import Sources
-from stacker.run.threads import available_workers, one_torch_thread
+from stacker.run.threads import available_workers, no_torch, torch_beside
 
 _CHUNK = 1 << 20
 _PART = 64 * _CHUNK
@@ -63,8 +63,9 @@ def compare(
                 yield problem
         damage = Damage(plan)
         present = [task for task in tasks if task.shard in whole]
-        with closing(Sources()) as sources:
-            site = _Site(sources, paths, whole, Bench(_computes(present)), Meter(), damage)
+        computes = [task for task in present if isinstance(task, Compute)]
+        with closing(Sources()) as sources, torch_beside() if computes else nullcontext(no_torch) as ready:
+            site = _Site(sources, paths, whole, Bench(computes, ready=ready), Meter(), damage)
             _compare_tensors(present, site, watch, workers or available_workers())
     yield from damage.problems(paths)
 
@@ -92,13 +93,8 @@ def _check_header(path: Path, fd: int, shard: Shard) -> Problem | None:
 def _compare_tensors(tasks: Sequence[Task], site: _Site, watch: Watch, workers: int) -> None:
     total = sum(task.nbytes for task in tasks)
     schedule = Schedule(((task.id, _rounds(task, site)) for task in tasks), site.meter.stop)
-    with one_torch_thread() if _computes(tasks) else nullcontext():
-        work_off(schedule, workers, lambda: watch(site.meter.done, total))
+    work_off(schedule, workers, lambda: watch(site.meter.done, total))
     watch(site.meter.done, total)
-
-
-def _computes(tasks: Sequence[Task]) -> list[Compute]:
-    return [task for task in tasks if isinstance(task, Compute)]
 
 
 def _rounds(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
