@@ -36,7 +36,8 @@ def test_work_goes_on_during_the_import() -> None:
 
 def test_one_thread_inside_as_many_as_before_afterwards() -> None:
     """In every thread that waited."""
-    before, found = torch.get_num_threads(), []
+    before = torch.get_num_threads()
+    found: list[int] = []
     torch.set_num_threads(2)
 
     def work() -> None:
