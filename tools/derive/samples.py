@@ -21,7 +21,7 @@ from tests.families.oracle import write_donor
 from tests.families.tiny import tiny_case
 
 _NO_SIZE = re.compile(r"_token_id$|layer|period|interval|step|version|_tp$|iters|offset|num_blocks|clip")
-_NO_SWITCH = re.compile(r"^(use_cache|tie_|is_|output_|return_|chunk_|add_cross)")
+_NO_SWITCH = re.compile(r"^(use_cache|tie_|is_decoder|is_encoder|output_|return_|chunk_|add_cross)")
 _NULL = ("q_lora_rank",)
 """Sizes that published configs set to null, for a structure without them."""
 _BEGIN_DENSE: Config = {"first_k_dense_replace": 2, "num_dense_layers": 2}
