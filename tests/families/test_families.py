@@ -19,7 +19,7 @@ from stacker.errors import Severity, SpecError
 from tests.families.cases import FULL, FURTHER, KNOWN, REFUSED, SLIDING, Case, Pick
 from tests.families.oracle import greedy_tokens, load, logits_of, rearranged, write_donor
 from tests.families.stacks import BLEND, BLENDED, STACKS
-from tests.families.tiny import decoder_families, tiny_case
+from tests.families.tiny import decoder_families, larger_case, tiny_case
 
 CASES = KNOWN | FURTHER
 DESCRIBED = {name: case for name, case in CASES.items() if not case.inferred}
@@ -94,15 +94,27 @@ def test_inference_is_said(case: Case, home: Path) -> None:
 @pytest.mark.parametrize("name", [*DESCRIBED, *TINY])
 def test_config_promises_the_tensors_that_transformers_saves(name: str, tmp_path: Path) -> None:
     """From config.json alone, a known family's tensors are known by name and shape."""
-    case = DESCRIBED.get(name) or tiny_case(name)
-    write_donor(case, tmp_path / "a", 0)
-    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    promised, saved = promised_and_saved(DESCRIBED.get(name) or tiny_case(name), tmp_path)
+    assert promised == saved
+
+
+@pytest.mark.parametrize("name", sorted(set(families()) & set(decoder_families())))
+def test_sizes_are_formulas(name: str, tmp_path: Path) -> None:
+    """A model of the family with all its sizes changed has the tensors that its config promises, too."""
+    promised, saved = promised_and_saved(larger_case(name), tmp_path)
+    assert promised == saved
+
+
+def promised_and_saved(case: Case, folder: Path) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """The shapes of a family's tensors by its file, and by what transformers saves."""
+    home = write_donor(case, folder / "a", 0)
+    config = json.loads((home / "config.json").read_text())
     family = find_architecture(config)
     assert family is not None
     promised = {case.rename(spec.name): list(spec.shape) for spec in expected_tensors(family, config)}
-    with safe_open(tmp_path / "a" / "model.safetensors", "pt") as file:
+    with safe_open(home / "model.safetensors", "pt") as file:
         saved = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118  # safe_open is no mapping
-    assert promised == saved
+    return promised, saved
 
 
 @pytest.mark.parametrize(

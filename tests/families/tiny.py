@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,16 @@ def tiny_case(model_type: str) -> Case:
         del entries["num_hidden_layers"]
         return Case(model_type, entries, derive=by_place, depth="num_layers")
     return Case(model_type, entries, derive=by_place)
+
+
+def larger_case(model_type: str) -> Case:
+    """The same family with every size changed, in proportions of their own."""
+    case = tiny_case(model_type)
+    sizes = {key: value for key, value in tiny_data()["larger"].items() if isinstance(case.config.get(key), int)}
+    if "qk_rope_head_dim" in sizes and "num_key_value_heads" in sizes:  # latent attention has keys for every head
+        sizes["num_key_value_heads"] = sizes["num_attention_heads"]
+    own = tiny_data()["larger_families"].get(model_type, {})
+    return replace(case, config=case.config | sizes | own)
 
 
 def tiny_entries(model_type: str) -> Config:
