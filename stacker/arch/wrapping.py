@@ -76,10 +76,11 @@ def _suffixes(found: Layers, tensors: Mapping[str, TensorSpec]) -> set[str]:
 def _renaming(family: Architecture, start: str, tensors: Mapping[str, TensorSpec]) -> Callable[[str], str]:
     """The names outside the layers: what surrounds the family's own names, or what stands for their first module."""
     body = beginning_of(family.prefix)
-    outer = start.removesuffix(body) if start.endswith(body) else ""
+    whole = f".{start}".endswith(f".{body}")
+    outer = start.removesuffix(body) if whole else ""
 
     def rename(name: str) -> str:
-        if name.startswith(body) and not start.endswith(body):
+        if name.startswith(body) and not whole:
             return start + name.removeprefix(body)
         return name if name in tensors else outer + name
 

@@ -78,6 +78,8 @@ def rearranged(
     owner, attribute, _ = _layer_list(model)
     setattr(owner, attribute, torch.nn.ModuleList(layers))
     config = text_config_of(model)
+    for module in _having_alike(model, config):
+        vars(module)["config"] = config
     setattr(config, case.depth, len(picks))
     for key, value in entries.items():
         setattr(config, key, value)
@@ -91,6 +93,14 @@ def rearranged(
 def text_config_of(model: PreTrainedModel) -> PreTrainedConfig:
     """The config of the language model: the whole, or the nested one."""
     return model.config.get_text_config(decoder=True)
+
+
+def _having_alike(model: PreTrainedModel, config: PreTrainedConfig) -> list[torch.nn.Module]:
+    """The modules that have a copy of the config."""
+    owned = [(module, vars(module).get("config")) for module in model.modules()]
+    mine = config.to_dict()
+    others = [(module, own) for module, own in owned if isinstance(own, PreTrainedConfig) and own is not config]
+    return [module for module, own in others if own.to_dict() == mine]
 
 
 def _renumber(decoder: torch.nn.Module, index: int, old: Mapping[str, Any], config: PreTrainedConfig) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from stacker.arch.table import architecture, tried_stacks
 from stacker.view.architectures import architecture_details
 from tests.families.tiny import decoder_families
+from tests.families.wrappers import wrapped_languages, wrapper_families
 from tests.house import ROOT
 from tools.families.attempts import Words, try_family_named
 from tools.families.table import families_page
@@ -19,8 +20,8 @@ TABLE: dict[str, Words] = yaml.safe_load((ROOT / "architectures/_tested.yaml").r
 
 
 def test_every_decoder_family_is_in_the_table() -> None:
-    """No family that transformers knows is left out."""
-    assert sorted(TABLE) == decoder_families()
+    """No family that transformers knows is left out, and no wrapper of one."""
+    assert sorted(TABLE) == sorted([*decoder_families(), *wrapper_families()])
 
 
 def test_no_stack_is_wrong() -> None:
@@ -31,7 +32,7 @@ def test_no_stack_is_wrong() -> None:
 def test_page_shows_the_table() -> None:
     """docs/families.md is made from the table, reasons and counts included."""
     page = (ROOT / "docs/families.md").read_text(encoding="utf-8")
-    assert page == families_page(TABLE, importlib.metadata.version("transformers"))
+    assert page == families_page(TABLE, wrapped_languages(), importlib.metadata.version("transformers"))
 
 
 def test_the_table_ships() -> None:

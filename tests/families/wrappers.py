@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from transformers import AutoConfig, AutoModelForMultimodalLM
+from transformers import AutoConfig, AutoModelForMultimodalLM, PreTrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
 
 from tests.families.cases import Case, Config
@@ -29,11 +29,22 @@ def wrapper_families() -> list[str]:
     return sorted(set(MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES) - beyond)
 
 
+def wrapped_languages() -> dict[str, str]:
+    """By wrapper, the family of its language model; its own where nothing is nested."""
+    return {name: _language_of(AutoConfig.for_model(name)) for name in wrapper_families()}
+
+
+def _language_of(config: PreTrainedConfig) -> str:
+    inner = next((inner for name in TEXT if (inner := getattr(config, name, None)) is not None), config)
+    return str(inner.model_type)
+
+
 def wrapper_case(model_type: str) -> Case:
     """The wrapper in the style transformers saves, its language model as varied as its config class can say."""
     usual = AutoConfig.for_model(model_type)
     there, own = usual.to_dict(), wrapper_data()["families"].get(model_type, {})
-    entries = wrapper_data()["own"] | {key: value for key, value in own.items() if not isinstance(value, dict)}
+    entries = tiny_entries(model_type) if not type(usual).sub_configs else {}
+    entries |= wrapper_data()["own"] | {key: value for key, value in own.items() if not isinstance(value, dict)}
     for name in type(usual).sub_configs:
         inner = there.get(name)
         kind = inner.get("model_type") if isinstance(inner, dict) else None
@@ -48,5 +59,6 @@ def _small(model_type: str) -> Config:
     usual = AutoConfig.for_model(model_type)
     there = usual.to_dict()
     known = {*there, *type(usual).attribute_map}
-    sizes = wrapper_data()["sizes"].items()
-    return {key: value for key, value in sizes if key in known and not isinstance(there.get(key), list)}
+    sizes = {key: value for key, value in wrapper_data()["sizes"].items() if key in known}
+    floats = {key: float(value) for key, value in sizes.items() if isinstance(there.get(key), float)}
+    return {key: value for key, value in sizes.items() if not isinstance(there.get(key), list)} | floats

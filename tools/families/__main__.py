@@ -19,8 +19,10 @@ TESTED, PAGE = ROOT / "architectures/_tested.yaml", ROOT / "docs/families.md"
 def main() -> int:
     options = _options()
     from tests.families.tiny import decoder_families
+    from tests.families.wrappers import wrapped_languages
 
-    families = decoder_families()
+    wrapped = wrapped_languages()
+    families = [*decoder_families(), *wrapped]
     found: dict[str, Words] = {}
     for name, words in try_families(options.names or families, options.kept, options.jobs, options.seconds):
         found[name] = words
@@ -29,7 +31,7 @@ def main() -> int:
     before = yaml.safe_load(TESTED.read_text(encoding="utf-8")) if TESTED.is_file() else {}
     table = {name: (before | found)[name] for name in families if name in before | found}
     TESTED.write_text(tested_yaml(table), encoding="utf-8")
-    PAGE.write_text(families_page(table, importlib.metadata.version("transformers")), encoding="utf-8")
+    PAGE.write_text(families_page(table, wrapped, importlib.metadata.version("transformers")), encoding="utf-8")
     return int(any(word.startswith("wrong") for words in found.values() for word in words.values()))
 
 

@@ -49,12 +49,14 @@ def _try(name: str, file: Path) -> None:
 
 
 def try_family_named(name: str) -> Words:
-    """The words for one family, in this process."""
+    """The words for one family or wrapper, in this process."""
     from tests.families.tiny import tiny_case
     from tests.families.trial import NotMadeError, try_family
+    from tests.families.wrappers import wrapper_case, wrapper_families
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return try_family(tiny_case(name), Path(folder))
+            case = wrapper_case(name) if name in wrapper_families() else tiny_case(name)
+            return try_family(case, Path(folder))
         except NotMadeError as error:
             return {"made": str(error)}

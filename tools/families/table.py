@@ -27,8 +27,16 @@ greedy tokens must be equal to the last bit.
 {counts}
 
 A stack is refused, before anything is written, where no config of the family can express it; why, and what would work,
-stands below the table. Families without a file are inferred from config and tensors. The donors here are as awkward as
+stands below the tables. Families without a file are inferred from config and tensors. The donors here are as awkward as
 possible: of real donors much more can be stacked.
+"""
+_WRAPPERS = """## Language models inside wrappers
+
+Models of pictures, speech and text nest a language model: its config in an entry of the wrapper's, its tensors beside
+those of towers and projectors. Its layers are stacked as its own family's are, with text as the trial's prompt; what
+else the wrapper has goes with the embedding.
+
+{counts}
 """
 
 
@@ -39,15 +47,24 @@ def tested_yaml(found: Mapping[str, Words]) -> str:
     return head + "".join(lines)
 
 
-def families_page(found: Mapping[str, Words], version: str) -> str:
-    """The page of the docs."""
+def families_page(found: Mapping[str, Words], wrapped: Mapping[str, str], version: str) -> str:
+    """The page of the docs; `wrapped` gives the family of each wrapper's language model."""
     stacks = "\n".join(f"- **{name}**: {text}" for name, text in STACKS.items())
-    head = _HEAD.format(version=version, stacks=stacks, counts=counts_line(found))
-    columns = " | ".join(STACKS)
-    rows = [f"| family | known by | {columns} |", "|---|---|" + "---|" * len(STACKS)]
-    rows += [_row(name, words) for name, words in sorted(found.items())]
+    own = {name: words for name, words in found.items() if name not in wrapped}
+    inside = {name: words for name, words in found.items() if name in wrapped}
+    head = _HEAD.format(version=version, stacks=stacks, counts=counts_line(own))
+    rows = _table("family", {name: (_known_by(name), words) for name, words in own.items()})
+    around = _WRAPPERS.format(counts=counts_line(inside))
+    rows_around = _table("wrapper", {name: (wrapped[name], words) for name, words in inside.items()}, "language model")
     reasons = [_reasons(name, words) for name, words in sorted(found.items())]
-    return "\n".join([head, *rows, "", "## Why stacks are refused", "", *filter(None, reasons)]) + "\n"
+    last = ["", "## Why stacks are refused", "", *filter(None, reasons)]
+    return "\n".join([head, *rows, "", around, *rows_around, *last]) + "\n"
+
+
+def _table(first: str, rows: Mapping[str, tuple[str, Words]], second: str = "known by") -> list[str]:
+    """A line of the page for each name: what stands beside it, and how each stack came out."""
+    head = [f"| {first} | {second} | {' | '.join(STACKS)} |", "|---|---|" + "---|" * len(STACKS)]
+    return head + [f"| {name} | {beside} | {_cells(words)} |" for name, (beside, words) in sorted(rows.items())]
 
 
 def counts_line(found: Mapping[str, Words]) -> str:
@@ -64,10 +81,12 @@ def _kind(word: str) -> str:
     return word.partition(":")[0]
 
 
-def _row(name: str, words: Words) -> str:
-    known = "its file" if find_architecture({"model_type": name}) else "inference"
-    cells = ["not made"] * len(STACKS) if "made" in words else [_kind(words[stack]) for stack in STACKS]
-    return f"| {name} | {known} | {' | '.join(cells)} |"
+def _known_by(name: str) -> str:
+    return "its file" if find_architecture({"model_type": name}) else "inference"
+
+
+def _cells(words: Words) -> str:
+    return " | ".join(["not made"] * len(STACKS) if "made" in words else [_kind(words[stack]) for stack in STACKS])
 
 
 def _reasons(name: str, words: Words) -> str:
