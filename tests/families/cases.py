@@ -280,6 +280,16 @@ REFUSED: dict[str, tuple[Case, list[str], str, str]] = {
         FURTHER["modernbert-decoder"], ["a[1:4]"], "nothing in the config says which is which", "could stand a[0]",
     ),
     "position in the formula": (Case("diffllama"), ["a[0:2]", "a[3:6]"], "computed from the layer's position", "a[2]"),
+    "nothing picked before it": (
+        Case(
+            "glm_moe_dsa",
+            {
+                **DEEPSEEK, "index_n_heads": 2, "index_head_dim": 8, "index_topk": 4,
+                "indexer_types": ["full", "shared", "full", "full", "shared", "full"],
+            },
+        ),
+        ["a[1:4]"], "uses the tokens that one before it picked", "put a layer before it",
+    ),
     "a fixed period": (
         Case(
             "jamba",
