@@ -267,6 +267,15 @@ FURTHER: dict[str, Case] = {
         "mamba", {"state_size": 8, "time_step_rank": 2, "intermediate_size": 64},
         publish=without("num_attention_heads", "num_key_value_heads", "intermediate_size", time_step_rank="auto"),
     ),
+    "laguna, heads by layer": Case(
+        "laguna",
+        {
+            **EXPERTS, "head_dim": 8, "sliding_window": 4, "shared_expert_intermediate_size": 24, "layer_types": MIXED,
+            "mlp_layer_types": ["dense", "sparse", "sparse", "dense", "sparse", "sparse"],
+            "num_attention_heads_per_layer": [4, 8, 4, 2, 6, 4],
+        },
+        ("layer_types", "mlp_layer_types", "num_attention_heads_per_layer"),
+    ),
     "opt, as published": Case(
         "opt", {"ffn_dim": 48}, publish=without(), rename=lambda name: name.removeprefix("model."),
     ),
