@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM
@@ -40,13 +41,20 @@ def nothing(_: Config, __: list[Pick]) -> Config:
     return {}
 
 
+class Names(Enum):
+    """Tensors as published, or as transformers has them in memory: experts fused, modules renamed."""
+
+    HUB = "hub"
+    MEMORY = "memory"
+
+
 @dataclass(frozen=True)
 class Case:
     """A family: its `model_type`, config entries over SMALL, and the style its checkpoints are published in.
 
     `publish` edits config.json after saving; `rename` gives tensors the names they have on the hub; `inferred` says
-    that no file of ours describes the family; `depth` is the config attribute for the number of layers; `auto` is the
-    class of transformers that loads it.
+    that no file of ours describes the family; `depth` is the config attribute for the number of layers; `names` say how
+    tensors are stored; `auto` is the class of transformers that loads it.
     """
 
     model_type: str
@@ -57,6 +65,7 @@ class Case:
     rename: Callable[[str], str] = lambda name: name
     inferred: bool = False
     depth: str = "num_hidden_layers"
+    names: Names = Names.HUB
     auto: Auto = AutoModelForCausalLM
 
     @property
@@ -77,7 +86,7 @@ def without(*keys: str, **more: Any) -> Callable[[Config], Config]:
     return publish
 
 
-def _dense(attribute: str) -> Callable[[Config, list[Pick]], Config]:
+def dense_at(attribute: str) -> Callable[[Config, list[Pick]], Config]:
     """For `mlp_only_layers`: which places hold layers that are dense in their donor, where step 1 applies."""
 
     def derive(config: Config, picks: list[Pick]) -> Config:
@@ -121,7 +130,7 @@ KNOWN: dict[str, Case] = {
         ("layer_types",),
     ),
     "qwen3_moe": Case(
-        "qwen3_moe", {**EXPERTS, "head_dim": 8, "mlp_only_layers": [1, 4]}, derive=_dense("mlp_only_layers")
+        "qwen3_moe", {**EXPERTS, "head_dim": 8, "mlp_only_layers": [1, 4]}, derive=dense_at("mlp_only_layers")
     ),
     "qwen3_moe, by step": Case("qwen3_moe", {**EXPERTS, "head_dim": 8, "decoder_sparse_step": 2}, derive=_stepped),
     "qwen3_5_text": Case(

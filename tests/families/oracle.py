@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-from tests.families.cases import SMALL, Auto, Case, Pick
+from tests.families.cases import SMALL, Auto, Case, Names, Pick
 
 NO_BLEND: Mapping[int, Pick] = {}
 TOKENS = torch.tensor([[3, 17, 41, 5, 29, 8, 60, 22, 13, 50, 7, 33]])
@@ -29,7 +29,7 @@ def write_donor(case: Case, folder: Path, seed: int) -> Path:
                 noise = torch.randn_like(tensor) * 0.3
                 tensor.copy_(1 + noise if "norm" in name or "ln_" in name else noise)
         model.get_input_embeddings().weight[SMALL["pad_token_id"]] = 0  # some zero it when they are loaded
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, save_original_format=case.names is Names.HUB)
     _publish(case, folder)
     return folder
 

@@ -1,0 +1,48 @@
+"""Styles that are still published: older words in configs, and tensors as transformers has them in memory.
+
+`bare` has the styles in which nothing stands but what a default rule needs.
+"""
+
+from __future__ import annotations
+
+from transformers import AutoModelForMultimodalLM
+
+from tests.families.cases import DEEPSEEK, DELTA_RULE, EXPERTS, FULL, Case, Config, Names, dense_at, without
+from tests.families.wrappers import wrapper_case
+
+MAMBA = {"mamba_d_state": 8, "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_expand": 2, "mamba_n_groups": 1}
+OLD_WORDS = {DELTA_RULE: "mamba", FULL: "attention", "indexed_attention": "deepseek_sparse_attention"}
+
+
+def _worded(key: str) -> Case:
+    """Granite 4 with kinds of layers called as before, under that key."""
+    kinds = [DELTA_RULE, FULL, DELTA_RULE, DELTA_RULE, FULL, DELTA_RULE]
+    config = {**EXPERTS, **MAMBA, "shared_intermediate_size": 24, "layer_types": kinds}
+    words: Config = {key: [OLD_WORDS[kind] for kind in kinds]}
+    return Case("granitemoehybrid", config, ("layer_types",), publish=without("layer_types", **words))
+
+
+def _flat(config: Config) -> Config:
+    """A wrapper's config with the language model's entries not nested, as Qwen 2 and 2.5 VL have theirs."""
+    inner = {key: value for key, value in config["text_config"].items() if key not in ("model_type", "layer_types")}
+    around = {key: value for key, value in config.items() if key not in ("text_config", "dtype")}
+    return inner | around | {"torch_dtype": "float32"}
+
+
+OLDER: dict[str, Case] = {
+    "granitemoehybrid, older words": _worded("layer_types"),
+    "granitemoehybrid, older key": _worded("layers_block_type"),
+    "mixtral, as in memory": Case("mixtral", EXPERTS, names=Names.MEMORY),
+    "phimoe, as in memory": Case("phimoe", EXPERTS, names=Names.MEMORY),
+    "olmoe, as in memory": Case("olmoe", EXPERTS, names=Names.MEMORY),
+    "qwen3_moe, as in memory": Case(
+        "qwen3_moe",
+        {**EXPERTS, "head_dim": 8, "mlp_only_layers": [1, 4]},
+        derive=dense_at("mlp_only_layers"),
+        names=Names.MEMORY,
+    ),
+    "deepseek_v3, as in memory": Case("deepseek_v3", DEEPSEEK | {"first_k_dense_replace": 0}, names=Names.MEMORY),
+    "qwen2_5_vl, not nested": Case(
+        "qwen2_5_vl", wrapper_case("qwen2_5_vl").config, ("layer_types",), publish=_flat, auto=AutoModelForMultimodalLM
+    ),
+}
