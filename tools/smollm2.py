@@ -21,7 +21,7 @@ TEXT_TOKENS = 1024
 
 
 class MissingPackageError(RuntimeError):
-    """The package with the weights is not installed here."""
+    """A package that carries weights or texts is not installed here."""
 
 
 def find_gguf() -> Path:
@@ -50,11 +50,11 @@ def make_donor(folder: Path) -> Path:
     )
     donor.save_pretrained(partial)
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
-    _settle(partial, folder)
+    settle(partial, folder)
     return folder
 
 
-def _settle(partial: Path, folder: Path) -> None:
+def settle(partial: Path, folder: Path) -> None:
     """Rename the finished folder into place; another process may have been first, which is as good."""
     try:
         partial.rename(folder)

@@ -1,0 +1,94 @@
+"""The perplexity of checkpoints on the held-out passages; blends are built by stacker's command line and not kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tools import smollm2
+from tools.tunes.blends import BASE, BLENDS, Blend, spec_text
+from tools.tunes.texts import SUBJECTS, Subject, passages
+from tools.tunes.tune import tune
+
+Figures = dict[str, float]
+"""Perplexity by the name of the subject."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was measured, with which settings, and its perplexity on each subject."""
+
+    what: str
+    settings: str
+    found: Figures
+
+
+def make_donors(scratch: Path) -> dict[str, Path]:
+    """The base and a fine-tune on each subject, by name; what was measured of earlier ones is forgotten."""
+    base = smollm2.make_donor(scratch / BASE)
+    for name, subject in SUBJECTS.items():
+        if not (scratch / name).exists():
+            print(f"training on {subject.title}", file=sys.stderr, flush=True)
+            figures_file(scratch).unlink(missing_ok=True)
+            tune(base, subject, scratch / name)
+    return {name: scratch / name for name in (BASE, *SUBJECTS)}
+
+
+def measure(scratch: Path) -> Iterator[Row]:
+    """The donors first, then a blend by each op; a run that was broken off goes on where it was."""
+    for name, folder in make_donors(scratch).items():
+        settings = f"tuned on {SUBJECTS[name].title}" if name in SUBJECTS else "what both were tuned from"
+        yield Row(name, settings, _recall(scratch, name, partial(perplexities, folder)))
+    for blend in BLENDS:
+        yield Row(blend.op, settings_of(blend), _recall(scratch, spec_text(blend), partial(_try, blend, scratch)))
+    figures_file(scratch).unlink()
+
+
+def perplexities(folder: Path) -> Figures:
+    """A checkpoint's perplexity on the held-out passages of each subject: the geometric mean of theirs."""
+    checkpoint, tokenizer = smollm2.load(folder)
+
+    def on(subject: Subject) -> float:
+        read = (smollm2.logits_of(checkpoint, tokenizer, passage) for passage in passages(subject))
+        return statistics.geometric_mean(smollm2.perplexity(*each) for each in read)
+
+    return {name: on(subject) for name, subject in SUBJECTS.items()}
+
+
+def _try(blend: Blend, scratch: Path) -> Figures:
+    spec, out = scratch / "blend.yml", scratch / "blend"
+    spec.write_text(spec_text(blend), encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "stacker", "build", spec, out, "--quiet", "--force"], check=True)
+    found = perplexities(out)
+    shutil.rmtree(out)
+    return found
+
+
+def settings_of(blend: Blend) -> str:
+    """How the op was used, in the words of the spec."""
+    if blend.layers:
+        return f"`stack: [{blend.layers}]`"
+    sources = "" if len(blend.sources) > 1 else f"of {blend.sources[0]} alone"
+    base = blend.base and f"base {blend.base}"
+    return ", ".join(filter(None, (blend.settings and f"`{blend.settings}`", sources, base)))
+
+
+def figures_file(scratch: Path) -> Path:
+    """Where figures stay until a run is whole: JSON, from a donor's name or a blend's spec to what was found."""
+    return scratch / "figures.json"
+
+
+def _recall(scratch: Path, what: str, find: Callable[[], Figures]) -> Figures:
+    path = figures_file(scratch)
+    kept: dict[str, Figures] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if what not in kept:
+        kept[what] = find()
+        path.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    return kept[what]
