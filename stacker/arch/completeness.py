@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
+from stacker.arch.apart import cut_axis
 from stacker.arch.dimensions import depth_of, text_config
 from stacker.arch.guesses import BESIDE
 from stacker.arch.model import Architecture, Config
@@ -33,6 +34,7 @@ def check_tensors(
 ) -> Iterator[Problem]:
     """Every way in which config and tensors disagree; of an unknown family only the number of layers can be told."""
     yield from _check_layers(architecture, config, placements)
+    yield from _check_parts(architecture, config, tensors, placements)
     if not architecture.tensors or text_config(architecture, config).get("quantization_config"):
         return
     there = {
@@ -58,6 +60,21 @@ def _expected(architecture: Architecture, config: Config, there: Container[str])
         if not architecture.inner:
             raise
         return {}
+
+
+def _check_parts(
+    architecture: Architecture,
+    config: Config,
+    tensors: Mapping[str, TensorSpec],
+    placements: Mapping[str, Placement],
+) -> Iterator[Problem]:
+    """Tables that have a part for each layer can be shared out among them."""
+    depth = depth_of(architecture, config)
+    for name, place in placements.items():
+        axis, shape = cut_axis(place.suffix), tensors[name].shape
+        if place.layer is None and axis is not None and (axis >= len(shape) or shape[axis] % depth):
+            message = f"{name} is {list(shape)}: it has no equal part for each of {depth} layers"
+            yield _problem(message, "is config.json of this checkpoint?")
 
 
 def _check_layers(architecture: Architecture, config: Config, placements: Mapping[str, Placement]) -> Iterator[Problem]:

@@ -26,7 +26,7 @@ class Guesses:
 
     `layer` and `outside` give the role of a tensor by the first pattern found in its name; `ignored` the reason why no
     stack carries it. `depth` and `scopes` are config keys; `shared` are keys whose lists never are one entry a layer;
-    `depth_sized` are tensors outside the layers whose size depends on their number; `heads` names heads that are not
+    `apart` are names of what a layer has outside the layers; `heads` names heads that are not
     saved while they are tied, by model type. `flat` are wrappers whose configs may hold the language model's entries
     without nesting them, with its family; the rules `around` hold for any language model in a wrapper.
     """
@@ -37,7 +37,7 @@ class Guesses:
     outside: Patterns
     ignored: tuple[tuple[str, str], ...]
     shared: frozenset[str]
-    depth_sized: tuple[tuple[str, str], ...]
+    apart: tuple[str, ...]
     sized: tuple[tuple[str, Formula], ...]
     rules: tuple[LayerRule, ...]
     heads: tuple[tuple[str, str], ...]
@@ -56,7 +56,7 @@ def guesses() -> Guesses:
         outside=_patterns(entries, "outside"),
         ignored=_pairs(entries, "ignored"),
         shared=frozenset(_texts(entries, "shared")),
-        depth_sized=_pairs(entries, "depth_sized"),
+        apart=_texts(entries, "apart"),
         sized=parse_formulas(entries, "sized"),
         rules=parse_rules(entries),
         heads=_pairs(entries, "heads"),

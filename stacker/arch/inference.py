@@ -9,9 +9,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
+from stacker.arch.apart import find_apart
 from stacker.arch.dimensions import names_in, text_config
 from stacker.arch.formula import FormulaError, parse_formula
 from stacker.arch.guesses import guess_outside_role, guesses
@@ -42,18 +42,17 @@ def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Arc
     scope, key, found = _agreeing(config, layers, name)
     inner = beginning_of(found.prefix) if scope else ""
     tied = _tied(tensors, found.prefix, name, inner)
-    known = replace(bare, depth=parse_formula(key), prefix=found.prefix, scope=scope, tied=tied, inner=inner)
+    apart = tuple(each for each in guesses().apart if any(find_apart(tensor, (each,)) for tensor in tensors))
+    known = replace(
+        bare, depth=parse_formula(key), prefix=found.prefix, scope=scope, tied=tied, inner=inner, apart=apart
+    )
     names = names_in(known, config)
     depth = int(known.depth.value(names))
     names["depth"] = depth
     usual = (*guesses().rules, *guesses().around) if inner else guesses().rules
     listed = [rule for rule in usual if _readable(rule, names, depth)]
-    rules = [
-        *listed,
-        *list_rules(text_config(known, config), listed, depth, guesses().shared),
-        *_depth_sized(tensors, found.prefix),
-    ]
-    structure = _unexplained(_kinds(tensors, found.prefix, depth), rules, names)
+    rules = [*listed, *list_rules(text_config(known, config), listed, depth, guesses().shared)]
+    structure = _unexplained(_kinds(tensors, known, depth), rules, names)
     notes = (f"no file describes '{name}': its layers and roles are inferred from names and config",)
     sized = tuple((key, formula) for key, formula in guesses().sized if key in names)
     return replace(known, rules=(*rules, *structure), sized=sized, notes=notes)
@@ -134,24 +133,15 @@ def _readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
         return False
 
 
-def _depth_sized(tensors: Mapping[str, TensorSpec], prefix: str) -> Iterator[LayerRule]:
-    """A rule that layers stay whole and in order, for each kind of tensor that holds something of every layer."""
-    pattern = prefix_pattern(prefix)
-    outside = [name for name in tensors if not pattern.fullmatch(name)]
-    for glob, reason in guesses().depth_sized:
-        if name := next((name for name in outside if fnmatchcase(name, glob)), None):
-            every = (parse_formula("True"),)
-            yield LayerRule(f"size of {name}", "", WriteKind.WHOLE, every, reason=f"{name} cannot follow: {reason}")
-
-
-def _kinds(tensors: Mapping[str, TensorSpec], prefix: str, depth: int) -> list[int]:
+def _kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -> list[int]:
     """Which layers have the same tensors of the same shapes: a number for each layer, from 0 as they first appear."""
-    pattern = prefix_pattern(prefix)
+    pattern = prefix_pattern(known.prefix)
     prints: list[set[tuple[str, tuple[int, ...]]]] = [set() for _ in range(depth)]
     for tensor in tensors.values():
         found = pattern.fullmatch(tensor.name)
-        if found and int(found[1]) < depth:
-            prints[int(found[1])].add((_EXPERT.sub(".*", found[2]), tensor.shape))
+        layer, suffix = (int(found[1]), found[2]) if found else find_apart(tensor.name, known.apart) or (None, "")
+        if layer is not None and layer < depth:
+            prints[layer].add((_EXPERT.sub(".*", suffix), tensor.shape))
     numbers: dict[frozenset[tuple[str, tuple[int, ...]]], int] = {}
     return [numbers.setdefault(frozenset(each), len(numbers)) for each in prints]
 
@@ -159,7 +149,7 @@ def _kinds(tensors: Mapping[str, TensorSpec], prefix: str, depth: int) -> list[i
 def _unexplained(kinds: Sequence[int], rules: Sequence[LayerRule], names: Mapping[str, Any]) -> Iterator[LayerRule]:
     """A rule that binds layers to their places, where the config's per-layer values do not tell their kinds apart."""
     seen: dict[str, int] = {}
-    followed = [rule for rule in rules if rule.write not in PLACES]
+    followed = [rule for rule in rules if rule.write not in PLACES or rule.write is WriteKind.POSITION]
     firsts = {_first(rule, names, len(kinds)) for rule in rules if rule.write in (WriteKind.SHARED, WriteKind.WHOLE)}
     told = [f"{layer_properties(followed, names, index)} {index in firsts}" for index in range(len(kinds))]
     if all(seen.setdefault(values, kind) == kind for values, kind in zip(told, kinds, strict=True)):

@@ -115,7 +115,8 @@ class Architecture:
     tensors, with `{i}` for the index; `root` is a beginning of names that some checkpoints leave out. `defaults` are
     values of absent config entries. `dimensions` name the sizes that shapes are made of, each over those before it.
     `sized` are config entries computed anew from `depth` and `old_depth`. `tied` pairs a tensor that may be absent with
-    the one it then shares. `ignored` are name patterns that no stack carries, with the reason. `agree` are config keys
+    the one it then shares. `ignored` are name patterns that no stack carries, with the reason. `apart` are
+    names, with `{i}`, of what a layer has outside the layers (see `apart`). `agree` are config keys
     that two donors must share to meet in one stack.
     """
 
@@ -132,6 +133,7 @@ class Architecture:
     sized: tuple[tuple[str, Formula], ...] = ()
     tied: tuple[tuple[str, str], ...] = ()
     ignored: tuple[tuple[str, str], ...] = ()
+    apart: tuple[str, ...] = ()
     agree: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     inferred: bool = False

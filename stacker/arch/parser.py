@@ -27,7 +27,7 @@ from stacker.text.node import Node
 
 _REQUIRED = ("family", "model_types", "depth", "prefix")
 _KEYS = (
-    *_REQUIRED, "like", "scope", "root", "defaults", "dimensions", "embed", "layer", "head", "tied", "ignored",
+    *_REQUIRED, "like", "scope", "root", "defaults", "dimensions", "embed", "layer", "head", "apart", "tied", "ignored",
     "per_layer", "sized", "agree", "notes",
 )  # fmt: skip
 _RULE_KEYS = ("read", "write", "when", "drop", "put", "over", "reason")
@@ -62,6 +62,7 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
         sized=parse_formulas(entries, "sized"),
         tied=_pairs(entries, "tied"),
         ignored=_pairs(entries, "ignored"),
+        apart=_texts(entries, "apart"),
         agree=_texts(entries, "agree"),
         notes=_texts(entries, "notes"),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from stacker.arch.apart import find_apart
 from stacker.arch.dimensions import depth_of, names_in, text_config
 from stacker.arch.formula import Formula, FormulaError
 from stacker.arch.guesses import guess_layer_role, guess_outside_role, ignored_because
@@ -45,7 +46,7 @@ def place_tensors(
     placed = {}
     for name in tensors:
         full = _full_name(name, architecture.root, templates, layers)
-        place = _place(full, templates, layers, architecture.inner)
+        place = _place(full, templates, layers, architecture)
         placed[name] = _ignore(place, architecture, listed=_template_name(place) in templates, extra=extra)
     return placed
 
@@ -62,16 +63,22 @@ def _full_name(name: str, root: str, templates: Mapping[str, TensorTemplate], la
     return full if full in templates or layers.fullmatch(full) else name
 
 
-def _place(name: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str], inner: str) -> Placement:
+def _place(
+    name: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str], architecture: Architecture
+) -> Placement:
     found = layers.fullmatch(name)
     if found:
         suffix = found[2]
         template = templates.get(suffix) or templates.get(_EXPERT.sub(".{e}", suffix, count=1))
         role = template.role if template else guess_layer_role(suffix)
         return Placement(name, Part.LAYER, role, int(found[1]), suffix)
-    if name in templates:
-        return Placement(name, templates[name].part, templates[name].role)
-    role = guess_outside_role(name, inner)
+    template = templates.get(name) or templates.get(_EXPERT.sub(".{e}", name, count=1))
+    role = template.role if template else guess_outside_role(name, architecture.inner)
+    apart = find_apart(name, architecture.apart)
+    if apart:
+        return Placement(name, Part.LAYER, role, *apart)
+    if template:
+        return Placement(name, template.part, role)
     return Placement(name, Part.EMBED if role.startswith("embed") else Part.HEAD, role)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from stacker.arch.model import Part
 from stacker.core.donor import Donor, DonorTensor
-from stacker.core.expression import Expression, leaves, needed
+from stacker.core.expression import Columns, Copy, Expression, leaves, needed_leaves
 from stacker.core.graph import StackGraph
 from stacker.core.kernels import readings
 from stacker.core.plan import Plan, Unused
@@ -33,6 +33,8 @@ def _is_used(donor: Donor, tensor: DonorTensor, used: set[TensorRef]) -> bool:
 
 
 def _reason(graph: StackGraph, donor: Donor, tensor: DonorTensor, layers: set[tuple[str, int | None]]) -> str:
+    if tensor.part is Part.LAYER and tensor.layer is None:
+        return "none of the layers that have a part of it is in a slice"
     if tensor.part is Part.LAYER:
         if (donor.name, tensor.layer) in layers:
             return "the layers it is blended with have no such tensor"
@@ -49,7 +51,12 @@ def _names(graph: StackGraph, part: Part) -> str:
 
 def bytes_read(expression: Expression, sizes: Mapping[TensorRef, int]) -> int:
     """Bytes of donors that one output tensor takes; a blend reads its sources once more for each pass of its op."""
-    return sum(sizes.get(ref, 0) for each in readings(expression) for ref in needed(each))
+    return sum(_taken(leaf, sizes) for each in readings(expression) for leaf in needed_leaves(each))
+
+
+def _taken(leaf: Copy | Columns, sizes: Mapping[TensorRef, int]) -> int:
+    size = sizes.get(leaf.tensor, 0)
+    return size * leaf.count // leaf.width if isinstance(leaf, Columns) else size
 
 
 def sizes_of(donors: Sequence[Donor]) -> dict[TensorRef, int]:

@@ -9,7 +9,7 @@ from stacker.core.donor import Donor, DonorTensor
 from stacker.core.graph import StackGraph
 from stacker.core.nodes import Node
 from stacker.core.parameters import BoundSetting, factor_at, values_at
-from stacker.core.tables import Table, feeds_and_base, node_tables
+from stacker.core.tables import Naming, Table, feeds_and_base, node_tables
 from stacker.errors import Blame, Problem, did_you_mean
 from stacker.ops.model import Op, Value
 from stacker.ops.settings import check_blend, check_setting
@@ -19,13 +19,13 @@ from stacker.spec.model import Gradient
 
 def check_ops(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
     """Every op is known, gets as many sources as it takes, and each of its parameters for every tensor."""
-    for node, place, tables in node_tables(graph, donors):
+    for node, named, tables in node_tables(graph, donors):
         op = OPS.get(node.op) if node.op else None
         if node.op and op is None:
             yield Problem(f"there is no op '{node.op}'", did_you_mean(node.op, OPS), node.mark)
         if op is not None:
             wrong = list(_check_written(op, node))
-            yield from wrong or _check_tensors(op, node, place, tables[0])
+            yield from wrong or _check_tensors(op, node, named, tables[0])
 
 
 def _check_written(op: Op, node: Node) -> Iterator[Problem]:
@@ -43,12 +43,12 @@ def _written(setting: BoundSetting) -> Iterator[Value]:
         yield from rule.value.knots if isinstance(rule.value, Gradient) else (rule.value,)
 
 
-def _check_tensors(op: Op, node: Node, place: str, table: Table) -> Iterator[Problem]:
+def _check_tensors(op: Op, node: Node, named: Naming, table: Table) -> Iterator[Problem]:
     """What is wrong with the values that each tensor gets; tensors with the same fault are said once, by the first."""
     said: dict[str, Problem] = {}
     for name, tensor in table.items():
-        own = values_at(node.settings, tensor.role, place + name)
-        each = [values_at(feed.settings, tensor.role, place + name) for feed in node.feeds]
+        own = values_at(node.settings, tensor.role, named(name))
+        each = [values_at(feed.settings, tensor.role, named(name)) for feed in node.feeds]
         for problem in check_blend(op, own, each, node.base is not None):
             where = f" (for {name}, role {tensor.role})" if own or any(each) or op.parameters else ""
             said.setdefault(problem.message, replace(problem, message=problem.message + where, mark=node.mark))
@@ -80,8 +80,8 @@ def _compare(node: Node, donor: str, ours: Table, theirs: Table) -> Iterator[Pro
 
 def check_arithmetic(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
     """What is scaled, cast or blended is made of plain numbers: not packed, not quantised."""
-    for node, place, tables in node_tables(graph, donors):
-        for name, tensors in _computed(node, place, tables):
+    for node, named, tables in node_tables(graph, donors):
+        for name, tensors in _computed(node, named, tables):
             for feed, tensor in zip(feeds_and_base(node), tensors, strict=False):
                 problem = _refusal(donors[feed.donor], name, tensor)
                 if problem:
@@ -89,11 +89,11 @@ def check_arithmetic(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator
                     return
 
 
-def _computed(node: Node, place: str, tables: Sequence[Table]) -> Iterator[tuple[str, list[DonorTensor]]]:
+def _computed(node: Node, named: Naming, tables: Sequence[Table]) -> Iterator[tuple[str, list[DonorTensor]]]:
     """The node's tensors on which arithmetic is asked for, with their sources."""
     for name, tensor in tables[0].items():
         scales = (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))
-        if node.op or factor_at(scales, tensor.role, place + name) != 1.0:
+        if node.op or factor_at(scales, tensor.role, named(name)) != 1.0:
             yield name, [table[name] for table in tables if name in table]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stacker.core.expression import Blend, Cast, Copy, Expression, Rows, Scale, blends, inputs, is_zero
+from stacker.core.expression import Beside, Blend, Cast, Columns, Copy, Expression, Rows, Scale, blends, inputs, is_zero
 from stacker.core.plan import Step
 from stacker.errors import SpecError
 from stacker.ops.table import OPS
@@ -47,12 +47,17 @@ def workers_within(steps: Sequence[Step], workers: int, most: int | None) -> int
 
 def work_bytes(step: Step) -> int:
     """Bytes that a worker needs to make a step's tensor; 0 where no arithmetic is asked for."""
-    expression = step.expression
-    if isinstance(expression, Copy) or is_zero(expression):
+    if isinstance(step.expression, Beside):
+        return max(_work(part, step.tensor.dtype, width) for _, width, part in step.expression.placed())
+    return _work(step.expression, step.tensor.dtype, step.tensor.row)
+
+
+def _work(expression: Expression, dtype: Dtype, row: int) -> int:
+    if isinstance(expression, Copy | Columns) or is_zero(expression):
         return 0
-    width = 8 if step.tensor.dtype is Dtype.F64 else 4
+    width = 8 if dtype is Dtype.F64 else 4
     each = width * (1 + live_tiles(expression)) + 8 * op_scratch(expression) + op_fresh(expression)
-    return max(TILE, tile_elements(expression, step.tensor.row)) * each
+    return max(TILE, tile_elements(expression, row)) * each
 
 
 def tile_elements(expression: Expression, row: int) -> int:
@@ -65,12 +70,14 @@ def tile_elements(expression: Expression, row: int) -> int:
 def live_tiles(expression: Expression) -> int:
     """Tiles in the arithmetic's own type that are held at once while an expression is evaluated."""
     match expression:
-        case Copy():
+        case Copy() | Columns():
             return 1
         case Cast(of) | Scale(of):
             return live_tiles(of)
         case Blend():
             return max(number + live_tiles(source) for number, source in enumerate(inputs(expression)))
+        case Beside(of):
+            return max(map(live_tiles, of))
         case Rows(of):
             return 1 + max(map(live_tiles, of), default=0)
 

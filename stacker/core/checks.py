@@ -53,9 +53,9 @@ def check_shapes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Pro
 
 def _shapes(donor: Donor) -> dict[str, set[tuple[int, ...]]]:
     found: dict[str, set[tuple[int, ...]]] = {}
-    for tensor in donor.tensors.values():
-        if tensor.part is Part.LAYER:
-            found.setdefault(tensor.suffix, set()).add(tensor.spec.shape)
+    for table in donor.layers():
+        for suffix, tensor in table.items():
+            found.setdefault(suffix, set()).add(tensor.spec.shape)
     return found
 
 
@@ -115,9 +115,9 @@ def check_rules(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Prob
     """Every rule of a parameter selects at least one tensor of the stack."""
     roles: set[str] = set()
     names: set[str] = set()
-    for _, place, tables in node_tables(graph, donors):
+    for _, named, tables in node_tables(graph, donors):
         roles |= {tensor.role for tensor in tables[0].values()}
-        names |= {place + name for name in tables[0]}
+        names |= {named(name) for name in tables[0]}
     known = roles | {role.partition(".")[0] for role in roles}
     written = {rule: mark for node in graph.nodes for rule, mark in _rules(node)}
     for rule, mark in written.items():

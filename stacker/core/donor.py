@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import prod
 
+from stacker.arch.apart import cut_axis
 from stacker.arch.model import Architecture, Config, Part
-from stacker.core.expression import Expression
+from stacker.core.expression import Copy, Expression, columns_of
 from stacker.errors import Problem
-from stacker.tensors import TensorSpec
+from stacker.tensors import TensorRef, TensorSpec
 
 GENERATION = "generation_config.json"
 """How a checkpoint likes to generate; all other side files are the tokenizer's, or say who may use it."""
@@ -40,6 +42,8 @@ class Extent:
 @dataclass(frozen=True, slots=True)
 class DonorTensor:
     """A tensor of a donor, placed: what it is, its role, and which layer (None outside the layers) it belongs to.
+
+    A table outside the layers that has a part for each of them has `Part.LAYER` and no layer.
 
     `extent` is its bytes in a file; `expression` says how it is made where it is a tensor of a nested stack or, beside
     the extent, where its rows are put in another order. Neither is set when the donor has no weights here.
@@ -98,12 +102,30 @@ class Donor:
     """Where the donor is a stack itself: the donors that its tensors' expressions refer to, by the names they use."""
 
     def layers(self) -> tuple[dict[str, DonorTensor], ...]:
-        """The tensors of each layer by their name after the layer prefix."""
+        """The tensors of each layer by their name after the layer prefix, its parts of tables outside among them."""
         tables: tuple[dict[str, DonorTensor], ...] = tuple({} for _ in range(self.depth))
         for tensor in self.tensors.values():
             if tensor.layer is not None and tensor.layer < self.depth:
                 tables[tensor.layer][tensor.suffix] = tensor
+            elif tensor.layer is None and tensor.part is Part.LAYER:
+                for index, table in enumerate(tables):
+                    table[tensor.suffix] = self._part(tensor, index)
         return tables
+
+    def _part(self, tensor: DonorTensor, index: int) -> DonorTensor:
+        """What a layer has of a table outside the layers: a run of rows, or of columns."""
+        spec, axis = tensor.spec, cut_axis(tensor.suffix) or 0
+        shape = tuple(size // self.depth if number == axis else size for number, size in enumerate(spec.shape))
+        whole = tensor.expression or Copy(TensorRef(self.name, spec.name))
+        width = prod(spec.shape[axis:])
+        count = width // self.depth
+        return replace(
+            tensor,
+            spec=TensorSpec(spec.name, spec.dtype, shape),
+            layer=index,
+            extent=None,
+            expression=columns_of(whole, width, index * count, count),
+        )
 
     def outside(self, part: Part) -> dict[str, DonorTensor]:
         """The tensors before or after the layers by name; a tied tensor that is absent is its partner."""

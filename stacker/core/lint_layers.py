@@ -16,7 +16,7 @@ from stacker.core.graph import Junction, StackGraph, coverage, junctions
 from stacker.core.nodes import Node
 from stacker.core.parameters import factor_at
 from stacker.core.ranges import layers_text, ranges_text
-from stacker.core.tables import Table, node_tables
+from stacker.core.tables import Naming, Table, node_tables
 from stacker.errors import Problem, Severity
 from stacker.spec.model import StackSpec
 
@@ -50,18 +50,18 @@ def _acting(graph: StackGraph, donors: Mapping[str, Donor]) -> StackGraph:
     """The stack without layers that add nothing: what the stream really runs through. Layers keep their numbers."""
     idle = {
         node.index
-        for node, place, tables in node_tables(graph, donors)
-        if node.part is Part.LAYER and _adds_nothing(node, place, tables[0])
+        for node, named, tables in node_tables(graph, donors)
+        if node.part is Part.LAYER and _adds_nothing(node, named, tables[0])
     }
     layers = tuple(node for node in graph.layers if node.index not in idle)
     return replace(graph, layers=layers) if layers else graph
 
 
-def _adds_nothing(node: Node, place: str, table: Table) -> bool:
+def _adds_nothing(node: Node, named: Naming, table: Table) -> bool:
     """Whether all that a layer's sublayers write is scaled to zero, so that it passes the stream on as it is."""
     scales = (*node.scales, *(node.feeds[0].scales if len(node.feeds) == 1 else ()))
     writers = [(name, tensor.role) for name, tensor in table.items() if base_role(tensor.role) in _WRITERS]
-    return bool(scales and writers) and all(factor_at(scales, role, place + name) == 0 for name, role in writers)
+    return bool(scales and writers) and all(factor_at(scales, role, named(name)) == 0 for name, role in writers)
 
 
 def lint_ends(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:

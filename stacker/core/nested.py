@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from stacker.arch.placement import place_tensors
 from stacker.core.donor import GENERATION, Donor, DonorTensor, SideFile, all_donors
-from stacker.core.expression import Blend, Cast, Copy, Expression, Rows, Scale
+from stacker.core.expression import Beside, Blend, Cast, Columns, Copy, Expression, Rows, Scale
 from stacker.core.plan import Plan
 from stacker.tensors import TensorRef
 
@@ -62,5 +62,7 @@ def _renamed(expression: Expression, prefix: str) -> Expression:
         case Blend(of=of, base=base):
             inner = tuple(_renamed(each, prefix) for each in of)
             return replace(expression, of=inner, base=_renamed(base, prefix) if base else None)
-        case Rows(of=of):
+        case Columns(tensor):
+            return replace(expression, tensor=TensorRef(f"{prefix}/{tensor.donor}", tensor.name))
+        case Rows(of=of) | Beside(of=of):
             return replace(expression, of=tuple(_renamed(each, prefix) for each in of))

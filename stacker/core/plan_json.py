@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from stacker.arch.model import Json
-from stacker.core.expression import Blend, Cast, Copy, Expression, RowRun, Rows, Scale
+from stacker.core.expression import Beside, Blend, Cast, Columns, Copy, Expression, RowRun, Rows, Scale
 from stacker.core.header import make_header
 from stacker.core.plan import Costs, DonorIdentity, Layout, Plan, Shard, Step, Unused
 from stacker.tensors import DTYPES, TensorRef, TensorSpec
@@ -87,6 +87,10 @@ def expression_to_json(expression: Expression) -> Any:
             return said | ({"seed": expression.seed} if expression.seed else {})
         case Rows():
             return _rows_to_json(expression)
+        case Columns(tensor, width, start, count):
+            return {"columns": str(tensor), "width": width, "start": start, "count": count}
+        case Beside(of, widths):
+            return {"beside": [expression_to_json(each) for each in of], "widths": list(widths)}
 
 
 def _rows_to_json(rows: Rows) -> dict[str, Any]:
@@ -143,6 +147,14 @@ def expression_from_json(said: Any) -> Expression:
     if "rows" in said:
         sources = tuple(expression_from_json(each) for each in said["rows"])
         return Rows(sources, said["width"], tuple(RowRun(*run) for run in said["runs"]))
+    if "columns" in said:
+        return Columns(_ref(said["columns"]), said["width"], said["start"], said["count"])
+    if "beside" in said:
+        return Beside(tuple(map(expression_from_json, said["beside"])), tuple(said["widths"]))
+    return _blend_from_json(said)
+
+
+def _blend_from_json(said: dict[str, Any]) -> Blend:
     of = tuple(expression_from_json(each) for each in said["blend"])
     per_source = tuple(tuple(sorted(each.items())) for each in said.get("per_source", [{}] * len(of)))
     base = expression_from_json(said["base"]) if "base" in said else None

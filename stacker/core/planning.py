@@ -9,7 +9,7 @@ from stacker.arch.model import Json
 from stacker.core.accounts import bytes_read, sizes_of, unused_tensors
 from stacker.core.budget import peak_bytes
 from stacker.core.donor import Donor, all_donors
-from stacker.core.expression import Copy
+from stacker.core.expression import Beside, Columns, Copy
 from stacker.core.graph import StackGraph
 from stacker.core.hf_config import compile_config
 from stacker.core.layout import lay_out
@@ -73,5 +73,17 @@ def costs_of(steps: tuple[Step, ...], donors: Mapping[str, Donor]) -> Costs:
     sizes = sizes_of(tuple(donors.values()))
     read = sum(bytes_read(step.expression, sizes) for step in steps)
     written = sum(step.tensor.nbytes for step in steps)
-    moved = sum(step.tensor.nbytes for step in steps if isinstance(step.expression, Copy))
+    moved = sum(_moved(step) for step in steps)
     return Costs(read, written, moved, peak_bytes(steps, workers=2))
+
+
+def _moved(step: Step) -> int:
+    """Bytes of a tensor that are as a donor has them."""
+    match step.expression:
+        case Copy():
+            return step.tensor.nbytes
+        case Beside(of, widths):
+            columns = sum(width for part, width in zip(of, widths, strict=True) if isinstance(part, Columns))
+            return step.tensor.nbytes * columns // sum(widths)
+        case _:
+            return 0

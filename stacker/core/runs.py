@@ -1,80 +1,19 @@
-"""A plan as an executor's tasks: runs of bytes to move, tensors to compute, stretches that stay zero.
-
-Every task owns some bytes of one output file, so tasks may be done in any order, by any number of hands. Where the
-donors' bytes lie is in the tasks; an executor needs nothing else of the donors.
-"""
+"""A plan as an executor's tasks: which bytes can be moved, which must be computed, and in what pieces."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from stacker.core.donor import Donor, DonorFile, all_donors
-from stacker.core.expression import Cast, Copy, Expression, Scale, is_zero, needed
+from stacker.core.donor import Donor, all_donors
+from stacker.core.expression import Beside, Cast, Columns, Copy, Expression, Scale, is_zero, needed
 from stacker.core.plan import Plan, Step
+from stacker.core.tasks import Compute, Place, Run, Strand, Task, Weave, Zeros
 from stacker.errors import DonorError, Problem, raise_problems
 from stacker.tensors import Dtype, TensorRef
 
 MOST = 256 * 2**20
 """Bytes of the longest run: small enough to share the work and to stop in time, large enough for few calls."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A donor tensor's bytes: from `offset` on in a file, elements of `dtype`."""
-
-    file: DonorFile
-    offset: int
-    dtype: Dtype
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """Bytes [offset, offset + nbytes) of shard number `shard`."""
-
-    shard: int
-    offset: int
-    nbytes: int
-
-    @property
-    def id(self) -> str:
-        """The same in every run of the same plan, and of no other task."""
-        return f"{self.shard}@{self.offset}+{self.nbytes}"
-
-
-@dataclass(frozen=True, slots=True)
-class Run(Task):
-    """Bytes that lie in the donor's file as they will lie in the shard, there from `source` on."""
-
-    file: DonorFile
-    source: int
-
-
-@dataclass(frozen=True, slots=True)
-class Zeros(Task):
-    """Bytes that are zero, as those of a new file are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Compute(Task):
-    """One tensor that takes arithmetic: rounded once, at the end, to the `dtype` of the output.
-
-    `row` is the length of its last dimension, or 0 where the rows do not matter.
-    """
-
-    expression: Expression
-    dtype: Dtype
-    places: Mapping[TensorRef, Place] = field(repr=False, hash=False)
-    row: int = 0
-
-    @property
-    def elements(self) -> int:
-        return self.nbytes * 8 // self.dtype.bits
-
-    @property
-    def wide(self) -> bool:
-        """Whether the arithmetic is fp64: a source or the result is. All other arithmetic is fp32."""
-        return Dtype.F64 in (self.dtype, *(self.places[ref].dtype for ref in needed(self.expression)))
 
 
 def tasks_of(plan: Plan, donors: Mapping[str, Donor], most: int = MOST) -> tuple[Task, ...]:
@@ -84,7 +23,7 @@ def tasks_of(plan: Plan, donors: Mapping[str, Donor], most: int = MOST) -> tuple
     """
     places = _places(plan, donors)
     steps = sorted(plan.steps, key=lambda step: (step.shard, step.offset))
-    tasks = (_task(step, places) for step in steps if step.tensor.nbytes)
+    tasks = (task for step in steps if step.tensor.nbytes for task in _tasks(step, places))
     return tuple(part for task in _joined(tasks) for part in _cut(task, most))
 
 
@@ -118,6 +57,46 @@ def _absent(places: Mapping[TensorRef, Place | None]) -> Iterator[Problem]:
     for name in dict.fromkeys(ref.donor for ref, place in places.items() if place is None):
         message = f"the weights of donor '{name}' are not here: there is only its config"
         yield Problem(message, "give the donor a source that has its weights", blame=DonorError.blame)
+
+
+def _tasks(step: Step, places: Mapping[TensorRef, Place]) -> Iterator[Task]:
+    if not isinstance(step.expression, Beside) or is_zero(step.expression):
+        yield _task(step, places)
+        return
+    row = sum(step.expression.widths)
+    rows, bits = step.tensor.elements // row, step.tensor.dtype.bits
+    strands: list[Strand] = []
+    for start, width, part in step.expression.placed():
+        settled, to, nbytes = _settled(part, step.tensor.dtype), start * bits // 8, width * bits // 8
+        strand = _strand(settled, to, nbytes, step.tensor.dtype, places)
+        if strand:
+            strands.append(strand)
+        else:
+            cut = (step.tensor.row, 0) if rows == 1 else (width, row * bits // 8)
+            yield Compute(step.shard, step.offset + to, nbytes * rows, settled, step.tensor.dtype, places, *cut)
+    if strands:
+        yield _weave(step, strands, row * bits // 8, rows)
+
+
+def _strand(
+    expression: Expression, to: int, nbytes: int, dtype: Dtype, places: Mapping[TensorRef, Place]
+) -> Strand | None:
+    """Columns that need no arithmetic; None where they do."""
+    if is_zero(expression):
+        return Strand(to, nbytes)
+    match expression:
+        case Columns(tensor, width, start, _) if places[tensor].dtype is dtype:
+            place = places[tensor]
+            return Strand(to, nbytes, place.file, place.offset + start * dtype.bits // 8, width * dtype.bits // 8)
+        case Copy(tensor) if places[tensor].dtype is dtype:
+            return Strand(to, nbytes, places[tensor].file, places[tensor].offset, nbytes)
+    return None
+
+
+def _weave(step: Step, strands: Sequence[Strand], row: int, rows: int) -> Weave:
+    first = strands[0].to
+    moved = tuple(replace(strand, to=strand.to - first) for strand in strands)
+    return Weave(step.shard, step.offset + first, rows * sum(s.nbytes for s in strands), row, rows, moved)
 
 
 def _task(step: Step, places: Mapping[TensorRef, Place]) -> Task:
@@ -164,6 +143,9 @@ def _goes_on(run: Run, after: Run) -> bool:
 
 def _cut(task: Task, most: int) -> Iterator[Task]:
     """A run in pieces that end at multiples of `most` in the shard, so that whole blocks stay whole."""
+    if isinstance(task, Weave):
+        yield from _cut_weave(task, most)
+        return
     if not isinstance(task, Run):
         yield task
         return
@@ -172,3 +154,18 @@ def _cut(task: Task, most: int) -> Iterator[Task]:
         stop = min(end, (begin // most + 1) * most)
         yield Run(task.shard, begin, stop - begin, task.file, task.source + begin - task.offset)
         begin = stop
+
+
+def _cut_weave(weave: Weave, most: int) -> Iterator[Task]:
+    """Whole rows as one task; a single row as the runs it is made of."""
+    if weave.rows == 1:
+        for strand in weave.strands:
+            where = (weave.shard, weave.offset + strand.to, strand.nbytes)
+            yield from _cut(Run(*where, strand.file, strand.source) if strand.file else Zeros(*where), most)
+        return
+    each = weave.nbytes // weave.rows
+    step = max(most // weave.row, 1)
+    for first in range(0, weave.rows, step):
+        rows = min(step, weave.rows - first)
+        strands = tuple(replace(one, source=one.source + first * one.stride) for one in weave.strands)
+        yield Weave(weave.shard, weave.offset + first * weave.row, rows * each, weave.row, rows, strands)

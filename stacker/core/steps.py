@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from math import prod
 
+from stacker.arch.apart import cut_axis, table_name
 from stacker.arch.model import Part
 from stacker.core.donor import Donor, DonorTensor
-from stacker.core.expression import Blend, Cast, Copy, Expression, Scale
+from stacker.core.expression import Blend, Cast, Copy, Expression, Scale, side_by_side
 from stacker.core.graph import StackGraph
 from stacker.core.nodes import Feed, Node
 from stacker.core.parameters import factor_at, values_at
-from stacker.core.tables import Table, node_tables
+from stacker.core.tables import Naming, Table, node_tables
 from stacker.ops.settings import complete, role_defaults
 from stacker.ops.table import OPS
 from stacker.tensors import Dtype, TensorRef, TensorSpec
@@ -20,11 +22,16 @@ from stacker.tensors import Dtype, TensorRef, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """An output tensor before it has a place: what it is, what it does, and how it is made."""
+    """An output tensor before it has a place: what it is, what it does, and how it is made.
+
+    `table` is the name of the tensor that it is a part of, along dimension `axis`; "" where it is a whole one.
+    """
 
     tensor: TensorSpec
     role: str
     expression: Expression
+    table: str = ""
+    axis: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,27 @@ def make_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | 
     embed, *layers, head = [[*_node_tensors(*each)] for each in node_tables(graph, donors)]
     tied = _tied(graph, donors, embed, head)
     ends = [making for making in head if making.tensor.name not in dict(tied)]
-    return Makings(tuple(_cast(making, dtype) for making in chain(embed, *layers, ends)), tied)
+    parts: list[Making] = []
+    whole: list[Making] = []
+    for making in chain.from_iterable(layers):
+        (parts if making.table else whole).append(making)
+    tables = tables_of([_cast(making, dtype) for making in parts])
+    return Makings(
+        (*(_cast(making, dtype) for making in embed), *tables, *(_cast(m, dtype) for m in (*whole, *ends))), tied
+    )
+
+
+def tables_of(parts: Sequence[Making]) -> Iterator[Making]:
+    """The tables outside the layers, each the layers' parts of it in the order of the layers."""
+    for name in dict.fromkeys(part.table for part in parts):
+        own = [part for part in parts if part.table == name]
+        first, axis = own[0].tensor, own[0].axis
+        sizes = [part.tensor.shape[axis] for part in own]
+        shape = (*first.shape[:axis], sum(sizes), *first.shape[axis + 1 :])
+        widths = [prod(part.tensor.shape[axis:]) for part in own]
+        tables = [_cast(part, first.dtype).expression for part in own]
+        expression = side_by_side(list(zip(tables, widths, strict=True)))
+        yield Making(TensorSpec(name, first.dtype, shape), own[0].role, expression)
 
 
 def _tied(
@@ -64,14 +91,14 @@ def _unseeded(expression: Expression | None) -> Expression | None:
     return replace(expression, seed="") if isinstance(expression, Blend) else expression
 
 
-def _node_tensors(node: Node, place: str, tables: Sequence[Table]) -> Iterator[Making]:
-    """The tensors of one node from the tables of what it reads (the base's last), each named `place` + its key."""
+def _node_tensors(node: Node, named: Naming, tables: Sequence[Table]) -> Iterator[Making]:
+    """The tensors of one node from the tables of what it reads (the base's last), `named` by their keys."""
     sources = tables[: len(node.feeds)]
     bases = tables[len(node.feeds) :]
     for key, first in sources[0].items():
         tensors = [table[key] for table in sources if key in table]
         if len(tensors) == len(sources):
-            yield _make(node, place + key, first, tensors, next((table.get(key) for table in bases), None))
+            yield _make(node, named(key), first, tensors, next((table.get(key) for table in bases), None))
 
 
 def _make(node: Node, name: str, first: DonorTensor, tensors: list[DonorTensor], base: DonorTensor | None) -> Making:
@@ -86,7 +113,9 @@ def _make(node: Node, name: str, first: DonorTensor, tensors: list[DonorTensor],
     else:
         made = _blend(node, name, role, feeds, _source(node.base, base) if node.base and base else None)
     expression = _scaled(made, factor_at(node.scales, role, name))
-    return Making(TensorSpec(name, first.spec.dtype, first.spec.shape), role, expression)
+    axis = cut_axis(first.suffix)
+    table = "" if axis is None else table_name(first.suffix)
+    return Making(TensorSpec(name, first.spec.dtype, first.spec.shape), role, expression, table, axis or 0)
 
 
 def _source(feed: Feed, tensor: DonorTensor) -> Expression:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
+from stacker.arch.apart import layer_tensor_name
 from stacker.arch.model import Part
 from stacker.core.donor import Donor, DonorTensor
 from stacker.core.graph import StackGraph
 from stacker.core.nodes import Feed, Node
 
 Table = Mapping[str, DonorTensor]
+Naming = Callable[[str], str]
+"""The full name in the output of what a table has under a key."""
 
 
-def node_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Node, str, tuple[Table, ...]]]:
-    """Each node with its prefix in the output and the tensors of its feeds, last of its base if it has one.
+def node_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Node, Naming, tuple[Table, ...]]]:
+    """Each node with the names it gives and the tensors of its feeds, last of its base if it has one.
 
     Tensors of a layer go by what follows the layer prefix, those outside the layers by their full names.
     """
     layers = {name: donor.layers() for name, donor in donors.items()}
     prefix = donors[graph.template].architecture.prefix
     for node in graph.nodes:
-        place = prefix.replace("{i}", str(node.index)) if node.part is Part.LAYER else ""
-        yield node, place, tuple(_table(node.part, feed, donors[feed.donor], layers) for feed in feeds_and_base(node))
+        named = partial(_layer_name, prefix, node.index) if node.part is Part.LAYER else str
+        yield node, named, tuple(_table(node.part, feed, donors[feed.donor], layers) for feed in feeds_and_base(node))
+
+
+def _layer_name(prefix: str, index: int, suffix: str) -> str:
+    return layer_tensor_name(prefix, suffix, index)
 
 
 def feeds_and_base(node: Node) -> tuple[Feed, ...]:

@@ -11,9 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stacker.core.budget import tile_elements
-from stacker.core.expression import Blend, Cast, Copy, Expression, Rows, Scale, inputs, is_zero, needed
+from stacker.core.expression import Beside, Blend, Cast, Columns, Copy, Expression, Rows, Scale, inputs, is_zero, needed
 from stacker.core.kernels import kernels_of, readings
-from stacker.core.runs import Compute, Place
+from stacker.core.tasks import Compute, Place
 from stacker.io.bytes import read_into
 from stacker.ops.model import Kernel, Tile
 from stacker.ops.table import OPS
@@ -99,6 +99,10 @@ def _value(stretch: Stretch, expression: Expression, slot: int) -> torch.Tensor:
             return _value(stretch, of, slot).mul_(factor)
         case Blend():
             return _blend(stretch, expression, slot)
+        case Columns():
+            return _read_columns(stretch, expression, slot)
+        case Beside():
+            raise TypeError("tables side by side are computed one by one")
         case Rows():
             home = stretch.scratch.tile(slot, stretch.count, stretch.kind)
             return gather(expression, stretch.start, home, partial(_elements, stretch, slot + 1))
@@ -148,3 +152,21 @@ def _read(stretch: Stretch, place: Place, slot: int) -> torch.Tensor:
         return stretch.scratch.load(
             slot, stretch.count, stretch.kind, place.dtype, lambda view: read_into(fd, view, offset)
         )
+
+
+def _read_columns(stretch: Stretch, columns: Columns, slot: int) -> torch.Tensor:
+    """Elements of some columns of a donor tensor, row by row."""
+    place = stretch.evaluation.compute.places[columns.tensor]
+    size = place.dtype.bits // 8
+    width, stride = columns.count * size, columns.width * size
+
+    def read(view: memoryview) -> None:
+        begin = stretch.start * size
+        while view:
+            row, column = divmod(begin, width)
+            count = min(width - column, len(view))
+            read_into(fd, view[:count], place.offset + columns.start * size + row * stride + column)
+            view, begin = view[count:], begin + count
+
+    with stretch.evaluation.sources.lease(place.file) as fd:
+        return stretch.scratch.load(slot, stretch.count, stretch.kind, place.dtype, read)

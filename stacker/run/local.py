@@ -16,7 +16,8 @@ from stacker.core.donor import DonorFile
 from stacker.core.expression import needed
 from stacker.core.plan import Plan
 from stacker.core.report import Report
-from stacker.core.runs import Compute, Run, Task, Zeros, tensors_of
+from stacker.core.runs import tensors_of
+from stacker.core.tasks import Compute, Run, Task, Weave, Zeros
 from stacker.errors import StackerError
 from stacker.io.bytes import move, write_all
 from stacker.io.output import Output
@@ -27,6 +28,7 @@ from stacker.run.meter import Meter, Watch, unwatched
 from stacker.run.rounds import Bench, compute_rounds
 from stacker.run.schedule import Job, Schedule, work_off
 from stacker.run.sources import Sources, check_unchanged
+from stacker.run.strands import woven
 from stacker.run.threads import available_workers, no_torch, torch_beside
 
 _RECORD = 1.0
@@ -125,6 +127,8 @@ def _jobs(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
             evaluation = begin_evaluation(task, site.sources)
             yield from compute_rounds(evaluation, site.bench, partial(_write, task, site))
             site.meter.count(Report(computed=task.nbytes, read=evaluation.bytes_read()))
+        case Weave():
+            yield [partial(_weave, task, site)]
         case Zeros():
             site.meter.count(Report(holes=task.nbytes))
             site.meter.advance(task.nbytes)
@@ -137,11 +141,21 @@ def _move(run: Run, site: _Site) -> None:
     site.meter.count(Report(cloned=moved.cloned, copied=moved.copied, holes=moved.holes, read=moved.copied))
 
 
+def _weave(weave: Weave, site: _Site) -> None:
+    for offset, data in woven(weave, site.sources):
+        with writing(site.paths[weave.shard]):
+            write_all(site.shards[weave.shard], data, offset)
+        site.meter.advance(len(data))
+    site.meter.count(Report(copied=weave.nbytes, read=weave.nbytes))
+
+
 def _write(compute: Compute, site: _Site, begin: int, data: memoryview) -> None:
     with writing(site.paths[compute.shard]):
-        write_all(site.shards[compute.shard], data, compute.offset + begin)
-    # measured: starts the writing to disk now, which takes a fifth off the time until all is durable
-    os.posix_fadvise(site.shards[compute.shard], compute.offset + begin, len(data), os.POSIX_FADV_DONTNEED)
+        for start, offset, nbytes in compute.spans(begin, len(data)):
+            write_all(site.shards[compute.shard], data[start - begin : start - begin + nbytes], offset)
+    if not compute.stride:
+        # measured: starts the writing to disk now, which takes a fifth off the time until all is durable
+        os.posix_fadvise(site.shards[compute.shard], compute.offset + begin, len(data), os.POSIX_FADV_DONTNEED)
     site.meter.advance(len(data))
 
 
@@ -186,5 +200,7 @@ def _files(tasks: Sequence[Task]) -> Iterator[DonorFile]:
         match task:
             case Run():
                 yield task.file
+            case Weave():
+                yield from (strand.file for strand in task.strands if strand.file)
             case Compute():
                 yield from (task.places[ref].file for ref in needed(task.expression))

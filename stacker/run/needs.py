@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from stacker.core.runs import Compute, Run, Task
+from stacker.core.tasks import Compute, Run, Task, Weave
 from stacker.io.bytes import can_clone
 from stacker.io.space import allocated_bytes
 
@@ -23,7 +23,7 @@ def _new_bytes(task: Task, folder: Path, block: int | None) -> int:
             if block and (offset - source) % block == 0 and _clones(path, folder):
                 return min(nbytes, 2 * block)
             return allocated_bytes(path, source, nbytes)
-        case Compute(nbytes=nbytes):
+        case Compute(nbytes=nbytes) | Weave(nbytes=nbytes):
             return nbytes
         case _:
             return 0

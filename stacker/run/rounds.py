@@ -9,7 +9,7 @@ from functools import partial, reduce
 
 from stacker.core.budget import TILE, live_tiles, op_scratch, tile_elements
 from stacker.core.expression import Blend
-from stacker.core.runs import Compute
+from stacker.core.tasks import Compute
 from stacker.run.device import HOST, DeviceScratch, scratch_on
 from stacker.run.evaluate import Evaluation, Stretch, make, measure
 from stacker.run.schedule import Job

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from stacker.core.plan import Plan
 from stacker.core.report import Report
-from stacker.core.runs import Task
+from stacker.core.tasks import Task
 from stacker.io.output import Output
 from stacker.run import local
 from stacker.run.device import HOST

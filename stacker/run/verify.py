@@ -14,7 +14,8 @@ from pathlib import Path
 
 from stacker.core.donor import Donor
 from stacker.core.plan import Plan, Shard
-from stacker.core.runs import Compute, Run, Task, tasks_of
+from stacker.core.runs import tasks_of
+from stacker.core.tasks import Compute, Run, Task, Weave
 from stacker.errors import Problem
 from stacker.io.files import read_exactly
 from stacker.io.space import data_runs
@@ -26,6 +27,7 @@ from stacker.run.meter import Meter, Watch, unwatched
 from stacker.run.rounds import Bench, compute_rounds
 from stacker.run.schedule import Job, Schedule, work_off
 from stacker.run.sources import Sources
+from stacker.run.strands import woven
 from stacker.run.threads import available_workers, no_torch, torch_beside
 
 _CHUNK = 1 << 20
@@ -101,7 +103,9 @@ def _rounds(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
     match task:
         case Compute():
             evaluation = begin_evaluation(task, site.sources)
-            yield from compute_rounds(evaluation, site.bench, partial(_compare, task, site))
+            yield from compute_rounds(evaluation, site.bench, partial(_compare_computed, task, site))
+        case Weave():
+            yield [partial(_compare_woven, task, site)]
         case _:
             yield [partial(_compare_unchanged, task, site)]
 
@@ -114,7 +118,17 @@ def _compare_unchanged(task: Task, site: _Site) -> None:
         if expected is None and not data_runs(site.shards[task.shard], task.offset + begin, nbytes):
             site.meter.advance(nbytes)
         else:
-            _compare(task, site, begin, expected or bytes(nbytes))
+            _compare(task.shard, site, task.offset + begin, expected or bytes(nbytes))
+
+
+def _compare_computed(compute: Compute, site: _Site, begin: int, expected: memoryview) -> None:
+    for start, offset, nbytes in compute.spans(begin, len(expected)):
+        _compare(compute.shard, site, offset, expected[start - begin : start - begin + nbytes])
+
+
+def _compare_woven(weave: Weave, site: _Site) -> None:
+    for offset, expected in woven(weave, site.sources):
+        _compare(weave.shard, site, offset, expected)
 
 
 def _expected(task: Task, site: _Site, begin: int, nbytes: int) -> bytes | None:
@@ -127,9 +141,9 @@ def _expected(task: Task, site: _Site, begin: int, nbytes: int) -> bytes | None:
         return read_exactly(fd, nbytes, task.source + begin, Path(str(task.file.path)))
 
 
-def _compare(task: Task, site: _Site, begin: int, expected: memoryview | bytes) -> None:
-    """The output's bytes from `begin` of a task on with what they should be."""
-    with writing(site.paths[task.shard], "read"):
-        found = os.pread(site.shards[task.shard], len(expected), task.offset + begin)
-    site.damage.compare(task.shard, task.offset + begin, bytes(expected), found)
+def _compare(shard: int, site: _Site, offset: int, expected: memoryview | bytes) -> None:
+    """A shard's bytes from `offset` on with what they should be."""
+    with writing(site.paths[shard], "read"):
+        found = os.pread(site.shards[shard], len(expected), offset)
+    site.damage.compare(shard, offset, bytes(expected), found)
     site.meter.advance(len(expected))

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stacker.core.expression import Blend, Cast, Copy, Expression, Rows, Scale
+from stacker.core.expression import Beside, Blend, Cast, Columns, Copy, Expression, Rows, Scale
 from stacker.core.plan import Plan
 from stacker.view.quantities import bytes_text, count_text
 
@@ -35,7 +35,7 @@ def _head(plan: Plan) -> Table:
 def verb(expression: Expression) -> str:
     """What happens to a tensor, in a word."""
     match expression:
-        case Copy():
+        case Copy() | Columns():
             return "moved"
         case Scale():
             return "scaled"
@@ -45,6 +45,8 @@ def verb(expression: Expression) -> str:
             return f"blended ({op})"
         case Rows():
             return "put in order"
+        case Beside():
+            return "put together"
 
 
 def _shards(plan: Plan) -> Table:

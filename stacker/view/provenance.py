@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stacker.arch.model import Part
-from stacker.core.expression import Blend, Cast, Copy, Expression, Rows, Scale
+from stacker.core.expression import Beside, Blend, Cast, Columns, Copy, Expression, Rows, Scale
 from stacker.core.plan import Step
 from stacker.core.tables import node_tables
 from stacker.view.scene import Scene
@@ -31,9 +31,9 @@ def provenance(scene: Scene) -> dict[str, list[TensorRow]]:
     """The rows of `embed`, of each layer by its number, and of `head`; nothing while there is no plan."""
     steps = {step.tensor.name: step for step in scene.plan.steps} if scene.plan else {}
     found: dict[str, list[TensorRow]] = {}
-    for node, place, tables in node_tables(scene.graph, scene.donors):
+    for node, named, tables in node_tables(scene.graph, scene.donors):
         rows = (
-            _row(steps[place + name], name, tensor.role) for name, tensor in tables[0].items() if place + name in steps
+            _row(steps[named(name)], name, tensor.role) for name, tensor in tables[0].items() if named(name) in steps
         )
         key = str(node.index) if node.part is Part.LAYER else str(node.part)
         found[key] = list(_joined(rows))
@@ -67,6 +67,10 @@ def expression_text(expression: Expression) -> str:
             return f"{factor:g} × {expression_text(of)}"
         case Blend():
             return f"{expression.op}({_sources(expression)}{_told(expression)})"
+        case Columns(tensor, width, start, count):
+            return f"{tensor}, {start}:{start + count} of {width}"
+        case Beside(of):
+            return f"side by side {'; '.join(map(expression_text, of))}"
         case Rows(of):
             return f"rows of {', '.join(map(expression_text, of))}"
 

@@ -166,10 +166,18 @@ def test_explained_differences_do_not() -> None:
 
 
 def test_tensors_that_hold_something_of_each_layer() -> None:
-    """A table over all layers outside of them forbids any other arrangement."""
+    """A table over all layers outside of them is known to be shared out among them, whatever it is a part of."""
     names = [*layers(4, "a.weight"), "model.embed_tokens_per_layer.weight"]
+    family = infer({"num_hidden_layers": 4}, *names)
+    assert family.apart == ("*embed_tokens_per_layer.weight[:, {i}]",)
+    assert family.rules == ()
+
+
+def test_tensors_with_a_layer_s_number_are_its_own() -> None:
+    """A layer without a tensor that others have outside the layers is of another kind."""
+    names = [*layers(4, "a.weight"), *(f"x.attn_res.attn_queries.{i}" for i in range(3))]
     (rule,) = infer({"num_hidden_layers": 4}, *names).rules
-    assert (rule.write, rule.read[0].text) == (WriteKind.WHOLE, "True")
+    assert (rule.write, rule.read[0].text) == (WriteKind.POSITION, "i == 0")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from stacker.arch.model import Architecture, Part
 from stacker.core.donor import Donor, DonorFile, DonorTensor, Extent
 from stacker.core.expression import Blend, Cast, Copy, Expression, Scale
 from stacker.core.plan import Costs, Layout, Plan, Shard, Step
-from stacker.core.runs import Compute, Run, Task, Zeros, tasks_of, tensors_of
+from stacker.core.runs import tasks_of, tensors_of
+from stacker.core.tasks import Compute, Run, Task, Zeros
 from stacker.errors import DonorError
 from stacker.tensors import Dtype, TensorRef, TensorSpec
 

@@ -226,6 +226,24 @@ FURTHER: dict[str, Case] = {
         ("layer_types",),
         publish=without("layer_types", sliding_window_pattern=4),
     ),
+    "gemma3n_text": Case(
+        "gemma3n_text",
+        {
+            "head_dim": 8, "sliding_window": 4, "num_kv_shared_layers": 2, "hidden_size_per_layer_input": 8,
+            "vocab_size_per_layer_input": 64, "laurel_rank": 8, "altup_num_inputs": 2, "layer_types": MIXED,
+            "activation_sparsity_pattern": [0.0, 0.5, 0.0, 0.0, 0.5, 0.0],
+        },
+        ("layer_types", "activation_sparsity_pattern", "intermediate_size"), inferred=True,
+    ),
+    "gemma4_text, shared cache": Case(
+        "gemma4_text",
+        {
+            "head_dim": 8, "global_head_dim": 8, "sliding_window": 4, "num_kv_shared_layers": 2,
+            "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 64,
+            "layer_types": [SLIDING, FULL, SLIDING, FULL, SLIDING, FULL],
+        },
+        ("layer_types",), inferred=True,
+    ),
     "smollm3": Case(
         "smollm3",
         {"no_rope_layers": [1, 0, 1, 1, 0, 1], "layer_types": MIXED, "sliding_window": 4, "use_sliding_window": True},

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
+from tests.families.beside import BEFORE, share_cache, share_out
 from tests.families.cases import SMALL, Auto, Case, Names, Pick
 
 NO_BLEND: Mapping[int, Pick] = {}
@@ -87,6 +88,10 @@ def rearranged(
             setattr(owner, key, value)
     for index, decoder in enumerate(layers):
         _renumber(decoder, index, text_config_of(donors[picks[index][0]]).to_dict(), config)
+    share_out(
+        owner, {name: (_layer_list(each)[0], len(layers_of(each))) for name, each in donors.items()}, picks, blended
+    )
+    share_cache(owner, layers, config)
     return model.eval()
 
 
@@ -147,7 +152,7 @@ def _set_head(model: PreTrainedModel, last: PreTrainedModel) -> None:
     donor, _, _ = _layer_list(last)
     past = False
     for name, _ in list(owner.named_children()):
-        if (past and "rotary" not in name) or name.startswith("final_"):
+        if (past and "rotary" not in name and name not in BEFORE) or name.startswith("final_"):
             setattr(owner, name, copy.deepcopy(getattr(donor, name)))
         past = past or name == layers
     for mine, theirs in zip(_around(owner, model), _around(donor, last), strict=True):
