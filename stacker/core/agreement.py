@@ -51,8 +51,13 @@ def _may_differ(template: Donor, donor: Donor, here: Mapping[str, Any], there: M
         yield _differs(template, donor, "rotary embedding", rotation(here), rotation(there), Severity.WARNING)
     spoken = _spoken_of(template.architecture) | _spoken_of(donor.architecture) | _must_agree(template, donor) | ROPE
     for key in sorted((here.keys() & there.keys()) - spoken):
-        if here[key] != there[key] and not is_bookkeeping(key):
+        if here[key] != there[key] and not is_bookkeeping(key) and not _is_tower(here[key]):
             yield _differs(template, donor, key, here[key], there[key], Severity.WARNING)
+
+
+def _is_tower(value: Json) -> bool:
+    """Whether an entry is the config of another model: a wrapper's towers are no part of layers."""
+    return isinstance(value, dict) and "model_type" in value
 
 
 def _spoken_of(architecture: Architecture) -> set[str]:

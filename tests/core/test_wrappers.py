@@ -1,0 +1,87 @@
+"""The config of a stack whose donors are wrappers: the nested entries follow the layers, the others stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from stacker.arch.wrapping import wrapped_architecture
+from stacker.core.checks import check_prefixes
+from stacker.core.donor import Donor
+from stacker.core.hf_config import compare_donors, compile_config
+from stacker.errors import Severity, errors_in
+from tests.core.stacks import CONFIG, graph_of, make_donor
+
+TOWER = {"model_type": "clip_vision_model", "num_hidden_layers": 2}
+
+
+def make_wrapper(name: str = "a", **around: Any) -> Donor:
+    """A llama in a wrapper, its tensors all under a module."""
+    donor = make_donor(name)
+    config = {"model_type": "llava", "text_config": dict(CONFIG), "vision_config": TOWER} | around
+    tensors = {
+        f"language_model.{key}": replace(tensor, spec=replace(tensor.spec, name=f"language_model.{key}"))
+        for key, tensor in donor.tensors.items()
+    }
+    family = wrapped_architecture(config, {key: tensor.spec for key, tensor in tensors.items()})
+    assert family is not None
+    return replace(donor, config=config, architecture=family, tensors=tensors)
+
+
+def compiled(donor: Donor, layers: list[int], **more: Any) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """Config and problems of a stack of one donor's layers."""
+    feeds = [[(donor, layer)] for layer in layers]
+    return compile_config(donor, feeds, **({"embed": donor, "head": donor} | more))
+
+
+def test_the_nested_config_follows_the_layers() -> None:
+    """The depth stands in the nested config; the towers' own entries are as they were."""
+    config, problems = compiled(make_wrapper(), [0, 1, 2, 2])
+    assert (config["text_config"]["num_hidden_layers"], config["vision_config"]) == (4, TOWER)
+    assert "num_hidden_layers" not in config
+    assert problems == ()
+
+
+def test_what_is_said_twice_is_said_alike() -> None:
+    """Entries that stand around the nested config too, as some wrappers repeat them, follow as well."""
+    config, _ = compiled(make_wrapper(num_hidden_layers=6, hidden_size=99), [0, 1])
+    assert (config["num_hidden_layers"], config["text_config"]["num_hidden_layers"]) == (2, 2)
+    assert config["hidden_size"] == 99
+
+
+def test_an_untied_head_is_said_on_both_levels() -> None:
+    """Programs read the tie from one config or the other: both say it when the stack changes it."""
+    config, _ = compiled(make_wrapper(tie_word_embeddings=False), [0, 1], tied=True)
+    assert (config["tie_word_embeddings"], config["text_config"]["tie_word_embeddings"]) == (True, True)
+
+
+def test_towers_of_another_donor() -> None:
+    """The config must be of the towers that the stack gets: those of the embedding's donor."""
+    other = make_wrapper("b", vision_config=TOWER | {"num_hidden_layers": 3})
+    _, problems = compiled(make_wrapper(), [0, 1], embed=other)
+    assert [problem.message for problem in errors_in(problems)] == [
+        "'vision_config' of 'a' is another than that of 'b', whose towers the stack gets"
+    ]
+
+
+def test_towers_are_no_part_of_layers() -> None:
+    """Layers of a wrapper with other towers are as good as any."""
+    other = make_wrapper("b", vision_config=TOWER | {"num_hidden_layers": 3})
+    assert [*compare_donors(make_wrapper(), other)] == []
+
+
+def test_pictures_that_come_in_by_layer() -> None:
+    """Features added after the first layers: said where others come to stand there, but no reason to refuse."""
+    donor = make_wrapper(vision_config=TOWER | {"deepstack_visual_indexes": [1, 3]})
+    assert compiled(donor, [0, 1, 2, 3])[1] == ()
+    (problem,) = compiled(donor, [0, 3, 4])[1]
+    assert problem.severity is Severity.WARNING
+    assert "features of pictures are added after the first layers" in problem.message
+
+
+def test_layers_of_the_language_model_alone() -> None:
+    """Layers may come from a checkpoint without a wrapper; embedding and head keep the wrapper's names."""
+    donors = {"a": make_wrapper(), "b": make_donor("b")}
+    assert not [*check_prefixes(graph_of("- a[0:3]\n- b[2:5]\n- a[4:6]", donors), donors)]
+    (problem,) = check_prefixes(graph_of("- a[0:3]\n- b[3:6]", donors), donors)
+    assert problem.hint == "take the ends from one donor: `embed: a`, `head: a`"
