@@ -160,7 +160,7 @@ def _refuse_shared(values: Values, _: Mapping[str, Any]) -> Problem | None:
     owner, wanted = chosen[0].feeds[0][0], true_layers(values.rule, chosen[0].feeds[0][0])[:1]
     strange = [place for place in chosen if any(donor.name != owner.name for donor, _ in place.feeds)]
     if not strange and [layer for _, layer in chosen[0].feeds] == wanted:
-        return None
+        return _refuse_ends(values) if len(chosen) > 1 else None
     return _not_together(values, strange[0] if strange else chosen[0], owner, wanted)
 
 
@@ -174,19 +174,20 @@ def _refuse_whole(values: Values, _: Mapping[str, Any]) -> Problem | None:
     feeds = [((owner.name, layer),) for layer in wanted]
     found = [tuple((donor.name, layer) for donor, layer in place.feeds) for place in chosen]
     if found == feeds:
-        return _refuse_ends(values, owner) if len(chosen) == len(values.places) else None
+        return _refuse_ends(values) if len(chosen) > 1 else None
     alike = [one == other for one, other in zip(found, feeds, strict=False)]
     differing = alike.index(False) if False in alike else min(len(alike), len(found) - 1)
     return _not_together(values, chosen[differing], owner, wanted)
 
 
-def _refuse_ends(values: Values, owner: Donor) -> Problem | None:
-    """Where every layer is bound to what stands around the layers, that is of their donor."""
-    other = next((donor for donor in values.ends if donor.name != owner.name), None)
-    if other is None:
+def _refuse_ends(values: Values) -> Problem | None:
+    """Layers that share tensors are tied like embedding and head, and only with them: those are of one donor."""
+    names = list(dict.fromkeys(donor.name for donor in values.ends))
+    if len(names) < 2:
         return None
-    message = f"{values.rule.reason}: the layers are of '{owner.name}', embedding or head of '{other.name}'"
-    return Problem(message, f"take both from the layers' donor: `embed: {owner.name}`, `head: {owner.name}`")
+    what = f"the embedding is of '{names[0]}', the head of '{names[1]}'"
+    message = f"{values.rule.reason}, which programs find only where embedding and head are tied: {what}"
+    return Problem(message, f"take both from one donor: `head: {names[0]}`")
 
 
 def true_layers(rule: LayerRule, donor: Donor) -> list[int]:

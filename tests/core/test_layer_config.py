@@ -126,12 +126,17 @@ def test_what_layers_share_is_of_one_donor(kind: WriteKind) -> None:
     assert not follow_layers(a, [Place(0, ((a, 1),)), Place(1, ((b, 3),)), Place(2, ((a, 4),))]).problems
 
 
-def test_layers_bound_to_what_stands_around_them() -> None:
-    """Where all layers stay whole, embedding and head are of their donor too."""
-    a, b = (donor_with(WriteKind.WHOLE, "True", name) for name in "ab")
-    (problem,) = follow_layers(a, [Place(layer, ((a, layer),)) for layer in range(6)], (a, b)).problems
-    assert problem.message == "because: the layers are of 'a', embedding or head of 'b'"
+@pytest.mark.parametrize("kind", [WriteKind.SHARED, WriteKind.WHOLE])
+def test_what_layers_share_is_tied_with_the_ends(kind: WriteKind) -> None:
+    """Where embedding and head are of two donors, nothing is tied; a single layer needs no tie."""
+    a, b = (donor_with(kind, "i in [1, 4]", name) for name in "ab")
+    places = [Place(layer, ((a, layer),)) for layer in range(6)]
+    (problem,) = follow_layers(a, places, (a, b)).problems
+    assert "the embedding is of 'a', the head of 'b'" in problem.message
     assert "`head: a`" in problem.hint
+    assert not follow_layers(a, places, (a, a)).problems
+    alone = donor_with(WriteKind.SHARED, "i == 1")
+    assert not follow_layers(alone, [Place(layer, ((alone, layer),)) for layer in range(6)], (alone, b)).problems
 
 
 def test_values_come_from_the_layer_s_own_donor() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,15 +29,17 @@ from tests.families.oracle import (
     uncached_tokens,
     write_donor,
 )
-from tests.families.stacks import BLEND, BLENDED, STACKS
+from tests.families.stacks import BLEND, BLENDED, STACKS, layers
 from tests.families.tiny import DEPTH
 
 RIGHT = "right"
-TRIALS: dict[str, tuple[list[Any], list[Pick], Mapping[int, Pick]]] = {
+Trial = tuple[list[Any], list[Pick], Mapping[int, Pick]]
+"""The spec's items, the layers they pick, and those blended half and half into them."""
+TRIALS: dict[str, Trial] = {
     **{name: (items, picks, {}) for name, (items, picks) in STACKS.items()},
     "blend": (BLEND, *BLENDED),
 }
-"""The spec's items, the layers they pick, and those blended half and half into them."""
+_HINTED = re.compile(r"a stack that works: ((?:\w\[\d+:\d+\](?:, )?)+)")
 
 
 class NotMadeError(Exception):
@@ -46,10 +49,30 @@ class NotMadeError(Exception):
 def try_family(case: Case, home: Path) -> dict[str, str]:
     """A word for each stack; NotMadeError where there are no donors to stack."""
     models = _donors(case, home)
+    case = _with_lists(case, models)
+    return {name: _try_stack(case, home, models, name, trial) for name, trial in TRIALS.items()}
+
+
+def try_hints(case: Case, home: Path) -> dict[str, str]:
+    """A word for the stack that the hint of each refusal names, by that stack."""
+    models = _donors(case, home)
+    case = _with_lists(case, models)
+    words = (_try_stack(case, home, models, name, trial) for name, trial in TRIALS.items())
+    stacks = dict.fromkeys(found[1] for word in words if (found := _HINTED.search(word)))
+    return {stack: _try_stack(case, home, models, str(number), _trial(stack)) for number, stack in enumerate(stacks)}
+
+
+def _trial(stack: str) -> Trial:
+    """The trial of slices such as `a[0:2], b[2:5]`."""
+    slices = re.findall(r"(\w)\[(\d+):(\d+)\]", stack)
+    items = [f"{donor}[{start}:{stop}]" for donor, start, stop in slices]
+    return items, [pick for donor, start, stop in slices for pick in layers(donor, int(start), int(stop))], {}
+
+
+def _with_lists(case: Case, models: Mapping[str, PreTrainedModel]) -> Case:
     entries = vars(text_config_of(models["a"]))
     lists = tuple(key for key, value in entries.items() if isinstance(value, list) and len(value) == DEPTH)
-    case = replace(case, lists=case.lists or lists)
-    return {name: _try_stack(case, home, models, name) for name in TRIALS}
+    return replace(case, lists=case.lists or lists)
 
 
 def _donors(case: Case, home: Path) -> dict[str, PreTrainedModel]:
@@ -62,8 +85,8 @@ def _donors(case: Case, home: Path) -> dict[str, PreTrainedModel]:
     return models
 
 
-def _try_stack(case: Case, home: Path, models: Mapping[str, PreTrainedModel], name: str) -> str:
-    items, picks, blended = TRIALS[name]
+def _try_stack(case: Case, home: Path, models: Mapping[str, PreTrainedModel], name: str, trial: Trial) -> str:
+    items, picks, blended = trial
     spec = home / "spec.yml"
     spec.write_text(f"stacker: 1\nname: test\ndonors: {{a: ./a, b: ./b}}\nstack: {json.dumps(items)}\n")
     try:
