@@ -152,7 +152,7 @@ def _refuse_unsupplied(values: Values, _: Mapping[str, Any]) -> Problem | None:
     return None
 
 
-def _refuse_shared(values: Values, _: Mapping[str, Any]) -> Problem | None:
+def _refuse_shared(values: Values, names: Mapping[str, Any]) -> Problem | None:
     """The layers whose value is true use tensors of one of them: one donor's, its first before the others."""
     chosen = [place for place in values.places if values.values[place.index]]
     if not chosen:
@@ -160,11 +160,11 @@ def _refuse_shared(values: Values, _: Mapping[str, Any]) -> Problem | None:
     owner, wanted = chosen[0].feeds[0][0], true_layers(values.rule, chosen[0].feeds[0][0])[:1]
     strange = [place for place in chosen if any(donor.name != owner.name for donor, _ in place.feeds)]
     if not strange and [layer for _, layer in chosen[0].feeds] == wanted:
-        return _refuse_ends(values) if len(chosen) > 1 else None
+        return _refuse_ends(values, names) if len(chosen) > 1 else None
     return _not_together(values, strange[0] if strange else chosen[0], owner, wanted)
 
 
-def _refuse_whole(values: Values, _: Mapping[str, Any]) -> Problem | None:
+def _refuse_whole(values: Values, names: Mapping[str, Any]) -> Problem | None:
     """The layers whose value is true are all of one donor's, in its order."""
     chosen = [place for place in values.places if values.values[place.index]]
     if not chosen:
@@ -174,20 +174,20 @@ def _refuse_whole(values: Values, _: Mapping[str, Any]) -> Problem | None:
     feeds = [((owner.name, layer),) for layer in wanted]
     found = [tuple((donor.name, layer) for donor, layer in place.feeds) for place in chosen]
     if found == feeds:
-        return _refuse_ends(values) if len(chosen) > 1 else None
+        return _refuse_ends(values, names) if len(chosen) > 1 else None
     alike = [one == other for one, other in zip(found, feeds, strict=False)]
     differing = alike.index(False) if False in alike else min(len(alike), len(found) - 1)
     return _not_together(values, chosen[differing], owner, wanted)
 
 
-def _refuse_ends(values: Values) -> Problem | None:
+def _refuse_ends(values: Values, names: Mapping[str, Any]) -> Problem | None:
     """Layers that share tensors are tied like embedding and head, and only with them: those are of one donor."""
-    names = list(dict.fromkeys(donor.name for donor in values.ends))
-    if len(names) < 2:
+    ends = list(dict.fromkeys(donor.name for donor in values.ends))
+    if len(ends) < 2 or names.get("tie_word_embeddings") is False:
         return None
-    what = f"the embedding is of '{names[0]}', the head of '{names[1]}'"
+    what = f"the embedding is of '{ends[0]}', the head of '{ends[1]}'"
     message = f"{values.rule.reason}, which programs find only where embedding and head are tied: {what}"
-    return Problem(message, f"take both from one donor: `head: {names[0]}`")
+    return Problem(message, f"take both from one donor: `head: {ends[0]}`")
 
 
 def true_layers(rule: LayerRule, donor: Donor) -> list[int]:

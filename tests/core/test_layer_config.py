@@ -129,12 +129,14 @@ def test_what_layers_share_is_of_one_donor(kind: WriteKind) -> None:
 @pytest.mark.parametrize("kind", [WriteKind.SHARED, WriteKind.WHOLE])
 def test_what_layers_share_is_tied_with_the_ends(kind: WriteKind) -> None:
     """Where embedding and head are of two donors, nothing is tied; a single layer needs no tie."""
-    a, b = (donor_with(kind, "i in [1, 4]", name) for name in "ab")
+    a, b = (donor_with(kind, "i in [1, 4]", name, tie_word_embeddings=True) for name in "ab")
     places = [Place(layer, ((a, layer),)) for layer in range(6)]
     (problem,) = follow_layers(a, places, (a, b)).problems
     assert "the embedding is of 'a', the head of 'b'" in problem.message
     assert "`head: a`" in problem.hint
     assert not follow_layers(a, places, (a, a)).problems
+    untied = donor_with(kind, "i in [1, 4]", "a", tie_word_embeddings=False)
+    assert not follow_layers(untied, [Place(layer, ((untied, layer),)) for layer in range(6)], (untied, b)).problems
     alone = donor_with(WriteKind.SHARED, "i == 1")
     assert not follow_layers(alone, [Place(layer, ((alone, layer),)) for layer in range(6)], (alone, b)).problems
 
