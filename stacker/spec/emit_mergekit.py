@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from stacker.errors import raise_problems
+from stacker.spec.emit_slices import base_of, shown_body
 from stacker.spec.emit_tokenizer import mergekit_tokenizer
 from stacker.spec.emit_writing import Names, Writing, in_text_order
+from stacker.spec.faded import Run
 from stacker.spec.methods import METHODS, BaseRole, Method
 from stacker.spec.model import (
     BlendSpec,
     OutputSpec,
-    Parameter,
     Part,
-    Rule,
-    Setting,
     SliceSpec,
     StackSpec,
 )
 from stacker.spec.output import shown_dtype, shown_size
 from stacker.spec.outside import outside_of, same_part
-from stacker.spec.parameters import EVERYTHING, combined
-from stacker.spec.slices import shown_slice
-from stacker.spec.unrolled import Run, unrolled
-from stacker.text.writer import Flow, Tree, write_yaml
+from stacker.spec.unrolled import unrolled
+from stacker.text.writer import Tree, write_yaml
 
 
 def to_mergekit(spec: StackSpec, depths: Mapping[str, int] | None = None, names: Names | None = None) -> str:
@@ -33,7 +31,7 @@ def to_mergekit(spec: StackSpec, depths: Mapping[str, int] | None = None, names:
     tensor names that select the same tensors, needed where a parameter goes by role.
     """
     writing = Writing(spec, depths or {}, names or {})
-    runs = unrolled(spec, writing.found)
+    runs = unrolled(spec, writing.found, writing.depths)
     method = _method(writing, runs)
     _check_donors(writing)
     if runs:
@@ -43,8 +41,11 @@ def to_mergekit(spec: StackSpec, depths: Mapping[str, int] | None = None, names:
     config = spec.config or embed or first
     tokenizer = spec.tokenizer or embed
     text: dict[str, Tree] = {"merge_method": method.name}
-    text["base_model"] = writing.donor(config)
-    text |= _body(writing, runs, method, config)
+    if _takes_base_model(writing, runs, method):
+        text["base_model"] = writing.donor(config)
+    else:
+        _check_without_base_model(writing, config, embed, tokenizer)
+    text |= shown_body(writing, runs, method, config)
     if spec.output.dtype is not None:
         text["out_dtype"] = shown_dtype(spec.output.dtype)
     if spec.vocabulary:
@@ -56,13 +57,25 @@ def to_mergekit(spec: StackSpec, depths: Mapping[str, int] | None = None, names:
     if tokenizer != config and not spec.vocabulary:
         text["tokenizer_source"] = writing.donor(tokenizer)
     raise_problems(sorted(dict.fromkeys(writing.found), key=in_text_order))
-    return _remarks(spec) + write_yaml(text)
+    return _remarks(spec, text) + write_yaml(text)
 
 
-def _remarks(spec: StackSpec) -> str:
-    if spec.output.shard_size == OutputSpec().shard_size:
-        return ""
-    return f"# run mergekit-yaml with --out-shard-size {shown_size(spec.output.shard_size)}\n"
+def _with_base(part: Part, spec: StackSpec) -> Part:
+    """A blend with the spec's base where it has none of its own."""
+    if isinstance(part, SliceSpec) or part.base or spec.base is None:
+        return part
+    return replace(part, base=SliceSpec(spec.base))
+
+
+def _remarks(spec: StackSpec, text: Mapping[str, Tree]) -> str:
+    remarks = []
+    if spec.output.shard_size != OutputSpec().shard_size:
+        remarks.append(f"# run mergekit-yaml with --out-shard-size {shown_size(spec.output.shard_size)}\n")
+    if "base_model" not in text:
+        remarks.append("# without a base_model, mergekit takes config and tokenizer of any of the models\n")
+    if "tokenizer_source" in text:
+        remarks.append("# where tokenizers differ, mergekit moves embedding and head rows to tokenizer_source's\n")
+    return "".join(remarks)
 
 
 def _first_donor(runs: tuple[Run | Part, ...]) -> str:
@@ -75,19 +88,37 @@ def _first_donor(runs: tuple[Run | Part, ...]) -> str:
 def _method(writing: Writing, runs: tuple[Run, ...]) -> Method:
     """The one method of the file: that of its blends, or passthrough."""
     blends = [run for run in runs if isinstance(run, BlendSpec)]
-    by_op = {method.op: method for method in METHODS.values() if method.op}
+    by_op = {method.op: method for method in METHODS.values() if method.op} | {"mean": METHODS["linear"]}
     for run in blends:
         if run.op not in by_op:
             writing.refuse(f"mergekit has no method for the op '{run.op}'", run.mark)
-        elif run.op != blends[0].op:
+        elif by_op[run.op] != by_op.get(blends[0].op):
             writing.refuse(f"mergekit has one method in a file: '{blends[0].op}' above, '{run.op}' here", run.mark)
     method = by_op.get(blends[0].op, METHODS["passthrough"]) if blends else METHODS["passthrough"]
-    if method.base in (BaseRole.REFERENCE, BaseRole.OPTIONAL):
-        message = f"the base of '{method.op}' is a layer of its own, and base_model would be config and tokenizer too"
-        writing.refuse(message, blends[0].mark, "write the mergekit file by hand: base_model, and the base as a source")
     if method.op:
         _check_plain(writing, runs, method)
     return method
+
+
+def _takes_base_model(writing: Writing, runs: tuple[Run, ...], method: Method) -> bool:
+    """Whether a base_model may be written, which gives config and tokenizer too: not where it would be a base."""
+    if method.base is not BaseRole.OPTIONAL:
+        return True
+    based = [bool(base_of(writing, run, method)) for run in runs]
+    if len(set(based)) > 1:
+        without = runs[based.index(False)]
+        writing.refuse(f"mergekit's {method.name} has a base in all slices or in none", without.mark)
+    return any(based)
+
+
+def _check_without_base_model(writing: Writing, config: str, embed: str, tokenizer: str) -> None:
+    for key, donor in (("config", config), ("tokenizer", tokenizer)):
+        if donor != embed:
+            message = f"mergekit takes its {key} from base_model, which this op would compare with"
+            writing.refuse(message, writing.spec.mark_of(key))
+    if writing.spec.vocabulary and writing.spec.vocabulary.union:
+        message = "mergekit's union begins with the base_model's tokenizer, and this op would compare with it"
+        writing.refuse(message, writing.spec.mark_of("tokenizer"))
 
 
 def _check_plain(writing: Writing, runs: tuple[Run, ...], method: Method) -> None:
@@ -112,7 +143,7 @@ def _check_outside(writing: Writing, runs: tuple[Run, ...]) -> None:
     spec = writing.spec
     for key, part, run, where in (("embed", spec.embed, runs[0], "first"), ("head", spec.head, runs[-1], "last")):
         given = part or SliceSpec(_first_donor((run,)))
-        if not same_part(given, outside_of(run)):
+        if not same_part(_with_base(given, spec), _with_base(outside_of(run), spec)):
             mark = spec.mark_of(key) if part else run.mark
             message = f"mergekit makes the {key} as it makes the {where} slice, and here it is made otherwise"
             writing.refuse(message, mark, f"write '{key}' as that slice is: the same donors, op and parameters")
@@ -120,78 +151,3 @@ def _check_outside(writing: Writing, runs: tuple[Run, ...]) -> None:
     if counts[0] < counts[1]:
         message = f"mergekit blends the head from as many donors as the first slice has ({counts[0]}), here {counts[1]}"
         writing.refuse(message, runs[-1].mark)
-
-
-def _body(writing: Writing, runs: tuple[Run, ...], method: Method, config: str) -> dict[str, Tree]:
-    """`models` where the stack is whole donors and nothing else, `slices` elsewhere."""
-    sources = _sources(runs[0]) if len(runs) == 1 else ()
-    whole = bool(sources) and all(source.start is None and source.stop is None for source in sources)
-    if whole and config in {source.donor for source in sources} and _base(runs[0], method) in ("", config):
-        parameters = _shared(writing, runs[0], method)
-        return {"models": [_source(writing, runs[0], source, method, ranges=False) for source in sources], **parameters}
-    return {"slices": [_slice(writing, run, method, config) for run in runs]}
-
-
-def _sources(run: Run) -> tuple[SliceSpec, ...]:
-    return run.sources if isinstance(run, BlendSpec) else (run,)
-
-
-def _base(run: Run, method: Method) -> str:
-    """The donor that must be the base_model of a run, if any."""
-    return _sources(run)[0].donor if method.base is BaseRole.FIRST else ""
-
-
-def _slice(writing: Writing, run: Run, method: Method, config: str) -> Tree:
-    text: dict[str, Tree] = {
-        "sources": [_source(writing, run, source, method, ranges=True) for source in _sources(run)]
-    }
-    if _base(run, method) not in ("", config):
-        text["base_model"] = writing.donor(_base(run, method))
-    return text | _shared(writing, run, method)
-
-
-def _source(writing: Writing, run: Run, source: SliceSpec, method: Method, *, ranges: bool) -> Tree:
-    text: dict[str, Tree] = {"model": writing.donor(source.donor)}
-    if ranges:
-        text["layer_range"] = Flow(_bounds(writing, source))
-    own = {setting.name: setting.parameter for setting in source.settings}
-    for name in own.keys() - set(method.per_source):
-        writing.refuse(f"mergekit's {method.name} has no '{name}' of a source", source.mark or run.mark)
-    if isinstance(run, BlendSpec) and source.scale is not None:
-        writing.refuse("mergekit cannot scale a source of a blend", source.mark or run.mark)
-    elif source.scale is not None:
-        own["scale"] = source.scale
-    above = {setting.name: setting.parameter for setting in run.settings}
-    for name, value in method.defaults:
-        known = combined(own.get(name), above.get(name))
-        if known is None or known.rules[-1].match != EVERYTHING:
-            own[name] = Parameter((*(known.rules if known else ()), Rule(EVERYTHING, value)))
-    return text | writing.parameters(own, source.mark or run.mark)
-
-
-def _bounds(writing: Writing, piece: SliceSpec) -> list[Tree]:
-    stop = writing.depths.get(piece.donor) if piece.stop is None else piece.stop
-    if stop is None:
-        shown = shown_slice(piece)
-        hint = f"write {piece.donor}[{piece.start or 0}:N] with the donor's number of layers N"
-        writing.refuse(f"mergekit needs the end of {shown}, and the donor's depth is not known", piece.mark, hint)
-    return [piece.start or 0, stop]
-
-
-def _shared(writing: Writing, run: Run, method: Method) -> dict[str, Tree]:
-    if isinstance(run, SliceSpec):
-        return {}
-    donors = [source.donor for source in run.sources]
-    if len(set(donors)) < len(donors):
-        writing.refuse("mergekit cannot blend a donor with itself", run.mark)
-    if run.base is not None:
-        writing.refuse(f"mergekit's {method.name} has no base of its own", run.base.mark or run.mark)
-    if method.most is not None and len(run.sources) > method.most:
-        writing.refuse(f"mergekit's {method.name} takes {method.most} donors", run.mark)
-    for setting in _strangers(run.settings, method):
-        writing.refuse(f"mergekit's {method.name} has no parameter '{setting.name}'", setting.mark or run.mark)
-    return writing.parameters({setting.name: setting.parameter for setting in run.settings}, run.mark)
-
-
-def _strangers(settings: tuple[Setting, ...], method: Method) -> list[Setting]:
-    return [setting for setting in settings if setting.name not in (*method.per_source, *method.shared)]

@@ -23,7 +23,7 @@ class Method:
     """A merge method. `op` "" moves layers as they are. `most` is the largest number of models in a slice (None: any).
 
     `per_source` parameters may stand at a source too, `shared` ones only at slices and above.
-    `defaults` are those of our op that mergekit wants written.
+    `defaults` are those of our op that mergekit wants written, `ramp` is the parameter that a crossfade drives.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Method:
     base: BaseRole = BaseRole.NONE
     defaults: tuple[tuple[str, float], ...] = ()
     most: int | None = None
+    ramp: str = ""
 
 
 _WEIGHT = (("weight", 1.0),)
@@ -48,12 +49,27 @@ METHODS = {
     method.name: method
     for method in (
         Method("passthrough", "", per_source=("scale",), most=1),
-        Method("linear", "linear", per_source=("weight",), shared=("normalize",), defaults=_WEIGHT),
-        Method("slerp", "slerp", shared=("t",), base=BaseRole.FIRST, most=2),
+        Method("linear", "linear", per_source=("weight",), shared=("normalize",), defaults=_WEIGHT, ramp="weight"),
+        Method("slerp", "slerp", shared=("t",), base=BaseRole.FIRST, most=2, ramp="t"),
         Method(
-            "nuslerp", "nuslerp", ("weight",), ("nuslerp_flatten", "nuslerp_row_wise"), BaseRole.OPTIONAL, _WEIGHT, 3
+            "nuslerp",
+            "nuslerp",
+            ("weight",),
+            ("nuslerp_flatten", "nuslerp_row_wise"),
+            BaseRole.OPTIONAL,
+            _WEIGHT,
+            3,
+            "weight",
         ),
-        Method("multislerp", "multislerp", ("weight",), ("normalize_weights", "eps"), BaseRole.OPTIONAL, _WEIGHT),
+        Method(
+            "multislerp",
+            "multislerp",
+            ("weight",),
+            ("normalize_weights", "eps"),
+            BaseRole.OPTIONAL,
+            _WEIGHT,
+            ramp="weight",
+        ),
         Method("karcher", "karcher", shared=("max_iter", "tol")),
         _family("task_arithmetic", rescale=False),
         _family("ties", "density"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from stacker.errors import Mark, Problem
+from stacker.spec.faded import Run, crossfade_runs
 from stacker.spec.model import (
     BlendSpec,
     CrossfadeSpec,
@@ -14,6 +15,7 @@ from stacker.spec.model import (
     Parameter,
     RepeatSpec,
     Rule,
+    Setting,
     SliceSpec,
     StackSpec,
     UseSpec,
@@ -21,21 +23,23 @@ from stacker.spec.model import (
 )
 from stacker.spec.parameters import EVERYTHING, canonical
 
-Run = SliceSpec | BlendSpec
-
 
 @dataclass(frozen=True, slots=True)
 class _Unrolling:
     spec: StackSpec
     found: list[Problem]
+    depths: Mapping[str, int]
 
     def report(self, message: str, mark: Mark | None, hint: str = "") -> None:
         self.found.append(Problem(message, hint, mark))
 
 
-def unrolled(spec: StackSpec, found: list[Problem]) -> tuple[Run, ...]:
-    """The runs of a spec in order; what cannot be written as slices and blends goes to `found`."""
-    state = _Unrolling(spec, found)
+def unrolled(spec: StackSpec, found: list[Problem], depths: Mapping[str, int]) -> tuple[Run, ...]:
+    """The runs of a spec in order; what cannot be written as slices and blends goes to `found`.
+
+    `depths` are the donors' numbers of layers, as far as they are known.
+    """
+    state = _Unrolling(spec, found, depths)
     return tuple(run for item in spec.stack for run in _runs(item, state))
 
 
@@ -44,13 +48,33 @@ def _runs(item: Item, state: _Unrolling) -> Iterator[Run]:
         case SliceSpec() | BlendSpec():
             yield item
         case CrossfadeSpec():
-            hint = "write the overlapping layers as blends of one layer"
-            state.report("mergekit has no crossfade", item.mark, hint)
+            yield from _faded(item, state)
         case RepeatSpec():
             yield from _copies(item, state)
         case UseSpec(name):
             for inner in next(named.items for named in state.spec.stacks if named.name == name):
                 yield from _runs(inner, state)
+
+
+def _faded(item: CrossfadeSpec, state: _Unrolling) -> Iterator[Run]:
+    """A crossfade as what stands around the overlaps, and a blend for each overlapping layer."""
+    pieces = [replace(piece, start=piece.start or 0, stop=_stop(piece, state)) for piece in item.sources]
+    if any(piece.stop is None for piece in pieces):
+        hint = "write where each slice ends, with the donor's number of layers"
+        state.report("mergekit has no crossfade, and where it begins and ends is not known", item.mark, hint)
+    elif any(piece.scale or _varies(piece.settings) for piece in pieces):
+        hint = "write the overlapping layers as blends of one layer"
+        state.report("mergekit has no crossfade, and factors of its slices cannot be spread out", item.mark, hint)
+    else:
+        yield from crossfade_runs(item, tuple(pieces))
+
+
+def _stop(piece: SliceSpec, state: _Unrolling) -> int | None:
+    return state.depths.get(piece.donor) if piece.stop is None else piece.stop
+
+
+def _varies(settings: tuple[Setting, ...]) -> bool:
+    return any(isinstance(rule.value, Gradient) for each in settings for rule in each.parameter.rules)
 
 
 def _copies(item: RepeatSpec, state: _Unrolling) -> Iterator[Run]:

@@ -100,6 +100,15 @@ def test_shard_size_is_told() -> None:
     assert text.startswith("# run mergekit-yaml with --out-shard-size 2GiB\n")
 
 
+def test_what_mergekit_does_otherwise_is_remarked() -> None:
+    """Without a base_model mergekit chooses config and tokenizer itself, and a tokenizer of its own moves rows."""
+    blend = "{blend: [a, b], op: nuslerp}"
+    free = spec_of(f"  - {blend}\n", f"embed: {blend}\nhead: {blend}\n")
+    assert "without a base_model" in to_mergekit(free)
+    assert "base_model:" not in to_mergekit(free)
+    assert "moves embedding and head rows" in to_mergekit(spec_of("  - a[0:4]\n", "tokenizer: b\n"))
+
+
 BLEND = "  - blend: [a, b]\n    op: {op}\n"
 SLERP, LINEAR = BLEND.format(op="slerp"), BLEND.format(op="linear")
 
@@ -138,6 +147,25 @@ SLERP, LINEAR = BLEND.format(op="slerp"), BLEND.format(op="linear")
         pytest.param("  - blend: [a, b, b]\n    op: slerp\n", "mergekit's slerp takes 2 donors", id="three"),
         pytest.param(LINEAR + "    base: a\n", "mergekit's linear has no base", id="base"),
         pytest.param(SLERP + "    weight: 1\n", "mergekit's slerp has no parameter 'weight'", id="parameter"),
+        pytest.param(
+            "  - blend: [a, b]\n    op: ties\n    base: a\n",
+            "mergekit takes the base out of the sources",
+            id="twice",
+        ),
+        pytest.param("  - blend: [a, b]\n    op: ties\n", "mergekit's ties needs a base", id="no-base"),
+        pytest.param(
+            "  - {blend: [a, b], op: nuslerp, base: a}\n  - {blend: [a, b], op: nuslerp}\n",
+            "mergekit's nuslerp has a base in all slices or in none",
+            id="some-bases",
+        ),
+        pytest.param(
+            "  - {blend: [a, b], op: nuslerp}\nconfig: b\n", "mergekit takes its config from base_model", id="config"
+        ),
+        pytest.param(
+            "  - crossfade: [{slice: 'a[0:4]', scale: 2}, 'b[2:6]']\n    over: 2\n    op: linear\n",
+            "mergekit has no crossfade, and factors",
+            id="scaled-crossfade",
+        ),
         pytest.param(
             "  - blend: [{slice: a, t: 1}, b]\n    op: slerp\n", "mergekit's slerp has no 't' of a source", id="source"
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from stacker.errors import SpecError
 from stacker.spec.emit_mergekit import to_mergekit
@@ -60,8 +61,11 @@ def test_parameters_stand_where_they_are_written() -> None:
     assert {setting.name for setting in blend.settings} == {"lambda", "normalize", "weight"}
 
 
-def test_conversion_of_a_base_is_refused() -> None:
-    """Nothing is written that would mean something else."""
+def test_a_base_is_written_as_mergekit_reads_it() -> None:
+    """Among the models, without parameters, and named as base_model."""
     spec = _spec("ties", MODELS + "base_model: o/base\n")
-    with pytest.raises(SpecError, match="the base of 'ties' is a layer of its own"):
-        to_mergekit(spec, {"a": 4, "b": 4, "base": 4})
+    text = to_mergekit(spec)
+    written = yaml.safe_load(text)
+    assert written["base_model"] == "o/base"
+    assert written["models"][2] == {"model": "o/base"}
+    assert to_mergekit(parse_spec(text, "again.yml")) == text
