@@ -135,7 +135,12 @@ class Donor:
         return found
 
     def tied(self) -> tuple[tuple[str, str], ...]:
-        """The family's pairs of which the first is absent here because it shares the second's values."""
+        """The family's pairs of which the first is absent here because it shares the second's values.
+
+        None where a head is there under another name.
+        """
+        if any(tensor.part is Part.HEAD and tensor.role == "head" for tensor in self.tensors.values()):
+            return ()
         pairs = self.architecture.tied
         return tuple((name, partner) for name, partner in pairs if name not in self.tensors and partner in self.tensors)
 

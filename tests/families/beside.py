@@ -40,7 +40,7 @@ def _part(donors: Mapping[str, tuple[torch.nn.Module, int]], name: str, axis: in
 
 def share_cache(owner: torch.nn.Module, layers: Sequence[torch.nn.Module], config: PreTrainedConfig) -> None:
     """The last layers that make keys and values give them to those after them; each kind of attention apart."""
-    attentions: list[dict[str, Any]] = [vars(getattr(layer, "self_attn", layer)) for layer in layers]
+    attentions: list[dict[str, Any]] = [vars(getattr(layer, "self_attn", None) or layer) for layer in layers]
     if not any(each.get("is_kv_shared_layer") for each in attentions):
         return
     makers = [each for each in attentions if not each["is_kv_shared_layer"]]
