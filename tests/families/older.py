@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from transformers import AutoModelForMultimodalLM
 
 from tests.families.cases import DEEPSEEK, DELTA_RULE, EXPERTS, FULL, Case, Config, Names, dense_at, without
+from tests.families.tiny import tiny_case
 from tests.families.wrappers import wrapper_case
 
 MAMBA = {"mamba_d_state": 8, "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_expand": 2, "mamba_n_groups": 1}
@@ -42,6 +45,9 @@ OLDER: dict[str, Case] = {
         names=Names.MEMORY,
     ),
     "deepseek_v3, as in memory": Case("deepseek_v3", DEEPSEEK | {"first_k_dense_replace": 0}, names=Names.MEMORY),
+    "deepseek_v4, as in memory": replace(
+        tiny_case("deepseek_v4"), lists=("layer_types", "mlp_layer_types"), names=Names.MEMORY
+    ),
     "qwen2_5_vl, not nested": Case(
         "qwen2_5_vl", wrapper_case("qwen2_5_vl").config, ("layer_types",), publish=_flat, auto=AutoModelForMultimodalLM
     ),

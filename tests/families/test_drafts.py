@@ -20,6 +20,8 @@ SAMPLES = [{"hidden": 32, "heads": 4, "head_dim": 8, "a": 5}, {"hidden": 64, "he
         ((32, 128), "head_dim * heads", "head_dim * heads"),
         ((5, 7), "hidden", "a"),
         ((1, 1), "", "1"),
+        ((3, 3), "", "3"),
+        ((74, 142), "", "2 * hidden + 2 * a"),
         ((17, 19), "", None),
     ],
 )
@@ -30,8 +32,10 @@ def test_formula_fits_every_sample(sizes: tuple[int, int], first: str, formula: 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["gemma", "glm"])
-def test_draft_is_the_family_s_file(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "like"), [("gemma", "llama"), ("glm", "llama"), ("bloom", ""), ("granite_swa", "granite")]
+)
+def test_draft_is_the_family_s_file(name: str, like: str) -> None:
     """What is drafted from transformers today describes the same tensors as the file that ships."""
-    drafted, shipped = parse_architecture(draft(name), name, packaged_text), architecture(name)
+    drafted, shipped = parse_architecture(draft(name, like), name, packaged_text), architecture(name)
     assert {tensor.name: tensor for tensor in drafted.tensors} == {tensor.name: tensor for tensor in shipped.tensors}
