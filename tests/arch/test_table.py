@@ -79,6 +79,67 @@ def test_unknown_model_types(config: dict[str, Any]) -> None:
             },
             6_921_720_704,
         ),
+        ({"model_type": "gptj", "n_embd": 4096, "n_layer": 28, "n_head": 16, "vocab_size": 50400}, 6_050_882_784),
+        (
+            {"model_type": "bloom", "n_embed": 14336, "n_layer": 70, "num_attention_heads": 112, "vocab_size": 250880},
+            176_247_271_424,
+        ),
+        (
+            {
+                "model_type": "dbrx", "d_model": 6144, "n_layers": 40, "n_heads": 48, "vocab_size": 100352,
+                "attn_config": {"kv_n_heads": 8},
+                "ffn_config": {"ffn_hidden_size": 10752, "moe_num_experts": 16, "moe_top_k": 4},
+            },
+            131_596_523_520,
+        ),
+        (
+            {
+                "model_type": "deepseek_v2", "hidden_size": 5120, "intermediate_size": 12288, "vocab_size": 102400,
+                "num_hidden_layers": 60, "num_attention_heads": 128, "n_routed_experts": 160, "n_shared_experts": 2,
+                "moe_intermediate_size": 1536, "first_k_dense_replace": 1,
+            },
+            235_741_434_880,
+        ),
+        (
+            {
+                "model_type": "gpt_bigcode", "n_embd": 6144, "n_layer": 40, "n_head": 48, "n_inner": 24576,
+                "n_positions": 8192, "vocab_size": 49152,
+            },
+            15_517_456_384,
+        ),
+        (
+            {
+                "model_type": "falcon_mamba", "hidden_size": 4096, "intermediate_size": 8192, "num_hidden_layers": 64,
+                "time_step_rank": 256, "vocab_size": 65024, "tie_word_embeddings": False,
+            },
+            7_272_665_088,
+        ),
+        (
+            {
+                "model_type": "granitemoehybrid", "hidden_size": 1536, "intermediate_size": 512, "vocab_size": 100352,
+                "shared_intermediate_size": 1024, "num_local_experts": 64, "num_hidden_layers": 40,
+                "num_attention_heads": 12, "num_key_value_heads": 4, "mamba_n_heads": 48, "mamba_d_state": 128,
+                "layer_types": ["mamba" if i % 10 != 5 else "attention" for i in range(40)],
+                "tie_word_embeddings": True,
+            },
+            6_939_037_248,
+        ),
+        (
+            {
+                "model_type": "dots1", "hidden_size": 4096, "intermediate_size": 10944, "num_hidden_layers": 62,
+                "moe_intermediate_size": 1408, "num_attention_heads": 32, "n_routed_experts": 128,
+                "n_shared_experts": 2, "first_k_dense_replace": 1, "vocab_size": 152064,
+            },
+            142_774_381_696,
+        ),
+        (
+            {
+                "model_type": "hunyuan_v1_moe", "hidden_size": 4096, "intermediate_size": 3072, "num_experts": 64,
+                "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128167,
+                "tie_word_embeddings": True,
+            },
+            80_393_183_232,
+        ),
     ],
     ids=lambda value: value["model_type"] if isinstance(value, dict) else "",
 )  # fmt: skip
