@@ -1,0 +1,27 @@
+"""Published models counted by their families' files: from the config alone, the size that their makers name."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stacker.arch.placement import expected_tensors
+from stacker.arch.table import find_architecture
+
+PUBLISHED: dict[str, dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "published.yaml").read_text("utf-8"))
+ROUNDING = 0.005
+"""Sizes are published with two or three digits."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_size(name: str) -> None:
+    """The tensors that a family's file promises add up to the number of parameters that is published."""
+    config = {key: value for key, value in PUBLISHED[name].items() if key != "billions"}
+    family = find_architecture(config)
+    assert family is not None
+    count = sum(prod(tensor.shape) for tensor in expected_tensors(family, config))
+    assert count / 1e9 == pytest.approx(PUBLISHED[name]["billions"], rel=ROUNDING)
