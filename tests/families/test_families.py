@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,12 @@ import torch
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from stacker.arch.completeness import check_tensors
-from stacker.arch.placement import expected_tensors, place_tensors
+from stacker.arch.placement import expected_tensors
 from stacker.arch.table import architecture, families, find_architecture
 from stacker.compose import Stack, build
 from stacker.compose import load as load_stack
 from stacker.errors import Severity, SpecError
-from stacker.tensors import Dtype, TensorSpec
-from tests.families.cases import FULL, FURTHER, KNOWN, REFUSED, SLIDING, Case, Names, Pick
+from tests.families.cases import FULL, FURTHER, KNOWN, REFUSED, SLIDING, Case, Pick
 from tests.families.older import OLDER
 from tests.families.oracle import greedy_tokens, load, logits_of, rearranged, write_donor
 from tests.families.stacks import BLEND, BLENDED, STACKS
@@ -29,11 +26,6 @@ CASES = KNOWN | FURTHER | OLDER
 DESCRIBED = {name: case for name, case in CASES.items() if not case.inferred and name not in OLDER}
 TINY = sorted(set(families()) - {case.model_type for case in DESCRIBED.values()})
 """Families that the table tries in every stack, and no case here does."""
-
-
-def is_two_ways(name: str) -> bool:
-    """Whether a family's file has tensors that may stand for others."""
-    return any(tensor.optional for tensor in architecture(name).tensors)
 
 
 @pytest.fixture(scope="module", params=list(CASES.values()), ids=list(CASES))
@@ -112,21 +104,6 @@ def test_sizes_are_formulas(name: str, tmp_path: Path) -> None:
     """A model of the family with all its sizes changed has the tensors that its config promises, too."""
     promised, saved = promised_and_saved(larger_case(name), tmp_path)
     assert promised == saved
-
-
-@pytest.mark.parametrize(
-    "name", [name for name in sorted(set(families()) & set(decoder_families())) if is_two_ways(name)]
-)
-def test_tensors_as_in_memory_are_complete(name: str, tmp_path: Path) -> None:
-    """Where a file describes a second way of storing, one saved under the names of memory lacks nothing."""
-    home = write_donor(replace(tiny_case(name), names=Names.MEMORY), tmp_path / "a", 0)
-    config = json.loads((home / "config.json").read_text())
-    family = find_architecture(config)
-    assert family is not None
-    with safe_open(home / "model.safetensors", "pt") as file:
-        shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-    tensors = {key: TensorSpec(key, Dtype.F32, shape) for key, shape in shapes.items()}
-    assert list(check_tensors(family, config, tensors, place_tensors(family, config, tensors))) == []
 
 
 def promised_and_saved(case: Case, folder: Path) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
