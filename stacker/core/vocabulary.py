@@ -12,12 +12,11 @@ from types import MappingProxyType
 from stacker.arch.model import Json, Part
 from stacker.core.donor import Donor, DonorTensor
 from stacker.core.expression import Copy, Expression, RowRun, Rows, blends
-from stacker.errors import Blame, Mark, Problem, did_you_mean
+from stacker.core.row_refusals import BY_TOKEN, blended, in_blocks, misfit, packed, strangers
+from stacker.errors import Problem, did_you_mean
 from stacker.spec.model import TokenRow, VocabularySpec
 from stacker.tensors import TensorRef, TensorSpec
 
-_BY_TOKEN = ("embed", "head", "head.bias")
-_SHOWN = 3
 Row = tuple[tuple[str, int, float], ...]
 """What a row is the sum of: donors, their row numbers, and factors; nothing for a row of zeros."""
 
@@ -59,8 +58,8 @@ def make_vocabulary(
 
     for name in tokens if wanted.union else ():
         others = {token: number for token, number in tokens[name].ids.items() if number < rows_of(donors[name])}
-        strangers = [token for token in others if token not in ids and token not in tokens[name].added]
-        problems += [_strangers(chosen, name, strangers, wanted.mark)] if strangers else []
+        unknown = [token for token in others if token not in ids and token not in tokens[name].added]
+        problems += [strangers(chosen, name, unknown, wanted.mark)] if unknown else []
         for token in sorted(others.keys() & tokens[name].added.keys(), key=others.__getitem__):
             add(token, tokens[name].added[token])
     for row in wanted.tokens:
@@ -156,10 +155,10 @@ def _check_tokens(
 def _ordered(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor], problems: list[Problem]) -> Donor:
     """A donor whose embedding and head have these rows, and whose config says how many."""
     size = rows_of(donor)
-    problems += _packed(donor, size)
+    problems += in_blocks(donor, size)
     tensors = {
         name: _in_order(donor, tensor, rows, donors, problems)
-        if tensor.role in _BY_TOKEN and tensor.spec.shape[:1] == (size,)
+        if tensor.role in BY_TOKEN and tensor.spec.shape[:1] == (size,)
         else tensor
         for name, tensor in donor.tensors.items()
     }
@@ -172,15 +171,6 @@ def _ordered(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor], p
     return replace(donor, tensors=MappingProxyType(tensors), config=config)
 
 
-def _packed(donor: Donor, size: int) -> Iterator[Problem]:
-    """Where embedding or head is quantised in blocks, its rows do not stand by themselves."""
-    by_token = (tensor.spec for tensor in donor.tensors.values() if tensor.role in _BY_TOKEN)
-    odd = [spec.name for spec in by_token if spec.shape[:1] != (size,)]
-    if donor.quantized and odd:
-        message = f"the rows of {odd[0]} of '{donor.name}' cannot be taken apart: it is quantised ({donor.quantized})"
-        yield Problem(message, "carry its tokenizer along as it is: `tokenizer: <donor>`", blame=Blame.DONOR)
-
-
 def _in_order(
     donor: Donor, tensor: DonorTensor, rows: tuple[Row, ...], donors: Mapping[str, Donor], problems: list[Problem]
 ) -> DonorTensor:
@@ -189,10 +179,11 @@ def _in_order(
     sources = {each: donors[each].outside(tensor.part).get(name) for each in used}
     for each, source in sources.items():
         if source is None or source.spec.shape[1:] != spec.shape[1:]:
-            problems.append(_misfit(donor.name, each, name))
-        elif not source.spec.dtype.arithmetic or any(blends(_made(each, source))):
-            message = f"the rows of {name} of '{each}' cannot be taken apart: it is blended, or packed"
-            problems.append(Problem(message, "build that stack first, and name what it wrote", blame=Blame.DONOR))
+            problems.append(misfit(donor.name, each, name))
+        elif not source.spec.dtype.arithmetic:
+            problems.append(packed(each, source.spec))
+        elif any(blends(_made(each, source))):
+            problems.append(blended(each, name))
     order = {each: number for number, each in enumerate(used)}
     expression = Rows(
         tuple(_made(each, source) for each, source in sources.items() if source),
@@ -226,17 +217,3 @@ def _runs(rows: tuple[Row, ...], order: Mapping[str, int]) -> Iterator[RowRun]:
 def _follows(run: RowRun, after: RowRun) -> bool:
     here = run.to + run.count == after.to and run.start + run.count == after.start
     return here and run.source == after.source and run.factor == after.factor == 1.0
-
-
-def _strangers(chosen: str, name: str, tokens: list[str], mark: Mark | None) -> Problem:
-    shown = ", ".join(map(repr, tokens[:_SHOWN])) + (" …" if len(tokens) > _SHOWN else "")
-    message = f"the vocabularies of '{chosen}' and '{name}' cannot be united: '{name}' has {len(tokens)} more ({shown})"
-    hint = "only added tokens can; the others work by their tokenizer's merges. Name one donor as the source"
-    return Problem(message, hint, mark)
-
-
-def _misfit(donor: str, other: str, name: str) -> Problem:
-    message = f"'{other}' has no rows of {name} that fit '{donor}'"
-    return Problem(
-        message, "donors of one stack need the same widths, and a head of their own or none", blame=Blame.DONOR
-    )

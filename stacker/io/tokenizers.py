@@ -5,11 +5,13 @@ Which token gets which row is for `core.vocabulary`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stacker.arch.model import Json
 from stacker.core.documents import dump
 from stacker.core.donor import Donor, SideFile
 from stacker.core.vocabulary import Tokens, Vocabulary, in_rows, make_vocabulary
@@ -19,6 +21,9 @@ from stacker.io.side_files import CODE, SETTINGS, read_side_file
 from stacker.spec.model import StackSpec
 
 _TOKENIZER = "tokenizer.json"
+_ADDED = "added_tokens.json"
+_DECODER = "added_tokens_decoder"
+_OTHER_VOCABULARIES = re.compile(r"(tokenizer|spiece|sentencepiece[\w.]*)\.model(\.v\d+)?|tekken\.json")
 _TEMPLATE = "chat_template.jinja"
 _OTHER_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 _PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
@@ -39,8 +44,8 @@ def carry_tokenizer(
         problems += vocabulary.problems
         if not errors_in(problems):
             donors, more = in_rows(vocabulary, spec.vocabulary, spec.base or chosen, donors, tokens)
+            problems += (*more, *_left_out(donors[chosen], vocabulary))
             donors = {**donors, chosen: _with_tokens(donors[chosen], vocabulary)}
-            problems += more
     if spec.chat_template is not None:
         donors = {**donors, chosen: _with_template(donors[chosen], spec.chat_template)}
     return dict(donors), tuple(problems)
@@ -90,14 +95,47 @@ def _tokenizer_of(donor: Donor) -> SideFile:
 
 
 def _with_tokens(donor: Donor, vocabulary: Vocabulary) -> Donor:
-    """The donor with the new tokens in its tokenizer.json."""
+    """The donor with the new tokens in its tokenizer.json, and in the older files that list added tokens.
+
+    A file that only holds the base vocabulary in another form goes: programs that prefer it would miss them.
+    """
     if not vocabulary.new:
         return donor
     content = parse_object(read_side_file(_tokenizer_of(donor)), _TOKENIZER)
     listed = content.get("added_tokens")
     known = listed if isinstance(listed, list) else []
     content["added_tokens"] = [*known, *({**_PLAIN, **entry} for entry in vocabulary.new)]
-    return _with_files(donor, {_TOKENIZER: dump(content)})
+    kept = tuple(file for file in donor.side_files if not _OTHER_VOCABULARIES.fullmatch(file.name))
+    files = {_TOKENIZER: dump(content), **_in_older_files(donor, vocabulary)}
+    return _with_files(replace(donor, side_files=kept), files)
+
+
+def _in_older_files(donor: Donor, vocabulary: Vocabulary) -> dict[str, bytes]:
+    """The donor's own lists of added tokens, with the new ones."""
+    found: dict[str, bytes] = {}
+    for file in donor.side_files:
+        if file.name == _ADDED:
+            ids = {str(entry["content"]): entry["id"] for entry in vocabulary.new}
+            found[file.name] = dump({**parse_object(read_side_file(file), file.name), **ids})
+        elif file.name == SETTINGS:
+            content = parse_object(read_side_file(file), file.name)
+            listed = content.get(_DECODER)
+            if isinstance(listed, dict):
+                content[_DECODER] = {**listed, **{str(entry["id"]): _flags(entry) for entry in vocabulary.new}}
+                found[file.name] = dump(content)
+    return found
+
+
+def _flags(entry: Mapping[str, Json]) -> dict[str, Json]:
+    """An added token as tokenizer_config.json has it: the number is its key there."""
+    return {key: value for key, value in {**_PLAIN, **entry}.items() if key != "id"}
+
+
+def _left_out(donor: Donor, vocabulary: Vocabulary) -> Iterator[Problem]:
+    for file in donor.side_files:
+        if vocabulary.new and _OTHER_VOCABULARIES.fullmatch(file.name):
+            message = f"{file.name} of '{donor.name}' does not have the new tokens; it is left out"
+            yield Problem(message, f"{_TOKENIZER} has them all", severity=Severity.NOTE, blame=Blame.DONOR)
 
 
 def _with_template(donor: Donor, template: str) -> Donor:

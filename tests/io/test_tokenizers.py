@@ -13,12 +13,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stacker.checkpoint import verify
 from stacker.compose import Stack, load
 from stacker.core.plan_json import plan_from_json, plan_to_json
 from stacker.errors import DonorError, SpecError, raise_problems
+from stacker.spec.generated import write_generated
+from stacker.spec.generators import GENERATORS
+from stacker.spec.model import DonorSpec
 from tests.donors import write_llama
+from tests.ops.test_slerp import reference
 from tests.tokenizers import write_tokenizer
 
 WORDS = [f"w{number}" for number in range(20)]
@@ -71,6 +76,48 @@ def test_a_union_has_all_added_tokens(home: Path, tensor: str) -> None:
     torch.testing.assert_close(out[21], ((b[21] + c[20]) / 2).float())
     torch.testing.assert_close(out[22], c[21].float())
     assert json.loads((home / "out/config.json").read_text())["vocab_size"] == 23
+
+
+def test_all_files_of_a_union_say_the_same(home: Path) -> None:
+    """Lists of added tokens in the older files grow too, and what only has the base vocabulary is left behind."""
+    listed = {"20": {"content": "<s>", "special": True}, "21": {"content": "<e>", "special": True}}
+    more = {"added_tokens_decoder": listed, "bos_token": "<s>"}
+    settings = json.loads((home / "b/tokenizer_config.json").read_text()) | more
+    (home / "b/tokenizer_config.json").write_text(json.dumps(settings))
+    (home / "b/added_tokens.json").write_text(json.dumps({"<s>": 20, "<e>": 21}))
+    (home / "b/special_tokens_map.json").write_text(json.dumps({"bos_token": "<s>"}))
+    (home / "b/tokenizer.model").write_bytes(b"pieces")
+    stack = stack_of(home, "tokenizer: {source: union}", donors="bc")
+    assert ["tokenizer.model" in problem.message for problem in stack.problems if "left out" in problem.message] == [
+        False,
+        True,
+    ]
+    stack.build(home / "out")
+    assert not (home / "out/tokenizer.model").exists()
+    assert json.loads((home / "out/added_tokens.json").read_text()) == {"<s>": 20, "<e>": 21, "<x>": 22}
+    decoder = json.loads((home / "out/tokenizer_config.json").read_text())["added_tokens_decoder"]
+    assert {number: entry["content"] for number, entry in decoder.items()} == {"20": "<s>", "21": "<e>", "22": "<x>"}
+    tokenizer = AutoTokenizer.from_pretrained(home / "out")
+    assert tokenizer("w3 <s> <e> <x> w4")["input_ids"] == [3, 20, 21, 22, 4]
+    assert tokenizer.bos_token_id == 20
+    assert tokenizer.decode([22]) == "<x>"
+    assert len(tokenizer) == AutoModelForCausalLM.from_pretrained(home / "out").get_input_embeddings().weight.shape[0]
+
+
+def test_a_tokenizer_that_stays_keeps_its_files(home: Path) -> None:
+    """Where no token is new, sentencepiece's file is as right as it was."""
+    (home / "b/tokenizer.model").write_bytes(b"pieces")
+    stack_of(home, "tokenizer: {source: b}", donors="ab").build(home / "out")
+    assert (home / "out/tokenizer.model").read_bytes() == b"pieces"
+
+
+def test_generated_specs_take_a_tokenizer_like_any(home: Path) -> None:
+    """What `new` wrote is a spec: its rows follow a union when it is asked for."""
+    donors = (DonorSpec("b", "./b"), DonorSpec("c", "./c"))
+    text = write_generated(GENERATORS["interleave"], donors, 2, {"width": 1, "stride": 1}, "s.yml")
+    (home / "s.yml").write_text(text + "tokenizer: {source: union}\n")
+    load(home / "s.yml").build(home / "out")
+    assert load_file(home / "out/model.safetensors")[EMBED].shape == (23, 16)
 
 
 def test_a_donor_s_tokenizer_puts_the_others_in_its_order(home: Path) -> None:
@@ -221,3 +268,21 @@ def test_an_inner_stack_brings_its_rows(home: Path) -> None:
     assert head[21].equal(rows(home, "c", HEAD)[20].float())
     assert not out[23:].any()
     assert Tokenizer.from_file(str(home / "out/tokenizer.json")).token_to_id("<x>") == 22
+
+
+def test_rows_of_an_inner_blend(home: Path) -> None:
+    """They cannot be put into another order, and the way out that is told works: the inner stack has them in order."""
+    inner = "stacker: 1\ndonors: {b: ./b, c: ./c}\nstack: [b]\nembed: {blend: [b, c], op: slerp, t: 0.5}\nhead: b\n"
+    outer = "stacker: 1\ndonors: {x: {stack: i.yml}, c: ./c}\nstack: [x]\nhead: x\ntokenizer: {source: c}\n"
+    (home / "i.yml").write_text(inner)
+    (home / "o.yml").write_text(outer)
+    (problem,) = (each for each in load(home / "o.yml").problems if "another order" in each.message)
+    assert "of 'x'" in problem.message
+    (home / "i.yml").write_text(inner + "tokenizer: {source: c}\n")
+    load(home / "o.yml").build(home / "out")
+    b, c = rows(home, "b"), rows(home, "c")
+    moved = torch.cat([b[:20], b[21:22], c[21:22]])
+    expected = reference(moved.flatten(), c.flatten(), 0.5).view(22, 16)
+    torch.testing.assert_close(
+        load_file(home / "out/model.safetensors")[EMBED].double(), expected, rtol=1e-5, atol=1e-6
+    )
