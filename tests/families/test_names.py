@@ -1,0 +1,31 @@
+"""Families whose tensors may have two sets of names: as published, or as transformers has them in memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from stacker.arch.promised import promised_tensors
+from stacker.arch.table import architecture, families
+from tests.families.cases import Names
+from tests.families.oracle import write_donor
+from tests.families.tiny import decoder_families, tiny_case
+
+TWICE_NAMED = [name for name in families() if any(tensor.optional for tensor in architecture(name).tensors)]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("names", Names, ids=[names.value for names in Names])
+@pytest.mark.parametrize("name", [name for name in TWICE_NAMED if name in decoder_families()])
+def test_both_sets_of_names_are_known(name: str, names: Names, tmp_path: Path) -> None:
+    """Saved either way, a donor has the tensors that its family promises of a donor with such names."""
+    folder = write_donor(replace(tiny_case(name), names=names), tmp_path / "a", 0)
+    config = json.loads((folder / "config.json").read_text())
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        saved = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  # no mapping
+    promised = promised_tensors(architecture(name), config, saved)
+    assert {name: spec.shape for name, spec in promised.items()} == saved
