@@ -45,6 +45,16 @@ OLDER: dict[str, Case] = {
         names=Names.MEMORY,
     ),
     "deepseek_v3, as in memory": Case("deepseek_v3", DEEPSEEK | {"first_k_dense_replace": 0}, names=Names.MEMORY),
+    "bloom, as published": Case(
+        "bloom",
+        {"n_layer": 6, "n_head": 4},
+        publish=lambda config: {key: value for key, value in config.items() if key != "hidden_size"} | {"n_embed": 32},
+        rename=lambda name: name.removeprefix("transformer."),
+    ),
+    "deepseek_v2, lite": Case("deepseek_v2", DEEPSEEK | {"q_lora_rank": None, "first_k_dense_replace": 0}),
+    "hunyuan_v1_moe, experts by layer": Case(
+        "hunyuan_v1_moe", {"num_experts": 4, "head_dim": 8, "moe_topk": [1, 2, 3, 2, 1, 2]}, ("moe_topk",)
+    ),
     "deepseek_v4, as in memory": replace(
         tiny_case("deepseek_v4"), lists=("layer_types", "mlp_layer_types"), names=Names.MEMORY
     ),
