@@ -115,7 +115,7 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     nested: Texts = {}
     donors = _read_donors(spec, path, opened, nested, read)
     graph = build_graph(spec, donors)
-    donors, carried = carry_tokenizer(spec, graph.tokenizer, donors)
+    donors, carried = carry_tokenizer(spec, graph, donors)
     problems = (*spec.warnings, *(each for donor in donors.values() for each in donor.warnings), *carried)
     problems = (*problems, *check(graph, donors))
     makings = None if errors_in(problems) else make_tensors(graph, donors, spec.output.dtype)

@@ -91,7 +91,7 @@ def in_rows(
     for name, donor in donors.items():
         rows = finding.rows(name) if name in tokens else ()
         same = rows == tuple(((name, number, 1.0),) for number in range(rows_of(donor)))
-        found[name] = donor if same or not rows else _ordered(donor, rows, donors, problems)
+        found[name] = donor if same or not rows else with_rows(donor, rows, donors, problems)
     return found, tuple(dict.fromkeys(problems))
 
 
@@ -152,7 +152,7 @@ def _check_tokens(
             yield Problem(message, "rows count from 0", row.mark)
 
 
-def _ordered(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor], problems: list[Problem]) -> Donor:
+def with_rows(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor], problems: list[Problem]) -> Donor:
     """A donor whose embedding and head have these rows, and whose config says how many."""
     size = rows_of(donor)
     problems += in_blocks(donor, size)

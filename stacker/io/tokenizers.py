@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from stacker.arch.model import Json
+from stacker.core.common_rows import cut_to_common_rows
 from stacker.core.documents import dump
 from stacker.core.donor import Donor, SideFile
+from stacker.core.graph import StackGraph
 from stacker.core.vocabulary import Tokens, Vocabulary, in_rows, make_vocabulary
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, errors_in, raise_problems
 from stacker.io.config import parse_object
 from stacker.io.side_files import CODE, SETTINGS, read_side_file
-from stacker.spec.model import StackSpec
+from stacker.spec.model import Dialect, StackSpec
 
 _TOKENIZER = "tokenizer.json"
 _ADDED = "added_tokens.json"
@@ -30,13 +32,14 @@ _PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": 
 
 
 def carry_tokenizer(
-    spec: StackSpec, chosen: str, donors: Mapping[str, Donor]
+    spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor]
 ) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
-    """The donors with what the spec asks of the tokenizer (that of the donor `chosen`), and what is wrong with it.
+    """The donors with what the spec asks of the tokenizer, and what is wrong with it.
 
     Rows of embedding and head follow its tokens, its files say the new ones and the chat template. DonorError when a
     tokenizer that is needed cannot be read.
     """
+    chosen = graph.tokenizer
     problems = [*_code_in(donors[chosen])]
     if spec.vocabulary is not None:
         tokens = _read_all(donors)
@@ -46,6 +49,9 @@ def carry_tokenizer(
             donors, more = in_rows(vocabulary, spec.vocabulary, spec.base or chosen, donors, tokens)
             problems += (*more, *_left_out(donors[chosen], vocabulary))
             donors = {**donors, chosen: _with_tokens(donors[chosen], vocabulary)}
+    elif spec.dialect is Dialect.MERGEKIT:
+        donors, more = cut_to_common_rows(graph, donors)
+        problems += more
     if spec.chat_template is not None:
         donors = {**donors, chosen: _with_template(donors[chosen], spec.chat_template)}
     return dict(donors), tuple(problems)

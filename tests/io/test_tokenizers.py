@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from stacker.checkpoint import verify
 from stacker.compose import Stack, load
 from stacker.core.plan_json import plan_from_json, plan_to_json
-from stacker.errors import DonorError, SpecError, raise_problems
+from stacker.errors import DonorError, Severity, SpecError, raise_problems
 from stacker.spec.generated import write_generated
 from stacker.spec.generators import GENERATORS
 from stacker.spec.model import DonorSpec
@@ -286,3 +286,20 @@ def test_rows_of_an_inner_blend(home: Path) -> None:
     torch.testing.assert_close(
         load_file(home / "out/model.safetensors")[EMBED].double(), expected, rtol=1e-5, atol=1e-6
     )
+
+
+def test_mergekit_blends_the_rows_that_all_have(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a word on tokenizers, a file of mergekit's cuts longer embeddings off; and says so."""
+    monkeypatch.chdir(home)
+    text = "merge_method: linear\nbase_model: ./b\nmodels:\n - {model: ./b, parameters: {weight: 1}}\n"
+    (home / "m.yml").write_text(text + " - {model: ./a, parameters: {weight: 1}}\n")
+    stack = load(home / "m.yml")
+    (said,) = (problem for problem in stack.problems if "rows" in problem.message)
+    assert said.severity is Severity.WARNING
+    assert "(b: 22, a: 20); as in mergekit, the first 20" in said.message
+    stack.build(home / "out")
+    out = load_file(home / "out/model.safetensors")
+    for tensor in (EMBED, HEAD):
+        expected = (rows(home, "a", tensor)[:20] + rows(home, "b", tensor)[:20]) / 2
+        torch.testing.assert_close(out[tensor].double(), expected, rtol=1e-6, atol=1e-6)
+    assert json.loads((home / "out/config.json").read_text())["vocab_size"] == 20
