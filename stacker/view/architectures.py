@@ -19,7 +19,7 @@ def architectures_table(families: Iterable[Architecture]) -> Table:
     for column in ("family", "model types", "depth", "follows the layers", "tried"):
         table.add_column(column, overflow="fold")
     for family in families:
-        rules = ", ".join(rule.key for rule in family.rules)
+        rules = ", ".join(rule.key or rule.name for rule in family.rules)
         right = [word == "right" for word in _tried(family).values()]
         tried = f"{sum(right)} of {len(right)} stacks" if right else ""
         table.add_row(family.name, ", ".join(family.model_types), family.depth.text, rules, tried)
@@ -33,7 +33,8 @@ def architecture_details(family: Architecture) -> RenderableType:
     for column in ("part", "tensor", "role", "shape", "where"):
         table.add_column(column, overflow="fold")
     for template in family.tensors:
-        table.add_row(str(template.part), template.name, template.role, _shape(template), _where(template))
+        words = (str(template.part), template.name, template.role, _shape(template), _where(template))
+        table.add_row(*map(Text, words))  # brackets are no markup here
     rules = [Text(f"  {_rule(rule)}") for rule in family.rules]
     notes = [Text(f"  {note}") for note in family.notes]
     tried = [Text(f"  {stack}: {word}") for stack, word in _tried(family).items()]
