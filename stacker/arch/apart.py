@@ -44,7 +44,7 @@ def table_name(suffix: str) -> str:
     return suffix.removesuffix(COLUMNS).removesuffix(ROWS)
 
 
-def layer_tensor_name(prefix: str, suffix: str, index: int) -> str:
+def layer_tensor_name(prefix: str, index: int, suffix: str) -> str:
     """The full name of a layer's tensor; for a part of a table, the table's with its place in brackets."""
     whole = suffix if "{i" in suffix else prefix + suffix
     return _NUMBER.sub(lambda found: str(index + int(found["shift"] or 0)), whole)

@@ -25,7 +25,8 @@ _COMPARE: dict[type[ast.AST], Callable[[Any, Any], bool]] = {
 _CALLS: dict[str, Callable[[Any], Any]] = {"int": int, "len": len, "range": range, "str": str}
 _ALLOWED = (
     ast.Expression, ast.Name, ast.Load, ast.Constant, ast.List, ast.BinOp, ast.BitOr, ast.UnaryOp, ast.Not, ast.USub,
-    ast.BoolOp, ast.And, ast.Or, ast.Compare, ast.IfExp, ast.Subscript, ast.Attribute, ast.Call, *_BINARY, *_COMPARE,
+    ast.BoolOp, ast.And, ast.Or, ast.Compare, ast.IfExp, ast.Subscript, ast.Slice, ast.Attribute, ast.Call,
+    *_BINARY, *_COMPARE,
 )  # fmt: skip
 
 
@@ -79,6 +80,10 @@ def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
             return _named(key, _value(owner, names))
         case ast.List(items):
             return [_value(item, names) for item in items]
+        case ast.Subscript(owner, ast.Slice(None, ast.expr() as stop, None)):
+            return _value(owner, names)[: _value(stop, names)]
+        case ast.Subscript(_, ast.Slice()):
+            raise FormulaError("of a list, only its beginning can be cut: [:i]")
         case ast.Subscript(owner, index):
             return _value(owner, names)[_value(index, names)]
         case ast.Call(ast.Name(function), [argument]):

@@ -56,7 +56,10 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
         defaults=tuple((key, json_of(node)) for key, node in _section(entries, "defaults").items()),
         dimensions=parse_formulas(entries, "dimensions"),
         tensors=tuple(
-            parse_tensor(name, node, part) for part, key in parts for name, node in _section(entries, key).items()
+            parse_tensor(name, line, part)
+            for part, key in parts
+            for name, node in _section(entries, key).items()
+            for line in items_of(node)
         ),
         rules=parse_rules(entries),
         sized=parse_formulas(entries, "sized"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
-from stacker.arch.apart import find_apart
+from stacker.arch.apart import find_apart, layer_tensor_name
 from stacker.arch.dimensions import depth_of, names_in, text_config
 from stacker.arch.formula import Formula, FormulaError
 from stacker.arch.guesses import guess_layer_role, guess_outside_role, ignored_because
@@ -18,6 +19,8 @@ from stacker.errors import DonorError
 from stacker.tensors import CONFIG_DTYPES, Dtype, TensorSpec
 
 _EXPERT = re.compile(r"\.\d+(?=\.|$)")
+_EACH = re.compile(r"\be\b")
+"""A condition that differs from one of a row of tensors to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,9 @@ def _place(
         template = templates.get(suffix) or templates.get(_EXPERT.sub(".{e}", suffix, count=1))
         role = template.role if template else guess_layer_role(suffix)
         return Placement(name, Part.LAYER, role, int(found[1]), suffix)
-    template = templates.get(name) or templates.get(_EXPERT.sub(".{e}", name, count=1))
-    role = template.role if template else guess_outside_role(name, architecture.inner)
     apart = find_apart(name, architecture.apart)
+    template = templates.get(apart[1] if apart else name) or templates.get(name)
+    role = template.role if template else guess_outside_role(name, architecture.inner)
     if apart:
         return Placement(name, Part.LAYER, role, *apart)
     if template:
@@ -125,23 +128,26 @@ def _instances_of(
     parts = {part: [t for t in templates if t.part is part] for part in Part}
     whole = {**names, "depth": depth}
     tied = {name for name, _ in architecture.tied} if names.get("tie_word_embeddings") else set()
-    yield from _instances(parts[Part.EMBED], "", whole, dtype)
+    yield from _instances(parts[Part.EMBED], str, whole, dtype)
     for index in range(depth):
         inside = whole | layer_properties(architecture.rules, whole, index) | {"i": index}
-        yield from _instances(parts[Part.LAYER], architecture.prefix.replace("{i}", str(index)), inside, dtype)
-    yield from _instances((t for t in parts[Part.HEAD] if t.name not in tied), "", whole, dtype)
+        yield from _instances(parts[Part.LAYER], partial(layer_tensor_name, architecture.prefix, index), inside, dtype)
+    yield from _instances((t for t in parts[Part.HEAD] if t.name not in tied), str, whole, dtype)
 
 
 def _instances(
-    templates: Iterable[TensorTemplate], place: str, names: Mapping[str, Any], dtype: Dtype
+    templates: Iterable[TensorTemplate], named: Callable[[str], str], names: Mapping[str, Any], dtype: Dtype
 ) -> Iterator[TensorSpec]:
     for template in templates:
-        if not _present(template.when, names):
+        each = template.when is not None and _EACH.search(template.when.text)
+        if not each and not _present(template.when, names):
             continue
         shape = tuple(_size(size, template.name, names) for size in template.shape)
         count = _size(template.count, template.name, names) if template.count else 1
         for number in range(count):
-            yield TensorSpec(place + template.name.replace("{e}", str(number)), template.dtype or dtype, shape)
+            if each and not _present(template.when, {**names, "e": number}):
+                continue
+            yield TensorSpec(named(template.name.replace("{e}", str(number))), template.dtype or dtype, shape)
 
 
 def _present(when: Formula | None, names: Mapping[str, Any]) -> bool:

@@ -24,12 +24,8 @@ def node_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tupl
     layers = {name: donor.layers() for name, donor in donors.items()}
     prefix = donors[graph.template].architecture.prefix
     for node in graph.nodes:
-        named = partial(_layer_name, prefix, node.index) if node.part is Part.LAYER else str
+        named = partial(layer_tensor_name, prefix, node.index) if node.part is Part.LAYER else str
         yield node, named, tuple(_table(node.part, feed, donors[feed.donor], layers) for feed in feeds_and_base(node))
-
-
-def _layer_name(prefix: str, index: int, suffix: str) -> str:
-    return layer_tensor_name(prefix, suffix, index)
 
 
 def feeds_and_base(node: Node) -> tuple[Feed, ...]:

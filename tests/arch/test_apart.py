@@ -7,7 +7,7 @@ import pytest
 from stacker.arch.apart import cut_axis, find_apart, layer_tensor_name, table_name
 from stacker.arch.model import Architecture, Part
 from stacker.arch.parser import parse_architecture
-from stacker.arch.placement import place_tensors
+from stacker.arch.placement import expected_tensors, place_tensors
 from stacker.tensors import Dtype, TensorSpec
 
 PATTERNS = ("*per_layer.weight[:, {i}]", "*projection.weight[{i}]", "*attn_queries.{i-1}", "q.{i}.bias")
@@ -18,7 +18,8 @@ depth: n
 prefix: layers.{i}.
 embed:
   table.weight: embed.other [4, n * 2]
-  queries.{e}: attn.other [8] for e in n - 1
+layer:
+  queries.{i-1}: attn.other [8 + i] if i > 0
 apart: ["table.weight[:, {i}]", "queries.{i-1}"]
 """
 
@@ -52,7 +53,7 @@ def test_names(name: str, found: tuple[int | None, str] | None) -> None:
 )
 def test_names_in_a_new_place(suffix: str, name: str) -> None:
     """What belongs to a layer takes the layer's new number, shifted where it is counted from elsewhere."""
-    assert layer_tensor_name("layers.{i}.", suffix, 5) == name
+    assert layer_tensor_name("layers.{i}.", 5, suffix) == name
 
 
 def test_cuts() -> None:
@@ -70,3 +71,5 @@ def test_a_family_that_has_such_tensors() -> None:
     assert placed["table.weight"].role == "embed.other"
     assert (placed["queries.1"].layer, placed["queries.1"].role) == (2, "attn.other")
     assert placed["queries.1.b"].part is not Part.LAYER
+    promised = {spec.name: spec.shape for spec in expected_tensors(family, {"n": 3})}
+    assert promised == {"table.weight": (4, 6), "queries.0": (9,), "queries.1": (10,)}

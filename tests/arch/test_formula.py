@@ -39,6 +39,8 @@ NAMES: dict[str, Any] = {
         ("'even' if a % 2 == 0 else 'odd'", "odd"),
         ("kinds[b]", "z"),
         ("kinds[-1]", "z"),
+        ("len(kinds[:b])", 2),
+        ("b in range(a)", True),
         ("len(kinds)", 3),
         ("int(2.9)", 2),
         ("int(kinds[0]) | 4", 4),

@@ -204,7 +204,7 @@ FURTHER: dict[str, Case] = {
         ("attention_layers",),
     ),
     "modernbert-decoder": Case(
-        "modernbert-decoder", {"local_attention": 8, "layer_types": MIXED}, ("layer_types",), inferred=True
+        "modernbert-decoder", {"local_attention": 8, "layer_types": MIXED}, ("layer_types",)
     ),
     "qwen3_next, as published": Case(
         "qwen3_next", {**EXPERTS, **LINEAR, "full_attention_interval": 3, "decoder_sparse_step": 2}, ("layer_types",),
@@ -233,7 +233,7 @@ FURTHER: dict[str, Case] = {
             "vocab_size_per_layer_input": 64, "laurel_rank": 8, "altup_num_inputs": 2, "layer_types": MIXED,
             "activation_sparsity_pattern": [0.0, 0.5, 0.0, 0.0, 0.5, 0.0],
         },
-        ("layer_types", "activation_sparsity_pattern", "intermediate_size"), inferred=True,
+        ("layer_types", "activation_sparsity_pattern", "intermediate_size"),
     ),
     "gemma4_text, shared cache": Case(
         "gemma4_text",
@@ -242,7 +242,7 @@ FURTHER: dict[str, Case] = {
             "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 64,
             "layer_types": [SLIDING, FULL, SLIDING, FULL, SLIDING, FULL],
         },
-        ("layer_types",), inferred=True,
+        ("layer_types",),
     ),
     "smollm3": Case(
         "smollm3",
@@ -313,7 +313,7 @@ REFUSED: dict[str, tuple[Case, list[str], str, str]] = {
         FURTHER["deepseek_v3"], ["a[0:4]", "b[0:6]"], "layers without experts must come first", "drop b[0:2]",
     ),
     "first layer its own": (
-        FURTHER["modernbert-decoder"], ["a[1:4]"], "nothing in the config says which is which", "could stand a[0]",
+        FURTHER["modernbert-decoder"], ["a[1:4]"], "the first layer alone has no norm", "could stand a[0]",
     ),
     "position in the formula": (Case("diffllama"), ["a[0:2]", "a[3:6]"], "computed from the layer's position", "a[2]"),
     "nothing picked before it": (
