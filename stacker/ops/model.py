@@ -120,7 +120,8 @@ class Op:
     `arity` is the fewest and the most sources (None: any number). `ramp` is the parameter a crossfade drives when the
     spec gives none: 't' runs from 0 to 1, 'weight' from (1, 0) to (0, 1); "" when the op has no such thing.
     `scratch` is how many fp64 tensors its kernel wants to write into, `fresh` how many bytes for each element of a tile
-    it takes beside them at its highest. With `rows` it gets tiles of whole rows.
+    it takes beside them at its highest. With `rows` it gets tiles of whole rows. `data_free` ops look at weights alone,
+    and at no text that the donors read.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Op:
     scratch: int = 0
     fresh: int = 0
     rows: bool = False
+    data_free: bool = True
     check: CheckValues = _nothing_wrong
 
     def parameter(self, name: str) -> OpParameter | None:

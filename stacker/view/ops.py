@@ -10,6 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from stacker.ops.model import Base, Op, OpParameter
+from stacker.ops.passes import readings_of
+
+_KINDS: dict[type, str] = {float: "number", int: "whole number", bool: "true or false"}
 
 
 def ops_table(ops: Iterable[Op]) -> Table:
@@ -24,15 +27,16 @@ def ops_table(ops: Iterable[Op]) -> Table:
 
 def op_details(op: Op) -> RenderableType:
     """One op in full: formula, where it is from, and each parameter."""
-    head = Text.assemble((op.name, "bold"), f"  {op.summary}\n\n  {op.formula}\n  {op.source}\n  {_arity(op)}")
+    said = (op.formula, op.source, f"sources: {_arity(op)}", _needs(op), *_ramp(op))
+    head = Text.assemble((op.name, "bold"), f"  {op.summary}\n", *(f"\n  {line}" for line in said))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("parameter", "kind", "default", "range", "meaning"):
         table.add_column(column, overflow="fold")
     for each in op.parameters:
         default = "required" if each.default is None else str(each.default).lower()
         meaning = each.meaning + (" (of each source)" if each.per_source else "")
-        table.add_row(each.name, each.kind.__name__, default, _range(each), meaning)
-    return Group(head, Text(), table)
+        table.add_row(each.name, _KINDS[each.kind], default, _range(each), meaning)
+    return Group(head, Text(), table if op.parameters else Text("no parameters"))
 
 
 def _arity(op: Op) -> str:
@@ -41,11 +45,24 @@ def _arity(op: Op) -> str:
     return count + {Base.NONE: "", Base.OPTIONAL: ", base optional", Base.REQUIRED: " and a base"}[op.base]
 
 
+def _needs(op: Op) -> str:
+    """What it looks at, and how often."""
+    fewest, most = readings_of(op)
+    times = "once" if most == 1 else f"{fewest} times" if fewest == most else f"{fewest} to {most} times"
+    return f"{'weights alone, no data' if op.data_free else 'needs data'}; reads them {times}"
+
+
+def _ramp(op: Op) -> tuple[str, ...]:
+    return (f"a crossfade drives its {op.ramp}",) if op.ramp else ()
+
+
 def _range(parameter: OpParameter) -> str:
     low, high = parameter.low, parameter.high
     if low is None and high is None:
         return ""
-    return f"{'' if low is None else f'{low:g}'}…{'' if high is None else f'{high:g}'}"
+    bounds = f"{low:g} to {high:g}" if low is not None and high is not None else ""
+    bounds = bounds or (f"from {low:g}" if low is not None else f"to {high:g}")
+    return f"{bounds}, or past it" if parameter.extrapolates else bounds
 
 
 def op_json(op: Op) -> dict[str, Any]:
@@ -57,6 +74,9 @@ def op_json(op: Op) -> dict[str, Any]:
         "source": op.source,
         "sources": list(op.arity),
         "base": str(op.base),
+        "data_free": op.data_free,
+        "readings": list(readings_of(op)),
+        "ramp": op.ramp or None,
         "parameters": [
             {
                 "name": each.name,
@@ -64,6 +84,7 @@ def op_json(op: Op) -> dict[str, Any]:
                 "default": each.default,
                 "low": each.low,
                 "high": each.high,
+                "of_roles": dict(each.of_roles),
                 "per_source": each.per_source,
                 "meaning": each.meaning,
             }
