@@ -25,7 +25,8 @@ class Guesses:
     """What to try, in order.
 
     `layer` and `outside` give the role of a tensor by the first pattern found in its name; `ignored` the reason why no
-    stack carries it. `depth` and `scopes` are config keys; `shared` are keys whose lists never are one entry a layer;
+    stack carries it. `depth` and `scopes` are config keys; `shared` are keys whose lists never are one entry a layer,
+    `numbered` how lists of layers by number are called;
     `apart` are names of what a layer has outside the layers; `heads` names heads that are not
     saved while they are tied, by model type. `flat` are wrappers whose configs may hold the language model's entries
     without nesting them, with its family; the rules `around` hold for any language model in a wrapper.
@@ -37,6 +38,7 @@ class Guesses:
     outside: Patterns
     ignored: tuple[tuple[str, str], ...]
     shared: frozenset[str]
+    numbered: re.Pattern[str]
     apart: tuple[str, ...]
     sized: tuple[tuple[str, Formula], ...]
     rules: tuple[LayerRule, ...]
@@ -56,6 +58,7 @@ def guesses() -> Guesses:
         outside=_patterns(entries, "outside"),
         ignored=_pairs(entries, "ignored"),
         shared=frozenset(_texts(entries, "shared")),
+        numbered=re.compile(text_of(entries["numbered"])),
         apart=_texts(entries, "apart"),
         sized=parse_formulas(entries, "sized"),
         rules=parse_rules(entries),
@@ -81,7 +84,7 @@ def guess_outside_role(name: str, inner: str = "") -> str:
     around = ["".join(f"{each}." for each in inner.split(".")[:count]) for count in range(inner.count("."), -1, -1)]
     start = next(each for each in around if name.startswith(each))
     role = _guess(name.removeprefix(start), guesses().outside, BESIDE)
-    own = role.startswith("embed") or (role == "norm.final" and name.count(".", len(start)) <= 1)
+    own = role.startswith("embed") or (role.startswith("norm.final") and name.count(".", len(start)) <= 1)
     return role if role.startswith("head") or (own and start == inner) else BESIDE
 
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stacker.arch.apart import find_apart
-from stacker.arch.dimensions import names_in, text_config
+from stacker.arch.dimensions import names_in
 from stacker.arch.formula import FormulaError, parse_formula
 from stacker.arch.guesses import guess_outside_role, guesses
 from stacker.arch.model import PLACES, Architecture, Config, LayerRule, WriteKind
 from stacker.arch.placement import prefix_pattern
-from stacker.arch.rules import holds, layer_properties, layer_value, list_rules
+from stacker.arch.rules import holds, layer_properties, layer_value, list_rules, number_rules
 from stacker.errors import DonorError
 from stacker.tensors import TensorSpec
 
@@ -51,7 +51,10 @@ def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Arc
     names["depth"] = depth
     usual = (*guesses().rules, *guesses().around) if inner else guesses().rules
     listed = [rule for rule in usual if _readable(rule, names, depth)]
-    rules = [*listed, *list_rules(text_config(known, config), listed, depth, guesses().shared)]
+    nested = config.get(scope)
+    own = nested if isinstance(nested, Mapping) else config
+    listed += number_rules(own, listed, depth, guesses().numbered)
+    rules = [*listed, *list_rules(own, listed, depth, guesses().shared)]
     structure = _unexplained(_kinds(tensors, known, depth), rules, names)
     notes = (f"no file describes '{name}': its layers and roles are inferred from names and config",)
     sized = tuple((key, formula) for key, formula in guesses().sized if key in names)
@@ -123,7 +126,8 @@ def _tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str)
     biases = [each for each, role in roles.items() if role == "head.bias" and tensors[each].shape == shape[:1]]
     heads += [each.removesuffix("bias") + "weight" for each in biases]
     named = dict(guesses().heads).get(name, "lm_head.weight")
-    return ((heads[0] if heads else named, embed),)
+    outer = inner.removesuffix("model.") if inner.endswith(".model.") else ""
+    return ((heads[0] if heads else outer + named, embed),)
 
 
 def _readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -51,6 +52,20 @@ def list_rules(config: Config, rules: Iterable[LayerRule], depth: int, shared: f
     for key, value in config.items():
         if isinstance(value, list) and len(value) == depth and key not in spoken and key.isidentifier():
             yield LayerRule(key, key, WriteKind.LIST, (parse_formula(f"{key}[i]"),))
+
+
+def number_rules(config: Config, rules: Iterable[LayerRule], depth: int, named: re.Pattern[str]) -> Iterator[LayerRule]:
+    """A rule for each list of layers by number that no rule speaks of: `named` says how such lists are called."""
+    spoken = {key for rule in rules for key in (rule.key, *rule.drop)}
+    for key, value in config.items():
+        if key not in spoken and named.search(key) and isinstance(value, list) and _are_layers(value, depth):
+            yield LayerRule(key, key, WriteKind.INDICES, (parse_formula(f"i in {key}"),))
+
+
+def _are_layers(value: list[Json], depth: int) -> bool:
+    """Whether all are numbers of layers, each once and in order."""
+    numbers = [each for each in value if isinstance(each, int) and 0 <= each < depth]
+    return bool(numbers) and len(numbers) == len(value) and numbers == sorted(set(numbers))
 
 
 def written(kind: WriteKind, values: Sequence[Json]) -> Json:

@@ -74,14 +74,17 @@ def _suffixes(found: Layers, tensors: Mapping[str, TensorSpec]) -> set[str]:
 
 
 def _renaming(family: Architecture, start: str, tensors: Mapping[str, TensorSpec]) -> Callable[[str], str]:
-    """The names outside the layers: what surrounds the family's own names, or what stands for their first module."""
+    """The names outside the layers: as they are found where the layers are or further out, or else as they would be."""
     body = beginning_of(family.prefix)
     whole = f".{start}".endswith(f".{body}")
-    outer = start.removesuffix(body) if whole else ""
+    around = [start[:end] for end in range(len(start), -1, -1) if end == 0 or start[end - 1] == "."]
 
     def rename(name: str) -> str:
-        if name.startswith(body) and not whole:
-            return start + name.removeprefix(body)
-        return name if name in tensors else outer + name
+        rest = name.removeprefix(body)
+        if whole:
+            absent = start.removesuffix(body) + name
+        else:
+            absent = start + rest if name.startswith(body) else name
+        return next((place + rest for place in around if place + rest in tensors), absent)
 
     return rename

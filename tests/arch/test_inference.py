@@ -276,3 +276,20 @@ def test_roles_outside_the_layers(name: str, role: str) -> None:
     config: dict[str, Any] = {"num_hidden_layers": 2, "model_type": "new"}
     names = [*layers(2, "filler.weight"), name]
     assert place_tensors(infer(config, *names), config, specs(*names))[name].role == role
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        ("rope_scaling_layers", [1, 3], WriteKind.INDICES),
+        ("rope_scaling_layers", [0, 1, 2, 3], WriteKind.INDICES),
+        ("per_head_widths", [0, 1, 2, 3], WriteKind.LIST),
+        ("skip_layers", [0, 1, 1, 0], WriteKind.LIST),
+        ("target_layers", [1, 9], None),
+    ],
+)
+def test_lists_of_layers_by_number(key: str, value: list[int], kind: WriteKind | None) -> None:
+    """A list whose name and numbers say that it is of layers by number follows them as such."""
+    family = infer({"num_hidden_layers": 4, key: value}, *layers(4, "attn.q_proj.weight"), *ENDS)
+    found = [rule.write for rule in family.rules if rule.key == key]
+    assert found == ([kind] if kind else [])

@@ -82,6 +82,7 @@ def rearranged(
     for module in _having_alike(model, config):
         vars(module)["config"] = config
     setattr(config, case.depth, len(picks))
+    _reorder_lists(owner, picks)
     for key, value in entries.items():
         setattr(config, key, value)
         if hasattr(owner, key):
@@ -98,6 +99,18 @@ def rearranged(
 def text_config_of(model: PreTrainedModel) -> PreTrainedConfig:
     """The config of the language model: the whole, or the nested one."""
     return model.config.get_text_config(decoder=True)
+
+
+def _reorder_lists(owner: torch.nn.Module, picks: Sequence[Pick]) -> None:
+    """What a model has noted of each layer when it was made; the donors are alike in it."""
+    own: dict[str, Any] = vars(owner)
+    for key, value in own.items():
+        if isinstance(value, list) and len(value) == SMALL["num_hidden_layers"] and all(map(_is_word, value)):
+            own[key] = [value[layer] for _, layer in picks]
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _having_alike(model: PreTrainedModel, config: PreTrainedConfig) -> list[torch.nn.Module]:
@@ -183,11 +196,12 @@ def greedy_tokens(model: PreTrainedModel) -> list[int]:
 
 
 def uncached_tokens(model: PreTrainedModel) -> list[int]:
-    """The same tokens, each computed from the whole text before it."""
-    tokens = TOKENS
+    """The same tokens, each computed from the whole text before it; the text may not end before them."""
+    tokens, end = TOKENS, model.generation_config.eos_token_id
     with torch.no_grad():
         for _ in range(8):
             last = model(tokens, use_cache=False).logits[:, -1:]
+            last[..., [] if end is None else end] = float("-inf")
             tokens = torch.cat([tokens, last.argmax(-1)], dim=1)
     found: list[int] = tokens[0].tolist()
     return found

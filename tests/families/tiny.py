@@ -61,6 +61,8 @@ def by_place(config: Config, picks: list[Pick]) -> Config:
     for key in tiny_data()["index_sets"]:
         if isinstance(config.get(key), list):
             found[key] = [place for place, (_, layer) in enumerate(picks) if layer in config[key]]
+    if config.get("block_types"):
+        found["block_types"] = [config["block_types"][layer % len(config["block_types"])] for _, layer in picks]
     if config.get("per_layer_config"):
         own = {int(layer): entries for layer, entries in config["per_layer_config"].items()}
         found["per_layer_config"] = {place: own[layer] for place, (_, layer) in enumerate(picks) if layer in own}

@@ -49,8 +49,9 @@ def wrapper_case(model_type: str) -> Case:
         inner = there.get(name)
         kind = inner.get("model_type") if isinstance(inner, dict) else None
         if kind:
-            sizes = tiny_entries(kind) if name in TEXT else _small(kind)
-            entries[name] = {"model_type": kind} | sizes | own.get(name, {})
+            entries[name] = {"model_type": kind} | (tiny_entries(kind) if name in TEXT else _small(kind))
+        if name in own:
+            entries[name] = entries.get(name, {}) | own[name]
     return Case(model_type, entries, derive=by_place, auto=AutoModelForMultimodalLM)
 
 
