@@ -17,6 +17,8 @@ _BARE = frozenset({"other", "attn.sink"})
 """Roles whose tensors are called biases now and then, and are none."""
 BESIDE = "embed.other"
 """The role of what a wrapper has beside its language model."""
+_EVERYBODYS = "model."
+"""A module that towers may be in as well as the language model."""
 Patterns = tuple[tuple[re.Pattern[str], str], ...]
 
 
@@ -83,9 +85,13 @@ def guess_outside_role(name: str, inner: str = "") -> str:
         return _guess(name, guesses().outside, "head.other")
     around = ["".join(f"{each}." for each in inner.split(".")[:count]) for count in range(inner.count("."), -1, -1)]
     start = next(each for each in around if name.startswith(each))
-    role = _guess(name.removeprefix(start), guesses().outside, BESIDE)
-    own = role.startswith("embed") or (role.startswith("norm.final") and name.count(".", len(start)) <= 1)
-    return role if role.startswith("head") or (own and start == inner) else BESIDE
+    otherwise = BESIDE if start != inner or inner == _EVERYBODYS else "head.other"
+    role = _guess(name.removeprefix(start), guesses().outside, otherwise)
+    if start == inner != _EVERYBODYS or role.startswith("head"):
+        return role
+    modules = name.count(".", len(start)) if start == inner else len(name)
+    own = modules <= 2 if role.startswith("embed") else modules <= 1 and role.startswith("norm.final")
+    return role if own else BESIDE
 
 
 def ignored_because(name: str) -> str:

@@ -81,10 +81,8 @@ def _renaming(family: Architecture, start: str, tensors: Mapping[str, TensorSpec
 
     def rename(name: str) -> str:
         rest = name.removeprefix(body)
-        if whole:
-            absent = start.removesuffix(body) + name
-        else:
-            absent = start + rest if name.startswith(body) else name
+        inside = name.startswith(body)
+        absent = start.removesuffix(body) + name if whole else start + rest if inside else name
         return next((place + rest for place in around if place + rest in tensors), absent)
 
     return rename

@@ -113,9 +113,24 @@ def test_layers_that_the_family_does_not_have() -> None:
         ("model.connector.norm.weight", "embed.other"),
         ("model.image_newline", "embed.other"),
         ("audio_tower.ln_post.weight", "embed.other"),
-        ("model.language_model.rotary.table", "embed.other"),
+        ("model.language_model.mixing.weight", "head.other"),
     ],
 )
 def test_roles_around_a_language_model(name: str, role: str) -> None:
     """Outside the language model only a head is more than a part of what stands before the layers."""
     assert guess_outside_role(name, "model.language_model.") == role
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("model.embed_tokens.weight", "embed"),
+        ("model.norm.weight", "norm.final"),
+        ("model.visual.merger.norm.weight", "embed.other"),
+        ("model.connector.modality_projection.proj.weight", "embed.other"),
+        ("model.resampler.ln_q.weight", "embed.other"),
+    ],
+)
+def test_roles_where_towers_are_beside_the_layers(name: str, role: str) -> None:
+    """In a module that everything is in, what is not known is a tower's."""
+    assert guess_outside_role(name, "model.") == role
