@@ -140,4 +140,5 @@ def _cast(making: Making, dtype: Dtype | None) -> Making:
     tensor = making.tensor
     if dtype is None or tensor.dtype is dtype or not tensor.dtype.arithmetic:
         return making
-    return Making(TensorSpec(tensor.name, dtype, tensor.shape), making.role, Cast(making.expression, dtype))
+    spec = TensorSpec(tensor.name, dtype, tensor.shape)
+    return replace(making, tensor=spec, expression=Cast(making.expression, dtype))

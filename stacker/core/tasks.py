@@ -79,11 +79,12 @@ class Compute(Task):
             yield begin, self.offset + begin, nbytes
             return
         width, end = self.row * self.dtype.bits // 8, begin + nbytes
-        while begin < end:
-            row, column = divmod(begin, width)
-            count = min(width - column, end - begin)
-            yield begin, self.offset + row * self.stride + column, count
-            begin += count
+        row, column = divmod(begin, width)
+        place = self.offset + row * self.stride
+        for start in range(begin - column, end, width):
+            low, high = max(start, begin), min(start + width, end)
+            yield low, place + low - start, high - low
+            place += self.stride
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,12 +161,13 @@ def _read_columns(stretch: Stretch, columns: Columns, slot: int) -> torch.Tensor
     width, stride = columns.count * size, columns.width * size
 
     def read(view: memoryview) -> None:
-        begin = stretch.start * size
-        while view:
-            row, column = divmod(begin, width)
-            count = min(width - column, len(view))
-            read_into(fd, view[:count], place.offset + columns.start * size + row * stride + column)
-            view, begin = view[count:], begin + count
+        row, column = divmod(stretch.start * size, width)
+        source = place.offset + columns.start * size + row * stride
+        begin = -column
+        while begin < len(view):
+            low, high = max(begin, 0), min(begin + width, len(view))
+            read_into(fd, view[low:high], source + low - begin)
+            begin, source = begin + width, source + stride
 
     with stretch.evaluation.sources.lease(place.file) as fd:
         return stretch.scratch.load(slot, stretch.count, stretch.kind, place.dtype, read)

@@ -120,6 +120,8 @@ def _rule(name: str, rule: LayerRule, config: Mapping[str, Any]) -> Iterator[str
         yield "    read:"
         yield from (f"      - {_quoted(reader)}" for reader in readers)
     yield f"    write: {rule.write}" + (f" {rule.key}" if rule.key else "")
+    if rule.over:
+        yield f"    over: {{{', '.join(f'{key}: {_within(formula.text)}' for key, formula in rule.over)}}}"
     drop = [key for key in rule.drop if key in config]
     if drop:
         yield f"    drop: [{', '.join(drop)}]"
@@ -132,6 +134,11 @@ def _rule(name: str, rule: LayerRule, config: Mapping[str, Any]) -> Iterator[str
 def _asked(formula: str) -> set[str]:
     """The config entries that a formula speaks of."""
     return set(_WORD.findall(_QUOTED.sub("", formula))) - _NOT_ENTRIES
+
+
+def _within(text: str) -> str:
+    """A formula as it may stand in a mapping on one line."""
+    return f'"{text}"' if "," in text or text.startswith("[") else text
 
 
 def _quoted(text: str) -> str:
