@@ -21,7 +21,8 @@ class _Found:
 
     there: Mapping[str, TensorSpec]
     expected: Mapping[str, TensorSpec]
-    tied: frozenset[str]
+    further: frozenset[str]
+    """What may be there besides: what is tied, and what a wrapper has beside its language model."""
     absent: frozenset[str]
     """What may be missing whatever the config seems to say: a wrapper has two configs, which may not agree."""
 
@@ -37,16 +38,13 @@ def check_tensors(
     yield from _check_parts(architecture, config, tensors, placements)
     if not architecture.tensors or text_config(architecture, config).get("quantization_config"):
         return
-    there = {
-        place.name: tensors[name]
-        for name, place in placements.items()
-        if not place.ignored and not (architecture.inner and place.role == BESIDE)
-    }
+    there = {place.name: tensors[name] for name, place in placements.items() if not place.ignored}
     expected = _expected(architecture, config, there)
     if not expected:
         return
     tied = frozenset(name for name, _ in architecture.tied)
-    found = _Found(there, expected, tied, tied if architecture.inner else frozenset())
+    beside = {place.name for place in placements.values() if architecture.inner and place.role == BESIDE}
+    found = _Found(there, expected, tied | beside, tied if architecture.inner else frozenset())
     yield from _check_missing(found)
     yield from _check_shapes(found)
     yield from _check_unlisted(found, architecture.name)
@@ -111,7 +109,7 @@ def _check_shapes(found: _Found) -> Iterator[Problem]:
 
 
 def _check_unlisted(found: _Found, family: str) -> Iterator[Problem]:
-    unlisted = [name for name in found.there if name not in found.expected and name not in found.tied]
+    unlisted = [name for name in found.there if name not in found.expected and name not in found.further]
     if unlisted:
         message = f"{len(unlisted)} tensors are not those of a '{family}' with this config: {_listed(unlisted)}"
         yield _problem(message, "they are carried along with their layers", Severity.NOTE)

@@ -42,6 +42,7 @@ def wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> A
             each if each.part is Part.LAYER else replace(each, name=rename(each.name)) for each in family.tensors
         ),
         rules=(*family.rules, *guesses().around),
+        apart=tuple(each if each.startswith("*") else rename(each) for each in family.apart),
         tied=tuple((rename(one), rename(other)) for one, other in family.tied),
         notes=(*family.notes, f"the language model of a '{kind}'; its other parts go with the embedding"),
     )
