@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from stacker.arch.apart import COLUMNS
 from stacker.arch.model import Json, Part
 from stacker.core.donor import Donor, DonorTensor
 from stacker.core.expression import Copy, Expression, RowRun, Rows, blends
@@ -154,6 +155,7 @@ def _check_tokens(
 
 def with_rows(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor], problems: list[Problem]) -> Donor:
     """A donor whose embedding and head have these rows, and whose config says how many."""
+    problems += _bound(donor, rows)
     size = rows_of(donor)
     problems += in_blocks(donor, size)
     tensors = {
@@ -169,6 +171,15 @@ def with_rows(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor], 
     if not isinstance(inner, dict) or "vocab_size" in config:
         config["vocab_size"] = len(rows)
     return replace(donor, tensors=MappingProxyType(tensors), config=config)
+
+
+def _bound(donor: Donor, rows: tuple[Row, ...]) -> Iterator[Problem]:
+    """Tables that have a row for each token and columns for each layer stay as they are: no token in them may move."""
+    for name, tensor in donor.tensors.items():
+        known = rows[: tensor.spec.shape[0]] if tensor.suffix.endswith(COLUMNS) else ()
+        if any(row != ((donor.name, number, 1.0),) for number, row in enumerate(known)):
+            message = f"the rows of {name} of '{donor.name}' are by token, and cannot be put in another order"
+            yield Problem(message, "take a tokenizer that gives its tokens the same numbers")
 
 
 def _in_order(

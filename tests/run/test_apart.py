@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from stacker.compose import build, load
 from stacker.core.expression import Copy
-from stacker.errors import DonorError
+from stacker.errors import DonorError, errors_in
+from tests.tokenizers import write_tokenizer
 
 DEPTH, ROWS, WIDTH = 4, 10, 3
 TABLE, PROJECTION = "model.embed_tokens_per_layer.weight", "model.per_layer_model_projection.weight"
@@ -93,6 +94,16 @@ def test_a_blend_over_stacks(home: Path) -> None:
     first[:, : 2 * WIDTH] = 0.5 * first[:, : 2 * WIDTH] + 0.5 * second
     assert found[TABLE].dtype is torch.float32
     assert torch.equal(found[TABLE], first)
+
+
+@pytest.mark.parametrize(("words", "refused"), [(range(ROWS), False), (range(ROWS)[::-1], True)], ids=["same", "other"])
+def test_tables_by_token_keep_their_rows(words: Sequence[int], refused: bool, home: Path) -> None:
+    """A tokenizer that would put the tokens of a table by token and layer in another order is refused."""
+    write_tokenizer(home / "a", [f"w{number}" for number in range(ROWS)])
+    write_tokenizer(home / "b", [f"w{number}" for number in words])
+    stack = load(write_spec(home / "s.yml", ["a[0:2]", "b[2:4]"], more="tokenizer: {source: a}\n"))
+    told = [problem.message for problem in errors_in(stack.problems)]
+    assert any(f"the rows of {TABLE} of 'b' are by token" in message for message in told) is refused
 
 
 def test_a_table_that_does_not_go_round(home: Path) -> None:
