@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from transformers import AutoModelForMultimodalLM
 
@@ -30,6 +31,18 @@ def _flat(config: Config) -> Config:
     inner = {key: value for key, value in config["text_config"].items() if key not in ("model_type", "layer_types")}
     around = {key: value for key, value in config.items() if key not in ("text_config", "dtype")}
     return inner | around | {"torch_dtype": "float32"}
+
+
+def _wrapper(model_type: str, lists: tuple[str, ...], *keys: str, **more: Any) -> Case:
+    """A wrapper whose nested config lacks what follows the layers, and says that instead."""
+    case = wrapper_case(model_type)
+    kept = {key: value for key, value in case.config["text_config"].items() if key not in keys}
+
+    def publish(config: Config) -> Config:
+        inner = {key: value for key, value in config["text_config"].items() if key not in (*keys, "dtype")}
+        return without()(config) | {"text_config": inner | more}
+
+    return replace(case, config=case.config | {"text_config": kept | more}, lists=lists, publish=publish)
 
 
 OLDER: dict[str, Case] = {
@@ -57,6 +70,14 @@ OLDER: dict[str, Case] = {
     ),
     "deepseek_v4, as in memory": replace(
         tiny_case("deepseek_v4"), lists=("layer_types", "mlp_layer_types"), names=Names.MEMORY
+    ),
+    "gemma3, as published": _wrapper("gemma3", ("layer_types",), "layer_types"),
+    "llama4, as published": _wrapper(
+        "llama4",
+        ("layer_types", "no_rope_layers"),
+        *("layer_types", "moe_layers", "no_rope_layers"),
+        no_rope_layer_interval=3,
+        interleave_moe_layer_step=2,
     ),
     "qwen2_5_vl, not nested": Case(
         "qwen2_5_vl", wrapper_case("qwen2_5_vl").config, ("layer_types",), publish=_flat, auto=AutoModelForMultimodalLM
