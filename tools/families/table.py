@@ -54,7 +54,7 @@ def families_page(found: Mapping[str, Words], wrapped: Mapping[str, str], versio
     inside = {name: words for name, words in found.items() if name in wrapped}
     head = _HEAD.format(version=version, stacks=stacks, counts=counts_line(own))
     rows = _table("family", {name: (_known_by(name), words) for name, words in own.items()})
-    around = _WRAPPERS.format(counts=counts_line(inside))
+    around = _WRAPPERS.format(counts=counts_line(inside, "wrappers"))
     rows_around = _table("wrapper", {name: (wrapped[name], words) for name, words in inside.items()}, "language model")
     reasons = [_reasons(name, words) for name, words in sorted(found.items())]
     last = ["", "## Why stacks are refused", "", *filter(None, reasons)]
@@ -67,13 +67,13 @@ def _table(first: str, rows: Mapping[str, tuple[str, Words]], second: str = "kno
     return head + [f"| {name} | {beside} | {_cells(words)} |" for name, (beside, words) in sorted(rows.items())]
 
 
-def counts_line(found: Mapping[str, Words]) -> str:
-    """How many families and stacks came out how."""
+def counts_line(found: Mapping[str, Words], called: str = "families") -> str:
+    """How many families (or what they are called) and stacks came out how."""
     words = [_kind(word) for each in found.values() if "made" not in each for word in each.values()]
     right = sum(set(map(_kind, each.values())) == {"right"} for each in found.values())
     unmade = sum("made" in each for each in found.values())
     counted = ", ".join(f"{words.count(kind)} {kind}" for kind in ("right", "refused", "wrong"))
-    families = f"{len(found)} families, {right} of them right in every stack, {unmade} not made"
+    families = f"{len(found)} {called}, {right} of them right in every stack, {unmade} not made"
     return f"{families}; of {len(words)} stacks {counted}."
 
 
