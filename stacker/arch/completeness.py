@@ -42,9 +42,6 @@ def check_tensors(
     expected = _expected(architecture, config, there)
     if not expected:
         return
-    if architecture.inner:
-        beside = {place.name for place in placements.values() if place.role == BESIDE} - expected.keys()
-        there = {name: spec for name, spec in there.items() if name not in beside}
     tied = frozenset(name for name, _ in architecture.tied)
     beside = {place.name for place in placements.values() if architecture.inner and place.role == BESIDE}
     found = _Found(there, expected, tied | beside, tied if architecture.inner else frozenset())
