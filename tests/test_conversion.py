@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +99,25 @@ def test_the_same_plan_in_mergekits_words(home: Path, text: str, monkeypatch: py
     for to in ("mergekit", "native", "mergekit"):
         spec.write_text(_converted(spec, to))
         assert _made(load_text(spec.read_bytes(), spec)) == wanted, spec.read_text()
+
+
+def test_nested_specs_become_stages(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A donor that is another spec, in another folder and nested itself, is a document before the last."""
+    monkeypatch.chdir(home)
+    (home / "more").mkdir()
+    (home / "more" / "deep.yml").write_text("stacker: 1\ndonors: {b: ../b}\nstack: ['b[1:3]', b]\n")
+    half = "{blend: ['a[0:2]', 'deep[2:4]'], op: linear}"
+    ends = "embed: {blend: [a, deep], op: linear}\nhead: {blend: [a, deep], op: linear}\n"
+    donors = "donors: {a: ../a, deep: {stack: deep.yml}}\n"
+    (home / "more" / "inner.yml").write_text(f"stacker: 1\n{donors}stack:\n - {half}\n - {half}\n{ends}")
+    spec = home / "spec.yml"
+    spec.write_text(
+        "stacker: 1\ndonors: {x: {stack: more/inner.yml}, a: ./a}\nstack: ['x[1:]', 'a[0:2]']\n"
+        "embed: x\nhead: a\nconfig: a\ntokenizer: a\n"
+    )
+    native = json.dumps(_made(load_text(spec.read_bytes(), spec)))
+    text = _converted(spec, "mergekit")
+    assert [line for line in text.splitlines() if line.startswith("name")] == ["name: x-deep", "name: x"]
+    spec.write_text(text)
+    assert json.dumps(_made(load_text(spec.read_bytes(), spec))).replace("x-deep", "deep") == native
+    assert _converted(spec, "mergekit") == text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,8 +10,8 @@ from rich.console import Console
 from stacker.cli.app import LANGUAGE, Json, Spec, app, examples
 from stacker.cli.completion import complete_architecture, complete_op
 from stacker.cli.problems import print_json
-from stacker.errors import SpecError, StackerError, did_you_mean
-from stacker.spec.model import Dialect, StackSpec
+from stacker.errors import SpecError, did_you_mean
+from stacker.spec.model import Dialect
 
 OpName = Annotated[
     str | None, typer.Argument(metavar="NAME", help="Only this one, in full.", autocompletion=complete_op)
@@ -32,32 +31,17 @@ def convert(
     json: Json = False,
 ) -> None:
     """Write a spec in the other dialect on standard output, or say exactly why it cannot be said there."""
+    from stacker.cli.conversion import mergekit_text
     from stacker.io.spec_files import read_spec_file
     from stacker.spec.emit import to_native
     from stacker.spec.parser import parse_spec
 
     parsed = parse_spec(read_spec_file(spec), str(spec))
-    text = to_native(parsed) if to is Dialect.NATIVE else _mergekit_text(parsed, spec.parent)
+    text = to_native(parsed) if to is Dialect.NATIVE else mergekit_text(parsed, spec)
     if json:
         print_json({"ok": True, "from": str(parsed.dialect), "to": str(to), "text": text})
     else:
         typer.echo(text, nl=False)
-
-
-def _mergekit_text(spec: StackSpec, folder: Path) -> str:
-    """The spec in mergekit's words; its donors are read where those take depths, or names of tensors."""
-    from stacker.core.role_names import role_names
-    from stacker.io.donors import read_nearby
-    from stacker.spec.emit import to_mergekit
-
-    try:
-        return to_mergekit(spec)
-    except SpecError as error:
-        try:
-            donors = [read_nearby(each, folder, spec.dialect) for each in spec.donors if each.source]
-        except StackerError:
-            raise error from None
-    return to_mergekit(spec, {donor.name: donor.depth for donor in donors}, role_names(donors))
 
 
 @app.command(rich_help_panel=LANGUAGE, epilog=examples("schema > stacker.schema.json"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from stacker.errors import raise_problems
+from stacker.errors import Problem, raise_problems
 from stacker.spec.emit_slices import base_of, shown_body
 from stacker.spec.emit_tokenizer import mergekit_tokenizer
 from stacker.spec.emit_writing import Names, Writing, in_text_order
@@ -28,9 +28,41 @@ def to_mergekit(spec: StackSpec, depths: Mapping[str, int] | None = None, names:
     """The spec in mergekit's language; SpecError lists each thing that mergekit cannot say.
 
     `depths` are the donors' numbers of layers, needed where a slice gives no end. `names` are, for each role, parts of
-    tensor names that select the same tensors, needed where a parameter goes by role.
+    tensor names that select the same tensors, needed where a parameter goes by role. Donors that are stages become
+    documents before it; the depths of a stage's own donors stand under `stage/donor`.
     """
-    writing = Writing(spec, depths or {}, names or {})
+    found: list[Problem] = []
+    texts = _documents(Writing(spec, depths or {}, names or {}, found), {})
+    raise_problems(sorted(dict.fromkeys(found), key=in_text_order))
+    remark = "# for mergekit-multi: each document but the last is built first\n" if len(texts) > 1 else ""
+    return remark + "---\n".join(texts)
+
+
+def _documents(writing: Writing, seen: dict[str, str]) -> list[str]:
+    """The texts of a spec's stages, each once and before what names it, and its own."""
+    depths = dict(writing.depths)
+    for donor in writing.spec.donors:
+        if donor.stage is not None and donor.stack is not None:
+            below = {key.removeprefix(f"{donor.name}/"): depth for key, depth in writing.depths.items()}
+            inner = replace(writing, spec=donor.stage, depths=below)
+            if donor.stack not in seen:
+                texts = _documents(inner, seen)
+                seen[donor.stack] = f"name: {donor.stack}\n{texts[-1]}"
+            depths[donor.name] = _layers_in(inner)
+    text = _document(replace(writing, depths=depths))
+    return [*seen.values(), _remarks(writing.spec, text) + write_yaml(text)]
+
+
+def _layers_in(writing: Writing) -> int:
+    """How many layers a stage makes; what cannot be said of it is found elsewhere."""
+    runs = unrolled(writing.spec, [], writing.depths)
+    first = [run.sources[0] if isinstance(run, BlendSpec) else run for run in runs]
+    stops = (writing.depths.get(piece.donor, 0) if piece.stop is None else piece.stop for piece in first)
+    return sum(stop - (piece.start or 0) for piece, stop in zip(first, stops, strict=True))
+
+
+def _document(writing: Writing) -> dict[str, Tree]:
+    spec = writing.spec
     runs = unrolled(spec, writing.found, writing.depths)
     method = _method(writing, runs)
     _check_donors(writing)
@@ -56,8 +88,7 @@ def to_mergekit(spec: StackSpec, depths: Mapping[str, int] | None = None, names:
         text["chat_template"] = spec.chat_template
     if tokenizer != config and not spec.vocabulary:
         text["tokenizer_source"] = writing.donor(tokenizer)
-    raise_problems(sorted(dict.fromkeys(writing.found), key=in_text_order))
-    return _remarks(spec, text) + write_yaml(text)
+    return text
 
 
 def _with_base(part: Part, spec: StackSpec) -> Part:
@@ -132,9 +163,9 @@ def _check_plain(writing: Writing, runs: tuple[Run, ...], method: Method) -> Non
 
 def _check_donors(writing: Writing) -> None:
     for donor in writing.spec.donors:
-        if donor.source is None:
+        if donor.stage is None and donor.source is None:
             writing.refuse(f"donor '{donor.name}' is a stack; mergekit needs it built first", donor.mark)
-        elif "+" in donor.source:
+        elif donor.source is not None and "+" in donor.source:
             writing.refuse(f"mergekit reads the '+' in {donor.source} as a LoRA", donor.mark)
 
 

@@ -29,7 +29,7 @@ class Writing:
 
     def donor(self, name: str) -> str:
         donor = next((donor for donor in self.spec.donors if donor.name == name), DonorSpec(name, name))
-        return shown_source(donor) if donor.source is not None else name
+        return shown_source(donor) if donor.source is not None else str(donor.stack if donor.stage else name)
 
     def parameters(self, parameters: Mapping[str, Parameter], mark: Mark | None) -> dict[str, Tree]:
         """The `parameters` key, or nothing where there are none."""
