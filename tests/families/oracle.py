@@ -197,11 +197,12 @@ def greedy_tokens(model: PreTrainedModel) -> list[int]:
 
 def uncached_tokens(model: PreTrainedModel) -> list[int]:
     """The same tokens, each computed from the whole text before it; the text may not end before them."""
-    tokens, end = TOKENS, model.generation_config.eos_token_id
+    tokens, said = TOKENS, model.generation_config.eos_token_id
+    ends = [each for each in (said if isinstance(said, list) else [said]) if each in range(SMALL["vocab_size"])]
     with torch.no_grad():
         for _ in range(8):
             last = model(tokens, use_cache=False).logits[:, -1:]
-            last[..., [] if end is None else end] = float("-inf")
+            last[..., ends] = float("-inf")
             tokens = torch.cat([tokens, last.argmax(-1)], dim=1)
     found: list[int] = tokens[0].tolist()
     return found
