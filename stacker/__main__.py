@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
+from stacker.cli import program
 
-from stacker.cli import main
-
-sys.exit(main())
+program()

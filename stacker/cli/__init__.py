@@ -7,7 +7,7 @@ import signal
 import sys
 from io import TextIOWrapper
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -19,7 +19,7 @@ from stacker.cli.mergekit_options import translated
 from stacker.cli.problems import print_json, problem_json, show_problems
 from stacker.errors import StackerError
 
-__all__ = ["app", "build", "donors", "language", "look", "machine", "main", "new", "preview", "recipes"]
+__all__ = ["app", "build", "donors", "language", "look", "machine", "main", "new", "preview", "program", "recipes"]
 
 
 def name_of(command: CommandInfo) -> str:
@@ -31,6 +31,14 @@ app.registered_commands.sort(key=lambda command: (*ORDER, name_of(command)).inde
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What typer raises for a wrong command line; it has no public name of its own in every version."""
+
+
+def program() -> NoReturn:
+    """What a shell calls: `main`, and out at once. Measured, taking torch down would be a fifth of a small blend."""
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def main(arguments: list[str] | None = None) -> int:
