@@ -35,7 +35,7 @@ PLAIN = Op(
     ),
     make=partial(_make, elect=False),
     base=Base.REQUIRED,
-    fresh=24,
+    fresh=96,
 )
 TIES = replace(
     PLAIN,

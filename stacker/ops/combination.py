@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING
 
 from stacker.ops.model import Known, Tile
@@ -10,8 +11,6 @@ from stacker.ops.model import Known, Tile
 if TYPE_CHECKING:
     import torch
 
-_CHUNK = 1 << 14
-"""Elements of each source that are held in fp64 at a time: little enough for the cache."""
 Gram = list[list[float]]
 """Inner products of vectors, one by one."""
 
@@ -46,17 +45,25 @@ def on_base(result: torch.Tensor, tile: Tile) -> torch.Tensor:
 
 
 def products(tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
-    """⟨vᵢ, vⱼ⟩ for i ≤ j, in fp64, of the sources or what they add to the base."""
+    """⟨vᵢ, vⱼ⟩ for i ≤ j, in fp64, of the sources or what they add to the base; the op asks for a scratch tile."""
     import torch
 
-    vectors = tile.sources if tile.base is None else (*tile.sources, tile.base)
-    count, length = len(tile.sources), len(vectors[0])
-    total = torch.zeros(count, count, dtype=torch.float64, device=vectors[0].device)
-    for start in range(0, length, _CHUNK):
-        chunk = torch.stack([vector[start : start + _CHUNK] for vector in vectors]).double()
-        own = chunk if tile.base is None else chunk[:-1].sub_(chunk[-1])
-        total += own @ own.T
-    return [float(total[i, j]) for i in range(count) for j in range(i, count)]
+    vectors = deltas(tile)
+    pairs = list(combinations_with_replacement(range(len(vectors)), 2))
+    size = max(len(vectors[0]) // len(vectors), 1)
+    room = _room(tile, len(vectors) * size).view(len(vectors), size)
+    sums = []
+    for start in range(0, len(vectors[0]), size):
+        cuts = [vector[start : start + size] for vector in vectors]
+        wide = [home[: len(cut)].copy_(cut) for home, cut in zip(room, cuts, strict=True)]
+        sums += [wide[i].dot(wide[j]) for i, j in pairs]
+    return [float(total) for total in torch.stack(sums).view(-1, len(pairs)).sum(0)]
+
+
+def _room(tile: Tile, count: int) -> torch.Tensor:
+    """Of the scratch, so many elements; new where a tile has fewer elements than the op has sources."""
+    (scratch,) = tile.scratch[:1]
+    return scratch[:count] if len(scratch) >= count else scratch.new_empty(count)
 
 
 def gram(sums: Sequence[float], known: Known) -> Gram:  # noqa: ARG001 - a Finish

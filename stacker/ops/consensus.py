@@ -10,6 +10,8 @@ from stacker.ops.masks import below, bits_of, keep, negative, swap_in
 if TYPE_CHECKING:
     import torch
 
+_SIDES = ({"min": 0.0}, {"max": 0.0})
+
 
 def elected(found: Sequence[torch.Tensor], factors: Sequence[float], weights: Sequence[float] | None) -> torch.Tensor:
     """Σ factor · element over those whose sign is that of the sum of all (0 counts as +), divided by their weights.
@@ -22,10 +24,11 @@ def elected(found: Sequence[torch.Tensor], factors: Sequence[float], weights: Se
     for delta in found[1:]:
         total.add_(delta)
     down = negative(total)
-    up, against, part = torch.zeros_like(total), torch.zeros_like(total), torch.empty_like(total)
-    for delta, factor in zip(found, factors, strict=True):
-        up.add_(torch.clamp(delta, min=0.0, out=part), alpha=factor)
-        against.add_(torch.clamp(delta, max=0.0, out=part), alpha=factor)
+    up, against = (found[0].clamp(**side).mul_(factors[0]) for side in _SIDES)
+    part = torch.empty_like(total)
+    for delta, factor in zip(found[1:], factors[1:], strict=True):
+        for side, sums in zip(_SIDES, (up, against), strict=True):
+            sums.add_(torch.clamp(delta, **side, out=part), alpha=factor)
     result = swap_in(up, against, down)
     return result if weights is None else result.div_(_agreeing(found, weights, down, part))
 

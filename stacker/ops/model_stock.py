@@ -75,6 +75,7 @@ OP = Op(
     arity=(2, None),
     parameters=(OpParameter("filter_wise", bool, False, "an angle for each row instead of one for the tensor"),),
     make=_make,
+    scratch=1,
     base=Base.REQUIRED,
     rows=True,
 )

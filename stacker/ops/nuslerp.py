@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import deltas, on_base
+from stacker.ops.combination import combine_deltas, deltas, on_base, products
 from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
@@ -20,15 +20,10 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:
     one, other = (float(values["weight"]) for values in each)
     t = 0.5 if abs(one + other) < 1e-6 else other / (one + other)
     if own["nuslerp_flatten"]:
-        return Kernel(partial(_turn_all, t), (Pass(_dots),))
+        return Kernel(_turn_all, (Pass(products, partial(_whole_factors, t)),))
     if own["nuslerp_row_wise"]:
         return Kernel(partial(_turn_columns, t), (Pass(_column_dots),))
     return Kernel(partial(_turn_rows, t))
-
-
-def _dots(tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
-    a, b = deltas(tile)
-    return [float(total) for total in _products(tile, a, b)]
 
 
 def _column_dots(tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - a Measure
@@ -39,22 +34,22 @@ def _column_dots(tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - a 
     return torch.stack(_products(tile, a, b, 0))
 
 
-def _products(tile: Tile, a: torch.Tensor, b: torch.Tensor, along: int | None = None) -> list[torch.Tensor]:
-    """a·b, a·a and b·b in fp64, over everything or along one dimension."""
+def _products(tile: Tile, a: torch.Tensor, b: torch.Tensor, along: int) -> list[torch.Tensor]:
+    """a·b, a·a and b·b in fp64, along one dimension."""
     room = [scratch.view(a.shape) for scratch in tile.scratch]
     x, y = room[0].copy_(a), room[1].copy_(b)
-    pairs = ((x, y), (x, x), (y, y))
-    if along is None:
-        return [one.flatten().dot(other.flatten()) for one, other in pairs]
-    return [room[2].copy_(one).mul_(other).sum(along) for one, other in pairs]
+    return [room[2].copy_(one).mul_(other).sum(along) for one, other in ((x, y), (x, x), (y, y))]
 
 
-def _turn_all(t: float, tile: Tile, known: Known) -> torch.Tensor:
+def _whole_factors(t: float, sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish
     import torch
 
-    left, right = _factors(t, *(torch.tensor(value, dtype=torch.float64) for value in known[0]))
-    a, b = deltas(tile)
-    return _joined(tile, a, b, left, right)
+    aa, ab, bb = torch.tensor(sums, dtype=torch.float64)
+    return [float(factor) for factor in _factors(t, ab, aa, bb)]
+
+
+def _turn_all(tile: Tile, known: Known) -> torch.Tensor:
+    return combine_deltas(known[0], tile)
 
 
 def _turn_columns(t: float, tile: Tile, known: Known) -> torch.Tensor:

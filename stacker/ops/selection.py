@@ -91,8 +91,8 @@ def _upper(keys: Sequence[torch.Tensor]) -> torch.Tensor:
     total = torch.empty(len(keys), (1 << 16) + 1, dtype=torch.int64, device=keys[0].device)
     for key, row in zip(keys, total, strict=True):
         bits = bits_of(key)
-        row[-1] = bits.count_nonzero()
-        row[:-1] = bits.bitwise_right_shift_(_LOW).bincount(minlength=1 << 16)
+        row[:-1] = (bits >> _LOW).bincount(minlength=1 << 16)
+        row[-1] = bits.count_nonzero() if row[0] else len(bits)
     return total
 
 

@@ -22,5 +22,5 @@ OP = Op(
     parameters=(WEIGHT, DENSITY, LAMBDA, normalize(True), rescale(False)),
     make=_make,
     base=Base.REQUIRED,
-    fresh=24,
+    fresh=96,
 )

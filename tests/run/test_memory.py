@@ -30,12 +30,11 @@ def _spec(folder: Path, stack: str) -> Path:
 
 
 _MEASURED = """
-import re, runpy, sys
-try:
-    runpy.run_module("stacker", run_name="__main__", alter_sys=True)
-except SystemExit as end:
-    sys.stdout.write(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
-    raise
+import re, sys
+from stacker.cli import main
+status = main()
+sys.stdout.write(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+sys.exit(status)
 """
 
 
