@@ -7,6 +7,7 @@ permutation `lowbias32` (Wellons, Hash prospector, 2018), over 31 bits, which sp
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -26,15 +27,22 @@ def draw(tile: Tile, source: int, seed: int = 0) -> torch.Tensor:
 
     drawn = torch.empty(len(tile.sources[0]), dtype=torch.int32, device=tile.sources[0].device)
     places = torch.arange(_BLOCK, dtype=torch.int32, device=drawn.device)
-    spare = torch.empty_like(places)
-    end = tile.start + len(drawn)
+    parts = list(_parts(tile, source, seed, len(drawn)))
+    for part, inside, (before, _) in parts:
+        torch.bitwise_xor(places[inside], before, out=drawn[part])
+    _mix(drawn)
+    for part, _, (_, after) in parts:
+        drawn[part].bitwise_xor_(after)
+    return drawn
+
+
+def _parts(tile: Tile, source: int, seed: int, count: int) -> Iterator[tuple[slice, slice, tuple[int, int]]]:
+    """The blocks that a tile has a part of: where the part is in the tile, where in the block, and the block's keys."""
+    end = tile.start + count
     for block in range(tile.start // _BLOCK, -(-end // _BLOCK)):
         first, last = max(block * _BLOCK, tile.start), min((block + 1) * _BLOCK, end)
-        part = drawn[first - tile.start : last - tile.start]
-        before, after = _key(tile.seed, source, seed, block)
-        torch.bitwise_xor(places[first - block * _BLOCK : last - block * _BLOCK], before, out=part)
-        _mix(part, spare[: len(part)]).bitwise_xor_(after)
-    return drawn
+        inside = slice(first - block * _BLOCK, last - block * _BLOCK)
+        yield slice(first - tile.start, last - tile.start), inside, _key(tile.seed, source, seed, block)
 
 
 def at_most(chance: float) -> int:
@@ -47,11 +55,14 @@ def _key(name: str, source: int, seed: int, block: int) -> tuple[int, int]:
     return int.from_bytes(digest[:4], "little") & MOST, int.from_bytes(digest[4:], "little") & MOST
 
 
-def _mix(bits: torch.Tensor, spare: torch.Tensor) -> torch.Tensor:
+def _mix(bits: torch.Tensor) -> None:
     """All steps can be undone, so no number is more likely than another."""
+    import torch
+
+    spare = torch.empty_like(bits)
     _fold(bits, 16, spare).mul_(0x7FEB352D).bitwise_and_(MOST)
     _fold(bits, 15, spare).mul_(0x846CA68B - 2**32).bitwise_and_(MOST)
-    return _fold(bits, 16, spare)
+    _fold(bits, 16, spare)
 
 
 def _fold(bits: torch.Tensor, by: int, spare: torch.Tensor) -> torch.Tensor:
