@@ -80,3 +80,18 @@ def expect_known(keys: Entries, known: Iterable[str]) -> None:
     for key, node in keys.items():
         if key not in known:
             raise SpecError.of(f"unknown key '{key}'", did_you_mean(key, known), node.mark)
+
+
+def section_of(entries: Entries, key: str) -> Entries:
+    """The entries of a section, none where it is absent."""
+    return entries_of(entries[key]) if key in entries else {}
+
+
+def texts_of(entries: Entries, key: str) -> tuple[str, ...]:
+    """The texts of a list, none where it is absent."""
+    return tuple(text_of(item) for item in items_of(entries[key])) if key in entries else ()
+
+
+def pairs_of(entries: Entries, key: str) -> tuple[tuple[str, str], ...]:
+    """The names and texts of a section, none where it is absent."""
+    return tuple((name, text_of(node)) for name, node in section_of(entries, key).items())

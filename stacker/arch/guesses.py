@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 
-from stacker.arch.document import Entries, entries_of, items_of, read_entries, text_of
+from stacker.arch.document import Entries, pairs_of, read_entries, text_of, texts_of
 from stacker.arch.formula import Formula
 from stacker.arch.model import LayerRule
 from stacker.arch.parser import parse_formulas, parse_rules
@@ -54,18 +54,18 @@ def guesses() -> Guesses:
     """The packaged guesses."""
     entries = read_entries(packaged_text("inferred"), "inferred.yaml")
     return Guesses(
-        depth=_texts(entries, "depth"),
-        scopes=_texts(entries, "scopes"),
+        depth=texts_of(entries, "depth"),
+        scopes=texts_of(entries, "scopes"),
         layer=_patterns(entries, "layer"),
         outside=_patterns(entries, "outside"),
-        ignored=_pairs(entries, "ignored"),
-        shared=frozenset(_texts(entries, "shared")),
+        ignored=pairs_of(entries, "ignored"),
+        shared=frozenset(texts_of(entries, "shared")),
         numbered=re.compile(text_of(entries["numbered"])),
-        apart=_texts(entries, "apart"),
+        apart=texts_of(entries, "apart"),
         sized=parse_formulas(entries, "sized"),
         rules=parse_rules(entries),
-        heads=_pairs(entries, "heads"),
-        flat=_pairs(entries, "flat"),
+        heads=pairs_of(entries, "heads"),
+        flat=pairs_of(entries, "flat"),
         around=parse_rules(entries, "around"),
     )
 
@@ -106,13 +106,5 @@ def _guess(name: str, patterns: Patterns, otherwise: str) -> str:
     return f"{role}.bias" if name.endswith((".bias", "_bias")) and role not in _BARE else role
 
 
-def _texts(entries: Entries, key: str) -> tuple[str, ...]:
-    return tuple(text_of(item) for item in items_of(entries[key]))
-
-
-def _pairs(entries: Entries, key: str) -> tuple[tuple[str, str], ...]:
-    return tuple((name, text_of(node)) for name, node in entries_of(entries[key]).items())
-
-
 def _patterns(entries: Entries, key: str) -> Patterns:
-    return tuple((re.compile(pattern), role) for pattern, role in _pairs(entries, key))
+    return tuple((re.compile(pattern), role) for pattern, role in pairs_of(entries, key))

@@ -15,8 +15,11 @@ from stacker.arch.document import (
     formula_of,
     items_of,
     json_of,
+    pairs_of,
     read_entries,
+    section_of,
     text_of,
+    texts_of,
 )
 from stacker.arch.formula import Formula
 from stacker.arch.model import KEYLESS, Architecture, LayerRule, Part, TensorTemplate, WriteKind
@@ -48,32 +51,32 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
     parts = ((Part.EMBED, "embed"), (Part.LAYER, "layer"), (Part.HEAD, "head"))
     return Architecture(
         name=text_of(entries["family"]),
-        model_types=_texts(entries, "model_types"),
+        model_types=texts_of(entries, "model_types"),
         depth=formula_of(entries["depth"]),
         prefix=text_of(entries["prefix"]),
         scope=text_of(entries["scope"]) if "scope" in entries else "",
         root=text_of(entries["root"]) if "root" in entries else "",
-        defaults=tuple((key, json_of(node)) for key, node in _section(entries, "defaults").items()),
+        defaults=tuple((key, json_of(node)) for key, node in section_of(entries, "defaults").items()),
         dimensions=parse_formulas(entries, "dimensions"),
         tensors=tuple(
             parse_tensor(name, line, part)
             for part, key in parts
-            for name, node in _section(entries, key).items()
+            for name, node in section_of(entries, key).items()
             for line in items_of(node)
         ),
         rules=parse_rules(entries),
         sized=parse_formulas(entries, "sized"),
-        tied=_pairs(entries, "tied"),
-        ignored=_pairs(entries, "ignored"),
-        apart=_texts(entries, "apart"),
-        agree=_texts(entries, "agree"),
-        notes=_texts(entries, "notes"),
+        tied=pairs_of(entries, "tied"),
+        ignored=pairs_of(entries, "ignored"),
+        apart=texts_of(entries, "apart"),
+        agree=texts_of(entries, "agree"),
+        notes=texts_of(entries, "notes"),
     )
 
 
 def parse_rules(entries: Entries, section: str = "per_layer") -> tuple[LayerRule, ...]:
     """The rules of a section."""
-    return tuple(_rule(name, node) for name, node in _section(entries, section).items())
+    return tuple(_rule(name, node) for name, node in section_of(entries, section).items())
 
 
 def parse_tensor(name: str, node: Node, part: Part) -> TensorTemplate:
@@ -127,8 +130,8 @@ def _rule(name: str, node: Node) -> LayerRule:
         write=kind,
         read=tuple(formula_of(reader) for reader in items_of(fields["read"])),
         when=formula_of(fields["when"]) if "when" in fields else None,
-        drop=_texts(fields, "drop"),
-        put=tuple((key, json_of(value)) for key, value in _section(fields, "put").items()),
+        drop=texts_of(fields, "drop"),
+        put=tuple((key, json_of(value)) for key, value in section_of(fields, "put").items()),
         over=parse_formulas(fields, "over"),
         reason=text_of(fields["reason"]) if "reason" in fields else "",
     )
@@ -145,18 +148,6 @@ def _way_to_write(node: Node) -> tuple[WriteKind, str]:
     return WriteKind(kind), key
 
 
-def _section(entries: Entries, key: str) -> Entries:
-    return entries_of(entries[key]) if key in entries else {}
-
-
-def _texts(entries: Entries, key: str) -> tuple[str, ...]:
-    return tuple(text_of(item) for item in items_of(entries[key])) if key in entries else ()
-
-
 def parse_formulas(entries: Entries, key: str) -> tuple[tuple[str, Formula], ...]:
     """The formulas of a section, by name."""
-    return tuple((name, formula_of(node)) for name, node in _section(entries, key).items())
-
-
-def _pairs(entries: Entries, key: str) -> tuple[tuple[str, str], ...]:
-    return tuple((name, text_of(node)) for name, node in _section(entries, key).items())
+    return tuple((name, formula_of(node)) for name, node in section_of(entries, key).items())

@@ -59,6 +59,11 @@ def prefix_pattern(prefix: str) -> re.Pattern[str]:
     return re.compile(re.escape(prefix).replace(r"\{i\}", r"(\d+)") + "(.*)")
 
 
+def for_any_expert(name: str) -> str:
+    """The name as files write it for all experts: "mlp.experts.{e}.up.weight" for "mlp.experts.7.up.weight"."""
+    return _EXPERT.sub(".{e}", name, count=1)
+
+
 def _full_name(name: str, root: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str]) -> str:
     if not root or name in templates or name.startswith(root):
         return name
@@ -72,7 +77,7 @@ def _place(
     found = layers.fullmatch(name)
     if found:
         suffix = found[2]
-        template = templates.get(suffix) or templates.get(_EXPERT.sub(".{e}", suffix, count=1))
+        template = templates.get(suffix) or templates.get(for_any_expert(suffix))
         role = template.role if template else guess_layer_role(suffix)
         return Placement(name, Part.LAYER, role, int(found[1]), suffix)
     apart = find_apart(name, architecture.apart)
@@ -86,7 +91,7 @@ def _place(
 
 
 def _template_name(place: Placement) -> str:
-    return _EXPERT.sub(".{e}", place.suffix, count=1) if place.layer is not None else place.name
+    return for_any_expert(place.suffix) if place.layer is not None else place.name
 
 
 def _ignore(place: Placement, architecture: Architecture, *, listed: bool, extra: range) -> Placement:

@@ -5,18 +5,15 @@ Language models that no file describes are for `inference`; what else a wrapper 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from stacker.arch.guesses import guesses
 from stacker.arch.inference import Layers, beginning_of, numbered_layers
 from stacker.arch.model import Architecture, Config, Json, Part
-from stacker.arch.placement import prefix_pattern
+from stacker.arch.placement import for_any_expert, prefix_pattern
 from stacker.arch.table import find_architecture
 from stacker.tensors import TensorSpec
-
-_EXPERT = re.compile(r"\.\d+(?=\.|$)")
 
 
 def wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture | None:
@@ -64,7 +61,7 @@ def _layers_of(family: Architecture, tensors: Mapping[str, TensorSpec]) -> Layer
     fitting = [
         found
         for found in numbered_layers(tensors.values())
-        if all({suffix, _EXPERT.sub(".{e}", suffix, count=1)} & known for suffix in _suffixes(found, tensors))
+        if all({suffix, for_any_expert(suffix)} & known for suffix in _suffixes(found, tensors))
     ]
     return max(fitting, key=lambda found: found.nbytes, default=None)
 
