@@ -17,7 +17,7 @@ from stacker.cli import build, donors, language, look, machine, new, preview, re
 from stacker.cli.app import ORDER, app
 from stacker.cli.mergekit_options import translated
 from stacker.cli.problems import print_json, problem_json, show_problems
-from stacker.errors import StackerError
+from stacker.errors import StackerError, StorageError
 
 __all__ = ["app", "build", "donors", "language", "look", "machine", "main", "new", "preview", "program", "recipes"]
 
@@ -61,8 +61,22 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:
+        if error.filename is not None:  # not of the stream that is printed to
+            raise
+        _drop_output()
+        failure = StorageError.of(
+            f"cannot write what is printed: {error.strerror}", "is the disk that it goes to full?"
+        )
+        _report(failure, as_json=False)
+        return failure.exit_code
+
+
+def _drop_output() -> None:
+    """What is still to be printed goes nowhere, so that the end of the program does not stumble over it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _accept_any_character() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stacker.cli import main
+from stacker.errors import StorageError
 from tests.donors import write_llama
 
 SPEC = """\
@@ -245,3 +246,13 @@ def test_standard_input_is_a_spec(home: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_full_disk_under_what_is_printed_is_said() -> None:
+    """No traceback: one line, and the exit code of storage."""
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        command = [sys.executable, "-m", "stacker", "ops"]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == StorageError.exit_code
+    assert "cannot write what is printed: No space left on device" in ended.stderr
+    assert "Traceback" not in ended.stderr
