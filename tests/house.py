@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "tensors", "version", "architectures", "slices"),
     ("text",),
-    ("spec", "arch", "ops"),
+    ("spec", "arch", "arithmetic"),
+    ("ops",),
     ("core",),
     ("io",),
     ("run", "view", "live"),
@@ -28,6 +29,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
 _IMPORT_CALLS = ("import_module", "__import__")
 HEAVY = {"transformers": "live", "accelerate": "live"}
+LATE = ("torch", "numpy", "numba", "ml_dtypes")
+COMPUTING = "arithmetic"
+"""The room whose modules may import those as soon as they are imported."""
 IMPURE = frozenset({
     "os", "io", "sys", "pathlib", "shutil", "tempfile", "subprocess", "socket", "time", "datetime", "random", "secrets",
 })  # fmt: skip
@@ -108,15 +112,35 @@ def cycles(house: Mapping[str, Module]) -> list[list[str]]:
 
 
 def heavy_imports(house: Mapping[str, Module]) -> list[str]:
-    """torch at import time (safetensors.torch is torch); transformers and accelerate outside their room."""
+    """What computes, at import time and out of its room; transformers and accelerate anywhere out of theirs."""
+    heavy = _computing(house)
     found = []
     for module in house.values():
         for one in module.imports():
             top = one.target.split(".")[0]
-            torch = top == "torch" or one.target.startswith("safetensors.torch")
-            if (torch and one.eager) or (top in HEAVY and module.unit != HEAVY[top]):
+            if (one.eager and _computes(one, heavy) and module.unit != COMPUTING) or module.unit != HEAVY.get(
+                top, module.unit
+            ):
                 found.append(f"{module.name}:{one.line} imports {one.target}")
     return found
+
+
+def _computing(house: Mapping[str, Module]) -> set[str]:
+    """The modules that bring numpy, numba or torch with them."""
+    found: set[str] = set()
+    while more := {
+        module.name
+        for module in house.values()
+        if module.name not in found and any(one.eager and _computes(one, found) for one in module.imports())
+    }:
+        found |= more
+    return found
+
+
+def _computes(one: Import, heavy: set[str]) -> bool:
+    """safetensors.torch is torch."""
+    top, _, rest = one.target.partition(".")
+    return top in LATE or (top == "safetensors" and rest.split(".")[0] in LATE) or bool({one.target, one.owner} & heavy)
 
 
 def talk(house: Mapping[str, Module]) -> list[str]:

@@ -26,8 +26,8 @@ def test_no_cycles() -> None:
     assert house.cycles(HOUSE) == []
 
 
-def test_torch_waits() -> None:
-    """Importing any module of the house leaves torch alone; transformers and accelerate live in live/."""
+def test_what_computes_waits() -> None:
+    """Importing a module leaves numpy, numba and torch alone but in arithmetic/; transformers lives in live/."""
     assert house.heavy_imports(HOUSE) == []
 
 
@@ -127,11 +127,22 @@ def test_a_heavy_import_is_found(text: str) -> None:
         pytest.param({"ops__slerp": "def f():\n    import torch"}, id="lazy-torch"),
         pytest.param({"ops__slerp": "if TYPE_CHECKING:\n    import torch"}, id="typed-torch"),
         pytest.param({"live__load": "def f():\n    import transformers"}, id="live"),
+        pytest.param({"arithmetic__sums": "import numpy"}, id="arithmetic"),
+        pytest.param(
+            {"arithmetic__sums": "import numpy", "run__tiles": "def f():\n    from stacker.arithmetic import sums"},
+            id="lazy-arithmetic",
+        ),
     ],
 )
 def test_a_light_import_is_fine(texts: dict[str, str]) -> None:
-    """torch may be imported where it computes or for types, transformers in live/."""
+    """What computes may be imported where it does or for types, transformers in live/."""
     assert house.heavy_imports(planted(**texts)) == []
+
+
+def test_arithmetic_is_heavy_itself() -> None:
+    """Who imports a module of arithmetic/ at once imports numpy at once."""
+    text = "from stacker.arithmetic.sums import combine"
+    assert len(house.heavy_imports(planted(arithmetic__sums="import numpy", run__tiles=text))) == 1
 
 
 @pytest.mark.parametrize("text", ["print(1)", "import sys\nsys.exit(1)", "raise SystemExit", "show = print"])

@@ -1,6 +1,7 @@
 """Resident memory of a build, known from its plan; the sizes here are what executors work by.
 
-Nothing grows with the donors: a build holds its plan, a few tiles for each worker and, for arithmetic, torch.
+Nothing grows with the donors: a build holds its plan, and for arithmetic a few tiles for each worker and what was
+compiled.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from stacker.errors import SpecError
 from stacker.ops.table import OPS
 from stacker.tensors import Dtype
 
-TILE = 1 << 18
+TILE = 1 << 19
 """Elements of a tile, or somewhat fewer where an op wants whole rows: then it is at least one row.
 
 Sums over a tensor are added up tile by tile, so changing this may change output bytes.
 """
+KEPT = 1 << 24
+"""Bytes that the passes over a tensor may leave for each other."""
 MB = 1_000_000
 _INTERPRETER = 48 * MB
 """Python with stacker, its parser and its terminal imported; measured."""
-_TORCH = 200 * MB
-"""torch imported and warm; measured."""
+_COMPILED = 135 * MB
+"""numpy and numba imported, and what is compiled; measured."""
 _STEP = 3_600
 """Bytes that a tensor's names, places and header take in plan, donors and tasks; measured."""
 
@@ -30,7 +33,7 @@ _STEP = 3_600
 def peak_bytes(steps: Sequence[Step], workers: int) -> int:
     """Resident bytes of a build of these steps at its highest."""
     work = max((work_bytes(step) for step in steps), default=0)
-    return _INTERPRETER + _STEP * len(steps) + (_TORCH + workers * work if work else 0)
+    return _INTERPRETER + _STEP * len(steps) + (_COMPILED + workers * work if work else 0)
 
 
 def workers_within(steps: Sequence[Step], workers: int, most: int | None) -> int:
@@ -48,16 +51,18 @@ def workers_within(steps: Sequence[Step], workers: int, most: int | None) -> int
 def work_bytes(step: Step) -> int:
     """Bytes that a worker needs to make a step's tensor; 0 where no arithmetic is asked for."""
     if isinstance(step.expression, Beside):
-        return max(_work(part, step.tensor.dtype, width) for _, width, part in step.expression.placed())
-    return _work(step.expression, step.tensor.dtype, step.tensor.row)
+        rows = step.tensor.elements // step.tensor.row
+        parts = ((part, width) for _, width, part in step.expression.placed())
+        return max(_work(part, step.tensor.dtype, width, rows * width) for part, width in parts)
+    return _work(step.expression, step.tensor.dtype, step.tensor.row, step.tensor.elements)
 
 
-def _work(expression: Expression, dtype: Dtype, row: int) -> int:
+def _work(expression: Expression, dtype: Dtype, row: int, elements: int) -> int:
     if isinstance(expression, Copy | Columns) or is_zero(expression):
         return 0
     width = 8 if dtype is Dtype.F64 else 4
-    each = width * (1 + live_tiles(expression)) + 8 * op_scratch(expression) + op_fresh(expression)
-    return max(TILE, tile_elements(expression, row)) * each
+    each = width * (1 + live_tiles(expression)) + op_fresh(expression)
+    return max(TILE, tile_elements(expression, row)) * each + op_kept(expression, elements)
 
 
 def tile_elements(expression: Expression, row: int) -> int:
@@ -82,11 +87,12 @@ def live_tiles(expression: Expression) -> int:
             return 1 + max(map(live_tiles, of), default=0)
 
 
-def op_scratch(expression: Expression) -> int:
-    """The most fp64 tiles that one of an expression's ops writes into."""
-    return max((OPS[blend.op].scratch for blend in blends(expression)), default=0)
-
-
 def op_fresh(expression: Expression) -> int:
     """The most bytes for each element of a tile that one of an expression's ops takes beside its scratch."""
     return max((OPS[blend.op].fresh for blend in blends(expression)), default=0)
+
+
+def op_kept(expression: Expression, elements: int) -> int:
+    """The most bytes that the passes of its ops leave for each other, of a tensor of so many elements."""
+    keeping = (len(blend.of) for blend in blends(expression) if OPS[blend.op].keeps)
+    return sum(min(KEPT, -(-elements // 8) * sources) for sources in keeping)

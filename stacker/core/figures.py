@@ -15,11 +15,11 @@ from stacker.core.plan import Plan
 
 CONTEXTS = (4096, 32768)
 """Tokens for which the cache is told."""
-WRITING = 1.1e9
+WRITING = 2.0e9
 """Bytes/s of a durable build, measured with two cores and ext4; clones take no time beside it."""
-COMPUTING = 2.5e9
+COMPUTING = 8e9
 """Bytes/s at which blends take in their sources there."""
-STARTING = 1.0
+STARTING = 0.6
 """Seconds until the first tensor can be computed there."""
 _CHOSEN = ("num_experts_per_tok", "experts_per_token", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
 _EXPERTS = ("experts", "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")

@@ -1,8 +1,8 @@
 """Where every output tensor will lie: which shard, at which byte, behind which header. Pure arithmetic over sizes.
 
 Shards take tensors in model order; inside a shard, tensors that are moved unchanged stand in the order of their donor's
-file, so that they move as long runs. With `Layout.block`, runs keep their offset modulo the block, which lets a
-filesystem share the blocks instead of copying them.
+file, so that they move as long runs. Data starts where most of it lies in blocks as in the donors, which lets it be
+written past the page cache. With `Layout.block`, all long runs do, so that a filesystem can share the blocks instead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from stacker.core.donor import Donor, Extent, all_donors
 from stacker.core.expression import Copy
 from stacker.core.header import make_header
-from stacker.core.plan import Layout, Shard, Step
+from stacker.core.plan import BLOCK, Layout, Shard, Step
 from stacker.core.steps import Making
 
 WORTH_A_SHARD = 64 * 2**20
@@ -101,7 +101,7 @@ def _in_file_order(group: Sequence[_Placed]) -> list[_Placed]:
 def _split(members: list[_Placed], block: int | None) -> Iterator[_Group]:
     """Start a new shard wherever a long run of moved bytes could not be cloned behind what stands before it."""
     if block is None:
-        yield _Group(tuple(members))
+        yield _Group(tuple(members), _residue(members))
         return
     group: list[_Placed] = []
     residue: int | None = None
@@ -117,6 +117,17 @@ def _split(members: list[_Placed], block: int | None) -> Iterator[_Group]:
         group += run
         position += nbytes
     yield _Group(tuple(group), residue or 0)
+
+
+def _residue(members: Sequence[_Placed]) -> int:
+    """Where data must start so that the most bytes lie in blocks as in their donor, or as they are computed."""
+    wanted: Counter[int] = Counter()
+    position = 0
+    for each in members:
+        origin = each.extent.offset if each.extent else 0
+        wanted[(origin - position) % BLOCK] += each.making.tensor.nbytes
+        position += each.making.tensor.nbytes
+    return max(wanted, key=lambda residue: (wanted[residue], -residue))
 
 
 def _runs(members: Sequence[_Placed]) -> Iterator[list[_Placed]]:
@@ -141,7 +152,7 @@ def _follows(before: _Placed, after: _Placed) -> bool:
 def _lay_shard(group: _Group, number: int, count: int, block: int | None) -> tuple[Shard, list[Step]]:
     """One shard: the header of its tensors, padded with spaces to where the data must start."""
     tensors = [each.making.tensor for each in group.members]
-    header = make_header(tensors, residue=group.residue, step=block or 8)
+    header = make_header(tensors, residue=group.residue, step=block or BLOCK)
     steps = []
     offset = len(header)
     for each in group.members:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import platform
 import shutil
@@ -15,20 +16,13 @@ from pathlib import Path
 
 from stacker.errors import Mark, StorageError
 from stacker.io.bytes import can_clone
+from stacker.io.direct import Writer
 from stacker.io.space import data_runs
 from stacker.io.storage import free_bytes, writing
 
-PACKAGES = (
-    "torch",
-    "transformers",
-    "safetensors",
-    "huggingface_hub",
-    "accelerate",
-    "networkx",
-    "pydantic",
-    "typer",
-    "rich",
-)
+PACKAGES = ("numpy", "numba", "ml_dtypes", "huggingface_hub", "networkx", "pydantic", "typer", "rich")
+FOR_DEVICES = ("torch",)
+"""What a build on a GPU takes besides."""
 _TRIAL = 1 << 20
 """Bytes of the file that the ways of copying are tried on."""
 
@@ -42,6 +36,7 @@ class Folder:
     free: int
     block: int | None
     copies_in_kernel: bool
+    writes_past_cache: bool
     keeps_holes: bool
 
 
@@ -80,7 +75,7 @@ def look_at_machine(folder: Path) -> Machine:
         cores=len(os.sched_getaffinity(0)),
         memory=memory.get("MemTotal"),
         available=memory.get("MemAvailable"),
-        packages=tuple((name, _version(name)) for name in PACKAGES),
+        packages=tuple((name, _version(name)) for name in (*PACKAGES, *FOR_DEVICES)),
         gpus=_gpus(),
         folder=look_at_folder(folder),
         hub=_hub(),
@@ -100,6 +95,7 @@ def look_at_folder(folder: Path) -> Folder:
             free_bytes(folder),
             can_clone(Path(source.name), folder),
             _works(lambda: _copy_in_kernel(source.fileno(), folder)),
+            _works(lambda: _write_past_cache(folder)),
             _works(lambda: _keep_a_hole(folder)),
         )
 
@@ -114,6 +110,11 @@ def _works(attempt: Callable[[], bool]) -> bool:
 def _copy_in_kernel(source: int, folder: Path) -> bool:
     with tempfile.TemporaryFile(dir=folder) as target:
         return os.copy_file_range(source, target.fileno(), _TRIAL, 0, 0) > 0
+
+
+def _write_past_cache(folder: Path) -> bool:
+    with tempfile.TemporaryFile(dir=folder) as target, Writer(target.fileno()) as writer:
+        return writer.write_blocks(memoryview(mmap.mmap(-1, _TRIAL)), 0)
 
 
 def _keep_a_hole(folder: Path) -> bool:

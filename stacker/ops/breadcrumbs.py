@@ -35,7 +35,7 @@ PLAIN = Op(
     ),
     make=partial(_make, elect=False),
     base=Base.REQUIRED,
-    fresh=96,
+    fresh=3,
 )
 TIES = replace(
     PLAIN,

@@ -28,7 +28,7 @@ LINEAR = Op(
     parameters=(WEIGHT, DENSITY, LAMBDA, normalize(False), rescale(True), SEED),
     make=partial(_make, elect=False),
     base=Base.REQUIRED,
-    fresh=24,
+    fresh=5,
 )
 TIES = replace(
     LINEAR,

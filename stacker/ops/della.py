@@ -43,7 +43,8 @@ LINEAR = Op(
     ),
     make=partial(_make, elect=False),
     base=Base.REQUIRED,
-    fresh=48,
+    fresh=17,
+    keeps=True,
     rows=True,
     check=_check,
 )

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import Gram, combine, gram, inner, products
+from stacker.ops.combination import Gram, gram, inner, products
 from stacker.ops.model import Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Array
 
 Vector = list[float]
 """A vector as what each source is multiplied by."""
@@ -22,8 +22,8 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a Ma
     return Kernel(_apply, (Pass(products, lambda sums, known: search(gram(sums, known))),))
 
 
-def _apply(tile: Tile, known: Known) -> torch.Tensor:
-    return combine(known[0], tile.sources)
+def _apply(tile: Tile, known: Known) -> Array:
+    return tile.on.combine(known[0], tile.sources)
 
 
 def _factors(most: int, tol: float, table: Gram) -> Vector:
@@ -84,5 +84,4 @@ OP = Op(
         OpParameter("tol", float, 1e-5, "steps, angles and lengths below this count as 0", low=0.0),
     ),
     make=_make,
-    scratch=1,
 )

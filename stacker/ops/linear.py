@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import combine
 from stacker.ops.model import Kernel, Known, Op, OpParameter, Tile, Values
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
@@ -20,8 +19,8 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:
     return Kernel(partial(_sum, [weight / total for weight in weights]))
 
 
-def _sum(factors: Sequence[float], tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - an Apply
-    return combine(factors, tile.sources)
+def _sum(factors: Sequence[float], tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
+    return tile.on.combine(factors, tile.sources)
 
 
 def _check(own: Values, each: Sequence[Values]) -> Iterator[str]:

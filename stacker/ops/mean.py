@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import combine
 from stacker.ops.model import Kernel, Known, Op, Tile, Values
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
     return Kernel(_average)
 
 
-def _average(tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - an Apply
-    return combine([1.0 / len(tile.sources)] * len(tile.sources), tile.sources)
+def _average(tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
+    return tile.on.combine([1.0 / len(tile.sources)] * len(tile.sources), tile.sources)
 
 
 OP = Op(

@@ -1,4 +1,4 @@
-"""What an op declares of itself, and the shape of the arithmetic behind it; nothing here imports torch.
+"""What an op declares of itself, and the shape of the arithmetic behind it; nothing here imports numpy or torch.
 
 An op is a row of data plus one function that makes its Kernel. Kernels see tiles (the same run of elements of every
 source, flat), never whole tensors: what needs a statistic of the whole tensor declares a pass for it.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Arithmetic, Array, Mask
 
 Value = float | bool | str
 Values = Mapping[str, Value]
@@ -46,19 +46,38 @@ class OpParameter:
     of_roles: tuple[tuple[str, float | bool | int], ...] = ()
 
 
+class Kept(Protocol):
+    """Where masks that are dear to make wait for the next pass."""
+
+    def mask(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
+        """What `make` gives for this source and tile, or gave in an earlier pass."""
+        ...
+
+
+class _MadeAgain:
+    def mask(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:  # noqa: ARG002 - a Kept
+        return make()
+
+
+_KEEPS_NOTHING = _MadeAgain()
+
+
 @dataclass(frozen=True, slots=True)
 class Tile:
     """The same run of elements of every source (and of the base): flat, all fp32 or all fp64, one length.
 
-    A kernel may overwrite `sources`; never `base`. In `scratch` are as many fp64 tensors of that length as its op asks
-    for, to write into: fresh memory costs more than the arithmetic. Tile `number` of `count` begins at element `start`
-    of the tensor, whose name for ops that draw at random is `seed`. `row` is the length of the tensor's last dimension:
-    ops that ask for rows get tiles of whole rows.
+    A kernel may overwrite `sources`; never `base`. `on` is what is able to work with them. Tile `number` of `count`
+    begins at element `start` of the tensor, whose name for ops that draw at random is `seed`. `row` is the length of
+    the tensor's last dimension: ops that ask for rows get tiles of whole rows. A pass that adds up arrays finds in
+    `total` what tiles before this one came to, and adds to it; None means that it is the first. In `kept` a pass may
+    leave a mask for the next.
     """
 
-    sources: Sequence[torch.Tensor]
-    base: torch.Tensor | None = None
-    scratch: Sequence[torch.Tensor] = ()
+    sources: Sequence[Array]
+    on: Arithmetic
+    base: Array | None = None
+    total: Array | None = None
+    kept: Kept = _KEEPS_NOTHING
     start: int = 0
     number: int = 0
     count: int = 1
@@ -68,10 +87,10 @@ class Tile:
 
 Known = Sequence[Any]
 """What each pass so far came to, over the whole tensor."""
-Measure = Callable[[Tile, Known], "Sequence[float] | torch.Tensor"]
-"""Sums over a tile: numbers, or a tensor of fp64 or int64 (sums of columns, a histogram)."""
+Measure = Callable[[Tile, Known], "Sequence[float] | Array"]
+"""Sums over a tile: a list of numbers, or the tile's `total` (a histogram, sums of columns) with its own added."""
 Finish = Callable[[Any, Known], Any]
-Apply = Callable[[Tile, Known], "torch.Tensor"]
+Apply = Callable[[Tile, Known], "Array"]
 
 
 def as_summed(total: Any, known: Known) -> Any:  # noqa: ARG001 - a Finish
@@ -83,8 +102,8 @@ def as_summed(total: Any, known: Known) -> Any:  # noqa: ARG001 - a Finish
 class Pass:
     """One reading of the whole tensor: sums over each tile, and once what is to be known of their total.
 
-    Numbers are added exactly over all tiles, and so are integers; tensors of fp64 in the order of the tiles. Tiles are
-    cut at the same elements in every pass and every run, so none of it depends on threads.
+    Numbers are added exactly over all tiles, and so are integers; arrays of fp64 in the order of the tiles. Tiles are
+    cut at the same elements in every pass and every run, so none of it depends on threads. `finish` gets numpy's.
     """
 
     measure: Measure
@@ -96,7 +115,7 @@ class Kernel:
     """The arithmetic of one op with its parameters bound.
 
     The tensor is read once for each of `passes` before it is read for `apply`, which gives the blended tile: one of
-    the sources, overwritten, or a tensor of its own.
+    the sources, overwritten, or an array of its own.
     """
 
     apply: Apply
@@ -119,9 +138,9 @@ class Op:
 
     `arity` is the fewest and the most sources (None: any number). `ramp` is the parameter a crossfade drives when the
     spec gives none: 't' runs from 0 to 1, 'weight' from (1, 0) to (0, 1); "" when the op has no such thing.
-    `scratch` is how many fp64 tensors its kernel wants to write into, `fresh` how many bytes for each element of a tile
-    it takes beside them at its highest. With `rows` it gets tiles of whole rows. `data_free` ops look at weights alone,
-    and at no text that the donors read.
+    `fresh` is how many bytes for each element of a tile it takes beside its sources, at its highest, on the processor.
+    With `keeps` passes leave a bit for each element and source. With `rows` it gets tiles of whole rows. `data_free`
+    ops look at weights alone, and at no text that the donors read.
     """
 
     name: str
@@ -133,8 +152,8 @@ class Op:
     make: MakeKernel
     base: Base = Base.NONE
     ramp: str = ""
-    scratch: int = 0
     fresh: int = 0
+    keeps: bool = False
     rows: bool = False
     data_free: bool = True
     check: CheckValues = _nothing_wrong

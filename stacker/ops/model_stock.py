@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stacker.ops.combination import combine, combine_deltas, deltas, gram, on_base, products
+from stacker.ops.combination import combine_deltas, deltas, on_base, pairs_of, products
 from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
-    import torch
+    import numpy as np
 
-_BLOCK = 1 << 14
-"""Elements of each source that are held in fp64 at a time."""
+    from stacker.arithmetic.model import Array
+
 _SINGULAR = 1e-6
 """1 + (N−1)cos θ below which there is no such point, and the base is kept."""
 
@@ -22,49 +21,37 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a Ma
     return Kernel(_by_row) if own["filter_wise"] else Kernel(_whole, (Pass(products, _ratio),))
 
 
-def _ratio(sums: Sequence[float], known: Known) -> float:
+def _ratio(sums: Sequence[float], known: Known) -> float:  # noqa: ARG001 - a Finish
     """How far to go, with one mean angle for the whole tensor."""
-    import torch
+    import numpy as np
 
-    return float(_share(torch.tensor(gram(sums, known), dtype=torch.float64)))
+    return float(_share(np.array(sums)))
 
 
-def _whole(tile: Tile, known: Known) -> torch.Tensor:
+def _whole(tile: Tile, known: Known) -> Array:
     count = len(tile.sources)
     return combine_deltas([known[0] / count] * count, tile)
 
 
-def _by_row(tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - an Apply
-    import torch
+def _by_row(tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
+    import numpy as np
 
     found = deltas(tile)
-    rows, step = [delta.view(-1, tile.row) for delta in found], max(_BLOCK // tile.row, 1)
-    blocks = ([each[start : start + step] for each in rows] for start in range(0, len(rows[0]), step))
-    share = torch.cat([_share(_tables(block)) for block in blocks]).to(found[0].dtype)
-    mean = combine([1.0 / len(found)] * len(found), found)
-    mean.view(-1, tile.row).mul_(share[:, None])
-    return on_base(mean, tile)
+    share = _share(tile.on.row_products(found, tile.row)) / len(found)
+    return on_base(tile.on.combine_rows(np.stack([share] * len(found)), found, tile.row), tile)
 
 
-def _tables(rows: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Inner products of each row of the sources, [rows, N, N]."""
-    import torch
+def _share(products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """N cos θ / (1 + (N−1) cos θ), cos θ the mean over pairs, from inner products [pairs of i ≤ j, ...]."""
+    import numpy as np
 
-    wide = torch.stack(list(rows), dim=1).double()
-    return wide @ wide.transpose(1, 2)
-
-
-def _share(table: torch.Tensor) -> torch.Tensor:
-    """N cos θ / (1 + (N−1) cos θ), cos θ the mean over pairs, of tables of inner products [..., N, N]."""
-    import torch
-
-    count = table.shape[-1]
-    norms = table.diagonal(dim1=-2, dim2=-1).sqrt()
-    scaled = (table / (norms[..., :, None] * norms[..., None, :])).nan_to_num(0.0).clamp(-1.0, 1.0)
-    pairs = list(combinations(range(count), 2))
-    cosine = sum((scaled[..., i, j] for i, j in pairs), torch.zeros_like(norms[..., 0])) / len(pairs)
-    below = 1.0 + (count - 1) * cosine
-    return torch.where(below.abs() < _SINGULAR, 0.0, count * cosine / below)
+    at = {pair: number for number, pair in enumerate(pairs_of(len(products)))}
+    count = max(i for i, _ in at) + 1
+    with np.errstate(all="ignore"):
+        cosines = [products[at[i, j]] / np.sqrt(products[at[i, i]] * products[at[j, j]]) for i, j in at if i < j]
+        cosine = np.nan_to_num(cosines, nan=0.0, posinf=0.0, neginf=0.0).clip(-1.0, 1.0).mean(axis=0)
+        below = 1.0 + (count - 1) * cosine
+        return np.where(np.abs(below) < _SINGULAR, 0.0, count * cosine / below)
 
 
 OP = Op(
@@ -75,7 +62,6 @@ OP = Op(
     arity=(2, None),
     parameters=(OpParameter("filter_wise", bool, False, "an angle for each row instead of one for the tensor"),),
     make=_make,
-    scratch=1,
     base=Base.REQUIRED,
     rows=True,
 )

@@ -10,7 +10,7 @@ from stacker.ops.combination import Gram, combine_deltas, gram, inner, products
 from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
@@ -20,7 +20,7 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:
     return Kernel(_apply, (Pass(products, lambda sums, known: _factors(shares, float(own["eps"]), gram(sums, known))),))
 
 
-def _apply(tile: Tile, known: Known) -> torch.Tensor:
+def _apply(tile: Tile, known: Known) -> Array:
     return combine_deltas(known[0], tile)
 
 
@@ -58,7 +58,6 @@ OP = Op(
         OpParameter("eps", float, 1e-8, "lengths below this have no direction", low=0.0),
     ),
     make=_make,
-    scratch=1,
     base=Base.OPTIONAL,
     ramp="weight",
     check=_check,

@@ -10,17 +10,17 @@ from stacker.ops.combination import deltas, on_base
 from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Tile, Values
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
     return Kernel(partial(_near, float(own["t"])))
 
 
-def _near(t: float, tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - an Apply
+def _near(t: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
     """d · min(t/|d|, 1) is d cut to [−t, t]."""
     (delta,) = deltas(tile)
-    return on_base(delta.clamp_(-t, t), tile)
+    return on_base(tile.on.clamp(delta, t), tile)
 
 
 OP = Op(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stacker.ops.combination import combine_deltas, deltas, on_base, products
 from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
-    import torch
+    import numpy as np
+
+    from stacker.arithmetic.model import Array
 
 _COLINEAR = 1e-8
 """Sine below which the circle is taken for the line it nearly is."""
@@ -26,58 +28,43 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:
     return Kernel(partial(_turn_rows, t))
 
 
-def _column_dots(tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - a Measure
-    """[3, columns]"""
-    import torch
-
-    a, b = (delta.view(-1, tile.row) for delta in deltas(tile))
-    return torch.stack(_products(tile, a, b, 0))
-
-
-def _products(tile: Tile, a: torch.Tensor, b: torch.Tensor, along: int) -> list[torch.Tensor]:
-    """a·b, a·a and b·b in fp64, along one dimension."""
-    room = [scratch.view(a.shape) for scratch in tile.scratch]
-    x, y = room[0].copy_(a), room[1].copy_(b)
-    return [room[2].copy_(one).mul_(other).sum(along) for one, other in ((x, y), (x, x), (y, y))]
+def _column_dots(tile: Tile, known: Known) -> Array:  # noqa: ARG001 - a Measure
+    return tile.on.column_products(deltas(tile), tile.row, tile.total)
 
 
 def _whole_factors(t: float, sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish
-    import torch
+    import numpy as np
 
-    aa, ab, bb = torch.tensor(sums, dtype=torch.float64)
-    return [float(factor) for factor in _factors(t, ab, aa, bb)]
+    return [float(factor) for factor in _factors(t, np.array(sums))]
 
 
-def _turn_all(tile: Tile, known: Known) -> torch.Tensor:
+def _turn_all(tile: Tile, known: Known) -> Array:
     return combine_deltas(known[0], tile)
 
 
-def _turn_columns(t: float, tile: Tile, known: Known) -> torch.Tensor:
-    a, b = (delta.view(-1, tile.row) for delta in deltas(tile))
-    return _joined(tile, a, b, *_factors(t, *known[0]))
+def _turn_columns(t: float, tile: Tile, known: Known) -> Array:
+    return on_base(tile.on.combine_columns(_factors(t, known[0]), deltas(tile), tile.row), tile)
 
 
-def _turn_rows(t: float, tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - an Apply
-    a, b = (delta.view(-1, tile.row) for delta in deltas(tile))
-    left, right = _factors(t, *_products(tile, a, b, 1))
-    return _joined(tile, a, b, left[:, None], right[:, None])
+def _turn_rows(t: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
+    found = deltas(tile)
+    factors = _factors(t, tile.on.row_products(found, tile.row))
+    return on_base(tile.on.combine_rows(factors, found, tile.row), tile)
 
 
-def _joined(tile: Tile, a: torch.Tensor, b: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    return on_base(a.mul_(left.to(a.dtype)).add_(b.mul_(right.to(b.dtype))).view(-1), tile)
+def _factors(t: float, products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """What each source is multiplied by, [2, ...], from a·a, a·b and b·b, [3, ...].
 
+    Where the angle is 0, straight, or not defined, those are the shares of a line.
+    """
+    import numpy as np
 
-def _factors(t: float, ab: torch.Tensor, aa: torch.Tensor, bb: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What each source is multiplied by; the line's shares where the angle is 0, straight, or not defined."""
-    import torch
-
-    cosine = (ab / (aa.sqrt() * bb.sqrt())).clamp(-1.0, 1.0)
-    angle = torch.acos(cosine)
-    sine = torch.sin(angle)
-    curved = sine > _COLINEAR
-    left = torch.where(curved, torch.sin((1.0 - t) * angle) / sine, 1.0 - t)
-    right = torch.where(curved, torch.sin(t * angle) / sine, t)
-    return left, right
+    aa, ab, bb = products
+    with np.errstate(all="ignore"):
+        angle = np.acos((ab / (np.sqrt(aa) * np.sqrt(bb))).clip(-1.0, 1.0))
+        sine = np.sin(angle)
+        curved = np.stack([np.sin((1.0 - t) * angle), np.sin(t * angle)]) / sine
+    return np.where(sine > _COLINEAR, curved, np.stack([np.full_like(sine, 1.0 - t), np.full_like(sine, t)]))
 
 
 OP = Op(
@@ -94,7 +81,5 @@ OP = Op(
     make=_make,
     base=Base.OPTIONAL,
     ramp="weight",
-    scratch=3,
-    fresh=8,
     rows=True,
 )

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 from stacker.ops.model import Kernel, Known, Op, OpParameter, Tile, Values
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
     return Kernel(partial(_scale, float(own["scale"])))
 
 
-def _scale(factor: float, tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - an Apply
+def _scale(factor: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
     """Zero gives zeros whatever was there, NaN and infinity too."""
-    (source,) = tile.sources
-    return source.mul_(factor) if factor else source.zero_()
+    return tile.on.combine([factor], tile.sources)
 
 
 OP = Op(

@@ -7,11 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stacker.ops.combination import deltas, on_base
-from stacker.ops.masks import chosen, keep
 from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Array
 
 
 def _make_ram(own: Values, each: Sequence[Values]) -> Kernel:
@@ -24,21 +23,9 @@ def _make_plus(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 -
     return Kernel(lambda tile, known: _merge(epsilon, known[0], tile, known), (Pass(partial(_count, epsilon), finish),))
 
 
-def _changed(epsilon: float, tile: Tile) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
-    """What each source adds, where it adds anything, and how many do."""
-    import torch
-
-    found = list(deltas(tile))
-    masks = [delta.abs() > epsilon for delta in found]
-    return found, masks, torch.stack(masks).sum(0, dtype=torch.int32)
-
-
 def _count(epsilon: float, tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
     """How many elements each source shares with others, then how many it changed alone."""
-    _, masks, count = _changed(epsilon, tile)
-    alone = count == 1
-    unique = [float((mask & alone).sum()) for mask in masks]
-    return [float(mask.sum()) - own for mask, own in zip(masks, unique, strict=True)] + unique
+    return tile.on.changes(deltas(tile), epsilon)
 
 
 def _factors(r: float, alpha: float, sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish
@@ -47,15 +34,8 @@ def _factors(r: float, alpha: float, sums: Sequence[float], known: Known) -> lis
     return [1.0 + r * min(ratio, alpha) for ratio in ratios]
 
 
-def _merge(epsilon: float, factors: Sequence[float], tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001
-    import torch
-
-    found, masks, count = _changed(epsilon, tile)
-    alone, share = count == 1, 1.0 / count.clamp_(min=1)
-    total = torch.zeros_like(found[0])
-    for delta, mask, factor in zip(found, masks, factors, strict=True):
-        total += keep(delta, chosen(mask)).mul_(share + alone * (factor - 1.0))
-    return on_base(total, tile)
+def _merge(epsilon: float, factors: Sequence[float], tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
+    return on_base(tile.on.share(deltas(tile), epsilon, factors), tile)
 
 
 _EPSILON = OpParameter("epsilon", float, 1e-5, "the largest change that counts as none", low=0.0)
@@ -70,7 +50,6 @@ OP = Op(
     parameters=(_EPSILON,),
     make=_make_ram,
     base=Base.REQUIRED,
-    fresh=32,
 )
 PLUS = Op(
     name="ramplus_tl",
@@ -85,5 +64,4 @@ PLUS = Op(
     ),
     make=_make_plus,
     base=Base.REQUIRED,
-    fresh=32,
 )

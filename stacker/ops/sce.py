@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stacker.ops.combination import deltas, on_base
-from stacker.ops.consensus import elected
-from stacker.ops.masks import bits_of, keep
 from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
 from stacker.ops.selection import Sought, is_before, passes_for
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Array
 
 _TINY = 1e-6
 """A sum of weights below this says nothing about the sources, which then count the same."""
@@ -31,40 +29,28 @@ class _Sce:
         selection = passes_for(_spread, [sought]) if 0.0 < self.share < 1.0 else ()
         return Kernel(self._apply, (*selection, Pass(self._squares, _weights)))
 
-    def _selected(self, tile: Tile, known: Known) -> Sequence[torch.Tensor]:
+    def _selected(self, tile: Tile, known: Known) -> Sequence[Array]:
         """The differences from the base, 0 where they are not selected."""
         found = deltas(tile)
         if self.share <= 0.0:
-            return [delta.zero_() for delta in found]
+            return [tile.on.fill(delta, 0.0) for delta in found]
         if self.share < 1.0:
-            selected = is_before(known[2][0], bits_of(_variance(found)), tile)
-            return [keep(delta, selected) for delta in found]
+            selected = is_before(known[2][0], tile.on.variance(found), tile)
+            return [tile.on.keep(delta, selected) for delta in found]
         return found
 
     def _squares(self, tile: Tile, known: Known) -> list[float]:
         """Σd² of each source, then the number of elements."""
-        sums = [float(delta.double().square_().sum()) for delta in self._selected(tile, known)]
+        sums = [tile.on.products([delta])[0] for delta in self._selected(tile, known)]
         return [*sums, float(len(tile.sources[0]))]
 
-    def _apply(self, tile: Tile, known: Known) -> torch.Tensor:
+    def _apply(self, tile: Tile, known: Known) -> Array:
         weights = known[-1]
-        return on_base(elected(self._selected(tile, known), weights, weights), tile)
+        return on_base(tile.on.elect(self._selected(tile, known), [1.0] * len(weights), weights, weights), tile)
 
 
-def _spread(tile: Tile, known: Known) -> list[torch.Tensor]:  # noqa: ARG001 - Keys
-    return [_variance(deltas(tile))]
-
-
-def _variance(found: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Of each element, over the sources."""
-    mean = found[0].clone()
-    for delta in found[1:]:
-        mean.add_(delta)
-    mean.div_(len(found))
-    total = (found[0] - mean).square_()
-    for delta in found[1:]:
-        total.add_((delta - mean).square_())
-    return total.div_(len(found))
+def _spread(tile: Tile, known: Known) -> list[Array]:  # noqa: ARG001 - Keys
+    return [tile.on.variance(deltas(tile))]
 
 
 def _weights(sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish
@@ -89,5 +75,5 @@ OP = Op(
     ),
     make=_make,
     base=Base.REQUIRED,
-    fresh=32,
+    fresh=5,
 )

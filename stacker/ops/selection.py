@@ -7,20 +7,22 @@ the earlier ones are taken first. See Knuth, The Art of Computer Programming 3, 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from stacker.ops.masks import above, bits_of, chosen
+from stacker.arithmetic.model import LOWER, UPPER
 from stacker.ops.model import Known, Pass, Tile
 
 if TYPE_CHECKING:
-    import torch
+    import numpy as np
 
-_LOW = 15
-"""Lower bits of a magnitude: a sign, 16 upper and these make 32."""
-Keys = Callable[[Tile, Known], "Sequence[torch.Tensor]"]
-"""From a tile to tensors of fp32 magnitudes (not negative), by which each is to be ranked."""
+    from stacker.arithmetic.model import Array, Mask
+
+Counts: TypeAlias = "np.ndarray[Any, Any]"
+Keys = Callable[[Tile, Known], "Sequence[Array]"]
+"""From a tile to arrays, by whose magnitudes in fp32 elements are to be ranked."""
 Ranks = Callable[[int, int], Sequence[int]]
 """From the number of elements, and the number of those that are not 0, to the ranks sought (0 is the largest)."""
 
@@ -54,9 +56,9 @@ def passes_for(keys: Keys, sought: Sequence[Sought], first: int = 0, *, exact: b
     are not split over tiles, for ops that need the value alone, and there are two passes.
     """
     found = (
-        Pass(lambda tile, known: _upper(keys(tile, known)), lambda total, known: _bins(total, sought)),  # noqa: ARG005
+        Pass(lambda tile, known: _upper(keys(tile, known), tile), lambda total, known: _bins(total, sought)),  # noqa: ARG005
         Pass(
-            lambda tile, known: _lower(keys(tile, known), known[first]),
+            lambda tile, known: _lower(keys(tile, known), known[first], tile),
             lambda total, known: _cuts(total, known[first]),
         ),
         Pass(
@@ -67,36 +69,27 @@ def passes_for(keys: Keys, sought: Sequence[Sought], first: int = 0, *, exact: b
     return found if exact else found[:2]
 
 
-def is_before(cut: Cut, bits: torch.Tensor, tile: Tile) -> torch.Tensor:
-    """Which elements of a tile rank before a cut, a mask of `masks`; `bits` are those of the tile's keys."""
+def is_before(cut: Cut, key: Array, tile: Tile) -> Mask:
+    """Which elements of a tile rank before a cut, by the tile's key."""
     taken, equal = cut.shares[tile.number] if cut.shares else (0, 0)
-    before = above(bits, cut.bits - 1 if 0 < taken == equal else cut.bits)
-    if 0 < taken < equal:
-        same = bits == cut.bits
-        before.bitwise_or_(chosen(same & (same.cumsum(0) <= taken)))
-    return before
+    return tile.on.larger(key, cut.bits, taken, equal)
 
 
 def value_at(cut: Cut) -> float:
     """The magnitude at a rank."""
-    import torch
+    value: float = struct.unpack("f", struct.pack("i", cut.bits))[0]
+    return value
 
-    return float(torch.tensor(cut.bits, dtype=torch.int32).view(torch.float32))
 
-
-def _upper(keys: Sequence[torch.Tensor]) -> torch.Tensor:
-    """[keys, 2^16 + 1], the last column the number of elements that are not 0."""
-    import torch
-
-    total = torch.empty(len(keys), (1 << 16) + 1, dtype=torch.int64, device=keys[0].device)
+def _upper(keys: Sequence[Array], tile: Tile) -> Array:
+    """[keys, UPPER + 1], the last column the number of elements that are not 0."""
+    total = tile.on.counters(len(keys), UPPER + 1) if tile.total is None else tile.total
     for key, row in zip(keys, total, strict=True):
-        bits = bits_of(key)
-        row[:-1] = (bits >> _LOW).bincount(minlength=1 << 16)
-        row[-1] = bits.count_nonzero() if row[0] else len(bits)
+        tile.on.count_upper(key, row)
     return total
 
 
-def _bins(total: torch.Tensor, sought: Sequence[Sought]) -> list[tuple[int, int, int]]:
+def _bins(total: Counts, sought: Sequence[Sought]) -> list[tuple[int, int, int]]:
     """Key, bin, and the rank within the bin, of each rank sought."""
     found = []
     for each in sought:
@@ -105,56 +98,43 @@ def _bins(total: torch.Tensor, sought: Sequence[Sought]) -> list[tuple[int, int,
     return found
 
 
-def _locate(counts: torch.Tensor, rank: int) -> tuple[int, int]:
+def _locate(counts: Counts, rank: int) -> tuple[int, int]:
     """The bin that holds a rank counted from the top, and the rank in it; bin -1 past the last."""
-    from_top = counts.flip(0).cumsum(0)
+    from_top = counts[::-1].cumsum()
     at = int((from_top <= rank).sum())
     if at == len(counts):
         return -1, 0
     return len(counts) - 1 - at, rank - (int(from_top[at - 1]) if at else 0)
 
 
-def _lower(keys: Sequence[torch.Tensor], bins: Sequence[tuple[int, int, int]]) -> torch.Tensor:
-    """[ranks, 2^15]"""
-    import torch
-
-    every = {key: bits_of(keys[key]) for key in {key for key, _, _ in bins}}
-    size = 1 << _LOW
-    rows = []
-    for key, upper, _ in bins:
-        low = every[key] ^ (max(upper, 0) << _LOW)  # less than `size` where the upper bits are those sought
-        # The others are spread over bins of no use: counting them all in one takes four times as long.
-        place = torch.minimum(low, (low >> _LOW).add_(size))
-        rows.append(place.bincount(minlength=3 * size)[:size])
-    return torch.stack(rows)
+def _lower(keys: Sequence[Array], bins: Sequence[tuple[int, int, int]], tile: Tile) -> Array:
+    """[ranks, LOWER]"""
+    total = tile.on.counters(len(bins), LOWER) if tile.total is None else tile.total
+    for (key, upper, _), row in zip(bins, total, strict=True):
+        tile.on.count_lower(keys[key], max(upper, 0), row)
+    return total
 
 
-def _cuts(total: torch.Tensor, bins: Sequence[tuple[int, int, int]]) -> list[Cut]:
+def _cuts(total: Counts, bins: Sequence[tuple[int, int, int]]) -> list[Cut]:
     cuts = []
     for counts, (key, upper, rank) in zip(total, bins, strict=True):
         low, quota = _locate(counts, rank)
-        cuts.append(Cut(key, -1, 0) if upper < 0 else Cut(key, (upper << _LOW) + low, quota))
+        cuts.append(Cut(key, -1, 0) if upper < 0 else Cut(key, upper * LOWER + low, quota))
     return cuts
 
 
-def _equal(keys: Sequence[torch.Tensor], cuts: Sequence[Cut], tile: Tile) -> torch.Tensor:
-    """[ranks, tiles], all 0 but for this tile's column."""
-    import torch
-
-    every = {key: bits_of(keys[key]) for key in {cut.key for cut in cuts}}
-    counts = torch.zeros(len(cuts), tile.count, dtype=torch.int64)
+def _equal(keys: Sequence[Array], cuts: Sequence[Cut], tile: Tile) -> Array:
+    """[ranks, tiles]"""
+    total = tile.on.counters(len(cuts), tile.count) if tile.total is None else tile.total
     for number, cut in enumerate(cuts):
         if cut.quota:
-            bits = every[cut.key]
-            counts[number, tile.number] = len(bits) - (bits ^ cut.bits).count_nonzero()
-    return counts
+            total[number, tile.number] = tile.on.count_equal(keys[cut.key], cut.bits)
+    return total
 
 
-def _split(total: torch.Tensor, cuts: Sequence[Cut]) -> list[Cut]:
-    import torch
-
-    quotas = total.new_tensor([cut.quota for cut in cuts])[:, None]
-    taken = torch.minimum((quotas - (total.cumsum(1) - total)).clamp_(min=0), total)
+def _split(total: Counts, cuts: Sequence[Cut]) -> list[Cut]:
+    quotas = [[cut.quota] for cut in cuts]
+    taken = (quotas - (total.cumsum(1) - total)).clip(0, total)
     return [
         replace(cut, shares=list(zip(mine, every, strict=True)))
         for cut, mine, every in zip(cuts, taken.tolist(), total.tolist(), strict=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from stacker.ops.model import Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Array
 
 _PARALLEL = 0.9995
 """Cosine beyond which the circle is so nearly a line, or so ill defined, that the line is taken."""
@@ -22,17 +22,13 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a Ma
 
 def _dots(tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
     """a·b, a·a and b·b in fp64."""
-    a, b = (room.copy_(source) for room, source in zip(tile.scratch, tile.sources, strict=True))
-    return [float(a.dot(b)), float(a.dot(a)), float(b.dot(b))]
+    aa, ab, bb = tile.on.products(tile.sources)
+    return [ab, aa, bb]
 
 
-def _turn(t: float, tile: Tile, known: Known) -> torch.Tensor:
+def _turn(t: float, tile: Tile, known: Known) -> Array:
     """One end is taken as it is, so that NaN and infinities of the other stay out."""
-    a, b = tile.sources
-    left, right = _factors(t, known[0])
-    if not left or not right:
-        return b.mul_(right) if right else a.mul_(left)
-    return a.mul_(left).add_(b, alpha=right)
+    return tile.on.combine(_factors(t, known[0]), tile.sources)
 
 
 def _factors(t: float, dots: Sequence[float]) -> tuple[float, float]:
@@ -60,5 +56,4 @@ OP = Op(
     ),
     make=_make,
     ramp="t",
-    scratch=2,
 )

@@ -22,5 +22,4 @@ OP = Op(
     parameters=(WEIGHT, LAMBDA, normalize(False)),
     make=_make,
     base=Base.REQUIRED,
-    fresh=8,
 )

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import deltas, on_base
-from stacker.ops.consensus import elected
-from stacker.ops.masks import keep
+from stacker.ops.combination import combine_deltas, deltas, on_base
 from stacker.ops.model import Kernel, Known, OpParameter, Pass, Tile, Values
 from stacker.ops.selection import Cut, Sought, passes_for
 from stacker.ops.sparsifiers import Everything, Nothing, Sparsifier
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Array, Mask
 
 _NO_WEIGHT = 1e-8
 """A sum of weights below this is not divided by."""
@@ -63,7 +61,7 @@ class TaskVectors:
         sought = [Sought(at, _ranks(self.sparsifiers[number])) for at, number in enumerate(ranked)]
         return passes_for(lambda tile, known: _chosen(tile, ranked), sought)  # noqa: ARG005 - Keys
 
-    def _masks(self, found: Sequence[torch.Tensor], tile: Tile, known: Known) -> Iterator[torch.Tensor | None]:
+    def _masks(self, found: Sequence[Array], tile: Tile, known: Known) -> Iterator[Mask | None]:
         """Source by source, so that one is held at a time."""
         counts = [len(each.ranks(1)) for each in self.sparsifiers]
         cuts: Sequence[Cut] = known[2] if any(counts) else ()
@@ -73,38 +71,34 @@ class TaskVectors:
 
     def _magnitudes(self, tile: Tile, known: Known) -> list[float]:
         """Σ|d| of each source, then of what is kept of it; both 0 where all is kept."""
-        import torch
-
         found = deltas(tile)
         before, after = [0.0] * len(found), [0.0] * len(found)
         for number, mask in enumerate(self._masks(found, tile, known)):
             if mask is not None:
-                size = found[number].abs_()
-                before[number] = float(size.sum(dtype=torch.float64))
-                after[number] = float(keep(size, mask).sum(dtype=torch.float64))
+                before[number], after[number] = tile.on.magnitudes(found[number], mask)
         return before + after
 
-    def _apply(self, tile: Tile, known: Known) -> torch.Tensor:
+    def _apply(self, tile: Tile, known: Known) -> Array:
+        scales = known[-1] if self.rescale and known else [1.0] * len(tile.sources)
+        factors = [weight * scale for weight, scale in zip(self.weights, scales, strict=True)]
+        if self.elect:
+            found, weights = self._sparse(tile, known), self.weights if self.normalize else None
+            return on_base(tile.on.elect(found, factors, [self.factor] * len(found), weights), tile)
+        shares = [self.factor / self._divisor() * factor for factor in factors]
+        if all(isinstance(each, Everything) for each in self.sparsifiers):
+            return combine_deltas(shares, tile)
+        return on_base(tile.on.combine(shares, self._sparse(tile, known)), tile)
+
+    def _sparse(self, tile: Tile, known: Known) -> Sequence[Array]:
         found = deltas(tile)
-        scales = known[-1] if self.rescale and known else [1.0] * len(found)
-        for delta, mask, weight, scale in zip(
-            found, self._masks(found, tile, known), self.weights, scales, strict=True
-        ):
+        for delta, mask in zip(found, self._masks(found, tile, known), strict=True):
             if mask is not None:
-                keep(delta, mask)
-            delta.mul_(weight * scale)
-        total = self._elect(found) if self.elect else self._sum(found)
-        return on_base(total.mul_(self.factor), tile)
+                tile.on.keep(delta, mask)
+        return found
 
-    def _elect(self, found: Sequence[torch.Tensor]) -> torch.Tensor:
-        return elected(found, [1.0] * len(found), self.weights if self.normalize else None)
-
-    def _sum(self, found: Sequence[torch.Tensor]) -> torch.Tensor:
-        total = found[0]
-        for delta in found[1:]:
-            total.add_(delta)
-        divisor = sum(self.weights)
-        return total.div_(divisor) if self.normalize and abs(divisor) >= _NO_WEIGHT else total
+    def _divisor(self) -> float:
+        total = sum(self.weights)
+        return total if self.normalize and abs(total) >= _NO_WEIGHT else 1.0
 
 
 def sparsifier(density: float, make: Callable[[float], Sparsifier]) -> Sparsifier:
@@ -130,7 +124,7 @@ def _ranks(sparsifier: Sparsifier) -> Callable[[int, int], Sequence[int]]:
     return lambda count, nonzero: sparsifier.ranks(count)  # noqa: ARG005 - Ranks
 
 
-def _chosen(tile: Tile, numbers: Sequence[int]) -> list[torch.Tensor]:
+def _chosen(tile: Tile, numbers: Sequence[int]) -> list[Array]:
     found = deltas(tile)
     return [found[number] for number in numbers]
 

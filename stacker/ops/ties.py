@@ -22,5 +22,5 @@ OP = Op(
     parameters=(WEIGHT, DENSITY, LAMBDA, normalize(True), rescale(False)),
     make=_make,
     base=Base.REQUIRED,
-    fresh=96,
+    fresh=2,
 )

@@ -10,14 +10,14 @@ from stacker.ops.combination import combine_deltas
 from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Tile, Values
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
     return Kernel(partial(_move, float(own["alpha"])))
 
 
-def _move(alpha: float, tile: Tile, known: Known) -> torch.Tensor:  # noqa: ARG001 - an Apply
+def _move(alpha: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
     """The ends are the base and the source, bit for bit."""
     return tile.sources[0] if alpha == 1.0 else combine_deltas([alpha], tile)
 

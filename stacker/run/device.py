@@ -12,24 +12,30 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stacker.errors import SpecError
-from stacker.run.tiles import Room, Scratch, round_into
+from stacker.io.direct import BLOCK
+from stacker.run.tiles import HostScratch, Room, Scratch
 from stacker.tensors import Dtype
 
 if TYPE_CHECKING:
     import torch
 
+    from stacker.arithmetic.model import Arithmetic
+
 _NAME = re.compile(r"cuda(:\d+)?")
 HOST = "cpu"
 
 
-def scratch_on(device: str) -> Callable[[Room], Scratch | DeviceScratch]:
+def scratch_on(device: str) -> Callable[[Room], Scratch]:
     """What makes a worker's scratch for a device, `cpu`, `cuda` or `cuda:k`; SpecError when there is no such one."""
     if device == HOST:
-        return Scratch
-    import torch
-
+        return HostScratch
     if not _NAME.fullmatch(device):
         raise SpecError.of(f"'{device}' is no device", "write cpu, cuda, or cuda:1 for the second GPU")
+    try:
+        import torch
+    except ImportError as error:
+        message = f"'{device}' needs torch, which is not installed"
+        raise SpecError.of(message, "pip install 'stacker[gpu]', or leave --device out to use the processor") from error
     count = torch.cuda.device_count()
     number = int(device.partition(":")[2] or 0)
     if number >= count:
@@ -40,39 +46,33 @@ def scratch_on(device: str) -> Callable[[Room], Scratch | DeviceScratch]:
 
 
 class DeviceScratch:
-    """The same room as `Scratch`, on a device; to be made and used by one thread."""
+    """Scratch on a device; to be made and used by one thread."""
 
     def __init__(self, device: torch.device, room: Room) -> None:
         import torch
 
+        from stacker.arithmetic.device import Device
+
+        self.on: Arithmetic = Device(device)
         self._size = room.elements * room.width
-        self._wide = (1 + room.slots) * self._size
-        self._wide_size = room.elements * 8
         on_gpu = device.type == "cuda"
         # torch leaves this constructor untyped
         self._stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]
         if self._stream:
             torch.cuda.set_stream(self._stream)
-        self._memory = torch.empty(self._wide + room.wide * self._wide_size, dtype=torch.uint8, device=device)
-        self._host = torch.empty(self._size, dtype=torch.uint8, pin_memory=on_gpu)
+        self._memory = torch.empty((1 + room.slots) * self._size, dtype=torch.uint8, device=device)
+        self._host = _aligned(torch.empty(self._size + 2 * BLOCK, dtype=torch.uint8, pin_memory=on_gpu))
         self._host_bytes = _bytes_of(self._host)
 
     def tile(self, slot: int, count: int, kind: Dtype) -> torch.Tensor:
-        """The first `count` elements of a slot."""
-        return self._tensor((1 + slot) * self._size, count, kind)
+        return self._slot(1 + slot, count, kind)
 
     def raw(self, count: int, dtype: Dtype) -> torch.Tensor:
-        """Room for `count` elements of any type that the arithmetic's width holds."""
-        return self._tensor(0, count, dtype)
-
-    def wide(self, number: int, count: int) -> torch.Tensor:
-        """The first `count` elements of an fp64 tile that ops may write into."""
-        return self._tensor(self._wide + number * self._wide_size, count, Dtype.F64)
+        return self._slot(0, count, dtype)
 
     def load(
         self, slot: int, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]
     ) -> torch.Tensor:
-        """A tile of what `read` puts into the bytes it is given, elements of `dtype`."""
         nbytes = count * dtype.bits // 8
         self._wait()
         read(self._host_bytes[:nbytes])
@@ -80,26 +80,30 @@ class DeviceScratch:
         target.copy_(self._host[:nbytes].view(target.dtype), non_blocking=True)
         return target if dtype is kind else self.tile(slot, count, kind).copy_(target)
 
-    def unload(self, tile: torch.Tensor, dtype: Dtype) -> memoryview:
-        """A tile's values as bytes of `dtype`, each rounded once; they lie here until the scratch's next use."""
+    def unload(self, tile: torch.Tensor, dtype: Dtype, residue: int = 0) -> memoryview:
         count = tile.numel()
-        held = self.raw(count, dtype)
-        round_into(held, tile)
-        nbytes = count * dtype.bits // 8
+        import torch
+
+        held = self.on.convert(self.raw(count, dtype), tile)
+        here = slice(residue, residue + count * dtype.bits // 8)
         self._wait()
-        self._host[:nbytes].view(held.dtype).copy_(held, non_blocking=True)
+        self._host[here].copy_(held.view(torch.uint8), non_blocking=True)
         self._wait()
-        return self._host_bytes[:nbytes]
+        return self._host_bytes[here]
 
     def _wait(self) -> None:
         if self._stream:
             self._stream.synchronize()
 
-    def _tensor(self, offset: int, count: int, dtype: Dtype) -> torch.Tensor:
-        import torch
+    def _slot(self, number: int, count: int, dtype: Dtype) -> torch.Tensor:
+        begin = number * self._size
+        tensor: torch.Tensor = self.on.array(self._memory[begin : begin + count * dtype.bits // 8], dtype)
+        return tensor
 
-        kind: torch.dtype = getattr(torch, dtype.torch_name)
-        return self._memory[offset : offset + count * dtype.bits // 8].view(kind)
+
+def _aligned(tensor: torch.Tensor) -> torch.Tensor:
+    """What is left of some bytes from the first block of memory on that begins in them."""
+    return tensor[-tensor.data_ptr() % BLOCK :]
 
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:

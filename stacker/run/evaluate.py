@@ -14,17 +14,17 @@ from stacker.core.budget import tile_elements
 from stacker.core.expression import Beside, Blend, Cast, Columns, Copy, Expression, Rows, Scale, inputs, is_zero, needed
 from stacker.core.kernels import kernels_of, readings
 from stacker.core.tasks import Compute, Place
-from stacker.io.bytes import read_into
+from stacker.io.copies import read_into
+from stacker.io.direct import BLOCK
 from stacker.ops.model import Kernel, Tile
-from stacker.ops.table import OPS
-from stacker.run.device import DeviceScratch
+from stacker.run.kept import KeptMasks
 from stacker.run.rows import gather
 from stacker.run.sources import Sources
-from stacker.run.tiles import Scratch, round_into
+from stacker.run.tiles import Scratch
 from stacker.tensors import Dtype
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Evaluation:
     sources: Sources
     kernels: Mapping[Blend, Kernel]
     known: dict[Blend, list[Any]]
+    kept: Mapping[Blend, KeptMasks]
     tile: int
 
     def passes(self) -> Iterator[tuple[Blend, int]]:
@@ -57,7 +58,7 @@ class Stretch:
     """Elements [start, start + count) of a tensor under evaluation, at most a tile of them, and where to hold them."""
 
     evaluation: Evaluation
-    scratch: Scratch | DeviceScratch
+    scratch: Scratch
     start: int
     count: int
 
@@ -71,32 +72,36 @@ def begin_evaluation(compute: Compute, sources: Sources) -> Evaluation:
     """An evaluation of which nothing is known yet."""
     kernels = kernels_of(compute.expression)
     tile = tile_elements(compute.expression, compute.row)
-    return Evaluation(compute, sources, kernels, {blend: [] for blend in kernels}, tile)
+    return Evaluation(
+        compute, sources, kernels, {blend: [] for blend in kernels}, {blend: KeptMasks() for blend in kernels}, tile
+    )
 
 
-def measure(stretch: Stretch, blend: Blend, number: int) -> Sequence[float] | torch.Tensor:
-    """The sums of a blend's pass `number` over the stretch."""
+def measure(stretch: Stretch, blend: Blend, number: int, total: Array | None = None) -> Sequence[float] | Array:
+    """The sums of a blend's pass `number` over the stretch; arrays are added to `total`."""
     evaluation = stretch.evaluation
-    return evaluation.kernels[blend].passes[number].measure(_inputs(stretch, blend, 0), evaluation.known[blend])
+    tile = replace(_inputs(stretch, blend, 0), total=total)
+    return evaluation.kernels[blend].passes[number].measure(tile, evaluation.known[blend])
 
 
 def make(stretch: Stretch) -> memoryview:
     """The output's bytes; they lie in the scratch until its next use."""
     compute = stretch.evaluation.compute
-    return stretch.scratch.unload(_value(stretch, compute.expression, 0), compute.dtype)
+    residue = 0 if compute.stride else (compute.offset + stretch.start * compute.dtype.bits // 8) % BLOCK
+    return stretch.scratch.unload(_value(stretch, compute.expression, 0), compute.dtype, residue)
 
 
-def _value(stretch: Stretch, expression: Expression, slot: int) -> torch.Tensor:
+def _value(stretch: Stretch, expression: Expression, slot: int) -> Array:
     """The tile of an expression, in `slot` of the scratch; later slots are used on the way, earlier ones stay."""
     if is_zero(expression):
-        return stretch.scratch.tile(slot, stretch.count, stretch.kind).zero_()
+        return stretch.scratch.on.fill(stretch.scratch.tile(slot, stretch.count, stretch.kind), 0.0)
     match expression:
         case Copy(tensor):
             return _read(stretch, stretch.evaluation.compute.places[tensor], slot)
         case Cast(of, dtype):
             return _cast(stretch, _value(stretch, of, slot), dtype)
         case Scale(of, factor):
-            return _value(stretch, of, slot).mul_(factor)
+            return stretch.scratch.on.combine([factor], [_value(stretch, of, slot)])
         case Blend():
             return _blend(stretch, expression, slot)
         case Columns():
@@ -105,29 +110,30 @@ def _value(stretch: Stretch, expression: Expression, slot: int) -> torch.Tensor:
             raise TypeError("tables side by side are computed one by one")
         case Rows():
             home = stretch.scratch.tile(slot, stretch.count, stretch.kind)
-            return gather(expression, stretch.start, home, partial(_elements, stretch, slot + 1))
+            return gather(expression, stretch.start, home, stretch.scratch.on, partial(_elements, stretch, slot + 1))
 
 
-def _elements(stretch: Stretch, slot: int, expression: Expression, start: int, count: int) -> torch.Tensor:
+def _elements(stretch: Stretch, slot: int, expression: Expression, start: int, count: int) -> Array:
     """Other elements than the stretch's, for a source with another number of rows."""
     return _value(replace(stretch, start=start, count=count), expression, slot)
 
 
-def _blend(stretch: Stretch, blend: Blend, slot: int) -> torch.Tensor:
+def _blend(stretch: Stretch, blend: Blend, slot: int) -> Array:
     evaluation = stretch.evaluation
-    result = evaluation.kernels[blend].apply(_inputs(stretch, blend, slot), evaluation.known[blend])
-    home = stretch.scratch.tile(slot, stretch.count, stretch.kind)
-    return home if home.data_ptr() == result.data_ptr() else home.copy_(result)
+    tile = _inputs(stretch, blend, slot)
+    home, result = tile.sources[0], evaluation.kernels[blend].apply(tile, evaluation.known[blend])
+    return home if home is result else tile.on.convert(home, result)
 
 
 def _inputs(stretch: Stretch, blend: Blend, slot: int) -> Tile:
     tiles = [_value(stretch, source, slot + number) for number, source in enumerate(inputs(blend))]
-    scratch = [stretch.scratch.wide(number, stretch.count) for number in range(OPS[blend.op].scratch)]
-    compute, tile = stretch.evaluation.compute, stretch.evaluation.tile
+    evaluation = stretch.evaluation
+    compute, tile = evaluation.compute, evaluation.tile
     return Tile(
         sources=tiles[: len(blend.of)],
         base=None if blend.base is None else tiles[-1],
-        scratch=scratch,
+        on=stretch.scratch.on,
+        kept=evaluation.kept[blend],
         start=stretch.start,
         number=stretch.start // tile,
         count=-(-compute.elements // tile),
@@ -136,16 +142,15 @@ def _inputs(stretch: Stretch, blend: Blend, slot: int) -> Tile:
     )
 
 
-def _cast(stretch: Stretch, tile: torch.Tensor, dtype: Dtype) -> torch.Tensor:
+def _cast(stretch: Stretch, tile: Array, dtype: Dtype) -> Array:
     """The values as another type would hold them."""
     if dtype.bits > stretch.kind.bits:
         return tile
-    held = stretch.scratch.raw(stretch.count, dtype)
-    round_into(held, tile)
-    return tile.copy_(held)
+    on, held = stretch.scratch.on, stretch.scratch.raw(stretch.count, dtype)
+    return on.convert(tile, on.convert(held, tile))
 
 
-def _read(stretch: Stretch, place: Place, slot: int) -> torch.Tensor:
+def _read(stretch: Stretch, place: Place, slot: int) -> Array:
     """Elements of a donor tensor."""
     offset = place.offset + stretch.start * place.dtype.bits // 8
     with stretch.evaluation.sources.lease(place.file) as fd:
@@ -154,7 +159,7 @@ def _read(stretch: Stretch, place: Place, slot: int) -> torch.Tensor:
         )
 
 
-def _read_columns(stretch: Stretch, columns: Columns, slot: int) -> torch.Tensor:
+def _read_columns(stretch: Stretch, columns: Columns, slot: int) -> Array:
     """Elements of some columns of a donor tensor, row by row."""
     place = stretch.evaluation.compute.places[columns.tensor]
     size = place.dtype.bits // 8

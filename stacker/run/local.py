@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,8 @@ from stacker.core.report import Report
 from stacker.core.runs import tensors_of
 from stacker.core.tasks import Compute, Run, Task, Weave, Zeros
 from stacker.errors import StackerError
-from stacker.io.bytes import move, write_all
+from stacker.io.bytes import move
+from stacker.io.direct import Writer, write_all
 from stacker.io.output import Output
 from stacker.io.storage import writing
 from stacker.run.device import HOST
@@ -29,7 +29,7 @@ from stacker.run.rounds import Bench, compute_rounds
 from stacker.run.schedule import Job, Schedule, work_off
 from stacker.run.sources import Sources, check_unchanged
 from stacker.run.strands import woven
-from stacker.run.threads import available_workers, no_torch, torch_beside
+from stacker.run.threads import available_workers
 
 _RECORD = 1.0
 """Seconds between two times that finished tasks are made durable; early syncs also keep the last one short."""
@@ -42,7 +42,7 @@ class _Site:
     plan: Plan
     sources: Sources
     paths: Sequence[Path]
-    shards: Sequence[int]
+    shards: Sequence[Writer]
     bench: Bench
     meter: Meter
 
@@ -73,9 +73,10 @@ def execute(
     total = sum(task.nbytes for task in tasks)
     kept = total - sum(task.nbytes for task in todo)
     meter.advance(kept)
-    with closing(Sources()) as sources, torch_beside() if computes else nullcontext(no_torch) as ready:
+    with closing(Sources()) as sources, ExitStack() as stack:
         paths = [output.folder / shard.name for shard in plan.shards]
-        site = _Site(plan, sources, paths, _write_headers(plan, output), Bench(computes, device, ready), meter)
+        shards = [stack.enter_context(Writer(fd)) for fd in _write_headers(plan, output)]
+        site = _Site(plan, sources, paths, shards, Bench(computes, device), meter)
         schedule = Schedule(((task.id, _rounds(task, site)) for task in todo), meter.stop)
         with _recording(schedule, output):
             work_off(schedule, hands, lambda: watch(meter.done, total))
@@ -85,7 +86,7 @@ def execute(
 
 
 def _computed(task: Task) -> bool:
-    """What is only moved comes first: torch is imported meanwhile."""
+    """What is only moved comes first: what computes is imported meanwhile."""
     return isinstance(task, Compute)
 
 
@@ -125,6 +126,7 @@ def _jobs(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
             yield [partial(_move, task, site)]
         case Compute():
             evaluation = begin_evaluation(task, site.sources)
+            _reserve(task, site)
             yield from compute_rounds(evaluation, site.bench, partial(_write, task, site))
             site.meter.count(Report(computed=task.nbytes, read=evaluation.bytes_read()))
         case Weave():
@@ -144,18 +146,20 @@ def _move(run: Run, site: _Site) -> None:
 def _weave(weave: Weave, site: _Site) -> None:
     for offset, data in woven(weave, site.sources):
         with writing(site.paths[weave.shard]):
-            write_all(site.shards[weave.shard], data, offset)
+            site.shards[weave.shard].write(data, offset)
         site.meter.advance(len(data))
     site.meter.count(Report(copied=weave.nbytes, read=weave.nbytes))
+
+
+def _reserve(compute: Compute, site: _Site) -> None:
+    with writing(site.paths[compute.shard]):
+        site.shards[compute.shard].reserve(compute.offset, compute.nbytes if not compute.stride else 0)
 
 
 def _write(compute: Compute, site: _Site, begin: int, data: memoryview) -> None:
     with writing(site.paths[compute.shard]):
         for start, offset, nbytes in compute.spans(begin, len(data)):
-            write_all(site.shards[compute.shard], data[start - begin : start - begin + nbytes], offset)
-    if not compute.stride:
-        # measured: starts the writing to disk now, which takes a fifth off the time until all is durable
-        os.posix_fadvise(site.shards[compute.shard], compute.offset + begin, len(data), os.POSIX_FADV_DONTNEED)
+            site.shards[compute.shard].write(data[start - begin : start - begin + nbytes], offset)
     site.meter.advance(len(data))
 
 

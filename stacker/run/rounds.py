@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, reduce
 
-from stacker.core.budget import TILE, live_tiles, op_scratch, tile_elements
+from stacker.core.budget import TILE, live_tiles, tile_elements
 from stacker.core.expression import Blend
 from stacker.core.tasks import Compute
-from stacker.run.device import HOST, DeviceScratch, scratch_on
+from stacker.run.device import HOST, scratch_on
 from stacker.run.evaluate import Evaluation, Stretch, make, measure
 from stacker.run.schedule import Job
 from stacker.run.tally import Tally
-from stacker.run.threads import no_torch
+from stacker.run.threads import keep_freed_memory
 from stacker.run.tiles import Room, Scratch
 
 PIECE = 32
@@ -24,21 +24,17 @@ Deal = Callable[[int, memoryview], None]
 
 
 class Bench(threading.local):
-    """The scratch of each thread, made when the thread first needs it, in which all of some tensors can be computed.
+    """The scratch of each thread, made when the thread first needs it, in which all of some tensors can be computed."""
 
-    `ready` is called before, in the same thread.
-    """
-
-    def __init__(self, computes: Iterable[Compute], device: str = HOST, ready: Callable[[], None] = no_torch) -> None:
-        self._ready = ready
+    def __init__(self, computes: Iterable[Compute], device: str = HOST) -> None:
         self._room = reduce(operator.or_, map(room_for, computes), Room())
         self._make = scratch_on(device if self._room.slots else HOST)
-        self._scratch: Scratch | DeviceScratch | None = None
+        self._scratch: Scratch | None = None
 
     @property
-    def scratch(self) -> Scratch | DeviceScratch:
+    def scratch(self) -> Scratch:
         if self._scratch is None:
-            self._ready()
+            keep_freed_memory()
             self._scratch = self._make(self._room)
         return self._scratch
 
@@ -47,7 +43,7 @@ def room_for(compute: Compute) -> Room:
     """The scratch that a tensor takes."""
     expression = compute.expression
     elements = max(TILE, tile_elements(expression, compute.row))
-    return Room(live_tiles(expression), 8 if compute.wide else 4, op_scratch(expression), elements)
+    return Room(live_tiles(expression), 8 if compute.wide else 4, elements)
 
 
 def compute_rounds(evaluation: Evaluation, bench: Bench, deal: Deal) -> Iterator[Sequence[Job]]:
@@ -72,7 +68,14 @@ def _measure(
     order: int,
     piece: tuple[int, int],
 ) -> None:
-    tally.add(order, (measure(stretch, blend, number) for stretch in _stretches(evaluation, bench, piece)))
+    numbers, total = [], None
+    for stretch in _stretches(evaluation, bench, piece):
+        found = measure(stretch, blend, number, total)
+        if isinstance(found, list):
+            numbers.append(found)
+        else:
+            total = found
+    tally.add(order, numbers, None if total is None else bench.scratch.on.on_host(total))
 
 
 def _make(evaluation: Evaluation, bench: Bench, piece: tuple[int, int], deal: Deal) -> None:

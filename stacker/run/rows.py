@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING
 from stacker.core.expression import Expression, RowRun, Rows
 
 if TYPE_CHECKING:
-    import torch
+    from stacker.arithmetic.model import Arithmetic, Array
 
-Take = Callable[[Expression, int, int], "torch.Tensor"]
+Take = Callable[[Expression, int, int], "Array"]
 """Elements of a source: from `start` on, `count` of them; they lie where they are until it is called again."""
 
 
-def gather(rows: Rows, start: int, tile: torch.Tensor, take: Take) -> torch.Tensor:
+def gather(rows: Rows, start: int, tile: Array, on: Arithmetic, take: Take) -> Array:
     """Fill a tile with the elements of a table of rows from `start` on: zeros where no run puts anything."""
-    tile.zero_()
-    end = start + tile.numel()
+    on.fill(tile, 0.0)
+    end = start + len(tile)
     for run in _reaching(rows, start, end):
         first, last = run.to * rows.width, (run.to + run.count) * rows.width
         low, high = max(start, first), min(end, last)
         values = take(rows.of[run.source], run.start * rows.width + low - first, high - low)
         home = tile[low - start : high - start]
         if run.factor == 1.0:
-            home.copy_(values)
+            on.convert(home, values)
         else:
-            home.add_(values, alpha=run.factor)
+            on.add(home, values, run.factor)
     return tile
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stacker.core.tasks import Strand, Weave
-from stacker.io.bytes import read_into
+from stacker.io.copies import read_into
 from stacker.run.sources import Sources
 
 _BLOCK = 1 << 20

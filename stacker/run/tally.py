@@ -1,17 +1,19 @@
 """Sums over a tensor, from many hands in any order, to the same last bit every time.
 
-Numbers are added exactly. Tensors are added in the order of the pieces: one that comes early waits for those before it.
+Numbers are added exactly. Arrays are added in the order of the pieces: one that comes early waits for those before it.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import torch
+    import numpy as np
+
+    Sums = np.ndarray[Any, np.dtype[Any]]
 
 
 class Tally:
@@ -19,20 +21,18 @@ class Tally:
 
     def __init__(self) -> None:
         self._numbers: list[Sequence[float]] = []
-        self._sum: torch.Tensor | None = None
-        self._early: dict[int, torch.Tensor | None] = {}
+        self._sum: Sums | None = None
+        self._early: dict[int, Sums | None] = {}
         self._next = 0
         self._lock = threading.Lock()
 
-    def add(self, piece: int, parts: Iterable[Sequence[float] | torch.Tensor]) -> None:
-        """The sums of a piece's tiles; pieces are numbered from 0, and each comes once."""
-        total: torch.Tensor | None = None
-        for part in parts:
-            if isinstance(part, Sequence):
-                self._numbers.append(part)
-            else:
-                total = part if total is None else total.add_(part)
+    def add(self, piece: int, numbers: Sequence[Sequence[float]], total: Sums | None = None) -> None:
+        """The sums of a piece: numbers, tile by tile, or an array of all its tiles.
+
+        Pieces are numbered from 0, and each comes once.
+        """
         with self._lock:
+            self._numbers += numbers
             self._early[piece] = total
             while self._next in self._early:
                 self._join(self._early.pop(self._next))
@@ -44,9 +44,9 @@ class Tally:
             return self._sum
         return [_exact_sum(column) for column in zip(*self._numbers, strict=True)]
 
-    def _join(self, part: torch.Tensor | None) -> None:
+    def _join(self, part: Sums | None) -> None:
         if part is not None:
-            self._sum = part if self._sum is None else self._sum.add_(part)
+            self._sum = part if self._sum is None else self._sum.__iadd__(part)
 
 
 def _exact_sum(parts: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from stacker.run.rounds import Bench, compute_rounds
 from stacker.run.schedule import Job, Schedule, work_off
 from stacker.run.sources import Sources
 from stacker.run.strands import woven
-from stacker.run.threads import available_workers, no_torch, torch_beside
+from stacker.run.threads import available_workers
 
 _CHUNK = 1 << 20
 _PART = 64 * _CHUNK
@@ -66,8 +66,8 @@ def compare(
         damage = Damage(plan)
         present = [task for task in tasks if task.shard in whole]
         computes = [task for task in present if isinstance(task, Compute)]
-        with closing(Sources()) as sources, torch_beside() if computes else nullcontext(no_torch) as ready:
-            site = _Site(sources, paths, whole, Bench(computes, ready=ready), Meter(), damage)
+        with closing(Sources()) as sources:
+            site = _Site(sources, paths, whole, Bench(computes), Meter(), damage)
             _compare_tensors(present, site, watch, workers or available_workers())
     yield from damage.problems(paths)
 

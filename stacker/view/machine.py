@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stacker.io.machine import Folder, Hub, Machine
+from stacker.io.machine import FOR_DEVICES, Folder, Hub, Machine
 from stacker.version import VERSION
 from stacker.view.quantities import bytes_text
 
@@ -34,7 +34,13 @@ def _section(title: str, rows: dict[str, str]) -> Group:
 
 
 def _packages(machine: Machine) -> dict[str, str]:
-    return {name: found or "not installed: pip install stacker brings it" for name, found in machine.packages}
+    return {name: found or _missing(name) for name, found in machine.packages}
+
+
+def _missing(package: str) -> str:
+    if package in FOR_DEVICES:
+        return "not installed: only --device needs it, pip install 'stacker[gpu]' brings it"
+    return "not installed: pip install stacker brings it"
 
 
 def _hardware(machine: Machine) -> dict[str, str]:
@@ -56,6 +62,7 @@ def _folder(folder: Folder) -> dict[str, str]:
         "clone blocks": "yes: layers of donors on this filesystem take no time and no new space"
         if folder.block
         else "no: layers are copied; XFS and Btrfs can share blocks instead",
+        "direct writes": "yes (O_DIRECT)" if folder.writes_past_cache else "no: what is written fills the page cache",
         "copy in kernel": "yes (copy_file_range)" if folder.copies_in_kernel else "no: bytes go through memory",
         "keep holes": "yes" if folder.keeps_holes else "no: empty parts of sparse donors will take space",
     }
@@ -88,6 +95,7 @@ def machine_json(machine: Machine) -> dict[str, Any]:
             "free": folder.free,
             "clone_block": folder.block,
             "copy_file_range": folder.copies_in_kernel,
+            "direct_io": folder.writes_past_cache,
             "holes": folder.keeps_holes,
         },
         "hub": {

@@ -206,17 +206,29 @@ LOOKING = {
 }
 
 
-def test_looking_and_copying_import_no_torch(home: Path) -> None:
-    """Nothing that only looks, and no build without arithmetic, pays for torch or transformers."""
+def _imported(home: Path, words: list[str], *modules: str) -> list[str]:
+    """Which of these modules a command brings with it."""
+    code = (
+        "import sys; from stacker.cli import main; code = main(sys.argv[1:]); "
+        f"print('imported', *sorted({set(modules)!r} & sys.modules.keys())); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    return done.stdout.splitlines()[-1].split()[1:]
+
+
+def test_looking_and_copying_import_no_arithmetic(home: Path) -> None:
+    """Nothing that only looks, and no build that only copies, pays for numpy, numba, torch or transformers."""
     for words in LOOKING.values():
-        code = (
-            "import sys; from stacker.cli import main; code = main(sys.argv[1:]); "
-            "sys.exit(code or len({'torch', 'transformers', 'numpy'} & sys.modules.keys()))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words], cwd=home, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        assert _imported(home, words, "torch", "transformers", "numpy", "numba") == [], words
+
+
+@pytest.mark.parametrize("op", ["linear", "ties", "della"])
+def test_blending_imports_no_torch(home: Path, op: str) -> None:
+    """On the processor: with one pass or several, sorted and drawn."""
+    stack = f"base: a\nstack: [{{blend: ['a[0:2]', 'b[0:2]'], op: {op}}}]\noutput: {{dtype: float16}}\n"
+    (home / "blend.yml").write_text(f"stacker: 1\ndonors: {{a: ./a, b: ./b}}\n{stack}")
+    assert _imported(home, ["build", "blend.yml", "out"], "torch", "transformers", "numba") == ["numba"]
 
 
 def test_a_narrow_terminal_and_no_colour(home: Path) -> None:

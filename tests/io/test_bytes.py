@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import random
 from collections.abc import Iterator
@@ -16,18 +17,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stacker.errors import DonorError, StorageError
-from stacker.io import bytes as engine
+from stacker.io import copies
 from stacker.io.bytes import Moved, can_clone, move
+from stacker.io.direct import Writer
 
 SIZE = 300_000
 
 
 @contextmanager
-def opened(source: Path, target: Path) -> Iterator[tuple[int, int]]:
+def opened(source: Path, target: Path) -> Iterator[tuple[int, Writer]]:
     """Both files, to read and to write."""
     fds = os.open(source, os.O_RDONLY), os.open(target, os.O_RDWR | os.O_CREAT)
     try:
-        yield fds
+        with Writer(fds[1]) as writer:
+            yield fds[0], writer
     finally:
         for fd in fds:
             os.close(fd)
@@ -38,9 +41,18 @@ def refused(*_: Any) -> int:
     raise OSError(errno.EXDEV, "Invalid cross-device link")
 
 
-@pytest.fixture(params=["kernel", "sendfile", "by hand"])
+@pytest.fixture
+def cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing goes past the page cache."""
+    monkeypatch.setattr(copies, "WORTH_IT", 1 << 60)
+
+
+@pytest.fixture(params=["past the cache", "kernel", "sendfile", "by hand"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way to copy, those before it refused."""
+    if request.param == "past the cache":
+        return str(request.param)
+    request.getfixturevalue("cached")
     if request.param != "kernel":
         monkeypatch.setattr(os, "copy_file_range", refused)
     if request.param == "by hand":
@@ -86,6 +98,7 @@ def test_other_filesystems(source: Path, tmp_path: Path) -> None:
         target.unlink()
 
 
+@pytest.mark.usefixtures("cached")
 def test_short_counts_are_gone_on_with(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel may move less than it was asked to."""
     whole = os.copy_file_range
@@ -95,6 +108,7 @@ def test_short_counts_are_gone_on_with(source: Path, tmp_path: Path, monkeypatch
     assert (tmp_path / "target").read_bytes() == source.read_bytes()
 
 
+@pytest.mark.usefixtures("cached")
 def test_a_way_that_fails_midway_is_left(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was moved before stays moved."""
     whole, calls = os.copy_file_range, iter(range(9))
@@ -176,6 +190,7 @@ def test_a_full_disk_is_explained(source: Path) -> None:
     assert "make room" in str(caught.value)
 
 
+@pytest.mark.usefixtures("cached")
 def test_a_failing_source_is_tried_again(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two failed reads are forgiven."""
     whole, calls = os.preadv, iter(range(99))
@@ -185,7 +200,7 @@ def test_a_failing_source_is_tried_again(source: Path, tmp_path: Path, monkeypat
             raise OSError(errno.EIO, "Input/output error")
         return whole(*arguments)
 
-    monkeypatch.setattr(engine, "_PAUSES", (0, 0))
+    monkeypatch.setattr(copies, "_PAUSES", (0, 0))
     monkeypatch.setattr(os, "copy_file_range", refused)
     monkeypatch.setattr(os, "sendfile", refused)
     monkeypatch.setattr(os, "preadv", failing)
@@ -194,9 +209,10 @@ def test_a_failing_source_is_tried_again(source: Path, tmp_path: Path, monkeypat
     assert (tmp_path / "target").read_bytes() == source.read_bytes()
 
 
+@pytest.mark.usefixtures("cached")
 def test_a_source_that_cannot_be_read_is_named(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the third time, with file and offset."""
-    monkeypatch.setattr(engine, "_PAUSES", (0, 0))
+    monkeypatch.setattr(copies, "_PAUSES", (0, 0))
     for call in ("copy_file_range", "sendfile", "preadv"):
         monkeypatch.setattr(os, call, refused)
     with opened(source, tmp_path / "target") as (read, write), pytest.raises(DonorError, match="bytes at 77: "):
@@ -221,6 +237,23 @@ def test_threads_do_not_disturb_each_other(source: Path, tmp_path: Path) -> None
     """Eight threads over two descriptors."""
     with opened(source, tmp_path / "target") as (read, write), ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: move(read, k, write, k, 1000, chunk=300), range(0, SIZE, 1000)))
+    assert (tmp_path / "target").read_bytes() == source.read_bytes()
+
+
+def test_blocks_that_are_refused_go_by_way_of_the_cache(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that wants other alignments than ours says so only when it is written to."""
+    whole = os.pwrite
+
+    def picky(fd: int, data: memoryview, offset: int) -> int:
+        if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return whole(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", picky)
+    with opened(source, tmp_path / "target") as (read, write):
+        assert move(read, 0, write, 0, SIZE) == Moved(copied=SIZE)
     assert (tmp_path / "target").read_bytes() == source.read_bytes()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stacker.io.bytes import Moved, can_clone, move
+from stacker.io.direct import Writer
 from tests.io.images import xfs
 
 BLOCK = 4096
@@ -37,9 +38,13 @@ def moved_on(place: Path, begin: int, to: int, nbytes: int, chunk: int = 64 << 2
     told: list[int] = []
     target = place / "target"
     target.unlink(missing_ok=True)
-    with (place / "source").open("rb") as source, target.open("w+b") as written:
+    with (
+        (place / "source").open("rb") as source,
+        target.open("w+b") as written,
+        Writer(written.fileno()) as writer,
+    ):
         written.truncate(to + nbytes + 10)
-        moved = move(source.fileno(), begin, written.fileno(), to, nbytes, chunk=chunk, progress=told.append)
+        moved = move(source.fileno(), begin, writer, to, nbytes, chunk=chunk, progress=told.append)
     assert target.read_bytes()[to : to + nbytes] == (place / "source").read_bytes()[begin : begin + nbytes]
     assert target.stat().st_size == to + nbytes + 10
     return moved, told
@@ -84,7 +89,11 @@ def test_clones_of_holes_are_holes(place: Path) -> None:
     with (place / "sparse").open("wb") as file:
         file.truncate(100 << 20)
     before = used(place)
-    with (place / "sparse").open("rb") as source, (place / "t").open("w+b") as target:
+    with (
+        (place / "sparse").open("rb") as source,
+        (place / "t").open("w+b") as target,
+        Writer(target.fileno()) as writer,
+    ):
         target.truncate(100 << 20)
-        assert move(source.fileno(), 0, target.fileno(), 0, 100 << 20) == Moved(cloned=100 << 20)
+        assert move(source.fileno(), 0, writer, 0, 100 << 20) == Moved(cloned=100 << 20)
     assert used(place) - before <= 16 * BLOCK

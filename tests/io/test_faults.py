@@ -22,14 +22,25 @@ from typing import Any
 import pytest
 
 from stacker.errors import LockedError, StackerError
-from stacker.io import bytes as engine
+from stacker.io import copies, direct
 from stacker.io.bytes import move
+from stacker.io.direct import Writer
 from stacker.io.files import open_regular
 from stacker.io.output import open_output
 from stacker.io.storage import writing
 
 RUN = 30_000
-WRITES = ("copy_file_range", "fdatasync", "fsync", "ftruncate", "mkdir", "open", "pwrite", "rename", "unlink", "write")
+WRITES = (
+    "copy_file_range", "fdatasync", "fsync", "ftruncate", "mkdir", "open", "posix_fallocate", "pwrite", "rename",
+    "unlink", "write",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def every_block_past_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As much of so little as can be, with room taken for it before."""
+    monkeypatch.setattr(copies, "WORTH_IT", direct.BLOCK)
+    monkeypatch.setattr(direct, "_RESERVED", direct.BLOCK)
 
 
 @pytest.fixture
@@ -58,7 +69,8 @@ def build(donor: Path, out: Path, recorded: list[str] | None = None) -> None:
             for number in range(4):
                 shard = output.shard_fd(f"{number // 2}.safetensors", 2 * RUN)
                 if str(number) not in output.done:
-                    move(source, number * RUN, shard, number % 2 * RUN, RUN, chunk=20_000)
+                    with Writer(shard) as writer:
+                        move(source, number * RUN, writer, number % 2 * RUN, RUN, chunk=20_000)
                     output.record([str(number)])
                     recorded += [str(number)]
             output.write_text("config.json", b"{}")
@@ -140,7 +152,7 @@ def test_killed_at_any_call(donor: Path, place: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT], ids=errno.errorcode.get)
 def test_every_call_fails_once(donor: Path, place: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """An error of ours, or none where another way was found; and the next run completes the output."""
-    monkeypatch.setattr(engine, "_PAUSES", (0, 0))
+    monkeypatch.setattr(copies, "_PAUSES", (0, 0))
     for last in range(1000):
         out, reached = place / str(last), False
 
@@ -172,7 +184,7 @@ def _fails(donor: Path, out: Path) -> bool:
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
 def test_every_call_fails_from_here_on(donor: Path, place: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """A disk that is full, or dead, stays so: one clear error, and what was recorded is there once it is well again."""
-    monkeypatch.setattr(engine, "_PAUSES", (0, 0))
+    monkeypatch.setattr(copies, "_PAUSES", (0, 0))
     for first in range(1000):
         out, reached = place / str(first), False
 

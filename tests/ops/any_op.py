@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 
+from stacker.arithmetic.processor import PROCESSOR
 from stacker.ops.draw import at_most, draw
 from stacker.ops.model import Tile
 from stacker.ops.table import OPS
 from tests.ops import references
 from tests.ops import task_references as papers
+from tests.ops.blending import array_of
 
 WEIGHTS = (0.75, 0.5)
 DENSITY, GAMMA, EPSILON = 0.625, 0.125, 0.25
@@ -66,7 +68,8 @@ def _sparse(op: str, name: str, number: int, delta: torch.Tensor) -> torch.Tenso
         case "breadcrumbs":
             return papers.crumbs(delta, DENSITY, GAMMA)
         case _:
-            drawn = draw(Tile([delta.flatten()], seed=name), number).view(delta.shape)
+            tile = Tile([array_of(delta, PROCESSOR)], PROCESSOR, seed=name)
+            drawn = torch.as_tensor(draw(tile, number)).view(delta.shape)
             return papers.restored(delta * (drawn < _bounds(op, delta)), delta)
 
 

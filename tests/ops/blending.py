@@ -7,10 +7,16 @@ from typing import Any
 
 import torch
 
+from stacker.arithmetic.device import Device
+from stacker.arithmetic.model import Arithmetic, Array
+from stacker.arithmetic.processor import PROCESSOR
 from stacker.ops.model import Kernel, Tile, Value, Values
 from stacker.ops.settings import make_kernel
 from stacker.ops.table import OPS
 from stacker.run.tally import Tally
+
+TORCH = Device(torch.device("cpu"))
+"""What blends on a GPU are computed with, here."""
 
 
 def blend(
@@ -22,6 +28,7 @@ def blend(
     each: Sequence[Values] | None = None,
     tile: int = 0,
     name: str = "x",
+    on: Arithmetic = PROCESSOR,
     **own: Value,
 ) -> torch.Tensor:
     """The blend of `sources`, which stay as they are; `weights` are per source, as is all in `each`.
@@ -30,37 +37,56 @@ def blend(
     """
     values = each if each is not None else [{"weight": weight} for weight in weights or ()] or [{} for _ in sources]
     kernel = make_kernel(OPS[op], own, values)
-    tiles = _Tiles(sources, base, OPS[op].scratch, tile or sources[0].numel(), name)
+    tiles = _Tiles(sources, base, on, tile or sources[0].numel(), name)
     known = _known(kernel, tiles)
-    return torch.cat([kernel.apply(one, known).clone() for one in tiles.all()]).reshape(sources[0].shape)
+    made = [torch.as_tensor(kernel.apply(tiles.tile(number), known)).clone() for number in tiles.numbers]
+    return torch.cat(made).reshape(sources[0].shape)
+
+
+def array_of(tensor: torch.Tensor, on: Arithmetic) -> Array:
+    """A copy that the arithmetic can work with, flat."""
+    copy = tensor.flatten().clone()
+    return copy if isinstance(on, Device) else copy.numpy()
 
 
 class _Tiles:
     """Fresh tiles of whole tensors, each time they are asked for."""
 
     def __init__(
-        self, sources: Sequence[torch.Tensor], base: torch.Tensor | None, scratch: int, size: int, seed: str
+        self, sources: Sequence[torch.Tensor], base: torch.Tensor | None, on: Arithmetic, size: int, seed: str
     ) -> None:
-        self.sources, self.base, self.size, self.seed = sources, base, size, seed
-        self.scratch = [torch.empty(size, dtype=torch.float64) for _ in range(scratch)]
+        self.sources, self.base, self.on, self.size, self.seed = sources, base, on, size, seed
         self.starts = range(0, sources[0].numel(), size)
+        self.numbers = range(len(self.starts))
 
-    def all(self) -> list[Tile]:
-        return [self._tile(number, start) for number, start in enumerate(self.starts)]
+    def tile(self, number: int, total: Array | None = None) -> Tile:
+        start = self.starts[number]
+        return Tile(
+            sources=[self._cut(source, start) for source in self.sources],
+            on=self.on,
+            base=None if self.base is None else self._cut(self.base, start),
+            total=total,
+            start=start,
+            number=number,
+            count=len(self.starts),
+            row=self.sources[0].shape[-1],
+            seed=self.seed,
+        )
 
-    def _tile(self, number: int, start: int) -> Tile:
-        cut = [source.flatten()[start : start + self.size].clone() for source in self.sources]
-        base = None if self.base is None else self.base.flatten()[start : start + self.size].clone()
-        scratch = [room[: len(cut[0])] for room in self.scratch]
-        shape = self.sources[0].shape
-        return Tile(cut, base, scratch, start, number, len(self.starts), shape[-1], self.seed)
+    def _cut(self, tensor: torch.Tensor, start: int) -> Array:
+        return array_of(tensor.flatten()[start : start + self.size], self.on)
 
 
 def _known(kernel: Kernel, tiles: _Tiles) -> list[Any]:
     known: list[Any] = []
     for one in kernel.passes:
-        tally = Tally()
-        for number, tile in enumerate(tiles.all()):
-            tally.add(number, [one.measure(tile, known)])
+        tally, numbers, total = Tally(), [], None
+        for number in tiles.numbers:
+            found = one.measure(tiles.tile(number, total), known)
+            if isinstance(found, list):
+                numbers.append(found)
+            else:
+                total = found
+        tally.add(0, numbers, None if total is None else tiles.on.on_host(total))
         known.append(one.finish(tally.total(), known))
     return known

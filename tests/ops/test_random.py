@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 
+from stacker.arithmetic.processor import PROCESSOR
 from stacker.ops.draw import at_most, draw
 from stacker.ops.model import Tile
 from stacker.ops.settings import check_blend
 from stacker.ops.table import OPS
-from tests.ops.blending import blend
+from tests.ops.blending import array_of, blend
 
 RANDOM = ["dare_linear", "dare_ties", "della", "della_linear"]
 SHAPE = (300, 400)
@@ -26,7 +27,8 @@ def _one(op: str, density: float, **more: Any) -> tuple[torch.Tensor, torch.Tens
 
 
 def _drawn(start: int, length: int, *, seed: str = "x", source: int = 0, number: int = 0) -> torch.Tensor:
-    return draw(Tile([torch.empty(length)], start=start, seed=seed), source, number)
+    tile = Tile([array_of(torch.empty(length), PROCESSOR)], PROCESSOR, start=start, seed=seed)
+    return torch.as_tensor(draw(tile, source, number))
 
 
 @pytest.mark.parametrize("op", RANDOM)

@@ -18,6 +18,7 @@ from stacker.core.expression import Scale
 from stacker.core.plan import Plan
 from stacker.core.runs import tasks_of
 from stacker.errors import StorageError
+from stacker.io.direct import Writer
 from stacker.io.output import Output, open_output
 from stacker.run import local
 from stacker.run.local import execute
@@ -113,14 +114,11 @@ def test_a_full_disk_is_told_with_its_tensor(
     tmp_path: Path, donors: dict[str, Donor], plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ENOSPC while a tensor is written names the tensor and the shard."""
-    headers = iter(plan.shards)
 
-    def full(fd: int, data: memoryview | bytes, offset: int) -> None:
-        if next(headers, None) is None:
-            raise OSError(28, os.strerror(28))
-        os.pwrite(fd, data, offset)
+    def full(_writer: Writer, _data: memoryview, _offset: int) -> None:
+        raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(local, "write_all", full)
+    monkeypatch.setattr(Writer, "write", full)
     with pytest.raises(StorageError, match=r"tensor 'o\d+': cannot write: No space left") as caught:
         build(plan, donors, tmp_path / "out", workers=1)
     assert "out.partial/model-00001-of-00003.safetensors" in str(caught.value)

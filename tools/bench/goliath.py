@@ -64,9 +64,9 @@ def measure_startup(bench: Bench) -> Iterator[Row]:
 
 
 def _imports(words: tuple[str, ...]) -> Row:
-    """Whether torch or transformers were imported, by Python's own account."""
+    """Whether anything that computes was imported, by Python's own account."""
     python, *module = STACKER
     lines = run(python, "-X", "importtime", *module, *words).errors.splitlines()
     names = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line.startswith("import time:")}
-    heavy = sorted(names & {"torch", "transformers", "accelerate"})
-    return Row("torch, transformers imported", ", ".join(heavy) or "no", "no", not heavy)
+    heavy = sorted(names & {"torch", "transformers", "accelerate", "numba", "numpy"})
+    return Row("numpy, numba, torch, transformers imported", ", ".join(heavy) or "no", "no", not heavy)

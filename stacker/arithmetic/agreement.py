@@ -1,0 +1,120 @@
+"""Arrays held against each other, element by element, compiled; a block at a time, as in `sums`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stacker.arithmetic.jit import compiled
+from stacker.arithmetic.sums import BLOCK, Arrays
+
+
+@compiled
+def _total(arrays: Arrays, factors: Any, start: int, count: int, total: Any) -> None:
+    for number in range(len(arrays)):
+        part, factor = arrays[number][start : start + count], factors[number]
+        if number == 0:
+            for k in range(count):
+                total[k] = factor * part[k]
+        else:
+            for k in range(count):
+                total[k] += factor * part[k]
+
+
+@compiled
+def elect(arrays: Arrays, votes: Any, factors: Any, weights: Any, out: Any) -> None:
+    """Σ fᵢvᵢxᵢ / Σ wᵢ over vᵢxᵢ that go the way of Σ vᵢxᵢ; not divided without weights. NaN goes every way."""
+    total, divisor = np.empty(BLOCK, out.dtype), np.empty(BLOCK, out.dtype)
+    up = np.empty(BLOCK, np.bool_)
+    nothing = out.dtype.type(0)
+    for start in range(0, out.size, BLOCK):
+        count = min(BLOCK, out.size - start)
+        _total(arrays, votes, start, count, total)
+        for k in range(count):
+            up[k] = total[k] >= nothing
+            total[k] = divisor[k] = nothing
+        for number in range(len(arrays)):
+            part, vote, factor = arrays[number][start : start + count], votes[number], factors[number]
+            for k in range(count):
+                along = vote * part[k] if up[k] else -vote * part[k]
+                total[k] += nothing if along <= nothing else factor * along
+            if weights.size:
+                weight = weights[number]
+                for k in range(count):
+                    along = vote * part[k] if up[k] else -vote * part[k]
+                    divisor[k] += weight if along > nothing else nothing
+        result = out[start : start + count]
+        for k in range(count):
+            value = total[k] if divisor[k] == nothing else total[k] / divisor[k]
+            result[k] = value if up[k] else nothing - value
+
+
+@compiled
+def variance(arrays: Arrays, out: Any) -> None:
+    """Of each element, over the arrays."""
+    mean, ones = np.empty(BLOCK, out.dtype), np.ones(len(arrays), out.dtype)
+    size = out.dtype.type(len(arrays))
+    for start in range(0, out.size, BLOCK):
+        count = min(BLOCK, out.size - start)
+        result = out[start : start + count]
+        _total(arrays, ones, start, count, mean)
+        for k in range(count):
+            mean[k] /= size
+            result[k] = 0
+        for number in range(len(arrays)):
+            part = arrays[number][start : start + count]
+            for k in range(count):
+                away = part[k] - mean[k]
+                result[k] += away * away
+        for k in range(count):
+            result[k] /= size
+
+
+@compiled
+def _changed(arrays: Arrays, least: Any, start: int, count: int, many: Any) -> None:
+    """In how many arrays each element is beyond ±least."""
+    for k in range(count):
+        many[k] = 0
+    for number in range(len(arrays)):
+        part = arrays[number][start : start + count]
+        for k in range(count):
+            many[k] += abs(part[k]) > least
+
+
+@compiled
+def changes(arrays: Arrays, least: Any, shared: Any, alone: Any) -> None:
+    """How many elements of each array are beyond ±least, in others too and in it alone."""
+    many = np.empty(BLOCK, np.int32)
+    for start in range(0, arrays[0].size, BLOCK):
+        count = min(BLOCK, arrays[0].size - start)
+        _changed(arrays, least, start, count, many)
+        for number in range(len(arrays)):
+            part = arrays[number][start : start + count]
+            every = own = 0
+            for k in range(count):
+                found = abs(part[k]) > least
+                every += found
+                own += found & (many[k] == 1)
+            shared[number] += every - own
+            alone[number] += own
+
+
+@compiled
+def share(arrays: Arrays, least: Any, factors: Any, out: Any) -> None:
+    """The mean of what several changed, and what one did times its factor."""
+    many, total = np.empty(BLOCK, np.int32), np.empty(BLOCK, out.dtype)
+    nothing, one = out.dtype.type(0), out.dtype.type(1)
+    for start in range(0, out.size, BLOCK):
+        count = min(BLOCK, out.size - start)
+        _changed(arrays, least, start, count, many)
+        for k in range(count):
+            total[k] = nothing
+        for number in range(len(arrays)):
+            part, factor = arrays[number][start : start + count], factors[number]
+            for k in range(count):
+                scale = factor if many[k] == 1 else one / out.dtype.type(max(many[k], 1))
+                total[k] += part[k] * scale if abs(part[k]) > least else nothing
+        result = out[start : start + count]
+        for k in range(count):
+            result[k] = total[k]

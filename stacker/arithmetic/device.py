@@ -1,0 +1,211 @@
+"""Arithmetic in torch, for tiles on a device: the same as the processor's, to rounding where sums are concerned.
+
+Masks are whole numbers as wide as a number drawn: -1, all bits set, where an element is chosen, 0 elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from stacker.arithmetic.model import LOWER, UPPER
+from stacker.arithmetic.tensors import added, bits_of, chosen, divergence, mixed, pairs, rounded_to_odd
+from stacker.tensors import Dtype
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_LARGEST_E4M3 = 448.0
+_ROWS = 1 << 14
+"""Elements that are held in fp64 at a time."""
+
+
+class Device:
+    """What `Arithmetic` says, with tensors of one device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def array(self, memory: torch.Tensor, dtype: Dtype) -> torch.Tensor:
+        return memory.view(getattr(torch, dtype.torch_name))
+
+    def convert(self, target: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        if target.dtype is torch.float8_e4m3fn:  # has no infinity
+            source = source.clamp(-_LARGEST_E4M3, _LARGEST_E4M3)
+        if source.dtype is torch.float64 and target.dtype not in (torch.float64, torch.float32):
+            source = rounded_to_odd(source)
+        return target.copy_(source)
+
+    def fill(self, array: torch.Tensor, value: float) -> torch.Tensor:
+        return array.fill_(_scalar(array, value))
+
+    def on_host(self, total: torch.Tensor) -> np.ndarray[Any, Any]:
+        found: np.ndarray[Any, Any] = total.cpu().numpy()
+        return found
+
+    def combine(
+        self, factors: Sequence[float], arrays: Sequence[torch.Tensor], base: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        used = [(array, factor) for array, factor in zip(arrays, factors, strict=True) if factor]
+        if base is not None:
+            self.subtract([array for array, _ in used], base)
+        if not used:
+            return arrays[0].zero_() if base is None else arrays[0].copy_(base)
+        result, factor = used[0]
+        result.mul_(factor)
+        for array, weight in used[1:]:
+            result.add_(array, alpha=_scalar(array, weight))
+        if base is not None:
+            result.add_(base)
+        return result if result is arrays[0] else arrays[0].copy_(result)
+
+    def subtract(self, arrays: Sequence[torch.Tensor], base: torch.Tensor) -> Sequence[torch.Tensor]:
+        return [array.sub_(base) for array in arrays]
+
+    def add(self, array: torch.Tensor, other: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
+        return array.add_(other, alpha=_scalar(array, factor))
+
+    def clamp(self, array: torch.Tensor, most: float) -> torch.Tensor:
+        most = _scalar(array, most)
+        return array.clamp_(-most, most)
+
+    def products(self, arrays: Sequence[torch.Tensor]) -> list[float]:
+        wide = [array.double() for array in arrays]
+        return torch.stack([one.dot(other) for one, other in pairs(wide)]).tolist()
+
+    def row_products(self, arrays: Sequence[torch.Tensor], row: int) -> np.ndarray[Any, Any]:
+        wide = [array.view(-1, row).double() for array in arrays]
+        return self.on_host(torch.stack([(one * other).sum(1) for one, other in pairs(wide)]))
+
+    def column_products(self, arrays: Sequence[torch.Tensor], row: int, total: torch.Tensor | None) -> torch.Tensor:
+        wide = [array.view(-1, row).double() for array in arrays]
+        found = torch.stack([(one * other).sum(0) for one, other in pairs(wide)])
+        return found if total is None else total.add_(found)
+
+    def combine_rows(self, factors: np.ndarray[Any, Any], arrays: Sequence[torch.Tensor], row: int) -> torch.Tensor:
+        return self._combine(torch.as_tensor(factors).to(arrays[0])[:, :, None], arrays, row)
+
+    def combine_columns(self, factors: np.ndarray[Any, Any], arrays: Sequence[torch.Tensor], row: int) -> torch.Tensor:
+        return self._combine(torch.as_tensor(factors).to(arrays[0]), arrays, row)
+
+    def _combine(self, factors: torch.Tensor, arrays: Sequence[torch.Tensor], row: int) -> torch.Tensor:
+        result = arrays[0].view(-1, row).mul_(factors[0])
+        for array, own in zip(arrays[1:], factors[1:], strict=True):
+            result.add_(array.view(-1, row) * own)
+        return arrays[0]
+
+    def counters(self, *shape: int) -> torch.Tensor:
+        return torch.zeros(shape, dtype=torch.int64, device=self._device)
+
+    def count_upper(self, key: torch.Tensor, counters: torch.Tensor) -> None:
+        bits = bits_of(key)
+        counters[:-1] += (bits >> 15).bincount(minlength=UPPER)
+        counters[-1] += bits.count_nonzero()
+
+    def count_lower(self, key: torch.Tensor, upper: int, counters: torch.Tensor) -> None:
+        low = bits_of(key) ^ (upper << 15)  # less than LOWER where the upper bits are those sought
+        # The others are spread over bins of no use: counting them all in one takes four times as long.
+        place = torch.minimum(low, (low >> 15).add_(LOWER))
+        counters += place.bincount(minlength=LOWER + UPPER)[:LOWER]
+
+    def count_equal(self, key: torch.Tensor, bits: int) -> int:
+        return len(key) - int((bits_of(key) ^ bits).count_nonzero())
+
+    def larger(self, key: torch.Tensor, bits: int, taken: int, equal: int) -> torch.Tensor:
+        found = bits_of(key)
+        mask = ((bits - 1 if 0 < taken == equal else bits) - found).bitwise_right_shift_(31)
+        if 0 < taken < equal:
+            same = found == bits
+            mask.bitwise_or_(chosen(same & (same.cumsum(0) <= taken)))
+        return mask
+
+    def nothing(self, array: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(array, dtype=torch.int32)
+
+    def at_least(self, array: torch.Tensor, bound: float) -> torch.Tensor:
+        return chosen(array >= bound)
+
+    def without(self, mask: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return mask.bitwise_and_(~other)
+
+    def keep(self, array: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        bits = array.view(torch.int64 if array.dtype is torch.float64 else torch.int32)
+        bits.bitwise_and_(mask.to(bits.dtype))
+        return array
+
+    def packed(self, mask: torch.Tensor) -> torch.Tensor:
+        return mask.to(torch.int8)
+
+    def unpacked(self, packed: torch.Tensor, count: int) -> torch.Tensor:
+        return packed[:count].to(torch.int32)
+
+    def magnitudes(self, array: torch.Tensor, mask: torch.Tensor) -> tuple[float, float]:
+        size = array.abs()
+        return float(size.sum(dtype=torch.float64)), float(self.keep(size, mask).sum(dtype=torch.float64))
+
+    def draw(self, count: int, blocks: Sequence[tuple[int, int, int, int]]) -> torch.Tensor:
+        drawn = torch.arange(count, dtype=torch.int32, device=self._device)
+        after = torch.empty_like(drawn)
+        start = 0
+        for size, first, key, last in blocks:
+            drawn[start : start + size].add_(first - start).bitwise_xor_(key)
+            after[start : start + size] = last
+            start += size
+        return mixed(drawn).bitwise_xor_(after)
+
+    def below(self, numbers: torch.Tensor, bound: int | torch.Tensor) -> torch.Tensor:
+        return (numbers - bound).bitwise_right_shift_(31)
+
+    def by_rank(self, array: torch.Tensor, row: int, values: np.ndarray[Any, Any]) -> torch.Tensor:
+        order = bits_of(array).view(-1, row).argsort(dim=1, stable=True)
+        ranked = torch.as_tensor(values).to(self._device).expand_as(order)
+        return torch.empty_like(order, dtype=torch.int32).scatter_(1, order, ranked).view(-1)
+
+    def elect(
+        self,
+        arrays: Sequence[torch.Tensor],
+        votes: Sequence[float],
+        factors: Sequence[float],
+        weights: Sequence[float] | None,
+    ) -> torch.Tensor:
+        cast = [array.mul_(vote) for array, vote in zip(arrays, votes, strict=True)]
+        up = added(cast) >= 0
+        result, divisor = torch.zeros_like(cast[0]), torch.zeros_like(cast[0])
+        for number, (array, factor) in enumerate(zip(cast, factors, strict=True)):
+            along = torch.where(up, array, -array).relu_()
+            result.add_(along, alpha=_scalar(along, factor))
+            if weights:
+                divisor.add_((along > 0).to(along.dtype), alpha=_scalar(along, weights[number]))
+        result.div_(divisor.masked_fill_(divisor == 0, 1.0))
+        return arrays[0].copy_(torch.where(up, result, 0.0 - result))
+
+    def variance(self, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+        mean = added(arrays).div_(len(arrays))
+        return added([(array - mean).square_() for array in arrays]).div_(len(arrays))
+
+    def changes(self, arrays: Sequence[torch.Tensor], least: float) -> list[float]:
+        masks = [array.abs() > least for array in arrays]
+        many = torch.stack(masks).sum(0)
+        return [float((mask & chosen).sum()) for chosen in (many > 1, many == 1) for mask in masks]
+
+    def share(self, arrays: Sequence[torch.Tensor], least: float, alone: Sequence[float]) -> torch.Tensor:
+        masks = [array.abs() > least for array in arrays]
+        many, total = torch.stack(masks).sum(0), torch.zeros_like(arrays[0])
+        several = many.clamp(min=1).to(total.dtype).reciprocal_()
+        for array, mask, factor in zip(arrays, masks, alone, strict=True):
+            scale = several.masked_fill(many == 1, _scalar(array, factor))
+            total += self.keep(array, chosen(mask)).mul_(scale)
+        return arrays[0].copy_(total)
+
+    def divergences(self, array: torch.Tensor, other: torch.Tensor, row: int) -> np.ndarray[Any, Any]:
+        step = max(_ROWS // row, 1)
+        rows, origin = array.view(-1, row), other.view(-1, row)
+        parts = [divergence(rows[i : i + step], origin[i : i + step]) for i in range(0, len(rows), step)]
+        return self.on_host(torch.cat(parts))
+
+
+def _scalar(array: torch.Tensor, value: float) -> float:
+    """As near as the array's type comes; what is too large for it is infinite."""
+    return float(torch.tensor(value, dtype=array.dtype))

@@ -1,0 +1,233 @@
+"""Arithmetic on the processor: arrays of numpy's, functions compiled by numba, ml_dtypes for the narrow floats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from stacker.arithmetic import agreement, draws, narrow, ranks, sums
+from stacker.arithmetic.model import EPSILON
+from stacker.tensors import Dtype
+
+Array = np.ndarray[Any, np.dtype[Any]]
+_SOFTMAX = 1 << 14
+"""Elements that are held in fp64 at a time."""
+
+
+class Processor:
+    """What `Arithmetic` says, here."""
+
+    def array(self, memory: Any, dtype: Dtype) -> Array:
+        return np.frombuffer(memory, np.dtype(dtype.torch_name))
+
+    def convert(self, target: Array, source: Array) -> Array:
+        if target.dtype in narrow.FORMS and source.dtype == np.float64:
+            wide, source = source, np.empty(len(source), np.float32)
+            narrow.round_to_odd(wide, source)
+        if target.dtype in narrow.FORMS and source.dtype == np.float32:
+            narrow.narrow(source.view(np.uint32), narrow.FORMS[target.dtype], _bits(target))
+        elif source.dtype in narrow.VALUES:
+            narrow.look_up(_bits(source), narrow.VALUES[source.dtype], target)
+        elif source.dtype == np.float16:
+            narrow.widen_half(_bits(source), target)
+        else:
+            with np.errstate(all="ignore"):
+                np.copyto(target, source, casting="unsafe")
+        return target
+
+    def fill(self, array: Array, value: float) -> Array:
+        array.fill(_scalar(array, value))
+        return array
+
+    def on_host(self, total: Array) -> Array:
+        return total
+
+    def combine(self, factors: Sequence[float], arrays: Sequence[Array], base: Array | None = None) -> Array:
+        out = arrays[0]
+        used = [number for number, factor in enumerate(factors) if factor]
+        if not used:
+            if base is None:
+                out.fill(0)
+            else:
+                np.copyto(out, base)
+            return out
+        own = _alike(out, [factors[number] for number in used])
+        parts = tuple(arrays[number] for number in used)
+        if base is None:
+            sums.combine(own, parts, out)
+        else:
+            sums.combine_on(own, parts, base, out)
+        return out
+
+    def subtract(self, arrays: Sequence[Array], base: Array) -> Sequence[Array]:
+        for array in arrays:
+            sums.subtract(array, base)
+        return arrays
+
+    def add(self, array: Array, other: Array, factor: float = 1.0) -> Array:
+        sums.add(array, other, _scalar(array, factor))
+        return array
+
+    def clamp(self, array: Array, most: float) -> Array:
+        most = _scalar(array, most)
+        return np.clip(array, -most, most, out=array)
+
+    def products(self, arrays: Sequence[Array]) -> list[float]:
+        return [sums.dot(one, other) for number, one in enumerate(arrays) for other in arrays[number:]]
+
+    def row_products(self, arrays: Sequence[Array], row: int) -> Array:
+        found = np.empty((_pairs(arrays), len(arrays[0]) // row))
+        sums.row_products(tuple(arrays), row, found)
+        return found
+
+    def column_products(self, arrays: Sequence[Array], row: int, total: Array | None) -> Array:
+        found = np.zeros((_pairs(arrays), row)) if total is None else total
+        sums.column_products(tuple(arrays), row, found)
+        return found
+
+    def combine_rows(self, factors: Array, arrays: Sequence[Array], row: int) -> Array:
+        sums.combine_rows(_alike(arrays[0], factors), tuple(arrays), row, arrays[0])
+        return arrays[0]
+
+    def combine_columns(self, factors: Array, arrays: Sequence[Array], row: int) -> Array:
+        sums.combine_columns(_alike(arrays[0], factors), tuple(arrays), row, arrays[0])
+        return arrays[0]
+
+    def counters(self, *shape: int) -> Array:
+        return np.zeros(shape, np.int64)
+
+    def count_upper(self, key: Array, counters: Array) -> None:
+        ranks.count_upper(key, counters)
+
+    def count_lower(self, key: Array, upper: int, counters: Array) -> None:
+        ranks.count_lower(key, upper, counters)
+
+    def count_equal(self, key: Array, bits: int) -> int:
+        return ranks.count_equal(key, np.int32(bits))
+
+    def larger(self, key: Array, bits: int, taken: int, equal: int) -> Array:
+        mask = np.empty(len(key), np.bool_)
+        if 0 < taken < equal:
+            ranks.larger_or_first(key, np.int32(bits), taken, mask)
+        else:
+            ranks.larger(key, np.int32(bits - (taken > 0)), mask)
+        return mask
+
+    def nothing(self, array: Array) -> Array:
+        return np.zeros(len(array), np.bool_)
+
+    def at_least(self, array: Array, bound: float) -> Array:
+        return np.greater_equal(array, _alike(array, bound))
+
+    def without(self, mask: Array, other: Array) -> Array:
+        return np.greater(mask, other, out=mask)
+
+    def keep(self, array: Array, mask: Array) -> Array:
+        ranks.keep(array, mask)
+        return array
+
+    def packed(self, mask: Array) -> Array:
+        return np.packbits(mask)
+
+    def unpacked(self, packed: Array, count: int) -> Array:
+        return np.unpackbits(packed, count=count).view(np.bool_)
+
+    def magnitudes(self, array: Array, mask: Array) -> tuple[float, float]:
+        return ranks.magnitudes(array, mask)
+
+    def draw(self, count: int, blocks: Sequence[tuple[int, int, int, int]]) -> Array:
+        drawn = np.empty(count, np.int32)
+        start = 0
+        for size, first, before, after in blocks:
+            draws.mix(first, np.uint32(before), np.uint32(after), drawn[start : start + size])
+            start += size
+        return drawn
+
+    def below(self, numbers: Array, bound: int | Array) -> Array:
+        mask = np.empty(len(numbers), np.bool_)
+        if isinstance(bound, int):
+            draws.below(numbers, np.int32(bound), mask)
+        else:
+            draws.below_each(numbers, bound, mask)
+        return mask
+
+    def by_rank(self, array: Array, row: int, values: Array) -> Array:
+        """Measured, numpy's sort of bits and place in one number takes a third of a sort of places by their bits."""
+        packed, found = np.empty(len(array), np.int64), np.empty(len(array), np.int32)
+        ranks.pack(array, row, packed)
+        packed.reshape(-1, row).sort(axis=1)
+        ranks.unpack(packed, row, values, found)
+        return found
+
+    def elect(
+        self,
+        arrays: Sequence[Array],
+        votes: Sequence[float],
+        factors: Sequence[float],
+        weights: Sequence[float] | None,
+    ) -> Array:
+        out = arrays[0]
+        agreement.elect(tuple(arrays), _alike(out, votes), _alike(out, factors), _alike(out, weights or ()), out)
+        return out
+
+    def variance(self, arrays: Sequence[Array]) -> Array:
+        found = np.empty_like(arrays[0])
+        agreement.variance(tuple(arrays), found)
+        return found
+
+    def changes(self, arrays: Sequence[Array], least: float) -> list[float]:
+        shared, alone = np.zeros(len(arrays)), np.zeros(len(arrays))
+        agreement.changes(tuple(arrays), _scalar(arrays[0], least), shared, alone)
+        return [*shared.tolist(), *alone.tolist()]
+
+    def share(self, arrays: Sequence[Array], least: float, alone: Sequence[float]) -> Array:
+        out = arrays[0]
+        agreement.share(tuple(arrays), _scalar(out, least), _alike(out, alone), out)
+        return out
+
+    def divergences(self, array: Array, other: Array, row: int) -> Array:
+        step = max(_SOFTMAX // row, 1) * row
+        parts = (
+            _divergence(array[start : start + step].reshape(-1, row), other[start : start + step].reshape(-1, row))
+            for start in range(0, len(array), step)
+        )
+        return np.concatenate(list(parts))
+
+
+PROCESSOR = Processor()
+
+
+def _alike(array: Array, factors: Any) -> Array:
+    """In the array's type; what is too large for it is infinite."""
+    with np.errstate(over="ignore"):
+        own: Array = np.asarray(factors, array.dtype)
+    return own
+
+
+def _scalar(array: Array, value: float) -> Any:
+    return _alike(array, value)[()]
+
+
+def _bits(array: Array) -> Array:
+    return array.view(np.uint8 if array.dtype.itemsize == 1 else np.uint16)
+
+
+def _pairs(arrays: Sequence[Array]) -> int:
+    return len(arrays) * (len(arrays) + 1) // 2
+
+
+def _divergence(rows: Array, origin: Array) -> Array:
+    """KL of two distributions, row by row; rounding apart it is not negative."""
+    with np.errstate(all="ignore"):
+        p, q = _softmax(rows), _softmax(origin)
+        total: Array = (p * np.log(p / q)).sum(axis=1)
+        return total.clip(0.0)
+
+
+def _softmax(rows: Array) -> Array:
+    wide = rows.astype(np.float64)
+    powers: Array = np.exp(wide - wide.max(axis=1, keepdims=True))
+    shares: Array = powers / powers.sum(axis=1, keepdims=True) + EPSILON
+    return shares

@@ -1,0 +1,140 @@
+"""Weighted sums and inner products, compiled. Arrays are flat and of one type; `out` may be one of them.
+
+Sums are of a block of elements at a time, small enough for the nearest cache. Inner products are fp64, in LANES partial
+sums of every LANES-th element each, which are then added in halves: the same on every processor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stacker.arithmetic.jit import compiled
+
+Arrays = Any
+"""A tuple of arrays."""
+BLOCK = 1024
+LANES = 64
+
+
+@compiled
+def combine(factors: Any, arrays: Arrays, out: Any) -> None:
+    """Σ fᵢxᵢ"""
+    total = np.empty(BLOCK, out.dtype)
+    for start in range(0, out.size, BLOCK):
+        count = min(BLOCK, out.size - start)
+        for number in range(len(arrays)):
+            part, factor = arrays[number][start : start + count], factors[number]
+            if number == 0:
+                for k in range(count):
+                    total[k] = factor * part[k]
+            else:
+                for k in range(count):
+                    total[k] += factor * part[k]
+        result = out[start : start + count]
+        for k in range(count):
+            result[k] = total[k]
+
+
+@compiled
+def combine_on(factors: Any, arrays: Arrays, base: Any, out: Any) -> None:
+    """b + Σ fᵢ(xᵢ − b)"""
+    total = np.empty(BLOCK, out.dtype)
+    for start in range(0, out.size, BLOCK):
+        count = min(BLOCK, out.size - start)
+        origin = base[start : start + count]
+        for number in range(len(arrays)):
+            part, factor = arrays[number][start : start + count], factors[number]
+            if number == 0:
+                for k in range(count):
+                    total[k] = factor * (part[k] - origin[k])
+            else:
+                for k in range(count):
+                    total[k] += factor * (part[k] - origin[k])
+        result = out[start : start + count]
+        for k in range(count):
+            result[k] = total[k] + origin[k]
+
+
+@compiled
+def subtract(array: Any, base: Any) -> None:
+    """x − b, into x."""
+    for k in range(array.size):
+        array[k] -= base[k]
+
+
+@compiled
+def add(array: Any, other: Any, factor: Any) -> None:
+    """x + fy, into x."""
+    for k in range(array.size):
+        array[k] += factor * other[k]
+
+
+@compiled
+def dot(one: Any, other: Any) -> Any:
+    """⟨x, y⟩"""
+    lanes = np.zeros(LANES)
+    whole = one.size // LANES * LANES
+    for start in range(0, whole, LANES):
+        left, right = one[start : start + LANES], other[start : start + LANES]
+        for k in range(LANES):
+            lanes[k] += np.float64(left[k]) * np.float64(right[k])
+    for k in range(whole, one.size):
+        lanes[k - whole] += np.float64(one[k]) * np.float64(other[k])
+    half = LANES // 2
+    while half:
+        for k in range(half):
+            lanes[k] += lanes[k + half]
+        half //= 2
+    return lanes[0]
+
+
+@compiled
+def row_products(arrays: Arrays, row: int, out: Any) -> None:
+    """⟨xᵢ, xⱼ⟩ for i ≤ j, [pairs, rows]"""
+    for number in range(out.shape[1]):
+        start, pair = number * row, 0
+        for i in range(len(arrays)):
+            for j in range(i, len(arrays)):
+                out[pair, number] = dot(arrays[i][start : start + row], arrays[j][start : start + row])
+                pair += 1
+
+
+@compiled
+def column_products(arrays: Arrays, row: int, out: Any) -> None:
+    """⟨xᵢ, xⱼ⟩ for i ≤ j, [pairs, row], added to what is there."""
+    for start in range(0, arrays[0].size, row):
+        pair = 0
+        for i in range(len(arrays)):
+            left = arrays[i][start : start + row]
+            for j in range(i, len(arrays)):
+                right, total = arrays[j][start : start + row], out[pair]
+                for k in range(row):
+                    total[k] += np.float64(left[k]) * np.float64(right[k])
+                pair += 1
+
+
+@compiled
+def combine_rows(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
+    """Σ fᵢ[r]xᵢ"""
+    for number in range(out.size // row):
+        start = number * row
+        result = out[start : start + row]
+        for k in range(row):
+            total = factors[0, number] * result[k]
+            for i in range(1, len(arrays)):
+                total += factors[i, number] * arrays[i][start + k]
+            result[k] = total
+
+
+@compiled
+def combine_columns(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
+    """Σ fᵢ[c]xᵢ"""
+    for start in range(0, out.size, row):
+        result = out[start : start + row]
+        for k in range(row):
+            total = factors[0, k] * result[k]
+            for i in range(1, len(arrays)):
+                total += factors[i, k] * arrays[i][start + k]
+            result[k] = total

@@ -1,0 +1,41 @@
+"""A device's own ways, on torch's processor: memory that is shared, masks as wide as numbers that are drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from stacker.tensors import Dtype
+from tests.arithmetic.arrays import numbers
+from tests.ops.blending import TORCH
+
+
+@pytest.mark.parametrize("dtype", [dtype for dtype in Dtype if dtype.arithmetic], ids=lambda dtype: dtype.label)
+def test_an_array_is_the_memory(dtype: Dtype) -> None:
+    """Nothing is copied: what is written into the one is in the other."""
+    memory = torch.zeros(64, dtype=torch.uint8)
+    array = TORCH.array(memory, dtype)
+    assert array.shape == (512 // dtype.bits,)
+    TORCH.convert(array, torch.ones(len(array)))
+    assert array.data_ptr() == memory.data_ptr()
+    assert memory.any()
+
+
+def test_masks_are_whole_numbers() -> None:
+    """All bits set, or none: -1 and 0, int32."""
+    key = torch.from_numpy(numbers(65, np.float32))
+    drawn = TORCH.draw(65, [(65, 0, 1, 2)])
+    masks = [TORCH.larger(key, 0x3F000000, 0, 0), TORCH.nothing(key), TORCH.at_least(key, 0.5)]
+    masks += [TORCH.below(drawn, 1 << 30), TORCH.without(masks[0].clone(), masks[2])]
+    assert {mask.dtype for mask in masks} == {torch.int32}
+    assert set(torch.cat(masks).tolist()) == {-1, 0}
+
+
+def test_counts_come_to_the_host() -> None:
+    """As numpy's."""
+    counters = TORCH.counters(3, 5)
+    found = TORCH.on_host(counters)
+    assert isinstance(found, np.ndarray)
+    assert (found.shape, found.dtype) == ((3, 5), np.dtype(np.int64))
+    assert not found.any()

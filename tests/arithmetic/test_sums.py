@@ -1,0 +1,211 @@
+"""Weighted sums and inner products, on both arithmetics, against sums in fp64 as they are written on paper."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stacker.arithmetic.model import Arithmetic
+from stacker.arithmetic.processor import PROCESSOR
+from tests.arithmetic.arrays import KINDS, SIZES, Numbers, check_close, got, numbers, odd, put, put_all, several, wide
+
+FACTORS = (0.75, -0.5, 1.25, 0.125)
+ROWS = [(1, 1), (1, 5000), (7, 64), (5, 65), (13, 77), (5000, 1)]
+EVERY = pytest.mark.parametrize("kind", KINDS)
+MANY = pytest.mark.parametrize("many", [1, 2, 3, 4])
+
+
+def _sum(factors: Any, arrays: list[Numbers]) -> Numbers:
+    found: Numbers = sum(factor * array for factor, array in zip(factors, wide(arrays), strict=True))
+    return found
+
+
+def _pairs(arrays: list[Numbers]) -> list[tuple[Numbers, Numbers]]:
+    return list(itertools.combinations_with_replacement(wide(arrays), 2))
+
+
+@EVERY
+@MANY
+@pytest.mark.parametrize("size", SIZES)
+def test_combine(on: Arithmetic, many: int, size: int, kind: Any) -> None:
+    """The weighted sum, in the memory of the first."""
+    arrays = several(many, size, kind)
+    held = put_all(on, arrays)
+    made = on.combine(FACTORS[:many], held)
+    assert made is held[0]
+    check_close(made, _sum(FACTORS[:many], arrays), kind, 4.0)
+
+
+@EVERY
+@MANY
+@pytest.mark.parametrize("size", [1, 1025])
+def test_combine_on_a_base(on: Arithmetic, many: int, size: int, kind: Any) -> None:
+    """The base and weighted differences from it; the base stays as it is."""
+    arrays, base = several(many, size, kind), numbers(size, kind, 9)
+    held, origin = put_all(on, arrays), put(on, base)
+    made = on.combine(FACTORS[:many], held, origin)
+    assert made is held[0]
+    b = base.astype(np.float64)
+    check_close(made, b + _sum(FACTORS[:many], [array - b for array in wide(arrays)]), kind, 8.0)
+    assert np.array_equal(got(origin), base)
+
+
+@EVERY
+@pytest.mark.parametrize("based", [False, True], ids=["alone", "base"])
+@pytest.mark.parametrize("zero", [0, 1, 2])
+def test_a_factor_of_0_counts_for_nothing(on: Arithmetic, zero: int, based: bool, kind: Any) -> None:
+    """Also on NaN and infinities, wherever it stands; the result is still where the first was."""
+    arrays, base = several(3, 1025, kind), numbers(1025, kind, 9) if based else np.zeros(1025, kind)
+    arrays[zero] = odd(1025, kind)
+    factors = [0.0 if number == zero else factor for number, factor in enumerate(FACTORS[:3])]
+    held = put_all(on, arrays)
+    made = on.combine(factors, held, put(on, base) if based else None)
+    assert made is held[0]
+    others = [(factors[number], arrays[number] - base.astype(np.float64)) for number in range(3) if number != zero]
+    check_close(made, base.astype(np.float64) + _sum(*zip(*others, strict=True)), kind, 8.0)
+
+
+@EVERY
+def test_all_factors_0(on: Arithmetic, kind: Any) -> None:
+    """The base, bit by bit, or zeros."""
+    source, base = odd(65, kind), odd(65, kind, 1)
+    assert got(on.combine([0.0], [put(on, source)])).tobytes() == bytes(source.nbytes)
+    assert got(on.combine([0.0, 0.0], put_all(on, [source, source]), put(on, base))).tobytes() == base.tobytes()
+
+
+@EVERY
+def test_odd_numbers_go_through(on: Arithmetic, kind: Any) -> None:
+    """NaN, infinities and numbers below the least normal one come out of a sum as IEEE has it."""
+    arrays = [odd(5000, kind, seed) for seed in range(2)]
+    with np.errstate(all="ignore"):
+        exact = _sum((1.0, 0.5), arrays)
+        beyond = abs(exact) > np.finfo(kind).max
+        exact[beyond] = np.copysign(np.inf, exact[beyond])
+    check_close(on.combine([1.0, 0.5], put_all(on, arrays)), exact, kind, 1e-40)
+
+
+@EVERY
+def test_a_factor_of_1_moves_bits(on: Arithmetic, kind: Any) -> None:
+    """Signs of zeros and the smallest numbers as well."""
+    values = odd(5000, kind)
+    values = values[~np.isnan(values)]
+    assert got(on.combine([1.0], [put(on, values)])).tobytes() == values.tobytes()
+
+
+def test_factors_past_fp32_are_infinite(on: Arithmetic) -> None:
+    """They warn of nothing and raise nothing; fp64 holds them."""
+    for kind, value in ((np.float32, math.inf), (np.float64, 1e300)):
+        ones = [np.ones(3, kind)] * 2
+        assert got(on.combine([1.0, 1e300], put_all(on, ones))).tolist() == [value] * 3
+        assert got(on.combine([1e300, 1.0], put_all(on, ones))).tolist() == [value] * 3
+        assert got(on.add(put(on, ones[0]), put(on, ones[1]), 1e300)).tolist() == [value] * 3
+        assert got(on.clamp(put(on, ones[0]), 1e300)).tolist() == [1.0] * 3
+        assert got(on.fill(put(on, ones[0]), -1e300)).tolist() == [-value] * 3
+
+
+@EVERY
+def test_subtract_add_and_fill(on: Arithmetic, kind: Any) -> None:
+    """Each into its own array."""
+    x, y = several(2, 1025, kind)
+    held = put_all(on, [x, y])
+    found = on.subtract(held, put(on, y))
+    assert found[0] is held[0]
+    assert np.array_equal(got(held[0]), x - y)
+    assert not got(held[1]).any()
+    added = put(on, x)
+    check_close(on.add(added, put(on, y), -0.3), wide([x])[0] - kind(0.3).astype(np.float64) * y, kind, 4.0)
+    assert np.array_equal(got(on.add(put(on, x), put(on, y))), x + y)
+    assert np.array_equal(got(on.fill(added, 0.1)), np.full(1025, 0.1, kind))
+
+
+@EVERY
+def test_clamp(on: Arithmetic, kind: Any) -> None:
+    """To both sides; NaN stays."""
+    values = odd(1025, kind)
+    held = put(on, values)
+    made = on.clamp(held, 0.3)
+    assert made is held
+    assert np.array_equal(got(made), np.clip(values, -kind(0.3), kind(0.3)), equal_nan=True)
+
+
+@EVERY
+@MANY
+@pytest.mark.parametrize("size", SIZES)
+def test_products(on: Arithmetic, many: int, size: int, kind: Any) -> None:
+    """To fp64, of what fp32 holds too: as near as a sum without any rounding."""
+    arrays = several(many, size, kind)
+    found = on.products(put_all(on, arrays))
+    exact = [math.fsum((one * other).tolist()) for one, other in _pairs(arrays)]
+    assert found == pytest.approx(exact, rel=1e-12, abs=1e-11)
+
+
+@EVERY
+@MANY
+@pytest.mark.parametrize("shape", ROWS, ids=str)
+def test_products_of_rows_and_columns(on: Arithmetic, shape: tuple[int, int], many: int, kind: Any) -> None:
+    """Of each row and of each column, in fp64; columns also added to those of a tile before."""
+    arrays = several(many, math.prod(shape), kind)
+    pairs = [(one.reshape(shape), other.reshape(shape)) for one, other in _pairs(arrays)]
+    by_row = on.row_products(put_all(on, arrays), shape[1])
+    assert isinstance(by_row, np.ndarray)
+    np.testing.assert_allclose(by_row, np.stack([(x * y).sum(1) for x, y in pairs]), rtol=1e-12, atol=1e-11)
+    exact = np.stack([(x * y).sum(0) for x, y in pairs])
+    total = on.column_products(put_all(on, arrays), shape[1], None)
+    np.testing.assert_allclose(on.on_host(total), exact, rtol=1e-12, atol=1e-11)
+    again = on.column_products(put_all(on, arrays), shape[1], total)
+    assert again is total
+    np.testing.assert_allclose(on.on_host(again), 2 * exact, rtol=1e-12, atol=1e-11)
+
+
+@EVERY
+@MANY
+@pytest.mark.parametrize("shape", ROWS, ids=str)
+def test_combine_rows_and_columns(on: Arithmetic, shape: tuple[int, int], many: int, kind: Any) -> None:
+    """Every row, or column, has factors of its own."""
+    arrays = several(many, math.prod(shape), kind)
+    factors = [np.random.default_rng(7).standard_normal((many, length)) for length in shape]
+    matrices = [array.reshape(shape) for array in wide(arrays)]
+    for combine, of, axis in ((on.combine_rows, factors[0], 1), (on.combine_columns, factors[1], 0)):
+        held = put_all(on, arrays)
+        made = combine(of, held, shape[1])
+        assert made is held[0]
+        parts = [np.expand_dims(own, axis) * matrix for own, matrix in zip(of, matrices, strict=True)]
+        check_close(made, np.sum(parts, axis=0).ravel(), kind, 16.0)
+
+
+@pytest.mark.parametrize("size", [63, 1000, 5003])
+def test_the_order_of_sums_is_fixed(size: int) -> None:
+    """Lane k of an inner product adds every 64th element from k on, and lanes are added in halves."""
+    arrays = several(8, size, np.float32)
+    found = []
+    for one, other in _pairs(arrays):
+        products = np.zeros(-(-size // 64) * 64)
+        products[:size] = one * other
+        lanes = np.zeros(64)
+        for row in products.reshape(-1, 64):
+            lanes += row
+        while len(lanes) > 1:
+            lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
+        found.append(float(lanes[0]))
+    assert PROCESSOR.products(arrays) == found
+
+
+def test_threads_change_no_bit() -> None:
+    """Many at once give what one alone does, and a block begins where it begins whatever follows."""
+    arrays = several(3, 5000, np.float32)
+
+    def made(_: int) -> tuple[Any, ...]:
+        held = [array.copy() for array in arrays]
+        products = PROCESSOR.products(held), PROCESSOR.magnitudes(held[0], held[1] > 0)
+        return *products, PROCESSOR.combine(FACTORS[:3], held).tobytes()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(map(repr, pool.map(made, range(32))))) == 1
+    whole = PROCESSOR.combine(FACTORS[:3], [array.copy() for array in arrays])
+    part = PROCESSOR.combine(FACTORS[:3], [array[333:777].copy() for array in arrays])
+    assert np.array_equal(part, whole[333:777])

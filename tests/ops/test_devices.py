@@ -1,0 +1,46 @@
+"""Every op with the arithmetic of the processor and with torch's, which a GPU has: the same to rounding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stacker.arithmetic.processor import PROCESSOR
+from stacker.ops.model import Base
+from stacker.ops.table import OPS
+from tests.ops.any_op import parameters_of, reference
+from tests.ops.blending import TORCH, blend
+
+SHAPES = [(24, 90), (7, 1025), (77,)]
+ROUNDING = {torch.float32: 1e-5, torch.float64: 1e-12}
+"""What either may be away from the other: of sums that are rounded in another order."""
+ITERATED = 1e-10
+"""Of a mean that is found step by step, until steps are no longer than 1e-12."""
+
+
+def _tensors(shape: tuple[int, ...], kind: torch.dtype) -> list[torch.Tensor]:
+    """Two sources and a base."""
+    made = [torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=kind) for seed in range(3)]
+    made[1][..., ::3] = made[0][..., ::3]  # magnitudes that are equal
+    return made
+
+
+@pytest.mark.parametrize("kind", ROUNDING, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("op", OPS)
+def test_an_op_on_either(op: str, shape: tuple[int, ...], kind: torch.dtype) -> None:
+    """Whole, and in tiles of several rows; what is drawn at random is drawn the same, and the paper says so too."""
+    own, each = parameters_of(op)
+    *sources, base = _tensors(shape, kind)
+    given = sources[: OPS[op].arity[1]]
+    origin = None if OPS[op].base is Base.NONE else base
+    made = [
+        blend(op, given, base=origin, each=each, on=on, tile=tile, **own)
+        for on in (PROCESSOR, TORCH)
+        for tile in (0, 3 * shape[-1])
+    ]
+    slack = max(ROUNDING[kind], ITERATED if op == "karcher" else 0.0)
+    for one in made:
+        assert one.dtype is kind
+        torch.testing.assert_close(one, made[0], rtol=slack, atol=slack)
+    torch.testing.assert_close(made[0].double(), reference(op, "x", given, base), rtol=1e-5, atol=1e-5)
