@@ -29,7 +29,7 @@ def _section(title: str, rows: dict[str, str]) -> Group:
     table.add_column(min_width=16)
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(f"  {name}", value)
+        table.add_row(Text(f"  {name}"), Text(value))
     return Group(Text(title, "bold"), table)
 
 

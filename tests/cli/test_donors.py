@@ -102,6 +102,16 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("home")
+def test_doctor_names_what_brings_a_package(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Letter by letter: brackets are no markup of the terminal's."""
+    monkeypatch.setattr("stacker.io.machine._version", lambda _: None)
+    _, out, _ = run(capsys, "doctor")
+    assert "pip install 'stacker[gpu]'" in " ".join(out.split())
+
+
+@pytest.mark.usefixtures("home")
 def test_doctor_without_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
     """A place that is not there is said so."""
     code, _, err = run(capsys, "doctor", "nowhere")
