@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import cycle, islice, pairwise
 
 from stacker.arch.model import Part
 from stacker.core.nodes import Expansion, Feed, Node, feeds_of
@@ -38,9 +38,10 @@ def _base_feeds(
         feeds = feeds_of(item.base, expansion)
         if len(feeds) == count:
             return feeds
-        if feeds:
-            expansion.report(f"the base has {len(feeds)} layers, the blend {count}", item.base.mark or item.mark)
-        return (None,) * count
+        if not feeds:
+            return (None,) * count
+        expansion.report(f"the base has {len(feeds)} layers, the blend {count}", item.base.mark or item.mark)
+        return tuple(islice(cycle(feeds), count))  # so that nobody misses a base who has one
     base = expansion.spec.base
     if base is None or not expansion.knows(base, expansion.spec.mark_of("base")):
         return (None,) * count

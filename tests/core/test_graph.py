@@ -66,6 +66,13 @@ def test_an_op_without_a_base_has_none(op: str) -> None:
     assert problem.message == f"op '{op}' takes no base"
 
 
+def test_a_base_of_another_length_is_still_a_base() -> None:
+    """Its length is the one thing that is wrong: no layer of the blend is said to lack it."""
+    graph = graph_of(" - blend: ['a[0:4]', 'b[0:4]']\n   op: ties\n   base: a[3:]")
+    assert [problem.message for problem in graph.problems] == ["the base has 3 layers, the blend 4"]
+    assert [node.base.layer for node in graph.layers if node.base] == [3, 4, 5, 3]
+
+
 def test_repeat_scales_only_the_copies() -> None:
     """A repeat's factors leave the first round alone."""
     graph = graph_of(" - repeat:\n    - a[1:3]\n   times: 2\n   scale: {attn.o: 0.5, mlp: 0}")
