@@ -17,7 +17,7 @@ from stacker.run.tally import Tally
 from stacker.run.threads import keep_freed_memory
 from stacker.run.tiles import Room, Scratch
 
-PIECE = 32
+PIECE = 16
 """Tiles that one job takes on: few enough for the largest tensor to be shared by all threads to its end."""
 Deal = Callable[[int, memoryview], None]
 """Does something with the output bytes of a tensor from a byte of it on, before it returns."""

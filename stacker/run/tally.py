@@ -45,8 +45,10 @@ class Tally:
         return [_exact_sum(column) for column in zip(*self._numbers, strict=True)]
 
     def _join(self, part: Sums | None) -> None:
-        if part is not None:
-            self._sum = part if self._sum is None else self._sum.__iadd__(part)
+        if self._sum is None:
+            self._sum = part
+        elif part is not None:
+            self._sum += part
 
 
 def _exact_sum(parts: Sequence[float]) -> float:

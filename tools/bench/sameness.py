@@ -57,7 +57,7 @@ def _interrupted(spec: Path, out: Path) -> int:
     while not out.exists():
         process = subprocess.Popen([*STACKER, "build", str(spec), str(out), "--quiet"])
         try:
-            status = process.wait(timeout=0.5 + 0.05 * stops)
+            status = process.wait(timeout=0.4 + 0.01 * stops)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
