@@ -1,4 +1,4 @@
-"""Files written past the page cache: straight from memory to the disk, where filesystem and alignment let us.
+"""Files written, and read again, past the page cache: straight between memory and disk, where the filesystem lets us.
 
 A checkpoint that is written once and not read soon has no use for the cache. Past it, a copy and the memory for it are
 saved, and what others have in the cache stays there. Measured on a virtual machine that must get fresh memory from its
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
+import threading
 from contextlib import suppress
 from typing import Self
 
@@ -29,9 +31,7 @@ class Writer:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._direct: int | None = None
-        with suppress(OSError):  # a filesystem without it
-            self._direct = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+        self._direct = _reopened(fd, os.O_WRONLY)
         self.direct = self._direct is not None
 
     def __enter__(self) -> Self:
@@ -75,6 +75,53 @@ class Writer:
             self.direct = False
             return False
         return True
+
+
+class Reader:
+    """A file as it lies on the disk, which need not be what the cache says of it; for many threads.
+
+    Its OSErrors are for `writing` to explain. `fd` stays the caller's.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._direct = _reopened(fd, os.O_RDONLY)
+        self._held = threading.local()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._direct is not None:
+            os.close(self._direct)
+            self._direct = None
+
+    def read(self, nbytes: int, offset: int) -> memoryview:
+        """`nbytes` from `offset` on, or as many as there are, until this thread reads again."""
+        begin = offset // BLOCK * BLOCK
+        if self._direct is not None and nbytes >= WORTH_IT:
+            buffer = self._buffer(offset - begin + nbytes)
+            with suppress(OSError):  # the ordinary way says what is wrong
+                found = buffer[: os.preadv(self._direct, [buffer], begin)][offset - begin :]
+                if len(found) >= nbytes:
+                    return found[:nbytes]
+        return memoryview(os.pread(self.fd, nbytes, offset))
+
+    def _buffer(self, nbytes: int) -> memoryview:
+        """Whole blocks, at least so many bytes."""
+        blocks = -(-nbytes // BLOCK) * BLOCK
+        buffer: memoryview | None = getattr(self._held, "buffer", None)
+        if buffer is None or len(buffer) < blocks:
+            buffer = self._held.buffer = memoryview(mmap.mmap(-1, blocks))
+        return buffer[:blocks]
+
+
+def _reopened(fd: int, way: int) -> int | None:
+    """Another descriptor of the same file, past the cache; None on a filesystem without that."""
+    try:
+        return os.open(f"/proc/self/fd/{fd}", way | os.O_DIRECT | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def write_all(fd: int, data: memoryview | bytes, offset: int) -> None:

@@ -17,6 +17,7 @@ from stacker.core.plan import Plan, Shard
 from stacker.core.runs import tasks_of
 from stacker.core.tasks import Compute, Run, Task, Weave
 from stacker.errors import Problem
+from stacker.io.direct import Reader
 from stacker.io.files import read_exactly
 from stacker.io.space import data_runs
 from stacker.io.storage import writing
@@ -30,18 +31,18 @@ from stacker.run.sources import Sources
 from stacker.run.strands import woven
 from stacker.run.threads import available_workers
 
-_CHUNK = 1 << 20
-_PART = 64 * _CHUNK
+_CHUNK = 1 << 21
+_PART = 32 * _CHUNK
 """Bytes that one job compares."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """What is compared: donors' files with shards (paths and descriptors by number), and where the outcome goes."""
+    """What is compared: donors' files with shards (by number), and where the outcome goes."""
 
     sources: Sources
     paths: Sequence[Path]
-    shards: Mapping[int, int]
+    shards: Mapping[int, Reader]
     bench: Bench
     meter: Meter
     damage: Damage
@@ -55,12 +56,12 @@ def compare(
     paths = [folder / shard.name for shard in plan.shards]
     tasks = tasks_of(plan, donors, _PART)
     with ExitStack() as stack:
-        whole: dict[int, int] = {}
+        whole: dict[int, Reader] = {}
         for number, shard in enumerate(plan.shards):
             problem = _check_size(paths[number], shard)
             if problem is None:
                 whole[number] = _opened(paths[number], stack)
-                problem = _check_header(paths[number], whole[number], shard)
+                problem = _check_header(paths[number], whole[number].fd, shard)
             if problem:
                 yield problem
         damage = Damage(plan)
@@ -79,11 +80,11 @@ def _check_size(path: Path, shard: Shard) -> Problem | None:
     return None if size == shard.size else wrong(path, f"this shard has {size:,} bytes, not {shard.size:,}")
 
 
-def _opened(path: Path, stack: ExitStack) -> int:
+def _opened(path: Path, stack: ExitStack) -> Reader:
     with writing(path, "read"):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     stack.callback(os.close, fd)
-    return fd
+    return stack.enter_context(Reader(fd))
 
 
 def _check_header(path: Path, fd: int, shard: Shard) -> Problem | None:
@@ -115,7 +116,7 @@ def _compare_unchanged(task: Task, site: _Site) -> None:
     for begin in range(0, task.nbytes, _CHUNK):
         nbytes = min(_CHUNK, task.nbytes - begin)
         expected = _expected(task, site, begin, nbytes)
-        if expected is None and not data_runs(site.shards[task.shard], task.offset + begin, nbytes):
+        if expected is None and not data_runs(site.shards[task.shard].fd, task.offset + begin, nbytes):
             site.meter.advance(nbytes)
         else:
             _compare(task.shard, site, task.offset + begin, expected or bytes(nbytes))
@@ -144,6 +145,6 @@ def _expected(task: Task, site: _Site, begin: int, nbytes: int) -> bytes | None:
 def _compare(shard: int, site: _Site, offset: int, expected: memoryview | bytes) -> None:
     """A shard's bytes from `offset` on with what they should be."""
     with writing(site.paths[shard], "read"):
-        found = os.pread(site.shards[shard], len(expected), offset)
-    site.damage.compare(shard, offset, bytes(expected), found)
+        found = site.shards[shard].read(len(expected), offset)
+    site.damage.compare(shard, offset, bytes(expected), bytes(found))
     site.meter.advance(len(expected))

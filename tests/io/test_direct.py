@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stacker.io.direct import BLOCK, Writer
+from stacker.io.direct import BLOCK, Reader, Writer
 from tests.io.images import xfs
 
 SIZE = 64 * BLOCK
@@ -125,3 +125,39 @@ def test_afterwards_it_goes_by_way_of_the_cache(file: Path) -> None:
     writer.write(memoryview(b"abc"), 0)
     os.close(fd)
     assert file.read_bytes()[:3] == b"abc"
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(size=st.integers(0, 2 * SIZE), nbytes=st.integers(0, SIZE), offset=st.integers(0, 2 * SIZE))
+def test_bytes_are_read(tmp_path: Path, size: int, nbytes: int, offset: int) -> None:
+    """Those asked for, or as many as the file has."""
+    path = tmp_path / "file"
+    path.write_bytes(random.Random(size).randbytes(size))
+    with path.open("rb") as file, Reader(file.fileno()) as reader:
+        assert reader.read(nbytes, offset) == path.read_bytes()[offset : offset + nbytes]
+
+
+def test_what_is_read_is_on_the_disk(tmp_path: Path) -> None:
+    """Bytes that were written past the cache are seen at once, by many threads, each in memory of its own."""
+    path = tmp_path / "file"
+    data = buffer(256 * BLOCK, 0)
+    with path.open("w+b") as file, Writer(file.fileno()) as writer, Reader(file.fileno()) as reader:
+        writer.write(data, 0)
+        with ThreadPoolExecutor(8) as pool:
+            found = pool.map(
+                lambda at: bytes(reader.read(20 * BLOCK, at)) == data[at : at + 20 * BLOCK], range(0, BLOCK * 200, 5000)
+            )
+            assert all(found)
+
+
+def test_a_disk_that_refuses_is_read_by_way_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it says to the direct way."""
+    path = tmp_path / "file"
+    path.write_bytes(buffer(SIZE, 0))
+
+    def refusing(*_: object) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "preadv", refusing)
+    with path.open("rb") as file, Reader(file.fileno()) as reader:
+        assert reader.read(SIZE, 0) == path.read_bytes()
