@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from stacker.core.expression import Blend
 from stacker.ops.model import Base, Op
 from stacker.ops.settings import complete
 from stacker.ops.table import OPS
+from stacker.run import rounds
+from stacker.run.device import DeviceScratch
 from tests.ops.blending import blend
 from tests.run.builds import Made, build, built, copy, make_plain_plan, random, write_plain_donor
 
@@ -39,9 +42,18 @@ def _expression(op: Op, seed: str) -> Blend:
     return Blend(op.name, sources, tuple(sorted(own.items())), pairs, copy("x", "base") if based else None, seed)
 
 
+def _on_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blends go by way of staging memory through torch, as on a GPU."""
+    scratch = partial(DeviceScratch, torch.device("cpu"))
+    monkeypatch.setattr(rounds, "scratch_on", lambda _: scratch)
+
+
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
-def test_an_op_in_tiles(tmp_path: Path, op: Op) -> None:
-    """Four tensors of several tiles on one thread and on three: the same bytes, and those of the whole tensor."""
+def test_an_op_in_tiles(tmp_path: Path, op: Op, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four tensors of several tiles on one thread and on three: the same bytes, and those of the whole tensor.
+
+    On a device the same to rounding.
+    """
     tensors = {name: random(*SHAPE, seed=number) for number, name in enumerate(("a", "b", "base"))}
     assert SHAPE[0] * SHAPE[1] > TILE
     donors = {name: write_plain_donor(tmp_path / name, name, [{"x": x}]) for name, x in tensors.items()}
@@ -59,3 +71,8 @@ def test_an_op_in_tiles(tmp_path: Path, op: Op) -> None:
     differing = (one["y1"] != whole.bfloat16()).double().mean()
     assert float(differing) < 1e-3, "more than sums in another order explain"
     torch.testing.assert_close(one["y1"].float(), whole, rtol=2**-7, atol=1e-3)
+    _on_device(monkeypatch)
+    build(make_plain_plan(made), donors, tmp_path / "device", workers=2)
+    for name, tensor in built(tmp_path / "device").items():
+        assert float((tensor != one[name]).double().mean()) < 3e-3, "more than sums in another order explain"
+        torch.testing.assert_close(tensor, one[name], rtol=2**-7, atol=1e-3)
