@@ -7,19 +7,7 @@ from typing import Any
 import numpy as np
 
 from stacker.arithmetic.jit import compiled
-from stacker.arithmetic.sums import BLOCK, Arrays
-
-
-@compiled
-def _total(arrays: Arrays, factors: Any, start: int, count: int, total: Any) -> None:
-    for number in range(len(arrays)):
-        part, factor = arrays[number][start : start + count], factors[number]
-        if number == 0:
-            for k in range(count):
-                total[k] = factor * part[k]
-        else:
-            for k in range(count):
-                total[k] += factor * part[k]
+from stacker.arithmetic.sums import BLOCK, Arrays, add_up
 
 
 @compiled
@@ -30,7 +18,7 @@ def elect(arrays: Arrays, votes: Any, factors: Any, weights: Any, out: Any) -> N
     nothing = out.dtype.type(0)
     for start in range(0, out.size, BLOCK):
         count = min(BLOCK, out.size - start)
-        _total(arrays, votes, start, count, total)
+        add_up(votes, arrays, start, count, total)
         for k in range(count):
             up[k] = total[k] >= nothing
             total[k] = divisor[k] = nothing
@@ -58,7 +46,7 @@ def variance(arrays: Arrays, out: Any) -> None:
     for start in range(0, out.size, BLOCK):
         count = min(BLOCK, out.size - start)
         result = out[start : start + count]
-        _total(arrays, ones, start, count, mean)
+        add_up(ones, arrays, start, count, mean)
         for k in range(count):
             mean[k] /= size
             result[k] = 0

@@ -19,19 +19,25 @@ LANES = 64
 
 
 @compiled
+def add_up(factors: Any, arrays: Arrays, start: int, count: int, total: Any) -> None:
+    """Σ fᵢxᵢ of `count` elements from `start` on, at the beginning of `total`."""
+    for number in range(len(arrays)):
+        part, factor = arrays[number][start : start + count], factors[number]
+        if number == 0:
+            for k in range(count):
+                total[k] = factor * part[k]
+        else:
+            for k in range(count):
+                total[k] += factor * part[k]
+
+
+@compiled
 def combine(factors: Any, arrays: Arrays, out: Any) -> None:
     """Σ fᵢxᵢ"""
     total = np.empty(BLOCK, out.dtype)
     for start in range(0, out.size, BLOCK):
         count = min(BLOCK, out.size - start)
-        for number in range(len(arrays)):
-            part, factor = arrays[number][start : start + count], factors[number]
-            if number == 0:
-                for k in range(count):
-                    total[k] = factor * part[k]
-            else:
-                for k in range(count):
-                    total[k] += factor * part[k]
+        add_up(factors, arrays, start, count, total)
         result = out[start : start + count]
         for k in range(count):
             result[k] = total[k]
