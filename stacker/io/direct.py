@@ -15,7 +15,9 @@ import threading
 from contextlib import suppress
 from typing import Self
 
-BLOCK = 4096
+from stacker.core import plan
+
+BLOCK = max(plan.BLOCK, mmap.PAGESIZE)
 """Offsets, lengths and addresses are multiples of this, which all disks in use allow."""
 WORTH_IT = 1 << 16
 """Bytes below which waiting for the disk takes longer than a copy into the cache."""
@@ -117,8 +119,13 @@ class Reader:
 
 
 def _reopened(fd: int, way: int) -> int | None:
-    """Another descriptor of the same file, past the cache; None on a filesystem without that."""
+    """Another descriptor of the same file, past the cache; None on a filesystem without that, or with larger blocks.
+
+    In those, what goes by way of the cache would share a block, or a page, with what goes past it, and could undo it.
+    """
     try:
+        if os.fstatvfs(fd).f_bsize > BLOCK:
+            return None
         return os.open(f"/proc/self/fd/{fd}", way | os.O_DIRECT | os.O_CLOEXEC)
     except OSError:
         return None

@@ -108,6 +108,15 @@ def test_a_filesystem_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert written(path, [(data, 0)]) == (bytes(data), False)
 
 
+def test_a_filesystem_of_larger_blocks(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edge by way of the cache would share its block with what goes past it, so nothing does."""
+    status = os.statvfs(file)
+    monkeypatch.setattr(os, "fstatvfs", lambda _: os.statvfs_result((2 * BLOCK, *status[1:])))
+    data = buffer(40 * BLOCK, 0)
+    content, direct = written(file, [(data, 0)])
+    assert (content[: len(data)], direct) == (bytes(data), False)
+
+
 @pytest.mark.usefixtures("lets_us")
 def test_room_is_taken_at_once(tmp_path: Path) -> None:
     """What is reserved has its blocks; little is not worth it."""
