@@ -1,0 +1,80 @@
+"""Every recipe, and specs of every kind of item, built from tiny donors: their plan ids and the bytes they come to.
+
+`python -m tests.recipe_outputs` writes the golden file anew; a change of it is a change of every user's outputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import sys
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+
+from stacker.cli.recipes import load_recipe
+from stacker.compose import load
+from stacker.io.recipes import recipe_names
+from tests.donors import write_llama
+
+GOLDEN = Path(__file__).parent / "golden/outputs.json"
+SPECS = Path(__file__).parent / "golden/outputs"
+"""A spec of every item and of every op whose bytes do not depend on the processor (not arcee_fusion, nuslerp)."""
+
+
+def digest_of(folder: Path) -> str:
+    """A hash over the config and every shard of an output."""
+    found = hashlib.sha256()
+    for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
+        found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()[:32]
+
+
+def built(spec: Path) -> dict[str, str]:
+    """The plan id and the digest of a spec's output."""
+    out = spec.parent / f"{spec.stem}-out"
+    return {"plan": load(spec).build(out).plan.id, "bytes": digest_of(out)}
+
+
+def write_recipe(home: Path, name: str) -> Path:
+    """A recipe beside tiny donors of the depths that its own have; recipes that it is nested in are written too."""
+    text = (files("stacker.slices") / f"{name}.yaml").read_text(encoding="utf-8")
+    references = yaml.safe_load((files("stacker.architectures") / "_references.yaml").read_text(encoding="utf-8"))
+    for number, (donor, entry) in enumerate(yaml.safe_load(text)["donors"].items()):
+        if "stack" in entry:
+            write_recipe(home, entry["stack"].removesuffix(".yaml"))
+            continue
+        layers = references[entry["like"]]["num_hidden_layers"]
+        write_llama(home / f"{donor}-{number}-{layers}", layers=layers, seed=number, hidden=8, ffn=8, vocab=8)
+        text = re.sub(rf"(?m)^  {re.escape(donor)}: \{{.*\}}$", f"  {donor}: ./{donor}-{number}-{layers}", text)
+    path = home / f"{name}.yaml"
+    path.write_text(text)
+    return path
+
+
+def write_specs(home: Path) -> list[Path]:
+    """The specs beside three tiny donors."""
+    for seed, name in enumerate("abc"):
+        write_llama(home / name, seed=seed)
+    return [home / shutil.copy(path, home) for path in sorted(SPECS.glob("*.yml"))]
+
+
+def outputs(home: Path) -> dict[str, dict[str, str]]:
+    """What every recipe and spec comes to."""
+    recipes = {f"recipe {name}": built(write_recipe(home, name)) for name in recipe_names()}
+    return recipes | {f"spec {path.stem}": built(path) for path in write_specs(home)}
+
+
+def recipe_ids() -> dict[str, str]:
+    """The plan ids of all recipes as they ship, over reference configs."""
+    return {name: load_recipe(name).plan().id for name in recipe_names()}
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        GOLDEN.write_text(json.dumps({"recipes": recipe_ids(), "outputs": outputs(Path(folder))}, indent=1) + "\n")
+    sys.stdout.write(f"{GOLDEN}\n")
