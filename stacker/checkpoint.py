@@ -9,17 +9,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from stacker.core.accounts import files_read
-from stacker.core.documents import LOCK
-from stacker.core.donor import Donor
-from stacker.core.plan import Plan
-from stacker.core.plan_json import plan_from_json
-from stacker.core.planning import identity
+from stacker.core.plan.costs import files_read
+from stacker.core.plan.documents import LOCK
+from stacker.core.plan.plan import Plan
+from stacker.core.plan.plan_json import plan_from_json
+from stacker.core.plan.planning import identity
+from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, SpecError, StackerError, VerifyError, raise_problems
-from stacker.io.donors import fetch_weights, read_donor
-from stacker.run.meter import Watch, unwatched
+from stacker.io.donors.reading import fetch_weights, read_donor
 from stacker.run.verify import compare
-from stacker.spec.model import Dialect, DonorSpec
+from stacker.run.work.workers import Watch, unwatched
+from stacker.spec.language.stack_spec import Dialect, DonorSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,36 +12,34 @@ from pathlib import Path
 
 from rich.console import Group
 
-from stacker.arch.model import Json
-from stacker.core.accounts import files_read
-from stacker.core.checks import check
-from stacker.core.documents import INDEX, LOCK, SPEC, dump, index_json, lock_json
-from stacker.core.donor import Donor, all_donors
-from stacker.core.graph import StackGraph, build_graph
-from stacker.core.nested import donor_of_plan
-from stacker.core.plan import BLOCK, Layout, LayoutKind, Plan
-from stacker.core.planning import config_of, make_plan
-from stacker.core.report import Report
-from stacker.core.runs import tasks_of
-from stacker.core.steps import Makings, make_tensors
+from stacker.core.checks.stack import check
+from stacker.core.plan.costs import files_read
+from stacker.core.plan.documents import INDEX, LOCK, SPEC, dump, index_json, lock_json
+from stacker.core.plan.nested import donor_of_plan
+from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan, Report
+from stacker.core.plan.planning import config_of, make_plan
+from stacker.core.plan.task_making import tasks_of
+from stacker.core.plan.tensors import Makings, make_tensors
+from stacker.core.stack.graph import StackGraph, build_graph
+from stacker.core.values.donor import Donor, all_donors
 from stacker.errors import Problem, SpecError, StackerError, errors_in, raise_problems
-from stacker.io.donors import ReadDonor, read_donor
-from stacker.io.fetching import check_apart, fetch_all, place_from
-from stacker.io.output import check_vacant, open_output
-from stacker.io.side_files import read_generation_config, read_tokenizer
-from stacker.io.space import check_space, nearest_folder
-from stacker.io.spec_files import read_spec_file
-from stacker.io.tokenizers import carry_tokenizer
-from stacker.run.meter import Watch, unwatched
-from stacker.run.needs import clone_block, new_bytes
-from stacker.run.table import EXECUTORS
-from stacker.spec.model import DonorSpec, StackSpec
+from stacker.formats.json_object import Json
+from stacker.io.disk.space import check_space, nearest_folder
+from stacker.io.donors.fetching import check_apart, fetch_all, place_from
+from stacker.io.donors.reading import ReadDonor, read_donor
+from stacker.io.donors.side_files import read_generation_config, read_tokenizer
+from stacker.io.donors.tokenizers import carry_tokenizer
+from stacker.io.files.spec_files import read_spec_file
+from stacker.io.output.folder import check_vacant, open_output
+from stacker.run.executors import EXECUTORS, clone_block, new_bytes
+from stacker.run.work.workers import Watch, unwatched
+from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.parser import parse_spec
 from stacker.version import VERSION
-from stacker.view.card import DRAWING, LARGEST_DRAWING, model_card
-from stacker.view.preview import preview
-from stacker.view.scene import Scene, make_scene
-from stacker.view.svg import svg_text
+from stacker.view.files.card import DRAWING, LARGEST_DRAWING, model_card
+from stacker.view.files.svg import svg_text
+from stacker.view.scene.scene import Scene, make_scene
+from stacker.view.stack.preview import preview
 
 Paths = tuple[Path, ...]
 Texts = dict[str, str]
@@ -88,7 +86,7 @@ class Stack:
 
     def _repr_html_(self) -> str:
         """The interactive picture, for notebooks."""
-        from stacker.view.page import framed_page
+        from stacker.view.files.page import framed_page
 
         return framed_page(self.scene())
 

@@ -17,6 +17,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 from typing import Self
 
 
@@ -155,3 +156,21 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean '{close[0]}'?"
     return f"known: {', '.join(options)}" if options else ""
+
+
+def ranges_text(numbers: Iterable[int]) -> str:
+    """Sorted numbers, runs joined: `3, 7–9`."""
+    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])]
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
+def layers_text(numbers: Iterable[int]) -> str:
+    """The same with the word before it: `layer 3`, `layers 7–9`."""
+    known = list(numbers)
+    return f"layer{'s' if len(known) > 1 else ''} {ranges_text(known)}"
+
+
+def shown(text: str, limit: int = 120) -> str:
+    """`text` from a file, fit for a terminal: unprintable characters escaped, long ones cut."""
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[: limit + 1])
+    return safe if len(text) <= limit else safe[:limit] + "…"

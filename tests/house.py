@@ -15,12 +15,13 @@ import networkx as nx
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "tensors", "version", "architectures", "slices"),
-    ("text",),
+    ("text", "formats"),
     ("spec", "arch", "arithmetic"),
     ("ops",),
     ("core",),
     ("io",),
-    ("run", "view", "live"),
+    ("run",),
+    ("view",),
     ("compose", "checkpoint"),
     ("__init__",),
     ("cli",),
@@ -29,6 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
 _IMPORT_CALLS = ("import_module", "__import__")
 HEAVY = {"transformers": "live", "accelerate": "live"}
+"""Packages that one unit alone may import; until there is such a unit, nobody may."""
 LATE = ("torch", "numpy", "numba", "ml_dtypes")
 COMPUTING = "arithmetic"
 """The room whose modules may import those as soon as they are imported."""
@@ -109,6 +111,18 @@ def cycles(house: Mapping[str, Module]) -> list[list[str]]:
     """Groups of modules that import each other, in a round or directly."""
     graph = nx.DiGraph((module.name, target.name) for module, target, _ in edges(house))
     return [sorted(group) for group in nx.strongly_connected_components(graph) if len(group) > 1]
+
+
+def room_cycles(house: Mapping[str, Module]) -> list[list[str]]:
+    """Groups of rooms of one unit (its packages, and the modules beside them as one) that import each other."""
+    inside = ((one, other) for one, other, _ in edges(house) if one.unit == other.unit)
+    graph = nx.DiGraph((room_of(one), room_of(other)) for one, other in inside)
+    return [sorted(group) for group in nx.strongly_connected_components(graph) if len(group) > 1]
+
+
+def room_of(module: Module) -> str:
+    """The package that a module is in; a package's own `__init__` is in it too."""
+    return module.name if module.package else module.name.rpartition(".")[0]
 
 
 def heavy_imports(house: Mapping[str, Module]) -> list[str]:

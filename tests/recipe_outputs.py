@@ -18,7 +18,7 @@ import yaml
 
 from stacker.cli.recipes import load_recipe
 from stacker.compose import load
-from stacker.io.recipes import recipe_names
+from stacker.io.files.spec_files import recipe_names
 from tests.donors import write_llama
 
 GOLDEN = Path(__file__).parent / "golden/outputs.json"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from stacker.spec.model import (
+from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,
     DonorSpec,

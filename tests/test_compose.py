@@ -12,8 +12,8 @@ from safetensors.numpy import load_file
 
 from stacker.checkpoint import verify
 from stacker.compose import BuildOptions, Stack, load
-from stacker.core.plan import Layout, LayoutKind
-from stacker.core.plan_json import plan_from_json, plan_to_json
+from stacker.core.plan.plan import Layout, LayoutKind
+from stacker.core.plan.plan_json import plan_from_json, plan_to_json
 from stacker.errors import DonorError, LockedError, SpecError, VerifyError, raise_problems
 from tests.donors import write_llama
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from stacker.cli.app import app
 from stacker.compose import Stack, load_text
-from stacker.core.plan_json import plan_to_json
+from stacker.core.plan.plan_json import plan_to_json
 from tests.donors import write_llama
 from tests.tokenizers import write_tokenizer
 

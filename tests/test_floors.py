@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 
 from tests import house
-from tests.house import Module, parse_module, read_house
+from tests.house import ROOT, Module, parse_module, read_house
 
 HOUSE = read_house()
 
@@ -26,6 +28,25 @@ def test_no_cycles() -> None:
     assert house.cycles(HOUSE) == []
 
 
+def test_rooms_are_in_order() -> None:
+    """Inside a unit, no two rooms import each other, directly or in a round."""
+    assert house.room_cycles(HOUSE) == []
+
+
+def test_a_cycle_of_rooms_is_found() -> None:
+    """Two rooms that import each other are found, though no module is in a cycle."""
+    texts = {
+        "core__plan__layout": "from stacker.core.stack import nodes",
+        "core__stack__nodes": "",
+        "core__stack__graph": "from stacker.core.plan import plan",
+        "core__plan__plan": "",
+    }
+    packages = {
+        f"stacker.core.{name}": parse_module(f"stacker.core.{name}", "", package=True) for name in ("plan", "stack")
+    }
+    assert house.room_cycles({**planted(**texts), **packages}) == [["stacker.core.plan", "stacker.core.stack"]]
+
+
 def test_what_computes_waits() -> None:
     """Importing a module leaves numpy, numba and torch alone but in arithmetic/; transformers lives in live/."""
     assert house.heavy_imports(HOUSE) == []
@@ -41,10 +62,19 @@ def test_the_core_is_pure() -> None:
     assert house.impurities(HOUSE) == []
 
 
+def test_every_package_ships() -> None:
+    """The packages that are installed are those of the checkout, and the two data folders."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    assert set(listed) == {name for name, module in HOUSE.items() if module.package} | {
+        "stacker.architectures",
+        "stacker.slices",
+    }
+
+
 def test_the_house_is_read() -> None:
     """The checks above look at real modules: packages and their modules are found under their names."""
     assert HOUSE["stacker.core"].package
-    assert HOUSE["stacker.core.plan"].unit == "core"
+    assert HOUSE["stacker.core.plan.layout"].unit == "core"
     assert any(target.name == "stacker.tensors" for _, target, _ in house.edges(HOUSE))
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from stacker.arch.families import find_architecture
 from stacker.arch.placement import expected_tensors
-from stacker.arch.table import find_architecture
 from stacker.compose import Stack, load
 from stacker.errors import StackerError
 from tests.donors import write_donor, write_llama

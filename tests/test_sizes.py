@@ -1,4 +1,4 @@
-"""Small enough to read: functions of at most 40 lines, files of at most 250; and no file that names a machine."""
+"""Small enough to read: functions of at most 40 lines, files of at most 300; and no file that names a machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.house import ROOT, function_lengths, long_functions
 
 FUNCTION_LINES = 40
-FILE_LINES = 250
+FILE_LINES = 300
 SOURCES = [path for folder in ("stacker", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
 MACHINE = re.compile(r"/(?:work|root|tmp/w|home/[a-z]\w*|Users/\w+)/|\b(?:files\.pythonhosted|registry\.npmjs)\b")
 """Paths of somebody's machine and addresses of registries: neither belongs into a checkout."""
@@ -30,7 +30,7 @@ def test_functions_are_short(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_files_are_short(path: Path) -> None:
-    """No file has more than 250 lines."""
+    """No file has more than 300 lines."""
     assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE_LINES
 
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stacker.compose import BuildOptions, load
-from stacker.ops.model import Base, Op
+from stacker.ops.shared.op import Base, Op
 from stacker.ops.table import OPS
 
 LAYERS, HIDDEN, FFN, VOCAB = 6, 2048, 5632, 32000

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
-from stacker.arch.apart import cut_axis
+from stacker.arch.conventions import BESIDE
 from stacker.arch.dimensions import depth_of, text_config
-from stacker.arch.guesses import BESIDE
-from stacker.arch.model import Architecture, Config
-from stacker.arch.placement import Placement, layers_in
-from stacker.arch.promised import promised_tensors
+from stacker.arch.files.architecture import Architecture, Config
+from stacker.arch.files.roles import base_role
+from stacker.arch.layer_names import cut_axis
+from stacker.arch.placement import Placement, expected_tensors, layers_in, optional_tensors, place_tensors
 from stacker.errors import Blame, DonorError, Problem, Severity
 from stacker.tensors import TensorSpec
 
@@ -122,3 +122,32 @@ def _problem(message: str, hint: str, severity: Severity = Severity.ERROR) -> Pr
 def _listed(items: list[str] | list[int], most: int = 3) -> str:
     shown = ", ".join(str(item) for item in items[:most])
     return shown if len(items) <= most else f"{shown}, …"
+
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "mlp.gate_up": ("mlp.gate", "mlp.up"),
+    "attn.qkv": ("attn.q", "attn.k", "attn.v"),
+    "attn.kv": ("attn.k", "attn.v"),
+}
+"""Roles that are others in one."""
+
+
+def promised_tensors(architecture: Architecture, config: Config, there: Container[str]) -> dict[str, TensorSpec]:
+    """What a config promises of a donor that has the tensors `there`, by name; DonorError as of `expected_tensors`."""
+    expected = {spec.name: spec for spec in expected_tensors(architecture, config)}
+    chosen = {spec.name: spec for spec in optional_tensors(architecture, config) if spec.name in there}
+    places = place_tensors(architecture, config, expected | chosen) if chosen else {}
+    stood_for = {(places[name].layer, role) for name in chosen for role in _roles(places[name])}
+    kept = {
+        name: spec
+        for name, spec in expected.items()
+        if name in there or not chosen or (places[name].layer, places[name].role) not in stood_for
+    }
+    return kept | chosen
+
+
+def _roles(place: Placement) -> Iterator[str]:
+    """The role of a tensor, and those that it holds in one."""
+    yield place.role
+    base = base_role(place.role)
+    yield from (place.role.replace(base, part, 1) for part in PARTS.get(base, ()))

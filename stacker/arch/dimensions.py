@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stacker.arch.formula import FormulaError
-from stacker.arch.model import Architecture, Config, Json
+from stacker.arch.files.architecture import Architecture, Config
+from stacker.arch.files.formula import FormulaError
 from stacker.errors import DonorError
+from stacker.formats.json_object import Json
 
 MOST_LAYERS = 100_000
 

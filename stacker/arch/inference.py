@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stacker.arch.apart import find_apart
+from stacker.arch.conventions import guess_outside_role, guesses
 from stacker.arch.dimensions import names_in
-from stacker.arch.formula import FormulaError, parse_formula
-from stacker.arch.guesses import guess_outside_role, guesses
-from stacker.arch.model import PLACES, Architecture, Config, LayerRule, WriteKind
+from stacker.arch.files.architecture import PLACES, Architecture, Config, LayerRule, WriteKind
+from stacker.arch.files.formula import FormulaError, parse_formula
+from stacker.arch.layer_names import find_apart
+from stacker.arch.layer_rules import holds, layer_properties, layer_value, list_rules, number_rules
 from stacker.arch.placement import prefix_pattern
-from stacker.arch.rules import holds, layer_properties, layer_value, list_rules, number_rules
 from stacker.errors import DonorError
 from stacker.tensors import TensorSpec
 

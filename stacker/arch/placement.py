@@ -9,12 +9,12 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
-from stacker.arch.apart import find_apart, layer_tensor_name
+from stacker.arch.conventions import guess_layer_role, guess_outside_role, ignored_because
 from stacker.arch.dimensions import depth_of, names_in, text_config
-from stacker.arch.formula import Formula, FormulaError
-from stacker.arch.guesses import guess_layer_role, guess_outside_role, ignored_because
-from stacker.arch.model import Architecture, Config, Part, TensorTemplate
-from stacker.arch.rules import layer_properties
+from stacker.arch.files.architecture import Architecture, Config, Part, TensorTemplate
+from stacker.arch.files.formula import Formula, FormulaError
+from stacker.arch.layer_names import find_apart, layer_tensor_name
+from stacker.arch.layer_rules import layer_properties
 from stacker.errors import DonorError
 from stacker.tensors import CONFIG_DTYPES, Dtype, TensorSpec
 

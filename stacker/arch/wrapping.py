@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from stacker.arch.guesses import guesses
+from stacker.arch.conventions import guesses
+from stacker.arch.families import find_architecture
+from stacker.arch.files.architecture import Architecture, Config, Part
 from stacker.arch.inference import Layers, beginning_of, numbered_layers
-from stacker.arch.model import Architecture, Config, Json, Part
 from stacker.arch.placement import for_any_expert, prefix_pattern
-from stacker.arch.table import find_architecture
+from stacker.formats.json_object import Json
 from stacker.tensors import TensorSpec
 
 

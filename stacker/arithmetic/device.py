@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from stacker.arithmetic.model import LOWER, UPPER
+from stacker.arithmetic.interface import LOWER, UPPER
 from stacker.arithmetic.tensors import added, bits_of, chosen, divergence, mixed, pairs, rounded_to_odd
 from stacker.tensors import Dtype
 

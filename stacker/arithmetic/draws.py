@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from stacker.arithmetic.interface import FACTORS, MOST
 from stacker.arithmetic.jit import compiled
-from stacker.arithmetic.model import FACTORS, MOST
 
 
 @compiled

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stacker.arithmetic import agreement, draws, narrow, ranks, sums
-from stacker.arithmetic.model import EPSILON
+from stacker.arithmetic.interface import EPSILON
 from stacker.tensors import Dtype
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from stacker.arithmetic.interface import LOWER, MOST
 from stacker.arithmetic.jit import compiled
-from stacker.arithmetic.model import LOWER, MOST
 
 _LANES = 256
 

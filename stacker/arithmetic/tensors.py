@@ -7,7 +7,7 @@ from itertools import combinations_with_replacement
 
 import torch
 
-from stacker.arithmetic.model import EPSILON, FACTORS, MOST
+from stacker.arithmetic.interface import EPSILON, FACTORS, MOST
 
 
 def pairs(arrays: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -12,9 +12,9 @@ from rich.text import Text
 from stacker.cli.fitting import DEPTH, Order, depth_of
 from stacker.cli.recipes import recipe_of
 from stacker.errors import StackerError, did_you_mean
-from stacker.io.recipes import recipe_names, recipe_path
-from stacker.spec.donors import short_name
+from stacker.io.files.spec_files import recipe_names, recipe_path
 from stacker.spec.generators import GENERATORS, Generator
+from stacker.spec.language.settings import short_name
 from stacker.spec.parser import parse_spec
 
 

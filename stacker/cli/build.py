@@ -11,7 +11,7 @@ from rich.console import Console
 from stacker.cli.app import BUILD, Json, Spec, app, examples
 from stacker.cli.problems import print_json, show_problems
 from stacker.cli.progress import watching
-from stacker.core.plan import LayoutKind
+from stacker.core.plan.plan import LayoutKind
 from stacker.errors import Mark, Severity, SpecError, raise_problems
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make; it appears whole or not at all.")]
@@ -49,8 +49,8 @@ def build(
     """Write the checkpoint that SPEC describes; an interrupted run goes on where it stopped."""
     from stacker.compose import BuildOptions, load
     from stacker.compose import build as make
-    from stacker.spec.output import parse_size
-    from stacker.view.report import report_json, report_text
+    from stacker.spec.language.settings import parse_size
+    from stacker.view.stack.plan import report_json, report_text
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
     stack = load(spec)

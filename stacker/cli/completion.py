@@ -11,7 +11,7 @@ _CACHED = "models--"
 
 def complete_recipe(incomplete: str) -> list[str]:
     """Recipes and generators."""
-    from stacker.io.recipes import recipe_names
+    from stacker.io.files.spec_files import recipe_names
     from stacker.spec.generators import GENERATORS
 
     return _beginning((*recipe_names(), *GENERATORS), incomplete)
@@ -26,14 +26,14 @@ def complete_op(incomplete: str) -> list[str]:
 
 def complete_architecture(incomplete: str) -> list[str]:
     """Families that are known as data."""
-    from stacker.arch.table import families
+    from stacker.arch.families import families
 
     return _beginning(families(), incomplete)
 
 
 def complete_reference(incomplete: str) -> list[str]:
     """Reference configs for `like`."""
-    from stacker.io.references import packaged_references
+    from stacker.io.donors.locate import packaged_references
 
     return _beginning(packaged_references(), incomplete)
 

@@ -16,7 +16,7 @@ from stacker.cli.problems import print_json
 from stacker.errors import Mark, Problem, StackerError, errors_in
 
 if TYPE_CHECKING:
-    from stacker.core.donor import Donor
+    from stacker.core.values.donor import Donor
 
 DonorName = Annotated[
     str, typer.Argument(metavar="DONOR", help="A folder or a hub id, id@revision.", autocompletion=complete_donor)
@@ -30,7 +30,7 @@ Other = Annotated[str, typer.Argument(metavar="OTHER", help="Another one.", auto
 )
 def inspect(donor: DonorName, *, json: Json = False) -> None:
     """Show a donor: family, depth, kinds of layers, tensors by role, and what would stop it from being stacked."""
-    from stacker.view.donor import donor_json, donor_table
+    from stacker.view.tables.donor import donor_json, donor_table
 
     found = _read(donor, "inspect")
     tried = dict(_trials(found))
@@ -43,8 +43,8 @@ def inspect(donor: DonorName, *, json: Json = False) -> None:
 @app.command(rich_help_panel=LOOK, epilog=examples("diff ./donor ./stack", "diff org/name@v1 org/name@v2 --json"))
 def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
     """Show where two donors or stacks differ: entries of their configs, tensors by name, shape and type."""
-    from stacker.core.difference import difference
-    from stacker.view.difference import difference_json, difference_table
+    from stacker.core.study.difference import difference
+    from stacker.view.tables.difference import difference_json, difference_table
 
     one, two = _read(donor, "diff"), _read(other, "diff")
     found = difference(one, two)
@@ -55,9 +55,9 @@ def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
 
 
 def _read(source: str, command: str) -> Donor:
-    from stacker.io.donors import read_donor
-    from stacker.spec.donors import parse_source
-    from stacker.spec.model import Dialect
+    from stacker.io.donors.reading import read_donor
+    from stacker.spec.language.settings import parse_source
+    from stacker.spec.language.stack_spec import Dialect
 
     return read_donor(parse_source(source, source, Mark(command)), Path.cwd(), Dialect.NATIVE)
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from stacker.cli.recipes import recipe_of
 from stacker.compose import load_text
 from stacker.errors import DonorError, Mark, Problem, Severity, SpecError, StackerError, did_you_mean, raise_problems
-from stacker.io.donors import read_nearby
-from stacker.io.recipes import recipe_names, recipe_path
-from stacker.spec.donors import parse_source
-from stacker.spec.generated import write_generated
-from stacker.spec.generators import GENERATORS, Generator, faults, numbers_of
-from stacker.spec.model import DonorSpec
+from stacker.io.donors.reading import read_nearby
+from stacker.io.files.spec_files import recipe_names, recipe_path
+from stacker.spec.generators import GENERATORS, Generator, faults, numbers_of, write_generated
+from stacker.spec.language.settings import parse_source
+from stacker.spec.language.stack_spec import DonorSpec
 from stacker.spec.parser import parse_spec
 from stacker.spec.recipes import with_donors
 

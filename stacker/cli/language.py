@@ -11,7 +11,7 @@ from stacker.cli.app import LANGUAGE, Json, Spec, app, examples
 from stacker.cli.completion import complete_architecture, complete_op
 from stacker.cli.problems import print_json
 from stacker.errors import SpecError, did_you_mean
-from stacker.spec.model import Dialect
+from stacker.spec.language.stack_spec import Dialect
 
 OpName = Annotated[
     str | None, typer.Argument(metavar="NAME", help="Only this one, in full.", autocompletion=complete_op)
@@ -32,8 +32,8 @@ def convert(
 ) -> None:
     """Write a spec in the other dialect on standard output, or say exactly why it cannot be said there."""
     from stacker.cli.conversion import mergekit_text
-    from stacker.io.spec_files import read_spec_file
-    from stacker.spec.emit import to_native
+    from stacker.io.files.spec_files import read_spec_file
+    from stacker.spec.native.writer import to_native
     from stacker.spec.parser import parse_spec
 
     parsed = parse_spec(read_spec_file(spec), str(spec))
@@ -47,7 +47,7 @@ def convert(
 @app.command(rich_help_panel=LANGUAGE, epilog=examples("schema > stacker.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of the native language, for editors."""
-    from stacker.spec.schema import json_schema
+    from stacker.spec.native.shape import json_schema
 
     print_json(json_schema())
 
@@ -56,7 +56,7 @@ def schema() -> None:
 def ops(name: OpName = None, *, json: Json = False) -> None:
     """List the blend ops, or show one with its formula, parameters and source."""
     from stacker.ops.table import OPS
-    from stacker.view.ops import op_details, op_json, ops_table
+    from stacker.view.tables.ops import op_details, op_json, ops_table
 
     if name is not None and name not in OPS:
         raise SpecError.of(f"there is no op '{name}'", did_you_mean(name, OPS))
@@ -70,8 +70,8 @@ def ops(name: OpName = None, *, json: Json = False) -> None:
 @app.command(rich_help_panel=LANGUAGE, epilog=examples("architectures", "architectures qwen3"))
 def architectures(name: FamilyName = None, *, json: Json = False) -> None:
     """List the families that are known as data, or show one with its tensors and rules."""
-    from stacker.arch.table import architectures as known
-    from stacker.view.architectures import architecture_details, architecture_json, architectures_table
+    from stacker.arch.families import architectures as known
+    from stacker.view.tables.architectures import architecture_details, architecture_json, architectures_table
 
     families = {family.name: family for family in known()}
     if name is not None and name not in families:

@@ -17,7 +17,7 @@ from stacker.errors import Severity, errors_in, raise_problems
 def check(spec: Spec, *, json: Json = False) -> None:
     """Say everything that is wrong with a spec, or that nothing is."""
     from stacker.compose import load
-    from stacker.core.lints import lint
+    from stacker.core.checks.lints import lint
 
     stack = load(spec)
     wrong = errors_in(stack.problems)
@@ -56,8 +56,8 @@ def plan(
 ) -> None:
     """Say what a build would write, tensor by tensor, before any weight is read."""
     from stacker.compose import load, plan_for
-    from stacker.core.plan_json import plan_to_json
-    from stacker.view.plan import plan_table
+    from stacker.core.plan.plan_json import plan_to_json
+    from stacker.view.stack.plan import plan_table
 
     stack = load(spec)
     made = plan_for(stack, out)

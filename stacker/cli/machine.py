@@ -18,7 +18,7 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where stacks are
 def doctor(folder: Folder = Path(), *, json: Json = False) -> None:
     """Say what this machine can do: versions, memory, GPU, and which ways of copying work in FOLDER (tried out)."""
     from stacker.io.machine import look_at_machine
-    from stacker.view.machine import machine_json, machine_table
+    from stacker.view.tables.machine import machine_json, machine_table
 
     machine = look_at_machine(folder)
     if json:

@@ -101,7 +101,7 @@ def _counts(words: list[str]) -> dict[str, int]:
 
 def _write(texts: Mapping[Path, str], *, force: bool) -> None:
     """All files or none: what stands in the way is told before the first is written."""
-    from stacker.io.spec_files import write_spec_file
+    from stacker.io.files.spec_files import write_spec_file
 
     there = [path for path, text in texts.items() if path.exists() and not (force or _same(path, text))]
     if there:

@@ -15,7 +15,7 @@ from stacker.errors import SpecError, errors_in, raise_problems
 
 if TYPE_CHECKING:
     from stacker.compose import Stack
-    from stacker.view.scene import Scene
+    from stacker.view.scene.scene import Scene
 
 Specs = Annotated[list[Path], typer.Argument(metavar="SPEC", help="A spec, or two to compare; - reads standard input.")]
 Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the depth map as a drawing.")]
@@ -41,7 +41,7 @@ def preview(
 ) -> None:
     """Draw a stack, what it costs and where it is fragile, or two side by side; no weights needed."""
     from stacker.compose import load
-    from stacker.io.donors import read_nearby
+    from stacker.io.donors.reading import read_nearby
 
     stacks = [load(spec, read_nearby) for spec in specs]
     files = {name: path for name, path in (("svg", svg), ("html", html)) if path}
@@ -67,7 +67,7 @@ def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_jso
     if as_json:
         print_json(_preview_json(stack, scene))
     elif not files and not printed:
-        from stacker.view.preview import preview as draw
+        from stacker.view.stack.preview import preview as draw
 
         Console(highlight=False).print(draw(scene))
     _keep(scene, files, printed)
@@ -77,8 +77,8 @@ def _keep(scene: Scene, files: Mapping[str, Path], printed: list[str]) -> None:
     """The pictures that go into files or to standard output as text."""
     if not files and not printed:
         return
-    from stacker.io.storage import writing
-    from stacker.view.table import VIEWS
+    from stacker.io.disk.storage import writing
+    from stacker.view.files.formats import VIEWS
 
     for name, path in files.items():
         with writing(path):
@@ -88,14 +88,14 @@ def _keep(scene: Scene, files: Mapping[str, Path], printed: list[str]) -> None:
 
 
 def _preview_json(stack: Stack, scene: Scene) -> dict[str, Any]:
-    from stacker.view.preview_json import preview_json
+    from stacker.view.stack.preview_json import preview_json
 
     told = {"lints": problems_json(scene.lints), "problems": problems_json(stack.problems)}
     return {"ok": not errors_in(stack.problems)} | preview_json(scene) | told
 
 
 def _compare(left: Stack, right: Stack, *, as_json: bool) -> None:
-    from stacker.view.comparison import comparison, comparison_json
+    from stacker.view.stack.comparison import comparison, comparison_json
 
     if as_json:
         ok = not errors_in((*left.problems, *right.problems))

@@ -17,7 +17,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from stacker.view.quantities import bytes_text, seconds_text
+from stacker.view.scene.wording import bytes_text, seconds_text
 
 EVERY = 10.0
 """Seconds between two lines where there is no terminal."""

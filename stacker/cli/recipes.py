@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stacker.compose import Stack
     from stacker.spec.generators import Generator
     from stacker.spec.recipes import Recipe
-    from stacker.view.recipes import Sketch
+    from stacker.view.tables.recipes import Sketch
 
 EXAMPLE = "llama-2-70b"
 """The reference config that generators are drawn with."""
@@ -36,7 +36,7 @@ Name = Annotated[
 )
 def recipes(name: Name = None, *, json: Json = False) -> None:
     """List published stacks and the patterns behind them, drawn small, or show one in full; no weights needed."""
-    from stacker.io.recipes import recipe_names
+    from stacker.io.files.spec_files import recipe_names
     from stacker.spec.generators import GENERATORS
 
     known = (*recipe_names(), *GENERATORS)
@@ -53,7 +53,7 @@ def recipes(name: Name = None, *, json: Json = False) -> None:
 
 def _json(name: str) -> dict[str, Any]:
     from stacker.spec.generators import GENERATORS
-    from stacker.view.recipes import generator_json, recipe_json
+    from stacker.view.tables.recipes import generator_json, recipe_json
 
     if name in GENERATORS:
         return generator_json(GENERATORS[name])
@@ -63,7 +63,7 @@ def _json(name: str) -> dict[str, Any]:
 
 def _list(names: list[str], console: Console) -> None:
     from stacker.spec.generators import GENERATORS
-    from stacker.view.recipes import generators_table, recipes_table
+    from stacker.view.tables.recipes import generators_table, recipes_table
 
     published = [(recipe_of(name), sketch_of(load_recipe(name))) for name in names if name not in GENERATORS]
     room = MAP if console.width >= 80 and not console.options.ascii_only else 0
@@ -77,7 +77,7 @@ def _list(names: list[str], console: Console) -> None:
 
 def _show(name: str, console: Console) -> None:
     from stacker.spec.generators import GENERATORS
-    from stacker.view.recipes import generator_details, recipe_head
+    from stacker.view.tables.recipes import generator_details, recipe_head
 
     if name in GENERATORS:
         stack = example_of(GENERATORS[name])
@@ -96,9 +96,8 @@ def _show(name: str, console: Console) -> None:
 def load_recipe(name: str) -> Stack:
     """A recipe that ships with stacker, its donors made of reference configs alone: no hub, no folder is asked."""
     from stacker.compose import load_text
-    from stacker.io.donors import read_stand_in
-    from stacker.io.recipes import recipe_path
-    from stacker.io.spec_files import read_spec_file
+    from stacker.io.donors.reading import read_stand_in
+    from stacker.io.files.spec_files import read_spec_file, recipe_path
 
     path = recipe_path(name)
     return load_text(read_spec_file(path), path, read=read_stand_in)
@@ -106,8 +105,7 @@ def load_recipe(name: str) -> Stack:
 
 def recipe_of(name: str) -> Recipe:
     """What a recipe says of itself."""
-    from stacker.io.recipes import recipe_path
-    from stacker.io.spec_files import read_spec_file
+    from stacker.io.files.spec_files import read_spec_file, recipe_path
     from stacker.spec.recipes import parse_recipe
 
     return parse_recipe(name, read_spec_file(recipe_path(name)).decode())
@@ -116,9 +114,9 @@ def recipe_of(name: str) -> Recipe:
 def example_of(generator: Generator) -> Stack:
     """What a generator makes of its defaults and donors of a well-known shape."""
     from stacker.compose import load_text
-    from stacker.io.donors import read_stand_in
-    from stacker.spec.generated import write_generated
-    from stacker.spec.model import DonorSpec
+    from stacker.io.donors.reading import read_stand_in
+    from stacker.spec.generators import write_generated
+    from stacker.spec.language.stack_spec import DonorSpec
 
     donors = [DonorSpec(name, "org/name", like=EXAMPLE) for name in "ab"[: generator.donors[0]]]
     text = write_generated(generator, donors, 80, {}, "FILE")
@@ -127,7 +125,7 @@ def example_of(generator: Generator) -> Stack:
 
 def sketch_of(stack: Stack) -> Sketch:
     """A stack as the list of recipes draws it."""
-    from stacker.view.recipes import Sketch
+    from stacker.view.tables.recipes import Sketch
 
     if stack.makings is None:
         raise StackerError(*stack.problems)

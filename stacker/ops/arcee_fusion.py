@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import deltas, on_base
-from stacker.ops.model import Base, Kernel, Known, Op, Tile, Values
-from stacker.ops.selection import Cut, Sought, passes_for, value_at
+from stacker.ops.shared.combination import deltas, on_base
+from stacker.ops.shared.op import Base, Kernel, Known, Op, Tile, Values
+from stacker.ops.shared.selection import Cut, Sought, passes_for, value_at
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.model import Array
+    from stacker.arithmetic.interface import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from stacker.ops.model import Base, Kernel, Op, OpParameter, Values
-from stacker.ops.sparsifiers import Middle, Sparsifier
-from stacker.ops.task_vectors import DENSITY, LAMBDA, WEIGHT, make_family, normalize, rescale, sparsifier
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Values
+from stacker.ops.shared.sparsifiers import Middle, Sparsifier
+from stacker.ops.shared.task_vectors import DENSITY, LAMBDA, WEIGHT, make_family, normalize, rescale, sparsifier
 
 
 def _middle(own: Values, values: Values) -> Sparsifier:  # noqa: ARG001 - for make_family

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from stacker.ops.model import Base, Kernel, Op, OpParameter, Values
-from stacker.ops.sparsifiers import RowRanked, Sparsifier
-from stacker.ops.task_vectors import DENSITY, LAMBDA, SEED, WEIGHT, make_family, normalize, rescale, sparsifier
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Values
+from stacker.ops.shared.sparsifiers import RowRanked, Sparsifier
+from stacker.ops.shared.task_vectors import DENSITY, LAMBDA, SEED, WEIGHT, make_family, normalize, rescale, sparsifier
 
 
 def _prune(own: Values, values: Values) -> Sparsifier:

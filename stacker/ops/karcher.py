@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import Gram, gram, inner, products
-from stacker.ops.model import Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import Gram, gram, inner, products
+from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.model import Array
+    from stacker.arithmetic.interface import Array
 
 Vector = list[float]
 """A vector as what each source is multiplied by."""

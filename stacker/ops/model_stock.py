@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from stacker.ops.combination import combine_deltas, deltas, on_base, pairs_of, products
-from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import combine_deltas, deltas, on_base, pairs_of, products
+from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from stacker.arithmetic.model import Array
+    from stacker.arithmetic.interface import Array
 
 _SINGULAR = 1e-6
 """1 + (N−1)cos θ below which there is no such point, and the base is kept."""

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import Gram, combine_deltas, gram, inner, products
-from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import Gram, combine_deltas, gram, inner, products
+from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.model import Array
+    from stacker.arithmetic.interface import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stacker.ops.combination import combine_deltas, deltas, on_base, products
-from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import combine_deltas, deltas, on_base, products
+from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from stacker.arithmetic.model import Array
+    from stacker.arithmetic.interface import Array
 
 _COLINEAR = 1e-8
 """Sine below which the circle is taken for the line it nearly is."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.model import Kernel, Known, Op, OpParameter, Tile, Values
+from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.model import Array
+    from stacker.arithmetic.interface import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel

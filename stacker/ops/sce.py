@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import deltas, on_base
-from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
-from stacker.ops.selection import Sought, is_before, passes_for
+from stacker.ops.shared.combination import deltas, on_base
+from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.selection import Sought, is_before, passes_for
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.model import Array
+    from stacker.arithmetic.interface import Array
 
 _TINY = 1e-6
 """A sum of weights below this says nothing about the sources, which then count the same."""

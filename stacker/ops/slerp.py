@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.model import Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.model import Array
+    from stacker.arithmetic.interface import Array
 
 _PARALLEL = 0.9995
 """Cosine beyond which the circle is so nearly a line, or so ill defined, that the line is taken."""

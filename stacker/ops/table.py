@@ -23,7 +23,7 @@ from stacker.ops import (
     wise_ft,
     zero,
 )
-from stacker.ops.model import Op
+from stacker.ops.shared.op import Op
 
 OPS: dict[str, Op] = {
     op.name: op

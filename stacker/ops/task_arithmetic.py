@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stacker.ops.model import Base, Kernel, Op, Values
-from stacker.ops.sparsifiers import Everything
-from stacker.ops.task_vectors import LAMBDA, WEIGHT, make_family, normalize
+from stacker.ops.shared.op import Base, Kernel, Op, Values
+from stacker.ops.shared.sparsifiers import Everything
+from stacker.ops.shared.task_vectors import LAMBDA, WEIGHT, make_family, normalize
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:

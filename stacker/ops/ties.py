@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stacker.ops.model import Base, Kernel, Op, Values
-from stacker.ops.sparsifiers import Largest
-from stacker.ops.task_vectors import DENSITY, LAMBDA, WEIGHT, make_family, normalize, rescale, sparsifier
+from stacker.ops.shared.op import Base, Kernel, Op, Values
+from stacker.ops.shared.sparsifiers import Largest
+from stacker.ops.shared.task_vectors import DENSITY, LAMBDA, WEIGHT, make_family, normalize, rescale, sparsifier
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:

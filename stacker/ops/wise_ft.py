@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.combination import combine_deltas
-from stacker.ops.model import Base, Kernel, Known, Op, OpParameter, Tile, Values
+from stacker.ops.shared.combination import combine_deltas
+from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.model import Array
+    from stacker.arithmetic.interface import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel

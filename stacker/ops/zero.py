@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stacker.ops import passthrough
-from stacker.ops.model import Op, OpParameter
+from stacker.ops.shared.op import Op, OpParameter
 
 OP = Op(
     name="zero",

@@ -10,26 +10,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from stacker.core.budget import workers_within
-from stacker.core.donor import DonorFile
-from stacker.core.expression import needed
-from stacker.core.plan import Plan
-from stacker.core.report import Report
-from stacker.core.runs import tensors_of
-from stacker.core.tasks import Compute, Run, Task, Weave, Zeros
+from stacker.core.plan.memory import workers_within
+from stacker.core.plan.plan import Plan, Report
+from stacker.core.plan.task_making import tensors_of
+from stacker.core.plan.tasks import Compute, Run, Task, Weave, Zeros
+from stacker.core.values.donor import DonorFile
+from stacker.core.values.expression import needed
 from stacker.errors import StackerError
-from stacker.io.bytes import move
-from stacker.io.direct import Writer, write_all
-from stacker.io.output import Output
-from stacker.io.storage import writing
-from stacker.run.device import HOST
-from stacker.run.evaluate import begin_evaluation
-from stacker.run.meter import Meter, Watch, unwatched
-from stacker.run.rounds import Bench, compute_rounds
-from stacker.run.schedule import Job, Schedule, work_off
-from stacker.run.sources import Sources, check_unchanged
-from stacker.run.strands import woven
-from stacker.run.threads import available_workers
+from stacker.io.disk.direct import Writer, write_all
+from stacker.io.disk.moves import move
+from stacker.io.disk.storage import writing
+from stacker.io.output.folder import Output
+from stacker.run.compute.device import HOST
+from stacker.run.compute.evaluate import begin_evaluation
+from stacker.run.compute.rounds import Bench, compute_rounds
+from stacker.run.compute.rows import woven
+from stacker.run.work.schedule import Job, Schedule, work_off
+from stacker.run.work.sources import Sources, check_unchanged
+from stacker.run.work.workers import Meter, Watch, available_workers, unwatched
 
 _RECORD = 1.0
 """Seconds between two times that finished tasks are made durable; early syncs also keep the last one short."""

@@ -12,24 +12,22 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from stacker.core.donor import Donor
-from stacker.core.plan import Plan, Shard
-from stacker.core.runs import tasks_of
-from stacker.core.tasks import Compute, Run, Task, Weave
+from stacker.core.plan.plan import Plan, Shard
+from stacker.core.plan.task_making import tasks_of
+from stacker.core.plan.tasks import Compute, Run, Task, Weave
+from stacker.core.values.donor import Donor
 from stacker.errors import Problem
-from stacker.io.direct import Reader
-from stacker.io.files import read_exactly
-from stacker.io.space import data_runs
-from stacker.io.storage import writing
-from stacker.run.contents import check_contents, wrong
-from stacker.run.damage import Damage
-from stacker.run.evaluate import begin_evaluation
-from stacker.run.meter import Meter, Watch, unwatched
-from stacker.run.rounds import Bench, compute_rounds
-from stacker.run.schedule import Job, Schedule, work_off
-from stacker.run.sources import Sources
-from stacker.run.strands import woven
-from stacker.run.threads import available_workers
+from stacker.io.disk.direct import Reader
+from stacker.io.disk.space import data_runs
+from stacker.io.disk.storage import writing
+from stacker.io.files.reading import read_exactly
+from stacker.run.compute.evaluate import begin_evaluation
+from stacker.run.compute.rounds import Bench, compute_rounds
+from stacker.run.compute.rows import woven
+from stacker.run.damage import Damage, check_contents, wrong
+from stacker.run.work.schedule import Job, Schedule, work_off
+from stacker.run.work.sources import Sources
+from stacker.run.work.workers import Meter, Watch, available_workers, unwatched
 
 _CHUNK = 1 << 21
 _PART = 32 * _CHUNK

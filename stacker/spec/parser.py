@@ -7,11 +7,11 @@ import re
 from pathlib import PurePath
 
 from stacker.errors import Mark, Problem, Severity, SpecError, did_you_mean, raise_problems
-from stacker.spec.checks import check_spec
-from stacker.spec.mergekit import parse_mergekit
-from stacker.spec.model import Dialect, StackSpec
-from stacker.spec.native import parse_native
-from stacker.spec.stages import check_characters, is_staged, parse_stages
+from stacker.spec.language.checks import check_spec
+from stacker.spec.language.stack_spec import Dialect, StackSpec
+from stacker.spec.mergekit.reader import parse_mergekit
+from stacker.spec.mergekit.stages import check_characters, is_staged, parse_stages
+from stacker.spec.native.reader import parse_native
 from stacker.text.node import Mapping, Node, describe
 from stacker.text.yaml import only_document, read_documents
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from stacker.arch.dimensions import depth_of, names_in
+from stacker.arch.files.architecture import Architecture, WriteKind
 from stacker.arch.inference import infer_architecture
-from stacker.arch.model import Architecture, WriteKind
+from stacker.arch.layer_rules import layer_value
 from stacker.arch.placement import place_tensors
-from stacker.arch.rules import layer_value
 from stacker.errors import DonorError
 from stacker.tensors import Dtype, TensorSpec
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from stacker.arch.model import Part
+from stacker.arch.families import architecture
+from stacker.arch.files.architecture import Part
 from stacker.arch.placement import Placement, expected_tensors, layers_in, place_tensors
-from stacker.arch.table import architecture
 from stacker.errors import DonorError
 from stacker.tensors import Dtype, TensorSpec
 

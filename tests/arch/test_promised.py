@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from stacker.arch.completeness import check_tensors
+from stacker.arch.families import architecture
 from stacker.arch.placement import expected_tensors, optional_tensors, place_tensors
-from stacker.arch.table import architecture
 from stacker.tensors import TensorSpec
 
 SMALL: dict[str, Any] = {

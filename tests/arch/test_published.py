@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from stacker.arch.families import find_architecture
 from stacker.arch.placement import expected_tensors
-from stacker.arch.table import find_architecture
 
 PUBLISHED: dict[str, dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "published.yaml").read_text("utf-8"))
 ROUNDING = 0.005

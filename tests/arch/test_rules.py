@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stacker.arch.formula import FormulaError, parse_formula
-from stacker.arch.model import Json, LayerRule, WriteKind
-from stacker.arch.rules import holds, layer_properties, layer_value, written
+from stacker.arch.files.architecture import LayerRule, WriteKind
+from stacker.arch.files.formula import FormulaError, parse_formula
+from stacker.arch.layer_rules import holds, layer_properties, layer_value, written
+from stacker.formats.json_object import Json
 
 
 def rule(*read: str, when: str | None = None, name: str = "r") -> LayerRule:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stacker.arch.formula import parse_formula
-from stacker.arch.model import LayerRule, WriteKind
-from stacker.arch.solving import solve
+from stacker.arch.files.architecture import LayerRule, WriteKind
+from stacker.arch.files.formula import parse_formula
+from stacker.arch.layer_rules import solve
 
 PERIOD: dict[str, Any] = {"period": 4, "offset": 2}
 BETWEEN: dict[str, Any] = {"every": 1, "start": 1, "end": -1}

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from stacker.arch.completeness import check_tensors
+from stacker.arch.conventions import guess_outside_role
 from stacker.arch.dimensions import depth_of
-from stacker.arch.guesses import guess_outside_role
-from stacker.arch.model import Architecture, Part
+from stacker.arch.families import architecture
+from stacker.arch.files.architecture import Architecture, Part
 from stacker.arch.placement import expected_tensors, place_tensors
-from stacker.arch.table import architecture
 from stacker.arch.wrapping import wrapped_architecture
 from stacker.tensors import Dtype, TensorSpec
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from stacker.arithmetic.device import Device
-from stacker.arithmetic.model import Arithmetic
+from stacker.arithmetic.interface import Arithmetic
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 SIZES = [1, 63, 64, 65, 1023, 1025, 5000]

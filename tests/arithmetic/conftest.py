@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stacker.arithmetic.model import Arithmetic
+from stacker.arithmetic.interface import Arithmetic
 from stacker.arithmetic.processor import PROCESSOR
 from tests.ops.blending import TORCH
 

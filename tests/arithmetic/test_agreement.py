@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stacker.arithmetic.model import Arithmetic
+from stacker.arithmetic.interface import Arithmetic
 from tests.arithmetic.arrays import KINDS, SIZES, Numbers, check_close, got, numbers, odd, put, put_all, several, wide
 
 VOTES, FACTORS = (0.75, -0.5, 1.25, 0.25), (0.5, 2.0, -1.5, 1.0)

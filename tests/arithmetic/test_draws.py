@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stacker.arithmetic.draws import mix
-from stacker.arithmetic.model import FACTORS, MOST, Arithmetic
+from stacker.arithmetic.interface import FACTORS, MOST, Arithmetic
 from tests.arithmetic.arrays import got
 
 BLOCKS = {

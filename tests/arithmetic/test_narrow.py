@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from stacker.arithmetic.device import Device
-from stacker.arithmetic.model import Arithmetic
+from stacker.arithmetic.interface import Arithmetic
 from stacker.arithmetic.narrow import round_to_odd
 from stacker.arithmetic.processor import PROCESSOR
 from stacker.tensors import Dtype

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stacker.arithmetic.model import LOWER, MOST, UPPER, Arithmetic
+from stacker.arithmetic.interface import LOWER, MOST, UPPER, Arithmetic
 from stacker.arithmetic.processor import PROCESSOR
 from stacker.arithmetic.ranks import bits_of
 from tests.arithmetic.arrays import KINDS, ODD, SIZES, Numbers, got, numbers, odd, put

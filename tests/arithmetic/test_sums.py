@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stacker.arithmetic.model import Arithmetic
+from stacker.arithmetic.interface import Arithmetic
 from stacker.arithmetic.processor import PROCESSOR
 from tests.arithmetic.arrays import KINDS, SIZES, Numbers, check_close, got, numbers, odd, put, put_all, several, wide
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from stacker.io.recipes import recipe_names
+from stacker.io.files.spec_files import recipe_names
 from stacker.spec.generators import GENERATORS
 from tests.cli.commands import run
 

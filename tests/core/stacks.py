@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from stacker.arch.model import Part
+from stacker.arch.families import find_architecture
+from stacker.arch.files.architecture import Part
 from stacker.arch.placement import expected_tensors, place_tensors
-from stacker.arch.table import find_architecture
-from stacker.core.donor import Donor, DonorFile, DonorTensor, Extent
-from stacker.core.graph import StackGraph, build_graph
-from stacker.spec.model import StackSpec
+from stacker.core.stack.graph import StackGraph, build_graph
+from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent
+from stacker.spec.language.stack_spec import StackSpec
 from stacker.spec.parser import parse_spec
 
 CONFIG: dict[str, Any] = {

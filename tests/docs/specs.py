@@ -7,14 +7,14 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from stacker.arch.parser import parse_architecture
+from stacker.arch.files.parser import parse_architecture
 from stacker.compose import load_text
-from stacker.core.donor import Donor
+from stacker.core.values.donor import Donor
 from stacker.errors import errors_in
-from stacker.io.donors import read_stand_in
-from stacker.spec.model import Dialect, DonorSpec
+from stacker.io.donors.reading import read_stand_in
+from stacker.spec.language.stack_spec import Dialect, DonorSpec
+from stacker.spec.native.shape import StackShape
 from stacker.spec.parser import parse_spec
-from stacker.spec.shape import StackShape
 from stacker.text.node import Mapping, Sequence
 from stacker.text.yaml import read_yaml
 

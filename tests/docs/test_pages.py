@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from stacker.cli.recipes import load_recipe
-from stacker.view.table import VIEWS
+from stacker.view.files.formats import VIEWS
 from tests.docs.blocks import ROOT, Block, blocks_of, commands, make_donors, missing_line, pages, run_command
 from tests.docs.specs import try_yaml
 from tools.docs import on_page_markdown

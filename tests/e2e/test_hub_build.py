@@ -14,7 +14,8 @@ from safetensors.numpy import load_file
 
 from stacker.compose import build, load, plan_for
 from stacker.errors import DonorError
-from stacker.io import hub_headers, hub_requests
+from stacker.io.hub import headers as hub_headers
+from stacker.io.hub import requests as hub_requests
 from tests.donors import write_llama
 from tests.hub_server import Fault, HubServer, environment, running_hub
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stacker.arch.parser import parse_architecture
-from stacker.arch.table import architecture, packaged_text
+from stacker.arch.families import architecture, packaged_text
+from stacker.arch.files.parser import parse_architecture
 from tools.derive.__main__ import draft
 from tools.derive.sizes import formula_for
 

@@ -11,8 +11,8 @@ import torch
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
+from stacker.arch.families import architecture, families, find_architecture
 from stacker.arch.placement import expected_tensors
-from stacker.arch.table import architecture, families, find_architecture
 from stacker.compose import Stack, build
 from stacker.compose import load as load_stack
 from stacker.errors import Severity, SpecError

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from stacker.arch.promised import promised_tensors
-from stacker.arch.table import architecture, families
+from stacker.arch.completeness import promised_tensors
+from stacker.arch.families import architecture, families
 from tests.families.cases import Names
 from tests.families.oracle import write_donor
 from tests.families.tiny import decoder_families, tiny_case

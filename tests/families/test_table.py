@@ -8,8 +8,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from stacker.arch.table import architecture, tried_stacks
-from stacker.view.architectures import architecture_details
+from stacker.arch.families import architecture, tried_stacks
+from stacker.view.tables.architectures import architecture_details
 from tests.families.tiny import decoder_families
 from tests.families.wrappers import wrapped_languages, wrapper_families
 from tests.house import ROOT

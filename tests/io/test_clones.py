@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stacker.io.bytes import Moved, can_clone, move
-from stacker.io.direct import Writer
+from stacker.io.disk.direct import Writer
+from stacker.io.disk.moves import Moved, can_clone, move
 from tests.io.images import xfs
 
 BLOCK = 4096

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from stacker.errors import DonorError
-from stacker.io import hub_requests
-from stacker.io.donors import fetch_weights, read_donor
-from stacker.spec.model import DonorSpec
+from stacker.io.donors.reading import fetch_weights, read_donor
+from stacker.io.hub import requests as hub_requests
+from stacker.spec.language.stack_spec import DonorSpec
 from tests.donors import write_llama
 from tests.hub_server import running_hub
 

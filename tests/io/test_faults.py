@@ -22,12 +22,12 @@ from typing import Any
 import pytest
 
 from stacker.errors import LockedError, StackerError
-from stacker.io import copies, direct
-from stacker.io.bytes import move
-from stacker.io.direct import Writer
-from stacker.io.files import open_regular
-from stacker.io.output import open_output
-from stacker.io.storage import writing
+from stacker.io.disk import copies, direct
+from stacker.io.disk.direct import Writer
+from stacker.io.disk.moves import move
+from stacker.io.disk.storage import writing
+from stacker.io.files.reading import open_regular
+from stacker.io.output.folder import open_output
 
 RUN = 30_000
 WRITES = (
@@ -250,7 +250,7 @@ def test_a_power_cut_at_any_call(donor: Path, place: Path, monkeypatch: pytest.M
         monkeypatch.setattr(os, "fsync", sync)
         monkeypatch.setattr(os, "fdatasync", lambda fd, sync=sync: sync(fd, whole_datasync))
         with every_call(monkeypatch, act), monkeypatch.context() as patch:
-            patch.setattr("stacker.io.output._remove", lambda *_: None)
+            patch.setattr("stacker.io.output.folder._remove", lambda *_: None)
             cut = _is_cut(donor, out, recorded)
         for folder in (unfinished, out):
             if folder.exists():
@@ -279,7 +279,7 @@ def _is_cut(donor: Path, out: Path, recorded: list[str]) -> bool:
 SLOW_WRITER = """
 import sys, time
 from pathlib import Path
-from stacker.io.output import open_output
+from stacker.io.output.folder import open_output
 with open_output(Path(sys.argv[1]), "plan", {}, force=False, restart=False) as output:
     print("locked", flush=True)
     sys.stdin.read()

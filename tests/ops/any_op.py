@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from stacker.arithmetic.processor import PROCESSOR
-from stacker.ops.draw import at_most, draw
-from stacker.ops.model import Tile
+from stacker.ops.shared.draw import at_most, draw
+from stacker.ops.shared.op import Tile
 from stacker.ops.table import OPS
 from tests.ops import references
 from tests.ops import task_references as papers

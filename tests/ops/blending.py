@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from stacker.arithmetic.device import Device
-from stacker.arithmetic.model import Arithmetic, Array
+from stacker.arithmetic.interface import Arithmetic, Array
 from stacker.arithmetic.processor import PROCESSOR
-from stacker.ops.model import Kernel, Tile, Value, Values
-from stacker.ops.settings import make_kernel
+from stacker.ops.shared.op import Kernel, Tile, Value, Values
+from stacker.ops.shared.settings import make_kernel
 from stacker.ops.table import OPS
-from stacker.run.tally import Tally
+from stacker.run.compute.sums import Tally
 
 TORCH = Device(torch.device("cpu"))
 """What blends on a GPU are computed with, here."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stacker.arithmetic.processor import PROCESSOR
-from stacker.ops.model import Base
+from stacker.ops.shared.op import Base
 from stacker.ops.table import OPS
 from tests.ops.any_op import parameters_of, reference
 from tests.ops.blending import TORCH, blend

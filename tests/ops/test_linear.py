@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from stacker.ops.settings import check_blend
+from stacker.ops.shared.settings import check_blend
 from stacker.ops.table import OPS
 from tests.ops.blending import blend
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stacker.ops.table import OPS
-from stacker.spec.methods import METHODS
+from stacker.spec.mergekit.methods import METHODS
 from tests.ops.blending import blend
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "ops" / "mergekit.json").read_text(encoding="utf-8"))

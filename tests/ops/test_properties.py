@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from stacker.ops.model import Base
+from stacker.ops.shared.op import Base
 from stacker.ops.table import OPS
 from tests.ops.any_op import parameters_of
 from tests.ops.blending import blend

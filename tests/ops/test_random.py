@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from stacker.arithmetic.processor import PROCESSOR
-from stacker.ops.draw import at_most, draw
-from stacker.ops.model import Tile
-from stacker.ops.settings import check_blend
+from stacker.ops.shared.draw import at_most, draw
+from stacker.ops.shared.op import Tile
+from stacker.ops.shared.settings import check_blend
 from stacker.ops.table import OPS
 from tests.ops.blending import array_of, blend
 

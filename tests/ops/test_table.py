@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from stacker.ops.model import Op
+from stacker.ops.shared.op import Op
 from stacker.ops.table import OPS
 
 

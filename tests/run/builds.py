@@ -14,15 +14,14 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from stacker.arch.formula import parse_formula
-from stacker.arch.model import Architecture, Part
-from stacker.core.donor import Donor, DonorFile, DonorTensor, Extent
-from stacker.core.expression import Blend, Copy, Expression
-from stacker.core.plan import Costs, Layout, Plan, Shard, Step
-from stacker.core.report import Report
-from stacker.core.runs import tasks_of
-from stacker.io.output import open_output
-from stacker.io.safetensors import read_header
+from stacker.arch.files.architecture import Architecture, Part
+from stacker.arch.files.formula import parse_formula
+from stacker.core.plan.plan import Costs, Layout, Plan, Report, Shard, Step
+from stacker.core.plan.task_making import tasks_of
+from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent
+from stacker.core.values.expression import Blend, Copy, Expression
+from stacker.io.files.reading import read_header
+from stacker.io.output.folder import open_output
 from stacker.run.local import execute
 from stacker.tensors import CONFIG_DTYPES, TensorRef, TensorSpec
 

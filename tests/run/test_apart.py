@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stacker.compose import build, load
-from stacker.core.expression import Copy
+from stacker.core.values.expression import Copy
 from stacker.errors import DonorError, errors_in
 from tests.tokenizers import write_tokenizer
 

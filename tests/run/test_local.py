@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from stacker.core.budget import TILE
-from stacker.core.donor import Donor
-from stacker.core.expression import Cast, Expression, Scale
-from stacker.core.report import Report
-from stacker.core.runs import tasks_of
+from stacker.core.plan.memory import TILE
+from stacker.core.plan.plan import Report
+from stacker.core.plan.task_making import tasks_of
+from stacker.core.values.donor import Donor
+from stacker.core.values.expression import Cast, Expression, Scale
 from stacker.errors import DonorError, SpecError
-from stacker.io.output import open_output
-from stacker.run import rounds
+from stacker.io.output.folder import open_output
+from stacker.run.compute import rounds
 from stacker.run.local import execute
 from stacker.tensors import Dtype
 from tests.run.builds import Made, build, built, copy, linear, make_plain_plan, random, slerp, write_plain_donor
@@ -103,7 +103,7 @@ def test_zeros_are_not_read(tmp_path: Path, donors: dict[str, Donor]) -> None:
 
 def test_torch_is_not_imported_without_arithmetic() -> None:
     """The executor, its tables and the moves get by without torch."""
-    code = "import sys; import stacker.run.table, stacker.run.verify; sys.exit('torch' in sys.modules)"
+    code = "import sys; import stacker.run.executors, stacker.run.verify; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from stacker.core.budget import TILE
-from stacker.core.expression import Blend
-from stacker.ops.model import Base, Op
-from stacker.ops.settings import complete
+from stacker.core.plan.memory import TILE
+from stacker.core.values.expression import Blend
+from stacker.ops.shared.op import Base, Op
+from stacker.ops.shared.settings import complete
 from stacker.ops.table import OPS
-from stacker.run import rounds
-from stacker.run.device import DeviceScratch
+from stacker.run.compute import rounds
+from stacker.run.compute.device import DeviceScratch
 from tests.ops.blending import blend
 from tests.run.builds import Made, build, built, copy, make_plain_plan, random, write_plain_donor
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from stacker.core.donor import Donor
-from stacker.core.expression import Scale
-from stacker.core.plan import Plan
-from stacker.core.runs import tasks_of
+from stacker.core.plan.plan import Plan
+from stacker.core.plan.task_making import tasks_of
+from stacker.core.values.donor import Donor
+from stacker.core.values.expression import Scale
 from stacker.errors import StorageError
-from stacker.io.direct import Writer
-from stacker.io.output import Output, open_output
+from stacker.io.disk.direct import Writer
+from stacker.io.output.folder import Output, open_output
 from stacker.run import local
 from stacker.run.local import execute
 from tests.run.builds import Made, build, copy, linear, make_plain_plan, random, slerp, write_plain_donor

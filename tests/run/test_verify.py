@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from stacker.core.documents import index_json
-from stacker.core.donor import Donor
-from stacker.core.expression import Expression, Scale
-from stacker.core.plan import Plan
+from stacker.core.plan.documents import index_json
+from stacker.core.plan.plan import Plan
+from stacker.core.values.donor import Donor
+from stacker.core.values.expression import Expression, Scale
 from stacker.errors import Blame, DonorError
 from stacker.run.verify import compare
 from tests.run.builds import Made, build, copy, make_plain_plan, random, slerp, write_plain_donor

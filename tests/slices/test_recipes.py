@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from stacker.cli.recipes import load_recipe
-from stacker.io.recipes import recipe_names
-from stacker.spec.model import Dialect
+from stacker.io.files.spec_files import recipe_names
+from stacker.spec.language.stack_spec import Dialect
 from stacker.spec.parser import parse_spec
 
 FIGURES = {

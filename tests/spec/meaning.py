@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any
 
-from stacker.spec.model import (
+from stacker.spec.language.stack_spec import (
     BlendSpec,
     Gradient,
     Item,

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stacker.spec.generated import layers_in, write_generated
-from stacker.spec.generators import GENERATORS, faults, numbers_of
-from stacker.spec.model import DonorSpec, Item, RepeatSpec, SliceSpec
+from stacker.spec.generators import GENERATORS, faults, layers_in, numbers_of, write_generated
+from stacker.spec.language.stack_spec import DonorSpec, Item, RepeatSpec, SliceSpec
 from stacker.spec.parser import parse_spec
 
 DONORS = (DonorSpec("a", "./a"), DonorSpec("b", "./b"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from stacker.spec.methods import METHODS
+from stacker.spec.mergekit.methods import METHODS
+from stacker.spec.native.shape import ITEM_KINDS, DonorShape, StackShape
 from stacker.spec.parser import parse_spec
-from stacker.spec.shape import ITEM_KINDS, DonorShape, StackShape
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "language.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from stacker.errors import SpecError
-from stacker.spec.emit_mergekit import to_mergekit
-from stacker.spec.methods import METHODS, BaseRole
-from stacker.spec.model import BlendSpec, StackSpec
+from stacker.spec.language.stack_spec import BlendSpec, StackSpec
+from stacker.spec.mergekit.methods import METHODS, BaseRole
+from stacker.spec.mergekit.writer import to_mergekit
 from stacker.spec.parser import parse_spec
 
 REFERENCED = [name for name, method in METHODS.items() if method.base is BaseRole.REFERENCE]

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stacker.errors import SpecError
-from stacker.spec.emit import to_native
-from stacker.spec.model import Dialect, StackSpec
+from stacker.spec.language.stack_spec import Dialect, StackSpec
+from stacker.spec.native.writer import to_native
 from stacker.spec.parser import default_name, parse_spec
 from tests.strategies import specs
 
@@ -114,6 +114,7 @@ def test_default_name(source: str, name: str) -> None:
 def test_light() -> None:
     """Reading a spec loads neither torch nor transformers nor numpy."""
     heavy = "torch", "transformers", "numpy", "networkx", "rich", "huggingface_hub"
-    code = f"import sys; import stacker.spec.parser, stacker.spec.emit; print([m for m in {heavy} if m in sys.modules])"
+    imports = "import sys; import stacker.spec.parser, stacker.spec.native.writer"
+    code = f"{imports}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

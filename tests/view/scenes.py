@@ -12,11 +12,11 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from stacker.compose import load_text
-from stacker.io.donors import read_stand_in
-from stacker.view.coverage import Coverage
-from stacker.view.depth_map import DepthMap
-from stacker.view.preview import Legend, lint_list, segment_table
-from stacker.view.scene import Scene
+from stacker.io.donors.reading import read_stand_in
+from stacker.view.map.coverage import Coverage
+from stacker.view.map.depth_map import DepthMap
+from stacker.view.scene.scene import Scene
+from stacker.view.stack.preview import Legend, lint_list, segment_table
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "preview"
 WIDTHS = (60, 100, 160)

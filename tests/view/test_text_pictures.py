@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from stacker.view.dot import dot_text
-from stacker.view.mermaid import mermaid_text
-from stacker.view.table import VIEWS
+from stacker.view.files.formats import VIEWS
+from stacker.view.files.graphs import dot_text, mermaid_text
 from tests.view.scenes import BLENDED, GOLIATH, scene_of
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stacker.arch.conventions import guess_layer_role, guess_outside_role
 from stacker.arch.dimensions import depth_of, names_in
-from stacker.arch.guesses import guess_layer_role, guess_outside_role
+from stacker.arch.files.architecture import Architecture
 from stacker.arch.inference import infer_architecture
-from stacker.arch.model import Architecture
+from stacker.arch.layer_rules import layer_properties
 from stacker.arch.placement import prefix_pattern
-from stacker.arch.rules import layer_properties
 from stacker.tensors import Dtype, TensorSpec
 from tools.derive.relative import Relative, names_for
 from tools.derive.samples import Samples

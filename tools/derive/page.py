@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from stacker.arch.model import LayerRule, WriteKind
+from stacker.arch.files.architecture import LayerRule, WriteKind
 from tools.derive.draft import RULE_NAMES, Parts, Seen
 from tools.derive.relative import USUAL, Relative
 

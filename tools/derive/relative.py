@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stacker.arch.document import entries_of, read_entries, text_of
-from stacker.arch.formula import FormulaError, parse_formula
-from stacker.arch.model import LayerRule
-from stacker.arch.table import architecture, packaged_text
+from stacker.arch.families import architecture, packaged_text
+from stacker.arch.files.architecture import LayerRule
+from stacker.arch.files.document import entries_of, read_entries, text_of
+from stacker.arch.files.formula import FormulaError, parse_formula
 from tools.derive.samples import Sample
 
 SECTIONS = ("embed", "layer", "head", "dimensions")

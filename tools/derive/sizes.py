@@ -7,7 +7,7 @@ from itertools import combinations
 from math import prod
 from typing import Any
 
-from stacker.arch.formula import FormulaError, parse_formula
+from stacker.arch.files.formula import FormulaError, parse_formula
 
 LIKELY = (
     "hidden", "vocab", "ffn", "heads * head_dim", "kv_heads * head_dim", "head_dim", "experts", "expert_ffn", "heads",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from stacker.arch.table import find_architecture
+from stacker.arch.families import find_architecture
 from tools.families.attempts import Words
 
 STACKS = {

@@ -1,0 +1,1 @@
+"""What is wrong with a stack (checks), and what is unwise in it (lints)."""

@@ -1,0 +1,1 @@
+"""The config.json of a stack, and which stacks no config can express."""

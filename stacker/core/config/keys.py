@@ -1,0 +1,78 @@
+"""What single keys of a config.json mean to a stack: which could do harm, which say nothing of the computation."""
+
+from __future__ import annotations
+
+from stacker.arch.files.architecture import Config
+from stacker.formats.json_object import Json
+
+UNSAFE = frozenset({
+    "attn_implementation", "auto_map", "custom_generate", "custom_pipelines", "experts_implementation", "kernel_config",
+    "name_or_path", "transformers_weights", "trust_remote_code", "use_kernels",
+})  # fmt: skip
+"""Keys that make a program run code from the checkpoint or the hub, or read other files than the checkpoint's."""
+
+TELLING = frozenset({"auto_map", "custom_generate", "custom_pipelines", "transformers_weights", "trust_remote_code"})
+"""Unsafe keys whose loss may change whether the result loads."""
+
+DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+"""Keys under which a config may say the number of layers a second time."""
+
+GEOMETRY = frozenset({
+    "head_dim", "hidden_size", "kv_lora_rank", "n_embd", "n_head", "num_attention_heads", "num_experts",
+    "num_key_value_heads", "num_kv_heads", "num_local_experts", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim",
+    "v_head_dim",
+})  # fmt: skip
+"""Keys that all layers of a stack must share, in families whose dimensions no file names."""
+
+ROPE = frozenset({"rope_theta", "rope_scaling", "rope_parameters", "rotary_emb_base", "rotary_pct"})
+
+_BOOKKEEPING = frozenset({
+    "architectures", "bad_words_ids", "chunk_size_feed_forward", "cross_attention_hidden_size",
+    "decoder_start_token_id",
+    "diversity_penalty", "do_sample", "dtype", "early_stopping", "finetuning_task", "id2label", "initializer_range",
+    "is_decoder", "is_encoder_decoder", "label2id", "length_penalty", "max_length", "min_length", "model_type", "name",
+    "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences", "output_attentions",
+    "output_hidden_states", "output_router_logits", "output_scores", "prefix", "pretraining_tp", "problem_type",
+    "quantization_config", "remove_invalid_values", "repetition_penalty", "return_dict", "return_dict_in_generate",
+    "router_aux_loss_coef", "router_jitter_noise", "sep_token_id", "task_specific_params", "temperature", "text_config",
+    "tf_legacy_loss", "tie_encoder_decoder", "tie_word_embeddings", "tokenizer_class", "top_k", "top_p", "torch_dtype",
+    "torchscript", "transformers_version", "typical_p", "use_bfloat16", "use_cache", "vocab_size",
+})  # fmt: skip
+_BOOKKEEPING_ENDS = ("_dropout", "_pdrop", "_dropout_prob", "_token_id", "_token_ids", "_version", "_loss_coef")
+_BOOKKEEPING_STARTS = ("_", "summary_")
+
+
+def is_bookkeeping(key: str) -> bool:
+    """Whether a key has no say in what a layer computes when the model runs."""
+    return (
+        key in _BOOKKEEPING
+        or key in UNSAFE
+        or key.endswith(_BOOKKEEPING_ENDS)
+        or key.startswith(_BOOKKEEPING_STARTS)
+        or "dropout" in key
+    )
+
+
+def without_unsafe(config: Config) -> dict[str, Json]:
+    """A deep copy without keys that could do harm; those that begin with an underscore are private, and go too.
+
+    `__float__` stays: transformers writes infinity as {"__float__": "Infinity"}.
+    """
+    return {
+        key: _cleaned(value)
+        for key, value in config.items()
+        if key not in UNSAFE and (key[:1] != "_" or key == "__float__")
+    }
+
+
+def _cleaned(value: Json) -> Json:
+    if isinstance(value, dict):
+        return without_unsafe(value)
+    return [_cleaned(item) for item in value] if isinstance(value, list) else value
+
+
+def unsafe_keys(value: Json) -> frozenset[str]:
+    """The telling ones among the unsafe keys of a config, at any depth."""
+    if isinstance(value, dict):
+        return frozenset(TELLING & value.keys()).union(*(unsafe_keys(item) for item in value.values()))
+    return frozenset().union(*(unsafe_keys(item) for item in value)) if isinstance(value, list) else frozenset()

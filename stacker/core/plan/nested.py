@@ -1,0 +1,68 @@
+"""A stack as a donor of another: its plan's tensors become a donor's, made by expressions instead of lying in files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from stacker.arch.placement import place_tensors
+from stacker.core.plan.plan import Plan
+from stacker.core.values.donor import GENERATION, Donor, DonorTensor, SideFile, all_donors
+from stacker.core.values.expression import Beside, Blend, Cast, Columns, Copy, Expression, Rows, Scale
+from stacker.tensors import TensorRef
+
+
+def donor_of_plan(
+    name: str, source: str, plan: Plan, template: Donor, tokenizer: Donor, inner: Mapping[str, Donor]
+) -> Donor:
+    """The donor called `name` that building `plan` would give; nothing is built.
+
+    Its config began as the `template`'s, and it has the `tokenizer`'s files. The inner donors are renamed
+    `name/theirs`, so that two stacks may use one name for different donors.
+    """
+    placements = place_tensors(template.architecture, plan.config, {s.tensor.name: s.tensor for s in plan.steps})
+    tensors = {}
+    for step in plan.steps:
+        place = placements[step.tensor.name]
+        expression = _renamed(step.expression, name)
+        tensors[step.tensor.name] = DonorTensor(
+            step.tensor, place.part, place.role, place.layer, place.suffix, expression=expression
+        )
+    nested = {
+        f"{name}/{key}": replace(donor, name=f"{name}/{key}", nested={}) for key, donor in all_donors(inner).items()
+    }
+    return Donor(
+        name=name,
+        source=source,
+        config=plan.config,
+        architecture=template.architecture,
+        depth=1 + max((tensor.layer for tensor in tensors.values() if tensor.layer is not None), default=-1),
+        tensors=tensors,
+        side_files=carried(template, tokenizer),
+        weights=all(donor.weights for donor in inner.values()),
+        quantized=next((donor.quantized for donor in inner.values() if donor.quantized), ""),
+        nested=nested,
+    )
+
+
+def carried(template: Donor, tokenizer: Donor) -> tuple[SideFile, ...]:
+    """The files that a stack takes along unread: how to generate from its template, all else from its tokenizer."""
+    how = (file for file in template.side_files if file.name == GENERATION)
+    return (*how, *(file for file in tokenizer.side_files if file.name != GENERATION))
+
+
+def _renamed(expression: Expression, prefix: str) -> Expression:
+    match expression:
+        case Copy(tensor):
+            return Copy(TensorRef(f"{prefix}/{tensor.donor}", tensor.name))
+        case Cast(of):
+            return replace(expression, of=_renamed(of, prefix))
+        case Scale(of):
+            return replace(expression, of=_renamed(of, prefix))
+        case Blend(of=of, base=base):
+            inner = tuple(_renamed(each, prefix) for each in of)
+            return replace(expression, of=inner, base=_renamed(base, prefix) if base else None)
+        case Columns(tensor):
+            return replace(expression, tensor=TensorRef(f"{prefix}/{tensor.donor}", tensor.name))
+        case Rows(of=of) | Beside(of=of):
+            return replace(expression, of=tuple(_renamed(each, prefix) for each in of))

@@ -1,0 +1,1 @@
+"""The stack as a line of nodes on the residual stream."""

@@ -1,0 +1,1 @@
+"""Vocabularies: which token has which row of the embedding and the head."""

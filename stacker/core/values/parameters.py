@@ -1,0 +1,78 @@
+"""Parameters bound to a place in the stack, so that each tensor can be asked for its value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+
+from stacker.errors import Mark
+from stacker.spec.language.stack_spec import Gradient, Parameter, Rule, Setting, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A parameter at layer `position` (from 0) of a run of `count` layers; embedding and head are position 0 of 2."""
+
+    parameter: Parameter
+    position: int
+    count: int
+
+    def value(self, role: str, name: str) -> Value | None:
+        """What the first matching rule gives the tensor called `name` with this role; None when none matches."""
+        for rule in self.parameter.rules:
+            if matches(rule, role, name):
+                value = rule.value
+                return value.at(self.position, self.count) if isinstance(value, Gradient) else value
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class BoundSetting:
+    """An op's parameter by name, bound to its place."""
+
+    name: str
+    bound: Bound
+    mark: Mark | None = field(default=None, compare=False, repr=False)
+
+
+def bind(settings: Iterable[Setting], position: int, count: int) -> tuple[BoundSetting, ...]:
+    """Settings as they apply at one layer of a run."""
+    return tuple(BoundSetting(each.name, Bound(each.parameter, position, count), each.mark) for each in settings)
+
+
+def matches(rule: Rule, role: str, name: str) -> bool:
+    """Whether a rule selects a tensor: by its name where the rule has a `*`, else by role or role's head."""
+    if "*" in rule.match:
+        return called(name, rule.match)
+    return role == rule.match or role.startswith(f"{rule.match}.")
+
+
+def called(name: str, pattern: str) -> bool:
+    """Whether a tensor's full name fits a pattern, in which `*` stands for any characters and all else for itself."""
+    return _pattern(pattern).fullmatch(name) is not None
+
+
+@cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+
+
+def values_at(settings: Iterable[BoundSetting], role: str, name: str) -> dict[str, Value]:
+    """Every setting that has a value for the tensor; of two of one name the earlier place wins."""
+    found: dict[str, Value] = {}
+    for setting in settings:
+        value = setting.bound.value(role, name)
+        if value is not None:
+            found.setdefault(setting.name, value)
+    return found
+
+
+def factor_at(scales: Iterable[Bound], role: str, name: str) -> float:
+    """The product of all factors that apply to the tensor; 1 where none does."""
+    product = 1.0
+    for scale in scales:
+        value = scale.value(role, name)
+        product *= 1.0 if value is None else float(value)
+    return product

@@ -1,0 +1,1 @@
+"""File formats as knowledge: bytes to tables and back. Nothing here opens a file."""

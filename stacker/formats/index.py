@@ -1,0 +1,109 @@
+"""`model.safetensors.index.json`: which shards a donor has, held against what is in them.
+
+Loaders take only the names of the shards from an index, so what else it says is checked and then not relied on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from stacker.errors import Blame, DonorError, Mark, Problem, Severity, UnsafeError, shown
+from stacker.formats.json_object import parse_object
+from stacker.formats.safetensors import Header
+
+NAME = "model.safetensors.index.json"
+MOST_BYTES = 64_000_000
+_SHOWN = 3
+_LEAVING = re.compile(r"^[/\\]|^[A-Za-z]:|\\|(^|/)\.\.(/|$)|\0")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index: the file of each tensor, and the bytes of all tensors where it says so."""
+
+    where: str
+    places: Mapping[str, str] = field(repr=False)
+    total_size: int | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The shards it names, sorted."""
+        return tuple(sorted(set(self.places.values())))
+
+
+def parse_index(data: bytes, where: str) -> Index:
+    """The index in `data`; UnsafeError for names that lead out of the folder, DonorError for what is no index."""
+    table = parse_object(data, where)
+    places = table.get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise DonorError.of("the index has no `weight_map`, or an empty one", "fetch the file again", Mark(where))
+    files = {name: None for name in places.values() if isinstance(name, str)}
+    if not all(isinstance(name, str) for name in places.values()):
+        raise DonorError.of("the index maps a tensor to something that is no file name", "", Mark(where))
+    for name in files:
+        _check_name(name, where)
+    _check_cases(list(files), where)
+    metadata = table.get("metadata")
+    total = metadata.get("total_size") if isinstance(metadata, dict) else None
+    return Index(where, {tensor: str(name) for tensor, name in places.items()}, total if type(total) is int else None)
+
+
+def _check_name(name: str, where: str) -> None:
+    if _LEAVING.search(name):
+        message = f"the index names '{shown(name)}', which leads out of the donor's folder"
+        raise UnsafeError.of(message, "do not use this donor unless you know why", Mark(where))
+    if name.endswith(_PICKLES):
+        message = f"the index names '{shown(name)}', a pickle, which can run code when it is opened"
+        raise DonorError.of(message, "convert the donor to safetensors first", Mark(where))
+    if "/" in name or not name.endswith(".safetensors"):
+        raise DonorError.of(f"the index names '{shown(name)}', not a safetensors file beside it", "", Mark(where))
+
+
+def _check_cases(files: Sequence[str], where: str) -> None:
+    count = Counter(name.casefold() for name in files)
+    alike = sorted(name for name in files if count[name.casefold()] > 1)
+    if alike:
+        message = f"the index names shards that differ only in case: {', '.join(map(shown, alike[:_SHOWN]))}"
+        raise DonorError.of(message, "on many disks they are one file: rename them", Mark(where))
+
+
+def check_index(index: Index, headers: Mapping[str, Header]) -> Iterator[Problem]:
+    """What the headers say against their index: errors for tensors that are missing, misplaced, or there twice."""
+    found: dict[str, str] = {}
+    twice = [
+        f"{tensor.spec.name} (in {found[tensor.spec.name]} and {file})"
+        for file, header in headers.items()
+        for tensor in header.tensors
+        if found.setdefault(tensor.spec.name, file) != file
+    ]
+    lost = [f"{name} (in {file})" for name, file in index.places.items() if name not in found]
+    moved = [
+        f"{name} (not in {file} but in {found[name]})"
+        for name, file in index.places.items()
+        if found.get(name, file) != file
+    ]
+    unlisted = [name for name in found if name not in index.places]
+    yield from _listed(index, "tensors are in two shards", twice)
+    yield from _listed(index, "tensors of the index are in no shard", lost)
+    yield from _listed(index, "tensors are not in the shard that the index says", moved)
+    yield from _listed(index, "tensors are in a shard but not in the index", unlisted, Severity.WARNING)
+    yield from _check_total(index, headers)
+
+
+def _listed(index: Index, what: str, names: list[str], severity: Severity = Severity.ERROR) -> Iterator[Problem]:
+    if names:
+        more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        message = f"{len(names)} {what}: {', '.join(shown(name, 200) for name in names[:_SHOWN])}{more}"
+        hint = "" if severity is Severity.WARNING else "index and shards are of different downloads: fetch them again"
+        yield Problem(message, hint, Mark(index.where), severity, Blame.DONOR)
+
+
+def _check_total(index: Index, headers: Mapping[str, Header]) -> Iterator[Problem]:
+    total = sum(tensor.nbytes for header in headers.values() for tensor in header.tensors)
+    if index.total_size not in (None, total):
+        message = f"the index says {index.total_size:,} bytes of tensors, the shards have {total:,}"
+        yield Problem(message, "", Mark(index.where), Severity.WARNING, Blame.DONOR)

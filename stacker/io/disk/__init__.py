@@ -1,0 +1,1 @@
+"""Bytes on the disk: space, copies by the cheapest way, writes past the page cache."""

@@ -1,0 +1,1 @@
+"""Donors and what belongs to them, read from a folder or the hub."""

@@ -1,0 +1,1 @@
+"""Files that others made: opened safely, read in full, listed by folder."""

@@ -1,0 +1,1 @@
+"""The output folder: locked, journalled, resumed, and put in place whole."""

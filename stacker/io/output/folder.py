@@ -1,0 +1,217 @@
+"""The output folder: it appears whole or not at all.
+
+Work happens in `OUT.partial` beside it, under a lock on that folder, with a journal of what is safely on the disk;
+`commit` makes everything durable and renames. Knows nothing of what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from stacker.errors import Mark, SpecError, StorageError
+from stacker.io.disk.storage import storage_error, writing
+from stacker.io.output.journal import JOURNAL, Journal, Record, take_up
+from stacker.io.output.lock import locked_folder, put_in_place
+
+_WEIGHTS = (".safetensors", ".bin")
+_FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+@contextmanager
+def open_output(out: Path, plan_id: str, summary: Mapping[str, str], *, force: bool, restart: bool) -> Iterator[Output]:
+    """The folder to build `out` in, taken up where an earlier run of the same plan left it.
+
+    `summary` says in a few words what the plan is (name, donors, layers), for when another plan meets this folder.
+    `force` lets a folder that is already at `out` be replaced at the end; `restart` drops unfinished work. SpecError
+    when `out` or another plan's work is in the way, LockedError when another run is at it, StorageError for the disk.
+    Left without `commit`, the work stays for another run if any of it was recorded done, and is removed if none was.
+    """
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link at OUT
+    partial = out.with_name(out.name + ".partial") if out.name else out
+    check_vacant(out, force=force)
+    made = _make_parents(partial)
+    with locked_folder(partial):
+        check_vacant(out, force=force)
+        record = take_up(partial, plan_id, summary, restart=restart)
+        output = Output(out, partial, record, force=force)
+        try:
+            output.begin(plan_id, summary)
+            yield output
+        finally:
+            output.close()
+            if not output.committed and not output.safe:
+                _remove(partial, made)
+
+
+def check_vacant(out: Path, *, force: bool) -> None:
+    """SpecError when `out` cannot become the output: no folder, or one with content and no `force`.
+
+    `force` replaces what holds weights and nothing else: a home folder typed by mistake stays.
+    """
+    mark = Mark(str(out))
+    if not out.name:
+        raise SpecError.of("this cannot be the output folder", "name a folder that does not exist yet", mark)
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        what = "a link" if out.is_symlink() else "a file"
+        raise SpecError.of(f"the output is {what}", "name a folder that does not exist yet", mark)
+    with writing(out, "look into the output folder"):
+        names = [path.name for path in out.iterdir()] if out.is_dir() else []
+        if names and not force:
+            raise SpecError.of("the output folder exists", "--force replaces it, once the new one is complete", mark)
+        if names and not any(name.endswith(_WEIGHTS) for name in names):
+            hint = "--force only replaces checkpoints; name another folder, or empty this one"
+            raise SpecError.of("the output folder holds something else than a checkpoint", hint, mark)
+
+
+class Output:
+    """An output being written. `folder` is where, `done` the tasks that earlier runs have safely behind them.
+
+    Methods may be called from any thread and raise StorageError; after one has failed, nothing more is recorded.
+    """
+
+    def __init__(self, out: Path, folder: Path, record: Record, *, force: bool) -> None:
+        self.folder = folder
+        self.done = record.done
+        self.safe = bool(record.done)
+        self.committed = False
+        self._out = out
+        self._force = force
+        self._keep = record.nbytes
+        self._known = dict(record.shards)
+        self._fresh: dict[str, int] = {}
+        self._fds: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._journal: Journal | None = None
+        self._failed = False
+
+    def begin(self, plan_id: str, summary: Mapping[str, str]) -> None:
+        """Open the journal and say in it who writes now."""
+        with self._must(JOURNAL):
+            self._journal = Journal.open(self.folder, self._keep)
+            plan = [] if self._keep else [{"plan": plan_id, "summary": dict(summary)}]
+            self._journal.write([*plan, {"pid": os.getpid()}])
+
+    def shard_fd(self, name: str, size: int) -> int:
+        """A descriptor of the shard, made at its final `size` (bytes); open until the output is closed."""
+        with self._lock:
+            if name not in self._fds:
+                with self._must(name):
+                    self._fds[name] = self._open_shard(name, size)
+            return self._fds[name]
+
+    def _open_shard(self, name: str, size: int) -> int:
+        fd = os.open(self.folder / name, _FILE, 0o644)
+        try:
+            os.ftruncate(fd, size)
+        except OSError:
+            os.close(fd)
+            raise
+        if self._known.get(name) != size:
+            self._known[name] = self._fresh[name] = size
+        return fd
+
+    def record(self, task_ids: Iterable[str]) -> None:
+        """Make what was written to the shards durable, then note these tasks as done."""
+        done = list(task_ids)
+        with self._lock:
+            for name, fd in self._fds.items():
+                with self._must(name):
+                    os.fdatasync(fd)
+            with self._must(JOURNAL):
+                self._note(done)
+            self.safe = self.safe or bool(done)
+
+    def _note(self, done: list[str]) -> None:
+        """Journal the tasks, and the shards that they are the first in, once those are in their folder for good."""
+        if self._journal is None:
+            raise ValueError("the output is closed")
+        if self._fresh:
+            _sync_folder(self.folder)
+            _sync_folder(self.folder.parent)
+        fresh = [{"shard": name, "size": size} for name, size in self._fresh.items()]
+        self._journal.write([*fresh, {"done": done}])
+        self._journal.sync()
+        self._fresh.clear()
+
+    def write_text(self, name: str, data: bytes) -> None:
+        """A small file, whole and durable."""
+        with self._must(name):
+            fd = os.open(self.folder / name, _FILE | os.O_TRUNC, 0o644)
+            try:
+                while data:
+                    data = data[os.write(fd, data) :]
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def commit(self) -> None:
+        """Make everything durable and let the output appear under its name."""
+        with self._lock:
+            for name, fd in self._fds.items():
+                with self._must(name):
+                    os.fsync(fd)
+            self._close_files()
+            with self._must(""):
+                _sync_folder(self.folder)
+                old = put_in_place(self.folder, self._out, force=self._force)
+                self.committed = True
+                # only now: had the rename failed, another run could still go on
+                (self._out / JOURNAL).unlink()
+                _sync_folder(self._out)
+                _sync_folder(self._out.parent)
+        if old:
+            with writing(old, "remove the folder that was replaced"):
+                shutil.rmtree(old)
+
+    def close(self) -> None:
+        """Give back every descriptor; what was not recorded may be lost."""
+        with self._lock:
+            self._close_files()
+
+    def _close_files(self) -> None:
+        fds, self._fds = self._fds, {}
+        for fd in fds.values():
+            os.close(fd)
+        if self._journal:
+            self._journal.close()
+            self._journal = None
+
+    @contextmanager
+    def _must(self, name: str) -> Iterator[None]:
+        """An OSError inside is the end of this output's durability: Linux reports a failed sync only once."""
+        if self._failed:
+            raise StorageError.of("an earlier write failed", "", Mark(str(self.folder / name)))
+        try:
+            yield
+        except OSError as error:
+            self._failed = True
+            raise storage_error(error, self.folder / name) from error
+
+
+def _make_parents(partial: Path) -> list[Path]:
+    """Make the folders above `partial`; those that were not there before, innermost first."""
+    missing = [parent for parent in partial.parents if not parent.exists()]
+    with writing(partial.parent, "make this folder"):
+        partial.parent.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _remove(partial: Path, parents: Iterable[Path]) -> None:
+    """Leave nothing behind where that can be done; an error here must not hide the one that led to it."""
+    shutil.rmtree(partial, ignore_errors=True)
+    with suppress(OSError):
+        for parent in parents:
+            parent.rmdir()
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

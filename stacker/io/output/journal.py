@@ -1,0 +1,154 @@
+"""What an unfinished output has behind it: lines of JSON, each with its CRC, appended and synced.
+
+A line that was torn by a crash, and everything after it, counts as never written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from stacker.errors import Mark, SpecError
+from stacker.io.disk.storage import writing
+
+JOURNAL = ".journal"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A journal, read: the plan it belongs to, who wrote last, sizes of shards by name, tasks done.
+
+    `nbytes` is the length of the part that is sound.
+    """
+
+    plan_id: str = ""
+    summary: Mapping[str, str] = field(default_factory=dict)
+    pid: int | None = None
+    shards: Mapping[str, int] = field(default_factory=dict)
+    done: frozenset[str] = frozenset()
+    nbytes: int = 0
+
+
+def read_journal(folder: Path) -> Record | None:
+    """The journal of an unfinished output; None when there is none. OSError when it cannot be read."""
+    try:
+        data = (folder / JOURNAL).read_bytes()
+    except FileNotFoundError:
+        return None
+    values, nbytes = _sound(data)
+    try:
+        return _record(values, nbytes)
+    except (AttributeError, KeyError, TypeError):  # whole lines that are not ours: nothing in it counts
+        return Record()
+
+
+def _record(values: list[dict[str, Any]], nbytes: int) -> Record:
+    plan: dict[str, Any] = next((value for value in values if "plan" in value), {})
+    return Record(
+        plan_id=plan.get("plan", ""),
+        summary=plan.get("summary", {}),
+        pid=next((value["pid"] for value in reversed(values) if "pid" in value), None),
+        shards={value["shard"]: value["size"] for value in values if "shard" in value},
+        done=frozenset(task for value in values for task in value.get("done", ())),
+        nbytes=nbytes,
+    )
+
+
+def _sound(data: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The lines up to the first damaged one, and how many bytes they are."""
+    values: list[dict[str, Any]] = []
+    nbytes = 0
+    for line in data.splitlines(keepends=True):
+        crc, _, text = line[:-1].partition(b" ")
+        if not line.endswith(b"\n") or crc != _crc(text):
+            break
+        values.append(json.loads(text))
+        nbytes += len(line)
+    return values, nbytes
+
+
+def _crc(text: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(text)
+
+
+class Journal:
+    """A journal open for appending; its methods raise OSError."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    @classmethod
+    def open(cls, folder: Path, keep: int) -> Self:
+        """The journal of `folder`, its first `keep` bytes kept."""
+        fd = os.open(folder / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        os.ftruncate(fd, keep)
+        return cls(fd)
+
+    def write(self, values: Iterable[Mapping[str, Any]]) -> None:
+        """Add one line a value; they last only once `sync` has returned."""
+        texts = [json.dumps(value, separators=(",", ":")).encode() for value in values]
+        data = b"".join(b"%s %s\n" % (_crc(text), text) for text in texts)
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def sync(self) -> None:
+        """Make all lines durable."""
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Give back the descriptor."""
+        os.close(self._fd)
+
+
+def take_up(partial: Path, plan_id: str, summary: Mapping[str, str], *, restart: bool) -> Record:
+    """What of the work in `partial` counts for this plan; the folder is emptied when none of it does.
+
+    SpecError when the folder holds another plan's work or no work at all, unless `restart` lets it go.
+    """
+    with writing(partial, "read the journal"):
+        record = read_journal(partial)
+        foreign = record is None and any(partial.iterdir())
+    if not restart:
+        if foreign:
+            message = "this folder is in the way, and it is not the unfinished work of a build"
+            raise SpecError.of(message, "move it away, or drop it with --restart", Mark(str(partial)))
+        if record and record.plan_id == plan_id and _shards_stand(partial, record):
+            return record
+        if record and record.done and record.plan_id != plan_id:
+            raise _other_plan(partial, record.summary, summary)
+    _empty(partial)
+    return Record()
+
+
+def _shards_stand(partial: Path, record: Record) -> bool:
+    """Whether every shard that the journal knows is still there at its full size."""
+    try:
+        return all((partial / name).lstat().st_size == size for name, size in record.shards.items())
+    except OSError:
+        return False
+
+
+def _other_plan(partial: Path, old: Mapping[str, str], new: Mapping[str, str]) -> SpecError:
+    changes = [
+        f"{key}: {old.get(key, '-')} there, {new.get(key, '-')} now"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
+    what = "; ".join(changes) or "the spec, the donors' files or the version of stacker have changed since"
+    hint = "finish that build with its own spec, or drop it with --restart"
+    return SpecError.of(f"another plan's unfinished work is here ({what})", hint, Mark(str(partial)))
+
+
+def _empty(folder: Path) -> None:
+    with writing(folder, "empty this folder"):
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()

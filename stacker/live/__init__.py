@@ -1,1 +1,0 @@
-"""Stacks in memory, unwritten. transformers and accelerate are imported here and nowhere else."""

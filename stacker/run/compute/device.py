@@ -1,0 +1,111 @@
+"""Scratch on a GPU: tiles live there, donors' bytes come and results go by way of pinned memory here.
+
+Each worker has a stream of its own, so that one reads or writes files while another's tiles are computed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from stacker.errors import SpecError
+from stacker.io.disk.direct import BLOCK
+from stacker.run.compute.scratch import HostScratch, Room, Scratch
+from stacker.tensors import Dtype
+
+if TYPE_CHECKING:
+    import torch
+
+    from stacker.arithmetic.interface import Arithmetic
+
+_NAME = re.compile(r"cuda(:\d+)?")
+HOST = "cpu"
+
+
+def scratch_on(device: str) -> Callable[[Room], Scratch]:
+    """What makes a worker's scratch for a device, `cpu`, `cuda` or `cuda:k`; SpecError when there is no such one."""
+    if device == HOST:
+        return HostScratch
+    if not _NAME.fullmatch(device):
+        raise SpecError.of(f"'{device}' is no device", "write cpu, cuda, or cuda:1 for the second GPU")
+    try:
+        import torch
+    except ImportError as error:
+        message = f"'{device}' needs torch, which is not installed"
+        raise SpecError.of(message, "pip install 'stacker[gpu]', or leave --device out to use the processor") from error
+    count = torch.cuda.device_count()
+    number = int(device.partition(":")[2] or 0)
+    if number >= count:
+        built = "" if torch.version.cuda else "; this torch was built without CUDA"
+        seen = f"torch sees {count} GPU{'s'[: count != 1]}{built}"
+        raise SpecError.of(f"there is no device '{device}' here", f"{seen}; leave --device out to use the processor")
+    return partial(DeviceScratch, torch.device(device))
+
+
+class DeviceScratch:
+    """Scratch on a device; to be made and used by one thread."""
+
+    def __init__(self, device: torch.device, room: Room) -> None:
+        import torch
+
+        from stacker.arithmetic.device import Device
+
+        self.on: Arithmetic = Device(device)
+        self._size = room.elements * room.width
+        on_gpu = device.type == "cuda"
+        # torch leaves this constructor untyped
+        self._stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]
+        if self._stream:
+            torch.cuda.set_stream(self._stream)
+        self._memory = torch.empty((1 + room.slots) * self._size, dtype=torch.uint8, device=device)
+        self._host = _aligned(torch.empty(self._size + 2 * BLOCK, dtype=torch.uint8, pin_memory=on_gpu))
+        self._host_bytes = _bytes_of(self._host)
+
+    def tile(self, slot: int, count: int, kind: Dtype) -> torch.Tensor:
+        return self._slot(1 + slot, count, kind)
+
+    def raw(self, count: int, dtype: Dtype) -> torch.Tensor:
+        return self._slot(0, count, dtype)
+
+    def load(
+        self, slot: int, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]
+    ) -> torch.Tensor:
+        nbytes = count * dtype.bits // 8
+        self._wait()
+        read(self._host_bytes[:nbytes])
+        target = self.tile(slot, count, kind) if dtype is kind else self.raw(count, dtype)
+        target.copy_(self._host[:nbytes].view(target.dtype), non_blocking=True)
+        return target if dtype is kind else self.tile(slot, count, kind).copy_(target)
+
+    def unload(self, tile: torch.Tensor, dtype: Dtype, residue: int = 0) -> memoryview:
+        count = tile.numel()
+        import torch
+
+        held = self.on.convert(self.raw(count, dtype), tile)
+        here = slice(residue, residue + count * dtype.bits // 8)
+        self._wait()
+        self._host[here].copy_(held.view(torch.uint8), non_blocking=True)
+        self._wait()
+        return self._host_bytes[here]
+
+    def _wait(self) -> None:
+        if self._stream:
+            self._stream.synchronize()
+
+    def _slot(self, number: int, count: int, dtype: Dtype) -> torch.Tensor:
+        begin = number * self._size
+        tensor: torch.Tensor = self.on.array(self._memory[begin : begin + count * dtype.bits // 8], dtype)
+        return tensor
+
+
+def _aligned(tensor: torch.Tensor) -> torch.Tensor:
+    """What is left of some bytes from the first block of memory on that begins in them."""
+    return tensor[-tensor.data_ptr() % BLOCK :]
+
+
+def _bytes_of(tensor: torch.Tensor) -> memoryview:
+    """The memory of a flat tensor of bytes, which must outlive what is returned."""
+    return memoryview((ctypes.c_ubyte * tensor.numel()).from_address(tensor.data_ptr())).cast("B")

@@ -1,0 +1,1 @@
+"""What executors share: the schedule of tasks, worker threads, open donor files."""

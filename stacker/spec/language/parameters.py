@@ -1,0 +1,105 @@
+"""Parameters as the native language writes them: a number, a gradient, or a mapping from role or pattern to either."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from stacker.errors import Mark, Problem, SpecError
+from stacker.spec.language.stack_spec import Gradient, Parameter, Rule, Setting, Value
+from stacker.text.node import Mapping, Node, Scalar, Sequence, describe, shorten
+
+EVERYTHING = "*"
+DEFAULT = "default"
+_FORMS = "write a number, a list of numbers (a gradient over the slice), or a mapping from roles to either"
+
+
+def parse_setting(name: str, node: Node, mark: Mark, found: list[Problem]) -> Setting:
+    """One op parameter: numbers, gradients, flags and words; what is wrong goes to `found` and is left out."""
+    return Setting(name, Parameter(canonical(_rules(name, node, found))), mark)
+
+
+def parse_scale(node: Node, found: list[Problem]) -> Parameter:
+    """A `scale`: as a setting, but numbers only."""
+    rules = tuple(_rules("scale", node, found))
+    words = (rule.value for rule in rules if isinstance(rule.value, bool | str))
+    found += [Problem(f"'scale' must be a number, not {str(word).lower()}", _FORMS, node.mark) for word in words]
+    return Parameter(canonical(rules))
+
+
+def canonical(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The rules that can ever be reached: the first for each match, none after the one for everything."""
+    reached: dict[str, Rule] = {}
+    for rule in rules:
+        reached.setdefault(rule.match, rule)
+        if rule.match == EVERYTHING:
+            break
+    return tuple(reached.values())
+
+
+def combined(*levels: Parameter | None) -> Parameter | None:
+    """The parameters of several levels as one, the nearest level first; None when no level has any."""
+    rules = [rule for level in levels if level is not None for rule in level.rules]
+    return Parameter(canonical(rules)) if rules else None
+
+
+def parse_value(name: str, node: Node) -> Gradient | Value:
+    """A number, flag or word, or a list of numbers as a Gradient; SpecError on anything else."""
+    match node:
+        case Scalar(bool() | str() as value):
+            return value
+        case Scalar(int() | float() as value):
+            return finite(name, value, node.mark)
+        case Sequence((_, *_) as items):
+            return Gradient(tuple(_knot(name, item) for item in items))
+        case Sequence():
+            raise SpecError.of(f"'{shorten(name)}' is an empty list", "a gradient has one number or more", node.mark)
+        case _:
+            raise SpecError.of(f"'{shorten(name)}' cannot be {describe(node)}", _FORMS, node.mark)
+
+
+def finite(name: str, value: float, mark: Mark) -> float:
+    """A number as a float; SpecError when it is infinite, too large for one, or no number."""
+    number = float(value) if abs(value) <= 1e300 or isinstance(value, float) else math.inf
+    if not math.isfinite(number):
+        raise SpecError.of(f"'{shorten(name)}' must be a finite number, not {number}", "", mark)
+    return number
+
+
+def _knot(name: str, node: Node) -> float:
+    if isinstance(node, Scalar) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        return finite(name, node.value, node.mark)
+    raise SpecError.of(
+        f"a gradient is a list of numbers, {describe(node)} is none", "for instance: [0, 0.5, 1]", node.mark
+    )
+
+
+def _rules(name: str, node: Node, found: list[Problem]) -> Iterable[Rule]:
+    entries = node.entries if isinstance(node, Mapping) else ((None, node),)
+    rules: list[Rule] = []
+    last: list[Rule] = []
+    if not entries:
+        found.append(Problem(f"'{shorten(name)}' is an empty mapping", _FORMS, node.mark))
+    for key, value in entries:
+        try:
+            match_text = _match(key) if key else EVERYTHING
+            rule = Rule(match_text, parse_value(key.text if key else name, value))
+        except SpecError as error:
+            found.extend(error.problems)
+        else:
+            (last if match_text == EVERYTHING else rules).append(rule)
+    return (*rules, *last)
+
+
+def _match(key: Scalar) -> str:
+    if key.text == DEFAULT:
+        return EVERYTHING
+    if key.text == EVERYTHING:
+        raise SpecError.of("'*' alone is written 'default'", "", key.mark)
+    if not key.text or any(char.isspace() or not char.isprintable() for char in key.text):
+        raise SpecError.of(
+            f"'{shorten(key.text)}' is neither a role nor a pattern",
+            "a role such as attn.o or mlp, a name with '*' such as '*o_proj*', or default",
+            key.mark,
+        )
+    return key.text

@@ -1,0 +1,97 @@
+"""The slice grammar: `xwin[0:16]`, `xwin[5]`, `xwin[8:]`, `xwin[:16]`, `xwin[:]`, `xwin`.
+
+Ranges are half-open, layers count from 0; how many there are is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+
+from stacker.errors import Mark, SpecError
+from stacker.spec.language.stack_spec import SliceSpec
+from stacker.text.node import shorten
+
+NAME = re.compile(r"[A-Za-z0-9_.-]+")
+MOST_LAYERS = 10_000
+_SLICE = re.compile(r"\s*(?P<donor>[A-Za-z0-9_.-]+)\s*(?:\[(?P<range>[^\[\]]*)\]\s*)?")
+_RANGE = re.compile(r"\s*(?P<start>[0-9]*)\s*(?P<colon>:?)\s*(?P<stop>[0-9]*)\s*")
+_PAIR = re.compile(r"\s*([0-9]+)\s*(?:,|-|\.\.\.?|to|;)\s*([0-9]+)\s*")
+_FORM = "write donor[first:last+1], for instance xwin[0:16] for the first 16 layers, xwin[5] for one, xwin for all"
+
+
+def parse_slice(text: str, mark: Mark | None = None) -> SliceSpec:
+    """The slice a text stands for; SpecError says what to write instead."""
+    found = _SLICE.fullmatch(text)
+    if not found:
+        raise SpecError.of(f"'{shorten(text)}' is not a slice", _slice_advice(text), mark)
+    if found["range"] is None:
+        return SliceSpec(found["donor"], mark=mark)
+    start, stop = _parse_range(found["donor"], found["range"], mark)
+    return SliceSpec(found["donor"], start, stop, mark=mark)
+
+
+def shown_slice(piece: SliceSpec) -> str:
+    """A slice as the grammar writes it."""
+    if piece.start is None and piece.stop is None:
+        return piece.donor
+    if piece.start is not None and piece.stop == piece.start + 1:
+        return f"{piece.donor}[{piece.start}]"
+    start, stop = ("" if bound is None else str(bound) for bound in (piece.start, piece.stop))
+    return f"{piece.donor}[{start}:{stop}]"
+
+
+def written_length(piece: SliceSpec) -> int | None:
+    """How many layers a slice has, where its text alone says so."""
+    return None if piece.stop is None else piece.stop - (piece.start or 0)
+
+
+def _parse_range(donor: str, text: str, mark: Mark | None) -> tuple[int | None, int | None]:
+    found = _RANGE.fullmatch(text)
+    if not found or not (found["colon"] or found["start"]):
+        raise SpecError.of(f"'[{shorten(text)}]' is not a range of layers", _range_advice(donor, text), mark)
+    if any(len(found[bound]) > len(str(MOST_LAYERS)) for bound in ("start", "stop")):
+        raise SpecError.of(f"'{shorten(donor + '[' + text + ']')}' is past the last layer of any donor", "", mark)
+    start, stop = (int(found[bound]) if found[bound] else None for bound in ("start", "stop"))
+    if start is not None and not found["colon"]:
+        return start, start + 1
+    _check_order(donor, start or 0, stop, mark)
+    return start, stop
+
+
+def _check_order(donor: str, start: int, stop: int | None, mark: Mark | None) -> None:
+    if stop is None or stop > start:
+        return
+    shown = f"{donor}[{start}:{stop}]"
+    if stop == start:
+        hint = f"ranges are half-open: {donor}[{start}:{start + 1}] is one layer; remove the slice if none was meant"
+        raise SpecError.of(f"slice {shown} is empty", hint, mark)
+    hint = f"write {donor}[{stop}:{start}]; a slice keeps its donor's order, so to reverse layers list them one by one"
+    raise SpecError.of(f"slice {shown} runs backwards", hint, mark)
+
+
+def _slice_advice(text: str) -> str:
+    if "/" in text:
+        return "a hub id or folder is named once under 'donors'; a slice uses that name"
+    if " -" in text:
+        return "is this two items? each begins on its own line with '- ', the dash followed by a space"
+    if text.count("[") != text.count("]"):
+        return "a bracket is not closed, or there is one too many"
+    found = re.fullmatch(r"\s*([A-Za-z0-9_.-]+)\s*[\s:(]\s*([0-9]*\s*:\s*[0-9]*|[0-9]+)\s*\)?\s*", text)
+    if found and found[1].isdigit():
+        return f"a slice begins with its donor's name: xwin[{text.strip()}]"
+    if found:
+        return f"write {found[1]}[{found[2].replace(' ', '')}]"
+    return f"{_FORM}\na name is made of letters, digits, '_', '-' and '.'"
+
+
+def _range_advice(donor: str, text: str) -> str:
+    pair = _PAIR.fullmatch(text)
+    if pair:
+        return f"write {donor}[{pair[1]}:{pair[2]}], where layer {pair[2]} is not included"
+    if text.count(":") > 1:
+        return "there is no step in a range; list the slices one by one"
+    if "-" in text:
+        return "layers count from 0 and never from the end; write the layer's number"
+    if "." in text:
+        return "layers are whole numbers"
+    return _FORM

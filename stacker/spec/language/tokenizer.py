@@ -1,0 +1,143 @@
+"""What both dialects say of the tokenizer beside its donor: unions, rows of single tokens, padding, chat templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from stacker.errors import Problem, SpecError, did_you_mean
+from stacker.spec.language.stack_spec import TokenRow, VocabularySpec
+from stacker.text.node import Mapping, Node, Scalar, describe, is_null, shorten
+
+UNION = "union"
+KEYS = ("source", "tokens", "pad_to_multiple_of")
+_ENTRY = "for instance: <|im_end|>: {source: a-donor, force: true}"
+_SOURCE = "a donor, zero, or a donor and the 'token' or 'token_id' whose row it is"
+_TEMPLATES = {
+    "chatml": "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] "
+    "+ '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+}
+Resolve = Callable[[Node], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """How a dialect writes the source of a token: the key of a donor in a mapping, and how a donor is named."""
+
+    key: str
+    resolve: Resolve
+
+
+def parse_vocabulary(node: Mapping, grammar: Grammar, found: list[Problem]) -> VocabularySpec:
+    """A `tokenizer` mapping but for its donor; what is wrong with it goes to `found`."""
+    source, tokens, pad = (node.get(key) for key in KEYS)
+    found += _unknown(node, KEYS)
+    union = isinstance(source, Scalar) and source.value == UNION
+    union = union or (grammar.key == "model" and is_null(source))  # mergekit's default
+    rows = _rows(tokens, grammar, found) if tokens is not None and not is_null(tokens) else ()
+    return VocabularySpec(union, tuple(rows), _padding(pad, found), node.mark)
+
+
+def parse_tokenizer(
+    node: Node | None, base: str | None, found: list[Problem]
+) -> tuple[str | None, VocabularySpec | None]:
+    """The native `tokenizer`: a donor whose files are carried as they are, or a mapping that rows follow.
+
+    A union begins with the tokenizer of the `base`, where there is one.
+    """
+    if not isinstance(node, Mapping):
+        return (node.text if isinstance(node, Scalar) and not is_null(node) else None), None
+    vocabulary = parse_vocabulary(node, Grammar("donor", donor_name), found)
+    source = node.get("source")
+    if source is None or is_null(source) or vocabulary.union:
+        return (base if vocabulary.union else None), vocabulary
+    return (source.text if isinstance(source, Scalar) else None), vocabulary
+
+
+def donor_name(node: Node) -> str:
+    """A donor's name; SpecError where no text stands."""
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        return node.value
+    raise SpecError.of(f"a donor's name cannot be {describe(node)}", _SOURCE, node.mark)
+
+
+def parse_template(node: Node) -> str:
+    """A chat template: Jinja text, or the name of a well-known one; SpecError for anything else."""
+    if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value.strip():
+        raise SpecError.of(f"'chat_template' cannot be {describe(node)}", "write Jinja text", node.mark)
+    if "{" in node.value:
+        return node.value
+    if node.value in _TEMPLATES:
+        return _TEMPLATES[node.value]
+    if node.value == "auto":
+        hint = "leave it out: the tokenizer keeps its own; or name the donor that has the right one as tokenizer"
+        raise SpecError.of("'auto' chooses no chat template here", hint, node.mark)
+    hint = f"write the template itself, in Jinja, or take the tokenizer of a donor that has it\nknown: {_known()}"
+    raise SpecError.of(f"there is no chat template '{shorten(node.value)}' here", hint, node.mark)
+
+
+def _known() -> str:
+    return ", ".join(_TEMPLATES)
+
+
+def _padding(node: Node | None, found: list[Problem]) -> int | None:
+    if node is None or is_null(node):
+        return None
+    if isinstance(node, Scalar) and type(node.value) is int and 1 <= node.value <= 1 << 20:
+        return node.value
+    found.append(Problem(f"'pad_to_multiple_of' cannot be {describe(node)}", "pad_to_multiple_of: 64", node.mark))
+    return None
+
+
+def _rows(node: Node, grammar: Grammar, found: list[Problem]) -> Iterator[TokenRow]:
+    if not isinstance(node, Mapping):
+        found.append(Problem(f"'tokens' cannot be {describe(node)}", _ENTRY, node.mark))
+        return
+    for key, value in node.entries:
+        try:
+            yield _row(key, value, grammar, found)
+        except SpecError as error:
+            found.extend(error.problems)
+
+
+def _row(key: Scalar, node: Node, grammar: Grammar, found: list[Problem]) -> TokenRow:
+    if not isinstance(node, Mapping):
+        raise SpecError.of(f"the token '{shorten(key.text)}' cannot be {describe(node)}", _ENTRY, node.mark)
+    found += _unknown(node, ("source", "force"))
+    force, source = node.get("force"), node.get("source")
+    if force is not None and not (isinstance(force, Scalar) and type(force.value) is bool):
+        raise SpecError.of(f"'force' cannot be {describe(force)}", "force: true, or false", force.mark)
+    forced = isinstance(force, Scalar) and force.value is True
+    if source is None or is_null(source):
+        raise SpecError.of(f"the token '{shorten(key.text)}' has no source", _SOURCE, key.mark)
+    donor, like, number = _source(source, grammar)
+    return TokenRow(key.text, donor, like, number, forced, key.mark)
+
+
+def _source(node: Node, grammar: Grammar) -> tuple[str | None, str | None, int | None]:
+    """Donor, token and number of a row; all None for zeros."""
+    kind = node.get("kind") if isinstance(node, Mapping) else node if grammar.key == "donor" else None
+    if isinstance(kind, Scalar) and kind.value == "zero":
+        return None, None, None
+    if not isinstance(node, Mapping) or node.get(grammar.key) is None or _is_model(node):
+        return grammar.resolve(node), None, None
+    donor = node.get(grammar.key)
+    token, number = node.get("token"), node.get("token_id")
+    if donor is None or (token is None) == (number is None):
+        raise SpecError.of("one of 'token' and 'token_id' says whose row it is", _SOURCE, node.mark)
+    if isinstance(number, Scalar) and type(number.value) is int and number.value >= 0:
+        return grammar.resolve(donor), None, number.value
+    if isinstance(token, Scalar) and token.text:
+        return grammar.resolve(donor), token.text, None
+    raise SpecError.of("'token' is a text, 'token_id' a number from 0", _SOURCE, node.mark)
+
+
+def _is_model(node: Mapping) -> bool:
+    """Whether a mapping is mergekit's long form of a model, and not a token of one."""
+    return not {"kind", "token", "token_id"} & set(node.names)
+
+
+def _unknown(node: Mapping, known: tuple[str, ...]) -> Iterator[Problem]:
+    for key in node.names:
+        if key not in known:
+            yield Problem(f"unknown key '{shorten(key)}'", did_you_mean(key, known), node.key_mark(key))

@@ -1,0 +1,1 @@
+"""mergekit's language: its reader, its merge methods as a table, and its writer."""

@@ -1,0 +1,132 @@
+"""mergekit's merge methods as rows: which op of ours each is, and how its parameters and its base are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from stacker.spec.language.parameters import EVERYTHING
+from stacker.spec.language.stack_spec import BlendSpec, Parameter, Part, Rule, SliceSpec
+
+
+class BaseRole(StrEnum):
+    """What a method does with `base_model`: nothing; the first of its two sources; the reference beside the sources.
+
+    The reference may be OPTIONAL: without a `base_model` all are sources.
+    """
+
+    NONE = "none"
+    FIRST = "first"
+    REFERENCE = "reference"
+    OPTIONAL = "optional"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A merge method. `op` "" moves layers as they are. `most` is the largest number of models in a slice (None: any).
+
+    `per_source` parameters may stand at a source too, `shared` ones only at slices and above.
+    `defaults` are those of our op that mergekit wants written, `ramp` is the parameter that a crossfade drives.
+    """
+
+    name: str
+    op: str
+    per_source: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    base: BaseRole = BaseRole.NONE
+    defaults: tuple[tuple[str, float], ...] = ()
+    most: int | None = None
+    ramp: str = ""
+
+
+_WEIGHT = (("weight", 1.0),)
+
+
+def _family(name: str, *each: str, rescale: bool = True) -> Method:
+    """A method of the task-vector family; `each` are its parameters of a source beside the weight."""
+    shared = ("normalize", "lambda", *(("rescale",) if rescale else ()))
+    return Method(name, name, ("weight", *each), shared, BaseRole.REFERENCE, _WEIGHT)
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("passthrough", "", per_source=("scale",), most=1),
+        Method("linear", "linear", per_source=("weight",), shared=("normalize",), defaults=_WEIGHT, ramp="weight"),
+        Method("slerp", "slerp", shared=("t",), base=BaseRole.FIRST, most=2, ramp="t"),
+        Method(
+            "nuslerp",
+            "nuslerp",
+            ("weight",),
+            ("nuslerp_flatten", "nuslerp_row_wise"),
+            BaseRole.OPTIONAL,
+            _WEIGHT,
+            3,
+            "weight",
+        ),
+        Method(
+            "multislerp",
+            "multislerp",
+            ("weight",),
+            ("normalize_weights", "eps"),
+            BaseRole.OPTIONAL,
+            _WEIGHT,
+            ramp="weight",
+        ),
+        Method("karcher", "karcher", shared=("max_iter", "tol")),
+        _family("task_arithmetic", rescale=False),
+        _family("ties", "density"),
+        _family("dare_linear", "density"),
+        _family("dare_ties", "density"),
+        _family("della", "density", "epsilon"),
+        _family("della_linear", "density", "epsilon"),
+        _family("breadcrumbs", "density", "gamma"),
+        _family("breadcrumbs_ties", "density", "gamma"),
+        Method("sce", "sce", shared=("select_topk",), base=BaseRole.REFERENCE),
+        Method("model_stock", "model_stock", shared=("filter_wise",), base=BaseRole.REFERENCE),
+        Method("nearswap", "nearswap", shared=("t",), base=BaseRole.REFERENCE, most=2),
+        Method("arcee_fusion", "arcee_fusion", base=BaseRole.REFERENCE, most=2),
+        Method("ram", "ram", shared=("epsilon",), base=BaseRole.REFERENCE),
+        Method("ramplus_tl", "ramplus_tl", shared=("epsilon", "r", "alpha"), base=BaseRole.REFERENCE),
+    )
+}
+
+RAMPS = {method.op: method.ramp for method in METHODS.values()}
+"""The parameter of each op that a crossfade drives; "" where there is none."""
+
+
+_OUTER_ROLES = ("embed", "head", "norm")
+
+
+def outside_of(run: SliceSpec | BlendSpec) -> Part:
+    """The embedding or head made as a run of layers is made: whole donors, the same op and parameters."""
+    if isinstance(run, SliceSpec):
+        return replace(run, start=None, stop=None)
+    sources = tuple(replace(source, start=None, stop=None) for source in run.sources)
+    return replace(run, sources=sources, base=replace(run.base, start=None, stop=None) if run.base else None)
+
+
+def same_part(one: Part, other: Part) -> bool:
+    """Whether two parts come to the same tensors, rules that only select tensors of layers disregarded."""
+    return _comparable(one) == _comparable(other)
+
+
+def _comparable(part: Part) -> object:
+    if isinstance(part, SliceSpec):
+        scale = _outer(part.scale)
+        neutral = scale is None or all(rule.value == 1.0 for rule in scale.rules)
+        return (part.donor, None if neutral else scale, _settings(part))
+    return (part.op, tuple(map(_comparable, part.sources)), part.base and _comparable(part.base), _settings(part))
+
+
+def _settings(part: Part) -> frozenset[tuple[str, Parameter | None]]:
+    return frozenset((setting.name, _outer(setting.parameter)) for setting in part.settings)
+
+
+def _outer(parameter: Parameter | None) -> Parameter | None:
+    """The rules that can select a tensor outside the layers."""
+    return None if parameter is None else Parameter(tuple(filter(_may_be_outside, parameter.rules)))
+
+
+def _may_be_outside(rule: Rule) -> bool:
+    return EVERYTHING in rule.match or rule.match.partition(".")[0] in _OUTER_ROLES

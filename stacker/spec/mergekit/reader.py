@@ -1,0 +1,222 @@
+"""mergekit's dialect: its file as the same values, with the same meaning, and its defects left behind.
+
+Embeddings follow the first slice, and final norm and head the last, each in the way that slice is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Table
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
+
+from stacker.errors import Problem, SpecError, did_you_mean
+from stacker.spec.language.settings import parse_dtype
+from stacker.spec.language.shape_problems import read_shape
+from stacker.spec.language.stack_spec import BlendSpec, Dialect, OutputSpec, Part, SliceSpec, StackSpec, VocabularySpec
+from stacker.spec.language.tokenizer import UNION, Grammar, parse_template, parse_vocabulary
+from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, outside_of
+from stacker.spec.mergekit.reading import Reading, unknown_keys
+from stacker.spec.mergekit.shape import WORDS, MergekitFile, ModuleOut, SliceOut, SourceIn
+from stacker.spec.mergekit.values import DonorNames
+from stacker.text.node import Mapping, Node, Scalar, child, is_null, shorten
+
+_BASE_HINT = "base_model names the model that t = 0 keeps: base_model: org/name"
+_RANGE_HINT = "layer_range: [first, last + 1]; the end is not included"
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One output slice: its sources as slices with their own parameters, what is above them, and its base."""
+
+    sources: tuple[SliceSpec, ...]
+    levels: tuple[Node, ...]
+    base: str | None
+    node: Node
+
+
+def parse_mergekit(
+    root: Mapping, name: str, stages: Table[str, StackSpec] = MappingProxyType({})
+) -> tuple[StackSpec, list[Problem]]:
+    """The spec of a mergekit file, and what is wrong with it by itself; `stages` are the documents that it may name."""
+    read, node, found = read_shape(MergekitFile, root, WORDS)
+    shape = read or MergekitFile()
+    reading = Reading(_method(shape.merge_method, root, found), found, DonorNames(stages=stages))
+    base = reading.reference(node, "base_model")
+    if shape.merge_method in METHODS:
+        found += unknown_keys(shape, node, reading.method)
+    return _spec(reading, shape, node, base, name), found
+
+
+def _method(name: str, root: Mapping, found: list[Problem]) -> Method:
+    if name and name not in METHODS:
+        close = did_you_mean(name, METHODS)
+        hint = close if close.startswith("known") else f"{close}\nknown: {', '.join(sorted(METHODS))}"
+        message = f"merge_method '{shorten(name)}' is not known here"
+        found.append(Problem(message, hint, child(root, "merge_method").mark))
+    return METHODS.get(name, Method(name, name))
+
+
+def _spec(reading: Reading, shape: MergekitFile, node: Mapping, base: str | None, name: str) -> StackSpec:
+    items = [reading.attempt(partial(_item, reading, run)) for run in _runs(reading, shape, node, base)]
+    stack = [item for item in items if item is not None]
+    tokenizer, vocabulary = _tokenizer(reading, node, base)
+    template = _template(reading, node)
+    return StackSpec(
+        name=shape.name or name,
+        donors=reading.donors.all(),
+        stack=tuple(stack),
+        base=base,
+        embed=_outside(stack[0]) if stack else None,
+        head=_outside(stack[-1]) if stack else None,
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        chat_template=template,
+        config=base,
+        output=_output(reading, shape, node),
+        source=node.mark.source,
+        dialect=Dialect.MERGEKIT,
+        marks=tuple((key.text, key.mark) for key, _ in node.entries),
+    )
+
+
+def _runs(reading: Reading, shape: MergekitFile, node: Mapping, base: str | None) -> list[_Run]:
+    """The output slices of the file, those of its only module, or one over whole models."""
+    levels = tuple(parameters for parameters in (node.get("parameters"),) if parameters)
+    given = [key for key in ("slices", "models", "modules") if not is_null(node.get(key))]
+    if len(given) != 1:
+        message = (
+            f"{' and '.join(given)} stand here" if given else "nothing to merge: no 'slices', 'models' or 'modules'"
+        )
+        reading.error(message, "write exactly one of slices, models and modules", node.mark)
+    if shape.modules:
+        return _module_runs(reading, shape.modules, child(node, "modules"), levels, base)
+    return _holder_runs(reading, shape, node, levels, base)
+
+
+def _module_runs(
+    reading: Reading, modules: dict[str, ModuleOut], node: Node, levels: tuple[Node, ...], base: str | None
+) -> list[_Run]:
+    if len(modules) > 1:
+        reading.error(f"several modules: {', '.join(map(shorten, modules))}", "one module is supported", node.mark)
+    (key, module), *_ = modules.items()
+    below = child(node, key)
+    return _holder_runs(reading, module, below, reading.below(below, levels), base)
+
+
+def _holder_runs(
+    reading: Reading, holder: MergekitFile | ModuleOut, node: Node, levels: tuple[Node, ...], base: str | None
+) -> list[_Run]:
+    if holder.slices:
+        place = child(node, "slices")
+        return [_slice_run(reading, run, child(place, at), levels, base) for at, run in enumerate(holder.slices)]
+    if holder.models:
+        return [_models_run(reading, child(node, "models"), len(holder.models), levels, base)]
+    return []
+
+
+def _slice_run(reading: Reading, shape: SliceOut, node: Node, levels: tuple[Node, ...], base: str | None) -> _Run:
+    place = child(node, "sources")
+    levels = reading.below(node, levels)
+    sources = (_source(reading, source, child(place, at)) for at, source in enumerate(shape.sources))
+    return _Run(tuple(s for s in sources if s), levels, reading.reference(node, "base_model") or base, node)
+
+
+def _source(reading: Reading, shape: SourceIn, node: Node) -> SliceSpec | None:
+    donor = reading.reference(node, "model")
+    place = child(node, "layer_range")
+    start, stop = shape.layer_range
+    if start < 0:
+        reading.error(f"layer_range [{start}, {stop}] begins before layer 0", _RANGE_HINT, place.mark)
+    elif stop <= start:
+        words = "is empty" if stop == start else "runs backwards"
+        reading.error(f"layer_range [{start}, {stop}] {words}", _RANGE_HINT, place.mark)
+    elif donor:
+        return SliceSpec(donor, start, stop, settings=reading.source_settings(node), mark=node.mark)
+    return None
+
+
+def _models_run(reading: Reading, node: Node, count: int, levels: tuple[Node, ...], base: str | None) -> _Run:
+    """Every layer of each model; the base joins them where it is not listed, as in mergekit."""
+    sources = []
+    for place in (child(node, at) for at in range(count)):
+        donor = reading.reference(place, "model")
+        if donor:
+            sources.append(SliceSpec(donor, settings=reading.source_settings(place), mark=place.mark))
+    if base and base not in {source.donor for source in sources}:
+        sources.append(SliceSpec(base, mark=node.mark))
+    return _Run(tuple(sources), levels, base, node)
+
+
+def _item(reading: Reading, run: _Run) -> SliceSpec | BlendSpec | None:
+    """What a run is: layers as they are where it has one source, else a blend; SpecError where it may not be."""
+    method = reading.method
+    if method.most is not None and len(run.sources) > method.most:
+        hint = "write a slice for each" if method.most == 1 else ""
+        count = f"{method.most} model{'s' * (method.most > 1)}"
+        raise SpecError.of(f"'{method.name}' takes {count} a slice, not {len(run.sources)}", hint, run.node.mark)
+    if len(run.sources) < 2:
+        return next((_plain(reading, source, run) for source in run.sources), None)
+    if method.base is BaseRole.NONE or (method.base is BaseRole.OPTIONAL and run.base is None):
+        return BlendSpec(run.sources, method.op, reading.shared_settings(run.levels), mark=run.node.mark)
+    base = _base_source(run, method)
+    others = tuple(source for source in run.sources if source is not base)
+    settings = reading.shared_settings(run.levels)
+    if method.base is BaseRole.FIRST:
+        return BlendSpec((base, *others), method.op, settings, mark=run.node.mark)
+    return BlendSpec(others, method.op, settings, replace(base, settings=()), mark=run.node.mark)
+
+
+def _plain(reading: Reading, source: SliceSpec, run: _Run) -> SliceSpec:
+    scale = None if reading.method.op else reading.scale(source, run.levels)
+    return replace(source, scale=scale, settings=())
+
+
+def _base_source(run: _Run, method: Method) -> SliceSpec:
+    if run.base is None:
+        raise SpecError.of(f"'{method.name}' needs a base_model", _BASE_HINT, run.node.mark)
+    for source in run.sources:
+        if source.donor == run.base:
+            return source
+    raise SpecError.of(f"the base_model '{run.base}' is not among the sources", _BASE_HINT, run.node.mark)
+
+
+def _outside(item: SliceSpec | BlendSpec) -> Part | None:
+    """What stands outside the layers, made as the slice beside it; None where that is the default."""
+    if isinstance(item, SliceSpec):
+        return SliceSpec(item.donor, scale=item.scale, mark=item.mark) if item.scale else None
+    return outside_of(item)
+
+
+def _tokenizer(reading: Reading, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:
+    """The donor of the tokenizer (the one asked for, or the base), and how embedding and head follow it, if they do."""
+    table = node.get("tokenizer")
+    holder, key = (table, "source") if isinstance(table, Mapping) else (node, "tokenizer_source")
+    if holder is table and not is_null(node.get("tokenizer_source")):
+        hint = "keep 'tokenizer' with its 'source'"
+        reading.error("both 'tokenizer' and 'tokenizer_source' stand here", hint, node.key_mark("tokenizer_source"))
+    value = holder.get(key)
+    vocabulary = None
+    if isinstance(table, Mapping):
+        vocabulary = parse_vocabulary(table, Grammar("model", reading.donors.name), reading.found)
+    elif not is_null(value):
+        union = isinstance(value, Scalar) and value.value == UNION
+        vocabulary = VocabularySpec(union, mark=child(node, key).mark)
+    name = value.value if isinstance(value, Scalar) else None
+    if name == "base" and base is None:
+        reading.error("'base' is asked for, but there is no base_model", _BASE_HINT, child(holder, key).mark)
+    if is_null(value) or name in ("base", UNION):
+        return base, vocabulary
+    return reading.reference(holder, key), vocabulary
+
+
+def _template(reading: Reading, node: Mapping) -> str | None:
+    below = node.get("chat_template")
+    return None if below is None or is_null(below) else reading.attempt(partial(parse_template, below))
+
+
+def _output(reading: Reading, shape: MergekitFile, node: Mapping) -> OutputSpec:
+    """`out_dtype` is how the result is stored, and `dtype` where that is absent."""
+    chosen = [(name, key) for key, name in (("out_dtype", shape.out_dtype), ("dtype", shape.dtype)) if name]
+    dtypes = [reading.attempt(partial(parse_dtype, name, child(node, key).mark)) for name, key in chosen]
+    return OutputSpec(dtypes[0] if dtypes else None)

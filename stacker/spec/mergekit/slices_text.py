@@ -1,0 +1,122 @@
+"""The slices of a mergekit file: sources with their layers and parameters, and the base among them."""
+
+from __future__ import annotations
+
+from stacker.spec.language.parameters import EVERYTHING, combined
+from stacker.spec.language.slices import shown_slice
+from stacker.spec.language.stack_spec import BlendSpec, Parameter, Rule, Setting, SliceSpec
+from stacker.spec.language.unroll import Run
+from stacker.spec.mergekit.methods import BaseRole, Method
+from stacker.spec.mergekit.writing import Writing
+from stacker.text.writer import Flow, Tree
+
+_COMPARED = (BaseRole.REFERENCE, BaseRole.OPTIONAL)
+
+
+def shown_body(writing: Writing, runs: tuple[Run, ...], method: Method, config: str) -> dict[str, Tree]:
+    """`models` where the stack is whole donors and nothing else, `slices` elsewhere."""
+    sources = _sources(writing, runs[0], method) if len(runs) == 1 else ()
+    whole = bool(sources) and all(source.start is None and source.stop is None for source in sources)
+    if whole and config in {source.donor for source in sources} and base_of(writing, runs[0], method) in ("", config):
+        parameters = _shared(writing, runs[0], method)
+        return {"models": [_source(writing, runs[0], source, method, ranges=False) for source in sources], **parameters}
+    return {"slices": [_slice(writing, run, method, config) for run in runs]}
+
+
+def base_of(writing: Writing, run: Run, method: Method) -> str:
+    """The donor that must be the base_model of a run, if any."""
+    if method.base is BaseRole.FIRST:
+        return (run.sources if isinstance(run, BlendSpec) else (run,))[0].donor
+    source = _base_source(writing, run, method)
+    return source.donor if source else ""
+
+
+def _base_source(writing: Writing, run: Run, method: Method) -> SliceSpec | None:
+    """The base's layers: those written, or those of the spec's base that have the numbers of the first source's."""
+    if isinstance(run, SliceSpec) or method.base not in _COMPARED:
+        return None
+    if run.base is not None:
+        return run.base
+    first = run.sources[0]
+    if writing.spec.base is None:
+        return None
+    stop = first.stop
+    if first.start is not None and stop is None:
+        stop = writing.depths.get(first.donor)
+    return SliceSpec(writing.spec.base, first.start, stop, mark=run.mark)
+
+
+def _sources(writing: Writing, run: Run, method: Method) -> tuple[SliceSpec, ...]:
+    """The sources as mergekit lists them, the base last."""
+    if isinstance(run, SliceSpec):
+        return (run,)
+    base = _base_source(writing, run, method)
+    return (*run.sources, base) if base else run.sources
+
+
+def _slice(writing: Writing, run: Run, method: Method, config: str) -> Tree:
+    sources = _sources(writing, run, method)
+    text: dict[str, Tree] = {"sources": [_source(writing, run, source, method, ranges=True) for source in sources]}
+    base = base_of(writing, run, method)
+    if base not in ("", config):
+        text["base_model"] = writing.donor(base)
+    return text | _shared(writing, run, method)
+
+
+def _source(writing: Writing, run: Run, source: SliceSpec, method: Method, *, ranges: bool) -> Tree:
+    text: dict[str, Tree] = {"model": writing.donor(source.donor)}
+    if ranges:
+        text["layer_range"] = Flow(_bounds(writing, source))
+    if isinstance(run, BlendSpec) and source not in run.sources:
+        return text
+    own = {setting.name: setting.parameter for setting in source.settings}
+    for name in own.keys() - set(method.per_source):
+        writing.refuse(f"mergekit's {method.name} has no '{name}' of a source", source.mark or run.mark)
+    if isinstance(run, BlendSpec) and source.scale is not None:
+        writing.refuse("mergekit cannot scale a source of a blend", source.mark or run.mark)
+    elif source.scale is not None:
+        own["scale"] = source.scale
+    above = {setting.name: setting.parameter for setting in run.settings}
+    for name, value in method.defaults:
+        known = combined(own.get(name), above.get(name))
+        if known is None or known.rules[-1].match != EVERYTHING:
+            own[name] = Parameter((*(known.rules if known else ()), Rule(EVERYTHING, value)))
+    return text | writing.parameters(own, source.mark or run.mark)
+
+
+def _bounds(writing: Writing, piece: SliceSpec) -> list[Tree]:
+    stop = writing.depths.get(piece.donor) if piece.stop is None else piece.stop
+    if stop is None:
+        shown = shown_slice(piece)
+        hint = f"write {piece.donor}[{piece.start or 0}:N] with the donor's number of layers N"
+        writing.refuse(f"mergekit needs the end of {shown}, and the donor's depth is not known", piece.mark, hint)
+    return [piece.start or 0, stop]
+
+
+def _shared(writing: Writing, run: Run, method: Method) -> dict[str, Tree]:
+    if isinstance(run, SliceSpec):
+        return {}
+    _check_blend(writing, run, method)
+    for setting in _strangers(run.settings, method):
+        writing.refuse(f"mergekit's {method.name} has no parameter '{setting.name}'", setting.mark or run.mark)
+    return writing.parameters({setting.name: setting.parameter for setting in run.settings}, run.mark)
+
+
+def _check_blend(writing: Writing, run: BlendSpec, method: Method) -> None:
+    sources = _sources(writing, run, method)
+    donors = [source.donor for source in run.sources]
+    base = _base_source(writing, run, method)
+    if len(set(donors)) < len(donors):
+        writing.refuse("mergekit cannot blend a donor with itself", run.mark)
+    elif base and base.donor in donors:
+        writing.refuse(f"mergekit takes the base out of the sources, and '{base.donor}' is both", run.mark)
+    if run.base is not None and method.base not in _COMPARED:
+        writing.refuse(f"mergekit's {method.name} has no base of its own", run.base.mark or run.mark)
+    if method.base is BaseRole.REFERENCE and base is None:
+        writing.refuse(f"mergekit's {method.name} needs a base", run.mark)
+    if method.most is not None and len(sources) > method.most:
+        writing.refuse(f"mergekit's {method.name} takes {method.most} donors", run.mark)
+
+
+def _strangers(settings: tuple[Setting, ...], method: Method) -> list[Setting]:
+    return [setting for setting in settings if setting.name not in (*method.per_source, *method.shared)]

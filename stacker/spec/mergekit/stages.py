@@ -1,0 +1,70 @@
+"""A mergekit file of several documents: stages, each with a `name` that later ones use as a model.
+
+The last is the result. Nothing is written in between: a stage is a stack that is a donor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from stacker.errors import Problem, Severity
+from stacker.spec.language.checks import check_spec
+from stacker.spec.language.stack_spec import StackSpec
+from stacker.spec.mergekit.reader import parse_mergekit
+from stacker.text.node import Mapping, Node, Scalar, child, describe, is_null, scalars, shorten
+
+_NAME = "name: first-stage; a later document names it as a model"
+_METHOD = "merge_method"
+
+
+def is_staged(document: Node) -> bool:
+    """Whether the first document of a text is mergekit's, the only dialect that has several."""
+    return isinstance(document, Mapping) and _METHOD in document.names
+
+
+def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[Problem]]:
+    """The spec of the last document, whose donors may be those before it, and what is wrong with all of them."""
+    found: list[Problem] = []
+    stages: dict[str, StackSpec] = {}
+    used: set[str] = set()
+    roots = [document for document in documents if not is_null(document)]
+    spec = StackSpec(name, (), ())
+    for number, root in enumerate(roots, start=1):
+        last = number == len(roots)
+        if not isinstance(root, Mapping) or _METHOD not in root.names:
+            said = describe(root) if not isinstance(root, Mapping) else "one without 'merge_method'"
+            found.append(Problem(f"each document is a mergekit file, this is {said}", "", root.mark))
+            continue
+        found += check_characters(root)
+        spec, problems = parse_mergekit(root, name, stages)
+        found += problems
+        found += _check_name(root, stages, last=last)
+        used |= {str(donor.stack) for donor in spec.donors if donor.stage}
+        if not last:
+            found += check_spec(spec)
+            stages[spec.name] = spec
+    found += (_unused(stages[stage]) for stage in stages if stage not in used)
+    return spec, found
+
+
+def check_characters(root: Node) -> Iterator[Problem]:
+    """Characters that nobody sees, or that change how a terminal shows what follows, have no place in a spec."""
+    for scalar, is_key in scalars(root):
+        allowed = "" if is_key else "\n\t"
+        hidden = next((char for char in scalar.text if not char.isprintable() and char not in allowed), None)
+        if hidden:
+            yield Problem(f"this text has the invisible character U+{ord(hidden):04X}", "remove it", scalar.mark)
+
+
+def _check_name(root: Mapping, stages: dict[str, StackSpec], *, last: bool) -> Iterator[Problem]:
+    name = child(root, "name")
+    if name is root or is_null(name):
+        if not last:
+            yield Problem("a document before the last has no 'name', so that nothing can use it", _NAME, root.mark)
+    elif isinstance(name, Scalar) and name.text in stages:
+        yield Problem(f"two documents are called '{shorten(name.text)}'", "give each its own name", name.mark)
+
+
+def _unused(spec: StackSpec) -> Problem:
+    message = f"no later document uses '{shorten(spec.name)}'; only the last document is built"
+    return Problem(message, "", spec.mark_of("name"), Severity.WARNING)

@@ -1,0 +1,127 @@
+"""mergekit's small grammars: model references, and parameters with gradients and filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Table
+from dataclasses import dataclass, field
+
+from stacker.errors import Mark, Problem, SpecError
+from stacker.spec.language.parameters import EVERYTHING, canonical, parse_value
+from stacker.spec.language.settings import parse_source, short_name
+from stacker.spec.language.stack_spec import DonorSpec, Gradient, Parameter, Rule, StackSpec, Value
+from stacker.text.node import Mapping, Node, Scalar, Sequence, child, describe, shorten
+
+_LORA = "merge the LoRA into its model first, for instance with PEFT's merge_and_unload, and name the result"
+FLAGS = frozenset(
+    {
+        *("filter_wise", "int8_mask", "normalize", "normalize_weights"),
+        *("nuslerp_flatten", "nuslerp_row_wise", "rescale"),
+    }
+)
+"""Parameters that are true or false; mergekit also takes 1 and 0, and writes them so itself."""
+_REFERENCE = "write org/name, org/name@revision, or a folder"
+
+
+@dataclass(slots=True)
+class DonorNames:
+    """The donors of a document in the order they are met; each distinct reference gets one name.
+
+    `stages` are the documents before it, by the names that stand for what they make.
+    """
+
+    donors: dict[tuple[str, str | None], DonorSpec] = field(default_factory=dict)
+    stages: Table[str, StackSpec] = field(default_factory=dict)
+
+    def all(self) -> tuple[DonorSpec, ...]:
+        """Every donor met so far."""
+        return tuple(self.donors.values())
+
+    def name(self, node: Node) -> str:
+        """The name of the donor that a model reference stands for; SpecError when it stands for none."""
+        source, revision, mark = parse_reference(node)
+        if (source, revision) not in self.donors:
+            short = short_name(source, {donor.name for donor in self.donors.values()})
+            stage = None if revision else self.stages.get(source)
+            from_stage = DonorSpec(short, stack=source, stage=stage, mark=mark)
+            self.donors[source, revision] = from_stage if stage else DonorSpec(short, source, revision, mark=mark)
+        return self.donors[source, revision].name
+
+
+def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
+    """Path, revision and place of `path@rev`, `{model: path}` or `{model: {path, revision}}`; LoRAs are refused."""
+    if isinstance(node, Scalar) and isinstance(node.value, str) and node.value.strip():
+        return _parse_path(node.value, node.mark)
+    if not isinstance(node, Mapping):
+        raise SpecError.of(f"a model cannot be {describe(node)}", _REFERENCE, node.mark)
+    for key in ("lora", "override_architecture"):
+        value = node.get(key)
+        if value is not None and not (isinstance(value, Scalar) and value.value is None):
+            raise SpecError.of(f"'{key}' is not supported", _LORA if key == "lora" else "", node.key_mark(key))
+    inner = child(node, "model")
+    if inner is not node:
+        return parse_reference(inner)
+    return _parse_mapping(node)
+
+
+def parse_parameter(name: str, node: Node, found: list[Problem]) -> Parameter:
+    """A value, a gradient, or filters in the order they are tried (a filter is a part of a tensor's name)."""
+    rules: list[Rule] = []
+    for filter_text, value in _conditions(name, node, found):
+        try:
+            rules.append(Rule(_pattern(filter_text), _value(name, value)))
+        except SpecError as error:
+            found.extend(error.problems)
+    return Parameter(canonical(rules))
+
+
+def _parse_path(text: str, mark: Mark) -> tuple[str, str | None, Mark]:
+    if "+" in text:
+        raise SpecError.of(f"'{shorten(text)}' adds a LoRA, which is not supported", _LORA, mark)
+    donor = parse_source("model", text, mark)
+    return str(donor.source), donor.revision, mark
+
+
+def _parse_mapping(node: Mapping) -> tuple[str, str | None, Mark]:
+    path, revision = node.get("path"), node.get("revision")
+    if not isinstance(path, Scalar) or not isinstance(path.value, str):
+        raise SpecError.of("a model needs a 'path'", "{path: org/name, revision: main}", node.mark)
+    source, written, mark = _parse_path(path.value, path.mark)
+    given = revision.text if isinstance(revision, Scalar) and revision.value is not None else None
+    return source, given or written, mark
+
+
+def _conditions(name: str, node: Node, found: list[Problem]) -> list[tuple[Node | None, Node]]:
+    """Pairs of filter and value; a plain value has no filter."""
+    listed = node.items if isinstance(node, Sequence) else (node,)
+    if not any(isinstance(item, Mapping) for item in listed):
+        return [(None, node)]
+    conditions: list[tuple[Node | None, Node]] = []
+    for item in listed:
+        value = item.get("value") if isinstance(item, Mapping) else None
+        if isinstance(item, Mapping) and value is not None:
+            conditions.append((item.get("filter"), value))
+        else:
+            message = f"each condition of '{shorten(name)}' has a value"
+            found.append(Problem(message, "for instance: - {filter: mlp, value: 0.5}", item.mark))
+    return conditions
+
+
+def _pattern(node: Node | None) -> str:
+    if node is None or (isinstance(node, Scalar) and node.value is None):
+        return EVERYTHING
+    if not isinstance(node, Scalar) or not node.text:
+        raise SpecError.of(f"a filter cannot be {describe(node)}", "a part of a tensor's name, or '*'", node.mark)
+    if node.text == EVERYTHING:
+        return EVERYTHING
+    if "*" in node.text or any(char.isspace() for char in node.text):
+        raise SpecError.of(
+            f"no tensor's name contains '{shorten(node.text)}'", "a filter is a plain part of a name", node.mark
+        )
+    return f"*{node.text}*"
+
+
+def _value(name: str, node: Node) -> Gradient | Value:
+    if isinstance(node, Mapping):
+        raise SpecError.of(f"'{shorten(name)}' cannot be a mapping here", "a number, or a list of numbers", node.mark)
+    value = parse_value(name, node)
+    return value == 1 if name in FLAGS and isinstance(value, float) and value in (0, 1) else value

@@ -1,0 +1,70 @@
+"""Writing one mergekit file: donors by their sources, parameters as filters, and what cannot be said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stacker.errors import Mark, Problem
+from stacker.spec.language.parameters import EVERYTHING
+from stacker.spec.language.settings import shown_source
+from stacker.spec.language.stack_spec import DonorSpec, Gradient, Parameter, Rule, StackSpec, Value
+from stacker.text.writer import Flow, Tree
+
+Names = Mapping[str, tuple[str, ...]]
+"""For a role, parts of tensor names that select the same tensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What writing one file needs at every place of it; what cannot be said is collected in `found`."""
+
+    spec: StackSpec
+    depths: Mapping[str, int]
+    names: Names
+    found: list[Problem] = field(default_factory=list)
+
+    def refuse(self, message: str, mark: Mark | None, hint: str = "") -> None:
+        self.found.append(Problem(message, hint, mark or Mark(self.spec.source)))
+
+    def donor(self, name: str) -> str:
+        donor = next((donor for donor in self.spec.donors if donor.name == name), DonorSpec(name, name))
+        return shown_source(donor) if donor.source is not None else str(donor.stack if donor.stage else name)
+
+    def parameters(self, parameters: Mapping[str, Parameter], mark: Mark | None) -> dict[str, Tree]:
+        """The `parameters` key, or nothing where there are none."""
+        texts = {name: self._parameter(parameter, mark) for name, parameter in parameters.items()}
+        return {"parameters": texts} if texts else {}
+
+    def _parameter(self, parameter: Parameter, mark: Mark | None) -> Tree:
+        match parameter.rules:
+            case (Rule(match, value),) if match == EVERYTHING:
+                return _value(value)
+            case rules:
+                return [Flow(condition) for rule in rules for condition in self._conditions(rule, mark)]
+
+    def _conditions(self, rule: Rule, mark: Mark | None) -> list[dict[str, Tree]]:
+        if rule.match == EVERYTHING:
+            return [{"value": _value(rule.value)}]
+        inner = rule.match.strip("*")
+        filters: tuple[str, ...] = ()
+        if rule.match == f"*{inner}*" and "*" not in inner:
+            filters = (inner,)
+        elif "*" in rule.match:
+            hint = f"it selects by a part of the name, such as '*{inner.partition('*')[0]}*'"
+            self.refuse(f"mergekit cannot select by '{rule.match}'", mark, hint)
+        elif rule.match in self.names:
+            filters = self.names[rule.match]
+        else:
+            hint = "write a part of the names instead, as '*o_proj*' where attn.o is meant"
+            self.refuse(f"mergekit knows no roles, so it cannot select '{rule.match}'", mark, hint)
+        return [{"filter": text, "value": _value(rule.value)} for text in filters]
+
+
+def in_text_order(problem: Problem) -> tuple[int, int]:
+    """A sorting key: by line and column."""
+    return (problem.mark.line or 0, problem.mark.column or 0) if problem.mark else (0, 0)
+
+
+def _value(value: Gradient | Value) -> Tree:
+    return Flow(list(value.knots)) if isinstance(value, Gradient) else value

@@ -1,0 +1,85 @@
+"""The native dialect's examples and advice, for messages about the shape of a text."""
+
+from __future__ import annotations
+
+import re
+
+from stacker.errors import Problem, did_you_mean
+from stacker.spec.language.shape_problems import Path, Vocabulary, last_key
+from stacker.spec.native.shape import (
+    ITEM_KINDS,
+    BlendShape,
+    CrossfadeShape,
+    DonorShape,
+    OutputShape,
+    RepeatShape,
+    SliceShape,
+    TokenizerShape,
+    TokenShape,
+    UseShape,
+)
+from stacker.text.node import Mapping, Node, Scalar, Sequence, describe, plain_data, shorten
+
+_ITEM = f"an item is a slice such as xwin[0:16], or a mapping with one of: {', '.join(ITEM_KINDS)}"
+_SOURCE = 'a source is a slice such as xwin[0:16], or {slice: "xwin[0:16]", weight: 0.3}'
+_PART = "write a donor's name, or a mapping with 'blend', 'op' and the op's parameters"
+_TOKENIZER = "write a donor's name, or {source: union, tokens: ..., pad_to_multiple_of: ...}"
+_DONOR = "write a hub id, a folder, or {source: ..., like: ..., revision: ...}"
+_MERGEKIT = frozenset({"sources", "model", "layer_range", "merge_method"})
+
+
+def _misfit(path: Path, node: Node) -> Problem:
+    """What to say of a value that has none of the forms its place allows."""
+    if path[0] == "donors":
+        return Problem(f"donor '{shorten(last_key(path))}' cannot be {describe(node)}", _DONOR, node.mark)
+    if path[0] == "tokenizer":
+        return Problem(f"'tokenizer' cannot be {describe(node)}", _TOKENIZER, node.mark)
+    if path[0] in ("embed", "head") and len(path) == 1:
+        return Problem(f"'{path[0]}' cannot be {describe(node)}", _PART, node.mark)
+    if last_key(path) in ("blend", "crossfade") and path[-1] != last_key(path):
+        return Problem(f"a source cannot be {_item_words(node)}", _advice(node, _SOURCE), node.mark)
+    return Problem(f"an item of the stack cannot be {_item_words(node)}", _advice(node, _ITEM), node.mark)
+
+
+def _item_words(node: Node) -> str:
+    keys = node.names if isinstance(node, Mapping) else ()
+    shown = ", ".join(f"'{shorten(key)}'" for key in keys[:4])
+    return f"a mapping with {shown}" if shown else describe(node)
+
+
+def _advice(node: Node, form: str) -> str:
+    match node:
+        case Sequence():
+            return "is there a '- ' too many?"
+        case Mapping() if _MERGEKIT & set(node.names):
+            return f"these are mergekit's words; its files have 'merge_method' at the top. Here {form}"
+        case Mapping(((key, Sequence((Scalar(int()), Scalar(int())) as bounds)),)):
+            start, stop = (plain_data(bound) for bound in bounds)
+            return f"write {key.text}[{start}:{stop}]"
+        case Mapping(((key, Scalar(_, text)),)) if re.fullmatch(r"\[?[0-9:]+\]?", text):
+            return f"write {key.text}[{text.strip('[]')}]"
+        case Mapping():
+            meant = (did_you_mean(key, ITEM_KINDS) for key in node.names)
+            return next((hint for hint in meant if hint.startswith("did")), form)
+        case _:
+            return form
+
+
+WORDS = Vocabulary(
+    shapes={
+        "<donor>": DonorShape, "<slice>": SliceShape, "<blend>": BlendShape, "<crossfade>": CrossfadeShape,
+        "<repeat>": RepeatShape, "<use>": UseShape, "output": OutputShape,
+        "<tokenizer>": TokenizerShape, "tokens": TokenShape,
+    },
+    examples={
+        "stacker": "stacker: 1", "donors": "donors: {xwin: Xwin-LM/Xwin-LM-70B-V0.1}",
+        "stack": "stack: then '- xwin[0:16]'",
+        "op": "op: slerp", "over": "over: 4", "times": "times: 2", "slice": "slice: xwin[0:16]",
+        "blend": "blend: then '- xwin[0:16]' and '- euryale[0:16]'", "dtype": "dtype: bfloat16",
+        "crossfade": "crossfade: then '- xwin[40:60]' and '- euryale[56:72]'", "repeat": "repeat: then '- xwin[60:64]'",
+        "output": "output: {dtype: keep, shard_size: 5GB}", "shard_size": "shard_size: 5GB",
+        "stacks": "stacks: then 'tail:' and its items", "use": "use: tail",
+    },
+    misfit=_misfit,
+    fillers={"op": "", "over": 1, "times": 1},
+)  # fmt: skip

@@ -1,0 +1,120 @@
+"""A spec as text of the native language; reading it gives the same spec again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stacker.errors import Problem, SpecError, raise_problems
+from stacker.spec.language.parameters import DEFAULT, EVERYTHING
+from stacker.spec.language.settings import KEEP, parse_source, shown_dtype, shown_size, shown_source
+from stacker.spec.language.slices import shown_slice
+from stacker.spec.language.stack_spec import (
+    BlendSpec,
+    CrossfadeSpec,
+    DonorSpec,
+    Gradient,
+    Item,
+    OutputSpec,
+    Parameter,
+    Part,
+    RepeatSpec,
+    Setting,
+    SliceSpec,
+    StackSpec,
+    UseSpec,
+    Value,
+)
+from stacker.spec.language.tokenizer_text import shown_tokenizer
+from stacker.text.writer import Flow, Tree, write_yaml
+
+
+def to_native(spec: StackSpec) -> str:
+    """The spec in stacker's own language; SpecError names what one text of it cannot say."""
+    raise_problems(_unsaid(spec))
+    text: dict[str, Tree] = {"stacker": 1, "name": spec.name}
+    text["donors"] = {donor.name: _donor(donor) for donor in spec.donors}
+    text["stack"] = [_item(item) for item in spec.stack]
+    if spec.stacks:
+        text["stacks"] = {named.name: [_item(item) for item in named.items] for named in spec.stacks}
+    parts: dict[str, Tree] = {"embed": _part(spec.embed), "head": _part(spec.head)}
+    rest: dict[str, Tree] = {"base": spec.base, **parts, "tokenizer": shown_tokenizer(spec)}
+    rest |= {"chat_template": spec.chat_template, "config": spec.config}
+    text |= {key: value for key, value in rest.items() if value is not None}
+    if spec.output != OutputSpec():
+        dtype = shown_dtype(spec.output.dtype) if spec.output.dtype else KEEP
+        text["output"] = Flow({"dtype": dtype, "shard_size": shown_size(spec.output.shard_size)})
+    return write_yaml(text)
+
+
+def _unsaid(spec: StackSpec) -> Iterator[Problem]:
+    for donor in spec.donors:
+        if donor.stage is not None:
+            hint = f"put it into a file of its own, and write {donor.name}: {{stack: that-file.yml}}"
+            yield Problem(f"'{donor.stack}' is another document of this text", hint, donor.mark)
+
+
+def _donor(donor: DonorSpec) -> Tree:
+    if donor.like is None and donor.source is not None and _reads_back(donor):
+        return shown_source(donor)
+    keys = {"source": donor.source, "revision": donor.revision, "stack": donor.stack, "like": donor.like}
+    return Flow({key: value for key, value in keys.items() if value is not None})
+
+
+def _reads_back(donor: DonorSpec) -> bool:
+    try:
+        return parse_source(donor.name, shown_source(donor), donor.mark) == donor
+    except SpecError:
+        return False
+
+
+def _item(item: Item) -> Tree:
+    match item:
+        case SliceSpec():
+            return _source(item)
+        case BlendSpec(sources, op, settings, base):
+            return {"blend": [_source(source) for source in sources], **_op(op, settings, base)}
+        case CrossfadeSpec(sources, over, op, settings, base):
+            return {"crossfade": [_source(source) for source in sources], "over": over, **_op(op, settings, base)}
+        case RepeatSpec(items, times, scale):
+            body: dict[str, Tree] = {"repeat": [_item(inner) for inner in items], "times": times}
+            return body | ({"scale": _parameter(scale)} if scale else {})
+        case UseSpec(name):
+            return {"use": name}
+
+
+def _source(piece: SliceSpec) -> Tree:
+    """A slice as its text alone, or with its factors and parameters."""
+    if piece.scale is None and not piece.settings:
+        return shown_slice(piece)
+    text: dict[str, Tree] = {"slice": shown_slice(piece)}
+    if piece.scale is not None:
+        text["scale"] = _parameter(piece.scale)
+    return text | _settings(piece.settings)
+
+
+def _op(op: str, settings: tuple[Setting, ...], base: SliceSpec | None) -> dict[str, Tree]:
+    text: dict[str, Tree] = {"op": op}
+    if base is not None:
+        text["base"] = shown_slice(base)
+    return text | _settings(settings)
+
+
+def _settings(settings: tuple[Setting, ...]) -> dict[str, Tree]:
+    return {setting.name: _parameter(setting.parameter) for setting in settings}
+
+
+def _parameter(parameter: Parameter) -> Tree:
+    match parameter.rules:
+        case (rule,) if rule.match == EVERYTHING:
+            return _value(rule.value)
+        case rules:
+            keys = (DEFAULT if rule.match == EVERYTHING else rule.match for rule in rules)
+            return Flow(dict(zip(keys, (_value(rule.value) for rule in rules), strict=True)))
+
+
+def _value(value: Gradient | Value) -> Tree:
+    return Flow(list(value.knots)) if isinstance(value, Gradient) else value
+
+
+def _part(part: Part | None) -> Tree:
+    return None if part is None else _item(part)

@@ -1,0 +1,72 @@
+"""One interactive HTML file: the drawing, and for the layer under the pointer its tensors and where they come from.
+
+It holds everything itself and asks the network for nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import tostring
+
+from stacker.core.stack.graph import Junction
+from stacker.core.stack.nodes import Node
+from stacker.errors import Problem
+from stacker.view.files.svg import svg_element
+from stacker.view.scene.provenance import TensorRow, provenance
+from stacker.view.scene.scene import Scene
+from stacker.view.scene.wording import crossing_text, node_making_text, node_text
+from stacker.view.stack.head import facts
+
+_TEMPLATE = Path(__file__).with_name("page.html")
+_FRAME_HEIGHT = 900
+"""Pixels of the page's window in a notebook."""
+
+
+def html_page(scene: Scene) -> str:
+    """The page as a file of its own."""
+    facts_rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts(scene).items())
+    filled = {
+        "title": escape(scene.name),
+        "facts": facts_rows,
+        "lints": "".join(map(_lint, scene.lints)),
+        "drawing": tostring(svg_element(scene, hover=True), encoding="unicode"),
+        "data": json.dumps(_layers(scene), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
+    }
+    page = _TEMPLATE.read_text(encoding="utf-8")
+    # Cut at the marks first: what is filled in may hold anything, a mark's text too.
+    pieces = page.split("@@")
+    return "".join(filled[piece] if number % 2 else piece for number, piece in enumerate(pieces))
+
+
+def framed_page(scene: Scene) -> str:
+    """The page in a frame, so that its style and script stay apart from the notebook's."""
+    attributes = f'sandbox="allow-scripts" style="width:100%;height:{_FRAME_HEIGHT}px;border:0"'
+    return f'<iframe {attributes} srcdoc="{escape(html_page(scene))}"></iframe>'
+
+
+def _lint(problem: Problem) -> str:
+    return f'<li class="{problem.severity}">{escape(problem.message)}<small>{escape(problem.hint)}</small></li>'
+
+
+def _layers(scene: Scene) -> dict[str, Any]:
+    """What the script shows, by the layer's number, `embed` or `head`."""
+    rows = provenance(scene)
+    nodes = {str(node.index): node for node in scene.graph.layers}
+    ends = {"embed": scene.graph.embed, "head": scene.graph.head}
+    return {
+        key: _said(scene, node, scene.jumps.get(node.index) if key in nodes else None, rows.get(key, []))
+        for key, node in (nodes | ends).items()
+    }
+
+
+def _said(scene: Scene, node: Node, junction: Junction | None, rows: list[TensorRow]) -> dict[str, Any]:
+    jump = f"{junction.jump:+d}: {crossing_text(junction, scene.donors) or 'the same donor'}" if junction else ""
+    return {
+        "from": node_text(node),
+        "made": node_making_text(node),
+        "jump": jump,
+        "tensors": [[row.name, row.count, row.role, row.dtype, list(row.shape), row.made] for row in rows],
+    }

@@ -1,0 +1,54 @@
+"""How much of each donor a stack uses: a strip of its layers, higher where they are used more often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from stacker.core.stack.graph import coverage
+from stacker.view.map.depth_map import is_plain
+from stacker.view.scene.palette import DonorStyle, donor_styles, line_of
+from stacker.view.scene.scene import Scene
+
+_BLOCKS = "·▂▄▆█"
+_DIGITS = ".123456789"
+_INDENT = 2
+_MOST_LINES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """A line of numbers and a strip for each donor; without colours the strip has digits."""
+
+    scene: Scene
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The strips, wrapped where a donor has more layers than the console columns."""
+        styles = donor_styles(list(self.scene.donors))
+        for name, uses in coverage(self.scene.graph, self.scene.donors).items():
+            yield summary(name, uses, styles[name])
+            glyphs = _DIGITS if is_plain(console) or options.ascii_only else _BLOCKS
+            yield from _strip(uses, styles[name], options.max_width - _INDENT, glyphs)
+
+
+def summary(name: str, uses: Sequence[int], style: DonorStyle) -> Text:
+    """How many layers of a donor are used how often."""
+    counts = {"never": uses.count(0), "once": uses.count(1), "twice": uses.count(2)}
+    counts["more often"] = len(uses) - sum(counts.values())
+    said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return Text.assemble((name, style.colour), f"  {len(uses)} layers: {said}")
+
+
+def _strip(uses: Sequence[int], style: DonorStyle, room: int, glyphs: str) -> Iterator[Text]:
+    """A character a layer, on lines of one length; where that takes too many lines, one for several layers."""
+    per = -(-len(uses) // (max(1, room) * _MOST_LINES))
+    shown = [max(uses[start : start + per]) for start in range(0, len(uses), per)]
+    lines = -(-len(shown) // max(1, room))
+    length = -(-len(shown) // lines)
+    for start in range(0, len(shown), length):
+        part = shown[start : start + length]
+        marks = ((glyphs[min(count, len(glyphs) - 1)], style.colour if count else "dim") for count in part)
+        yield Text.assemble(" " * _INDENT, line_of(marks))

@@ -1,0 +1,93 @@
+"""Where every tensor of a stack comes from, layer by layer, in words; the experts of a layer as one row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stacker.arch.files.architecture import Part
+from stacker.core.plan.plan import Step
+from stacker.core.stack.graph import node_tables
+from stacker.core.values.expression import Beside, Blend, Cast, Columns, Copy, Expression, Rows, Scale
+from stacker.view.scene.scene import Scene
+
+_EXPERT = re.compile(r"(?<=\.)\d+(?=\.)")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRow:
+    """A tensor of the output: its name after the layer's prefix, and how it is made; `count` alike ones together."""
+
+    name: str
+    role: str
+    dtype: str
+    shape: tuple[int, ...]
+    made: str
+    count: int = 1
+
+
+def provenance(scene: Scene) -> dict[str, list[TensorRow]]:
+    """The rows of `embed`, of each layer by its number, and of `head`; nothing while there is no plan."""
+    steps = {step.tensor.name: step for step in scene.plan.steps} if scene.plan else {}
+    found: dict[str, list[TensorRow]] = {}
+    for node, named, tables in node_tables(scene.graph, scene.donors):
+        rows = (
+            _row(steps[named(name)], name, tensor.role) for name, tensor in tables[0].items() if named(name) in steps
+        )
+        key = str(node.index) if node.part is Part.LAYER else str(node.part)
+        found[key] = list(_joined(rows))
+    return found
+
+
+def _row(step: Step, name: str, role: str) -> TensorRow:
+    return TensorRow(name, role, step.tensor.dtype.label, step.tensor.shape, expression_text(step.expression))
+
+
+def _joined(rows: Iterator[TensorRow]) -> Iterator[TensorRow]:
+    """Rows that differ only in an expert's number, as one."""
+    groups: dict[TensorRow, int] = {}
+    for row in rows:
+        if ".expert" in row.role:
+            made = re.sub(r"(?<=experts\.)\d+(?=\.)", "*", row.made)
+            row = TensorRow(_EXPERT.sub("*", row.name, count=1), row.role, row.dtype, row.shape, made)
+        groups[row] = groups.get(row, 0) + 1
+    for row, count in groups.items():
+        yield TensorRow(row.name, row.role, row.dtype, row.shape, row.made, count)
+
+
+def expression_text(expression: Expression) -> str:
+    """How a tensor is made, for people: `xwin:model.layers.3.mlp.up_proj.weight`, `slerp(a, b; t 0.3)`."""
+    match expression:
+        case Copy(tensor):
+            return str(tensor)
+        case Cast(of, dtype):
+            return f"{expression_text(of)} as {dtype.label}"
+        case Scale(of, factor):
+            return f"{factor:g} × {expression_text(of)}"
+        case Blend():
+            return f"{expression.op}({_sources(expression)}{_told(expression)})"
+        case Columns(tensor, width, start, count):
+            return f"{tensor}, {start}:{start + count} of {width}"
+        case Beside(of):
+            return f"side by side {'; '.join(map(expression_text, of))}"
+        case Rows(of):
+            return f"rows of {', '.join(map(expression_text, of))}"
+
+
+def _sources(blend: Blend) -> str:
+    own = blend.per_source or ((),) * len(blend.of)
+    words = [
+        expression_text(source) + "".join(f" {name} {_short(value)}" for name, value in values)
+        for source, values in zip(blend.of, own, strict=True)
+    ]
+    return ", ".join([*words, f"base {expression_text(blend.base)}"] if blend.base else words)
+
+
+def _told(blend: Blend) -> str:
+    said = ", ".join(f"{name} {_short(value)}" for name, value in blend.parameters)
+    return f"; {said}" if said else ""
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,132 @@
+"""Parts of a stack in words: where a segment is from, what its op is told, what differs across a junction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from stacker.core.stack.graph import Junction, Segment, StackGraph
+from stacker.core.stack.nodes import Feed, Node
+from stacker.core.study.layer_kinds import crossed
+from stacker.core.values.donor import Donor
+from stacker.core.values.parameters import Bound, BoundSetting
+from stacker.formats.json_object import Json
+from stacker.spec.language.stack_spec import Gradient, Parameter, Value
+
+
+def span_text(start: int, stop: int) -> str:
+    """Output layers [start, stop) as the numbers of the first and the last."""
+    return f"{start}–{stop - 1}" if stop - start > 1 else f"{start}"
+
+
+def source_text(segment: Segment) -> str:
+    """Where a segment's layers come from, as slices: `xwin[0:16]`."""
+    return " + ".join(text for text, _ in source_texts(segment))
+
+
+def source_texts(segment: Segment) -> list[tuple[str, Feed]]:
+    """The slices one by one, each with the feed that its first layer is."""
+    return [(_slice(feed.donor, feed.layer or 0, len(segment)), feed) for feed in segment.first.feeds]
+
+
+def _slice(donor: str, start: int, count: int) -> str:
+    return f"{donor}[{start}:{start + count}]" if count > 1 else f"{donor}[{start}]"
+
+
+def making_text(graph: StackGraph, segment: Segment) -> str:
+    """How a segment's layers are made: op and parameters, factors, which copy; "" where they are taken as they are."""
+    first, last = segment.first, graph.layers[segment.stop - 1]
+    return "; ".join(part for part in (_op_text(first, last), _scales_text(first), _copy_text(first)) if part)
+
+
+def node_text(node: Node) -> str:
+    """Where one node comes from: `xwin[3]`, `a[3] + b[3]`; the donor alone outside the layers."""
+    return " + ".join(feed.donor if feed.layer is None else f"{feed.donor}[{feed.layer}]" for feed in node.feeds)
+
+
+def node_making_text(node: Node) -> str:
+    """How one node is made; "" where it is taken as it is."""
+    return "; ".join(part for part in (_op_text(node, node), _scales_text(node), _copy_text(node)) if part)
+
+
+def _op_text(first: Node, last: Node) -> str:
+    if first.op is None:
+        return ""
+    said = [*_settings(first.settings, last.settings)]
+    for feed, end in zip(first.feeds, last.feeds, strict=True):
+        said += [f"{feed.donor} {text}" for text in _settings(feed.settings, end.settings)]
+    base = [f"base {first.base.donor}"] if first.base else []
+    return " ".join([first.op, ", ".join([*base, *said])]).strip()
+
+
+def _settings(first: Iterable[BoundSetting], last: Iterable[BoundSetting]) -> Iterator[str]:
+    """Each parameter with its value, or those of the first and last layer where every layer has its own."""
+    for one, other in zip(first, last, strict=False):
+        here, there = (parameter_text(each.bound.parameter) for each in (one, other))
+        yield f"{one.name} {here}" + (f" to {there}" if here != there else "")
+
+
+def _scales_text(node: Node) -> str:
+    scales = (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))
+    return ", ".join(_scale_text(scale) for scale in scales)
+
+
+def _scale_text(scale: Bound) -> str:
+    return "scaled " + parameter_text(scale.parameter)
+
+
+def _copy_text(node: Node) -> str:
+    return f"copy {node.copy + 1}" if node.copy else ""
+
+
+def parameter_text(parameter: Parameter) -> str:
+    """A parameter as a spec would write it: `0.5`, `[0, 1]`, `attn 0.3, mlp [1, 0], else 0.5`."""
+    if [rule.match for rule in parameter.rules] == ["*"]:
+        return _value_text(parameter.rules[0].value)
+    words = (("else" if rule.match == "*" else rule.match, _value_text(rule.value)) for rule in parameter.rules)
+    return ", ".join(f"{match} {value}" for match, value in words)
+
+
+def _value_text(value: Gradient | Value) -> str:
+    if isinstance(value, Gradient):
+        knots = ", ".join(f"{knot:.4g}" for knot in value.knots)
+        return knots if len(value.knots) == 1 else f"[{knots}]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def crossing_text(junction: Junction, donors: Mapping[str, Donor]) -> str:
+    """What differs across a junction: `xwin to euryale, rope_theta 10000 to 500000`."""
+    words = [_change(*difference) for difference in crossed(junction, donors)]
+    return ", ".join(words)
+
+
+def _change(name: str, before: Json, after: Json) -> str:
+    said = " to ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in (before, after))
+    return said if name == "donor" else f"{name} {said}"
+
+
+def bytes_text(count: float) -> str:
+    """Bytes in decimal units, three figures: `4.30 GB`."""
+    return _scaled(count, (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)), "B")
+
+
+def count_text(count: float) -> str:
+    """A number of parameters, in the units of model names: `117.75 B`."""
+    return _scaled(count, (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)), "")
+
+
+def _scaled(count: float, units: tuple[tuple[str, float], ...], one: str) -> str:
+    for unit, size in units:
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return f"{count:.0f} {one}".strip()
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,1 @@
+"""A whole stack for the terminal and as JSON: preview, comparison, plan."""

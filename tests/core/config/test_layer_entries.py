@@ -1,0 +1,171 @@
+"""Rules that some stacks cannot keep: each refusal names the layer, the reason and what would work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from stacker.arch.files.architecture import KEYLESS, LayerRule, WriteKind
+from stacker.arch.files.formula import parse_formula
+from stacker.core.config.layer_entries import follow_layers
+from stacker.core.config.refusals import Place, slices_text
+from stacker.core.values.donor import Donor
+from stacker.errors import Mark, Problem
+from tests.core.stacks import make_donor
+
+
+def donor_with(kind: WriteKind, read: str, name: str = "a", key: str = "k", **config: object) -> Donor:
+    """A llama of six layers with one rule."""
+    over = (("period", parse_formula("range(depth + 2)")),) if kind is WriteKind.SOLVE else ()
+    rule = LayerRule("r", "" if kind in KEYLESS else key, kind, (parse_formula(read),), over=over, reason="because")
+    donor = make_donor(name, **config)
+    return replace(donor, architecture=replace(donor.architecture, rules=(rule,)))
+
+
+def refusal(donor: Donor, *layers: int) -> Problem | None:
+    """The problem of a stack of one donor's layers, if there is one."""
+    places = [Place(index, ((donor, layer),), Mark("s.yml", index + 1)) for index, layer in enumerate(layers)]
+    problems = follow_layers(donor, places).problems
+    assert len(problems) <= 1
+    return problems[0] if problems else None
+
+
+@pytest.mark.parametrize(
+    ("kind", "read", "layers"),
+    [
+        (WriteKind.PREFIX, "i < 2", [0, 1, 2, 3, 3]),
+        (WriteKind.PREFIX, "i < 2", [1, 0, 1, 5]),
+        (WriteKind.PREFIX, "i < 2", [3, 4]),
+        (WriteKind.PREFIX, "i < 2", [0, 1]),
+        (WriteKind.SUFFIX, "i > 3", [3, 0, 4, 5, 4]),
+        (WriteKind.SUFFIX, "i > 3", [4, 5]),
+        (WriteKind.SUFFIX, "i > 3", [0, 1]),
+        (WriteKind.SOLVE, "i % (period | 2) == 1", [0, 1, 2, 4, 3]),
+        (WriteKind.SOLVE, "i % (period | 2) == 1", [0, 2, 4]),
+        (WriteKind.CONSTANT, "i < 2", [0, 1, 1]),
+        (WriteKind.CONSTANT, "i < 2", [5, 3]),
+        (WriteKind.POSITION, "i % 2", [0, 1, 4, 5, 2, 3, 0]),
+        (WriteKind.POSITION, "i == 0", [0, 3, 3, 5]),
+        (WriteKind.POSITION, "i == depth - 1", [0, 2, 5]),
+        (WriteKind.POSITION, "i", [0, 1, 2]),
+        (WriteKind.POSITION, "[7, 8, 7, 9, 8, 8][i]", [2, 1, 0, 3]),
+        (WriteKind.LAST, "i > 3", [5, 0, 4]),
+        (WriteKind.SUPPLY, "[i, None] if i < 4 else [None, i - 4]", [0, 4, 1, 5, 4]),
+        (WriteKind.SHARED, "i in [1, 4]", [0, 1, 5, 4, 4, 1]),
+        (WriteKind.SHARED, "i in [1, 4]", [0, 5, 0]),
+        (WriteKind.WHOLE, "i in [1, 4]", [5, 1, 0, 0, 4]),
+        (WriteKind.WHOLE, "True", [0, 1, 2, 3, 4, 5]),
+    ],
+)
+def test_stacks_that_keep_the_rule(kind: WriteKind, read: str, layers: list[int]) -> None:
+    """What the rule allows is not refused."""
+    assert refusal(donor_with(kind, read), *layers) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "read", "layers", "line", "message", "hint"),
+    [
+        (
+            WriteKind.PREFIX, "i < 2", [0, 3, 0, 1, 4, 1], 3,
+            "because: layer 2 (a[0]) comes after layer 1 (a[3])", "drop a[0:2], a[1:2], or begin the stack with it",
+        ),
+        (
+            WriteKind.SUFFIX, "i > 3", [4, 0, 5, 1, 5], 1,
+            "because: layer 0 (a[4]) comes before layer 3 (a[1])",
+            "drop a[4:6], or end the stack with it; a stack that works: a[3:4], a[0:1], a[5:6], a[4:6]",
+        ),
+        (
+            WriteKind.SOLVE, "i % (period | 2) == 1", [0, 1, 3, 4], 3,
+            "because: a[3] cannot be layer 2", "in its place could stand a[0], a[2], a[4]; a stack that works: ",
+        ),
+        (WriteKind.LAST, "i > 3", [4, 2], 2, "because: a[2] cannot be layer 1", "could stand a[4], a[5]; a stack that"),
+        (
+            WriteKind.SUPPLY, "[i, None] if i < 4 else [None, i - 4]", [0, 5, 1], 2,
+            "because: no layer before layer 1 (a[5]) has 1 to give", "put a layer before it that gives 1",
+        ),
+        (
+            WriteKind.CONSTANT, "i < 2", [4, 0, 5], 2,
+            "because: it is False in a[4], True in a[0]", "stack only layers of one kind, such as a[4:6]",
+        ),
+        (
+            WriteKind.POSITION, "i % 2", [0, 1, 3, 4], 3,
+            "because: a[3] cannot be layer 2 (and 1 more layers)", "in its place could stand a[0], a[2], a[4]",
+        ),
+        (WriteKind.POSITION, "i == 0", [1, 2], 1, "because: a[1] cannot be layer 0", "in its place could stand a[0]"),
+        (
+            WriteKind.POSITION, "[1, 2, 2, 2, 2, 2][i]", [0, 1, 2, 3, 4, 5, 5], 7,
+            "because: a[5] cannot be layer 6", "no layer of 'a' can stand there",
+        ),
+        (
+            WriteKind.SHARED, "i in [1, 4]", [0, 4, 1], 2,
+            "because: a[4] cannot be layer 1", "take such layers from one donor, a[1:2] before the others",
+        ),
+        (
+            WriteKind.WHOLE, "i in [1, 4]", [0, 1, 4, 1], 4,
+            "because: a[1] cannot be layer 3", "of such layers take a[1:2], a[4:5], all and in this order",
+        ),
+        (WriteKind.WHOLE, "True", [0, 2], 2, "because: a[2] cannot be layer 1", "take a[0:6], all and in this order"),
+    ],
+)  # fmt: skip
+def test_refusals(kind: WriteKind, read: str, layers: list[int], line: int, message: str, hint: str) -> None:
+    """The first layer out of place is located, with the reason and the nearest stack that works."""
+    problem = refusal(donor_with(kind, read), *layers)
+    assert problem is not None
+    assert problem.message == message
+    assert hint in problem.hint
+    assert problem.mark == Mark("s.yml", line)
+
+
+@pytest.mark.parametrize("kind", [WriteKind.SHARED, WriteKind.WHOLE])
+def test_what_layers_share_is_of_one_donor(kind: WriteKind) -> None:
+    """Layers that use tensors of one of them cannot be another donor's."""
+    a, b = (donor_with(kind, "i in [1, 4]", name) for name in "ab")
+    (problem,) = follow_layers(a, [Place(0, ((a, 1),)), Place(1, ((b, 4),))]).problems
+    assert problem.message == "because: b[4] cannot be layer 1"
+    assert not follow_layers(a, [Place(0, ((a, 1),)), Place(1, ((b, 3),)), Place(2, ((a, 4),))]).problems
+
+
+@pytest.mark.parametrize("kind", [WriteKind.SHARED, WriteKind.WHOLE])
+def test_what_layers_share_is_tied_with_the_ends(kind: WriteKind) -> None:
+    """Where embedding and head are of two donors, nothing is tied; a single layer needs no tie."""
+    a, b = (donor_with(kind, "i in [1, 4]", name, tie_word_embeddings=True) for name in "ab")
+    places = [Place(layer, ((a, layer),)) for layer in range(6)]
+    (problem,) = follow_layers(a, places, (a, b)).problems
+    assert "the embedding is of 'a', the head of 'b'" in problem.message
+    assert "`head: a`" in problem.hint
+    assert not follow_layers(a, places, (a, a)).problems
+    untied = donor_with(kind, "i in [1, 4]", "a", tie_word_embeddings=False)
+    assert not follow_layers(untied, [Place(layer, ((untied, layer),)) for layer in range(6)], (untied, b)).problems
+    alone = donor_with(WriteKind.SHARED, "i == 1")
+    assert not follow_layers(alone, [Place(layer, ((alone, layer),)) for layer in range(6)], (alone, b)).problems
+
+
+def test_values_come_from_the_layer_s_own_donor() -> None:
+    """Two donors whose configs differ each speak for their own layers."""
+    a = donor_with(WriteKind.LIST, "kinds[i]", "a", kinds=[1, 2, 3, 4, 5, 6])
+    b = donor_with(WriteKind.LIST, "kinds[i]", "b", kinds=[7, 8, 9, 10, 11, 12])
+    found = follow_layers(a, [Place(0, ((a, 5),)), Place(1, ((b, 0),))])
+    assert found.entries == {"k": [6, 7]}
+
+
+def test_a_donor_that_says_nothing() -> None:
+    """A layer whose config lacks what the template has by layer is refused."""
+    a = donor_with(WriteKind.LIST, "kinds[i]", "a", kinds=[1, 2, 3, 4, 5, 6])
+    b = donor_with(WriteKind.LIST, "kinds[i]", "b")
+    (problem,) = follow_layers(a, [Place(0, ((a, 5),)), Place(1, ((b, 0),))]).problems
+    assert "b[0]: what 'k' is there, its config does not say" in problem.message
+
+
+def test_a_template_that_says_nothing() -> None:
+    """What only another donor's config has by layer has no place in the template's: take that donor's."""
+    a, b = make_donor("a"), donor_with(WriteKind.LIST, "kinds[i]", "b", kinds=[1, 2, 3, 4, 5, 6])
+    (problem,) = follow_layers(a, [Place(0, ((a, 5),)), Place(1, ((b, 0),))]).problems
+    assert "which the config of 'a' lacks" in problem.message
+    assert "config: b" in problem.hint
+
+
+def test_slices() -> None:
+    """Donor layers are shown as a spec would write them."""
+    a, b = make_donor("a"), make_donor("b")
+    assert slices_text([(a, 0), (a, 1), (b, 2), (a, 2), (a, 2)]) == "a[0:2], b[2:3], a[2:3], a[2:3]"

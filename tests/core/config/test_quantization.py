@@ -1,0 +1,71 @@
+"""Quantization configs that follow the layers, in the shapes that quantisers write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stacker.core.config.quantization import check_quantization, follow_quantization
+from tests.core.stacks import make_donor
+
+SAID: dict[str, tuple[Any, Any]] = {
+    "a list": (
+        {"modules_to_not_convert": ["lm_head", "model.layers.1.mlp.gate", "model.layers.2.mlp.gate"]},
+        {"modules_to_not_convert": ["lm_head", "model.layers.1.mlp.gate", "model.layers.3.mlp.gate"]},
+    ),
+    "a whole layer": ({"llm_int8_skip_modules": ["model.layers.2"]}, {"llm_int8_skip_modules": ["model.layers.3"]}),
+    "several places": ({"ignored_layers": ["layers.4.x"]}, {"ignored_layers": ["layers.0.x", "layers.2.x"]}),
+    "a layer that is left out": ({"ignore": ["model.layers.0.mlp"]}, {"ignore": []}),
+    "expressions": (
+        {"ignore": [r"re:.*layers\.1\..*", r"re:.*layers\.\d+\.mlp", "re:.*gate$", "model.layers.*.mlp"]},
+        {"ignore": [r"re:.*layers\.1\..*", r"re:.*layers\.\d+\.mlp", "re:.*gate$", "model.layers.*.mlp"]},
+    ),
+    "keys that are expressions": (
+        {"dynamic": {r"-:model\.layers\.2\.mlp\..*": {}, r"+:.*\.4\..*gate.*": {"bits": 8}, r"+:.*up.*": {"bits": 3}}},
+        {
+            "dynamic": {
+                r"-:model\.layers\.3\.mlp\..*": {},
+                r"+:.*\.0\..*gate.*": {"bits": 8},
+                r"+:.*\.2\..*gate.*": {"bits": 8},
+                r"+:.*up.*": {"bits": 3},
+            }
+        },
+    ),
+    "groups": (
+        {"config_groups": {"group_0": {"targets": ["Linear", "model.layers.2.mlp.up_proj"], "weights": {"bits": 4}}}},
+        {"config_groups": {"group_0": {"targets": ["Linear", "model.layers.3.mlp.up_proj"], "weights": {"bits": 4}}}},
+    ),
+    "another tower": (
+        {"ignore": ["vision_tower.transformer.layers.2.attn", "model.visual.layers.2"]},
+        {"ignore": ["vision_tower.transformer.layers.2.attn", "model.visual.layers.2"]},
+    ),
+    "an expert": ({"ignore": ["model.layers.2.mlp.experts.4.w"]}, {"ignore": ["model.layers.3.mlp.experts.4.w"]}),
+}
+
+
+@pytest.mark.parametrize(("said", "wanted"), SAID.values(), ids=SAID)
+def test_modules_are_named_by_their_new_places(said: Any, wanted: Any) -> None:
+    """Layer 4 stands at 0 and 2, layer 1 stays, 2 becomes 3, and layer 0 is nowhere; all else stays as it is."""
+    donor = make_donor(quantization_config=said)
+    found = follow_quantization(donor, [donor], {"a": {4: [0, 2], 1: [1], 2: [3]}})
+    assert found == wanted
+    assert not list(check_quantization(donor, [donor], None))
+
+
+def test_each_donor_says_it_of_its_own_layers() -> None:
+    """Donors whose lists differ in layers alone are quantised alike; what both say stands once."""
+    a, b = (
+        make_donor(name, quantization_config={"ignore": ["lm_head", f"model.layers.{at}"]}) for name, at in ("a1", "b2")
+    )
+    assert not list(check_quantization(a, [a, b], None))
+    found = follow_quantization(a, [a, b], {"a": {1: [1]}, "b": {2: [5], 1: [6]}})
+    assert found == {"ignore": ["lm_head", "model.layers.1", "model.layers.5"]}
+
+
+@pytest.mark.parametrize("name", ["model.layers.[1-3].mlp", r"re:.*layers\.(1|2)\.mlp", "layers.1-4"])
+def test_several_layers_in_one_name_are_refused(name: str) -> None:
+    """What speaks of layers by their numbers and cannot be renumbered is named."""
+    donor = make_donor(quantization_config={"ignore": [name]})
+    (problem,) = check_quantization(donor, [donor], None)
+    assert name in problem.message

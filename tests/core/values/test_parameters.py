@@ -1,0 +1,23 @@
+"""Which tensors a parameter's rules select."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stacker.core.values.parameters import called
+
+
+@given(st.text(alphabet="ab.?[]*", max_size=8), st.text(alphabet="ab.?[]*", max_size=4))
+def test_a_star_is_the_only_wildcard(name: str, middle: str) -> None:
+    """A name fits itself with any piece of it starred, whatever signs it has; without a star, only itself."""
+    around = f"a{middle}b"
+    assert called(f"{around}{name}", f"{around}*")
+    assert called(f"{name}{around}", f"*{around}")
+    assert called(name, name.replace("*", "x")) == (name == name.replace("*", "x"))
+
+
+def test_brackets_and_question_marks_are_themselves() -> None:
+    """They are wildcards in a shell, and letters here."""
+    assert not called("layers.1.weight", "layers.?.weight*")
+    assert not called("layers.1.weight", "layers.[0-9].*")

@@ -1,0 +1,87 @@
+"""Where a spec's donors are looked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stacker.errors import DonorError, Mark, SpecError
+from stacker.io.donors.locate import is_here, open_donor
+from stacker.spec.language.stack_spec import Dialect, DonorSpec
+
+MARK = Mark("spec.yml", 3, 5)
+
+
+def located(source: str, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Path:
+    """The folder that a source is found at."""
+    return Path(open_donor(DonorSpec("a", source, mark=MARK), folder, dialect).source).resolve()
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A spec's folder and the current one, both with a donor `both`; nothing comes from a hub."""
+    for name in ("spec/both", "spec/here", "current/both", "spec/owner/name"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "current")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HOME", str(tmp_path / "spec"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("source", ["here", "./here", "../spec/here", "~/here"])
+def test_relative_folders_start_at_the_spec(places: Path, source: str) -> None:
+    """With or without a dot; `~` is the home folder."""
+    assert located(source, places / "spec") == places / "spec" / "here"
+
+
+def test_absolute_folders_are_taken_as_they_are(places: Path) -> None:
+    """Wherever the spec is."""
+    assert located(str(places / "spec/here"), places / "current") == places / "spec/here"
+
+
+def test_mergekit_looks_in_the_current_folder_first(places: Path) -> None:
+    """And then in the spec's."""
+    assert located("both", places / "spec") == places / "spec/both"
+    assert located("both", places / "spec", Dialect.MERGEKIT) == places / "current/both"
+    assert located("here", places / "spec", Dialect.MERGEKIT) == places / "spec/here"
+
+
+def test_a_folder_wins_over_a_hub_id(places: Path) -> None:
+    """`owner/name` is a folder where there is one."""
+    assert located("owner/name", places / "spec") == places / "spec/owner/name"
+
+
+@pytest.mark.parametrize("source", ["./heer", "a/b/c", "/absent", "~/heer"])
+def test_a_path_that_is_not_there_is_no_hub_id(places: Path, source: str) -> None:
+    """What looks like a path is not asked of a hub; the error has the place in the spec and where was looked."""
+    with pytest.raises(DonorError, match=r"spec\.yml:3:5: there is no donor 'a' at"):
+        located(source, places / "spec")
+
+
+def test_suggests_the_folder_that_was_meant(places: Path) -> None:
+    """A slip of the pen is answered with the name beside it."""
+    with pytest.raises(DonorError, match="did you mean 'here'"):
+        located("./heer", places / "spec")
+
+
+def test_a_file_is_no_donor(places: Path) -> None:
+    """A weight file is named instead of its folder: say so."""
+    (places / "spec" / "model.gguf").touch()
+    with pytest.raises(DonorError, match="donor 'a' is a file"):
+        located("model.gguf", places / "spec")
+
+
+@pytest.mark.parametrize(("source", "kind"), [("owner/absent", DonorError), ("owner/--", SpecError)])
+def test_what_the_hub_does_not_have_names_the_folder_too(places: Path, source: str, kind: type[Exception]) -> None:
+    """Both places that were asked are in the error."""
+    with pytest.raises(kind, match="no folder is at"):
+        located(source, places / "spec")
+
+
+def test_a_folder_may_have_an_at_sign(places: Path) -> None:
+    """What looks like a revision is part of the name of a folder that is there."""
+    (places / "spec/owner/name@v2").mkdir()
+    spec = DonorSpec("a", "owner/name", "v2", mark=MARK)
+    assert Path(open_donor(spec, places / "spec", Dialect.NATIVE).source).resolve() == places / "spec/owner/name@v2"
+    assert is_here(spec, places / "spec", Dialect.NATIVE)

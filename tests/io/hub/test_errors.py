@@ -1,0 +1,80 @@
+"""The hub client's exceptions in our words, where no server can bring them about."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import pytest
+
+from stacker.errors import DonorError, SpecError, StackerError, StorageError
+from stacker.io.hub.errors import Place, explain, in_our_words
+
+PLACE = Place("anna/llama", "main", "config.json")
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        (errno.ENOSPC, "hf cache"),
+        (errno.EDQUOT, "hf cache"),
+        (errno.EACCES, "HF_HUB_CACHE"),
+        (errno.EROFS, "HF_HUB_CACHE"),
+    ],
+    ids=["full", "quota", "permission", "read-only"],
+)
+def test_a_cache_that_cannot_be_written_is_a_storage_error(code: int, hint: str) -> None:
+    """What the disk refuses is said with its reason, and where the cache can be put instead."""
+    told = explain(OSError(code, os.strerror(code)), PLACE)
+    assert isinstance(told, StorageError)
+    assert os.strerror(code) in str(told)
+    assert hint in str(told)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("Consistency check failed: file should be of size 9 but has size 3"), "the download was cut off"),
+        (json.JSONDecodeError("Expecting value", "<html>", 0), "not that of a model hub"),
+        (RuntimeError("Data processing error: \x1b[31mCAS\nsecond line"), r"RuntimeError: Data .*: \\x1b\[31mCAS$"),
+        (KeyError("id"), "the hub's client failed: KeyError: 'id'"),
+    ],
+    ids=["cut-off", "a-web-page", "the-transfer-library", "anything-else"],
+)
+def test_other_failures_of_the_client_are_donor_errors(error: Exception, said: str) -> None:
+    """No exception of the client's gets through as a traceback, nor its text as control characters."""
+    with pytest.raises(DonorError, match=said), in_our_words(PLACE):
+        raise error
+
+
+def test_what_lies_behind_a_miss_is_said() -> None:
+    """'Not in the cache' after a failed request is explained by the request."""
+    from huggingface_hub.errors import FileMetadataError, LocalEntryNotFoundError
+
+    missed = LocalEntryNotFoundError("Cannot find the requested files")
+    missed.__cause__ = FileMetadataError("no header")
+    assert "not that of a model hub: no header" in str(explain(missed, PLACE))
+
+
+def test_our_own_errors_pass_unchanged() -> None:
+    """An error that already speaks our words is not wrapped."""
+    ours = SpecError.of("as it is")
+    with pytest.raises(StackerError) as raised, in_our_words(PLACE):
+        raise ours
+    assert raised.value is ours
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        (Place("a/b"), "a/b"),
+        (Place("a/b", "v1"), "a/b@v1"),
+        (Place("a/b", "v1", "config.json"), "a/b@v1/config.json"),
+        (Place("a/b", "0123456789abcdef" * 2 + "01234567"), "a/b@0123456789ab"),
+    ],
+    ids=["repository", "revision", "file", "commit"],
+)
+def test_a_place_reads_like_the_spec(place: Place, text: str) -> None:
+    """Errors name a donor as the spec writes it."""
+    assert str(place) == text

@@ -1,0 +1,327 @@
+"""The output folder appears whole or not at all, and work that was recorded is not done twice."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacker.errors import LockedError, SpecError, StackerError, StorageError
+from stacker.io.output import lock as replace
+from stacker.io.output.folder import Output, open_output
+from tests.io.images import tmpfs
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Where the output goes."""
+    return tmp_path / "out"
+
+
+@contextmanager
+def opened(
+    out: Path, plan: str = "plan", force: bool = False, restart: bool = False, **summary: str
+) -> Iterator[Output]:
+    """An output to write."""
+    with open_output(out, plan, summary, force=force, restart=restart) as output:
+        yield output
+
+
+def build(out: Path, **how: Any) -> frozenset[str]:
+    """A small output: two shards and a text; the tasks that were done before."""
+    with opened(out, **how) as output:
+        for name, letter in (("1.safetensors", b"a"), ("2.safetensors", b"b")):
+            os.pwrite(output.shard_fd(name, 5), letter * 5, 0)
+            output.record([name])
+        output.write_text("config.json", b"{}")
+        output.commit()
+        return output.done
+
+
+def interrupted(out: Path, *tasks: str, **how: Any) -> None:
+    """A run that records some tasks and then ends."""
+    with suppress(KeyboardInterrupt), opened(out, **how) as output:
+        os.pwrite(output.shard_fd("1.safetensors", 5), b"a" * 5, 0)
+        if tasks:
+            output.record(tasks)
+        raise KeyboardInterrupt
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Files by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+WHOLE = {"1.safetensors": b"aaaaa", "2.safetensors": b"bbbbb", "config.json": b"{}"}
+
+
+def test_the_output_is_what_was_written(out: Path) -> None:
+    """All files, and nothing of how they came there."""
+    assert build(out) == frozenset()
+    assert content(out) == WHOLE
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_nothing_is_to_be_seen_before_the_end(out: Path) -> None:
+    """Until the commit, there is only the folder beside it."""
+    with opened(out) as output:
+        output.write_text("config.json", b"{}")
+        assert not out.exists()
+        assert output.folder == out.with_name("out.partial")
+
+
+def test_missing_parents_are_made_and_go_again(out: Path) -> None:
+    """A run that comes to nothing leaves nothing."""
+    deep = out / "a" / "b"
+    interrupted(deep)
+    assert not out.exists()
+    build(deep)
+    assert content(deep) == WHOLE
+
+
+def test_files_are_readable_by_others(out: Path) -> None:
+    """As the umask has it."""
+    old = os.umask(0o022)
+    try:
+        build(out)
+    finally:
+        os.umask(old)
+    assert {path.stat().st_mode & 0o777 for path in out.iterdir()} == {0o644}
+
+
+def test_work_without_record_is_dropped(out: Path) -> None:
+    """Nothing was done for good, nothing stays."""
+    interrupted(out)
+    assert not list(out.parent.iterdir())
+
+
+def test_recorded_work_is_taken_up(out: Path) -> None:
+    """Another run of the plan knows what is done, and the bytes are still there."""
+    interrupted(out, "x", "y")
+    with opened(out) as output:
+        assert output.done == {"x", "y"}
+        assert os.pread(output.shard_fd("1.safetensors", 5), 5, 0) == b"aaaaa"
+    assert build(out) == {"x", "y"}
+    assert content(out) == WHOLE
+
+
+def test_work_whose_shard_is_gone_is_not_taken_up(out: Path) -> None:
+    """Somebody removed or cut a shard in between: everything is done again."""
+    for spoil in (Path.unlink, lambda path: os.truncate(path, 3)):
+        interrupted(out, "x")
+        spoil(out.with_name("out.partial") / "1.safetensors")
+        with opened(out) as output:
+            assert output.done == frozenset()
+
+
+def test_another_plans_work_is_refused(out: Path) -> None:
+    """With what differs between the plans; the work stays."""
+    interrupted(out, "x", layers="137", name="goliath")
+    with (
+        pytest.raises(SpecError, match=r"layers: 137 there, 120 now") as caught,
+        opened(out, plan="other", layers="120", name="goliath"),
+    ):
+        pass
+    assert "--restart" in str(caught.value)
+    assert "goliath" not in str(caught.value)
+    with opened(out, layers="137") as output:
+        assert output.done == {"x"}
+
+
+def test_restart_drops_the_work(out: Path) -> None:
+    """Of this plan or another."""
+    interrupted(out, "x", "y")
+    with opened(out, plan="other", restart=True) as output:
+        assert output.done == frozenset()
+        assert [path.name for path in output.folder.iterdir()] == [".journal"]
+
+
+def test_a_strange_folder_is_not_emptied(out: Path) -> None:
+    """`out.partial` with something else in it is refused; with --restart it goes."""
+    strange = out.with_name("out.partial")
+    (strange / "sub").mkdir(parents=True)
+    (strange / "sub" / "thesis.tex").touch()
+    with pytest.raises(SpecError, match="not the unfinished work of a build"):
+        build(out)
+    assert (strange / "sub" / "thesis.tex").exists()
+    build(out, restart=True)
+    assert content(out) == WHOLE
+
+
+def test_an_output_that_exists_is_refused(out: Path) -> None:
+    """And left as it is."""
+    build(out)
+    (out / "config.json").write_bytes(b"old")
+    with pytest.raises(SpecError, match="--force"):
+        build(out)
+    assert content(out)["config.json"] == b"old"
+
+
+def test_an_empty_folder_is_no_output(out: Path) -> None:
+    """It gives way."""
+    out.mkdir()
+    build(out)
+    assert content(out) == WHOLE
+
+
+def test_force_spares_what_is_no_checkpoint(out: Path) -> None:
+    """A folder of other things, typed by mistake, is not replaced."""
+    out.mkdir()
+    (out / "thesis.tex").touch()
+    with pytest.raises(SpecError, match="something else than a checkpoint"):
+        build(out, force=True)
+    assert content(out) == {"thesis.tex": b""}
+
+
+@pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "two renames"])
+def test_force_replaces_at_the_end(out: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool) -> None:
+    """The old output stands until the new one is complete, and is then gone."""
+    if not exchange:
+        monkeypatch.setattr(replace, "_exchange", lambda *_: False)
+    out.mkdir()
+    (out / "old.safetensors").touch()
+    interrupted(out, force=True)
+    assert content(out) == {"old.safetensors": b""}
+    build(out, force=True)
+    assert content(out) == WHOLE
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_failed_replacement_is_taken_back(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the second of two renames fails, the old output is where it was, and the work is kept."""
+    out.mkdir()
+    (out / "old.safetensors").touch()
+    whole = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name == "out.partial":
+            raise PermissionError(13, "Permission denied")
+        return whole(path, target)
+
+    monkeypatch.setattr(replace, "_exchange", lambda *_: False)
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(StorageError, match="Permission denied"):
+        build(out, force=True)
+    monkeypatch.undo()
+    assert content(out) == {"old.safetensors": b""}
+    assert build(out, force=True) == {"1.safetensors", "2.safetensors"}
+
+
+@pytest.mark.parametrize("force", [True, False])
+@pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
+def test_files_and_links_are_never_replaced(out: Path, kind: str, force: bool) -> None:
+    """Whatever is said."""
+    other = out.with_name("other")
+    if kind == "file":
+        out.touch()
+    else:
+        out.symlink_to(other)
+    if kind == "link":
+        other.mkdir()
+    with pytest.raises(SpecError, match=r"the output is a (link|file)"):
+        build(out, force=force)
+    assert sorted(out.parent.iterdir()) == sorted({out, *([other] if kind == "link" else [])})
+
+
+@pytest.mark.parametrize("place", ["/", "/.."])
+def test_the_root_is_no_output(place: str) -> None:
+    """There is nothing beside it."""
+    with pytest.raises(SpecError, match="cannot be the output"):
+        build(Path(place))
+
+
+def test_two_writers(out: Path) -> None:
+    """The second is told who is at it, and disturbs nothing."""
+    with opened(out) as output:
+        output.record(["x"])
+        with pytest.raises(LockedError, match=rf"process {os.getpid()}"):
+            build(out, restart=True)
+        assert (output.folder / ".journal").exists()
+
+
+def test_an_output_that_appears_meanwhile_is_not_overwritten(out: Path) -> None:
+    """Not even an instant before the end; the work is kept."""
+    with opened(out) as output:
+        output.record(["x"])
+        out.mkdir()
+        (out / "precious").touch()
+        with pytest.raises(StorageError, match="not empty"):
+            output.commit()
+    assert content(out) == {"precious": b""}
+    assert out.with_name("out.partial").is_dir()
+
+
+def test_a_full_disk_is_explained_and_leaves_the_recorded_work(tmp_path: Path) -> None:
+    """On a disk of 1 MB, the second megabyte has no room; what was recorded before is taken up."""
+    with tmpfs(tmp_path) as place:
+        with opened(place / "out") as output:
+            output.write_text("a", bytes(500_000))
+            output.record(["a"])
+            with pytest.raises(StorageError, match=r"No space left on device \([\d,]+ bytes are free\)"):
+                output.write_text("b", bytes(900_000))
+        with opened(place / "out") as output:
+            assert output.done == {"a"}
+        assert not (place / "out").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+def test_a_read_only_disk_is_explained(tmp_path: Path) -> None:
+    """Before anything is done."""
+    with tmpfs(tmp_path) as place:
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        with pytest.raises(StorageError, match="choose another output folder"):
+            build(place / "out")
+
+
+def test_a_name_that_is_too_long_is_explained(tmp_path: Path) -> None:
+    """The filesystem's limit is not ours to know."""
+    with pytest.raises(StorageError, match="shorter name"):
+        build(tmp_path / ("x" * 250))
+
+
+def test_a_limit_on_file_sizes_is_explained(out: Path) -> None:
+    """Smaller shards would fit; the descriptor of the one that does not is given back."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with opened(out) as output:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+        try:
+            with pytest.raises(StorageError, match="shard_size"):
+                output.shard_fd("1.safetensors", 2 << 20)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_after_a_failed_sync_nothing_is_recorded(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel tells of lost writes only once: the same descriptor is not believed a second time."""
+    whole = os.fdatasync
+
+    def failing(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with opened(out) as output:
+        output.shard_fd("1.safetensors", 5)
+        output.record(["x"])
+        monkeypatch.setattr(os, "fdatasync", failing)
+        with pytest.raises(StorageError, match="dmesg"):
+            output.record(["y"])
+        monkeypatch.setattr(os, "fdatasync", whole)
+        with pytest.raises(StorageError, match="earlier write failed"):
+            output.record(["y"])
+        with pytest.raises(StorageError, match="earlier write failed"):
+            output.commit()
+    with opened(out) as output:
+        assert output.done == {"x"}
+
+
+def test_an_error_inside_comes_out(out: Path) -> None:
+    """Whatever happens on the way, the first error is the one to be seen."""
+    with pytest.raises(StackerError, match="mine"), opened(out):
+        raise StackerError.of("mine")

@@ -1,0 +1,130 @@
+"""Descriptors of donors' files: few, shared, never closed under a reader, and only of files that stayed as planned."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacker.core.values.donor import DonorFile
+from stacker.errors import DonorError
+from stacker.io.files.reading import read_header
+from stacker.run.work.sources import Sources, check_unchanged
+from tests.donors import write_safetensors
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[DonorFile]:
+    """Five small files."""
+    return [_file(tmp_path / f"{number}.safetensors") for number in range(5)]
+
+
+def _file(path: Path) -> DonorFile:
+    write_safetensors(path, {"x": ("U8", (4,), b"1234")})
+    header = read_header(path)
+    return DonorFile(path.name, header.size, header.digest, str(path), header.mtime)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_file_is_opened_once(files: list[DonorFile]) -> None:
+    """Two leases of one file, at the same time or after another, have one descriptor."""
+    with closing(Sources()) as sources:
+        with sources.lease(files[0]) as first, sources.lease(files[0]) as second:
+            assert first == second
+        with sources.lease(files[0]) as third:
+            assert third == first
+    assert not _is_open(first)
+
+
+def test_only_so_many_stay_open(files: list[DonorFile]) -> None:
+    """What has not been wanted for longest is closed first."""
+    with closing(Sources(most=2)) as sources:
+        fds = []
+        for file in files[:3]:
+            with sources.lease(file) as fd:
+                fds.append(os.fstat(fd).st_ino)
+        with sources.lease(files[1]) as fd:
+            assert os.fstat(fd).st_ino == fds[1]
+        assert len(sources._open) == 2
+
+
+def test_what_is_on_lease_stays_open(files: list[DonorFile]) -> None:
+    """More leases than descriptors that may be kept all have their own."""
+    with closing(Sources(most=2)) as sources, ExitStack() as stack:
+        fds = [stack.enter_context(sources.lease(file)) for file in files]
+        assert len(set(fds)) == 5
+        assert all(map(_is_open, fds))
+
+
+@contextmanager
+def _no_descriptor_left() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    probe = os.open(os.devnull, os.O_RDONLY)
+    os.close(probe)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (probe, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_when_the_process_may_have_no_more_idle_ones_are_given_up(files: list[DonorFile]) -> None:
+    """EMFILE closes what nobody reads and tries again."""
+    with closing(Sources()) as sources:
+        with sources.lease(files[0]):
+            pass
+        with _no_descriptor_left(), sources.lease(files[1]) as fd:
+            assert _is_open(fd)
+        assert len(sources._open) == 1
+
+
+def test_when_all_are_on_lease_the_limit_is_an_error(files: list[DonorFile]) -> None:
+    """EMFILE with nothing to give up is told with the file that could not be opened."""
+    with (
+        closing(Sources()) as sources,
+        sources.lease(files[0]),
+        _no_descriptor_left(),
+        pytest.raises(DonorError, match="Too many open files"),
+        sources.lease(files[1]),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [({"size": 99}, "bytes, not 99"), ({"mtime": 1}, "it was written to"), ({"header": "00"}, "its header is another")],
+    ids=["size", "time", "header"],
+)
+def test_another_file_than_planned_is_refused(files: list[DonorFile], change: dict[str, Any], how: str) -> None:
+    """Size, time and header must be those that the plan was made with."""
+    planned = replace(files[0], **change)
+    with closing(Sources()) as sources, pytest.raises(DonorError, match=how), sources.lease(planned):
+        pass
+
+
+def test_a_file_without_a_known_time_is_told_by_its_header(files: list[DonorFile]) -> None:
+    """Where the plan knows no time (the file was fetched later), size and header decide."""
+    with closing(Sources()) as sources, sources.lease(replace(files[0], mtime=None)) as fd:
+        assert _is_open(fd)
+
+
+def test_a_file_that_is_gone_is_refused(files: list[DonorFile]) -> None:
+    """A donor's file that was deleted is an error that says so."""
+    Path(str(files[0].path)).unlink()
+    with closing(Sources()) as sources, pytest.raises(DonorError, match="No such file"), sources.lease(files[0]):
+        pass
+    with pytest.raises(DonorError, match="it is gone"):
+        check_unchanged(files)

@@ -1,0 +1,77 @@
+"""mergekit files of several documents."""
+
+from __future__ import annotations
+
+import pytest
+
+from stacker.errors import SpecError
+from stacker.spec.language.stack_spec import BlendSpec, SliceSpec, StackSpec
+from stacker.spec.native.writer import to_native
+from stacker.spec.parser import parse_spec
+
+FIRST = """\
+name: first
+merge_method: passthrough
+slices:
+  - sources: [{model: org/a, layer_range: [0, 2]}]
+  - sources: [{model: org/b, layer_range: [1, 3]}]
+"""
+LAST = """\
+merge_method: linear
+models:
+  - {model: first, parameters: {weight: 1}}
+  - {model: org/c, parameters: {weight: 2}}
+"""
+
+
+def spec_of(*documents: str) -> StackSpec:
+    return parse_spec("---\n".join(documents), "s.yml")
+
+
+def test_a_later_document_uses_an_earlier_one() -> None:
+    """A name of an earlier document is that document's stack, not a repository."""
+    spec = spec_of(FIRST, LAST)
+    first, other = spec.donors
+    assert (first.name, first.source, first.stack) == ("first", None, "first")
+    assert first.stage is not None
+    assert first.stage.stack == (SliceSpec("a", 0, 2), SliceSpec("b", 1, 3))
+    assert (other.source, other.stage) == ("org/c", None)
+    assert isinstance(spec.stack[0], BlendSpec)
+    assert spec.name == "s"
+
+
+def test_a_document_that_nothing_uses_is_told() -> None:
+    """It would not be built."""
+    spec = spec_of(FIRST, LAST.replace("first", "org/x"))
+    assert [problem.message for problem in spec.warnings] == [
+        "no later document uses 'first'; only the last document is built"
+    ]
+
+
+def test_an_empty_document_at_the_end_is_nothing() -> None:
+    """Separators at the end of a file are common."""
+    assert spec_of(FIRST, LAST, "") == spec_of(FIRST, LAST)
+
+
+@pytest.mark.parametrize(
+    ("documents", "message"),
+    [
+        pytest.param((FIRST.replace("name: first\n", ""), LAST), "has no 'name'", id="no name"),
+        pytest.param((FIRST, FIRST, LAST), "two documents are called 'first'", id="one name twice"),
+        pytest.param((FIRST, "stacker: 1\n", LAST), "one without 'merge_method'", id="another dialect"),
+        pytest.param((FIRST, "- 1\n", LAST), "this is a list", id="no mapping"),
+        pytest.param((FIRST.replace("[0, 2]", "[2, 0]"), LAST), "runs backwards", id="a fault of the first"),
+        pytest.param((FIRST, LAST.replace("linear", "liner")), "'liner' is not known", id="a fault of the last"),
+        pytest.param(("stacker: 1\n", LAST), "a second document begins here", id="a native text has one"),
+    ],
+)
+def test_what_documents_may_not_be(documents: tuple[str, ...], message: str) -> None:
+    """Every fault of every document is found."""
+    with pytest.raises(SpecError, match=message):
+        spec_of(*documents)
+
+
+def test_stages_cannot_be_one_native_text() -> None:
+    """The native language has a file for each stack, and says so."""
+    with pytest.raises(SpecError, match=r"s\.yml:\d+:\d+: 'first' is another document of this text"):
+        to_native(spec_of(FIRST, LAST))

@@ -1,0 +1,157 @@
+"""The interactive page: whole in one file, safe whatever names donors have, and at work in a real browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacker.compose import load
+from stacker.view.files.page import framed_page, html_page
+from tests.browser import CHROMIUM, Browser, browser
+from tests.donors import write_llama
+from tests.view.scenes import BLENDED, GOLIATH, scene_of
+
+MIXTURE = {
+    "model_type": "qwen3_moe", "num_hidden_layers": 2, "hidden_size": 8, "num_attention_heads": 2, "head_dim": 4,
+    "num_key_value_heads": 1, "intermediate_size": 16, "moe_intermediate_size": 4, "num_experts": 4,
+    "num_experts_per_tok": 2, "vocab_size": 16, "dtype": "bfloat16",
+}  # fmt: skip
+HOSTILE = "</script><script>document.title = 'broken'</script>"
+
+
+def data_of(page: str) -> dict[str, Any]:
+    """What the page's script is given."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    told: dict[str, Any] = json.loads(found[1])
+    return told
+
+
+def test_every_tensor_is_told_with_its_origin() -> None:
+    """Each layer, the embedding and the head have their tensors and say where they are from."""
+    data = data_of(html_page(scene_of(GOLIATH)))
+    assert len(data) == 137 + 2
+    assert data["16"]["from"] == "euryale[8]"
+    assert data["16"]["jump"] == "-8: xwin to euryale"
+    names = [tensor[0] for tensor in data["16"]["tensors"]]
+    assert "mlp.down_proj.weight" in names
+    assert data["136"]["tensors"][0][-1].startswith("xwin:model.layers.79.")
+    assert data["head"]["tensors"][-1][4] == [32000, 8192]
+
+
+def test_blends_say_how_they_are_made() -> None:
+    """The op with its parameter as it is for that tensor of that layer."""
+    data = data_of(html_page(scene_of(BLENDED)))
+    made = {tensor[0]: tensor[-1] for tensor in data["6"]["tensors"]}
+    assert made["mlp.up_proj.weight"].startswith("slerp(a:model.layers.6.mlp.up_proj.weight, b:")
+    assert made["mlp.up_proj.weight"].endswith("; t 1)")
+    assert made["self_attn.q_proj.weight"].endswith("; t 0)")
+
+
+def test_experts_are_one_row(tmp_path: Path) -> None:
+    """Tensors that differ in an expert's number alone are told once, with how many there are."""
+    (tmp_path / "config.json").write_text(json.dumps(MIXTURE))
+    spec = f"stacker: 1\ndonors:\n  a: {{source: some/a, like: '{tmp_path}/config.json'}}\nstack: [a]\n"
+    rows = data_of(html_page(scene_of(spec)))["0"]["tensors"]
+    (row,) = [row for row in rows if row[2] == "mlp.down.expert"]
+    assert (row[0], row[1]) == ("mlp.experts.*.down_proj.weight", 4)
+
+
+def test_the_page_needs_nothing_else() -> None:
+    """No address but the name of the SVG language, no link, no image; and the page forbids itself the network."""
+    page = html_page(scene_of(GOLIATH))
+    assert set(re.findall(r"[a-z]+://[^\s\"'<>]+", page)) == {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"<(link|img|iframe|script src)", page)
+    assert "default-src 'none'" in page
+
+
+def test_names_cannot_break_out(tmp_path: Path) -> None:
+    """A stack whose name and origins look like markup stays text."""
+    write_llama(tmp_path / "a")
+    spec = {"stacker": 1, "name": HOSTILE, "donors": {"a": "./a"}, "stack": ["a"]}
+    (tmp_path / "spec.yml").write_text(json.dumps(spec))
+    page = html_page(load(tmp_path / "spec.yml").scene())
+    assert HOSTILE not in page
+    assert f"<title>{html.escape(HOSTILE)}</title>" in page
+
+
+def test_marks_of_the_template_can_stand_in_names(tmp_path: Path) -> None:
+    """A name that looks like a place of the template is not filled in."""
+    write_llama(tmp_path / "a")
+    spec = {"stacker": 1, "name": "@@data@@", "donors": {"a": "./a"}, "stack": ["a"]}
+    (tmp_path / "spec.yml").write_text(json.dumps(spec))
+    assert "<title>@@data@@</title>" in html_page(load(tmp_path / "spec.yml").scene())
+
+
+def test_a_notebook_gets_the_page_in_a_frame() -> None:
+    """The frame holds the whole page as its source, and may do nothing but run it."""
+    frame = framed_page(scene_of(BLENDED))
+    found = re.fullmatch(r'<iframe sandbox="allow-scripts" style="[^"]*" srcdoc="([^"]*)"></iframe>', frame)
+    assert found
+    assert html.unescape(found[1]) == html_page(scene_of(BLENDED))
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser showing Goliath."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here (Debian: apt install chromium)")
+    folder = tmp_path_factory.mktemp("browser")
+    (folder / "goliath.html").write_text(html_page(scene_of(GOLIATH)), encoding="utf-8")
+    with browser(folder / "profile") as found:
+        found.open(folder / "goliath.html")
+        yield found
+
+
+def shown(tab: Browser) -> str:
+    """The heading of the layer that the page shows."""
+    return str(tab.value("document.getElementById('what').textContent"))
+
+
+def test_pointing_at_a_layer_shows_it(tab: Browser) -> None:
+    """A real pointer over a layer's column: its origin, the jump, and a row for each tensor."""
+    tab.point_at("#layer-16")
+    assert shown(tab) == "layer 16 ← euryale[8]"
+    assert tab.value("document.getElementById('jump').textContent") == "jump -8: xwin to euryale"
+    assert tab.value("document.querySelectorAll('#tensors tr').length") == 9
+    assert "euryale:model.layers.8." in tab.value("document.getElementById('tensors').textContent")
+    tab.point_at("#layer-136")
+    assert shown(tab) == "layer 136 ← xwin[79]"
+
+
+def test_a_click_holds_a_layer(tab: Browser) -> None:
+    """After a click the pointer may leave; the arrow keys go on from there; a second click lets go."""
+    tab.point_at("#layer-40", click=True)
+    tab.point_at("#layer-90")
+    assert shown(tab) == "layer 40 ← xwin[25]"
+    tab.press("ArrowRight")
+    assert shown(tab) == "layer 41 ← xwin[26]"
+    tab.point_at("#layer-41", click=True)
+    tab.point_at("#layer-90")
+    assert shown(tab).startswith("layer 90 ")
+
+
+def test_the_ends_have_buttons(tab: Browser) -> None:
+    """Embedding and head are shown too."""
+    tab.point_at("[data-end=head]", click=True)
+    assert shown(tab) == "head ← xwin"
+    assert "lm_head.weight" in tab.value("document.getElementById('tensors').textContent")
+
+
+def test_the_page_is_quiet(tab: Browser) -> None:
+    """No error in its script, no breach of its policy, nothing asked of a network."""
+    tab.value("1")
+    assert tab.complaints == []
+
+
+def test_stacks_show_themselves_in_notebooks(tmp_path: Path) -> None:
+    """A Stack of the Python API has a picture of its own."""
+    write_llama(tmp_path / "a")
+    (tmp_path / "spec.yml").write_text("stacker: 1\nname: small\ndonors: {a: ./a}\nstack: ['a[0:4]', 'a[2:6]']\n")
+    assert "&lt;title&gt;small&lt;/title&gt;" in load(tmp_path / "spec.yml")._repr_html_()
