@@ -17,8 +17,8 @@ from stacker.core.plan.planning import identity
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, SpecError, StackerError, VerifyError, raise_problems
 from stacker.io.donors.reading import fetch_weights, read_donor
+from stacker.progress import Watch, ignore_watch
 from stacker.run.verify import compare
-from stacker.run.work.workers import Watch, unwatched
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 
 
@@ -31,7 +31,7 @@ class Verified:
     problems: tuple[Problem, ...]
 
 
-def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: Watch = unwatched) -> Verified:
+def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: Watch = ignore_watch) -> Verified:
     """Compare what `out` holds with its plan and its donors, byte for byte; blends are computed again.
 
     The plan is the one in the output's lock file; `donors` says where donors are now that have moved. DonorError when

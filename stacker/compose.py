@@ -19,7 +19,7 @@ from stacker.core.plan.nested import donor_of_plan
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan, Report
 from stacker.core.plan.planning import config_of, make_plan
 from stacker.core.plan.task_making import tasks_of
-from stacker.core.plan.tensors import Makings, make_tensors
+from stacker.core.plan.tensors import PlannedTensors, make_tensors
 from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.values.donor import Donor, all_donors
 from stacker.errors import Problem, SpecError, StackerError, errors_in, raise_problems
@@ -31,8 +31,8 @@ from stacker.io.donors.side_files import read_generation_config, read_tokenizer
 from stacker.io.donors.tokenizers import carry_tokenizer
 from stacker.io.files.spec_files import read_spec_file
 from stacker.io.output.folder import check_vacant, open_output
+from stacker.progress import Watch, ignore_watch
 from stacker.run.executors import EXECUTORS, clone_block, new_bytes
-from stacker.run.work.workers import Watch, unwatched
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.parser import parse_spec
 from stacker.version import VERSION
@@ -59,7 +59,7 @@ class Stack:
     donors: Mapping[str, Donor]
     graph: StackGraph
     config: Mapping[str, Json]
-    makings: Makings | None
+    makings: PlannedTensors | None
     problems: tuple[Problem, ...]
     nested: Mapping[str, str] = field(default_factory=dict)
 
@@ -90,7 +90,7 @@ class Stack:
 
         return framed_page(self.scene())
 
-    def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = unwatched) -> Built:
+    def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = ignore_watch) -> Built:
         """Write the stack; see `build`."""
         return build(self, Path(out), options or BuildOptions(), watch)
 
@@ -201,8 +201,8 @@ def build(
     stack: Stack,
     out: Path,
     options: BuildOptions = BuildOptions(),
-    watch: Watch = unwatched,
-    fetching: Watch = unwatched,
+    watch: Watch = ignore_watch,
+    fetching: Watch = ignore_watch,
 ) -> Built:
     """Write the stack to `out`, which appears whole or not at all; an interrupted build is taken up again.
 

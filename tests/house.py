@@ -14,7 +14,7 @@ import networkx as nx
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "tensors", "version", "architectures", "slices"),
+    ("errors", "tensors", "progress", "version", "architectures", "slices"),
     ("text", "formats"),
     ("spec", "arch", "arithmetic"),
     ("ops",),

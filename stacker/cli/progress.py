@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -17,13 +17,11 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from stacker.progress import Watch
 from stacker.view.scene.wording import bytes_text, seconds_text
 
 EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
-
-Watch = Callable[[int, int], None]
-"""Told how many bytes are done, and of how many."""
 
 
 @contextmanager

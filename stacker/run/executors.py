@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 from stacker.core.plan.plan import Plan, Report
-from stacker.core.plan.tasks import Compute, Run, Task, Weave
+from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task
 from stacker.io.disk.moves import can_clone
 from stacker.io.disk.space import allocated_bytes
 from stacker.io.output.folder import Output
+from stacker.progress import Watch, ignore_watch
 from stacker.run import local
 from stacker.run.compute.device import HOST
-from stacker.run.work.workers import Watch, unwatched
 
 
 class Executor(Protocol):
@@ -29,7 +29,7 @@ class Executor(Protocol):
         workers: int | None = None,
         max_memory: int | None = None,
         device: str = HOST,
-        watch: Watch = unwatched,
+        watch: Watch = ignore_watch,
     ) -> Report: ...
 
 
@@ -43,12 +43,12 @@ def new_bytes(tasks: Sequence[Task], folder: Path, block: int | None) -> int:
 
 def _new_bytes(task: Task, folder: Path, block: int | None) -> int:
     match task:
-        case Run(file=file, source=source, offset=offset, nbytes=nbytes):
+        case CopyRun(file=file, source=source, offset=offset, nbytes=nbytes):
             path = Path(str(file.path))
             if block and (offset - source) % block == 0 and _clones(path, folder):
                 return min(nbytes, 2 * block)
             return allocated_bytes(path, source, nbytes)
-        case Compute(nbytes=nbytes) | Weave(nbytes=nbytes):
+        case Compute(nbytes=nbytes) | CopyColumns(nbytes=nbytes):
             return nbytes
         case _:
             return 0

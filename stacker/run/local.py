@@ -13,7 +13,7 @@ from pathlib import Path
 from stacker.core.plan.memory import workers_within
 from stacker.core.plan.plan import Plan, Report
 from stacker.core.plan.task_making import tensors_of
-from stacker.core.plan.tasks import Compute, Run, Task, Weave, Zeros
+from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, Zeros
 from stacker.core.values.donor import DonorFile
 from stacker.core.values.expression import needed
 from stacker.errors import StackerError
@@ -21,13 +21,14 @@ from stacker.io.disk.direct import Writer, write_all
 from stacker.io.disk.moves import move
 from stacker.io.disk.storage import writing
 from stacker.io.output.folder import Output
+from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
 from stacker.run.compute.evaluate import begin_evaluation
-from stacker.run.compute.rounds import Bench, compute_rounds
+from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.compute.rows import woven
 from stacker.run.work.schedule import Job, Schedule, work_off
-from stacker.run.work.sources import Sources, check_unchanged
-from stacker.run.work.workers import Meter, Watch, available_workers, unwatched
+from stacker.run.work.sources import OpenFiles, check_unchanged
+from stacker.run.work.workers import Meter, available_workers
 
 _RECORD = 1.0
 """Seconds between two times that finished tasks are made durable; early syncs also keep the last one short."""
@@ -38,10 +39,10 @@ class _Site:
     """Where a plan is carried out: donors' files, shards (paths and descriptors), scratch, and the count of it all."""
 
     plan: Plan
-    sources: Sources
+    sources: OpenFiles
     paths: Sequence[Path]
     shards: Sequence[Writer]
-    bench: Bench
+    bench: WorkerScratch
     meter: Meter
 
 
@@ -53,7 +54,7 @@ def execute(
     workers: int | None = None,
     max_memory: int | None = None,
     device: str = HOST,
-    watch: Watch = unwatched,
+    watch: Watch = ignore_watch,
 ) -> Report:
     """Do a plan's tasks in an output, except those that an earlier run has done; `max_memory` is in bytes.
 
@@ -71,10 +72,10 @@ def execute(
     total = sum(task.nbytes for task in tasks)
     kept = total - sum(task.nbytes for task in todo)
     meter.advance(kept)
-    with closing(Sources()) as sources, ExitStack() as stack:
+    with closing(OpenFiles()) as sources, ExitStack() as stack:
         paths = [output.folder / shard.name for shard in plan.shards]
         shards = [stack.enter_context(Writer(fd)) for fd in _write_headers(plan, output)]
-        site = _Site(plan, sources, paths, shards, Bench(computes, device), meter)
+        site = _Site(plan, sources, paths, shards, WorkerScratch(computes, device), meter)
         schedule = Schedule(((task.id, _rounds(task, site)) for task in todo), meter.stop)
         with _recording(schedule, output):
             work_off(schedule, hands, lambda: watch(meter.done, total))
@@ -120,28 +121,28 @@ def _named(plan: Plan, task: Task) -> str:
 
 def _jobs(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
     match task:
-        case Run():
+        case CopyRun():
             yield [partial(_move, task, site)]
         case Compute():
             evaluation = begin_evaluation(task, site.sources)
             _reserve(task, site)
             yield from compute_rounds(evaluation, site.bench, partial(_write, task, site))
             site.meter.count(Report(computed=task.nbytes, read=evaluation.bytes_read()))
-        case Weave():
+        case CopyColumns():
             yield [partial(_weave, task, site)]
         case Zeros():
             site.meter.count(Report(holes=task.nbytes))
             site.meter.advance(task.nbytes)
 
 
-def _move(run: Run, site: _Site) -> None:
+def _move(run: CopyRun, site: _Site) -> None:
     with site.sources.lease(run.file) as fd:
         shard = site.shards[run.shard]
         moved = move(fd, run.source, shard, run.offset, run.nbytes, progress=site.meter.advance)
     site.meter.count(Report(cloned=moved.cloned, copied=moved.copied, holes=moved.holes, read=moved.copied))
 
 
-def _weave(weave: Weave, site: _Site) -> None:
+def _weave(weave: CopyColumns, site: _Site) -> None:
     for offset, data in woven(weave, site.sources):
         with writing(site.paths[weave.shard]):
             site.shards[weave.shard].write(data, offset)
@@ -200,9 +201,9 @@ def _files(tasks: Sequence[Task]) -> Iterator[DonorFile]:
     """The donors' files that tasks read."""
     for task in tasks:
         match task:
-            case Run():
+            case CopyRun():
                 yield task.file
-            case Weave():
+            case CopyColumns():
                 yield from (strand.file for strand in task.strands if strand.file)
             case Compute():
                 yield from (task.places[ref].file for ref in needed(task.expression))

@@ -14,20 +14,21 @@ from pathlib import Path
 
 from stacker.core.plan.plan import Plan, Shard
 from stacker.core.plan.task_making import tasks_of
-from stacker.core.plan.tasks import Compute, Run, Task, Weave
+from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem
 from stacker.io.disk.direct import Reader
 from stacker.io.disk.space import data_runs
 from stacker.io.disk.storage import writing
 from stacker.io.files.reading import read_exactly
+from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.evaluate import begin_evaluation
-from stacker.run.compute.rounds import Bench, compute_rounds
+from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.compute.rows import woven
 from stacker.run.damage import Damage, check_contents, wrong
 from stacker.run.work.schedule import Job, Schedule, work_off
-from stacker.run.work.sources import Sources
-from stacker.run.work.workers import Meter, Watch, available_workers, unwatched
+from stacker.run.work.sources import OpenFiles
+from stacker.run.work.workers import Meter, available_workers
 
 _CHUNK = 1 << 21
 _PART = 32 * _CHUNK
@@ -38,16 +39,16 @@ _PART = 32 * _CHUNK
 class _Site:
     """What is compared: donors' files with shards (by number), and where the outcome goes."""
 
-    sources: Sources
+    sources: OpenFiles
     paths: Sequence[Path]
     shards: Mapping[int, Reader]
-    bench: Bench
+    bench: WorkerScratch
     meter: Meter
     damage: Damage
 
 
 def compare(
-    folder: Path, plan: Plan, donors: Mapping[str, Donor], watch: Watch = unwatched, *, workers: int | None = None
+    folder: Path, plan: Plan, donors: Mapping[str, Donor], watch: Watch = ignore_watch, *, workers: int | None = None
 ) -> Iterator[Problem]:
     """All that is wrong with an output, file by file; DonorError when a donor is not there or cannot be read."""
     yield from check_contents(folder, plan)
@@ -65,8 +66,8 @@ def compare(
         damage = Damage(plan)
         present = [task for task in tasks if task.shard in whole]
         computes = [task for task in present if isinstance(task, Compute)]
-        with closing(Sources()) as sources:
-            site = _Site(sources, paths, whole, Bench(computes), Meter(), damage)
+        with closing(OpenFiles()) as sources:
+            site = _Site(sources, paths, whole, WorkerScratch(computes), Meter(), damage)
             _compare_tensors(present, site, watch, workers or available_workers())
     yield from damage.problems(paths)
 
@@ -103,7 +104,7 @@ def _rounds(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
         case Compute():
             evaluation = begin_evaluation(task, site.sources)
             yield from compute_rounds(evaluation, site.bench, partial(_compare_computed, task, site))
-        case Weave():
+        case CopyColumns():
             yield [partial(_compare_woven, task, site)]
         case _:
             yield [partial(_compare_unchanged, task, site)]
@@ -125,14 +126,14 @@ def _compare_computed(compute: Compute, site: _Site, begin: int, expected: memor
         _compare(compute.shard, site, offset, expected[start - begin : start - begin + nbytes])
 
 
-def _compare_woven(weave: Weave, site: _Site) -> None:
+def _compare_woven(weave: CopyColumns, site: _Site) -> None:
     for offset, expected in woven(weave, site.sources):
         _compare(weave.shard, site, offset, expected)
 
 
 def _expected(task: Task, site: _Site, begin: int, nbytes: int) -> bytes | None:
     """What the bytes from `begin` of a task on should be; None where they are zeros that nobody stored."""
-    if not isinstance(task, Run):
+    if not isinstance(task, CopyRun):
         return None
     with site.sources.lease(task.file) as fd:
         if not data_runs(fd, task.source + begin, nbytes):

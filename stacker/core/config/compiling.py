@@ -14,7 +14,7 @@ from stacker.core.config.agreement import compare_donors
 from stacker.core.config.keys import DEPTHS, unsafe_keys, without_unsafe
 from stacker.core.config.layer_entries import Feeds, Following, follow_layers
 from stacker.core.config.quantization import KEYS, check_quantization, follow_quantization
-from stacker.core.config.refusals import Place
+from stacker.core.config.refusals import OutputLayer
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, Severity
 from stacker.formats.json_object import Json
@@ -42,7 +42,7 @@ def compile_config(
     `dtype` and `tied` (whether the head shares the embedding's tensor) None keep what the template says; `marks` are
     the places of the output layers in the spec. The special tokens' ids follow `tokenizer`.
     """
-    places = [Place(k, tuple(feeds), marks[k] if k < len(marks) else None) for k, feeds in enumerate(layers)]
+    places = [OutputLayer(k, tuple(feeds), marks[k] if k < len(marks) else None) for k, feeds in enumerate(layers)]
     donors = {donor.name: donor for donor in (template, embed, head, *(d for feeds in layers for d, _ in feeds))}
     config = without_unsafe(template.config)
     inner = config.get(template.architecture.scope)
@@ -146,7 +146,7 @@ def _computed_in(dtype: Dtype, before: Json) -> Json:
 
 
 def _set_quantization(
-    config: Entries, target: Entries, template: Donor, donors: Iterable[Donor], places: Sequence[Place]
+    config: Entries, target: Entries, template: Donor, donors: Iterable[Donor], places: Sequence[OutputLayer]
 ) -> None:
     standing: dict[str, dict[int, list[int]]] = {}
     for place in places:

@@ -14,7 +14,7 @@ from stacker.arch.files.architecture import PLACES, SILENT, LayerRule, WriteKind
 from stacker.arch.files.formula import FormulaError
 from stacker.arch.layer_rules import holds, layer_value, list_rules, solve, written
 from stacker.core.config.nearest import mended
-from stacker.core.config.refusals import REFUSALS, Place, Values, names_of, slices_text
+from stacker.core.config.refusals import REFUSALS, OutputLayer, RuleValues, names_of, slices_text
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem, errors_in
 from stacker.formats.json_object import Json
@@ -31,7 +31,7 @@ class Following:
     problems: list[Problem] = field(default_factory=list)
 
 
-def follow_layers(template: Donor, places: Sequence[Place], ends: Sequence[Donor] = ()) -> Following:
+def follow_layers(template: Donor, places: Sequence[OutputLayer], ends: Sequence[Donor] = ()) -> Following:
     """Every rule of the template's family applied to the stack's layers; `ends` give what stands around them."""
     found = Following()
     names = {donor.name: names_of(donor) for place in places for donor, _ in place.feeds}
@@ -49,16 +49,16 @@ def follow_layers(template: Donor, places: Sequence[Place], ends: Sequence[Donor
 
 def _followed(
     rules: Sequence[LayerRule],
-    places: Sequence[Place],
+    places: Sequence[OutputLayer],
     names: Mapping[str, Mapping[str, Any]],
     ends: Sequence[Donor],
     problems: list[Problem],
-) -> Iterator[Values]:
+) -> Iterator[RuleValues]:
     """Each rule with the layers' values, where all of them have one."""
     for rule in rules:
         values = _values(rule, places, names, problems)
         if values is not None:
-            yield Values(rule, places, values, tuple(ends))
+            yield RuleValues(rule, places, values, tuple(ends))
 
 
 def _unlisted(template: Donor, rules: Sequence[LayerRule]) -> Iterator[LayerRule]:
@@ -73,7 +73,7 @@ def _is_word(value: Json) -> bool:
 
 
 def _values(
-    rule: LayerRule, places: Sequence[Place], names: Mapping[str, Mapping[str, Any]], problems: list[Problem]
+    rule: LayerRule, places: Sequence[OutputLayer], names: Mapping[str, Mapping[str, Any]], problems: list[Problem]
 ) -> list[Json] | None:
     """The rule's value in each layer; None, and a problem, where a layer has none or blended layers differ."""
     found: list[Json] = []
@@ -99,7 +99,7 @@ def _own_value(rule: LayerRule, donor: Donor, names: Mapping[str, Any], layer: i
     return layer_value(own, names, layer)
 
 
-def _refused(followed: Sequence[Values], names: Mapping[str, Any]) -> Iterator[Problem]:
+def _refused(followed: Sequence[RuleValues], names: Mapping[str, Any]) -> Iterator[Problem]:
     for values in followed:
         refusal = REFUSALS.get(values.rule.write)
         problem = refusal(values, names) if refusal else None
@@ -108,7 +108,7 @@ def _refused(followed: Sequence[Values], names: Mapping[str, Any]) -> Iterator[P
 
 
 def _with_nearest(
-    refused: Sequence[Problem], followed: Sequence[Values], names: Mapping[str, Mapping[str, Any]], template: str
+    refused: Sequence[Problem], followed: Sequence[RuleValues], names: Mapping[str, Mapping[str, Any]], template: str
 ) -> Sequence[Problem]:
     """The problems, their hints with the nearest stack that keeps all rules, if one is found."""
     places = mended(followed, names[template]) if errors_in(refused) else None
@@ -125,7 +125,7 @@ def _with_nearest(
     ]
 
 
-def _write(values: Values, names: Mapping[str, Any], found: Following) -> None:
+def _write(values: RuleValues, names: Mapping[str, Any], found: Following) -> None:
     """Put what the values come to into the entries; where the stack is refused, it does not matter what."""
     if values.rule.write is WriteKind.SOLVE:
         found.entries.update(solve(values.rule, names, values.values).entries)
@@ -136,7 +136,7 @@ def _write(values: Values, names: Mapping[str, Any], found: Following) -> None:
 
 
 def _unfollowed(
-    template: Donor, rules: Sequence[LayerRule], places: Sequence[Place], names: Mapping[str, Mapping[str, Any]]
+    template: Donor, rules: Sequence[LayerRule], places: Sequence[OutputLayer], names: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Problem]:
     """Per-layer entries that a donor of layers has and the template's config has no room for."""
     known = {rule.name for rule in rules}

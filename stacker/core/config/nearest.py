@@ -11,7 +11,7 @@ from typing import Any
 
 from stacker.arch.files.architecture import LayerRule, WriteKind
 from stacker.arch.layer_rules import solve
-from stacker.core.config.refusals import Place, Values, names_of, true_layers, value_at
+from stacker.core.config.refusals import OutputLayer, RuleValues, names_of, true_layers, value_at
 from stacker.core.values.donor import Donor
 from stacker.formats.json_object import Json
 
@@ -19,7 +19,7 @@ Demand = Callable[[Donor, int], bool]
 """Whether a donor's layer may stand in a place."""
 
 
-def mended(found: Sequence[Values], names: Mapping[str, Any]) -> list[Place] | None:
+def mended(found: Sequence[RuleValues], names: Mapping[str, Any]) -> list[OutputLayer] | None:
     """The places with layers that their rules want there, the nearest of the same donor; None where there are none.
 
     `names` are the entries of the config that the stack starts from. Blended layers are left as they are.
@@ -38,7 +38,7 @@ def mended(found: Sequence[Values], names: Mapping[str, Any]) -> list[Place] | N
     return places
 
 
-def _near(place: Place, donors: Sequence[Donor]) -> Iterator[tuple[Donor, int]]:
+def _near(place: OutputLayer, donors: Sequence[Donor]) -> Iterator[tuple[Donor, int]]:
     """Layers by their distance from the one in the place: those of its donor, then all others."""
     own, layer = place.feeds[0]
     for donor in (own, *(other for other in donors if other.name != own.name)):
@@ -46,7 +46,7 @@ def _near(place: Place, donors: Sequence[Donor]) -> Iterator[tuple[Donor, int]]:
             yield donor, index
 
 
-def _demands(values: Values, names: Mapping[str, Any]) -> Sequence[Demand]:
+def _demands(values: RuleValues, names: Mapping[str, Any]) -> Sequence[Demand]:
     """What a rule wants of each place; nothing of a rule that leaves all layers where they are, or that cannot tell."""
     rule, count = values.rule, len(values.values)
     true = sum(map(bool, values.values))
@@ -70,7 +70,7 @@ def _demands(values: Values, names: Mapping[str, Any]) -> Sequence[Demand]:
     return [_having(rule, value_at(rule, whole, index)) for index in range(count)]
 
 
-def _together(values: Values) -> Iterator[Demand]:
+def _together(values: RuleValues) -> Iterator[Demand]:
     """Layers with the value are those of one donor: the first of them first, or all of them in their order."""
     owner = next((place.feeds[0][0] for place in values.places if values.values[place.index]), None)
     layers = true_layers(values.rule, owner) if owner else []

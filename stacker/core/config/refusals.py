@@ -16,7 +16,7 @@ from stacker.formats.json_object import Json
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class OutputLayer:
     """An output layer: its index, the donor layers that feed it, and where the spec asks for it."""
 
     index: int
@@ -29,11 +29,11 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
+class RuleValues:
     """A rule with the value each output layer brings, in order; `ends` are the donors of what stands around them."""
 
     rule: LayerRule
-    places: Sequence[Place]
+    places: Sequence[OutputLayer]
     values: Sequence[Json]
     ends: tuple[Donor, ...] = ()
 
@@ -46,7 +46,7 @@ def names_of(donor: Donor) -> dict[str, Any]:
     return {**names_in(donor.architecture, donor.config), "depth": donor.depth}
 
 
-def _refuse_prefix(values: Values, _: Mapping[str, Any]) -> Problem | None:
+def _refuse_prefix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
     """Layers for which the rule is true must come before all others."""
     first = next((index for index, value in enumerate(values.values) if not value), len(values.values))
     late = [index for index, value in enumerate(values.values) if value and index > first]
@@ -59,7 +59,7 @@ def _refuse_prefix(values: Values, _: Mapping[str, Any]) -> Problem | None:
     return Problem(message, hint, place.mark)
 
 
-def _refuse_suffix(values: Values, _: Mapping[str, Any]) -> Problem | None:
+def _refuse_suffix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
     """Layers for which the rule is true must come after all others."""
     last = max((index for index, value in enumerate(values.values) if not value), default=-1)
     early = [index for index, value in enumerate(values.values) if value and index < last]
@@ -72,7 +72,7 @@ def _refuse_suffix(values: Values, _: Mapping[str, Any]) -> Problem | None:
     return Problem(message, hint, place.mark)
 
 
-def _refuse_constant(values: Values, _: Mapping[str, Any]) -> Problem | None:
+def _refuse_constant(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
     """All layers must have one value."""
     other = next((index for index, value in enumerate(values.values) if value != values.values[0]), None)
     if other is None:
@@ -86,20 +86,20 @@ def _refuse_constant(values: Values, _: Mapping[str, Any]) -> Problem | None:
     return Problem(message, f"stack only layers of one kind, such as {alike}", place.mark)
 
 
-def _refuse_position(values: Values, names: Mapping[str, Any]) -> Problem | None:
+def _refuse_position(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
     """Each layer must have the value that its new place gives it."""
     whole = {**names, "depth": len(values.places)}
     moved = [index for index, value in enumerate(values.values) if value_at(values.rule, whole, index) != value]
     return _misplaced(values, whole, moved)
 
 
-def _refuse_unsolved(values: Values, names: Mapping[str, Any]) -> Problem | None:
+def _refuse_unsolved(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
     """There are config entries that give each layer its value."""
     found = solve(values.rule, names, values.values)
     return _misplaced(values, {**names, "depth": len(values.places), **found.entries}, found.misfits)
 
 
-def _refuse_last(values: Values, _: Mapping[str, Any]) -> Problem | None:
+def _refuse_last(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
     """The last layer's value is true."""
     if not values.values or values.values[-1]:
         return None
@@ -109,7 +109,7 @@ def _refuse_last(values: Values, _: Mapping[str, Any]) -> Problem | None:
     return Problem(message, _fitting(values, True, place), place.mark)
 
 
-def _misplaced(values: Values, names: Mapping[str, Any], places: Sequence[int]) -> Problem | None:
+def _misplaced(values: RuleValues, names: Mapping[str, Any], places: Sequence[int]) -> Problem | None:
     """The layers at `places` have other values than the config entries in `names` give there."""
     if not places:
         return None
@@ -128,7 +128,7 @@ def value_at(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
         return None
 
 
-def _fitting(values: Values, wanted: Json, place: Place) -> str:
+def _fitting(values: RuleValues, wanted: Json, place: OutputLayer) -> str:
     """Advice: the layers of the same donor nearest to the one asked for that could stand in its place."""
     donor, layer = place.feeds[0]
     own = names_of(donor)
@@ -139,7 +139,7 @@ def _fitting(values: Values, wanted: Json, place: Place) -> str:
     return f"in its place could stand {', '.join(f'{donor.name}[{index}]' for index in nearest)}"
 
 
-def _refuse_unsupplied(values: Values, _: Mapping[str, Any]) -> Problem | None:
+def _refuse_unsupplied(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
     """What a layer takes, one before it gives."""
     given: list[Json] = []
     for place, value in zip(values.places, values.values, strict=True):
@@ -152,7 +152,7 @@ def _refuse_unsupplied(values: Values, _: Mapping[str, Any]) -> Problem | None:
     return None
 
 
-def _refuse_shared(values: Values, names: Mapping[str, Any]) -> Problem | None:
+def _refuse_shared(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
     """The layers whose value is true use tensors of one of them: one donor's, its first before the others."""
     chosen = [place for place in values.places if values.values[place.index]]
     if not chosen:
@@ -164,7 +164,7 @@ def _refuse_shared(values: Values, names: Mapping[str, Any]) -> Problem | None:
     return _not_together(values, strange[0] if strange else chosen[0], owner, wanted)
 
 
-def _refuse_whole(values: Values, names: Mapping[str, Any]) -> Problem | None:
+def _refuse_whole(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
     """The layers whose value is true are all of one donor's, in its order."""
     chosen = [place for place in values.places if values.values[place.index]]
     if not chosen:
@@ -180,7 +180,7 @@ def _refuse_whole(values: Values, names: Mapping[str, Any]) -> Problem | None:
     return _not_together(values, chosen[differing], owner, wanted)
 
 
-def _refuse_ends(values: Values, names: Mapping[str, Any]) -> Problem | None:
+def _refuse_ends(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
     """Layers that share tensors are tied like embedding and head, and only with them: those are of one donor."""
     ends = list(dict.fromkeys(donor.name for donor in values.ends))
     if len(ends) < 2 or names.get("tie_word_embeddings") is False:
@@ -196,7 +196,7 @@ def true_layers(rule: LayerRule, donor: Donor) -> list[int]:
     return [index for index in range(donor.depth) if value_at(rule, names, index)]
 
 
-def _not_together(values: Values, place: Place, owner: Donor, wanted: Sequence[int]) -> Problem:
+def _not_together(values: RuleValues, place: OutputLayer, owner: Donor, wanted: Sequence[int]) -> Problem:
     reason = values.rule.reason or f"layers that share '{values.rule.name}' must be of one donor"
     needed = slices_text([(owner, layer) for layer in wanted])
     if values.rule.write is WriteKind.SHARED:
@@ -206,13 +206,13 @@ def _not_together(values: Values, place: Place, owner: Donor, wanted: Sequence[i
     return Problem(f"{reason}: {place.text} cannot be layer {place.index}", hint, place.mark)
 
 
-def _advise_position(values: Values, names: Mapping[str, Any]) -> Problem | None:
+def _advise_position(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
     """What happens by position, but in no way that belongs to a layer, is only said."""
     refused = _refuse_position(values, names)
     return replace(refused, severity=Severity.WARNING) if refused else None
 
 
-REFUSALS: dict[WriteKind, Callable[[Values, Mapping[str, Any]], Problem | None]] = {
+REFUSALS: dict[WriteKind, Callable[[RuleValues, Mapping[str, Any]], Problem | None]] = {
     WriteKind.PREFIX: _refuse_prefix,
     WriteKind.SUFFIX: _refuse_suffix,
     WriteKind.SOLVE: _refuse_unsolved,

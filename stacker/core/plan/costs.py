@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from stacker.arch.files.architecture import Part
 from stacker.core.plan.kernels import readings
 from stacker.core.plan.plan import Plan, Unused
-from stacker.core.plan.tensors import Makings
+from stacker.core.plan.tensors import PlannedTensors
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.core.values.expression import Columns, Copy, Expression, leaves, needed_leaves
 from stacker.tensors import TensorRef
 
 
-def unused_tensors(graph: StackGraph, donors: Mapping[str, Donor], makings: Makings) -> Iterator[Unused]:
+def unused_tensors(graph: StackGraph, donors: Mapping[str, Donor], makings: PlannedTensors) -> Iterator[Unused]:
     """Every tensor of a donor that no output tensor reads, with the reason."""
     used = {ref for making in makings.tensors for ref in leaves(making.expression)}
     layers = {(feed.donor, feed.layer) for node in graph.layers for feed in node.feeds}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stacker.core.plan.plan import BLOCK, Layout, Shard, Step
-from stacker.core.plan.tensors import Making
+from stacker.core.plan.tensors import PlannedTensor
 from stacker.core.values.donor import Donor, Extent, all_donors
 from stacker.core.values.expression import Copy
 from stacker.formats.safetensors import make_header
@@ -25,7 +25,7 @@ WORTH_A_SHARD = 64 * 2**20
 class _Placed:
     """A tensor with its source's place, if it is moved unchanged: the donor, then file, offset and length."""
 
-    making: Making
+    making: PlannedTensor
     donor: int = -1
     extent: Extent | None = None
 
@@ -39,7 +39,7 @@ class _Group:
 
 
 def lay_out(
-    makings: Sequence[Making], donors: Mapping[str, Donor], layout: Layout
+    makings: Sequence[PlannedTensor], donors: Mapping[str, Donor], layout: Layout
 ) -> tuple[tuple[Step, ...], tuple[Shard, ...]]:
     """Steps in the order of `makings`, and the shards they lie in."""
     placed = [*_places(makings, donors)]
@@ -55,7 +55,7 @@ def lay_out(
     return tuple(steps[making.tensor.name] for making in makings), tuple(shards)
 
 
-def _places(makings: Sequence[Making], donors: Mapping[str, Donor]) -> Iterator[_Placed]:
+def _places(makings: Sequence[PlannedTensor], donors: Mapping[str, Donor]) -> Iterator[_Placed]:
     known = all_donors(donors)
     order = {name: number for number, name in enumerate(known)}
     for making in makings:

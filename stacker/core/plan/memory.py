@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from stacker.core.plan.plan import Step
 from stacker.core.values.expression import (
-    Beside,
     Blend,
     Cast,
     Columns,
+    Concat,
     Copy,
     Expression,
     Rows,
@@ -62,7 +62,7 @@ def workers_within(steps: Sequence[Step], workers: int, most: int | None) -> int
 
 def work_bytes(step: Step) -> int:
     """Bytes that a worker needs to make a step's tensor; 0 where no arithmetic is asked for."""
-    if isinstance(step.expression, Beside):
+    if isinstance(step.expression, Concat):
         rows = step.tensor.elements // step.tensor.row
         parts = ((part, width) for _, width, part in step.expression.placed())
         return max(_work(part, step.tensor.dtype, width, rows * width) for part, width in parts)
@@ -93,7 +93,7 @@ def live_tiles(expression: Expression) -> int:
             return live_tiles(of)
         case Blend():
             return max(number + live_tiles(source) for number, source in enumerate(inputs(expression)))
-        case Beside(of):
+        case Concat(of):
             return max(map(live_tiles, of))
         case Rows(of):
             return 1 + max(map(live_tiles, of), default=0)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from stacker.arch.placement import place_tensors
 from stacker.core.plan.plan import Plan
 from stacker.core.values.donor import GENERATION, Donor, DonorTensor, SideFile, all_donors
-from stacker.core.values.expression import Beside, Blend, Cast, Columns, Copy, Expression, Rows, Scale
+from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, Rows, Scale
 from stacker.tensors import TensorRef
 
 
@@ -64,5 +64,5 @@ def _renamed(expression: Expression, prefix: str) -> Expression:
             return replace(expression, of=inner, base=_renamed(base, prefix) if base else None)
         case Columns(tensor):
             return replace(expression, tensor=TensorRef(f"{prefix}/{tensor.donor}", tensor.name))
-        case Rows(of=of) | Beside(of=of):
+        case Rows(of=of) | Concat(of=of):
             return replace(expression, of=tuple(_renamed(each, prefix) for each in of))

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from stacker.core.plan.plan import Costs, DonorIdentity, Layout, Plan, Shard, Step, Unused
-from stacker.core.values.expression import Beside, Blend, Cast, Columns, Copy, Expression, RowRun, Rows, Scale
+from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, RowRun, Rows, Scale
 from stacker.formats.json_object import Json
 from stacker.formats.safetensors import make_header
 from stacker.tensors import DTYPES, TensorRef, TensorSpec
@@ -89,7 +89,7 @@ def expression_to_json(expression: Expression) -> Any:
             return _rows_to_json(expression)
         case Columns(tensor, width, start, count):
             return {"columns": str(tensor), "width": width, "start": start, "count": count}
-        case Beside(of, widths):
+        case Concat(of, widths):
             return {"beside": [expression_to_json(each) for each in of], "widths": list(widths)}
 
 
@@ -150,7 +150,7 @@ def expression_from_json(said: Any) -> Expression:
     if "columns" in said:
         return Columns(_ref(said["columns"]), said["width"], said["start"], said["count"])
     if "beside" in said:
-        return Beside(tuple(map(expression_from_json, said["beside"])), tuple(said["widths"]))
+        return Concat(tuple(map(expression_from_json, said["beside"])), tuple(said["widths"]))
     return _blend_from_json(said)
 
 

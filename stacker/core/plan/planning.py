@@ -11,10 +11,10 @@ from stacker.core.plan.layout import lay_out
 from stacker.core.plan.memory import peak_bytes
 from stacker.core.plan.plan import Costs, DonorIdentity, Layout, Plan, Step
 from stacker.core.plan.plan_json import plan_id, plan_to_json
-from stacker.core.plan.tensors import Makings
+from stacker.core.plan.tensors import PlannedTensors
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor, all_donors
-from stacker.core.values.expression import Beside, Columns, Copy
+from stacker.core.values.expression import Columns, Concat, Copy
 from stacker.errors import Problem
 from stacker.formats.json_object import Json
 from stacker.spec.language.stack_spec import StackSpec
@@ -24,7 +24,7 @@ def make_plan(
     name: str,
     graph: StackGraph,
     donors: Mapping[str, Donor],
-    makings: Makings,
+    makings: PlannedTensors,
     config: dict[str, Json],
     layout: Layout,
 ) -> Plan:
@@ -47,7 +47,7 @@ def make_plan(
 
 
 def config_of(
-    spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], makings: Makings | None
+    spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], makings: PlannedTensors | None
 ) -> tuple[dict[str, Json], tuple[Problem, ...]]:
     """The new config.json and what is wrong with it; whether it says tied is only known once the tensors are."""
     return compile_config(
@@ -82,7 +82,7 @@ def _moved(step: Step) -> int:
     match step.expression:
         case Copy():
             return step.tensor.nbytes
-        case Beside(of, widths):
+        case Concat(of, widths):
             columns = sum(width for part, width in zip(of, widths, strict=True) if isinstance(part, Columns))
             return step.tensor.nbytes * columns // sum(widths)
         case _:

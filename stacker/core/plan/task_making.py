@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from stacker.core.plan.plan import Plan, Step
-from stacker.core.plan.tasks import Compute, Place, Run, Strand, Task, Weave, Zeros
+from stacker.core.plan.tasks import ColumnSource, Compute, CopyColumns, CopyRun, Task, TensorBytes, Zeros
 from stacker.core.values.donor import Donor, all_donors
-from stacker.core.values.expression import Beside, Cast, Columns, Copy, Expression, Scale, is_zero, needed
+from stacker.core.values.expression import Cast, Columns, Concat, Copy, Expression, Scale, is_zero, needed
 from stacker.errors import DonorError, Problem, raise_problems
 from stacker.tensors import Dtype, TensorRef
 
@@ -37,7 +37,7 @@ def tensors_of(plan: Plan, task: Task) -> list[str]:
     ]
 
 
-def _places(plan: Plan, donors: Mapping[str, Donor]) -> dict[TensorRef, Place]:
+def _places(plan: Plan, donors: Mapping[str, Donor]) -> dict[TensorRef, TensorBytes]:
     known = all_donors(donors)
     refs = dict.fromkeys(ref for step in plan.steps for ref in needed(step.expression))
     places = {ref: _place(ref, known) for ref in refs}
@@ -45,27 +45,27 @@ def _places(plan: Plan, donors: Mapping[str, Donor]) -> dict[TensorRef, Place]:
     return {ref: place for ref, place in places.items() if place}
 
 
-def _place(ref: TensorRef, donors: Mapping[str, Donor]) -> Place | None:
+def _place(ref: TensorRef, donors: Mapping[str, Donor]) -> TensorBytes | None:
     donor = donors[ref.donor]
     tensor = donor.tensors[ref.name]
     if tensor.extent is None or donor.files[tensor.extent.file].path is None:
         return None
-    return Place(donor.files[tensor.extent.file], tensor.extent.offset, tensor.spec.dtype)
+    return TensorBytes(donor.files[tensor.extent.file], tensor.extent.offset, tensor.spec.dtype)
 
 
-def _absent(places: Mapping[TensorRef, Place | None]) -> Iterator[Problem]:
+def _absent(places: Mapping[TensorRef, TensorBytes | None]) -> Iterator[Problem]:
     for name in dict.fromkeys(ref.donor for ref, place in places.items() if place is None):
         message = f"the weights of donor '{name}' are not here: there is only its config"
         yield Problem(message, "give the donor a source that has its weights", blame=DonorError.blame)
 
 
-def _tasks(step: Step, places: Mapping[TensorRef, Place]) -> Iterator[Task]:
-    if not isinstance(step.expression, Beside) or is_zero(step.expression):
+def _tasks(step: Step, places: Mapping[TensorRef, TensorBytes]) -> Iterator[Task]:
+    if not isinstance(step.expression, Concat) or is_zero(step.expression):
         yield _task(step, places)
         return
     row = sum(step.expression.widths)
     rows, bits = step.tensor.elements // row, step.tensor.dtype.bits
-    strands: list[Strand] = []
+    strands: list[ColumnSource] = []
     for start, width, part in step.expression.placed():
         settled, to, nbytes = _settled(part, step.tensor.dtype), start * bits // 8, width * bits // 8
         strand = _strand(settled, to, nbytes, step.tensor.dtype, places)
@@ -79,27 +79,27 @@ def _tasks(step: Step, places: Mapping[TensorRef, Place]) -> Iterator[Task]:
 
 
 def _strand(
-    expression: Expression, to: int, nbytes: int, dtype: Dtype, places: Mapping[TensorRef, Place]
-) -> Strand | None:
+    expression: Expression, to: int, nbytes: int, dtype: Dtype, places: Mapping[TensorRef, TensorBytes]
+) -> ColumnSource | None:
     """Columns that need no arithmetic; None where they do."""
     if is_zero(expression):
-        return Strand(to, nbytes)
+        return ColumnSource(to, nbytes)
     match expression:
         case Columns(tensor, width, start, _) if places[tensor].dtype is dtype:
             place = places[tensor]
-            return Strand(to, nbytes, place.file, place.offset + start * dtype.bits // 8, width * dtype.bits // 8)
+            return ColumnSource(to, nbytes, place.file, place.offset + start * dtype.bits // 8, width * dtype.bits // 8)
         case Copy(tensor) if places[tensor].dtype is dtype:
-            return Strand(to, nbytes, places[tensor].file, places[tensor].offset, nbytes)
+            return ColumnSource(to, nbytes, places[tensor].file, places[tensor].offset, nbytes)
     return None
 
 
-def _weave(step: Step, strands: Sequence[Strand], row: int, rows: int) -> Weave:
+def _weave(step: Step, strands: Sequence[ColumnSource], row: int, rows: int) -> CopyColumns:
     first = strands[0].to
     moved = tuple(replace(strand, to=strand.to - first) for strand in strands)
-    return Weave(step.shard, step.offset + first, rows * sum(s.nbytes for s in strands), row, rows, moved)
+    return CopyColumns(step.shard, step.offset + first, rows * sum(s.nbytes for s in strands), row, rows, moved)
 
 
-def _task(step: Step, places: Mapping[TensorRef, Place]) -> Task:
+def _task(step: Step, places: Mapping[TensorRef, TensorBytes]) -> Task:
     tensor = step.tensor
     where = (step.shard, step.offset, tensor.nbytes)
     expression = _settled(step.expression, tensor.dtype)
@@ -107,7 +107,7 @@ def _task(step: Step, places: Mapping[TensorRef, Place]) -> Task:
         return Zeros(*where)
     if isinstance(expression, Copy) and places[expression.tensor].dtype is tensor.dtype:
         place = places[expression.tensor]
-        return Run(*where, place.file, place.offset)
+        return CopyRun(*where, place.file, place.offset)
     return Compute(*where, expression, tensor.dtype, places, tensor.row)
 
 
@@ -126,8 +126,8 @@ def _joined(tasks: Iterable[Task]) -> Iterator[Task]:
     """Runs that go on in both files become one."""
     last: Task | None = None
     for task in tasks:
-        if isinstance(last, Run) and isinstance(task, Run) and _goes_on(last, task):
-            last = Run(last.shard, last.offset, last.nbytes + task.nbytes, last.file, last.source)
+        if isinstance(last, CopyRun) and isinstance(task, CopyRun) and _goes_on(last, task):
+            last = CopyRun(last.shard, last.offset, last.nbytes + task.nbytes, last.file, last.source)
             continue
         if last:
             yield last
@@ -136,36 +136,36 @@ def _joined(tasks: Iterable[Task]) -> Iterator[Task]:
         yield last
 
 
-def _goes_on(run: Run, after: Run) -> bool:
+def _goes_on(run: CopyRun, after: CopyRun) -> bool:
     here = run.shard == after.shard and run.offset + run.nbytes == after.offset
     return here and run.file == after.file and run.source + run.nbytes == after.source
 
 
 def _cut(task: Task, most: int) -> Iterator[Task]:
     """A run in pieces that end at multiples of `most` in the shard, so that whole blocks stay whole."""
-    if isinstance(task, Weave):
+    if isinstance(task, CopyColumns):
         yield from _cut_weave(task, most)
         return
-    if not isinstance(task, Run):
+    if not isinstance(task, CopyRun):
         yield task
         return
     begin, end = task.offset, task.offset + task.nbytes
     while begin < end:
         stop = min(end, (begin // most + 1) * most)
-        yield Run(task.shard, begin, stop - begin, task.file, task.source + begin - task.offset)
+        yield CopyRun(task.shard, begin, stop - begin, task.file, task.source + begin - task.offset)
         begin = stop
 
 
-def _cut_weave(weave: Weave, most: int) -> Iterator[Task]:
+def _cut_weave(weave: CopyColumns, most: int) -> Iterator[Task]:
     """Whole rows as one task; a single row as the runs it is made of."""
     if weave.rows == 1:
         for strand in weave.strands:
             where = (weave.shard, weave.offset + strand.to, strand.nbytes)
-            yield from _cut(Run(*where, strand.file, strand.source) if strand.file else Zeros(*where), most)
+            yield from _cut(CopyRun(*where, strand.file, strand.source) if strand.file else Zeros(*where), most)
         return
     each = weave.nbytes // weave.rows
     step = max(most // weave.row, 1)
     for first in range(0, weave.rows, step):
         rows = min(step, weave.rows - first)
         strands = tuple(replace(one, source=one.source + first * one.stride) for one in weave.strands)
-        yield Weave(weave.shard, weave.offset + first * weave.row, rows * each, weave.row, rows, strands)
+        yield CopyColumns(weave.shard, weave.offset + first * weave.row, rows * each, weave.row, rows, strands)

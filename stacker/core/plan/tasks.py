@@ -15,7 +15,7 @@ from stacker.tensors import Dtype, TensorRef
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TensorBytes:
     """A donor tensor's bytes: from `offset` on in a file, elements of `dtype`."""
 
     file: DonorFile
@@ -38,7 +38,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Run(Task):
+class CopyRun(Task):
     """Bytes that lie in the donor's file as they will lie in the shard, there from `source` on."""
 
     file: DonorFile
@@ -60,7 +60,7 @@ class Compute(Task):
 
     expression: Expression
     dtype: Dtype
-    places: Mapping[TensorRef, Place] = field(repr=False, hash=False)
+    places: Mapping[TensorRef, TensorBytes] = field(repr=False, hash=False)
     row: int = 0
     stride: int = 0
 
@@ -88,7 +88,7 @@ class Compute(Task):
 
 
 @dataclass(frozen=True, slots=True)
-class Strand:
+class ColumnSource:
     """The same columns of every row: `nbytes` from byte `to` of the row, in the donor's file from `source` on.
 
     There they come in every `stride` bytes. Without a file they are zeros.
@@ -102,7 +102,7 @@ class Strand:
 
 
 @dataclass(frozen=True, slots=True)
-class Weave(Task):
+class CopyColumns(Task):
     """`rows` rows, `row` bytes each, woven of columns that lie in donors' files; all other columns are other tasks'.
 
     `offset` is that of the first column, `nbytes` counts what the strands hold.
@@ -110,4 +110,4 @@ class Weave(Task):
 
     row: int
     rows: int
-    strands: tuple[Strand, ...]
+    strands: tuple[ColumnSource, ...]

@@ -20,7 +20,7 @@ from stacker.tensors import Dtype, TensorRef, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
+class PlannedTensor:
     """An output tensor before it has a place: what it is, what it does, and how it is made.
 
     `table` is the name of the tensor that it is a part of, along dimension `axis`; "" where it is a whole one.
@@ -34,14 +34,14 @@ class Making:
 
 
 @dataclass(frozen=True, slots=True)
-class Makings:
+class PlannedTensors:
     """All output tensors, and the pairs of which the first is absent because it shares the second's values."""
 
-    tensors: tuple[Making, ...]
+    tensors: tuple[PlannedTensor, ...]
     tied: tuple[tuple[str, str], ...] = ()
 
 
-def make_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | None) -> Makings:
+def make_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | None) -> PlannedTensors:
     """The tensors of the whole stack; `dtype` other than None casts every float tensor to it.
 
     Where the sources of a node do not have the same tensors, those that all of them have are made; `checks` tells.
@@ -49,17 +49,17 @@ def make_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | 
     embed, *layers, head = [[*_node_tensors(*each)] for each in node_tables(graph, donors)]
     tied = _tied(graph, donors, embed, head)
     ends = [making for making in head if making.tensor.name not in dict(tied)]
-    parts: list[Making] = []
-    whole: list[Making] = []
+    parts: list[PlannedTensor] = []
+    whole: list[PlannedTensor] = []
     for making in chain.from_iterable(layers):
         (parts if making.table else whole).append(making)
     tables = tables_of([_cast(making, dtype) for making in parts])
-    return Makings(
+    return PlannedTensors(
         (*(_cast(making, dtype) for making in embed), *tables, *(_cast(m, dtype) for m in (*whole, *ends))), tied
     )
 
 
-def tables_of(parts: Sequence[Making]) -> Iterator[Making]:
+def tables_of(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
     """The tables outside the layers, each the layers' parts of it in the order of the layers."""
     for name in dict.fromkeys(part.table for part in parts):
         own = [part for part in parts if part.table == name]
@@ -69,11 +69,11 @@ def tables_of(parts: Sequence[Making]) -> Iterator[Making]:
         widths = [prod(part.tensor.shape[axis:]) for part in own]
         tables = [_cast(part, first.dtype).expression for part in own]
         expression = side_by_side(list(zip(tables, widths, strict=True)))
-        yield Making(TensorSpec(name, first.dtype, shape), own[0].role, expression)
+        yield PlannedTensor(TensorSpec(name, first.dtype, shape), own[0].role, expression)
 
 
 def _tied(
-    graph: StackGraph, donors: Mapping[str, Donor], embed: Sequence[Making], head: Sequence[Making]
+    graph: StackGraph, donors: Mapping[str, Donor], embed: Sequence[PlannedTensor], head: Sequence[PlannedTensor]
 ) -> tuple[tuple[str, str], ...]:
     """Pairs of head and embedding that need not be written twice: tied in the head's donors, and here made alike."""
     made = {making.tensor.name: making.expression for making in embed}
@@ -90,7 +90,7 @@ def _unseeded(expression: Expression | None) -> Expression | None:
     return replace(expression, seed="") if isinstance(expression, Blend) else expression
 
 
-def _node_tensors(node: Node, named: Naming, tables: Sequence[Table]) -> Iterator[Making]:
+def _node_tensors(node: Node, named: Naming, tables: Sequence[Table]) -> Iterator[PlannedTensor]:
     """The tensors of one node from the tables of what it reads (the base's last), `named` by their keys."""
     sources = tables[: len(node.feeds)]
     bases = tables[len(node.feeds) :]
@@ -100,7 +100,9 @@ def _node_tensors(node: Node, named: Naming, tables: Sequence[Table]) -> Iterato
             yield _make(node, named(key), first, tensors, next((table.get(key) for table in bases), None))
 
 
-def _make(node: Node, name: str, first: DonorTensor, tensors: list[DonorTensor], base: DonorTensor | None) -> Making:
+def _make(
+    node: Node, name: str, first: DonorTensor, tensors: list[DonorTensor], base: DonorTensor | None
+) -> PlannedTensor:
     role = "head" if node.part is Part.HEAD and first.part is Part.EMBED else first.role
     feeds = [
         _scaled(_source(feed, tensor), factor_at(feed.scales, role, name))
@@ -114,7 +116,7 @@ def _make(node: Node, name: str, first: DonorTensor, tensors: list[DonorTensor],
     expression = _scaled(made, factor_at(node.scales, role, name))
     axis = cut_axis(first.suffix)
     table = "" if axis is None else table_name(first.suffix)
-    return Making(TensorSpec(name, first.spec.dtype, first.spec.shape), role, expression, table, axis or 0)
+    return PlannedTensor(TensorSpec(name, first.spec.dtype, first.spec.shape), role, expression, table, axis or 0)
 
 
 def _source(feed: Feed, tensor: DonorTensor) -> Expression:
@@ -135,7 +137,7 @@ def _blend(node: Node, name: str, role: str, feeds: list[Expression], base: Expr
     return Blend(op.name, tuple(feeds), kept, tuple(tuple(sorted(values.items())) for values in each), base, seed=name)
 
 
-def _cast(making: Making, dtype: Dtype | None) -> Making:
+def _cast(making: PlannedTensor, dtype: Dtype | None) -> PlannedTensor:
     tensor = making.tensor
     if dtype is None or tensor.dtype is dtype or not tensor.dtype.arithmetic:
         return making

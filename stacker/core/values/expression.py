@@ -85,7 +85,7 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class Concat:
     """Tables of as many rows side by side: a row of the result is `widths` elements of each, one after the other.
 
     Always outermost: what is done to the whole is done to each.
@@ -102,7 +102,7 @@ class Beside:
             start += width
 
 
-Expression = Copy | Cast | Scale | Blend | Rows | Columns | Beside
+Expression = Copy | Cast | Scale | Blend | Rows | Columns | Concat
 
 
 def leaves(expression: Expression) -> Iterator[TensorRef]:
@@ -115,7 +115,7 @@ def leaves(expression: Expression) -> Iterator[TensorRef]:
         case Blend():
             for source in inputs(expression):
                 yield from leaves(source)
-        case Rows(of) | Beside(of):
+        case Rows(of) | Concat(of):
             for source in of:
                 yield from leaves(source)
 
@@ -136,7 +136,7 @@ def needed_leaves(expression: Expression) -> Iterator[Copy | Columns]:
         case Blend():
             for source in inputs(expression):
                 yield from needed_leaves(source)
-        case Rows(of) | Beside(of):
+        case Rows(of) | Concat(of):
             for source in of:
                 yield from needed_leaves(source)
 
@@ -153,7 +153,7 @@ def is_zero(expression: Expression) -> bool:
             return factor == 0 or is_zero(of)
         case Cast(of):
             return is_zero(of)
-        case Beside(of):
+        case Concat(of):
             return all(map(is_zero, of))
         case _:
             return False
@@ -169,7 +169,7 @@ def blends(expression: Expression) -> Iterator[Blend]:
             for source in inputs(expression):
                 yield from blends(source)
             yield expression
-        case Beside(of):
+        case Concat(of):
             for source in of:
                 yield from blends(source)
 
@@ -181,7 +181,7 @@ def columns_of(expression: Expression, width: int, start: int, count: int) -> Ex
             return Columns(tensor, width, start, count)
         case Cast(of) | Scale(of):
             return replace(expression, of=columns_of(of, width, start, count))
-        case Beside():
+        case Concat():
             for begin, each, part in expression.placed():
                 if begin == start and each == count:
                     return part
@@ -211,7 +211,7 @@ def side_by_side(tables: Sequence[tuple[Expression, int]]) -> Expression:
             joined.append((table, width))
     if len(joined) == 1 and isinstance(joined[0][0], Columns) and joined[0][0].count == joined[0][0].width:
         return Copy(joined[0][0].tensor)
-    return Beside(tuple(table for table, _ in joined), tuple(width for _, width in joined))
+    return Concat(tuple(table for table, _ in joined), tuple(width for _, width in joined))
 
 
 def _goes_on(columns: Columns, after: Columns) -> bool:

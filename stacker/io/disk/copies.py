@@ -17,7 +17,7 @@ from pathlib import Path
 from stacker.errors import DonorError, Mark
 from stacker.io.disk.direct import BLOCK, WORTH_IT, Writer, write_all
 from stacker.io.disk.storage import writing
-from stacker.io.files.repository import Progress
+from stacker.progress import Progress
 
 _BUFFER = 1 << 20
 _MAPPED = 1 << 21

@@ -16,7 +16,7 @@ from stacker.io.disk.copies import Span, copy_stored, path_of, truncated
 from stacker.io.disk.direct import Writer, write_all
 from stacker.io.disk.space import data_runs
 from stacker.io.disk.storage import writing
-from stacker.io.files.repository import Progress, unheard
+from stacker.progress import Progress, ignore_progress
 
 _FICLONERANGE = 0x4020940D
 _BUFFER = 1 << 20
@@ -42,7 +42,7 @@ def move(
     nbytes: int,
     *,
     chunk: int = 16 << 20,
-    progress: Progress = unheard,
+    progress: Progress = ignore_progress,
 ) -> Moved:
     """Make `nbytes` of the target equal to those of the source, in calls of at most `chunk` bytes; safe in any thread.
 

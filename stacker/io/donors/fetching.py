@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from stacker.core.values.donor import Donor
 from stacker.errors import SpecError
 from stacker.io.donors.reading import fetch_weights
-
-Watch = Callable[[int, int], None]
-"""Told how many bytes are done, and of how many."""
+from stacker.progress import Watch
 
 
 def fetch_all(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]], watch: Watch) -> dict[str, Donor]:

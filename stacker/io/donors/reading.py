@@ -25,7 +25,8 @@ from stacker.formats.safetensors import Header
 from stacker.io.donors.locate import is_here, mark_in, open_donor, read_reference
 from stacker.io.donors.quantized import quantization_in
 from stacker.io.donors.weights import Weights, has_weights, read_weights
-from stacker.io.files.repository import Progress, Repository, unheard
+from stacker.io.files.repository import Repository
+from stacker.progress import Progress, ignore_progress
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 from stacker.tensors import TensorSpec
 
@@ -220,7 +221,7 @@ def _known(spec: DonorSpec, config: Config) -> Architecture:
     return architecture
 
 
-def fetch_weights(donor: Donor, names: Collection[str], progress: Progress = unheard) -> Donor:
+def fetch_weights(donor: Donor, names: Collection[str], progress: Progress = ignore_progress) -> Donor:
     """The donor with those of its files, and its side files, on this machine; only a hub donor takes fetching.
 
     `progress` is told bytes as they arrive. DonorError when they cannot be had.

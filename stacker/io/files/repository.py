@@ -6,7 +6,6 @@ Knows names, bytes and headers; knows nothing of configs or architectures. Links
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,14 +13,7 @@ from typing import Protocol
 from stacker.errors import DonorError, Mark, UnsafeError, shown
 from stacker.formats.safetensors import Header
 from stacker.io.files.reading import open_regular, read_exactly, read_header
-
-Progress = Callable[[int], None]
-"""Told how many more bytes have arrived since it was last told."""
-
-
-def unheard(nbytes: int) -> None:
-    """Progress that nobody waits for."""
-    del nbytes
+from stacker.progress import Progress, ignore_progress
 
 
 class Repository(Protocol):
@@ -97,7 +89,7 @@ class FolderRepository:
         _check_inside(path, self.folder)
         return path if path.exists() else None
 
-    def fetch(self, name: str, progress: Progress = unheard) -> Path:  # noqa: ARG002 - nothing has to be fetched
+    def fetch(self, name: str, progress: Progress = ignore_progress) -> Path:  # noqa: ARG002 - nothing has to be fetched
         path = self.path(name)
         if path is None:
             raise _missing(self.folder / name)

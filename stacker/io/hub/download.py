@@ -12,9 +12,9 @@ from typing import Any, Self
 
 from stacker.errors import Mark, StorageError
 from stacker.io.disk.storage import free_bytes
-from stacker.io.files.repository import Progress
 from stacker.io.hub.errors import Place
 from stacker.io.hub.requests import patiently
+from stacker.progress import Progress
 
 
 def download(place: Place, size: int | None, progress: Progress) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from stacker.errors import DonorError, Mark, SpecError, shown
 from stacker.formats.safetensors import Header
-from stacker.io.files.repository import FolderRepository, Progress
+from stacker.io.files.repository import FolderRepository
 from stacker.io.hub.download import download
 from stacker.io.hub.errors import Place, in_our_words
 from stacker.io.hub.headers import hub_header
 from stacker.io.hub.requests import Listing, list_files
+from stacker.progress import Progress
 
 _INDEX = "model.safetensors.index.json"
 _ID = re.compile(r"(?!.*(?:--|\.\.))(?:\w[\w.-]*/)?\w(?:[\w.-]{0,94}\w)?", re.ASCII)

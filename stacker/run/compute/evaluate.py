@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from stacker.core.plan.kernels import kernels_of, readings
 from stacker.core.plan.memory import tile_elements
-from stacker.core.plan.tasks import Compute, Place
+from stacker.core.plan.tasks import Compute, TensorBytes
 from stacker.core.values.expression import (
-    Beside,
     Blend,
     Cast,
     Columns,
+    Concat,
     Copy,
     Expression,
     Rows,
@@ -32,7 +32,7 @@ from stacker.ops.shared.op import Kernel, Tile
 from stacker.run.compute.rows import gather
 from stacker.run.compute.scratch import Scratch
 from stacker.run.compute.sums import KeptMasks
-from stacker.run.work.sources import Sources
+from stacker.run.work.sources import OpenFiles
 from stacker.tensors import Dtype
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Evaluation:
     """A tensor to compute, the kernels of its blends (inner ones first), and what the passes so far came to."""
 
     compute: Compute
-    sources: Sources
+    sources: OpenFiles
     kernels: Mapping[Blend, Kernel]
     known: dict[Blend, list[Any]]
     kept: Mapping[Blend, KeptMasks]
@@ -80,7 +80,7 @@ class Stretch:
         return Dtype.F64 if self.evaluation.compute.wide else Dtype.F32
 
 
-def begin_evaluation(compute: Compute, sources: Sources) -> Evaluation:
+def begin_evaluation(compute: Compute, sources: OpenFiles) -> Evaluation:
     """An evaluation of which nothing is known yet."""
     kernels = kernels_of(compute.expression)
     tile = tile_elements(compute.expression, compute.row)
@@ -118,7 +118,7 @@ def _value(stretch: Stretch, expression: Expression, slot: int) -> Array:
             return _blend(stretch, expression, slot)
         case Columns():
             return _read_columns(stretch, expression, slot)
-        case Beside():
+        case Concat():
             raise TypeError("tables side by side are computed one by one")
         case Rows():
             home = stretch.scratch.tile(slot, stretch.count, stretch.kind)
@@ -162,7 +162,7 @@ def _cast(stretch: Stretch, tile: Array, dtype: Dtype) -> Array:
     return on.convert(tile, on.convert(held, tile))
 
 
-def _read(stretch: Stretch, place: Place, slot: int) -> Array:
+def _read(stretch: Stretch, place: TensorBytes, slot: int) -> Array:
     """Elements of a donor tensor."""
     offset = place.offset + stretch.start * place.dtype.bits // 8
     with stretch.evaluation.sources.lease(place.file) as fd:

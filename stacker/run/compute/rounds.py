@@ -19,11 +19,11 @@ from stacker.run.work.workers import keep_freed_memory
 
 PIECE = 16
 """Tiles that one job takes on: few enough for the largest tensor to be shared by all threads to its end."""
-Deal = Callable[[int, memoryview], None]
+Consume = Callable[[int, memoryview], None]
 """Does something with the output bytes of a tensor from a byte of it on, before it returns."""
 
 
-class Bench(threading.local):
+class WorkerScratch(threading.local):
     """The scratch of each thread, made when the thread first needs it, in which all of some tensors can be computed."""
 
     def __init__(self, computes: Iterable[Compute], device: str = HOST) -> None:
@@ -46,7 +46,7 @@ def room_for(compute: Compute) -> Room:
     return Room(live_tiles(expression), 8 if compute.wide else 4, elements)
 
 
-def compute_rounds(evaluation: Evaluation, bench: Bench, deal: Deal) -> Iterator[Sequence[Job]]:
+def compute_rounds(evaluation: Evaluation, bench: WorkerScratch, deal: Consume) -> Iterator[Sequence[Job]]:
     """The jobs that end in `deal` having got every byte of the tensor, in any order."""
     elements = evaluation.compute.elements
     most = PIECE * evaluation.tile
@@ -61,7 +61,7 @@ def compute_rounds(evaluation: Evaluation, bench: Bench, deal: Deal) -> Iterator
 
 def _measure(
     evaluation: Evaluation,
-    bench: Bench,
+    bench: WorkerScratch,
     blend: Blend,
     number: int,
     tally: Tally,
@@ -78,13 +78,13 @@ def _measure(
     tally.add(order, numbers, None if total is None else bench.scratch.on.on_host(total))
 
 
-def _make(evaluation: Evaluation, bench: Bench, piece: tuple[int, int], deal: Deal) -> None:
+def _make(evaluation: Evaluation, bench: WorkerScratch, piece: tuple[int, int], deal: Consume) -> None:
     bits = evaluation.compute.dtype.bits
     for stretch in _stretches(evaluation, bench, piece):
         deal(stretch.start * bits // 8, make(stretch))
 
 
-def _stretches(evaluation: Evaluation, bench: Bench, piece: tuple[int, int]) -> Iterator[Stretch]:
+def _stretches(evaluation: Evaluation, bench: WorkerScratch, piece: tuple[int, int]) -> Iterator[Stretch]:
     scratch = bench.scratch
     for start in range(*piece, evaluation.tile):
         yield Stretch(evaluation, scratch, start, min(evaluation.tile, piece[1] - start))

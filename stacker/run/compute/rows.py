@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from stacker.arithmetic.interface import Arithmetic, Array
 
 
-from stacker.core.plan.tasks import Strand, Weave
+from stacker.core.plan.tasks import ColumnSource, CopyColumns
 from stacker.io.disk.copies import read_into
-from stacker.run.work.sources import Sources
+from stacker.run.work.sources import OpenFiles
 
 Take = Callable[[Expression, int, int], "Array"]
 """Elements of a source: from `start` on, `count` of them; they lie where they are until it is called again."""
@@ -50,7 +50,7 @@ _SPARSE = 8
 """Columns that take less than one in so many of their file's bytes are read one by one."""
 
 
-def woven(weave: Weave, sources: Sources) -> Iterator[tuple[int, memoryview]]:
+def woven(weave: CopyColumns, sources: OpenFiles) -> Iterator[tuple[int, memoryview]]:
     """The bytes of a task with their places in the shard, in runs as long as its strands let them be.
 
     What is given lies in memory that the next use of the iterator overwrites.
@@ -72,7 +72,7 @@ def woven(weave: Weave, sources: Sources) -> Iterator[tuple[int, memoryview]]:
                 yield weave.offset + first * weave.row + begin, block[begin : begin + nbytes]
 
 
-def _spans(strands: tuple[Strand, ...]) -> Iterator[tuple[int, int]]:
+def _spans(strands: tuple[ColumnSource, ...]) -> Iterator[tuple[int, int]]:
     """Where strands lie side by side, they are one run of bytes: its place in the row and its length."""
     begin, end = 0, 0
     for strand in strands:
@@ -83,7 +83,7 @@ def _spans(strands: tuple[Strand, ...]) -> Iterator[tuple[int, int]]:
     yield begin, end - begin
 
 
-def _lay(strand: Strand, first: int, rows: int, row: int, block: memoryview, sources: Sources) -> None:
+def _lay(strand: ColumnSource, first: int, rows: int, row: int, block: memoryview, sources: OpenFiles) -> None:
     """Put a strand's bytes of some rows where they belong in the block; what has no file is zero there already."""
     if strand.file is None:
         return

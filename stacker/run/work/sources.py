@@ -27,7 +27,7 @@ class _Opened:
     users: int = 0
 
 
-class Sources:
+class OpenFiles:
     """A cache of descriptors. `lease` may be called from any thread; what is on lease is never closed."""
 
     def __init__(self, most: int = _MOST_OPEN) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable
 
 from stacker.core.plan.plan import Report
 from stacker.run.work.schedule import Stopped
@@ -30,15 +29,6 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
             mallopt(parameter, _KEPT)
-
-
-Watch = Callable[[int, int], None]
-"""Told now and then how many bytes are done, and of how many."""
-
-
-def unwatched(done: int, total: int) -> None:
-    """A Watch for when nobody looks."""
-    del done, total
 
 
 class Meter:

@@ -37,7 +37,7 @@ class _Unrolling:
 
 def unrolled(
     spec: StackSpec, found: list[Problem], depths: Mapping[str, int], ramps: Mapping[str, str]
-) -> tuple[Run, ...]:
+) -> tuple[FlatItem, ...]:
     """The runs of a spec in order; what cannot be written as slices and blends goes to `found`.
 
     `depths` are the donors' numbers of layers, as far as they are known; `ramps` is, for each op, the
@@ -47,7 +47,7 @@ def unrolled(
     return tuple(run for item in spec.stack for run in _runs(item, state))
 
 
-def _runs(item: Item, state: _Unrolling) -> Iterator[Run]:
+def _runs(item: Item, state: _Unrolling) -> Iterator[FlatItem]:
     match item:
         case SliceSpec() | BlendSpec():
             yield item
@@ -60,7 +60,7 @@ def _runs(item: Item, state: _Unrolling) -> Iterator[Run]:
                 yield from _runs(inner, state)
 
 
-def _faded(item: CrossfadeSpec, state: _Unrolling) -> Iterator[Run]:
+def _faded(item: CrossfadeSpec, state: _Unrolling) -> Iterator[FlatItem]:
     """A crossfade as what stands around the overlaps, and a blend for each overlapping layer."""
     pieces = [replace(piece, start=piece.start or 0, stop=_stop(piece, state)) for piece in item.sources]
     if any(piece.stop is None for piece in pieces):
@@ -81,7 +81,7 @@ def _varies(settings: tuple[Setting, ...]) -> bool:
     return any(isinstance(rule.value, Gradient) for each in settings for rule in each.parameter.rules)
 
 
-def _copies(item: RepeatSpec, state: _Unrolling) -> Iterator[Run]:
+def _copies(item: RepeatSpec, state: _Unrolling) -> Iterator[FlatItem]:
     once = [run for inner in item.items for run in _runs(inner, state)]
     yield from once
     if item.times > 1 and item.scale:
@@ -90,7 +90,7 @@ def _copies(item: RepeatSpec, state: _Unrolling) -> Iterator[Run]:
         yield from once
 
 
-def _scaled(runs: list[Run], item: RepeatSpec, scale: Parameter, state: _Unrolling) -> Iterator[Run]:
+def _scaled(runs: list[FlatItem], item: RepeatSpec, scale: Parameter, state: _Unrolling) -> Iterator[FlatItem]:
     if len(runs) > 1 and any(isinstance(rule.value, Gradient) for rule in scale.rules):
         hint = "give each slice its own factors"
         state.report("a gradient over several repeated slices cannot be said in mergekit", item.mark, hint)
@@ -142,10 +142,10 @@ def _product(one: Gradient | Value, other: Gradient | Value) -> Gradient | float
     return _times(one, float(other))
 
 
-Run = SliceSpec | BlendSpec
+FlatItem = SliceSpec | BlendSpec
 
 
-def crossfade_runs(item: CrossfadeSpec, pieces: tuple[SliceSpec, ...], ramp: str) -> Iterator[Run]:
+def crossfade_runs(item: CrossfadeSpec, pieces: tuple[SliceSpec, ...], ramp: str) -> Iterator[FlatItem]:
     """The runs of a crossfade of `pieces`, whose ends are all known, without factors or gradients of their own."""
     yield from _between(pieces[0], 0, item.over)
     for number, (left, right) in enumerate(pairwise(pieces), start=2):

@@ -15,7 +15,7 @@ from stacker.spec.language.stack_spec import (
     StackSpec,
 )
 from stacker.spec.language.tokenizer_text import mergekit_tokenizer
-from stacker.spec.language.unroll import Run, unrolled
+from stacker.spec.language.unroll import FlatItem, unrolled
 from stacker.spec.mergekit.methods import METHODS, RAMPS, BaseRole, Method, outside_of, same_part
 from stacker.spec.mergekit.slices_text import base_of, shown_body
 from stacker.spec.mergekit.writing import Names, Writing, in_text_order
@@ -107,14 +107,14 @@ def _remarks(spec: StackSpec, text: Mapping[str, Tree]) -> str:
     return "".join(remarks)
 
 
-def _first_donor(runs: tuple[Run | Part, ...]) -> str:
+def _first_donor(runs: tuple[FlatItem | Part, ...]) -> str:
     if not runs:
         return ""
     first = runs[0]
     return first.donor if isinstance(first, SliceSpec) else first.sources[0].donor
 
 
-def _method(writing: Writing, runs: tuple[Run, ...]) -> Method:
+def _method(writing: Writing, runs: tuple[FlatItem, ...]) -> Method:
     """The one method of the file: that of its blends, or passthrough."""
     blends = [run for run in runs if isinstance(run, BlendSpec)]
     by_op = {method.op: method for method in METHODS.values() if method.op} | {"mean": METHODS["linear"]}
@@ -129,7 +129,7 @@ def _method(writing: Writing, runs: tuple[Run, ...]) -> Method:
     return method
 
 
-def _takes_base_model(writing: Writing, runs: tuple[Run, ...], method: Method) -> bool:
+def _takes_base_model(writing: Writing, runs: tuple[FlatItem, ...], method: Method) -> bool:
     """Whether a base_model may be written, which gives config and tokenizer too: not where it would be a base."""
     if method.base is not BaseRole.OPTIONAL:
         return True
@@ -150,7 +150,7 @@ def _check_without_base_model(writing: Writing, config: str, embed: str, tokeniz
         writing.refuse(message, writing.spec.mark_of("tokenizer"))
 
 
-def _check_plain(writing: Writing, runs: tuple[Run, ...], method: Method) -> None:
+def _check_plain(writing: Writing, runs: tuple[FlatItem, ...], method: Method) -> None:
     for run in runs:
         if isinstance(run, SliceSpec) and method.base is not BaseRole.NONE:
             hint = "blend all slices, or none"
@@ -167,7 +167,7 @@ def _check_donors(writing: Writing) -> None:
             writing.refuse(f"mergekit reads the '+' in {donor.source} as a LoRA", donor.mark)
 
 
-def _check_outside(writing: Writing, runs: tuple[Run, ...]) -> None:
+def _check_outside(writing: Writing, runs: tuple[FlatItem, ...]) -> None:
     """mergekit makes the embedding as it makes the first slice, and final norm and head as the last."""
     spec = writing.spec
     for key, part, run, where in (("embed", spec.embed, runs[0], "first"), ("head", spec.head, runs[-1], "last")):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from stacker.arch.files.architecture import Part
 from stacker.core.plan.plan import Step
 from stacker.core.stack.graph import node_tables
-from stacker.core.values.expression import Beside, Blend, Cast, Columns, Copy, Expression, Rows, Scale
+from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, Rows, Scale
 from stacker.view.scene.scene import Scene
 
 _EXPERT = re.compile(r"(?<=\.)\d+(?=\.)")
@@ -69,7 +69,7 @@ def expression_text(expression: Expression) -> str:
             return f"{expression.op}({_sources(expression)}{_told(expression)})"
         case Columns(tensor, width, start, count):
             return f"{tensor}, {start}:{start + count} of {width}"
-        case Beside(of):
+        case Concat(of):
             return f"side by side {'; '.join(map(expression_text, of))}"
         case Rows(of):
             return f"rows of {', '.join(map(expression_text, of))}"

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stacker.core.plan.plan import Plan, Report
-from stacker.core.values.expression import Beside, Blend, Cast, Columns, Copy, Expression, Rows, Scale
+from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, Rows, Scale
 from stacker.view.scene.wording import bytes_text, count_text, seconds_text
 
 
@@ -48,7 +48,7 @@ def verb(expression: Expression) -> str:
             return f"blended ({op})"
         case Rows():
             return "put in order"
-        case Beside():
+        case Concat():
             return "put together"
 
 

@@ -10,7 +10,7 @@ import pytest
 from stacker.arch.files.architecture import LayerRule, WriteKind
 from stacker.arch.files.formula import parse_formula
 from stacker.core.config.layer_entries import follow_layers
-from stacker.core.config.refusals import Place
+from stacker.core.config.refusals import OutputLayer
 from stacker.core.values.donor import Donor
 from tests.core.stacks import make_donor
 
@@ -28,7 +28,7 @@ def donors_with(*rules: LayerRule) -> dict[str, Donor]:
 def proposed(donors: dict[str, Donor], stack: str) -> str:
     """What the first hint says would work in place of a stack such as `a0 b3`; "" if it names none."""
     places = [
-        Place(index, tuple((donors[one[0]], int(one[1:])) for one in each.split("+")))
+        OutputLayer(index, tuple((donors[one[0]], int(one[1:])) for one in each.split("+")))
         for index, each in enumerate(stack.split())
     ]
     problems = follow_layers(donors["a"], places).problems

@@ -12,7 +12,7 @@ from stacker.arch.files.architecture import Architecture, Part
 from stacker.arch.files.formula import parse_formula
 from stacker.core.plan.plan import Costs, Layout, Plan, Shard, Step
 from stacker.core.plan.task_making import tasks_of, tensors_of
-from stacker.core.plan.tasks import Compute, Run, Task, Zeros
+from stacker.core.plan.tasks import Compute, CopyRun, Task, Zeros
 from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent
 from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale
 from stacker.errors import DonorError
@@ -61,7 +61,7 @@ def _ranges(tasks: tuple[Task, ...]) -> list[tuple[int, int, int]]:
 def test_neighbours_in_both_files_are_one_run() -> None:
     """Tensors that follow each other in donor and shard move at once."""
     (run,) = tasks_of(_plan([_copy("t1"), _copy("t2"), _copy("t3")]), DONORS)
-    assert run == Run(0, HEADER, 60, DONORS["a"].files[0], HEADER + 20)
+    assert run == CopyRun(0, HEADER, 60, DONORS["a"].files[0], HEADER + 20)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_neighbours_in_both_files_are_one_run() -> None:
 )
 def test_what_does_not_follow_is_another_run(plan: Plan) -> None:
     """A gap, a step back, another donor, file or shard: two runs."""
-    assert [type(task) for task in tasks_of(plan, DONORS)] == [Run, Run]
+    assert [type(task) for task in tasks_of(plan, DONORS)] == [CopyRun, CopyRun]
 
 
 def test_one_file_under_two_names_is_one_file() -> None:
@@ -93,7 +93,7 @@ def test_a_long_run_is_cut_at_multiples(most: int) -> None:
     tasks = tasks_of(_plan([_copy("t0"), _copy("t1"), _copy("t2"), _copy("t3")]), DONORS, most)
     assert all((task.offset + task.nbytes) % most == 0 for task in tasks[:-1])
     assert all(task.nbytes <= most for task in tasks)
-    assert all(isinstance(task, Run) and task.source == task.offset for task in tasks)
+    assert all(isinstance(task, CopyRun) and task.source == task.offset for task in tasks)
     assert sum(task.nbytes for task in tasks) == 80
 
 
@@ -111,10 +111,10 @@ REF = Copy(TensorRef("a", "t0"))
 @pytest.mark.parametrize(
     ("dtype", "expression", "kind"),
     [
-        (Dtype.BF16, REF, Run),
-        (Dtype.BF16, Cast(REF, Dtype.BF16), Run),
-        (Dtype.BF16, Scale(REF, 1.0), Run),
-        (Dtype.BF16, Cast(Scale(REF, 1.0), Dtype.BF16), Run),
+        (Dtype.BF16, REF, CopyRun),
+        (Dtype.BF16, Cast(REF, Dtype.BF16), CopyRun),
+        (Dtype.BF16, Scale(REF, 1.0), CopyRun),
+        (Dtype.BF16, Cast(Scale(REF, 1.0), Dtype.BF16), CopyRun),
         (Dtype.F16, Cast(REF, Dtype.F16), Compute),
         (Dtype.BF16, Cast(Cast(REF, Dtype.F16), Dtype.BF16), Compute),
         (Dtype.BF16, Scale(REF, 0.5), Compute),
@@ -163,7 +163,7 @@ def test_nested_donors_are_found() -> None:
     """A reference may name a donor inside a donor."""
     outer = Donor("outer", "outer", {}, PLAIN, 1, {}, nested={"outer/a": replace(DONORS["a"], name="outer/a")})
     (task,) = tasks_of(_plan([_copy("t0", "outer/a")]), {"outer": outer})
-    assert isinstance(task, Run)
+    assert isinstance(task, CopyRun)
 
 
 def test_all_donors_without_weights_are_named() -> None:

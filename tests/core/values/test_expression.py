@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from stacker.core.plan.plan_json import expression_from_json, expression_to_json
 from stacker.core.values.expression import (
-    Beside,
     Blend,
     Cast,
     Columns,
+    Concat,
     Copy,
     Expression,
     Scale,
@@ -43,7 +43,7 @@ def test_all_parts_are_the_table() -> None:
 def test_neighbours_are_one_run() -> None:
     """Columns that go on in the same tensor are not kept apart."""
     found = side_by_side([*of(A, 0, 1), *of(A, 1, 2), *of(B, 2)])
-    assert found == Beside((Columns(A, 6, 0, 4), Columns(A, 6, 2, 4), Columns(B, 6, 4, 2)), (4, 4, 2))
+    assert found == Concat((Columns(A, 6, 0, 4), Columns(A, 6, 2, 4), Columns(B, 6, 4, 2)), (4, 4, 2))
 
 
 @given(st.lists(st.tuples(st.sampled_from([A, B]), st.integers(0, 2)), min_size=1, max_size=6))
@@ -64,7 +64,7 @@ def test_parts_that_are_computed_stay_whole() -> None:
     assert columns_of(Cast(Copy(A), Dtype.F16), 6, 2, 2) == Cast(Columns(A, 6, 2, 2), Dtype.F16)
 
 
-@pytest.mark.parametrize("expression", [HALF, Beside((HALF, HALF), (2, 2))], ids=["a blend", "across parts"])
+@pytest.mark.parametrize("expression", [HALF, Concat((HALF, HALF), (2, 2))], ids=["a blend", "across parts"])
 def test_columns_that_cannot_be_told(expression: Expression) -> None:
     """Columns of what is computed as a whole are not made up."""
     with pytest.raises(ValueError, match="cannot be told"):
@@ -73,13 +73,13 @@ def test_columns_that_cannot_be_told(expression: Expression) -> None:
 
 def test_what_is_read() -> None:
     """Leaves, blends and zeros are those of the parts."""
-    table = Beside((HALF, Scale(Columns(B, 6, 2, 2), 0.0)), (2, 2))
+    table = Concat((HALF, Scale(Columns(B, 6, 2, 2), 0.0)), (2, 2))
     assert (list(leaves(table)), list(needed(table)), list(blends(table))) == ([A, B, B], [A, B], [HALF])
     assert not is_zero(table)
-    assert is_zero(Beside((Scale(HALF, 0.0),), (2,)))
+    assert is_zero(Concat((Scale(HALF, 0.0),), (2,)))
 
 
 def test_as_json() -> None:
     """A plan on the disk says the same."""
-    table = Beside((HALF, Columns(A, 6, 0, 4)), (2, 4))
+    table = Concat((HALF, Columns(A, 6, 0, 4)), (2, 4))
     assert expression_from_json(json.loads(json.dumps(expression_to_json(table)))) == table

@@ -9,9 +9,9 @@ import torch
 
 from stacker.core.plan.plan import Plan
 from stacker.core.plan.task_making import tasks_of
-from stacker.core.plan.tasks import Compute, Run, Weave
+from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import Beside, Blend, Cast, Columns, Expression, Scale, columns_of
+from stacker.core.values.expression import Blend, Cast, Columns, Concat, Expression, Scale, columns_of
 from stacker.run.compute import rows as strands
 from stacker.run.verify import compare
 from stacker.tensors import Dtype, TensorRef
@@ -40,7 +40,7 @@ def part(donor: str, layer: int, layers: int = 1) -> Columns:
 def table(*parts: Expression, dtype: torch.dtype = torch.bfloat16) -> Plan:
     """The plan of one table, behind a tensor so that it does not begin the file."""
     widths = tuple(each.count if isinstance(each, Columns) else WIDTH for each in parts)
-    made = Made(dtype, (ROWS, sum(widths)), Beside(parts, widths))
+    made = Made(dtype, (ROWS, sum(widths)), Concat(parts, widths))
     return make_plain_plan({"before": Made(torch.bfloat16, (ROWS, 5 * WIDTH), copy("t")), "x": made})
 
 
@@ -92,7 +92,7 @@ def test_few_columns_of_a_wide_table(tmp_path: Path) -> None:
     """Where little of each row is wanted, only that is read."""
     wide = random(20, 400, seed=3)
     donors = {"a": write_plain_donor(tmp_path / "a", "a", [{"t": wide}])}
-    made = Beside((Columns(TensorRef("a", "t"), 400, 8, 2), Columns(TensorRef("a", "t"), 400, 0, 2)), (2, 2))
+    made = Concat((Columns(TensorRef("a", "t"), 400, 8, 2), Columns(TensorRef("a", "t"), 400, 0, 2)), (2, 2))
     build(make_plain_plan({"x": Made(torch.bfloat16, (20, 4), made)}), donors, tmp_path / "out")
     assert torch.equal(built(tmp_path / "out")["x"], torch.cat([wide[:, 8:10], wide[:, :2]], 1))
 
@@ -109,8 +109,8 @@ def test_rows_move_as_runs(donors: dict[str, Donor], tmp_path: Path) -> None:
     size = ROWS * 5 * WIDTH
     pieces: list[Columns] = [Columns(TensorRef(name, "t"), size, start, 40) for name, start in (("a", 80), ("b", 0))]
     half = linear(*pieces, weights=(0.5, 0.5))
-    plan = make_plain_plan({"x": Made(torch.bfloat16, (6, 20), Beside((*pieces, half), (40, 40, 40)))})
-    assert {type(task) for task in tasks_of(plan, donors)} == {Run, Compute}
+    plan = make_plain_plan({"x": Made(torch.bfloat16, (6, 20), Concat((*pieces, half), (40, 40, 40)))})
+    assert {type(task) for task in tasks_of(plan, donors)} == {CopyRun, Compute}
     build(plan, donors, tmp_path / "out")
     a, b = (random(ROWS, 5 * WIDTH, seed=seed) for seed in (0, 1))
     mean = (a[4:6].float() * 0.5 + b[:2].float() * 0.5).bfloat16()
@@ -120,7 +120,7 @@ def test_rows_move_as_runs(donors: dict[str, Donor], tmp_path: Path) -> None:
 def test_many_rows_are_many_tasks(donors: dict[str, Donor]) -> None:
     """A long table is shared among workers, by whole rows, every task with a name of its own."""
     tasks = tasks_of(table(part("a", 0), HALF, part("b", 1)), donors, 512)
-    woven = [task for task in tasks if isinstance(task, Weave)]
+    woven = [task for task in tasks if isinstance(task, CopyColumns)]
     assert sum(task.rows for task in woven) == ROWS
     assert len(woven) > 3
     assert len({task.id for task in tasks}) == len(tasks)

@@ -15,7 +15,7 @@ import pytest
 from stacker.core.values.donor import DonorFile
 from stacker.errors import DonorError
 from stacker.io.files.reading import read_header
-from stacker.run.work.sources import Sources, check_unchanged
+from stacker.run.work.sources import OpenFiles, check_unchanged
 from tests.donors import write_safetensors
 
 
@@ -41,7 +41,7 @@ def _is_open(fd: int) -> bool:
 
 def test_a_file_is_opened_once(files: list[DonorFile]) -> None:
     """Two leases of one file, at the same time or after another, have one descriptor."""
-    with closing(Sources()) as sources:
+    with closing(OpenFiles()) as sources:
         with sources.lease(files[0]) as first, sources.lease(files[0]) as second:
             assert first == second
         with sources.lease(files[0]) as third:
@@ -51,7 +51,7 @@ def test_a_file_is_opened_once(files: list[DonorFile]) -> None:
 
 def test_only_so_many_stay_open(files: list[DonorFile]) -> None:
     """What has not been wanted for longest is closed first."""
-    with closing(Sources(most=2)) as sources:
+    with closing(OpenFiles(most=2)) as sources:
         fds = []
         for file in files[:3]:
             with sources.lease(file) as fd:
@@ -63,7 +63,7 @@ def test_only_so_many_stay_open(files: list[DonorFile]) -> None:
 
 def test_what_is_on_lease_stays_open(files: list[DonorFile]) -> None:
     """More leases than descriptors that may be kept all have their own."""
-    with closing(Sources(most=2)) as sources, ExitStack() as stack:
+    with closing(OpenFiles(most=2)) as sources, ExitStack() as stack:
         fds = [stack.enter_context(sources.lease(file)) for file in files]
         assert len(set(fds)) == 5
         assert all(map(_is_open, fds))
@@ -83,7 +83,7 @@ def _no_descriptor_left() -> Iterator[None]:
 
 def test_when_the_process_may_have_no_more_idle_ones_are_given_up(files: list[DonorFile]) -> None:
     """EMFILE closes what nobody reads and tries again."""
-    with closing(Sources()) as sources:
+    with closing(OpenFiles()) as sources:
         with sources.lease(files[0]):
             pass
         with _no_descriptor_left(), sources.lease(files[1]) as fd:
@@ -94,7 +94,7 @@ def test_when_the_process_may_have_no_more_idle_ones_are_given_up(files: list[Do
 def test_when_all_are_on_lease_the_limit_is_an_error(files: list[DonorFile]) -> None:
     """EMFILE with nothing to give up is told with the file that could not be opened."""
     with (
-        closing(Sources()) as sources,
+        closing(OpenFiles()) as sources,
         sources.lease(files[0]),
         _no_descriptor_left(),
         pytest.raises(DonorError, match="Too many open files"),
@@ -111,20 +111,20 @@ def test_when_all_are_on_lease_the_limit_is_an_error(files: list[DonorFile]) -> 
 def test_another_file_than_planned_is_refused(files: list[DonorFile], change: dict[str, Any], how: str) -> None:
     """Size, time and header must be those that the plan was made with."""
     planned = replace(files[0], **change)
-    with closing(Sources()) as sources, pytest.raises(DonorError, match=how), sources.lease(planned):
+    with closing(OpenFiles()) as sources, pytest.raises(DonorError, match=how), sources.lease(planned):
         pass
 
 
 def test_a_file_without_a_known_time_is_told_by_its_header(files: list[DonorFile]) -> None:
     """Where the plan knows no time (the file was fetched later), size and header decide."""
-    with closing(Sources()) as sources, sources.lease(replace(files[0], mtime=None)) as fd:
+    with closing(OpenFiles()) as sources, sources.lease(replace(files[0], mtime=None)) as fd:
         assert _is_open(fd)
 
 
 def test_a_file_that_is_gone_is_refused(files: list[DonorFile]) -> None:
     """A donor's file that was deleted is an error that says so."""
     Path(str(files[0].path)).unlink()
-    with closing(Sources()) as sources, pytest.raises(DonorError, match="No such file"), sources.lease(files[0]):
+    with closing(OpenFiles()) as sources, pytest.raises(DonorError, match="No such file"), sources.lease(files[0]):
         pass
     with pytest.raises(DonorError, match="it is gone"):
         check_unchanged(files)
