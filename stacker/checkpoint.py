@@ -9,11 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from stacker.core.plan.costs import files_read
 from stacker.core.plan.documents import LOCK
 from stacker.core.plan.plan import Plan
 from stacker.core.plan.plan_json import plan_from_json
-from stacker.core.plan.planning import identity
+from stacker.core.plan.planning import find_files, identify_donor
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, SpecError, StackerError, VerifyError, raise_problems
 from stacker.io.donors.reading import fetch_weights, read_donor
@@ -41,7 +40,7 @@ def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: W
     plan = plan_from_json(lock["plan"])
     found = {each["name"]: each["found"] for each in lock["plan"]["donors"]}
     read = _read_donors(plan, {**found, **donors}, out)
-    needed = files_read(plan, read)
+    needed = find_files(plan, read)
     read = {name: fetch_weights(donor, needed[name]) for name, donor in read.items()}
     problems = tuple(compare(out, plan, read, watch))
     return Verified(len(plan.steps), plan.total_size, problems)
@@ -60,7 +59,7 @@ def _read_donors(plan: Plan, places: Mapping[str, str | None], out: Path) -> dic
         except StackerError as error:
             problems += error.problems
             continue
-        if identity(donor).files != each.files:
+        if identify_donor(donor).files != each.files:
             hint = f"say where the right one is: stacker verify --donor {each.name}=FOLDER"
             message = f"donor '{each.name}' at {donor.source} is not the one that was used: its headers differ"
             problems.append(Problem(message, hint, blame=Blame.DONOR))

@@ -13,13 +13,13 @@ from pathlib import Path
 from rich.console import Group
 
 from stacker.core.checks.stack import check
-from stacker.core.plan.costs import files_read
+from stacker.core.config.compiling import compile_config
 from stacker.core.plan.documents import INDEX, LOCK, SPEC, dump, index_json, lock_json
 from stacker.core.plan.nested import donor_of_plan
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan, Report
-from stacker.core.plan.planning import config_of, make_plan
-from stacker.core.plan.task_making import tasks_of
-from stacker.core.plan.tensors import PlannedTensors, make_tensors
+from stacker.core.plan.planning import find_files, make_plan
+from stacker.core.plan.task_making import make_tasks
+from stacker.core.plan.tensors import PlannedTensors, plan_tensors
 from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.values.donor import Donor, all_donors
 from stacker.errors import Problem, SpecError, StackerError, errors_in, raise_problems
@@ -49,7 +49,7 @@ Texts = dict[str, str]
 class Stack:
     """A spec with its donors read: everything that is known before a plan.
 
-    `problems` are all that is wrong with it; while there are errors, `makings` is None and `config` may be empty.
+    `problems` are all that is wrong with it; while there are errors, `planned` is None and `config` may be empty.
     `folder` is where the spec's relative paths start; `nested` holds the texts of specs that its donors are made by.
     """
 
@@ -59,17 +59,17 @@ class Stack:
     donors: Mapping[str, Donor]
     graph: StackGraph
     config: Mapping[str, Json]
-    makings: PlannedTensors | None
+    planned: PlannedTensors | None
     problems: tuple[Problem, ...]
     nested: Mapping[str, str] = field(default_factory=dict)
 
     def plan(self, layout: Layout | None = None) -> Plan:
         """What a build would write; raises every problem at once when it could not be built."""
         raise_problems(self.problems)
-        if self.makings is None:
+        if self.planned is None:
             raise StackerError.of("a stack without problems has no tensors")
         chosen = layout or Layout(self.spec.output.shard_size)
-        return make_plan(self.spec.name, self.graph, self.donors, self.makings, dict(self.config), chosen)
+        return make_plan(self.spec.name, self.graph, self.donors, self.planned, dict(self.config), chosen)
 
     def in_shards(self, size: int) -> Stack:
         """The same stack in files of at most `size` bytes."""
@@ -116,12 +116,28 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     donors, carried = carry_tokenizer(spec, graph, donors)
     problems = (*spec.warnings, *(each for donor in donors.values() for each in donor.warnings), *carried)
     problems = (*problems, *check(graph, donors))
-    makings = None if errors_in(problems) else make_tensors(graph, donors, spec.output.dtype)
+    planned = None if errors_in(problems) else plan_tensors(graph, donors, spec.output.dtype)
     config: dict[str, Json] = {}
     if not errors_in(graph.problems):
-        config, more = config_of(spec, graph, donors, makings)
+        config, more = _compile_config(spec, graph, donors, planned)
         problems = (*problems, *more)
-    return Stack(text, path.parent, spec, donors, graph, config, makings, problems, nested)
+    return Stack(text, path.parent, spec, donors, graph, config, planned, problems, nested)
+
+
+def _compile_config(
+    spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], planned: PlannedTensors | None
+) -> tuple[dict[str, Json], tuple[Problem, ...]]:
+    """The new config.json and what is wrong with it; whether it says tied is known once the tensors are planned."""
+    return compile_config(
+        donors[graph.template],
+        [[(donors[feed.donor], feed.layer or 0) for feed in node.feeds] for node in graph.layers],
+        embed=donors[graph.embed.feeds[0].donor],
+        head=donors[graph.head.feeds[0].donor],
+        dtype=spec.output.dtype,
+        tied=bool(planned.tied) if planned else None,
+        tokenizer=donors[graph.tokenizer],
+        marks=[node.mark for node in graph.layers],
+    )
 
 
 def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
@@ -214,8 +230,8 @@ def build(
     check_vacant(out, force=options.force)
     check_apart(out, known.values())
     plan = plan_for(stack, out, options.layout)
-    donors = fetch_all(known, files_read(plan, known), fetching)
-    tasks = tasks_of(plan, donors)
+    donors = fetch_all(known, find_files(plan, known), fetching)
+    tasks = make_tasks(plan, donors)
     check_space(out, new_bytes(tasks, nearest_folder(out), plan.layout.block))
     execute = EXECUTORS[options.executor]
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}

@@ -127,7 +127,7 @@ def sketch_of(stack: Stack) -> Sketch:
     """A stack as the list of recipes draws it."""
     from stacker.view.tables.recipes import Sketch
 
-    if stack.makings is None:
+    if stack.planned is None:
         raise StackerError(*stack.problems)
-    parameters = sum(making.tensor.elements for making in stack.makings.tensors)
+    parameters = sum(planned.tensor.elements for planned in stack.planned.tensors)
     return Sketch(stack.graph, stack.donors, stack.spec.donors, parameters)

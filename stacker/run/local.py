@@ -12,10 +12,10 @@ from pathlib import Path
 
 from stacker.core.plan.memory import workers_within
 from stacker.core.plan.plan import Plan, Report
-from stacker.core.plan.task_making import tensors_of
+from stacker.core.plan.task_making import find_tensors
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, Zeros
 from stacker.core.values.donor import DonorFile
-from stacker.core.values.expression import needed
+from stacker.core.values.expression import needed_tensors
 from stacker.errors import StackerError
 from stacker.io.disk.direct import Writer, write_all
 from stacker.io.disk.moves import move
@@ -115,7 +115,7 @@ def _do(job: Job, task: Task, plan: Plan) -> None:
 
 
 def _named(plan: Plan, task: Task) -> str:
-    names = tensors_of(plan, task)
+    names = find_tensors(plan, task)
     return f"tensor '{names[0]}'" if len(names) == 1 else f"tensors '{names[0]}' to '{names[-1]}'"
 
 
@@ -204,6 +204,6 @@ def _files(tasks: Sequence[Task]) -> Iterator[DonorFile]:
             case CopyRun():
                 yield task.file
             case CopyColumns():
-                yield from (strand.file for strand in task.strands if strand.file)
+                yield from (strand.file for strand in task.columns if strand.file)
             case Compute():
-                yield from (task.places[ref].file for ref in needed(task.expression))
+                yield from (task.places[ref].file for ref in needed_tensors(task.expression))

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from stacker.core.plan.plan import Plan, Shard
-from stacker.core.plan.task_making import tasks_of
+from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem
@@ -53,7 +53,7 @@ def compare(
     """All that is wrong with an output, file by file; DonorError when a donor is not there or cannot be read."""
     yield from check_contents(folder, plan)
     paths = [folder / shard.name for shard in plan.shards]
-    tasks = tasks_of(plan, donors, _PART)
+    tasks = make_tasks(plan, donors, _PART)
     with ExitStack() as stack:
         whole: dict[int, Reader] = {}
         for number, shard in enumerate(plan.shards):

@@ -28,7 +28,7 @@ STYLES = {
 }
 
 
-def tensors_of(outer: str, body: str, **config: Any) -> dict[str, TensorSpec]:
+def find_tensors(outer: str, body: str, **config: Any) -> dict[str, TensorSpec]:
     """A llama's tensors, called as in a wrapper, and those of a tower."""
     text = expected_tensors(architecture("llama"), TEXT | config)
     names = [body + each.name.removeprefix("model.") if "model." in each.name else outer + each.name for each in text]
@@ -47,7 +47,7 @@ def wrapped(tensors: dict[str, TensorSpec], text: dict[str, Any] = TEXT) -> Arch
 @pytest.mark.parametrize(("outer", "body"), STYLES.values(), ids=STYLES)
 def test_names_are_the_wrappers(outer: str, body: str) -> None:
     """Layers, embedding and head are found under any of the names that wrappers give them, and nothing is missing."""
-    tensors = tensors_of(outer, body)
+    tensors = find_tensors(outer, body)
     config: dict[str, Any] = {"model_type": "seer", "text_config": TEXT}
     family = wrapped(tensors)
     placed = place_tensors(family, config, tensors)
@@ -61,7 +61,7 @@ def test_names_are_the_wrappers(outer: str, body: str) -> None:
 @pytest.mark.parametrize(("outer", "body"), STYLES.values(), ids=STYLES)
 def test_towers_go_with_the_embedding(outer: str, body: str) -> None:
     """What a wrapper has beside its language model stands before the layers."""
-    tensors = tensors_of(outer, body)
+    tensors = find_tensors(outer, body)
     placed = place_tensors(wrapped(tensors), {"text_config": TEXT}, tensors)
     for name in (TOWER.format(4), "multi_modal_projector.linear.weight"):
         assert (placed[name].part, placed[name].role) == (Part.EMBED, "embed.other")
@@ -69,13 +69,13 @@ def test_towers_go_with_the_embedding(outer: str, body: str) -> None:
 
 def test_a_tied_head_is_named_as_it_would_be() -> None:
     """Where the head is not saved, it is known what it would be called."""
-    tensors = tensors_of("language_model.", "language_model.model.", tie_word_embeddings=True)
+    tensors = find_tensors("language_model.", "language_model.model.", tie_word_embeddings=True)
     assert wrapped(tensors).tied == (("language_model.lm_head.weight", "language_model.model.embed_tokens.weight"),)
 
 
 def test_depth_that_the_config_leaves_to_its_program() -> None:
     """A nested config that says no depth is of the layers that are there, as are sizes it does not say."""
-    tensors = tensors_of("language_model.", "language_model.model.")
+    tensors = find_tensors("language_model.", "language_model.model.")
     config: dict[str, Any] = {"model_type": "seer", "text_config": {"model_type": "llama", "vocab_size": 24}}
     family = wrapped(tensors, {"model_type": "llama", "vocab_size": 24})
     assert depth_of(family, config) == 3
@@ -93,12 +93,12 @@ def test_depth_that_the_config_leaves_to_its_program() -> None:
 )
 def test_what_no_file_describes_is_left_to_inference(config: dict[str, Any]) -> None:
     """Without a family that a file knows, nothing is told here."""
-    assert wrapped_architecture(config, tensors_of("", "model.language_model.")) is None
+    assert wrapped_architecture(config, find_tensors("", "model.language_model.")) is None
 
 
 def test_layers_that_the_family_does_not_have() -> None:
     """Layers with tensors of their own are not described by the family's file."""
-    tensors = tensors_of("", "model.language_model.")
+    tensors = find_tensors("", "model.language_model.")
     own = [f"model.language_model.layers.{layer}.cross_attn.gate" for layer in range(3)]
     tensors |= {name: TensorSpec(name, Dtype.BF16, (1,)) for name in own}
     assert wrapped_architecture({"model_type": "seer", "text_config": TEXT}, tensors) is None

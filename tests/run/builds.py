@@ -17,7 +17,7 @@ import torch
 from stacker.arch.files.architecture import Architecture, Part
 from stacker.arch.files.formula import parse_formula
 from stacker.core.plan.plan import Costs, Layout, Plan, Report, Shard, Step
-from stacker.core.plan.task_making import tasks_of
+from stacker.core.plan.task_making import make_tasks
 from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent
 from stacker.core.values.expression import Blend, Copy, Expression
 from stacker.io.files.reading import read_header
@@ -91,7 +91,7 @@ def build(plan: Plan, donors: Mapping[str, Donor], out: Path, *, workers: int = 
     """Execute a plan into `out`; in the end all of its bytes must be said to be done."""
     told: list[tuple[int, int]] = []
     with open_output(out, plan.id, {}, force=False, restart=False) as output:
-        report = execute(plan, tasks_of(plan, donors), output, workers=workers, watch=lambda *news: told.append(news))
+        report = execute(plan, make_tasks(plan, donors), output, workers=workers, watch=lambda *news: told.append(news))
         output.commit()
     assert told[-1] == (plan.total_size, plan.total_size)
     return report

@@ -13,7 +13,7 @@ import torch
 
 from stacker.core.plan.memory import TILE
 from stacker.core.plan.plan import Report
-from stacker.core.plan.task_making import tasks_of
+from stacker.core.plan.task_making import make_tasks
 from stacker.core.values.donor import Donor
 from stacker.core.values.expression import Cast, Expression, Scale
 from stacker.errors import DonorError, SpecError
@@ -149,7 +149,7 @@ def test_a_donor_that_changes_meanwhile_is_noticed(tmp_path: Path, donors: dict[
         open_output(tmp_path / "out", plan.id, {}, force=False, restart=False) as output,
         pytest.raises(DonorError, match="it was written to"),
     ):
-        execute(plan, tasks_of(plan, donors), output, watch=lambda _done, _total: path.touch())
+        execute(plan, make_tasks(plan, donors), output, watch=lambda _done, _total: path.touch())
 
 
 def test_weights_that_are_not_here_are_refused(donors: dict[str, Donor]) -> None:
@@ -158,7 +158,7 @@ def test_weights_that_are_not_here_are_refused(donors: dict[str, Donor]) -> None
     absent = replace(donors["a"], name="c", files=files)
     plan = make_plain_plan({"one": Made(B16, (64,), copy("t0", "c"))})
     with pytest.raises(DonorError, match="donor 'c' are not here"):
-        tasks_of(plan, {**donors, "c": absent})
+        make_tasks(plan, {**donors, "c": absent})
 
 
 def test_too_little_memory_is_refused(tmp_path: Path, donors: dict[str, Donor]) -> None:
@@ -168,7 +168,7 @@ def test_too_little_memory_is_refused(tmp_path: Path, donors: dict[str, Donor]) 
         open_output(tmp_path / "out", plan.id, {}, force=False, restart=False) as output,
         pytest.raises(SpecError, match="with one worker"),
     ):
-        execute(plan, tasks_of(plan, donors), output, max_memory=1_000_000)
+        execute(plan, make_tasks(plan, donors), output, max_memory=1_000_000)
 
 
 def test_reports_add_up() -> None:

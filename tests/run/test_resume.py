@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from stacker.core.plan.plan import Plan
-from stacker.core.plan.task_making import tasks_of
+from stacker.core.plan.task_making import make_tasks
 from stacker.core.values.donor import Donor
 from stacker.core.values.expression import Scale
 from stacker.errors import StorageError
@@ -65,7 +65,7 @@ def test_an_interrupted_build_goes_on(
 ) -> None:
     """Stopped after any number of tasks, the second run does the others only, and the bytes are the same."""
     build(plan, donors, tmp_path / "whole")
-    tasks = tasks_of(plan, donors)
+    tasks = make_tasks(plan, donors)
     with monkeypatch.context() as patch:
         left = iter(range(after))
         do = local._do
@@ -92,7 +92,7 @@ def test_an_interrupt_of_the_waiting_thread_ends_the_work(tmp_path: Path, donors
         pytest.raises(KeyboardInterrupt),
         open_output(tmp_path / "out", plan.id, {}, force=False, restart=False) as output,
     ):
-        execute(plan, tasks_of(plan, donors), output, watch=lambda _done, _total: _interrupt())
+        execute(plan, make_tasks(plan, donors), output, watch=lambda _done, _total: _interrupt())
     assert threading.active_count() == before
     build(plan, donors, tmp_path / "out")
 

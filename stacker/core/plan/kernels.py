@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stacker.core.values.expression import Blend, Expression, blends
+from stacker.core.values.expression import Blend, Expression, find_blends
 from stacker.ops.shared.op import Kernel
 from stacker.ops.shared.settings import make_kernel
 from stacker.ops.table import OPS
@@ -16,7 +16,7 @@ def kernel_of(blend: Blend) -> Kernel:
 
 def kernels_of(expression: Expression) -> dict[Blend, Kernel]:
     """The kernels of all blends, inner ones first. Equal blends give equal values, so they are one."""
-    return {blend: kernel_of(blend) for blend in blends(expression)}
+    return {blend: kernel_of(blend) for blend in find_blends(expression)}
 
 
 def readings(expression: Expression) -> tuple[Expression, ...]:

@@ -1,15 +1,16 @@
-"""Where every output tensor will lie: which shard, at which byte, behind which header. Pure arithmetic over sizes.
+"""Where every output tensor lies: in which shard, at which byte, behind which header. Pure arithmetic over sizes.
 
-Shards take tensors in model order; inside a shard, tensors that are moved unchanged stand in the order of their donor's
-file, so that they move as long runs. Data starts where most of it lies in blocks as in the donors, which lets it be
-written past the page cache. With `Layout.block`, all long runs do, so that a filesystem can share the blocks instead.
+Shards take tensors in model order. Inside a shard, copied tensors keep the order of their donor's file and form long
+runs; data starts where most of it keeps its position within blocks, so that it can be written past the page cache.
+With `Layout.block`, every long run keeps that position, so that a filesystem can share the blocks.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from stacker.core.plan.plan import BLOCK, Layout, Shard, Step
 from stacker.core.plan.tensors import PlannedTensor
@@ -18,77 +19,103 @@ from stacker.core.values.expression import Copy
 from stacker.formats.safetensors import make_header
 
 WORTH_A_SHARD = 64 * 2**20
-"""Bytes of a run below which it is copied rather than given a shard of its own to be cloned in."""
+"""Bytes from which on a run gets a shard of its own when it could not be cloned otherwise; shorter runs are copied."""
+Item = TypeVar("Item")
+
+
+def group_runs(items: Iterable[Item], locate: Callable[[Item], tuple[object, int, int] | None]) -> Iterator[list[Item]]:
+    """Group consecutive items whose source bytes follow each other in one file.
+
+    `locate` returns an item's file, offset and bytes there, or None for an item that forms a group of its own.
+    """
+    run: list[Item] = []
+    expected: tuple[object, int] | None = None
+    for item in items:
+        source = locate(item)
+        if run and (source is None or source[:2] != expected):
+            yield run
+            run = []
+        run.append(item)
+        expected = source and (source[0], source[1] + source[2])
+    if run:
+        yield run
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
-    """A tensor with its source's place, if it is moved unchanged: the donor, then file, offset and length."""
+class _Sourced:
+    """A planned tensor; if it is copied, also the number of its donor and where it lies in that donor's files."""
 
-    making: PlannedTensor
+    planned: PlannedTensor
     donor: int = -1
     extent: Extent | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return self.planned.tensor.nbytes
+
+    def source(self) -> tuple[object, int, int] | None:
+        """The file, offset and bytes of the source; None where it is computed."""
+        return ((self.donor, self.extent.file), self.extent.offset, self.extent.nbytes) if self.extent else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The tensors of one shard in file order, and what the data's start must be modulo the block."""
+    """The tensors of one shard in file order; its data starts at `residue` modulo the block size."""
 
-    members: tuple[_Placed, ...]
+    members: tuple[_Sourced, ...]
     residue: int = 0
 
 
 def lay_out(
-    makings: Sequence[PlannedTensor], donors: Mapping[str, Donor], layout: Layout
+    tensors: Sequence[PlannedTensor], donors: Mapping[str, Donor], layout: Layout
 ) -> tuple[tuple[Step, ...], tuple[Shard, ...]]:
-    """Steps in the order of `makings`, and the shards they lie in."""
-    placed = [*_places(makings, donors)]
+    """Place every tensor: the steps in the order of `tensors`, and their shards."""
+    sourced = [*_find_sources(tensors, donors)]
     groups = [
-        part for group in _fill(placed, layout.shard_size) for part in _split(_in_file_order(group), layout.block)
+        part for group in _fill(sourced, layout.shard_size) for part in _split(_in_file_order(group), layout.block)
     ]
     steps: dict[str, Step] = {}
     shards = []
     for number, group in enumerate(groups):
-        shard, laid = _lay_shard(group, number, len(groups), layout.block)
+        shard, placed = _lay_out_shard(group, number, len(groups), layout.block)
         shards.append(shard)
-        steps |= {step.tensor.name: step for step in laid}
-    return tuple(steps[making.tensor.name] for making in makings), tuple(shards)
+        steps |= {step.tensor.name: step for step in placed}
+    return tuple(steps[planned.tensor.name] for planned in tensors), tuple(shards)
 
 
-def _places(makings: Sequence[PlannedTensor], donors: Mapping[str, Donor]) -> Iterator[_Placed]:
+def _find_sources(tensors: Sequence[PlannedTensor], donors: Mapping[str, Donor]) -> Iterator[_Sourced]:
     known = all_donors(donors)
     order = {name: number for number, name in enumerate(known)}
-    for making in makings:
-        match making.expression:
-            case Copy(tensor):
-                yield _Placed(making, order[tensor.donor], known[tensor.donor].tensors[tensor.name].extent)
-            case _:
-                yield _Placed(making)
+    for planned in tensors:
+        if isinstance(planned.expression, Copy):
+            ref = planned.expression.tensor
+            yield _Sourced(planned, order[ref.donor], known[ref.donor].tensors[ref.name].extent)
+        else:
+            yield _Sourced(planned)
 
 
-def _fill(placed: Sequence[_Placed], most: int) -> Iterator[list[_Placed]]:
-    """Cut the tensors into runs of at most `most` bytes each; a larger tensor has a shard of its own."""
-    group: list[_Placed] = []
+def _fill(tensors: Sequence[_Sourced], shard_size: int) -> Iterator[list[_Sourced]]:
+    """Cut the tensors into groups of at most `shard_size` bytes; a larger tensor gets a shard of its own."""
+    group: list[_Sourced] = []
     size = 0
-    for each in placed:
-        nbytes = each.making.tensor.nbytes
-        if group and size + nbytes > most:
+    for each in tensors:
+        if group and size + each.nbytes > shard_size:
             yield group
             group, size = [], 0
         group.append(each)
-        size += nbytes
+        size += each.nbytes
     yield group
 
 
-def _in_file_order(group: Sequence[_Placed]) -> list[_Placed]:
-    """Widest elements first, so that all stay aligned; then what is moved, by donor, file and offset; then the rest.
+def _in_file_order(group: Sequence[_Sourced]) -> list[_Sourced]:
+    """Sort by element width, widest first for alignment; then copied tensors by donor, file and offset; then the rest.
 
-    A donor tensor used twice in a shard comes a second time only after all first uses, so that it does not break runs.
+    A donor tensor used twice in a shard comes again only after all first uses, so that it does not break runs.
     """
     uses: Counter[tuple[int, int, int]] = Counter()
     keys: dict[int, tuple[int, ...]] = {}
     for number, each in enumerate(group):
-        bits = -each.making.tensor.dtype.bits
+        bits = -each.planned.tensor.dtype.bits
         if each.extent is None:
             keys[number] = (bits, 1, 0, 0, 0, number)
             continue
@@ -98,66 +125,46 @@ def _in_file_order(group: Sequence[_Placed]) -> list[_Placed]:
     return [group[number] for number in sorted(keys, key=keys.__getitem__)]
 
 
-def _split(members: list[_Placed], block: int | None) -> Iterator[_Group]:
-    """Start a new shard wherever a long run of moved bytes could not be cloned behind what stands before it."""
+def _split(members: list[_Sourced], block: int | None) -> Iterator[_Group]:
+    """Start a new shard wherever a long run could not be cloned at the position that it would get."""
     if block is None:
-        yield _Group(tuple(members), _residue(members))
+        yield _Group(tuple(members), _best_residue(members))
         return
-    group: list[_Placed] = []
+    group: list[_Sourced] = []
     residue: int | None = None
     position = 0
-    for run in _runs(members):
-        nbytes = sum(each.making.tensor.nbytes for each in run)
-        wants = run[0].extent.offset % block if run[0].extent and nbytes >= WORTH_A_SHARD else None
-        if wants is not None and residue is not None and (residue + position) % block != wants:
+    for run in group_runs(members, _Sourced.source):
+        nbytes = sum(each.nbytes for each in run)
+        needed = run[0].extent.offset % block if run[0].extent and nbytes >= WORTH_A_SHARD else None
+        if needed is not None and residue is not None and (residue + position) % block != needed:
             yield _Group(tuple(group), residue)
             group, residue, position = [], None, 0
-        if wants is not None and residue is None:
-            residue = (wants - position) % block
+        if needed is not None and residue is None:
+            residue = (needed - position) % block
         group += run
         position += nbytes
     yield _Group(tuple(group), residue or 0)
 
 
-def _residue(members: Sequence[_Placed]) -> int:
-    """Where data must start so that the most bytes lie in blocks as in their donor, or as they are computed."""
+def _best_residue(members: Sequence[_Sourced]) -> int:
+    """The start modulo BLOCK at which the most bytes keep the position within a block that they have in the donor."""
     wanted: Counter[int] = Counter()
     position = 0
     for each in members:
         origin = each.extent.offset if each.extent else 0
-        wanted[(origin - position) % BLOCK] += each.making.tensor.nbytes
-        position += each.making.tensor.nbytes
+        wanted[(origin - position) % BLOCK] += each.nbytes
+        position += each.nbytes
     return max(wanted, key=lambda residue: (wanted[residue], -residue))
 
 
-def _runs(members: Sequence[_Placed]) -> Iterator[list[_Placed]]:
-    """Members cut wherever one does not follow the one before it in the same donor file."""
-    run: list[_Placed] = []
-    for each in members:
-        if run and not _follows(run[-1], each):
-            yield run
-            run = []
-        run.append(each)
-    if run:
-        yield run
-
-
-def _follows(before: _Placed, after: _Placed) -> bool:
-    if before.extent is None or after.extent is None or before.donor != after.donor:
-        return False
-    end = before.extent.offset + before.extent.nbytes
-    return before.extent.file == after.extent.file and end == after.extent.offset
-
-
-def _lay_shard(group: _Group, number: int, count: int, block: int | None) -> tuple[Shard, list[Step]]:
-    """One shard: the header of its tensors, padded with spaces to where the data must start."""
-    tensors = [each.making.tensor for each in group.members]
-    header = make_header(tensors, residue=group.residue, step=block or BLOCK)
+def _lay_out_shard(group: _Group, number: int, count: int, block: int | None) -> tuple[Shard, list[Step]]:
+    """A shard's header, padded with spaces to where the data must start, and its steps."""
+    header = make_header([each.planned.tensor for each in group.members], residue=group.residue, step=block or BLOCK)
     steps = []
     offset = len(header)
     for each in group.members:
-        steps.append(Step(each.making.tensor, number, offset, each.making.expression))
-        offset += each.making.tensor.nbytes
+        steps.append(Step(each.planned.tensor, number, offset, each.planned.expression))
+        offset += each.nbytes
     return Shard(shard_name(number, count), header, offset), steps
 
 

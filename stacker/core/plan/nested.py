@@ -8,8 +8,7 @@ from dataclasses import replace
 from stacker.arch.placement import place_tensors
 from stacker.core.plan.plan import Plan
 from stacker.core.values.donor import GENERATION, Donor, DonorTensor, SideFile, all_donors
-from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, Rows, Scale
-from stacker.tensors import TensorRef
+from stacker.core.values.expression import rename_donors
 
 
 def donor_of_plan(
@@ -24,7 +23,7 @@ def donor_of_plan(
     tensors = {}
     for step in plan.steps:
         place = placements[step.tensor.name]
-        expression = _renamed(step.expression, name)
+        expression = rename_donors(step.expression, name)
         tensors[step.tensor.name] = DonorTensor(
             step.tensor, place.part, place.role, place.layer, place.suffix, expression=expression
         )
@@ -49,20 +48,3 @@ def carried(template: Donor, tokenizer: Donor) -> tuple[SideFile, ...]:
     """The files that a stack takes along unread: how to generate from its template, all else from its tokenizer."""
     how = (file for file in template.side_files if file.name == GENERATION)
     return (*how, *(file for file in tokenizer.side_files if file.name != GENERATION))
-
-
-def _renamed(expression: Expression, prefix: str) -> Expression:
-    match expression:
-        case Copy(tensor):
-            return Copy(TensorRef(f"{prefix}/{tensor.donor}", tensor.name))
-        case Cast(of):
-            return replace(expression, of=_renamed(of, prefix))
-        case Scale(of):
-            return replace(expression, of=_renamed(of, prefix))
-        case Blend(of=of, base=base):
-            inner = tuple(_renamed(each, prefix) for each in of)
-            return replace(expression, of=inner, base=_renamed(base, prefix) if base else None)
-        case Columns(tensor):
-            return replace(expression, tensor=TensorRef(f"{prefix}/{tensor.donor}", tensor.name))
-        case Rows(of=of) | Concat(of=of):
-            return replace(expression, of=tuple(_renamed(each, prefix) for each in of))

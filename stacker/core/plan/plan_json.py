@@ -1,4 +1,4 @@
-"""A Plan as JSON and back, and its id. The JSON holds everything but the donors' bytes."""
+"""A Plan as JSON and back, and the plan id. The JSON holds everything but the donors' bytes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ FORMAT = 1
 
 
 def plan_id(content: dict[str, Any]) -> str:
-    """A name for what a plan's JSON says, in hex: 16 bytes of SHA-256 over its canonical form.
+    """The first 16 bytes, in hex, of the SHA-256 of a plan's JSON in canonical form.
 
-    Estimates and the places where donors were found are left out: the same donors elsewhere give the same plan.
+    Cost estimates and the sources of donors are left out: the same donors in another place have the same plan id.
     """
-    said = {key: value for key, value in content.items() if key not in ("id", "costs")}
-    said["donors"] = [{key: value for key, value in each.items() if key != "source"} for each in content["donors"]]
-    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    hashed = {key: value for key, value in content.items() if key not in ("id", "costs")}
+    hashed["donors"] = [{key: value for key, value in each.items() if key != "source"} for each in content["donors"]]
+    canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """A plain JSON value; `plan_from_json` gives an equal plan back."""
+    """The plan as a JSON value, which `plan_from_json` reads back to an equal plan."""
     return {
         "format": FORMAT,
         "id": plan.id,
@@ -71,7 +71,7 @@ def _step_to_json(step: Step) -> dict[str, Any]:
 
 
 def expression_to_json(expression: Expression) -> Any:
-    """A copy is the tensor's name behind its donor's; everything else an object with one verb."""
+    """An expression as JSON: a copy is the string `donor:tensor`, everything else an object with one verb."""
     match expression:
         case Copy(tensor):
             return str(tensor)
@@ -80,22 +80,28 @@ def expression_to_json(expression: Expression) -> Any:
         case Scale(of, factor):
             return {"scale": expression_to_json(of), "factor": factor}
         case Blend():
-            said: dict[str, Any] = {"blend": [expression_to_json(each) for each in expression.of], "op": expression.op}
-            said |= {"parameters": dict(expression.parameters)} if expression.parameters else {}
-            said |= {"per_source": [dict(each) for each in expression.per_source]} if any(expression.per_source) else {}
-            said |= {"base": expression_to_json(expression.base)} if expression.base else {}
-            return said | ({"seed": expression.seed} if expression.seed else {})
-        case Rows():
-            return _rows_to_json(expression)
+            return _blend_to_json(expression)
+        case Rows(of, width, runs):
+            table = [[run.to, run.source, run.start, run.count, run.factor] for run in runs]
+            return {"rows": [expression_to_json(source) for source in of], "width": width, "runs": table}
         case Columns(tensor, width, start, count):
             return {"columns": str(tensor), "width": width, "start": start, "count": count}
         case Concat(of, widths):
-            return {"beside": [expression_to_json(each) for each in of], "widths": list(widths)}
+            return {"concat": [expression_to_json(part) for part in of], "widths": list(widths)}
 
 
-def _rows_to_json(rows: Rows) -> dict[str, Any]:
-    runs = [[run.to, run.source, run.start, run.count, run.factor] for run in rows.runs]
-    return {"rows": [expression_to_json(each) for each in rows.of], "width": rows.width, "runs": runs}
+def _blend_to_json(blend: Blend) -> dict[str, Any]:
+    """A blend as an object; what is empty is left out."""
+    entries: dict[str, Any] = {"blend": [expression_to_json(source) for source in blend.of], "op": blend.op}
+    if blend.parameters:
+        entries["parameters"] = dict(blend.parameters)
+    if any(blend.per_source):
+        entries["per_source"] = [dict(values) for values in blend.per_source]
+    if blend.base:
+        entries["base"] = expression_to_json(blend.base)
+    if blend.seed:
+        entries["seed"] = blend.seed
+    return entries
 
 
 def plan_from_json(content: dict[str, Any]) -> Plan:
@@ -110,19 +116,20 @@ def plan_from_json(content: dict[str, Any]) -> Plan:
         layout=Layout(**content["layout"]),
         donors=tuple(_identity_from_json(each) for each in content["donors"]),
         costs=Costs(**content["costs"]),
-        unused=tuple(Unused(_ref(each["tensor"]), each["reason"]) for each in content["unused"]),
+        unused=tuple(Unused(_parse_ref(each["tensor"]), each["reason"]) for each in content["unused"]),
         tied=tuple(content["tied"].items()),
     )
 
 
 def _shards_from_json(content: list[dict[str, Any]], steps: tuple[Step, ...]) -> tuple[Shard, ...]:
-    held: list[list[Step]] = [[] for _ in content]
+    """The shards, with the headers that their steps have."""
+    members: list[list[Step]] = [[] for _ in content]
     for step in steps:
-        held[step.shard].append(step)
+        members[step.shard].append(step)
     shards = []
-    for said, inside in zip(content, held, strict=True):
-        tensors = [step.tensor for step in sorted(inside, key=lambda step: (step.offset, step.tensor.nbytes))]
-        shards.append(Shard(said["name"], make_header(tensors, residue=said["data_start"], step=0), said["size"]))
+    for entry, own in zip(content, members, strict=True):
+        tensors = [step.tensor for step in sorted(own, key=lambda step: (step.offset, step.tensor.nbytes))]
+        shards.append(Shard(entry["name"], make_header(tensors, residue=entry["data_start"], step=0), entry["size"]))
     return tuple(shards)
 
 
@@ -136,33 +143,32 @@ def _step_from_json(content: dict[str, Any]) -> Step:
     return Step(spec, content["shard"], content["offset"], expression_from_json(content["from"]))
 
 
-def expression_from_json(said: Any) -> Expression:
-    """The expression that `expression_to_json` wrote."""
-    if isinstance(said, str):
-        return Copy(_ref(said))
-    if "cast" in said:
-        return Cast(expression_from_json(said["cast"]), DTYPES[said["dtype"]])
-    if "scale" in said:
-        return Scale(expression_from_json(said["scale"]), said["factor"])
-    if "rows" in said:
-        sources = tuple(expression_from_json(each) for each in said["rows"])
-        return Rows(sources, said["width"], tuple(RowRun(*run) for run in said["runs"]))
-    if "columns" in said:
-        return Columns(_ref(said["columns"]), said["width"], said["start"], said["count"])
-    if "beside" in said:
-        return Concat(tuple(map(expression_from_json, said["beside"])), tuple(said["widths"]))
-    return _blend_from_json(said)
+def expression_from_json(content: Any) -> Expression:
+    """The expression that `expression_to_json` wrote; KeyError or TypeError for anything else."""
+    if isinstance(content, str):
+        return Copy(_parse_ref(content))
+    if "cast" in content:
+        return Cast(expression_from_json(content["cast"]), DTYPES[content["dtype"]])
+    if "scale" in content:
+        return Scale(expression_from_json(content["scale"]), content["factor"])
+    if "rows" in content:
+        sources = tuple(map(expression_from_json, content["rows"]))
+        return Rows(sources, content["width"], tuple(RowRun(*run) for run in content["runs"]))
+    if "columns" in content:
+        return Columns(_parse_ref(content["columns"]), content["width"], content["start"], content["count"])
+    if "concat" in content:
+        return Concat(tuple(map(expression_from_json, content["concat"])), tuple(content["widths"]))
+    return _blend_from_json(content)
 
 
-def _blend_from_json(said: dict[str, Any]) -> Blend:
-    of = tuple(expression_from_json(each) for each in said["blend"])
-    per_source = tuple(tuple(sorted(each.items())) for each in said.get("per_source", [{}] * len(of)))
-    base = expression_from_json(said["base"]) if "base" in said else None
-    return Blend(
-        said["op"], of, tuple(sorted(said.get("parameters", {}).items())), per_source, base, said.get("seed", "")
-    )
+def _blend_from_json(content: dict[str, Any]) -> Blend:
+    sources = tuple(map(expression_from_json, content["blend"]))
+    per_source = tuple(tuple(sorted(values.items())) for values in content.get("per_source", [{}] * len(sources)))
+    parameters = tuple(sorted(content.get("parameters", {}).items()))
+    base = expression_from_json(content["base"]) if "base" in content else None
+    return Blend(content["op"], sources, parameters, per_source, base, content.get("seed", ""))
 
 
-def _ref(text: str) -> TensorRef:
+def _parse_ref(text: str) -> TensorRef:
     donor, _, name = text.partition(":")
     return TensorRef(donor, name)

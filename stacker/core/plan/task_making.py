@@ -1,34 +1,39 @@
-"""A plan as an executor's tasks: which bytes can be moved, which must be computed, and in what pieces."""
+"""A plan as tasks: adjacent copies joined into long runs, and everything that needs no arithmetic kept free of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from stacker.core.plan.layout import group_runs
 from stacker.core.plan.plan import Plan, Step
 from stacker.core.plan.tasks import ColumnSource, Compute, CopyColumns, CopyRun, Task, TensorBytes, Zeros
 from stacker.core.values.donor import Donor, all_donors
-from stacker.core.values.expression import Cast, Columns, Concat, Copy, Expression, Scale, is_zero, needed
+from stacker.core.values.expression import Cast, Columns, Concat, Copy, Expression, Scale, is_zero, needed_tensors
 from stacker.errors import DonorError, Problem, raise_problems
 from stacker.tensors import Dtype, TensorRef
 
-MOST = 256 * 2**20
-"""Bytes of the longest run: small enough to share the work and to stop in time, large enough for few calls."""
+LONGEST_COPY = 256 * 2**20
+"""Bytes of the longest copy task: short enough to share the work and to stop in time, long enough for few calls."""
+Places = Mapping[TensorRef, TensorBytes]
 
 
-def tasks_of(plan: Plan, donors: Mapping[str, Donor], most: int = MOST) -> tuple[Task, ...]:
-    """All that has to be done for a plan, in the order of its bytes; runs are cut at multiples of `most` bytes.
+def make_tasks(plan: Plan, donors: Mapping[str, Donor], longest: int = LONGEST_COPY) -> tuple[Task, ...]:
+    """All tasks of a plan in the order of their bytes; copies are cut at multiples of `longest` bytes of the shard.
 
-    DonorError when weights that are needed are not on this machine.
+    Raises DonorError when weights that have to be read are not on this machine.
     """
-    places = _places(plan, donors)
-    steps = sorted(plan.steps, key=lambda step: (step.shard, step.offset))
-    tasks = (task for step in steps if step.tensor.nbytes for task in _tasks(step, places))
-    return tuple(part for task in _joined(tasks) for part in _cut(task, most))
+    places = _locate_tensors(plan, donors)
+    steps = [replace(step, expression=_simplify(step.expression, step.tensor.dtype)) for step in plan.steps]
+    filled = sorted((step for step in steps if step.tensor.nbytes), key=lambda step: (step.shard, step.offset))
+    tasks: list[Task] = []
+    for run in group_runs(filled, lambda step: _copy_source(step, places)):
+        tasks += _copy_run(run, places) if _copy_source(run[0], places) else _step_tasks(run[0], places)
+    return tuple(part for task in tasks for part in _cut(task, longest))
 
 
-def tensors_of(plan: Plan, task: Task) -> list[str]:
-    """The names of the tensors that have bytes among the task's, in plan order."""
+def find_tensors(plan: Plan, task: Task) -> list[str]:
+    """The names of the tensors that have bytes in a task, in plan order."""
     end = task.offset + task.nbytes
     return [
         step.tensor.name
@@ -37,15 +42,16 @@ def tensors_of(plan: Plan, task: Task) -> list[str]:
     ]
 
 
-def _places(plan: Plan, donors: Mapping[str, Donor]) -> dict[TensorRef, TensorBytes]:
+def _locate_tensors(plan: Plan, donors: Mapping[str, Donor]) -> dict[TensorRef, TensorBytes]:
+    """Where every donor tensor that has to be read is stored; DonorError names the donors that have no weights here."""
     known = all_donors(donors)
-    refs = dict.fromkeys(ref for step in plan.steps for ref in needed(step.expression))
-    places = {ref: _place(ref, known) for ref in refs}
-    raise_problems(_absent(places))
+    refs = dict.fromkeys(ref for step in plan.steps for ref in needed_tensors(step.expression))
+    places = {ref: _locate(ref, known) for ref in refs}
+    raise_problems(_check_present(places))
     return {ref: place for ref, place in places.items() if place}
 
 
-def _place(ref: TensorRef, donors: Mapping[str, Donor]) -> TensorBytes | None:
+def _locate(ref: TensorRef, donors: Mapping[str, Donor]) -> TensorBytes | None:
     donor = donors[ref.donor]
     tensor = donor.tensors[ref.name]
     if tensor.extent is None or donor.files[tensor.extent.file].path is None:
@@ -53,119 +59,116 @@ def _place(ref: TensorRef, donors: Mapping[str, Donor]) -> TensorBytes | None:
     return TensorBytes(donor.files[tensor.extent.file], tensor.extent.offset, tensor.spec.dtype)
 
 
-def _absent(places: Mapping[TensorRef, TensorBytes | None]) -> Iterator[Problem]:
+def _check_present(places: Mapping[TensorRef, TensorBytes | None]) -> Iterator[Problem]:
     for name in dict.fromkeys(ref.donor for ref, place in places.items() if place is None):
         message = f"the weights of donor '{name}' are not here: there is only its config"
         yield Problem(message, "give the donor a source that has its weights", blame=DonorError.blame)
 
 
-def _tasks(step: Step, places: Mapping[TensorRef, TensorBytes]) -> Iterator[Task]:
-    if not isinstance(step.expression, Concat) or is_zero(step.expression):
-        yield _task(step, places)
-        return
-    row = sum(step.expression.widths)
-    rows, bits = step.tensor.elements // row, step.tensor.dtype.bits
-    strands: list[ColumnSource] = []
-    for start, width, part in step.expression.placed():
-        settled, to, nbytes = _settled(part, step.tensor.dtype), start * bits // 8, width * bits // 8
-        strand = _strand(settled, to, nbytes, step.tensor.dtype, places)
-        if strand:
-            strands.append(strand)
+def _simplify(expression: Expression, dtype: Dtype) -> Expression:
+    """Drop a cast to the output's own `dtype` and factors of 1, which change nothing that is rounded to it."""
+    if (isinstance(expression, Cast) and expression.dtype is dtype) or (
+        isinstance(expression, Scale) and expression.factor == 1.0
+    ):
+        return _simplify(expression.of, dtype)
+    return expression
+
+
+def _copy_source(step: Step, places: Places) -> tuple[object, int, int] | None:
+    """What identifies the source of a step that is copied: shard and file, offset, bytes; None for other steps."""
+    if not isinstance(step.expression, Copy):
+        return None
+    place = places[step.expression.tensor]
+    if place.dtype is not step.tensor.dtype:
+        return None
+    return (step.shard, place.file), place.offset, step.tensor.nbytes
+
+
+def _copy_run(run: Sequence[Step], places: Places) -> Iterator[Task]:
+    """One task for steps whose bytes follow each other both in the donor's file and in the shard."""
+    first = run[0]
+    assert isinstance(first.expression, Copy)
+    place = places[first.expression.tensor]
+    nbytes = sum(step.tensor.nbytes for step in run)
+    yield CopyRun(first.shard, first.offset, nbytes, place.file, place.offset)
+
+
+def _step_tasks(step: Step, places: Places) -> Iterator[Task]:
+    """The tasks of a step that is not copied as a whole."""
+    tensor = step.tensor
+    if is_zero(step.expression):
+        yield Zeros(step.shard, step.offset, tensor.nbytes)
+    elif isinstance(step.expression, Concat):
+        yield from _concat_tasks(step, step.expression, places)
+    else:
+        where = step.shard, step.offset, tensor.nbytes
+        yield Compute(*where, step.expression, tensor.dtype, places, tensor.row)
+
+
+def _concat_tasks(step: Step, concat: Concat, places: Places) -> Iterator[Task]:
+    """A task for each part that takes arithmetic, and one for all columns that are copied."""
+    dtype = step.tensor.dtype
+    row = sum(concat.widths)
+    rows = step.tensor.elements // row
+    columns: list[ColumnSource] = []
+    for first, width, part in concat.parts():
+        simple = _simplify(part, dtype)
+        to, nbytes = first * dtype.bits // 8, width * dtype.bits // 8
+        source = _column_source(simple, to, nbytes, dtype, places)
+        if source:
+            columns.append(source)
         else:
-            cut = (step.tensor.row, 0) if rows == 1 else (width, row * bits // 8)
-            yield Compute(step.shard, step.offset + to, nbytes * rows, settled, step.tensor.dtype, places, *cut)
-    if strands:
-        yield _weave(step, strands, row * bits // 8, rows)
+            shape = (step.tensor.row, 0) if rows == 1 else (width, row * dtype.bits // 8)
+            yield Compute(step.shard, step.offset + to, nbytes * rows, simple, dtype, places, *shape)
+    if columns:
+        yield _copy_columns(step, columns, row * dtype.bits // 8, rows)
 
 
-def _strand(
-    expression: Expression, to: int, nbytes: int, dtype: Dtype, places: Mapping[TensorRef, TensorBytes]
-) -> ColumnSource | None:
-    """Columns that need no arithmetic; None where they do."""
+def _column_source(expression: Expression, to: int, nbytes: int, dtype: Dtype, places: Places) -> ColumnSource | None:
+    """Columns that can be copied to byte `to` of each row; None where they take arithmetic."""
     if is_zero(expression):
         return ColumnSource(to, nbytes)
-    match expression:
-        case Columns(tensor, width, start, _) if places[tensor].dtype is dtype:
-            place = places[tensor]
-            return ColumnSource(to, nbytes, place.file, place.offset + start * dtype.bits // 8, width * dtype.bits // 8)
-        case Copy(tensor) if places[tensor].dtype is dtype:
-            return ColumnSource(to, nbytes, places[tensor].file, places[tensor].offset, nbytes)
-    return None
+    if not isinstance(expression, Copy | Columns) or places[expression.tensor].dtype is not dtype:
+        return None
+    place = places[expression.tensor]
+    if isinstance(expression, Copy):
+        return ColumnSource(to, nbytes, place.file, place.offset, nbytes)
+    begin, stride = expression.start * dtype.bits // 8, expression.width * dtype.bits // 8
+    return ColumnSource(to, nbytes, place.file, place.offset + begin, stride)
 
 
-def _weave(step: Step, strands: Sequence[ColumnSource], row: int, rows: int) -> CopyColumns:
-    first = strands[0].to
-    moved = tuple(replace(strand, to=strand.to - first) for strand in strands)
-    return CopyColumns(step.shard, step.offset + first, rows * sum(s.nbytes for s in strands), row, rows, moved)
+def _copy_columns(step: Step, columns: Sequence[ColumnSource], row: int, rows: int) -> CopyColumns:
+    first = columns[0].to
+    moved = tuple(replace(column, to=column.to - first) for column in columns)
+    nbytes = rows * sum(column.nbytes for column in columns)
+    return CopyColumns(step.shard, step.offset + first, nbytes, row, rows, moved)
 
 
-def _task(step: Step, places: Mapping[TensorRef, TensorBytes]) -> Task:
-    tensor = step.tensor
-    where = (step.shard, step.offset, tensor.nbytes)
-    expression = _settled(step.expression, tensor.dtype)
-    if is_zero(expression):
-        return Zeros(*where)
-    if isinstance(expression, Copy) and places[expression.tensor].dtype is tensor.dtype:
-        place = places[expression.tensor]
-        return CopyRun(*where, place.file, place.offset)
-    return Compute(*where, expression, tensor.dtype, places, tensor.row)
-
-
-def _settled(expression: Expression, dtype: Dtype) -> Expression:
-    """The expression without what changes nothing, given that its result is rounded to `dtype` in any case."""
-    match expression:
-        case Cast(of, to) if to is dtype:
-            return _settled(of, dtype)
-        case Scale(of, 1.0):
-            return _settled(of, dtype)
-        case _:
-            return expression
-
-
-def _joined(tasks: Iterable[Task]) -> Iterator[Task]:
-    """Runs that go on in both files become one."""
-    last: Task | None = None
-    for task in tasks:
-        if isinstance(last, CopyRun) and isinstance(task, CopyRun) and _goes_on(last, task):
-            last = CopyRun(last.shard, last.offset, last.nbytes + task.nbytes, last.file, last.source)
-            continue
-        if last:
-            yield last
-        last = task
-    if last:
-        yield last
-
-
-def _goes_on(run: CopyRun, after: CopyRun) -> bool:
-    here = run.shard == after.shard and run.offset + run.nbytes == after.offset
-    return here and run.file == after.file and run.source + run.nbytes == after.source
-
-
-def _cut(task: Task, most: int) -> Iterator[Task]:
-    """A run in pieces that end at multiples of `most` in the shard, so that whole blocks stay whole."""
+def _cut(task: Task, longest: int) -> Iterator[Task]:
+    """Cut copies into pieces that end at multiples of `longest` in the shard, so that whole blocks stay whole."""
     if isinstance(task, CopyColumns):
-        yield from _cut_weave(task, most)
-        return
-    if not isinstance(task, CopyRun):
+        yield from _cut_columns(task, longest)
+    elif isinstance(task, CopyRun):
+        begin, end = task.offset, task.offset + task.nbytes
+        while begin < end:
+            stop = min(end, (begin // longest + 1) * longest)
+            yield CopyRun(task.shard, begin, stop - begin, task.file, task.source + begin - task.offset)
+            begin = stop
+    else:
         yield task
-        return
-    begin, end = task.offset, task.offset + task.nbytes
-    while begin < end:
-        stop = min(end, (begin // most + 1) * most)
-        yield CopyRun(task.shard, begin, stop - begin, task.file, task.source + begin - task.offset)
-        begin = stop
 
 
-def _cut_weave(weave: CopyColumns, most: int) -> Iterator[Task]:
-    """Whole rows as one task; a single row as the runs it is made of."""
-    if weave.rows == 1:
-        for strand in weave.strands:
-            where = (weave.shard, weave.offset + strand.to, strand.nbytes)
-            yield from _cut(CopyRun(*where, strand.file, strand.source) if strand.file else Zeros(*where), most)
+def _cut_columns(task: CopyColumns, longest: int) -> Iterator[Task]:
+    """Cut between rows; a single row becomes the runs that it is made of."""
+    if task.rows == 1:
+        for column in task.columns:
+            where = (task.shard, task.offset + column.to, column.nbytes)
+            yield from _cut(CopyRun(*where, column.file, column.source) if column.file else Zeros(*where), longest)
         return
-    each = weave.nbytes // weave.rows
-    step = max(most // weave.row, 1)
-    for first in range(0, weave.rows, step):
-        rows = min(step, weave.rows - first)
-        strands = tuple(replace(one, source=one.source + first * one.stride) for one in weave.strands)
-        yield CopyColumns(weave.shard, weave.offset + first * weave.row, rows * each, weave.row, rows, strands)
+    row_bytes = task.nbytes // task.rows
+    step = max(longest // task.row, 1)
+    for first in range(0, task.rows, step):
+        rows = min(step, task.rows - first)
+        columns = tuple(replace(column, source=column.source + first * column.stride) for column in task.columns)
+        offset = task.offset + first * task.row
+        yield CopyColumns(task.shard, offset, rows * row_bytes, task.row, rows, columns)

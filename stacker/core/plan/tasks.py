@@ -1,7 +1,7 @@
-"""What an executor does: runs of bytes to move, rows to weave, tensors to compute, stretches that stay zero.
+"""What executors carry out: bytes to copy, columns to copy, tensors to compute, and stretches that stay zero.
 
-Every task owns some bytes of one output file, so tasks may be done in any order, by any number of hands. Where the
-donors' bytes lie is in the tasks; an executor needs nothing else of the donors.
+Every task owns some bytes of one shard, so tasks may be done in any order and by any number of threads. A task holds
+the places of its donors' bytes; executors need nothing else of the donors.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stacker.core.values.donor import DonorFile
-from stacker.core.values.expression import Expression, needed
+from stacker.core.values.expression import Expression, needed_tensors
 from stacker.tensors import Dtype, TensorRef
 
 
 @dataclass(frozen=True, slots=True)
 class TensorBytes:
-    """A donor tensor's bytes: from `offset` on in a file, elements of `dtype`."""
+    """Where a donor tensor is stored: elements of `dtype` from byte `offset` of `file` on."""
 
     file: DonorFile
     offset: int
@@ -25,7 +25,7 @@ class TensorBytes:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Bytes [offset, offset + nbytes) of shard number `shard`."""
+    """Fills bytes [offset, offset + nbytes) of shard number `shard`."""
 
     shard: int
     offset: int
@@ -33,13 +33,13 @@ class Task:
 
     @property
     def id(self) -> str:
-        """The same in every run of the same plan, and of no other task."""
+        """A name that is unique within a plan and the same in every run of it; the journal records tasks by it."""
         return f"{self.shard}@{self.offset}+{self.nbytes}"
 
 
 @dataclass(frozen=True, slots=True)
 class CopyRun(Task):
-    """Bytes that lie in the donor's file as they will lie in the shard, there from `source` on."""
+    """Bytes copied unchanged from byte `source` of a donor's file on."""
 
     file: DonorFile
     source: int
@@ -47,15 +47,15 @@ class CopyRun(Task):
 
 @dataclass(frozen=True, slots=True)
 class Zeros(Task):
-    """Bytes that are zero, as those of a new file are."""
+    """Bytes that are zero; a new file already has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compute(Task):
-    """One tensor that takes arithmetic: rounded once, at the end, to the `dtype` of the output.
+    """A tensor computed from donor tensors and rounded once, at the end, to `dtype`.
 
-    `row` is the length of its last dimension, or 0 where the rows do not matter. With a `stride`, it is columns of a
-    larger tensor: `row` elements in every `stride` bytes of the shard.
+    `row` is the length of its last dimension, or 0 where rows do not matter. With a `stride` it is a block of columns
+    of a larger tensor: `row` elements in every `stride` bytes of the shard.
     """
 
     expression: Expression
@@ -66,15 +66,16 @@ class Compute(Task):
 
     @property
     def elements(self) -> int:
+        """Number of elements."""
         return self.nbytes * 8 // self.dtype.bits
 
     @property
     def wide(self) -> bool:
-        """Whether the arithmetic is fp64: a source or the result is. All other arithmetic is fp32."""
-        return Dtype.F64 in (self.dtype, *(self.places[ref].dtype for ref in needed(self.expression)))
+        """Whether to compute in fp64, because a source or the result is fp64; everything else is computed in fp32."""
+        return Dtype.F64 in (self.dtype, *(self.places[ref].dtype for ref in needed_tensors(self.expression)))
 
     def spans(self, begin: int, nbytes: int) -> Iterator[tuple[int, int, int]]:
-        """Where the tensor's bytes [begin, begin + nbytes) lie: runs, from where, to where in the shard, how long."""
+        """Where bytes [begin, begin + nbytes) of the tensor go: (start in the tensor, offset in the shard, length)."""
         if not self.stride:
             yield begin, self.offset + begin, nbytes
             return
@@ -89,9 +90,9 @@ class Compute(Task):
 
 @dataclass(frozen=True, slots=True)
 class ColumnSource:
-    """The same columns of every row: `nbytes` from byte `to` of the row, in the donor's file from `source` on.
+    """The same columns of every row: bytes [to, to + nbytes) of an output row.
 
-    There they come in every `stride` bytes. Without a file they are zeros.
+    They are read from byte `source` of the donor's file on, once in every `stride` bytes; without a file they are zero.
     """
 
     to: int
@@ -103,11 +104,11 @@ class ColumnSource:
 
 @dataclass(frozen=True, slots=True)
 class CopyColumns(Task):
-    """`rows` rows, `row` bytes each, woven of columns that lie in donors' files; all other columns are other tasks'.
+    """`rows` rows of `row` bytes each, some columns of which are copied from donors' files.
 
-    `offset` is that of the first column, `nbytes` counts what the strands hold.
+    The other columns belong to other tasks. `offset` is that of the first copied column, `nbytes` counts copied bytes.
     """
 
     row: int
     rows: int
-    strands: tuple[ColumnSource, ...]
+    columns: tuple[ColumnSource, ...]

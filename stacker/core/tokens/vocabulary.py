@@ -13,7 +13,7 @@ from stacker.arch.files.architecture import Part
 from stacker.arch.layer_names import COLUMNS
 from stacker.core.tokens.problems import BY_TOKEN, blended, in_blocks, misfit, packed, strangers
 from stacker.core.values.donor import Donor, DonorTensor
-from stacker.core.values.expression import Copy, Expression, RowRun, Rows, blends
+from stacker.core.values.expression import Copy, Expression, RowRun, Rows, find_blends
 from stacker.errors import Problem, did_you_mean
 from stacker.formats.json_object import Json
 from stacker.spec.language.stack_spec import TokenRow, VocabularySpec
@@ -194,7 +194,7 @@ def _in_order(
             problems.append(misfit(donor.name, each, name))
         elif not source.spec.dtype.arithmetic:
             problems.append(packed(each, source.spec))
-        elif any(blends(_made(each, source))):
+        elif any(find_blends(_made(each, source))):
             problems.append(blended(each, name))
     order = {each: number for number, each in enumerate(used)}
     expression = Rows(

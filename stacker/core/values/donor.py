@@ -8,7 +8,7 @@ from math import prod
 
 from stacker.arch.files.architecture import Architecture, Config, Part
 from stacker.arch.layer_names import cut_axis
-from stacker.core.values.expression import Copy, Expression, columns_of
+from stacker.core.values.expression import Copy, Expression, take_columns
 from stacker.errors import Problem
 from stacker.tensors import TensorRef, TensorSpec
 
@@ -124,7 +124,7 @@ class Donor:
             spec=TensorSpec(spec.name, spec.dtype, shape),
             layer=index,
             extent=None,
-            expression=columns_of(whole, width, index * count, count),
+            expression=take_columns(whole, width, index * count, count),
         )
 
     def outside(self, part: Part) -> dict[str, DonorTensor]:

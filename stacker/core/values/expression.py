@@ -1,43 +1,93 @@
-"""How one output tensor is made from donor tensors: a small closed language, nested where stacks are nested."""
+"""How an output tensor is computed from donor tensors: seven kinds of expression, nested where stacks are nested.
+
+Every kind has `children()` and `rebuild(children)`, so that code that treats all kinds alike need not list them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from stacker.spec.language.stack_spec import Value
 from stacker.tensors import Dtype, TensorRef
 
 
+class _Leaf:
+    """An expression that reads one donor tensor."""
+
+    __slots__ = ()
+
+    def children(self) -> tuple[Expression, ...]:
+        """The expressions that this one is computed from: none."""
+        return ()
+
+    def rebuild(self, children: Sequence[Expression]) -> Self:
+        """The same expression; `children` is empty."""
+        del children
+        return self
+
+
 @dataclass(frozen=True, slots=True)
-class Copy:
-    """A donor tensor as it is."""
+class Copy(_Leaf):
+    """A donor tensor, unchanged."""
 
     tensor: TensorRef
 
 
 @dataclass(frozen=True, slots=True)
+class Columns(_Leaf):
+    """Columns [start, start + count) of a donor tensor viewed as a matrix with rows of `width` elements.
+
+    A run of rows is written the same way, with the whole tensor as a single row.
+    """
+
+    tensor: TensorRef
+    width: int
+    start: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cast:
-    """Another element type, rounded to nearest even."""
+    """Conversion to another element type, rounding to nearest even."""
 
     of: Expression
     dtype: Dtype
 
+    def children(self) -> tuple[Expression, ...]:
+        """The expression that is converted."""
+        return (self.of,)
+
+    def rebuild(self, children: Sequence[Expression]) -> Cast:
+        """The same conversion of another expression."""
+        (of,) = children
+        return Cast(of, self.dtype)
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Every element times `factor`; zero gives zeros whatever was there, NaN and infinity too."""
+    """Multiplication by `factor`; a factor of 0 gives zeros even where the tensor holds NaN or infinity."""
 
     of: Expression
     factor: float
 
+    def children(self) -> tuple[Expression, ...]:
+        """The expression that is multiplied."""
+        return (self.of,)
+
+    def rebuild(self, children: Sequence[Expression]) -> Scale:
+        """Another expression times the same factor."""
+        (of,) = children
+        return Scale(of, self.factor)
+
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """Sources of one shape through an op.
+    """Several sources of one shape combined by an op.
 
-    `parameters` are the op's own, sorted by name; `weights` those of each source, in the sources' order; `base` the
-    reference tensor of ops that have one. `seed` names the tensor for ops that draw at random.
+    `parameters` are those of the op, sorted by name; `per_source` those of each source, in the order of `of`. `base` is
+    the reference tensor of task-vector ops. `seed` is the tensor's name, for ops that draw random numbers.
     """
 
     op: str
@@ -46,6 +96,15 @@ class Blend:
     per_source: tuple[tuple[tuple[str, Value], ...], ...] = ()
     base: Expression | None = None
     seed: str = ""
+
+    def children(self) -> tuple[Expression, ...]:
+        """The sources, then the base if there is one."""
+        return self.of if self.base is None else (*self.of, self.base)
+
+    def rebuild(self, children: Sequence[Expression]) -> Blend:
+        """The same op over other sources, and another base if this blend has one."""
+        count = len(self.of)
+        return replace(self, of=tuple(children[:count]), base=children[count] if self.base else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,159 +120,131 @@ class RowRun:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A table of rows of others, each `width` elements; rows that no run gives are 0, what several give is added.
+    """A matrix assembled from rows of its sources, each `width` elements long.
 
-    `runs` are in the order of `to`; two of them give the same rows, or none in common. No source has a blend in it.
+    Rows that no run fills are 0; runs that fill the same rows are added. `runs` are sorted by `to`, and two runs fill
+    either the same rows or none in common. No source contains a blend.
     """
 
     of: tuple[Expression, ...]
     width: int
     runs: tuple[RowRun, ...] = field(repr=False)
 
+    def children(self) -> tuple[Expression, ...]:
+        """The matrices that rows are taken from."""
+        return self.of
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Columns [start, start + count) of a donor tensor taken as rows of `width` elements; rows of it, where one is all.
-
-    A leaf, as `Copy` is.
-    """
-
-    tensor: TensorRef
-    width: int
-    start: int
-    count: int
+    def rebuild(self, children: Sequence[Expression]) -> Rows:
+        """The same rows of other matrices."""
+        return replace(self, of=tuple(children))
 
 
 @dataclass(frozen=True, slots=True)
 class Concat:
-    """Tables of as many rows side by side: a row of the result is `widths` elements of each, one after the other.
+    """Matrices with the same number of rows, concatenated along their columns; `widths` are their row lengths.
 
-    Always outermost: what is done to the whole is done to each.
+    Always the outermost expression: casts and factors are applied to each part.
     """
 
     of: tuple[Expression, ...]
     widths: tuple[int, ...]
 
-    def placed(self) -> Iterator[tuple[int, int, Expression]]:
-        """Each table with its first column in the result and its width."""
+    def children(self) -> tuple[Expression, ...]:
+        """The parts, from left to right."""
+        return self.of
+
+    def rebuild(self, children: Sequence[Expression]) -> Concat:
+        """Other parts of the same widths."""
+        return replace(self, of=tuple(children))
+
+    def parts(self) -> Iterator[tuple[int, int, Expression]]:
+        """The first column, the width and the expression of each part."""
         start = 0
         for part, width in zip(self.of, self.widths, strict=True):
             yield start, width, part
             start += width
 
 
-Expression = Copy | Cast | Scale | Blend | Rows | Columns | Concat
-
-
-def leaves(expression: Expression) -> Iterator[TensorRef]:
-    """The donor tensors that an expression reads, each as often as it is read, left to right."""
-    match expression:
-        case Copy(tensor) | Columns(tensor):
-            yield tensor
-        case Cast(of) | Scale(of):
-            yield from leaves(of)
-        case Blend():
-            for source in inputs(expression):
-                yield from leaves(source)
-        case Rows(of) | Concat(of):
-            for source in of:
-                yield from leaves(source)
-
-
-def needed(expression: Expression) -> Iterator[TensorRef]:
-    """The donor tensors whose values matter: the leaves, but for those that a factor of 0 makes away with."""
-    return (leaf.tensor for leaf in needed_leaves(expression))
-
-
-def needed_leaves(expression: Expression) -> Iterator[Copy | Columns]:
-    """The same, with what is taken of each."""
-    match expression:
-        case Copy() | Columns():
-            yield expression
-        case Cast(of) | Scale(of):
-            if not is_zero(expression):
-                yield from needed_leaves(of)
-        case Blend():
-            for source in inputs(expression):
-                yield from needed_leaves(source)
-        case Rows(of) | Concat(of):
-            for source in of:
-                yield from needed_leaves(source)
-
-
-def inputs(blend: Blend) -> tuple[Expression, ...]:
-    """What a blend is made of: its sources, then its base."""
-    return blend.of if blend.base is None else (*blend.of, blend.base)
+Expression = Copy | Columns | Cast | Scale | Blend | Rows | Concat
 
 
 def is_zero(expression: Expression) -> bool:
-    """Whether every element is 0 whatever the donors hold, so that none of them need be read."""
-    match expression:
-        case Scale(of, factor):
-            return factor == 0 or is_zero(of)
-        case Cast(of):
-            return is_zero(of)
-        case Concat(of):
-            return all(map(is_zero, of))
-        case _:
-            return False
+    """Whether every element is 0 whatever the donors hold, so that nothing has to be read."""
+    if isinstance(expression, Scale) and expression.factor == 0:
+        return True
+    return isinstance(expression, Cast | Scale | Concat) and all(map(is_zero, expression.children()))
 
 
-def blends(expression: Expression) -> Iterator[Blend]:
-    """The blends that have to be computed, inner ones first."""
-    match expression:
-        case Cast(of) | Scale(of):
-            if not is_zero(expression):
-                yield from blends(of)
-        case Blend():
-            for source in inputs(expression):
-                yield from blends(source)
+def read_tensors(expression: Expression) -> Iterator[TensorRef]:
+    """The donor tensors in an expression from left to right, repeated as often as they occur."""
+    if isinstance(expression, Copy | Columns):
+        yield expression.tensor
+    for child in expression.children():
+        yield from read_tensors(child)
+
+
+def needed_leaves(expression: Expression) -> Iterator[Copy | Columns]:
+    """The leaves that have to be read: all but those that a factor of 0 cancels."""
+    if isinstance(expression, Copy | Columns):
+        yield expression
+    if not is_zero(expression):
+        for child in expression.children():
+            yield from needed_leaves(child)
+
+
+def needed_tensors(expression: Expression) -> Iterator[TensorRef]:
+    """The donor tensors that have to be read, repeated as often as they are."""
+    return (leaf.tensor for leaf in needed_leaves(expression))
+
+
+def find_blends(expression: Expression) -> Iterator[Blend]:
+    """The blends that have to be computed, inner ones before those that use them."""
+    if not is_zero(expression):
+        for child in expression.children():
+            yield from find_blends(child)
+        if isinstance(expression, Blend):
             yield expression
-        case Concat(of):
-            for source in of:
-                yield from blends(source)
 
 
-def columns_of(expression: Expression, width: int, start: int, count: int) -> Expression:
-    """Columns [start, start + count) of a table with rows of `width` elements; ValueError where they cannot be told."""
-    match expression:
-        case Copy(tensor):
-            return Columns(tensor, width, start, count)
-        case Cast(of) | Scale(of):
-            return replace(expression, of=columns_of(of, width, start, count))
-        case Concat():
-            for begin, each, part in expression.placed():
-                if begin == start and each == count:
-                    return part
-                if begin <= start and start + count <= begin + each:
-                    return _narrowed(part, start - begin, count)
-    raise ValueError(f"a layer's columns cannot be told in {expression}")
+def rename_donors(expression: Expression, prefix: str) -> Expression:
+    """The same expression over donors called `prefix/name` instead of `name`."""
+    if isinstance(expression, Copy | Columns):
+        tensor = expression.tensor
+        return replace(expression, tensor=TensorRef(f"{prefix}/{tensor.donor}", tensor.name))
+    return expression.rebuild([rename_donors(child, prefix) for child in expression.children()])
 
 
-def _narrowed(part: Expression, start: int, count: int) -> Expression:
-    match part:
-        case Columns():
-            return replace(part, start=part.start + start, count=count)
-        case Cast(of) | Scale(of):
-            return replace(part, of=_narrowed(of, start, count))
-        case _:
-            raise ValueError(f"a layer's columns cannot be told in {part}")
+def take_columns(expression: Expression, width: int, start: int, count: int) -> Expression:
+    """Columns [start, start + count) of a matrix with rows of `width` elements; ValueError if it is computed whole."""
+    if isinstance(expression, Copy):
+        return Columns(expression.tensor, width, start, count)
+    if isinstance(expression, Columns):
+        return replace(expression, start=expression.start + start, count=count)
+    if isinstance(expression, Cast | Scale):
+        return expression.rebuild([take_columns(expression.of, width, start, count)])
+    if isinstance(expression, Concat):
+        for begin, size, part in expression.parts():
+            if (begin, size) == (start, count):
+                return part
+            if begin <= start and start + count <= begin + size:
+                return take_columns(part, size, start - begin, count)
+    raise ValueError(f"the columns of one layer cannot be separated in {expression}")
 
 
-def side_by_side(tables: Sequence[tuple[Expression, int]]) -> Expression:
-    """Tables, with their widths, as one; columns that go on in one tensor are one run, and all of it is the tensor."""
+def join_columns(parts: Sequence[tuple[Expression, int]]) -> Expression:
+    """Concatenate matrices, given with their widths; adjacent columns of one tensor are merged into one run."""
     joined: list[tuple[Expression, int]] = []
-    for table, width in tables:
+    for part, width in parts:
         last = joined[-1][0] if joined else None
-        if isinstance(last, Columns) and isinstance(table, Columns) and _goes_on(last, table):
-            joined[-1] = replace(last, count=last.count + table.count), joined[-1][1] + width
+        if isinstance(last, Columns) and isinstance(part, Columns) and _are_adjacent(last, part):
+            joined[-1] = replace(last, count=last.count + part.count), joined[-1][1] + width
         else:
-            joined.append((table, width))
+            joined.append((part, width))
     if len(joined) == 1 and isinstance(joined[0][0], Columns) and joined[0][0].count == joined[0][0].width:
         return Copy(joined[0][0].tensor)
-    return Concat(tuple(table for table, _ in joined), tuple(width for _, width in joined))
+    return Concat(tuple(part for part, _ in joined), tuple(width for _, width in joined))
 
 
-def _goes_on(columns: Columns, after: Columns) -> bool:
-    same = (columns.tensor, columns.width) == (after.tensor, after.width)
-    return same and columns.start + columns.count == after.start
+def _are_adjacent(left: Columns, right: Columns) -> bool:
+    same = (left.tensor, left.width) == (right.tensor, right.width)
+    return same and left.start + left.count == right.start

@@ -22,9 +22,8 @@ from stacker.core.values.expression import (
     Expression,
     Rows,
     Scale,
-    inputs,
     is_zero,
-    needed,
+    needed_tensors,
 )
 from stacker.io.disk.copies import read_into
 from stacker.io.disk.direct import BLOCK
@@ -56,7 +55,7 @@ class Evaluation:
 
     def bytes_read(self) -> int:
         """Bytes of donors that making the tensor takes, all passes included."""
-        refs = (ref for each in readings(self.compute.expression) for ref in needed(each))
+        refs = (ref for each in readings(self.compute.expression) for ref in needed_tensors(each))
         return sum(self.compute.places[ref].dtype.bits for ref in refs) * self.compute.elements // 8
 
     def learn(self, blend: Blend, number: int, total: Any) -> None:
@@ -138,7 +137,7 @@ def _blend(stretch: Stretch, blend: Blend, slot: int) -> Array:
 
 
 def _inputs(stretch: Stretch, blend: Blend, slot: int) -> Tile:
-    tiles = [_value(stretch, source, slot + number) for number, source in enumerate(inputs(blend))]
+    tiles = [_value(stretch, source, slot + number) for number, source in enumerate(blend.children())]
     evaluation = stretch.evaluation
     compute, tile = evaluation.compute, evaluation.tile
     return Tile(

@@ -55,13 +55,13 @@ def woven(weave: CopyColumns, sources: OpenFiles) -> Iterator[tuple[int, memoryv
 
     What is given lies in memory that the next use of the iterator overwrites.
     """
-    spans = list(_spans(weave.strands))
+    spans = list(_spans(weave.columns))
     length = spans[-1][0] + spans[-1][1]
     block = memoryview(bytearray((max(_BLOCK // weave.row, 1) - 1) * weave.row + length))
     whole = len(spans) == 1 and length == weave.row
     for first in range(0, weave.rows, max(_BLOCK // weave.row, 1)):
         rows = min(max(_BLOCK // weave.row, 1), weave.rows - first)
-        for strand in weave.strands:
+        for strand in weave.columns:
             _lay(strand, first, rows, weave.row, block, sources)
         if whole:
             yield weave.offset + first * weave.row, block[: rows * weave.row]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from stacker.core.plan.memory import KEPT
+from stacker.core.plan.memory import MASK_CACHE
 from stacker.ops.shared.op import Tile
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _exact_sum(parts: Sequence[float]) -> float:
 class KeptMasks:
     """Those of one blend, in at most `room` bytes; from any thread. What there was no room for is made again."""
 
-    def __init__(self, room: int = KEPT) -> None:
+    def __init__(self, room: int = MASK_CACHE) -> None:
         self._room = room
         self._bits: dict[tuple[int, int, int], Array] = {}
         self._lock = threading.Lock()

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from stacker.core.plan.kernels import kernels_of, readings
-from stacker.core.values.expression import Blend, Copy, Expression, Scale, needed
+from stacker.core.values.expression import Blend, Copy, Expression, Scale, needed_tensors
 from stacker.tensors import TensorRef
 
 A, B = (Copy(TensorRef("donor", name)) for name in "ab")
@@ -32,7 +32,7 @@ def _slerp(one: Expression, other: Expression) -> Blend:
 )
 def test_how_often_tensors_are_read(expression: Expression, counts: dict[str, int]) -> None:
     """Once to make the result, and once for each pass of each blend that holds them; equal blends are measured once."""
-    assert Counter(ref.name for each in readings(expression) for ref in needed(each)) == counts
+    assert Counter(ref.name for each in readings(expression) for ref in needed_tensors(each)) == counts
 
 
 def test_inner_blends_come_first() -> None:

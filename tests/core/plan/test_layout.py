@@ -12,7 +12,7 @@ from safetensors.torch import load
 from stacker.core.plan import layout as layout_module
 from stacker.core.plan.layout import lay_out
 from stacker.core.plan.plan import Layout, Shard, Step
-from stacker.core.plan.tensors import make_tensors
+from stacker.core.plan.tensors import plan_tensors
 from stacker.core.values.donor import Donor
 from stacker.core.values.expression import Copy
 from tests.core.stacks import graph_of, make_donor
@@ -23,7 +23,7 @@ def laid(
 ) -> tuple[tuple[Step, ...], tuple[Shard, ...]]:
     """Steps and shards of a stack."""
     known = donors or {name: make_donor(name) for name in "ab"}
-    return lay_out(make_tensors(graph_of(stack, known), known, None).tensors, known, layout)
+    return lay_out(plan_tensors(graph_of(stack, known), known, None).tensors, known, layout)
 
 
 @given(st.integers(1, 20_000))

@@ -11,7 +11,7 @@ from hypothesis import given
 from stacker.arch.files.architecture import Architecture, Part
 from stacker.arch.files.formula import parse_formula
 from stacker.core.plan.plan import Costs, Layout, Plan, Shard, Step
-from stacker.core.plan.task_making import tasks_of, tensors_of
+from stacker.core.plan.task_making import find_tensors, make_tasks
 from stacker.core.plan.tasks import Compute, CopyRun, Task, Zeros
 from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent
 from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale
@@ -60,7 +60,7 @@ def _ranges(tasks: tuple[Task, ...]) -> list[tuple[int, int, int]]:
 
 def test_neighbours_in_both_files_are_one_run() -> None:
     """Tensors that follow each other in donor and shard move at once."""
-    (run,) = tasks_of(_plan([_copy("t1"), _copy("t2"), _copy("t3")]), DONORS)
+    (run,) = make_tasks(_plan([_copy("t1"), _copy("t2"), _copy("t3")]), DONORS)
     assert run == CopyRun(0, HEADER, 60, DONORS["a"].files[0], HEADER + 20)
 
 
@@ -78,19 +78,19 @@ def test_neighbours_in_both_files_are_one_run() -> None:
 )
 def test_what_does_not_follow_is_another_run(plan: Plan) -> None:
     """A gap, a step back, another donor, file or shard: two runs."""
-    assert [type(task) for task in tasks_of(plan, DONORS)] == [CopyRun, CopyRun]
+    assert [type(task) for task in make_tasks(plan, DONORS)] == [CopyRun, CopyRun]
 
 
 def test_one_file_under_two_names_is_one_file() -> None:
     """A donor that the spec names twice gives runs across both names."""
     same = {"a": DONORS["a"], "again": replace(DONORS["a"], name="again")}
-    assert len(tasks_of(_plan([_copy("t0"), _copy("t1", "again")]), same)) == 1
+    assert len(make_tasks(_plan([_copy("t0"), _copy("t1", "again")]), same)) == 1
 
 
 @given(most=st.integers(1, 200))
 def test_a_long_run_is_cut_at_multiples(most: int) -> None:
     """Pieces end at multiples of `most` in the shard, and together are the run."""
-    tasks = tasks_of(_plan([_copy("t0"), _copy("t1"), _copy("t2"), _copy("t3")]), DONORS, most)
+    tasks = make_tasks(_plan([_copy("t0"), _copy("t1"), _copy("t2"), _copy("t3")]), DONORS, most)
     assert all((task.offset + task.nbytes) % most == 0 for task in tasks[:-1])
     assert all(task.nbytes <= most for task in tasks)
     assert all(isinstance(task, CopyRun) and task.source == task.offset for task in tasks)
@@ -100,9 +100,9 @@ def test_a_long_run_is_cut_at_multiples(most: int) -> None:
 def test_ids_tell_tasks_apart_and_stay() -> None:
     """No two tasks have one id, and the same plan gives the same ids."""
     plan = _plan([_copy("t0"), _copy("t2"), _copy("t1")], [_copy("t0"), _copy("t2")])
-    ids = [task.id for task in tasks_of(plan, DONORS, 7)]
+    ids = [task.id for task in make_tasks(plan, DONORS, 7)]
     assert len(set(ids)) == len(ids)
-    assert ids == [task.id for task in tasks_of(plan, DONORS, 7)]
+    assert ids == [task.id for task in make_tasks(plan, DONORS, 7)]
 
 
 REF = Copy(TensorRef("a", "t0"))
@@ -126,7 +126,7 @@ REF = Copy(TensorRef("a", "t0"))
 )
 def test_what_takes_arithmetic_is_computed(dtype: Dtype, expression: Expression, kind: type[Task]) -> None:
     """Bytes move wherever nothing changes them, and what is zero is not even read."""
-    (task,) = tasks_of(_plan([(dtype, 10, expression)]), DONORS)
+    (task,) = make_tasks(_plan([(dtype, 10, expression)]), DONORS)
     assert type(task) is kind
     assert task.nbytes == 20
 
@@ -140,7 +140,7 @@ def test_arithmetic_is_fp64_only_where_fp64_is(sources: str, output: Dtype, wide
     """A source or a result of fp64 makes the arithmetic fp64."""
     donors = {**DONORS, "d": _donor("d", [10], dtype=Dtype.F64)}
     expression = Scale(Copy(TensorRef(sources, "t0")), 0.5)
-    (task,) = tasks_of(_plan([(output, 10, expression)]), donors)
+    (task,) = make_tasks(_plan([(output, 10, expression)]), donors)
     assert isinstance(task, Compute)
     assert task.wide is wide
 
@@ -148,7 +148,7 @@ def test_arithmetic_is_fp64_only_where_fp64_is(sources: str, output: Dtype, wide
 def test_empty_tensors_are_no_task() -> None:
     """Nothing has to be done for a tensor without elements."""
     donors = {"a": _donor("a", [0, 10])}
-    tasks = tasks_of(_plan([(Dtype.BF16, 0, Copy(TensorRef("a", "t0"))), _copy("t1")]), donors)
+    tasks = make_tasks(_plan([(Dtype.BF16, 0, Copy(TensorRef("a", "t0"))), _copy("t1")]), donors)
     assert _ranges(tasks) == [(0, HEADER, 20)]
 
 
@@ -156,13 +156,13 @@ def test_tasks_are_in_the_order_of_their_bytes() -> None:
     """Whatever the order of the steps, shards are written from their start."""
     plan = _plan([_copy("t0"), _copy("t2")], [_copy("t1")])
     turned = replace(plan, steps=plan.steps[::-1])
-    assert tasks_of(turned, DONORS) == tasks_of(plan, DONORS)
+    assert make_tasks(turned, DONORS) == make_tasks(plan, DONORS)
 
 
 def test_nested_donors_are_found() -> None:
     """A reference may name a donor inside a donor."""
     outer = Donor("outer", "outer", {}, PLAIN, 1, {}, nested={"outer/a": replace(DONORS["a"], name="outer/a")})
-    (task,) = tasks_of(_plan([_copy("t0", "outer/a")]), {"outer": outer})
+    (task,) = make_tasks(_plan([_copy("t0", "outer/a")]), {"outer": outer})
     assert isinstance(task, CopyRun)
 
 
@@ -173,18 +173,18 @@ def test_all_donors_without_weights_are_named() -> None:
         for name, donor in DONORS.items()
     }
     with pytest.raises(DonorError) as caught:
-        tasks_of(_plan([_copy("t0"), _copy("t0", "b")]), bare)
+        make_tasks(_plan([_copy("t0"), _copy("t0", "b")]), bare)
     assert ["'a'" in str(caught.value), "'b'" in str(caught.value), len(caught.value.problems)] == [True, True, 2]
 
 
 def test_weights_that_do_not_matter_need_not_be_here() -> None:
     """What is scaled by 0 is not asked for."""
     bare = {"a": replace(DONORS["a"], files=())}
-    (task,) = tasks_of(_plan([(Dtype.BF16, 10, Scale(REF, 0.0))]), bare)
+    (task,) = make_tasks(_plan([(Dtype.BF16, 10, Scale(REF, 0.0))]), bare)
     assert isinstance(task, Zeros)
 
 
 def test_the_tensors_of_a_task() -> None:
     """Those that have a byte in it, whole or in part."""
     plan = _plan([_copy("t0"), _copy("t1"), _copy("t2")])
-    assert [tensors_of(plan, task) for task in tasks_of(plan, DONORS, 50)] == [["o0", "o1"], ["o1", "o2"]]
+    assert [find_tensors(plan, task) for task in make_tasks(plan, DONORS, 50)] == [["o0", "o1"], ["o1", "o2"]]

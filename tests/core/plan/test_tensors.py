@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stacker.core.plan.tensors import PlannedTensors, make_tensors
+from stacker.core.plan.tensors import PlannedTensors, plan_tensors
 from stacker.core.values.donor import Donor
 from stacker.core.values.expression import Blend, Cast, Copy, Scale
 from stacker.tensors import Dtype, TensorRef
@@ -14,7 +14,7 @@ HEAD, EMBED = "lm_head.weight", "model.embed_tokens.weight"
 def made(stack: str, donors: dict[str, Donor] | None = None, dtype: Dtype | None = None, **keys: str) -> PlannedTensors:
     """The tensors of a stack."""
     known = donors or {name: make_donor(name) for name in "ab"}
-    return make_tensors(graph_of(stack, known, **keys), known, dtype)
+    return plan_tensors(graph_of(stack, known, **keys), known, dtype)
 
 
 def expressions(makings: PlannedTensors) -> dict[str, object]:

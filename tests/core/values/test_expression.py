@@ -17,12 +17,12 @@ from stacker.core.values.expression import (
     Copy,
     Expression,
     Scale,
-    blends,
-    columns_of,
+    find_blends,
     is_zero,
-    leaves,
-    needed,
-    side_by_side,
+    join_columns,
+    needed_tensors,
+    read_tensors,
+    take_columns,
 )
 from stacker.tensors import Dtype, TensorRef
 
@@ -32,17 +32,17 @@ HALF = Blend("linear", (Columns(A, 6, 0, 2), Columns(B, 6, 0, 2)), per_source=((
 
 def of(ref: TensorRef, *layers: int) -> list[tuple[Expression, int]]:
     """Parts of a table of three layers, two columns each."""
-    return [(columns_of(Copy(ref), 6, 2 * layer, 2), 2) for layer in layers]
+    return [(take_columns(Copy(ref), 6, 2 * layer, 2), 2) for layer in layers]
 
 
 def test_all_parts_are_the_table() -> None:
     """A table put together again is moved as it lies."""
-    assert side_by_side(of(A, 0, 1, 2)) == Copy(A)
+    assert join_columns(of(A, 0, 1, 2)) == Copy(A)
 
 
 def test_neighbours_are_one_run() -> None:
     """Columns that go on in the same tensor are not kept apart."""
-    found = side_by_side([*of(A, 0, 1), *of(A, 1, 2), *of(B, 2)])
+    found = join_columns([*of(A, 0, 1), *of(A, 1, 2), *of(B, 2)])
     assert found == Concat((Columns(A, 6, 0, 4), Columns(A, 6, 2, 4), Columns(B, 6, 4, 2)), (4, 4, 2))
 
 
@@ -50,8 +50,8 @@ def test_neighbours_are_one_run() -> None:
 def test_a_stack_of_stacks(picks: list[tuple[TensorRef, int]]) -> None:
     """Each part of tables that were put together is the part that went in."""
     parts = [of(ref, layer)[0] for ref, layer in picks]
-    whole = side_by_side(parts)
-    again = [columns_of(whole, 2 * len(picks), 2 * place, 2) for place in range(len(picks))]
+    whole = join_columns(parts)
+    again = [take_columns(whole, 2 * len(picks), 2 * place, 2) for place in range(len(picks))]
     if len(picks) != 3 or (whole != Copy(A) and whole != Copy(B)):
         assert again == [part for part, _ in parts]
 
@@ -59,22 +59,23 @@ def test_a_stack_of_stacks(picks: list[tuple[TensorRef, int]]) -> None:
 def test_parts_that_are_computed_stay_whole() -> None:
     """What is scaled, cast or blended is found again as it is."""
     parts: list[tuple[Expression, int]] = [(Scale(Columns(A, 6, 0, 2), 0.5), 2), (Cast(HALF, Dtype.F16), 2), *of(A, 2)]
-    whole = side_by_side(parts)
-    assert [columns_of(whole, 6, start, 2) for start in (0, 2, 4)] == [part for part, _ in parts]
-    assert columns_of(Cast(Copy(A), Dtype.F16), 6, 2, 2) == Cast(Columns(A, 6, 2, 2), Dtype.F16)
+    whole = join_columns(parts)
+    assert [take_columns(whole, 6, start, 2) for start in (0, 2, 4)] == [part for part, _ in parts]
+    assert take_columns(Cast(Copy(A), Dtype.F16), 6, 2, 2) == Cast(Columns(A, 6, 2, 2), Dtype.F16)
 
 
 @pytest.mark.parametrize("expression", [HALF, Concat((HALF, HALF), (2, 2))], ids=["a blend", "across parts"])
 def test_columns_that_cannot_be_told(expression: Expression) -> None:
     """Columns of what is computed as a whole are not made up."""
-    with pytest.raises(ValueError, match="cannot be told"):
-        columns_of(expression, 4, 1, 2)
+    with pytest.raises(ValueError, match="cannot be separated"):
+        take_columns(expression, 4, 1, 2)
 
 
 def test_what_is_read() -> None:
     """Leaves, blends and zeros are those of the parts."""
     table = Concat((HALF, Scale(Columns(B, 6, 2, 2), 0.0)), (2, 2))
-    assert (list(leaves(table)), list(needed(table)), list(blends(table))) == ([A, B, B], [A, B], [HALF])
+    assert (list(read_tensors(table)), list(needed_tensors(table))) == ([A, B, B], [A, B])
+    assert list(find_blends(table)) == [HALF]
     assert not is_zero(table)
     assert is_zero(Concat((Scale(HALF, 0.0),), (2,)))
 

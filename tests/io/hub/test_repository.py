@@ -54,7 +54,7 @@ def fetch_all(repository: HubRepository) -> None:
         repository.fetch(name)
 
 
-def tensors_of(path: Path) -> dict[str, tuple[str, list[int]]]:
+def find_tensors(path: Path) -> dict[str, tuple[str, list[int]]]:
     """What the safetensors library reads in a file."""
     with safe_open(path, "np") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
@@ -92,7 +92,7 @@ def test_a_header_is_what_the_library_reads_and_costs_no_weights(hub: HubServer,
     """One range request gives the table of a shard; nothing is downloaded."""
     header = open_hub(REPO, None).header(FIRST)
     read = {tensor.spec.name: (tensor.spec.dtype.label, list(tensor.spec.shape)) for tensor in header.tensors}
-    assert read == tensors_of(folder / FIRST)
+    assert read == find_tensors(folder / FIRST)
     assert header.size == (folder / FIRST).stat().st_size
     assert hub.weights_sent() == hub_headers.GUESS < header.size
     assert hub.downloaded() == set()
@@ -102,7 +102,7 @@ def test_a_long_header_takes_a_second_request(hub: HubServer, folder: Path, monk
     """What the first range left out of the header is asked for, from where it ended to where the data begins."""
     monkeypatch.setattr(hub_headers, "GUESS", 100)
     header = open_hub(REPO, None).header(FIRST)
-    assert {tensor.spec.name for tensor in header.tensors} == tensors_of(folder / FIRST).keys()
+    assert {tensor.spec.name for tensor in header.tensors} == find_tensors(folder / FIRST).keys()
     ranges = [asked.range for asked in hub.asked if asked.server == "storage"]
     assert ranges == ["bytes=0-99", f"bytes=100-{header.data_start - 1}"]
 
@@ -121,7 +121,7 @@ def test_a_server_without_ranges_is_read_no_further_than_the_header(
     monkeypatch.setattr(hub_headers, "GUESS", 100)
     hub.faults.append(Fault(FIRST, whole=True, times=9))
     header = open_hub(REPO, None).header(FIRST)
-    assert (len(header.tensors), header.size) == (len(tensors_of(folder / FIRST)), (folder / FIRST).stat().st_size)
+    assert (len(header.tensors), header.size) == (len(find_tensors(folder / FIRST)), (folder / FIRST).stat().st_size)
 
 
 def test_a_header_is_asked_for_once(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:

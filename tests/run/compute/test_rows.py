@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from stacker.core.plan.plan import Plan
-from stacker.core.plan.task_making import tasks_of
+from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import Blend, Cast, Columns, Concat, Expression, Scale, columns_of
+from stacker.core.values.expression import Blend, Cast, Columns, Concat, Expression, Scale, take_columns
 from stacker.run.compute import rows as strands
 from stacker.run.verify import compare
 from stacker.tensors import Dtype, TensorRef
@@ -32,7 +32,7 @@ def donors(tmp_path: Path) -> dict[str, Donor]:
 
 def part(donor: str, layer: int, layers: int = 1) -> Columns:
     """Layers' columns of a donor's table."""
-    found = columns_of(copy("t", donor), 5 * WIDTH, layer * WIDTH, layers * WIDTH)
+    found = take_columns(copy("t", donor), 5 * WIDTH, layer * WIDTH, layers * WIDTH)
     assert isinstance(found, Columns)
     return found
 
@@ -110,7 +110,7 @@ def test_rows_move_as_runs(donors: dict[str, Donor], tmp_path: Path) -> None:
     pieces: list[Columns] = [Columns(TensorRef(name, "t"), size, start, 40) for name, start in (("a", 80), ("b", 0))]
     half = linear(*pieces, weights=(0.5, 0.5))
     plan = make_plain_plan({"x": Made(torch.bfloat16, (6, 20), Concat((*pieces, half), (40, 40, 40)))})
-    assert {type(task) for task in tasks_of(plan, donors)} == {CopyRun, Compute}
+    assert {type(task) for task in make_tasks(plan, donors)} == {CopyRun, Compute}
     build(plan, donors, tmp_path / "out")
     a, b = (random(ROWS, 5 * WIDTH, seed=seed) for seed in (0, 1))
     mean = (a[4:6].float() * 0.5 + b[:2].float() * 0.5).bfloat16()
@@ -119,7 +119,7 @@ def test_rows_move_as_runs(donors: dict[str, Donor], tmp_path: Path) -> None:
 
 def test_many_rows_are_many_tasks(donors: dict[str, Donor]) -> None:
     """A long table is shared among workers, by whole rows, every task with a name of its own."""
-    tasks = tasks_of(table(part("a", 0), HALF, part("b", 1)), donors, 512)
+    tasks = make_tasks(table(part("a", 0), HALF, part("b", 1)), donors, 512)
     woven = [task for task in tasks if isinstance(task, CopyColumns)]
     assert sum(task.rows for task in woven) == ROWS
     assert len(woven) > 3
