@@ -47,10 +47,10 @@ Texts = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A spec with its donors read: everything that is known before a plan.
+    """A spec with its donors read and checked.
 
-    `problems` are all that is wrong with it; while there are errors, `planned` is None and `config` may be empty.
-    `folder` is where the spec's relative paths start; `nested` holds the texts of specs that its donors are made by.
+    `problems` is everything that is wrong; with an error among them, `planned` is None and `config` may be empty.
+    Relative paths start at `folder`; `nested` holds the texts of the specs that its donors are built by.
     """
 
     text: bytes
@@ -64,7 +64,7 @@ class Stack:
     nested: Mapping[str, str] = field(default_factory=dict)
 
     def plan(self, layout: Layout | None = None) -> Plan:
-        """What a build would write; raises every problem at once when it could not be built."""
+        """What a build would write; raises all problems at once if it cannot be built."""
         raise_problems(self.problems)
         if self.planned is None:
             raise StackerError.of("a stack without problems has no tensors")
@@ -72,11 +72,11 @@ class Stack:
         return make_plan(self.spec.name, self.graph, self.donors, self.planned, dict(self.config), chosen)
 
     def in_shards(self, size: int) -> Stack:
-        """The same stack in files of at most `size` bytes."""
+        """The same stack in shards of at most `size` bytes."""
         return replace(self, spec=replace(self.spec, output=replace(self.spec.output, shard_size=size)))
 
     def scene(self) -> Scene:
-        """The stack as pictures of it want it; with errors, what can be seen all the same."""
+        """The value that pictures are drawn from; with errors, it holds what is known in spite of them."""
         plan = None if errors_in(self.problems) else self.plan()
         return make_scene(self.spec, self.graph, self.donors, plan)
 
@@ -96,16 +96,16 @@ class Stack:
 
 
 def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:
-    """Read a spec file and its donors' configs and headers, and check the stack; weights are not touched.
+    """Read a spec file and its donors' configs and headers, and check the stack; no weights are read.
 
-    `read` reads the donors. Raises SpecError when the text is no spec, DonorError when donors cannot be read; what is
-    wrong with the stack itself is in `problems`.
+    `read` reads one donor. Raises SpecError if the file is not a spec and DonorError if a donor cannot be read; what is
+    wrong with the stack itself is in its `problems`.
     """
     return load_text(read_spec_file(Path(path)), Path(path), read=read)
 
 
 def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = read_donor) -> Stack:
-    """The stack that a spec's text says; `path` names it, `opened` are the specs that led here, `read` reads donors."""
+    """The stack of a spec's text at `path`; `opened` are the specs that this one is nested in, `read` reads one donor."""
     return _load_spec(parse_spec(text, str(path)), text, path, opened, read)
 
 
@@ -141,7 +141,7 @@ def _compile_config(
 
 
 def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
-    """All donors by name; the problems of all that cannot be read are raised together."""
+    """All donors by name; the problems of those that cannot be read are raised together."""
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []
     for each in spec.donors:
@@ -155,7 +155,7 @@ def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read
 
 
 def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> Donor:
-    """A donor that is itself a stack: planned, not built."""
+    """A donor that is itself a stack; it is planned but not built."""
     if each.stage:
         return _as_donor(each, _load_spec(each.stage, b"", path, opened, read))
     inner = path.parent / str(each.stack)
@@ -177,7 +177,7 @@ def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """How to build; but for rounding on another `device`, none of it changes a tensor. `max_memory` is in bytes."""
+    """How to build; `max_memory` is in bytes. Only `device` can change output bytes, by its rounding."""
 
     force: bool = False
     restart: bool = False
@@ -190,14 +190,14 @@ class BuildOptions:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What was built, from which plan, and how the bytes came there."""
+    """The plan that was built, and the report of building it."""
 
     plan: Plan
     report: Report
 
 
 def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO) -> Plan:
-    """The plan of a build into `out`, whose filesystem decides how shards are laid out where `kind` leaves it open."""
+    """The plan of a build into `out`; with layout AUTO, the filesystem there decides how shards are laid out."""
     block = None
     if kind is not LayoutKind.PLAIN and out is not None:
         block = clone_block(_files(stack), nearest_folder(out))
@@ -207,7 +207,7 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
 
 
 def _files(stack: Stack) -> list[Path]:
-    """A file of each donor, from the place where its weights are or, fetched from the hub, will be."""
+    """One file of each donor, in the folder where its weights are or will be fetched to."""
     known = all_donors(stack.donors).values()
     paths = (next((file.path for file in donor.files if file.path), donor.anchor) for donor in known)
     return [Path(path) for path in paths if path]
@@ -220,10 +220,10 @@ def build(
     watch: Watch = ignore_watch,
     fetching: Watch = ignore_watch,
 ) -> Built:
-    """Write the stack to `out`, which appears whole or not at all; an interrupted build is taken up again.
+    """Write the stack to `out`, which appears whole or not at all; an interrupted build is continued.
 
-    `watch` is told how many bytes are done, and of how many; `fetching` the same of what comes from the hub. Raises
-    every problem of the stack at once, then what can only be seen while writing: StorageError, LockedError, DonorError.
+    `watch` follows the bytes written, `fetching` the bytes that come from the hub. Raises all problems of the stack at
+    once; while writing, StorageError, LockedError and DonorError.
     """
     raise_problems(stack.problems)
     known = all_donors(stack.donors)
@@ -245,7 +245,7 @@ def build(
 
 
 def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) -> dict[str, bytes]:
-    """Every file of the output but the shards, by name."""
+    """All files of the output except the shards, by name."""
     index = index_json(plan)
     scene = make_scene(stack.spec, stack.graph, stack.donors, plan)
     drawing = svg_text(scene).encode()

@@ -1,4 +1,4 @@
-"""A stack as a donor of another: its plan's tensors become a donor's, made by expressions instead of lying in files."""
+"""A stack as a donor of another stack: its planned tensors become donor tensors, computed instead of stored."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from stacker.core.values.expression import rename_donors
 def donor_of_plan(
     name: str, source: str, plan: Plan, template: Donor, tokenizer: Donor, inner: Mapping[str, Donor]
 ) -> Donor:
-    """The donor called `name` that building `plan` would give; nothing is built.
+    """The donor that building `plan` would produce, without building it.
 
-    Its config began as the `template`'s, and it has the `tokenizer`'s files. The inner donors are renamed
-    `name/theirs`, so that two stacks may use one name for different donors.
+    It has the architecture of `template` and the files of `tokenizer`. The `inner` donors are renamed to
+    `name/inner name`, so that two stacks may use the same name for different donors.
     """
     placements = place_tensors(template.architecture, plan.config, {s.tensor.name: s.tensor for s in plan.steps})
     tensors = {}
@@ -45,6 +45,6 @@ def donor_of_plan(
 
 
 def carried(template: Donor, tokenizer: Donor) -> tuple[SideFile, ...]:
-    """The files that a stack takes along unread: how to generate from its template, all else from its tokenizer."""
+    """The side files of a stack: the generation config of its template, everything else of its tokenizer's donor."""
     how = (file for file in template.side_files if file.name == GENERATION)
     return (*how, *(file for file in tokenizer.side_files if file.name != GENERATION))

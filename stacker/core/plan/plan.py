@@ -1,6 +1,6 @@
-"""The Plan: everything a build will write, known before the first weight byte is read.
+"""The Plan: everything that a build will write, known before the first weight is read.
 
-preview, plan, build, verify and every executor read this one value. Making it is `layout`, its JSON `plan_json`.
+The commands preview, plan, build and verify and all executors use this value; `planning` makes it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BLOCK = 4096
 
 
 class LayoutKind(StrEnum):
-    """How shards are laid out: plain, so that a filesystem can clone (clone), or whichever it can do (auto)."""
+    """The layout of shards: plain, for block cloning (clone), or clone where the filesystem supports it (auto)."""
 
     AUTO = "auto"
     PLAIN = "plain"
@@ -26,10 +26,10 @@ class LayoutKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How shards are laid out: `shard_size` is the most bytes of tensors in one.
+    """The layout of shards; `shard_size` is the most bytes of tensors in one shard.
 
-    With `block` (bytes), each run of copied tensors keeps its offset modulo the block so that a filesystem can clone
-    it, at the price of more shards.
+    With `block` (bytes), every long run of copied tensors keeps its offset modulo the block size, so that a filesystem
+    can clone it; this takes more shards.
     """
 
     shard_size: int = 5_000_000_000
@@ -38,7 +38,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One output tensor: what it is, in which shard, at which byte of the shard's file, and how it is made."""
+    """One output tensor: its shard, its byte offset in the shard's file, and the expression that computes it."""
 
     tensor: TensorSpec
     shard: int
@@ -48,7 +48,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A file of the output: `header` is all before the tensors (length and padding included), `size` all bytes."""
+    """A weight file of the output: `header` is everything before the data, `size` the bytes of the whole file."""
 
     name: str
     header: bytes = field(repr=False)
@@ -57,9 +57,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a build will take, in bytes: `read` from donors, `written` to shards, `moved` of those unchanged, and `peak`
-    resident memory.
-    """
+    """What a build takes, in bytes: `read` from donors, `written` to shards, `moved` unchanged, `peak` memory."""
 
     read: int
     written: int
@@ -69,7 +67,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """A donor tensor that is not in the output, and why."""
+    """A donor tensor that is not used, and why."""
 
     tensor: TensorRef
     reason: str
@@ -77,7 +75,7 @@ class Unused:
 
 @dataclass(frozen=True, slots=True)
 class DonorIdentity:
-    """What was read of a donor, so that the same plan can be told from another: header hash and size of each file."""
+    """What identifies a donor in a plan: the name, size and header hash of each of its files."""
 
     name: str
     source: str
@@ -87,9 +85,9 @@ class DonorIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole build. `steps` are in model order; `id` is a hash over everything else here and the donors' identities.
+    """A whole build. `steps` are in model order; `id` is a hash of everything else except costs and donor sources.
 
-    `tied` pairs output names that are absent because they share another tensor's values.
+    `tied` maps output tensors that are not written to the tensors whose values they share.
     """
 
     id: str
@@ -105,7 +103,7 @@ class Plan:
 
     @property
     def total_size(self) -> int:
-        """Bytes of all tensors, headers excluded (the index's `total_size`)."""
+        """Bytes of all tensors without headers: `total_size` of the index."""
         return sum(step.tensor.nbytes for step in self.steps)
 
     @property
@@ -115,10 +113,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Bytes of the output by how they came about, bytes `read` from donors on the way, and how long it all took.
+    """What a build did: bytes of the output by origin, bytes `read` from donors, and the time it took.
 
-    `cloned` share blocks with a donor, `copied` were copied, `holes` are zeros that take no room, `computed` took
-    arithmetic; `kept` were there from an earlier, interrupted run.
+    `cloned` bytes share blocks with a donor, `copied` were copied, `holes` are zeros that occupy no disk, `computed`
+    took arithmetic, and `kept` were left by an earlier, interrupted run.
     """
 
     cloned: int = 0

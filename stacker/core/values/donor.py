@@ -1,4 +1,4 @@
-"""A donor as far as a plan needs it: config, architecture, tensor table, and where each tensor's bytes lie."""
+"""A donor without its weights: config, architecture, tensors, and where the bytes of each tensor lie."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from stacker.errors import Problem
 from stacker.tensors import TensorRef, TensorSpec
 
 GENERATION = "generation_config.json"
-"""How a checkpoint likes to generate; all other side files are the tokenizer's, or say who may use it."""
+"""Default settings for text generation. All other side files belong to the tokenizer or are licence texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class DonorFile:
-    """A safetensors file of a donor. `header` is the SHA-256 of its header bytes, `mtime` in ns.
+    """A safetensors file: `header` is the SHA-256 of its header bytes, `mtime` is in nanoseconds.
 
-    `path` is where it lies on this machine; None while it has not been fetched.
+    `path` is its place on this machine, or None until it has been fetched.
     """
 
     name: str
@@ -32,7 +32,7 @@ class DonorFile:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A run of bytes in a donor's file: `file` is the index in `Donor.files`, `offset` from the file's start."""
+    """Bytes [offset, offset + nbytes) of a donor's file; `file` is an index into `Donor.files`."""
 
     file: int
     offset: int
@@ -41,12 +41,10 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class DonorTensor:
-    """A tensor of a donor, placed: what it is, its role, and which layer (None outside the layers) it belongs to.
+    """A tensor of a donor with its role and its layer; the layer is None outside the layers.
 
-    A table outside the layers that has a part for each of them has `Part.LAYER` and no layer.
-
-    `extent` is its bytes in a file; `expression` says how it is made where it is a tensor of a nested stack or, beside
-    the extent, where its rows are put in another order. Neither is set when the donor has no weights here.
+    A table outside the layers with a part for each layer has `Part.LAYER` and no layer. Its bytes lie at `extent`;
+    `expression` computes it if the donor is a stack or its rows were reordered. Without weights it has neither.
     """
 
     spec: TensorSpec
@@ -60,9 +58,9 @@ class DonorTensor:
 
 @dataclass(frozen=True, slots=True)
 class SideFile:
-    """A file of the donor that may be carried along as bytes: tokenizer, generation config.
+    """A small file that is copied beside the weights: a tokenizer file, a generation config, a licence.
 
-    `path` is "" while the file is only on the hub (in `source` at the commit `revision`), or nowhere but in `data`.
+    `path` is "" if the file is only on the hub (in `source`, at commit `revision`) or only in `data`.
     """
 
     name: str
@@ -70,15 +68,15 @@ class SideFile:
     source: str = ""
     revision: str | None = None
     data: bytes | None = field(default=None, repr=False)
-    """Its content where that is not the donor's."""
+    """Its content, if that differs from the donor's file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Donor:
-    """A donor, read: nothing of its weights but names, shapes and places.
+    """A donor that has been read, except for its weights.
 
-    `source` is what the spec called it, `revision` the commit of a hub donor, `depth` its number of layers.
-    `ignored` are tensors that no stack carries, with the reason.
+    `source` is as written in the spec, `revision` the commit of a hub donor, `depth` the number of layers. `ignored` are
+    tensors that are never written to a stack, with the reason.
     """
 
     name: str
@@ -92,17 +90,17 @@ class Donor:
     ignored: tuple[tuple[str, str], ...] = ()
     revision: str | None = None
     anchor: str | None = None
-    """A file on this machine where the donor's others are or, once fetched, will be: its config."""
+    """The path of its config on this machine; its other files lie beside it, or will once they are fetched."""
     weights: bool = True
     warnings: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
-    """What is odd about its files but does no harm."""
+    """Oddities of its files that do no harm."""
     quantized: str = ""
-    """How the weights are quantised (`gptq`, `fp8` with block scales …); "" when they are plain numbers."""
+    """The quantisation of the weights (`gptq`, `fp8 with block scales`, …), or "" if they are plain numbers."""
     nested: Mapping[str, Donor] = field(default_factory=dict)
-    """Where the donor is a stack itself: the donors that its tensors' expressions refer to, by the names they use."""
+    """If the donor is a stack: the donors that its tensors' expressions read, by the names in those expressions."""
 
     def layers(self) -> tuple[dict[str, DonorTensor], ...]:
-        """The tensors of each layer by their name after the layer prefix, its parts of tables outside among them."""
+        """The tensors of each layer by their name after the layer prefix, including its parts of tables outside."""
         tables: tuple[dict[str, DonorTensor], ...] = tuple({} for _ in range(self.depth))
         for tensor in self.tensors.values():
             if tensor.layer is not None and tensor.layer < self.depth:
@@ -113,7 +111,7 @@ class Donor:
         return tables
 
     def _part(self, tensor: DonorTensor, index: int) -> DonorTensor:
-        """What a layer has of a table outside the layers: a run of rows, or of columns."""
+        """A layer's part of a table outside the layers: a run of its rows or of its columns."""
         spec, axis = tensor.spec, cut_axis(tensor.suffix) or 0
         shape = tuple(size // self.depth if number == axis else size for number, size in enumerate(spec.shape))
         whole = tensor.expression or Copy(TensorRef(self.name, spec.name))
@@ -128,16 +126,16 @@ class Donor:
         )
 
     def outside(self, part: Part) -> dict[str, DonorTensor]:
-        """The tensors before or after the layers by name; a tied tensor that is absent is its partner."""
+        """The tensors before or after the layers by name; an absent tied tensor is represented by its partner."""
         found = {name: tensor for name, tensor in self.tensors.items() if tensor.part is part}
         if part is Part.HEAD:
             found |= {name: self.tensors[partner] for name, partner in self.tied()}
         return found
 
     def tied(self) -> tuple[tuple[str, str], ...]:
-        """The family's pairs of which the first is absent here because it shares the second's values.
+        """The tied pairs of this donor: the first tensor is absent because it shares the second's values.
 
-        None where a head is there under another name.
+        There are none if the donor has a head under another name.
         """
         if any(tensor.part is Part.HEAD and tensor.role == "head" for tensor in self.tensors.values()):
             return ()
@@ -146,5 +144,5 @@ class Donor:
 
 
 def all_donors(donors: Mapping[str, Donor]) -> dict[str, Donor]:
-    """Donors and those nested in them, by the names that expressions use."""
+    """The donors and all donors nested in them, by the names in expressions."""
     return {**{name: inner for donor in donors.values() for name, inner in donor.nested.items()}, **donors}

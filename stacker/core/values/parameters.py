@@ -1,4 +1,4 @@
-"""Parameters bound to a place in the stack, so that each tensor can be asked for its value."""
+"""Parameters of the spec bound to a layer, and their values for single tensors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from stacker.spec.language.stack_spec import Gradient, Parameter, Rule, Setting,
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A parameter at layer `position` (from 0) of a run of `count` layers; embedding and head are position 0 of 2."""
+    """A parameter at layer `position` (from 0) of a run of `count` layers; embedding and head count as 0 of 2."""
 
     parameter: Parameter
     position: int
     count: int
 
     def value(self, role: str, name: str) -> Value | None:
-        """What the first matching rule gives the tensor called `name` with this role; None when none matches."""
+        """The value of the first rule that matches a tensor with this role and full name; None if none matches."""
         for rule in self.parameter.rules:
             if matches(rule, role, name):
                 value = rule.value
@@ -30,7 +30,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class BoundSetting:
-    """An op's parameter by name, bound to its place."""
+    """A parameter of an op, bound to a layer."""
 
     name: str
     bound: Bound
@@ -38,19 +38,19 @@ class BoundSetting:
 
 
 def bind(settings: Iterable[Setting], position: int, count: int) -> tuple[BoundSetting, ...]:
-    """Settings as they apply at one layer of a run."""
+    """Bind settings to one layer of a run."""
     return tuple(BoundSetting(each.name, Bound(each.parameter, position, count), each.mark) for each in settings)
 
 
 def matches(rule: Rule, role: str, name: str) -> bool:
-    """Whether a rule selects a tensor: by its name where the rule has a `*`, else by role or role's head."""
+    """Whether a rule selects a tensor: by its full name if the rule contains `*`, else by its role or a prefix of it."""
     if "*" in rule.match:
         return called(name, rule.match)
     return role == rule.match or role.startswith(f"{rule.match}.")
 
 
 def called(name: str, pattern: str) -> bool:
-    """Whether a tensor's full name fits a pattern, in which `*` stands for any characters and all else for itself."""
+    """Whether a full tensor name matches a pattern in which only `*` is special and matches any characters."""
     return _pattern(pattern).fullmatch(name) is not None
 
 
@@ -60,7 +60,7 @@ def _pattern(pattern: str) -> re.Pattern[str]:
 
 
 def values_at(settings: Iterable[BoundSetting], role: str, name: str) -> dict[str, Value]:
-    """Every setting that has a value for the tensor; of two of one name the earlier place wins."""
+    """The settings that have a value for the tensor, by name; the first of two with the same name counts."""
     found: dict[str, Value] = {}
     for setting in settings:
         value = setting.bound.value(role, name)
@@ -70,7 +70,7 @@ def values_at(settings: Iterable[BoundSetting], role: str, name: str) -> dict[st
 
 
 def factor_at(scales: Iterable[Bound], role: str, name: str) -> float:
-    """The product of all factors that apply to the tensor; 1 where none does."""
+    """The product of all factors that apply to the tensor; 1 if there are none."""
     product = 1.0
     for scale in scales:
         value = scale.value(role, name)
