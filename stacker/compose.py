@@ -105,7 +105,7 @@ def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:
 
 
 def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = read_donor) -> Stack:
-    """The stack of a spec's text at `path`; `opened` are the specs that this one is nested in, `read` reads one donor."""
+    """The stack of a spec's text at `path`; `opened` are the specs it is nested in, and `read` reads one donor."""
     return _load_spec(parse_spec(text, str(path)), text, path, opened, read)
 
 

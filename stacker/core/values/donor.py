@@ -75,8 +75,8 @@ class SideFile:
 class Donor:
     """A donor that has been read, except for its weights.
 
-    `source` is as written in the spec, `revision` the commit of a hub donor, `depth` the number of layers. `ignored` are
-    tensors that are never written to a stack, with the reason.
+    `source` is as written in the spec, `revision` the commit of a hub donor, `depth` the number of layers. `ignored`
+    are tensors that are never written to a stack, with the reason.
     """
 
     name: str

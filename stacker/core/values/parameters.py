@@ -43,7 +43,7 @@ def bind(settings: Iterable[Setting], position: int, count: int) -> tuple[BoundS
 
 
 def matches(rule: Rule, role: str, name: str) -> bool:
-    """Whether a rule selects a tensor: by its full name if the rule contains `*`, else by its role or a prefix of it."""
+    """Whether a rule selects a tensor: by its full name if the rule has a `*`, else by its role or a prefix of it."""
     if "*" in rule.match:
         return called(name, rule.match)
     return role == rule.match or role.startswith(f"{rule.match}.")
