@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 
 from stacker.errors import Mark
 from stacker.spec.language.stack_spec import Gradient, Parameter, Rule, Setting, Value
@@ -50,13 +48,23 @@ def matches(rule: Rule, role: str, name: str) -> bool:
 
 
 def called(name: str, pattern: str) -> bool:
-    """Whether a full tensor name matches a pattern in which only `*` is special and matches any characters."""
-    return _pattern(pattern).fullmatch(name) is not None
+    """Whether a full tensor name matches a pattern in which only `*` is special and matches any characters.
 
-
-@cache
-def _pattern(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+    Takes time proportional to the lengths; a regular expression with many `.*` would backtrack.
+    """
+    first, *rest = pattern.split("*")
+    if not rest:
+        return name == pattern
+    *middle, last = rest
+    position, end = len(first), len(name) - len(last)
+    if not (name.startswith(first) and name.endswith(last) and position <= end):
+        return False
+    for part in middle:
+        position = name.find(part, position, end)
+        if position < 0:
+            return False
+        position += len(part)
+    return True
 
 
 def values_at(settings: Iterable[BoundSetting], role: str, name: str) -> dict[str, Value]:

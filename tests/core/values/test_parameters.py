@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,3 +23,15 @@ def test_brackets_and_question_marks_are_themselves() -> None:
     """They are wildcards in a shell, and letters here."""
     assert not called("layers.1.weight", "layers.?.weight*")
     assert not called("layers.1.weight", "layers.[0-9].*")
+
+
+@given(st.text(alphabet="ab.", max_size=12), st.text(alphabet="ab.*", max_size=8))
+def test_patterns_match_as_regular_expressions_do(name: str, pattern: str) -> None:
+    """A name matches exactly if the regular expression with `.*` for every star matches all of it."""
+    expression = ".*".join(map(re.escape, pattern.split("*")))
+    assert called(name, pattern) == (re.fullmatch(expression, name) is not None)
+
+
+def test_many_stars_cost_nothing() -> None:
+    """A pattern of many stars is decided at once; with backtracking, this test would not end."""
+    assert not called("a" * 200, "*a" * 60 + "*z")
