@@ -207,7 +207,7 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
 
 
 def _files(stack: Stack) -> list[Path]:
-    """One file of each donor, in the folder where its weights are or will be fetched to."""
+    """A file of each donor on the filesystem of its weights, to find out what can be cloned from there."""
     known = all_donors(stack.donors).values()
     paths = (next((file.path for file in donor.files if file.path), donor.anchor) for donor in known)
     return [Path(path) for path in paths if path]

@@ -69,7 +69,7 @@ class _Group:
 def lay_out(
     tensors: Sequence[PlannedTensor], donors: Mapping[str, Donor], layout: Layout
 ) -> tuple[tuple[Step, ...], tuple[Shard, ...]]:
-    """Place every tensor: the steps in the order of `tensors`, and their shards."""
+    """Assign every tensor a shard and a byte offset: the steps in the order of `tensors`, and the shards."""
     sourced = [*_find_sources(tensors, donors)]
     groups = [
         part for group in _fill(sourced, layout.shard_size) for part in _split(_in_file_order(group), layout.block)

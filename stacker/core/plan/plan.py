@@ -57,7 +57,10 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a build takes, in bytes: `read` from donors, `written` to shards, `moved` unchanged, `peak` memory."""
+    """The costs of a build in bytes: `read` from donors, `written` to shards, `peak` resident memory.
+
+    `moved` is the part of `written` that is copied from donors unchanged.
+    """
 
     read: int
     written: int
@@ -85,7 +88,9 @@ class DonorIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole build. `steps` are in model order; `id` is a hash of everything else except costs and donor sources.
+    """A whole build; `steps` are in model order (embedding, layers, head).
+
+    `id` is a hash of all other fields except `costs` and the places where donors were found.
 
     `tied` maps output tensors that are not written to the tensors whose values they share.
     """
@@ -103,7 +108,7 @@ class Plan:
 
     @property
     def total_size(self) -> int:
-        """Bytes of all tensors without headers: `total_size` of the index."""
+        """Bytes of all tensor data, without the shards' headers: `total_size` in model.safetensors.index.json."""
         return sum(step.tensor.nbytes for step in self.steps)
 
     @property
@@ -116,7 +121,7 @@ class Report:
     """What a build did: bytes of the output by origin, bytes `read` from donors, and the time it took.
 
     `cloned` bytes share blocks with a donor, `copied` were copied, `holes` are zeros that occupy no disk, `computed`
-    took arithmetic, and `kept` were left by an earlier, interrupted run.
+    were calculated, and `kept` were written by an earlier, interrupted run.
     """
 
     cloned: int = 0

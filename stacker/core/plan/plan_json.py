@@ -122,7 +122,7 @@ def plan_from_json(content: dict[str, Any]) -> Plan:
 
 
 def _shards_from_json(content: list[dict[str, Any]], steps: tuple[Step, ...]) -> tuple[Shard, ...]:
-    """The shards, with the headers that their steps have."""
+    """The shards; their headers are not in the JSON but rebuilt from the steps."""
     members: list[list[Step]] = [[] for _ in content]
     for step in steps:
         members[step.shard].append(step)

@@ -1,4 +1,4 @@
-"""A plan as tasks: adjacent copies joined into long runs, and everything that needs no arithmetic kept free of it."""
+"""A plan as tasks: adjacent copies joined into long runs, and arithmetic only where it is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Places = Mapping[TensorRef, TensorBytes]
 
 
 def make_tasks(plan: Plan, donors: Mapping[str, Donor], longest: int = LONGEST_COPY) -> tuple[Task, ...]:
-    """All tasks of a plan in the order of their bytes; copies are cut at multiples of `longest` bytes of the shard.
+    """All tasks of a plan in the order of the output's bytes; copies are cut at shard offsets that `longest` divides.
 
     Raises DonorError when weights that have to be read are not on this machine.
     """
@@ -106,7 +106,7 @@ def _step_tasks(step: Step, places: Places) -> Iterator[Task]:
 
 
 def _concat_tasks(step: Step, concat: Concat, places: Places) -> Iterator[Task]:
-    """A task for each part that takes arithmetic, and one for all columns that are copied."""
+    """A task for each part that has to be computed, and one task that copies all other columns."""
     dtype = step.tensor.dtype
     row = sum(concat.widths)
     rows = step.tensor.elements // row
@@ -125,7 +125,7 @@ def _concat_tasks(step: Step, concat: Concat, places: Places) -> Iterator[Task]:
 
 
 def _column_source(expression: Expression, to: int, nbytes: int, dtype: Dtype, places: Places) -> ColumnSource | None:
-    """Columns that can be copied to byte `to` of each row; None where they take arithmetic."""
+    """The donor columns to copy to byte `to` of every output row; None if they have to be computed."""
     if is_zero(expression):
         return ColumnSource(to, nbytes)
     if not isinstance(expression, Copy | Columns) or places[expression.tensor].dtype is not dtype:

@@ -16,7 +16,7 @@ from stacker.tensors import Dtype, TensorRef
 
 @dataclass(frozen=True, slots=True)
 class TensorBytes:
-    """Where a donor tensor is stored: elements of `dtype` from byte `offset` of `file` on."""
+    """Where a donor tensor is stored: elements of `dtype` in `file`, starting at byte `offset`."""
 
     file: DonorFile
     offset: int
@@ -39,7 +39,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class CopyRun(Task):
-    """Bytes copied unchanged from byte `source` of a donor's file on."""
+    """Bytes copied unchanged from a donor's file, starting at byte offset `source`."""
 
     file: DonorFile
     source: int
@@ -47,7 +47,7 @@ class CopyRun(Task):
 
 @dataclass(frozen=True, slots=True)
 class Zeros(Task):
-    """Bytes that are zero; a new file already has them."""
+    """Zero bytes: nothing has to be written, since a new file reads as zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Compute(Task):
 class ColumnSource:
     """The same columns of every row: bytes [to, to + nbytes) of an output row.
 
-    They are read from byte `source` of the donor's file on, once in every `stride` bytes; without a file they are zero.
+    They are read from the donor's file, starting at byte `source`, once every `stride` bytes; without a file, zeros.
     """
 
     to: int

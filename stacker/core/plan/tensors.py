@@ -23,8 +23,8 @@ from stacker.tensors import Dtype, TensorRef, TensorSpec
 class PlannedTensor:
     """An output tensor that has no place in a shard yet.
 
-    One layer's part of a table outside the layers has the table's name in `table` and is joined to the other layers'
-    parts along dimension `axis`; for whole tensors `table` is "".
+    Some families store one tensor for all layers outside them (Gemma 3n's per-layer embedding). A layer's part of it
+    has that tensor's name in `table` and is concatenated with the others along dimension `axis`.
     """
 
     tensor: TensorSpec
@@ -45,7 +45,7 @@ class PlannedTensors:
 def plan_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | None) -> PlannedTensors:
     """The tensors of the whole stack; unless `dtype` is None, every float tensor is cast to it.
 
-    Where the sources of a node have different tensors, only those that all have are planned; `checks` reports it.
+    If the sources of a blend have different tensor names, only the common ones are planned; `checks` reports the rest.
     """
     embed, *layers, head = [[*_plan_node(*each)] for each in node_tables(graph, donors)]
     tied = _find_tied(graph, donors, embed, head)
@@ -57,7 +57,7 @@ def plan_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | 
 
 
 def join_tables(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
-    """The tables outside the layers, each joined from the layers' parts in the order of the layers."""
+    """The tensors stored for all layers outside them, each concatenated from the parts of the output layers."""
     for name in dict.fromkeys(part.table for part in parts):
         own = [part for part in parts if part.table == name]
         first, axis = own[0].tensor, own[0].axis

@@ -43,7 +43,7 @@ class Extent:
 class DonorTensor:
     """A tensor of a donor with its role and its layer; the layer is None outside the layers.
 
-    A table outside the layers with a part for each layer has `Part.LAYER` and no layer. Its bytes lie at `extent`;
+    A tensor stored for all layers outside them has `Part.LAYER` and no layer. Its bytes lie at `extent`;
     `expression` computes it if the donor is a stack or its rows were reordered. Without weights it has neither.
     """
 
@@ -100,7 +100,7 @@ class Donor:
     """If the donor is a stack: the donors that its tensors' expressions read, by the names in those expressions."""
 
     def layers(self) -> tuple[dict[str, DonorTensor], ...]:
-        """The tensors of each layer by their name after the layer prefix, including its parts of tables outside."""
+        """For each layer, its tensors by name without the layer prefix, with its parts of tensors stored for all layers."""
         tables: tuple[dict[str, DonorTensor], ...] = tuple({} for _ in range(self.depth))
         for tensor in self.tensors.values():
             if tensor.layer is not None and tensor.layer < self.depth:
@@ -111,7 +111,7 @@ class Donor:
         return tables
 
     def _part(self, tensor: DonorTensor, index: int) -> DonorTensor:
-        """A layer's part of a table outside the layers: a run of its rows or of its columns."""
+        """A layer's part of a tensor that is stored for all layers outside them: some of its rows or columns."""
         spec, axis = tensor.spec, cut_axis(tensor.suffix) or 0
         shape = tuple(size // self.depth if number == axis else size for number, size in enumerate(spec.shape))
         whole = tensor.expression or Copy(TensorRef(self.name, spec.name))
@@ -135,7 +135,7 @@ class Donor:
     def tied(self) -> tuple[tuple[str, str], ...]:
         """The tied pairs of this donor: the first tensor is absent because it shares the second's values.
 
-        There are none if the donor has a head under another name.
+        There are none if the donor stores a head tensor under any other name, since its head is then not tied.
         """
         if any(tensor.part is Part.HEAD and tensor.role == "head" for tensor in self.tensors.values()):
             return ()

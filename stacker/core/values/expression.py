@@ -39,7 +39,7 @@ class Copy(_Leaf):
 class Columns(_Leaf):
     """Columns [start, start + count) of a donor tensor viewed as a matrix with rows of `width` elements.
 
-    A run of rows is written the same way, with the whole tensor as a single row.
+    Consecutive rows are selected by taking the whole tensor as one row of `width` elements.
     """
 
     tensor: TensorRef
@@ -56,11 +56,11 @@ class Cast:
     dtype: Dtype
 
     def children(self) -> tuple[Expression, ...]:
-        """The expression that is converted."""
+        """The expression that is cast."""
         return (self.of,)
 
     def rebuild(self, children: Sequence[Expression]) -> Cast:
-        """The same conversion of another expression."""
+        """A cast of another expression to the same dtype."""
         (of,) = children
         return Cast(of, self.dtype)
 
@@ -143,7 +143,7 @@ class Rows:
 class Concat:
     """Matrices with the same number of rows, concatenated along their columns; `widths` are their row lengths.
 
-    Always the outermost expression: casts and factors are applied to each part.
+    It is never inside another expression: casts and factors are applied to its parts.
     """
 
     of: tuple[Expression, ...]

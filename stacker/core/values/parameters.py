@@ -1,4 +1,4 @@
-"""Parameters of the spec bound to a layer, and their values for single tensors."""
+"""Parameters whose value depends on the layer and the tensor: bound to a layer first, then evaluated for each tensor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from stacker.spec.language.stack_spec import Gradient, Parameter, Rule, Setting,
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A parameter at layer `position` (from 0) of a run of `count` layers; embedding and head count as 0 of 2."""
+    """A parameter bound to layer `position` (from 0) of a run of `count` layers.
+
+    The embedding and the head have position 0 and count 2, so that a gradient gives them its first value.
+    """
 
     parameter: Parameter
     position: int
