@@ -100,7 +100,7 @@ class Donor:
     """If the donor is a stack: the donors that its tensors' expressions read, by the names in those expressions."""
 
     def layers(self) -> tuple[dict[str, DonorTensor], ...]:
-        """For each layer, its tensors by name without the layer prefix, with its parts of tensors stored for all layers."""
+        """For each layer, its tensors by name without the layer prefix, and its parts of tensors stored for all."""
         tables: tuple[dict[str, DonorTensor], ...] = tuple({} for _ in range(self.depth))
         for tensor in self.tensors.values():
             if tensor.layer is not None and tensor.layer < self.depth:

@@ -1,4 +1,4 @@
-"""Parameters whose value depends on the layer and the tensor: bound to a layer first, then evaluated for each tensor."""
+"""Parameters whose value depends on layer and tensor: bound to a layer first, then evaluated for each tensor."""
 
 from __future__ import annotations
 
