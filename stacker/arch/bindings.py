@@ -1,0 +1,121 @@
+"""Config entries that could bind layers to their places, recognised by value and name where no rule explains them.
+
+A list of layer numbers, a period, a pattern written as text: a stack that moves layers would change what they mean.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+
+from stacker.arch.files.architecture import Architecture, Config
+from stacker.formats.json_object import Json
+
+_PERIOD = re.compile(
+    r"(^|_)(every(_n|_other|_nth)?(_layers?)?|interval|period|stride|frequency|freq|share_factor|layer_step|sparse_step)$"
+    r"|_every_|_interval_|_period_|^every_|(^|_)cla_|alternat"
+)
+_OFFSET = re.compile(r"(^|_)offset$")
+_LAYERS = re.compile(r"layer|block|idx|indices|index|_ids$|skip|bskcn|depth")
+_NOT_LAYERS = re.compile(
+    r"token|vocab|lang|label|section|size|dim|rank|channel|head|kernel|dilation|image|audio|vision|rope|scale"
+)
+_NUMBERS = re.compile(r"\s*\d+(\s*[,;\s]\s*\d+)*\s*")
+_PATTERN = re.compile(r"[A-Za-z*_\-|]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A config entry that may say something different of each layer.
+
+    `meaning` says in words what it probably is; `value_at` is what it says of the layer at an index, and equal values
+    mean that the entry treats both places alike.
+    """
+
+    key: str
+    meaning: str
+    value_at: Callable[[int], Hashable] = field(compare=False, repr=False)
+
+
+def find_bindings(config: Config, depth: int, explained: frozenset[str]) -> Iterator[Binding]:
+    """The entries of a config that could bind its `depth` layers to their places, except for the `explained` keys."""
+    for key, value in config.items():
+        if key not in explained and not key.startswith("_"):
+            found = _recognise(key, value, depth, config)
+            if found:
+                yield found
+
+
+def explained_keys(architecture: Architecture) -> frozenset[str]:
+    """The config keys that a family's file speaks of: dimensions, depth, per-layer rules and what they read."""
+    rules = architecture.rules
+    keys = {key for rule in rules for key in (rule.key, *rule.drop, *dict(rule.put), *dict(rule.over))}
+    formulas = [architecture.depth, *(formula for _, formula in (*architecture.dimensions, *architecture.sized))]
+    formulas += [formula for rule in rules for formula in (*rule.read, *((rule.when,) if rule.when else ()))]
+    names = {node.id for formula in formulas for node in ast.walk(formula.tree) if isinstance(node, ast.Name)}
+    return frozenset(keys | names | {key for key, _ in architecture.sized} | set(architecture.agree))
+
+
+def _recognise(key: str, value: Json, depth: int, config: Config) -> Binding | None:
+    if isinstance(value, list):
+        return _list_binding(key, value, depth)
+    if isinstance(value, str):
+        return _text_binding(key, value, depth)
+    if isinstance(value, dict):
+        return _mapping_binding(key, value, depth)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _number_binding(key, value, config)
+    return None
+
+
+def _list_binding(key: str, value: list[Json], depth: int) -> Binding | None:
+    """Numbers of layers, or an entry for each layer in a list that is longer than the depth."""
+    numbers = [item for item in value if isinstance(item, int) and not isinstance(item, bool)]
+    if numbers == value and numbers and _are_layer_numbers(numbers, depth) and not _NOT_LAYERS.search(key):
+        chosen = frozenset(numbers)
+        return Binding(key, "layers by number", lambda index: index in chosen)
+    if len(value) > depth > 1 and _LAYERS.search(key) and not _NOT_LAYERS.search(key):
+        words = [repr(item) for item in value]
+        return Binding(
+            key, "an entry for each layer, and more", lambda index: words[index] if index < len(words) else None
+        )
+    return None
+
+
+def _are_layer_numbers(numbers: list[int], depth: int) -> bool:
+    """Whether these are distinct indices of layers in ascending order; a single 0 says too little."""
+    in_range = all(0 <= number < depth for number in numbers)
+    return in_range and numbers == sorted(set(numbers)) and len(numbers) < depth and numbers != [0]
+
+
+def _text_binding(key: str, value: str, depth: int) -> Binding | None:
+    """Numbers of layers, or a letter for each layer, written as text."""
+    if _NUMBERS.fullmatch(value) and re.search(r"\D", value.strip()) and not _NOT_LAYERS.search(key):
+        numbers = [int(number) for number in re.findall(r"\d+", value)]
+        if _are_layer_numbers(numbers, depth):
+            chosen = frozenset(numbers)
+            return Binding(key, "layers by number, written as text", lambda index: index in chosen)
+    if "pattern" in key and _PATTERN.fullmatch(value) and 1 < len(value) <= depth and len(set(value)) > 1:
+        return Binding(key, "a pattern of layers, written as text", lambda index: value[index % len(value)])
+    return None
+
+
+def _mapping_binding(key: str, value: dict[str, Json], depth: int) -> Binding | None:
+    """A mapping from layer numbers to values."""
+    if not value or not all(name.isdigit() and int(name) < depth for name in value):
+        return None
+    entries = {int(name): repr(item) for name, item in value.items()}
+    return Binding(key, "values by layer number", entries.get)
+
+
+def _number_binding(key: str, value: int, config: Config) -> Binding | None:
+    """A period of layers; an offset whose period stands beside it is part of that."""
+    if value > 1 and _PERIOD.search(key) and not _NOT_LAYERS.search(key):
+        return Binding(key, f"something at every {value} layers", lambda index: index % value)
+    stem = _OFFSET.sub("", key)
+    partner = any(other != key and _PERIOD.search(other) and other.startswith(stem) for other in config)
+    if value and stem != key and _LAYERS.search(key) and not partner and not _NOT_LAYERS.search(key):
+        return Binding(key, "the first layer of something", lambda index: index)
+    return None

@@ -1,0 +1,54 @@
+"""Config entries that nothing explains and that could bind layers to their places: errors where a stack breaks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from stacker.arch.bindings import Binding, explained_keys, find_bindings
+from stacker.arch.dimensions import text_config
+from stacker.core.config.keys import DEPTHS, ROPE, is_bookkeeping
+from stacker.core.config.refusals import OutputLayer
+from stacker.core.values.donor import Donor
+from stacker.errors import Blame, Problem, Severity, shown
+
+IGNORE = "ignore"
+"""The word in a spec's `config_keys` that says of an entry that it binds no layer to its place."""
+
+
+def check_bindings(template: Donor, layers: Sequence[OutputLayer], config_keys: Mapping[str, str]) -> Iterator[Problem]:
+    """A problem for each unexplained entry of a donor: an error if its value differs where a layer is moved to."""
+    written = _bindings_of(template)
+    donors = {donor.name: donor for layer in layers for donor, _ in layer.feeds}
+    told: set[str] = set()
+    for donor in donors.values():
+        for key, binding in _bindings_of(donor).items():
+            if key in told or config_keys.get(key) == IGNORE:
+                continue
+            told.add(key)
+            broken = next((layer for layer in layers if _is_broken(binding, written.get(key), donor, layer)), None)
+            yield _problem(donor, binding, broken)
+
+
+def _bindings_of(donor: Donor) -> dict[str, Binding]:
+    config = text_config(donor.architecture, donor.config)
+    known = explained_keys(donor.architecture) | {key for key in config if is_bookkeeping(key)} | ROPE | set(DEPTHS)
+    return {binding.key: binding for binding in find_bindings(config, donor.depth, known)}
+
+
+def _is_broken(binding: Binding, written: Binding | None, donor: Donor, layer: OutputLayer) -> bool:
+    """Whether the config of the stack says something else of an output layer than its donor's says of the layer."""
+    there = written.value_at(layer.index) if written else None
+    return any(each.name == donor.name and binding.value_at(index) != there for each, index in layer.feeds)
+
+
+def _problem(donor: Donor, binding: Binding, broken: OutputLayer | None) -> Problem:
+    value = shown(str(text_config(donor.architecture, donor.config)[binding.key]), 60)
+    what = (
+        f"'{binding.key}: {value}' in the config of '{donor.name}' may say something of each layer ({binding.meaning})"
+    )
+    hint = f"if it does not, write `config_keys: {{{binding.key}: {IGNORE}}}`"
+    if broken is None:
+        message = f"{what}; this stack keeps it, since no layer is moved to a place where it would differ"
+        return Problem(message, hint, severity=Severity.WARNING, blame=Blame.DONOR)
+    message = f"{what}, and nothing says how it follows {broken.text}, which becomes layer {broken.index}"
+    return Problem(message, f"{hint}; else move layers only to places where it says the same", broken.mark)
