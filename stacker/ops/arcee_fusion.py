@@ -50,6 +50,7 @@ OP = Op(
     parameters=(),
     make=_make,
     base=Base.REQUIRED,
+    passes=(2, 2),
     fresh=9,
     rows=True,
 )

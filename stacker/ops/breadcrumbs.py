@@ -7,8 +7,18 @@ from dataclasses import replace
 from functools import partial
 
 from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Values
+from stacker.ops.shared.selection import EXACT_PASSES
 from stacker.ops.shared.sparsifiers import Middle, Sparsifier
-from stacker.ops.shared.task_vectors import DENSITY, LAMBDA, WEIGHT, make_family, normalize, rescale, sparsifier
+from stacker.ops.shared.task_vectors import (
+    DENSITY,
+    LAMBDA,
+    WEIGHT,
+    count_ranking_passes,
+    make_family,
+    normalize,
+    rescale,
+    sparsifier,
+)
 
 
 def _middle(own: Values, values: Values) -> Sparsifier:  # noqa: ARG001 - for make_family
@@ -35,6 +45,8 @@ PLAIN = Op(
     ),
     make=partial(_make, elect=False),
     base=Base.REQUIRED,
+    passes=(0, EXACT_PASSES + 1),
+    count_passes=count_ranking_passes,
     fresh=3,
 )
 TIES = replace(

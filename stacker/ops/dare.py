@@ -8,7 +8,17 @@ from functools import partial
 
 from stacker.ops.shared.op import Base, Kernel, Op, Values
 from stacker.ops.shared.sparsifiers import Dropout, Sparsifier
-from stacker.ops.shared.task_vectors import DENSITY, LAMBDA, SEED, WEIGHT, make_family, normalize, rescale, sparsifier
+from stacker.ops.shared.task_vectors import (
+    DENSITY,
+    LAMBDA,
+    SEED,
+    WEIGHT,
+    count_rescaling_passes,
+    make_family,
+    normalize,
+    rescale,
+    sparsifier,
+)
 
 
 def _drop(own: Values, values: Values) -> Sparsifier:
@@ -28,6 +38,8 @@ LINEAR = Op(
     parameters=(WEIGHT, DENSITY, LAMBDA, normalize(False), rescale(True), SEED),
     make=partial(_make, elect=False),
     base=Base.REQUIRED,
+    passes=(0, 1),
+    count_passes=count_rescaling_passes,
     fresh=5,
 )
 TIES = replace(

@@ -8,7 +8,17 @@ from functools import partial
 
 from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Values
 from stacker.ops.shared.sparsifiers import RowRanked, Sparsifier
-from stacker.ops.shared.task_vectors import DENSITY, LAMBDA, SEED, WEIGHT, make_family, normalize, rescale, sparsifier
+from stacker.ops.shared.task_vectors import (
+    DENSITY,
+    LAMBDA,
+    SEED,
+    WEIGHT,
+    count_rescaling_passes,
+    make_family,
+    normalize,
+    rescale,
+    sparsifier,
+)
 
 
 def _prune(own: Values, values: Values) -> Sparsifier:
@@ -43,6 +53,8 @@ LINEAR = Op(
     ),
     make=partial(_make, elect=False),
     base=Base.REQUIRED,
+    passes=(0, 1),
+    count_passes=count_rescaling_passes,
     fresh=17,
     keeps=True,
     rows=True,

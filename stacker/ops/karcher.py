@@ -84,4 +84,5 @@ OP = Op(
         OpParameter("tol", float, 1e-5, "steps, angles and lengths below this count as 0", low=0.0),
     ),
     make=_make,
+    passes=(1, 1),
 )

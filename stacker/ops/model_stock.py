@@ -21,6 +21,10 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a Ma
     return Kernel(_by_row) if own["filter_wise"] else Kernel(_whole, (Pass(products, _ratio),))
 
 
+def _count_passes(own: Values, _each: Sequence[Values]) -> int:
+    return 0 if own["filter_wise"] else 1
+
+
 def _ratio(sums: Sequence[float], known: Known) -> float:  # noqa: ARG001 - a Finish
     """How far to go, with one mean angle for the whole tensor."""
     import numpy as np
@@ -63,5 +67,7 @@ OP = Op(
     parameters=(OpParameter("filter_wise", bool, False, "an angle for each row instead of one for the tensor"),),
     make=_make,
     base=Base.REQUIRED,
+    passes=(0, 1),
+    count_passes=_count_passes,
     rows=True,
 )

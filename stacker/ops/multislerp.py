@@ -58,6 +58,7 @@ OP = Op(
         OpParameter("eps", float, 1e-8, "lengths below this have no direction", low=0.0),
     ),
     make=_make,
+    passes=(1, 1),
     base=Base.OPTIONAL,
     ramp="weight",
     check=_check,

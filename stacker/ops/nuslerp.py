@@ -28,6 +28,10 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:
     return Kernel(partial(_turn_rows, t))
 
 
+def _count_passes(own: Values, _each: Sequence[Values]) -> int:
+    return int(bool(own["nuslerp_flatten"] or own["nuslerp_row_wise"]))
+
+
 def _column_dots(tile: Tile, known: Known) -> Array:  # noqa: ARG001 - a Measure
     return tile.on.column_products(deltas(tile), tile.row, tile.total)
 
@@ -80,6 +84,8 @@ OP = Op(
     ),
     make=_make,
     base=Base.OPTIONAL,
+    passes=(0, 1),
+    count_passes=_count_passes,
     ramp="weight",
     rows=True,
 )

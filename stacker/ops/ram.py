@@ -64,4 +64,5 @@ PLUS = Op(
     ),
     make=_make_plus,
     base=Base.REQUIRED,
+    passes=(1, 1),
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from stacker.ops.shared.combination import deltas, on_base
 from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
-from stacker.ops.shared.selection import Sought, is_before, passes_for
+from stacker.ops.shared.selection import EXACT_PASSES, Sought, is_before, passes_for
 
 if TYPE_CHECKING:
     from stacker.arithmetic.interface import Array
@@ -64,6 +64,10 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a Ma
     return _Sce(float(own["select_topk"])).kernel()
 
 
+def _count_passes(own: Values, _each: Sequence[Values]) -> int:
+    return 1 + (EXACT_PASSES if 0.0 < float(own["select_topk"]) < 1.0 else 0)
+
+
 OP = Op(
     name="sce",
     summary="select what differs most between sources, weigh them by the size of their changes, erase minor signs",
@@ -75,5 +79,7 @@ OP = Op(
     ),
     make=_make,
     base=Base.REQUIRED,
+    passes=(1, 1 + EXACT_PASSES),
+    count_passes=_count_passes,
     fresh=5,
 )

@@ -55,5 +55,6 @@ OP = Op(
         OpParameter("t", float, None, "0 is the first source, 1 the second", low=0.0, high=1.0, extrapolates=True),
     ),
     make=_make,
+    passes=(1, 1),
     ramp="t",
 )

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stacker.ops.shared.op import Base, Kernel, Op, Values
+from stacker.ops.shared.selection import EXACT_PASSES
 from stacker.ops.shared.sparsifiers import Largest
-from stacker.ops.shared.task_vectors import DENSITY, LAMBDA, WEIGHT, make_family, normalize, rescale, sparsifier
+from stacker.ops.shared.task_vectors import (
+    DENSITY,
+    LAMBDA,
+    WEIGHT,
+    count_ranking_passes,
+    make_family,
+    normalize,
+    rescale,
+    sparsifier,
+)
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
@@ -22,5 +32,7 @@ OP = Op(
     parameters=(WEIGHT, DENSITY, LAMBDA, normalize(True), rescale(False)),
     make=_make,
     base=Base.REQUIRED,
+    passes=(0, EXACT_PASSES + 1),
+    count_passes=count_ranking_passes,
     fresh=2,
 )

@@ -124,6 +124,8 @@ class Kernel:
 
 MakeKernel = Callable[[Values, Sequence[Values]], Kernel]
 """From the op's own values and those of each source, all given, to its kernel."""
+CountPasses = Callable[[Values, Sequence[Values]], int]
+"""From the same values to the number of passes of that kernel."""
 CheckValues = Callable[[Values, Sequence[Values]], Iterator[str]]
 """What is wrong with values that are each well in themselves."""
 
@@ -138,6 +140,7 @@ class Op:
 
     `arity` is the fewest and the most sources (None: any number). `ramp` is the parameter a crossfade drives when the
     spec gives none: 't' runs from 0 to 1, 'weight' from (1, 0) to (0, 1); "" when the op has no such thing.
+    `passes` are the fewest and the most passes of its kernels; where they differ, `count_passes` gives the number.
     `fresh` is how many bytes for each element of a tile it takes beside its sources, at its highest, on the processor.
     With `keeps` passes leave a bit for each element and source. With `rows` it gets tiles of whole rows. `data_free`
     ops look at weights alone, and at no text that the donors read.
@@ -151,6 +154,8 @@ class Op:
     parameters: tuple[OpParameter, ...]
     make: MakeKernel
     base: Base = Base.NONE
+    passes: tuple[int, int] = (0, 0)
+    count_passes: CountPasses | None = None
     ramp: str = ""
     fresh: int = 0
     keeps: bool = False

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from stacker.arithmetic.interface import Array, Mask
 
+EXACT_PASSES = 3
+"""Passes of an exact selection."""
 Counts: TypeAlias = "np.ndarray[Any, Any]"
 Keys = Callable[[Tile, Known], "Sequence[Array]"]
 """From a tile to arrays, by whose magnitudes in fp32 elements are to be ranked."""

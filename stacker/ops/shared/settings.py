@@ -61,6 +61,11 @@ def make_kernel(op: Op, own: Values, each: Sequence[Values]) -> Kernel:
     return op.make(*complete(op, own, each))
 
 
+def count_passes(op: Op, own: Values, each: Sequence[Values]) -> int:
+    """The number of passes of the op's kernel with these values, without making the kernel."""
+    return op.count_passes(*complete(op, own, each)) if op.count_passes else op.passes[0]
+
+
 def _given(values: dict[str, Value | None]) -> dict[str, Value]:
     return {name: value for name, value in values.items() if value is not None}
 

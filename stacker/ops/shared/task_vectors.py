@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from stacker.ops.shared.combination import combine_deltas, deltas, on_base
 from stacker.ops.shared.op import Kernel, Known, OpParameter, Pass, Tile, Values
-from stacker.ops.shared.selection import Cut, Sought, passes_for
+from stacker.ops.shared.selection import EXACT_PASSES, Cut, Sought, passes_for
 from stacker.ops.shared.sparsifiers import Everything, Nothing, Sparsifier
 
 if TYPE_CHECKING:
@@ -118,6 +118,17 @@ def make_family(
         rescale=bool(own.get("rescale", False)),
         factor=float(own["lambda"]),
     ).kernel()
+
+
+def count_rescaling_passes(own: Values, each: Sequence[Values]) -> int:
+    """One pass for the magnitudes, if any elements are dropped and they are to be restored."""
+    return int(bool(own["rescale"]) and any(float(values["density"]) < 1.0 for values in each))
+
+
+def count_ranking_passes(own: Values, each: Sequence[Values]) -> int:
+    """The passes of a selection, if any source needs one, and that for the magnitudes."""
+    ranked = any(0.0 < float(values["density"]) < 1.0 for values in each)
+    return EXACT_PASSES * ranked + count_rescaling_passes(own, each)
 
 
 def _ranks(sparsifier: Sparsifier) -> Callable[[int, int], Sequence[int]]:
