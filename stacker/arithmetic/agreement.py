@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 
 from stacker.arithmetic.jit import compiled
-from stacker.arithmetic.sums import BLOCK, Arrays, add_up
+from stacker.arithmetic.sums import CHUNK, Arrays, add_up
 
 
 @compiled
-def elect(arrays: Arrays, votes: Any, factors: Any, weights: Any, out: Any) -> None:
+def merge_elected(arrays: Arrays, votes: Any, factors: Any, weights: Any, out: Any) -> None:
     """Σ fᵢvᵢxᵢ / Σ wᵢ over vᵢxᵢ that go the way of Σ vᵢxᵢ; not divided without weights. NaN goes every way."""
-    total, divisor = np.empty(BLOCK, out.dtype), np.empty(BLOCK, out.dtype)
-    up = np.empty(BLOCK, np.bool_)
+    total, divisor = np.empty(CHUNK, out.dtype), np.empty(CHUNK, out.dtype)
+    up = np.empty(CHUNK, np.bool_)
     nothing = out.dtype.type(0)
-    for start in range(0, out.size, BLOCK):
-        count = min(BLOCK, out.size - start)
+    for start in range(0, out.size, CHUNK):
+        count = min(CHUNK, out.size - start)
         add_up(votes, arrays, start, count, total)
         for k in range(count):
             up[k] = total[k] >= nothing
@@ -41,10 +41,10 @@ def elect(arrays: Arrays, votes: Any, factors: Any, weights: Any, out: Any) -> N
 @compiled
 def variance(arrays: Arrays, out: Any) -> None:
     """Of each element, over the arrays."""
-    mean, ones = np.empty(BLOCK, out.dtype), np.ones(len(arrays), out.dtype)
+    mean, ones = np.empty(CHUNK, out.dtype), np.ones(len(arrays), out.dtype)
     size = out.dtype.type(len(arrays))
-    for start in range(0, out.size, BLOCK):
-        count = min(BLOCK, out.size - start)
+    for start in range(0, out.size, CHUNK):
+        count = min(CHUNK, out.size - start)
         result = out[start : start + count]
         add_up(ones, arrays, start, count, mean)
         for k in range(count):
@@ -71,11 +71,11 @@ def _changed(arrays: Arrays, least: Any, start: int, count: int, many: Any) -> N
 
 
 @compiled
-def changes(arrays: Arrays, least: Any, shared: Any, alone: Any) -> None:
+def count_changes(arrays: Arrays, least: Any, shared: Any, alone: Any) -> None:
     """How many elements of each array are beyond ±least, in others too and in it alone."""
-    many = np.empty(BLOCK, np.int32)
-    for start in range(0, arrays[0].size, BLOCK):
-        count = min(BLOCK, arrays[0].size - start)
+    many = np.empty(CHUNK, np.int32)
+    for start in range(0, arrays[0].size, CHUNK):
+        count = min(CHUNK, arrays[0].size - start)
         _changed(arrays, least, start, count, many)
         for number in range(len(arrays)):
             part = arrays[number][start : start + count]
@@ -89,12 +89,12 @@ def changes(arrays: Arrays, least: Any, shared: Any, alone: Any) -> None:
 
 
 @compiled
-def share(arrays: Arrays, least: Any, factors: Any, out: Any) -> None:
+def merge_changes(arrays: Arrays, least: Any, factors: Any, out: Any) -> None:
     """The mean of what several changed, and what one did times its factor."""
-    many, total = np.empty(BLOCK, np.int32), np.empty(BLOCK, out.dtype)
+    many, total = np.empty(CHUNK, np.int32), np.empty(CHUNK, out.dtype)
     nothing, one = out.dtype.type(0), out.dtype.type(1)
-    for start in range(0, out.size, BLOCK):
-        count = min(BLOCK, out.size - start)
+    for start in range(0, out.size, CHUNK):
+        count = min(CHUNK, out.size - start)
         _changed(arrays, least, start, count, many)
         for k in range(count):
             total[k] = nothing

@@ -6,29 +6,29 @@ from typing import Any
 
 import numpy as np
 
-from stacker.arithmetic.interface import FACTORS, MOST
+from stacker.arithmetic.backend import HASH_FACTORS, INT31_MAX
 from stacker.arithmetic.jit import compiled
 
 
 @compiled
-def mix(first: int, before: Any, after: Any, out: Any) -> None:
+def hash_indices(first: int, before: Any, after: Any, out: Any) -> None:
     """All steps can be undone, so no number is more likely than another."""
     for k in range(out.size):
         bits = np.uint32(first + k) ^ before
-        bits = ((bits ^ (bits >> np.uint32(16))) * np.uint32(FACTORS[0])) & np.uint32(MOST)
-        bits = ((bits ^ (bits >> np.uint32(15))) * np.uint32(FACTORS[1])) & np.uint32(MOST)
+        bits = ((bits ^ (bits >> np.uint32(16))) * np.uint32(HASH_FACTORS[0])) & np.uint32(INT31_MAX)
+        bits = ((bits ^ (bits >> np.uint32(15))) * np.uint32(HASH_FACTORS[1])) & np.uint32(INT31_MAX)
         out[k] = np.int32(bits ^ (bits >> np.uint32(16)) ^ after)
 
 
 @compiled
-def below(numbers: Any, bound: Any, mask: Any) -> None:
+def mask_below(numbers: Any, bound: Any, mask: Any) -> None:
     """Which are less than the bound."""
     for k in range(numbers.size):
         mask[k] = numbers[k] < bound
 
 
 @compiled
-def below_each(numbers: Any, bounds: Any, mask: Any) -> None:
+def mask_below_each(numbers: Any, bounds: Any, mask: Any) -> None:
     """Which are less than their own bound."""
     for k in range(numbers.size):
         mask[k] = numbers[k] < bounds[k]

@@ -14,7 +14,7 @@ from stacker.arithmetic.jit import compiled
 
 Arrays = Any
 """A tuple of arrays."""
-BLOCK = 1024
+CHUNK = 1024
 LANES = 64
 
 
@@ -34,9 +34,9 @@ def add_up(factors: Any, arrays: Arrays, start: int, count: int, total: Any) -> 
 @compiled
 def combine(factors: Any, arrays: Arrays, out: Any) -> None:
     """Σ fᵢxᵢ"""
-    total = np.empty(BLOCK, out.dtype)
-    for start in range(0, out.size, BLOCK):
-        count = min(BLOCK, out.size - start)
+    total = np.empty(CHUNK, out.dtype)
+    for start in range(0, out.size, CHUNK):
+        count = min(CHUNK, out.size - start)
         add_up(factors, arrays, start, count, total)
         result = out[start : start + count]
         for k in range(count):
@@ -46,9 +46,9 @@ def combine(factors: Any, arrays: Arrays, out: Any) -> None:
 @compiled
 def combine_on(factors: Any, arrays: Arrays, base: Any, out: Any) -> None:
     """b + Σ fᵢ(xᵢ − b)"""
-    total = np.empty(BLOCK, out.dtype)
-    for start in range(0, out.size, BLOCK):
-        count = min(BLOCK, out.size - start)
+    total = np.empty(CHUNK, out.dtype)
+    for start in range(0, out.size, CHUNK):
+        count = min(CHUNK, out.size - start)
         origin = base[start : start + count]
         for number in range(len(arrays)):
             part, factor = arrays[number][start : start + count], factors[number]
@@ -78,7 +78,7 @@ def add(array: Any, other: Any, factor: Any) -> None:
 
 
 @compiled
-def dot(one: Any, other: Any) -> Any:
+def inner_product(one: Any, other: Any) -> Any:
     """⟨x, y⟩"""
     lanes = np.zeros(LANES)
     whole = one.size // LANES * LANES
@@ -97,18 +97,18 @@ def dot(one: Any, other: Any) -> Any:
 
 
 @compiled
-def row_products(arrays: Arrays, row: int, out: Any) -> None:
+def row_inner_products(arrays: Arrays, row: int, out: Any) -> None:
     """⟨xᵢ, xⱼ⟩ for i ≤ j, [pairs, rows]"""
     for number in range(out.shape[1]):
         start, pair = number * row, 0
         for i in range(len(arrays)):
             for j in range(i, len(arrays)):
-                out[pair, number] = dot(arrays[i][start : start + row], arrays[j][start : start + row])
+                out[pair, number] = inner_product(arrays[i][start : start + row], arrays[j][start : start + row])
                 pair += 1
 
 
 @compiled
-def column_products(arrays: Arrays, row: int, out: Any) -> None:
+def column_inner_products(arrays: Arrays, row: int, out: Any) -> None:
     """⟨xᵢ, xⱼ⟩ for i ≤ j, [pairs, row], added to what is there."""
     for start in range(0, arrays[0].size, row):
         pair = 0

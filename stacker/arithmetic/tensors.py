@@ -7,7 +7,7 @@ from itertools import combinations_with_replacement
 
 import torch
 
-from stacker.arithmetic.interface import EPSILON, FACTORS, MOST
+from stacker.arithmetic.backend import EPSILON, HASH_FACTORS, INT31_MAX
 
 
 def pairs(arrays: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -35,9 +35,9 @@ def chosen(where: torch.Tensor) -> torch.Tensor:
 
 def mixed(bits: torch.Tensor) -> torch.Tensor:
     """As `draws.mix`; the factors are those of int32."""
-    for by, factor in zip((16, 15), FACTORS, strict=True):
+    for by, factor in zip((16, 15), HASH_FACTORS, strict=True):
         bits ^= bits >> by
-        bits.mul_(factor - (factor >> 31 << 32)).bitwise_and_(MOST)
+        bits.mul_(factor - (factor >> 31 << 32)).bitwise_and_(INT31_MAX)
     return bits.bitwise_xor_(bits >> 16)
 
 

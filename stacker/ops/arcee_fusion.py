@@ -10,7 +10,7 @@ from stacker.ops.shared.op import Base, Kernel, Known, Op, Tile, Values
 from stacker.ops.shared.selection import Cut, Sought, passes_for, value_at
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
@@ -24,8 +24,8 @@ def _quartiles(count: int, nonzero: int) -> list[int]:  # noqa: ARG001 - Ranks
 
 def _take(tile: Tile, known: Known) -> Array:
     (importance,) = _importance(tile, known)
-    important = tile.on.at_least(importance, _threshold(known[1]))
-    return on_base(tile.on.keep(deltas(tile)[0], important), tile)
+    important = tile.backend.mask_at_least(importance, _threshold(known[1]))
+    return on_base(tile.backend.apply_mask(deltas(tile)[0], important), tile)
 
 
 def _threshold(cuts: Sequence[Cut]) -> float:
@@ -37,8 +37,8 @@ def _importance(tile: Tile, known: Known) -> list[Array]:  # noqa: ARG001 - Keys
     """|x − base| times the divergence of the row's softmax from the base's; the source stays as it is."""
     (source,), base = tile.sources, tile.base
     origin = source if base is None else base
-    by_row = tile.on.divergences(source, origin, tile.row)
-    return [tile.on.combine_rows(by_row[None], [abs(source - origin)], tile.row)]
+    by_row = tile.backend.row_divergences(source, origin, tile.row)
+    return [tile.backend.combine_rows(by_row[None], [abs(source - origin)], tile.row)]
 
 
 OP = Op(

@@ -11,7 +11,7 @@ from stacker.ops.shared.combination import Gram, gram, inner, products
 from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 Vector = list[float]
 """A vector as what each source is multiplied by."""
@@ -23,7 +23,7 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a Ma
 
 
 def _apply(tile: Tile, known: Known) -> Array:
-    return tile.on.combine(known[0], tile.sources)
+    return tile.backend.combine(known[0], tile.sources)
 
 
 def _factors(most: int, tol: float, table: Gram) -> Vector:

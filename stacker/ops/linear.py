@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
@@ -20,7 +20,7 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:
 
 
 def _sum(factors: Sequence[float], tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
-    return tile.on.combine(factors, tile.sources)
+    return tile.backend.combine(factors, tile.sources)
 
 
 def _check(own: Values, each: Sequence[Values]) -> Iterator[str]:

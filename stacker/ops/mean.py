@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stacker.ops.shared.op import Kernel, Known, Op, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
@@ -16,7 +16,7 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a Ma
 
 
 def _average(tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
-    return tile.on.combine([1.0 / len(tile.sources)] * len(tile.sources), tile.sources)
+    return tile.backend.combine([1.0 / len(tile.sources)] * len(tile.sources), tile.sources)
 
 
 OP = Op(

@@ -11,7 +11,7 @@ from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Ti
 if TYPE_CHECKING:
     import numpy as np
 
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 _SINGULAR = 1e-6
 """1 + (N−1)cos θ below which there is no such point, and the base is kept."""
@@ -41,8 +41,8 @@ def _by_row(tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
     import numpy as np
 
     found = deltas(tile)
-    share = _share(tile.on.row_products(found, tile.row)) / len(found)
-    return on_base(tile.on.combine_rows(np.stack([share] * len(found)), found, tile.row), tile)
+    share = _share(tile.backend.row_inner_products(found, tile.row)) / len(found)
+    return on_base(tile.backend.combine_rows(np.stack([share] * len(found)), found, tile.row), tile)
 
 
 def _share(products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -10,7 +10,7 @@ from stacker.ops.shared.combination import Gram, combine_deltas, gram, inner, pr
 from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:

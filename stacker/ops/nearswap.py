@@ -10,7 +10,7 @@ from stacker.ops.shared.combination import deltas, on_base
 from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
@@ -20,7 +20,7 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a Ma
 def _near(t: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
     """d · min(t/|d|, 1) is d cut to [−t, t]."""
     (delta,) = deltas(tile)
-    return on_base(tile.on.clamp(delta, t), tile)
+    return on_base(tile.backend.clamp(delta, t), tile)
 
 
 OP = Op(

@@ -12,7 +12,7 @@ from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Ti
 if TYPE_CHECKING:
     import numpy as np
 
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 _COLINEAR = 1e-8
 """Sine below which the circle is taken for the line it nearly is."""
@@ -33,7 +33,7 @@ def _count_passes(own: Values, _each: Sequence[Values]) -> int:
 
 
 def _column_dots(tile: Tile, known: Known) -> Array:  # noqa: ARG001 - a Measure
-    return tile.on.column_products(deltas(tile), tile.row, tile.total)
+    return tile.backend.column_inner_products(deltas(tile), tile.row, tile.total)
 
 
 def _whole_factors(t: float, sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish
@@ -47,13 +47,13 @@ def _turn_all(tile: Tile, known: Known) -> Array:
 
 
 def _turn_columns(t: float, tile: Tile, known: Known) -> Array:
-    return on_base(tile.on.combine_columns(_factors(t, known[0]), deltas(tile), tile.row), tile)
+    return on_base(tile.backend.combine_columns(_factors(t, known[0]), deltas(tile), tile.row), tile)
 
 
 def _turn_rows(t: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
     found = deltas(tile)
-    factors = _factors(t, tile.on.row_products(found, tile.row))
-    return on_base(tile.on.combine_rows(factors, found, tile.row), tile)
+    factors = _factors(t, tile.backend.row_inner_products(found, tile.row))
+    return on_base(tile.backend.combine_rows(factors, found, tile.row), tile)
 
 
 def _factors(t: float, products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

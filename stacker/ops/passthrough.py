@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
@@ -18,7 +18,7 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a Ma
 
 def _scale(factor: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
     """Zero gives zeros whatever was there, NaN and infinity too."""
-    return tile.on.combine([factor], tile.sources)
+    return tile.backend.combine([factor], tile.sources)
 
 
 OP = Op(

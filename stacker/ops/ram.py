@@ -10,7 +10,7 @@ from stacker.ops.shared.combination import deltas, on_base
 from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
 def _make_ram(own: Values, each: Sequence[Values]) -> Kernel:
@@ -25,7 +25,7 @@ def _make_plus(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 -
 
 def _count(epsilon: float, tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
     """How many elements each source shares with others, then how many it changed alone."""
-    return tile.on.changes(deltas(tile), epsilon)
+    return tile.backend.count_changes(deltas(tile), epsilon)
 
 
 def _factors(r: float, alpha: float, sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish
@@ -35,7 +35,7 @@ def _factors(r: float, alpha: float, sums: Sequence[float], known: Known) -> lis
 
 
 def _merge(epsilon: float, factors: Sequence[float], tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
-    return on_base(tile.on.share(deltas(tile), epsilon, factors), tile)
+    return on_base(tile.backend.merge_changes(deltas(tile), epsilon, factors), tile)
 
 
 _EPSILON = OpParameter("epsilon", float, 1e-5, "the largest change that counts as none", low=0.0)

@@ -12,7 +12,7 @@ from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Ti
 from stacker.ops.shared.selection import EXACT_PASSES, Sought, is_before, passes_for
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 _TINY = 1e-6
 """A sum of weights below this says nothing about the sources, which then count the same."""
@@ -33,24 +33,26 @@ class _Sce:
         """The differences from the base, 0 where they are not selected."""
         found = deltas(tile)
         if self.share <= 0.0:
-            return [tile.on.fill(delta, 0.0) for delta in found]
+            return [tile.backend.fill(delta, 0.0) for delta in found]
         if self.share < 1.0:
-            selected = is_before(known[2][0], tile.on.variance(found), tile)
-            return [tile.on.keep(delta, selected) for delta in found]
+            selected = is_before(known[2][0], tile.backend.variance(found), tile)
+            return [tile.backend.apply_mask(delta, selected) for delta in found]
         return found
 
     def _squares(self, tile: Tile, known: Known) -> list[float]:
         """Σd² of each source, then the number of elements."""
-        sums = [tile.on.products([delta])[0] for delta in self._selected(tile, known)]
+        sums = [tile.backend.inner_products([delta])[0] for delta in self._selected(tile, known)]
         return [*sums, float(len(tile.sources[0]))]
 
     def _apply(self, tile: Tile, known: Known) -> Array:
         weights = known[-1]
-        return on_base(tile.on.elect(self._selected(tile, known), [1.0] * len(weights), weights, weights), tile)
+        return on_base(
+            tile.backend.merge_elected(self._selected(tile, known), [1.0] * len(weights), weights, weights), tile
+        )
 
 
 def _spread(tile: Tile, known: Known) -> list[Array]:  # noqa: ARG001 - Keys
-    return [tile.on.variance(deltas(tile))]
+    return [tile.backend.variance(deltas(tile))]
 
 
 def _weights(sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Pass, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 _PARALLEL = 0.9995
 """Cosine beyond which the circle is so nearly a line, or so ill defined, that the line is taken."""
@@ -22,13 +22,13 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a Ma
 
 def _dots(tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
     """a·b, a·a and b·b in fp64."""
-    aa, ab, bb = tile.on.products(tile.sources)
+    aa, ab, bb = tile.backend.inner_products(tile.sources)
     return [ab, aa, bb]
 
 
 def _turn(t: float, tile: Tile, known: Known) -> Array:
     """One end is taken as it is, so that NaN and infinities of the other stay out."""
-    return tile.on.combine(_factors(t, known[0]), tile.sources)
+    return tile.backend.combine(_factors(t, known[0]), tile.sources)
 
 
 def _factors(t: float, dots: Sequence[float]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from stacker.ops.shared.combination import combine_deltas
 from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from stacker.arithmetic.device import Device
-from stacker.arithmetic.interface import Arithmetic
+from stacker.arithmetic.backend import Backend
+from stacker.arithmetic.torch_backend import TorchBackend
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 SIZES = [1, 63, 64, 65, 1023, 1025, 5000]
@@ -37,13 +37,13 @@ def odd(count: int, kind: Any, seed: int = 0) -> Numbers:
     return found
 
 
-def put(on: Arithmetic, values: Numbers) -> Any:
+def put(backend: Backend, values: Numbers) -> Any:
     """A copy where the arithmetic works."""
-    return torch.from_numpy(values.copy()) if isinstance(on, Device) else values.copy()
+    return torch.from_numpy(values.copy()) if isinstance(backend, TorchBackend) else values.copy()
 
 
-def put_all(on: Arithmetic, each: Sequence[Numbers]) -> list[Any]:
-    return [put(on, values) for values in each]
+def put_all(backend: Backend, each: Sequence[Numbers]) -> list[Any]:
+    return [put(backend, values) for values in each]
 
 
 def got(array: Any) -> Numbers:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from stacker.arithmetic.processor import PROCESSOR
+from stacker.arithmetic.numpy_backend import NUMPY
 from stacker.ops.shared.draw import at_most, draw
 from stacker.ops.shared.op import Tile
 from stacker.ops.table import OPS
@@ -68,7 +68,7 @@ def _sparse(op: str, name: str, number: int, delta: torch.Tensor) -> torch.Tenso
         case "breadcrumbs":
             return papers.crumbs(delta, DENSITY, GAMMA)
         case _:
-            tile = Tile([array_of(delta, PROCESSOR)], PROCESSOR, seed=name)
+            tile = Tile([array_of(delta, NUMPY)], NUMPY, seed=name)
             drawn = torch.as_tensor(draw(tile, number)).view(delta.shape)
             return papers.restored(delta * (drawn < _bounds(op, delta)), delta)
 

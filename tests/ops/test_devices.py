@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stacker.arithmetic.processor import PROCESSOR
+from stacker.arithmetic.numpy_backend import NUMPY
 from stacker.ops.shared.op import Base
 from stacker.ops.table import OPS
 from tests.ops.any_op import parameters_of, reference
@@ -35,8 +35,8 @@ def test_an_op_on_either(op: str, shape: tuple[int, ...], kind: torch.dtype) -> 
     given = sources[: OPS[op].arity[1]]
     origin = None if OPS[op].base is Base.NONE else base
     made = [
-        blend(op, given, base=origin, each=each, on=on, tile=tile, **own)
-        for on in (PROCESSOR, TORCH)
+        blend(op, given, base=origin, each=each, backend=backend, tile=tile, **own)
+        for backend in (NUMPY, TORCH)
         for tile in (0, 3 * shape[-1])
     ]
     slack = max(ROUNDING[kind], ITERATED if op == "karcher" else 0.0)

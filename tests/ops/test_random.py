@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from stacker.arithmetic.processor import PROCESSOR
+from stacker.arithmetic.numpy_backend import NUMPY
 from stacker.ops.shared.draw import at_most, draw
 from stacker.ops.shared.op import Tile
 from stacker.ops.shared.settings import check_blend
@@ -27,7 +27,7 @@ def _one(op: str, density: float, **more: Any) -> tuple[torch.Tensor, torch.Tens
 
 
 def _drawn(start: int, length: int, *, seed: str = "x", source: int = 0, number: int = 0) -> torch.Tensor:
-    tile = Tile([array_of(torch.empty(length), PROCESSOR)], PROCESSOR, start=start, seed=seed)
+    tile = Tile([array_of(torch.empty(length), NUMPY)], NUMPY, start=start, seed=seed)
     return torch.as_tensor(draw(tile, source, number))
 
 

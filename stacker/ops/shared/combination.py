@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stacker.ops.shared.op import Known, Tile
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 Gram = list[list[float]]
 """Inner products of vectors, one by one."""
@@ -17,22 +17,22 @@ Gram = list[list[float]]
 
 def deltas(tile: Tile) -> Sequence[Array]:
     """The sources less the base where there is one; the sources are overwritten."""
-    return tile.sources if tile.base is None else tile.on.subtract(tile.sources, tile.base)
+    return tile.sources if tile.base is None else tile.backend.subtract(tile.sources, tile.base)
 
 
 def combine_deltas(factors: Sequence[float], tile: Tile) -> Array:
     """Base + Σ fᵢ(xᵢ − base), or without a base Σ fᵢxᵢ."""
-    return tile.on.combine(factors, tile.sources, tile.base)
+    return tile.backend.combine(factors, tile.sources, tile.base)
 
 
 def on_base(result: Array, tile: Tile) -> Array:
     """What was made of differences from the base, added to it; without a base it stays as it is."""
-    return result if tile.base is None else tile.on.add(result, tile.base)
+    return result if tile.base is None else tile.backend.add(result, tile.base)
 
 
 def products(tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
     """⟨vᵢ, vⱼ⟩ for i ≤ j, in fp64, of the sources or what they add to the base."""
-    return tile.on.products(deltas(tile))
+    return tile.backend.inner_products(deltas(tile))
 
 
 def gram(sums: Sequence[float], known: Known) -> Gram:  # noqa: ARG001 - a Finish

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from stacker.arithmetic.interface import MOST
+from stacker.arithmetic.backend import INT31_MAX
 from stacker.ops.shared.op import Tile
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 _BLOCK = 1 << 16
 """Elements that share a key."""
@@ -23,7 +23,7 @@ _BLOCK = 1 << 16
 def draw(tile: Tile, source: int, seed: int = 0) -> Array:
     """For each element of a tile an int32 from 0 to 2^31 − 1, all equally likely; `source` is the source's number."""
     count = len(tile.sources[0])
-    return tile.on.draw(count, list(_blocks(tile, source, seed, tile.start + count)))
+    return tile.backend.hash_indices(count, list(_blocks(tile, source, seed, tile.start + count)))
 
 
 def _blocks(tile: Tile, source: int, seed: int, end: int) -> Iterator[tuple[int, int, int, int]]:
@@ -35,9 +35,9 @@ def _blocks(tile: Tile, source: int, seed: int, end: int) -> Iterator[tuple[int,
 
 def at_most(chance: float) -> int:
     """The bound below which a drawn number lies with that chance; never quite always."""
-    return min(max(round(chance * (MOST + 1)), 0), MOST)
+    return min(max(round(chance * (INT31_MAX + 1)), 0), INT31_MAX)
 
 
 def _key(name: str, source: int, seed: int, block: int) -> tuple[int, int]:
     digest = blake2b(f"{seed}/{source}/{block}/{name}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest[:4], "little") & MOST, int.from_bytes(digest[4:], "little") & MOST
+    return int.from_bytes(digest[:4], "little") & INT31_MAX, int.from_bytes(digest[4:], "little") & INT31_MAX

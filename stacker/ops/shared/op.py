@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Arithmetic, Array, Mask
+    from stacker.arithmetic.backend import Array, Backend, Mask
 
 Value = float | bool | str
 Values = Mapping[str, Value]
@@ -74,7 +74,7 @@ class Tile:
     """
 
     sources: Sequence[Array]
-    on: Arithmetic
+    backend: Backend
     base: Array | None = None
     total: Array | None = None
     kept: Kept = _KEEPS_NOTHING

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from stacker.arithmetic.interface import LOWER, UPPER
+from stacker.arithmetic.backend import LOWER_BINS, UPPER_BINS
 from stacker.ops.shared.op import Known, Pass, Tile
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from stacker.arithmetic.interface import Array, Mask
+    from stacker.arithmetic.backend import Array, Mask
 
 EXACT_PASSES = 3
 """Passes of an exact selection."""
@@ -74,7 +74,7 @@ def passes_for(keys: Keys, sought: Sequence[Sought], first: int = 0, *, exact: b
 def is_before(cut: Cut, key: Array, tile: Tile) -> Mask:
     """Which elements of a tile rank before a cut, by the tile's key."""
     taken, equal = cut.shares[tile.number] if cut.shares else (0, 0)
-    return tile.on.larger(key, cut.bits, taken, equal)
+    return tile.backend.mask_above(key, cut.bits, taken, equal)
 
 
 def value_at(cut: Cut) -> float:
@@ -85,9 +85,9 @@ def value_at(cut: Cut) -> float:
 
 def _upper(keys: Sequence[Array], tile: Tile) -> Array:
     """[keys, UPPER + 1], the last column the number of elements that are not 0."""
-    total = tile.on.counters(len(keys), UPPER + 1) if tile.total is None else tile.total
+    total = tile.backend.zero_counters(len(keys), UPPER_BINS + 1) if tile.total is None else tile.total
     for key, row in zip(keys, total, strict=True):
-        tile.on.count_upper(key, row)
+        tile.backend.count_upper(key, row)
     return total
 
 
@@ -111,9 +111,9 @@ def _locate(counts: Counts, rank: int) -> tuple[int, int]:
 
 def _lower(keys: Sequence[Array], bins: Sequence[tuple[int, int, int]], tile: Tile) -> Array:
     """[ranks, LOWER]"""
-    total = tile.on.counters(len(bins), LOWER) if tile.total is None else tile.total
+    total = tile.backend.zero_counters(len(bins), LOWER_BINS) if tile.total is None else tile.total
     for (key, upper, _), row in zip(bins, total, strict=True):
-        tile.on.count_lower(keys[key], max(upper, 0), row)
+        tile.backend.count_lower(keys[key], max(upper, 0), row)
     return total
 
 
@@ -121,16 +121,16 @@ def _cuts(total: Counts, bins: Sequence[tuple[int, int, int]]) -> list[Cut]:
     cuts = []
     for counts, (key, upper, rank) in zip(total, bins, strict=True):
         low, quota = _locate(counts, rank)
-        cuts.append(Cut(key, -1, 0) if upper < 0 else Cut(key, upper * LOWER + low, quota))
+        cuts.append(Cut(key, -1, 0) if upper < 0 else Cut(key, upper * LOWER_BINS + low, quota))
     return cuts
 
 
 def _equal(keys: Sequence[Array], cuts: Sequence[Cut], tile: Tile) -> Array:
     """[ranks, tiles]"""
-    total = tile.on.counters(len(cuts), tile.count) if tile.total is None else tile.total
+    total = tile.backend.zero_counters(len(cuts), tile.count) if tile.total is None else tile.total
     for number, cut in enumerate(cuts):
         if cut.quota:
-            total[number, tile.number] = tile.on.count_equal(keys[cut.key], cut.bits)
+            total[number, tile.number] = tile.backend.count_equal(keys[cut.key], cut.bits)
     return total
 
 

@@ -16,7 +16,7 @@ from stacker.ops.shared.selection import Cut, is_before
 if TYPE_CHECKING:
     import numpy as np
 
-    from stacker.arithmetic.interface import Array, Mask
+    from stacker.arithmetic.backend import Array, Mask
 
 
 class Sparsifier(Protocol):
@@ -56,7 +56,7 @@ class Nothing:
         tile: Tile,
         source: int,  # noqa: ARG002
     ) -> Mask:
-        return tile.on.nothing(delta)
+        return tile.backend.empty_mask(delta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Middle:
         return first, first + kept
 
     def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> Mask:  # noqa: ARG002
-        return tile.on.without(is_before(cuts[1], delta, tile), is_before(cuts[0], delta, tile))
+        return tile.backend.subtract_mask(is_before(cuts[1], delta, tile), is_before(cuts[0], delta, tile))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Dropout:
         return ()
 
     def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> Mask:  # noqa: ARG002
-        return tile.on.below(draw(tile, source, self.seed), at_most(self.density))
+        return tile.backend.mask_below(draw(tile, source, self.seed), at_most(self.density))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ class RowRanked:
         return tile.kept.mask(tile, source, lambda: self._made(delta, tile, source))
 
     def _made(self, delta: Array, tile: Tile, source: int) -> Mask:
-        bounds = tile.on.by_rank(delta, tile.row, self._bounds(tile.row))
-        return tile.on.below(draw(tile, source, self.seed), bounds)
+        bounds = tile.backend.look_up_by_rank(delta, tile.row, self._bounds(tile.row))
+        return tile.backend.mask_below(draw(tile, source, self.seed), bounds)
 
     def _bounds(self, count: int) -> np.ndarray[Any, Any]:
         """Of so many ranks, the numbers to draw below."""

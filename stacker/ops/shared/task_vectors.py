@@ -16,7 +16,7 @@ from stacker.ops.shared.selection import EXACT_PASSES, Cut, Sought, passes_for
 from stacker.ops.shared.sparsifiers import Everything, Nothing, Sparsifier
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array, Mask
+    from stacker.arithmetic.backend import Array, Mask
 
 _NO_WEIGHT = 1e-8
 """A sum of weights below this is not divided by."""
@@ -75,7 +75,7 @@ class TaskVectors:
         before, after = [0.0] * len(found), [0.0] * len(found)
         for number, mask in enumerate(self._masks(found, tile, known)):
             if mask is not None:
-                before[number], after[number] = tile.on.magnitudes(found[number], mask)
+                before[number], after[number] = tile.backend.sum_magnitudes(found[number], mask)
         return before + after
 
     def _apply(self, tile: Tile, known: Known) -> Array:
@@ -83,17 +83,17 @@ class TaskVectors:
         factors = [weight * scale for weight, scale in zip(self.weights, scales, strict=True)]
         if self.elect:
             found, weights = self._sparse(tile, known), self.weights if self.normalize else None
-            return on_base(tile.on.elect(found, factors, [self.factor] * len(found), weights), tile)
+            return on_base(tile.backend.merge_elected(found, factors, [self.factor] * len(found), weights), tile)
         shares = [self.factor / self._divisor() * factor for factor in factors]
         if all(isinstance(each, Everything) for each in self.sparsifiers):
             return combine_deltas(shares, tile)
-        return on_base(tile.on.combine(shares, self._sparse(tile, known)), tile)
+        return on_base(tile.backend.combine(shares, self._sparse(tile, known)), tile)
 
     def _sparse(self, tile: Tile, known: Known) -> Sequence[Array]:
         found = deltas(tile)
         for delta, mask in zip(found, self._masks(found, tile, known), strict=True):
             if mask is not None:
-                tile.on.keep(delta, mask)
+                tile.backend.apply_mask(delta, mask)
         return found
 
     def _divisor(self) -> float:

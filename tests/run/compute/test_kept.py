@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stacker.arithmetic.processor import PROCESSOR
+from stacker.arithmetic.numpy_backend import NUMPY
 from stacker.ops.shared.op import Tile
 from stacker.run.compute.sums import KeptMasks
 
@@ -25,7 +25,7 @@ class _Making:
 
 def tile(start: int) -> Tile:
     """A tile of a thousand elements."""
-    return Tile([np.zeros(COUNT, np.float32)], PROCESSOR, start=start)
+    return Tile([np.zeros(COUNT, np.float32)], NUMPY, start=start)
 
 
 def test_a_mask_is_made_once() -> None:

@@ -25,17 +25,17 @@ def test_an_array_is_the_memory(dtype: Dtype) -> None:
 def test_masks_are_whole_numbers() -> None:
     """All bits set, or none: -1 and 0, int32."""
     key = torch.from_numpy(numbers(65, np.float32))
-    drawn = TORCH.draw(65, [(65, 0, 1, 2)])
-    masks = [TORCH.larger(key, 0x3F000000, 0, 0), TORCH.nothing(key), TORCH.at_least(key, 0.5)]
-    masks += [TORCH.below(drawn, 1 << 30), TORCH.without(masks[0].clone(), masks[2])]
+    drawn = TORCH.hash_indices(65, [(65, 0, 1, 2)])
+    masks = [TORCH.mask_above(key, 0x3F000000, 0, 0), TORCH.empty_mask(key), TORCH.mask_at_least(key, 0.5)]
+    masks += [TORCH.mask_below(drawn, 1 << 30), TORCH.subtract_mask(masks[0].clone(), masks[2])]
     assert {mask.dtype for mask in masks} == {torch.int32}
     assert set(torch.cat(masks).tolist()) == {-1, 0}
 
 
 def test_counts_come_to_the_host() -> None:
     """As numpy's."""
-    counters = TORCH.counters(3, 5)
-    found = TORCH.on_host(counters)
+    counters = TORCH.zero_counters(3, 5)
+    found = TORCH.to_numpy(counters)
     assert isinstance(found, np.ndarray)
     assert (found.shape, found.dtype) == ((3, 5), np.dtype(np.int64))
     assert not found.any()

@@ -21,17 +21,17 @@ Array = Any
 Mask = Any
 """Which elements of an array are chosen, in the device's own form."""
 
-MOST = (1 << 31) - 1
+INT31_MAX = (1 << 31) - 1
 """The greatest number that is drawn, and all bits of an fp32 magnitude."""
-FACTORS = 0x7FEB352D, 0x846CA68B
+HASH_FACTORS = 0x7FEB352D, 0x846CA68B
 """Of the permutation `lowbias32` (Wellons, Hash prospector, 2018), which is taken over 31 bits."""
 EPSILON = 1e-8
 """Added to probabilities, so that none is 0."""
-UPPER, LOWER = 1 << 16, 1 << 15
+UPPER_BINS, LOWER_BINS = 1 << 16, 1 << 15
 """How many values the upper 16 and the lower 15 bits of an fp32 magnitude have."""
 
 
-class Arithmetic(Protocol):
+class Backend(Protocol):
     """What is done to tiles on one kind of device."""
 
     def array(self, memory: Any, dtype: Dtype) -> Array:
@@ -49,7 +49,7 @@ class Arithmetic(Protocol):
         """The array, every element the same."""
         ...
 
-    def on_host(self, total: Array) -> np.ndarray[Any, Any]:
+    def to_numpy(self, total: Array) -> np.ndarray[Any, Any]:
         """Counts or sums, as an array of numpy's."""
         ...
 
@@ -74,15 +74,15 @@ class Arithmetic(Protocol):
         """Cut to [−most, most], written into the array; NaN stays."""
         ...
 
-    def products(self, arrays: Sequence[Array]) -> list[float]:
+    def inner_products(self, arrays: Sequence[Array]) -> list[float]:
         """⟨xᵢ, xⱼ⟩ for i ≤ j, in fp64."""
         ...
 
-    def row_products(self, arrays: Sequence[Array], row: int) -> np.ndarray[Any, Any]:
+    def row_inner_products(self, arrays: Sequence[Array], row: int) -> np.ndarray[Any, Any]:
         """⟨xᵢ, xⱼ⟩ for i ≤ j within each row of `row` elements, fp64, [pairs, rows]."""
         ...
 
-    def column_products(self, arrays: Sequence[Array], row: int, total: Array | None) -> Array:
+    def column_inner_products(self, arrays: Sequence[Array], row: int, total: Array | None) -> Array:
         """⟨xᵢ, xⱼ⟩ for i ≤ j within each column, fp64, [pairs, row], added to `total` where there is one."""
         ...
 
@@ -96,7 +96,7 @@ class Arithmetic(Protocol):
 
     # Ranks: by the magnitude of an element rounded to fp32. NaN comes after infinity.
 
-    def counters(self, *shape: int) -> Array:
+    def zero_counters(self, *shape: int) -> Array:
         """Zeros to count in, int64."""
         ...
 
@@ -112,43 +112,43 @@ class Arithmetic(Protocol):
         """How many magnitudes have exactly these bits."""
         ...
 
-    def larger(self, key: Array, bits: int, taken: int, equal: int) -> Mask:
+    def mask_above(self, key: Array, bits: int, taken: int, equal: int) -> Mask:
         """Which magnitudes have greater bits (-1: all), and the first `taken` of the `equal` ones that have these."""
         ...
 
     # Masks.
 
-    def nothing(self, array: Array) -> Mask:
+    def empty_mask(self, array: Array) -> Mask:
         """Chooses no element."""
         ...
 
-    def at_least(self, array: Array, bound: float) -> Mask:
+    def mask_at_least(self, array: Array, bound: float) -> Mask:
         """Which elements are not less than that, and are numbers."""
         ...
 
-    def without(self, mask: Mask, other: Mask) -> Mask:
+    def subtract_mask(self, mask: Mask, other: Mask) -> Mask:
         """What the first chooses and the other does not."""
         ...
 
-    def keep(self, array: Array, mask: Mask) -> Array:
+    def apply_mask(self, array: Array, mask: Mask) -> Array:
         """0 where nothing is chosen, written into the array; NaN and infinities there go too."""
         ...
 
-    def packed(self, mask: Mask) -> Array:
+    def pack_mask(self, mask: Mask) -> Array:
         """The mask in as little memory as the device can easily hold it in."""
         ...
 
-    def unpacked(self, packed: Array, count: int) -> Mask:
+    def unpack_mask(self, packed: Array, count: int) -> Mask:
         """The mask of `count` elements that was packed."""
         ...
 
-    def magnitudes(self, array: Array, mask: Mask) -> tuple[float, float]:
+    def sum_magnitudes(self, array: Array, mask: Mask) -> tuple[float, float]:
         """Σ|x| over all, and over the chosen, in fp64."""
         ...
 
     # Draws.
 
-    def draw(self, count: int, blocks: Sequence[tuple[int, int, int, int]]) -> Array:
+    def hash_indices(self, count: int, blocks: Sequence[tuple[int, int, int, int]]) -> Array:
         """An int32 from 0 to MOST for each element, mixed from its index.
 
         For each of `blocks`, one after the other: how many elements, the index of the first, and the keys that indices
@@ -156,11 +156,11 @@ class Arithmetic(Protocol):
         """
         ...
 
-    def below(self, numbers: Array, bound: int | Array) -> Mask:
+    def mask_below(self, numbers: Array, bound: int | Array) -> Mask:
         """Which numbers are below a bound, the same for all or each its own."""
         ...
 
-    def by_rank(self, array: Array, row: int, values: np.ndarray[Any, Any]) -> Array:
+    def look_up_by_rank(self, array: Array, row: int, values: np.ndarray[Any, Any]) -> Array:
         """For each element of `values`, int32 [row], that of its rank by magnitude in its row, the smallest first.
 
         Of equal elements the later one ranks higher.
@@ -169,7 +169,7 @@ class Arithmetic(Protocol):
 
     # Agreement between arrays.
 
-    def elect(
+    def merge_elected(
         self,
         arrays: Sequence[Array],
         votes: Sequence[float],
@@ -187,14 +187,14 @@ class Arithmetic(Protocol):
         """Of each element, over the arrays."""
         ...
 
-    def changes(self, arrays: Sequence[Array], least: float) -> list[float]:
+    def count_changes(self, arrays: Sequence[Array], least: float) -> list[float]:
         """How many elements of each array, of those beyond ±least, are so in others too; then how many in it alone."""
         ...
 
-    def share(self, arrays: Sequence[Array], least: float, alone: Sequence[float]) -> Array:
+    def merge_changes(self, arrays: Sequence[Array], least: float, alone: Sequence[float]) -> Array:
         """Of what is beyond ±least, the mean where it is so in several, `aloneᵢ` · xᵢ where in one; into the first."""
         ...
 
-    def divergences(self, array: Array, other: Array, row: int) -> np.ndarray[Any, Any]:
+    def row_divergences(self, array: Array, other: Array, row: int) -> np.ndarray[Any, Any]:
         """KL of the softmax of each row of one from that of the other, fp64, [rows]."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stacker.arithmetic.processor import PROCESSOR
+from stacker.arithmetic.numpy_backend import NUMPY
 from stacker.tensors import Dtype
 from tests.arithmetic.arrays import numbers
 
@@ -14,24 +14,24 @@ from tests.arithmetic.arrays import numbers
 def test_an_array_is_the_memory(dtype: Dtype) -> None:
     """Nothing is copied: what is written into the one is in the other."""
     memory = bytearray(64)
-    array = PROCESSOR.array(memoryview(memory), dtype)
+    array = NUMPY.array(memoryview(memory), dtype)
     assert array.shape == (512 // dtype.bits,)
-    PROCESSOR.convert(array, np.ones(len(array), np.float32))
+    NUMPY.convert(array, np.ones(len(array), np.float32))
     assert bytes(memory) == array.tobytes() != bytes(64)
 
 
 def test_masks_are_bool() -> None:
     """A byte an element, which is what memory is planned for."""
     key = numbers(65, np.float32)
-    drawn = PROCESSOR.draw(65, [(65, 0, 1, 2)])
-    masks = [PROCESSOR.larger(key, 5, 0, 0), PROCESSOR.nothing(key), PROCESSOR.at_least(key, 0.5)]
-    masks += [PROCESSOR.below(drawn, 7), PROCESSOR.without(masks[0].copy(), masks[2])]
+    drawn = NUMPY.hash_indices(65, [(65, 0, 1, 2)])
+    masks = [NUMPY.mask_above(key, 5, 0, 0), NUMPY.empty_mask(key), NUMPY.mask_at_least(key, 0.5)]
+    masks += [NUMPY.mask_below(drawn, 7), NUMPY.subtract_mask(masks[0].copy(), masks[2])]
     assert {mask.dtype for mask in masks} == {np.dtype(np.bool_)}
 
 
 def test_counts_are_not_copied() -> None:
     """They are on the host already."""
-    counters = PROCESSOR.counters(3, 5)
-    assert PROCESSOR.on_host(counters) is counters
+    counters = NUMPY.zero_counters(3, 5)
+    assert NUMPY.to_numpy(counters) is counters
     assert (counters.shape, counters.dtype) == ((3, 5), np.dtype(np.int64))
     assert not counters.any()

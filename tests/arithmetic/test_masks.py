@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stacker.arithmetic.interface import LOWER, MOST, UPPER, Arithmetic
-from stacker.arithmetic.processor import PROCESSOR
-from stacker.arithmetic.ranks import bits_of
+from stacker.arithmetic.backend import INT31_MAX, LOWER_BINS, UPPER_BINS, Backend
+from stacker.arithmetic.masks import bits_of
+from stacker.arithmetic.numpy_backend import NUMPY
 from tests.arithmetic.arrays import KINDS, ODD, SIZES, Numbers, got, numbers, odd, put
 from tests.ops.blending import TORCH
 
@@ -20,7 +20,7 @@ EACH_SIZE = pytest.mark.parametrize("size", SIZES)
 def _bits(values: Numbers) -> Numbers:
     """Magnitudes in fp32 as whole numbers."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return values.astype(np.float32).view(np.int32) & np.int32(MOST)
+        return values.astype(np.float32).view(np.int32) & np.int32(INT31_MAX)
 
 
 def test_magnitudes_in_order() -> None:
@@ -33,44 +33,44 @@ def test_magnitudes_in_order() -> None:
 
 @EVERY
 @EACH_SIZE
-def test_counts_by_upper_bits(on: Arithmetic, size: int, kind: Any) -> None:
+def test_counts_by_upper_bits(backend: Backend, size: int, kind: Any) -> None:
     """With how many are not 0 at the end; a second tile is counted on top."""
     values = odd(size, kind)
-    counters = on.counters(UPPER + 1)
+    counters = backend.zero_counters(UPPER_BINS + 1)
     for _ in range(2):
-        on.count_upper(put(on, values), counters)
+        backend.count_upper(put(backend, values), counters)
     bits = _bits(values)
-    assert np.array_equal(on.on_host(counters)[:-1], 2 * np.bincount(bits >> 15, minlength=UPPER))
-    assert on.on_host(counters)[-1] == 2 * np.count_nonzero(bits)
+    assert np.array_equal(backend.to_numpy(counters)[:-1], 2 * np.bincount(bits >> 15, minlength=UPPER_BINS))
+    assert backend.to_numpy(counters)[-1] == 2 * np.count_nonzero(bits)
 
 
 @EVERY
 @pytest.mark.parametrize("value", [0.0, 1e-45, 1.0, 0.7, np.inf, np.nan], ids=str)
-def test_counts_by_lower_bits(on: Arithmetic, value: float, kind: Any) -> None:
+def test_counts_by_lower_bits(backend: Backend, value: float, kind: Any) -> None:
     """Of the elements that share the upper bits of a value, and of no others."""
     values = odd(5000, kind)
     upper = int(bits_of(np.float32(value))) >> 15
-    counters = on.counters(2, LOWER)
+    counters = backend.zero_counters(2, LOWER_BINS)
     for _ in range(2):
-        on.count_lower(put(on, values), upper, counters[1])
+        backend.count_lower(put(backend, values), upper, counters[1])
     bits = _bits(values)
-    expected = np.bincount(bits[bits >> 15 == upper] & (LOWER - 1), minlength=LOWER)
-    assert np.array_equal(on.on_host(counters), [0 * expected, 2 * expected])
+    expected = np.bincount(bits[bits >> 15 == upper] & (LOWER_BINS - 1), minlength=LOWER_BINS)
+    assert np.array_equal(backend.to_numpy(counters), [0 * expected, 2 * expected])
 
 
 @EVERY
 @EACH_SIZE
-def test_counts_of_equal_magnitude(on: Arithmetic, size: int, kind: Any) -> None:
+def test_counts_of_equal_magnitude(backend: Backend, size: int, kind: Any) -> None:
     """Whatever their sign."""
     values = odd(size, kind)
     bits = _bits(values)
-    for sought in [0, 1, MOST, *np.unique(bits)[:20].tolist()]:
-        assert on.count_equal(put(on, values), sought) == np.count_nonzero(bits == sought)
+    for sought in [0, 1, INT31_MAX, *np.unique(bits)[:20].tolist()]:
+        assert backend.count_equal(put(backend, values), sought) == np.count_nonzero(bits == sought)
 
 
 @EVERY
 @pytest.mark.parametrize("size", [1, 65, 5000])
-def test_the_largest_are_those_of_a_sort(on: Arithmetic, size: int, kind: Any) -> None:
+def test_the_largest_are_those_of_a_sort(backend: Backend, size: int, kind: Any) -> None:
     """As many as asked for, of equal ones the first."""
     values = odd(size, kind)
     bits = _bits(values)
@@ -81,89 +81,89 @@ def test_the_largest_are_those_of_a_sort(on: Arithmetic, size: int, kind: Any) -
         taken = count - int(np.count_nonzero(bits > last))
         expected = np.zeros(size, np.bool_)
         expected[order[:count]] = True
-        assert np.array_equal(got(on.larger(put(on, values), last, taken, equal)), expected)
+        assert np.array_equal(got(backend.mask_above(put(backend, values), last, taken, equal)), expected)
 
 
 @EVERY
-@pytest.mark.parametrize("bits", [-1, 0, 1, 0x3F800000, 0x7F800000, MOST], ids=hex)
-def test_larger_at_its_ends(on: Arithmetic, bits: int, kind: Any) -> None:
+@pytest.mark.parametrize("bits", [-1, 0, 1, 0x3F800000, 0x7F800000, INT31_MAX], ids=hex)
+def test_larger_at_its_ends(backend: Backend, bits: int, kind: Any) -> None:
     """-1 takes all; with all of the equal ones taken they are in, with none of them out."""
     values = odd(1025, kind)
     found = _bits(values)
     equal = int(np.count_nonzero(found == bits))
-    assert np.array_equal(got(on.larger(put(on, values), bits, 0, equal)), found > bits)
-    assert np.array_equal(got(on.larger(put(on, values), bits, 0, 0)), found > bits)
+    assert np.array_equal(got(backend.mask_above(put(backend, values), bits, 0, equal)), found > bits)
+    assert np.array_equal(got(backend.mask_above(put(backend, values), bits, 0, 0)), found > bits)
     if equal:
-        assert np.array_equal(got(on.larger(put(on, values), bits, equal, equal)), found >= bits)
+        assert np.array_equal(got(backend.mask_above(put(backend, values), bits, equal, equal)), found >= bits)
 
 
 @EVERY
-def test_nothing_is_chosen(on: Arithmetic, kind: Any) -> None:
+def test_nothing_is_chosen(backend: Backend, kind: Any) -> None:
     """And taken out, nothing takes nothing."""
-    key = put(on, odd(65, kind))
-    assert not got(on.nothing(key)).any()
-    every = on.larger(key, -1, 0, 0)
-    assert got(on.without(every, on.nothing(key))).all()
+    key = put(backend, odd(65, kind))
+    assert not got(backend.empty_mask(key)).any()
+    every = backend.mask_above(key, -1, 0, 0)
+    assert got(backend.subtract_mask(every, backend.empty_mask(key))).all()
 
 
 @EVERY
-def test_at_least(on: Arithmetic, kind: Any) -> None:
+def test_at_least(backend: Backend, kind: Any) -> None:
     """The bound itself is in, rounded as the elements are; NaN is not."""
     values = np.concatenate([odd(1025, kind), np.array([0.1, -0.1, 0.3], kind)])
     for bound in (0.1, 0.0, -np.inf, np.inf, -0.3, 1e300):
         expected = [float(value) >= bound for value in values.tolist()]
         if bound in (0.1, -0.3):
             expected = (values >= kind(bound)).tolist()
-        assert got(on.at_least(put(on, values), bound)).tolist() == expected
+        assert got(backend.mask_at_least(put(backend, values), bound)).tolist() == expected
 
 
 @EVERY
-def test_without_is_a_difference(on: Arithmetic, kind: Any) -> None:
+def test_without_is_a_difference(backend: Backend, kind: Any) -> None:
     """Of all four ways that two masks may lie."""
     x, y = numbers(1025, kind), numbers(1025, kind, 1)
-    masks = [on.at_least(put(on, values), 0.0) for values in (x, y)]
-    assert np.array_equal(got(on.without(*masks)), (x >= 0) & ~(y >= 0))
+    masks = [backend.mask_at_least(put(backend, values), 0.0) for values in (x, y)]
+    assert np.array_equal(got(backend.subtract_mask(*masks)), (x >= 0) & ~(y >= 0))
 
 
 @EVERY
 @EACH_SIZE
-def test_keep_drops_even_nan(on: Arithmetic, size: int, kind: Any) -> None:
+def test_keep_drops_even_nan(backend: Backend, size: int, kind: Any) -> None:
     """What is outside is +0, what is inside has its bits."""
     values, chooser = odd(size, kind), numbers(size, kind, 5)
-    held = put(on, values)
-    kept = on.keep(held, on.at_least(put(on, chooser), 0.0))
+    held = put(backend, values)
+    kept = backend.apply_mask(held, backend.mask_at_least(put(backend, chooser), 0.0))
     assert kept is held
     assert np.array_equal(got(kept).view(np.uint8), np.where(chooser >= 0, values, kind(0)).view(np.uint8))
 
 
 @EVERY
 @EACH_SIZE
-def test_sums_of_magnitudes(on: Arithmetic, size: int, kind: Any) -> None:
+def test_sums_of_magnitudes(backend: Backend, size: int, kind: Any) -> None:
     """Of all elements and of the chosen, in fp64; the array stays as it is."""
     values = numbers(size, kind)
-    held = put(on, values)
-    found = on.magnitudes(held, on.at_least(put(on, values), 0.5))
+    held = put(backend, values)
+    found = backend.sum_magnitudes(held, backend.mask_at_least(put(backend, values), 0.5))
     sizes = abs(values.astype(np.float64))
     assert found == pytest.approx((sizes.sum(), sizes[values >= 0.5].sum()), rel=1e-12)
     assert np.array_equal(got(held), values)
 
 
 @EVERY
-def test_nan_that_is_not_chosen_stays_out(on: Arithmetic, kind: Any) -> None:
+def test_nan_that_is_not_chosen_stays_out(backend: Backend, kind: Any) -> None:
     """Of the sum over the chosen, not of the sum over all."""
     values = np.array([np.nan, 2.0, -np.inf, 1.0], kind)
-    every, chosen = on.magnitudes(put(on, values), on.at_least(put(on, values), 0.5))
+    every, chosen = backend.sum_magnitudes(put(backend, values), backend.mask_at_least(put(backend, values), 0.5))
     assert np.isnan(every)
     assert chosen == 3.0
 
 
 @EVERY
 @pytest.mark.parametrize("shape", [(1, 1), (7, 64), (3, 1025), (1, 5000), (500, 1)], ids=str)
-def test_values_by_rank(on: Arithmetic, shape: tuple[int, int], kind: Any) -> None:
+def test_values_by_rank(backend: Backend, shape: tuple[int, int], kind: Any) -> None:
     """Each row by itself, as a stable sort of its magnitudes has it."""
     values = odd(shape[0] * shape[1], kind)
-    given = np.random.default_rng(3).integers(0, MOST, shape[1], dtype=np.int32)
-    found = on.by_rank(put(on, values), shape[1], given)
+    given = np.random.default_rng(3).integers(0, INT31_MAX, shape[1], dtype=np.int32)
+    found = backend.look_up_by_rank(put(backend, values), shape[1], given)
     expected = np.empty(shape, np.int32)
     for row, bits in zip(expected, _bits(values).reshape(shape), strict=True):
         row[np.argsort(bits, kind="stable")] = given
@@ -175,15 +175,15 @@ def test_both_say_the_same_of_the_same_nan() -> None:
     values = np.array([*ODD, 2.0], np.float32)
     values = np.concatenate([values, np.arange(0x7F800001, 0x7F800011, dtype=np.uint32).view(np.float32)])
     ranks = np.arange(len(values), dtype=np.int32)
-    one, other = (on.by_rank(put(on, values), len(values), ranks) for on in (PROCESSOR, TORCH))
+    one, other = (backend.look_up_by_rank(put(backend, values), len(values), ranks) for backend in (NUMPY, TORCH))
     assert one.tolist() == other.tolist()
 
 
 @EACH_SIZE
-def test_packed_masks_come_back(on: Arithmetic, size: int) -> None:
+def test_packed_masks_come_back(backend: Backend, size: int) -> None:
     """Whatever their length, in no more than a byte an element."""
     values = numbers(size, np.float32)
-    packed = on.packed(on.at_least(put(on, values), 0.0))
+    packed = backend.pack_mask(backend.mask_at_least(put(backend, values), 0.0))
     assert packed.nbytes <= size
-    kept = on.keep(put(on, values), on.unpacked(packed, size))
+    kept = backend.apply_mask(put(backend, values), backend.unpack_mask(packed, size))
     assert np.array_equal(got(kept), np.where(values >= 0, values, 0))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from stacker.arithmetic.interface import LOWER, UPPER
+from stacker.arithmetic.backend import LOWER_BINS, UPPER_BINS
 from stacker.arithmetic.tensors import added, bits_of, chosen, divergence, mixed, pairs, rounded_to_odd
 from stacker.tensors import Dtype
 
@@ -22,7 +22,7 @@ _ROWS = 1 << 14
 """Elements that are held in fp64 at a time."""
 
 
-class Device:
+class TorchBackend:
     """What `Arithmetic` says, with tensors of one device."""
 
     def __init__(self, device: torch.device) -> None:
@@ -41,7 +41,7 @@ class Device:
     def fill(self, array: torch.Tensor, value: float) -> torch.Tensor:
         return array.fill_(_scalar(array, value))
 
-    def on_host(self, total: torch.Tensor) -> np.ndarray[Any, Any]:
+    def to_numpy(self, total: torch.Tensor) -> np.ndarray[Any, Any]:
         found: np.ndarray[Any, Any] = total.cpu().numpy()
         return found
 
@@ -71,15 +71,17 @@ class Device:
         most = _scalar(array, most)
         return array.clamp_(-most, most)
 
-    def products(self, arrays: Sequence[torch.Tensor]) -> list[float]:
+    def inner_products(self, arrays: Sequence[torch.Tensor]) -> list[float]:
         wide = [array.double() for array in arrays]
         return torch.stack([one.dot(other) for one, other in pairs(wide)]).tolist()
 
-    def row_products(self, arrays: Sequence[torch.Tensor], row: int) -> np.ndarray[Any, Any]:
+    def row_inner_products(self, arrays: Sequence[torch.Tensor], row: int) -> np.ndarray[Any, Any]:
         wide = [array.view(-1, row).double() for array in arrays]
-        return self.on_host(torch.stack([(one * other).sum(1) for one, other in pairs(wide)]))
+        return self.to_numpy(torch.stack([(one * other).sum(1) for one, other in pairs(wide)]))
 
-    def column_products(self, arrays: Sequence[torch.Tensor], row: int, total: torch.Tensor | None) -> torch.Tensor:
+    def column_inner_products(
+        self, arrays: Sequence[torch.Tensor], row: int, total: torch.Tensor | None
+    ) -> torch.Tensor:
         wide = [array.view(-1, row).double() for array in arrays]
         found = torch.stack([(one * other).sum(0) for one, other in pairs(wide)])
         return found if total is None else total.add_(found)
@@ -96,24 +98,24 @@ class Device:
             result.add_(array.view(-1, row) * own)
         return arrays[0]
 
-    def counters(self, *shape: int) -> torch.Tensor:
+    def zero_counters(self, *shape: int) -> torch.Tensor:
         return torch.zeros(shape, dtype=torch.int64, device=self._device)
 
     def count_upper(self, key: torch.Tensor, counters: torch.Tensor) -> None:
         bits = bits_of(key)
-        counters[:-1] += (bits >> 15).bincount(minlength=UPPER)
+        counters[:-1] += (bits >> 15).bincount(minlength=UPPER_BINS)
         counters[-1] += bits.count_nonzero()
 
     def count_lower(self, key: torch.Tensor, upper: int, counters: torch.Tensor) -> None:
         low = bits_of(key) ^ (upper << 15)  # less than LOWER where the upper bits are those sought
         # The others are spread over bins of no use: counting them all in one takes four times as long.
-        place = torch.minimum(low, (low >> 15).add_(LOWER))
-        counters += place.bincount(minlength=LOWER + UPPER)[:LOWER]
+        place = torch.minimum(low, (low >> 15).add_(LOWER_BINS))
+        counters += place.bincount(minlength=LOWER_BINS + UPPER_BINS)[:LOWER_BINS]
 
     def count_equal(self, key: torch.Tensor, bits: int) -> int:
         return len(key) - int((bits_of(key) ^ bits).count_nonzero())
 
-    def larger(self, key: torch.Tensor, bits: int, taken: int, equal: int) -> torch.Tensor:
+    def mask_above(self, key: torch.Tensor, bits: int, taken: int, equal: int) -> torch.Tensor:
         found = bits_of(key)
         mask = ((bits - 1 if 0 < taken == equal else bits) - found).bitwise_right_shift_(31)
         if 0 < taken < equal:
@@ -121,31 +123,31 @@ class Device:
             mask.bitwise_or_(chosen(same & (same.cumsum(0) <= taken)))
         return mask
 
-    def nothing(self, array: torch.Tensor) -> torch.Tensor:
+    def empty_mask(self, array: torch.Tensor) -> torch.Tensor:
         return torch.zeros_like(array, dtype=torch.int32)
 
-    def at_least(self, array: torch.Tensor, bound: float) -> torch.Tensor:
+    def mask_at_least(self, array: torch.Tensor, bound: float) -> torch.Tensor:
         return chosen(array >= bound)
 
-    def without(self, mask: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    def subtract_mask(self, mask: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         return mask.bitwise_and_(~other)
 
-    def keep(self, array: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def apply_mask(self, array: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         bits = array.view(torch.int64 if array.dtype is torch.float64 else torch.int32)
         bits.bitwise_and_(mask.to(bits.dtype))
         return array
 
-    def packed(self, mask: torch.Tensor) -> torch.Tensor:
+    def pack_mask(self, mask: torch.Tensor) -> torch.Tensor:
         return mask.to(torch.int8)
 
-    def unpacked(self, packed: torch.Tensor, count: int) -> torch.Tensor:
+    def unpack_mask(self, packed: torch.Tensor, count: int) -> torch.Tensor:
         return packed[:count].to(torch.int32)
 
-    def magnitudes(self, array: torch.Tensor, mask: torch.Tensor) -> tuple[float, float]:
+    def sum_magnitudes(self, array: torch.Tensor, mask: torch.Tensor) -> tuple[float, float]:
         size = array.abs()
-        return float(size.sum(dtype=torch.float64)), float(self.keep(size, mask).sum(dtype=torch.float64))
+        return float(size.sum(dtype=torch.float64)), float(self.apply_mask(size, mask).sum(dtype=torch.float64))
 
-    def draw(self, count: int, blocks: Sequence[tuple[int, int, int, int]]) -> torch.Tensor:
+    def hash_indices(self, count: int, blocks: Sequence[tuple[int, int, int, int]]) -> torch.Tensor:
         drawn = torch.arange(count, dtype=torch.int32, device=self._device)
         after = torch.empty_like(drawn)
         start = 0
@@ -155,15 +157,15 @@ class Device:
             start += size
         return mixed(drawn).bitwise_xor_(after)
 
-    def below(self, numbers: torch.Tensor, bound: int | torch.Tensor) -> torch.Tensor:
+    def mask_below(self, numbers: torch.Tensor, bound: int | torch.Tensor) -> torch.Tensor:
         return (numbers - bound).bitwise_right_shift_(31)
 
-    def by_rank(self, array: torch.Tensor, row: int, values: np.ndarray[Any, Any]) -> torch.Tensor:
+    def look_up_by_rank(self, array: torch.Tensor, row: int, values: np.ndarray[Any, Any]) -> torch.Tensor:
         order = bits_of(array).view(-1, row).argsort(dim=1, stable=True)
         ranked = torch.as_tensor(values).to(self._device).expand_as(order)
         return torch.empty_like(order, dtype=torch.int32).scatter_(1, order, ranked).view(-1)
 
-    def elect(
+    def merge_elected(
         self,
         arrays: Sequence[torch.Tensor],
         votes: Sequence[float],
@@ -185,25 +187,25 @@ class Device:
         mean = added(arrays).div_(len(arrays))
         return added([(array - mean).square_() for array in arrays]).div_(len(arrays))
 
-    def changes(self, arrays: Sequence[torch.Tensor], least: float) -> list[float]:
+    def count_changes(self, arrays: Sequence[torch.Tensor], least: float) -> list[float]:
         masks = [array.abs() > least for array in arrays]
         many = torch.stack(masks).sum(0)
         return [float((mask & chosen).sum()) for chosen in (many > 1, many == 1) for mask in masks]
 
-    def share(self, arrays: Sequence[torch.Tensor], least: float, alone: Sequence[float]) -> torch.Tensor:
+    def merge_changes(self, arrays: Sequence[torch.Tensor], least: float, alone: Sequence[float]) -> torch.Tensor:
         masks = [array.abs() > least for array in arrays]
         many, total = torch.stack(masks).sum(0), torch.zeros_like(arrays[0])
         several = many.clamp(min=1).to(total.dtype).reciprocal_()
         for array, mask, factor in zip(arrays, masks, alone, strict=True):
             scale = several.masked_fill(many == 1, _scalar(array, factor))
-            total += self.keep(array, chosen(mask)).mul_(scale)
+            total += self.apply_mask(array, chosen(mask)).mul_(scale)
         return arrays[0].copy_(total)
 
-    def divergences(self, array: torch.Tensor, other: torch.Tensor, row: int) -> np.ndarray[Any, Any]:
+    def row_divergences(self, array: torch.Tensor, other: torch.Tensor, row: int) -> np.ndarray[Any, Any]:
         step = max(_ROWS // row, 1)
         rows, origin = array.view(-1, row), other.view(-1, row)
         parts = [divergence(rows[i : i + step], origin[i : i + step]) for i in range(0, len(rows), step)]
-        return self.on_host(torch.cat(parts))
+        return self.to_numpy(torch.cat(parts))
 
 
 def _scalar(array: torch.Tensor, value: float) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stacker.arithmetic.interface import LOWER, MOST
+from stacker.arithmetic.backend import INT31_MAX, LOWER_BINS
 from stacker.arithmetic.jit import compiled
 
 _LANES = 256
@@ -15,7 +15,7 @@ _LANES = 256
 @compiled
 def bits_of(value: Any) -> Any:
     """A magnitude as an int32 in the same order; NaN comes after infinity."""
-    return np.float32(value).view(np.int32) & np.int32(MOST)
+    return np.float32(value).view(np.int32) & np.int32(INT31_MAX)
 
 
 @compiled
@@ -35,7 +35,7 @@ def count_lower(key: Any, upper: int, counters: Any) -> None:
     sought = np.uint32(upper << 15)
     for k in range(key.size):
         low = np.uint32(bits_of(key[k])) ^ sought
-        if low < np.uint32(LOWER):
+        if low < np.uint32(LOWER_BINS):
             counters[low] += 1
 
 
@@ -49,14 +49,14 @@ def count_equal(key: Any, bits: Any) -> int:
 
 
 @compiled
-def larger(key: Any, bits: Any, mask: Any) -> None:
+def mask_above(key: Any, bits: Any, mask: Any) -> None:
     """Which have greater bits."""
     for k in range(key.size):
         mask[k] = bits_of(key[k]) > bits
 
 
 @compiled
-def larger_or_first(key: Any, bits: Any, taken: int, mask: Any) -> None:
+def mask_above_or_first(key: Any, bits: Any, taken: int, mask: Any) -> None:
     """Which have greater bits, and the first `taken` that have these."""
     for k in range(key.size):
         found = bits_of(key[k])
@@ -65,7 +65,7 @@ def larger_or_first(key: Any, bits: Any, taken: int, mask: Any) -> None:
 
 
 @compiled
-def keep(array: Any, mask: Any) -> None:
+def apply_mask(array: Any, mask: Any) -> None:
     """0 outside the mask."""
     nothing = array.dtype.type(0)
     for k in range(array.size):
@@ -73,7 +73,7 @@ def keep(array: Any, mask: Any) -> None:
 
 
 @compiled
-def magnitudes(array: Any, mask: Any) -> tuple[float, float]:
+def sum_magnitudes(array: Any, mask: Any) -> tuple[float, float]:
     """Σ|x|, and of the chosen, in lanes that are added in halves."""
     every, chosen = np.zeros(_LANES), np.zeros(_LANES)
     for start in range(0, array.size, _LANES):
@@ -93,7 +93,7 @@ def magnitudes(array: Any, mask: Any) -> tuple[float, float]:
 
 
 @compiled
-def pack(array: Any, row: int, out: Any) -> None:
+def pack_ranks(array: Any, row: int, out: Any) -> None:
     """Each element's bits above its place in the row, int64: sorted, they are in the order of ranks."""
     for start in range(0, array.size, row):
         for place in range(row):
@@ -101,8 +101,8 @@ def pack(array: Any, row: int, out: Any) -> None:
 
 
 @compiled
-def unpack(packed: Any, row: int, values: Any, out: Any) -> None:
+def unpack_ranks(packed: Any, row: int, values: Any, out: Any) -> None:
     """For each element the value of its rank, from what `pack` gave, sorted row by row."""
     for start in range(0, out.size, row):
         for rank in range(row):
-            out[start + (packed[start + rank] & MOST)] = values[rank]
+            out[start + (packed[start + rank] & INT31_MAX)] = values[rank]
