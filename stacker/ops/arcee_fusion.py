@@ -5,35 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import deltas, on_base
-from stacker.ops.shared.op import Base, Kernel, Known, Op, Tile, Values
-from stacker.ops.shared.selection import Cut, Sought, passes_for, value_at
+from stacker.ops.shared.combination import add_base, subtract_base
+from stacker.ops.shared.op import Base, Kernel, Op, Statistics, Tile, Values
+from stacker.ops.shared.selection import RankQuery, RankThreshold, magnitude_at, make_selection_passes
 
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
-    return Kernel(_take, passes_for(_importance, [Sought(0, _quartiles)], exact=False))
+def _make(_own: Values, _each: Sequence[Values]) -> Kernel:
+    return Kernel(_take, make_selection_passes(_importance, [RankQuery(0, _quartiles)], exact=False))
 
 
-def _quartiles(count: int, nonzero: int) -> list[int]:  # noqa: ARG001 - Ranks
+def _quartiles(count: int, _nonzero: int) -> list[int]:
     """The ranks, from the largest, of the lower quartile, the median and the upper quartile."""
     return [count - 1 - int(share * (count - 1)) for share in (0.25, 0.5, 0.75)]
 
 
-def _take(tile: Tile, known: Known) -> Array:
-    (importance,) = _importance(tile, known)
-    important = tile.backend.mask_at_least(importance, _threshold(known[1]))
-    return on_base(tile.backend.apply_mask(deltas(tile)[0], important), tile)
+def _take(tile: Tile, statistics: Statistics) -> Array:
+    (importance,) = _importance(tile, statistics)
+    important = tile.backend.mask_at_least(importance, _threshold(statistics[1]))
+    return add_base(tile.backend.apply_mask(subtract_base(tile)[0], important), tile)
 
 
-def _threshold(cuts: Sequence[Cut]) -> float:
-    lower, median, upper = map(value_at, cuts)
+def _threshold(cuts: Sequence[RankThreshold]) -> float:
+    lower, median, upper = map(magnitude_at, cuts)
     return median + 1.5 * (upper - lower)
 
 
-def _importance(tile: Tile, known: Known) -> list[Array]:  # noqa: ARG001 - Keys
+def _importance(tile: Tile, _statistics: Statistics) -> list[Array]:
     """|x − base| times the divergence of the row's softmax from the base's; the source stays as it is."""
     (source,), base = tile.sources, tile.base
     origin = source if base is None else base
@@ -51,6 +51,6 @@ OP = Op(
     make=_make,
     base=Base.REQUIRED,
     passes=(2, 2),
-    fresh=9,
-    rows=True,
+    extra_bytes=9,
+    whole_rows=True,
 )

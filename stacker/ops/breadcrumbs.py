@@ -8,25 +8,25 @@ from functools import partial
 
 from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Values
 from stacker.ops.shared.selection import EXACT_PASSES
-from stacker.ops.shared.sparsifiers import Middle, Sparsifier
+from stacker.ops.shared.sparsifiers import KeepMiddle, Sparsifier
 from stacker.ops.shared.task_vectors import (
     DENSITY,
     LAMBDA,
     WEIGHT,
     count_ranking_passes,
-    make_family,
-    normalize,
-    rescale,
-    sparsifier,
+    make_sparsifier,
+    make_task_vector_kernel,
+    normalize_parameter,
+    rescale_parameter,
 )
 
 
-def _middle(own: Values, values: Values) -> Sparsifier:  # noqa: ARG001 - for make_family
-    return sparsifier(float(values["density"]), lambda density: Middle(density, float(values["gamma"])))
+def _middle(_own: Values, values: Values) -> Sparsifier:
+    return make_sparsifier(float(values["density"]), lambda density: KeepMiddle(density, float(values["gamma"])))
 
 
 def _make(own: Values, each: Sequence[Values], *, elect: bool) -> Kernel:
-    return make_family(own, each, _middle, elect=elect)
+    return make_task_vector_kernel(own, each, _middle, elect=elect)
 
 
 PLAIN = Op(
@@ -40,14 +40,14 @@ PLAIN = Op(
         DENSITY,
         OpParameter("gamma", float, 0.01, "the share of the very largest left out", low=0.0, high=1.0, per_source=True),
         LAMBDA,
-        normalize(False),
-        rescale(False),
+        normalize_parameter(False),
+        rescale_parameter(False),
     ),
     make=partial(_make, elect=False),
     base=Base.REQUIRED,
     passes=(0, EXACT_PASSES + 1),
     count_passes=count_ranking_passes,
-    fresh=3,
+    extra_bytes=3,
 )
 TIES = replace(
     PLAIN,

@@ -14,19 +14,19 @@ from stacker.ops.shared.task_vectors import (
     SEED,
     WEIGHT,
     count_rescaling_passes,
-    make_family,
-    normalize,
-    rescale,
-    sparsifier,
+    make_sparsifier,
+    make_task_vector_kernel,
+    normalize_parameter,
+    rescale_parameter,
 )
 
 
 def _drop(own: Values, values: Values) -> Sparsifier:
-    return sparsifier(float(values["density"]), lambda density: Dropout(density, int(own["seed"])))
+    return make_sparsifier(float(values["density"]), lambda density: Dropout(density, int(own["seed"])))
 
 
 def _make(own: Values, each: Sequence[Values], *, elect: bool) -> Kernel:
-    return make_family(own, each, _drop, elect=elect)
+    return make_task_vector_kernel(own, each, _drop, elect=elect)
 
 
 LINEAR = Op(
@@ -35,12 +35,12 @@ LINEAR = Op(
     formula="base + λ Σ wᵢsᵢ(mᵢ ⊙ dᵢ), mᵢ Bernoulli(density), sᵢ = Σ|dᵢ| / Σ|mᵢ ⊙ dᵢ|",
     source="Yu et al., Language models are super mario (ICML 2024), section 3, arXiv:2311.03099",
     arity=(1, None),
-    parameters=(WEIGHT, DENSITY, LAMBDA, normalize(False), rescale(True), SEED),
+    parameters=(WEIGHT, DENSITY, LAMBDA, normalize_parameter(False), rescale_parameter(True), SEED),
     make=partial(_make, elect=False),
     base=Base.REQUIRED,
     passes=(0, 1),
     count_passes=count_rescaling_passes,
-    fresh=5,
+    extra_bytes=5,
 )
 TIES = replace(
     LINEAR,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import Gram, gram, inner, products
-from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import Gram, build_gram, inner_product, measure_inner_products
+from stacker.ops.shared.op import Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
 
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
@@ -17,13 +17,13 @@ Vector = list[float]
 """A vector as what each source is multiplied by."""
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
     search = partial(_factors, int(own["max_iter"]), float(own["tol"]))
-    return Kernel(_apply, (Pass(products, lambda sums, known: search(gram(sums, known))),))
+    return Kernel(_apply, (Pass(measure_inner_products, lambda sums, _statistics: search(build_gram(sums))),))
 
 
-def _apply(tile: Tile, known: Known) -> Array:
-    return tile.backend.combine(known[0], tile.sources)
+def _apply(tile: Tile, statistics: Statistics) -> Array:
+    return tile.backend.combine(statistics[0], tile.sources)
 
 
 def _factors(most: int, tol: float, table: Gram) -> Vector:
@@ -48,7 +48,7 @@ def _tangent(mean: Vector, units: Sequence[Vector], table: Gram, tol: float) -> 
     """The mean of the ways from `mean` to each unit vector, along the sphere."""
     parts: list[tuple[float, Vector]] = [(0.0, mean)]
     for unit in units:
-        cosine = min(max(inner(mean, unit, table), -1.0), 1.0)
+        cosine = min(max(inner_product(mean, unit, table), -1.0), 1.0)
         angle = math.acos(cosine)
         if tol <= angle < math.pi:
             share = angle / math.sin(angle) / len(units)
@@ -65,7 +65,7 @@ def _sum(parts: Sequence[tuple[float, Vector]]) -> Vector:
 
 
 def _length(vector: Vector, table: Gram) -> float:
-    return math.sqrt(max(inner(vector, vector, table), 0.0))
+    return math.sqrt(max(inner_product(vector, vector, table), 0.0))
 
 
 def _unit(vector: Vector, table: Gram, tol: float) -> Vector | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Tile, Values
+from stacker.ops.shared.op import Kernel, Op, OpParameter, Statistics, Tile, Values
 
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
@@ -19,7 +19,7 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:
     return Kernel(partial(_sum, [weight / total for weight in weights]))
 
 
-def _sum(factors: Sequence[float], tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
+def _sum(factors: Sequence[float], tile: Tile, _statistics: Statistics) -> Array:
     return tile.backend.combine(factors, tile.sources)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from stacker.ops.shared.combination import combine_deltas, deltas, on_base, pairs_of, products
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import add_base, combine_deltas, list_pairs, measure_inner_products, subtract_base
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,39 +17,39 @@ _SINGULAR = 1e-6
 """1 + (N−1)cos θ below which there is no such point, and the base is kept."""
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
-    return Kernel(_by_row) if own["filter_wise"] else Kernel(_whole, (Pass(products, _ratio),))
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
+    return Kernel(_by_row) if own["filter_wise"] else Kernel(_whole, (Pass(measure_inner_products, _ratio),))
 
 
 def _count_passes(own: Values, _each: Sequence[Values]) -> int:
     return 0 if own["filter_wise"] else 1
 
 
-def _ratio(sums: Sequence[float], known: Known) -> float:  # noqa: ARG001 - a Finish
+def _ratio(sums: Sequence[float], _statistics: Statistics) -> float:
     """How far to go, with one mean angle for the whole tensor."""
     import numpy as np
 
     return float(_share(np.array(sums)))
 
 
-def _whole(tile: Tile, known: Known) -> Array:
+def _whole(tile: Tile, statistics: Statistics) -> Array:
     count = len(tile.sources)
-    return combine_deltas([known[0] / count] * count, tile)
+    return combine_deltas([statistics[0] / count] * count, tile)
 
 
-def _by_row(tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
+def _by_row(tile: Tile, _statistics: Statistics) -> Array:
     import numpy as np
 
-    found = deltas(tile)
+    found = subtract_base(tile)
     share = _share(tile.backend.row_inner_products(found, tile.row)) / len(found)
-    return on_base(tile.backend.combine_rows(np.stack([share] * len(found)), found, tile.row), tile)
+    return add_base(tile.backend.combine_rows(np.stack([share] * len(found)), found, tile.row), tile)
 
 
 def _share(products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """N cos θ / (1 + (N−1) cos θ), cos θ the mean over pairs, from inner products [pairs of i ≤ j, ...]."""
     import numpy as np
 
-    at = {pair: number for number, pair in enumerate(pairs_of(len(products)))}
+    at = {pair: number for number, pair in enumerate(list_pairs(len(products)))}
     count = max(i for i, _ in at) + 1
     with np.errstate(all="ignore"):
         cosines = [products[at[i, j]] / np.sqrt(products[at[i, i]] * products[at[j, j]]) for i, j in at if i < j]
@@ -69,5 +69,5 @@ OP = Op(
     base=Base.REQUIRED,
     passes=(0, 1),
     count_passes=_count_passes,
-    rows=True,
+    whole_rows=True,
 )

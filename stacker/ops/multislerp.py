@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import Gram, combine_deltas, gram, inner, products
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import Gram, build_gram, combine_deltas, inner_product, measure_inner_products
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
 
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
@@ -17,11 +18,12 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:
     weights = [float(values["weight"]) for values in each]
     total = math.fsum(weights) if own["normalize_weights"] else 1.0
     shares = [weight / total for weight in weights]
-    return Kernel(_apply, (Pass(products, lambda sums, known: _factors(shares, float(own["eps"]), gram(sums, known))),))
+    finish = partial(_factors, shares, float(own["eps"]))
+    return Kernel(_apply, (Pass(measure_inner_products, lambda sums, _statistics: finish(build_gram(sums))),))
 
 
-def _apply(tile: Tile, known: Known) -> Array:
-    return combine_deltas(known[0], tile)
+def _apply(tile: Tile, statistics: Statistics) -> Array:
+    return combine_deltas(statistics[0], tile)
 
 
 def _factors(weights: Sequence[float], eps: float, table: Gram) -> list[float]:
@@ -33,7 +35,7 @@ def _factors(weights: Sequence[float], eps: float, table: Gram) -> list[float]:
     """
     norms = [math.sqrt(table[i][i]) for i in range(len(weights))]
     mean = [weight / (norm + eps) for weight, norm in zip(weights, norms, strict=True)]
-    length = math.sqrt(max(inner(mean, mean, table), 0.0))
+    length = math.sqrt(max(inner_product(mean, mean, table), 0.0))
     if len(weights) == 1 or not length >= eps:
         return list(weights)
     size = sum(weight * norm for weight, norm in zip(weights, norms, strict=True))

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import deltas, on_base
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Tile, Values
+from stacker.ops.shared.combination import add_base, subtract_base
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Statistics, Tile, Values
 
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
     return Kernel(partial(_near, float(own["t"])))
 
 
-def _near(t: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
+def _near(t: float, tile: Tile, _statistics: Statistics) -> Array:
     """d · min(t/|d|, 1) is d cut to [−t, t]."""
-    (delta,) = deltas(tile)
-    return on_base(tile.backend.clamp(delta, t), tile)
+    (delta,) = subtract_base(tile)
+    return add_base(tile.backend.clamp(delta, t), tile)
 
 
 OP = Op(

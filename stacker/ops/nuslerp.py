@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stacker.ops.shared.combination import combine_deltas, deltas, on_base, products
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import add_base, combine_deltas, measure_inner_products, subtract_base
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:
     one, other = (float(values["weight"]) for values in each)
     t = 0.5 if abs(one + other) < 1e-6 else other / (one + other)
     if own["nuslerp_flatten"]:
-        return Kernel(_turn_all, (Pass(products, partial(_whole_factors, t)),))
+        return Kernel(_turn_all, (Pass(measure_inner_products, partial(_whole_factors, t)),))
     if own["nuslerp_row_wise"]:
         return Kernel(partial(_turn_columns, t), (Pass(_column_dots),))
     return Kernel(partial(_turn_rows, t))
@@ -32,28 +32,28 @@ def _count_passes(own: Values, _each: Sequence[Values]) -> int:
     return int(bool(own["nuslerp_flatten"] or own["nuslerp_row_wise"]))
 
 
-def _column_dots(tile: Tile, known: Known) -> Array:  # noqa: ARG001 - a Measure
-    return tile.backend.column_inner_products(deltas(tile), tile.row, tile.total)
+def _column_dots(tile: Tile, _statistics: Statistics) -> Array:
+    return tile.backend.column_inner_products(subtract_base(tile), tile.row, tile.total)
 
 
-def _whole_factors(t: float, sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish
+def _whole_factors(t: float, sums: Sequence[float], _statistics: Statistics) -> list[float]:
     import numpy as np
 
     return [float(factor) for factor in _factors(t, np.array(sums))]
 
 
-def _turn_all(tile: Tile, known: Known) -> Array:
-    return combine_deltas(known[0], tile)
+def _turn_all(tile: Tile, statistics: Statistics) -> Array:
+    return combine_deltas(statistics[0], tile)
 
 
-def _turn_columns(t: float, tile: Tile, known: Known) -> Array:
-    return on_base(tile.backend.combine_columns(_factors(t, known[0]), deltas(tile), tile.row), tile)
+def _turn_columns(t: float, tile: Tile, statistics: Statistics) -> Array:
+    return add_base(tile.backend.combine_columns(_factors(t, statistics[0]), subtract_base(tile), tile.row), tile)
 
 
-def _turn_rows(t: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
-    found = deltas(tile)
+def _turn_rows(t: float, tile: Tile, _statistics: Statistics) -> Array:
+    found = subtract_base(tile)
     factors = _factors(t, tile.backend.row_inner_products(found, tile.row))
-    return on_base(tile.backend.combine_rows(factors, found, tile.row), tile)
+    return add_base(tile.backend.combine_rows(factors, found, tile.row), tile)
 
 
 def _factors(t: float, products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -87,5 +87,5 @@ OP = Op(
     passes=(0, 1),
     count_passes=_count_passes,
     ramp="weight",
-    rows=True,
+    whole_rows=True,
 )

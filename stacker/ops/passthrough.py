@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Tile, Values
+from stacker.ops.shared.op import Kernel, Op, OpParameter, Statistics, Tile, Values
 
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
     return Kernel(partial(_scale, float(own["scale"])))
 
 
-def _scale(factor: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
+def _scale(factor: float, tile: Tile, _statistics: Statistics) -> Array:
     """Zero gives zeros whatever was there, NaN and infinity too."""
     return tile.backend.combine([factor], tile.sources)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import deltas, on_base
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import add_base, subtract_base
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
 
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
@@ -17,25 +17,25 @@ def _make_ram(own: Values, each: Sequence[Values]) -> Kernel:
     return Kernel(partial(_merge, float(own["epsilon"]), [1.0] * len(each)))
 
 
-def _make_plus(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+def _make_plus(own: Values, _each: Sequence[Values]) -> Kernel:
     epsilon, r, alpha = (float(own[name]) for name in ("epsilon", "r", "alpha"))
-    finish = partial(_factors, r, alpha)
-    return Kernel(lambda tile, known: _merge(epsilon, known[0], tile, known), (Pass(partial(_count, epsilon), finish),))
+    measure, finish = partial(_count, epsilon), partial(_factors, r, alpha)
+    return Kernel(lambda tile, statistics: _merge(epsilon, statistics[0], tile, statistics), (Pass(measure, finish),))
 
 
-def _count(epsilon: float, tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
+def _count(epsilon: float, tile: Tile, _statistics: Statistics) -> list[float]:
     """How many elements each source shares with others, then how many it changed alone."""
-    return tile.backend.count_changes(deltas(tile), epsilon)
+    return tile.backend.count_changes(subtract_base(tile), epsilon)
 
 
-def _factors(r: float, alpha: float, sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish
+def _factors(r: float, alpha: float, sums: Sequence[float], _statistics: Statistics) -> list[float]:
     shared, unique = sums[: len(sums) // 2], sums[len(sums) // 2 :]
     ratios = (both / max(own, 1.0) for both, own in zip(shared, unique, strict=True))
     return [1.0 + r * min(ratio, alpha) for ratio in ratios]
 
 
-def _merge(epsilon: float, factors: Sequence[float], tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
-    return on_base(tile.backend.merge_changes(deltas(tile), epsilon, factors), tile)
+def _merge(epsilon: float, factors: Sequence[float], tile: Tile, _statistics: Statistics) -> Array:
+    return add_base(tile.backend.merge_changes(subtract_base(tile), epsilon, factors), tile)
 
 
 _EPSILON = OpParameter("epsilon", float, 1e-5, "the largest change that counts as none", low=0.0)

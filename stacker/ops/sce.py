@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import deltas, on_base
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
-from stacker.ops.shared.selection import EXACT_PASSES, Sought, is_before, passes_for
+from stacker.ops.shared.combination import add_base, subtract_base
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
+from stacker.ops.shared.selection import EXACT_PASSES, RankQuery, make_selection_passes, mask_before
 
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
@@ -25,44 +25,44 @@ class _Sce:
     share: float
 
     def kernel(self) -> Kernel:
-        sought = Sought(0, lambda count, nonzero: (int(self.share * nonzero),))  # noqa: ARG005 - Ranks
-        selection = passes_for(_spread, [sought]) if 0.0 < self.share < 1.0 else ()
+        sought = RankQuery(0, lambda _count, nonzero: (int(self.share * nonzero),))
+        selection = make_selection_passes(_spread, [sought]) if 0.0 < self.share < 1.0 else ()
         return Kernel(self._apply, (*selection, Pass(self._squares, _weights)))
 
-    def _selected(self, tile: Tile, known: Known) -> Sequence[Array]:
+    def _selected(self, tile: Tile, statistics: Statistics) -> Sequence[Array]:
         """The differences from the base, 0 where they are not selected."""
-        found = deltas(tile)
+        found = subtract_base(tile)
         if self.share <= 0.0:
             return [tile.backend.fill(delta, 0.0) for delta in found]
         if self.share < 1.0:
-            selected = is_before(known[2][0], tile.backend.variance(found), tile)
+            selected = mask_before(statistics[2][0], tile.backend.variance(found), tile)
             return [tile.backend.apply_mask(delta, selected) for delta in found]
         return found
 
-    def _squares(self, tile: Tile, known: Known) -> list[float]:
+    def _squares(self, tile: Tile, statistics: Statistics) -> list[float]:
         """Σd² of each source, then the number of elements."""
-        sums = [tile.backend.inner_products([delta])[0] for delta in self._selected(tile, known)]
+        sums = [tile.backend.inner_products([delta])[0] for delta in self._selected(tile, statistics)]
         return [*sums, float(len(tile.sources[0]))]
 
-    def _apply(self, tile: Tile, known: Known) -> Array:
-        weights = known[-1]
-        return on_base(
-            tile.backend.merge_elected(self._selected(tile, known), [1.0] * len(weights), weights, weights), tile
+    def _apply(self, tile: Tile, statistics: Statistics) -> Array:
+        weights = statistics[-1]
+        return add_base(
+            tile.backend.merge_elected(self._selected(tile, statistics), [1.0] * len(weights), weights, weights), tile
         )
 
 
-def _spread(tile: Tile, known: Known) -> list[Array]:  # noqa: ARG001 - Keys
-    return [tile.backend.variance(deltas(tile))]
+def _spread(tile: Tile, _statistics: Statistics) -> list[Array]:
+    return [tile.backend.variance(subtract_base(tile))]
 
 
-def _weights(sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish
+def _weights(sums: Sequence[float], _statistics: Statistics) -> list[float]:
     """Each source's share of the mean squares."""
     means = [total / sums[-1] for total in sums[:-1]]
     whole = math.fsum(means)
     return [mean / whole for mean in means] if whole >= _TINY else [1.0 / len(means)] * len(means)
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
     return _Sce(float(own["select_topk"])).kernel()
 
 
@@ -83,5 +83,5 @@ OP = Op(
     base=Base.REQUIRED,
     passes=(1, 1 + EXACT_PASSES),
     count_passes=_count_passes,
-    fresh=5,
+    extra_bytes=5,
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.op import Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
 
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
@@ -16,19 +16,19 @@ _PARALLEL = 0.9995
 """Cosine beyond which the circle is so nearly a line, or so ill defined, that the line is taken."""
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
     return Kernel(partial(_turn, float(own["t"])), (Pass(_dots),))
 
 
-def _dots(tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
+def _dots(tile: Tile, _statistics: Statistics) -> list[float]:
     """a·b, a·a and b·b in fp64."""
     aa, ab, bb = tile.backend.inner_products(tile.sources)
     return [ab, aa, bb]
 
 
-def _turn(t: float, tile: Tile, known: Known) -> Array:
+def _turn(t: float, tile: Tile, statistics: Statistics) -> Array:
     """One end is taken as it is, so that NaN and infinities of the other stay out."""
-    return tile.backend.combine(_factors(t, known[0]), tile.sources)
+    return tile.backend.combine(_factors(t, statistics[0]), tile.sources)
 
 
 def _factors(t: float, dots: Sequence[float]) -> tuple[float, float]:

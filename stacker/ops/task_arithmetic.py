@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stacker.ops.shared.op import Base, Kernel, Op, Values
-from stacker.ops.shared.sparsifiers import Everything
-from stacker.ops.shared.task_vectors import LAMBDA, WEIGHT, make_family, normalize
+from stacker.ops.shared.sparsifiers import KeepAll
+from stacker.ops.shared.task_vectors import LAMBDA, WEIGHT, make_task_vector_kernel, normalize_parameter
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
-    return make_family(own, each, lambda own, values: Everything(), elect=False)  # noqa: ARG005
+    return make_task_vector_kernel(own, each, lambda _own, _values: KeepAll(), elect=False)
 
 
 OP = Op(
@@ -19,7 +19,7 @@ OP = Op(
     formula="base + λ Σ wᵢdᵢ, dᵢ = xᵢ − base; with normalize divided by Σ wᵢ",
     source="Ilharco et al., Editing models with task arithmetic (ICLR 2023), section 2, arXiv:2212.04089",
     arity=(1, None),
-    parameters=(WEIGHT, LAMBDA, normalize(False)),
+    parameters=(WEIGHT, LAMBDA, normalize_parameter(False)),
     make=_make,
     base=Base.REQUIRED,
 )

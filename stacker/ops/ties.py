@@ -6,21 +6,25 @@ from collections.abc import Sequence
 
 from stacker.ops.shared.op import Base, Kernel, Op, Values
 from stacker.ops.shared.selection import EXACT_PASSES
-from stacker.ops.shared.sparsifiers import Largest
+from stacker.ops.shared.sparsifiers import KeepLargest, Sparsifier
 from stacker.ops.shared.task_vectors import (
     DENSITY,
     LAMBDA,
     WEIGHT,
     count_ranking_passes,
-    make_family,
-    normalize,
-    rescale,
-    sparsifier,
+    make_sparsifier,
+    make_task_vector_kernel,
+    normalize_parameter,
+    rescale_parameter,
 )
 
 
+def _trim(_own: Values, values: Values) -> Sparsifier:
+    return make_sparsifier(float(values["density"]), KeepLargest)
+
+
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
-    return make_family(own, each, lambda own, values: sparsifier(float(values["density"]), Largest), elect=True)  # noqa: ARG005
+    return make_task_vector_kernel(own, each, _trim, elect=True)
 
 
 OP = Op(
@@ -29,10 +33,10 @@ OP = Op(
     formula="base + λ Σ wᵢdᵢ / Σ wᵢ over sources with the sign of Σ wᵢdᵢ, dᵢ its density·n largest |xᵢ − base|",
     source="Yadav et al., TIES-Merging (NeurIPS 2023), algorithm 1, arXiv:2306.01708",
     arity=(1, None),
-    parameters=(WEIGHT, DENSITY, LAMBDA, normalize(True), rescale(False)),
+    parameters=(WEIGHT, DENSITY, LAMBDA, normalize_parameter(True), rescale_parameter(False)),
     make=_make,
     base=Base.REQUIRED,
     passes=(0, EXACT_PASSES + 1),
     count_passes=count_ranking_passes,
-    fresh=2,
+    extra_bytes=2,
 )

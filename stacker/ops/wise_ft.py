@@ -7,17 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stacker.ops.shared.combination import combine_deltas
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Tile, Values
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Statistics, Tile, Values
 
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
     return Kernel(partial(_move, float(own["alpha"])))
 
 
-def _move(alpha: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
+def _move(alpha: float, tile: Tile, _statistics: Statistics) -> Array:
     """The ends are the base and the source, bit for bit."""
     return tile.sources[0] if alpha == 1.0 else combine_deltas([alpha], tile)
 

@@ -17,7 +17,7 @@ OP = Op(
             float,
             1.0,
             "what every element is multiplied by; 0 for tensors that write to the residual stream",
-            of_roles=(("attn.o", 0.0), ("mlp.down", 0.0), ("ssm.out", 0.0)),
+            role_defaults=(("attn.o", 0.0), ("mlp.down", 0.0), ("ssm.out", 0.0)),
         ),
     ),
     make=passthrough.OP.make,

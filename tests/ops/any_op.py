@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from stacker.arithmetic.numpy_backend import NUMPY
-from stacker.ops.shared.draw import at_most, draw
+from stacker.ops.shared.draw import bound_of, draw_numbers
 from stacker.ops.shared.op import Tile
 from stacker.ops.table import OPS
 from tests.ops import references
@@ -69,14 +69,14 @@ def _sparse(op: str, name: str, number: int, delta: torch.Tensor) -> torch.Tenso
             return papers.crumbs(delta, DENSITY, GAMMA)
         case _:
             tile = Tile([array_of(delta, NUMPY)], NUMPY, seed=name)
-            drawn = torch.as_tensor(draw(tile, number)).view(delta.shape)
+            drawn = torch.as_tensor(draw_numbers(tile, number)).view(delta.shape)
             return papers.restored(delta * (drawn < _bounds(op, delta)), delta)
 
 
 def _bounds(op: str, delta: torch.Tensor) -> torch.Tensor:
     """Below which a drawn number keeps an element."""
     if op.startswith("dare"):
-        return torch.tensor(at_most(DENSITY))
+        return torch.tensor(bound_of(DENSITY))
     order = delta.float().abs().sort(dim=-1, stable=True).indices
     chances = torch.linspace(DENSITY - EPSILON, DENSITY + EPSILON, delta.shape[-1], dtype=torch.float64)
     return torch.empty_like(delta).scatter_(-1, order, chances.expand_as(order)) * 2.0**31

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from stacker.ops.shared.op import Op, OpParameter, Value
-from stacker.ops.shared.settings import complete, count_passes, make_kernel
+from stacker.ops.shared.settings import count_passes, fill_defaults, make_kernel
 from stacker.ops.table import OPS
 
 _INSIDE = 0.25
@@ -36,7 +36,7 @@ def _blends(op: Op) -> Iterator[tuple[dict[str, Value], list[dict[str, Value]]]]
     own = list(_settings([parameter for parameter in op.parameters if not parameter.per_source]))
     each = list(_settings([parameter for parameter in op.parameters if parameter.per_source]))
     for mine, *sources in product(own, *[each] * (op.arity[1] or 2)):
-        if not list(op.check(*complete(op, mine, sources))):
+        if not list(op.check(*fill_defaults(op, mine, sources))):
             yield mine, sources
 
 

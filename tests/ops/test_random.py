@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stacker.arithmetic.numpy_backend import NUMPY
-from stacker.ops.shared.draw import at_most, draw
+from stacker.ops.shared.draw import bound_of, draw_numbers
 from stacker.ops.shared.op import Tile
 from stacker.ops.shared.settings import check_blend
 from stacker.ops.table import OPS
@@ -28,7 +28,7 @@ def _one(op: str, density: float, **more: Any) -> tuple[torch.Tensor, torch.Tens
 
 def _drawn(start: int, length: int, *, seed: str = "x", source: int = 0, number: int = 0) -> torch.Tensor:
     tile = Tile([array_of(torch.empty(length), NUMPY)], NUMPY, start=start, seed=seed)
-    return torch.as_tensor(draw(tile, source, number))
+    return torch.as_tensor(draw_numbers(tile, source, number))
 
 
 @pytest.mark.parametrize("op", RANDOM)
@@ -107,7 +107,7 @@ def test_numbers_are_spread_evenly(chance: float) -> None:
     """Below the bound of a chance lies that share."""
     drawn = _drawn(0, 2_000_000)
     expected = 5 * (chance * (1 - chance) / 2e6) ** 0.5
-    assert float((drawn < at_most(chance)).double().mean()) == pytest.approx(chance, abs=expected)
+    assert float((drawn < bound_of(chance)).double().mean()) == pytest.approx(chance, abs=expected)
 
 
 def test_chances_past_0_and_1_are_refused() -> None:

@@ -79,7 +79,7 @@ def _work(expression: Expression, dtype: Dtype, row: int, elements: int) -> int:
 
 def tile_elements(expression: Expression, row: int) -> int:
     """Elements of a tile of a tensor whose rows have `row` elements: whole rows where one of its ops wants them."""
-    if not row or not any(OPS[blend.op].rows for blend in blends(expression)):
+    if not row or not any(OPS[blend.op].whole_rows for blend in blends(expression)):
         return TILE
     return max(TILE // row, 1) * row
 
@@ -101,10 +101,10 @@ def live_tiles(expression: Expression) -> int:
 
 def op_fresh(expression: Expression) -> int:
     """The most bytes for each element of a tile that one of an expression's ops takes beside its scratch."""
-    return max((OPS[blend.op].fresh for blend in blends(expression)), default=0)
+    return max((OPS[blend.op].extra_bytes for blend in blends(expression)), default=0)
 
 
 def op_kept(expression: Expression, elements: int) -> int:
     """The most bytes that the passes of its ops leave for each other, of a tensor of so many elements."""
-    keeping = (len(blend.of) for blend in blends(expression) if OPS[blend.op].keeps)
+    keeping = (len(blend.of) for blend in blends(expression) if OPS[blend.op].caches_masks)
     return sum(min(KEPT, -(-elements // 8) * sources) for sources in keeping)

@@ -14,7 +14,7 @@ from stacker.core.stack.nodes import Feed, Node
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, side_by_side
 from stacker.core.values.parameters import factor_at, values_at
-from stacker.ops.shared.settings import complete, role_defaults
+from stacker.ops.shared.settings import fill_defaults, find_role_defaults
 from stacker.ops.table import OPS
 from stacker.tensors import Dtype, TensorRef, TensorSpec
 
@@ -130,8 +130,8 @@ def _scaled(expression: Expression, factor: float) -> Expression:
 def _blend(node: Node, name: str, role: str, feeds: list[Expression], base: Expression | None) -> Expression:
     """The blend with every parameter spelt out: the nearest written value, or else the op's default."""
     op = OPS[str(node.op)]
-    own = role_defaults(op, role) | values_at(node.settings, role, name)
-    shared, each = complete(op, own, [values_at(feed.settings, role, name) for feed in node.feeds])
+    own = find_role_defaults(op, role) | values_at(node.settings, role, name)
+    shared, each = fill_defaults(op, own, [values_at(feed.settings, role, name) for feed in node.feeds])
     apart = {parameter.name for parameter in op.parameters if parameter.per_source}
     kept = tuple(sorted(item for item in shared.items() if item[0] not in apart))
     return Blend(op.name, tuple(feeds), kept, tuple(tuple(sorted(values.items())) for values in each), base, seed=name)

@@ -16,11 +16,11 @@ from stacker.ops.shared.op import Tile
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
-_BLOCK = 1 << 16
+_KEY_SPAN = 1 << 16
 """Elements that share a key."""
 
 
-def draw(tile: Tile, source: int, seed: int = 0) -> Array:
+def draw_numbers(tile: Tile, source: int, seed: int = 0) -> Array:
     """For each element of a tile an int32 from 0 to 2^31 − 1, all equally likely; `source` is the source's number."""
     count = len(tile.sources[0])
     return tile.backend.hash_indices(count, list(_blocks(tile, source, seed, tile.start + count)))
@@ -28,12 +28,12 @@ def draw(tile: Tile, source: int, seed: int = 0) -> Array:
 
 def _blocks(tile: Tile, source: int, seed: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """The blocks that a tile has a part of: how much of it, where in the block it begins, and the block's keys."""
-    for block in range(tile.start // _BLOCK, -(-end // _BLOCK)):
-        first, last = max(block * _BLOCK, tile.start), min((block + 1) * _BLOCK, end)
-        yield last - first, first - block * _BLOCK, *_key(tile.seed, source, seed, block)
+    for block in range(tile.start // _KEY_SPAN, -(-end // _KEY_SPAN)):
+        first, last = max(block * _KEY_SPAN, tile.start), min((block + 1) * _KEY_SPAN, end)
+        yield last - first, first - block * _KEY_SPAN, *_key(tile.seed, source, seed, block)
 
 
-def at_most(chance: float) -> int:
+def bound_of(chance: float) -> int:
     """The bound below which a drawn number lies with that chance; never quite always."""
     return min(max(round(chance * (INT31_MAX + 1)), 0), INT31_MAX)
 

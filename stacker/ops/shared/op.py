@@ -43,23 +43,23 @@ class OpParameter:
     high: float | None = None
     per_source: bool = False
     extrapolates: bool = False
-    of_roles: tuple[tuple[str, float | bool | int], ...] = ()
+    role_defaults: tuple[tuple[str, float | bool | int], ...] = ()
 
 
-class Kept(Protocol):
+class MaskCache(Protocol):
     """Where masks that are dear to make wait for the next pass."""
 
-    def mask(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
+    def get(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
         """What `make` gives for this source and tile, or gave in an earlier pass."""
         ...
 
 
-class _MadeAgain:
-    def mask(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:  # noqa: ARG002 - a Kept
+class _NoCache:
+    def get(self, _tile: Tile, _source: int, make: Callable[[], Mask]) -> Mask:
         return make()
 
 
-_KEEPS_NOTHING = _MadeAgain()
+_NO_CACHE = _NoCache()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Tile:
     backend: Backend
     base: Array | None = None
     total: Array | None = None
-    kept: Kept = _KEEPS_NOTHING
+    masks: MaskCache = _NO_CACHE
     start: int = 0
     number: int = 0
     count: int = 1
@@ -85,15 +85,15 @@ class Tile:
     seed: str = ""
 
 
-Known = Sequence[Any]
+Statistics = Sequence[Any]
 """What each pass so far came to, over the whole tensor."""
-Measure = Callable[[Tile, Known], "Sequence[float] | Array"]
+Measure = Callable[[Tile, Statistics], "Sequence[float] | Array"]
 """Sums over a tile: a list of numbers, or the tile's `total` (a histogram, sums of columns) with its own added."""
-Finish = Callable[[Any, Known], Any]
-Apply = Callable[[Tile, Known], "Array"]
+Finish = Callable[[Any, Statistics], Any]
+Apply = Callable[[Tile, Statistics], "Array"]
 
 
-def as_summed(total: Any, known: Known) -> Any:  # noqa: ARG001 - a Finish
+def return_sums(total: Any, _statistics: Statistics) -> Any:
     """A pass's sums as they are."""
     return total
 
@@ -107,7 +107,7 @@ class Pass:
     """
 
     measure: Measure
-    finish: Finish = as_summed
+    finish: Finish = return_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ CheckValues = Callable[[Values, Sequence[Values]], Iterator[str]]
 """What is wrong with values that are each well in themselves."""
 
 
-def _nothing_wrong(own: Values, each: Sequence[Values]) -> Iterator[str]:  # noqa: ARG001 - a CheckValues
+def _nothing_wrong(_own: Values, _each: Sequence[Values]) -> Iterator[str]:
     return iter(())
 
 
@@ -157,9 +157,9 @@ class Op:
     passes: tuple[int, int] = (0, 0)
     count_passes: CountPasses | None = None
     ramp: str = ""
-    fresh: int = 0
-    keeps: bool = False
-    rows: bool = False
+    extra_bytes: int = 0
+    caches_masks: bool = False
+    whole_rows: bool = False
     data_free: bool = True
     check: CheckValues = _nothing_wrong
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from stacker.arithmetic.backend import LOWER_BINS, UPPER_BINS
-from stacker.ops.shared.op import Known, Pass, Tile
+from stacker.ops.shared.op import Pass, Statistics, Tile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 EXACT_PASSES = 3
 """Passes of an exact selection."""
 Counts: TypeAlias = "np.ndarray[Any, Any]"
-Keys = Callable[[Tile, Known], "Sequence[Array]"]
+ComputeKeys = Callable[[Tile, Statistics], "Sequence[Array]"]
 """From a tile to arrays, by whose magnitudes in fp32 elements are to be ranked."""
-Ranks = Callable[[int, int], Sequence[int]]
+ChooseRanks = Callable[[int, int], Sequence[int]]
 """From the number of elements, and the number of those that are not 0, to the ranks sought (0 is the largest)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
+class RankQuery:
     """Which ranks are looked for: `ranks` among the keys number `key`."""
 
     key: int
-    ranks: Ranks
+    ranks: ChooseRanks
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class RankThreshold:
     """A rank by its bits: all of greater bits come before it, and the first `quota` elements of the same bits.
 
     Bits are -1 where every element comes before. `shares` are, tile by tile, how many of the quota are the tile's, and
@@ -51,33 +51,38 @@ class Cut:
     shares: Sequence[tuple[int, int]] = ()
 
 
-def passes_for(keys: Keys, sought: Sequence[Sought], first: int = 0, *, exact: bool = True) -> tuple[Pass, ...]:
+def make_selection_passes(
+    keys: ComputeKeys, sought: Sequence[RankQuery], first: int = 0, *, exact: bool = True
+) -> tuple[Pass, ...]:
     """The passes that find the ranks; `first` is the number of the first one among its kernel's.
 
     What the last one is known by is a list of Cut, rank by rank in the order of `sought`. Without `exact` the quotas
     are not split over tiles, for ops that need the value alone, and there are two passes.
     """
     found = (
-        Pass(lambda tile, known: _upper(keys(tile, known), tile), lambda total, known: _bins(total, sought)),  # noqa: ARG005
         Pass(
-            lambda tile, known: _lower(keys(tile, known), known[first], tile),
-            lambda total, known: _cuts(total, known[first]),
+            lambda tile, statistics: _upper(keys(tile, statistics), tile),
+            lambda total, _statistics: _bins(total, sought),
         ),
         Pass(
-            lambda tile, known: _equal(keys(tile, known), known[first + 1], tile),
-            lambda total, known: _split(total, known[first + 1]),
+            lambda tile, statistics: _lower(keys(tile, statistics), statistics[first], tile),
+            lambda total, statistics: _cuts(total, statistics[first]),
+        ),
+        Pass(
+            lambda tile, statistics: _equal(keys(tile, statistics), statistics[first + 1], tile),
+            lambda total, statistics: _split(total, statistics[first + 1]),
         ),
     )
     return found if exact else found[:2]
 
 
-def is_before(cut: Cut, key: Array, tile: Tile) -> Mask:
+def mask_before(cut: RankThreshold, key: Array, tile: Tile) -> Mask:
     """Which elements of a tile rank before a cut, by the tile's key."""
     taken, equal = cut.shares[tile.number] if cut.shares else (0, 0)
     return tile.backend.mask_above(key, cut.bits, taken, equal)
 
 
-def value_at(cut: Cut) -> float:
+def magnitude_at(cut: RankThreshold) -> float:
     """The magnitude at a rank."""
     value: float = struct.unpack("f", struct.pack("i", cut.bits))[0]
     return value
@@ -91,7 +96,7 @@ def _upper(keys: Sequence[Array], tile: Tile) -> Array:
     return total
 
 
-def _bins(total: Counts, sought: Sequence[Sought]) -> list[tuple[int, int, int]]:
+def _bins(total: Counts, sought: Sequence[RankQuery]) -> list[tuple[int, int, int]]:
     """Key, bin, and the rank within the bin, of each rank sought."""
     found = []
     for each in sought:
@@ -117,15 +122,15 @@ def _lower(keys: Sequence[Array], bins: Sequence[tuple[int, int, int]], tile: Ti
     return total
 
 
-def _cuts(total: Counts, bins: Sequence[tuple[int, int, int]]) -> list[Cut]:
+def _cuts(total: Counts, bins: Sequence[tuple[int, int, int]]) -> list[RankThreshold]:
     cuts = []
     for counts, (key, upper, rank) in zip(total, bins, strict=True):
         low, quota = _locate(counts, rank)
-        cuts.append(Cut(key, -1, 0) if upper < 0 else Cut(key, upper * LOWER_BINS + low, quota))
+        cuts.append(RankThreshold(key, -1, 0) if upper < 0 else RankThreshold(key, upper * LOWER_BINS + low, quota))
     return cuts
 
 
-def _equal(keys: Sequence[Array], cuts: Sequence[Cut], tile: Tile) -> Array:
+def _equal(keys: Sequence[Array], cuts: Sequence[RankThreshold], tile: Tile) -> Array:
     """[ranks, tiles]"""
     total = tile.backend.zero_counters(len(cuts), tile.count) if tile.total is None else tile.total
     for number, cut in enumerate(cuts):
@@ -134,7 +139,7 @@ def _equal(keys: Sequence[Array], cuts: Sequence[Cut], tile: Tile) -> Array:
     return total
 
 
-def _split(total: Counts, cuts: Sequence[Cut]) -> list[Cut]:
+def _split(total: Counts, cuts: Sequence[RankThreshold]) -> list[RankThreshold]:
     quotas = [[cut.quota] for cut in cuts]
     taken = (quotas - (total.cumsum(1) - total)).clip(0, total)
     return [

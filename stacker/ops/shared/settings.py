@@ -36,34 +36,34 @@ def check_blend(op: Op, own: Values, each: Sequence[Values], has_base: bool) -> 
     missing = list(_missing(op, own, each))
     yield from missing
     if not missing:
-        yield from (Problem(f"op '{op.name}': {message}") for message in op.check(*complete(op, own, each)))
+        yield from (Problem(f"op '{op.name}': {message}") for message in op.check(*fill_defaults(op, own, each)))
 
 
-def complete(op: Op, own: Values, each: Sequence[Values]) -> tuple[Values, tuple[Values, ...]]:
+def fill_defaults(op: Op, own: Values, each: Sequence[Values]) -> tuple[Values, tuple[Values, ...]]:
     """All values of the op and of each source: a source's own, else what the blend says for all, else the default."""
     of_blend = {one.name: own.get(one.name, one.default) for one in op.parameters}
     shared = {one.name: of_blend[one.name] for one in op.parameters if one.per_source}
     return _given(of_blend), tuple(_given({**shared, **values}) for values in each)
 
 
-def role_defaults(op: Op, role: str) -> dict[str, Value]:
+def find_role_defaults(op: Op, role: str) -> dict[str, Value]:
     """The defaults that tensors of a role have of their own."""
-    return {one.name: value for one in op.parameters for match, value in one.of_roles if is_of(role, match)}
+    return {one.name: value for one in op.parameters for match, value in one.role_defaults if is_role(role, match)}
 
 
-def is_of(role: str, match: str) -> bool:
+def is_role(role: str, match: str) -> bool:
     """Whether a role is another or a kind of it."""
     return role == match or role.startswith(f"{match}.")
 
 
 def make_kernel(op: Op, own: Values, each: Sequence[Values]) -> Kernel:
     """The op's arithmetic with these values and its defaults bound; they must have passed the checks."""
-    return op.make(*complete(op, own, each))
+    return op.make(*fill_defaults(op, own, each))
 
 
 def count_passes(op: Op, own: Values, each: Sequence[Values]) -> int:
     """The number of passes of the op's kernel with these values, without making the kernel."""
-    return op.count_passes(*complete(op, own, each)) if op.count_passes else op.passes[0]
+    return op.count_passes(*fill_defaults(op, own, each)) if op.count_passes else op.passes[0]
 
 
 def _given(values: dict[str, Value | None]) -> dict[str, Value]:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stacker.ops.shared.draw import at_most, draw
+from stacker.ops.shared.draw import bound_of, draw_numbers
 from stacker.ops.shared.op import Tile
-from stacker.ops.shared.selection import Cut, is_before
+from stacker.ops.shared.selection import RankThreshold, mask_before
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,41 +26,41 @@ class Sparsifier(Protocol):
         """The ranks by magnitude that it has to know, of `count` elements; the largest has rank 0."""
         ...
 
-    def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> Mask | None:
+    def mask(self, delta: Array, cuts: Sequence[RankThreshold], tile: Tile, source: int) -> Mask | None:
         """Which elements stay, None for all."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Everything:
+class KeepAll:
     """All elements stay."""
 
-    def ranks(self, count: int) -> Sequence[int]:  # noqa: ARG002 - a Sparsifier
+    def ranks(self, _count: int) -> Sequence[int]:
         return ()
 
-    def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> None:  # noqa: ARG002
+    def mask(self, _delta: Array, _cuts: Sequence[RankThreshold], _tile: Tile, _source: int) -> None:
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class DropAll:
     """No element stays."""
 
-    def ranks(self, count: int) -> Sequence[int]:  # noqa: ARG002 - a Sparsifier
+    def ranks(self, _count: int) -> Sequence[int]:
         return ()
 
     def mask(
         self,
         delta: Array,
-        cuts: Sequence[Cut],  # noqa: ARG002 - a Sparsifier
+        _cuts: Sequence[RankThreshold],
         tile: Tile,
-        source: int,  # noqa: ARG002
+        _source: int,
     ) -> Mask:
         return tile.backend.empty_mask(delta)
 
 
 @dataclass(frozen=True, slots=True)
-class Largest:
+class KeepLargest:
     """The share `density` of largest magnitude, at least one element."""
 
     density: float
@@ -68,12 +68,12 @@ class Largest:
     def ranks(self, count: int) -> Sequence[int]:
         return (max(1, int(self.density * count)),)
 
-    def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> Mask:  # noqa: ARG002
-        return is_before(cuts[0], delta, tile)
+    def mask(self, delta: Array, cuts: Sequence[RankThreshold], tile: Tile, _source: int) -> Mask:
+        return mask_before(cuts[0], delta, tile)
 
 
 @dataclass(frozen=True, slots=True)
-class Middle:
+class KeepMiddle:
     """The share `density` of largest magnitude after the share `gamma` of the very largest, or as many as there are."""
 
     density: float
@@ -84,8 +84,8 @@ class Middle:
         first = min(int(self.gamma * count), count - kept)
         return first, first + kept
 
-    def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> Mask:  # noqa: ARG002
-        return tile.backend.subtract_mask(is_before(cuts[1], delta, tile), is_before(cuts[0], delta, tile))
+    def mask(self, delta: Array, cuts: Sequence[RankThreshold], tile: Tile, _source: int) -> Mask:
+        return tile.backend.subtract_mask(mask_before(cuts[1], delta, tile), mask_before(cuts[0], delta, tile))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,35 +95,35 @@ class Dropout:
     density: float
     seed: int
 
-    def ranks(self, count: int) -> Sequence[int]:  # noqa: ARG002 - a Sparsifier
+    def ranks(self, _count: int) -> Sequence[int]:
         return ()
 
-    def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> Mask:  # noqa: ARG002
-        return tile.backend.mask_below(draw(tile, source, self.seed), at_most(self.density))
+    def mask(self, _delta: Array, _cuts: Sequence[RankThreshold], tile: Tile, source: int) -> Mask:
+        return tile.backend.mask_below(draw_numbers(tile, source, self.seed), bound_of(self.density))
 
 
 @dataclass(frozen=True, slots=True)
-class RowRanked:
+class RankedDropout:
     """Each element with a chance between `density` ∓ `epsilon`, growing with its rank by magnitude in its row."""
 
     density: float
     epsilon: float
     seed: int
 
-    def ranks(self, count: int) -> Sequence[int]:  # noqa: ARG002 - a Sparsifier
+    def ranks(self, _count: int) -> Sequence[int]:
         return ()
 
-    def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> Mask:  # noqa: ARG002
-        return tile.kept.mask(tile, source, lambda: self._made(delta, tile, source))
+    def mask(self, delta: Array, _cuts: Sequence[RankThreshold], tile: Tile, source: int) -> Mask:
+        return tile.masks.get(tile, source, lambda: self._made(delta, tile, source))
 
     def _made(self, delta: Array, tile: Tile, source: int) -> Mask:
         bounds = tile.backend.look_up_by_rank(delta, tile.row, self._bounds(tile.row))
-        return tile.backend.mask_below(draw(tile, source, self.seed), bounds)
+        return tile.backend.mask_below(draw_numbers(tile, source, self.seed), bounds)
 
     def _bounds(self, count: int) -> np.ndarray[Any, Any]:
         """Of so many ranks, the numbers to draw below."""
         import numpy as np
 
         spread = self.epsilon if count > 1 else 0.0
-        low, high = at_most(self.density - spread), at_most(self.density + spread)
+        low, high = bound_of(self.density - spread), bound_of(self.density + spread)
         return np.linspace(low, high, count).astype(np.int32)

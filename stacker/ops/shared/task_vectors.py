@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import combine_deltas, deltas, on_base
-from stacker.ops.shared.op import Kernel, Known, OpParameter, Pass, Tile, Values
-from stacker.ops.shared.selection import EXACT_PASSES, Cut, Sought, passes_for
-from stacker.ops.shared.sparsifiers import Everything, Nothing, Sparsifier
+from stacker.ops.shared.combination import add_base, combine_deltas, subtract_base
+from stacker.ops.shared.op import Kernel, OpParameter, Pass, Statistics, Tile, Values
+from stacker.ops.shared.selection import EXACT_PASSES, RankQuery, RankThreshold, make_selection_passes
+from stacker.ops.shared.sparsifiers import DropAll, KeepAll, Sparsifier
 
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array, Mask
@@ -26,12 +26,12 @@ LAMBDA = OpParameter("lambda", float, 1.0, "what the sum is multiplied by before
 SEED = OpParameter("seed", int, 0, "another number gives another draw", low=0)
 
 
-def normalize(default: bool) -> OpParameter:
+def normalize_parameter(default: bool) -> OpParameter:
     """The parameter of that name."""
     return OpParameter("normalize", bool, default, "divide by the sum of the weights that took part")
 
 
-def rescale(default: bool) -> OpParameter:
+def rescale_parameter(default: bool) -> OpParameter:
     """The parameter of that name."""
     return OpParameter("rescale", bool, default, "after elements are dropped, restore the sum of magnitudes")
 
@@ -50,48 +50,48 @@ class TaskVectors:
     def kernel(self) -> Kernel:
         """Passes for ranks where elements are ranked, one for magnitudes where they are restored, then the sum."""
         passes = self._ranking()
-        if self.rescale and any(not isinstance(each, Everything) for each in self.sparsifiers):
-            passes = (*passes, Pass(self._magnitudes, lambda sums, known: _ratios(sums)))  # noqa: ARG005 - a Finish
+        if self.rescale and any(not isinstance(each, KeepAll) for each in self.sparsifiers):
+            passes = (*passes, Pass(self._magnitudes, lambda sums, _statistics: _ratios(sums)))
         return Kernel(self._apply, passes)
 
     def _ranking(self) -> tuple[Pass, ...]:
         ranked = [number for number, each in enumerate(self.sparsifiers) if each.ranks(1)]
         if not ranked:
             return ()
-        sought = [Sought(at, _ranks(self.sparsifiers[number])) for at, number in enumerate(ranked)]
-        return passes_for(lambda tile, known: _chosen(tile, ranked), sought)  # noqa: ARG005 - Keys
+        sought = [RankQuery(at, _ranks(self.sparsifiers[number])) for at, number in enumerate(ranked)]
+        return make_selection_passes(lambda tile, _statistics: _chosen(tile, ranked), sought)
 
-    def _masks(self, found: Sequence[Array], tile: Tile, known: Known) -> Iterator[Mask | None]:
+    def _masks(self, found: Sequence[Array], tile: Tile, statistics: Statistics) -> Iterator[Mask | None]:
         """Source by source, so that one is held at a time."""
         counts = [len(each.ranks(1)) for each in self.sparsifiers]
-        cuts: Sequence[Cut] = known[2] if any(counts) else ()
+        cuts: Sequence[RankThreshold] = statistics[2] if any(counts) else ()
         ends = pairwise(accumulate(counts, initial=0))
         for number, (each, delta, (start, stop)) in enumerate(zip(self.sparsifiers, found, ends, strict=True)):
             yield each.mask(delta, cuts[start:stop], tile, number)
 
-    def _magnitudes(self, tile: Tile, known: Known) -> list[float]:
+    def _magnitudes(self, tile: Tile, statistics: Statistics) -> list[float]:
         """Σ|d| of each source, then of what is kept of it; both 0 where all is kept."""
-        found = deltas(tile)
+        found = subtract_base(tile)
         before, after = [0.0] * len(found), [0.0] * len(found)
-        for number, mask in enumerate(self._masks(found, tile, known)):
+        for number, mask in enumerate(self._masks(found, tile, statistics)):
             if mask is not None:
                 before[number], after[number] = tile.backend.sum_magnitudes(found[number], mask)
         return before + after
 
-    def _apply(self, tile: Tile, known: Known) -> Array:
-        scales = known[-1] if self.rescale and known else [1.0] * len(tile.sources)
+    def _apply(self, tile: Tile, statistics: Statistics) -> Array:
+        scales = statistics[-1] if self.rescale and statistics else [1.0] * len(tile.sources)
         factors = [weight * scale for weight, scale in zip(self.weights, scales, strict=True)]
         if self.elect:
-            found, weights = self._sparse(tile, known), self.weights if self.normalize else None
-            return on_base(tile.backend.merge_elected(found, factors, [self.factor] * len(found), weights), tile)
+            found, weights = self._sparse(tile, statistics), self.weights if self.normalize else None
+            return add_base(tile.backend.merge_elected(found, factors, [self.factor] * len(found), weights), tile)
         shares = [self.factor / self._divisor() * factor for factor in factors]
-        if all(isinstance(each, Everything) for each in self.sparsifiers):
+        if all(isinstance(each, KeepAll) for each in self.sparsifiers):
             return combine_deltas(shares, tile)
-        return on_base(tile.backend.combine(shares, self._sparse(tile, known)), tile)
+        return add_base(tile.backend.combine(shares, self._sparse(tile, statistics)), tile)
 
-    def _sparse(self, tile: Tile, known: Known) -> Sequence[Array]:
-        found = deltas(tile)
-        for delta, mask in zip(found, self._masks(found, tile, known), strict=True):
+    def _sparse(self, tile: Tile, statistics: Statistics) -> Sequence[Array]:
+        found = subtract_base(tile)
+        for delta, mask in zip(found, self._masks(found, tile, statistics), strict=True):
             if mask is not None:
                 tile.backend.apply_mask(delta, mask)
         return found
@@ -101,12 +101,12 @@ class TaskVectors:
         return total if self.normalize and abs(total) >= _NO_WEIGHT else 1.0
 
 
-def sparsifier(density: float, make: Callable[[float], Sparsifier]) -> Sparsifier:
+def make_sparsifier(density: float, make: Callable[[float], Sparsifier]) -> Sparsifier:
     """What `make` gives for a density between 0 and 1; at the ends there is nothing to choose."""
-    return Everything() if density >= 1.0 else Nothing() if density <= 0.0 else make(density)
+    return KeepAll() if density >= 1.0 else DropAll() if density <= 0.0 else make(density)
 
 
-def make_family(
+def make_task_vector_kernel(
     own: Values, each: Sequence[Values], make: Callable[[Values, Values], Sparsifier], *, elect: bool
 ) -> Kernel:
     """The kernel of an op of the family; `make` gives a source's sparsifier from the op's values and its own."""
@@ -132,11 +132,11 @@ def count_ranking_passes(own: Values, each: Sequence[Values]) -> int:
 
 
 def _ranks(sparsifier: Sparsifier) -> Callable[[int, int], Sequence[int]]:
-    return lambda count, nonzero: sparsifier.ranks(count)  # noqa: ARG005 - Ranks
+    return lambda count, _nonzero: sparsifier.ranks(count)
 
 
 def _chosen(tile: Tile, numbers: Sequence[int]) -> list[Array]:
-    found = deltas(tile)
+    found = subtract_base(tile)
     return [found[number] for number in numbers]
 
 

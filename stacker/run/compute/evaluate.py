@@ -147,7 +147,7 @@ def _inputs(stretch: Stretch, blend: Blend, slot: int) -> Tile:
         sources=tiles[: len(blend.of)],
         base=None if blend.base is None else tiles[-1],
         backend=stretch.scratch.backend,
-        kept=evaluation.kept[blend],
+        masks=evaluation.kept[blend],
         start=stretch.start,
         number=stretch.start // tile,
         count=-(-compute.elements // tile),

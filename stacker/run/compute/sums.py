@@ -76,7 +76,7 @@ class KeptMasks:
         self._bits: dict[tuple[int, int, int], Array] = {}
         self._lock = threading.Lock()
 
-    def mask(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
+    def get(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
         """What `make` gives for this source and tile, or gave before."""
         place = tile.start, len(tile.sources[0]), source
         bits = self._bits.get(place)

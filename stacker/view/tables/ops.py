@@ -83,7 +83,7 @@ def op_json(op: Op) -> dict[str, Any]:
                 "default": each.default,
                 "low": each.low,
                 "high": each.high,
-                "of_roles": dict(each.of_roles),
+                "of_roles": dict(each.role_defaults),
                 "per_source": each.per_source,
                 "meaning": each.meaning,
             }

@@ -8,7 +8,7 @@ import pytest
 
 from stacker.errors import Severity
 from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Value, Values
-from stacker.ops.shared.settings import check_blend, check_setting, complete, role_defaults
+from stacker.ops.shared.settings import check_blend, check_setting, fill_defaults, find_role_defaults
 from stacker.ops.table import OPS
 
 
@@ -107,7 +107,7 @@ def test_everything_missing_is_named_at_once() -> None:
 
 def test_a_source_comes_before_the_blend_and_the_blend_before_the_default() -> None:
     """A source's own value, else the blend's for all of them, else what the op declares."""
-    own, each = complete(FULL, {"weight": 2.0}, [{"weight": 3.0}, {"density": 0.5}])
+    own, each = fill_defaults(FULL, {"weight": 2.0}, [{"weight": 3.0}, {"density": 0.5}])
     assert own == {"density": 1.0, "iterations": 10, "flat": True, "weight": 2.0}
     assert [dict(values) for values in each] == [{"density": 1.0, "weight": 3.0}, {"density": 0.5, "weight": 2.0}]
 
@@ -118,4 +118,4 @@ def test_a_source_comes_before_the_blend_and_the_blend_before_the_default() -> N
 )
 def test_a_role_may_have_a_default_of_its_own(role: str, scale: float | None) -> None:
     """`zero` makes away with what is written to the residual stream, and with nothing else."""
-    assert role_defaults(OPS["zero"], role).get("scale") == scale
+    assert find_role_defaults(OPS["zero"], role).get("scale") == scale
