@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
-from stacker.arch.conventions import BESIDE
-from stacker.arch.dimensions import depth_of, text_config
+from stacker.arch.conventions import WRAPPER_ROLE
+from stacker.arch.dimensions import count_layers, select_text_config
 from stacker.arch.files.architecture import Architecture, Config
-from stacker.arch.files.roles import base_role
-from stacker.arch.layer_names import cut_axis
-from stacker.arch.placement import Placement, expected_tensors, layers_in, optional_tensors, place_tensors
+from stacker.arch.files.roles import strip_role_suffixes
+from stacker.arch.layer_names import find_split_axis
+from stacker.arch.placement import (
+    TensorPlacement,
+    list_expected_tensors,
+    list_layers,
+    list_optional_tensors,
+    place_tensors,
+)
 from stacker.errors import Blame, DonorError, Problem, Severity
 from stacker.tensors import TensorSpec
 
@@ -31,19 +37,19 @@ def check_tensors(
     architecture: Architecture,
     config: Config,
     tensors: Mapping[str, TensorSpec],
-    placements: Mapping[str, Placement],
+    placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
     """Every way in which config and tensors disagree; of an unknown family only the number of layers can be told."""
     yield from _check_layers(architecture, config, placements)
     yield from _check_parts(architecture, config, tensors, placements)
-    if not architecture.tensors or text_config(architecture, config).get("quantization_config"):
+    if not architecture.tensors or select_text_config(architecture, config).get("quantization_config"):
         return
     there = {place.name: tensors[name] for name, place in placements.items() if not place.ignored}
     expected = _expected(architecture, config, there)
     if not expected:
         return
     tied = frozenset(name for name, _ in architecture.tied)
-    beside = {place.name for place in placements.values() if architecture.inner and place.role == BESIDE}
+    beside = {place.name for place in placements.values() if architecture.inner and place.role == WRAPPER_ROLE}
     found = _Found(there, expected, tied | beside, tied if architecture.inner else frozenset())
     yield from _check_missing(found)
     yield from _check_shapes(found)
@@ -53,7 +59,7 @@ def check_tensors(
 def _expected(architecture: Architecture, config: Config, there: Container[str]) -> Mapping[str, TensorSpec]:
     """What config.json promises; nothing where a wrapper leaves sizes to its program's defaults."""
     try:
-        return promised_tensors(architecture, config, there)
+        return resolve_expected_tensors(architecture, config, there)
     except DonorError:
         if not architecture.inner:
             raise
@@ -64,19 +70,21 @@ def _check_parts(
     architecture: Architecture,
     config: Config,
     tensors: Mapping[str, TensorSpec],
-    placements: Mapping[str, Placement],
+    placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
     """Tables that have a part for each layer can be shared out among them."""
-    depth = depth_of(architecture, config)
+    depth = count_layers(architecture, config)
     for name, place in placements.items():
-        axis, shape = cut_axis(place.suffix), tensors[name].shape
+        axis, shape = find_split_axis(place.suffix), tensors[name].shape
         if place.layer is None and axis is not None and (axis >= len(shape) or shape[axis] % depth):
             message = f"{name} is {list(shape)}: it has no equal part for each of {depth} layers"
             yield _problem(message, "is config.json of this checkpoint?")
 
 
-def _check_layers(architecture: Architecture, config: Config, placements: Mapping[str, Placement]) -> Iterator[Problem]:
-    depth, layers = depth_of(architecture, config), layers_in(placements.values())
+def _check_layers(
+    architecture: Architecture, config: Config, placements: Mapping[str, TensorPlacement]
+) -> Iterator[Problem]:
+    depth, layers = count_layers(architecture, config), list_layers(placements.values())
     if not layers:
         message = f"no tensor is called like a layer of '{architecture.name}' ({architecture.prefix}…)"
         yield _problem(message, "is config.json of this checkpoint?")
@@ -124,7 +132,7 @@ def _listed(items: list[str] | list[int], most: int = 3) -> str:
     return shown if len(items) <= most else f"{shown}, …"
 
 
-PARTS: dict[str, tuple[str, ...]] = {
+FUSED_ROLES: dict[str, tuple[str, ...]] = {
     "mlp.gate_up": ("mlp.gate", "mlp.up"),
     "attn.qkv": ("attn.q", "attn.k", "attn.v"),
     "attn.kv": ("attn.k", "attn.v"),
@@ -132,10 +140,12 @@ PARTS: dict[str, tuple[str, ...]] = {
 """Roles that are others in one."""
 
 
-def promised_tensors(architecture: Architecture, config: Config, there: Container[str]) -> dict[str, TensorSpec]:
+def resolve_expected_tensors(
+    architecture: Architecture, config: Config, there: Container[str]
+) -> dict[str, TensorSpec]:
     """What a config promises of a donor that has the tensors `there`, by name; DonorError as of `expected_tensors`."""
-    expected = {spec.name: spec for spec in expected_tensors(architecture, config)}
-    chosen = {spec.name: spec for spec in optional_tensors(architecture, config) if spec.name in there}
+    expected = {spec.name: spec for spec in list_expected_tensors(architecture, config)}
+    chosen = {spec.name: spec for spec in list_optional_tensors(architecture, config) if spec.name in there}
     places = place_tensors(architecture, config, expected | chosen) if chosen else {}
     stood_for = {(places[name].layer, role) for name in chosen for role in _roles(places[name])}
     kept = {
@@ -146,8 +156,8 @@ def promised_tensors(architecture: Architecture, config: Config, there: Containe
     return kept | chosen
 
 
-def _roles(place: Placement) -> Iterator[str]:
+def _roles(place: TensorPlacement) -> Iterator[str]:
     """The role of a tensor, and those that it holds in one."""
     yield place.role
-    base = base_role(place.role)
-    yield from (place.role.replace(base, part, 1) for part in PARTS.get(base, ()))
+    base = strip_role_suffixes(place.role)
+    yield from (place.role.replace(base, part, 1) for part in FUSED_ROLES.get(base, ()))

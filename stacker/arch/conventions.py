@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 
-from stacker.arch.families import packaged_text
+from stacker.arch.families import read_packaged_text
 from stacker.arch.files.architecture import LayerRule
-from stacker.arch.files.document import Entries, pairs_of, read_entries, text_of, texts_of
+from stacker.arch.files.document import Entries, expect_text, read_entries, read_pairs, read_texts
 from stacker.arch.files.formula import Formula
 from stacker.arch.files.parser import parse_formulas, parse_rules
 
 _BARE = frozenset({"other", "attn.sink"})
 """Roles whose tensors are called biases now and then, and are none."""
-BESIDE = "embed.other"
+WRAPPER_ROLE = "embed.other"
 """The role of what a wrapper has beside its language model."""
 _EVERYBODYS = "model."
 """A module that towers may be in as well as the language model."""
@@ -23,7 +23,7 @@ Patterns = tuple[tuple[re.Pattern[str], str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Guesses:
+class Conventions:
     """What to try, in order.
 
     `layer` and `outside` give the role of a tensor by the first pattern found in its name; `ignored` the reason why no
@@ -50,29 +50,29 @@ class Guesses:
 
 
 @cache
-def guesses() -> Guesses:
+def read_conventions() -> Conventions:
     """The packaged guesses."""
-    entries = read_entries(packaged_text("inferred"), "inferred.yaml")
-    return Guesses(
-        depth=texts_of(entries, "depth"),
-        scopes=texts_of(entries, "scopes"),
+    entries = read_entries(read_packaged_text("inferred"), "inferred.yaml")
+    return Conventions(
+        depth=read_texts(entries, "depth"),
+        scopes=read_texts(entries, "scopes"),
         layer=_patterns(entries, "layer"),
         outside=_patterns(entries, "outside"),
-        ignored=pairs_of(entries, "ignored"),
-        shared=frozenset(texts_of(entries, "shared")),
-        numbered=re.compile(text_of(entries["numbered"])),
-        apart=texts_of(entries, "apart"),
+        ignored=read_pairs(entries, "ignored"),
+        shared=frozenset(read_texts(entries, "shared")),
+        numbered=re.compile(expect_text(entries["numbered"])),
+        apart=read_texts(entries, "apart"),
         sized=parse_formulas(entries, "sized"),
         rules=parse_rules(entries),
-        heads=pairs_of(entries, "heads"),
-        flat=pairs_of(entries, "flat"),
+        heads=read_pairs(entries, "heads"),
+        flat=read_pairs(entries, "flat"),
         around=parse_rules(entries, "around"),
     )
 
 
 def guess_layer_role(suffix: str) -> str:
     """The role of a layer's tensor by its name after the layer prefix."""
-    return _guess(suffix, guesses().layer, "other")
+    return _guess(suffix, read_conventions().layer, "other")
 
 
 def guess_outside_role(name: str, inner: str = "") -> str:
@@ -82,21 +82,21 @@ def guess_outside_role(name: str, inner: str = "") -> str:
     may stand there, or one or all modules further out.
     """
     if not inner:
-        return _guess(name, guesses().outside, "head.other")
+        return _guess(name, read_conventions().outside, "head.other")
     around = ["".join(f"{each}." for each in inner.split(".")[:count]) for count in range(inner.count("."), -1, -1)]
     start = next(each for each in around if name.startswith(each))
-    otherwise = BESIDE if start != inner or inner == _EVERYBODYS else "head.other"
-    role = _guess(name.removeprefix(start), guesses().outside, otherwise)
+    otherwise = WRAPPER_ROLE if start != inner or inner == _EVERYBODYS else "head.other"
+    role = _guess(name.removeprefix(start), read_conventions().outside, otherwise)
     if start == inner != _EVERYBODYS or role.startswith("head"):
         return role
     modules = name.count(".", len(start)) if start == inner else len(name)
     own = modules <= 2 if role.startswith("embed") else modules <= 1 and role.startswith("norm.final")
-    return role if own else BESIDE
+    return role if own else WRAPPER_ROLE
 
 
-def ignored_because(name: str) -> str:
+def find_ignored_reason(name: str) -> str:
     """Why no stack carries a tensor of this name, or ""."""
-    return next((reason for pattern, reason in guesses().ignored if fnmatchcase(name, pattern)), "")
+    return next((reason for pattern, reason in read_conventions().ignored if fnmatchcase(name, pattern)), "")
 
 
 def _guess(name: str, patterns: Patterns, otherwise: str) -> str:
@@ -107,4 +107,4 @@ def _guess(name: str, patterns: Patterns, otherwise: str) -> str:
 
 
 def _patterns(entries: Entries, key: str) -> Patterns:
-    return tuple((re.compile(pattern), role) for pattern, role in pairs_of(entries, key))
+    return tuple((re.compile(pattern), role) for pattern, role in read_pairs(entries, key))

@@ -11,13 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stacker.arch.conventions import guess_outside_role, guesses
-from stacker.arch.dimensions import names_in
-from stacker.arch.files.architecture import PLACES, Architecture, Config, LayerRule, WriteKind
+from stacker.arch.conventions import guess_outside_role, read_conventions
+from stacker.arch.dimensions import collect_names
+from stacker.arch.files.architecture import POSITIONAL, Architecture, Config, LayerRule, WriteKind
 from stacker.arch.files.formula import FormulaError, parse_formula
-from stacker.arch.layer_names import find_apart
-from stacker.arch.layer_rules import holds, layer_properties, layer_value, list_rules, number_rules
-from stacker.arch.placement import prefix_pattern
+from stacker.arch.layer_names import match_outside_name
+from stacker.arch.layer_rules import (
+    infer_index_rules,
+    infer_list_rules,
+    is_applicable,
+    read_layer_properties,
+    read_layer_value,
+)
+from stacker.arch.placement import compile_prefix
 from stacker.errors import DonorError
 from stacker.tensors import TensorSpec
 
@@ -26,7 +32,7 @@ _EXPERT = re.compile(r"\.\d+(?=\.|$)")
 
 
 @dataclass(frozen=True, slots=True)
-class Layers:
+class LayerList:
     """Layers found by their names: what stands before the index, how many there are, bytes of their tensors."""
 
     prefix: str
@@ -38,35 +44,37 @@ def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Arc
     """What can be told of an unknown family; DonorError where config and tensors do not even agree on the layers."""
     name = str(config.get("model_type") or "unknown")
     bare = Architecture(name, (name,), parse_formula("0"), "", inferred=True)
-    layers = list(numbered_layers(tensors.values()))
+    layers = list(find_layer_lists(tensors.values()))
     scope, key, found = _agreeing(config, layers, name)
-    inner = beginning_of(found.prefix) if scope else ""
+    inner = find_module_path(found.prefix) if scope else ""
     tied = _tied(tensors, found.prefix, name, inner)
-    apart = tuple(each for each in guesses().apart if any(find_apart(tensor, (each,)) for tensor in tensors))
+    apart = tuple(
+        each for each in read_conventions().apart if any(match_outside_name(tensor, (each,)) for tensor in tensors)
+    )
     known = replace(
         bare, depth=parse_formula(key), prefix=found.prefix, scope=scope, tied=tied, inner=inner, apart=apart
     )
-    names = names_in(known, config)
+    names = collect_names(known, config)
     depth = int(known.depth.value(names))
     names["depth"] = depth
-    usual = (*guesses().rules, *guesses().around) if inner else guesses().rules
+    usual = (*read_conventions().rules, *read_conventions().around) if inner else read_conventions().rules
     listed = [rule for rule in usual if _readable(rule, names, depth)]
     nested = config.get(scope)
     own = nested if isinstance(nested, Mapping) else config
-    listed += number_rules(own, listed, depth, guesses().numbered)
-    rules = [*listed, *list_rules(own, listed, depth, guesses().shared)]
+    listed += infer_index_rules(own, listed, depth, read_conventions().numbered)
+    rules = [*listed, *infer_list_rules(own, listed, depth, read_conventions().shared)]
     structure = _unexplained(_kinds(tensors, known, depth), rules, names)
     notes = (f"no file describes '{name}': its layers and roles are inferred from names and config",)
-    sized = tuple((key, formula) for key, formula in guesses().sized if key in names)
+    sized = tuple((key, formula) for key, formula in read_conventions().sized if key in names)
     return replace(known, rules=(*rules, *structure), sized=sized, notes=notes)
 
 
-def beginning_of(prefix: str) -> str:
+def find_module_path(prefix: str) -> str:
     """How the names of a language model begin whose layers have this prefix: "model." for "model.layers.{i}."."""
     return prefix[: prefix[: prefix.index("{i}") - 1].rfind(".") + 1] if prefix[:1] != "{" else ""
 
 
-def numbered_layers(tensors: Iterable[TensorSpec]) -> Iterator[Layers]:
+def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
     """Every run of names that differ in one number, from 0 without a gap."""
     indices: dict[str, set[int]] = {}
     nbytes: Counter[str] = Counter()
@@ -77,10 +85,10 @@ def numbered_layers(tensors: Iterable[TensorSpec]) -> Iterator[Layers]:
             nbytes[found[1]] += tensor.nbytes
     for start, numbers in indices.items():
         if numbers == set(range(len(numbers))):
-            yield Layers(f"{start}{{i}}.", len(numbers), nbytes[start])
+            yield LayerList(f"{start}{{i}}.", len(numbers), nbytes[start])
 
 
-def _agreeing(config: Config, layers: Sequence[Layers], name: str) -> tuple[str, str, Layers]:
+def _agreeing(config: Config, layers: Sequence[LayerList], name: str) -> tuple[str, str, LayerList]:
     """The scope and the key whose number of layers the tensors have, and those layers; the largest where several do."""
     claims = list(_claims(config))
     agreeing = [
@@ -100,12 +108,12 @@ def _agreeing(config: Config, layers: Sequence[Layers], name: str) -> tuple[str,
 
 def _claims(config: Config) -> Iterator[tuple[str, str, int, int]]:
     """Scope, key, number of layers, and further layers for multi-token prediction, wherever the config says one."""
-    for scope in ("", *guesses().scopes):
+    for scope in ("", *read_conventions().scopes):
         inner = config.get(scope) if scope else config
         if not isinstance(inner, Mapping):
             continue
         further = inner.get("num_nextn_predict_layers")
-        for key in guesses().depth:
+        for key in read_conventions().depth:
             depth = inner.get(key)
             if isinstance(depth, int):
                 yield scope, key, depth, further if isinstance(further, int) else 0
@@ -116,7 +124,7 @@ def _claims(config: Config) -> Iterator[tuple[str, str, int, int]]:
 
 def _tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str) -> tuple[tuple[str, str], ...]:
     """The head, by its own name or that of its bias, whether it is there or not, and the embedding."""
-    pattern = prefix_pattern(prefix)
+    pattern = compile_prefix(prefix)
     roles = {each: guess_outside_role(each, inner) for each in tensors if not pattern.fullmatch(each)}
     embed = next((each for each, role in roles.items() if role == "embed"), None)
     if embed is None:
@@ -125,25 +133,29 @@ def _tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str)
     heads = [each for each, role in roles.items() if role == "head" and tensors[each].shape == shape]
     biases = [each for each, role in roles.items() if role == "head.bias" and tensors[each].shape == shape[:1]]
     heads += [each.removesuffix("bias") + "weight" for each in biases]
-    named = dict(guesses().heads).get(name, "lm_head.weight")
+    named = dict(read_conventions().heads).get(name, "lm_head.weight")
     outer = inner.removesuffix("model.") if inner.endswith(".model.") else ""
     return ((heads[0] if heads else outer + named, embed),)
 
 
 def _readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
     try:
-        return holds(rule, names) and all(layer_value(rule, names, index) is not None for index in range(depth))
+        return is_applicable(rule, names) and all(
+            read_layer_value(rule, names, index) is not None for index in range(depth)
+        )
     except FormulaError:
         return False
 
 
 def _kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -> list[int]:
     """Which layers have the same tensors of the same shapes: a number for each layer, from 0 as they first appear."""
-    pattern = prefix_pattern(known.prefix)
+    pattern = compile_prefix(known.prefix)
     prints: list[set[tuple[str, tuple[int, ...]]]] = [set() for _ in range(depth)]
     for tensor in tensors.values():
         found = pattern.fullmatch(tensor.name)
-        layer, suffix = (int(found[1]), found[2]) if found else find_apart(tensor.name, known.apart) or (None, "")
+        layer, suffix = (
+            (int(found[1]), found[2]) if found else match_outside_name(tensor.name, known.apart) or (None, "")
+        )
         if layer is not None and layer < depth:
             prints[layer].add((_EXPERT.sub(".*", suffix), tensor.shape))
     numbers: dict[frozenset[tuple[str, tuple[int, ...]]], int] = {}
@@ -153,9 +165,9 @@ def _kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -
 def _unexplained(kinds: Sequence[int], rules: Sequence[LayerRule], names: Mapping[str, Any]) -> Iterator[LayerRule]:
     """A rule that binds layers to their places, where the config's per-layer values do not tell their kinds apart."""
     seen: dict[str, int] = {}
-    followed = [rule for rule in rules if rule.write not in PLACES or rule.write is WriteKind.POSITION]
+    followed = [rule for rule in rules if rule.write not in POSITIONAL or rule.write is WriteKind.POSITION]
     firsts = {_first(rule, names, len(kinds)) for rule in rules if rule.write in (WriteKind.SHARED, WriteKind.WHOLE)}
-    told = [f"{layer_properties(followed, names, index)} {index in firsts}" for index in range(len(kinds))]
+    told = [f"{read_layer_properties(followed, names, index)} {index in firsts}" for index in range(len(kinds))]
     if all(seen.setdefault(values, kind) == kind for values, kind in zip(told, kinds, strict=True)):
         return
     reason = "layers differ in their tensors, and nothing in the config says which is which"
@@ -164,7 +176,7 @@ def _unexplained(kinds: Sequence[int], rules: Sequence[LayerRule], names: Mappin
 
 def _first(rule: LayerRule, names: Mapping[str, Any], depth: int) -> int | None:
     """The layer that holds the tensors which others share."""
-    return next((index for index in range(depth) if layer_value(rule, names, index)), None)
+    return next((index for index in range(depth) if read_layer_value(rule, names, index)), None)
 
 
 def _place_rule(kinds: Sequence[int]) -> str:

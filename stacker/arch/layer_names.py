@@ -14,7 +14,7 @@ _AXES = {ROWS: 0, COLUMNS: 1}
 _NUMBER = re.compile(r"\{i(?P<shift>[+-]\d+)?\}")
 
 
-def find_apart(name: str, patterns: Iterable[str]) -> tuple[int | None, str] | None:
+def match_outside_name(name: str, patterns: Iterable[str]) -> tuple[int | None, str] | None:
     """The layer that a tensor is of (None: it has a part for each) and the name of what a layer has, with `{i}`."""
     for pattern in patterns:
         cut = next((cut for cut in _AXES if pattern.endswith(cut)), None)
@@ -34,17 +34,17 @@ def _matching(pattern: str) -> re.Pattern[str]:
     return re.compile(r"(\d+)".join(pieces))
 
 
-def cut_axis(suffix: str) -> int | None:
+def find_split_axis(suffix: str) -> int | None:
     """Along which dimension the parts of a table lie beside each other; None for a whole tensor."""
     return next((axis for cut, axis in _AXES.items() if suffix.endswith(cut)), None)
 
 
-def table_name(suffix: str) -> str:
+def find_table_name(suffix: str) -> str:
     """The table that a layer's part is cut from."""
     return suffix.removesuffix(COLUMNS).removesuffix(ROWS)
 
 
-def layer_tensor_name(prefix: str, index: int, suffix: str) -> str:
+def format_tensor_name(prefix: str, index: int, suffix: str) -> str:
     """The full name of a layer's tensor; for a part of a table, the table's with its place in brackets."""
     whole = suffix if "{i" in suffix else prefix + suffix
     return _NUMBER.sub(lambda found: str(index + int(found["shift"] or 0)), whole)

@@ -12,7 +12,7 @@ from stacker.arch.files.formula import Formula, FormulaError, parse_formula
 from stacker.formats.json_object import Json
 
 
-def holds(rule: LayerRule, names: Mapping[str, Any]) -> bool:
+def is_applicable(rule: LayerRule, names: Mapping[str, Any]) -> bool:
     """Whether a rule applies to this config."""
     if rule.when is None:
         return True
@@ -22,7 +22,7 @@ def holds(rule: LayerRule, names: Mapping[str, Any]) -> bool:
         return False
 
 
-def layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
+def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
     """A layer's value by the first reader that has one; FormulaError when none has."""
     failure = FormulaError(f"'{rule.name}' cannot be read")
     for formula in rule.read:
@@ -36,19 +36,21 @@ def layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
     raise failure
 
 
-def layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], index: int) -> dict[str, Json]:
+def read_layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], index: int) -> dict[str, Json]:
     """The values of all rules that hold, by their names: what tensors' conditions may speak of."""
     found: dict[str, Json] = {}
     for rule in rules:
-        if holds(rule, names):
+        if is_applicable(rule, names):
             try:
-                found[rule.name] = layer_value(rule, names, index)
+                found[rule.name] = read_layer_value(rule, names, index)
             except FormulaError:
                 continue
     return found
 
 
-def list_rules(config: Config, rules: Iterable[LayerRule], depth: int, shared: frozenset[str]) -> Iterator[LayerRule]:
+def infer_list_rules(
+    config: Config, rules: Iterable[LayerRule], depth: int, shared: frozenset[str]
+) -> Iterator[LayerRule]:
     """A rule for each config list as long as the model is deep that no rule speaks of and that is not `shared`."""
     spoken = {key for rule in rules for key in (rule.key, *rule.drop)} | shared
     for key, value in config.items():
@@ -56,7 +58,9 @@ def list_rules(config: Config, rules: Iterable[LayerRule], depth: int, shared: f
             yield LayerRule(key, key, WriteKind.LIST, (parse_formula(f"{key}[i]"),))
 
 
-def number_rules(config: Config, rules: Iterable[LayerRule], depth: int, named: re.Pattern[str]) -> Iterator[LayerRule]:
+def infer_index_rules(
+    config: Config, rules: Iterable[LayerRule], depth: int, named: re.Pattern[str]
+) -> Iterator[LayerRule]:
     """A rule for each list of layers by number that no rule speaks of: `named` says how such lists are called."""
     spoken = {key for rule in rules for key in (rule.key, *rule.drop)}
     for key, value in config.items():
@@ -70,7 +74,7 @@ def _are_layers(value: list[Json], depth: int) -> bool:
     return bool(numbers) and len(numbers) == len(value) and numbers == sorted(set(numbers))
 
 
-def written(kind: WriteKind, values: Sequence[Json]) -> Json:
+def build_entry(kind: WriteKind, values: Sequence[Json]) -> Json:
     """What stands under the rule's key for layers of these values, in order (others write none of it)."""
     match kind:
         case WriteKind.LIST:
@@ -95,7 +99,7 @@ class Solution:
     misfits: tuple[int, ...]
 
 
-def solve(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json]) -> Solution:
+def solve_entries(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json]) -> Solution:
     """The entries that give the most places their value; those of the config itself where none are better.
 
     `names` are the entries of that config. Formulas of `over` may also speak of `depth`, the number of places, and of
@@ -143,6 +147,6 @@ def _misfits(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json], 
 
 def _gives(rule: LayerRule, names: Mapping[str, Any], index: int, value: Json) -> bool:
     try:
-        return bool(layer_value(rule, names, index) == value)
+        return bool(read_layer_value(rule, names, index) == value)
     except FormulaError:
         return False

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from stacker.arch.completeness import check_tensors
-from stacker.arch.families import architecture
-from stacker.arch.placement import expected_tensors, place_tensors
+from stacker.arch.families import read_architecture
+from stacker.arch.placement import list_expected_tensors, place_tensors
 from stacker.errors import Severity
 from stacker.tensors import Dtype, TensorSpec
 
@@ -16,8 +16,8 @@ CONFIG: dict[str, Any] = {
     "model_type": "llama", "num_hidden_layers": 4, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12,
     "vocab_size": 10,
 }  # fmt: skip
-FAMILY = architecture("llama")
-TENSORS = {spec.name: spec for spec in expected_tensors(FAMILY, CONFIG)}
+FAMILY = read_architecture("llama")
+TENSORS = {spec.name: spec for spec in list_expected_tensors(FAMILY, CONFIG)}
 
 
 def problems(tensors: dict[str, TensorSpec], config: dict[str, Any] = CONFIG) -> list[str]:

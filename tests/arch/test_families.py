@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from stacker.arch.families import architecture, architectures, families, find_architecture
-from stacker.arch.placement import expected_tensors
+from stacker.arch.families import find_architecture, list_families, read_architecture, read_architectures
+from stacker.arch.placement import list_expected_tensors
 
 LLAMA = {"num_attention_heads": 64, "num_key_value_heads": 8, "hidden_size": 8192, "num_hidden_layers": 80}
 MISTRAL = {
@@ -18,14 +18,14 @@ MISTRAL = {
 
 def test_every_file_parses_under_its_own_name() -> None:
     """A file is called like its family."""
-    assert tuple(family.name for family in architectures()) == families()
-    assert len(families()) >= 14
+    assert tuple(family.name for family in read_architectures()) == list_families()
+    assert len(list_families()) >= 14
 
 
-@pytest.mark.parametrize("name", families())
+@pytest.mark.parametrize("name", list_families())
 def test_families_are_found_by_each_of_their_model_types(name: str) -> None:
     """No two files claim one model type."""
-    for model_type in architecture(name).model_types:
+    for model_type in read_architecture(name).model_types:
         found = find_architecture({"model_type": model_type})
         assert found is not None
         assert found.name == name
@@ -147,4 +147,4 @@ def test_published_sizes(config: dict[str, Any], parameters: int) -> None:
     """Counted from configs alone, families have as many parameters as their makers published."""
     family = find_architecture(config)
     assert family is not None
-    assert sum(tensor.elements for tensor in expected_tensors(family, config)) == parameters
+    assert sum(tensor.elements for tensor in list_expected_tensors(family, config)) == parameters

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from stacker.arch.dimensions import depth_of, names_in
+from stacker.arch.dimensions import collect_names, count_layers
 from stacker.arch.files.architecture import Architecture, WriteKind
 from stacker.arch.inference import infer_architecture
-from stacker.arch.layer_rules import layer_value
+from stacker.arch.layer_rules import read_layer_value
 from stacker.arch.placement import place_tensors
 from stacker.errors import DonorError
 from stacker.tensors import Dtype, TensorSpec
@@ -39,9 +39,9 @@ def infer(config: dict[str, Any], *names: str) -> Architecture:
 def values(family: Architecture, config: dict[str, Any], rule: str) -> list[Any]:
     """What a rule says of each layer."""
     found = next(each for each in family.rules if each.name == rule)
-    depth = depth_of(family, config)
-    names = {**names_in(family, config), "depth": depth}
-    return [layer_value(found, names, index) for index in range(depth)]
+    depth = count_layers(family, config)
+    names = {**collect_names(family, config), "depth": depth}
+    return [read_layer_value(found, names, index) for index in range(depth)]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_further_layers_for_prediction() -> None:
     """Layers for multi-token prediction are not counted among the depth."""
     config = {"num_hidden_layers": 3, "num_nextn_predict_layers": 1}
     family = infer(config, *layers(4, "a.weight"))
-    assert depth_of(family, config) == 3
+    assert count_layers(family, config) == 3
 
 
 @pytest.mark.parametrize(

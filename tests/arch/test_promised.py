@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from stacker.arch.completeness import check_tensors
-from stacker.arch.families import architecture
-from stacker.arch.placement import expected_tensors, optional_tensors, place_tensors
+from stacker.arch.families import read_architecture
+from stacker.arch.placement import list_expected_tensors, list_optional_tensors, place_tensors
 from stacker.tensors import TensorSpec
 
 SMALL: dict[str, Any] = {
@@ -23,14 +23,14 @@ BOTH = pytest.mark.parametrize(
 
 def other_names(config: dict[str, Any], replaced: str) -> dict[str, TensorSpec]:
     """The donor's tensors with the other names in place of those `replaced`."""
-    family = architecture(config["model_type"])
-    kept = [spec for spec in expected_tensors(family, config) if replaced not in spec.name]
-    return {spec.name: spec for spec in (*kept, *optional_tensors(family, config))}
+    family = read_architecture(config["model_type"])
+    kept = [spec for spec in list_expected_tensors(family, config) if replaced not in spec.name]
+    return {spec.name: spec for spec in (*kept, *list_optional_tensors(family, config))}
 
 
 def problems(config: dict[str, Any], tensors: dict[str, TensorSpec]) -> list[str]:
     """Everything said about a donor of these tensors."""
-    family = architecture(config["model_type"])
+    family = read_architecture(config["model_type"])
     return [str(each) for each in check_tensors(family, config, tensors, place_tensors(family, config, tensors))]
 
 
@@ -59,4 +59,4 @@ def test_other_names_have_sizes(config: dict[str, Any], replaced: str) -> None:
 
 def optional(config: dict[str, Any]) -> tuple[TensorSpec, ...]:
     """The tensors of the other names."""
-    return optional_tensors(architecture(config["model_type"]), config)
+    return list_optional_tensors(read_architecture(config["model_type"]), config)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from stacker.arch.families import find_architecture
-from stacker.arch.placement import expected_tensors
+from stacker.arch.placement import list_expected_tensors
 
 PUBLISHED: dict[str, dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "published.yaml").read_text("utf-8"))
 ROUNDING = 0.005
@@ -23,5 +23,5 @@ def test_published_size(name: str) -> None:
     config = {key: value for key, value in PUBLISHED[name].items() if key != "billions"}
     family = find_architecture(config)
     assert family is not None
-    count = sum(prod(tensor.shape) for tensor in expected_tensors(family, config))
+    count = sum(prod(tensor.shape) for tensor in list_expected_tensors(family, config))
     assert count / 1e9 == pytest.approx(PUBLISHED[name]["billions"], rel=ROUNDING)

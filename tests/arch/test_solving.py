@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stacker.arch.files.architecture import LayerRule, WriteKind
 from stacker.arch.files.formula import parse_formula
-from stacker.arch.layer_rules import solve
+from stacker.arch.layer_rules import solve_entries
 
 PERIOD: dict[str, Any] = {"period": 4, "offset": 2}
 BETWEEN: dict[str, Any] = {"every": 1, "start": 1, "end": -1}
@@ -43,7 +43,7 @@ INTERVAL = rule(
 )
 def test_periods(places: list[int], depth: int, entries: dict[str, int]) -> None:
     """A period and an offset that give exactly these places; the config's own where they do."""
-    found = solve(PERIODIC, PERIOD, [index in places for index in range(depth)])
+    found = solve_entries(PERIODIC, PERIOD, [index in places for index in range(depth)])
     given_places = [i for i in range(depth) if i % found.entries["period"] == found.entries["offset"]]  # type: ignore[operator] # numbers here
     assert given_places == places
     assert not found.misfits
@@ -62,13 +62,13 @@ def test_periods(places: list[int], depth: int, entries: dict[str, int]) -> None
 )
 def test_intervals(places: list[int], depth: int, entries: dict[str, int]) -> None:
     """Three numbers at once; where the places begin and end is known without a search."""
-    found = solve(INTERVAL, BETWEEN, [index in places for index in range(depth)])
+    found = solve_entries(INTERVAL, BETWEEN, [index in places for index in range(depth)])
     assert (found.entries, found.misfits) == (entries, ())
 
 
 def test_no_layer_between() -> None:
     """That there is no such layer at all can be said as well."""
-    assert not solve(INTERVAL, BETWEEN, [False] * 5).misfits
+    assert not solve_entries(INTERVAL, BETWEEN, [False] * 5).misfits
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=9))
@@ -78,10 +78,10 @@ def test_a_solution_is_found_wherever_there_is_one(values: list[bool]) -> None:
     gaps = {after - before for before, after in pairwise(places)}
     gap = min(gaps, default=len(values))
     periodic = len(gaps) <= 1 and (len(places) < 2 or (places[0] < gap and places[-1] + gap >= len(values)))
-    assert bool(solve(PERIODIC, PERIOD, values).misfits) is not periodic
+    assert bool(solve_entries(PERIODIC, PERIOD, values).misfits) is not periodic
 
 
 def test_the_best_that_can_be_done() -> None:
     """Without a solution, the entries are those that fewest places contradict."""
-    found = solve(PERIODIC, PERIOD, [True, False, True, False, True, True])
+    found = solve_entries(PERIODIC, PERIOD, [True, False, True, False, True, True])
     assert (found.entries, found.misfits) == ({"period": 2, "offset": 0}, (5,))

@@ -8,11 +8,11 @@ import pytest
 
 from stacker.arch.completeness import check_tensors
 from stacker.arch.conventions import guess_outside_role
-from stacker.arch.dimensions import depth_of
-from stacker.arch.families import architecture
+from stacker.arch.dimensions import count_layers
+from stacker.arch.families import read_architecture
 from stacker.arch.files.architecture import Architecture, Part
-from stacker.arch.placement import expected_tensors, place_tensors
-from stacker.arch.wrapping import wrapped_architecture
+from stacker.arch.placement import list_expected_tensors, place_tensors
+from stacker.arch.wrapping import find_wrapped_architecture
 from stacker.tensors import Dtype, TensorSpec
 
 TEXT: dict[str, Any] = {
@@ -30,7 +30,7 @@ STYLES = {
 
 def tensors_of(outer: str, body: str, **config: Any) -> dict[str, TensorSpec]:
     """A llama's tensors, called as in a wrapper, and those of a tower."""
-    text = expected_tensors(architecture("llama"), TEXT | config)
+    text = list_expected_tensors(read_architecture("llama"), TEXT | config)
     names = [body + each.name.removeprefix("model.") if "model." in each.name else outer + each.name for each in text]
     own = {name: TensorSpec(name, each.dtype, each.shape) for name, each in zip(names, text, strict=True)}
     towers = (*(TOWER.format(layer) for layer in range(5)), "multi_modal_projector.linear.weight")
@@ -39,7 +39,7 @@ def tensors_of(outer: str, body: str, **config: Any) -> dict[str, TensorSpec]:
 
 def wrapped(tensors: dict[str, TensorSpec], text: dict[str, Any] = TEXT) -> Architecture:
     """The family of a wrapper's language model."""
-    found = wrapped_architecture({"model_type": "seer", "text_config": text}, tensors)
+    found = find_wrapped_architecture({"model_type": "seer", "text_config": text}, tensors)
     assert found is not None
     return found
 
@@ -78,7 +78,7 @@ def test_depth_that_the_config_leaves_to_its_program() -> None:
     tensors = tensors_of("language_model.", "language_model.model.")
     config: dict[str, Any] = {"model_type": "seer", "text_config": {"model_type": "llama", "vocab_size": 24}}
     family = wrapped(tensors, {"model_type": "llama", "vocab_size": 24})
-    assert depth_of(family, config) == 3
+    assert count_layers(family, config) == 3
     assert [*check_tensors(family, config, tensors, place_tensors(family, config, tensors))] == []
 
 
@@ -93,7 +93,7 @@ def test_depth_that_the_config_leaves_to_its_program() -> None:
 )
 def test_what_no_file_describes_is_left_to_inference(config: dict[str, Any]) -> None:
     """Without a family that a file knows, nothing is told here."""
-    assert wrapped_architecture(config, tensors_of("", "model.language_model.")) is None
+    assert find_wrapped_architecture(config, tensors_of("", "model.language_model.")) is None
 
 
 def test_layers_that_the_family_does_not_have() -> None:
@@ -101,7 +101,7 @@ def test_layers_that_the_family_does_not_have() -> None:
     tensors = tensors_of("", "model.language_model.")
     own = [f"model.language_model.layers.{layer}.cross_attn.gate" for layer in range(3)]
     tensors |= {name: TensorSpec(name, Dtype.BF16, (1,)) for name in own}
-    assert wrapped_architecture({"model_type": "seer", "text_config": TEXT}, tensors) is None
+    assert find_wrapped_architecture({"model_type": "seer", "text_config": TEXT}, tensors) is None
 
 
 @pytest.mark.parametrize(

@@ -73,13 +73,13 @@ class WriteKind(StrEnum):
     ADVISED = "advised"
 
 
-PLACES = frozenset(
+POSITIONAL = frozenset(
     {WriteKind.POSITION, WriteKind.LAST, WriteKind.SUPPLY, WriteKind.SHARED, WriteKind.WHOLE, WriteKind.ADVISED}
 )
 """Ways that speak of places alone."""
-SILENT = PLACES | {WriteKind.CONSTANT}
+CHECK_ONLY = POSITIONAL | {WriteKind.CONSTANT}
 """Ways that only forbid, and put nothing into the config."""
-KEYLESS = PLACES | {WriteKind.SOLVE}
+KEYLESS = POSITIONAL | {WriteKind.SOLVE}
 """Ways that name no config key."""
 
 

@@ -63,7 +63,7 @@ NORMED_BY: dict[str, str] = {
 """Roles whose scaling is cancelled in layers that have a norm of the other role: scale that norm (zero works)."""
 
 
-def base_role(role: str) -> str:
+def strip_role_suffixes(role: str) -> str:
     """A role without `.expert`, `.shared` and `.bias`."""
     for suffix in reversed(SUFFIXES):
         role = role.removesuffix(f".{suffix}")

@@ -8,7 +8,7 @@ from itertools import chain
 from math import prod
 
 from stacker.arch.files.architecture import Part
-from stacker.arch.layer_names import cut_axis, table_name
+from stacker.arch.layer_names import find_split_axis, find_table_name
 from stacker.core.stack.graph import Naming, StackGraph, Table, node_tables
 from stacker.core.stack.nodes import Feed, Node
 from stacker.core.values.donor import Donor, DonorTensor
@@ -114,8 +114,8 @@ def _make(
     else:
         made = _blend(node, name, role, feeds, _source(node.base, base) if node.base and base else None)
     expression = _scaled(made, factor_at(node.scales, role, name))
-    axis = cut_axis(first.suffix)
-    table = "" if axis is None else table_name(first.suffix)
+    axis = find_split_axis(first.suffix)
+    table = "" if axis is None else find_table_name(first.suffix)
     return PlannedTensor(TensorSpec(name, first.spec.dtype, first.spec.shape), role, expression, table, axis or 0)
 
 

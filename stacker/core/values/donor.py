@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from stacker.arch.files.architecture import Architecture, Config, Part
-from stacker.arch.layer_names import cut_axis
+from stacker.arch.layer_names import find_split_axis
 from stacker.core.values.expression import Copy, Expression, columns_of
 from stacker.errors import Problem
 from stacker.tensors import TensorRef, TensorSpec
@@ -114,7 +114,7 @@ class Donor:
 
     def _part(self, tensor: DonorTensor, index: int) -> DonorTensor:
         """What a layer has of a table outside the layers: a run of rows, or of columns."""
-        spec, axis = tensor.spec, cut_axis(tensor.suffix) or 0
+        spec, axis = tensor.spec, find_split_axis(tensor.suffix) or 0
         shape = tuple(size // self.depth if number == axis else size for number, size in enumerate(spec.shape))
         whole = tensor.expression or Copy(TensorRef(self.name, spec.name))
         width = prod(spec.shape[axis:])
