@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stacker.arithmetic.backend import INT31_MAX, LOWER_BINS
+from stacker.arithmetic.backend import HASH_FACTORS, INT31_MAX, LOWER_BINS
 from stacker.arithmetic.jit import compiled
 
 _LANES = 256
@@ -106,3 +106,27 @@ def unpack_ranks(packed: Any, row: int, values: Any, out: Any) -> None:
     for start in range(0, out.size, row):
         for rank in range(row):
             out[start + (packed[start + rank] & INT31_MAX)] = values[rank]
+
+
+@compiled
+def hash_indices(first: int, before: Any, after: Any, out: Any) -> None:
+    """All steps can be undone, so no number is more likely than another."""
+    for k in range(out.size):
+        bits = np.uint32(first + k) ^ before
+        bits = ((bits ^ (bits >> np.uint32(16))) * np.uint32(HASH_FACTORS[0])) & np.uint32(INT31_MAX)
+        bits = ((bits ^ (bits >> np.uint32(15))) * np.uint32(HASH_FACTORS[1])) & np.uint32(INT31_MAX)
+        out[k] = np.int32(bits ^ (bits >> np.uint32(16)) ^ after)
+
+
+@compiled
+def mask_below(numbers: Any, bound: Any, mask: Any) -> None:
+    """Which are less than the bound."""
+    for k in range(numbers.size):
+        mask[k] = numbers[k] < bound
+
+
+@compiled
+def mask_below_each(numbers: Any, bounds: Any, mask: Any) -> None:
+    """Which are less than their own bound."""
+    for k in range(numbers.size):
+        mask[k] = numbers[k] < bounds[k]

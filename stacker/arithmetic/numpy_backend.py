@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stacker.arithmetic import agreement, draws, masks, narrow, sums
+from stacker.arithmetic import agreement, masks, narrow, sums
 from stacker.arithmetic.backend import EPSILON
 from stacker.tensors import Dtype
 
@@ -141,16 +141,16 @@ class NumpyBackend:
         drawn = np.empty(count, np.int32)
         start = 0
         for size, first, before, after in blocks:
-            draws.hash_indices(first, np.uint32(before), np.uint32(after), drawn[start : start + size])
+            masks.hash_indices(first, np.uint32(before), np.uint32(after), drawn[start : start + size])
             start += size
         return drawn
 
     def mask_below(self, numbers: Array, bound: int | Array) -> Array:
         mask = np.empty(len(numbers), np.bool_)
         if isinstance(bound, int):
-            draws.mask_below(numbers, np.int32(bound), mask)
+            masks.mask_below(numbers, np.int32(bound), mask)
         else:
-            draws.mask_below_each(numbers, bound, mask)
+            masks.mask_below_each(numbers, bound, mask)
         return mask
 
     def look_up_by_rank(self, array: Array, row: int, values: Array) -> Array:

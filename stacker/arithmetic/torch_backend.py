@@ -6,12 +6,12 @@ Masks are whole numbers as wide as a number drawn: -1, all bits set, where an el
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from stacker.arithmetic.backend import LOWER_BINS, UPPER_BINS
-from stacker.arithmetic.tensors import added, bits_of, chosen, divergence, mixed, pairs, rounded_to_odd
+from stacker.arithmetic.backend import EPSILON, HASH_FACTORS, INT31_MAX, LOWER_BINS, UPPER_BINS
 from stacker.tensors import Dtype
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class TorchBackend:
         if target.dtype is torch.float8_e4m3fn:  # has no infinity
             source = source.clamp(-_LARGEST_E4M3, _LARGEST_E4M3)
         if source.dtype is torch.float64 and target.dtype not in (torch.float64, torch.float32):
-            source = rounded_to_odd(source)
+            source = _round_to_odd(source)
         return target.copy_(source)
 
     def fill(self, array: torch.Tensor, value: float) -> torch.Tensor:
@@ -73,17 +73,17 @@ class TorchBackend:
 
     def inner_products(self, arrays: Sequence[torch.Tensor]) -> list[float]:
         wide = [array.double() for array in arrays]
-        return torch.stack([one.dot(other) for one, other in pairs(wide)]).tolist()
+        return torch.stack([one.dot(other) for one, other in _list_pairs(wide)]).tolist()
 
     def row_inner_products(self, arrays: Sequence[torch.Tensor], row: int) -> np.ndarray[Any, Any]:
         wide = [array.view(-1, row).double() for array in arrays]
-        return self.to_numpy(torch.stack([(one * other).sum(1) for one, other in pairs(wide)]))
+        return self.to_numpy(torch.stack([(one * other).sum(1) for one, other in _list_pairs(wide)]))
 
     def column_inner_products(
         self, arrays: Sequence[torch.Tensor], row: int, total: torch.Tensor | None
     ) -> torch.Tensor:
         wide = [array.view(-1, row).double() for array in arrays]
-        found = torch.stack([(one * other).sum(0) for one, other in pairs(wide)])
+        found = torch.stack([(one * other).sum(0) for one, other in _list_pairs(wide)])
         return found if total is None else total.add_(found)
 
     def combine_rows(self, factors: np.ndarray[Any, Any], arrays: Sequence[torch.Tensor], row: int) -> torch.Tensor:
@@ -102,32 +102,32 @@ class TorchBackend:
         return torch.zeros(shape, dtype=torch.int64, device=self._device)
 
     def count_upper(self, key: torch.Tensor, counters: torch.Tensor) -> None:
-        bits = bits_of(key)
+        bits = _bits_of(key)
         counters[:-1] += (bits >> 15).bincount(minlength=UPPER_BINS)
         counters[-1] += bits.count_nonzero()
 
     def count_lower(self, key: torch.Tensor, upper: int, counters: torch.Tensor) -> None:
-        low = bits_of(key) ^ (upper << 15)  # less than LOWER where the upper bits are those sought
+        low = _bits_of(key) ^ (upper << 15)  # less than LOWER where the upper bits are those sought
         # The others are spread over bins of no use: counting them all in one takes four times as long.
         place = torch.minimum(low, (low >> 15).add_(LOWER_BINS))
         counters += place.bincount(minlength=LOWER_BINS + UPPER_BINS)[:LOWER_BINS]
 
     def count_equal(self, key: torch.Tensor, bits: int) -> int:
-        return len(key) - int((bits_of(key) ^ bits).count_nonzero())
+        return len(key) - int((_bits_of(key) ^ bits).count_nonzero())
 
     def mask_above(self, key: torch.Tensor, bits: int, taken: int, equal: int) -> torch.Tensor:
-        found = bits_of(key)
+        found = _bits_of(key)
         mask = ((bits - 1 if 0 < taken == equal else bits) - found).bitwise_right_shift_(31)
         if 0 < taken < equal:
             same = found == bits
-            mask.bitwise_or_(chosen(same & (same.cumsum(0) <= taken)))
+            mask.bitwise_or_(_to_mask(same & (same.cumsum(0) <= taken)))
         return mask
 
     def empty_mask(self, array: torch.Tensor) -> torch.Tensor:
         return torch.zeros_like(array, dtype=torch.int32)
 
     def mask_at_least(self, array: torch.Tensor, bound: float) -> torch.Tensor:
-        return chosen(array >= bound)
+        return _to_mask(array >= bound)
 
     def subtract_mask(self, mask: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         return mask.bitwise_and_(~other)
@@ -155,13 +155,13 @@ class TorchBackend:
             drawn[start : start + size].add_(first - start).bitwise_xor_(key)
             after[start : start + size] = last
             start += size
-        return mixed(drawn).bitwise_xor_(after)
+        return _hash(drawn).bitwise_xor_(after)
 
     def mask_below(self, numbers: torch.Tensor, bound: int | torch.Tensor) -> torch.Tensor:
         return (numbers - bound).bitwise_right_shift_(31)
 
     def look_up_by_rank(self, array: torch.Tensor, row: int, values: np.ndarray[Any, Any]) -> torch.Tensor:
-        order = bits_of(array).view(-1, row).argsort(dim=1, stable=True)
+        order = _bits_of(array).view(-1, row).argsort(dim=1, stable=True)
         ranked = torch.as_tensor(values).to(self._device).expand_as(order)
         return torch.empty_like(order, dtype=torch.int32).scatter_(1, order, ranked).view(-1)
 
@@ -173,7 +173,7 @@ class TorchBackend:
         weights: Sequence[float] | None,
     ) -> torch.Tensor:
         cast = [array.mul_(vote) for array, vote in zip(arrays, votes, strict=True)]
-        up = added(cast) >= 0
+        up = _add_up(cast) >= 0
         result, divisor = torch.zeros_like(cast[0]), torch.zeros_like(cast[0])
         for number, (array, factor) in enumerate(zip(cast, factors, strict=True)):
             along = torch.where(up, array, -array).relu_()
@@ -184,8 +184,8 @@ class TorchBackend:
         return arrays[0].copy_(torch.where(up, result, 0.0 - result))
 
     def variance(self, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-        mean = added(arrays).div_(len(arrays))
-        return added([(array - mean).square_() for array in arrays]).div_(len(arrays))
+        mean = _add_up(arrays).div_(len(arrays))
+        return _add_up([(array - mean).square_() for array in arrays]).div_(len(arrays))
 
     def count_changes(self, arrays: Sequence[torch.Tensor], least: float) -> list[float]:
         masks = [array.abs() > least for array in arrays]
@@ -198,16 +198,61 @@ class TorchBackend:
         several = many.clamp(min=1).to(total.dtype).reciprocal_()
         for array, mask, factor in zip(arrays, masks, alone, strict=True):
             scale = several.masked_fill(many == 1, _scalar(array, factor))
-            total += self.apply_mask(array, chosen(mask)).mul_(scale)
+            total += self.apply_mask(array, _to_mask(mask)).mul_(scale)
         return arrays[0].copy_(total)
 
     def row_divergences(self, array: torch.Tensor, other: torch.Tensor, row: int) -> np.ndarray[Any, Any]:
         step = max(_ROWS // row, 1)
         rows, origin = array.view(-1, row), other.view(-1, row)
-        parts = [divergence(rows[i : i + step], origin[i : i + step]) for i in range(0, len(rows), step)]
+        parts = [_divergence(rows[i : i + step], origin[i : i + step]) for i in range(0, len(rows), step)]
         return self.to_numpy(torch.cat(parts))
 
 
 def _scalar(array: torch.Tensor, value: float) -> float:
     """As near as the array's type comes; what is too large for it is infinite."""
     return float(torch.tensor(value, dtype=array.dtype))
+
+
+def _list_pairs(arrays: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """i ≤ j"""
+    return list(combinations_with_replacement(arrays, 2))
+
+
+def _add_up(arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+    """One after the other, in new memory."""
+    found = arrays[0].clone()
+    for array in arrays[1:]:
+        found.add_(array)
+    return found
+
+
+def _bits_of(values: torch.Tensor) -> torch.Tensor:
+    """Magnitudes as integers in the same order, in new memory; NaN comes after infinity."""
+    return values.to(torch.float32).abs().view(torch.int32)
+
+
+def _to_mask(where: torch.Tensor) -> torch.Tensor:
+    """What a comparison gave, as a mask."""
+    return where.to(torch.int32).neg_()
+
+
+def _hash(bits: torch.Tensor) -> torch.Tensor:
+    """As `draws.mix`; the factors are those of int32."""
+    for by, factor in zip((16, 15), HASH_FACTORS, strict=True):
+        bits ^= bits >> by
+        bits.mul_(factor - (factor >> 31 << 32)).bitwise_and_(INT31_MAX)
+    return bits.bitwise_xor_(bits >> 16)
+
+
+def _divergence(rows: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
+    """KL of two distributions, row by row; rounding apart it is not negative."""
+    p, q = (each.double().softmax(1).add_(EPSILON) for each in (rows, origin))
+    return p.mul_((p / q).log_()).sum(1).clamp_(min=0.0)
+
+
+def _round_to_odd(tile: torch.Tensor) -> torch.Tensor:
+    """As `narrow.round_to_odd`."""
+    near = tile.float()
+    toward_zero = torch.where(near.double().abs() > tile.abs(), near.nextafter(near.new_zeros(())), near)
+    inexact = (near.double() != tile).int()
+    return (toward_zero.view(torch.int32) | inexact).view(torch.float32)
