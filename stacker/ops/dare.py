@@ -1,4 +1,7 @@
-"""dare_linear and dare_ties: a random share of each source's changes, rescaled, then added up or elected."""
+"""dare_linear, dare_ties: base + λ Σ wᵢdᵢ over deltas whose elements are dropped at random and rescaled.
+
+Yu et al., Language models are super mario (ICML 2024), section 3.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,17 @@ from stacker.ops.shared.task_vectors import (
 )
 
 
-def _drop(own: Values, values: Values) -> Sparsifier:
+def _make_dropout(own: Values, values: Values) -> Sparsifier:
     return make_sparsifier(float(values["density"]), lambda density: Dropout(density, int(own["seed"])))
 
 
 def _make(own: Values, each: Sequence[Values], *, elect: bool) -> Kernel:
-    return make_task_vector_kernel(own, each, _drop, elect=elect)
+    return make_task_vector_kernel(own, each, _make_dropout, elect=elect)
 
 
 LINEAR = Op(
     name="dare_linear",
-    summary="drop changes at random, rescale the rest, add them up",
+    summary="drop differences from the base at random, rescale the rest, add them up",
     formula="base + λ Σ wᵢsᵢ(mᵢ ⊙ dᵢ), mᵢ Bernoulli(density), sᵢ = Σ|dᵢ| / Σ|mᵢ ⊙ dᵢ|",
     source="Yu et al., Language models are super mario (ICML 2024), section 3, arXiv:2311.03099",
     arity=(1, None),
@@ -45,7 +48,7 @@ LINEAR = Op(
 TIES = replace(
     LINEAR,
     name="dare_ties",
-    summary="drop changes at random, rescale the rest, add up those that agree with the elected sign",
+    summary="drop differences from the base at random, rescale the rest, add up those with the elected sign",
     formula="as dare_linear, over sources with the sign of the sum",
     make=partial(_make, elect=True),
 )

@@ -1,4 +1,7 @@
-"""della and della_linear: changes dropped at random, smaller ones of a row more often, then elected or added up."""
+"""della_linear, della: as dare, where elements of small magnitude within their row are dropped more often.
+
+Deep et al., DELLA-Merging (2024), section 3 (MagPrune).
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ from stacker.ops.shared.task_vectors import (
 )
 
 
-def _prune(own: Values, values: Values) -> Sparsifier:
+def _make_ranked_dropout(own: Values, values: Values) -> Sparsifier:
     epsilon, seed = float(values["epsilon"]), int(own["seed"])
     return make_sparsifier(float(values["density"]), lambda density: RankedDropout(density, epsilon, seed))
 
 
 def _make(own: Values, each: Sequence[Values], *, elect: bool) -> Kernel:
-    return make_task_vector_kernel(own, each, _prune, elect=elect)
+    return make_task_vector_kernel(own, each, _make_ranked_dropout, elect=elect)
 
 
 def _check(_own: Values, each: Sequence[Values]) -> Iterator[str]:
@@ -38,14 +41,22 @@ def _check(_own: Values, each: Sequence[Values]) -> Iterator[str]:
 
 LINEAR = Op(
     name="della_linear",
-    summary="drop changes at random, small ones of a row more often, rescale the rest, add them up",
-    formula="as dare_linear, the chance from density − epsilon to density + epsilon by rank of |d| in its row",
+    summary="drop differences from the base at random, small ones more often, rescale the rest, add them up",
+    formula="as dare_linear, with probability density − epsilon to density + epsilon by the rank of |d| in its row",
     source="Deep et al., DELLA-Merging (2024), section 3 (MagPrune), arXiv:2406.11617",
     arity=(1, None),
     parameters=(
         WEIGHT,
         DENSITY,
-        OpParameter("epsilon", float, 0.15, "half the spread of the chances", low=0.0, high=0.5, per_source=True),
+        OpParameter(
+            "epsilon",
+            float,
+            0.15,
+            "the range of the probability around the density, up and down",
+            low=0.0,
+            high=0.5,
+            per_source=True,
+        ),
         LAMBDA,
         normalize_parameter(False),
         rescale_parameter(True),
@@ -63,7 +74,7 @@ LINEAR = Op(
 TIES = replace(
     LINEAR,
     name="della",
-    summary="drop changes at random, small ones of a row more often, rescale the rest, average what agrees in sign",
+    summary="drop differences from the base at random, small ones more often, average those with the elected sign",
     formula="as della_linear, over sources with the sign of the sum, divided by their weights",
     parameters=tuple(normalize_parameter(True) if each.name == "normalize" else each for each in LINEAR.parameters),
     make=partial(_make, elect=True),

@@ -1,4 +1,7 @@
-"""linear: the weighted sum of the sources, or their weighted mean."""
+"""linear: the weighted sum Σ wᵢxᵢ of the sources, or their weighted mean.
+
+Wortsman et al., Model soups (ICML 2022), section 2.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ if TYPE_CHECKING:
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
     weights = [float(values["weight"]) for values in each]
     total = sum(weights) if own["normalize"] else 1.0
-    return Kernel(partial(_sum, [weight / total for weight in weights]))
+    return Kernel(partial(_combine, [weight / total for weight in weights]))
 
 
-def _sum(factors: Sequence[float], tile: Tile, _statistics: Statistics) -> Array:
+def _combine(factors: Sequence[float], tile: Tile, _statistics: Statistics) -> Array:
     return tile.backend.combine(factors, tile.sources)
 
 
@@ -36,7 +39,7 @@ OP = Op(
     source="Wortsman et al., Model soups (ICML 2022), section 2, arXiv:2203.05482",
     arity=(1, None),
     parameters=(
-        OpParameter("weight", float, 1.0, "how much of this source", per_source=True),
+        OpParameter("weight", float, 1.0, "the weight of this source", per_source=True),
         OpParameter("normalize", bool, True, "divide by the sum of the weights"),
     ),
     make=_make,

@@ -1,4 +1,4 @@
-"""passthrough: the one source, times a factor."""
+"""passthrough: scale · x, for one source x (Kim et al., SOLAR 10.7B, 2023, section 2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _make(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _scale(factor: float, tile: Tile, _statistics: Statistics) -> Array:
-    """Zero gives zeros whatever was there, NaN and infinity too."""
+    """A factor of 0 yields zeros even for NaN and infinity."""
     return tile.backend.combine([factor], tile.sources)
 
 
@@ -27,6 +27,6 @@ OP = Op(
     formula="scale · x",
     source="Kim et al., SOLAR 10.7B: depth up-scaling (2023), section 2, arXiv:2312.15166",
     arity=(1, 1),
-    parameters=(OpParameter("scale", float, 1.0, "what every element is multiplied by"),),
+    parameters=(OpParameter("scale", float, 1.0, "the factor on every element"),),
     make=_make,
 )

@@ -1,4 +1,7 @@
-"""sce: select the elements that differ most between sources, weigh sources by what they change, erase minor signs."""
+"""sce: selects elements by their variance across sources, weights sources by squared deltas, elects signs.
+
+Wan et al., FuseChat (2024), section 3.3 (SCE).
+"""
 
 from __future__ import annotations
 
@@ -15,48 +18,48 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 _TINY = 1e-6
-"""A sum of weights below this says nothing about the sources, which then count the same."""
+"""Smallest sum of mean squares; below it all sources have equal weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sce:
-    """The op with its share of elements bound."""
+    """The op with the fraction of selected elements bound."""
 
     share: float
 
     def kernel(self) -> Kernel:
-        sought = RankQuery(0, lambda _count, nonzero: (int(self.share * nonzero),))
-        selection = make_selection_passes(_spread, [sought]) if 0.0 < self.share < 1.0 else ()
-        return Kernel(self._apply, (*selection, Pass(self._squares, _weights)))
+        query = RankQuery(0, lambda _count, nonzero: (int(self.share * nonzero),))
+        selection = make_selection_passes(_compute_variance, [query]) if 0.0 < self.share < 1.0 else ()
+        return Kernel(self._apply, (*selection, Pass(self._measure_squares, _find_weights)))
 
-    def _selected(self, tile: Tile, statistics: Statistics) -> Sequence[Array]:
-        """The differences from the base, 0 where they are not selected."""
-        found = subtract_base(tile)
+    def _select(self, tile: Tile, statistics: Statistics) -> Sequence[Array]:
+        """The differences from the base, set to 0 where they are not selected."""
+        deltas = subtract_base(tile)
         if self.share <= 0.0:
-            return [tile.backend.fill(delta, 0.0) for delta in found]
+            return [tile.backend.fill(delta, 0.0) for delta in deltas]
         if self.share < 1.0:
-            selected = mask_before(statistics[2][0], tile.backend.variance(found), tile)
-            return [tile.backend.apply_mask(delta, selected) for delta in found]
-        return found
+            selected = mask_before(statistics[2][0], tile.backend.variance(deltas), tile)
+            return [tile.backend.apply_mask(delta, selected) for delta in deltas]
+        return deltas
 
-    def _squares(self, tile: Tile, statistics: Statistics) -> list[float]:
-        """Σd² of each source, then the number of elements."""
-        sums = [tile.backend.inner_products([delta])[0] for delta in self._selected(tile, statistics)]
+    def _measure_squares(self, tile: Tile, statistics: Statistics) -> list[float]:
+        """Σd² over the selected elements of each source, then the number of all elements."""
+        sums = [tile.backend.inner_products([delta])[0] for delta in self._select(tile, statistics)]
         return [*sums, float(len(tile.sources[0]))]
 
     def _apply(self, tile: Tile, statistics: Statistics) -> Array:
         weights = statistics[-1]
         return add_base(
-            tile.backend.merge_elected(self._selected(tile, statistics), [1.0] * len(weights), weights, weights), tile
+            tile.backend.merge_elected(self._select(tile, statistics), [1.0] * len(weights), weights, weights), tile
         )
 
 
-def _spread(tile: Tile, _statistics: Statistics) -> list[Array]:
+def _compute_variance(tile: Tile, _statistics: Statistics) -> list[Array]:
     return [tile.backend.variance(subtract_base(tile))]
 
 
-def _weights(sums: Sequence[float], _statistics: Statistics) -> list[float]:
-    """Each source's share of the mean squares."""
+def _find_weights(sums: Sequence[float], _statistics: Statistics) -> list[float]:
+    """Each source's share of the sum of mean squares."""
     means = [total / sums[-1] for total in sums[:-1]]
     whole = math.fsum(means)
     return [mean / whole for mean in means] if whole >= _TINY else [1.0 / len(means)] * len(means)
@@ -72,12 +75,19 @@ def _count_passes(own: Values, _each: Sequence[Values]) -> int:
 
 OP = Op(
     name="sce",
-    summary="select what differs most between sources, weigh them by the size of their changes, erase minor signs",
-    formula="base + Σ wᵢdᵢ / Σ wᵢ over sources with the sign of Σ dᵢ, wᵢ = mean dᵢ² of what variance selects",
+    summary="select the elements that vary most across sources, weight sources by their changes, elect signs",
+    formula="base + Σ wᵢdᵢ / Σ wᵢ over sources with the sign of Σ dᵢ, wᵢ = mean dᵢ² of elements selected by variance",
     source="Wan et al., FuseChat (2024), section 3.3 (SCE), arXiv:2408.07990",
     arity=(1, None),
     parameters=(
-        OpParameter("select_topk", float, 1.0, "the share selected of elements that differ", low=0.0, high=1.0),
+        OpParameter(
+            "select_topk",
+            float,
+            1.0,
+            "the fraction selected of elements that differ",
+            low=0.0,
+            high=1.0,
+        ),
     ),
     make=_make,
     base=Base.REQUIRED,

@@ -1,4 +1,4 @@
-"""task_arithmetic: what the sources add to the base, weighted and added up."""
+"""task_arithmetic: base + λ Σ wᵢdᵢ, dᵢ = xᵢ − base (Ilharco et al., ICLR 2023, section 2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _make(own: Values, each: Sequence[Values]) -> Kernel:
 
 OP = Op(
     name="task_arithmetic",
-    summary="the base plus a weighted sum of what the sources add to it",
+    summary="the base plus a weighted sum of the sources' differences from it",
     formula="base + λ Σ wᵢdᵢ, dᵢ = xᵢ − base; with normalize divided by Σ wᵢ",
     source="Ilharco et al., Editing models with task arithmetic (ICLR 2023), section 2, arXiv:2212.04089",
     arity=(1, None),

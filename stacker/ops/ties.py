@@ -1,4 +1,7 @@
-"""ties: the largest changes of each source, those that agree with the elected sign averaged."""
+"""ties: the largest elements of each delta, averaged over the sources that have the elected sign.
+
+Yadav et al., TIES-Merging (NeurIPS 2023), algorithm 1.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +22,17 @@ from stacker.ops.shared.task_vectors import (
 )
 
 
-def _trim(_own: Values, values: Values) -> Sparsifier:
+def _make_trim(_own: Values, values: Values) -> Sparsifier:
     return make_sparsifier(float(values["density"]), KeepLargest)
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
-    return make_task_vector_kernel(own, each, _trim, elect=True)
+    return make_task_vector_kernel(own, each, _make_trim, elect=True)
 
 
 OP = Op(
     name="ties",
-    summary="trim to the largest changes, elect signs, average what agrees",
+    summary="keep the largest differences from the base, elect signs, average those that agree",
     formula="base + λ Σ wᵢdᵢ / Σ wᵢ over sources with the sign of Σ wᵢdᵢ, dᵢ its density·n largest |xᵢ − base|",
     source="Yadav et al., TIES-Merging (NeurIPS 2023), algorithm 1, arXiv:2306.01708",
     arity=(1, None),

@@ -1,4 +1,4 @@
-"""wise_ft: between the base and what was tuned from it, on the line."""
+"""wise_ft: (1 − α) · base + α · x (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022, section 3)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def _make(own: Values, _each: Sequence[Values]) -> Kernel:
-    return Kernel(partial(_move, float(own["alpha"])))
+    return Kernel(partial(_interpolate, float(own["alpha"])))
 
 
-def _move(alpha: float, tile: Tile, _statistics: Statistics) -> Array:
-    """The ends are the base and the source, bit for bit."""
+def _interpolate(alpha: float, tile: Tile, _statistics: Statistics) -> Array:
+    """alpha 1 returns the source, and 0 the base, bit for bit."""
     return tile.sources[0] if alpha == 1.0 else combine_deltas([alpha], tile)
 
 
