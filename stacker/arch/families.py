@@ -1,4 +1,4 @@
-"""The families that ship with stacker. A file is parsed when it is first asked for, and only then."""
+"""The architecture files that ship with stacker; each is parsed on first use."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _MODEL_TYPES = re.compile(r"^model_types: *\[([^]]*)\]", re.MULTILINE)
 
 
 def find_architecture(config: Config) -> Architecture | None:
-    """The family whose model type the config has, None where no file knows it."""
+    """The family of the config's model type, None if no file describes it."""
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         return None
-    name = _family_of(model_type)
+    name = _find_family(model_type)
     return read_architecture(name) if name else None
 
 
 def read_architectures() -> tuple[Architecture, ...]:
-    """Every family, by name."""
+    """All families, sorted by name."""
     return tuple(read_architecture(name) for name in list_families())
 
 
@@ -37,13 +37,13 @@ def list_families() -> tuple[str, ...]:
 
 @cache
 def read_architecture(name: str) -> Architecture:
-    """The family of that file name."""
+    """The family described by `name`.yaml."""
     return parse_architecture(read_packaged_text(name), f"{name}.yaml", read_packaged_text)
 
 
 @cache
 def read_tested_stacks() -> dict[str, dict[str, str]]:
-    """By model type, how each stack of the trials came out: `right`, or `refused: why (what works)`."""
+    """The result of each tested stack by model type and stack: `right`, or `refused: why (what works)`."""
     families = read_entries(read_packaged_text("_tested"), "_tested.yaml")
     return {
         name: {stack: expect_text(word) for stack, word in expect_mapping(words).items()}
@@ -52,18 +52,18 @@ def read_tested_stacks() -> dict[str, dict[str, str]]:
 
 
 def read_packaged_text(name: str) -> str:
-    """The text of a packaged file; KeyError where there is none."""
+    """The text of a packaged file; FileNotFoundError if it does not exist."""
     return (files("stacker.architectures") / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def _family_of(model_type: str) -> str | None:
-    """The file that claims a model type; the one of its own name is looked at first."""
+def _find_family(model_type: str) -> str | None:
+    """The file that lists a model type; the file of the same name is looked at first."""
     known = list_families()
     ordered = sorted(known, key=lambda name: name != model_type)
-    return next((name for name in ordered if model_type in _claimed(name)), None)
+    return next((name for name in ordered if model_type in _model_types(name)), None)
 
 
 @cache
-def _claimed(name: str) -> frozenset[str]:
+def _model_types(name: str) -> frozenset[str]:
     found = _MODEL_TYPES.search(read_packaged_text(name))
     return frozenset(found[1].replace(",", " ").split()) if found else frozenset()

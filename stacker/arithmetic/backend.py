@@ -1,9 +1,8 @@
-"""The arithmetic that ops are written in: what any device must be able to do with tiles.
+"""The array operations that ops are written in; each kind of device has a backend that implements them.
 
-An array here is one flat run of elements, fp32 or fp64, where its device holds it: numpy's on the processor, torch's
-elsewhere. Functions write into the first array that they are given where they say so, and may spoil the others beside
-it, but never a base; they make new ones otherwise. Factors and bounds too large for the arrays' type are infinite.
-Nothing that depends on values is left to a device's own order of work, so threads and tiles change no bit.
+Arrays are flat, fp32 or fp64: numpy's on the processor, torch's on a device. Where a method says so it writes into its
+first array and may overwrite the others, but never a base; otherwise it returns a new one. Factors and bounds too large
+for the arrays' type become infinite. The order of operations is fixed, so threads and tiles do not change a bit.
 """
 
 from __future__ import annotations
@@ -17,53 +16,53 @@ if TYPE_CHECKING:
     import numpy as np
 
 Array = Any
-"""A flat array of a device: float32 or float64; of counts int64, of drawn numbers int32."""
+"""A flat array on a device: float32 or float64, int64 for counts, int32 for random numbers."""
 Mask = Any
-"""Which elements of an array are chosen, in the device's own form."""
+"""Marks some elements of an array; its type is the backend's own."""
 
 INT31_MAX = (1 << 31) - 1
-"""The greatest number that is drawn, and all bits of an fp32 magnitude."""
+"""The greatest random number, and the bit mask of an fp32 magnitude."""
 HASH_FACTORS = 0x7FEB352D, 0x846CA68B
-"""Of the permutation `lowbias32` (Wellons, Hash prospector, 2018), which is taken over 31 bits."""
+"""The multipliers of the hash `lowbias32` (Wellons, Hash prospector, 2018), here over 31 bits."""
 EPSILON = 1e-8
-"""Added to probabilities, so that none is 0."""
+"""Added to probabilities so that none is 0."""
 UPPER_BINS, LOWER_BINS = 1 << 16, 1 << 15
-"""How many values the upper 16 and the lower 15 bits of an fp32 magnitude have."""
+"""The number of values of the upper 16 and of the lower 15 bits of an fp32 magnitude."""
 
 
 class Backend(Protocol):
-    """What is done to tiles on one kind of device."""
+    """Operations on tiles, for one kind of device."""
 
     def array(self, memory: Any, dtype: Dtype) -> Array:
-        """Some of the device's own memory, as elements of any type."""
+        """A view of the device's memory as an array of `dtype`."""
         ...
 
     def convert(self, target: Array, source: Array) -> Array:
-        """Put values into an array of another type, each rounded once, to nearest even; one of the two is of tiles.
+        """Copy values into an array of another type, rounded once to nearest even; one of the two is fp32 or fp64.
 
-        fp8_e4m3 has no infinity: what is larger than its largest number becomes that.
+        fp8_e4m3 has no infinity: larger values become its largest number.
         """
         ...
 
     def fill(self, array: Array, value: float) -> Array:
-        """The array, every element the same."""
+        """Set every element to `value`."""
         ...
 
     def to_numpy(self, total: Array) -> np.ndarray[Any, Any]:
-        """Counts or sums, as an array of numpy's."""
+        """Counts or sums as a numpy array."""
         ...
 
     # Sums: see `stacker.arithmetic.sums`.
 
     def combine(self, factors: Sequence[float], arrays: Sequence[Array], base: Array | None = None) -> Array:
-        """Σ fᵢxᵢ, or b + Σ fᵢ(xᵢ − b), written into the first.
+        """Σ fᵢxᵢ, or with a base b + Σ fᵢ(xᵢ − b), written into the first array.
 
-        One of factor 0 does not count at all: its NaN and infinities stay out.
+        Arrays with a factor of 0 are skipped, along with their NaN and infinities.
         """
         ...
 
     def subtract(self, arrays: Sequence[Array], base: Array) -> Sequence[Array]:
-        """xᵢ − b, each written into its own array."""
+        """xᵢ − b, written into each array."""
         ...
 
     def add(self, array: Array, other: Array, factor: float = 1.0) -> Array:
@@ -71,7 +70,7 @@ class Backend(Protocol):
         ...
 
     def clamp(self, array: Array, most: float) -> Array:
-        """Cut to [−most, most], written into the array; NaN stays."""
+        """The elements clamped to [−most, most], written into the array; NaN stays."""
         ...
 
     def inner_products(self, arrays: Sequence[Array]) -> list[float]:
@@ -79,95 +78,98 @@ class Backend(Protocol):
         ...
 
     def row_inner_products(self, arrays: Sequence[Array], row: int) -> np.ndarray[Any, Any]:
-        """⟨xᵢ, xⱼ⟩ for i ≤ j within each row of `row` elements, fp64, [pairs, rows]."""
+        """[pairs, rows]: ⟨xᵢ, xⱼ⟩ for i ≤ j within each row of `row` elements, in fp64."""
         ...
 
     def column_inner_products(self, arrays: Sequence[Array], row: int, total: Array | None) -> Array:
-        """⟨xᵢ, xⱼ⟩ for i ≤ j within each column, fp64, [pairs, row], added to `total` where there is one."""
+        """[pairs, row]: ⟨xᵢ, xⱼ⟩ for i ≤ j within each column, in fp64, added to `total` if given."""
         ...
 
     def combine_rows(self, factors: np.ndarray[Any, Any], arrays: Sequence[Array], row: int) -> Array:
-        """Σ fᵢ[r]xᵢ, r the element's row, `factors` [arrays, rows]; written into the first."""
+        """Σ fᵢ[r]xᵢ, where r is the element's row and `factors` is [arrays, rows]; written into the first array."""
         ...
 
     def combine_columns(self, factors: np.ndarray[Any, Any], arrays: Sequence[Array], row: int) -> Array:
-        """Σ fᵢ[c]xᵢ, c the element's column, `factors` [arrays, row]; written into the first."""
+        """Σ fᵢ[c]xᵢ, where c is the element's column and `factors` is [arrays, row]; written into the first array."""
         ...
 
-    # Ranks: by the magnitude of an element rounded to fp32. NaN comes after infinity.
+    # Ranks, by the magnitude of an element rounded to fp32; NaN is greater than infinity.
 
     def zero_counters(self, *shape: int) -> Array:
-        """Zeros to count in, int64."""
+        """An int64 array of zeros."""
         ...
 
     def count_upper(self, key: Array, counters: Array) -> None:
-        """Count elements by the upper bits of their magnitude, [UPPER + 1]; last comes the number that are not 0."""
+        """Count elements by the upper bits of their magnitude; the last counter gets those that are not 0.
+
+        `counters` is [UPPER_BINS + 1], and is added to.
+        """
         ...
 
     def count_lower(self, key: Array, upper: int, counters: Array) -> None:
-        """Of those with these upper bits, count elements by the lower bits of their magnitude, [LOWER]."""
+        """Count elements with these upper bits by the lower bits of their magnitude, into `counters` [LOWER_BINS]."""
         ...
 
     def count_equal(self, key: Array, bits: int) -> int:
-        """How many magnitudes have exactly these bits."""
+        """The number of elements whose magnitude has exactly these bits."""
         ...
 
     def mask_above(self, key: Array, bits: int, taken: int, equal: int) -> Mask:
-        """Which magnitudes have greater bits (-1: all), and the first `taken` of the `equal` ones that have these."""
+        """The elements with greater magnitude bits (-1: all), and the first `taken` of the `equal` with these bits."""
         ...
 
     # Masks.
 
     def empty_mask(self, array: Array) -> Mask:
-        """Chooses no element."""
+        """A mask of no element."""
         ...
 
     def mask_at_least(self, array: Array, bound: float) -> Mask:
-        """Which elements are not less than that, and are numbers."""
+        """The elements that are at least `bound`; NaN is not."""
         ...
 
     def subtract_mask(self, mask: Mask, other: Mask) -> Mask:
-        """What the first chooses and the other does not."""
+        """The elements of `mask` that are not in `other`, written into `mask`."""
         ...
 
     def apply_mask(self, array: Array, mask: Mask) -> Array:
-        """0 where nothing is chosen, written into the array; NaN and infinities there go too."""
+        """Set the elements outside the mask to 0, NaN and infinities included."""
         ...
 
     def pack_mask(self, mask: Mask) -> Array:
-        """The mask in as little memory as the device can easily hold it in."""
+        """The mask in a compact form."""
         ...
 
     def unpack_mask(self, packed: Array, count: int) -> Mask:
-        """The mask of `count` elements that was packed."""
+        """The mask of `count` elements from its compact form."""
         ...
 
     def sum_magnitudes(self, array: Array, mask: Mask) -> tuple[float, float]:
-        """Σ|x| over all, and over the chosen, in fp64."""
+        """Σ|x| over all elements, and over those in the mask, in fp64."""
         ...
 
-    # Draws.
+    # Random numbers.
 
-    def hash_indices(self, count: int, blocks: Sequence[tuple[int, int, int, int]]) -> Array:
-        """An int32 from 0 to MOST for each element, mixed from its index.
+    def hash_indices(self, count: int, spans: Sequence[tuple[int, int, int, int]]) -> Array:
+        """`count` int32 from 0 to INT31_MAX, hashed from indices.
 
-        For each of `blocks`, one after the other: how many elements, the index of the first, and the keys that indices
-        are changed by before they are mixed, and after.
+        Each of `spans` is the number of its elements, the index of the first, and two keys, which are XORed with the
+        indices before hashing and with the results after it.
         """
         ...
 
     def mask_below(self, numbers: Array, bound: int | Array) -> Mask:
-        """Which numbers are below a bound, the same for all or each its own."""
+        """The elements of `numbers` that are below the bound; an array holds a bound for each element."""
         ...
 
     def look_up_by_rank(self, array: Array, row: int, values: np.ndarray[Any, Any]) -> Array:
-        """For each element of `values`, int32 [row], that of its rank by magnitude in its row, the smallest first.
+        """For each element, the entry of `values` (int32 [row]) at its rank by magnitude within its row.
 
-        Of equal elements the later one ranks higher.
+        Rank 0 is the smallest; of equal elements the later one ranks higher.
         """
         ...
 
-    # Agreement between arrays.
+    # Comparisons between arrays.
 
     def merge_elected(
         self,
@@ -176,25 +178,28 @@ class Backend(Protocol):
         factors: Sequence[float],
         weights: Sequence[float] | None,
     ) -> Array:
-        """Σ fᵢvᵢxᵢ over those vᵢxᵢ whose sign is that of Σ vᵢxᵢ, divided by their weights; written into the first.
+        """Σ fᵢvᵢxᵢ over the vᵢxᵢ whose sign is that of Σ vᵢxᵢ, divided by their weights if any; into the first array.
 
-        A sum of 0 counts as positive; what nothing agrees with is 0. See Yadav et al., TIES-Merging (NeurIPS 2023),
-        section 3, steps 2 and 3.
+        A sum of 0 counts as positive; elements without an agreeing array are 0. See Yadav et al., TIES-Merging
+        (NeurIPS 2023), section 3, steps 2 and 3.
         """
         ...
 
     def variance(self, arrays: Sequence[Array]) -> Array:
-        """Of each element, over the arrays."""
+        """The population variance of each element across the arrays, in a new array."""
         ...
 
     def count_changes(self, arrays: Sequence[Array], least: float) -> list[float]:
-        """How many elements of each array, of those beyond ±least, are so in others too; then how many in it alone."""
+        """For each array, its elements with |x| > least that another array also has; then those it alone has."""
         ...
 
     def merge_changes(self, arrays: Sequence[Array], least: float, alone: Sequence[float]) -> Array:
-        """Of what is beyond ±least, the mean where it is so in several, `aloneᵢ` · xᵢ where in one; into the first."""
+        """Over arrays with |x| > least: their mean where there are several, aloneᵢ · xᵢ where there is one, else 0.
+
+        Written into the first array.
+        """
         ...
 
     def row_divergences(self, array: Array, other: Array, row: int) -> np.ndarray[Any, Any]:
-        """KL of the softmax of each row of one from that of the other, fp64, [rows]."""
+        """[rows]: KL divergence of the softmax of each row of `array` from that of `other`, in fp64."""
         ...

@@ -1,4 +1,7 @@
-"""Magnitudes counted and compared as the bits of an fp32 number, compiled; and masks, which are arrays of bool."""
+"""Compiled functions that choose elements, by the bits of their fp32 magnitude or by random numbers.
+
+Masks are arrays of bool.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ _LANES = 256
 
 @compiled
 def bits_of(value: Any) -> Any:
-    """A magnitude as an int32 in the same order; NaN comes after infinity."""
+    """The fp32 magnitude as an int32 in the same order; NaN is greater than infinity."""
     return np.float32(value).view(np.int32) & np.int32(INT31_MAX)
 
 
 @compiled
 def count_upper(key: Any, counters: Any) -> None:
-    """[UPPER + 1], the last the number that are not 0."""
+    """Add to `counters` [UPPER_BINS + 1] by upper bits; the last counts elements that are not 0."""
     nonzero = 0
     for k in range(key.size):
         bits = bits_of(key[k])
@@ -31,7 +34,7 @@ def count_upper(key: Any, counters: Any) -> None:
 
 @compiled
 def count_lower(key: Any, upper: int, counters: Any) -> None:
-    """[LOWER], of those with these upper bits."""
+    """Add the elements with these upper bits to `counters` [LOWER_BINS] by lower bits."""
     sought = np.uint32(upper << 15)
     for k in range(key.size):
         low = np.uint32(bits_of(key[k])) ^ sought
@@ -41,7 +44,7 @@ def count_lower(key: Any, upper: int, counters: Any) -> None:
 
 @compiled
 def count_equal(key: Any, bits: Any) -> int:
-    """How many have exactly these bits."""
+    """The number of elements with exactly these bits."""
     count = 0
     for k in range(key.size):
         count += bits_of(key[k]) == bits
@@ -50,14 +53,14 @@ def count_equal(key: Any, bits: Any) -> int:
 
 @compiled
 def mask_above(key: Any, bits: Any, mask: Any) -> None:
-    """Which have greater bits."""
+    """Mark the elements with greater bits."""
     for k in range(key.size):
         mask[k] = bits_of(key[k]) > bits
 
 
 @compiled
 def mask_above_or_first(key: Any, bits: Any, taken: int, mask: Any) -> None:
-    """Which have greater bits, and the first `taken` that have these."""
+    """Mark the elements with greater bits, and the first `taken` with equal bits."""
     for k in range(key.size):
         found = bits_of(key[k])
         mask[k] = found > bits or (found == bits and taken > 0)
@@ -66,7 +69,7 @@ def mask_above_or_first(key: Any, bits: Any, taken: int, mask: Any) -> None:
 
 @compiled
 def apply_mask(array: Any, mask: Any) -> None:
-    """0 outside the mask."""
+    """Set elements outside the mask to 0."""
     nothing = array.dtype.type(0)
     for k in range(array.size):
         array[k] = array[k] if mask[k] else nothing
@@ -74,7 +77,7 @@ def apply_mask(array: Any, mask: Any) -> None:
 
 @compiled
 def sum_magnitudes(array: Any, mask: Any) -> tuple[float, float]:
-    """Σ|x|, and of the chosen, in lanes that are added in halves."""
+    """Σ|x| over all elements and over the mask, in partial sums that are added pairwise."""
     every, chosen = np.zeros(_LANES), np.zeros(_LANES)
     for start in range(0, array.size, _LANES):
         count = min(_LANES, array.size - start)
@@ -94,7 +97,7 @@ def sum_magnitudes(array: Any, mask: Any) -> tuple[float, float]:
 
 @compiled
 def pack_ranks(array: Any, row: int, out: Any) -> None:
-    """Each element's bits above its place in the row, int64: sorted, they are in the order of ranks."""
+    """int64 with an element's bits above its index in the row; sorting them row by row orders elements by rank."""
     for start in range(0, array.size, row):
         for place in range(row):
             out[start + place] = np.int64(bits_of(array[start + place])) << 32 | place
@@ -102,7 +105,7 @@ def pack_ranks(array: Any, row: int, out: Any) -> None:
 
 @compiled
 def unpack_ranks(packed: Any, row: int, values: Any, out: Any) -> None:
-    """For each element the value of its rank, from what `pack` gave, sorted row by row."""
+    """Write to each element the value of its rank; `packed` is the output of `pack_ranks`, sorted row by row."""
     for start in range(0, out.size, row):
         for rank in range(row):
             out[start + (packed[start + rank] & INT31_MAX)] = values[rank]
@@ -110,7 +113,7 @@ def unpack_ranks(packed: Any, row: int, values: Any, out: Any) -> None:
 
 @compiled
 def hash_indices(first: int, before: Any, after: Any, out: Any) -> None:
-    """All steps can be undone, so no number is more likely than another."""
+    """Hash the indices from `first` on; every step is invertible, so all numbers are equally likely."""
     for k in range(out.size):
         bits = np.uint32(first + k) ^ before
         bits = ((bits ^ (bits >> np.uint32(16))) * np.uint32(HASH_FACTORS[0])) & np.uint32(INT31_MAX)
@@ -120,13 +123,13 @@ def hash_indices(first: int, before: Any, after: Any, out: Any) -> None:
 
 @compiled
 def mask_below(numbers: Any, bound: Any, mask: Any) -> None:
-    """Which are less than the bound."""
+    """Mark the numbers below the bound."""
     for k in range(numbers.size):
         mask[k] = numbers[k] < bound
 
 
 @compiled
 def mask_below_each(numbers: Any, bounds: Any, mask: Any) -> None:
-    """Which are less than their own bound."""
+    """Mark the numbers below their own bound."""
     for k in range(numbers.size):
         mask[k] = numbers[k] < bounds[k]

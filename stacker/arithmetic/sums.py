@@ -1,7 +1,7 @@
-"""Weighted sums and inner products, compiled. Arrays are flat and of one type; `out` may be one of them.
+"""Compiled weighted sums and inner products. Arrays are flat and of one type; `out` may be one of them.
 
-Sums are of a block of elements at a time, small enough for the nearest cache. Inner products are fp64, in LANES partial
-sums of every LANES-th element each, which are then added in halves: the same on every processor.
+Sums are computed in chunks that fit the L1 cache. Inner products are fp64, in LANES partial sums of every LANES-th
+element, which are then added pairwise: the same on every processor.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LANES = 64
 
 @compiled
 def add_up(factors: Any, arrays: Arrays, start: int, count: int, total: Any) -> None:
-    """Σ fᵢxᵢ of `count` elements from `start` on, at the beginning of `total`."""
+    """Write Σ fᵢxᵢ of the `count` elements from `start` to the beginning of `total`."""
     for number in range(len(arrays)):
         part, factor = arrays[number][start : start + count], factors[number]
         if number == 0:
@@ -65,14 +65,14 @@ def combine_on(factors: Any, arrays: Arrays, base: Any, out: Any) -> None:
 
 @compiled
 def subtract(array: Any, base: Any) -> None:
-    """x − b, into x."""
+    """x − b, written into x."""
     for k in range(array.size):
         array[k] -= base[k]
 
 
 @compiled
 def add(array: Any, other: Any, factor: Any) -> None:
-    """x + fy, into x."""
+    """x + fy, written into x."""
     for k in range(array.size):
         array[k] += factor * other[k]
 
@@ -98,7 +98,7 @@ def inner_product(one: Any, other: Any) -> Any:
 
 @compiled
 def row_inner_products(arrays: Arrays, row: int, out: Any) -> None:
-    """⟨xᵢ, xⱼ⟩ for i ≤ j, [pairs, rows]"""
+    """[pairs, rows]: ⟨xᵢ, xⱼ⟩ for i ≤ j within each row."""
     for number in range(out.shape[1]):
         start, pair = number * row, 0
         for i in range(len(arrays)):
@@ -109,7 +109,7 @@ def row_inner_products(arrays: Arrays, row: int, out: Any) -> None:
 
 @compiled
 def column_inner_products(arrays: Arrays, row: int, out: Any) -> None:
-    """⟨xᵢ, xⱼ⟩ for i ≤ j, [pairs, row], added to what is there."""
+    """[pairs, row]: ⟨xᵢ, xⱼ⟩ for i ≤ j within each column, added to `out`."""
     for start in range(0, arrays[0].size, row):
         pair = 0
         for i in range(len(arrays)):
@@ -123,7 +123,7 @@ def column_inner_products(arrays: Arrays, row: int, out: Any) -> None:
 
 @compiled
 def combine_rows(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
-    """Σ fᵢ[r]xᵢ"""
+    """Σ fᵢ[r]xᵢ, where r is the row."""
     for number in range(out.size // row):
         start = number * row
         result = out[start : start + row]
@@ -136,7 +136,7 @@ def combine_rows(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
 
 @compiled
 def combine_columns(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
-    """Σ fᵢ[c]xᵢ"""
+    """Σ fᵢ[c]xᵢ, where c is the column."""
     for start in range(0, out.size, row):
         result = out[start : start + row]
         for k in range(row):

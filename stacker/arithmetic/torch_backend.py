@@ -1,6 +1,6 @@
-"""Arithmetic in torch, for tiles on a device: the same as the processor's, to rounding where sums are concerned.
+"""The backend for torch tensors on a device; results equal the processor's, apart from the rounding of sums.
 
-Masks are whole numbers as wide as a number drawn: -1, all bits set, where an element is chosen, 0 elsewhere.
+A mask is an int32 tensor: -1 (all bits set) for elements in it, 0 for the others.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _LARGEST_E4M3 = 448.0
 _ROWS = 1 << 14
-"""Elements that are held in fp64 at a time."""
+"""Elements converted to fp64 at a time."""
 
 
 class TorchBackend:
-    """What `Arithmetic` says, with tensors of one device."""
+    """Implements `Backend` on one torch device."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -32,7 +32,7 @@ class TorchBackend:
         return memory.view(getattr(torch, dtype.torch_name))
 
     def convert(self, target: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-        if target.dtype is torch.float8_e4m3fn:  # has no infinity
+        if target.dtype is torch.float8_e4m3fn:  # it has no infinity
             source = source.clamp(-_LARGEST_E4M3, _LARGEST_E4M3)
         if source.dtype is torch.float64 and target.dtype not in (torch.float64, torch.float32):
             source = _round_to_odd(source)
@@ -108,7 +108,7 @@ class TorchBackend:
 
     def count_lower(self, key: torch.Tensor, upper: int, counters: torch.Tensor) -> None:
         low = _bits_of(key) ^ (upper << 15)  # less than LOWER where the upper bits are those sought
-        # The others are spread over bins of no use: counting them all in one takes four times as long.
+        # The other elements go to unused bins; counting them all in one bin takes four times as long.
         place = torch.minimum(low, (low >> 15).add_(LOWER_BINS))
         counters += place.bincount(minlength=LOWER_BINS + UPPER_BINS)[:LOWER_BINS]
 
@@ -147,11 +147,11 @@ class TorchBackend:
         size = array.abs()
         return float(size.sum(dtype=torch.float64)), float(self.apply_mask(size, mask).sum(dtype=torch.float64))
 
-    def hash_indices(self, count: int, blocks: Sequence[tuple[int, int, int, int]]) -> torch.Tensor:
+    def hash_indices(self, count: int, spans: Sequence[tuple[int, int, int, int]]) -> torch.Tensor:
         drawn = torch.arange(count, dtype=torch.int32, device=self._device)
         after = torch.empty_like(drawn)
         start = 0
-        for size, first, key, last in blocks:
+        for size, first, key, last in spans:
             drawn[start : start + size].add_(first - start).bitwise_xor_(key)
             after[start : start + size] = last
             start += size
@@ -209,17 +209,17 @@ class TorchBackend:
 
 
 def _scalar(array: torch.Tensor, value: float) -> float:
-    """As near as the array's type comes; what is too large for it is infinite."""
+    """The value rounded to the array's type; infinite if too large for it."""
     return float(torch.tensor(value, dtype=array.dtype))
 
 
 def _list_pairs(arrays: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """i ≤ j"""
+    """The pairs i ≤ j."""
     return list(combinations_with_replacement(arrays, 2))
 
 
 def _add_up(arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-    """One after the other, in new memory."""
+    """The sum, added in order, in a new tensor."""
     found = arrays[0].clone()
     for array in arrays[1:]:
         found.add_(array)
@@ -227,17 +227,17 @@ def _add_up(arrays: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def _bits_of(values: torch.Tensor) -> torch.Tensor:
-    """Magnitudes as integers in the same order, in new memory; NaN comes after infinity."""
+    """fp32 magnitudes as int32 in the same order, in a new tensor; NaN is greater than infinity."""
     return values.to(torch.float32).abs().view(torch.int32)
 
 
 def _to_mask(where: torch.Tensor) -> torch.Tensor:
-    """What a comparison gave, as a mask."""
+    """A mask from a tensor of bool."""
     return where.to(torch.int32).neg_()
 
 
 def _hash(bits: torch.Tensor) -> torch.Tensor:
-    """As `draws.mix`; the factors are those of int32."""
+    """The hash of `masks.hash_indices`, in int32."""
     for by, factor in zip((16, 15), HASH_FACTORS, strict=True):
         bits ^= bits >> by
         bits.mul_(factor - (factor >> 31 << 32)).bitwise_and_(INT31_MAX)
@@ -245,7 +245,7 @@ def _hash(bits: torch.Tensor) -> torch.Tensor:
 
 
 def _divergence(rows: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
-    """KL of two distributions, row by row; rounding apart it is not negative."""
+    """KL divergence of the rows' softmax from that of `origin`, clipped to at least 0 against rounding."""
     p, q = (each.double().softmax(1).add_(EPSILON) for each in (rows, origin))
     return p.mul_((p / q).log_()).sum(1).clamp_(min=0.0)
 
