@@ -1,6 +1,6 @@
-"""An architecture for a family that has no file, from config, names and shapes of tensors, and the packaged guesses.
+"""Infers the architecture of a family without a file, from its config, its tensors and the naming conventions.
 
-What layers differ in must be explained by the config; where nothing explains it, layers are bound to their places.
+Differences between layers must be explained by the config; otherwise layers may only keep their positions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EXPERT = re.compile(r"\.\d+(?=\.|$)")
 
 @dataclass(frozen=True, slots=True)
 class LayerList:
-    """Layers found by their names: what stands before the index, how many there are, bytes of their tensors."""
+    """A list of modules found by name: its tensors' prefix with `{i}`, its length, and the bytes of its tensors."""
 
     prefix: str
     count: int
@@ -41,41 +41,39 @@ class LayerList:
 
 
 def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture:
-    """What can be told of an unknown family; DonorError where config and tensors do not even agree on the layers."""
+    """The architecture of an unknown family; DonorError if config and tensors disagree on the number of layers."""
     name = str(config.get("model_type") or "unknown")
     bare = Architecture(name, (name,), parse_formula("0"), "", inferred=True)
-    layers = list(find_layer_lists(tensors.values()))
-    scope, key, found = _agreeing(config, layers, name)
-    inner = find_module_path(found.prefix) if scope else ""
-    tied = _tied(tensors, found.prefix, name, inner)
-    apart = tuple(
-        each for each in read_conventions().apart if any(match_outside_name(tensor, (each,)) for tensor in tensors)
-    )
+    scope, key, layers = _match_depth(config, list(find_layer_lists(tensors.values())), name)
+    inner = find_module_path(layers.prefix) if scope else ""
+    tied = _find_tied(tensors, layers.prefix, name, inner)
+    conventions = read_conventions()
+    apart = tuple(each for each in conventions.apart if any(match_outside_name(tensor, (each,)) for tensor in tensors))
     known = replace(
-        bare, depth=parse_formula(key), prefix=found.prefix, scope=scope, tied=tied, inner=inner, apart=apart
+        bare, depth=parse_formula(key), prefix=layers.prefix, scope=scope, tied=tied, inner=inner, apart=apart
     )
     names = collect_names(known, config)
     depth = int(known.depth.value(names))
     names["depth"] = depth
-    usual = (*read_conventions().rules, *read_conventions().around) if inner else read_conventions().rules
-    listed = [rule for rule in usual if _readable(rule, names, depth)]
+    candidates = (*conventions.rules, *conventions.around) if inner else conventions.rules
+    listed = [rule for rule in candidates if _is_readable(rule, names, depth)]
     nested = config.get(scope)
     own = nested if isinstance(nested, Mapping) else config
-    listed += infer_index_rules(own, listed, depth, read_conventions().numbered)
-    rules = [*listed, *infer_list_rules(own, listed, depth, read_conventions().shared)]
-    structure = _unexplained(_kinds(tensors, known, depth), rules, names)
+    listed += infer_index_rules(own, listed, depth, conventions.numbered)
+    rules = [*listed, *infer_list_rules(own, listed, depth, conventions.shared)]
+    structure = _bind_unexplained(_number_kinds(tensors, known, depth), rules, names)
     notes = (f"no file describes '{name}': its layers and roles are inferred from names and config",)
-    sized = tuple((key, formula) for key, formula in read_conventions().sized if key in names)
+    sized = tuple((key, formula) for key, formula in conventions.sized if key in names)
     return replace(known, rules=(*rules, *structure), sized=sized, notes=notes)
 
 
 def find_module_path(prefix: str) -> str:
-    """How the names of a language model begin whose layers have this prefix: "model." for "model.layers.{i}."."""
+    """The path of the module whose layers have this prefix: "model." for "model.layers.{i}."."""
     return prefix[: prefix[: prefix.index("{i}") - 1].rfind(".") + 1] if prefix[:1] != "{" else ""
 
 
 def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
-    """Every run of names that differ in one number, from 0 without a gap."""
+    """Every list of modules whose tensor names differ in one number, from 0 without a gap."""
     indices: dict[str, set[int]] = {}
     nbytes: Counter[str] = Counter()
     for tensor in tensors:
@@ -88,9 +86,12 @@ def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
             yield LayerList(f"{start}{{i}}.", len(numbers), nbytes[start])
 
 
-def _agreeing(config: Config, layers: Sequence[LayerList], name: str) -> tuple[str, str, LayerList]:
-    """The scope and the key whose number of layers the tensors have, and those layers; the largest where several do."""
-    claims = list(_claims(config))
+def _match_depth(config: Config, layers: Sequence[LayerList], name: str) -> tuple[str, str, LayerList]:
+    """The config scope and key whose number of layers the tensors have, and those layers.
+
+    Of several matches, the layers with the most bytes are taken; DonorError if there is none.
+    """
+    claims = list(_list_depths(config))
     agreeing = [
         (found.nbytes, scope, key, found)
         for scope, key, depth, further in claims
@@ -106,8 +107,8 @@ def _agreeing(config: Config, layers: Sequence[LayerList], name: str) -> tuple[s
     raise DonorError.of(message, "is the checkpoint complete? else describe the family in architectures/")
 
 
-def _claims(config: Config) -> Iterator[tuple[str, str, int, int]]:
-    """Scope, key, number of layers, and further layers for multi-token prediction, wherever the config says one."""
+def _list_depths(config: Config) -> Iterator[tuple[str, str, int, int]]:
+    """Each depth in the config: scope, key, number of layers, and of further layers for multi-token prediction."""
     for scope in ("", *read_conventions().scopes):
         inner = config.get(scope) if scope else config
         if not isinstance(inner, Mapping):
@@ -122,8 +123,8 @@ def _claims(config: Config) -> Iterator[tuple[str, str, int, int]]:
             yield scope, "len(layers_block_type)", len(types), 0
 
 
-def _tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str) -> tuple[tuple[str, str], ...]:
-    """The head, by its own name or that of its bias, whether it is there or not, and the embedding."""
+def _find_tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str) -> tuple[tuple[str, str], ...]:
+    """The names of the head and the embedding; a tied head may be missing, and is then named by convention."""
     pattern = compile_prefix(prefix)
     roles = {each: guess_outside_role(each, inner) for each in tensors if not pattern.fullmatch(each)}
     embed = next((each for each, role in roles.items() if role == "embed"), None)
@@ -138,7 +139,7 @@ def _tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str)
     return ((heads[0] if heads else outer + named, embed),)
 
 
-def _readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
+def _is_readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
     try:
         return is_applicable(rule, names) and all(
             read_layer_value(rule, names, index) is not None for index in range(depth)
@@ -147,8 +148,8 @@ def _readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
         return False
 
 
-def _kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -> list[int]:
-    """Which layers have the same tensors of the same shapes: a number for each layer, from 0 as they first appear."""
+def _number_kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -> list[int]:
+    """A number for each layer, equal for layers with the same tensors of the same shapes; numbered as they appear."""
     pattern = compile_prefix(known.prefix)
     prints: list[set[tuple[str, tuple[int, ...]]]] = [set() for _ in range(depth)]
     for tensor in tensors.values():
@@ -162,25 +163,29 @@ def _kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -
     return [numbers.setdefault(frozenset(each), len(numbers)) for each in prints]
 
 
-def _unexplained(kinds: Sequence[int], rules: Sequence[LayerRule], names: Mapping[str, Any]) -> Iterator[LayerRule]:
-    """A rule that binds layers to their places, where the config's per-layer values do not tell their kinds apart."""
+def _bind_unexplained(
+    kinds: Sequence[int], rules: Sequence[LayerRule], names: Mapping[str, Any]
+) -> Iterator[LayerRule]:
+    """A rule that keeps layers at their positions, if the config's per-layer values do not explain their kinds."""
     seen: dict[str, int] = {}
     followed = [rule for rule in rules if rule.write not in POSITIONAL or rule.write is WriteKind.POSITION]
-    firsts = {_first(rule, names, len(kinds)) for rule in rules if rule.write in (WriteKind.SHARED, WriteKind.WHOLE)}
-    told = [f"{read_layer_properties(followed, names, index)} {index in firsts}" for index in range(len(kinds))]
-    if all(seen.setdefault(values, kind) == kind for values, kind in zip(told, kinds, strict=True)):
+    firsts = {
+        _find_first(rule, names, len(kinds)) for rule in rules if rule.write in (WriteKind.SHARED, WriteKind.WHOLE)
+    }
+    explained = [f"{read_layer_properties(followed, names, index)} {index in firsts}" for index in range(len(kinds))]
+    if all(seen.setdefault(values, kind) == kind for values, kind in zip(explained, kinds, strict=True)):
         return
     reason = "layers differ in their tensors, and nothing in the config says which is which"
-    yield LayerRule("structure", "", WriteKind.POSITION, (parse_formula(_place_rule(kinds)),), reason=reason)
+    yield LayerRule("structure", "", WriteKind.POSITION, (parse_formula(_kind_formula(kinds)),), reason=reason)
 
 
-def _first(rule: LayerRule, names: Mapping[str, Any], depth: int) -> int | None:
-    """The layer that holds the tensors which others share."""
+def _find_first(rule: LayerRule, names: Mapping[str, Any], depth: int) -> int | None:
+    """The first layer with a true value, which holds the tensors that later ones share."""
     return next((index for index in range(depth) if read_layer_value(rule, names, index)), None)
 
 
-def _place_rule(kinds: Sequence[int]) -> str:
-    """A formula for a layer's kind by its place: the first or the last differs, a period, or the places as they are."""
+def _kind_formula(kinds: Sequence[int]) -> str:
+    """A formula for a layer's kind from its index: the first or last differs, kinds repeat, or else a list."""
     if len(set(kinds[1:])) == 1:
         return "i == 0"
     if len(set(kinds[:-1])) == 1:

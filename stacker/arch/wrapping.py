@@ -1,6 +1,6 @@
-"""A language model inside a wrapper, by its own family's file: names and config entries where they are in the wrapper.
+"""The architecture of a language model inside a wrapper, from its own family's file with names and config moved.
 
-Language models that no file describes are for `inference`; what else a wrapper has is not known here.
+Language models without a file are left to `inference`; the wrapper's other parts are not described.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from stacker.tensors import TensorSpec
 
 
 def find_wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture | None:
-    """The family of a wrapper's language model, called as in these tensors; None where no file describes it."""
-    scope, inside = _language_model(config)
+    """The architecture of a wrapper's language model, with names as in `tensors`; None if no file describes it."""
+    scope, inside = _find_language_model(config)
     family = find_architecture(inside)
-    found = _layers_of(family, tensors) if family else None
-    if family is None or found is None:
+    layers = _find_layers(family, tensors) if family else None
+    if family is None or layers is None:
         return None
-    start, rename = find_module_path(found.prefix), _renaming(family, find_module_path(found.prefix), tensors)
+    start, rename = find_module_path(layers.prefix), _make_rename(family, find_module_path(layers.prefix), tensors)
     kind = str(config.get("model_type"))
     depth = family.depth.text
-    told = depth in inside or depth in config or not depth.isidentifier()
+    known = depth in inside or depth in config or not depth.isidentifier()
     return replace(
         family,
         model_types=(kind,),
-        prefix=found.prefix,
+        prefix=layers.prefix,
         scope=scope,
         inner=start,
         root="",
-        defaults=family.defaults if told else (*family.defaults, (depth, found.count)),
+        defaults=family.defaults if known else (*family.defaults, (depth, layers.count)),
         tensors=tuple(
             each if each.part is Part.LAYER else replace(each, name=rename(each.name)) for each in family.tensors
         ),
@@ -46,8 +46,8 @@ def find_wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec])
     )
 
 
-def _language_model(config: Config) -> tuple[str, Mapping[str, Json]]:
-    """Where the language model's entries are, and they; `model_type` says its family, or nothing does."""
+def _find_language_model(config: Config) -> tuple[str, Mapping[str, Json]]:
+    """The config key of the language model ("" if not nested), and its entries; empty if its family is unknown."""
     for scope in read_conventions().scopes:
         inner = config.get(scope)
         if isinstance(inner, dict) and "model_type" in inner:
@@ -56,24 +56,27 @@ def _language_model(config: Config) -> tuple[str, Mapping[str, Json]]:
     return "", {"model_type": family} if family else {}
 
 
-def _layers_of(family: Architecture, tensors: Mapping[str, TensorSpec]) -> LayerList | None:
-    """The layers all of whose tensors the family knows; the most where towers are built like it."""
+def _find_layers(family: Architecture, tensors: Mapping[str, TensorSpec]) -> LayerList | None:
+    """The layer list whose tensors are all in the family's file; the one with the most bytes if there are several."""
     known = {each.name for each in family.tensors if each.part is Part.LAYER}
     fitting = [
         found
         for found in find_layer_lists(tensors.values())
-        if all({suffix, replace_expert_number(suffix)} & known for suffix in _suffixes(found, tensors))
+        if all({suffix, replace_expert_number(suffix)} & known for suffix in _list_suffixes(found, tensors))
     ]
     return max(fitting, key=lambda found: found.nbytes, default=None)
 
 
-def _suffixes(found: LayerList, tensors: Mapping[str, TensorSpec]) -> set[str]:
+def _list_suffixes(found: LayerList, tensors: Mapping[str, TensorSpec]) -> set[str]:
     pattern = compile_prefix(found.prefix)
     return {match[2] for match in map(pattern.fullmatch, tensors) if match}
 
 
-def _renaming(family: Architecture, start: str, tensors: Mapping[str, TensorSpec]) -> Callable[[str], str]:
-    """The names outside the layers: as they are found where the layers are or further out, or else as they would be."""
+def _make_rename(family: Architecture, start: str, tensors: Mapping[str, TensorSpec]) -> Callable[[str], str]:
+    """A function that renames the family's tensors outside the layers to their names in the wrapper.
+
+    A tensor is looked for in the language model's module and those that contain it.
+    """
     body = find_module_path(family.prefix)
     whole = f".{start}".endswith(f".{body}")
     around = [start[:end] for end in range(len(start), -1, -1) if end == 0 or start[end - 1] == "."]

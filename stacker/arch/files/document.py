@@ -1,4 +1,4 @@
-"""Reading YAML nodes as what an architecture file has in a place; a node of another kind is a SpecError there."""
+"""Reads YAML nodes of an architecture file as values; a node of the wrong kind is a SpecError at its position."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ ReadParent = Callable[[str], str]
 
 
 def read_entries(text: str, source: str, read_parent: ReadParent | None = None) -> Entries:
-    """The top-level entries of a file over those of the file its `like` names."""
+    """The top-level entries of a file, merged over those of the file that its `like` names."""
     entries = expect_mapping(read_yaml(text, source))
     parent = entries.pop("like", None)
     if parent is None:
         return entries
     if read_parent is None:
-        raise SpecError.of("'like' has no other file to start from here", mark=parent.mark)
+        raise SpecError.of("'like' cannot be used here: no other files are known", mark=parent.mark)
     name = expect_text(parent)
     return _merge(read_entries(read_parent(name), f"{name}.yaml", read_parent), entries)
 
 
 def _merge(below: Entries, above: Entries) -> Entries:
-    """The union of both; mappings are united entry by entry, and null takes away what is below."""
+    """The entries of both, `above` first; mappings are merged recursively, and null removes an entry."""
     merged = dict(below)
     for key, node in above.items():
         under = merged.get(key)
@@ -42,32 +42,32 @@ def _merge(below: Entries, above: Entries) -> Entries:
 
 
 def expect_mapping(node: Node) -> Entries:
-    """The entries of a mapping."""
+    """The entries of a mapping; SpecError for another node."""
     if not isinstance(node, Mapping):
-        raise SpecError.of(f"a mapping should stand here, not {describe(node)}", mark=node.mark)
+        raise SpecError.of(f"expected a mapping, not {describe(node)}", mark=node.mark)
     return {key.text: value for key, value in node.entries}
 
 
 def list_items(node: Node) -> tuple[Node, ...]:
-    """The items of a list; a single value is a list of one."""
+    """The items of a list; a single value counts as a list of one."""
     return node.items if isinstance(node, Sequence) else (node,)
 
 
 def expect_text(node: Node) -> str:
-    """A scalar as it was written."""
+    """A scalar as it was written; SpecError for another node."""
     if not isinstance(node, Scalar):
-        raise SpecError.of(f"a text should stand here, not {describe(node)}", mark=node.mark)
+        raise SpecError.of(f"expected a text, not {describe(node)}", mark=node.mark)
     return node.text
 
 
 def read_json_value(node: Node) -> Json:
-    """The value of a node, whatever it is."""
+    """The node as a JSON value."""
     data: Json = plain_data(node)
     return data
 
 
 def read_formula(node: Node, text: str | None = None) -> Formula:
-    """The formula a scalar holds, or `text`, a piece of it."""
+    """The formula in a scalar, or in `text`, a part of it; SpecError if it cannot be parsed."""
     try:
         return parse_formula(expect_text(node) if text is None else text.strip())
     except FormulaError as error:
@@ -75,7 +75,7 @@ def read_formula(node: Node, text: str | None = None) -> Formula:
 
 
 def check_keys(keys: Entries, known: Iterable[str]) -> None:
-    """SpecError for the first key that has no meaning here."""
+    """Raises SpecError for the first key that is not in `known`."""
     known = tuple(known)
     for key, node in keys.items():
         if key not in known:
@@ -83,15 +83,15 @@ def check_keys(keys: Entries, known: Iterable[str]) -> None:
 
 
 def read_section(entries: Entries, key: str) -> Entries:
-    """The entries of a section, none where it is absent."""
+    """The entries of a section, empty if it is absent."""
     return expect_mapping(entries[key]) if key in entries else {}
 
 
 def read_texts(entries: Entries, key: str) -> tuple[str, ...]:
-    """The texts of a list, none where it is absent."""
+    """The texts of a list, empty if it is absent."""
     return tuple(expect_text(item) for item in list_items(entries[key])) if key in entries else ()
 
 
 def read_pairs(entries: Entries, key: str) -> tuple[tuple[str, str], ...]:
-    """The names and texts of a section, none where it is absent."""
+    """The names and texts of a section, empty if it is absent."""
     return tuple((name, expect_text(node)) for name, node in read_section(entries, key).items())

@@ -1,6 +1,6 @@
-"""An architecture file as text -> Architecture. `docs/architectures.md` describes the form.
+"""Parses the text of an architecture file; `docs/architectures.md` describes the format.
 
-A file may start from another (`like`): sections are united entry by entry, and null takes an entry away.
+A file may extend another (`like`): sections are merged entry by entry, and null removes an entry.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _TAIL = re.compile(r"(?: as (?P<dtype>\w+))?(?: for e in (?P<count>.+?))?(?: if 
 
 
 def parse_architecture(text: str, source: str, read_parent: ReadParent | None = None) -> Architecture:
-    """The family a file describes; SpecError, with the place, for anything that is not in the form.
+    """The family that a file describes; SpecError with the position for anything that does not follow the format.
 
-    `read_parent` gives the text of the file that `like` names.
+    `read_parent` returns the text of the file that `like` names.
     """
     entries = read_entries(text, source, read_parent)
     check_keys(entries, _KEYS)
@@ -75,12 +75,15 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
 
 
 def parse_rules(entries: Entries, section: str = "per_layer") -> tuple[LayerRule, ...]:
-    """The rules of a section."""
-    return tuple(_rule(name, node) for name, node in read_section(entries, section).items())
+    """The layer rules of a section."""
+    return tuple(_parse_rule(name, node) for name, node in read_section(entries, section).items())
 
 
 def parse_tensor(name: str, node: Node, part: Part) -> TensorTemplate:
-    """A line such as `mlp.up.expert [ffn, hidden] for e in experts if sparse`; a `?` after the role means optional."""
+    """The tensor in a line such as `mlp.up.expert [ffn, hidden] for e in experts if sparse`.
+
+    A `?` after the role makes the tensor optional; SpecError if the line does not follow the format.
+    """
     text = expect_text(node)
     found = _TENSOR.fullmatch(text)
     shape, tail = _split_shape(found["rest"]) if found else ("", None)
@@ -107,7 +110,7 @@ def parse_tensor(name: str, node: Node, part: Part) -> TensorTemplate:
 
 
 def _split_shape(rest: str) -> tuple[str, str | None]:
-    """What stands before the bracket that closes the shape, and what stands after it (None: it never closes)."""
+    """The text before the bracket that closes the shape, and the text after it (None if it is never closed)."""
     depth = 1
     for place, letter in enumerate(rest):
         depth += {"[": 1, "]": -1}.get(letter, 0)
@@ -116,12 +119,12 @@ def _split_shape(rest: str) -> tuple[str, str | None]:
     return rest, None
 
 
-def _rule(name: str, node: Node) -> LayerRule:
+def _parse_rule(name: str, node: Node) -> LayerRule:
     fields = expect_mapping(node)
     check_keys(fields, _RULE_KEYS)
     if "read" not in fields or "write" not in fields:
         raise SpecError.of(f"'{name}' needs 'read' and 'write'", mark=node.mark)
-    kind, key = _way_to_write(fields["write"])
+    kind, key = _parse_write(fields["write"])
     if ("over" in fields) != (kind is WriteKind.SOLVE):
         raise SpecError.of(f"{name}: 'write: solve' and 'over' go together", mark=node.mark)
     return LayerRule(
@@ -137,7 +140,7 @@ def _rule(name: str, node: Node) -> LayerRule:
     )
 
 
-def _way_to_write(node: Node) -> tuple[WriteKind, str]:
+def _parse_write(node: Node) -> tuple[WriteKind, str]:
     kind, _, key = expect_text(node).partition(" ")
     if kind not in set(WriteKind):
         raise SpecError.of(f"unknown way to write: '{kind}'", did_you_mean(kind, WriteKind), node.mark)
@@ -149,5 +152,5 @@ def _way_to_write(node: Node) -> tuple[WriteKind, str]:
 
 
 def parse_formulas(entries: Entries, key: str) -> tuple[tuple[str, Formula], ...]:
-    """The formulas of a section, by name."""
+    """The names and formulas of a section."""
     return tuple((name, read_formula(node)) for name, node in read_section(entries, key).items())

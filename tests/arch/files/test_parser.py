@@ -73,7 +73,7 @@ def test_like_unites_sections_and_null_takes_away() -> None:
     ("text", "place", "message"),
     [
         ("family: f", "x.yaml", "missing: model_types, depth, prefix"),
-        ("- a", "x.yaml:1:1", "a mapping should stand here, not a list"),
+        ("- a", "x.yaml:1:1", "expected a mapping, not a list"),
         (HEAD + "layers: {}", "x.yaml:5", "unknown key 'layers'"),
         (HEAD + "layer: {a: nonsense}", "x.yaml:5", "'nonsense' does not describe the tensor a"),
         (HEAD + "layer: {a: 'attn.q [x'}", "x.yaml:5", "does not describe"),
@@ -83,7 +83,7 @@ def test_like_unites_sections_and_null_takes_away() -> None:
         (HEAD + "layer: {a: 'attn.q [x] as U9'}", "x.yaml:5", "unknown dtype 'U9'"),
         (HEAD + "layer: {'a.{e}': 'attn.q [x]'}", "x.yaml:5", "go together"),
         (HEAD + "layer: {a: 'attn.q [x] for e in n'}", "x.yaml:5", "go together"),
-        (HEAD + "layer: {a: [[1]]}", "x.yaml:5", "a text should stand here, not a list"),
+        (HEAD + "layer: {a: [[1]]}", "x.yaml:5", "expected a text, not a list"),
         (HEAD + "per_layer: {a: {read: i}}", "x.yaml:5", "'a' needs 'read' and 'write'"),
         (HEAD + "per_layer: {a: {read: i, write: lists k}}", "x.yaml:5", "unknown way to write: 'lists'"),
         (HEAD + "per_layer: {a: {read: i, write: list}}", "x.yaml:5", "'list' is not a way to write"),
