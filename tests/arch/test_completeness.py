@@ -21,13 +21,13 @@ TENSORS = {spec.name: spec for spec in list_expected_tensors(FAMILY, CONFIG)}
 
 
 def problems(tensors: dict[str, TensorSpec], config: dict[str, Any] = CONFIG) -> list[str]:
-    """Everything said about a donor of these tensors."""
+    """All problems of a donor with these tensors."""
     found = check_tensors(FAMILY, config, tensors, place_tensors(FAMILY, config, tensors))
     return [str(problem) for problem in found]
 
 
 def test_a_complete_donor() -> None:
-    """What the config promises is all there."""
+    """A donor with all tensors that the config implies has no problems."""
     assert problems(TENSORS) == []
 
 
@@ -42,7 +42,7 @@ def test_a_complete_donor() -> None:
     ],
 )
 def test_another_config(config: dict[str, Any], message: str) -> None:
-    """A config that is not of this checkpoint is told apart."""
+    """A config of another checkpoint is detected."""
     assert message in "\n".join(problems(TENSORS, CONFIG | config))
 
 
@@ -59,7 +59,7 @@ def test_no_layers_at_all() -> None:
 
 
 def test_extra_tensors_are_a_note() -> None:
-    """What the family does not list is carried along, and said."""
+    """Tensors that the family does not list are reported by a note."""
     name = "model.layers.0.self_attn.extra"
     found = check_tensors(
         FAMILY, CONFIG, more := TENSORS | {name: TensorSpec(name, Dtype.F32, (1,))}, place_tensors(FAMILY, CONFIG, more)
@@ -68,7 +68,7 @@ def test_extra_tensors_are_a_note() -> None:
 
 
 def test_tied_heads_may_be_there_or_not() -> None:
-    """A head beside a tied embedding is no extra tensor."""
+    """A head beside a tied embedding is not reported as an extra tensor."""
     assert problems(TENSORS, CONFIG | {"tie_word_embeddings": True}) == []
 
 
@@ -83,27 +83,27 @@ BOTH = pytest.mark.parametrize(
 
 
 def other_names(config: dict[str, Any], replaced: str) -> dict[str, TensorSpec]:
-    """The donor's tensors with the other names in place of those `replaced`."""
+    """The donor's tensors with the optional ones instead of those whose name contains `replaced`."""
     family = read_architecture(config["model_type"])
     kept = [spec for spec in list_expected_tensors(family, config) if replaced not in spec.name]
     return {spec.name: spec for spec in (*kept, *list_optional_tensors(family, config))}
 
 
 def problems_of(config: dict[str, Any], tensors: dict[str, TensorSpec]) -> list[str]:
-    """Everything said about a donor of these tensors."""
+    """All problems of a donor with these tensors."""
     family = read_architecture(config["model_type"])
     return [str(each) for each in check_tensors(family, config, tensors, place_tensors(family, config, tensors))]
 
 
 @BOTH
 def test_other_names_are_complete(config: dict[str, Any], replaced: str) -> None:
-    """A donor that stores its experts fused, or its dense layer under another name, lacks nothing."""
+    """A donor with fused experts, or another name for its dense layer, is complete."""
     assert problems_of(config, other_names(config, replaced)) == []
 
 
 @BOTH
 def test_half_of_either_is_not(config: dict[str, Any], replaced: str) -> None:
-    """Where one of the other names is missing in a layer, what it would stand for is missed."""
+    """If one of the alternative tensors is missing, the tensor it would replace is reported."""
     tensors = other_names(config, replaced)
     del tensors[next(name for name in tensors if name in {spec.name for spec in optional(config)} and "down" in name)]
     assert "are missing" in problems_of(config, tensors)[0]
@@ -111,7 +111,7 @@ def test_half_of_either_is_not(config: dict[str, Any], replaced: str) -> None:
 
 @BOTH
 def test_other_names_have_sizes(config: dict[str, Any], replaced: str) -> None:
-    """A tensor of the other names is held to the config as well."""
+    """The shapes of alternative tensors are checked too."""
     tensors = other_names(config, replaced) | {
         spec.name: TensorSpec(spec.name, spec.dtype, (1,)) for spec in optional(config)
     }
@@ -119,5 +119,5 @@ def test_other_names_have_sizes(config: dict[str, Any], replaced: str) -> None:
 
 
 def optional(config: dict[str, Any]) -> tuple[TensorSpec, ...]:
-    """The tensors of the other names."""
+    """The optional tensors of this config."""
     return list_optional_tensors(read_architecture(config["model_type"]), config)

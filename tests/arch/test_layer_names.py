@@ -1,4 +1,4 @@
-"""Tensors outside the layers that belong to them: found by their names, and named anew in a new place."""
+"""Tensors outside the layers that belong to a layer: recognised by name, and renamed for a new index."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ apart: ["table.weight[:, {i}]", "queries.{i-1}"]
     ],
 )
 def test_names(name: str, found: tuple[int | None, str] | None) -> None:
-    """A name says which layer a tensor is of, or that each has a part of it."""
+    """A name tells the layer of a tensor, or that each layer has a part of it."""
     assert match_outside_name(name, PATTERNS) == found
 
 
@@ -52,18 +52,18 @@ def test_names(name: str, found: tuple[int | None, str] | None) -> None:
     ],
 )
 def test_names_in_a_new_place(suffix: str, name: str) -> None:
-    """What belongs to a layer takes the layer's new number, shifted where it is counted from elsewhere."""
+    """A tensor gets its layer's new index, shifted if its family counts from another number."""
     assert format_tensor_name("layers.{i}.", 5, suffix) == name
 
 
 def test_cuts() -> None:
-    """Columns lie along the second dimension, rows along the first; whole tensors are not cut."""
+    """Rows are split along the first dimension, columns along the second; other tensors are not split."""
     assert [find_split_axis(suffix) for suffix in ("t[:, {i}]", "t[{i}]", "t.{i}", "t")] == [1, 0, None, None]
     assert [find_table_name(suffix) for suffix in ("t[:, {i}]", "t[{i}]", "t")] == ["t", "t", "t"]
 
 
 def test_a_family_that_has_such_tensors() -> None:
-    """A file says what stands apart; roles come from its templates."""
+    """An architecture file lists these tensors, and its templates set their roles."""
     family: Architecture = parse_architecture(TEXT, "tiny.yaml")
     specs = [TensorSpec(name, Dtype.F32, (4, 6)) for name in ("layers.0.a", "table.weight", "queries.1", "queries.1.b")]
     placed = place_tensors(family, {"n": 3}, {spec.name: spec for spec in specs})

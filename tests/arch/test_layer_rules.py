@@ -22,14 +22,14 @@ def rule(*read: str, when: str | None = None, name: str = "r") -> LayerRule:
 
 
 def test_the_first_reader_with_a_value_speaks() -> None:
-    """A missing list, a null and an index past the end leave it to the next reader."""
+    """A missing list, a null or an index past the end falls through to the next formula."""
     readers = rule("kinds[i]", "'last' if i == 2 else None", "'odd' if i % 2 else 'even'")
     values = [read_layer_value(readers, {"kinds": ["x"]}, index) for index in range(4)]
     assert values == ["x", "odd", "last", "odd"]
 
 
 def test_a_layer_without_a_value() -> None:
-    """When no reader has a value, the last one's reason is told."""
+    """If no formula has a value, the error is the last one's."""
     with pytest.raises(FormulaError, match="no 'size'"):
         read_layer_value(rule("kinds[i]", "size"), {}, 0)
 
@@ -39,12 +39,12 @@ def test_a_layer_without_a_value() -> None:
     [(None, {}, True), ("x", {"x": 1}, True), ("x", {"x": 0}, False), ("x", {}, False), ("x > 1", {"x": "a"}, False)],
 )
 def test_conditions(when: str | None, names: dict[str, Any], applies: bool) -> None:
-    """A rule holds where its condition does; a missing name makes it false."""
+    """A rule applies if its condition is true; a missing name makes it false."""
     assert is_applicable(rule("i", when=when), names) is applies
 
 
 def test_properties_are_the_values_that_can_be_told() -> None:
-    """Rules that do not hold, or have no value here, say nothing."""
+    """Rules that do not apply or have no value are left out."""
     rules = [rule("i + 1", name="a"), rule("gone", name="b"), rule("i", when="gone", name="c")]
     assert read_layer_properties(rules, {}, 4) == {"a": 5}
 
@@ -62,13 +62,13 @@ def test_properties_are_the_values_that_can_be_told() -> None:
     ],
 )
 def test_ways_to_write(kind: WriteKind, values: list[Json], result: Json) -> None:
-    """Each way puts the layers' values into the config in its form."""
+    """Each kind writes the layers' values in its own form."""
     assert build_entry(kind, values) == result
 
 
 @given(st.lists(st.booleans()))
 def test_index_sets_read_back(values: list[bool]) -> None:
-    """What is written as an index set is read as the same values."""
+    """Values written as layer indices are read back the same."""
     names = {"k": build_entry(WriteKind.INDICES, values)}
     assert [read_layer_value(rule("i in k"), names, index) for index in range(len(values))] == values
 
@@ -78,7 +78,7 @@ BETWEEN: dict[str, Any] = {"every": 1, "start": 1, "end": -1}
 
 
 def solved(read: str, **over: str) -> LayerRule:
-    """A rule to be solved."""
+    """A rule of kind solve."""
     allowed = tuple((key, parse_formula(text)) for key, text in over.items())
     return LayerRule("r", "", WriteKind.SOLVE, (parse_formula(read),), over=allowed)
 
@@ -102,7 +102,7 @@ INTERVAL = solved(
     ids=["as it was", "another period", "a single one", "none", "all"],
 )
 def test_periods(places: list[int], depth: int, entries: dict[str, int]) -> None:
-    """A period and an offset that give exactly these places; the config's own where they do."""
+    """The solution reproduces exactly these indices, and is the config's own if that does."""
     found = solve_entries(PERIODIC, PERIOD, [index in places for index in range(depth)])
     given_places = [i for i in range(depth) if i % found.entries["period"] == found.entries["offset"]]  # type: ignore[operator] # numbers here
     assert given_places == places
@@ -121,19 +121,19 @@ def test_periods(places: list[int], depth: int, entries: dict[str, int]) -> None
     ids=["as it was", "another stretch", "another interval"],
 )
 def test_intervals(places: list[int], depth: int, entries: dict[str, int]) -> None:
-    """Three numbers at once; where the places begin and end is known without a search."""
+    """Three entries are solved at once; first and last need no search."""
     found = solve_entries(INTERVAL, BETWEEN, [index in places for index in range(depth)])
     assert (found.entries, found.misfits) == (entries, ())
 
 
 def test_no_layer_between() -> None:
-    """That there is no such layer at all can be said as well."""
+    """Entries for no layer at all are found too."""
     assert not solve_entries(INTERVAL, BETWEEN, [False] * 5).misfits
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=9))
 def test_a_solution_is_found_wherever_there_is_one(values: list[bool]) -> None:
-    """Misfits remain only where the places of the true layers have no common distance."""
+    """Misfits remain only if the true layers are not at equal distances."""
     places = [index for index, value in enumerate(values) if value]
     gaps = {after - before for before, after in pairwise(places)}
     gap = min(gaps, default=len(values))
@@ -142,6 +142,6 @@ def test_a_solution_is_found_wherever_there_is_one(values: list[bool]) -> None:
 
 
 def test_the_best_that_can_be_done() -> None:
-    """Without a solution, the entries are those that fewest places contradict."""
+    """Without a solution, the entries have the fewest misfits."""
     found = solve_entries(PERIODIC, PERIOD, [True, False, True, False, True, True])
     assert (found.entries, found.misfits) == ({"period": 2, "offset": 0}, (5,))

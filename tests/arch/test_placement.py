@@ -1,4 +1,4 @@
-"""Where tensors stand: layers, roles, full names, and what is never carried."""
+"""Placement of tensors: layers, roles, full names, and ignored tensors."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def place(family: str, config: dict[str, Any], names: Iterable[str]) -> dict[str
     ],
 )
 def test_llama_tensors(name: str, part: Part, role: str, layer: int | None) -> None:
-    """Listed tensors have the family's role, the others one by their names; every one has a place."""
+    """Listed tensors get the family's role, others one by name; every tensor is placed."""
     found = place("llama", LLAMA, [name])[name]
     assert (found.name, found.part, found.role, found.layer, found.ignored) == (name, part, role, layer, "")
 
 
 def test_experts_share_a_template() -> None:
-    """The number of an expert has no say in its role, nor in that of its layer."""
+    """An expert's index does not change its role or its layer."""
     name = "model.layers.3.block_sparse_moe.experts.12.w2.weight"
     found = place("mixtral", LLAMA | {"model_type": "mixtral"}, [name])[name]
     assert (found.role, found.layer) == ("mlp.down.expert", 3)
@@ -60,7 +60,7 @@ def test_experts_share_a_template() -> None:
 
 @pytest.mark.parametrize("root", ["", "transformer."], ids=["as published", "as saved"])
 def test_a_root_may_be_left_out(root: str) -> None:
-    """GPT-2's published names lack a beginning that its saved ones have; both have one full name."""
+    """GPT-2's published names lack the prefix of its saved ones; both have the same full name."""
     names = [f"{root}{rest}" for rest in ("wte.weight", "h.1.attn.c_proj.weight", "ln_f.bias")]
     found = place("gpt2", GPT2, [*names, "lm_head.weight"])
     assert [found[name].name for name in names] == [
@@ -80,7 +80,7 @@ def test_a_root_may_be_left_out(root: str) -> None:
     ],
 )
 def test_buffers_are_ignored_with_a_reason(family: str, config: dict[str, Any], name: str) -> None:
-    """Masks and rotary tables are never carried."""
+    """Masks and rotary tables are ignored."""
     assert place(family, config, [name])[name].ignored
 
 
@@ -91,7 +91,7 @@ def test_biases_of_attention_are_no_masks() -> None:
 
 
 def test_prediction_layers_are_ignored() -> None:
-    """Layers for multi-token prediction stand after the last, and no stack carries them."""
+    """Layers for multi-token prediction follow the last layer and are ignored."""
     names = [f"model.layers.{index}.mlp.up_proj.weight" for index in range(3)]
     found = place("llama", LLAMA | {"num_nextn_predict_layers": 1}, names)
     assert [bool(found[name].ignored) for name in names] == [False, False, True]
@@ -99,7 +99,7 @@ def test_prediction_layers_are_ignored() -> None:
 
 
 def test_expected_tensors_follow_the_config() -> None:
-    """Biases, the head and the element type are as the config says."""
+    """Biases, the head and the element type follow the config."""
     plain = {
         spec.name: spec
         for spec in list_expected_tensors(read_architecture("llama"), LLAMA | {"torch_dtype": "float16"})
@@ -113,7 +113,7 @@ def test_expected_tensors_follow_the_config() -> None:
 
 
 def test_dense_and_sparse_layers_differ() -> None:
-    """A condition may speak of what a rule says of the layer."""
+    """A tensor's condition may use a layer's value of a rule."""
     config = LLAMA | {"model_type": "qwen3_moe", "num_experts": 3, "moe_intermediate_size": 4, "mlp_only_layers": [1]}
     names = [spec.name for spec in list_expected_tensors(read_architecture("qwen3_moe"), config)]
     assert "model.layers.0.mlp.experts.2.up_proj.weight" in names
@@ -123,7 +123,7 @@ def test_dense_and_sparse_layers_differ() -> None:
 
 
 def test_quantised_experts_have_their_own_dtype() -> None:
-    """The published gpt-oss has its experts in blocks of four-bit numbers, two in a byte."""
+    """The published gpt-oss stores its experts in MXFP4, two values in a byte."""
     config = LLAMA | {"model_type": "gpt_oss", "hidden_size": 64, "intermediate_size": 32, "num_local_experts": 2,
                       "quantization_config": {"quant_method": "mxfp4"}}  # fmt: skip
     specs = {spec.name: spec for spec in list_expected_tensors(read_architecture("gpt_oss"), config)}
@@ -145,6 +145,6 @@ def test_quantised_experts_have_their_own_dtype() -> None:
     ],
 )
 def test_configs_that_make_no_sense(change: dict[str, Any], message: str) -> None:
-    """A config whose sizes are no sizes is the donor's fault."""
+    """Invalid sizes in a config are a DonorError."""
     with pytest.raises(DonorError, match=message):
         list_expected_tensors(read_architecture("llama"), LLAMA | change)

@@ -1,4 +1,4 @@
-"""Language models inside wrappers: their family's file, with names and config entries where the wrapper has them."""
+"""Language models inside wrappers: their family's file with names and config entries moved."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STYLES = {
 
 
 def tensors_of(outer: str, body: str, **config: Any) -> dict[str, TensorSpec]:
-    """A llama's tensors, called as in a wrapper, and those of a tower."""
+    """A llama's tensors with names as in a wrapper, and those of a tower."""
     text = list_expected_tensors(read_architecture("llama"), TEXT | config)
     names = [body + each.name.removeprefix("model.") if "model." in each.name else outer + each.name for each in text]
     own = {name: TensorSpec(name, each.dtype, each.shape) for name, each in zip(names, text, strict=True)}
@@ -46,7 +46,7 @@ def wrapped(tensors: dict[str, TensorSpec], text: dict[str, Any] = TEXT) -> Arch
 
 @pytest.mark.parametrize(("outer", "body"), STYLES.values(), ids=STYLES)
 def test_names_are_the_wrappers(outer: str, body: str) -> None:
-    """Layers, embedding and head are found under any of the names that wrappers give them, and nothing is missing."""
+    """Layers, embedding and head are found under all names that wrappers use, and none is missing."""
     tensors = tensors_of(outer, body)
     config: dict[str, Any] = {"model_type": "seer", "text_config": TEXT}
     family = wrapped(tensors)
@@ -60,7 +60,7 @@ def test_names_are_the_wrappers(outer: str, body: str) -> None:
 
 @pytest.mark.parametrize(("outer", "body"), STYLES.values(), ids=STYLES)
 def test_towers_go_with_the_embedding(outer: str, body: str) -> None:
-    """What a wrapper has beside its language model stands before the layers."""
+    """A wrapper's other tensors act before the layers."""
     tensors = tensors_of(outer, body)
     placed = place_tensors(wrapped(tensors), {"text_config": TEXT}, tensors)
     for name in (TOWER.format(4), "multi_modal_projector.linear.weight"):
@@ -68,13 +68,13 @@ def test_towers_go_with_the_embedding(outer: str, body: str) -> None:
 
 
 def test_a_tied_head_is_named_as_it_would_be() -> None:
-    """Where the head is not saved, it is known what it would be called."""
+    """The name of a head that is not saved is known."""
     tensors = tensors_of("language_model.", "language_model.model.", tie_word_embeddings=True)
     assert wrapped(tensors).tied == (("language_model.lm_head.weight", "language_model.model.embed_tokens.weight"),)
 
 
 def test_depth_that_the_config_leaves_to_its_program() -> None:
-    """A nested config that says no depth is of the layers that are there, as are sizes it does not say."""
+    """A nested config without a depth or sizes gets those of the existing layers."""
     tensors = tensors_of("language_model.", "language_model.model.")
     config: dict[str, Any] = {"model_type": "seer", "text_config": {"model_type": "llama", "vocab_size": 24}}
     family = wrapped(tensors, {"model_type": "llama", "vocab_size": 24})
@@ -92,12 +92,12 @@ def test_depth_that_the_config_leaves_to_its_program() -> None:
     ids=["no file", "no family", "nothing nested"],
 )
 def test_what_no_file_describes_is_left_to_inference(config: dict[str, Any]) -> None:
-    """Without a family that a file knows, nothing is told here."""
+    """Without a family file the result is None."""
     assert find_wrapped_architecture(config, tensors_of("", "model.language_model.")) is None
 
 
 def test_layers_that_the_family_does_not_have() -> None:
-    """Layers with tensors of their own are not described by the family's file."""
+    """Layers with tensors that the family lacks are not described by its file."""
     tensors = tensors_of("", "model.language_model.")
     own = [f"model.language_model.layers.{layer}.cross_attn.gate" for layer in range(3)]
     tensors |= {name: TensorSpec(name, Dtype.BF16, (1,)) for name in own}
@@ -117,7 +117,7 @@ def test_layers_that_the_family_does_not_have() -> None:
     ],
 )
 def test_roles_around_a_language_model(name: str, role: str) -> None:
-    """Outside the language model only a head is more than a part of what stands before the layers."""
+    """Outside the language model, all tensors but a head act before the layers."""
     assert guess_outside_role(name, "model.language_model.") == role
 
 
@@ -132,5 +132,5 @@ def test_roles_around_a_language_model(name: str, role: str) -> None:
     ],
 )
 def test_roles_where_towers_are_beside_the_layers(name: str, role: str) -> None:
-    """In a module that everything is in, what is not known is a tower's."""
+    """In a module that holds everything, unknown tensors are a tower's."""
     assert guess_outside_role(name, "model.") == role

@@ -1,4 +1,4 @@
-"""Either arithmetic, by the name `on`: a claim about it is a claim about both."""
+"""The fixture `backend`: each test that uses it runs on numpy and on torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays held against each other, on both arithmetics, against what the papers say element by element, in fp64."""
+"""Comparisons between arrays on both backends, against the papers' formulas element by element in fp64."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WEIGHTS = {"undivided": None, "weights": (0.75, 0.5, 1.25, 0.25), "negative": (-
 def _elected(
     arrays: list[Numbers], votes: tuple[float, ...], factors: tuple[float, ...], weights: tuple[float, ...] | None
 ) -> Numbers:
-    """Yadav et al., TIES-Merging, section 3: the sign of the sum, and the mean of what has it."""
+    """Yadav et al., TIES-Merging, section 3: the sign of the sum, and the mean of the elements with this sign."""
     cast = np.stack([vote * array for vote, array in zip(votes, wide(arrays), strict=True)])
     sign = np.where(cast.sum(0) >= 0, 1.0, -1.0)
     agree = cast * sign > 0
@@ -38,7 +38,7 @@ def _elected(
 @pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
 @pytest.mark.parametrize("size", [1, 65, 1023, 5000])
 def test_election(backend: Backend, size: int, many: int, weights: tuple[float, ...] | None, kind: Any) -> None:
-    """With votes and factors of either sign, written into the first."""
+    """Votes and factors may be negative; the result is written into the first array."""
     arrays = several(many, size, kind)
     own = None if weights is None else weights[:many]
     held = put_all(backend, arrays)
@@ -49,7 +49,7 @@ def test_election(backend: Backend, size: int, many: int, weights: tuple[float, 
 
 @EVERY
 def test_ties_elect_plus(backend: Backend, kind: Any) -> None:
-    """A sum of 0, of whatever sign, counts as positive; what nothing agrees with is +0, also divided."""
+    """A sum of +0 or −0 counts as positive; an element without an agreeing source is +0, with or without weights."""
     arrays = [np.array(row, kind) for row in ([3.0, -1.0, 2.0, 0.0, -0.0], [-1.0, -2.0, -2.0, 0.0, -0.0])]
     for weights, expected in ((None, [3.0, -3.0, 2.0, 0.0, 0.0]), ((1.0, 2.0), [3.0, -1.0, 2.0, 0.0, 0.0])):
         made = got(backend.merge_elected(put_all(backend, arrays), (1.0, 1.0), (1.0, 1.0), weights))
@@ -60,7 +60,7 @@ def test_ties_elect_plus(backend: Backend, kind: Any) -> None:
 @EVERY
 @pytest.mark.parametrize("value", [1.0, -1.0])
 def test_no_zero_is_negative(backend: Backend, value: float, kind: Any) -> None:
-    """What agrees but has a factor of 0 is +0, whichever way it went."""
+    """An agreeing element with a factor of 0 becomes +0, whatever its sign."""
     assert got(
         backend.merge_elected([put(backend, np.array([value], kind))], (1.0,), (0.0,), (1.0,))
     ).tobytes() == bytes(kind().nbytes)
@@ -68,7 +68,7 @@ def test_no_zero_is_negative(backend: Backend, value: float, kind: Any) -> None:
 
 @EVERY
 def test_weights_that_cancel_do_not_divide(backend: Backend, kind: Any) -> None:
-    """Where the weights of those that agree add up to 0 the sum stays as it is."""
+    """If the weights of the agreeing sources add up to 0, the sum is not divided."""
     arrays = [np.array(row, kind) for row in ([1.0, 1.0], [2.0, -0.5])]
     made = backend.merge_elected(put_all(backend, arrays), (1.0, 1.0), (1.0, 1.0), (0.5, -0.5))
     assert got(made).tolist() == [3.0, 2.0]
@@ -76,7 +76,7 @@ def test_weights_that_cancel_do_not_divide(backend: Backend, kind: Any) -> None:
 
 @EVERY
 def test_a_vote_of_0_agrees_with_none(backend: Backend, kind: Any) -> None:
-    """Neither in the sum nor in the divisor."""
+    """A source with a vote of 0 enters neither the sum nor the divisor."""
     arrays = several(2, 65, kind)
     made = backend.merge_elected(put_all(backend, arrays), (0.0, 1.0), (1.0, 1.0), (5.0, 1.0))
     assert np.array_equal(got(made), arrays[1])
@@ -84,7 +84,7 @@ def test_a_vote_of_0_agrees_with_none(backend: Backend, kind: Any) -> None:
 
 @EVERY
 def test_nan_goes_every_way(backend: Backend, kind: Any) -> None:
-    """It is in the result; an infinity wins its election."""
+    """NaN stays in the result, and an infinity decides the sign."""
     arrays = [np.array(row, kind) for row in ([np.nan, 1.0, np.inf, -np.inf], [1.0, np.nan, -1.0, 5.0])]
     for weights in (None, (1.0, 1.0)):
         made = got(backend.merge_elected(put_all(backend, arrays), (1.0, 1.0), (1.0, 1.0), weights))
@@ -96,7 +96,7 @@ def test_nan_goes_every_way(backend: Backend, kind: Any) -> None:
 @MANY
 @pytest.mark.parametrize("size", SIZES)
 def test_variance(backend: Backend, size: int, many: int, kind: Any) -> None:
-    """Of a whole population, in an array of its own."""
+    """The population variance is returned in a new array."""
     arrays = several(many, size, kind)
     held = put_all(backend, arrays)
     check_close(backend.variance(held), np.var(np.stack(wide(arrays)), axis=0), kind, 4.0)
@@ -112,7 +112,7 @@ def _beyond(arrays: list[Numbers], least: float) -> Numbers:
 @MANY
 @pytest.mark.parametrize("size", SIZES)
 def test_changes_and_share(backend: Backend, size: int, many: int, kind: Any) -> None:
-    """Counts of what each changed with others and alone; NaN is no change."""
+    """Elements changed by several sources and by one alone are counted; NaN does not count as a change."""
     arrays = [odd(size, kind, seed) for seed in range(many)]
     found = _beyond(arrays, 0.3)
     count = found.sum(0)
@@ -131,7 +131,7 @@ def test_changes_and_share(backend: Backend, size: int, many: int, kind: Any) ->
 
 @EVERY
 def test_the_bound_is_no_change(backend: Backend, kind: Any) -> None:
-    """Rounded as the elements are: 0.1 is not beyond 0.1, the next number is."""
+    """The bound is rounded to the arrays' type: 0.1 does not exceed 0.1, the next number does."""
     value = kind(0.1)
     array = np.array([value, -value, np.nextafter(value, kind(1)), 0.0], kind)
     assert backend.count_changes([put(backend, array)], 0.1) == [0.0, 1.0]
@@ -139,7 +139,7 @@ def test_the_bound_is_no_change(backend: Backend, kind: Any) -> None:
 
 
 def test_numbers_past_fp32(backend: Backend) -> None:
-    """Votes, weights, bounds and factors too large for fp32 are infinite, and neither raise nor warn."""
+    """Votes, weights, bounds and factors too large for fp32 become infinite without an error or a warning."""
     ones = [np.ones(3, np.float32)] * 2
     assert got(backend.merge_elected(put_all(backend, ones), (1.0, 1.0), (1e300, 1.0), None)).tolist() == [math.inf] * 3
     assert (
@@ -153,7 +153,7 @@ def test_numbers_past_fp32(backend: Backend) -> None:
 @EVERY
 @pytest.mark.parametrize("shape", [(1, 1), (77, 65), (3, 5000), (2, 20_000), (5000, 1)], ids=str)
 def test_divergences(backend: Backend, shape: tuple[int, int], kind: Any) -> None:
-    """Kullback-Leibler from one softmax to the other, row by row, in fp64; 0 of a row from itself."""
+    """The KL divergence of softmaxes row by row in fp64; 0 for equal rows."""
     x, y = several(2, math.prod(shape), kind)
     found = backend.row_divergences(put(backend, x), put(backend, y), shape[1])
     p, q = (np.exp(each).reshape(shape) for each in wide([x, y]))
@@ -166,7 +166,7 @@ def test_divergences(backend: Backend, shape: tuple[int, int], kind: Any) -> Non
 
 @EVERY
 def test_divergences_of_odd_rows(backend: Backend, kind: Any) -> None:
-    """Large numbers do not overflow, and a row with NaN is NaN by itself."""
+    """Large numbers do not overflow, and NaN affects its own row only."""
     rows = np.stack([numbers(8, kind) * 1000, numbers(8, kind), numbers(8, kind)])
     rows[1, 3] = np.nan
     found = backend.row_divergences(put(backend, rows.ravel()), put(backend, numbers(24, kind)), 8)

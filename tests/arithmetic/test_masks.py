@@ -18,13 +18,13 @@ EACH_SIZE = pytest.mark.parametrize("size", SIZES)
 
 
 def _bits(values: Numbers) -> Numbers:
-    """Magnitudes in fp32 as whole numbers."""
+    """The bits of fp32 magnitudes as integers."""
     with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(np.float32).view(np.int32) & np.int32(INT31_MAX)
 
 
 def test_magnitudes_in_order() -> None:
-    """Signs do not matter, zeros come first, the smallest numbers after them, NaN after infinity."""
+    """Signs are ignored; zeros come first, then subnormal numbers, and NaN after infinity."""
     order = [-0.0, 0.0, 1e-45, -1e-39, 1.0, -1.5, 3e38, -np.inf, np.nan, -np.nan]
     found = [int(bits_of(np.float32(value))) for value in order]
     assert found == sorted(found)
@@ -34,7 +34,7 @@ def test_magnitudes_in_order() -> None:
 @EVERY
 @EACH_SIZE
 def test_counts_by_upper_bits(backend: Backend, size: int, kind: Any) -> None:
-    """With how many are not 0 at the end; a second tile is counted on top."""
+    """The last counter is the number of nonzero elements; a second tile adds to the counters."""
     values = odd(size, kind)
     counters = backend.zero_counters(UPPER_BINS + 1)
     for _ in range(2):
@@ -47,7 +47,7 @@ def test_counts_by_upper_bits(backend: Backend, size: int, kind: Any) -> None:
 @EVERY
 @pytest.mark.parametrize("value", [0.0, 1e-45, 1.0, 0.7, np.inf, np.nan], ids=str)
 def test_counts_by_lower_bits(backend: Backend, value: float, kind: Any) -> None:
-    """Of the elements that share the upper bits of a value, and of no others."""
+    """Only elements with the given upper bits are counted."""
     values = odd(5000, kind)
     upper = int(bits_of(np.float32(value))) >> 15
     counters = backend.zero_counters(2, LOWER_BINS)
@@ -61,7 +61,7 @@ def test_counts_by_lower_bits(backend: Backend, value: float, kind: Any) -> None
 @EVERY
 @EACH_SIZE
 def test_counts_of_equal_magnitude(backend: Backend, size: int, kind: Any) -> None:
-    """Whatever their sign."""
+    """Elements with these magnitude bits are counted whatever their sign."""
     values = odd(size, kind)
     bits = _bits(values)
     for sought in [0, 1, INT31_MAX, *np.unique(bits)[:20].tolist()]:
@@ -71,7 +71,7 @@ def test_counts_of_equal_magnitude(backend: Backend, size: int, kind: Any) -> No
 @EVERY
 @pytest.mark.parametrize("size", [1, 65, 5000])
 def test_the_largest_are_those_of_a_sort(backend: Backend, size: int, kind: Any) -> None:
-    """As many as asked for, of equal ones the first."""
+    """The mask has as many elements as asked for; of equal ones the first."""
     values = odd(size, kind)
     bits = _bits(values)
     order = np.argsort(-bits.astype(np.int64), kind="stable")
@@ -87,7 +87,7 @@ def test_the_largest_are_those_of_a_sort(backend: Backend, size: int, kind: Any)
 @EVERY
 @pytest.mark.parametrize("bits", [-1, 0, 1, 0x3F800000, 0x7F800000, INT31_MAX], ids=hex)
 def test_larger_at_its_ends(backend: Backend, bits: int, kind: Any) -> None:
-    """-1 takes all; with all of the equal ones taken they are in, with none of them out."""
+    """Bits of -1 mark all elements; equal elements are marked all, none, or the first of them."""
     values = odd(1025, kind)
     found = _bits(values)
     equal = int(np.count_nonzero(found == bits))
@@ -99,7 +99,7 @@ def test_larger_at_its_ends(backend: Backend, bits: int, kind: Any) -> None:
 
 @EVERY
 def test_nothing_is_chosen(backend: Backend, kind: Any) -> None:
-    """And taken out, nothing takes nothing."""
+    """An empty mask marks nothing, and subtracting it changes nothing."""
     key = put(backend, odd(65, kind))
     assert not got(backend.empty_mask(key)).any()
     every = backend.mask_above(key, -1, 0, 0)
@@ -108,7 +108,7 @@ def test_nothing_is_chosen(backend: Backend, kind: Any) -> None:
 
 @EVERY
 def test_at_least(backend: Backend, kind: Any) -> None:
-    """The bound itself is in, rounded as the elements are; NaN is not."""
+    """The bound, rounded to the array's type, is included; NaN is not."""
     values = np.concatenate([odd(1025, kind), np.array([0.1, -0.1, 0.3], kind)])
     for bound in (0.1, 0.0, -np.inf, np.inf, -0.3, 1e300):
         expected = [float(value) >= bound for value in values.tolist()]
@@ -119,7 +119,7 @@ def test_at_least(backend: Backend, kind: Any) -> None:
 
 @EVERY
 def test_without_is_a_difference(backend: Backend, kind: Any) -> None:
-    """Of all four ways that two masks may lie."""
+    """All four combinations of two masks give the right difference."""
     x, y = numbers(1025, kind), numbers(1025, kind, 1)
     masks = [backend.mask_at_least(put(backend, values), 0.0) for values in (x, y)]
     assert np.array_equal(got(backend.subtract_mask(*masks)), (x >= 0) & ~(y >= 0))
@@ -128,7 +128,7 @@ def test_without_is_a_difference(backend: Backend, kind: Any) -> None:
 @EVERY
 @EACH_SIZE
 def test_keep_drops_even_nan(backend: Backend, size: int, kind: Any) -> None:
-    """What is outside is +0, what is inside has its bits."""
+    """Elements outside the mask become +0, those inside keep their bits."""
     values, chooser = odd(size, kind), numbers(size, kind, 5)
     held = put(backend, values)
     kept = backend.apply_mask(held, backend.mask_at_least(put(backend, chooser), 0.0))
@@ -139,7 +139,7 @@ def test_keep_drops_even_nan(backend: Backend, size: int, kind: Any) -> None:
 @EVERY
 @EACH_SIZE
 def test_sums_of_magnitudes(backend: Backend, size: int, kind: Any) -> None:
-    """Of all elements and of the chosen, in fp64; the array stays as it is."""
+    """Magnitudes of all elements and of the mask are summed in fp64, and the array is not changed."""
     values = numbers(size, kind)
     held = put(backend, values)
     found = backend.sum_magnitudes(held, backend.mask_at_least(put(backend, values), 0.5))
@@ -160,7 +160,7 @@ def test_nan_that_is_not_chosen_stays_out(backend: Backend, kind: Any) -> None:
 @EVERY
 @pytest.mark.parametrize("shape", [(1, 1), (7, 64), (3, 1025), (1, 5000), (500, 1)], ids=str)
 def test_values_by_rank(backend: Backend, shape: tuple[int, int], kind: Any) -> None:
-    """Each row by itself, as a stable sort of its magnitudes has it."""
+    """Each row is ranked alone, as by a stable sort of its magnitudes."""
     values = odd(shape[0] * shape[1], kind)
     given = np.random.default_rng(3).integers(0, INT31_MAX, shape[1], dtype=np.int32)
     found = backend.look_up_by_rank(put(backend, values), shape[1], given)
@@ -171,7 +171,7 @@ def test_values_by_rank(backend: Backend, shape: tuple[int, int], kind: Any) -> 
 
 
 def test_both_say_the_same_of_the_same_nan() -> None:
-    """Whatever its bits: payloads rank NaN among themselves, the same on either."""
+    """NaN ranks highest, ordered by its bits, equally on both backends."""
     values = np.array([*ODD, 2.0], np.float32)
     values = np.concatenate([values, np.arange(0x7F800001, 0x7F800011, dtype=np.uint32).view(np.float32)])
     ranks = np.arange(len(values), dtype=np.int32)
@@ -181,7 +181,7 @@ def test_both_say_the_same_of_the_same_nan() -> None:
 
 @EACH_SIZE
 def test_packed_masks_come_back(backend: Backend, size: int) -> None:
-    """Whatever their length, in no more than a byte an element."""
+    """A mask of any length takes at most a byte for each element when packed."""
     values = numbers(size, np.float32)
     packed = backend.pack_mask(backend.mask_at_least(put(backend, values), 0.0))
     assert packed.nbytes <= size
@@ -198,7 +198,7 @@ BLOCKS = {
 
 
 def _mixed(index: int, before: int, after: int) -> int:
-    """Xor with a shift, multiply, three times over, in 31 bits."""
+    """The hash in Python integers: XOR with a shift and multiply, in 31 bits."""
     bits = index ^ before
     for by, factor in zip((16, 15), HASH_FACTORS, strict=True):
         bits = ((bits ^ bits >> by) * factor) & INT31_MAX
@@ -207,7 +207,7 @@ def _mixed(index: int, before: int, after: int) -> int:
 
 @pytest.mark.parametrize("blocks", BLOCKS.values(), ids=BLOCKS)
 def test_each_index_by_its_block(backend: Backend, blocks: list[tuple[int, int, int, int]]) -> None:
-    """One number an element, block after block."""
+    """Each span in turn yields one number for each of its elements."""
     expected = [
         _mixed(index, before, after)
         for size, first, before, after in blocks
@@ -219,7 +219,7 @@ def test_each_index_by_its_block(backend: Backend, blocks: list[tuple[int, int, 
 
 
 def test_mixing_can_be_undone() -> None:
-    """A run of indices gives as many numbers, none twice, spread over all that there are."""
+    """Distinct indices hash to distinct numbers, spread evenly over the range."""
     drawn = np.empty(1 << 20, np.int32)
     hash_indices(0, np.uint32(0x2345), np.uint32(0x6789), drawn)
     assert len(np.unique(drawn)) == len(drawn)
@@ -230,7 +230,7 @@ def test_mixing_can_be_undone() -> None:
 
 @pytest.mark.parametrize("bound", [0, 1, 1 << 30, INT31_MAX])
 def test_below_one_bound(backend: Backend, bound: int) -> None:
-    """Strictly, to the ends of what is drawn."""
+    """The comparison is strict, also at both ends of the range."""
     drawn = backend.hash_indices(5000, [(5000, 0, 9, 8)])
     known = np.asarray(drawn).copy()
     assert np.array_equal(got(backend.mask_below(drawn, bound)), known < bound)
@@ -238,7 +238,7 @@ def test_below_one_bound(backend: Backend, bound: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 63, 1025])
 def test_below_bounds_of_their_own(backend: Backend, size: int) -> None:
-    """As `by_rank` gives them: equal ones are not below."""
+    """Each number is compared with its own bound, strictly."""
     drawn, bounds = backend.hash_indices(size, [(size, 0, 9, 8)]), backend.hash_indices(size, [(size, 0, 8, 9)])
     known = [np.asarray(each).copy() for each in (drawn, bounds)]
     assert np.array_equal(got(backend.mask_below(drawn, bounds)), known[0] < known[1])

@@ -1,4 +1,4 @@
-"""The processor's own ways: memory that is shared, masks of bool."""
+"""What is specific to the numpy backend: shared memory, masks of bool."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.arithmetic.arrays import numbers
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in Dtype if dtype.arithmetic], ids=lambda dtype: dtype.label)
 def test_an_array_is_the_memory(dtype: Dtype) -> None:
-    """Nothing is copied: what is written into the one is in the other."""
+    """The array is a view: a write to one is seen in the other."""
     memory = bytearray(64)
     array = NUMPY.array(memoryview(memory), dtype)
     assert array.shape == (512 // dtype.bits,)
@@ -21,7 +21,7 @@ def test_an_array_is_the_memory(dtype: Dtype) -> None:
 
 
 def test_masks_are_bool() -> None:
-    """A byte an element, which is what memory is planned for."""
+    """Masks take a byte for each element, as memory planning assumes."""
     key = numbers(65, np.float32)
     drawn = NUMPY.hash_indices(65, [(65, 0, 1, 2)])
     masks = [NUMPY.mask_above(key, 5, 0, 0), NUMPY.empty_mask(key), NUMPY.mask_at_least(key, 0.5)]
@@ -30,7 +30,7 @@ def test_masks_are_bool() -> None:
 
 
 def test_counts_are_not_copied() -> None:
-    """They are on the host already."""
+    """Arrays are on the host and are returned as they are."""
     counters = NUMPY.zero_counters(3, 5)
     assert NUMPY.to_numpy(counters) is counters
     assert (counters.shape, counters.dtype) == ((3, 5), np.dtype(np.int64))

@@ -1,4 +1,4 @@
-"""Weighted sums and inner products, on both arithmetics, against sums in fp64 as they are written on paper."""
+"""Weighted sums and inner products on both backends, against the formulas in fp64."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _pairs(arrays: list[Numbers]) -> list[tuple[Numbers, Numbers]]:
 @MANY
 @pytest.mark.parametrize("size", SIZES)
 def test_combine(backend: Backend, many: int, size: int, kind: Any) -> None:
-    """The weighted sum, in the memory of the first."""
+    """The weighted sum is written into the first array."""
     arrays = several(many, size, kind)
     held = put_all(backend, arrays)
     made = backend.combine(FACTORS[:many], held)
@@ -45,7 +45,7 @@ def test_combine(backend: Backend, many: int, size: int, kind: Any) -> None:
 @MANY
 @pytest.mark.parametrize("size", [1, 1025])
 def test_combine_on_a_base(backend: Backend, many: int, size: int, kind: Any) -> None:
-    """The base and weighted differences from it; the base stays as it is."""
+    """The base plus weighted differences from it; the base is not changed."""
     arrays, base = several(many, size, kind), numbers(size, kind, 9)
     held, origin = put_all(backend, arrays), put(backend, base)
     made = backend.combine(FACTORS[:many], held, origin)
@@ -59,7 +59,7 @@ def test_combine_on_a_base(backend: Backend, many: int, size: int, kind: Any) ->
 @pytest.mark.parametrize("based", [False, True], ids=["alone", "base"])
 @pytest.mark.parametrize("zero", [0, 1, 2])
 def test_a_factor_of_0_counts_for_nothing(backend: Backend, zero: int, based: bool, kind: Any) -> None:
-    """Also on NaN and infinities, wherever it stands; the result is still where the first was."""
+    """A factor of 0 excludes NaN and infinities at any position, and the result is in the first array."""
     arrays, base = several(3, 1025, kind), numbers(1025, kind, 9) if based else np.zeros(1025, kind)
     arrays[zero] = odd(1025, kind)
     factors = [0.0 if number == zero else factor for number, factor in enumerate(FACTORS[:3])]
@@ -72,7 +72,7 @@ def test_a_factor_of_0_counts_for_nothing(backend: Backend, zero: int, based: bo
 
 @EVERY
 def test_all_factors_0(backend: Backend, kind: Any) -> None:
-    """The base, bit by bit, or zeros."""
+    """If all factors are 0 the result is the base to the bit, or zeros without a base."""
     source, base = odd(65, kind), odd(65, kind, 1)
     assert got(backend.combine([0.0], [put(backend, source)])).tobytes() == bytes(source.nbytes)
     assert (
@@ -83,7 +83,7 @@ def test_all_factors_0(backend: Backend, kind: Any) -> None:
 
 @EVERY
 def test_odd_numbers_go_through(backend: Backend, kind: Any) -> None:
-    """NaN, infinities and numbers below the least normal one come out of a sum as IEEE has it."""
+    """Sums of NaN, infinities and subnormal numbers follow IEEE 754."""
     arrays = [odd(5000, kind, seed) for seed in range(2)]
     with np.errstate(all="ignore"):
         exact = _sum((1.0, 0.5), arrays)
@@ -94,14 +94,14 @@ def test_odd_numbers_go_through(backend: Backend, kind: Any) -> None:
 
 @EVERY
 def test_a_factor_of_1_moves_bits(backend: Backend, kind: Any) -> None:
-    """Signs of zeros and the smallest numbers as well."""
+    """Signs of zeros and subnormal numbers are kept."""
     values = odd(5000, kind)
     values = values[~np.isnan(values)]
     assert got(backend.combine([1.0], [put(backend, values)])).tobytes() == values.tobytes()
 
 
 def test_factors_past_fp32_are_infinite(backend: Backend) -> None:
-    """They warn of nothing and raise nothing; fp64 holds them."""
+    """Factors too large for fp32 raise and warn of nothing; fp64 represents them."""
     for kind, value in ((np.float32, math.inf), (np.float64, 1e300)):
         ones = [np.ones(3, kind)] * 2
         assert got(backend.combine([1.0, 1e300], put_all(backend, ones))).tolist() == [value] * 3
@@ -113,7 +113,7 @@ def test_factors_past_fp32_are_infinite(backend: Backend) -> None:
 
 @EVERY
 def test_subtract_add_and_fill(backend: Backend, kind: Any) -> None:
-    """Each into its own array."""
+    """Each difference is written into its own array."""
     x, y = several(2, 1025, kind)
     held = put_all(backend, [x, y])
     found = backend.subtract(held, put(backend, y))
@@ -128,7 +128,7 @@ def test_subtract_add_and_fill(backend: Backend, kind: Any) -> None:
 
 @EVERY
 def test_clamp(backend: Backend, kind: Any) -> None:
-    """To both sides; NaN stays."""
+    """Values are clamped on both sides; NaN stays."""
     values = odd(1025, kind)
     held = put(backend, values)
     made = backend.clamp(held, 0.3)
@@ -140,7 +140,7 @@ def test_clamp(backend: Backend, kind: Any) -> None:
 @MANY
 @pytest.mark.parametrize("size", SIZES)
 def test_products(backend: Backend, many: int, size: int, kind: Any) -> None:
-    """To fp64, of what fp32 holds too: as near as a sum without any rounding."""
+    """fp32 and fp64 inner products are accurate to fp64, close to the exact sum."""
     arrays = several(many, size, kind)
     found = backend.inner_products(put_all(backend, arrays))
     exact = [math.fsum((one * other).tolist()) for one, other in _pairs(arrays)]
@@ -151,7 +151,7 @@ def test_products(backend: Backend, many: int, size: int, kind: Any) -> None:
 @MANY
 @pytest.mark.parametrize("shape", ROWS, ids=str)
 def test_products_of_rows_and_columns(backend: Backend, shape: tuple[int, int], many: int, kind: Any) -> None:
-    """Of each row and of each column, in fp64; columns also added to those of a tile before."""
+    """Inner products of rows and columns in fp64; those of columns add to a previous tile's."""
     arrays = several(many, math.prod(shape), kind)
     pairs = [(one.reshape(shape), other.reshape(shape)) for one, other in _pairs(arrays)]
     by_row = backend.row_inner_products(put_all(backend, arrays), shape[1])
@@ -169,7 +169,7 @@ def test_products_of_rows_and_columns(backend: Backend, shape: tuple[int, int], 
 @MANY
 @pytest.mark.parametrize("shape", ROWS, ids=str)
 def test_combine_rows_and_columns(backend: Backend, shape: tuple[int, int], many: int, kind: Any) -> None:
-    """Every row, or column, has factors of its own."""
+    """Each row, or column, has its own factors."""
     arrays = several(many, math.prod(shape), kind)
     factors = [np.random.default_rng(7).standard_normal((many, length)) for length in shape]
     matrices = [array.reshape(shape) for array in wide(arrays)]
@@ -183,7 +183,7 @@ def test_combine_rows_and_columns(backend: Backend, shape: tuple[int, int], many
 
 @pytest.mark.parametrize("size", [63, 1000, 5003])
 def test_the_order_of_sums_is_fixed(size: int) -> None:
-    """Lane k of an inner product adds every 64th element from k on, and lanes are added in halves."""
+    """Lane k of an inner product adds every 64th element from k on, and lanes are added pairwise."""
     arrays = several(8, size, np.float32)
     found = []
     for one, other in _pairs(arrays):
@@ -199,7 +199,7 @@ def test_the_order_of_sums_is_fixed(size: int) -> None:
 
 
 def test_threads_change_no_bit() -> None:
-    """Many at once give what one alone does, and a block begins where it begins whatever follows."""
+    """Threads computing at once give the result of one alone, and a slice that of the whole."""
     arrays = several(3, 5000, np.float32)
 
     def made(_: int) -> tuple[Any, ...]:

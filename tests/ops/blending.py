@@ -1,4 +1,4 @@
-"""Ops applied to whole tensors as an executor would: passes first, their sums added, then apply, tile by tile."""
+"""Applies ops to whole tensors as an executor does: the passes and then the result, tile by tile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stacker.ops.table import OPS
 from stacker.run.compute.sums import Tally
 
 TORCH = TorchBackend(torch.device("cpu"))
-"""What blends on a GPU are computed with, here."""
+"""The backend of blends on a GPU, here on the CPU."""
 
 
 def blend(
@@ -31,7 +31,7 @@ def blend(
     backend: Backend = NUMPY,
     **own: Value,
 ) -> torch.Tensor:
-    """The blend of `sources`, which stay as they are; `weights` are per source, as is all in `each`.
+    """The blend of `sources`, which are not changed; `weights` and the values in `each` are per source.
 
     A `tile` other than 0 is how many elements are computed at a time.
     """
@@ -44,13 +44,13 @@ def blend(
 
 
 def array_of(tensor: torch.Tensor, backend: Backend) -> Array:
-    """A copy that the arithmetic can work with, flat."""
+    """A flat copy as an array of the backend."""
     copy = tensor.flatten().clone()
     return copy if isinstance(backend, TorchBackend) else copy.numpy()
 
 
 class _Tiles:
-    """Fresh tiles of whole tensors, each time they are asked for."""
+    """Tiles of whole tensors; every call makes new copies."""
 
     def __init__(
         self, sources: Sequence[torch.Tensor], base: torch.Tensor | None, backend: Backend, size: int, seed: str

@@ -1,4 +1,4 @@
-"""Architecture files as text: what they may say, and where they go wrong."""
+"""Parsing of architecture files, and the positions of their errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEAD = "family: f\nmodel_types: [f, g]\ndepth: n_layer\nprefix: h.{i}.\n"
 
 
 def test_a_whole_file() -> None:
-    """Every section arrives as a value."""
+    """Every section is parsed."""
     text = HEAD + (
         "scope: text_config\n"
         "root: transformer.\n"
@@ -60,7 +60,7 @@ def test_a_whole_file() -> None:
 
 
 def test_like_unites_sections_and_null_takes_away() -> None:
-    """A file that starts from another keeps the order of what it overrides."""
+    """A file that extends another keeps the order of overridden entries."""
     parent = HEAD + "layer:\n  a: other [x]\n  b: other [x]\n  c: other [x]\nagree: [p]\n"
     text = "like: f\nfamily: h\nlayer:\n  b: head [y]\n  a: null\n  d: other [z]\n"
     found = parse_architecture(text, "h.yaml", {"f": parent}.__getitem__)
@@ -93,7 +93,7 @@ def test_like_unites_sections_and_null_takes_away() -> None:
     ],
 )  # fmt: skip
 def test_mistakes_are_located(text: str, place: str, message: str) -> None:
-    """What is not in the form is refused where it stands."""
+    """An error names its position in the file."""
     with pytest.raises(SpecError, match=re.escape(message)) as caught:
         parse_architecture(text, "x.yaml")
     assert str(caught.value).startswith(place)
