@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stacker.arch.families import find_architecture
-from stacker.arch.placement import expected_tensors
+from stacker.arch.placement import list_expected_tensors
 from stacker.compose import Stack, load
 from stacker.errors import StackerError
 from tests.donors import write_donor, write_llama
@@ -150,7 +150,7 @@ def test_mxfp4_experts(tmp_path: Path) -> None:
     }
     architecture = find_architecture(config)
     assert architecture is not None
-    specs = {spec.name: (spec.dtype.label, spec.shape) for spec in expected_tensors(architecture, config)}
+    specs = {spec.name: (spec.dtype.label, spec.shape) for spec in list_expected_tensors(architecture, config)}
     for seed, name in enumerate("ab"):
         write_donor(tmp_path / name, config, specs, seed=seed)
     _stack(tmp_path, "stack: ['a[0:2]', 'b[2:4]', 'a[2:4]']").build(tmp_path / "out")

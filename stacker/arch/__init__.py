@@ -1,1 +1,1 @@
-"""Architectures as data: which tensors a family has, what they do, and what of its config follows the layers."""
+"""Architectures as data: the tensors of a model family, their roles, and the config entries that depend on layers."""

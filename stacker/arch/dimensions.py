@@ -1,4 +1,4 @@
-"""A config seen through an architecture: the names formulas may use, the sizes of tensors, the number of layers."""
+"""Values that an architecture computes from a config: names for formulas, dimensions, the number of layers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from stacker.arch.files.formula import FormulaError
 from stacker.errors import DonorError
 from stacker.formats.json_object import Json
 
-MOST_LAYERS = 100_000
+MOST_DONOR_LAYERS = 100_000
 
 
-def text_config(architecture: Architecture, config: Config) -> dict[str, Json]:
-    """The language model's own config: the whole, or the nested entry over what stands around it."""
+def select_text_config(architecture: Architecture, config: Config) -> dict[str, Json]:
+    """The language model's config: the entries of the nested config, if any, over those around it."""
     inner = config.get(architecture.scope) if architecture.scope else None
     return {**config, **inner} if isinstance(inner, dict) else dict(config)
 
 
-def names_in(architecture: Architecture, config: Config) -> dict[str, Any]:
-    """Config entries, the family's defaults where they are absent, and every dimension that has a value here."""
-    names: dict[str, Any] = dict(architecture.defaults) | text_config(architecture, config)
+def collect_names(architecture: Architecture, config: Config) -> dict[str, Any]:
+    """The names that formulas may use: config entries, the family's defaults, and dimensions that have a value."""
+    names: dict[str, Any] = dict(architecture.defaults) | select_text_config(architecture, config)
     for name, formula in architecture.dimensions:
         try:
             names[name] = formula.value(names)
@@ -30,28 +30,28 @@ def names_in(architecture: Architecture, config: Config) -> dict[str, Any]:
     return names
 
 
-def dimensions_in(architecture: Architecture, config: Config) -> dict[str, int]:
-    """The dimensions of this config that come to a whole number."""
-    names = names_in(architecture, config)
+def compute_dimensions(architecture: Architecture, config: Config) -> dict[str, int]:
+    """The dimensions of this config whose value is a whole number."""
+    names = collect_names(architecture, config)
     found = {name: names.get(name) for name, _ in architecture.dimensions}
-    return {name: int(value) for name, value in found.items() if value is not None and _whole(value)}
+    return {name: int(value) for name, value in found.items() if value is not None and _is_whole(value)}
 
 
-def depth_of(architecture: Architecture, config: Config) -> int:
-    """How many layers the config says there are; DonorError when it does not say, or says what cannot be."""
-    depth = _depth(architecture, names_in(architecture, config))
-    if not _whole(depth) or not 0 < depth <= MOST_LAYERS:
+def count_layers(architecture: Architecture, config: Config) -> int:
+    """The number of layers by the config; DonorError if it is missing or not from 1 to MOST_DONOR_LAYERS."""
+    depth = _read_depth(architecture, collect_names(architecture, config))
+    if not _is_whole(depth) or not 0 < depth <= MOST_DONOR_LAYERS:
         message = f"config.json does not say how many layers there are: '{architecture.depth.text}' is {depth!r}"
-        raise DonorError.of(message, f"it must be a whole number from 1 to {MOST_LAYERS}")
+        raise DonorError.of(message, f"it must be a whole number from 1 to {MOST_DONOR_LAYERS}")
     return int(depth)
 
 
-def _depth(architecture: Architecture, names: Mapping[str, Any]) -> Any:
+def _read_depth(architecture: Architecture, names: Mapping[str, Any]) -> Any:
     try:
         return architecture.depth.value(names)
     except FormulaError:
         return None
 
 
-def _whole(value: Any) -> bool:
+def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""The families that ship with stacker. A file is parsed when it is first asked for, and only then."""
+"""The architecture files that ship with stacker; each is parsed on first use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 from stacker.arch.files.architecture import Architecture, Config
-from stacker.arch.files.document import entries_of, read_entries, text_of
+from stacker.arch.files.document import expect_mapping, expect_text, read_entries
 from stacker.arch.files.parser import parse_architecture
 
 _NOT_FAMILIES = frozenset({"inferred"})
@@ -15,54 +15,55 @@ _MODEL_TYPES = re.compile(r"^model_types: *\[([^]]*)\]", re.MULTILINE)
 
 
 def find_architecture(config: Config) -> Architecture | None:
-    """The family whose model type the config has, None where no file knows it."""
+    """The family of the config's model type, None if no file describes it."""
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         return None
-    name = _family_of(model_type)
-    return architecture(name) if name else None
+    name = _find_family(model_type)
+    return read_architecture(name) if name else None
 
 
-def architectures() -> tuple[Architecture, ...]:
-    """Every family, by name."""
-    return tuple(architecture(name) for name in families())
+def read_architectures() -> tuple[Architecture, ...]:
+    """All families, sorted by name."""
+    return tuple(read_architecture(name) for name in list_families())
 
 
 @cache
-def families() -> tuple[str, ...]:
+def list_families() -> tuple[str, ...]:
     """The names of all family files."""
     names = (entry.name.removesuffix(".yaml") for entry in files("stacker.architectures").iterdir())
     return tuple(sorted(name for name in names if "." not in name and name not in _NOT_FAMILIES and name[0] != "_"))
 
 
 @cache
-def architecture(name: str) -> Architecture:
-    """The family of that file name."""
-    return parse_architecture(packaged_text(name), f"{name}.yaml", packaged_text)
+def read_architecture(name: str) -> Architecture:
+    """The family described by `name`.yaml."""
+    return parse_architecture(read_packaged_text(name), f"{name}.yaml", read_packaged_text)
 
 
 @cache
-def tried_stacks() -> dict[str, dict[str, str]]:
-    """By model type, how each stack of the trials came out: `right`, or `refused: why (what works)`."""
-    families = read_entries(packaged_text("_tested"), "_tested.yaml")
+def read_tested_stacks() -> dict[str, dict[str, str]]:
+    """The result of each tested stack by model type and stack: `right`, or `refused: why (what works)`."""
+    families = read_entries(read_packaged_text("_tested"), "_tested.yaml")
     return {
-        name: {stack: text_of(word) for stack, word in entries_of(words).items()} for name, words in families.items()
+        name: {stack: expect_text(word) for stack, word in expect_mapping(words).items()}
+        for name, words in families.items()
     }
 
 
-def packaged_text(name: str) -> str:
-    """The text of a packaged file; KeyError where there is none."""
+def read_packaged_text(name: str) -> str:
+    """The text of a packaged file; FileNotFoundError if it does not exist."""
     return (files("stacker.architectures") / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def _family_of(model_type: str) -> str | None:
-    """The file that claims a model type; the one of its own name is looked at first."""
-    known = families()
+def _find_family(model_type: str) -> str | None:
+    """The file that lists a model type; the file of the same name is looked at first."""
+    known = list_families()
     ordered = sorted(known, key=lambda name: name != model_type)
-    return next((name for name in ordered if model_type in _claimed(name)), None)
+    return next((name for name in ordered if model_type in _model_types(name)), None)
 
 
 @cache
-def _claimed(name: str) -> frozenset[str]:
-    found = _MODEL_TYPES.search(packaged_text(name))
+def _model_types(name: str) -> frozenset[str]:
+    found = _MODEL_TYPES.search(read_packaged_text(name))
     return frozenset(found[1].replace(",", " ").split()) if found else frozenset()

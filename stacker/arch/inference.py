@@ -1,6 +1,6 @@
-"""An architecture for a family that has no file, from config, names and shapes of tensors, and the packaged guesses.
+"""Infers the architecture of a family without a file, from its config, its tensors and the naming conventions.
 
-What layers differ in must be explained by the config; where nothing explains it, layers are bound to their places.
+Differences between layers must be explained by the config; otherwise layers may only keep their positions.
 """
 
 from __future__ import annotations
@@ -11,13 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stacker.arch.conventions import guess_outside_role, guesses
-from stacker.arch.dimensions import names_in
-from stacker.arch.files.architecture import PLACES, Architecture, Config, LayerRule, WriteKind
+from stacker.arch.conventions import guess_outside_role, read_conventions
+from stacker.arch.dimensions import collect_names
+from stacker.arch.files.architecture import POSITIONAL, Architecture, Config, LayerRule, WriteKind
 from stacker.arch.files.formula import FormulaError, parse_formula
-from stacker.arch.layer_names import find_apart
-from stacker.arch.layer_rules import holds, layer_properties, layer_value, list_rules, number_rules
-from stacker.arch.placement import prefix_pattern
+from stacker.arch.layer_names import match_outside_name
+from stacker.arch.layer_rules import (
+    infer_index_rules,
+    infer_list_rules,
+    is_applicable,
+    read_layer_properties,
+    read_layer_value,
+)
+from stacker.arch.placement import compile_prefix
 from stacker.errors import DonorError
 from stacker.tensors import TensorSpec
 
@@ -26,8 +32,8 @@ _EXPERT = re.compile(r"\.\d+(?=\.|$)")
 
 
 @dataclass(frozen=True, slots=True)
-class Layers:
-    """Layers found by their names: what stands before the index, how many there are, bytes of their tensors."""
+class LayerList:
+    """A list of modules found by name: its tensors' prefix with `{i}`, its length, and the bytes of its tensors."""
 
     prefix: str
     count: int
@@ -35,39 +41,39 @@ class Layers:
 
 
 def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture:
-    """What can be told of an unknown family; DonorError where config and tensors do not even agree on the layers."""
+    """The architecture of an unknown family; DonorError if config and tensors disagree on the number of layers."""
     name = str(config.get("model_type") or "unknown")
     bare = Architecture(name, (name,), parse_formula("0"), "", inferred=True)
-    layers = list(numbered_layers(tensors.values()))
-    scope, key, found = _agreeing(config, layers, name)
-    inner = beginning_of(found.prefix) if scope else ""
-    tied = _tied(tensors, found.prefix, name, inner)
-    apart = tuple(each for each in guesses().apart if any(find_apart(tensor, (each,)) for tensor in tensors))
+    scope, key, layers = _match_depth(config, list(find_layer_lists(tensors.values())), name)
+    inner = find_module_path(layers.prefix) if scope else ""
+    tied = _find_tied(tensors, layers.prefix, name, inner)
+    conventions = read_conventions()
+    apart = tuple(each for each in conventions.apart if any(match_outside_name(tensor, (each,)) for tensor in tensors))
     known = replace(
-        bare, depth=parse_formula(key), prefix=found.prefix, scope=scope, tied=tied, inner=inner, apart=apart
+        bare, depth=parse_formula(key), prefix=layers.prefix, scope=scope, tied=tied, inner=inner, apart=apart
     )
-    names = names_in(known, config)
+    names = collect_names(known, config)
     depth = int(known.depth.value(names))
     names["depth"] = depth
-    usual = (*guesses().rules, *guesses().around) if inner else guesses().rules
-    listed = [rule for rule in usual if _readable(rule, names, depth)]
+    candidates = (*conventions.rules, *conventions.around) if inner else conventions.rules
+    listed = [rule for rule in candidates if _is_readable(rule, names, depth)]
     nested = config.get(scope)
     own = nested if isinstance(nested, Mapping) else config
-    listed += number_rules(own, listed, depth, guesses().numbered)
-    rules = [*listed, *list_rules(own, listed, depth, guesses().shared)]
-    structure = _unexplained(_kinds(tensors, known, depth), rules, names)
+    listed += infer_index_rules(own, listed, depth, conventions.numbered)
+    rules = [*listed, *infer_list_rules(own, listed, depth, conventions.shared)]
+    structure = _bind_unexplained(_number_kinds(tensors, known, depth), rules, names)
     notes = (f"no file describes '{name}': its layers and roles are inferred from names and config",)
-    sized = tuple((key, formula) for key, formula in guesses().sized if key in names)
+    sized = tuple((key, formula) for key, formula in conventions.sized if key in names)
     return replace(known, rules=(*rules, *structure), sized=sized, notes=notes)
 
 
-def beginning_of(prefix: str) -> str:
-    """How the names of a language model begin whose layers have this prefix: "model." for "model.layers.{i}."."""
+def find_module_path(prefix: str) -> str:
+    """The path of the module whose layers have this prefix: "model." for "model.layers.{i}."."""
     return prefix[: prefix[: prefix.index("{i}") - 1].rfind(".") + 1] if prefix[:1] != "{" else ""
 
 
-def numbered_layers(tensors: Iterable[TensorSpec]) -> Iterator[Layers]:
-    """Every run of names that differ in one number, from 0 without a gap."""
+def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
+    """Every list of modules whose tensor names differ in one number, from 0 without a gap."""
     indices: dict[str, set[int]] = {}
     nbytes: Counter[str] = Counter()
     for tensor in tensors:
@@ -77,12 +83,15 @@ def numbered_layers(tensors: Iterable[TensorSpec]) -> Iterator[Layers]:
             nbytes[found[1]] += tensor.nbytes
     for start, numbers in indices.items():
         if numbers == set(range(len(numbers))):
-            yield Layers(f"{start}{{i}}.", len(numbers), nbytes[start])
+            yield LayerList(f"{start}{{i}}.", len(numbers), nbytes[start])
 
 
-def _agreeing(config: Config, layers: Sequence[Layers], name: str) -> tuple[str, str, Layers]:
-    """The scope and the key whose number of layers the tensors have, and those layers; the largest where several do."""
-    claims = list(_claims(config))
+def _match_depth(config: Config, layers: Sequence[LayerList], name: str) -> tuple[str, str, LayerList]:
+    """The config scope and key whose number of layers the tensors have, and those layers.
+
+    Of several matches, the layers with the most bytes are taken; DonorError if there is none.
+    """
+    claims = list(_list_depths(config))
     agreeing = [
         (found.nbytes, scope, key, found)
         for scope, key, depth, further in claims
@@ -98,14 +107,14 @@ def _agreeing(config: Config, layers: Sequence[Layers], name: str) -> tuple[str,
     raise DonorError.of(message, "is the checkpoint complete? else describe the family in architectures/")
 
 
-def _claims(config: Config) -> Iterator[tuple[str, str, int, int]]:
-    """Scope, key, number of layers, and further layers for multi-token prediction, wherever the config says one."""
-    for scope in ("", *guesses().scopes):
+def _list_depths(config: Config) -> Iterator[tuple[str, str, int, int]]:
+    """Each depth in the config: scope, key, number of layers, and of further layers for multi-token prediction."""
+    for scope in ("", *read_conventions().scopes):
         inner = config.get(scope) if scope else config
         if not isinstance(inner, Mapping):
             continue
         further = inner.get("num_nextn_predict_layers")
-        for key in guesses().depth:
+        for key in read_conventions().depth:
             depth = inner.get(key)
             if isinstance(depth, int):
                 yield scope, key, depth, further if isinstance(further, int) else 0
@@ -114,9 +123,9 @@ def _claims(config: Config) -> Iterator[tuple[str, str, int, int]]:
             yield scope, "len(layers_block_type)", len(types), 0
 
 
-def _tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str) -> tuple[tuple[str, str], ...]:
-    """The head, by its own name or that of its bias, whether it is there or not, and the embedding."""
-    pattern = prefix_pattern(prefix)
+def _find_tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str) -> tuple[tuple[str, str], ...]:
+    """The names of the head and the embedding; a tied head may be missing, and is then named by convention."""
+    pattern = compile_prefix(prefix)
     roles = {each: guess_outside_role(each, inner) for each in tensors if not pattern.fullmatch(each)}
     embed = next((each for each, role in roles.items() if role == "embed"), None)
     if embed is None:
@@ -125,50 +134,58 @@ def _tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str)
     heads = [each for each, role in roles.items() if role == "head" and tensors[each].shape == shape]
     biases = [each for each, role in roles.items() if role == "head.bias" and tensors[each].shape == shape[:1]]
     heads += [each.removesuffix("bias") + "weight" for each in biases]
-    named = dict(guesses().heads).get(name, "lm_head.weight")
+    named = dict(read_conventions().heads).get(name, "lm_head.weight")
     outer = inner.removesuffix("model.") if inner.endswith(".model.") else ""
     return ((heads[0] if heads else outer + named, embed),)
 
 
-def _readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
+def _is_readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
     try:
-        return holds(rule, names) and all(layer_value(rule, names, index) is not None for index in range(depth))
+        return is_applicable(rule, names) and all(
+            read_layer_value(rule, names, index) is not None for index in range(depth)
+        )
     except FormulaError:
         return False
 
 
-def _kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -> list[int]:
-    """Which layers have the same tensors of the same shapes: a number for each layer, from 0 as they first appear."""
-    pattern = prefix_pattern(known.prefix)
+def _number_kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -> list[int]:
+    """A number for each layer, equal for layers with the same tensors of the same shapes; numbered as they appear."""
+    pattern = compile_prefix(known.prefix)
     prints: list[set[tuple[str, tuple[int, ...]]]] = [set() for _ in range(depth)]
     for tensor in tensors.values():
         found = pattern.fullmatch(tensor.name)
-        layer, suffix = (int(found[1]), found[2]) if found else find_apart(tensor.name, known.apart) or (None, "")
+        layer, suffix = (
+            (int(found[1]), found[2]) if found else match_outside_name(tensor.name, known.apart) or (None, "")
+        )
         if layer is not None and layer < depth:
             prints[layer].add((_EXPERT.sub(".*", suffix), tensor.shape))
     numbers: dict[frozenset[tuple[str, tuple[int, ...]]], int] = {}
     return [numbers.setdefault(frozenset(each), len(numbers)) for each in prints]
 
 
-def _unexplained(kinds: Sequence[int], rules: Sequence[LayerRule], names: Mapping[str, Any]) -> Iterator[LayerRule]:
-    """A rule that binds layers to their places, where the config's per-layer values do not tell their kinds apart."""
+def _bind_unexplained(
+    kinds: Sequence[int], rules: Sequence[LayerRule], names: Mapping[str, Any]
+) -> Iterator[LayerRule]:
+    """A rule that keeps layers at their positions, if the config's per-layer values do not explain their kinds."""
     seen: dict[str, int] = {}
-    followed = [rule for rule in rules if rule.write not in PLACES or rule.write is WriteKind.POSITION]
-    firsts = {_first(rule, names, len(kinds)) for rule in rules if rule.write in (WriteKind.SHARED, WriteKind.WHOLE)}
-    told = [f"{layer_properties(followed, names, index)} {index in firsts}" for index in range(len(kinds))]
-    if all(seen.setdefault(values, kind) == kind for values, kind in zip(told, kinds, strict=True)):
+    followed = [rule for rule in rules if rule.write not in POSITIONAL or rule.write is WriteKind.POSITION]
+    firsts = {
+        _find_first(rule, names, len(kinds)) for rule in rules if rule.write in (WriteKind.SHARED, WriteKind.WHOLE)
+    }
+    explained = [f"{read_layer_properties(followed, names, index)} {index in firsts}" for index in range(len(kinds))]
+    if all(seen.setdefault(values, kind) == kind for values, kind in zip(explained, kinds, strict=True)):
         return
     reason = "layers differ in their tensors, and nothing in the config says which is which"
-    yield LayerRule("structure", "", WriteKind.POSITION, (parse_formula(_place_rule(kinds)),), reason=reason)
+    yield LayerRule("structure", "", WriteKind.POSITION, (parse_formula(_kind_formula(kinds)),), reason=reason)
 
 
-def _first(rule: LayerRule, names: Mapping[str, Any], depth: int) -> int | None:
-    """The layer that holds the tensors which others share."""
-    return next((index for index in range(depth) if layer_value(rule, names, index)), None)
+def _find_first(rule: LayerRule, names: Mapping[str, Any], depth: int) -> int | None:
+    """The first layer with a true value, which holds the tensors that later ones share."""
+    return next((index for index in range(depth) if read_layer_value(rule, names, index)), None)
 
 
-def _place_rule(kinds: Sequence[int]) -> str:
-    """A formula for a layer's kind by its place: the first or the last differs, a period, or the places as they are."""
+def _kind_formula(kinds: Sequence[int]) -> str:
+    """A formula for a layer's kind from its index: the first or last differs, kinds repeat, or else a list."""
     if len(set(kinds[1:])) == 1:
         return "i == 0"
     if len(set(kinds[:-1])) == 1:

@@ -1,7 +1,7 @@
-"""Tensors outside the layers that belong to them: one with a layer's number, or a table with a part for each layer.
+"""Names of tensors outside the layers that belong to a layer, or that hold a part for each layer.
 
-A family says which, by names with `{i}`: `queries.{i-1}` is a tensor of layer i, `table[{i}]` its run of rows of
-`table`, `table[:, {i}]` its run of columns. `*` stands for any beginning.
+A family lists them as patterns with `{i}`: `queries.{i-1}` is a tensor of layer i, `table[{i}]` its run of rows of
+`table`, `table[:, {i}]` its run of columns. `*` matches any beginning.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ _AXES = {ROWS: 0, COLUMNS: 1}
 _NUMBER = re.compile(r"\{i(?P<shift>[+-]\d+)?\}")
 
 
-def find_apart(name: str, patterns: Iterable[str]) -> tuple[int | None, str] | None:
-    """The layer that a tensor is of (None: it has a part for each) and the name of what a layer has, with `{i}`."""
+def match_outside_name(name: str, patterns: Iterable[str]) -> tuple[int | None, str] | None:
+    """The layer that a tensor outside the layers belongs to, and its name with `{i}`; None if no pattern matches.
+
+    The layer is None for a table with a part for each layer.
+    """
     for pattern in patterns:
         cut = next((cut for cut in _AXES if pattern.endswith(cut)), None)
         if cut is not None:
-            if _matching(pattern.removesuffix(cut)).fullmatch(name):
+            if _compile_pattern(pattern.removesuffix(cut)).fullmatch(name):
                 return None, name + cut
-        elif found := _matching(pattern).fullmatch(name):
+        elif found := _compile_pattern(pattern).fullmatch(name):
             number = _NUMBER.search(pattern)
             shift = int(number["shift"] or 0) if number else 0
             begin, end = found.span(1)
@@ -29,22 +32,22 @@ def find_apart(name: str, patterns: Iterable[str]) -> tuple[int | None, str] | N
     return None
 
 
-def _matching(pattern: str) -> re.Pattern[str]:
+def _compile_pattern(pattern: str) -> re.Pattern[str]:
     pieces = (re.escape(piece).replace(r"\*", ".*") for piece in _NUMBER.sub("\0", pattern).split("\0"))
     return re.compile(r"(\d+)".join(pieces))
 
 
-def cut_axis(suffix: str) -> int | None:
-    """Along which dimension the parts of a table lie beside each other; None for a whole tensor."""
+def find_split_axis(suffix: str) -> int | None:
+    """The dimension along which a table is split into layers' parts; None for a whole tensor."""
     return next((axis for cut, axis in _AXES.items() if suffix.endswith(cut)), None)
 
 
-def table_name(suffix: str) -> str:
-    """The table that a layer's part is cut from."""
+def find_table_name(suffix: str) -> str:
+    """The name of the table that a layer's part is in."""
     return suffix.removesuffix(COLUMNS).removesuffix(ROWS)
 
 
-def layer_tensor_name(prefix: str, index: int, suffix: str) -> str:
-    """The full name of a layer's tensor; for a part of a table, the table's with its place in brackets."""
+def format_tensor_name(prefix: str, index: int, suffix: str) -> str:
+    """The full name of a layer's tensor; for a part of a table, the table's name with the index in brackets."""
     whole = suffix if "{i" in suffix else prefix + suffix
     return _NUMBER.sub(lambda found: str(index + int(found["shift"] or 0)), whole)

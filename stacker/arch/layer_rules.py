@@ -1,4 +1,4 @@
-"""Config entries that follow the layers: a layer's value in its donor, and how the values of a stack are written."""
+"""Config entries that depend on layers: reading a layer's value, writing the values of a stack, solving for entries."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from stacker.arch.files.formula import Formula, FormulaError, parse_formula
 from stacker.formats.json_object import Json
 
 
-def holds(rule: LayerRule, names: Mapping[str, Any]) -> bool:
-    """Whether a rule applies to this config."""
+def is_applicable(rule: LayerRule, names: Mapping[str, Any]) -> bool:
+    """Whether a rule's condition is true for this config; a missing name makes it false."""
     if rule.when is None:
         return True
     try:
@@ -22,8 +22,8 @@ def holds(rule: LayerRule, names: Mapping[str, Any]) -> bool:
         return False
 
 
-def layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
-    """A layer's value by the first reader that has one; FormulaError when none has."""
+def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
+    """A layer's value by the first formula of `read` that is not null; FormulaError if there is none."""
     failure = FormulaError(f"'{rule.name}' cannot be read")
     for formula in rule.read:
         try:
@@ -36,42 +36,46 @@ def layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
     raise failure
 
 
-def layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], index: int) -> dict[str, Json]:
-    """The values of all rules that hold, by their names: what tensors' conditions may speak of."""
+def read_layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], index: int) -> dict[str, Json]:
+    """A layer's values by rule name, for use in the conditions of tensors; rules without a value are left out."""
     found: dict[str, Json] = {}
     for rule in rules:
-        if holds(rule, names):
+        if is_applicable(rule, names):
             try:
-                found[rule.name] = layer_value(rule, names, index)
+                found[rule.name] = read_layer_value(rule, names, index)
             except FormulaError:
                 continue
     return found
 
 
-def list_rules(config: Config, rules: Iterable[LayerRule], depth: int, shared: frozenset[str]) -> Iterator[LayerRule]:
-    """A rule for each config list as long as the model is deep that no rule speaks of and that is not `shared`."""
-    spoken = {key for rule in rules for key in (rule.key, *rule.drop)} | shared
+def infer_list_rules(
+    config: Config, rules: Iterable[LayerRule], depth: int, shared: frozenset[str]
+) -> Iterator[LayerRule]:
+    """A rule for each config list of `depth` entries that neither `rules` nor `shared` mention."""
+    mentioned = {key for rule in rules for key in (rule.key, *rule.drop)} | shared
     for key, value in config.items():
-        if isinstance(value, list) and len(value) == depth and key not in spoken and key.isidentifier():
+        if isinstance(value, list) and len(value) == depth and key not in mentioned and key.isidentifier():
             yield LayerRule(key, key, WriteKind.LIST, (parse_formula(f"{key}[i]"),))
 
 
-def number_rules(config: Config, rules: Iterable[LayerRule], depth: int, named: re.Pattern[str]) -> Iterator[LayerRule]:
-    """A rule for each list of layers by number that no rule speaks of: `named` says how such lists are called."""
-    spoken = {key for rule in rules for key in (rule.key, *rule.drop)}
+def infer_index_rules(
+    config: Config, rules: Iterable[LayerRule], depth: int, named: re.Pattern[str]
+) -> Iterator[LayerRule]:
+    """A rule for each config list of layer indices that no rule mentions and whose key matches `named`."""
+    mentioned = {key for rule in rules for key in (rule.key, *rule.drop)}
     for key, value in config.items():
-        if key not in spoken and named.search(key) and isinstance(value, list) and _are_layers(value, depth):
+        if key not in mentioned and named.search(key) and isinstance(value, list) and _are_indices(value, depth):
             yield LayerRule(key, key, WriteKind.INDICES, (parse_formula(f"i in {key}"),))
 
 
-def _are_layers(value: list[Json], depth: int) -> bool:
-    """Whether all are numbers of layers, each once and in order."""
+def _are_indices(value: list[Json], depth: int) -> bool:
+    """Whether all entries are distinct layer indices in ascending order."""
     numbers = [each for each in value if isinstance(each, int) and 0 <= each < depth]
     return bool(numbers) and len(numbers) == len(value) and numbers == sorted(set(numbers))
 
 
-def written(kind: WriteKind, values: Sequence[Json]) -> Json:
-    """What stands under the rule's key for layers of these values, in order (others write none of it)."""
+def build_entry(kind: WriteKind, values: Sequence[Json]) -> Json:
+    """The config entry for layers with these values, in order; None for kinds that write no entry."""
     match kind:
         case WriteKind.LIST:
             return list(values)
@@ -89,24 +93,24 @@ def written(kind: WriteKind, values: Sequence[Json]) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Entries for the config, and the places (from 0) whose value they do not give: none where all is solved."""
+    """Config entries, and the layer indices (`misfits`) for which they do not produce the wanted value."""
 
     entries: Mapping[str, Json]
     misfits: tuple[int, ...]
 
 
-def solve(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json]) -> Solution:
-    """The entries that give the most places their value; those of the config itself where none are better.
+def solve_entries(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json]) -> Solution:
+    """The entries that reproduce the most values; those of the config itself (`names`) if none are better.
 
-    `names` are the entries of that config. Formulas of `over` may also speak of `depth`, the number of places, and of
-    the `first` and the `last` place whose value is true (`depth` and `depth - 1` where there is none).
+    Formulas of `over` may also use `depth`, the number of layers, and `first` and `last`, the first and last index of
+    a true value (`depth` and `depth - 1` if there is none).
     """
     true = [index for index, value in enumerate(values) if value]
     ends = {"first": true[0], "last": true[-1]} if true else {"first": len(values), "last": len(values) - 1}
     whole = {**names, "depth": len(values), **ends}
     best = Solution({}, tuple(range(len(values))))
-    for entries in _candidates(rule.over, whole):
-        misfits = _misfits(rule, {**whole, **entries}, values, most=len(best.misfits))
+    for entries in _list_candidates(rule.over, whole):
+        misfits = _find_misfits(rule, {**whole, **entries}, values, most=len(best.misfits))
         if len(misfits) < len(best.misfits):
             best = Solution(entries, misfits)
         if not best.misfits:
@@ -114,35 +118,35 @@ def solve(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json]) -> 
     return best
 
 
-def _candidates(over: Sequence[tuple[str, Formula]], names: Mapping[str, Any]) -> Iterator[dict[str, Json]]:
-    """The entries as they are, then every combination that `over` allows."""
+def _list_candidates(over: Sequence[tuple[str, Formula]], names: Mapping[str, Any]) -> Iterator[dict[str, Json]]:
+    """The config's own entries, then every combination that `over` allows."""
     yield {key: names[key] for key, _ in over if key in names}
-    yield from _combinations(over, names)
+    yield from _list_combinations(over, names)
 
 
-def _combinations(over: Sequence[tuple[str, Formula]], names: Mapping[str, Any]) -> Iterator[dict[str, Json]]:
+def _list_combinations(over: Sequence[tuple[str, Formula]], names: Mapping[str, Any]) -> Iterator[dict[str, Json]]:
     if not over:
         yield {}
         return
     (key, allowed), *further = over
     for value in allowed.value(names):
-        for entries in _combinations(further, {**names, key: value}):
+        for entries in _list_combinations(further, {**names, key: value}):
             yield {key: value, **entries}
 
 
-def _misfits(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json], most: int) -> tuple[int, ...]:
-    """The places that get another value than theirs; the search ends as soon as there are `most`."""
+def _find_misfits(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json], most: int) -> tuple[int, ...]:
+    """The indices with another value than wanted; stops as soon as there are `most`."""
     found: list[int] = []
     for index, value in enumerate(values):
-        if not _gives(rule, names, index, value):
+        if not _has_value(rule, names, index, value):
             found.append(index)
             if len(found) >= most:
                 break
     return tuple(found)
 
 
-def _gives(rule: LayerRule, names: Mapping[str, Any], index: int, value: Json) -> bool:
+def _has_value(rule: LayerRule, names: Mapping[str, Any], index: int, value: Json) -> bool:
     try:
-        return bool(layer_value(rule, names, index) == value)
+        return bool(read_layer_value(rule, names, index) == value)
     except FormulaError:
         return False

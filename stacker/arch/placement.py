@@ -1,4 +1,4 @@
-"""Which layer and role each tensor of a donor has, which tensors a config promises, and where the two disagree."""
+"""Assigns layers and roles to a donor's tensors, and lists the tensors that a config implies."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
-from stacker.arch.conventions import guess_layer_role, guess_outside_role, ignored_because
-from stacker.arch.dimensions import depth_of, names_in, text_config
+from stacker.arch.conventions import find_ignored_reason, guess_layer_role, guess_outside_role
+from stacker.arch.dimensions import collect_names, count_layers, select_text_config
 from stacker.arch.files.architecture import Architecture, Config, Part, TensorTemplate
 from stacker.arch.files.formula import Formula, FormulaError
-from stacker.arch.layer_names import find_apart, layer_tensor_name
-from stacker.arch.layer_rules import layer_properties
+from stacker.arch.layer_names import format_tensor_name, match_outside_name
+from stacker.arch.layer_rules import read_layer_properties
 from stacker.errors import DonorError
 from stacker.tensors import CONFIG_DTYPES, Dtype, TensorSpec
 
 _EXPERT = re.compile(r"\.\d+(?=\.|$)")
 _EACH = re.compile(r"\be\b")
-"""A condition that differs from one of a row of tensors to the next."""
+"""Matches conditions that depend on the expert index `e`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """Where a tensor stands.
+class TensorPlacement:
+    """The part, layer and role of a tensor.
 
-    `name` is the family's full name for it, which a checkpoint may shorten; `suffix` what follows the layer prefix
-    ("" outside the layers). `ignored` says why no stack carries the tensor, "" if one does.
+    `name` is the family's full name for it, which a checkpoint may shorten, and `suffix` the name after the layer
+    prefix ("" outside the layers). `ignored` is the reason why stacks leave the tensor out, "" if they do not.
     """
 
     name: str
@@ -41,128 +41,130 @@ class Placement:
 
 def place_tensors(
     architecture: Architecture, config: Config, tensors: Mapping[str, TensorSpec]
-) -> dict[str, Placement]:
-    """The placement of every tensor of a donor, by the donor's own name for it."""
+) -> dict[str, TensorPlacement]:
+    """The placement of every tensor of a donor, by the donor's name for it."""
     templates = {template.name: template for template in architecture.tensors}
-    layers = prefix_pattern(architecture.prefix)
+    layers = compile_prefix(architecture.prefix)
     extra = _prediction_layers(architecture, config)
     placed = {}
     for name in tensors:
-        full = _full_name(name, architecture.root, templates, layers)
-        place = _place(full, templates, layers, architecture)
-        placed[name] = _ignore(place, architecture, listed=_template_name(place) in templates, extra=extra)
+        full = _restore_root(name, architecture.root, templates, layers)
+        place = _place_tensor(full, templates, layers, architecture)
+        placed[name] = _mark_ignored(place, architecture, listed=_template_name(place) in templates, extra=extra)
     return placed
 
 
-def prefix_pattern(prefix: str) -> re.Pattern[str]:
-    """What matches the names of layers' tensors, with groups for the index and for the rest."""
+def compile_prefix(prefix: str) -> re.Pattern[str]:
+    """A pattern for the names of layers' tensors, with groups for the layer index and the suffix."""
     return re.compile(re.escape(prefix).replace(r"\{i\}", r"(\d+)") + "(.*)")
 
 
-def for_any_expert(name: str) -> str:
-    """The name as files write it for all experts: "mlp.experts.{e}.up.weight" for "mlp.experts.7.up.weight"."""
+def replace_expert_number(name: str) -> str:
+    """The name with `{e}` for the expert index: "mlp.experts.{e}.up.weight" for "mlp.experts.7.up.weight"."""
     return _EXPERT.sub(".{e}", name, count=1)
 
 
-def _full_name(name: str, root: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str]) -> str:
+def _restore_root(name: str, root: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str]) -> str:
     if not root or name in templates or name.startswith(root):
         return name
     full = root + name
     return full if full in templates or layers.fullmatch(full) else name
 
 
-def _place(
+def _place_tensor(
     name: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str], architecture: Architecture
-) -> Placement:
+) -> TensorPlacement:
     found = layers.fullmatch(name)
     if found:
         suffix = found[2]
-        template = templates.get(suffix) or templates.get(for_any_expert(suffix))
+        template = templates.get(suffix) or templates.get(replace_expert_number(suffix))
         role = template.role if template else guess_layer_role(suffix)
-        return Placement(name, Part.LAYER, role, int(found[1]), suffix)
-    apart = find_apart(name, architecture.apart)
+        return TensorPlacement(name, Part.LAYER, role, int(found[1]), suffix)
+    apart = match_outside_name(name, architecture.apart)
     template = templates.get(apart[1] if apart else name) or templates.get(name)
     role = template.role if template else guess_outside_role(name, architecture.inner)
     if apart:
-        return Placement(name, Part.LAYER, role, *apart)
+        return TensorPlacement(name, Part.LAYER, role, *apart)
     if template:
-        return Placement(name, template.part, role)
-    return Placement(name, Part.EMBED if role.startswith("embed") else Part.HEAD, role)
+        return TensorPlacement(name, template.part, role)
+    return TensorPlacement(name, Part.EMBED if role.startswith("embed") else Part.HEAD, role)
 
 
-def _template_name(place: Placement) -> str:
-    return for_any_expert(place.suffix) if place.layer is not None else place.name
+def _template_name(place: TensorPlacement) -> str:
+    return replace_expert_number(place.suffix) if place.layer is not None else place.name
 
 
-def _ignore(place: Placement, architecture: Architecture, *, listed: bool, extra: range) -> Placement:
-    """The placement, with the reason if no stack carries the tensor."""
+def _mark_ignored(place: TensorPlacement, architecture: Architecture, *, listed: bool, extra: range) -> TensorPlacement:
+    """The placement, with the reason why stacks leave the tensor out, if they do."""
     reason = next((why for pattern, why in architecture.ignored if fnmatchcase(place.name, pattern)), "")
     if not reason and place.layer is not None and place.layer in extra:
         reason = "it belongs to a multi-token-prediction layer, which a stack does not have"
     if not reason and not listed:
-        reason = ignored_because(place.name)
-    return Placement(place.name, place.part, place.role, place.layer, place.suffix, reason) if reason else place
+        reason = find_ignored_reason(place.name)
+    return TensorPlacement(place.name, place.part, place.role, place.layer, place.suffix, reason) if reason else place
 
 
 def _prediction_layers(architecture: Architecture, config: Config) -> range:
-    """The layers after the last that predict further tokens; the config does not count them among the others."""
-    count = text_config(architecture, config).get("num_nextn_predict_layers")
-    depth = depth_of(architecture, config)
+    """The indices of multi-token-prediction layers, which follow the layers that the config counts."""
+    count = select_text_config(architecture, config).get("num_nextn_predict_layers")
+    depth = count_layers(architecture, config)
     return range(depth, depth + count) if isinstance(count, int) else range(0)
 
 
-def expected_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
-    """The tensors a config promises, in model order; DonorError when the family's tensors are not known."""
+def list_expected_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
+    """The tensors that a config implies, in model order; DonorError if the family's tensors are not known."""
     if not architecture.tensors:
         message = f"what tensors '{architecture.name}' has is not known without its weights"
         raise DonorError.of(message, "give the donor's weights, or describe the family in architectures/")
-    return tuple(_instances_of([t for t in architecture.tensors if not t.optional], architecture, config))
+    return tuple(_instantiate_all([t for t in architecture.tensors if not t.optional], architecture, config))
 
 
-def optional_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
-    """The tensors that a donor of this config may have besides, in model order."""
-    return tuple(_instances_of([t for t in architecture.tensors if t.optional], architecture, config))
+def list_optional_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
+    """The optional tensors that a donor of this config may have, in model order."""
+    return tuple(_instantiate_all([t for t in architecture.tensors if t.optional], architecture, config))
 
 
-def _instances_of(
+def _instantiate_all(
     templates: Sequence[TensorTemplate], architecture: Architecture, config: Config
 ) -> Iterator[TensorSpec]:
-    names = names_in(architecture, config)
-    depth = depth_of(architecture, config)
+    names = collect_names(architecture, config)
+    depth = count_layers(architecture, config)
     dtype = CONFIG_DTYPES.get(str(names.get("dtype") or names.get("torch_dtype")), Dtype.F32)
     parts = {part: [t for t in templates if t.part is part] for part in Part}
     whole = {**names, "depth": depth}
     tied = {name for name, _ in architecture.tied} if names.get("tie_word_embeddings") else set()
-    yield from _instances(parts[Part.EMBED], str, whole, dtype)
+    yield from _instantiate(parts[Part.EMBED], str, whole, dtype)
     for index in range(depth):
-        inside = whole | layer_properties(architecture.rules, whole, index) | {"i": index}
-        yield from _instances(parts[Part.LAYER], partial(layer_tensor_name, architecture.prefix, index), inside, dtype)
-    yield from _instances((t for t in parts[Part.HEAD] if t.name not in tied), str, whole, dtype)
+        inside = whole | read_layer_properties(architecture.rules, whole, index) | {"i": index}
+        yield from _instantiate(
+            parts[Part.LAYER], partial(format_tensor_name, architecture.prefix, index), inside, dtype
+        )
+    yield from _instantiate((t for t in parts[Part.HEAD] if t.name not in tied), str, whole, dtype)
 
 
-def _instances(
+def _instantiate(
     templates: Iterable[TensorTemplate], named: Callable[[str], str], names: Mapping[str, Any], dtype: Dtype
 ) -> Iterator[TensorSpec]:
     for template in templates:
-        each = template.when is not None and _EACH.search(template.when.text)
-        if not each and not _present(template.when, names):
+        varies = template.when is not None and _EACH.search(template.when.text)
+        if not varies and not _is_present(template.when, names):
             continue
-        shape = tuple(_size(size, template.name, names) for size in template.shape)
-        count = _size(template.count, template.name, names) if template.count else 1
+        shape = tuple(_compute_size(size, template.name, names) for size in template.shape)
+        count = _compute_size(template.count, template.name, names) if template.count else 1
         for number in range(count):
-            if each and not _present(template.when, {**names, "e": number}):
+            if varies and not _is_present(template.when, {**names, "e": number}):
                 continue
             yield TensorSpec(named(template.name.replace("{e}", str(number))), template.dtype or dtype, shape)
 
 
-def _present(when: Formula | None, names: Mapping[str, Any]) -> bool:
+def _is_present(when: Formula | None, names: Mapping[str, Any]) -> bool:
     try:
         return when is None or bool(when.value(names))
     except FormulaError:
         return False
 
 
-def _size(formula: Formula, tensor: str, names: Mapping[str, Any]) -> int:
+def _compute_size(formula: Formula, tensor: str, names: Mapping[str, Any]) -> int:
     try:
         value = formula.value(names)
     except FormulaError as error:
@@ -174,6 +176,6 @@ def _size(formula: Formula, tensor: str, names: Mapping[str, Any]) -> int:
     return value
 
 
-def layers_in(placements: Iterable[Placement]) -> Sequence[int]:
-    """The layers that have tensors, in order; those of ignored tensors do not count."""
+def list_layers(placements: Iterable[TensorPlacement]) -> Sequence[int]:
+    """The indices of layers that have tensors other than ignored ones, in ascending order."""
     return sorted({place.layer for place in placements if place.layer is not None and not place.ignored})

@@ -1,6 +1,6 @@
-"""A language model inside a wrapper, by its own family's file: names and config entries where they are in the wrapper.
+"""The architecture of a language model inside a wrapper, from its own family's file with names and config moved.
 
-Language models that no file describes are for `inference`; what else a wrapper has is not known here.
+Language models without a file are left to `inference`; the wrapper's other parts are not described.
 """
 
 from __future__ import annotations
@@ -8,73 +8,76 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from stacker.arch.conventions import guesses
+from stacker.arch.conventions import read_conventions
 from stacker.arch.families import find_architecture
 from stacker.arch.files.architecture import Architecture, Config, Part
-from stacker.arch.inference import Layers, beginning_of, numbered_layers
-from stacker.arch.placement import for_any_expert, prefix_pattern
+from stacker.arch.inference import LayerList, find_layer_lists, find_module_path
+from stacker.arch.placement import compile_prefix, replace_expert_number
 from stacker.formats.json_object import Json
 from stacker.tensors import TensorSpec
 
 
-def wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture | None:
-    """The family of a wrapper's language model, called as in these tensors; None where no file describes it."""
-    scope, inside = _language_model(config)
+def find_wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture | None:
+    """The architecture of a wrapper's language model, with names as in `tensors`; None if no file describes it."""
+    scope, inside = _find_language_model(config)
     family = find_architecture(inside)
-    found = _layers_of(family, tensors) if family else None
-    if family is None or found is None:
+    layers = _find_layers(family, tensors) if family else None
+    if family is None or layers is None:
         return None
-    start, rename = beginning_of(found.prefix), _renaming(family, beginning_of(found.prefix), tensors)
+    start, rename = find_module_path(layers.prefix), _make_rename(family, find_module_path(layers.prefix), tensors)
     kind = str(config.get("model_type"))
     depth = family.depth.text
-    told = depth in inside or depth in config or not depth.isidentifier()
+    known = depth in inside or depth in config or not depth.isidentifier()
     return replace(
         family,
         model_types=(kind,),
-        prefix=found.prefix,
+        prefix=layers.prefix,
         scope=scope,
         inner=start,
         root="",
-        defaults=family.defaults if told else (*family.defaults, (depth, found.count)),
+        defaults=family.defaults if known else (*family.defaults, (depth, layers.count)),
         tensors=tuple(
             each if each.part is Part.LAYER else replace(each, name=rename(each.name)) for each in family.tensors
         ),
-        rules=(*family.rules, *guesses().around),
+        rules=(*family.rules, *read_conventions().around),
         apart=tuple(each if each.startswith("*") else rename(each) for each in family.apart),
         tied=tuple((rename(one), rename(other)) for one, other in family.tied),
         notes=(*family.notes, f"the language model of a '{kind}'; its other parts go with the embedding"),
     )
 
 
-def _language_model(config: Config) -> tuple[str, Mapping[str, Json]]:
-    """Where the language model's entries are, and they; `model_type` says its family, or nothing does."""
-    for scope in guesses().scopes:
+def _find_language_model(config: Config) -> tuple[str, Mapping[str, Json]]:
+    """The config key of the language model ("" if not nested), and its entries; empty if its family is unknown."""
+    for scope in read_conventions().scopes:
         inner = config.get(scope)
         if isinstance(inner, dict) and "model_type" in inner:
             return scope, inner
-    family = dict(guesses().flat).get(str(config.get("model_type")))
+    family = dict(read_conventions().flat).get(str(config.get("model_type")))
     return "", {"model_type": family} if family else {}
 
 
-def _layers_of(family: Architecture, tensors: Mapping[str, TensorSpec]) -> Layers | None:
-    """The layers all of whose tensors the family knows; the most where towers are built like it."""
+def _find_layers(family: Architecture, tensors: Mapping[str, TensorSpec]) -> LayerList | None:
+    """The layer list whose tensors are all in the family's file; the one with the most bytes if there are several."""
     known = {each.name for each in family.tensors if each.part is Part.LAYER}
     fitting = [
         found
-        for found in numbered_layers(tensors.values())
-        if all({suffix, for_any_expert(suffix)} & known for suffix in _suffixes(found, tensors))
+        for found in find_layer_lists(tensors.values())
+        if all({suffix, replace_expert_number(suffix)} & known for suffix in _list_suffixes(found, tensors))
     ]
     return max(fitting, key=lambda found: found.nbytes, default=None)
 
 
-def _suffixes(found: Layers, tensors: Mapping[str, TensorSpec]) -> set[str]:
-    pattern = prefix_pattern(found.prefix)
+def _list_suffixes(found: LayerList, tensors: Mapping[str, TensorSpec]) -> set[str]:
+    pattern = compile_prefix(found.prefix)
     return {match[2] for match in map(pattern.fullmatch, tensors) if match}
 
 
-def _renaming(family: Architecture, start: str, tensors: Mapping[str, TensorSpec]) -> Callable[[str], str]:
-    """The names outside the layers: as they are found where the layers are or further out, or else as they would be."""
-    body = beginning_of(family.prefix)
+def _make_rename(family: Architecture, start: str, tensors: Mapping[str, TensorSpec]) -> Callable[[str], str]:
+    """A function that renames the family's tensors outside the layers to their names in the wrapper.
+
+    A tensor is looked for in the language model's module and those that contain it.
+    """
+    body = find_module_path(family.prefix)
     whole = f".{start}".endswith(f".{body}")
     around = [start[:end] for end in range(len(start), -1, -1) if end == 0 or start[end - 1] == "."]
 

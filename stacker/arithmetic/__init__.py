@@ -1,1 +1,1 @@
-"""What ops are made of: arithmetic over tiles, compiled for the processor, or torch's on a device."""
+"""Array operations on tiles, for ops: compiled for the processor, or in torch on a device."""

@@ -1,4 +1,4 @@
-"""Arrays held against each other, element by element, compiled; a block at a time, as in `sums`."""
+"""Compiled functions that compare arrays element by element, in chunks, as in `sums`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 
 from stacker.arithmetic.jit import compiled
-from stacker.arithmetic.sums import BLOCK, Arrays, add_up
+from stacker.arithmetic.sums import CHUNK, Arrays, add_up
 
 
 @compiled
-def elect(arrays: Arrays, votes: Any, factors: Any, weights: Any, out: Any) -> None:
-    """Σ fᵢvᵢxᵢ / Σ wᵢ over vᵢxᵢ that go the way of Σ vᵢxᵢ; not divided without weights. NaN goes every way."""
-    total, divisor = np.empty(BLOCK, out.dtype), np.empty(BLOCK, out.dtype)
-    up = np.empty(BLOCK, np.bool_)
+def merge_elected(arrays: Arrays, votes: Any, factors: Any, weights: Any, out: Any) -> None:
+    """Σ fᵢvᵢxᵢ / Σ wᵢ over the vᵢxᵢ with the sign of Σ vᵢxᵢ; without weights not divided. NaN has every sign."""
+    total, divisor = np.empty(CHUNK, out.dtype), np.empty(CHUNK, out.dtype)
+    up = np.empty(CHUNK, np.bool_)
     nothing = out.dtype.type(0)
-    for start in range(0, out.size, BLOCK):
-        count = min(BLOCK, out.size - start)
+    for start in range(0, out.size, CHUNK):
+        count = min(CHUNK, out.size - start)
         add_up(votes, arrays, start, count, total)
         for k in range(count):
             up[k] = total[k] >= nothing
@@ -40,11 +40,11 @@ def elect(arrays: Arrays, votes: Any, factors: Any, weights: Any, out: Any) -> N
 
 @compiled
 def variance(arrays: Arrays, out: Any) -> None:
-    """Of each element, over the arrays."""
-    mean, ones = np.empty(BLOCK, out.dtype), np.ones(len(arrays), out.dtype)
+    """The population variance of each element across the arrays."""
+    mean, ones = np.empty(CHUNK, out.dtype), np.ones(len(arrays), out.dtype)
     size = out.dtype.type(len(arrays))
-    for start in range(0, out.size, BLOCK):
-        count = min(BLOCK, out.size - start)
+    for start in range(0, out.size, CHUNK):
+        count = min(CHUNK, out.size - start)
         result = out[start : start + count]
         add_up(ones, arrays, start, count, mean)
         for k in range(count):
@@ -60,8 +60,8 @@ def variance(arrays: Arrays, out: Any) -> None:
 
 
 @compiled
-def _changed(arrays: Arrays, least: Any, start: int, count: int, many: Any) -> None:
-    """In how many arrays each element is beyond ±least."""
+def _count_changed(arrays: Arrays, least: Any, start: int, count: int, many: Any) -> None:
+    """The number of arrays in which each element has |x| > least."""
     for k in range(count):
         many[k] = 0
     for number in range(len(arrays)):
@@ -71,12 +71,12 @@ def _changed(arrays: Arrays, least: Any, start: int, count: int, many: Any) -> N
 
 
 @compiled
-def changes(arrays: Arrays, least: Any, shared: Any, alone: Any) -> None:
-    """How many elements of each array are beyond ±least, in others too and in it alone."""
-    many = np.empty(BLOCK, np.int32)
-    for start in range(0, arrays[0].size, BLOCK):
-        count = min(BLOCK, arrays[0].size - start)
-        _changed(arrays, least, start, count, many)
+def count_changes(arrays: Arrays, least: Any, shared: Any, alone: Any) -> None:
+    """For each array, add the elements with |x| > least to `shared` if another array also has them, else to `alone`."""
+    many = np.empty(CHUNK, np.int32)
+    for start in range(0, arrays[0].size, CHUNK):
+        count = min(CHUNK, arrays[0].size - start)
+        _count_changed(arrays, least, start, count, many)
         for number in range(len(arrays)):
             part = arrays[number][start : start + count]
             every = own = 0
@@ -89,13 +89,13 @@ def changes(arrays: Arrays, least: Any, shared: Any, alone: Any) -> None:
 
 
 @compiled
-def share(arrays: Arrays, least: Any, factors: Any, out: Any) -> None:
-    """The mean of what several changed, and what one did times its factor."""
-    many, total = np.empty(BLOCK, np.int32), np.empty(BLOCK, out.dtype)
+def merge_changes(arrays: Arrays, least: Any, factors: Any, out: Any) -> None:
+    """The mean over the arrays with |x| > least where there are several, xᵢ times its factor where there is one."""
+    many, total = np.empty(CHUNK, np.int32), np.empty(CHUNK, out.dtype)
     nothing, one = out.dtype.type(0), out.dtype.type(1)
-    for start in range(0, out.size, BLOCK):
-        count = min(BLOCK, out.size - start)
-        _changed(arrays, least, start, count, many)
+    for start in range(0, out.size, CHUNK):
+        count = min(CHUNK, out.size - start)
+        _count_changed(arrays, least, start, count, many)
         for k in range(count):
             total[k] = nothing
         for number in range(len(arrays)):

@@ -1,4 +1,4 @@
-"""Rounding to fewer bits, and back, compiled: arithmetic on bits, the same steps for every element."""
+"""Compiled conversions between fp32 or fp64 and narrower float types, by branch-free bit arithmetic."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from stacker.arithmetic.jit import compiled
 
 
 class Form(NamedTuple):
-    """How a narrow type is laid out, all as uint32.
+    """The layout of a narrow float type, as uint32 values.
 
-    `dropped` bits of fp32's fraction it does not have; its `least` normal number has this exponent in fp32. Then come
-    bits: of its largest number, of what is `over` that, of NaN, of the first that may be negative (not every type has
-    −0), and the place of the sign.
+    `dropped` is the number of fraction bits fewer than fp32, `least` the fp32 exponent field of the smallest normal
+    number. `largest`, `over` and `none` are the bits of the largest number, of larger values, and of NaN; `signed` is
+    the smallest magnitude that may have a sign (some types have no −0), `sign` the position of the sign bit.
     """
 
     dropped: Any
@@ -39,18 +39,21 @@ FORMS = {
     np.dtype(ml_dtypes.float8_e5m2fnuz): _form(21, 112, 0x7F, 0x80, 0x80, 1, 7),
     np.dtype(ml_dtypes.float8_e4m3fnuz): _form(20, 120, 0x7F, 0x80, 0x80, 1, 7),
 }
-"""float8_e4m3fn has no infinity: what is larger than its largest number becomes that."""
+"""float8_e4m3fn has no infinity: larger values become its largest number."""
 VALUES = {kind: np.arange(256, dtype=np.uint8).view(kind).astype(np.float32) for kind in FORMS if kind.itemsize == 1}
-"""Of every pattern of 8 bits."""
+"""The fp32 value of each 8-bit pattern, for the 8-bit types."""
 
 
 @compiled
 def narrow(bits: Any, form: Form, out: Any) -> None:
-    """The bits of fp32 numbers to those of a narrower type, to nearest even; NaN stays NaN.
+    """Convert the bits of fp32 numbers to those of a narrower type, rounded to nearest even; NaN stays NaN.
 
-    Below the least normal number a power of 2 is added whose last bit in fp32 is the type's last: adding rounds.
+    A subnormal result is rounded by adding a power of 2 whose last fp32 bit is the narrow type's last bit.
     """
-    dropped, away = form.dropped & np.uint32(31), (np.uint32(31) - form.sign) & np.uint32(31)  # known to be < 32
+    dropped, away = (
+        form.dropped & np.uint32(31),
+        (np.uint32(31) - form.sign) & np.uint32(31),
+    )  # tells LLVM that shifts are < 32
     sign, start = np.uint32(np.uint32(1) << form.sign), np.uint32(form.least << np.uint32(23))
     half = np.uint32(np.uint32(1) << np.uint32(dropped - np.uint32(1)))
     rebased = np.uint32(np.uint32(1 << 23) - start + half - np.uint32(1))
@@ -70,7 +73,7 @@ def narrow(bits: Any, form: Form, out: Any) -> None:
 
 @compiled
 def widen_half(bits: Any, out: Any) -> None:
-    """The bits of fp16 numbers to numbers of a wider type, exactly."""
+    """Convert the bits of fp16 numbers to a wider type, exactly."""
     for k in range(bits.size):
         value = np.uint32(bits[k])
         size = np.uint32(value & np.uint32(0x7FFF))
@@ -83,14 +86,14 @@ def widen_half(bits: Any, out: Any) -> None:
 
 @compiled
 def look_up(bits: Any, values: Any, out: Any) -> None:
-    """The value of each pattern of 8 bits."""
+    """Write the value of each 8-bit pattern."""
     for k in range(bits.size):
         out[k] = values[bits[k]]
 
 
 @compiled
 def round_to_odd(array: Any, out: Any) -> None:
-    """fp64 to fp32 with the last bit set where it is inexact: what is rounded to fewer bits after is rounded right.
+    """Convert fp64 to fp32 with the last bit set where inexact, so that rounding again to fewer bits is correct.
 
     Conversions from fp64 to the narrow types go by way of fp32. See Boldo and Melquiond, Emulation of FMA and
     correctly rounded sums (IEEE Trans. Computers 2008), section 3.

@@ -1,7 +1,7 @@
-"""Weighted sums and inner products, compiled. Arrays are flat and of one type; `out` may be one of them.
+"""Compiled weighted sums and inner products. Arrays are flat and of one type; `out` may be one of them.
 
-Sums are of a block of elements at a time, small enough for the nearest cache. Inner products are fp64, in LANES partial
-sums of every LANES-th element each, which are then added in halves: the same on every processor.
+Sums are computed in chunks that fit the L1 cache. Inner products are fp64, in LANES partial sums of every LANES-th
+element, which are then added pairwise: the same on every processor.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from stacker.arithmetic.jit import compiled
 
 Arrays = Any
 """A tuple of arrays."""
-BLOCK = 1024
+CHUNK = 1024
 LANES = 64
 
 
 @compiled
 def add_up(factors: Any, arrays: Arrays, start: int, count: int, total: Any) -> None:
-    """Σ fᵢxᵢ of `count` elements from `start` on, at the beginning of `total`."""
+    """Write Σ fᵢxᵢ of the `count` elements from `start` to the beginning of `total`."""
     for number in range(len(arrays)):
         part, factor = arrays[number][start : start + count], factors[number]
         if number == 0:
@@ -34,9 +34,9 @@ def add_up(factors: Any, arrays: Arrays, start: int, count: int, total: Any) -> 
 @compiled
 def combine(factors: Any, arrays: Arrays, out: Any) -> None:
     """Σ fᵢxᵢ"""
-    total = np.empty(BLOCK, out.dtype)
-    for start in range(0, out.size, BLOCK):
-        count = min(BLOCK, out.size - start)
+    total = np.empty(CHUNK, out.dtype)
+    for start in range(0, out.size, CHUNK):
+        count = min(CHUNK, out.size - start)
         add_up(factors, arrays, start, count, total)
         result = out[start : start + count]
         for k in range(count):
@@ -46,9 +46,9 @@ def combine(factors: Any, arrays: Arrays, out: Any) -> None:
 @compiled
 def combine_on(factors: Any, arrays: Arrays, base: Any, out: Any) -> None:
     """b + Σ fᵢ(xᵢ − b)"""
-    total = np.empty(BLOCK, out.dtype)
-    for start in range(0, out.size, BLOCK):
-        count = min(BLOCK, out.size - start)
+    total = np.empty(CHUNK, out.dtype)
+    for start in range(0, out.size, CHUNK):
+        count = min(CHUNK, out.size - start)
         origin = base[start : start + count]
         for number in range(len(arrays)):
             part, factor = arrays[number][start : start + count], factors[number]
@@ -65,20 +65,20 @@ def combine_on(factors: Any, arrays: Arrays, base: Any, out: Any) -> None:
 
 @compiled
 def subtract(array: Any, base: Any) -> None:
-    """x − b, into x."""
+    """x − b, written into x."""
     for k in range(array.size):
         array[k] -= base[k]
 
 
 @compiled
 def add(array: Any, other: Any, factor: Any) -> None:
-    """x + fy, into x."""
+    """x + fy, written into x."""
     for k in range(array.size):
         array[k] += factor * other[k]
 
 
 @compiled
-def dot(one: Any, other: Any) -> Any:
+def inner_product(one: Any, other: Any) -> Any:
     """⟨x, y⟩"""
     lanes = np.zeros(LANES)
     whole = one.size // LANES * LANES
@@ -97,19 +97,19 @@ def dot(one: Any, other: Any) -> Any:
 
 
 @compiled
-def row_products(arrays: Arrays, row: int, out: Any) -> None:
-    """⟨xᵢ, xⱼ⟩ for i ≤ j, [pairs, rows]"""
+def row_inner_products(arrays: Arrays, row: int, out: Any) -> None:
+    """[pairs, rows]: ⟨xᵢ, xⱼ⟩ for i ≤ j within each row."""
     for number in range(out.shape[1]):
         start, pair = number * row, 0
         for i in range(len(arrays)):
             for j in range(i, len(arrays)):
-                out[pair, number] = dot(arrays[i][start : start + row], arrays[j][start : start + row])
+                out[pair, number] = inner_product(arrays[i][start : start + row], arrays[j][start : start + row])
                 pair += 1
 
 
 @compiled
-def column_products(arrays: Arrays, row: int, out: Any) -> None:
-    """⟨xᵢ, xⱼ⟩ for i ≤ j, [pairs, row], added to what is there."""
+def column_inner_products(arrays: Arrays, row: int, out: Any) -> None:
+    """[pairs, row]: ⟨xᵢ, xⱼ⟩ for i ≤ j within each column, added to `out`."""
     for start in range(0, arrays[0].size, row):
         pair = 0
         for i in range(len(arrays)):
@@ -123,7 +123,7 @@ def column_products(arrays: Arrays, row: int, out: Any) -> None:
 
 @compiled
 def combine_rows(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
-    """Σ fᵢ[r]xᵢ"""
+    """Σ fᵢ[r]xᵢ, where r is the row."""
     for number in range(out.size // row):
         start = number * row
         result = out[start : start + row]
@@ -136,7 +136,7 @@ def combine_rows(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
 
 @compiled
 def combine_columns(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
-    """Σ fᵢ[c]xᵢ"""
+    """Σ fᵢ[c]xᵢ, where c is the column."""
     for start in range(0, out.size, row):
         result = out[start : start + row]
         for k in range(row):

@@ -26,9 +26,9 @@ def complete_op(incomplete: str) -> list[str]:
 
 def complete_architecture(incomplete: str) -> list[str]:
     """Families that are known as data."""
-    from stacker.arch.families import families
+    from stacker.arch.families import list_families
 
-    return _beginning(families(), incomplete)
+    return _beginning(list_families(), incomplete)
 
 
 def complete_reference(incomplete: str) -> list[str]:

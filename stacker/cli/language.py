@@ -70,10 +70,10 @@ def ops(name: OpName = None, *, json: Json = False) -> None:
 @app.command(rich_help_panel=LANGUAGE, epilog=examples("architectures", "architectures qwen3"))
 def architectures(name: FamilyName = None, *, json: Json = False) -> None:
     """List the families that are known as data, or show one with its tensors and rules."""
-    from stacker.arch.families import architectures as known
+    from stacker.arch.families import read_architectures
     from stacker.view.tables.architectures import architecture_details, architecture_json, architectures_table
 
-    families = {family.name: family for family in known()}
+    families = {family.name: family for family in read_architectures()}
     if name is not None and name not in families:
         raise SpecError.of(f"there is no family '{name}'", did_you_mean(name, families))
     chosen = [families[name]] if name else list(families.values())

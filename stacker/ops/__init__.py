@@ -1,1 +1,1 @@
-"""Blend ops: pure tensor arithmetic, one file an op, and the table of them. `stacker.arithmetic` does the computing."""
+"""Blend ops, one file each, and their table; `stacker.arithmetic` does the computing."""

@@ -1,55 +1,61 @@
-"""arcee_fusion: only the changes that matter much more than most are taken over."""
+"""arcee_fusion: base + d on the important elements of d = x − base, by |d| · KL(softmax x, softmax base) over rows.
+
+Arcee, MergeKit v0.1 (2025), announcement of Arcee Fusion.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import deltas, on_base
-from stacker.ops.shared.op import Base, Kernel, Known, Op, Tile, Values
-from stacker.ops.shared.selection import Cut, Sought, passes_for, value_at
+from stacker.ops.shared.combination import add_base, subtract_base
+from stacker.ops.shared.op import Base, Kernel, Op, Statistics, Tile, Values
+from stacker.ops.shared.selection import RankQuery, RankThreshold, magnitude_at, make_selection_passes
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
-    return Kernel(_take, passes_for(_importance, [Sought(0, _quartiles)], exact=False))
+def _make(_own: Values, _each: Sequence[Values]) -> Kernel:
+    return Kernel(
+        _keep_important, make_selection_passes(_compute_importance, [RankQuery(0, _quartile_ranks)], exact=False)
+    )
 
 
-def _quartiles(count: int, nonzero: int) -> list[int]:  # noqa: ARG001 - Ranks
-    """The ranks, from the largest, of the lower quartile, the median and the upper quartile."""
+def _quartile_ranks(count: int, _nonzero: int) -> list[int]:
+    """The ranks of the lower quartile, the median and the upper quartile; the largest element has rank 0."""
     return [count - 1 - int(share * (count - 1)) for share in (0.25, 0.5, 0.75)]
 
 
-def _take(tile: Tile, known: Known) -> Array:
-    (importance,) = _importance(tile, known)
-    important = tile.on.at_least(importance, _threshold(known[1]))
-    return on_base(tile.on.keep(deltas(tile)[0], important), tile)
+def _keep_important(tile: Tile, statistics: Statistics) -> Array:
+    (importance,) = _compute_importance(tile, statistics)
+    important = tile.backend.mask_at_least(importance, _find_threshold(statistics[1]))
+    return add_base(tile.backend.apply_mask(subtract_base(tile)[0], important), tile)
 
 
-def _threshold(cuts: Sequence[Cut]) -> float:
-    lower, median, upper = map(value_at, cuts)
+def _find_threshold(quartiles: Sequence[RankThreshold]) -> float:
+    lower, median, upper = map(magnitude_at, quartiles)
     return median + 1.5 * (upper - lower)
 
 
-def _importance(tile: Tile, known: Known) -> list[Array]:  # noqa: ARG001 - Keys
-    """|x − base| times the divergence of the row's softmax from the base's; the source stays as it is."""
+def _compute_importance(tile: Tile, _statistics: Statistics) -> list[Array]:
+    """|x − base| times the KL divergence of the row's softmax from the base's, in a new array."""
     (source,), base = tile.sources, tile.base
     origin = source if base is None else base
-    by_row = tile.on.divergences(source, origin, tile.row)
-    return [tile.on.combine_rows(by_row[None], [abs(source - origin)], tile.row)]
+    by_row = tile.backend.row_divergences(source, origin, tile.row)
+    return [tile.backend.combine_rows(by_row[None], [abs(source - origin)], tile.row)]
 
 
 OP = Op(
     name="arcee_fusion",
-    summary="the base with only the most important changes of one source",
+    summary="the base plus the most important differences of one source",
     formula="base + d where |d| · KL(softmax x, softmax base) ≥ median + 1.5 · (Q₃ − Q₁), the softmax over rows",
     source="Arcee, MergeKit v0.1 (2025), announcement of Arcee Fusion",
     arity=(1, 1),
     parameters=(),
     make=_make,
     base=Base.REQUIRED,
-    fresh=9,
-    rows=True,
+    passes=(2, 2),
+    extra_bytes=9,
+    whole_rows=True,
 )

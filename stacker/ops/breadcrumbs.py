@@ -1,4 +1,7 @@
-"""breadcrumbs and breadcrumbs_ties: changes neither largest nor small, added up or elected."""
+"""breadcrumbs, breadcrumbs_ties: base + λ Σ wᵢdᵢ over deltas without their largest and their small elements.
+
+Davari and Belilovsky, Model breadcrumbs (ECCV 2024), section 3.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +10,60 @@ from dataclasses import replace
 from functools import partial
 
 from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Values
-from stacker.ops.shared.sparsifiers import Middle, Sparsifier
-from stacker.ops.shared.task_vectors import DENSITY, LAMBDA, WEIGHT, make_family, normalize, rescale, sparsifier
+from stacker.ops.shared.selection import EXACT_PASSES
+from stacker.ops.shared.sparsifiers import KeepMiddle, Sparsifier
+from stacker.ops.shared.task_vectors import (
+    DENSITY,
+    LAMBDA,
+    WEIGHT,
+    count_ranking_passes,
+    make_sparsifier,
+    make_task_vector_kernel,
+    normalize_parameter,
+    rescale_parameter,
+)
 
 
-def _middle(own: Values, values: Values) -> Sparsifier:  # noqa: ARG001 - for make_family
-    return sparsifier(float(values["density"]), lambda density: Middle(density, float(values["gamma"])))
+def _make_middle(_own: Values, values: Values) -> Sparsifier:
+    return make_sparsifier(float(values["density"]), lambda density: KeepMiddle(density, float(values["gamma"])))
 
 
 def _make(own: Values, each: Sequence[Values], *, elect: bool) -> Kernel:
-    return make_family(own, each, _middle, elect=elect)
+    return make_task_vector_kernel(own, each, _make_middle, elect=elect)
 
 
 PLAIN = Op(
     name="breadcrumbs",
-    summary="leave out the very largest and the small changes, add up the rest",
+    summary="drop the largest and the small differences from the base, add up the rest",
     formula="base + λ Σ wᵢdᵢ, dᵢ the density·n largest |xᵢ − base| after its gamma·n very largest",
     source="Davari and Belilovsky, Model breadcrumbs (ECCV 2024), section 3, arXiv:2312.06795",
     arity=(1, None),
     parameters=(
         WEIGHT,
         DENSITY,
-        OpParameter("gamma", float, 0.01, "the share of the very largest left out", low=0.0, high=1.0, per_source=True),
+        OpParameter(
+            "gamma",
+            float,
+            0.01,
+            "the fraction of largest elements that are dropped",
+            low=0.0,
+            high=1.0,
+            per_source=True,
+        ),
         LAMBDA,
-        normalize(False),
-        rescale(False),
+        normalize_parameter(False),
+        rescale_parameter(False),
     ),
     make=partial(_make, elect=False),
     base=Base.REQUIRED,
-    fresh=3,
+    passes=(0, EXACT_PASSES + 1),
+    count_passes=count_ranking_passes,
+    extra_bytes=3,
 )
 TIES = replace(
     PLAIN,
     name="breadcrumbs_ties",
-    summary="leave out the very largest and the small changes, add up what agrees with the elected sign",
+    summary="drop the largest and the small differences from the base, add up those with the elected sign",
     formula="as breadcrumbs, over sources with the sign of the sum",
     make=partial(_make, elect=True),
 )

@@ -1,4 +1,7 @@
-"""karcher: the point of the sphere with the least squared distances to the sources, at their mean length."""
+"""karcher: the Riemannian (Karcher) mean of the sources' directions, times the mean of their norms.
+
+Karcher, Riemannian center of mass (Comm. Pure Appl. Math. 1977); for merging arXiv:2603.04972.
+"""
 
 from __future__ import annotations
 
@@ -7,69 +10,72 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import Gram, gram, inner, products
-from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import Gram, build_gram, inner_product, measure_inner_products
+from stacker.ops.shared.op import Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 Vector = list[float]
-"""A vector as what each source is multiplied by."""
+"""A vector in the span of the sources, as the weight of each source."""
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
-    search = partial(_factors, int(own["max_iter"]), float(own["tol"]))
-    return Kernel(_apply, (Pass(products, lambda sums, known: search(gram(sums, known))),))
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
+    find_factors = partial(_find_factors, int(own["max_iter"]), float(own["tol"]))
+    return Kernel(_apply, (Pass(measure_inner_products, lambda sums, _statistics: find_factors(build_gram(sums))),))
 
 
-def _apply(tile: Tile, known: Known) -> Array:
-    return tile.on.combine(known[0], tile.sources)
+def _apply(tile: Tile, statistics: Statistics) -> Array:
+    return tile.backend.combine(statistics[0], tile.sources)
 
 
-def _factors(most: int, tol: float, table: Gram) -> Vector:
-    """Gradient descent from the mean direction; everything stays in the span of the sources, so numbers suffice."""
+def _find_factors(most: int, tol: float, table: Gram) -> Vector:
+    """The weight of each source, by gradient descent from the mean direction.
+
+    Every iterate stays in the span of the sources, so their Gram matrix is all it needs.
+    """
     count = len(table)
     norms = [math.sqrt(table[i][i]) for i in range(count)]
-    units = [_single(count, i, 1.0 / norms[i]) for i in range(count) if norms[i] > tol]
+    units = [_basis_vector(count, i, 1.0 / norms[i]) for i in range(count) if norms[i] > tol]
     if count == 1 or not units:
         return [1.0 / count] * count
-    mean = _unit(_sum([(1.0 / len(units), unit) for unit in units]), table, tol) or units[0]
+    mean = _normalize(_add_up([(1.0 / len(units), unit) for unit in units]), table, tol) or units[0]
     for _ in range(most):
-        tangent = _tangent(mean, units, table, tol)
-        length = _length(tangent, table)
+        tangent = _compute_tangent(mean, units, table, tol)
+        length = _compute_norm(tangent, table)
         if not length >= tol:
             break
-        mean = _sum([(math.cos(length), mean), (math.sin(length) / length, tangent)])
-        mean = _unit(mean, table, tol) or mean
+        mean = _add_up([(math.cos(length), mean), (math.sin(length) / length, tangent)])
+        mean = _normalize(mean, table, tol) or mean
     return [math.fsum(norms) / count * factor for factor in mean]
 
 
-def _tangent(mean: Vector, units: Sequence[Vector], table: Gram, tol: float) -> Vector:
-    """The mean of the ways from `mean` to each unit vector, along the sphere."""
+def _compute_tangent(mean: Vector, units: Sequence[Vector], table: Gram, tol: float) -> Vector:
+    """The mean of the tangent vectors at `mean` that point along the sphere to each unit vector."""
     parts: list[tuple[float, Vector]] = [(0.0, mean)]
     for unit in units:
-        cosine = min(max(inner(mean, unit, table), -1.0), 1.0)
+        cosine = min(max(inner_product(mean, unit, table), -1.0), 1.0)
         angle = math.acos(cosine)
         if tol <= angle < math.pi:
             share = angle / math.sin(angle) / len(units)
             parts += [(share, unit), (-share * cosine, mean)]
-    return _sum(parts)
+    return _add_up(parts)
 
 
-def _single(count: int, at: int, value: float) -> Vector:
+def _basis_vector(count: int, at: int, value: float) -> Vector:
     return [value if number == at else 0.0 for number in range(count)]
 
 
-def _sum(parts: Sequence[tuple[float, Vector]]) -> Vector:
+def _add_up(parts: Sequence[tuple[float, Vector]]) -> Vector:
     return [math.fsum(column) for column in zip(*([share * x for x in vector] for share, vector in parts), strict=True)]
 
 
-def _length(vector: Vector, table: Gram) -> float:
-    return math.sqrt(max(inner(vector, vector, table), 0.0))
+def _compute_norm(vector: Vector, table: Gram) -> float:
+    return math.sqrt(max(inner_product(vector, vector, table), 0.0))
 
 
-def _unit(vector: Vector, table: Gram, tol: float) -> Vector | None:
-    length = _length(vector, table)
+def _normalize(vector: Vector, table: Gram, tol: float) -> Vector | None:
+    length = _compute_norm(vector, table)
     return [x / length for x in vector] if length > tol else None
 
 
@@ -80,8 +86,9 @@ OP = Op(
     source="Karcher, Riemannian center of mass (Comm. Pure Appl. Math. 1977); for merging arXiv:2603.04972",
     arity=(1, None),
     parameters=(
-        OpParameter("max_iter", int, 10, "the most steps of the search", low=1),
-        OpParameter("tol", float, 1e-5, "steps, angles and lengths below this count as 0", low=0.0),
+        OpParameter("max_iter", int, 10, "the greatest number of iterations", low=1),
+        OpParameter("tol", float, 1e-5, "steps, angles and norms below this count as 0", low=0.0),
     ),
     make=_make,
+    passes=(1, 1),
 )

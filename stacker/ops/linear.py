@@ -1,4 +1,7 @@
-"""linear: the weighted sum of the sources, or their weighted mean."""
+"""linear: the weighted sum Σ wᵢxᵢ of the sources, or their weighted mean.
+
+Wortsman et al., Model soups (ICML 2022), section 2.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,20 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Tile, Values
+from stacker.ops.shared.op import Kernel, Op, OpParameter, Statistics, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
     weights = [float(values["weight"]) for values in each]
     total = sum(weights) if own["normalize"] else 1.0
-    return Kernel(partial(_sum, [weight / total for weight in weights]))
+    return Kernel(partial(_combine, [weight / total for weight in weights]))
 
 
-def _sum(factors: Sequence[float], tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
-    return tile.on.combine(factors, tile.sources)
+def _combine(factors: Sequence[float], tile: Tile, _statistics: Statistics) -> Array:
+    return tile.backend.combine(factors, tile.sources)
 
 
 def _check(own: Values, each: Sequence[Values]) -> Iterator[str]:
@@ -36,7 +39,7 @@ OP = Op(
     source="Wortsman et al., Model soups (ICML 2022), section 2, arXiv:2203.05482",
     arity=(1, None),
     parameters=(
-        OpParameter("weight", float, 1.0, "how much of this source", per_source=True),
+        OpParameter("weight", float, 1.0, "the weight of this source", per_source=True),
         OpParameter("normalize", bool, True, "divide by the sum of the weights"),
     ),
     make=_make,

@@ -1,22 +1,22 @@
-"""mean: the plain average of the sources."""
+"""mean: the average Σ xᵢ / n of the sources (Wortsman et al., Model soups, ICML 2022: the uniform soup)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.op import Kernel, Known, Op, Tile, Values
+from stacker.ops.shared.op import Kernel, Op, Statistics, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+def _make(_own: Values, _each: Sequence[Values]) -> Kernel:
     return Kernel(_average)
 
 
-def _average(tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
-    return tile.on.combine([1.0 / len(tile.sources)] * len(tile.sources), tile.sources)
+def _average(tile: Tile, _statistics: Statistics) -> Array:
+    return tile.backend.combine([1.0 / len(tile.sources)] * len(tile.sources), tile.sources)
 
 
 OP = Op(

@@ -1,51 +1,58 @@
-"""model_stock: from the base towards the average of the sources, as far as the angles between them say."""
+"""model_stock: base + t · (mean xᵢ − base), where t depends on the angles between the sources' deltas.
+
+Jang et al., Model Stock (ECCV 2024), equation 2.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from stacker.ops.shared.combination import combine_deltas, deltas, on_base, pairs_of, products
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import add_base, combine_deltas, list_pairs, measure_inner_products, subtract_base
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 _SINGULAR = 1e-6
-"""1 + (N−1)cos θ below which there is no such point, and the base is kept."""
+"""Smallest |1 + (N−1) cos θ|; below it t is undefined and the base is kept."""
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
-    return Kernel(_by_row) if own["filter_wise"] else Kernel(_whole, (Pass(products, _ratio),))
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
+    return Kernel(_apply_rows) if own["filter_wise"] else Kernel(_apply_whole, (Pass(measure_inner_products, _find_t),))
 
 
-def _ratio(sums: Sequence[float], known: Known) -> float:  # noqa: ARG001 - a Finish
-    """How far to go, with one mean angle for the whole tensor."""
+def _count_passes(own: Values, _each: Sequence[Values]) -> int:
+    return 0 if own["filter_wise"] else 1
+
+
+def _find_t(sums: Sequence[float], _statistics: Statistics) -> float:
+    """t for the whole tensor, from its mean angle."""
     import numpy as np
 
-    return float(_share(np.array(sums)))
+    return float(_compute_t(np.array(sums)))
 
 
-def _whole(tile: Tile, known: Known) -> Array:
+def _apply_whole(tile: Tile, statistics: Statistics) -> Array:
     count = len(tile.sources)
-    return combine_deltas([known[0] / count] * count, tile)
+    return combine_deltas([statistics[0] / count] * count, tile)
 
 
-def _by_row(tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
+def _apply_rows(tile: Tile, _statistics: Statistics) -> Array:
     import numpy as np
 
-    found = deltas(tile)
-    share = _share(tile.on.row_products(found, tile.row)) / len(found)
-    return on_base(tile.on.combine_rows(np.stack([share] * len(found)), found, tile.row), tile)
+    deltas = subtract_base(tile)
+    t = _compute_t(tile.backend.row_inner_products(deltas, tile.row)) / len(deltas)
+    return add_base(tile.backend.combine_rows(np.stack([t] * len(deltas)), deltas, tile.row), tile)
 
 
-def _share(products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """N cos θ / (1 + (N−1) cos θ), cos θ the mean over pairs, from inner products [pairs of i ≤ j, ...]."""
+def _compute_t(products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """t = N cos θ / (1 + (N−1) cos θ), cos θ the mean over pairs, from inner products [pairs i ≤ j, ...]."""
     import numpy as np
 
-    at = {pair: number for number, pair in enumerate(pairs_of(len(products)))}
+    at = {pair: number for number, pair in enumerate(list_pairs(len(products)))}
     count = max(i for i, _ in at) + 1
     with np.errstate(all="ignore"):
         cosines = [products[at[i, j]] / np.sqrt(products[at[i, i]] * products[at[j, j]]) for i, j in at if i < j]
@@ -56,12 +63,14 @@ def _share(products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 OP = Op(
     name="model_stock",
-    summary="from the base towards the average, by the angle between what the sources add",
+    summary="from the base towards the average, by the angle between the sources' differences from it",
     formula="base + t(mean xᵢ − base), t = N cos θ / (1 + (N−1) cos θ)",
     source="Jang et al., Model Stock: all we need is just a few fine-tuned models (ECCV 2024), eq. 2, arXiv:2403.19522",
     arity=(2, None),
-    parameters=(OpParameter("filter_wise", bool, False, "an angle for each row instead of one for the tensor"),),
+    parameters=(OpParameter("filter_wise", bool, False, "use an angle for each row, not one for the tensor"),),
     make=_make,
     base=Base.REQUIRED,
-    rows=True,
+    passes=(0, 1),
+    count_passes=_count_passes,
+    whole_rows=True,
 )

@@ -1,39 +1,44 @@
-"""multislerp: the weighted mean of directions, at the weighted mean of lengths."""
+"""multislerp: the weighted mean of the sources' directions, times the weighted mean of their norms.
+
+Goddard, Multi-SLERP (2025).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import Gram, combine_deltas, gram, inner, products
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import Gram, build_gram, combine_deltas, inner_product, measure_inner_products
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
     weights = [float(values["weight"]) for values in each]
     total = math.fsum(weights) if own["normalize_weights"] else 1.0
     shares = [weight / total for weight in weights]
-    return Kernel(_apply, (Pass(products, lambda sums, known: _factors(shares, float(own["eps"]), gram(sums, known))),))
+    find_factors = partial(_find_factors, shares, float(own["eps"]))
+    return Kernel(_apply, (Pass(measure_inner_products, lambda sums, _statistics: find_factors(build_gram(sums))),))
 
 
-def _apply(tile: Tile, known: Known) -> Array:
-    return combine_deltas(known[0], tile)
+def _apply(tile: Tile, statistics: Statistics) -> Array:
+    return combine_deltas(statistics[0], tile)
 
 
-def _factors(weights: Sequence[float], eps: float, table: Gram) -> list[float]:
-    """What each source is multiplied by.
+def _find_factors(weights: Sequence[float], eps: float, table: Gram) -> list[float]:
+    """The weight of each source.
 
-    The method maps the directions to the plane that touches the sphere at their weighted mean, takes the weighted mean
-    there, and maps it back. The mean in that plane is the touching point itself, so that is what is left to compute.
-    Where the directions cancel there is no such point, and the weighted sum is taken.
+    Multi-SLERP averages the directions in the tangent plane at their weighted mean and maps the average back to the
+    sphere. That average is the tangent point itself, so this computes the weighted mean alone.
+    Where the directions cancel there is no such point, and the weighted sum is used.
     """
     norms = [math.sqrt(table[i][i]) for i in range(len(weights))]
     mean = [weight / (norm + eps) for weight, norm in zip(weights, norms, strict=True)]
-    length = math.sqrt(max(inner(mean, mean, table), 0.0))
+    length = math.sqrt(max(inner_product(mean, mean, table), 0.0))
     if len(weights) == 1 or not length >= eps:
         return list(weights)
     size = sum(weight * norm for weight, norm in zip(weights, norms, strict=True))
@@ -53,11 +58,12 @@ OP = Op(
     source="Goddard, Multi-SLERP (2025), goddard.blog",
     arity=(1, None),
     parameters=(
-        OpParameter("weight", float, 1.0, "how much of this source", per_source=True),
+        OpParameter("weight", float, 1.0, "the weight of this source", per_source=True),
         OpParameter("normalize_weights", bool, True, "divide the weights by their sum"),
-        OpParameter("eps", float, 1e-8, "lengths below this have no direction", low=0.0),
+        OpParameter("eps", float, 1e-8, "vectors with a norm below this have no direction", low=0.0),
     ),
     make=_make,
+    passes=(1, 1),
     base=Base.OPTIONAL,
     ramp="weight",
     check=_check,

@@ -1,4 +1,4 @@
-"""nearswap: towards the source where it is near the base, the less the further it is."""
+"""nearswap: base + d, where each element of d = x − base is clamped to [−t, t] (alchemonaut, QuartetAnemoi, 2024)."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import deltas, on_base
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Tile, Values
+from stacker.ops.shared.combination import add_base, subtract_base
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Statistics, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
-    return Kernel(partial(_near, float(own["t"])))
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
+    return Kernel(partial(_clamp_delta, float(own["t"])))
 
 
-def _near(t: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
-    """d · min(t/|d|, 1) is d cut to [−t, t]."""
-    (delta,) = deltas(tile)
-    return on_base(tile.on.clamp(delta, t), tile)
+def _clamp_delta(t: float, tile: Tile, _statistics: Statistics) -> Array:
+    """d · min(t/|d|, 1) equals d clamped to [−t, t]."""
+    (delta,) = subtract_base(tile)
+    return add_base(tile.backend.clamp(delta, t), tile)
 
 
 OP = Op(
     name="nearswap",
-    summary="the base moved towards one source, by at most t an element",
+    summary="the base moved towards one source by at most t in each element",
     formula="base + w(x − base), w = min(t / |x − base|, 1)",
     source="alchemonaut, QuartetAnemoi-70B-t0.0001 (2024), model card",
     arity=(1, 1),
-    parameters=(OpParameter("t", float, None, "the furthest that an element moves", low=0.0),),
+    parameters=(OpParameter("t", float, None, "the greatest change of an element", low=0.0),),
     make=_make,
     base=Base.REQUIRED,
 )

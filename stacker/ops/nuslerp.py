@@ -1,4 +1,7 @@
-"""nuslerp: slerp with weights, over the whole tensor or over each of its rows or columns, with or without a base."""
+"""nuslerp: weighted spherical interpolation of whole tensors, rows or columns, or of their differences from a base.
+
+Shoemake, Animating rotation with quaternion curves (SIGGRAPH 1985), section 3.3; Goddard, NuSLERP (2024).
+"""
 
 from __future__ import annotations
 
@@ -6,56 +9,62 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stacker.ops.shared.combination import combine_deltas, deltas, on_base, products
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import add_base, combine_deltas, measure_inner_products, subtract_base
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 _COLINEAR = 1e-8
-"""Sine below which the circle is taken for the line it nearly is."""
+"""Sine of the angle below which interpolation is linear."""
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
     one, other = (float(values["weight"]) for values in each)
     t = 0.5 if abs(one + other) < 1e-6 else other / (one + other)
     if own["nuslerp_flatten"]:
-        return Kernel(_turn_all, (Pass(products, partial(_whole_factors, t)),))
+        return Kernel(_apply_whole, (Pass(measure_inner_products, partial(_finish_whole, t)),))
     if own["nuslerp_row_wise"]:
-        return Kernel(partial(_turn_columns, t), (Pass(_column_dots),))
-    return Kernel(partial(_turn_rows, t))
+        return Kernel(partial(_apply_columns, t), (Pass(_measure_columns),))
+    return Kernel(partial(_apply_rows, t))
 
 
-def _column_dots(tile: Tile, known: Known) -> Array:  # noqa: ARG001 - a Measure
-    return tile.on.column_products(deltas(tile), tile.row, tile.total)
+def _count_passes(own: Values, _each: Sequence[Values]) -> int:
+    return int(bool(own["nuslerp_flatten"] or own["nuslerp_row_wise"]))
 
 
-def _whole_factors(t: float, sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish
+def _measure_columns(tile: Tile, _statistics: Statistics) -> Array:
+    return tile.backend.column_inner_products(subtract_base(tile), tile.row, tile.total)
+
+
+def _finish_whole(t: float, sums: Sequence[float], _statistics: Statistics) -> list[float]:
     import numpy as np
 
-    return [float(factor) for factor in _factors(t, np.array(sums))]
+    return [float(factor) for factor in _compute_factors(t, np.array(sums))]
 
 
-def _turn_all(tile: Tile, known: Known) -> Array:
-    return combine_deltas(known[0], tile)
+def _apply_whole(tile: Tile, statistics: Statistics) -> Array:
+    return combine_deltas(statistics[0], tile)
 
 
-def _turn_columns(t: float, tile: Tile, known: Known) -> Array:
-    return on_base(tile.on.combine_columns(_factors(t, known[0]), deltas(tile), tile.row), tile)
+def _apply_columns(t: float, tile: Tile, statistics: Statistics) -> Array:
+    return add_base(
+        tile.backend.combine_columns(_compute_factors(t, statistics[0]), subtract_base(tile), tile.row), tile
+    )
 
 
-def _turn_rows(t: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
-    found = deltas(tile)
-    factors = _factors(t, tile.on.row_products(found, tile.row))
-    return on_base(tile.on.combine_rows(factors, found, tile.row), tile)
+def _apply_rows(t: float, tile: Tile, _statistics: Statistics) -> Array:
+    deltas = subtract_base(tile)
+    factors = _compute_factors(t, tile.backend.row_inner_products(deltas, tile.row))
+    return add_base(tile.backend.combine_rows(factors, deltas, tile.row), tile)
 
 
-def _factors(t: float, products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """What each source is multiplied by, [2, ...], from a·a, a·b and b·b, [3, ...].
+def _compute_factors(t: float, products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The weights of both sources, [2, ...], from a·a, a·b and b·b, [3, ...].
 
-    Where the angle is 0, straight, or not defined, those are the shares of a line.
+    Interpolation is linear where the angle is 0, 180°, or not defined.
     """
     import numpy as np
 
@@ -69,17 +78,19 @@ def _factors(t: float, products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 OP = Op(
     name="nuslerp",
-    summary="spherical interpolation by weights, of whole tensors or of rows or columns",
+    summary="spherical interpolation by weights, of whole tensors, rows or columns",
     formula="sin((1−t)θ)/sin θ · a + sin(tθ)/sin θ · b, t = w₂/(w₁+w₂); with a base of the differences from it",
     source="Shoemake, Animating rotation with quaternion curves (SIGGRAPH 1985), section 3.3; Goddard, NuSLERP (2024)",
     arity=(2, 2),
     parameters=(
-        OpParameter("weight", float, 1.0, "how much of this source", per_source=True),
-        OpParameter("nuslerp_flatten", bool, True, "take the whole tensor as one vector"),
-        OpParameter("nuslerp_row_wise", bool, False, "when not flat: along the first dimension, not the last"),
+        OpParameter("weight", float, 1.0, "the weight of this source", per_source=True),
+        OpParameter("nuslerp_flatten", bool, True, "treat the whole tensor as one vector"),
+        OpParameter("nuslerp_row_wise", bool, False, "if not flattened, treat columns as vectors instead of rows"),
     ),
     make=_make,
     base=Base.OPTIONAL,
+    passes=(0, 1),
+    count_passes=_count_passes,
     ramp="weight",
-    rows=True,
+    whole_rows=True,
 )

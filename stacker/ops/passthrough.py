@@ -1,4 +1,4 @@
-"""passthrough: the one source, times a factor."""
+"""passthrough: scale · x, for one source x (Kim et al., SOLAR 10.7B, 2023, section 2)."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Tile, Values
+from stacker.ops.shared.op import Kernel, Op, OpParameter, Statistics, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
     return Kernel(partial(_scale, float(own["scale"])))
 
 
-def _scale(factor: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
-    """Zero gives zeros whatever was there, NaN and infinity too."""
-    return tile.on.combine([factor], tile.sources)
+def _scale(factor: float, tile: Tile, _statistics: Statistics) -> Array:
+    """A factor of 0 yields zeros even for NaN and infinity."""
+    return tile.backend.combine([factor], tile.sources)
 
 
 OP = Op(
@@ -27,6 +27,6 @@ OP = Op(
     formula="scale · x",
     source="Kim et al., SOLAR 10.7B: depth up-scaling (2023), section 2, arXiv:2312.15166",
     arity=(1, 1),
-    parameters=(OpParameter("scale", float, 1.0, "what every element is multiplied by"),),
+    parameters=(OpParameter("scale", float, 1.0, "the factor on every element"),),
     make=_make,
 )

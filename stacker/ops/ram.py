@@ -1,4 +1,7 @@
-"""ram and ramplus_tl: what one source alone changed is kept whole, what several changed is averaged."""
+"""ram, ramplus_tl: base + deltas, averaged where several sources changed an element, kept whole where one did.
+
+Reinforced agent merging (2026), arXiv:2601.13572.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +9,44 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import deltas, on_base
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.combination import add_base, subtract_base
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
 def _make_ram(own: Values, each: Sequence[Values]) -> Kernel:
     return Kernel(partial(_merge, float(own["epsilon"]), [1.0] * len(each)))
 
 
-def _make_plus(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+def _make_plus(own: Values, _each: Sequence[Values]) -> Kernel:
     epsilon, r, alpha = (float(own[name]) for name in ("epsilon", "r", "alpha"))
-    finish = partial(_factors, r, alpha)
-    return Kernel(lambda tile, known: _merge(epsilon, known[0], tile, known), (Pass(partial(_count, epsilon), finish),))
+    measure, finish = partial(_measure, epsilon), partial(_find_factors, r, alpha)
+    return Kernel(lambda tile, statistics: _merge(epsilon, statistics[0], tile, statistics), (Pass(measure, finish),))
 
 
-def _count(epsilon: float, tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
-    """How many elements each source shares with others, then how many it changed alone."""
-    return tile.on.changes(deltas(tile), epsilon)
+def _measure(epsilon: float, tile: Tile, _statistics: Statistics) -> list[float]:
+    """For each source, the number of changed elements that others changed too, then of those it alone changed."""
+    return tile.backend.count_changes(subtract_base(tile), epsilon)
 
 
-def _factors(r: float, alpha: float, sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish
+def _find_factors(r: float, alpha: float, sums: Sequence[float], _statistics: Statistics) -> list[float]:
     shared, unique = sums[: len(sums) // 2], sums[len(sums) // 2 :]
     ratios = (both / max(own, 1.0) for both, own in zip(shared, unique, strict=True))
     return [1.0 + r * min(ratio, alpha) for ratio in ratios]
 
 
-def _merge(epsilon: float, factors: Sequence[float], tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
-    return on_base(tile.on.share(deltas(tile), epsilon, factors), tile)
+def _merge(epsilon: float, factors: Sequence[float], tile: Tile, _statistics: Statistics) -> Array:
+    return add_base(tile.backend.merge_changes(subtract_base(tile), epsilon, factors), tile)
 
 
-_EPSILON = OpParameter("epsilon", float, 1e-5, "the largest change that counts as none", low=0.0)
+_EPSILON = OpParameter("epsilon", float, 1e-5, "differences up to this count as no change", low=0.0)
 _SOURCE = "Reinforced agent merging (2026), arXiv:2601.13572"
 
 OP = Op(
     name="ram",
-    summary="changes of one source alone kept, shared ones averaged",
+    summary="keep what one source alone changed, average what several changed",
     formula="base + Σ dᵢ / (number of sources that changed the element), |dᵢ| > epsilon",
     source=_SOURCE,
     arity=(1, None),
@@ -53,15 +56,16 @@ OP = Op(
 )
 PLUS = Op(
     name="ramplus_tl",
-    summary="as ram, a source's own changes enlarged where it shares many, tensor by tensor",
+    summary="as ram, with a source's own changes amplified by its ratio of shared changes in each tensor",
     formula="as ram, own changes times 1 + r · min(shared/own, alpha)",
     source=_SOURCE,
     arity=(1, None),
     parameters=(
-        OpParameter("r", float, 0.1, "how much own changes are enlarged"),
-        OpParameter("alpha", float, 0.2, "the largest ratio of shared to own changes that counts", low=0.0),
+        OpParameter("r", float, 0.1, "how strongly a source's own changes are amplified"),
+        OpParameter("alpha", float, 0.2, "the upper limit of the ratio of shared to own changes", low=0.0),
         _EPSILON,
     ),
     make=_make_plus,
     base=Base.REQUIRED,
+    passes=(1, 1),
 )

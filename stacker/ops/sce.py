@@ -1,4 +1,7 @@
-"""sce: select the elements that differ most between sources, weigh sources by what they change, erase minor signs."""
+"""sce: selects elements by their variance across sources, weights sources by squared deltas, elects signs.
+
+Wan et al., FuseChat (2024), section 3.3 (SCE).
+"""
 
 from __future__ import annotations
 
@@ -7,73 +10,81 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import deltas, on_base
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Pass, Tile, Values
-from stacker.ops.shared.selection import Sought, is_before, passes_for
+from stacker.ops.shared.combination import add_base, subtract_base
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
+from stacker.ops.shared.selection import EXACT_PASSES, RankQuery, make_selection_passes, mask_before
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 _TINY = 1e-6
-"""A sum of weights below this says nothing about the sources, which then count the same."""
+"""Smallest sum of mean squares; below it all sources have equal weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sce:
-    """The op with its share of elements bound."""
+    """The op with the fraction of selected elements bound."""
 
     share: float
 
     def kernel(self) -> Kernel:
-        sought = Sought(0, lambda count, nonzero: (int(self.share * nonzero),))  # noqa: ARG005 - Ranks
-        selection = passes_for(_spread, [sought]) if 0.0 < self.share < 1.0 else ()
-        return Kernel(self._apply, (*selection, Pass(self._squares, _weights)))
+        query = RankQuery(0, lambda _count, nonzero: (int(self.share * nonzero),))
+        selection = make_selection_passes(_compute_variance, [query]) if 0.0 < self.share < 1.0 else ()
+        return Kernel(self._apply, (*selection, Pass(self._measure_squares, _find_weights)))
 
-    def _selected(self, tile: Tile, known: Known) -> Sequence[Array]:
-        """The differences from the base, 0 where they are not selected."""
-        found = deltas(tile)
+    def _select(self, tile: Tile, statistics: Statistics) -> Sequence[Array]:
+        """The differences from the base, set to 0 where they are not selected."""
+        deltas = subtract_base(tile)
         if self.share <= 0.0:
-            return [tile.on.fill(delta, 0.0) for delta in found]
+            return [tile.backend.fill(delta, 0.0) for delta in deltas]
         if self.share < 1.0:
-            selected = is_before(known[2][0], tile.on.variance(found), tile)
-            return [tile.on.keep(delta, selected) for delta in found]
-        return found
+            selected = mask_before(statistics[2][0], tile.backend.variance(deltas), tile)
+            return [tile.backend.apply_mask(delta, selected) for delta in deltas]
+        return deltas
 
-    def _squares(self, tile: Tile, known: Known) -> list[float]:
-        """Σd² of each source, then the number of elements."""
-        sums = [tile.on.products([delta])[0] for delta in self._selected(tile, known)]
+    def _measure_squares(self, tile: Tile, statistics: Statistics) -> list[float]:
+        """Σd² over the selected elements of each source, then the number of all elements."""
+        sums = [tile.backend.inner_products([delta])[0] for delta in self._select(tile, statistics)]
         return [*sums, float(len(tile.sources[0]))]
 
-    def _apply(self, tile: Tile, known: Known) -> Array:
-        weights = known[-1]
-        return on_base(tile.on.elect(self._selected(tile, known), [1.0] * len(weights), weights, weights), tile)
+    def _apply(self, tile: Tile, statistics: Statistics) -> Array:
+        weights = statistics[-1]
+        return add_base(
+            tile.backend.merge_elected(self._select(tile, statistics), [1.0] * len(weights), weights, weights), tile
+        )
 
 
-def _spread(tile: Tile, known: Known) -> list[Array]:  # noqa: ARG001 - Keys
-    return [tile.on.variance(deltas(tile))]
+def _compute_variance(tile: Tile, _statistics: Statistics) -> list[Array]:
+    return [tile.backend.variance(subtract_base(tile))]
 
 
-def _weights(sums: Sequence[float], known: Known) -> list[float]:  # noqa: ARG001 - a Finish
-    """Each source's share of the mean squares."""
+def _find_weights(sums: Sequence[float], _statistics: Statistics) -> list[float]:
+    """Each source's share of the sum of mean squares."""
     means = [total / sums[-1] for total in sums[:-1]]
     whole = math.fsum(means)
     return [mean / whole for mean in means] if whole >= _TINY else [1.0 / len(means)] * len(means)
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
     return _Sce(float(own["select_topk"])).kernel()
+
+
+def _count_passes(own: Values, _each: Sequence[Values]) -> int:
+    return 1 + (EXACT_PASSES if 0.0 < float(own["select_topk"]) < 1.0 else 0)
 
 
 OP = Op(
     name="sce",
-    summary="select what differs most between sources, weigh them by the size of their changes, erase minor signs",
-    formula="base + Σ wᵢdᵢ / Σ wᵢ over sources with the sign of Σ dᵢ, wᵢ = mean dᵢ² of what variance selects",
+    summary="select the elements that vary most across sources, weight sources by their changes, elect signs",
+    formula="base + Σ wᵢdᵢ / Σ wᵢ over sources with the sign of Σ dᵢ, wᵢ = mean dᵢ² of elements selected by variance",
     source="Wan et al., FuseChat (2024), section 3.3 (SCE), arXiv:2408.07990",
     arity=(1, None),
     parameters=(
-        OpParameter("select_topk", float, 1.0, "the share selected of elements that differ", low=0.0, high=1.0),
+        OpParameter("select_topk", float, 1.0, "the fraction selected of elements that differ", low=0.0, high=1.0),
     ),
     make=_make,
     base=Base.REQUIRED,
-    fresh=5,
+    passes=(1, 1 + EXACT_PASSES),
+    count_passes=_count_passes,
+    extra_bytes=5,
 )

@@ -1,4 +1,7 @@
-"""slerp: along the great circle from one source to the other, each tensor taken as one vector."""
+"""slerp: spherical interpolation between two tensors, each taken as one vector.
+
+Shoemake, Animating rotation with quaternion curves (SIGGRAPH 1985), section 3.3.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +10,40 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.op import Kernel, Known, Op, OpParameter, Pass, Tile, Values
+from stacker.ops.shared.op import Kernel, Op, OpParameter, Pass, Statistics, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 _PARALLEL = 0.9995
-"""Cosine beyond which the circle is so nearly a line, or so ill defined, that the line is taken."""
+"""Magnitude of the cosine above which interpolation is linear."""
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
-    return Kernel(partial(_turn, float(own["t"])), (Pass(_dots),))
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
+    return Kernel(partial(_interpolate, float(own["t"])), (Pass(_measure),))
 
 
-def _dots(tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
+def _measure(tile: Tile, _statistics: Statistics) -> list[float]:
     """a·b, a·a and b·b in fp64."""
-    aa, ab, bb = tile.on.products(tile.sources)
+    aa, ab, bb = tile.backend.inner_products(tile.sources)
     return [ab, aa, bb]
 
 
-def _turn(t: float, tile: Tile, known: Known) -> Array:
-    """One end is taken as it is, so that NaN and infinities of the other stay out."""
-    return tile.on.combine(_factors(t, known[0]), tile.sources)
+def _interpolate(t: float, tile: Tile, statistics: Statistics) -> Array:
+    """At t = 0 or 1 the other source does not enter, so its NaN and infinities stay out."""
+    return tile.backend.combine(_compute_factors(t, statistics[0]), tile.sources)
 
 
-def _factors(t: float, dots: Sequence[float]) -> tuple[float, float]:
-    """What each source is multiplied by; a source whose norm is 0 or not finite has no direction, so then the line."""
-    cosine = _cosine(*dots)
+def _compute_factors(t: float, products: Sequence[float]) -> tuple[float, float]:
+    """The weight of each source; linear where a norm is 0 or not finite, and so has no direction."""
+    cosine = _compute_cosine(*products)
     if cosine is None or abs(cosine) > _PARALLEL or t in (0.0, 1.0):
         return 1.0 - t, t
     angle = math.acos(cosine)
     return math.sin((1.0 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
 
 
-def _cosine(ab: float, aa: float, bb: float) -> float | None:
+def _compute_cosine(ab: float, aa: float, bb: float) -> float | None:
     norms = math.sqrt(aa) * math.sqrt(bb)
     return ab / norms if 0.0 < norms < math.inf and math.isfinite(ab) else None
 
@@ -55,5 +58,6 @@ OP = Op(
         OpParameter("t", float, None, "0 is the first source, 1 the second", low=0.0, high=1.0, extrapolates=True),
     ),
     make=_make,
+    passes=(1, 1),
     ramp="t",
 )

@@ -1,4 +1,4 @@
-"""The table of ops: to add one, write its file and its row here."""
+"""The table of ops; a new op needs its own file and a row here."""
 
 from __future__ import annotations
 

@@ -1,26 +1,45 @@
-"""ties: the largest changes of each source, those that agree with the elected sign averaged."""
+"""ties: the largest elements of each delta, averaged over the sources that have the elected sign.
+
+Yadav et al., TIES-Merging (NeurIPS 2023), algorithm 1.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from stacker.ops.shared.op import Base, Kernel, Op, Values
-from stacker.ops.shared.sparsifiers import Largest
-from stacker.ops.shared.task_vectors import DENSITY, LAMBDA, WEIGHT, make_family, normalize, rescale, sparsifier
+from stacker.ops.shared.selection import EXACT_PASSES
+from stacker.ops.shared.sparsifiers import KeepLargest, Sparsifier
+from stacker.ops.shared.task_vectors import (
+    DENSITY,
+    LAMBDA,
+    WEIGHT,
+    count_ranking_passes,
+    make_sparsifier,
+    make_task_vector_kernel,
+    normalize_parameter,
+    rescale_parameter,
+)
+
+
+def _make_trim(_own: Values, values: Values) -> Sparsifier:
+    return make_sparsifier(float(values["density"]), KeepLargest)
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
-    return make_family(own, each, lambda own, values: sparsifier(float(values["density"]), Largest), elect=True)  # noqa: ARG005
+    return make_task_vector_kernel(own, each, _make_trim, elect=True)
 
 
 OP = Op(
     name="ties",
-    summary="trim to the largest changes, elect signs, average what agrees",
+    summary="keep the largest differences from the base, elect signs, average those that agree",
     formula="base + λ Σ wᵢdᵢ / Σ wᵢ over sources with the sign of Σ wᵢdᵢ, dᵢ its density·n largest |xᵢ − base|",
     source="Yadav et al., TIES-Merging (NeurIPS 2023), algorithm 1, arXiv:2306.01708",
     arity=(1, None),
-    parameters=(WEIGHT, DENSITY, LAMBDA, normalize(True), rescale(False)),
+    parameters=(WEIGHT, DENSITY, LAMBDA, normalize_parameter(True), rescale_parameter(False)),
     make=_make,
     base=Base.REQUIRED,
-    fresh=2,
+    passes=(0, EXACT_PASSES + 1),
+    count_passes=count_ranking_passes,
+    extra_bytes=2,
 )

@@ -1,4 +1,4 @@
-"""wise_ft: between the base and what was tuned from it, on the line."""
+"""wise_ft: (1 − α) · base + α · x (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022, section 3)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stacker.ops.shared.combination import combine_deltas
-from stacker.ops.shared.op import Base, Kernel, Known, Op, OpParameter, Tile, Values
+from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Statistics, Tile, Values
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
-def _make(own: Values, each: Sequence[Values]) -> Kernel:  # noqa: ARG001 - a MakeKernel
-    return Kernel(partial(_move, float(own["alpha"])))
+def _make(own: Values, _each: Sequence[Values]) -> Kernel:
+    return Kernel(partial(_interpolate, float(own["alpha"])))
 
 
-def _move(alpha: float, tile: Tile, known: Known) -> Array:  # noqa: ARG001 - an Apply
-    """The ends are the base and the source, bit for bit."""
+def _interpolate(alpha: float, tile: Tile, _statistics: Statistics) -> Array:
+    """alpha 1 returns the source, and 0 the base, bit for bit."""
     return tile.sources[0] if alpha == 1.0 else combine_deltas([alpha], tile)
 
 

@@ -1,4 +1,7 @@
-"""zero: a layer that adds nothing to the residual stream, its other tensors those of the source."""
+"""zero: one source whose writes to the residual stream are scaled by 0, so that the layer is the identity.
+
+Wu et al., LLaMA Pro (ACL 2024), section 3.2.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from stacker.ops.shared.op import Op, OpParameter
 
 OP = Op(
     name="zero",
-    summary="one source with what writes to the residual stream set to 0: an identity layer",
+    summary="one source with its writes to the residual stream set to 0: an identity layer",
     formula="scale · x, the scale 0 for attn.o, mlp.down and ssm.out",
     source="Wu et al., LLaMA Pro: progressive LLaMA with block expansion (ACL 2024), section 3.2, arXiv:2401.02415",
     arity=(1, 1),
@@ -16,8 +19,8 @@ OP = Op(
             "scale",
             float,
             1.0,
-            "what every element is multiplied by; 0 for tensors that write to the residual stream",
-            of_roles=(("attn.o", 0.0), ("mlp.down", 0.0), ("ssm.out", 0.0)),
+            "the factor on every element; by default 0 for tensors that write to the residual stream",
+            role_defaults=(("attn.o", 0.0), ("mlp.down", 0.0), ("ssm.out", 0.0)),
         ),
     ),
     make=passthrough.OP.make,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from stacker.arch.families import architecture, architectures, families, find_architecture
-from stacker.arch.placement import expected_tensors
+from stacker.arch.families import find_architecture, list_families, read_architecture, read_architectures
+from stacker.arch.placement import list_expected_tensors
 
 LLAMA = {"num_attention_heads": 64, "num_key_value_heads": 8, "hidden_size": 8192, "num_hidden_layers": 80}
 MISTRAL = {
@@ -17,15 +17,15 @@ MISTRAL = {
 
 
 def test_every_file_parses_under_its_own_name() -> None:
-    """A file is called like its family."""
-    assert tuple(family.name for family in architectures()) == families()
-    assert len(families()) >= 14
+    """A file has the name of its family."""
+    assert tuple(family.name for family in read_architectures()) == list_families()
+    assert len(list_families()) >= 14
 
 
-@pytest.mark.parametrize("name", families())
+@pytest.mark.parametrize("name", list_families())
 def test_families_are_found_by_each_of_their_model_types(name: str) -> None:
-    """No two files claim one model type."""
-    for model_type in architecture(name).model_types:
+    """No model type is in two files."""
+    for model_type in read_architecture(name).model_types:
         found = find_architecture({"model_type": model_type})
         assert found is not None
         assert found.name == name
@@ -33,7 +33,7 @@ def test_families_are_found_by_each_of_their_model_types(name: str) -> None:
 
 @pytest.mark.parametrize("config", [{}, {"model_type": "nobody"}, {"model_type": 3}, {"model_type": "../llama"}])
 def test_unknown_model_types(config: dict[str, Any]) -> None:
-    """What no file claims is not found."""
+    """Model types without a file are not found."""
     assert find_architecture(config) is None
 
 
@@ -144,7 +144,7 @@ def test_unknown_model_types(config: dict[str, Any]) -> None:
     ids=lambda value: value["model_type"] if isinstance(value, dict) else "",
 )  # fmt: skip
 def test_published_sizes(config: dict[str, Any], parameters: int) -> None:
-    """Counted from configs alone, families have as many parameters as their makers published."""
+    """Parameter counts computed from configs equal the published ones."""
     family = find_architecture(config)
     assert family is not None
-    assert sum(tensor.elements for tensor in expected_tensors(family, config)) == parameters
+    assert sum(tensor.elements for tensor in list_expected_tensors(family, config)) == parameters

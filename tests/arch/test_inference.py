@@ -1,4 +1,4 @@
-"""Families that no file describes, told from config and tensors alone."""
+"""Families without a file, inferred from config and tensors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from stacker.arch.dimensions import depth_of, names_in
+from stacker.arch.dimensions import collect_names, count_layers
 from stacker.arch.files.architecture import Architecture, WriteKind
 from stacker.arch.inference import infer_architecture
-from stacker.arch.layer_rules import layer_value
+from stacker.arch.layer_rules import read_layer_value
 from stacker.arch.placement import place_tensors
 from stacker.errors import DonorError
 from stacker.tensors import Dtype, TensorSpec
@@ -37,11 +37,11 @@ def infer(config: dict[str, Any], *names: str) -> Architecture:
 
 
 def values(family: Architecture, config: dict[str, Any], rule: str) -> list[Any]:
-    """What a rule says of each layer."""
+    """The value of a rule for each layer."""
     found = next(each for each in family.rules if each.name == rule)
-    depth = depth_of(family, config)
-    names = {**names_in(family, config), "depth": depth}
-    return [layer_value(found, names, index) for index in range(depth)]
+    depth = count_layers(family, config)
+    names = {**collect_names(family, config), "depth": depth}
+    return [read_layer_value(found, names, index) for index in range(depth)]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def values(family: Architecture, config: dict[str, Any], rule: str) -> list[Any]
     ],
 )
 def test_depth_and_prefix_agree_with_the_tensors(config: dict[str, Any], prefix: str, text: str) -> None:
-    """Of several keys, the one counts whose number of layers the tensors have."""
+    """Of several depth keys, the one that agrees with the tensors is used."""
     family = infer(config, *layers(4, "attn.q_proj.weight", "experts.7.w1.weight", prefix=prefix), *ENDS)
     assert (family.prefix, family.depth.text) == (prefix + "{i}.", text)
     assert family.inferred
@@ -64,7 +64,7 @@ def test_depth_and_prefix_agree_with_the_tensors(config: dict[str, Any], prefix:
 
 
 def test_a_nested_language_model() -> None:
-    """Of vision and language layers, those count that the text config speaks of; the larger where both would do."""
+    """Of vision and language layers, those that agree with the text config are used; the larger if both do."""
     config = {"text_config": {"num_hidden_layers": 3, "layer_types": ["x", "y", "z"]}, "num_hidden_layers": 2}
     names = [*layers(3, "a.weight", "b.weight", prefix="language_model.model.layers.")]
     names += layers(2, "a.weight", prefix="vision_tower.encoder.layers.")
@@ -74,10 +74,10 @@ def test_a_nested_language_model() -> None:
 
 
 def test_further_layers_for_prediction() -> None:
-    """Layers for multi-token prediction are not counted among the depth."""
+    """Layers for multi-token prediction do not count for the depth."""
     config = {"num_hidden_layers": 3, "num_nextn_predict_layers": 1}
     family = infer(config, *layers(4, "a.weight"))
-    assert depth_of(family, config) == 3
+    assert count_layers(family, config) == 3
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_further_layers_for_prediction() -> None:
     ids=["too few", "no key", "no layers", "a gap", "no tensors"],
 )
 def test_disagreement_is_the_donor_s_fault(config: dict[str, Any], names: list[str]) -> None:
-    """Where config and tensors cannot be brought together, both are shown."""
+    """If config and tensors disagree, the message shows both."""
     with pytest.raises(DonorError, match="do not agree"):
         infer(config, *names)
 
@@ -127,7 +127,7 @@ def test_disagreement_is_the_donor_s_fault(config: dict[str, Any], names: list[s
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_known_keys(config: dict[str, Any], rule: str, expected: list[Any]) -> None:
-    """Config keys known from other families mean the same here."""
+    """Config keys known from other families have the same meaning."""
     config = {"num_hidden_layers": 4, **config}
     assert values(infer(config, *layers(4, "a.weight")), config, rule) == expected
 
@@ -136,7 +136,7 @@ def test_known_keys(config: dict[str, Any], rule: str, expected: list[Any]) -> N
     "config", [{}, {"eos_token_id": [1, 2, 3, 4]}, {"short": [1, 2]}, {"first_k_dense_replace": None}]
 )
 def test_no_rule_without_a_key(config: dict[str, Any]) -> None:
-    """Lists that never follow layers, lists of another length and nulls are no rules."""
+    """Lists that are never per layer, lists of another length and nulls do not become rules."""
     assert infer({"num_hidden_layers": 4, **config}, *layers(4, "a.weight")).rules == ()
 
 
@@ -151,7 +151,7 @@ def test_no_rule_without_a_key(config: dict[str, Any]) -> None:
     ],
 )
 def test_unexplained_differences_bind_layers_to_places(odd: list[int], formula: str) -> None:
-    """Layers that differ without a word of it in the config may stand only where their kind stands."""
+    """Layers whose difference the config does not explain keep the positions of their kind."""
     names = layers(6, "a.weight", more=dict.fromkeys(odd, "extra.weight"))
     (rule,) = infer({"num_hidden_layers": 6}, *names).rules
     assert (rule.write, rule.read[0].text) == (WriteKind.POSITION, formula)
@@ -159,14 +159,14 @@ def test_unexplained_differences_bind_layers_to_places(odd: list[int], formula: 
 
 
 def test_explained_differences_do_not() -> None:
-    """Where a config list tells the layers' kinds apart, they are free to move."""
+    """If a config list explains the kinds of layers, they may move."""
     names = layers(6, "a.weight", more={1: "extra.weight", 4: "extra.weight"})
     family = infer({"num_hidden_layers": 6, "kinds": ["x", "y", "x", "z", "y", "x"]}, *names)
     assert [rule.write for rule in family.rules] == [WriteKind.LIST]
 
 
 def test_tensors_that_hold_something_of_each_layer() -> None:
-    """A table over all layers outside of them is known to be shared out among them, whatever it is a part of."""
+    """A table over all layers is recognised as split among them, in any module."""
     names = [*layers(4, "a.weight"), "model.embed_tokens_per_layer.weight"]
     family = infer({"num_hidden_layers": 4}, *names)
     assert family.apart == ("*embed_tokens_per_layer.weight[:, {i}]",)
@@ -174,7 +174,7 @@ def test_tensors_that_hold_something_of_each_layer() -> None:
 
 
 def test_tensors_with_a_layer_s_number_are_its_own() -> None:
-    """A layer without a tensor that others have outside the layers is of another kind."""
+    """A layer that lacks another layer's tensor outside the layers is of another kind."""
     names = [*layers(4, "a.weight"), *(f"x.attn_res.attn_queries.{i}" for i in range(3))]
     (rule,) = infer({"num_hidden_layers": 4}, *names).rules
     assert (rule.write, rule.read[0].text) == (WriteKind.POSITION, "i == 0")
@@ -190,7 +190,7 @@ def test_tensors_with_a_layer_s_number_are_its_own() -> None:
     ],
 )
 def test_ends(ends: tuple[str, ...], tied: tuple[str, str]) -> None:
-    """The head, there or not, is paired with the embedding."""
+    """The head is paired with the embedding, whether it is saved or not."""
     assert infer({"num_hidden_layers": 4}, *layers(4, "a.weight"), *ends).tied == (tied,)
 
 
@@ -247,7 +247,7 @@ def test_ends(ends: tuple[str, ...], tied: tuple[str, str]) -> None:
     ],
 )
 def test_roles_by_name(suffix: str, role: str) -> None:
-    """The usual names of many families have the roles they are used for."""
+    """Common tensor names of layers get the right roles."""
     config: dict[str, Any] = {"num_hidden_layers": 2, "model_type": "new"}
     names = layers(2, suffix, "filler.weight")
     family = infer(config, *names)
@@ -272,7 +272,7 @@ def test_roles_by_name(suffix: str, role: str) -> None:
     ],
 )
 def test_roles_outside_the_layers(name: str, role: str) -> None:
-    """So do the usual names before and after the layers."""
+    """Common tensor names outside the layers get the right roles."""
     config: dict[str, Any] = {"num_hidden_layers": 2, "model_type": "new"}
     names = [*layers(2, "filler.weight"), name]
     assert place_tensors(infer(config, *names), config, specs(*names))[name].role == role
@@ -289,7 +289,7 @@ def test_roles_outside_the_layers(name: str, role: str) -> None:
     ],
 )
 def test_lists_of_layers_by_number(key: str, value: list[int], kind: WriteKind | None) -> None:
-    """A list whose name and numbers say that it is of layers by number follows them as such."""
+    """A list whose key and values are those of layer indices becomes an index rule."""
     family = infer({"num_hidden_layers": 4, key: value}, *layers(4, "attn.q_proj.weight"), *ENDS)
     found = [rule.write for rule in family.rules if rule.key == key]
     assert found == ([kind] if kind else [])

@@ -1,4 +1,4 @@
-"""Tensors outside the layers that belong to them: found by their names, and named anew in a new place."""
+"""Tensors outside the layers that belong to a layer: recognised by name, and renamed for a new index."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 from stacker.arch.files.architecture import Architecture, Part
 from stacker.arch.files.parser import parse_architecture
-from stacker.arch.layer_names import cut_axis, find_apart, layer_tensor_name, table_name
-from stacker.arch.placement import expected_tensors, place_tensors
+from stacker.arch.layer_names import find_split_axis, find_table_name, format_tensor_name, match_outside_name
+from stacker.arch.placement import list_expected_tensors, place_tensors
 from stacker.tensors import Dtype, TensorSpec
 
 PATTERNS = ("*per_layer.weight[:, {i}]", "*projection.weight[{i}]", "*attn_queries.{i-1}", "q.{i}.bias")
@@ -37,8 +37,8 @@ apart: ["table.weight[:, {i}]", "queries.{i-1}"]
     ],
 )
 def test_names(name: str, found: tuple[int | None, str] | None) -> None:
-    """A name says which layer a tensor is of, or that each has a part of it."""
-    assert find_apart(name, PATTERNS) == found
+    """A name tells the layer of a tensor, or that each layer has a part of it."""
+    assert match_outside_name(name, PATTERNS) == found
 
 
 @pytest.mark.parametrize(
@@ -52,18 +52,18 @@ def test_names(name: str, found: tuple[int | None, str] | None) -> None:
     ],
 )
 def test_names_in_a_new_place(suffix: str, name: str) -> None:
-    """What belongs to a layer takes the layer's new number, shifted where it is counted from elsewhere."""
-    assert layer_tensor_name("layers.{i}.", 5, suffix) == name
+    """A tensor gets its layer's new index, shifted if its family counts from another number."""
+    assert format_tensor_name("layers.{i}.", 5, suffix) == name
 
 
 def test_cuts() -> None:
-    """Columns lie along the second dimension, rows along the first; whole tensors are not cut."""
-    assert [cut_axis(suffix) for suffix in ("t[:, {i}]", "t[{i}]", "t.{i}", "t")] == [1, 0, None, None]
-    assert [table_name(suffix) for suffix in ("t[:, {i}]", "t[{i}]", "t")] == ["t", "t", "t"]
+    """Rows are split along the first dimension, columns along the second; other tensors are not split."""
+    assert [find_split_axis(suffix) for suffix in ("t[:, {i}]", "t[{i}]", "t.{i}", "t")] == [1, 0, None, None]
+    assert [find_table_name(suffix) for suffix in ("t[:, {i}]", "t[{i}]", "t")] == ["t", "t", "t"]
 
 
 def test_a_family_that_has_such_tensors() -> None:
-    """A file says what stands apart; roles come from its templates."""
+    """An architecture file lists these tensors, and its templates set their roles."""
     family: Architecture = parse_architecture(TEXT, "tiny.yaml")
     specs = [TensorSpec(name, Dtype.F32, (4, 6)) for name in ("layers.0.a", "table.weight", "queries.1", "queries.1.b")]
     placed = place_tensors(family, {"n": 3}, {spec.name: spec for spec in specs})
@@ -71,5 +71,5 @@ def test_a_family_that_has_such_tensors() -> None:
     assert placed["table.weight"].role == "embed.other"
     assert (placed["queries.1"].layer, placed["queries.1"].role) == (2, "attn.other")
     assert placed["queries.1.b"].part is not Part.LAYER
-    promised = {spec.name: spec.shape for spec in expected_tensors(family, {"n": 3})}
+    promised = {spec.name: spec.shape for spec in list_expected_tensors(family, {"n": 3})}
     assert promised == {"table.weight": (4, 6), "queries.0": (9,), "queries.1": (10,)}

@@ -1,4 +1,4 @@
-"""Where tensors stand: layers, roles, full names, and what is never carried."""
+"""Placement of tensors: layers, roles, full names, and ignored tensors."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from stacker.arch.families import architecture
+from stacker.arch.families import read_architecture
 from stacker.arch.files.architecture import Part
-from stacker.arch.placement import Placement, expected_tensors, layers_in, place_tensors
+from stacker.arch.placement import TensorPlacement, list_expected_tensors, list_layers, place_tensors
 from stacker.errors import DonorError
 from stacker.tensors import Dtype, TensorSpec
 
@@ -22,9 +22,11 @@ GPT2: dict[str, Any] = {
 }  # fmt: skip
 
 
-def place(family: str, config: dict[str, Any], names: Iterable[str]) -> dict[str, Placement]:
+def place(family: str, config: dict[str, Any], names: Iterable[str]) -> dict[str, TensorPlacement]:
     """Placements of tensors whose dtype and shape do not matter."""
-    return place_tensors(architecture(family), config, {name: TensorSpec(name, Dtype.BF16, (1,)) for name in names})
+    return place_tensors(
+        read_architecture(family), config, {name: TensorSpec(name, Dtype.BF16, (1,)) for name in names}
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,13 +45,13 @@ def place(family: str, config: dict[str, Any], names: Iterable[str]) -> dict[str
     ],
 )
 def test_llama_tensors(name: str, part: Part, role: str, layer: int | None) -> None:
-    """Listed tensors have the family's role, the others one by their names; every one has a place."""
+    """Listed tensors get the family's role, others one by name; every tensor is placed."""
     found = place("llama", LLAMA, [name])[name]
     assert (found.name, found.part, found.role, found.layer, found.ignored) == (name, part, role, layer, "")
 
 
 def test_experts_share_a_template() -> None:
-    """The number of an expert has no say in its role, nor in that of its layer."""
+    """An expert's index does not change its role or its layer."""
     name = "model.layers.3.block_sparse_moe.experts.12.w2.weight"
     found = place("mixtral", LLAMA | {"model_type": "mixtral"}, [name])[name]
     assert (found.role, found.layer) == ("mlp.down.expert", 3)
@@ -58,7 +60,7 @@ def test_experts_share_a_template() -> None:
 
 @pytest.mark.parametrize("root", ["", "transformer."], ids=["as published", "as saved"])
 def test_a_root_may_be_left_out(root: str) -> None:
-    """GPT-2's published names lack a beginning that its saved ones have; both have one full name."""
+    """GPT-2's published names lack the prefix of its saved ones; both have the same full name."""
     names = [f"{root}{rest}" for rest in ("wte.weight", "h.1.attn.c_proj.weight", "ln_f.bias")]
     found = place("gpt2", GPT2, [*names, "lm_head.weight"])
     assert [found[name].name for name in names] == [
@@ -78,7 +80,7 @@ def test_a_root_may_be_left_out(root: str) -> None:
     ],
 )
 def test_buffers_are_ignored_with_a_reason(family: str, config: dict[str, Any], name: str) -> None:
-    """Masks and rotary tables are never carried."""
+    """Masks and rotary tables are ignored."""
     assert place(family, config, [name])[name].ignored
 
 
@@ -89,18 +91,21 @@ def test_biases_of_attention_are_no_masks() -> None:
 
 
 def test_prediction_layers_are_ignored() -> None:
-    """Layers for multi-token prediction stand after the last, and no stack carries them."""
+    """Layers for multi-token prediction follow the last layer and are ignored."""
     names = [f"model.layers.{index}.mlp.up_proj.weight" for index in range(3)]
     found = place("llama", LLAMA | {"num_nextn_predict_layers": 1}, names)
     assert [bool(found[name].ignored) for name in names] == [False, False, True]
-    assert layers_in(found.values()) == [0, 1]
+    assert list_layers(found.values()) == [0, 1]
 
 
 def test_expected_tensors_follow_the_config() -> None:
-    """Biases, the head and the element type are as the config says."""
-    plain = {spec.name: spec for spec in expected_tensors(architecture("llama"), LLAMA | {"torch_dtype": "float16"})}
+    """Biases, the head and the element type follow the config."""
+    plain = {
+        spec.name: spec
+        for spec in list_expected_tensors(read_architecture("llama"), LLAMA | {"torch_dtype": "float16"})
+    }
     more = LLAMA | {"attention_bias": True, "tie_word_embeddings": True, "num_key_value_heads": 1}
-    other = {spec.name: spec for spec in expected_tensors(architecture("llama"), more)}
+    other = {spec.name: spec for spec in list_expected_tensors(read_architecture("llama"), more)}
     assert len(plain) == 3 + 2 * 9
     assert plain["lm_head.weight"] == TensorSpec("lm_head.weight", Dtype.F16, (10, 8))
     assert len(other) == 2 + 2 * (9 + 4)
@@ -108,9 +113,9 @@ def test_expected_tensors_follow_the_config() -> None:
 
 
 def test_dense_and_sparse_layers_differ() -> None:
-    """A condition may speak of what a rule says of the layer."""
+    """A tensor's condition may use a layer's value of a rule."""
     config = LLAMA | {"model_type": "qwen3_moe", "num_experts": 3, "moe_intermediate_size": 4, "mlp_only_layers": [1]}
-    names = [spec.name for spec in expected_tensors(architecture("qwen3_moe"), config)]
+    names = [spec.name for spec in list_expected_tensors(read_architecture("qwen3_moe"), config)]
     assert "model.layers.0.mlp.experts.2.up_proj.weight" in names
     assert "model.layers.0.mlp.up_proj.weight" not in names
     assert "model.layers.1.mlp.up_proj.weight" in names
@@ -118,10 +123,10 @@ def test_dense_and_sparse_layers_differ() -> None:
 
 
 def test_quantised_experts_have_their_own_dtype() -> None:
-    """The published gpt-oss has its experts in blocks of four-bit numbers, two in a byte."""
+    """The published gpt-oss stores its experts in MXFP4, two values in a byte."""
     config = LLAMA | {"model_type": "gpt_oss", "hidden_size": 64, "intermediate_size": 32, "num_local_experts": 2,
                       "quantization_config": {"quant_method": "mxfp4"}}  # fmt: skip
-    specs = {spec.name: spec for spec in expected_tensors(architecture("gpt_oss"), config)}
+    specs = {spec.name: spec for spec in list_expected_tensors(read_architecture("gpt_oss"), config)}
     blocks = specs["model.layers.0.mlp.experts.gate_up_proj_blocks"]
     assert (blocks.dtype, blocks.shape) == (Dtype.U8, (2, 64, 2, 16))
     assert "model.layers.0.mlp.experts.gate_up_proj" not in specs
@@ -140,6 +145,6 @@ def test_quantised_experts_have_their_own_dtype() -> None:
     ],
 )
 def test_configs_that_make_no_sense(change: dict[str, Any], message: str) -> None:
-    """A config whose sizes are no sizes is the donor's fault."""
+    """Invalid sizes in a config are a DonorError."""
     with pytest.raises(DonorError, match=message):
-        expected_tensors(architecture("llama"), LLAMA | change)
+        list_expected_tensors(read_architecture("llama"), LLAMA | change)

@@ -1,4 +1,4 @@
-"""Published models counted by their families' files: from the config alone, the size that their makers name."""
+"""Parameter counts of published models, computed from config and family file, against the published sizes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pytest
 import yaml
 
 from stacker.arch.families import find_architecture
-from stacker.arch.placement import expected_tensors
+from stacker.arch.placement import list_expected_tensors
 
 PUBLISHED: dict[str, dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "published.yaml").read_text("utf-8"))
 ROUNDING = 0.005
-"""Sizes are published with two or three digits."""
+"""Published sizes have two or three digits."""
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_size(name: str) -> None:
-    """The tensors that a family's file promises add up to the number of parameters that is published."""
+    """The expected tensors add up to the published number of parameters."""
     config = {key: value for key, value in PUBLISHED[name].items() if key != "billions"}
     family = find_architecture(config)
     assert family is not None
-    count = sum(prod(tensor.shape) for tensor in expected_tensors(family, config))
+    count = sum(prod(tensor.shape) for tensor in list_expected_tensors(family, config))
     assert count / 1e9 == pytest.approx(PUBLISHED[name]["billions"], rel=ROUNDING)

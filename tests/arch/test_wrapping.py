@@ -1,4 +1,4 @@
-"""Language models inside wrappers: their family's file, with names and config entries where the wrapper has them."""
+"""Language models inside wrappers: their family's file with names and config entries moved."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from stacker.arch.completeness import check_tensors
 from stacker.arch.conventions import guess_outside_role
-from stacker.arch.dimensions import depth_of
-from stacker.arch.families import architecture
+from stacker.arch.dimensions import count_layers
+from stacker.arch.families import read_architecture
 from stacker.arch.files.architecture import Architecture, Part
-from stacker.arch.placement import expected_tensors, place_tensors
-from stacker.arch.wrapping import wrapped_architecture
+from stacker.arch.placement import list_expected_tensors, place_tensors
+from stacker.arch.wrapping import find_wrapped_architecture
 from stacker.tensors import Dtype, TensorSpec
 
 TEXT: dict[str, Any] = {
@@ -28,9 +28,9 @@ STYLES = {
 }
 
 
-def find_tensors(outer: str, body: str, **config: Any) -> dict[str, TensorSpec]:
-    """A llama's tensors, called as in a wrapper, and those of a tower."""
-    text = expected_tensors(architecture("llama"), TEXT | config)
+def tensors_of(outer: str, body: str, **config: Any) -> dict[str, TensorSpec]:
+    """A llama's tensors with names as in a wrapper, and those of a tower."""
+    text = list_expected_tensors(read_architecture("llama"), TEXT | config)
     names = [body + each.name.removeprefix("model.") if "model." in each.name else outer + each.name for each in text]
     own = {name: TensorSpec(name, each.dtype, each.shape) for name, each in zip(names, text, strict=True)}
     towers = (*(TOWER.format(layer) for layer in range(5)), "multi_modal_projector.linear.weight")
@@ -39,15 +39,15 @@ def find_tensors(outer: str, body: str, **config: Any) -> dict[str, TensorSpec]:
 
 def wrapped(tensors: dict[str, TensorSpec], text: dict[str, Any] = TEXT) -> Architecture:
     """The family of a wrapper's language model."""
-    found = wrapped_architecture({"model_type": "seer", "text_config": text}, tensors)
+    found = find_wrapped_architecture({"model_type": "seer", "text_config": text}, tensors)
     assert found is not None
     return found
 
 
 @pytest.mark.parametrize(("outer", "body"), STYLES.values(), ids=STYLES)
 def test_names_are_the_wrappers(outer: str, body: str) -> None:
-    """Layers, embedding and head are found under any of the names that wrappers give them, and nothing is missing."""
-    tensors = find_tensors(outer, body)
+    """Layers, embedding and head are found under all names that wrappers use, and none is missing."""
+    tensors = tensors_of(outer, body)
     config: dict[str, Any] = {"model_type": "seer", "text_config": TEXT}
     family = wrapped(tensors)
     placed = place_tensors(family, config, tensors)
@@ -60,25 +60,25 @@ def test_names_are_the_wrappers(outer: str, body: str) -> None:
 
 @pytest.mark.parametrize(("outer", "body"), STYLES.values(), ids=STYLES)
 def test_towers_go_with_the_embedding(outer: str, body: str) -> None:
-    """What a wrapper has beside its language model stands before the layers."""
-    tensors = find_tensors(outer, body)
+    """A wrapper's other tensors act before the layers."""
+    tensors = tensors_of(outer, body)
     placed = place_tensors(wrapped(tensors), {"text_config": TEXT}, tensors)
     for name in (TOWER.format(4), "multi_modal_projector.linear.weight"):
         assert (placed[name].part, placed[name].role) == (Part.EMBED, "embed.other")
 
 
 def test_a_tied_head_is_named_as_it_would_be() -> None:
-    """Where the head is not saved, it is known what it would be called."""
-    tensors = find_tensors("language_model.", "language_model.model.", tie_word_embeddings=True)
+    """The name of a head that is not saved is known."""
+    tensors = tensors_of("language_model.", "language_model.model.", tie_word_embeddings=True)
     assert wrapped(tensors).tied == (("language_model.lm_head.weight", "language_model.model.embed_tokens.weight"),)
 
 
 def test_depth_that_the_config_leaves_to_its_program() -> None:
-    """A nested config that says no depth is of the layers that are there, as are sizes it does not say."""
-    tensors = find_tensors("language_model.", "language_model.model.")
+    """A nested config without a depth or sizes gets those of the existing layers."""
+    tensors = tensors_of("language_model.", "language_model.model.")
     config: dict[str, Any] = {"model_type": "seer", "text_config": {"model_type": "llama", "vocab_size": 24}}
     family = wrapped(tensors, {"model_type": "llama", "vocab_size": 24})
-    assert depth_of(family, config) == 3
+    assert count_layers(family, config) == 3
     assert [*check_tensors(family, config, tensors, place_tensors(family, config, tensors))] == []
 
 
@@ -92,16 +92,16 @@ def test_depth_that_the_config_leaves_to_its_program() -> None:
     ids=["no file", "no family", "nothing nested"],
 )
 def test_what_no_file_describes_is_left_to_inference(config: dict[str, Any]) -> None:
-    """Without a family that a file knows, nothing is told here."""
-    assert wrapped_architecture(config, find_tensors("", "model.language_model.")) is None
+    """Without a family file the result is None."""
+    assert find_wrapped_architecture(config, tensors_of("", "model.language_model.")) is None
 
 
 def test_layers_that_the_family_does_not_have() -> None:
-    """Layers with tensors of their own are not described by the family's file."""
-    tensors = find_tensors("", "model.language_model.")
+    """Layers with tensors that the family lacks are not described by its file."""
+    tensors = tensors_of("", "model.language_model.")
     own = [f"model.language_model.layers.{layer}.cross_attn.gate" for layer in range(3)]
     tensors |= {name: TensorSpec(name, Dtype.BF16, (1,)) for name in own}
-    assert wrapped_architecture({"model_type": "seer", "text_config": TEXT}, tensors) is None
+    assert find_wrapped_architecture({"model_type": "seer", "text_config": TEXT}, tensors) is None
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_layers_that_the_family_does_not_have() -> None:
     ],
 )
 def test_roles_around_a_language_model(name: str, role: str) -> None:
-    """Outside the language model only a head is more than a part of what stands before the layers."""
+    """Outside the language model, all tensors but a head act before the layers."""
     assert guess_outside_role(name, "model.language_model.") == role
 
 
@@ -132,5 +132,5 @@ def test_roles_around_a_language_model(name: str, role: str) -> None:
     ],
 )
 def test_roles_where_towers_are_beside_the_layers(name: str, role: str) -> None:
-    """In a module that everything is in, what is not known is a tower's."""
+    """In a module that holds everything, unknown tensors are a tower's."""
     assert guess_outside_role(name, "model.") == role

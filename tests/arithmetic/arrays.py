@@ -1,4 +1,4 @@
-"""Numbers for either arithmetic to work with, and what it made of them, as arrays of numpy's."""
+"""Arrays for tests of both backends, and comparisons of their results as numpy arrays."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from stacker.arithmetic.device import Device
-from stacker.arithmetic.interface import Arithmetic
+from stacker.arithmetic.backend import Backend
+from stacker.arithmetic.torch_backend import TorchBackend
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 SIZES = [1, 63, 64, 65, 1023, 1025, 5000]
-"""Around the lanes of inner products and the blocks of sums, and many of them."""
+"""Lengths around the lanes of inner products and the chunks of sums, and several chunks."""
 KINDS = [np.float32, np.float64]
 ODD = (np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 1e-39, 3e38, -3e38, 1.0, -1.0)
 """NaN, infinities, both zeros, numbers below the least normal one, and near the largest of fp32."""
 
 
 def numbers(count: int, kind: Any, seed: int = 0) -> Numbers:
-    """Normal ones."""
+    """Standard normal numbers."""
     found: Numbers = np.random.default_rng(seed).standard_normal(count).astype(kind)
     return found
 
@@ -30,24 +30,24 @@ def several(many: int, count: int, kind: Any) -> list[Numbers]:
 
 
 def odd(count: int, kind: Any, seed: int = 0) -> Numbers:
-    """Normal numbers with every odd one among them, some of them many times."""
+    """Standard normal numbers, about half of them replaced by entries of ODD."""
     found, chance = numbers(count, kind, seed), np.random.default_rng(1000 + seed)
     places = chance.random(count) < 0.5
     found[places] = chance.choice(np.array(ODD, kind), count)[places]
     return found
 
 
-def put(on: Arithmetic, values: Numbers) -> Any:
-    """A copy where the arithmetic works."""
-    return torch.from_numpy(values.copy()) if isinstance(on, Device) else values.copy()
+def put(backend: Backend, values: Numbers) -> Any:
+    """A copy of the values as an array of the backend."""
+    return torch.from_numpy(values.copy()) if isinstance(backend, TorchBackend) else values.copy()
 
 
-def put_all(on: Arithmetic, each: Sequence[Numbers]) -> list[Any]:
-    return [put(on, values) for values in each]
+def put_all(backend: Backend, each: Sequence[Numbers]) -> list[Any]:
+    return [put(backend, values) for values in each]
 
 
 def got(array: Any) -> Numbers:
-    """Also a mask, in either of its forms: what is chosen is then True."""
+    """The result as a numpy array; masks of either backend become bool."""
     found = np.asarray(array)
     return found != 0 if found.dtype in (np.bool_, np.int32) else found
 
@@ -57,7 +57,7 @@ def wide(each: Sequence[Numbers]) -> list[Numbers]:
 
 
 def check_close(found: Any, exact: Numbers, kind: Any, size: float | Numbers = 1.0) -> None:
-    """To a few roundings of numbers of that size, in that type; NaN and infinities in the same places."""
+    """Asserts equality to a few roundings of numbers of that `size`, with NaN and infinities in the same places."""
     values, wanted = got(found), exact.astype(kind)
     assert values.dtype == kind
     assert np.array_equal(np.isnan(values), np.isnan(wanted))

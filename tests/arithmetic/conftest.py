@@ -1,15 +1,15 @@
-"""Either arithmetic, by the name `on`: a claim about it is a claim about both."""
+"""The fixture `backend`: each test that uses it runs on numpy and on torch."""
 
 from __future__ import annotations
 
 import pytest
 
-from stacker.arithmetic.interface import Arithmetic
-from stacker.arithmetic.processor import PROCESSOR
+from stacker.arithmetic.backend import Backend
+from stacker.arithmetic.numpy_backend import NUMPY
 from tests.ops.blending import TORCH
 
 
-@pytest.fixture(params=[PROCESSOR, TORCH], ids=["processor", "torch"])
-def on(request: pytest.FixtureRequest) -> Arithmetic:
-    arithmetic: Arithmetic = request.param
+@pytest.fixture(params=[NUMPY, TORCH], ids=["processor", "torch"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    arithmetic: Backend = request.param
     return arithmetic

@@ -1,4 +1,4 @@
-"""Functions compiled: kept on disk where they can be, and compiled all the same where not."""
+"""Compiled functions are cached on disk where possible, and compiled again otherwise."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _run(code: str, folder: Path, **environment: str) -> str:
 
 @pytest.mark.parametrize("place", ["", "elsewhere"], ids=["beside the module", "NUMBA_CACHE_DIR"])
 def test_what_was_compiled_is_found_again(tmp_path: Path, place: str) -> None:
-    """By the next process, which does not compile it."""
+    """The next process loads the cached code and does not compile."""
     (tmp_path / "module.py").write_text(MODULE)
     where = {"NUMBA_CACHE_DIR": str(tmp_path / place)} if place else {"NUMBA_CACHE_DIR": ""}
     found = [_run(USE, tmp_path, **where) for _ in range(2)]
@@ -50,20 +50,20 @@ def test_what_was_compiled_is_found_again(tmp_path: Path, place: str) -> None:
 
 
 def test_a_cache_folder_that_cannot_be(tmp_path: Path) -> None:
-    """Another one is taken, without a word."""
+    """Another cache folder is used without a warning."""
     (tmp_path / "module.py").write_text(MODULE)
     assert _run(USE, tmp_path, NUMBA_CACHE_DIR="/dev/null/here").startswith("[2.0, 2.0, 2.0]")
 
 
 def test_nowhere_to_keep_it(tmp_path: Path) -> None:
-    """A function without a file has no place to be kept by; it is compiled in each process."""
+    """A function without a source file cannot be cached; each process compiles it."""
     use = USE.replace("from module import twice", MODULE)
     for _ in range(2):
         assert _run(use, tmp_path, NUMBA_CACHE_DIR="/dev/null/here") == "[2.0, 2.0, 2.0] 0 1"
 
 
 def test_a_folder_that_vanishes(tmp_path: Path) -> None:
-    """Or a disk that is full by then: what cannot be kept, or looked for, is compiled."""
+    """If the cache cannot be read or written, as on a full disk, the function is compiled."""
     (tmp_path / "module.py").write_text(MODULE)
     lost = (
         "import os, pathlib, shutil\nplace = pathlib.Path(twice.stats.cache_path)\nshutil.rmtree(place)\nplace.touch()"
@@ -73,7 +73,7 @@ def test_a_folder_that_vanishes(tmp_path: Path) -> None:
 
 
 def test_arithmetic_is_as_written(tmp_path: Path) -> None:
-    """Products are rounded before they are added, and sums are taken from the left: no bit depends on the processor."""
+    """Products are rounded before they are added, and sums run from left to right, so processors agree to the bit."""
     (tmp_path / "module.py").write_text(
         "from stacker.arithmetic.jit import compiled\n@compiled\ndef total(a, b, c):\n"
         "    total = c[0]\n    for k in range(a.size):\n        total += a[k] * b[k]\n    return total\n"

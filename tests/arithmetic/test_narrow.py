@@ -1,4 +1,4 @@
-"""Conversions on both arithmetics: every number of every narrow type, and what lies around the middles between them.
+"""Conversions on both backends: every number of every narrow type, and values around the midpoints between them.
 
 Which number a pattern of bits is, torch says; which of them is nearest is looked up among all of them, in fp64.
 """
@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from stacker.arithmetic.device import Device
-from stacker.arithmetic.interface import Arithmetic
+from stacker.arithmetic.backend import Backend
 from stacker.arithmetic.narrow import round_to_odd
-from stacker.arithmetic.processor import PROCESSOR
+from stacker.arithmetic.numpy_backend import NUMPY
+from stacker.arithmetic.torch_backend import TorchBackend
 from stacker.tensors import Dtype
 from tests.arithmetic.arrays import Numbers, numbers, odd, put
 
@@ -28,7 +28,7 @@ BOTH = pytest.mark.parametrize("kind", WIDE, ids=lambda dtype: dtype.label)
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A narrow type: its numbers from 0 to the largest in the order of their bits, and what all patterns are."""
+    """A narrow type: its nonnegative numbers in ascending order, and the values of all bit patterns."""
 
     kind: torch.dtype
     whole: Any
@@ -49,10 +49,12 @@ def type_of(dtype: Dtype) -> Type:
     return Type(kind, whole, every[np.isfinite(every)], patterns)
 
 
-def _home(on: Arithmetic, count: int, dtype: Dtype) -> Any:
-    """An array of a type, in memory of its own."""
+def _home(backend: Backend, count: int, dtype: Dtype) -> Any:
+    """A new array of the given type."""
     size = count * dtype.bits // 8
-    return on.array(torch.empty(size, dtype=torch.uint8) if isinstance(on, Device) else bytearray(size), dtype)
+    return backend.array(
+        torch.empty(size, dtype=torch.uint8) if isinstance(backend, TorchBackend) else bytearray(size), dtype
+    )
 
 
 def _whole(array: Any, dtype: Dtype) -> Numbers:
@@ -63,15 +65,15 @@ def _whole(array: Any, dtype: Dtype) -> Numbers:
     return found
 
 
-def _converted(on: Arithmetic, values: Numbers, dtype: Dtype) -> Numbers:
+def _converted(backend: Backend, values: Numbers, dtype: Dtype) -> Numbers:
     """As bits."""
-    home = _home(on, len(values), dtype)
-    assert on.convert(home, put(on, values)) is home
+    home = _home(backend, len(values), dtype)
+    assert backend.convert(home, put(backend, values)) is home
     return _whole(home, dtype)
 
 
 def _around(dtype: Dtype, kind: Any) -> Numbers:
-    """Each number, the middle before the next one, and the neighbours of both in a wide type, with either sign."""
+    """Each number, the midpoint to the next, and the neighbours of both in a wide type, with both signs."""
     every = type_of(dtype).numbers
     end = 2 * every[-1] - every[-2]
     middles = (every + np.append(every[1:], end)) / 2
@@ -82,7 +84,7 @@ def _around(dtype: Dtype, kind: Any) -> Numbers:
 
 
 def _expected(values: Numbers, dtype: Dtype) -> tuple[Numbers, Numbers]:
-    """The bits of the nearest number, of two as near the even one; and which are none, whose bits are left open."""
+    """The bits of the nearest number (ties to even), and which values are NaN, whose bits may vary."""
     own = type_of(dtype)
     sizes = abs(values.astype(np.float64))
     every = np.append(own.numbers, 2 * own.numbers[-1] - own.numbers[-2])
@@ -99,42 +101,42 @@ def _expected(values: Numbers, dtype: Dtype) -> tuple[Numbers, Numbers]:
 
 @EACH
 @BOTH
-def test_each_is_rounded_once_to_the_nearest(on: Arithmetic, dtype: Dtype, kind: Dtype) -> None:
-    """From fp64 too, not by way of fp32; what is too large is infinite, saturated or NaN, as the type has it."""
+def test_each_is_rounded_once_to_the_nearest(backend: Backend, dtype: Dtype, kind: Dtype) -> None:
+    """fp64 is rounded once, not by way of fp32; values that are too large become infinite, the largest one, or NaN."""
     values = _around(dtype, WIDE[kind])
-    found, (expected, none) = _converted(on, values, dtype), _expected(values, dtype)
+    found, (expected, none) = _converted(backend, values, dtype), _expected(values, dtype)
     wrong = (found != expected) & ~none
     assert not wrong.any(), (values[wrong][:5], found[wrong][:5], expected[wrong][:5])
     assert np.isnan(type_of(dtype).patterns[found[none].astype(np.int64)].float().numpy()).all()
 
 
 @EACH
-def test_fp32_as_torch_does(on: Arithmetic, dtype: Dtype) -> None:
-    """All sorts of numbers, but for fp8_e4m3, where torch makes NaN of what is too large."""
+def test_fp32_as_torch_does(backend: Backend, dtype: Dtype) -> None:
+    """Random values of all magnitudes, except for fp8_e4m3, where torch turns values that are too large into NaN."""
     bits = np.random.default_rng(1).integers(0, 1 << 32, 100_000, dtype=np.uint32).view(np.float32)
     values = np.concatenate([bits, numbers(10_000, np.float32), odd(10_000, np.float32)])
     given = torch.from_numpy(values)
     theirs = (given.clamp(-448.0, 448.0) if dtype is Dtype.F8_E4M3 else given).to(type_of(dtype).kind)
-    found, none = _converted(on, values, dtype), theirs.isnan().numpy()
+    found, none = _converted(backend, values, dtype), theirs.isnan().numpy()
     assert np.array_equal(found[~none], theirs.view(torch.uint8).numpy().view(found.dtype)[~none])
     assert type_of(dtype).patterns[found[none].astype(np.int64)].isnan().all()
 
 
 @EACH
 @BOTH
-def test_every_pattern_is_widened_exactly(on: Arithmetic, dtype: Dtype, kind: Dtype) -> None:
-    """Signs of zeros too; and comes back the same."""
+def test_every_pattern_is_widened_exactly(backend: Backend, dtype: Dtype, kind: Dtype) -> None:
+    """Widening is exact, signs of zeros included, and narrowing restores the bits."""
     own = type_of(dtype)
     raw = own.patterns.view(torch.uint8).clone()
-    source = on.array(raw if isinstance(on, Device) else bytearray(raw.numpy().tobytes()), dtype)
-    tile = _home(on, len(own.patterns), kind)
-    assert on.convert(tile, source) is tile
+    source = backend.array(raw if isinstance(backend, TorchBackend) else bytearray(raw.numpy().tobytes()), dtype)
+    tile = _home(backend, len(own.patterns), kind)
+    assert backend.convert(tile, source) is tile
     theirs = own.patterns.to(getattr(torch, kind.torch_name)).numpy()
     number = ~np.isnan(theirs)
     assert np.array_equal(np.isnan(np.asarray(tile)), ~number)
     assert np.array_equal(np.asarray(tile)[number], theirs[number])
     assert np.array_equal(np.signbit(np.asarray(tile))[number], np.signbit(theirs)[number])
-    back = _whole(on.convert(_home(on, len(own.patterns), dtype), tile), dtype)
+    back = _whole(backend.convert(_home(backend, len(own.patterns), dtype), tile), dtype)
     same = number & np.isfinite(theirs) if dtype is Dtype.F8_E4M3 else number
     assert np.array_equal(back[same], _whole(source, dtype)[same])
 
@@ -156,42 +158,42 @@ def test_every_pattern_is_widened_exactly(on: Arithmetic, dtype: Dtype, kind: Dt
     ],
     ids=str,
 )
-def test_by_hand(on: Arithmetic, dtype: Dtype, value: float, expected: float) -> None:
-    """What would differ if it were rounded to fp32 first, and what is saturated."""
-    bits = int(_converted(on, np.array([value]), dtype)[0])
+def test_by_hand(backend: Backend, dtype: Dtype, value: float, expected: float) -> None:
+    """Values whose result would differ if rounded to fp32 first, and values that saturate."""
+    bits = int(_converted(backend, np.array([value]), dtype)[0])
     assert float(type_of(dtype).patterns[bits].double()) == expected
 
 
 @BOTH
 @pytest.mark.parametrize("target", WIDE, ids=lambda dtype: dtype.label)
-def test_between_the_wide(on: Arithmetic, kind: Dtype, target: Dtype) -> None:
-    """As numpy does; what fp32 does not hold is infinite, without a warning."""
+def test_between_the_wide(backend: Backend, kind: Dtype, target: Dtype) -> None:
+    """fp64 converts to fp32 as in numpy; values too large become infinite without a warning."""
     with np.errstate(all="ignore"):
         more = np.array([1e300, -1e300, 1 + 2.0**-24, 1 + 3 * 2.0**-24, 1e-50]).astype(WIDE[kind])
         values = np.concatenate([odd(5000, WIDE[kind]), more])
         theirs = values.astype(WIDE[target])
-    found = np.asarray(on.convert(_home(on, len(values), target), put(on, values)))
+    found = np.asarray(backend.convert(_home(backend, len(values), target), put(backend, values)))
     assert np.array_equal(found, theirs, equal_nan=True)
 
 
 @pytest.mark.parametrize("dtype", [Dtype.F16, Dtype.BF16], ids=lambda dtype: dtype.label)
 @BOTH
 def test_memory_that_begins_anywhere(dtype: Dtype, kind: Dtype) -> None:
-    """At an odd address, and where it may only be read: bytes of files lie as they lie."""
+    """Arrays may be at odd addresses and in read-only memory, as bytes of files are."""
     values = odd(1025, WIDE[kind])
-    plain = _converted(PROCESSOR, values, dtype)
+    plain = _converted(NUMPY, values, dtype)
     shifted = memoryview(bytearray(2 * 1025 + 1))[1:]
-    PROCESSOR.convert(PROCESSOR.array(shifted, dtype), values)
+    NUMPY.convert(NUMPY.array(shifted, dtype), values)
     assert bytes(shifted) == plain.tobytes()
     back = [
-        PROCESSOR.convert(np.empty(1025, WIDE[kind]), PROCESSOR.array(memory, dtype)).tobytes()
+        NUMPY.convert(np.empty(1025, WIDE[kind]), NUMPY.array(memory, dtype)).tobytes()
         for memory in (shifted, bytes(shifted), bytearray(shifted))
     ]
     assert len(set(back)) == 1
 
 
 def test_rounding_to_odd() -> None:
-    """What fp32 holds stays; between two of its numbers it is the one whose last bit is set."""
+    """fp32 values are unchanged; a value between two of them becomes the one whose last bit is set."""
     values = np.concatenate([numbers(10_000, np.float64), odd(10_000, np.float64), 1e-42 * numbers(1000, np.float64)])
     found = np.empty(len(values), np.float32)
     round_to_odd(values, found)

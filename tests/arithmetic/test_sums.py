@@ -1,4 +1,4 @@
-"""Weighted sums and inner products, on both arithmetics, against sums in fp64 as they are written on paper."""
+"""Weighted sums and inner products on both backends, against the formulas in fp64."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stacker.arithmetic.interface import Arithmetic
-from stacker.arithmetic.processor import PROCESSOR
+from stacker.arithmetic.backend import Backend
+from stacker.arithmetic.numpy_backend import NUMPY
 from tests.arithmetic.arrays import KINDS, SIZES, Numbers, check_close, got, numbers, odd, put, put_all, several, wide
 
 FACTORS = (0.75, -0.5, 1.25, 0.125)
@@ -32,11 +32,11 @@ def _pairs(arrays: list[Numbers]) -> list[tuple[Numbers, Numbers]]:
 @EVERY
 @MANY
 @pytest.mark.parametrize("size", SIZES)
-def test_combine(on: Arithmetic, many: int, size: int, kind: Any) -> None:
-    """The weighted sum, in the memory of the first."""
+def test_combine(backend: Backend, many: int, size: int, kind: Any) -> None:
+    """The weighted sum is written into the first array."""
     arrays = several(many, size, kind)
-    held = put_all(on, arrays)
-    made = on.combine(FACTORS[:many], held)
+    held = put_all(backend, arrays)
+    made = backend.combine(FACTORS[:many], held)
     assert made is held[0]
     check_close(made, _sum(FACTORS[:many], arrays), kind, 4.0)
 
@@ -44,11 +44,11 @@ def test_combine(on: Arithmetic, many: int, size: int, kind: Any) -> None:
 @EVERY
 @MANY
 @pytest.mark.parametrize("size", [1, 1025])
-def test_combine_on_a_base(on: Arithmetic, many: int, size: int, kind: Any) -> None:
-    """The base and weighted differences from it; the base stays as it is."""
+def test_combine_on_a_base(backend: Backend, many: int, size: int, kind: Any) -> None:
+    """The base plus weighted differences from it; the base is not changed."""
     arrays, base = several(many, size, kind), numbers(size, kind, 9)
-    held, origin = put_all(on, arrays), put(on, base)
-    made = on.combine(FACTORS[:many], held, origin)
+    held, origin = put_all(backend, arrays), put(backend, base)
+    made = backend.combine(FACTORS[:many], held, origin)
     assert made is held[0]
     b = base.astype(np.float64)
     check_close(made, b + _sum(FACTORS[:many], [array - b for array in wide(arrays)]), kind, 8.0)
@@ -58,77 +58,80 @@ def test_combine_on_a_base(on: Arithmetic, many: int, size: int, kind: Any) -> N
 @EVERY
 @pytest.mark.parametrize("based", [False, True], ids=["alone", "base"])
 @pytest.mark.parametrize("zero", [0, 1, 2])
-def test_a_factor_of_0_counts_for_nothing(on: Arithmetic, zero: int, based: bool, kind: Any) -> None:
-    """Also on NaN and infinities, wherever it stands; the result is still where the first was."""
+def test_a_factor_of_0_counts_for_nothing(backend: Backend, zero: int, based: bool, kind: Any) -> None:
+    """A factor of 0 excludes NaN and infinities at any position, and the result is in the first array."""
     arrays, base = several(3, 1025, kind), numbers(1025, kind, 9) if based else np.zeros(1025, kind)
     arrays[zero] = odd(1025, kind)
     factors = [0.0 if number == zero else factor for number, factor in enumerate(FACTORS[:3])]
-    held = put_all(on, arrays)
-    made = on.combine(factors, held, put(on, base) if based else None)
+    held = put_all(backend, arrays)
+    made = backend.combine(factors, held, put(backend, base) if based else None)
     assert made is held[0]
     others = [(factors[number], arrays[number] - base.astype(np.float64)) for number in range(3) if number != zero]
     check_close(made, base.astype(np.float64) + _sum(*zip(*others, strict=True)), kind, 8.0)
 
 
 @EVERY
-def test_all_factors_0(on: Arithmetic, kind: Any) -> None:
-    """The base, bit by bit, or zeros."""
+def test_all_factors_0(backend: Backend, kind: Any) -> None:
+    """If all factors are 0 the result is the base to the bit, or zeros without a base."""
     source, base = odd(65, kind), odd(65, kind, 1)
-    assert got(on.combine([0.0], [put(on, source)])).tobytes() == bytes(source.nbytes)
-    assert got(on.combine([0.0, 0.0], put_all(on, [source, source]), put(on, base))).tobytes() == base.tobytes()
+    assert got(backend.combine([0.0], [put(backend, source)])).tobytes() == bytes(source.nbytes)
+    assert (
+        got(backend.combine([0.0, 0.0], put_all(backend, [source, source]), put(backend, base))).tobytes()
+        == base.tobytes()
+    )
 
 
 @EVERY
-def test_odd_numbers_go_through(on: Arithmetic, kind: Any) -> None:
-    """NaN, infinities and numbers below the least normal one come out of a sum as IEEE has it."""
+def test_odd_numbers_go_through(backend: Backend, kind: Any) -> None:
+    """Sums of NaN, infinities and subnormal numbers follow IEEE 754."""
     arrays = [odd(5000, kind, seed) for seed in range(2)]
     with np.errstate(all="ignore"):
         exact = _sum((1.0, 0.5), arrays)
         beyond = abs(exact) > np.finfo(kind).max
         exact[beyond] = np.copysign(np.inf, exact[beyond])
-    check_close(on.combine([1.0, 0.5], put_all(on, arrays)), exact, kind, 1e-40)
+    check_close(backend.combine([1.0, 0.5], put_all(backend, arrays)), exact, kind, 1e-40)
 
 
 @EVERY
-def test_a_factor_of_1_moves_bits(on: Arithmetic, kind: Any) -> None:
-    """Signs of zeros and the smallest numbers as well."""
+def test_a_factor_of_1_moves_bits(backend: Backend, kind: Any) -> None:
+    """Signs of zeros and subnormal numbers are kept."""
     values = odd(5000, kind)
     values = values[~np.isnan(values)]
-    assert got(on.combine([1.0], [put(on, values)])).tobytes() == values.tobytes()
+    assert got(backend.combine([1.0], [put(backend, values)])).tobytes() == values.tobytes()
 
 
-def test_factors_past_fp32_are_infinite(on: Arithmetic) -> None:
-    """They warn of nothing and raise nothing; fp64 holds them."""
+def test_factors_past_fp32_are_infinite(backend: Backend) -> None:
+    """Factors too large for fp32 raise and warn of nothing; fp64 represents them."""
     for kind, value in ((np.float32, math.inf), (np.float64, 1e300)):
         ones = [np.ones(3, kind)] * 2
-        assert got(on.combine([1.0, 1e300], put_all(on, ones))).tolist() == [value] * 3
-        assert got(on.combine([1e300, 1.0], put_all(on, ones))).tolist() == [value] * 3
-        assert got(on.add(put(on, ones[0]), put(on, ones[1]), 1e300)).tolist() == [value] * 3
-        assert got(on.clamp(put(on, ones[0]), 1e300)).tolist() == [1.0] * 3
-        assert got(on.fill(put(on, ones[0]), -1e300)).tolist() == [-value] * 3
+        assert got(backend.combine([1.0, 1e300], put_all(backend, ones))).tolist() == [value] * 3
+        assert got(backend.combine([1e300, 1.0], put_all(backend, ones))).tolist() == [value] * 3
+        assert got(backend.add(put(backend, ones[0]), put(backend, ones[1]), 1e300)).tolist() == [value] * 3
+        assert got(backend.clamp(put(backend, ones[0]), 1e300)).tolist() == [1.0] * 3
+        assert got(backend.fill(put(backend, ones[0]), -1e300)).tolist() == [-value] * 3
 
 
 @EVERY
-def test_subtract_add_and_fill(on: Arithmetic, kind: Any) -> None:
-    """Each into its own array."""
+def test_subtract_add_and_fill(backend: Backend, kind: Any) -> None:
+    """Each difference is written into its own array."""
     x, y = several(2, 1025, kind)
-    held = put_all(on, [x, y])
-    found = on.subtract(held, put(on, y))
+    held = put_all(backend, [x, y])
+    found = backend.subtract(held, put(backend, y))
     assert found[0] is held[0]
     assert np.array_equal(got(held[0]), x - y)
     assert not got(held[1]).any()
-    added = put(on, x)
-    check_close(on.add(added, put(on, y), -0.3), wide([x])[0] - kind(0.3).astype(np.float64) * y, kind, 4.0)
-    assert np.array_equal(got(on.add(put(on, x), put(on, y))), x + y)
-    assert np.array_equal(got(on.fill(added, 0.1)), np.full(1025, 0.1, kind))
+    added = put(backend, x)
+    check_close(backend.add(added, put(backend, y), -0.3), wide([x])[0] - kind(0.3).astype(np.float64) * y, kind, 4.0)
+    assert np.array_equal(got(backend.add(put(backend, x), put(backend, y))), x + y)
+    assert np.array_equal(got(backend.fill(added, 0.1)), np.full(1025, 0.1, kind))
 
 
 @EVERY
-def test_clamp(on: Arithmetic, kind: Any) -> None:
-    """To both sides; NaN stays."""
+def test_clamp(backend: Backend, kind: Any) -> None:
+    """Values are clamped on both sides; NaN stays."""
     values = odd(1025, kind)
-    held = put(on, values)
-    made = on.clamp(held, 0.3)
+    held = put(backend, values)
+    made = backend.clamp(held, 0.3)
     assert made is held
     assert np.array_equal(got(made), np.clip(values, -kind(0.3), kind(0.3)), equal_nan=True)
 
@@ -136,10 +139,10 @@ def test_clamp(on: Arithmetic, kind: Any) -> None:
 @EVERY
 @MANY
 @pytest.mark.parametrize("size", SIZES)
-def test_products(on: Arithmetic, many: int, size: int, kind: Any) -> None:
-    """To fp64, of what fp32 holds too: as near as a sum without any rounding."""
+def test_products(backend: Backend, many: int, size: int, kind: Any) -> None:
+    """fp32 and fp64 inner products are accurate to fp64, close to the exact sum."""
     arrays = several(many, size, kind)
-    found = on.products(put_all(on, arrays))
+    found = backend.inner_products(put_all(backend, arrays))
     exact = [math.fsum((one * other).tolist()) for one, other in _pairs(arrays)]
     assert found == pytest.approx(exact, rel=1e-12, abs=1e-11)
 
@@ -147,31 +150,31 @@ def test_products(on: Arithmetic, many: int, size: int, kind: Any) -> None:
 @EVERY
 @MANY
 @pytest.mark.parametrize("shape", ROWS, ids=str)
-def test_products_of_rows_and_columns(on: Arithmetic, shape: tuple[int, int], many: int, kind: Any) -> None:
-    """Of each row and of each column, in fp64; columns also added to those of a tile before."""
+def test_products_of_rows_and_columns(backend: Backend, shape: tuple[int, int], many: int, kind: Any) -> None:
+    """Inner products of rows and columns in fp64; those of columns add to a previous tile's."""
     arrays = several(many, math.prod(shape), kind)
     pairs = [(one.reshape(shape), other.reshape(shape)) for one, other in _pairs(arrays)]
-    by_row = on.row_products(put_all(on, arrays), shape[1])
+    by_row = backend.row_inner_products(put_all(backend, arrays), shape[1])
     assert isinstance(by_row, np.ndarray)
     np.testing.assert_allclose(by_row, np.stack([(x * y).sum(1) for x, y in pairs]), rtol=1e-12, atol=1e-11)
     exact = np.stack([(x * y).sum(0) for x, y in pairs])
-    total = on.column_products(put_all(on, arrays), shape[1], None)
-    np.testing.assert_allclose(on.on_host(total), exact, rtol=1e-12, atol=1e-11)
-    again = on.column_products(put_all(on, arrays), shape[1], total)
+    total = backend.column_inner_products(put_all(backend, arrays), shape[1], None)
+    np.testing.assert_allclose(backend.to_numpy(total), exact, rtol=1e-12, atol=1e-11)
+    again = backend.column_inner_products(put_all(backend, arrays), shape[1], total)
     assert again is total
-    np.testing.assert_allclose(on.on_host(again), 2 * exact, rtol=1e-12, atol=1e-11)
+    np.testing.assert_allclose(backend.to_numpy(again), 2 * exact, rtol=1e-12, atol=1e-11)
 
 
 @EVERY
 @MANY
 @pytest.mark.parametrize("shape", ROWS, ids=str)
-def test_combine_rows_and_columns(on: Arithmetic, shape: tuple[int, int], many: int, kind: Any) -> None:
-    """Every row, or column, has factors of its own."""
+def test_combine_rows_and_columns(backend: Backend, shape: tuple[int, int], many: int, kind: Any) -> None:
+    """Each row, or column, has its own factors."""
     arrays = several(many, math.prod(shape), kind)
     factors = [np.random.default_rng(7).standard_normal((many, length)) for length in shape]
     matrices = [array.reshape(shape) for array in wide(arrays)]
-    for combine, of, axis in ((on.combine_rows, factors[0], 1), (on.combine_columns, factors[1], 0)):
-        held = put_all(on, arrays)
+    for combine, of, axis in ((backend.combine_rows, factors[0], 1), (backend.combine_columns, factors[1], 0)):
+        held = put_all(backend, arrays)
         made = combine(of, held, shape[1])
         assert made is held[0]
         parts = [np.expand_dims(own, axis) * matrix for own, matrix in zip(of, matrices, strict=True)]
@@ -180,7 +183,7 @@ def test_combine_rows_and_columns(on: Arithmetic, shape: tuple[int, int], many: 
 
 @pytest.mark.parametrize("size", [63, 1000, 5003])
 def test_the_order_of_sums_is_fixed(size: int) -> None:
-    """Lane k of an inner product adds every 64th element from k on, and lanes are added in halves."""
+    """Lane k of an inner product adds every 64th element from k on, and lanes are added pairwise."""
     arrays = several(8, size, np.float32)
     found = []
     for one, other in _pairs(arrays):
@@ -192,20 +195,20 @@ def test_the_order_of_sums_is_fixed(size: int) -> None:
         while len(lanes) > 1:
             lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
         found.append(float(lanes[0]))
-    assert PROCESSOR.products(arrays) == found
+    assert NUMPY.inner_products(arrays) == found
 
 
 def test_threads_change_no_bit() -> None:
-    """Many at once give what one alone does, and a block begins where it begins whatever follows."""
+    """Threads computing at once give the result of one alone, and a slice that of the whole."""
     arrays = several(3, 5000, np.float32)
 
     def made(_: int) -> tuple[Any, ...]:
         held = [array.copy() for array in arrays]
-        products = PROCESSOR.products(held), PROCESSOR.magnitudes(held[0], held[1] > 0)
-        return *products, PROCESSOR.combine(FACTORS[:3], held).tobytes()
+        products = NUMPY.inner_products(held), NUMPY.sum_magnitudes(held[0], held[1] > 0)
+        return *products, NUMPY.combine(FACTORS[:3], held).tobytes()
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(map(repr, pool.map(made, range(32))))) == 1
-    whole = PROCESSOR.combine(FACTORS[:3], [array.copy() for array in arrays])
-    part = PROCESSOR.combine(FACTORS[:3], [array[333:777].copy() for array in arrays])
+    whole = NUMPY.combine(FACTORS[:3], [array.copy() for array in arrays])
+    part = NUMPY.combine(FACTORS[:3], [array[333:777].copy() for array in arrays])
     assert np.array_equal(part, whole[333:777])

@@ -6,7 +6,7 @@ from typing import Any
 
 from stacker.arch.families import find_architecture
 from stacker.arch.files.architecture import Part
-from stacker.arch.placement import expected_tensors, place_tensors
+from stacker.arch.placement import list_expected_tensors, place_tensors
 from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent
 from stacker.spec.language.stack_spec import StackSpec
@@ -32,7 +32,7 @@ def make_donor(name: str = "a", **config: Any) -> Donor:
     merged = CONFIG | config
     architecture = find_architecture(merged)
     assert architecture is not None
-    specs = {spec.name: spec for spec in expected_tensors(architecture, merged)}
+    specs = {spec.name: spec for spec in list_expected_tensors(architecture, merged)}
     placements = place_tensors(architecture, merged, specs)
     tensors = {}
     offset = DATA_START

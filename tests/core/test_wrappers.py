@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from stacker.arch.wrapping import wrapped_architecture
+from stacker.arch.wrapping import find_wrapped_architecture
 from stacker.core.checks.stack import check_prefixes
 from stacker.core.config.compiling import compare_donors, compile_config
 from stacker.core.values.donor import Donor
@@ -23,7 +23,7 @@ def make_wrapper(name: str = "a", **around: Any) -> Donor:
         f"language_model.{key}": replace(tensor, spec=replace(tensor.spec, name=f"language_model.{key}"))
         for key, tensor in donor.tensors.items()
     }
-    family = wrapped_architecture(config, {key: tensor.spec for key, tensor in tensors.items()})
+    family = find_wrapped_architecture(config, {key: tensor.spec for key, tensor in tensors.items()})
     assert family is not None
     return replace(donor, config=config, architecture=family, tensors=tensors)
 

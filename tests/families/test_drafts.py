@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stacker.arch.families import architecture, packaged_text
+from stacker.arch.families import read_architecture, read_packaged_text
 from stacker.arch.files.parser import parse_architecture
 from tools.derive.__main__ import draft
 from tools.derive.sizes import formula_for
@@ -37,5 +37,5 @@ def test_formula_fits_every_sample(sizes: tuple[int, int], first: str, formula: 
 )
 def test_draft_is_the_family_s_file(name: str, like: str) -> None:
     """What is drafted from transformers today describes the same tensors as the file that ships."""
-    drafted, shipped = parse_architecture(draft(name, like), name, packaged_text), architecture(name)
+    drafted, shipped = parse_architecture(draft(name, like), name, read_packaged_text), read_architecture(name)
     assert {tensor.name: tensor for tensor in drafted.tensors} == {tensor.name: tensor for tensor in shipped.tensors}

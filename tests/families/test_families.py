@@ -11,8 +11,8 @@ import torch
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from stacker.arch.families import architecture, families, find_architecture
-from stacker.arch.placement import expected_tensors
+from stacker.arch.families import find_architecture, list_families, read_architecture
+from stacker.arch.placement import list_expected_tensors
 from stacker.compose import Stack, build
 from stacker.compose import load as load_stack
 from stacker.errors import Severity, SpecError
@@ -24,7 +24,7 @@ from tests.families.tiny import decoder_families, larger_case, tiny_case
 
 CASES = KNOWN | FURTHER | OLDER
 DESCRIBED = {name: case for name, case in CASES.items() if not case.inferred and name not in OLDER}
-TINY = sorted(set(families()) - {case.model_type for case in DESCRIBED.values()})
+TINY = sorted(set(list_families()) - {case.model_type for case in DESCRIBED.values()})
 """Families that the table tries in every stack, and no case here does."""
 
 
@@ -99,7 +99,7 @@ def test_config_promises_the_tensors_that_transformers_saves(name: str, tmp_path
     assert promised == saved
 
 
-@pytest.mark.parametrize("name", sorted(set(families()) & set(decoder_families())))
+@pytest.mark.parametrize("name", sorted(set(list_families()) & set(decoder_families())))
 def test_sizes_are_formulas(name: str, tmp_path: Path) -> None:
     """A model of the family with all its sizes changed has the tensors that its config promises, too."""
     promised, saved = promised_and_saved(larger_case(name), tmp_path)
@@ -112,7 +112,7 @@ def promised_and_saved(case: Case, folder: Path) -> tuple[dict[str, list[int]], 
     config = json.loads((home / "config.json").read_text())
     family = find_architecture(config)
     assert family is not None
-    promised = {case.rename(spec.name): list(spec.shape) for spec in expected_tensors(family, config)}
+    promised = {case.rename(spec.name): list(spec.shape) for spec in list_expected_tensors(family, config)}
     with safe_open(home / "model.safetensors", "pt") as file:
         saved = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118  # safe_open is no mapping
     return promised, saved
@@ -135,7 +135,7 @@ def test_layer_types_matter(name: str, tmp_path: Path) -> None:
 def test_every_family_file_is_held_against_transformers() -> None:
     """No family is described without being tried, in its cases or in the table."""
     tried = {case.model_type for case in DESCRIBED.values()} | set(decoder_families())
-    assert {name for name in families() if not tried & set(architecture(name).model_types)} == set()
+    assert {name for name in list_families() if not tried & set(read_architecture(name).model_types)} == set()
 
 
 @pytest.mark.parametrize(("case", "items", "reason", "hint"), REFUSED.values(), ids=REFUSED.keys())

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from stacker.arch.completeness import promised_tensors
-from stacker.arch.families import architecture, families
+from stacker.arch.completeness import resolve_expected_tensors
+from stacker.arch.families import list_families, read_architecture
 from tests.families.cases import Names
 from tests.families.oracle import write_donor
 from tests.families.tiny import decoder_families, tiny_case
 
-TWICE_NAMED = [name for name in families() if any(tensor.optional for tensor in architecture(name).tensors)]
+TWICE_NAMED = [name for name in list_families() if any(tensor.optional for tensor in read_architecture(name).tensors)]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -27,5 +27,5 @@ def test_both_sets_of_names_are_known(name: str, names: Names, tmp_path: Path) -
     config = json.loads((folder / "config.json").read_text())
     with safe_open(folder / "model.safetensors", "pt") as file:
         saved = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  # no mapping
-    promised = promised_tensors(architecture(name), config, saved)
+    promised = resolve_expected_tensors(read_architecture(name), config, saved)
     assert {name: spec.shape for name, spec in promised.items()} == saved

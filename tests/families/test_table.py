@@ -8,7 +8,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from stacker.arch.families import architecture, tried_stacks
+from stacker.arch.families import read_architecture, read_tested_stacks
 from stacker.view.tables.architectures import architecture_details
 from tests.families.tiny import decoder_families
 from tests.families.wrappers import wrapped_languages, wrapper_families
@@ -37,10 +37,10 @@ def test_page_shows_the_table() -> None:
 
 def test_the_table_ships() -> None:
     """The program shows what was tried, word for word."""
-    assert tried_stacks() == TABLE
+    assert read_tested_stacks() == TABLE
     console = Console(width=200)
     with console.capture() as caught:
-        console.print(architecture_details(architecture("deepseek_v3")))
+        console.print(architecture_details(read_architecture("deepseek_v3")))
     assert "layers without experts must come first" in caught.get()
     assert "cross: right" in caught.get()
 

@@ -1,4 +1,4 @@
-"""Any op by its name, with fixed parameters, in fp64: what its paper makes of whole tensors."""
+"""Reference results of every op by name, with fixed parameters, on whole tensors in fp64."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from stacker.arithmetic.processor import PROCESSOR
-from stacker.ops.shared.draw import at_most, draw
+from stacker.arithmetic.numpy_backend import NUMPY
+from stacker.ops.shared.draw import bound_of, draw_numbers
 from stacker.ops.shared.op import Tile
 from stacker.ops.table import OPS
 from tests.ops import references
@@ -42,7 +42,7 @@ def parameters_of(op: str) -> tuple[dict[str, Any], list[dict[str, float]]]:
 
 
 def reference(op: str, name: str, sources: Sequence[torch.Tensor], base: torch.Tensor) -> torch.Tensor:
-    """The result called `name` in fp64; differences are taken in fp32, or in fp64 where that is among the types."""
+    """The result for the tensor `name` in fp64; differences are taken in fp32, or in fp64 if a source has that type."""
     wide = torch.float64 in {tensor.dtype for tensor in (*sources, base)}
     *held, origin = (tensor.to(torch.float64 if wide else torch.float32) for tensor in (*sources, base))
     if OPS[op].parameter("lambda"):
@@ -51,7 +51,7 @@ def reference(op: str, name: str, sources: Sequence[torch.Tensor], base: torch.T
 
 
 def _added(op: str, name: str, deltas: list[torch.Tensor]) -> torch.Tensor:
-    """What an op of the task-vector family adds to the base."""
+    """The term that an op of the task-vector family adds to the base."""
     weights = WEIGHTS[: len(deltas)]
     sparse = [_sparse(op, name, number, delta) for number, delta in enumerate(deltas)]
     if op.endswith("ties") or op == "della":
@@ -68,15 +68,15 @@ def _sparse(op: str, name: str, number: int, delta: torch.Tensor) -> torch.Tenso
         case "breadcrumbs":
             return papers.crumbs(delta, DENSITY, GAMMA)
         case _:
-            tile = Tile([array_of(delta, PROCESSOR)], PROCESSOR, seed=name)
-            drawn = torch.as_tensor(draw(tile, number)).view(delta.shape)
+            tile = Tile([array_of(delta, NUMPY)], NUMPY, seed=name)
+            drawn = torch.as_tensor(draw_numbers(tile, number)).view(delta.shape)
             return papers.restored(delta * (drawn < _bounds(op, delta)), delta)
 
 
 def _bounds(op: str, delta: torch.Tensor) -> torch.Tensor:
-    """Below which a drawn number keeps an element."""
+    """The bounds below which a random number keeps an element."""
     if op.startswith("dare"):
-        return torch.tensor(at_most(DENSITY))
+        return torch.tensor(bound_of(DENSITY))
     order = delta.float().abs().sort(dim=-1, stable=True).indices
     chances = torch.linspace(DENSITY - EPSILON, DENSITY + EPSILON, delta.shape[-1], dtype=torch.float64)
     return torch.empty_like(delta).scatter_(-1, order, chances.expand_as(order)) * 2.0**31

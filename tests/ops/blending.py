@@ -1,4 +1,4 @@
-"""Ops applied to whole tensors as an executor would: passes first, their sums added, then apply, tile by tile."""
+"""Applies ops to whole tensors as an executor does: the passes and then the result, tile by tile."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from stacker.arithmetic.device import Device
-from stacker.arithmetic.interface import Arithmetic, Array
-from stacker.arithmetic.processor import PROCESSOR
+from stacker.arithmetic.backend import Array, Backend
+from stacker.arithmetic.numpy_backend import NUMPY
+from stacker.arithmetic.torch_backend import TorchBackend
 from stacker.ops.shared.op import Kernel, Tile, Value, Values
 from stacker.ops.shared.settings import make_kernel
 from stacker.ops.table import OPS
 from stacker.run.compute.sums import Tally
 
-TORCH = Device(torch.device("cpu"))
-"""What blends on a GPU are computed with, here."""
+TORCH = TorchBackend(torch.device("cpu"))
+"""The backend of blends on a GPU, here on the CPU."""
 
 
 def blend(
@@ -28,34 +28,34 @@ def blend(
     each: Sequence[Values] | None = None,
     tile: int = 0,
     name: str = "x",
-    on: Arithmetic = PROCESSOR,
+    backend: Backend = NUMPY,
     **own: Value,
 ) -> torch.Tensor:
-    """The blend of `sources`, which stay as they are; `weights` are per source, as is all in `each`.
+    """The blend of `sources`, which are not changed; `weights` and the values in `each` are per source.
 
     A `tile` other than 0 is how many elements are computed at a time.
     """
     values = each if each is not None else [{"weight": weight} for weight in weights or ()] or [{} for _ in sources]
     kernel = make_kernel(OPS[op], own, values)
-    tiles = _Tiles(sources, base, on, tile or sources[0].numel(), name)
+    tiles = _Tiles(sources, base, backend, tile or sources[0].numel(), name)
     known = _known(kernel, tiles)
     made = [torch.as_tensor(kernel.apply(tiles.tile(number), known)).clone() for number in tiles.numbers]
     return torch.cat(made).reshape(sources[0].shape)
 
 
-def array_of(tensor: torch.Tensor, on: Arithmetic) -> Array:
-    """A copy that the arithmetic can work with, flat."""
+def array_of(tensor: torch.Tensor, backend: Backend) -> Array:
+    """A flat copy as an array of the backend."""
     copy = tensor.flatten().clone()
-    return copy if isinstance(on, Device) else copy.numpy()
+    return copy if isinstance(backend, TorchBackend) else copy.numpy()
 
 
 class _Tiles:
-    """Fresh tiles of whole tensors, each time they are asked for."""
+    """Tiles of whole tensors; every call makes new copies."""
 
     def __init__(
-        self, sources: Sequence[torch.Tensor], base: torch.Tensor | None, on: Arithmetic, size: int, seed: str
+        self, sources: Sequence[torch.Tensor], base: torch.Tensor | None, backend: Backend, size: int, seed: str
     ) -> None:
-        self.sources, self.base, self.on, self.size, self.seed = sources, base, on, size, seed
+        self.sources, self.base, self.backend, self.size, self.seed = sources, base, backend, size, seed
         self.starts = range(0, sources[0].numel(), size)
         self.numbers = range(len(self.starts))
 
@@ -63,7 +63,7 @@ class _Tiles:
         start = self.starts[number]
         return Tile(
             sources=[self._cut(source, start) for source in self.sources],
-            on=self.on,
+            backend=self.backend,
             base=None if self.base is None else self._cut(self.base, start),
             total=total,
             start=start,
@@ -74,7 +74,7 @@ class _Tiles:
         )
 
     def _cut(self, tensor: torch.Tensor, start: int) -> Array:
-        return array_of(tensor.flatten()[start : start + self.size], self.on)
+        return array_of(tensor.flatten()[start : start + self.size], self.backend)
 
 
 def _known(kernel: Kernel, tiles: _Tiles) -> list[Any]:
@@ -87,6 +87,6 @@ def _known(kernel: Kernel, tiles: _Tiles) -> list[Any]:
                 numbers.append(found)
             else:
                 total = found
-        tally.add(0, numbers, None if total is None else tiles.on.on_host(total))
+        tally.add(0, numbers, None if total is None else tiles.backend.to_numpy(total))
         known.append(one.finish(tally.total(), known))
     return known

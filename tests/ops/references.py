@@ -1,4 +1,4 @@
-"""The ops as their papers write them: whole tensors, fp64, nothing shared with what they are compared to."""
+"""Reference ops by the papers' formulas: whole tensors in fp64, no code shared with the ops."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def linear(sources: Tensors, weights: Sequence[float]) -> torch.Tensor:
 
 
 def arc(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
-    """Shoemake's slerp of two vectors, on the line where they are parallel."""
+    """Shoemake's slerp of two vectors, linear if they are parallel."""
     cosine = (a @ b / (a.norm() * b.norm())).clamp(-1, 1)
     angle = torch.acos(cosine)
     if not angle.sin() > 1e-8:
@@ -42,7 +42,7 @@ def nuslerp(sources: Tensors, weights: Sequence[float], base: torch.Tensor | Non
 
 
 def multislerp(sources: Tensors, weights: Sequence[float], base: torch.Tensor | None) -> torch.Tensor:
-    """Tangent space at the weighted Euclidean mean of the unit vectors, mean there, exponential map, mean length."""
+    """The mean in the tangent space at the weighted mean of unit vectors, mapped back, times the mean norm."""
     origin = torch.zeros_like(sources[0]).double() if base is None else base.double()
     vectors = [source - origin for source in double(*sources)]
     shares = [weight / sum(weights) for weight in weights]
@@ -58,7 +58,7 @@ def multislerp(sources: Tensors, weights: Sequence[float], base: torch.Tensor | 
 
 
 def karcher(sources: Tensors, steps: int = 200) -> torch.Tensor:
-    """The mean on the sphere by steps along the mean of the logarithms, until they are as good as none."""
+    """The mean on the sphere, by steps along the mean of the logarithms until they are nearly 0."""
     vectors = double(*sources)
     units = [vector / vector.norm() for vector in vectors]
     mean = torch.stack(units).sum(0)
@@ -101,7 +101,7 @@ def nearswap(source: torch.Tensor, base: torch.Tensor, t: float) -> torch.Tensor
 
 
 def ram(sources: Tensors, base: torch.Tensor, *, r: float = 0.0, alpha: float = 0.0, epsilon: float) -> torch.Tensor:
-    """Own changes times 1 + r·clip(shared/own, alpha), shared ones averaged over those that made them."""
+    """Own changes times 1 + r·min(shared/own, alpha), shared changes averaged over their sources."""
     found = torch.stack([source - base.double() for source in double(*sources)])
     mask = found.abs() > epsilon
     count = mask.sum(0)

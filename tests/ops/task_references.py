@@ -1,4 +1,4 @@
-"""The task-vector ops as their papers write them: whole tensors, fp64, sorts; nothing shared with what they check."""
+"""Reference task-vector ops by the papers' formulas: whole tensors in fp64, by sorting, no code shared with the ops."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ Tensors = Sequence[torch.Tensor]
 
 
 def changes(sources: Tensors, base: torch.Tensor) -> list[torch.Tensor]:
-    """What each source adds, as the fp32 arithmetic sees it, in fp64."""
+    """Each source's difference from the base, computed in its own type and widened to fp64."""
     return [(source - base).double() for source in sources]
 
 
 def by_size(values: torch.Tensor) -> torch.Tensor:
-    """Places from the largest magnitude to the smallest, of equal ones the earlier first."""
+    """Indices by descending magnitude; of equal ones the earlier first."""
     return values.abs().flatten().sort(descending=True, stable=True).indices
 
 
 def keep(delta: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """The elements at some places, 0 elsewhere."""
+    """The elements at the given indices, 0 elsewhere."""
     kept = torch.zeros_like(delta).flatten()
     kept[places] = delta.flatten()[places]
     return kept.reshape(delta.shape)
 
 
 def largest(delta: torch.Tensor, density: float) -> torch.Tensor:
-    """TIES: the top share by magnitude."""
+    """TIES: the largest elements by magnitude."""
     return keep(delta, by_size(delta)[: max(1, int(density * delta.numel()))])
 
 
 def crumbs(delta: torch.Tensor, density: float, gamma: float) -> torch.Tensor:
-    """Breadcrumbs: the share after the very largest, or the smallest where there are too few."""
+    """Breadcrumbs: the elements after the largest ones, or the smallest if there are too few."""
     count = delta.numel()
     kept = int(density * count)
     first = min(int(gamma * count), count - kept)
@@ -40,7 +40,7 @@ def crumbs(delta: torch.Tensor, density: float, gamma: float) -> torch.Tensor:
 
 
 def restored(kept: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
-    """The same sum of magnitudes as before."""
+    """The sparse delta, scaled to the delta's sum of magnitudes."""
     return kept * delta.abs().sum() / kept.abs().sum()
 
 
@@ -63,7 +63,7 @@ def agreed(deltas: Tensors, weights: Sequence[float], *, normalize: bool = True)
 
 
 def sce(deltas: Tensors, share: float) -> torch.Tensor:
-    """Select by variance, weigh by mean squares, erase minor signs."""
+    """SCE: select by variance, weight by mean squares, keep the elected signs."""
     stacked = torch.stack(list(deltas))
     variance = stacked.float().var(0, unbiased=False)
     if share < 1:

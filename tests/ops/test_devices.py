@@ -1,11 +1,11 @@
-"""Every op with the arithmetic of the processor and with torch's, which a GPU has: the same to rounding."""
+"""Every op gives the same results on the numpy and the torch backend, apart from rounding."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from stacker.arithmetic.processor import PROCESSOR
+from stacker.arithmetic.numpy_backend import NUMPY
 from stacker.ops.shared.op import Base
 from stacker.ops.table import OPS
 from tests.ops.any_op import parameters_of, reference
@@ -13,9 +13,9 @@ from tests.ops.blending import TORCH, blend
 
 SHAPES = [(24, 90), (7, 1025), (77,)]
 ROUNDING = {torch.float32: 1e-5, torch.float64: 1e-12}
-"""What either may be away from the other: of sums that are rounded in another order."""
+"""Tolerances for sums that are rounded in another order."""
 ITERATED = 1e-10
-"""Of a mean that is found step by step, until steps are no longer than 1e-12."""
+"""Tolerances for an iterative mean that stops at steps of 1e-12."""
 
 
 def _tensors(shape: tuple[int, ...], kind: torch.dtype) -> list[torch.Tensor]:
@@ -29,14 +29,14 @@ def _tensors(shape: tuple[int, ...], kind: torch.dtype) -> list[torch.Tensor]:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("op", OPS)
 def test_an_op_on_either(op: str, shape: tuple[int, ...], kind: torch.dtype) -> None:
-    """Whole, and in tiles of several rows; what is drawn at random is drawn the same, and the paper says so too."""
+    """Whole and in tiles of rows, both backends agree with each other and with the paper; random draws are equal."""
     own, each = parameters_of(op)
     *sources, base = _tensors(shape, kind)
     given = sources[: OPS[op].arity[1]]
     origin = None if OPS[op].base is Base.NONE else base
     made = [
-        blend(op, given, base=origin, each=each, on=on, tile=tile, **own)
-        for on in (PROCESSOR, TORCH)
+        blend(op, given, base=origin, each=each, backend=backend, tile=tile, **own)
+        for backend in (NUMPY, TORCH)
         for tile in (0, 3 * shape[-1])
     ]
     slack = max(ROUNDING[kind], ITERATED if op == "karcher" else 0.0)

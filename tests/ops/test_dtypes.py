@@ -31,7 +31,7 @@ def _type_of(layer: int, donor: int) -> torch.dtype:
 
 
 def _write(folder: Path, donor: int) -> Tensors:
-    """A donor near a common one, written by the safetensors library."""
+    """A donor near a common tensor, written by the safetensors library."""
     write_llama(folder, layers=LAYERS)
     tensors = safetensors.torch.load_file(folder / "model.safetensors")
     for number, (name, tensor) in enumerate(tensors.items()):
@@ -51,14 +51,14 @@ def _item(op: str) -> str:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A folder with three donors, and what is in them."""
+    """A folder with three donors, and their tensors."""
     folder = tmp_path_factory.mktemp("donors")
     return folder, {name: _write(folder / name, number) for number, name in enumerate(("a", "b", "base"))}
 
 
 @pytest.fixture(scope="module", params=["keep", *(str(kind).removeprefix("torch.") for kind in TYPES[:-1])])
 def built(home: Home, request: pytest.FixtureRequest) -> tuple[str, Tensors]:
-    """The type asked for, and what was written: the layers of one op after those of another."""
+    """The requested type and the written tensors, with the layers of each op in turn."""
     folder, asked = home[0], request.param
     text = "stacker: 1\ndonors: {a: ./a, b: ./b, base: ./base}\nbase: base\nstack:\n" + "".join(map(_item, OPS))
     (folder / "spec.yml").write_text(f"{text}embed: a\nhead: a\noutput: {{dtype: {asked}}}\n")
@@ -68,7 +68,7 @@ def built(home: Home, request: pytest.FixtureRequest) -> tuple[str, Tensors]:
 
 @pytest.mark.parametrize("op", OPS)
 def test_an_op_on_every_type(op: str, home: Home, built: tuple[str, Tensors]) -> None:
-    """Each element is the exact one rounded once; without a type asked for, to that of the first source."""
+    """Each element is the exact value rounded once, by default to the first source's type."""
     asked, made = built
     for layer in range(LAYERS):
         kind = _type_of(layer, 0) if asked == "keep" else getattr(torch, asked)
@@ -94,7 +94,7 @@ def test_a_checkpoint_of_fp8_loads(tmp_path: Path, dtype: str) -> None:
 
 
 def _check_rounded_once(got: torch.Tensor, exact: torch.Tensor, what: str) -> None:
-    """Between the roundings of the numbers that arithmetic may give in the place of the exact one."""
+    """Asserts that a value is between the roundings of the exact value minus and plus the arithmetic's error."""
     slack = 3e-6 * (1 + exact.abs())
     low, high = (_rounded(exact + sign * slack, got.dtype) for sign in (-1, 1))
     wrong = ~((low <= got.double()) & (got.double() <= high))
@@ -102,7 +102,7 @@ def _check_rounded_once(got: torch.Tensor, exact: torch.Tensor, what: str) -> No
 
 
 def _rounded(exact: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
-    """To the nearest number of a type, of two the even one, by looking through all of them."""
+    """Rounds to the nearest number of a type, ties to even, by searching all of them."""
     if kind.itemsize > 2:
         return exact.to(kind).double()
     bits = torch.arange(2 ** (8 * kind.itemsize - 1), dtype=torch.int32)

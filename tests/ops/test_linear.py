@@ -1,4 +1,4 @@
-"""linear against the weighted mean in fp64, and what must hold for any weights."""
+"""linear against the weighted mean in fp64, and properties for any weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_is_the_weighted_sum(weights: list[float], normalize: bool) -> None:
 
 
 def test_weights_default_to_the_mean() -> None:
-    """Without weights every source counts the same."""
+    """Without weights all sources have equal weights."""
     sources = _sources(4)
     torch.testing.assert_close(blend("linear", sources), torch.stack(sources).mean(0))
 
@@ -41,13 +41,13 @@ def test_a_source_of_weight_zero_does_not_count() -> None:
 
 
 def test_all_weights_zero_give_zeros() -> None:
-    """A sum of nothing is 0 where it need not be divided."""
+    """If all weights are 0 and nothing is normalized, the sum is 0."""
     assert blend("linear", _sources(2), weights=[0, 0], normalize=False).equal(torch.zeros(257))
 
 
 @given(weights=st.lists(WEIGHT, min_size=2, max_size=4), factor=st.floats(0.1, 10))
 def test_only_the_ratio_of_weights_matters_when_normalised(weights: list[float], factor: float) -> None:
-    """Weights times a constant give the same mean."""
+    """Multiplying all weights by a constant does not change the mean."""
     sources = _sources(len(weights))
     scaled = blend("linear", sources, weights=[factor * w for w in weights])
     torch.testing.assert_close(blend("linear", sources, weights=weights), scaled, rtol=1e-5, atol=1e-6)
@@ -55,7 +55,7 @@ def test_only_the_ratio_of_weights_matters_when_normalised(weights: list[float],
 
 @given(weights=st.lists(WEIGHT, min_size=3, max_size=3))
 def test_the_order_of_sources_does_not_matter(weights: list[float]) -> None:
-    """Sources turned round with their weights give the same, to rounding."""
+    """Reordering sources with their weights changes the result by rounding only."""
     sources = _sources(3)
     turned = blend("linear", sources[::-1], weights=weights[::-1])
     torch.testing.assert_close(blend("linear", sources, weights=weights), turned, rtol=1e-5, atol=1e-6)
@@ -71,7 +71,7 @@ def test_equal_sources_stay_as_they_are(weights: list[float]) -> None:
 
 @pytest.mark.parametrize("weights", [(1.0, -1.0), (0.0, 0.0), (0.1, 0.2, -0.3)], ids=str)
 def test_weights_that_cancel_are_refused(weights: tuple[float, ...]) -> None:
-    """There is no mean when the weights add up to 0, and no problem where none is asked for."""
+    """Weights that add up to 0 are a problem only if they are normalized."""
     each = [{"weight": weight} for weight in weights]
     (problem,) = check_blend(OPS["linear"], {}, each, has_base=False)
     assert "add up to 0" in problem.message

@@ -1,4 +1,4 @@
-"""Ops against what mergekit 0.1.5 gives for the same tensors, as `tools.goldens` wrote it down."""
+"""Ops against the results of mergekit 0.1.5 for the same tensors, as recorded by `tools.goldens`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_draws_nothing_is_the_same(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", DRAWN, ids=_name)
 def test_what_draws_comes_to_the_same(case: dict[str, Any]) -> None:
-    """The share that is kept, and mean and variance of what is added, over many draws."""
+    """Over many draws, the kept fraction and the mean and variance of the result agree."""
     found = torch.stack([_ours(case, seed=seed) - INPUTS[-1] for seed in range(GOLDEN["draws"])]).double()
     share, mean, variance = case["result"]
     assert float((found != 0).double().mean()) == pytest.approx(share, abs=0.01)
@@ -49,5 +49,5 @@ def test_what_draws_comes_to_the_same(case: dict[str, Any]) -> None:
 
 
 def test_every_method_is_compared() -> None:
-    """All of mergekit's methods that are ops here, and no other."""
+    """The goldens cover exactly the mergekit methods that are ops here."""
     assert {case["op"] for case in CASES} == {method.op for method in METHODS.values() if method.op} <= OPS.keys()

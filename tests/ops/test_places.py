@@ -1,4 +1,4 @@
-"""Every op wherever one may stand: in a crossfade of one donor with itself, on a nested stack, at both ends."""
+"""Every op in every position: in a crossfade of a donor with itself, on a nested stack, in embed and head."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAIRED = [op for op in OPS if OPS[op].arity[1] is None or OPS[op].arity[1] == 2]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three donors of normal numbers in fp32, and a stack of two of them with a blend in it."""
+    """Three random fp32 donors, and a stack of two of them that holds a blend."""
     folder = tmp_path_factory.mktemp("places")
     for seed, name in enumerate(("a", "b", "base")):
         write_llama(folder / name, layers=3, dtype="F32")
@@ -61,7 +61,7 @@ def _close(got: torch.Tensor, op: str, name: str, sources: list[torch.Tensor], b
 
 @pytest.mark.parametrize("op", PAIRED)
 def test_in_a_crossfade_of_one_donor(home: Path, op: str) -> None:
-    """Layers 1 and 2 of one donor meet, over layer 1 of the base; what stands around them is moved."""
+    """Layers 1 and 2 of one donor are blended over layer 1 of the base; the layers around them are copied."""
     item = {"crossfade": _sources(op, "a[0:2]", "a[2:3]"), "over": 1, "op": op, **parameters_of(op)[0]}
     made, a, base = _built(home, {"stack": [item], "embed": "a", "head": "a"}), _donor(home, "a"), _donor(home, "base")
     name = LAYER.format(1)
@@ -72,7 +72,7 @@ def test_in_a_crossfade_of_one_donor(home: Path, op: str) -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_on_a_nested_stack(home: Path, op: str) -> None:
-    """What an inner stack would hold, moved or blended itself, is blended as a donor's layer is."""
+    """A layer of a nested stack, copied or blended, is blended like a donor's layer."""
     own = parameters_of(op)[0]
     item = {"blend": _sources(op, "inner[0:2]", "b[0:2]"), "op": op, **own}
     made = _built(home, {"stack": [item], "embed": "a", "head": "a"})
@@ -85,7 +85,7 @@ def test_on_a_nested_stack(home: Path, op: str) -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_in_embedding_and_head(home: Path, op: str) -> None:
-    """Whole donors, over the base's."""
+    """Embedding and head are blended over the base's."""
     blend = {"blend": _sources(op, "a", "b"), "op": op, **parameters_of(op)[0]}
     made = _built(home, {"stack": ["a"], "embed": blend, "head": blend})
     a, b, base = (_donor(home, name) for name in ("a", "b", "base"))

@@ -1,4 +1,4 @@
-"""What holds for every op, whatever it computes."""
+"""Properties that every op has."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _made(op: str, sources: list[torch.Tensor], base: torch.Tensor, **more: Any)
 @given(seed=st.integers(0, 50))
 @pytest.mark.parametrize("op", OPS)
 def test_equal_donors_give_themselves(op: str, seed: int) -> None:
-    """Where all donors and the base are one tensor, so is the result."""
+    """If all sources and the base are equal, so is the result."""
     (x,) = tensors(1, seed)
     torch.testing.assert_close(_made(op, [x, x], x, **REQUIRED.get(op, {})), x, rtol=1e-5, atol=1e-6)
 
@@ -35,7 +35,7 @@ def test_equal_donors_give_themselves(op: str, seed: int) -> None:
 @given(seed=st.integers(0, 50))
 @pytest.mark.parametrize("op", SETTLED)
 def test_rows_may_change_places(op: str, seed: int) -> None:
-    """Rows of all donors in another order give the rows of the result in that order, but for rounding of sums."""
+    """Reordering the rows of all sources reorders the rows of the result, apart from the rounding of sums."""
     *sources, base = tensors(3, seed)
     order = torch.randperm(len(base), generator=torch.Generator().manual_seed(seed))
     own, each = parameters_of(op)
@@ -46,7 +46,7 @@ def test_rows_may_change_places(op: str, seed: int) -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_sources_stay_finite(op: str) -> None:
-    """Donors of zeros over a base of zeros give zeros, and no NaN."""
+    """Sources of zeros over a base of zeros give zeros, not NaN."""
     zeros = torch.zeros(12, 20)
     own, each = parameters_of(op)
     assert _made(op, [zeros, zeros.clone()], zeros.clone(), each=each, **own).equal(zeros)

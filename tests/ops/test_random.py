@@ -1,4 +1,4 @@
-"""Ops that draw at random: the share they keep, what they restore, and that a draw depends on nothing but its place."""
+"""Random ops: the fraction they keep, their rescaling, and that a draw depends only on its position."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from stacker.arithmetic.processor import PROCESSOR
-from stacker.ops.shared.draw import at_most, draw
+from stacker.arithmetic.numpy_backend import NUMPY
+from stacker.ops.shared.draw import bound_of, draw_numbers
 from stacker.ops.shared.op import Tile
 from stacker.ops.shared.settings import check_blend
 from stacker.ops.table import OPS
@@ -19,7 +19,7 @@ SHAPE = (300, 400)
 
 
 def _one(op: str, density: float, **more: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """A source and what is left of it over a base of zeros, nothing rescaled unless asked for."""
+    """A source and its result over a base of zeros, by default without rescaling."""
     source = torch.randn(*SHAPE, generator=torch.Generator().manual_seed(1))
     settings = {"rescale": False, "normalize": False} | more
     each = [{"density": density}]
@@ -27,14 +27,14 @@ def _one(op: str, density: float, **more: Any) -> tuple[torch.Tensor, torch.Tens
 
 
 def _drawn(start: int, length: int, *, seed: str = "x", source: int = 0, number: int = 0) -> torch.Tensor:
-    tile = Tile([array_of(torch.empty(length), PROCESSOR)], PROCESSOR, start=start, seed=seed)
-    return torch.as_tensor(draw(tile, source, number))
+    tile = Tile([array_of(torch.empty(length), NUMPY)], NUMPY, start=start, seed=seed)
+    return torch.as_tensor(draw_numbers(tile, source, number))
 
 
 @pytest.mark.parametrize("op", RANDOM)
 @pytest.mark.parametrize("density", [0.2, 0.5, 0.8])
 def test_the_share_kept_is_the_density(op: str, density: float) -> None:
-    """Within five standard deviations of a Bernoulli draw; what is kept is as it was."""
+    """The kept fraction is within five standard deviations of a Bernoulli draw, and kept elements are unchanged."""
     source, kept = _one(op, density)
     share = float((kept != 0).double().mean())
     assert abs(share - density) < 5 * (density * (1 - density) / source.numel()) ** 0.5
@@ -43,13 +43,13 @@ def test_the_share_kept_is_the_density(op: str, density: float) -> None:
 
 @pytest.mark.parametrize("op", RANDOM)
 def test_the_sum_of_magnitudes_is_restored(op: str) -> None:
-    """Rescaled, what is kept weighs as much as all did."""
+    """Rescaling restores the sum of magnitudes."""
     source, kept = _one(op, 0.3, rescale=True)
     assert float(kept.abs().double().sum()) == pytest.approx(float(source.abs().double().sum()), rel=1e-5)
 
 
 def test_mean_and_variance_of_dare() -> None:
-    """Kept elements have the mean and the variance of all: the draw does not look at them."""
+    """Kept elements have the mean and variance of all elements: the draw does not depend on values."""
     source, kept = _one("dare_linear", 0.5)
     chosen = kept[kept != 0]
     assert float(chosen.mean()) == pytest.approx(float(source.mean()), abs=5 / chosen.numel() ** 0.5)
@@ -57,7 +57,7 @@ def test_mean_and_variance_of_dare() -> None:
 
 
 def test_della_keeps_larger_changes_more_often() -> None:
-    """The chance goes from density − epsilon to density + epsilon over the ranks of a row."""
+    """The probability rises from density − epsilon to density + epsilon over the ranks of a row."""
     source, kept = _one("della_linear", 0.5)
     ordered = (kept != 0).double().gather(1, source.abs().argsort(dim=1))
     shares = ordered.view(SHAPE[0], 4, -1).mean((0, 2))
@@ -67,7 +67,7 @@ def test_della_keeps_larger_changes_more_often() -> None:
 
 @pytest.mark.parametrize("op", RANDOM)
 def test_a_draw_does_not_depend_on_tiles(op: str) -> None:
-    """Tile by tile the same bits are kept."""
+    """The same elements are kept whatever the tile size."""
     source = torch.randn(*SHAPE, generator=torch.Generator().manual_seed(1))
     sources, base, each = [source, source.flip(0)], torch.zeros(SHAPE), [{"density": 0.5}] * 2
     whole = blend(op, sources, base=base, each=each, rescale=False)
@@ -76,7 +76,7 @@ def test_a_draw_does_not_depend_on_tiles(op: str) -> None:
 
 @pytest.mark.parametrize("op", RANDOM)
 def test_another_name_or_seed_gives_another_draw(op: str) -> None:
-    """Tensors of other names are drawn apart, and so are other seeds."""
+    """Draws for other tensor names and seeds are independent."""
     base, each = torch.zeros(SHAPE), [{"density": 0.5}]
     source = torch.ones(SHAPE)
     first = blend(op, [source], base=base, each=each)
@@ -87,14 +87,14 @@ def test_another_name_or_seed_gives_another_draw(op: str) -> None:
 
 @pytest.mark.parametrize("start", [0, 65_530, 2**32 - 10, 2**40 + 3], ids=str)
 def test_any_place_can_be_drawn_by_itself(start: int) -> None:
-    """The bits of a run are those of its parts, however far into a tensor."""
+    """A tile's numbers are those of its parts, at any position in a tensor."""
     whole = _drawn(start, 200_000)
     assert torch.cat([_drawn(start, 17), _drawn(start + 17, 199_983)]).equal(whole)
 
 
 @pytest.mark.parametrize("other", [{"seed": "y"}, {"source": 1}, {"number": 1}], ids=["name", "source", "seed"])
 def test_draws_are_independent(other: dict[str, Any]) -> None:
-    """Another name, source or seed agrees in half of the bits, and neighbours do not hang together."""
+    """Draws for another name, source or seed agree in half of the bits, and neighbours are uncorrelated."""
     one, two = _drawn(0, 300_000), _drawn(0, 300_000, **other)
     assert float((one < two).double().mean()) == pytest.approx(0.5, abs=0.005)
     signs = [(drawn < 2**30).double() - 0.5 for drawn in (one, two)]
@@ -104,14 +104,14 @@ def test_draws_are_independent(other: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("chance", [0.001, 0.1, 0.5, 0.9])
 def test_numbers_are_spread_evenly(chance: float) -> None:
-    """Below the bound of a chance lies that share."""
+    """The bound of a probability has that fraction of numbers below it."""
     drawn = _drawn(0, 2_000_000)
     expected = 5 * (chance * (1 - chance) / 2e6) ** 0.5
-    assert float((drawn < at_most(chance)).double().mean()) == pytest.approx(chance, abs=expected)
+    assert float((drawn < bound_of(chance)).double().mean()) == pytest.approx(chance, abs=expected)
 
 
 def test_chances_past_0_and_1_are_refused() -> None:
-    """della's spread must stay between never and always."""
+    """della's probabilities must be between 0 and 1."""
     each = [{"density": 0.9, "epsilon": 0.15}]
     (problem,) = check_blend(OPS["della"], {}, each, has_base=True)
     assert "density 0.9 ± epsilon 0.15" in problem.message

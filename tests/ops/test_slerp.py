@@ -1,4 +1,4 @@
-"""slerp against Shoemake's formula in fp64 over whole tensors, and what must hold on any sphere."""
+"""slerp against Shoemake's formula in fp64 over whole tensors, and properties of spherical interpolation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_ends_are_the_sources(end: int) -> None:
 
 
 def test_an_end_keeps_the_other_source_out() -> None:
-    """NaN in the source that does not count does not spread."""
+    """At t = 0 or 1, NaN in the other source has no effect."""
     a, b = _pair()
     b[7] = torch.nan
     assert blend("slerp", [a, b], t=0.0).equal(a)
@@ -50,14 +50,14 @@ def test_an_end_keeps_the_other_source_out() -> None:
 
 @given(t=T)
 def test_turned_round_it_is_the_same_way(t: float) -> None:
-    """From a to b by t is from b to a by 1 − t."""
+    """Interpolating from a to b by t equals interpolating from b to a by 1 − t."""
     a, b = _pair()
     torch.testing.assert_close(blend("slerp", [a, b], t=t), blend("slerp", [b, a], t=1 - t), rtol=1e-4, atol=1e-5)
 
 
 @given(t=T, factor=st.sampled_from([2.0**-20, 0.5, 3.0, 2.0**20]))
 def test_scale_goes_through(t: float, factor: float) -> None:
-    """Both sources times a factor give the result times that factor."""
+    """Scaling both sources scales the result."""
     a, b = _pair()
     scaled = blend("slerp", [a * factor, b * factor], t=t)
     torch.testing.assert_close(scaled, blend("slerp", [a, b], t=t) * factor, rtol=1e-4, atol=1e-5 * factor)
@@ -65,27 +65,27 @@ def test_scale_goes_through(t: float, factor: float) -> None:
 
 @given(t=T)
 def test_stays_on_the_sphere(t: float) -> None:
-    """Between two sources of norm 1 everything has norm 1."""
+    """The result of two unit vectors is a unit vector."""
     a, b = (source / source.norm() for source in _pair())
     assert blend("slerp", [a, b], t=t).norm() == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("sign", [1, -1], ids=["parallel", "opposite"])
 def test_on_one_line_it_is_linear(sign: int) -> None:
-    """Where the circle is no longer defined, the line between the sources is taken."""
+    """Interpolation is linear where the great circle is undefined."""
     a, _ = _pair()
     torch.testing.assert_close(blend("slerp", [a, 2 * sign * a], t=0.25), (0.75 + 0.5 * sign) * a)
 
 
 def test_equal_sources_stay_as_they_are() -> None:
-    """Between a tensor and itself lies that tensor, exactly after rounding to its bf16."""
+    """A tensor with itself gives that tensor, exactly after rounding to bf16."""
     a = _pair()[0].bfloat16()
     assert blend("slerp", [a.float(), a.float()], t=0.3).bfloat16().equal(a)
 
 
 @pytest.mark.parametrize("zero", [0, 1], ids=["first", "second"])
 def test_a_source_of_zeros_has_no_direction(zero: int) -> None:
-    """Then the line is taken: the other source, shortened by its share."""
+    """A source of zeros makes the interpolation linear: the other source times its weight."""
     pair = _pair()
     pair[zero] = torch.zeros(300)
     share = 0.75 if zero else 0.25
@@ -93,13 +93,13 @@ def test_a_source_of_zeros_has_no_direction(zero: int) -> None:
 
 
 def test_two_sources_of_zeros_give_zeros() -> None:
-    """Nothing to turn is no failure."""
+    """Two sources of zeros give zeros."""
     assert blend("slerp", [torch.zeros(4), torch.zeros(4)], t=0.5).equal(torch.zeros(4))
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_a_broken_value_breaks_only_its_own_place(value: float) -> None:
-    """A NaN or an infinity has no angle; the rest of the tensor is blended on the line."""
+    """With NaN or infinity there is no angle, and the other elements are interpolated linearly."""
     a, b = _pair()
     a[3] = value
     got = blend("slerp", [a, b], t=0.5)
@@ -108,6 +108,6 @@ def test_a_broken_value_breaks_only_its_own_place(value: float) -> None:
 
 
 def test_huge_values_do_not_overflow() -> None:
-    """Statistics are fp64: squares of bf16's largest values fit."""
+    """Statistics are fp64, so squares of the largest bf16 values do not overflow."""
     a, b = (source * 1e37 for source in _pair())
     torch.testing.assert_close(blend("slerp", [a, b], t=0.4).double(), reference(a, b, 0.4), rtol=1e-5, atol=1e32)

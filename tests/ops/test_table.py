@@ -1,4 +1,4 @@
-"""What every row of the table of ops must have."""
+"""Requirements on every op in the table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stacker.ops.table import OPS
 
 
 def test_looking_at_ops_does_not_import_torch() -> None:
-    """A table that only looks must not cost the seconds that torch takes."""
+    """Reading the table must not import torch, which takes seconds."""
     code = "import sys; from stacker.ops.table import OPS; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -28,5 +28,5 @@ def test_a_row_explains_itself(op: Op) -> None:
 
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
 def test_the_ramp_is_a_parameter(op: Op) -> None:
-    """What a crossfade drives is declared like any other parameter."""
+    """The parameter that a crossfade varies is a declared parameter."""
     assert not op.ramp or op.parameter(op.ramp)

@@ -1,4 +1,4 @@
-"""Ops that take what sources add to a base, element by element, against their papers in fp64."""
+"""Elementwise ops on differences from a base, against their papers' formulas in fp64."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_nearswap_of_nothing_near_is_the_base() -> None:
 
 @given(alpha=st.floats(-0.5, 1.5), seed=st.integers(0, 50))
 def test_wise_ft_is_the_line(alpha: float, seed: int) -> None:
-    """From the base to the source, and past them."""
+    """wise_ft interpolates between base and source, and extrapolates."""
     source, base = tensors(2, seed)
     close(blend("wise_ft", [source], base=base, alpha=alpha), (1 - alpha) * base.double() + alpha * source.double())
 
@@ -39,7 +39,7 @@ def test_the_ends_of_wise_ft(alpha: float) -> None:
 
 
 def test_mean_is_the_average() -> None:
-    """Every source counts the same."""
+    """All sources have equal weights."""
     sources = tensors(3)
     close(blend("mean", sources), references.linear(sources, [1, 1, 1]))
 
@@ -60,7 +60,7 @@ def test_ram_keeps_what_one_source_changed(count: int, seed: int, epsilon: float
 
 @given(count=st.integers(1, 4), seed=st.integers(0, 50), r=st.floats(0, 2), alpha=st.floats(0, 2))
 def test_ramplus_enlarges_own_changes(count: int, seed: int, r: float, alpha: float) -> None:
-    """By the ratio of shared to own ones in the whole tensor."""
+    """Own changes are amplified by the tensor's ratio of shared to own changes."""
     *sources, base = tensors(count + 1, seed)
     got = blend("ramplus_tl", sources, base=base, epsilon=1.0, r=r, alpha=alpha, tile=50)
     close(got, references.ram(sources, base, r=r, alpha=alpha, epsilon=1.0))

@@ -12,7 +12,7 @@ import torch
 from stacker.core.plan.memory import TILE
 from stacker.core.values.expression import Blend
 from stacker.ops.shared.op import Base, Op
-from stacker.ops.shared.settings import complete
+from stacker.ops.shared.settings import fill_defaults
 from stacker.ops.table import OPS
 from stacker.run.compute import rounds
 from stacker.run.compute.device import DeviceScratch
@@ -28,7 +28,7 @@ def _values(op: Op) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     count = op.arity[1] or 2
     each = {parameter.name for parameter in op.parameters if parameter.per_source}
     given = {name: value for name, value in SOURCE.items() if name in each}
-    own, sources = complete(op, OWN.get(op.name, {}), [given] * count)
+    own, sources = fill_defaults(op, OWN.get(op.name, {}), [given] * count)
     return {name: value for name, value in own.items() if name not in each}, [
         {name: value for name, value in values.items() if name in each} for values in sources
     ]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stacker.arch.conventions import guess_layer_role, guess_outside_role
-from stacker.arch.dimensions import depth_of, names_in
+from stacker.arch.dimensions import collect_names, count_layers
 from stacker.arch.files.architecture import Architecture
 from stacker.arch.inference import infer_architecture
-from stacker.arch.layer_rules import layer_properties
-from stacker.arch.placement import prefix_pattern
+from stacker.arch.layer_rules import read_layer_properties
+from stacker.arch.placement import compile_prefix
 from stacker.tensors import Dtype, TensorSpec
 from tools.derive.relative import Relative, names_for
 from tools.derive.samples import Samples
@@ -59,7 +59,7 @@ def draft_parts(usual: Seen, switched: Sequence[Seen]) -> Parts:
 
 
 def _add(parts: Parts, seen: Seen, conditions: Sequence[str], switched: Sequence[Seen]) -> None:
-    layer = prefix_pattern(seen.family.prefix)
+    layer = compile_prefix(seen.family.prefix)
     inside: dict[str, list[int]] = {}
     for name in seen.samples.sized[0].shapes:
         found = layer.fullmatch(name)
@@ -105,11 +105,11 @@ def _relative_sizes(relative: Relative, name: str) -> list[str]:
 def _when(seen: Seen, layers: Sequence[int]) -> Iterator[str]:
     """The property of layers that tells those which have a tensor from those which have none."""
     config = seen.samples.sized[0].config
-    depth = depth_of(seen.family, config)
+    depth = count_layers(seen.family, config)
     if len(layers) == depth:
         return
-    names = {**names_in(seen.family, config), "depth": depth}
-    told = [layer_properties(seen.family.rules, names, index) for index in range(depth)]
+    names = {**collect_names(seen.family, config), "depth": depth}
+    told = [read_layer_properties(seen.family.rules, names, index) for index in range(depth)]
     for rule in seen.family.rules:
         values = [properties.get(rule.name) for properties in told]
         mine = {str(values[index]) for index in layers}

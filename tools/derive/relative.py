@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stacker.arch.families import architecture, packaged_text
+from stacker.arch.families import read_architecture, read_packaged_text
 from stacker.arch.files.architecture import LayerRule
-from stacker.arch.files.document import entries_of, read_entries, text_of
+from stacker.arch.files.document import expect_mapping, expect_text, read_entries
 from stacker.arch.files.formula import FormulaError, parse_formula
 from tools.derive.samples import Sample
 
@@ -46,9 +46,9 @@ def relative_of(name: str) -> Relative:
     """The family to start from; "" for none."""
     if not name:
         return Relative("", {key: {} for key in SECTIONS}, {})
-    entries, family = read_entries(packaged_text(name), name, packaged_text), architecture(name)
-    sections = {key: entries_of(entries[key]) for key in SECTIONS if key in entries}
-    texts = {key: {each: text_of(node) for each, node in sections.get(key, {}).items()} for key in SECTIONS}
+    entries, family = read_entries(read_packaged_text(name), name, read_packaged_text), read_architecture(name)
+    sections = {key: expect_mapping(entries[key]) for key in SECTIONS if key in entries}
+    texts = {key: {each: expect_text(node) for each, node in sections.get(key, {}).items()} for key in SECTIONS}
     return Relative(name, texts, dict(family.defaults), family.rules, family.agree, family.depth.text, family.prefix)
 
 

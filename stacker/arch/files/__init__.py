@@ -1,1 +1,1 @@
-"""What an architecture file says: the values, the formulas and roles in them, and the parser."""
+"""The architecture file format: its values, formulas and roles, and the parser."""

@@ -1,6 +1,6 @@
-"""What is known of a family of models: tensors with roles and symbolic shapes, config entries that follow the layers.
+"""The description of a model family: tensors with roles and symbolic shapes, and config entries that depend on layers.
 
-Values only. Reading the YAML is `parser`, arithmetic on configs is `formula`, unknown families are `inference`.
+Values only; the YAML is read by `parser`, and unknown families are described by `inference`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Config = Mapping[str, Json]
 
 
 class Part(StrEnum):
-    """Where on the residual stream a tensor acts: before the layers, in one, or after them."""
+    """The position of a tensor on the residual stream: before the layers, in a layer, or after them."""
 
     EMBED = "embed"
     LAYER = "layer"
@@ -26,11 +26,11 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TensorTemplate:
-    """A tensor of every layer (name without the layer prefix), or one outside them (full name).
+    """A tensor of every layer (named without the layer prefix), or one outside the layers (full name).
 
-    `shape` holds formulas over the dimensions; `when` says in which layers or configs it exists (None: always).
-    In a name, `{e}` runs over `count` (experts). An `optional` tensor may be absent, and is not expected. `dtype` is
-    given where it is not the config's.
+    `shape` holds formulas over the dimensions; `when` is true in layers or configs that have the tensor (None: all).
+    `{e}` in a name runs over `count` experts. `optional` tensors are not expected, but may exist. A `dtype` of None is
+    the config's.
     """
 
     name: str
@@ -44,17 +44,17 @@ class TensorTemplate:
 
 
 class WriteKind(StrEnum):
-    """How the values of the stacked layers are put into the new config.
+    """How the stacked layers' values are written to the new config, or which stacks are refused for them.
 
-    list: one entry a layer. indices: the layers whose value is true. prefix and suffix: how many leading or trailing
-    layers are true, refused when the others are not all false. mapping: by position, as an object. runs: as
-    [[values, 1]]. solve: the entries of `over` are found anew, refused where none give all layers their values.
-    constant: the entry stays, refused when layers differ. position: each layer must keep the value that its new place
-    would give it. last: the last layer's value is true, or refused. supply: a value is [gives, takes], and what a layer
-    takes (null: nothing) one before it must give.
-    shared: the layers whose value is true use tensors that the first of them holds: refused unless they are of one
-    donor, its first before the others. whole: they are all of one donor's in its order, or refused. advised: like
-    position, but a layer that gets another value is a warning.
+    list: one entry per layer. indices: the indices of layers with a true value. prefix, suffix: number of leading or
+    trailing layers with a true value, refused if others are true. mapping: an object by layer index. runs: as [[values,
+    1]]. solve: new values for the entries of `over`, refused if none reproduce all layers' values.
+
+    constant: the entry stays, refused if layers differ. position: refused if a layer's new index implies another value;
+    advised: the same as a warning. last: refused unless the last layer's value is true. supply: a value is [gives,
+    takes], refused unless an earlier layer gives what a layer takes (null: nothing). shared: layers with a true value
+    use tensors of the first of them, refused unless all are one donor's and its first comes first. whole: refused
+    unless the layers with a true value are all those of one donor, in its order.
     """
 
     LIST = "list"
@@ -73,25 +73,24 @@ class WriteKind(StrEnum):
     ADVISED = "advised"
 
 
-PLACES = frozenset(
+POSITIONAL = frozenset(
     {WriteKind.POSITION, WriteKind.LAST, WriteKind.SUPPLY, WriteKind.SHARED, WriteKind.WHOLE, WriteKind.ADVISED}
 )
-"""Ways that speak of places alone."""
-SILENT = PLACES | {WriteKind.CONSTANT}
-"""Ways that only forbid, and put nothing into the config."""
-KEYLESS = PLACES | {WriteKind.SOLVE}
-"""Ways that name no config key."""
+"""Kinds that only constrain positions."""
+CHECK_ONLY = POSITIONAL | {WriteKind.CONSTANT}
+"""Kinds that only refuse stacks and write no config entry."""
+KEYLESS = POSITIONAL | {WriteKind.SOLVE}
+"""Kinds without a config key."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerRule:
-    """One property of a layer that the config holds by position.
+    """One property of layers that the config holds by layer index.
 
-    `read` are formulas over the config, the layer index `i` and the `depth`; the first that has a value gives the
-    layer's in its donor. `write` puts the stacked layers' values under `key`; `drop` are entries that would contradict
-    it; `put` are entries set beside it; `over` are the entries to be solved for, with a formula for what each may be,
-    in the order in which it is tried; `when` says for which configs the rule holds (also not where a name in it is
-    missing); `reason` is shown when a stack is refused.
+    `read` are formulas over the config, the layer index `i` and the `depth`; the first with a value is the layer's
+    value in its donor. `write` is how the stack's values are written under `key`; entries named by `drop` are removed,
+    those of `put` added. `over` are the entries to solve for, each with a formula for its candidates in order. The rule
+    applies if `when` is None or true (not if a name is missing), and `reason` is shown when it refuses a stack.
     """
 
     name: str
@@ -107,17 +106,17 @@ class LayerRule:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A family: how deep it is, what its tensors are called, and what follows its layers.
+    """A model family: its depth, tensors and config rules.
 
-    `depth` is a formula for the number of layers, mostly just a config key. `scope` is the config entry that holds the
-    language model's own config, where that is nested ("" where it is not), and `inner` the beginning of its names where
-    it is one part of a wrapper: what else there is goes with the embedding. `prefix` is what stands before a layer's
-    tensors, with `{i}` for the index; `root` is a beginning of names that some checkpoints leave out. `defaults` are
-    values of absent config entries. `dimensions` name the sizes that shapes are made of, each over those before it.
-    `sized` are config entries computed anew from `depth` and `old_depth`. `tied` pairs a tensor that may be absent with
-    the one it then shares. `ignored` are name patterns that no stack carries, with the reason. `apart` are
-    names, with `{i}`, of what a layer has outside the layers (see `apart`). `agree` are config keys
-    that two donors must share to meet in one stack.
+    `depth` is a formula for the number of layers, usually a config key. `scope` is the config key of the nested
+    language model config ("" if not nested), and `inner` the name prefix of a wrapper's language model; the wrapper's
+    other tensors go with the embedding. `prefix` begins the names of layers' tensors, with `{i}` for the index; `root`
+    begins names in full, and some checkpoints leave it out. `defaults` are the values of absent config entries.
+    `dimensions` are named formulas for shapes, each over the config and those before it. `sized` are config entries
+    computed from `depth` and `old_depth`. `tied` pairs a tensor that may be absent with the one it shares. `ignored`
+    are patterns for names of tensors that stacks leave out, with the reason. `apart` are names, with `{i}`, of layers'
+    tensors outside the layers (see `layer_names`). `agree` are config keys whose values all donors of a stack must
+    share.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Reading YAML nodes as what an architecture file has in a place; a node of another kind is a SpecError there."""
+"""Reads YAML nodes of an architecture file as values; a node of the wrong kind is a SpecError at its position."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ ReadParent = Callable[[str], str]
 
 
 def read_entries(text: str, source: str, read_parent: ReadParent | None = None) -> Entries:
-    """The top-level entries of a file over those of the file its `like` names."""
-    entries = entries_of(read_yaml(text, source))
+    """The top-level entries of a file, merged over those of the file that its `like` names."""
+    entries = expect_mapping(read_yaml(text, source))
     parent = entries.pop("like", None)
     if parent is None:
         return entries
     if read_parent is None:
-        raise SpecError.of("'like' has no other file to start from here", mark=parent.mark)
-    name = text_of(parent)
+        raise SpecError.of("'like' cannot be used here: no other files are known", mark=parent.mark)
+    name = expect_text(parent)
     return _merge(read_entries(read_parent(name), f"{name}.yaml", read_parent), entries)
 
 
 def _merge(below: Entries, above: Entries) -> Entries:
-    """The union of both; mappings are united entry by entry, and null takes away what is below."""
+    """The entries of both, `above` first; mappings are merged recursively, and null removes an entry."""
     merged = dict(below)
     for key, node in above.items():
         under = merged.get(key)
         if isinstance(node, Mapping) and isinstance(under, Mapping):
             names = {name.text: name for name, _ in (*under.entries, *node.entries)}
-            united = _merge(entries_of(under), entries_of(node))
+            united = _merge(expect_mapping(under), expect_mapping(node))
             node = Mapping(tuple((names[name], value) for name, value in united.items()), node.mark)
         merged[key] = node
         if isinstance(node, Scalar) and node.value is None:
@@ -41,57 +41,57 @@ def _merge(below: Entries, above: Entries) -> Entries:
     return merged
 
 
-def entries_of(node: Node) -> Entries:
-    """The entries of a mapping."""
+def expect_mapping(node: Node) -> Entries:
+    """The entries of a mapping; SpecError for another node."""
     if not isinstance(node, Mapping):
-        raise SpecError.of(f"a mapping should stand here, not {describe(node)}", mark=node.mark)
+        raise SpecError.of(f"expected a mapping, not {describe(node)}", mark=node.mark)
     return {key.text: value for key, value in node.entries}
 
 
-def items_of(node: Node) -> tuple[Node, ...]:
-    """The items of a list; a single value is a list of one."""
+def list_items(node: Node) -> tuple[Node, ...]:
+    """The items of a list; a single value counts as a list of one."""
     return node.items if isinstance(node, Sequence) else (node,)
 
 
-def text_of(node: Node) -> str:
-    """A scalar as it was written."""
+def expect_text(node: Node) -> str:
+    """A scalar as it was written; SpecError for another node."""
     if not isinstance(node, Scalar):
-        raise SpecError.of(f"a text should stand here, not {describe(node)}", mark=node.mark)
+        raise SpecError.of(f"expected a text, not {describe(node)}", mark=node.mark)
     return node.text
 
 
-def json_of(node: Node) -> Json:
-    """The value of a node, whatever it is."""
+def read_json_value(node: Node) -> Json:
+    """The node as a JSON value."""
     data: Json = plain_data(node)
     return data
 
 
-def formula_of(node: Node, text: str | None = None) -> Formula:
-    """The formula a scalar holds, or `text`, a piece of it."""
+def read_formula(node: Node, text: str | None = None) -> Formula:
+    """The formula in a scalar, or in `text`, a part of it; SpecError if it cannot be parsed."""
     try:
-        return parse_formula(text_of(node) if text is None else text.strip())
+        return parse_formula(expect_text(node) if text is None else text.strip())
     except FormulaError as error:
         raise SpecError.of(str(error), "docs/architectures.md says what a formula may hold", node.mark) from error
 
 
-def expect_known(keys: Entries, known: Iterable[str]) -> None:
-    """SpecError for the first key that has no meaning here."""
+def check_keys(keys: Entries, known: Iterable[str]) -> None:
+    """Raises SpecError for the first key that is not in `known`."""
     known = tuple(known)
     for key, node in keys.items():
         if key not in known:
             raise SpecError.of(f"unknown key '{key}'", did_you_mean(key, known), node.mark)
 
 
-def section_of(entries: Entries, key: str) -> Entries:
-    """The entries of a section, none where it is absent."""
-    return entries_of(entries[key]) if key in entries else {}
+def read_section(entries: Entries, key: str) -> Entries:
+    """The entries of a section, empty if it is absent."""
+    return expect_mapping(entries[key]) if key in entries else {}
 
 
-def texts_of(entries: Entries, key: str) -> tuple[str, ...]:
-    """The texts of a list, none where it is absent."""
-    return tuple(text_of(item) for item in items_of(entries[key])) if key in entries else ()
+def read_texts(entries: Entries, key: str) -> tuple[str, ...]:
+    """The texts of a list, empty if it is absent."""
+    return tuple(expect_text(item) for item in list_items(entries[key])) if key in entries else ()
 
 
-def pairs_of(entries: Entries, key: str) -> tuple[tuple[str, str], ...]:
-    """The names and texts of a section, none where it is absent."""
-    return tuple((name, text_of(node)) for name, node in section_of(entries, key).items())
+def read_pairs(entries: Entries, key: str) -> tuple[tuple[str, str], ...]:
+    """The names and texts of a section, empty if it is absent."""
+    return tuple((name, expect_text(node)) for name, node in read_section(entries, key).items())

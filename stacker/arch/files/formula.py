@@ -1,8 +1,8 @@
-"""Arithmetic over a config, as architecture files write it: `heads * head_dim`, `i < first_k_dense_replace`.
+"""Formulas over a config, as in architecture files: `heads * head_dim`, `i < first_k_dense_replace`.
 
 A formula is a Python expression restricted to names, constants, lists, arithmetic, comparisons, `in`, `and`/`or`/`not`,
-`if`/`else`, indexing, `int`, `len`, `range` and `str`; anything else is refused when it is parsed. `a | b` is a, or b
-where a is absent or null.
+`if`/`else`, indexing, `int`, `len`, `range` and `str`; parsing fails for anything else. `a | b` is a, or b if a is
+absent or null.
 """
 
 from __future__ import annotations
@@ -30,39 +30,39 @@ _ALLOWED = (
 )  # fmt: skip
 
 
-_SENSELESS = (TypeError, ValueError, ZeroDivisionError, IndexError, KeyError, OverflowError)
+_EVALUATION_ERRORS = (TypeError, ValueError, ZeroDivisionError, IndexError, KeyError, OverflowError)
 
 
 class FormulaError(ValueError):
-    """A formula that cannot be parsed, or a name in it that the config does not have."""
+    """A formula cannot be parsed, or has no value for this config."""
 
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """A parsed formula; two are equal when their texts are."""
+    """A parsed formula; formulas are equal if their texts are."""
 
     text: str
     tree: ast.expr = field(compare=False, repr=False)
 
     def value(self, names: Mapping[str, Any]) -> Any:
-        """What it comes to with these names; FormulaError when a name is missing or the arithmetic makes no sense."""
+        """The value for these names; FormulaError if a name is missing or an operation fails."""
         try:
-            return _value(self.tree, names)
+            return _evaluate(self.tree, names)
         except FormulaError:
             raise
-        except _SENSELESS as error:
+        except _EVALUATION_ERRORS as error:
             raise FormulaError(f"{self.text!r} has no value here: {error}") from error
 
 
 def parse_formula(text: str) -> Formula:
-    """The formula a text stands for; FormulaError on anything outside the little language."""
+    """The formula in a text; FormulaError for a syntax error or a construct that is not allowed."""
     try:
         tree = ast.parse(text, mode="eval")
     except SyntaxError as error:
         raise FormulaError(f"{text!r} is not a formula: {error.msg}") from error
     for node in ast.walk(tree):
         if not isinstance(node, _ALLOWED) or (isinstance(node, ast.Call) and not _is_known_call(node)):
-            raise FormulaError(f"{text!r}: {type(node).__name__} has no place in a formula")
+            raise FormulaError(f"{text!r}: {type(node).__name__} is not allowed in a formula")
     return Formula(text, tree.body)
 
 
@@ -70,44 +70,44 @@ def _is_known_call(node: ast.Call) -> bool:
     return isinstance(node.func, ast.Name) and node.func.id in _CALLS and len(node.args) == 1 and not node.keywords
 
 
-def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
+def _evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
     match node:
         case ast.Constant(value):
             return value
         case ast.Name(name):
-            return _named(name, names)
+            return _look_up(name, names)
         case ast.Attribute(owner, key):
-            return _named(key, _value(owner, names))
+            return _look_up(key, _evaluate(owner, names))
         case ast.List(items):
-            return [_value(item, names) for item in items]
+            return [_evaluate(item, names) for item in items]
         case ast.Subscript(owner, ast.Slice(None, ast.expr() as stop, None)):
-            return _value(owner, names)[: _value(stop, names)]
+            return _evaluate(owner, names)[: _evaluate(stop, names)]
         case ast.Subscript(_, ast.Slice()):
             raise FormulaError("of a list, only its beginning can be cut: [:i]")
         case ast.Subscript(owner, index):
-            return _value(owner, names)[_value(index, names)]
+            return _evaluate(owner, names)[_evaluate(index, names)]
         case ast.Call(ast.Name(function), [argument]):
-            return _CALLS[function](_value(argument, names))
+            return _CALLS[function](_evaluate(argument, names))
         case ast.IfExp(test, body, otherwise):
-            return _value(body if _value(test, names) else otherwise, names)
+            return _evaluate(body if _evaluate(test, names) else otherwise, names)
         case _:
-            return _operation(node, names)
+            return _evaluate_operation(node, names)
 
 
-def _operation(node: ast.expr, names: Mapping[str, Any]) -> Any:
+def _evaluate_operation(node: ast.expr, names: Mapping[str, Any]) -> Any:
     match node:
         case ast.BinOp(left, ast.BitOr(), right):
-            return _either(left, right, names)
+            return _evaluate_or_default(left, right, names)
         case ast.BinOp(left, sign, right):
-            return _BINARY[type(sign)](_value(left, names), _value(right, names))
+            return _BINARY[type(sign)](_evaluate(left, names), _evaluate(right, names))
         case ast.UnaryOp(ast.Not(), operand):
-            return not _value(operand, names)
+            return not _evaluate(operand, names)
         case ast.UnaryOp(_, operand):
-            return -_value(operand, names)
+            return -_evaluate(operand, names)
         case ast.BoolOp(ast.And(), values):
-            return all(_value(value, names) for value in values)
+            return all(_evaluate(value, names) for value in values)
         case ast.BoolOp(_, values):
-            return any(_value(value, names) for value in values)
+            return any(_evaluate(value, names) for value in values)
         case ast.Compare(left, signs, rights):
             return _compare([left, *rights], signs, names)
         case _:
@@ -115,19 +115,19 @@ def _operation(node: ast.expr, names: Mapping[str, Any]) -> Any:
 
 
 def _compare(operands: list[ast.expr], signs: list[ast.cmpop], names: Mapping[str, Any]) -> bool:
-    values = [_value(operand, names) for operand in operands]
+    values = [_evaluate(operand, names) for operand in operands]
     return all(_COMPARE[type(sign)](a, b) for sign, a, b in zip(signs, values, values[1:], strict=False))
 
 
-def _either(left: ast.expr, right: ast.expr, names: Mapping[str, Any]) -> Any:
+def _evaluate_or_default(left: ast.expr, right: ast.expr, names: Mapping[str, Any]) -> Any:
     try:
-        value = _value(left, names)
-    except (FormulaError, *_SENSELESS):
+        value = _evaluate(left, names)
+    except (FormulaError, *_EVALUATION_ERRORS):
         value = None
-    return _value(right, names) if value is None else value
+    return _evaluate(right, names) if value is None else value
 
 
-def _named(name: str, names: Mapping[str, Any]) -> Any:
+def _look_up(name: str, names: Mapping[str, Any]) -> Any:
     if name not in names:
         raise FormulaError(f"the config has no '{name}'")
     return names[name]

@@ -1,6 +1,6 @@
-"""An architecture file as text -> Architecture. `docs/architectures.md` describes the form.
+"""Parses the text of an architecture file; `docs/architectures.md` describes the format.
 
-A file may start from another (`like`): sections are united entry by entry, and null takes an entry away.
+A file may extend another (`like`): sections are merged entry by entry, and null removes an entry.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from stacker.arch.files.architecture import KEYLESS, Architecture, LayerRule, Pa
 from stacker.arch.files.document import (
     Entries,
     ReadParent,
-    entries_of,
-    expect_known,
-    formula_of,
-    items_of,
-    json_of,
-    pairs_of,
+    check_keys,
+    expect_mapping,
+    expect_text,
+    list_items,
     read_entries,
-    section_of,
-    text_of,
-    texts_of,
+    read_formula,
+    read_json_value,
+    read_pairs,
+    read_section,
+    read_texts,
 )
 from stacker.arch.files.formula import Formula
-from stacker.arch.files.roles import ROLES, base_role
+from stacker.arch.files.roles import ROLES, strip_role_suffixes
 from stacker.errors import Mark, SpecError, did_you_mean
 from stacker.tensors import DTYPES
 from stacker.text.node import Node
@@ -39,56 +39,59 @@ _TAIL = re.compile(r"(?: as (?P<dtype>\w+))?(?: for e in (?P<count>.+?))?(?: if 
 
 
 def parse_architecture(text: str, source: str, read_parent: ReadParent | None = None) -> Architecture:
-    """The family a file describes; SpecError, with the place, for anything that is not in the form.
+    """The family that a file describes; SpecError with the position for anything that does not follow the format.
 
-    `read_parent` gives the text of the file that `like` names.
+    `read_parent` returns the text of the file that `like` names.
     """
     entries = read_entries(text, source, read_parent)
-    expect_known(entries, _KEYS)
+    check_keys(entries, _KEYS)
     missing = [key for key in _REQUIRED if key not in entries]
     if missing:
         raise SpecError.of(f"missing: {', '.join(missing)}", "every architecture file has these", Mark(source))
     parts = ((Part.EMBED, "embed"), (Part.LAYER, "layer"), (Part.HEAD, "head"))
     return Architecture(
-        name=text_of(entries["family"]),
-        model_types=texts_of(entries, "model_types"),
-        depth=formula_of(entries["depth"]),
-        prefix=text_of(entries["prefix"]),
-        scope=text_of(entries["scope"]) if "scope" in entries else "",
-        root=text_of(entries["root"]) if "root" in entries else "",
-        defaults=tuple((key, json_of(node)) for key, node in section_of(entries, "defaults").items()),
+        name=expect_text(entries["family"]),
+        model_types=read_texts(entries, "model_types"),
+        depth=read_formula(entries["depth"]),
+        prefix=expect_text(entries["prefix"]),
+        scope=expect_text(entries["scope"]) if "scope" in entries else "",
+        root=expect_text(entries["root"]) if "root" in entries else "",
+        defaults=tuple((key, read_json_value(node)) for key, node in read_section(entries, "defaults").items()),
         dimensions=parse_formulas(entries, "dimensions"),
         tensors=tuple(
             parse_tensor(name, line, part)
             for part, key in parts
-            for name, node in section_of(entries, key).items()
-            for line in items_of(node)
+            for name, node in read_section(entries, key).items()
+            for line in list_items(node)
         ),
         rules=parse_rules(entries),
         sized=parse_formulas(entries, "sized"),
-        tied=pairs_of(entries, "tied"),
-        ignored=pairs_of(entries, "ignored"),
-        apart=texts_of(entries, "apart"),
-        agree=texts_of(entries, "agree"),
-        notes=texts_of(entries, "notes"),
+        tied=read_pairs(entries, "tied"),
+        ignored=read_pairs(entries, "ignored"),
+        apart=read_texts(entries, "apart"),
+        agree=read_texts(entries, "agree"),
+        notes=read_texts(entries, "notes"),
     )
 
 
 def parse_rules(entries: Entries, section: str = "per_layer") -> tuple[LayerRule, ...]:
-    """The rules of a section."""
-    return tuple(_rule(name, node) for name, node in section_of(entries, section).items())
+    """The layer rules of a section."""
+    return tuple(_parse_rule(name, node) for name, node in read_section(entries, section).items())
 
 
 def parse_tensor(name: str, node: Node, part: Part) -> TensorTemplate:
-    """A line such as `mlp.up.expert [ffn, hidden] for e in experts if sparse`; a `?` after the role means optional."""
-    text = text_of(node)
+    """The tensor in a line such as `mlp.up.expert [ffn, hidden] for e in experts if sparse`.
+
+    A `?` after the role makes the tensor optional; SpecError if the line does not follow the format.
+    """
+    text = expect_text(node)
     found = _TENSOR.fullmatch(text)
     shape, tail = _split_shape(found["rest"]) if found else ("", None)
     ending = _TAIL.fullmatch(tail) if tail is not None else None
     if not found or not ending:
         hint = "write it as 'role [sizes] as U8 for e in experts if condition'; the last three may be left out"
         raise SpecError.of(f"'{text}' does not describe the tensor {name}", hint, node.mark)
-    if base_role(found["role"]) not in ROLES:
+    if strip_role_suffixes(found["role"]) not in ROLES:
         raise SpecError.of(f"unknown role '{found['role']}'", did_you_mean(found["role"], ROLES), node.mark)
     if ending["dtype"] not in (None, *DTYPES):
         raise SpecError.of(f"unknown dtype '{ending['dtype']}'", did_you_mean(ending["dtype"], DTYPES), node.mark)
@@ -98,16 +101,16 @@ def parse_tensor(name: str, node: Node, part: Part) -> TensorTemplate:
         name=name,
         role=found["role"],
         part=part,
-        shape=tuple(formula_of(node, size) for size in shape.split(",") if size.strip()),
-        when=formula_of(node, ending["when"]) if ending["when"] else None,
-        count=formula_of(node, ending["count"]) if ending["count"] else None,
+        shape=tuple(read_formula(node, size) for size in shape.split(",") if size.strip()),
+        when=read_formula(node, ending["when"]) if ending["when"] else None,
+        count=read_formula(node, ending["count"]) if ending["count"] else None,
         optional=bool(found["optional"]),
         dtype=DTYPES[ending["dtype"]] if ending["dtype"] else None,
     )
 
 
 def _split_shape(rest: str) -> tuple[str, str | None]:
-    """What stands before the bracket that closes the shape, and what stands after it (None: it never closes)."""
+    """The text before the bracket that closes the shape, and the text after it (None if it is never closed)."""
     depth = 1
     for place, letter in enumerate(rest):
         depth += {"[": 1, "]": -1}.get(letter, 0)
@@ -116,38 +119,38 @@ def _split_shape(rest: str) -> tuple[str, str | None]:
     return rest, None
 
 
-def _rule(name: str, node: Node) -> LayerRule:
-    fields = entries_of(node)
-    expect_known(fields, _RULE_KEYS)
+def _parse_rule(name: str, node: Node) -> LayerRule:
+    fields = expect_mapping(node)
+    check_keys(fields, _RULE_KEYS)
     if "read" not in fields or "write" not in fields:
         raise SpecError.of(f"'{name}' needs 'read' and 'write'", mark=node.mark)
-    kind, key = _way_to_write(fields["write"])
+    kind, key = _parse_write(fields["write"])
     if ("over" in fields) != (kind is WriteKind.SOLVE):
         raise SpecError.of(f"{name}: 'write: solve' and 'over' go together", mark=node.mark)
     return LayerRule(
         name=name,
         key=key,
         write=kind,
-        read=tuple(formula_of(reader) for reader in items_of(fields["read"])),
-        when=formula_of(fields["when"]) if "when" in fields else None,
-        drop=texts_of(fields, "drop"),
-        put=tuple((key, json_of(value)) for key, value in section_of(fields, "put").items()),
+        read=tuple(read_formula(reader) for reader in list_items(fields["read"])),
+        when=read_formula(fields["when"]) if "when" in fields else None,
+        drop=read_texts(fields, "drop"),
+        put=tuple((key, read_json_value(value)) for key, value in read_section(fields, "put").items()),
         over=parse_formulas(fields, "over"),
-        reason=text_of(fields["reason"]) if "reason" in fields else "",
+        reason=expect_text(fields["reason"]) if "reason" in fields else "",
     )
 
 
-def _way_to_write(node: Node) -> tuple[WriteKind, str]:
-    kind, _, key = text_of(node).partition(" ")
+def _parse_write(node: Node) -> tuple[WriteKind, str]:
+    kind, _, key = expect_text(node).partition(" ")
     if kind not in set(WriteKind):
         raise SpecError.of(f"unknown way to write: '{kind}'", did_you_mean(kind, WriteKind), node.mark)
     if bool(key) == (kind in KEYLESS):
         ways = ", ".join(f"'{way}'" for way in sorted(KEYLESS))
         hint = f"{ways} name no config key, every other way does: list layer_types"
-        raise SpecError.of(f"'{text_of(node)}' is not a way to write", hint, node.mark)
+        raise SpecError.of(f"'{expect_text(node)}' is not a way to write", hint, node.mark)
     return WriteKind(kind), key
 
 
 def parse_formulas(entries: Entries, key: str) -> tuple[tuple[str, Formula], ...]:
-    """The formulas of a section, by name."""
-    return tuple((name, formula_of(node)) for name, node in section_of(entries, key).items())
+    """The names and formulas of a section."""
+    return tuple((name, read_formula(node)) for name, node in read_section(entries, key).items())

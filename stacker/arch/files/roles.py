@@ -1,6 +1,6 @@
-"""What a tensor does, in a vocabulary that holds across families; specs select tensors by these words or their heads.
+"""Tensor roles: names for what a tensor does that are the same in all families; specs select tensors by them.
 
-A role may carry `.bias`. Tensors of experts add `.expert`, of shared experts `.shared`: `mlp.down` selects them all.
+A role may end in `.bias`, and in `.expert` or `.shared` for tensors of experts; `mlp.down` selects all of these.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ ROLES: dict[str, str] = {
     "head.other": "anything else after the layers",
     "other": "a tensor of a layer that is carried along, its purpose unknown",
 }
-"""Every role, with what it stands for."""
+"""Every role, with its meaning."""
 
 SUFFIXES = ("expert", "shared", "bias")
-"""What a role may carry after its name, in this order."""
+"""The endings that a role may have, in this order."""
 
 NORMED_BY: dict[str, str] = {
     "attn.q": "attn.q_norm",
@@ -60,11 +60,11 @@ NORMED_BY: dict[str, str] = {
     "attn.o": "norm.post_attn",
     "mlp.down": "norm.post_mlp",
 }
-"""Roles whose scaling is cancelled in layers that have a norm of the other role: scale that norm (zero works)."""
+"""Roles whose scale is undone by a norm of the other role, in layers that have it; only a scale of 0 is not."""
 
 
-def base_role(role: str) -> str:
-    """A role without `.expert`, `.shared` and `.bias`."""
+def strip_role_suffixes(role: str) -> str:
+    """The role without `.expert`, `.shared` and `.bias`."""
     for suffix in reversed(SUFFIXES):
         role = role.removesuffix(f".{suffix}")
     return role

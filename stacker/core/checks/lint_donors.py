@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from stacker.arch.dimensions import names_in
+from stacker.arch.dimensions import collect_names
 from stacker.core.config.agreement import rotation
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
@@ -38,7 +38,7 @@ def _met(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Donor
 
 
 def _signs(one: Donor, other: Donor) -> list[str]:
-    here, there = (names_in(donor.architecture, donor.config) for donor in (one, other))
+    here, there = (collect_names(donor.architecture, donor.config) for donor in (one, other))
     found = []
     if one.architecture.name != other.architecture.name:
         found.append("family")
@@ -63,7 +63,7 @@ def _listed(words: list[str]) -> str:
 def lint_vocabularies(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """Donors with vocabularies of other sizes have other tokenizers, or added tokens to a common one."""
     for one, other in _met(graph, donors):
-        here, there = (names_in(donor.architecture, donor.config) for donor in (one, other))
+        here, there = (collect_names(donor.architecture, donor.config) for donor in (one, other))
         sizes = here.get("vocab_size"), there.get("vocab_size")
         if len(_signs(one, other)) > 1 or None in sizes or sizes[0] == sizes[1]:
             continue
@@ -80,9 +80,9 @@ def lint_vocabularies(graph: StackGraph, donors: Mapping[str, Donor], _: StackSp
 def lint_token_ids(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """Fine-tunes that begin or end their turns with other tokens than the tokenizer that the result gets."""
     chosen = donors[graph.tokenizer]
-    here = names_in(chosen.architecture, chosen.config)
+    here = collect_names(chosen.architecture, chosen.config)
     for name in dict.fromkeys(feed.donor for node in graph.layers for feed in node.feeds):
-        there = names_in(donors[name].architecture, donors[name].config)
+        there = collect_names(donors[name].architecture, donors[name].config)
         for key in _IDS:
             if key in here and key in there and here[key] != there[key]:
                 message = f"{key} differs: {here[key]} in '{chosen.name}', {there[key]} in '{name}'"

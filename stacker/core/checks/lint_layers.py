@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from stacker.arch.dimensions import names_in
+from stacker.arch.dimensions import collect_names
 from stacker.arch.files.architecture import LayerRule, Part, WriteKind
 from stacker.arch.files.formula import FormulaError
-from stacker.arch.files.roles import NORMED_BY, base_role
-from stacker.arch.layer_rules import holds, layer_value
+from stacker.arch.files.roles import NORMED_BY, strip_role_suffixes
+from stacker.arch.layer_rules import is_applicable, read_layer_value
 from stacker.core.stack.graph import Junction, Naming, StackGraph, Table, coverage, junctions, node_tables
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
@@ -58,7 +58,7 @@ def _acting(graph: StackGraph, donors: Mapping[str, Donor]) -> StackGraph:
 def _adds_nothing(node: Node, named: Naming, table: Table) -> bool:
     """Whether all that a layer's sublayers write is scaled to zero, so that it passes the stream on as it is."""
     scales = (*node.scales, *(node.feeds[0].scales if len(node.feeds) == 1 else ()))
-    writers = [(name, tensor.role) for name, tensor in table.items() if base_role(tensor.role) in _WRITERS]
+    writers = [(name, tensor.role) for name, tensor in table.items() if strip_role_suffixes(tensor.role) in _WRITERS]
     return bool(scales and writers) and all(factor_at(scales, role, named(name)) == 0 for name, role in writers)
 
 
@@ -122,9 +122,9 @@ def _place(junction: Junction) -> str:
 def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """Kinds of layers that other programs derive from a layer's place stand elsewhere than these would put them."""
     template = donors[graph.template]
-    names = {**names_in(template.architecture, template.config), "depth": len(graph.layers)}
+    names = {**collect_names(template.architecture, template.config), "depth": len(graph.layers)}
     for rule in template.architecture.rules:
-        if rule.write is WriteKind.LIST and len(rule.read) > 1 and holds(rule, names):
+        if rule.write is WriteKind.LIST and len(rule.read) > 1 and is_applicable(rule, names):
             odd = [node.index for node in graph.layers if not _as_placed(rule, names, node, donors)]
             if odd:
                 message = f"{rule.name} does not follow the pattern of {template.architecture.name} from layer {odd[0]}"
@@ -138,9 +138,9 @@ def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) 
 def _as_placed(rule: LayerRule, names: Mapping[str, Any], node: Node, donors: Mapping[str, Donor]) -> bool:
     """Whether a layer is of the kind that its new place would have by the rule's last reader, the one by number."""
     donor = donors[node.feeds[0].donor]
-    own = {**names_in(donor.architecture, donor.config), "depth": donor.depth}
+    own = {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
     try:
-        there = layer_value(rule, own, node.feeds[0].layer or 0)
+        there = read_layer_value(rule, own, node.feeds[0].layer or 0)
         return bool(rule.read[-1].value({**names, "i": node.index}) == there)
     except FormulaError:
         return True
@@ -164,6 +164,6 @@ def _cancelled(node: Node, named: Naming, table: Table) -> Iterator[tuple[str, s
         return
     factors = {tensor.role: factor_at(scales, tensor.role, named(name)) for name, tensor in table.items()}
     for role, factor in factors.items():
-        norm = NORMED_BY.get(base_role(role))
+        norm = NORMED_BY.get(strip_role_suffixes(role))
         if norm in factors and not role.endswith(".bias") and factor not in (0.0, 1.0) and factors[norm] == 1.0:
-            yield base_role(role), norm
+            yield strip_role_suffixes(role), norm

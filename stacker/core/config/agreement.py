@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stacker.arch.dimensions import dimensions_in, names_in
+from stacker.arch.dimensions import collect_names, compute_dimensions
 from stacker.arch.files.architecture import Architecture
 from stacker.core.config.keys import DEPTHS, GEOMETRY, ROPE, is_bookkeeping
 from stacker.core.values.donor import Donor
@@ -20,7 +20,7 @@ def compare_donors(template: Donor, donor: Donor) -> Iterator[Problem]:
     Errors are what the config cannot say twice (sizes, switches of structure), warnings what the donor's layers were
     trained with and will not find (rotary base, epsilon, activation, window).
     """
-    here, there = (names_in(each.architecture, each.config) for each in (template, donor))
+    here, there = (collect_names(each.architecture, each.config) for each in (template, donor))
     if template.architecture.name != donor.architecture.name:
         yield _other_family(template, donor)
     for key in sorted(_must_agree(template, donor)):
@@ -42,7 +42,7 @@ def _other_family(template: Donor, donor: Donor) -> Problem:
 
 def _must_agree(template: Donor, donor: Donor) -> set[str]:
     """The dimensions but the vocabulary, and the family's own switches; for unknown families, keys of that meaning."""
-    sized = {name for each in (template, donor) for name in dimensions_in(each.architecture, each.config)}
+    sized = {name for each in (template, donor) for name in compute_dimensions(each.architecture, each.config)}
     keys = {key for each in (template, donor) for key in each.architecture.agree}
     return (sized or set(GEOMETRY)) - {"vocab"} | keys
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from stacker.arch.dimensions import names_in, text_config
+from stacker.arch.dimensions import collect_names, select_text_config
 from stacker.arch.files.formula import FormulaError
 from stacker.core.config.agreement import compare_donors
 from stacker.core.config.keys import DEPTHS, unsafe_keys, without_unsafe
@@ -53,7 +53,7 @@ def compile_config(
     _set_dtype(config, target, dtype)
     _set_quantization(config, target, template, donors.values(), places)
     if tokenizer is not None and tokenizer.name != template.name:
-        _set_token_ids(target, text_config(tokenizer.architecture, tokenizer.config))
+        _set_token_ids(target, select_text_config(tokenizer.architecture, tokenizer.config))
     _repeat(config, target, template)
     checked = (*_towers(template, embed), *_unsafe(template), *check_quantization(template, donors.values(), dtype))
     problems = [*following.problems, *checked]
@@ -63,7 +63,7 @@ def compile_config(
 def _set_layers(target: Entries, template: Donor, depth: int, following: Following) -> None:
     """The number of layers, everything sized by it, and what follows each layer."""
     architecture = template.architecture
-    names = {**names_in(architecture, template.config), "old_depth": template.depth, "depth": depth}
+    names = {**collect_names(architecture, template.config), "old_depth": template.depth, "depth": depth}
     if architecture.depth.text.isidentifier():
         target[architecture.depth.text] = depth
     for key in DEPTHS:
@@ -106,7 +106,7 @@ def _nested(entries: Entries, path: Sequence[str]) -> Entries:
 
 
 def _set_ends(config: Entries, target: Entries, template: Donor, embed: Donor, tied: bool | None) -> None:
-    vocab = text_config(embed.architecture, embed.config).get("vocab_size")
+    vocab = select_text_config(embed.architecture, embed.config).get("vocab_size")
     if isinstance(vocab, int) and "vocab_size" in target:
         target["vocab_size"] = vocab
     if tied is None or not template.architecture.tied:

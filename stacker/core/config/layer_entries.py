@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stacker.arch.dimensions import text_config
-from stacker.arch.files.architecture import PLACES, SILENT, LayerRule, WriteKind
+from stacker.arch.dimensions import select_text_config
+from stacker.arch.files.architecture import CHECK_ONLY, POSITIONAL, LayerRule, WriteKind
 from stacker.arch.files.formula import FormulaError
-from stacker.arch.layer_rules import holds, layer_value, list_rules, solve, written
+from stacker.arch.layer_rules import build_entry, infer_list_rules, is_applicable, read_layer_value, solve_entries
 from stacker.core.config.nearest import mended
 from stacker.core.config.refusals import REFUSALS, OutputLayer, RuleValues, names_of, slices_text
 from stacker.core.values.donor import Donor
@@ -36,7 +36,7 @@ def follow_layers(template: Donor, places: Sequence[OutputLayer], ends: Sequence
     found = Following()
     names = {donor.name: names_of(donor) for place in places for donor, _ in place.feeds}
     names[template.name] = names_of(template)
-    rules = [rule for rule in template.architecture.rules if holds(rule, names[template.name])]
+    rules = [rule for rule in template.architecture.rules if is_applicable(rule, names[template.name])]
     rules += _unlisted(template, rules)
     followed = [*_followed(rules, places, names, ends, found.problems)]
     refused = [*_refused(followed, names[template.name])]
@@ -63,9 +63,9 @@ def _followed(
 
 def _unlisted(template: Donor, rules: Sequence[LayerRule]) -> Iterator[LayerRule]:
     """Lists of words as long as the model is deep that a known family's file does not speak of: one entry a layer."""
-    config = text_config(template.architecture, template.config)
+    config = select_text_config(template.architecture, template.config)
     words = {key: value for key, value in config.items() if isinstance(value, list) and all(map(_is_word, value))}
-    return list_rules(words, rules, template.depth, frozenset({"architectures"}))
+    return infer_list_rules(words, rules, template.depth, frozenset({"architectures"}))
 
 
 def _is_word(value: Json) -> bool:
@@ -95,8 +95,10 @@ def _values(
 
 def _own_value(rule: LayerRule, donor: Donor, names: Mapping[str, Any], layer: int) -> Json:
     """A layer's value by its own family's rule of that name, or else by this one."""
-    own = next((each for each in donor.architecture.rules if each.name == rule.name and holds(each, names)), rule)
-    return layer_value(own, names, layer)
+    own = next(
+        (each for each in donor.architecture.rules if each.name == rule.name and is_applicable(each, names)), rule
+    )
+    return read_layer_value(own, names, layer)
 
 
 def _refused(followed: Sequence[RuleValues], names: Mapping[str, Any]) -> Iterator[Problem]:
@@ -128,9 +130,9 @@ def _with_nearest(
 def _write(values: RuleValues, names: Mapping[str, Any], found: Following) -> None:
     """Put what the values come to into the entries; where the stack is refused, it does not matter what."""
     if values.rule.write is WriteKind.SOLVE:
-        found.entries.update(solve(values.rule, names, values.values).entries)
-    elif values.rule.write not in SILENT:
-        found.entries[values.rule.key] = written(values.rule.write, values.values)
+        found.entries.update(solve_entries(values.rule, names, values.values).entries)
+    elif values.rule.write not in CHECK_ONLY:
+        found.entries[values.rule.key] = build_entry(values.rule.write, values.values)
     found.entries.update(values.rule.put)
     found.drop |= set(values.rule.drop)
 
@@ -143,7 +145,7 @@ def _unfollowed(
     donors = {donor.name: donor for place in places for donor, _ in place.feeds}
     for donor in donors.values():
         for rule in donor.architecture.rules:
-            if rule.name not in known and rule.write not in PLACES and holds(rule, names[donor.name]):
+            if rule.name not in known and rule.write not in POSITIONAL and is_applicable(rule, names[donor.name]):
                 what = rule.key or rule.name
                 message = f"layers of '{donor.name}' differ in '{what}', which the config of '{template.name}' lacks"
                 yield Problem(message, f"take the config from it: `config: {donor.name}`")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from stacker.arch.files.architecture import LayerRule, WriteKind
-from stacker.arch.layer_rules import solve
+from stacker.arch.layer_rules import solve_entries
 from stacker.core.config.refusals import OutputLayer, RuleValues, names_of, true_layers, value_at
 from stacker.core.values.donor import Donor
 from stacker.formats.json_object import Json
@@ -54,7 +54,7 @@ def _demands(values: RuleValues, names: Mapping[str, Any]) -> Sequence[Demand]:
         case WriteKind.POSITION:
             whole = {**names, "depth": count}
         case WriteKind.SOLVE:
-            whole = {**names, "depth": count, **solve(rule, names, values.values).entries}
+            whole = {**names, "depth": count, **solve_entries(rule, names, values.values).entries}
         case WriteKind.PREFIX:
             return [_having(rule, value) for value in [True] * true + [False] * (count - true)]
         case WriteKind.SUFFIX:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from stacker.arch.dimensions import text_config
+from stacker.arch.dimensions import select_text_config
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem
 from stacker.formats.json_object import Json
@@ -28,7 +28,7 @@ Places = Mapping[str, Mapping[int, Sequence[int]]]
 
 def quantization_of(donor: Donor) -> dict[str, Json] | None:
     """What a donor's config says of its quantization; None for a donor in full precision."""
-    config = text_config(donor.architecture, donor.config)
+    config = select_text_config(donor.architecture, donor.config)
     found = next((config[key] for key in KEYS if config.get(key)), None)
     return found if isinstance(found, dict) else None
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stacker.arch.dimensions import names_in
+from stacker.arch.dimensions import collect_names
 from stacker.arch.files.architecture import LayerRule, WriteKind
 from stacker.arch.files.formula import FormulaError
-from stacker.arch.layer_rules import layer_value, solve
+from stacker.arch.layer_rules import read_layer_value, solve_entries
 from stacker.core.values.donor import Donor
 from stacker.errors import Mark, Problem, Severity
 from stacker.formats.json_object import Json
@@ -43,7 +43,7 @@ class RuleValues:
 
 
 def names_of(donor: Donor) -> dict[str, Any]:
-    return {**names_in(donor.architecture, donor.config), "depth": donor.depth}
+    return {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
 
 
 def _refuse_prefix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
@@ -95,7 +95,7 @@ def _refuse_position(values: RuleValues, names: Mapping[str, Any]) -> Problem | 
 
 def _refuse_unsolved(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
     """There are config entries that give each layer its value."""
-    found = solve(values.rule, names, values.values)
+    found = solve_entries(values.rule, names, values.values)
     return _misplaced(values, {**names, "depth": len(values.places), **found.entries}, found.misfits)
 
 
@@ -123,7 +123,7 @@ def _misplaced(values: RuleValues, names: Mapping[str, Any], places: Sequence[in
 def value_at(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
     """The value that a config gives a place; None where it gives none."""
     try:
-        return layer_value(rule, names, index)
+        return read_layer_value(rule, names, index)
     except FormulaError:
         return None
 

@@ -76,7 +76,7 @@ def _work(expression: Expression, dtype: Dtype, row: int, elements: int) -> int:
 
 def tile_elements(expression: Expression, row: int) -> int:
     """Elements of a tile of a tensor with rows of `row` elements: whole rows if one of its ops needs them."""
-    if not row or not any(OPS[blend.op].rows for blend in find_blends(expression)):
+    if not row or not any(OPS[blend.op].whole_rows for blend in find_blends(expression)):
         return TILE
     return max(TILE // row, 1) * row
 
@@ -93,10 +93,10 @@ def live_tiles(expression: Expression) -> int:
 
 def op_temporaries(expression: Expression) -> int:
     """The most bytes per element of a tile that one of the expression's ops allocates beside its scratch."""
-    return max((OPS[blend.op].fresh for blend in find_blends(expression)), default=0)
+    return max((OPS[blend.op].extra_bytes for blend in find_blends(expression)), default=0)
 
 
 def mask_bytes(expression: Expression, elements: int) -> int:
     """The most bytes of masks that the passes over a tensor of so many elements keep for each other."""
-    sources = (len(blend.of) for blend in find_blends(expression) if OPS[blend.op].keeps)
+    sources = (len(blend.of) for blend in find_blends(expression) if OPS[blend.op].caches_masks)
     return sum(min(MASK_CACHE, -(-elements // 8) * count) for count in sources)

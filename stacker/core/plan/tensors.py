@@ -8,13 +8,13 @@ from itertools import chain
 from math import prod
 
 from stacker.arch.files.architecture import Part
-from stacker.arch.layer_names import cut_axis, table_name
+from stacker.arch.layer_names import find_split_axis, find_table_name
 from stacker.core.stack.graph import Naming, StackGraph, Table, node_tables
 from stacker.core.stack.nodes import Feed, Node
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, join_columns
 from stacker.core.values.parameters import factor_at, values_at
-from stacker.ops.shared.settings import complete, role_defaults
+from stacker.ops.shared.settings import fill_defaults, find_role_defaults
 from stacker.ops.table import OPS
 from stacker.tensors import Dtype, TensorRef, TensorSpec
 
@@ -112,8 +112,8 @@ def _plan_tensor(
     else:
         combined = _blend(node, name, role, sources, _read(node.base, base) if node.base and base else None)
     expression = _scale(combined, factor_at(node.scales, role, name))
-    axis = cut_axis(first.suffix)
-    table = "" if axis is None else table_name(first.suffix)
+    axis = find_split_axis(first.suffix)
+    table = "" if axis is None else find_table_name(first.suffix)
     return PlannedTensor(TensorSpec(name, first.spec.dtype, first.spec.shape), role, expression, table, axis or 0)
 
 
@@ -128,8 +128,8 @@ def _scale(expression: Expression, factor: float) -> Expression:
 def _blend(node: Node, name: str, role: str, sources: list[Expression], base: Expression | None) -> Blend:
     """A blend with every parameter written out: the most specific value in the spec, or the op's default."""
     op = OPS[str(node.op)]
-    own = role_defaults(op, role) | values_at(node.settings, role, name)
-    shared, per_source = complete(op, own, [values_at(feed.settings, role, name) for feed in node.feeds])
+    own = find_role_defaults(op, role) | values_at(node.settings, role, name)
+    shared, per_source = fill_defaults(op, own, [values_at(feed.settings, role, name) for feed in node.feeds])
     of_sources = {parameter.name for parameter in op.parameters if parameter.per_source}
     parameters = tuple(sorted(item for item in shared.items() if item[0] not in of_sources))
     return Blend(

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import pairwise
 
 from stacker.arch.files.architecture import Part
-from stacker.arch.layer_names import layer_tensor_name
+from stacker.arch.layer_names import format_tensor_name
 from stacker.core.stack.expand import expand_items, expand_part
 from stacker.core.stack.nodes import Expansion, Feed, Node
 from stacker.core.values.donor import Donor, DonorTensor
@@ -142,7 +142,7 @@ def node_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tupl
     layers = {name: donor.layers() for name, donor in donors.items()}
     prefix = donors[graph.template].architecture.prefix
     for node in graph.nodes:
-        named = partial(layer_tensor_name, prefix, node.index) if node.part is Part.LAYER else str
+        named = partial(format_tensor_name, prefix, node.index) if node.part is Part.LAYER else str
         yield node, named, tuple(_table(node.part, feed, donors[feed.donor], layers) for feed in feeds_and_base(node))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from stacker.arch.files.architecture import Config
-from stacker.arch.placement import prefix_pattern
+from stacker.arch.placement import compile_prefix
 from stacker.core.values.donor import Donor
 from stacker.errors import ranges_text
 from stacker.formats.json_object import Json
@@ -71,7 +71,7 @@ def _entries(one: Config, other: Config, before: str = "") -> Iterable[Entry]:
 
 def by_layers(names: Iterable[str], prefix: str) -> dict[str, str]:
     """Names with their layers run together: `model.layers.{i}.mlp.up_proj.weight` to `40–79`; "" outside layers."""
-    pattern = prefix_pattern(prefix)
+    pattern = compile_prefix(prefix)
     found: dict[str, list[int]] = {}
     for name in names:
         match = pattern.fullmatch(name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stacker.arch.dimensions import names_in
+from stacker.arch.dimensions import collect_names
 from stacker.core.plan.plan import Plan
 from stacker.core.stack.graph import StackGraph
 from stacker.core.stack.nodes import Feed
@@ -102,7 +102,7 @@ def _asleep(donor: Donor, table: Mapping[str, DonorTensor]) -> int | None:
     elements = sum(tensor.spec.elements for tensor in table.values() if _is_expert(tensor.role))
     if not elements:
         return 0
-    names = names_in(donor.architecture, donor.config)
+    names = collect_names(donor.architecture, donor.config)
     chosen, experts = _whole(names, _CHOSEN), _whole(names, _EXPERTS)
     return None if not chosen or not experts else elements - elements * min(chosen, experts) // experts
 

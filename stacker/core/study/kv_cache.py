@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stacker.arch.dimensions import names_in
+from stacker.arch.dimensions import collect_names
 from stacker.arch.files.architecture import Config
-from stacker.arch.files.roles import base_role
+from stacker.arch.files.roles import strip_role_suffixes
 from stacker.core.stack.graph import StackGraph
 from stacker.core.stack.nodes import Feed
 from stacker.core.values.donor import Donor, DonorTensor
@@ -48,7 +48,7 @@ class KvCache:
 
 def kv_cache(graph: StackGraph, donors: Mapping[str, Donor], config: Config) -> KvCache:
     """The cache of a stack that runs with this config, in the config's element type (16 bits where it has none)."""
-    names = names_in(donors[graph.template].architecture, config)
+    names = collect_names(donors[graph.template].architecture, config)
     dtype = CONFIG_DTYPES.get(str(names.get("dtype") or names.get("torch_dtype")))
     width = 2 if dtype is None or dtype.bits < 16 else dtype.bits // 8
     tables = {name: donor.layers() for name, donor in donors.items()}
@@ -75,8 +75,8 @@ class _Kind:
 
 
 def _kind_of(donor: Donor, table: Mapping[str, DonorTensor]) -> _Kind:
-    roles = {base_role(tensor.role): tensor for tensor in table.values() if not tensor.role.endswith(".bias")}
-    names = names_in(donor.architecture, donor.config)
+    roles = {strip_role_suffixes(tensor.role): tensor for tensor in table.values() if not tensor.role.endswith(".bias")}
+    names = collect_names(donor.architecture, donor.config)
     if "attn.kv_a" in roles:
         sizes = [size for key in ("kv_lora_rank", "qk_rope_head_dim") if isinstance(size := names.get(key), int)]
         return _Kind(sum(sizes) if len(sizes) == 2 else None, latent=True)

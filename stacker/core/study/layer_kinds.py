@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stacker.arch.dimensions import names_in
-from stacker.arch.layer_rules import layer_properties
+from stacker.arch.dimensions import collect_names
+from stacker.arch.layer_rules import read_layer_properties
 from stacker.core.config.agreement import rotation
 from stacker.core.stack.graph import Junction
 from stacker.core.stack.nodes import Feed
@@ -29,8 +29,8 @@ class Kind:
 
 def layer_kinds(donor: Donor) -> tuple[Kind, ...]:
     """The kinds of a donor's layers, in the order in which they first occur."""
-    names = {**names_in(donor.architecture, donor.config), "depth": donor.depth}
-    properties = [layer_properties(donor.architecture.rules, names, index) for index in range(donor.depth)]
+    names = {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
+    properties = [read_layer_properties(donor.architecture.rules, names, index) for index in range(donor.depth)]
     tables = donor.layers()
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, (values, table) in enumerate(zip(properties, tables, strict=True)):
@@ -90,8 +90,8 @@ def _differences(junction: Junction, donors: Mapping[str, Donor]) -> Iterator[tu
 def layer_kind(feed: Feed, donor: Donor) -> dict[str, Json]:
     """What the donor's config says of one of its layers by position: its attention, whether it has experts."""
     names = {**_names(donor), "depth": donor.depth}
-    return layer_properties(donor.architecture.rules, names, feed.layer or 0)
+    return read_layer_properties(donor.architecture.rules, names, feed.layer or 0)
 
 
 def _names(donor: Donor) -> dict[str, Any]:
-    return names_in(donor.architecture, donor.config)
+    return collect_names(donor.architecture, donor.config)

@@ -12,7 +12,7 @@ from typing import Any
 
 import networkx as nx
 
-from stacker.arch.dimensions import names_in
+from stacker.arch.dimensions import collect_names
 from stacker.arch.files.architecture import Part
 from stacker.core.config.agreement import rotation
 from stacker.core.stack.graph import StackGraph, junctions
@@ -66,6 +66,6 @@ def _feed(
 
 
 def _types(donor: Donor) -> dict[str, Any]:
-    names = names_in(donor.architecture, donor.config)
+    names = collect_names(donor.architecture, donor.config)
     said = {key: names.get(key) for key in ("hidden", "vocab", *_GEOMETRY)}
     return said | {"rotation": rotation(names)}

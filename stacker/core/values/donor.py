@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from stacker.arch.files.architecture import Architecture, Config, Part
-from stacker.arch.layer_names import cut_axis
+from stacker.arch.layer_names import find_split_axis
 from stacker.core.values.expression import Copy, Expression, take_columns
 from stacker.errors import Problem
 from stacker.tensors import TensorRef, TensorSpec
@@ -112,7 +112,7 @@ class Donor:
 
     def _part(self, tensor: DonorTensor, index: int) -> DonorTensor:
         """A layer's part of a tensor that is stored for all layers outside them: some of its rows or columns."""
-        spec, axis = tensor.spec, cut_axis(tensor.suffix) or 0
+        spec, axis = tensor.spec, find_split_axis(tensor.suffix) or 0
         shape = tuple(size // self.depth if number == axis else size for number, size in enumerate(spec.shape))
         whole = tensor.expression or Copy(TensorRef(self.name, spec.name))
         width = prod(spec.shape[axis:])

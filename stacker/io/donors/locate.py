@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stacker.arch.families import packaged_text
+from stacker.arch.families import read_packaged_text
 from stacker.errors import DonorError, Mark, SpecError, StackerError, did_you_mean, shown
 from stacker.formats.json_object import MOST_BYTES, Json, parse_object
 from stacker.io.files.repository import FolderRepository, Repository
@@ -100,6 +100,6 @@ def read_reference(spec: DonorSpec, folder: Path) -> dict[str, Json]:
 
 def packaged_references() -> dict[str, dict[str, Json]]:
     """The configs that ship with stacker, by name."""
-    table = plain_data(read_yaml(packaged_text(_PACKAGED), f"{_PACKAGED}.yaml"))
+    table = plain_data(read_yaml(read_packaged_text(_PACKAGED), f"{_PACKAGED}.yaml"))
     assert isinstance(table, dict)
     return {name: dict(config) for name, config in table.items() if isinstance(config, dict)}

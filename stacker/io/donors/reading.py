@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from stacker.arch.completeness import check_tensors
-from stacker.arch.dimensions import depth_of, text_config
+from stacker.arch.dimensions import count_layers, select_text_config
 from stacker.arch.families import find_architecture
 from stacker.arch.files.architecture import Architecture, Config
 from stacker.arch.inference import infer_architecture
-from stacker.arch.placement import Placement, expected_tensors, place_tensors
-from stacker.arch.wrapping import wrapped_architecture
+from stacker.arch.placement import TensorPlacement, list_expected_tensors, place_tensors
+from stacker.arch.wrapping import find_wrapped_architecture
 from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent, SideFile
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, raise_problems, shown
 from stacker.formats.json_object import MOST_BYTES, Json, parse_object
@@ -86,7 +86,7 @@ def donor_in(repository: Repository, name: str, source: str) -> Donor:
     specs = {tensor.spec.name: tensor.spec for header in weights.headers.values() for tensor in header.tensors}
     with _located(mark_in(repository, _CONFIG)):
         architecture = _architecture(config, specs)
-        depth = depth_of(architecture, config)
+        depth = count_layers(architecture, config)
         placements = place_tensors(architecture, config, specs)
         problems = tuple(_check_placements(repository, architecture, config, specs, placements))
     raise_problems(problems)
@@ -103,13 +103,13 @@ def donor_in(repository: Repository, name: str, source: str) -> Donor:
         revision=repository.revision,
         anchor=_local(repository, _CONFIG),
         warnings=(*weights.warnings, *problems),
-        quantized=quantization_in(text_config(architecture, config), specs.values()),
+        quantized=quantization_in(select_text_config(architecture, config), specs.values()),
     )
 
 
 def _architecture(config: Config, specs: Mapping[str, TensorSpec]) -> Architecture:
     """The family by its file, by that of the language model in it, or inferred."""
-    known = find_architecture(config) or wrapped_architecture(config, specs)
+    known = find_architecture(config) or find_wrapped_architecture(config, specs)
     return known or infer_architecture(config, specs)
 
 
@@ -146,7 +146,7 @@ def _check_placements(
     architecture: Architecture,
     config: Config,
     specs: Mapping[str, TensorSpec],
-    placements: Mapping[str, Placement],
+    placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
     """Config and tensors are of one donor, and no two tensors are one to the family."""
     for problem in check_tensors(architecture, config, specs, placements):
@@ -158,7 +158,7 @@ def _check_placements(
             yield Problem(message, "remove one of them", Mark(repository.source), blame=Blame.DONOR)
 
 
-def _place(headers: Mapping[str, Header], placements: Mapping[str, Placement]) -> dict[str, DonorTensor]:
+def _place(headers: Mapping[str, Header], placements: Mapping[str, TensorPlacement]) -> dict[str, DonorTensor]:
     """The tensors that a stack may carry, by the family's full name, in the order of the files' bytes."""
     placed = {}
     for number, header in enumerate(headers.values()):
@@ -170,7 +170,7 @@ def _place(headers: Mapping[str, Header], placements: Mapping[str, Placement]) -
     return placed
 
 
-def _donor_tensor(spec: TensorSpec, place: Placement, extent: Extent | None = None) -> DonorTensor:
+def _donor_tensor(spec: TensorSpec, place: TensorPlacement, extent: Extent | None = None) -> DonorTensor:
     named = spec if spec.name == place.name else replace(spec, name=place.name)
     return DonorTensor(named, place.part, place.role, place.layer, place.suffix, extent)
 
@@ -197,8 +197,8 @@ def _donor_without_weights(spec: DonorSpec, config: Config) -> Donor:
     """A donor of which there is only a config: its tensors as the family promises them."""
     architecture = _known(spec, config)
     with _located(spec.mark or Mark(str(spec.like))):
-        depth = depth_of(architecture, config)
-        specs = {tensor.name: tensor for tensor in expected_tensors(architecture, config)}
+        depth = count_layers(architecture, config)
+        specs = {tensor.name: tensor for tensor in list_expected_tensors(architecture, config)}
     placements = place_tensors(architecture, config, specs)
     return Donor(
         name=spec.name,
@@ -208,7 +208,7 @@ def _donor_without_weights(spec: DonorSpec, config: Config) -> Donor:
         depth=depth,
         tensors={place.name: _donor_tensor(specs[own], place) for own, place in placements.items()},
         weights=False,
-        quantized=quantization_in(text_config(architecture, config), ()),
+        quantized=quantization_in(select_text_config(architecture, config), ()),
     )
 
 

@@ -1,1 +1,1 @@
-"""What ops are built with: what an op declares, the values given to it, and arithmetic that several papers share."""
+"""The building blocks of ops: their declaration, checks of their parameters, and arithmetic that several ops share."""

@@ -1,4 +1,4 @@
-"""Weighted sums of a tile's sources, and inner products: what ops that stay in the span of their sources share."""
+"""Differences from the base, weighted sums of a tile's sources, and inner products of sources."""
 
 from __future__ import annotations
 
@@ -6,50 +6,50 @@ from collections.abc import Sequence
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.op import Known, Tile
+from stacker.ops.shared.op import Statistics, Tile
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 Gram = list[list[float]]
-"""Inner products of vectors, one by one."""
+"""A Gram matrix: the inner products of all pairs of vectors."""
 
 
-def deltas(tile: Tile) -> Sequence[Array]:
-    """The sources less the base where there is one; the sources are overwritten."""
-    return tile.sources if tile.base is None else tile.on.subtract(tile.sources, tile.base)
+def subtract_base(tile: Tile) -> Sequence[Array]:
+    """xᵢ − base, written into the sources; without a base the sources themselves."""
+    return tile.sources if tile.base is None else tile.backend.subtract(tile.sources, tile.base)
+
+
+def add_base(result: Array, tile: Tile) -> Array:
+    """`result` + base, written into `result`; without a base `result` itself."""
+    return result if tile.base is None else tile.backend.add(result, tile.base)
 
 
 def combine_deltas(factors: Sequence[float], tile: Tile) -> Array:
-    """Base + Σ fᵢ(xᵢ − base), or without a base Σ fᵢxᵢ."""
-    return tile.on.combine(factors, tile.sources, tile.base)
+    """base + Σ fᵢ(xᵢ − base); without a base Σ fᵢxᵢ."""
+    return tile.backend.combine(factors, tile.sources, tile.base)
 
 
-def on_base(result: Array, tile: Tile) -> Array:
-    """What was made of differences from the base, added to it; without a base it stays as it is."""
-    return result if tile.base is None else tile.on.add(result, tile.base)
+def measure_inner_products(tile: Tile, _statistics: Statistics) -> list[float]:
+    """⟨vᵢ, vⱼ⟩ for i ≤ j in fp64, where v are the sources or their differences from the base."""
+    return tile.backend.inner_products(subtract_base(tile))
 
 
-def products(tile: Tile, known: Known) -> list[float]:  # noqa: ARG001 - a Measure
-    """⟨vᵢ, vⱼ⟩ for i ≤ j, in fp64, of the sources or what they add to the base."""
-    return tile.on.products(deltas(tile))
-
-
-def gram(sums: Sequence[float], known: Known) -> Gram:  # noqa: ARG001 - a Finish
-    """The whole table of `products`."""
-    pairs = pairs_of(len(sums))
+def build_gram(products: Sequence[float]) -> Gram:
+    """The full matrix, from the inner products of the pairs i ≤ j."""
+    pairs = list_pairs(len(products))
     table = [[0.0] * (pairs[-1][0] + 1) for _ in range(pairs[-1][0] + 1)]
-    for (i, j), value in zip(pairs, sums, strict=True):
+    for (i, j), value in zip(pairs, products, strict=True):
         table[i][j] = table[j][i] = value
     return table
 
 
-def pairs_of(products: int) -> list[tuple[int, int]]:
-    """The i ≤ j that so many inner products are of, in their order."""
+def list_pairs(products: int) -> list[tuple[int, int]]:
+    """The pairs i ≤ j in the order of their inner products, from the number of those."""
     count = next(count for count in range(products + 1) if count * (count + 1) // 2 == products)
     return list(combinations_with_replacement(range(count), 2))
 
 
-def inner(one: Sequence[float], other: Sequence[float], table: Gram) -> float:
-    """The inner product of two weighted sums."""
+def inner_product(one: Sequence[float], other: Sequence[float], table: Gram) -> float:
+    """The inner product of two weighted sums of the vectors of a Gram matrix, given their weights."""
     return sum(a * b * table[i][j] for i, a in enumerate(one) for j, b in enumerate(other))

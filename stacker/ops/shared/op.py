@@ -1,7 +1,7 @@
-"""What an op declares of itself, and the shape of the arithmetic behind it; nothing here imports numpy or torch.
+"""The declaration of an op, and the interface of its arithmetic; nothing here imports numpy or torch.
 
 An op is a row of data plus one function that makes its Kernel. Kernels see tiles (the same run of elements of every
-source, flat), never whole tensors: what needs a statistic of the whole tensor declares a pass for it.
+source, flat), never whole tensors: a statistic of the whole tensor takes a pass of its own.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Arithmetic, Array, Mask
+    from stacker.arithmetic.backend import Array, Backend, Mask
 
 Value = float | bool | str
 Values = Mapping[str, Value]
 
 
 class Base(StrEnum):
-    """Whether an op has a reference tensor beside its sources."""
+    """Whether an op takes a reference tensor beside its sources."""
 
     NONE = "none"
     OPTIONAL = "optional"
@@ -28,11 +28,10 @@ class Base(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OpParameter:
-    """A parameter of an op: `default` None means it must be given; `low` and `high` are inclusive bounds.
+    """A parameter of an op: `low` and `high` are inclusive bounds, and a `default` of None makes it required.
 
-    `per_source` parameters may differ between the sources of a blend (a weight); the others belong to the blend.
-    Values past the bounds of one that `extrapolates` make sense, but are seldom meant. `of_roles` are defaults that
-    tensors of some roles have instead of `default`.
+    `per_source` parameters, such as a weight, may differ between the sources of a blend. Values of a parameter that
+    `extrapolates` may exceed the bounds, with a warning. `role_defaults` replace `default` for tensors of some roles.
     """
 
     name: str
@@ -43,41 +42,40 @@ class OpParameter:
     high: float | None = None
     per_source: bool = False
     extrapolates: bool = False
-    of_roles: tuple[tuple[str, float | bool | int], ...] = ()
+    role_defaults: tuple[tuple[str, float | bool | int], ...] = ()
 
 
-class Kept(Protocol):
-    """Where masks that are dear to make wait for the next pass."""
+class MaskCache(Protocol):
+    """Keeps masks that are expensive to compute from one pass to the next."""
 
-    def mask(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
-        """What `make` gives for this source and tile, or gave in an earlier pass."""
+    def get(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
+        """The cached mask of this tile and source, or else the result of `make`."""
         ...
 
 
-class _MadeAgain:
-    def mask(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:  # noqa: ARG002 - a Kept
+class _NoCache:
+    def get(self, _tile: Tile, _source: int, make: Callable[[], Mask]) -> Mask:
         return make()
 
 
-_KEEPS_NOTHING = _MadeAgain()
+_NO_CACHE = _NoCache()
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """The same run of elements of every source (and of the base): flat, all fp32 or all fp64, one length.
+    """The same run of elements of every source and of the base: flat, of one length, all fp32 or all fp64.
 
-    A kernel may overwrite `sources`; never `base`. `on` is what is able to work with them. Tile `number` of `count`
-    begins at element `start` of the tensor, whose name for ops that draw at random is `seed`. `row` is the length of
-    the tensor's last dimension: ops that ask for rows get tiles of whole rows. A pass that adds up arrays finds in
-    `total` what tiles before this one came to, and adds to it; None means that it is the first. In `kept` a pass may
-    leave a mask for the next.
+    A kernel may overwrite `sources` but never `base`, and computes with `backend`. `total` is the array summed over the
+    previous tiles of this pass (None on the first), to which the pass adds; `masks` keeps masks between passes.
+    This is tile `number` of `count`, beginning at element `start`; `row` is the length of the tensor's last dimension.
+    `seed` is the tensor's name, from which random numbers are derived.
     """
 
     sources: Sequence[Array]
-    on: Arithmetic
+    backend: Backend
     base: Array | None = None
     total: Array | None = None
-    kept: Kept = _KEEPS_NOTHING
+    masks: MaskCache = _NO_CACHE
     start: int = 0
     number: int = 0
     count: int = 1
@@ -85,62 +83,62 @@ class Tile:
     seed: str = ""
 
 
-Known = Sequence[Any]
-"""What each pass so far came to, over the whole tensor."""
-Measure = Callable[[Tile, Known], "Sequence[float] | Array"]
-"""Sums over a tile: a list of numbers, or the tile's `total` (a histogram, sums of columns) with its own added."""
-Finish = Callable[[Any, Known], Any]
-Apply = Callable[[Tile, Known], "Array"]
+Statistics = Sequence[Any]
+"""The result of each earlier pass, over the whole tensor."""
+Measure = Callable[[Tile, Statistics], "Sequence[float] | Array"]
+"""Returns the sums over a tile: a list of numbers, or an array (histogram, column sums) added to the tile's `total`."""
+Finish = Callable[[Any, Statistics], Any]
+"""Turns a pass's sums over all tiles into the statistic that later passes need."""
+Apply = Callable[[Tile, Statistics], "Array"]
+"""Returns the blended tile: one of the sources, overwritten, or a new array."""
 
 
-def as_summed(total: Any, known: Known) -> Any:  # noqa: ARG001 - a Finish
-    """A pass's sums as they are."""
+def return_sums(total: Any, _statistics: Statistics) -> Any:
+    """Finish a pass whose sums are the statistic."""
     return total
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One reading of the whole tensor: sums over each tile, and once what is to be known of their total.
+    """One reading of the whole tensor: sums over each tile, then one statistic of their total.
 
-    Numbers are added exactly over all tiles, and so are integers; arrays of fp64 in the order of the tiles. Tiles are
-    cut at the same elements in every pass and every run, so none of it depends on threads. `finish` gets numpy's.
+    Numbers and integer arrays are summed exactly, fp64 arrays in the order of the tiles, and tiles are cut at the same
+    elements in every run, so the result does not depend on threads. `finish` gets numpy arrays.
     """
 
     measure: Measure
-    finish: Finish = as_summed
+    finish: Finish = return_sums
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The arithmetic of one op with its parameters bound.
-
-    The tensor is read once for each of `passes` before it is read for `apply`, which gives the blended tile: one of
-    the sources, overwritten, or an array of its own.
-    """
+    """The arithmetic of one op with its parameters bound: the tensor is read once for each pass, then for `apply`."""
 
     apply: Apply
     passes: tuple[Pass, ...] = ()
 
 
 MakeKernel = Callable[[Values, Sequence[Values]], Kernel]
-"""From the op's own values and those of each source, all given, to its kernel."""
+"""Makes a kernel from the op's own values and those of each source; none may be missing."""
+CountPasses = Callable[[Values, Sequence[Values]], int]
+"""Returns the number of passes of the kernel made from these values."""
 CheckValues = Callable[[Values, Sequence[Values]], Iterator[str]]
-"""What is wrong with values that are each well in themselves."""
+"""Yields what is wrong with a combination of values, each of which is valid alone."""
 
 
-def _nothing_wrong(own: Values, each: Sequence[Values]) -> Iterator[str]:  # noqa: ARG001 - a CheckValues
+def _accept_all(_own: Values, _each: Sequence[Values]) -> Iterator[str]:
     return iter(())
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A blend function: what it takes, what it computes (`formula`), and where it was published (`source`).
+    """A blend function: its inputs, what it computes (`formula`), and its publication (`source`).
 
-    `arity` is the fewest and the most sources (None: any number). `ramp` is the parameter a crossfade drives when the
-    spec gives none: 't' runs from 0 to 1, 'weight' from (1, 0) to (0, 1); "" when the op has no such thing.
-    `fresh` is how many bytes for each element of a tile it takes beside its sources, at its highest, on the processor.
-    With `keeps` passes leave a bit for each element and source. With `rows` it gets tiles of whole rows. `data_free`
-    ops look at weights alone, and at no text that the donors read.
+    `arity` is the fewest and the most sources (None: any number). `passes` is the fewest and the most passes of its
+    kernels; where they differ, `count_passes` gives the number for given values. `ramp` is the parameter that a
+    crossfade varies by default: 't' runs from 0 to 1, 'weight' from (1, 0) to (0, 1), "" where the op has neither.
+    `extra_bytes` is its peak memory on the processor, in bytes for each element of a tile, beside the tile itself. Ops
+    with `caches_masks` keep a bit for each element and source between passes; `whole_rows` ops get tiles of whole rows.
     """
 
     name: str
@@ -151,12 +149,14 @@ class Op:
     parameters: tuple[OpParameter, ...]
     make: MakeKernel
     base: Base = Base.NONE
+    passes: tuple[int, int] = (0, 0)
+    count_passes: CountPasses | None = None
     ramp: str = ""
-    fresh: int = 0
-    keeps: bool = False
-    rows: bool = False
+    extra_bytes: int = 0
+    caches_masks: bool = False
+    whole_rows: bool = False
     data_free: bool = True
-    check: CheckValues = _nothing_wrong
+    check: CheckValues = _accept_all
 
     def parameter(self, name: str) -> OpParameter | None:
         """The declared parameter of that name."""

@@ -1,6 +1,6 @@
-"""Which elements of what a source adds to its base are kept: each way one small class, its density bound.
+"""Sparsifiers: rules for which elements of a source's difference from the base are kept.
 
-The magnitudes are ranked by `selection` over whole tensors, by a sort only within one row (della).
+Magnitudes are ranked over the whole tensor by `selection`, or by a sort within each row (della).
 """
 
 from __future__ import annotations
@@ -9,72 +9,66 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stacker.ops.shared.draw import at_most, draw
+from stacker.ops.shared.draw import bound_of, draw_numbers
 from stacker.ops.shared.op import Tile
-from stacker.ops.shared.selection import Cut, is_before
+from stacker.ops.shared.selection import RankThreshold, mask_before
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from stacker.arithmetic.interface import Array, Mask
+    from stacker.arithmetic.backend import Array, Mask
 
 
 class Sparsifier(Protocol):
-    """Keeps some elements of one source's delta."""
+    """Chooses which elements of one source's delta are kept."""
 
     def ranks(self, count: int) -> Sequence[int]:
-        """The ranks by magnitude that it has to know, of `count` elements; the largest has rank 0."""
+        """The ranks by magnitude, among `count` elements, whose thresholds `mask` needs; the largest has rank 0."""
         ...
 
-    def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> Mask | None:
-        """Which elements stay, None for all."""
+    def mask(self, delta: Array, thresholds: Sequence[RankThreshold], tile: Tile, source: int) -> Mask | None:
+        """The elements to keep, None for all; `thresholds` are those of `ranks`, `source` is the source's index."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Everything:
-    """All elements stay."""
+class KeepAll:
+    """Keeps every element."""
 
-    def ranks(self, count: int) -> Sequence[int]:  # noqa: ARG002 - a Sparsifier
+    def ranks(self, _count: int) -> Sequence[int]:
         return ()
 
-    def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> None:  # noqa: ARG002
+    def mask(self, _delta: Array, _thresholds: Sequence[RankThreshold], _tile: Tile, _source: int) -> None:
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
-    """No element stays."""
+class DropAll:
+    """Keeps no element."""
 
-    def ranks(self, count: int) -> Sequence[int]:  # noqa: ARG002 - a Sparsifier
+    def ranks(self, _count: int) -> Sequence[int]:
         return ()
 
-    def mask(
-        self,
-        delta: Array,
-        cuts: Sequence[Cut],  # noqa: ARG002 - a Sparsifier
-        tile: Tile,
-        source: int,  # noqa: ARG002
-    ) -> Mask:
-        return tile.on.nothing(delta)
+    def mask(self, delta: Array, _thresholds: Sequence[RankThreshold], tile: Tile, _source: int) -> Mask:
+        return tile.backend.empty_mask(delta)
 
 
 @dataclass(frozen=True, slots=True)
-class Largest:
-    """The share `density` of largest magnitude, at least one element."""
+class KeepLargest:
+    """Keeps the `density`·n elements of largest magnitude, at least one."""
 
     density: float
 
     def ranks(self, count: int) -> Sequence[int]:
         return (max(1, int(self.density * count)),)
 
-    def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> Mask:  # noqa: ARG002
-        return is_before(cuts[0], delta, tile)
+    def mask(self, delta: Array, thresholds: Sequence[RankThreshold], tile: Tile, _source: int) -> Mask:
+        return mask_before(thresholds[0], delta, tile)
 
 
 @dataclass(frozen=True, slots=True)
-class Middle:
-    """The share `density` of largest magnitude after the share `gamma` of the very largest, or as many as there are."""
+class KeepMiddle:
+    """Keeps the `density`·n elements after the `gamma`·n of largest magnitude, or else the `density`·n smallest."""
 
     density: float
     gamma: float
@@ -84,46 +78,51 @@ class Middle:
         first = min(int(self.gamma * count), count - kept)
         return first, first + kept
 
-    def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> Mask:  # noqa: ARG002
-        return tile.on.without(is_before(cuts[1], delta, tile), is_before(cuts[0], delta, tile))
+    def mask(self, delta: Array, thresholds: Sequence[RankThreshold], tile: Tile, _source: int) -> Mask:
+        return tile.backend.subtract_mask(
+            mask_before(thresholds[1], delta, tile), mask_before(thresholds[0], delta, tile)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Dropout:
-    """Each element with the chance `density`."""
+    """Keeps each element with probability `density`."""
 
     density: float
     seed: int
 
-    def ranks(self, count: int) -> Sequence[int]:  # noqa: ARG002 - a Sparsifier
+    def ranks(self, _count: int) -> Sequence[int]:
         return ()
 
-    def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> Mask:  # noqa: ARG002
-        return tile.on.below(draw(tile, source, self.seed), at_most(self.density))
+    def mask(self, _delta: Array, _thresholds: Sequence[RankThreshold], tile: Tile, source: int) -> Mask:
+        return tile.backend.mask_below(draw_numbers(tile, source, self.seed), bound_of(self.density))
 
 
 @dataclass(frozen=True, slots=True)
-class RowRanked:
-    """Each element with a chance between `density` ∓ `epsilon`, growing with its rank by magnitude in its row."""
+class RankedDropout:
+    """Keeps each element with a probability that grows with its rank by magnitude in its row.
+
+    The smallest has the probability `density` − `epsilon`, the largest `density` + `epsilon`.
+    """
 
     density: float
     epsilon: float
     seed: int
 
-    def ranks(self, count: int) -> Sequence[int]:  # noqa: ARG002 - a Sparsifier
+    def ranks(self, _count: int) -> Sequence[int]:
         return ()
 
-    def mask(self, delta: Array, cuts: Sequence[Cut], tile: Tile, source: int) -> Mask:  # noqa: ARG002
-        return tile.kept.mask(tile, source, lambda: self._made(delta, tile, source))
+    def mask(self, delta: Array, _thresholds: Sequence[RankThreshold], tile: Tile, source: int) -> Mask:
+        return tile.masks.get(tile, source, lambda: self._draw(delta, tile, source))
 
-    def _made(self, delta: Array, tile: Tile, source: int) -> Mask:
-        bounds = tile.on.by_rank(delta, tile.row, self._bounds(tile.row))
-        return tile.on.below(draw(tile, source, self.seed), bounds)
+    def _draw(self, delta: Array, tile: Tile, source: int) -> Mask:
+        bounds = tile.backend.look_up_by_rank(delta, tile.row, self._bounds(tile.row))
+        return tile.backend.mask_below(draw_numbers(tile, source, self.seed), bounds)
 
     def _bounds(self, count: int) -> np.ndarray[Any, Any]:
-        """Of so many ranks, the numbers to draw below."""
+        """[count] int32: the bound for the drawn number of each rank, smallest magnitude first."""
         import numpy as np
 
         spread = self.epsilon if count > 1 else 0.0
-        low, high = at_most(self.density - spread), at_most(self.density + spread)
+        low, high = bound_of(self.density - spread), bound_of(self.density + spread)
         return np.linspace(low, high, count).astype(np.int32)

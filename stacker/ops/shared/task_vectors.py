@@ -1,6 +1,6 @@
-"""The family of task-vector ops: what each source adds to the base, sparsified, agreed upon, and added to the base.
+"""Task-vector ops: differences from the base (deltas) are sparsified, rescaled, merged and added to the base.
 
-sparsify × consensus × rescale: an op of the family says how elements are kept, and whether signs are elected.
+The ops of this family differ in their sparsifier, and in whether the signs of merged elements are elected (TIES).
 """
 
 from __future__ import annotations
@@ -10,35 +10,37 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-from stacker.ops.shared.combination import combine_deltas, deltas, on_base
-from stacker.ops.shared.op import Kernel, Known, OpParameter, Pass, Tile, Values
-from stacker.ops.shared.selection import Cut, Sought, passes_for
-from stacker.ops.shared.sparsifiers import Everything, Nothing, Sparsifier
+from stacker.ops.shared.combination import add_base, combine_deltas, subtract_base
+from stacker.ops.shared.op import Kernel, OpParameter, Pass, Statistics, Tile, Values
+from stacker.ops.shared.selection import EXACT_PASSES, RankQuery, RankThreshold, make_selection_passes
+from stacker.ops.shared.sparsifiers import DropAll, KeepAll, Sparsifier
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array, Mask
+    from stacker.arithmetic.backend import Array, Mask
 
 _NO_WEIGHT = 1e-8
-"""A sum of weights below this is not divided by."""
-WEIGHT = OpParameter("weight", float, 1.0, "how much of what this source adds", per_source=True)
-DENSITY = OpParameter("density", float, 1.0, "the share of elements kept", low=0.0, high=1.0, per_source=True)
-LAMBDA = OpParameter("lambda", float, 1.0, "what the sum is multiplied by before it is added to the base")
-SEED = OpParameter("seed", int, 0, "another number gives another draw", low=0)
+"""Smallest magnitude of a sum of weights to divide by."""
+WEIGHT = OpParameter("weight", float, 1.0, "the factor on this source's difference from the base", per_source=True)
+DENSITY = OpParameter(
+    "density", float, 1.0, "the fraction of elements that are kept", low=0.0, high=1.0, per_source=True
+)
+LAMBDA = OpParameter("lambda", float, 1.0, "the factor on the sum before it is added to the base")
+SEED = OpParameter("seed", int, 0, "the seed of the random draw", low=0)
 
 
-def normalize(default: bool) -> OpParameter:
-    """The parameter of that name."""
-    return OpParameter("normalize", bool, default, "divide by the sum of the weights that took part")
+def normalize_parameter(default: bool) -> OpParameter:
+    """The parameter `normalize`."""
+    return OpParameter("normalize", bool, default, "divide by the sum of the weights of the sources used")
 
 
-def rescale(default: bool) -> OpParameter:
-    """The parameter of that name."""
-    return OpParameter("rescale", bool, default, "after elements are dropped, restore the sum of magnitudes")
+def rescale_parameter(default: bool) -> OpParameter:
+    """The parameter `rescale`."""
+    return OpParameter("rescale", bool, default, "scale the kept elements up to the sum of magnitudes before dropping")
 
 
 @dataclass(frozen=True, slots=True)
 class TaskVectors:
-    """One op of the family with its values: a sparsifier and a weight a source."""
+    """An op of the family with its values bound: one sparsifier and one weight for each source."""
 
     sparsifiers: Sequence[Sparsifier]
     weights: Sequence[float]
@@ -48,68 +50,71 @@ class TaskVectors:
     factor: float
 
     def kernel(self) -> Kernel:
-        """Passes for ranks where elements are ranked, one for magnitudes where they are restored, then the sum."""
-        passes = self._ranking()
-        if self.rescale and any(not isinstance(each, Everything) for each in self.sparsifiers):
-            passes = (*passes, Pass(self._magnitudes, lambda sums, known: _ratios(sums)))  # noqa: ARG005 - a Finish
+        """The kernel, with passes for ranks if a sparsifier needs them, and one for magnitudes if they are restored."""
+        passes = self._ranking_passes()
+        if self.rescale and any(not isinstance(each, KeepAll) for each in self.sparsifiers):
+            passes = (*passes, Pass(self._magnitudes, lambda sums, _statistics: _divide_sums(sums)))
         return Kernel(self._apply, passes)
 
-    def _ranking(self) -> tuple[Pass, ...]:
+    def _ranking_passes(self) -> tuple[Pass, ...]:
         ranked = [number for number, each in enumerate(self.sparsifiers) if each.ranks(1)]
         if not ranked:
             return ()
-        sought = [Sought(at, _ranks(self.sparsifiers[number])) for at, number in enumerate(ranked)]
-        return passes_for(lambda tile, known: _chosen(tile, ranked), sought)  # noqa: ARG005 - Keys
+        queries = [RankQuery(key, _choose_ranks(self.sparsifiers[number])) for key, number in enumerate(ranked)]
+        return make_selection_passes(lambda tile, _statistics: _select_deltas(tile, ranked), queries)
 
-    def _masks(self, found: Sequence[Array], tile: Tile, known: Known) -> Iterator[Mask | None]:
-        """Source by source, so that one is held at a time."""
+    def _masks(self, deltas: Sequence[Array], tile: Tile, statistics: Statistics) -> Iterator[Mask | None]:
+        """Yields the mask of each source in turn, so that only one is in memory."""
         counts = [len(each.ranks(1)) for each in self.sparsifiers]
-        cuts: Sequence[Cut] = known[2] if any(counts) else ()
+        thresholds: Sequence[RankThreshold] = statistics[2] if any(counts) else ()
         ends = pairwise(accumulate(counts, initial=0))
-        for number, (each, delta, (start, stop)) in enumerate(zip(self.sparsifiers, found, ends, strict=True)):
-            yield each.mask(delta, cuts[start:stop], tile, number)
+        for number, (each, delta, (start, stop)) in enumerate(zip(self.sparsifiers, deltas, ends, strict=True)):
+            yield each.mask(delta, thresholds[start:stop], tile, number)
 
-    def _magnitudes(self, tile: Tile, known: Known) -> list[float]:
-        """Σ|d| of each source, then of what is kept of it; both 0 where all is kept."""
-        found = deltas(tile)
-        before, after = [0.0] * len(found), [0.0] * len(found)
-        for number, mask in enumerate(self._masks(found, tile, known)):
+    def _magnitudes(self, tile: Tile, statistics: Statistics) -> list[float]:
+        """Σ|d| over all elements of each source, then over the kept ones; both are 0 where all are kept."""
+        deltas = subtract_base(tile)
+        before, after = [0.0] * len(deltas), [0.0] * len(deltas)
+        for number, mask in enumerate(self._masks(deltas, tile, statistics)):
             if mask is not None:
-                before[number], after[number] = tile.on.magnitudes(found[number], mask)
+                before[number], after[number] = tile.backend.sum_magnitudes(deltas[number], mask)
         return before + after
 
-    def _apply(self, tile: Tile, known: Known) -> Array:
-        scales = known[-1] if self.rescale and known else [1.0] * len(tile.sources)
+    def _apply(self, tile: Tile, statistics: Statistics) -> Array:
+        scales = statistics[-1] if self.rescale and statistics else [1.0] * len(tile.sources)
         factors = [weight * scale for weight, scale in zip(self.weights, scales, strict=True)]
         if self.elect:
-            found, weights = self._sparse(tile, known), self.weights if self.normalize else None
-            return on_base(tile.on.elect(found, factors, [self.factor] * len(found), weights), tile)
+            deltas, weights = self._sparsify(tile, statistics), self.weights if self.normalize else None
+            return add_base(tile.backend.merge_elected(deltas, factors, [self.factor] * len(deltas), weights), tile)
         shares = [self.factor / self._divisor() * factor for factor in factors]
-        if all(isinstance(each, Everything) for each in self.sparsifiers):
+        if all(isinstance(each, KeepAll) for each in self.sparsifiers):
             return combine_deltas(shares, tile)
-        return on_base(tile.on.combine(shares, self._sparse(tile, known)), tile)
+        return add_base(tile.backend.combine(shares, self._sparsify(tile, statistics)), tile)
 
-    def _sparse(self, tile: Tile, known: Known) -> Sequence[Array]:
-        found = deltas(tile)
-        for delta, mask in zip(found, self._masks(found, tile, known), strict=True):
+    def _sparsify(self, tile: Tile, statistics: Statistics) -> Sequence[Array]:
+        deltas = subtract_base(tile)
+        for delta, mask in zip(deltas, self._masks(deltas, tile, statistics), strict=True):
             if mask is not None:
-                tile.on.keep(delta, mask)
-        return found
+                tile.backend.apply_mask(delta, mask)
+        return deltas
 
     def _divisor(self) -> float:
         total = sum(self.weights)
         return total if self.normalize and abs(total) >= _NO_WEIGHT else 1.0
 
 
-def sparsifier(density: float, make: Callable[[float], Sparsifier]) -> Sparsifier:
-    """What `make` gives for a density between 0 and 1; at the ends there is nothing to choose."""
-    return Everything() if density >= 1.0 else Nothing() if density <= 0.0 else make(density)
+def make_sparsifier(density: float, make: Callable[[float], Sparsifier]) -> Sparsifier:
+    """The result of `make` for a density between 0 and 1, or else KeepAll or DropAll."""
+    return KeepAll() if density >= 1.0 else DropAll() if density <= 0.0 else make(density)
 
 
-def make_family(
+def make_task_vector_kernel(
     own: Values, each: Sequence[Values], make: Callable[[Values, Values], Sparsifier], *, elect: bool
 ) -> Kernel:
-    """The kernel of an op of the family; `make` gives a source's sparsifier from the op's values and its own."""
+    """The kernel of an op of the family; `make` returns a source's sparsifier from the op's values and its own.
+
+    With `elect`, only elements with the elected sign are merged (TIES).
+    """
     return TaskVectors(
         sparsifiers=[make(own, values) for values in each],
         weights=[float(values["weight"]) for values in each],
@@ -120,16 +125,27 @@ def make_family(
     ).kernel()
 
 
-def _ranks(sparsifier: Sparsifier) -> Callable[[int, int], Sequence[int]]:
-    return lambda count, nonzero: sparsifier.ranks(count)  # noqa: ARG005 - Ranks
+def count_rescaling_passes(own: Values, each: Sequence[Values]) -> int:
+    """1 if elements are dropped and the sum of magnitudes is restored, else 0."""
+    return int(bool(own["rescale"]) and any(float(values["density"]) < 1.0 for values in each))
 
 
-def _chosen(tile: Tile, numbers: Sequence[int]) -> list[Array]:
-    found = deltas(tile)
-    return [found[number] for number in numbers]
+def count_ranking_passes(own: Values, each: Sequence[Values]) -> int:
+    """The passes of an exact selection if any source is ranked, plus those of `count_rescaling_passes`."""
+    ranked = any(0.0 < float(values["density"]) < 1.0 for values in each)
+    return EXACT_PASSES * ranked + count_rescaling_passes(own, each)
 
 
-def _ratios(sums: Sequence[float]) -> list[float]:
-    """Σ|d| before and after, source by source; 1 where either is as good as none."""
+def _choose_ranks(sparsifier: Sparsifier) -> Callable[[int, int], Sequence[int]]:
+    return lambda count, _nonzero: sparsifier.ranks(count)
+
+
+def _select_deltas(tile: Tile, numbers: Sequence[int]) -> list[Array]:
+    deltas = subtract_base(tile)
+    return [deltas[number] for number in numbers]
+
+
+def _divide_sums(sums: Sequence[float]) -> list[float]:
+    """Σ|d| before over after, for each source; 1 where either is nearly 0."""
     before, after = sums[: len(sums) // 2], sums[len(sums) // 2 :]
     return [one / other if min(one, other) >= 1e-7 else 1.0 for one, other in zip(before, after, strict=True)]

@@ -19,7 +19,7 @@ from stacker.tensors import Dtype
 if TYPE_CHECKING:
     import torch
 
-    from stacker.arithmetic.interface import Arithmetic
+    from stacker.arithmetic.backend import Backend
 
 _NAME = re.compile(r"cuda(:\d+)?")
 HOST = "cpu"
@@ -51,9 +51,9 @@ class DeviceScratch:
     def __init__(self, device: torch.device, room: Room) -> None:
         import torch
 
-        from stacker.arithmetic.device import Device
+        from stacker.arithmetic.torch_backend import TorchBackend
 
-        self.on: Arithmetic = Device(device)
+        self.backend: Backend = TorchBackend(device)
         self._size = room.elements * room.width
         on_gpu = device.type == "cuda"
         # torch leaves this constructor untyped
@@ -84,7 +84,7 @@ class DeviceScratch:
         count = tile.numel()
         import torch
 
-        held = self.on.convert(self.raw(count, dtype), tile)
+        held = self.backend.convert(self.raw(count, dtype), tile)
         here = slice(residue, residue + count * dtype.bits // 8)
         self._wait()
         self._host[here].copy_(held.view(torch.uint8), non_blocking=True)
@@ -97,7 +97,7 @@ class DeviceScratch:
 
     def _slot(self, number: int, count: int, dtype: Dtype) -> torch.Tensor:
         begin = number * self._size
-        tensor: torch.Tensor = self.on.array(self._memory[begin : begin + count * dtype.bits // 8], dtype)
+        tensor: torch.Tensor = self.backend.array(self._memory[begin : begin + count * dtype.bits // 8], dtype)
         return tensor
 
 

@@ -35,7 +35,7 @@ from stacker.run.work.sources import OpenFiles
 from stacker.tensors import Dtype
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array
+    from stacker.arithmetic.backend import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +105,14 @@ def make(stretch: Stretch) -> memoryview:
 def _value(stretch: Stretch, expression: Expression, slot: int) -> Array:
     """The tile of an expression, in `slot` of the scratch; later slots are used on the way, earlier ones stay."""
     if is_zero(expression):
-        return stretch.scratch.on.fill(stretch.scratch.tile(slot, stretch.count, stretch.kind), 0.0)
+        return stretch.scratch.backend.fill(stretch.scratch.tile(slot, stretch.count, stretch.kind), 0.0)
     match expression:
         case Copy(tensor):
             return _read(stretch, stretch.evaluation.compute.places[tensor], slot)
         case Cast(of, dtype):
             return _cast(stretch, _value(stretch, of, slot), dtype)
         case Scale(of, factor):
-            return stretch.scratch.on.combine([factor], [_value(stretch, of, slot)])
+            return stretch.scratch.backend.combine([factor], [_value(stretch, of, slot)])
         case Blend():
             return _blend(stretch, expression, slot)
         case Columns():
@@ -121,7 +121,9 @@ def _value(stretch: Stretch, expression: Expression, slot: int) -> Array:
             raise TypeError("tables side by side are computed one by one")
         case Rows():
             home = stretch.scratch.tile(slot, stretch.count, stretch.kind)
-            return gather(expression, stretch.start, home, stretch.scratch.on, partial(_elements, stretch, slot + 1))
+            return gather(
+                expression, stretch.start, home, stretch.scratch.backend, partial(_elements, stretch, slot + 1)
+            )
 
 
 def _elements(stretch: Stretch, slot: int, expression: Expression, start: int, count: int) -> Array:
@@ -133,7 +135,7 @@ def _blend(stretch: Stretch, blend: Blend, slot: int) -> Array:
     evaluation = stretch.evaluation
     tile = _inputs(stretch, blend, slot)
     home, result = tile.sources[0], evaluation.kernels[blend].apply(tile, evaluation.known[blend])
-    return home if home is result else tile.on.convert(home, result)
+    return home if home is result else tile.backend.convert(home, result)
 
 
 def _inputs(stretch: Stretch, blend: Blend, slot: int) -> Tile:
@@ -143,8 +145,8 @@ def _inputs(stretch: Stretch, blend: Blend, slot: int) -> Tile:
     return Tile(
         sources=tiles[: len(blend.of)],
         base=None if blend.base is None else tiles[-1],
-        on=stretch.scratch.on,
-        kept=evaluation.kept[blend],
+        backend=stretch.scratch.backend,
+        masks=evaluation.kept[blend],
         start=stretch.start,
         number=stretch.start // tile,
         count=-(-compute.elements // tile),
@@ -157,8 +159,8 @@ def _cast(stretch: Stretch, tile: Array, dtype: Dtype) -> Array:
     """The values as another type would hold them."""
     if dtype.bits > stretch.kind.bits:
         return tile
-    on, held = stretch.scratch.on, stretch.scratch.raw(stretch.count, dtype)
-    return on.convert(tile, on.convert(held, tile))
+    backend, held = stretch.scratch.backend, stretch.scratch.raw(stretch.count, dtype)
+    return backend.convert(tile, backend.convert(held, tile))
 
 
 def _read(stretch: Stretch, place: TensorBytes, slot: int) -> Array:

@@ -75,7 +75,7 @@ def _measure(
             numbers.append(found)
         else:
             total = found
-    tally.add(order, numbers, None if total is None else bench.scratch.on.on_host(total))
+    tally.add(order, numbers, None if total is None else bench.scratch.backend.to_numpy(total))
 
 
 def _make(evaluation: Evaluation, bench: WorkerScratch, piece: tuple[int, int], deal: Consume) -> None:

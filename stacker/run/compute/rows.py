@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stacker.core.values.expression import Expression, RowRun, Rows
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Arithmetic, Array
+    from stacker.arithmetic.backend import Array, Backend
 
 
 from stacker.core.plan.tasks import ColumnSource, CopyColumns
@@ -20,9 +20,9 @@ Take = Callable[[Expression, int, int], "Array"]
 """Elements of a source: from `start` on, `count` of them; they lie where they are until it is called again."""
 
 
-def gather(rows: Rows, start: int, tile: Array, on: Arithmetic, take: Take) -> Array:
+def gather(rows: Rows, start: int, tile: Array, backend: Backend, take: Take) -> Array:
     """Fill a tile with the elements of a table of rows from `start` on: zeros where no run puts anything."""
-    on.fill(tile, 0.0)
+    backend.fill(tile, 0.0)
     end = start + len(tile)
     for run in _reaching(rows, start, end):
         first, last = run.to * rows.width, (run.to + run.count) * rows.width
@@ -30,9 +30,9 @@ def gather(rows: Rows, start: int, tile: Array, on: Arithmetic, take: Take) -> A
         values = take(rows.of[run.source], run.start * rows.width + low - first, high - low)
         home = tile[low - start : high - start]
         if run.factor == 1.0:
-            on.convert(home, values)
+            backend.convert(home, values)
         else:
-            on.add(home, values, run.factor)
+            backend.add(home, values, run.factor)
     return tile
 
 

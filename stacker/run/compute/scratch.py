@@ -15,7 +15,7 @@ from stacker.io.disk.direct import BLOCK
 from stacker.tensors import Dtype
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Arithmetic, Array
+    from stacker.arithmetic.backend import Array, Backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Room:
 class Scratch(Protocol):
     """Room for a worker's tiles, and for the raw bytes of one on their way in or out."""
 
-    on: Arithmetic
+    backend: Backend
 
     def tile(self, slot: int, count: int, kind: Dtype) -> Array:
         """The first `count` elements of a slot."""
@@ -60,19 +60,19 @@ class HostScratch:
     """Scratch of the processor. Fresh pages cost more than the arithmetic on them: they are touched once and kept."""
 
     def __init__(self, room: Room) -> None:
-        from stacker.arithmetic.processor import PROCESSOR
+        from stacker.arithmetic.numpy_backend import NUMPY
 
-        self.on: Arithmetic = PROCESSOR
+        self.backend: Backend = NUMPY
         self._size = room.elements * room.width
         self._tiles = BLOCK + self._size
         nbytes = self._tiles + room.slots * self._size
         self._bytes = memoryview(mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
     def tile(self, slot: int, count: int, kind: Dtype) -> Array:
-        return self.on.array(self._tile_bytes(slot, count, kind), kind)
+        return self.backend.array(self._tile_bytes(slot, count, kind), kind)
 
     def raw(self, count: int, dtype: Dtype) -> Array:
-        return self.on.array(self._raw_bytes(count, dtype), dtype)
+        return self.backend.array(self._raw_bytes(count, dtype), dtype)
 
     def load(self, slot: int, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> Array:
         tile = self.tile(slot, count, kind)
@@ -80,11 +80,11 @@ class HostScratch:
             read(self._tile_bytes(slot, count, kind))
             return tile
         read(self._raw_bytes(count, dtype))
-        return self.on.convert(tile, self.raw(count, dtype))
+        return self.backend.convert(tile, self.raw(count, dtype))
 
     def unload(self, tile: Array, dtype: Dtype, residue: int = 0) -> memoryview:
         held = self._raw_bytes(len(tile), dtype, residue if residue * 8 % dtype.bits == 0 else 0)
-        self.on.convert(self.on.array(held, dtype), tile)
+        self.backend.convert(self.backend.array(held, dtype), tile)
         return held
 
     def _raw_bytes(self, count: int, dtype: Dtype, begin: int = 0) -> memoryview:

@@ -23,7 +23,7 @@ from stacker.core.plan.memory import MASK_CACHE
 from stacker.ops.shared.op import Tile
 
 if TYPE_CHECKING:
-    from stacker.arithmetic.interface import Array, Mask
+    from stacker.arithmetic.backend import Array, Mask
 
 
 class Tally:
@@ -76,15 +76,15 @@ class KeptMasks:
         self._bits: dict[tuple[int, int, int], Array] = {}
         self._lock = threading.Lock()
 
-    def mask(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
+    def get(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
         """What `make` gives for this source and tile, or gave before."""
         place = tile.start, len(tile.sources[0]), source
         bits = self._bits.get(place)
         if bits is not None:
-            return tile.on.unpacked(bits, place[1])
+            return tile.backend.unpack_mask(bits, place[1])
         mask = make()
         if self._room >= place[1] // 8:
-            self._keep(place, tile.on.packed(mask))
+            self._keep(place, tile.backend.pack_mask(mask))
         return mask
 
     def _keep(self, place: tuple[int, int, int], bits: Array) -> None:

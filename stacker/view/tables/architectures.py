@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stacker.arch.families import tried_stacks
+from stacker.arch.families import read_tested_stacks
 from stacker.arch.files.architecture import Architecture, LayerRule, TensorTemplate
 
 
@@ -45,7 +45,7 @@ def architecture_details(family: Architecture) -> RenderableType:
 
 def _tried(family: Architecture) -> Mapping[str, str]:
     """How stacks of the family came out when they were tried against transformers."""
-    return next((tried_stacks()[name] for name in family.model_types if name in tried_stacks()), {})
+    return next((read_tested_stacks()[name] for name in family.model_types if name in read_tested_stacks()), {})
 
 
 def _shape(template: TensorTemplate) -> str:

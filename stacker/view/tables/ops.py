@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from stacker.ops.shared.op import Base, Op, OpParameter
-from stacker.ops.shared.passes import readings_of
 
 _KINDS: dict[type, str] = {float: "number", int: "whole number", bool: "true or false"}
 
@@ -47,7 +46,7 @@ def _arity(op: Op) -> str:
 
 def _needs(op: Op) -> str:
     """What it looks at, and how often."""
-    fewest, most = readings_of(op)
+    fewest, most = (1 + passes for passes in op.passes)
     times = "once" if most == 1 else f"{fewest} times" if fewest == most else f"{fewest} to {most} times"
     return f"{'weights alone, no data' if op.data_free else 'needs data'}; reads them {times}"
 
@@ -75,7 +74,7 @@ def op_json(op: Op) -> dict[str, Any]:
         "sources": list(op.arity),
         "base": str(op.base),
         "data_free": op.data_free,
-        "readings": list(readings_of(op)),
+        "readings": [1 + passes for passes in op.passes],
         "ramp": op.ramp or None,
         "parameters": [
             {
@@ -84,7 +83,7 @@ def op_json(op: Op) -> dict[str, Any]:
                 "default": each.default,
                 "low": each.low,
                 "high": each.high,
-                "of_roles": dict(each.of_roles),
+                "of_roles": dict(each.role_defaults),
                 "per_source": each.per_source,
                 "meaning": each.meaning,
             }

@@ -1,4 +1,4 @@
-"""The arithmetic that architecture files write over configs."""
+"""Formulas over configs in architecture files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_values(text: str, value: object) -> None:
      "f'{a}'", "a := 1", "str(object=a)", "(a, b)", "a.b()"],
 )  # fmt: skip
 def test_anything_else_is_refused(text: str) -> None:
-    """What is outside the language is refused when it is parsed."""
+    """Constructs outside the language fail to parse."""
     with pytest.raises(FormulaError):
         parse_formula(text)
 
@@ -72,7 +72,7 @@ def test_anything_else_is_refused(text: str) -> None:
     "text", ["missing", "a // 0", "kinds[9]", "a + 'x'", "nested.none", "a.b", "none[0]", "len(a)"]
 )
 def test_formulas_without_a_value(text: str) -> None:
-    """Missing names and senseless arithmetic raise FormulaError."""
+    """Missing names and failing operations raise FormulaError."""
     with pytest.raises(FormulaError):
         parse_formula(text).value(NAMES)
 
@@ -85,5 +85,5 @@ def test_arithmetic_is_that_of_python(a: int, b: int, sign: str) -> None:
 
 
 def test_formulas_are_equal_when_their_texts_are() -> None:
-    """The parsed tree has no say in equality."""
+    """Equality ignores the parsed tree."""
     assert parse_formula("a + b") == parse_formula("a + b") != parse_formula("b + a")

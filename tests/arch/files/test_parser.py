@@ -1,4 +1,4 @@
-"""Architecture files as text: what they may say, and where they go wrong."""
+"""Parsing of architecture files, and the positions of their errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEAD = "family: f\nmodel_types: [f, g]\ndepth: n_layer\nprefix: h.{i}.\n"
 
 
 def test_a_whole_file() -> None:
-    """Every section arrives as a value."""
+    """Every section is parsed."""
     text = HEAD + (
         "scope: text_config\n"
         "root: transformer.\n"
@@ -60,7 +60,7 @@ def test_a_whole_file() -> None:
 
 
 def test_like_unites_sections_and_null_takes_away() -> None:
-    """A file that starts from another keeps the order of what it overrides."""
+    """A file that extends another keeps the order of overridden entries."""
     parent = HEAD + "layer:\n  a: other [x]\n  b: other [x]\n  c: other [x]\nagree: [p]\n"
     text = "like: f\nfamily: h\nlayer:\n  b: head [y]\n  a: null\n  d: other [z]\n"
     found = parse_architecture(text, "h.yaml", {"f": parent}.__getitem__)
@@ -73,7 +73,7 @@ def test_like_unites_sections_and_null_takes_away() -> None:
     ("text", "place", "message"),
     [
         ("family: f", "x.yaml", "missing: model_types, depth, prefix"),
-        ("- a", "x.yaml:1:1", "a mapping should stand here, not a list"),
+        ("- a", "x.yaml:1:1", "expected a mapping, not a list"),
         (HEAD + "layers: {}", "x.yaml:5", "unknown key 'layers'"),
         (HEAD + "layer: {a: nonsense}", "x.yaml:5", "'nonsense' does not describe the tensor a"),
         (HEAD + "layer: {a: 'attn.q [x'}", "x.yaml:5", "does not describe"),
@@ -83,7 +83,7 @@ def test_like_unites_sections_and_null_takes_away() -> None:
         (HEAD + "layer: {a: 'attn.q [x] as U9'}", "x.yaml:5", "unknown dtype 'U9'"),
         (HEAD + "layer: {'a.{e}': 'attn.q [x]'}", "x.yaml:5", "go together"),
         (HEAD + "layer: {a: 'attn.q [x] for e in n'}", "x.yaml:5", "go together"),
-        (HEAD + "layer: {a: [[1]]}", "x.yaml:5", "a text should stand here, not a list"),
+        (HEAD + "layer: {a: [[1]]}", "x.yaml:5", "expected a text, not a list"),
         (HEAD + "per_layer: {a: {read: i}}", "x.yaml:5", "'a' needs 'read' and 'write'"),
         (HEAD + "per_layer: {a: {read: i, write: lists k}}", "x.yaml:5", "unknown way to write: 'lists'"),
         (HEAD + "per_layer: {a: {read: i, write: list}}", "x.yaml:5", "'list' is not a way to write"),
@@ -93,7 +93,7 @@ def test_like_unites_sections_and_null_takes_away() -> None:
     ],
 )  # fmt: skip
 def test_mistakes_are_located(text: str, place: str, message: str) -> None:
-    """What is not in the form is refused where it stands."""
+    """An error names its position in the file."""
     with pytest.raises(SpecError, match=re.escape(message)) as caught:
         parse_architecture(text, "x.yaml")
     assert str(caught.value).startswith(place)

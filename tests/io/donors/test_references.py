@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoConfig
 
 from stacker.arch.families import find_architecture
-from stacker.arch.placement import expected_tensors
+from stacker.arch.placement import list_expected_tensors
 from stacker.errors import SpecError
 from stacker.io.donors.locate import packaged_references, read_reference
 from stacker.spec.language.stack_spec import DonorSpec
@@ -49,5 +49,5 @@ def test_packaged_references_are_the_models_of_their_names(name: str) -> None:
     config = packaged_references()[name]
     architecture = find_architecture(config)
     assert architecture is not None
-    assert sum(tensor.elements for tensor in expected_tensors(architecture, config)) == PARAMETERS[name]
+    assert sum(tensor.elements for tensor in list_expected_tensors(architecture, config)) == PARAMETERS[name]
     assert config.keys() <= AutoConfig.for_model(**config).to_dict().keys() | {"rope_theta", "torch_dtype"}

@@ -1,4 +1,4 @@
-"""What is said about the values that a spec gives to an op, and which values the rest get."""
+"""Checks of the values that a spec sets for an op, and the defaults of those it leaves out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from stacker.errors import Severity
 from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Value, Values
-from stacker.ops.shared.settings import check_blend, check_setting, complete, role_defaults
+from stacker.ops.shared.settings import check_blend, check_setting, fill_defaults, find_role_defaults
 from stacker.ops.table import OPS
 
 
@@ -67,14 +67,14 @@ def test_a_misspelt_parameter_gets_a_suggestion() -> None:
 
 
 def test_a_parameter_of_the_blend_does_not_fit_a_source() -> None:
-    """What belongs to the blend cannot differ between its sources."""
+    """A parameter of the blend cannot be set on a source."""
     (problem,) = check_setting(OPS["slerp"], "t", 0.5, of_source=True)
     assert "belongs to the blend" in problem.message
 
 
 @pytest.mark.parametrize("t", [-0.1, 1.1])
 def test_extrapolation_is_a_warning(t: float) -> None:
-    """t outside [0, 1] makes sense, but is seldom meant."""
+    """t outside [0, 1] extrapolates, which is a warning."""
     (problem,) = check_setting(OPS["slerp"], "t", t, of_source=False)
     assert problem.severity is Severity.WARNING
 
@@ -106,8 +106,8 @@ def test_everything_missing_is_named_at_once() -> None:
 
 
 def test_a_source_comes_before_the_blend_and_the_blend_before_the_default() -> None:
-    """A source's own value, else the blend's for all of them, else what the op declares."""
-    own, each = complete(FULL, {"weight": 2.0}, [{"weight": 3.0}, {"density": 0.5}])
+    """A source's own value comes first, then the blend's, then the op's default."""
+    own, each = fill_defaults(FULL, {"weight": 2.0}, [{"weight": 3.0}, {"density": 0.5}])
     assert own == {"density": 1.0, "iterations": 10, "flat": True, "weight": 2.0}
     assert [dict(values) for values in each] == [{"density": 1.0, "weight": 3.0}, {"density": 0.5, "weight": 2.0}]
 
@@ -117,5 +117,5 @@ def test_a_source_comes_before_the_blend_and_the_blend_before_the_default() -> N
     [("attn.o", 0.0), ("attn.o.bias", 0.0), ("mlp.down.expert", 0.0), ("attn.q", None), ("mlp.down_other", None)],
 )
 def test_a_role_may_have_a_default_of_its_own(role: str, scale: float | None) -> None:
-    """`zero` makes away with what is written to the residual stream, and with nothing else."""
-    assert role_defaults(OPS["zero"], role).get("scale") == scale
+    """`zero` sets only the tensors that write to the residual stream to 0."""
+    assert find_role_defaults(OPS["zero"], role).get("scale") == scale

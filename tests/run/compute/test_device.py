@@ -40,22 +40,22 @@ def test_bytes_come_and_go_as_in_host_scratch(values: list[float], dtype: Dtype,
     found = []
     for scratch in (HostScratch(ROOM), DeviceScratch(CPU, ROOM)):
         tile = scratch.load(1, len(values), kind, dtype, fill(data))
-        found.append(bytes(scratch.unload(scratch.on.combine([1.5], [tile]), dtype, residue)))
+        found.append(bytes(scratch.unload(scratch.backend.combine([1.5], [tile]), dtype, residue)))
     assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("scratch", [HostScratch(ROOM), DeviceScratch(CPU, ROOM)], ids=["host", "device"])
 def test_slots_do_not_overlap(scratch: Scratch) -> None:
     """Tiles of several sources stand beside each other, and beside the raw bytes wherever those begin."""
-    tiles = [scratch.on.fill(scratch.tile(slot, 64, Dtype.F64), slot) for slot in range(3)]
-    scratch.unload(scratch.on.fill(scratch.raw(64, Dtype.F64), 7.0), Dtype.F64, 4088)
+    tiles = [scratch.backend.fill(scratch.tile(slot, 64, Dtype.F64), slot) for slot in range(3)]
+    scratch.unload(scratch.backend.fill(scratch.raw(64, Dtype.F64), 7.0), Dtype.F64, 4088)
     assert [set(tile.tolist()) for tile in tiles] == [{0}, {1}, {2}]
 
 
 @pytest.mark.parametrize("scratch", [HostScratch(ROOM), DeviceScratch(CPU, ROOM)], ids=["host", "device"])
 def test_bytes_lie_as_they_will_in_blocks(scratch: Scratch) -> None:
     """Their address leaves the residue that was asked for, so that they can be written past the page cache."""
-    data = scratch.unload(scratch.on.fill(scratch.tile(0, 8, Dtype.F32), 1.0), Dtype.BF16, 1234)
+    data = scratch.unload(scratch.backend.fill(scratch.tile(0, 8, Dtype.F32), 1.0), Dtype.BF16, 1234)
     assert ctypes.addressof(ctypes.c_char.from_buffer(data)) % BLOCK == 1234
 
 

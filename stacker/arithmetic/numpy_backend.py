@@ -1,4 +1,4 @@
-"""Arithmetic on the processor: arrays of numpy's, functions compiled by numba, ml_dtypes for the narrow floats."""
+"""The backend for the processor: numpy arrays, functions compiled by numba, and ml_dtypes for narrow floats."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from stacker.arithmetic import agreement, draws, narrow, ranks, sums
-from stacker.arithmetic.interface import EPSILON
+from stacker.arithmetic import agreement, masks, narrow, sums
+from stacker.arithmetic.backend import EPSILON
 from stacker.tensors import Dtype
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _SOFTMAX = 1 << 14
-"""Elements that are held in fp64 at a time."""
+"""Elements converted to fp64 at a time."""
 
 
-class Processor:
-    """What `Arithmetic` says, here."""
+class NumpyBackend:
+    """Implements `Backend` on the processor."""
 
     def array(self, memory: Any, dtype: Dtype) -> Array:
         return np.frombuffer(memory, np.dtype(dtype.torch_name))
@@ -27,11 +27,11 @@ class Processor:
             wide, source = source, np.empty(len(source), np.float32)
             narrow.round_to_odd(wide, source)
         if target.dtype in narrow.FORMS and source.dtype == np.float32:
-            narrow.narrow(source.view(np.uint32), narrow.FORMS[target.dtype], _bits(target))
+            narrow.narrow(source.view(np.uint32), narrow.FORMS[target.dtype], _view_bits(target))
         elif source.dtype in narrow.VALUES:
-            narrow.look_up(_bits(source), narrow.VALUES[source.dtype], target)
+            narrow.look_up(_view_bits(source), narrow.VALUES[source.dtype], target)
         elif source.dtype == np.float16:
-            narrow.widen_half(_bits(source), target)
+            narrow.widen_half(_view_bits(source), target)
         else:
             with np.errstate(all="ignore"):
                 np.copyto(target, source, casting="unsafe")
@@ -41,7 +41,7 @@ class Processor:
         array.fill(_scalar(array, value))
         return array
 
-    def on_host(self, total: Array) -> Array:
+    def to_numpy(self, total: Array) -> Array:
         return total
 
     def combine(self, factors: Sequence[float], arrays: Sequence[Array], base: Array | None = None) -> Array:
@@ -53,7 +53,7 @@ class Processor:
             else:
                 np.copyto(out, base)
             return out
-        own = _alike(out, [factors[number] for number in used])
+        own = _as_type_of(out, [factors[number] for number in used])
         parts = tuple(arrays[number] for number in used)
         if base is None:
             sums.combine(own, parts, out)
@@ -74,94 +74,94 @@ class Processor:
         most = _scalar(array, most)
         return np.clip(array, -most, most, out=array)
 
-    def products(self, arrays: Sequence[Array]) -> list[float]:
-        return [sums.dot(one, other) for number, one in enumerate(arrays) for other in arrays[number:]]
+    def inner_products(self, arrays: Sequence[Array]) -> list[float]:
+        return [sums.inner_product(one, other) for number, one in enumerate(arrays) for other in arrays[number:]]
 
-    def row_products(self, arrays: Sequence[Array], row: int) -> Array:
-        found = np.empty((_pairs(arrays), len(arrays[0]) // row))
-        sums.row_products(tuple(arrays), row, found)
+    def row_inner_products(self, arrays: Sequence[Array], row: int) -> Array:
+        found = np.empty((_count_pairs(arrays), len(arrays[0]) // row))
+        sums.row_inner_products(tuple(arrays), row, found)
         return found
 
-    def column_products(self, arrays: Sequence[Array], row: int, total: Array | None) -> Array:
-        found = np.zeros((_pairs(arrays), row)) if total is None else total
-        sums.column_products(tuple(arrays), row, found)
+    def column_inner_products(self, arrays: Sequence[Array], row: int, total: Array | None) -> Array:
+        found = np.zeros((_count_pairs(arrays), row)) if total is None else total
+        sums.column_inner_products(tuple(arrays), row, found)
         return found
 
     def combine_rows(self, factors: Array, arrays: Sequence[Array], row: int) -> Array:
-        sums.combine_rows(_alike(arrays[0], factors), tuple(arrays), row, arrays[0])
+        sums.combine_rows(_as_type_of(arrays[0], factors), tuple(arrays), row, arrays[0])
         return arrays[0]
 
     def combine_columns(self, factors: Array, arrays: Sequence[Array], row: int) -> Array:
-        sums.combine_columns(_alike(arrays[0], factors), tuple(arrays), row, arrays[0])
+        sums.combine_columns(_as_type_of(arrays[0], factors), tuple(arrays), row, arrays[0])
         return arrays[0]
 
-    def counters(self, *shape: int) -> Array:
+    def zero_counters(self, *shape: int) -> Array:
         return np.zeros(shape, np.int64)
 
     def count_upper(self, key: Array, counters: Array) -> None:
-        ranks.count_upper(key, counters)
+        masks.count_upper(key, counters)
 
     def count_lower(self, key: Array, upper: int, counters: Array) -> None:
-        ranks.count_lower(key, upper, counters)
+        masks.count_lower(key, upper, counters)
 
     def count_equal(self, key: Array, bits: int) -> int:
-        return ranks.count_equal(key, np.int32(bits))
+        return masks.count_equal(key, np.int32(bits))
 
-    def larger(self, key: Array, bits: int, taken: int, equal: int) -> Array:
+    def mask_above(self, key: Array, bits: int, taken: int, equal: int) -> Array:
         mask = np.empty(len(key), np.bool_)
         if 0 < taken < equal:
-            ranks.larger_or_first(key, np.int32(bits), taken, mask)
+            masks.mask_above_or_first(key, np.int32(bits), taken, mask)
         else:
-            ranks.larger(key, np.int32(bits - (taken > 0)), mask)
+            masks.mask_above(key, np.int32(bits - (taken > 0)), mask)
         return mask
 
-    def nothing(self, array: Array) -> Array:
+    def empty_mask(self, array: Array) -> Array:
         return np.zeros(len(array), np.bool_)
 
-    def at_least(self, array: Array, bound: float) -> Array:
-        return np.greater_equal(array, _alike(array, bound))
+    def mask_at_least(self, array: Array, bound: float) -> Array:
+        return np.greater_equal(array, _as_type_of(array, bound))
 
-    def without(self, mask: Array, other: Array) -> Array:
+    def subtract_mask(self, mask: Array, other: Array) -> Array:
         return np.greater(mask, other, out=mask)
 
-    def keep(self, array: Array, mask: Array) -> Array:
-        ranks.keep(array, mask)
+    def apply_mask(self, array: Array, mask: Array) -> Array:
+        masks.apply_mask(array, mask)
         return array
 
-    def packed(self, mask: Array) -> Array:
+    def pack_mask(self, mask: Array) -> Array:
         return np.packbits(mask)
 
-    def unpacked(self, packed: Array, count: int) -> Array:
+    def unpack_mask(self, packed: Array, count: int) -> Array:
         return np.unpackbits(packed, count=count).view(np.bool_)
 
-    def magnitudes(self, array: Array, mask: Array) -> tuple[float, float]:
-        return ranks.magnitudes(array, mask)
+    def sum_magnitudes(self, array: Array, mask: Array) -> tuple[float, float]:
+        return masks.sum_magnitudes(array, mask)
 
-    def draw(self, count: int, blocks: Sequence[tuple[int, int, int, int]]) -> Array:
+    def hash_indices(self, count: int, spans: Sequence[tuple[int, int, int, int]]) -> Array:
         drawn = np.empty(count, np.int32)
         start = 0
-        for size, first, before, after in blocks:
-            draws.mix(first, np.uint32(before), np.uint32(after), drawn[start : start + size])
+        for size, first, before, after in spans:
+            masks.hash_indices(first, np.uint32(before), np.uint32(after), drawn[start : start + size])
             start += size
         return drawn
 
-    def below(self, numbers: Array, bound: int | Array) -> Array:
+    def mask_below(self, numbers: Array, bound: int | Array) -> Array:
         mask = np.empty(len(numbers), np.bool_)
         if isinstance(bound, int):
-            draws.below(numbers, np.int32(bound), mask)
+            masks.mask_below(numbers, np.int32(bound), mask)
         else:
-            draws.below_each(numbers, bound, mask)
+            masks.mask_below_each(numbers, bound, mask)
         return mask
 
-    def by_rank(self, array: Array, row: int, values: Array) -> Array:
-        """Measured, numpy's sort of bits and place in one number takes a third of a sort of places by their bits."""
+    def look_up_by_rank(self, array: Array, row: int, values: Array) -> Array:
+        """Sorts bits and index packed in one number, which takes a third of the time of an argsort."""
         packed, found = np.empty(len(array), np.int64), np.empty(len(array), np.int32)
-        ranks.pack(array, row, packed)
+        masks.pack_ranks(array, row, packed)
         packed.reshape(-1, row).sort(axis=1)
-        ranks.unpack(packed, row, values, found)
+        masks.unpack_ranks(packed, row, values, found)
         return found
 
-    def elect(
+    def merge_elected(
         self,
         arrays: Sequence[Array],
         votes: Sequence[float],
@@ -169,7 +169,9 @@ class Processor:
         weights: Sequence[float] | None,
     ) -> Array:
         out = arrays[0]
-        agreement.elect(tuple(arrays), _alike(out, votes), _alike(out, factors), _alike(out, weights or ()), out)
+        agreement.merge_elected(
+            tuple(arrays), _as_type_of(out, votes), _as_type_of(out, factors), _as_type_of(out, weights or ()), out
+        )
         return out
 
     def variance(self, arrays: Sequence[Array]) -> Array:
@@ -177,49 +179,49 @@ class Processor:
         agreement.variance(tuple(arrays), found)
         return found
 
-    def changes(self, arrays: Sequence[Array], least: float) -> list[float]:
+    def count_changes(self, arrays: Sequence[Array], least: float) -> list[float]:
         shared, alone = np.zeros(len(arrays)), np.zeros(len(arrays))
-        agreement.changes(tuple(arrays), _scalar(arrays[0], least), shared, alone)
+        agreement.count_changes(tuple(arrays), _scalar(arrays[0], least), shared, alone)
         return [*shared.tolist(), *alone.tolist()]
 
-    def share(self, arrays: Sequence[Array], least: float, alone: Sequence[float]) -> Array:
+    def merge_changes(self, arrays: Sequence[Array], least: float, alone: Sequence[float]) -> Array:
         out = arrays[0]
-        agreement.share(tuple(arrays), _scalar(out, least), _alike(out, alone), out)
+        agreement.merge_changes(tuple(arrays), _scalar(out, least), _as_type_of(out, alone), out)
         return out
 
-    def divergences(self, array: Array, other: Array, row: int) -> Array:
+    def row_divergences(self, array: Array, other: Array, row: int) -> Array:
         step = max(_SOFTMAX // row, 1) * row
         parts = (
-            _divergence(array[start : start + step].reshape(-1, row), other[start : start + step].reshape(-1, row))
+            _row_divergences(array[start : start + step].reshape(-1, row), other[start : start + step].reshape(-1, row))
             for start in range(0, len(array), step)
         )
         return np.concatenate(list(parts))
 
 
-PROCESSOR = Processor()
+NUMPY = NumpyBackend()
 
 
-def _alike(array: Array, factors: Any) -> Array:
-    """In the array's type; what is too large for it is infinite."""
+def _as_type_of(array: Array, factors: Any) -> Array:
+    """The factors in the array's type; infinite if too large for it."""
     with np.errstate(over="ignore"):
         own: Array = np.asarray(factors, array.dtype)
     return own
 
 
 def _scalar(array: Array, value: float) -> Any:
-    return _alike(array, value)[()]
+    return _as_type_of(array, value)[()]
 
 
-def _bits(array: Array) -> Array:
+def _view_bits(array: Array) -> Array:
     return array.view(np.uint8 if array.dtype.itemsize == 1 else np.uint16)
 
 
-def _pairs(arrays: Sequence[Array]) -> int:
+def _count_pairs(arrays: Sequence[Array]) -> int:
     return len(arrays) * (len(arrays) + 1) // 2
 
 
-def _divergence(rows: Array, origin: Array) -> Array:
-    """KL of two distributions, row by row; rounding apart it is not negative."""
+def _row_divergences(rows: Array, origin: Array) -> Array:
+    """KL divergence of the rows' softmax from that of `origin`, clipped to at least 0 against rounding."""
     with np.errstate(all="ignore"):
         p, q = _softmax(rows), _softmax(origin)
         total: Array = (p * np.log(p / q)).sum(axis=1)

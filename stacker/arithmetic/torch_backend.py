@@ -1,17 +1,17 @@
-"""Arithmetic in torch, for tiles on a device: the same as the processor's, to rounding where sums are concerned.
+"""The backend for torch tensors on a device; results equal the processor's, apart from the rounding of sums.
 
-Masks are whole numbers as wide as a number drawn: -1, all bits set, where an element is chosen, 0 elsewhere.
+A mask is an int32 tensor: -1 (all bits set) for elements in it, 0 for the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from stacker.arithmetic.interface import LOWER, UPPER
-from stacker.arithmetic.tensors import added, bits_of, chosen, divergence, mixed, pairs, rounded_to_odd
+from stacker.arithmetic.backend import EPSILON, HASH_FACTORS, INT31_MAX, LOWER_BINS, UPPER_BINS
 from stacker.tensors import Dtype
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _LARGEST_E4M3 = 448.0
 _ROWS = 1 << 14
-"""Elements that are held in fp64 at a time."""
+"""Elements converted to fp64 at a time."""
 
 
-class Device:
-    """What `Arithmetic` says, with tensors of one device."""
+class TorchBackend:
+    """Implements `Backend` on one torch device."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -32,16 +32,16 @@ class Device:
         return memory.view(getattr(torch, dtype.torch_name))
 
     def convert(self, target: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-        if target.dtype is torch.float8_e4m3fn:  # has no infinity
+        if target.dtype is torch.float8_e4m3fn:  # it has no infinity
             source = source.clamp(-_LARGEST_E4M3, _LARGEST_E4M3)
         if source.dtype is torch.float64 and target.dtype not in (torch.float64, torch.float32):
-            source = rounded_to_odd(source)
+            source = _round_to_odd(source)
         return target.copy_(source)
 
     def fill(self, array: torch.Tensor, value: float) -> torch.Tensor:
         return array.fill_(_scalar(array, value))
 
-    def on_host(self, total: torch.Tensor) -> np.ndarray[Any, Any]:
+    def to_numpy(self, total: torch.Tensor) -> np.ndarray[Any, Any]:
         found: np.ndarray[Any, Any] = total.cpu().numpy()
         return found
 
@@ -71,17 +71,19 @@ class Device:
         most = _scalar(array, most)
         return array.clamp_(-most, most)
 
-    def products(self, arrays: Sequence[torch.Tensor]) -> list[float]:
+    def inner_products(self, arrays: Sequence[torch.Tensor]) -> list[float]:
         wide = [array.double() for array in arrays]
-        return torch.stack([one.dot(other) for one, other in pairs(wide)]).tolist()
+        return torch.stack([one.dot(other) for one, other in _list_pairs(wide)]).tolist()
 
-    def row_products(self, arrays: Sequence[torch.Tensor], row: int) -> np.ndarray[Any, Any]:
+    def row_inner_products(self, arrays: Sequence[torch.Tensor], row: int) -> np.ndarray[Any, Any]:
         wide = [array.view(-1, row).double() for array in arrays]
-        return self.on_host(torch.stack([(one * other).sum(1) for one, other in pairs(wide)]))
+        return self.to_numpy(torch.stack([(one * other).sum(1) for one, other in _list_pairs(wide)]))
 
-    def column_products(self, arrays: Sequence[torch.Tensor], row: int, total: torch.Tensor | None) -> torch.Tensor:
+    def column_inner_products(
+        self, arrays: Sequence[torch.Tensor], row: int, total: torch.Tensor | None
+    ) -> torch.Tensor:
         wide = [array.view(-1, row).double() for array in arrays]
-        found = torch.stack([(one * other).sum(0) for one, other in pairs(wide)])
+        found = torch.stack([(one * other).sum(0) for one, other in _list_pairs(wide)])
         return found if total is None else total.add_(found)
 
     def combine_rows(self, factors: np.ndarray[Any, Any], arrays: Sequence[torch.Tensor], row: int) -> torch.Tensor:
@@ -96,74 +98,74 @@ class Device:
             result.add_(array.view(-1, row) * own)
         return arrays[0]
 
-    def counters(self, *shape: int) -> torch.Tensor:
+    def zero_counters(self, *shape: int) -> torch.Tensor:
         return torch.zeros(shape, dtype=torch.int64, device=self._device)
 
     def count_upper(self, key: torch.Tensor, counters: torch.Tensor) -> None:
-        bits = bits_of(key)
-        counters[:-1] += (bits >> 15).bincount(minlength=UPPER)
+        bits = _bits_of(key)
+        counters[:-1] += (bits >> 15).bincount(minlength=UPPER_BINS)
         counters[-1] += bits.count_nonzero()
 
     def count_lower(self, key: torch.Tensor, upper: int, counters: torch.Tensor) -> None:
-        low = bits_of(key) ^ (upper << 15)  # less than LOWER where the upper bits are those sought
-        # The others are spread over bins of no use: counting them all in one takes four times as long.
-        place = torch.minimum(low, (low >> 15).add_(LOWER))
-        counters += place.bincount(minlength=LOWER + UPPER)[:LOWER]
+        low = _bits_of(key) ^ (upper << 15)  # less than LOWER where the upper bits are those sought
+        # The other elements go to unused bins; counting them all in one bin takes four times as long.
+        place = torch.minimum(low, (low >> 15).add_(LOWER_BINS))
+        counters += place.bincount(minlength=LOWER_BINS + UPPER_BINS)[:LOWER_BINS]
 
     def count_equal(self, key: torch.Tensor, bits: int) -> int:
-        return len(key) - int((bits_of(key) ^ bits).count_nonzero())
+        return len(key) - int((_bits_of(key) ^ bits).count_nonzero())
 
-    def larger(self, key: torch.Tensor, bits: int, taken: int, equal: int) -> torch.Tensor:
-        found = bits_of(key)
+    def mask_above(self, key: torch.Tensor, bits: int, taken: int, equal: int) -> torch.Tensor:
+        found = _bits_of(key)
         mask = ((bits - 1 if 0 < taken == equal else bits) - found).bitwise_right_shift_(31)
         if 0 < taken < equal:
             same = found == bits
-            mask.bitwise_or_(chosen(same & (same.cumsum(0) <= taken)))
+            mask.bitwise_or_(_to_mask(same & (same.cumsum(0) <= taken)))
         return mask
 
-    def nothing(self, array: torch.Tensor) -> torch.Tensor:
+    def empty_mask(self, array: torch.Tensor) -> torch.Tensor:
         return torch.zeros_like(array, dtype=torch.int32)
 
-    def at_least(self, array: torch.Tensor, bound: float) -> torch.Tensor:
-        return chosen(array >= bound)
+    def mask_at_least(self, array: torch.Tensor, bound: float) -> torch.Tensor:
+        return _to_mask(array >= bound)
 
-    def without(self, mask: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    def subtract_mask(self, mask: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         return mask.bitwise_and_(~other)
 
-    def keep(self, array: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def apply_mask(self, array: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         bits = array.view(torch.int64 if array.dtype is torch.float64 else torch.int32)
         bits.bitwise_and_(mask.to(bits.dtype))
         return array
 
-    def packed(self, mask: torch.Tensor) -> torch.Tensor:
+    def pack_mask(self, mask: torch.Tensor) -> torch.Tensor:
         return mask.to(torch.int8)
 
-    def unpacked(self, packed: torch.Tensor, count: int) -> torch.Tensor:
+    def unpack_mask(self, packed: torch.Tensor, count: int) -> torch.Tensor:
         return packed[:count].to(torch.int32)
 
-    def magnitudes(self, array: torch.Tensor, mask: torch.Tensor) -> tuple[float, float]:
+    def sum_magnitudes(self, array: torch.Tensor, mask: torch.Tensor) -> tuple[float, float]:
         size = array.abs()
-        return float(size.sum(dtype=torch.float64)), float(self.keep(size, mask).sum(dtype=torch.float64))
+        return float(size.sum(dtype=torch.float64)), float(self.apply_mask(size, mask).sum(dtype=torch.float64))
 
-    def draw(self, count: int, blocks: Sequence[tuple[int, int, int, int]]) -> torch.Tensor:
+    def hash_indices(self, count: int, spans: Sequence[tuple[int, int, int, int]]) -> torch.Tensor:
         drawn = torch.arange(count, dtype=torch.int32, device=self._device)
         after = torch.empty_like(drawn)
         start = 0
-        for size, first, key, last in blocks:
+        for size, first, key, last in spans:
             drawn[start : start + size].add_(first - start).bitwise_xor_(key)
             after[start : start + size] = last
             start += size
-        return mixed(drawn).bitwise_xor_(after)
+        return _hash(drawn).bitwise_xor_(after)
 
-    def below(self, numbers: torch.Tensor, bound: int | torch.Tensor) -> torch.Tensor:
+    def mask_below(self, numbers: torch.Tensor, bound: int | torch.Tensor) -> torch.Tensor:
         return (numbers - bound).bitwise_right_shift_(31)
 
-    def by_rank(self, array: torch.Tensor, row: int, values: np.ndarray[Any, Any]) -> torch.Tensor:
-        order = bits_of(array).view(-1, row).argsort(dim=1, stable=True)
+    def look_up_by_rank(self, array: torch.Tensor, row: int, values: np.ndarray[Any, Any]) -> torch.Tensor:
+        order = _bits_of(array).view(-1, row).argsort(dim=1, stable=True)
         ranked = torch.as_tensor(values).to(self._device).expand_as(order)
         return torch.empty_like(order, dtype=torch.int32).scatter_(1, order, ranked).view(-1)
 
-    def elect(
+    def merge_elected(
         self,
         arrays: Sequence[torch.Tensor],
         votes: Sequence[float],
@@ -171,7 +173,7 @@ class Device:
         weights: Sequence[float] | None,
     ) -> torch.Tensor:
         cast = [array.mul_(vote) for array, vote in zip(arrays, votes, strict=True)]
-        up = added(cast) >= 0
+        up = _add_up(cast) >= 0
         result, divisor = torch.zeros_like(cast[0]), torch.zeros_like(cast[0])
         for number, (array, factor) in enumerate(zip(cast, factors, strict=True)):
             along = torch.where(up, array, -array).relu_()
@@ -182,30 +184,75 @@ class Device:
         return arrays[0].copy_(torch.where(up, result, 0.0 - result))
 
     def variance(self, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-        mean = added(arrays).div_(len(arrays))
-        return added([(array - mean).square_() for array in arrays]).div_(len(arrays))
+        mean = _add_up(arrays).div_(len(arrays))
+        return _add_up([(array - mean).square_() for array in arrays]).div_(len(arrays))
 
-    def changes(self, arrays: Sequence[torch.Tensor], least: float) -> list[float]:
+    def count_changes(self, arrays: Sequence[torch.Tensor], least: float) -> list[float]:
         masks = [array.abs() > least for array in arrays]
         many = torch.stack(masks).sum(0)
         return [float((mask & chosen).sum()) for chosen in (many > 1, many == 1) for mask in masks]
 
-    def share(self, arrays: Sequence[torch.Tensor], least: float, alone: Sequence[float]) -> torch.Tensor:
+    def merge_changes(self, arrays: Sequence[torch.Tensor], least: float, alone: Sequence[float]) -> torch.Tensor:
         masks = [array.abs() > least for array in arrays]
         many, total = torch.stack(masks).sum(0), torch.zeros_like(arrays[0])
         several = many.clamp(min=1).to(total.dtype).reciprocal_()
         for array, mask, factor in zip(arrays, masks, alone, strict=True):
             scale = several.masked_fill(many == 1, _scalar(array, factor))
-            total += self.keep(array, chosen(mask)).mul_(scale)
+            total += self.apply_mask(array, _to_mask(mask)).mul_(scale)
         return arrays[0].copy_(total)
 
-    def divergences(self, array: torch.Tensor, other: torch.Tensor, row: int) -> np.ndarray[Any, Any]:
+    def row_divergences(self, array: torch.Tensor, other: torch.Tensor, row: int) -> np.ndarray[Any, Any]:
         step = max(_ROWS // row, 1)
         rows, origin = array.view(-1, row), other.view(-1, row)
-        parts = [divergence(rows[i : i + step], origin[i : i + step]) for i in range(0, len(rows), step)]
-        return self.on_host(torch.cat(parts))
+        parts = [_divergence(rows[i : i + step], origin[i : i + step]) for i in range(0, len(rows), step)]
+        return self.to_numpy(torch.cat(parts))
 
 
 def _scalar(array: torch.Tensor, value: float) -> float:
-    """As near as the array's type comes; what is too large for it is infinite."""
+    """The value rounded to the array's type; infinite if too large for it."""
     return float(torch.tensor(value, dtype=array.dtype))
+
+
+def _list_pairs(arrays: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The pairs i ≤ j."""
+    return list(combinations_with_replacement(arrays, 2))
+
+
+def _add_up(arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The sum, added in order, in a new tensor."""
+    found = arrays[0].clone()
+    for array in arrays[1:]:
+        found.add_(array)
+    return found
+
+
+def _bits_of(values: torch.Tensor) -> torch.Tensor:
+    """fp32 magnitudes as int32 in the same order, in a new tensor; NaN is greater than infinity."""
+    return values.to(torch.float32).abs().view(torch.int32)
+
+
+def _to_mask(where: torch.Tensor) -> torch.Tensor:
+    """A mask from a tensor of bool."""
+    return where.to(torch.int32).neg_()
+
+
+def _hash(bits: torch.Tensor) -> torch.Tensor:
+    """The hash of `masks.hash_indices`, in int32."""
+    for by, factor in zip((16, 15), HASH_FACTORS, strict=True):
+        bits ^= bits >> by
+        bits.mul_(factor - (factor >> 31 << 32)).bitwise_and_(INT31_MAX)
+    return bits.bitwise_xor_(bits >> 16)
+
+
+def _divergence(rows: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
+    """KL divergence of the rows' softmax from that of `origin`, clipped to at least 0 against rounding."""
+    p, q = (each.double().softmax(1).add_(EPSILON) for each in (rows, origin))
+    return p.mul_((p / q).log_()).sum(1).clamp_(min=0.0)
+
+
+def _round_to_odd(tile: torch.Tensor) -> torch.Tensor:
+    """As `narrow.round_to_odd`."""
+    near = tile.float()
+    toward_zero = torch.where(near.double().abs() > tile.abs(), near.nextafter(near.new_zeros(())), near)
+    inexact = (near.double() != tile).int()
+    return (toward_zero.view(torch.int32) | inexact).view(torch.float32)

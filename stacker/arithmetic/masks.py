@@ -1,0 +1,135 @@
+"""Compiled functions that choose elements, by the bits of their fp32 magnitude or by random numbers.
+
+Masks are arrays of bool.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stacker.arithmetic.backend import HASH_FACTORS, INT31_MAX, LOWER_BINS
+from stacker.arithmetic.jit import compiled
+
+_LANES = 256
+
+
+@compiled
+def bits_of(value: Any) -> Any:
+    """The fp32 magnitude as an int32 in the same order; NaN is greater than infinity."""
+    return np.float32(value).view(np.int32) & np.int32(INT31_MAX)
+
+
+@compiled
+def count_upper(key: Any, counters: Any) -> None:
+    """Add to `counters` [UPPER_BINS + 1] by upper bits; the last counts elements that are not 0."""
+    nonzero = 0
+    for k in range(key.size):
+        bits = bits_of(key[k])
+        counters[bits >> np.int32(15)] += 1
+        nonzero += bits != 0
+    counters[-1] += nonzero
+
+
+@compiled
+def count_lower(key: Any, upper: int, counters: Any) -> None:
+    """Add the elements with these upper bits to `counters` [LOWER_BINS] by lower bits."""
+    sought = np.uint32(upper << 15)
+    for k in range(key.size):
+        low = np.uint32(bits_of(key[k])) ^ sought
+        if low < np.uint32(LOWER_BINS):
+            counters[low] += 1
+
+
+@compiled
+def count_equal(key: Any, bits: Any) -> int:
+    """The number of elements with exactly these bits."""
+    count = 0
+    for k in range(key.size):
+        count += bits_of(key[k]) == bits
+    return count
+
+
+@compiled
+def mask_above(key: Any, bits: Any, mask: Any) -> None:
+    """Mark the elements with greater bits."""
+    for k in range(key.size):
+        mask[k] = bits_of(key[k]) > bits
+
+
+@compiled
+def mask_above_or_first(key: Any, bits: Any, taken: int, mask: Any) -> None:
+    """Mark the elements with greater bits, and the first `taken` with equal bits."""
+    for k in range(key.size):
+        found = bits_of(key[k])
+        mask[k] = found > bits or (found == bits and taken > 0)
+        taken -= found == bits
+
+
+@compiled
+def apply_mask(array: Any, mask: Any) -> None:
+    """Set elements outside the mask to 0."""
+    nothing = array.dtype.type(0)
+    for k in range(array.size):
+        array[k] = array[k] if mask[k] else nothing
+
+
+@compiled
+def sum_magnitudes(array: Any, mask: Any) -> tuple[float, float]:
+    """Σ|x| over all elements and over the mask, in partial sums that are added pairwise."""
+    every, chosen = np.zeros(_LANES), np.zeros(_LANES)
+    for start in range(0, array.size, _LANES):
+        count = min(_LANES, array.size - start)
+        part, inside = array[start : start + count], mask[start : start + count]
+        for k in range(count):
+            size = abs(np.float64(part[k]))
+            every[k] += size
+            chosen[k] += size if inside[k] else 0.0
+    half = _LANES // 2
+    while half:
+        for k in range(half):
+            every[k] += every[k + half]
+            chosen[k] += chosen[k + half]
+        half //= 2
+    return every[0], chosen[0]
+
+
+@compiled
+def pack_ranks(array: Any, row: int, out: Any) -> None:
+    """int64 with an element's bits above its index in the row; sorting them row by row orders elements by rank."""
+    for start in range(0, array.size, row):
+        for place in range(row):
+            out[start + place] = np.int64(bits_of(array[start + place])) << 32 | place
+
+
+@compiled
+def unpack_ranks(packed: Any, row: int, values: Any, out: Any) -> None:
+    """Write to each element the value of its rank; `packed` is the output of `pack_ranks`, sorted row by row."""
+    for start in range(0, out.size, row):
+        for rank in range(row):
+            out[start + (packed[start + rank] & INT31_MAX)] = values[rank]
+
+
+@compiled
+def hash_indices(first: int, before: Any, after: Any, out: Any) -> None:
+    """Hash the indices from `first` on; every step is invertible, so all numbers are equally likely."""
+    for k in range(out.size):
+        bits = np.uint32(first + k) ^ before
+        bits = ((bits ^ (bits >> np.uint32(16))) * np.uint32(HASH_FACTORS[0])) & np.uint32(INT31_MAX)
+        bits = ((bits ^ (bits >> np.uint32(15))) * np.uint32(HASH_FACTORS[1])) & np.uint32(INT31_MAX)
+        out[k] = np.int32(bits ^ (bits >> np.uint32(16)) ^ after)
+
+
+@compiled
+def mask_below(numbers: Any, bound: Any, mask: Any) -> None:
+    """Mark the numbers below the bound."""
+    for k in range(numbers.size):
+        mask[k] = numbers[k] < bound
+
+
+@compiled
+def mask_below_each(numbers: Any, bounds: Any, mask: Any) -> None:
+    """Mark the numbers below their own bound."""
+    for k in range(numbers.size):
+        mask[k] = numbers[k] < bounds[k]
