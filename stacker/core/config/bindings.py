@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from stacker.arch.bindings import Binding, explained_keys, find_bindings
-from stacker.arch.dimensions import text_config
+from stacker.arch.dimensions import select_text_config
 from stacker.core.config.keys import DEPTHS, ROPE, is_bookkeeping
 from stacker.core.config.refusals import OutputLayer
 from stacker.core.values.donor import Donor
@@ -30,7 +30,7 @@ def check_bindings(template: Donor, layers: Sequence[OutputLayer], config_keys: 
 
 
 def _bindings_of(donor: Donor) -> dict[str, Binding]:
-    config = text_config(donor.architecture, donor.config)
+    config = select_text_config(donor.architecture, donor.config)
     known = explained_keys(donor.architecture) | {key for key in config if is_bookkeeping(key)} | ROPE | set(DEPTHS)
     return {binding.key: binding for binding in find_bindings(config, donor.depth, known)}
 
@@ -42,7 +42,7 @@ def _is_broken(binding: Binding, written: Binding | None, donor: Donor, layer: O
 
 
 def _problem(donor: Donor, binding: Binding, broken: OutputLayer | None) -> Problem:
-    value = shown(str(text_config(donor.architecture, donor.config)[binding.key]), 60)
+    value = shown(str(select_text_config(donor.architecture, donor.config)[binding.key]), 60)
     what = (
         f"'{binding.key}: {value}' in the config of '{donor.name}' may say something of each layer ({binding.meaning})"
     )
