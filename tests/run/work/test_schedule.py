@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -44,6 +45,54 @@ def test_one_task_is_shared_by_all() -> None:
         meeting.wait()
 
     work_off(Schedule([("one", iter([[meet] * 4]))], threading.Event()), 4, _unwatched)
+
+
+def test_tasks_are_set_up_at_the_same_time() -> None:
+    """A task's own code runs without the lock: as many tasks are set up at once as there are threads."""
+    meeting = threading.Barrier(4, timeout=10)
+
+    def rounds() -> Iterator[Sequence[Job]]:
+        meeting.wait()
+        yield [_unwatched]
+        meeting.wait()
+
+    schedule = Schedule(((str(task), rounds()) for task in range(4)), threading.Event())
+    work_off(schedule, 4, _unwatched)
+    assert sorted(schedule.finished()) == ["0", "1", "2", "3"]
+
+
+@given(shape=st.lists(st.lists(st.integers(1, 4), max_size=4), max_size=6), workers=st.integers(2, 6))
+def test_a_task_is_never_set_up_twice_at_once(shape: list[list[int]], workers: int) -> None:
+    """The code of one task is run by one thread at a time, however many jobs end together."""
+    inside = [threading.Lock() for _ in shape]
+
+    def rounds(task: int, sizes: list[int]) -> Iterator[Sequence[Job]]:
+        for size in sizes:
+            assert inside[task].acquire(blocking=False)
+            time.sleep(0)
+            inside[task].release()
+            yield [_unwatched] * size
+
+    tasks = ((str(task), rounds(task, sizes)) for task, sizes in enumerate(shape))
+    work_off(Schedule(tasks, threading.Event()), workers, _unwatched)
+
+
+def test_a_task_waits_until_no_job_is_ready() -> None:
+    """One thread does all jobs of a task before it starts the next; jobs come in the order of the tasks."""
+    done: list[str] = []
+
+    def rounds(task: str) -> Iterator[Sequence[Job]]:
+        for number in range(2):
+            done.append(f"{task}: set up {number}")
+            yield [partial(done.append, f"{task}: job {number}.{order}") for order in range(2)]
+
+    work_off(Schedule(((task, rounds(task)) for task in "ab"), threading.Event()), 1, _unwatched)
+    assert done == [
+        f"{task}: {what}"
+        for task in "ab"
+        for number in range(2)
+        for what in (f"set up {number}", f"job {number}.0", f"job {number}.1")
+    ]
 
 
 def test_the_first_failure_is_raised_and_stops_the_rest() -> None:
