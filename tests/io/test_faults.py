@@ -21,15 +21,16 @@ from typing import Any
 
 import pytest
 
+from stacker.core.plan.plan import Shard
 from stacker.errors import LockedError, StackerError
 from stacker.io.disk import copies, direct
-from stacker.io.disk.direct import Writer
 from stacker.io.disk.moves import move
-from stacker.io.disk.storage import writing
 from stacker.io.files.reading import open_regular
+from stacker.io.output import folder
 from stacker.io.output.folder import open_output
 
 RUN = 30_000
+HEADER = b"header"
 WRITES = (
     "copy_file_range", "fdatasync", "fsync", "ftruncate", "mkdir", "open", "posix_fallocate", "pwrite", "rename",
     "unlink", "write",
@@ -41,6 +42,12 @@ def every_block_past_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """As much of so little as can be, with room taken for it before."""
     monkeypatch.setattr(copies, "WORTH_IT", direct.BLOCK)
     monkeypatch.setattr(direct, "_RESERVED", direct.BLOCK)
+
+
+@pytest.fixture(autouse=True)
+def one_shard_is_open_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each shard is closed when the other is needed, and opened again."""
+    monkeypatch.setattr(folder, "_MOST_OPEN", 1)
 
 
 @pytest.fixture
@@ -60,22 +67,25 @@ def donor(place: Path) -> Path:
 
 
 def build(donor: Path, out: Path, recorded: list[str] | None = None) -> None:
-    """Two shards of two runs each, recorded one by one, a text, and a mark at the end; `recorded` is what is safe."""
+    """Two shards of two runs each, in turn and recorded one by one, a text, and a mark at the end.
+
+    Task ids are added to `recorded` once they are safe.
+    """
     recorded = [] if recorded is None else recorded
     source = open_regular(donor)
     try:
         with open_output(out, "plan", {"name": "x"}, force=False, restart=False) as output:
             assert output.done >= set(recorded)
             for number in range(4):
-                shard = output.shard_fd(f"{number // 2}.safetensors", 2 * RUN)
+                shard = Shard(f"{number % 2}.safetensors", HEADER, len(HEADER) + 2 * RUN)
                 if str(number) not in output.done:
-                    with Writer(shard) as writer:
-                        move(source, number * RUN, writer, number % 2 * RUN, RUN, chunk=20_000)
-                    output.record([str(number)])
+                    with output.lease_shard(shard) as writer:
+                        move(source, number * RUN, writer, len(HEADER) + number // 2 * RUN, RUN, chunk=20_000)
+                    output.record([str(number)], [shard.name] if number > 1 else [])
                     recorded += [str(number)]
             output.write_text("config.json", b"{}")
-            with writing(output.folder):
-                os.pwrite(shard, b"end", 2 * RUN - 3)
+            with output.lease_shard(shard) as writer:
+                os.pwrite(writer.fd, b"end", shard.size - 3)
             output.commit()
     finally:
         os.close(source)
@@ -84,7 +94,9 @@ def build(donor: Path, out: Path, recorded: list[str] | None = None) -> None:
 def whole(donor: Path) -> dict[str, bytes]:
     """What a build comes to."""
     data = donor.read_bytes()
-    return {"0.safetensors": data[: 2 * RUN], "1.safetensors": data[2 * RUN : -3] + b"end", "config.json": b"{}"}
+    runs = [data[begin : begin + RUN] for begin in range(0, 4 * RUN, RUN)]
+    last = HEADER + runs[1] + runs[3][:-3] + b"end"
+    return {"0.safetensors": HEADER + runs[0] + runs[2], "1.safetensors": last, "config.json": b"{}"}
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -252,9 +264,9 @@ def test_a_power_cut_at_any_call(donor: Path, place: Path, monkeypatch: pytest.M
         with every_call(monkeypatch, act), monkeypatch.context() as patch:
             patch.setattr("stacker.io.output.folder._remove", lambda *_: None)
             cut = _is_cut(donor, out, recorded)
-        for folder in (unfinished, out):
-            if folder.exists():
-                disk.cut_power(folder)
+        for left in (unfinished, out):
+            if left.exists():
+                disk.cut_power(left)
         check_whole_or_absent(donor, out)
         if not cut:
             break

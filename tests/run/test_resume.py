@@ -102,7 +102,7 @@ def test_a_disk_that_fails_ends_the_build(
 ) -> None:
     """A record that cannot be made durable is the error, not a thread's traceback."""
 
-    def fail(_output: Output, _ids: list[str]) -> None:
+    def fail(_output: Output, _ids: list[str], _complete: set[str]) -> None:
         raise StorageError.of("cannot write: the disk is gone")
 
     monkeypatch.setattr(Output, "record", fail)

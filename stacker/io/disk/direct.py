@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Self
 
 from stacker.core.plan import plan
+from stacker.io.disk.storage import OUT_OF_DESCRIPTORS
 
 BLOCK = max(plan.BLOCK, mmap.PAGESIZE)
 """Offsets, lengths and addresses are multiples of this, which all disks in use allow."""
@@ -40,9 +41,14 @@ class Writer:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the descriptor that goes past the cache; later writes go through the cache."""
         self.direct = False
         if self._direct is not None:
             os.close(self._direct)
+            self._direct = None
 
     def reserve(self, offset: int, nbytes: int) -> None:
         """Take room for what will be written; where there is none for it, that is an OSError now."""
@@ -88,34 +94,41 @@ class Reader:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._direct = _reopened(fd, os.O_RDONLY)
-        self._held = threading.local()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the descriptor that goes past the cache; later reads go through the cache."""
         if self._direct is not None:
             os.close(self._direct)
             self._direct = None
 
     def read(self, nbytes: int, offset: int) -> memoryview:
-        """`nbytes` from `offset` on, or as many as there are, until this thread reads again."""
+        """`nbytes` from `offset` on, or as many as there are, in memory that this thread's next read overwrites."""
         begin = offset // BLOCK * BLOCK
         if self._direct is not None and nbytes >= WORTH_IT:
-            buffer = self._buffer(offset - begin + nbytes)
+            buffer = _own_buffer(offset - begin + nbytes)
             with suppress(OSError):  # the ordinary way says what is wrong
                 found = buffer[: os.preadv(self._direct, [buffer], begin)][offset - begin :]
                 if len(found) >= nbytes:
                     return found[:nbytes]
         return memoryview(os.pread(self.fd, nbytes, offset))
 
-    def _buffer(self, nbytes: int) -> memoryview:
-        """Whole blocks, at least so many bytes."""
-        blocks = -(-nbytes // BLOCK) * BLOCK
-        buffer: memoryview | None = getattr(self._held, "buffer", None)
-        if buffer is None or len(buffer) < blocks:
-            buffer = self._held.buffer = memoryview(mmap.mmap(-1, blocks))
-        return buffer[:blocks]
+
+_BUFFERS = threading.local()
+
+
+def _own_buffer(nbytes: int) -> memoryview:
+    """The buffer of the calling thread for reads past the cache: `nbytes`, rounded up to whole blocks."""
+    blocks = -(-nbytes // BLOCK) * BLOCK
+    buffer: memoryview | None = getattr(_BUFFERS, "buffer", None)
+    if buffer is None or len(buffer) < blocks:
+        buffer = _BUFFERS.buffer = memoryview(mmap.mmap(-1, blocks))
+    return buffer[:blocks]
 
 
 def _reopened(fd: int, way: int) -> int | None:
@@ -127,7 +140,9 @@ def _reopened(fd: int, way: int) -> int | None:
         if os.fstatvfs(fd).f_bsize > BLOCK:
             return None
         return os.open(f"/proc/self/fd/{fd}", way | os.O_DIRECT | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if error.errno in OUT_OF_DESCRIPTORS:
+            raise
         return None
 
 

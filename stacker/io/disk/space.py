@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from stacker.errors import DonorError, Mark, StorageError
-from stacker.io.disk.storage import free_bytes
+from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, free_bytes, storage_error
 
 
 def check_space(out: Path, needed: int) -> None:
@@ -40,6 +40,8 @@ def allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
         finally:
             os.close(fd)
     except OSError as error:
+        if error.errno in OUT_OF_DESCRIPTORS:
+            raise storage_error(error, path, "open this file") from error
         raise DonorError.of(f"cannot read this file: {error.strerror}", "", Mark(str(path))) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +20,11 @@ _ADVICE = {
     errno.EACCES: "you may not write there: choose another output folder",
     errno.EPERM: "you may not write there: choose another output folder",
     errno.EIO: f"the disk reports a defect: look at `dmesg`; {_RESUME}, on what is already safe",
-    errno.EMFILE: "too many files are open: raise the limit (`ulimit -n 4096`)",
+    errno.EMFILE: f"raise the limit (`ulimit -n 4096`) or use fewer `--workers`; {_RESUME}",
+    errno.ENFILE: f"close other programs, or raise the system's limit (`sysctl fs.file-max`); {_RESUME}",
     errno.ENAMETOOLONG: "choose a shorter name for the output folder",
 }
+OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 @contextmanager
@@ -36,8 +39,18 @@ def writing(path: Path, doing: str = "write") -> Iterator[None]:
 def storage_error(error: OSError, path: Path, doing: str = "write") -> StorageError:
     """What an OSError means for whoever waits for the output."""
     code = error.errno or errno.EIO
-    room = f" ({free_bytes(path):,} bytes are free)" if code == errno.ENOSPC else ""
-    return StorageError.of(f"cannot {doing}: {os.strerror(code)}{room}", _ADVICE.get(code, ""), Mark(str(path)))
+    return StorageError.of(
+        f"cannot {doing}: {os.strerror(code)}{_limit(code, path)}", _ADVICE.get(code, ""), Mark(str(path))
+    )
+
+
+def _limit(code: int, path: Path) -> str:
+    """The limit that was reached, in parentheses; nothing where there is none to name."""
+    if code == errno.ENOSPC:
+        return f" ({free_bytes(path):,} bytes are free)"
+    if code == errno.EMFILE:
+        return f" (this process may open {resource.getrlimit(resource.RLIMIT_NOFILE)[0]})"
+    return ""
 
 
 def free_bytes(path: Path) -> int:

@@ -11,14 +11,20 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
+from stacker.core.plan.plan import Shard
 from stacker.errors import Mark, SpecError, StorageError
+from stacker.io.disk.direct import Writer, write_all
+from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.disk.storage import storage_error, writing
 from stacker.io.output.journal import JOURNAL, Journal, Record, take_up
 from stacker.io.output.lock import locked_folder, put_in_place
 
 _WEIGHTS = (".safetensors", ".bin")
+_MOST_OPEN = 32
+"""Shards that stay open at once, but for those that are being written to."""
 _FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -82,9 +88,12 @@ class Output:
         self._out = out
         self._force = force
         self._keep = record.nbytes
-        self._known = dict(record.shards)
-        self._fresh: dict[str, int] = {}
-        self._fds: dict[str, int] = {}
+        self._sizes = dict(record.shards)
+        self._synced: set[str] = set()
+        self._named = set(record.shards)
+        most = limit_open_files(_MOST_OPEN, 2)
+        self._shards: FileCache[Writer] = FileCache(_close_shard, most, settle=self._sync_shard)
+        self.caches = self._shards.group
         self._lock = threading.Lock()
         self._journal: Journal | None = None
         self._failed = False
@@ -96,47 +105,61 @@ class Output:
             plan = [] if self._keep else [{"plan": plan_id, "summary": dict(summary)}]
             self._journal.write([*plan, {"pid": os.getpid()}])
 
-    def shard_fd(self, name: str, size: int) -> int:
-        """A descriptor of the shard, made at its final `size` (bytes); open until the output is closed."""
-        with self._lock:
-            if name not in self._fds:
-                with self._must(name):
-                    self._fds[name] = self._open_shard(name, size)
-            return self._fds[name]
+    @contextmanager
+    def lease_shard(self, shard: Shard) -> Iterator[Writer]:
+        """A Writer of a shard's file, created at its final size with its header if this plan's runs have not yet.
 
-    def _open_shard(self, name: str, size: int) -> int:
-        fd = os.open(self.folder / name, _FILE, 0o644)
+        OSErrors in the block become StorageErrors that name the file.
+        """
+        opening = partial(self._open_shard, shard)
+        with writing(self.folder / shard.name), self._shards.lease(shard.name, opening) as writer:
+            yield writer
+
+    def _open_shard(self, shard: Shard) -> Writer:
+        is_new = shard.name not in self._sizes
+        fd = os.open(self.folder / shard.name, _FILE if is_new else _FILE & ~os.O_CREAT, 0o644)
         try:
-            os.ftruncate(fd, size)
-        except OSError:
+            if is_new:
+                os.ftruncate(fd, shard.size)
+                write_all(fd, shard.header, 0)
+            writer = Writer(fd)
+        except BaseException:
             os.close(fd)
             raise
-        if self._known.get(name) != size:
-            self._known[name] = self._fresh[name] = size
-        return fd
+        self._sizes[shard.name] = shard.size
+        return writer
 
-    def record(self, task_ids: Iterable[str]) -> None:
-        """Make what was written to the shards durable, then note these tasks as done."""
+    def _sync_shard(self, name: str, writer: Writer) -> None:
+        """Make what was written to a shard durable."""
+        with self._must(name):
+            os.fdatasync(writer.fd)
+        self._synced.add(name)
+
+    def record(self, task_ids: Iterable[str], complete: Iterable[str] = ()) -> None:
+        """Make everything written so far durable, then note these tasks as done and close the shards in `complete`."""
         done = list(task_ids)
         with self._lock:
-            for name, fd in self._fds.items():
-                with self._must(name):
-                    os.fdatasync(fd)
+            with self._shards.lease_all() as shards:
+                for name, writer in shards.items():
+                    self._sync_shard(name, writer)
             with self._must(JOURNAL):
                 self._note(done)
             self.safe = self.safe or bool(done)
+            names = list(complete)
+            while self._shards.close_idle(names):
+                pass
 
     def _note(self, done: list[str]) -> None:
-        """Journal the tasks, and the shards that they are the first in, once those are in their folder for good."""
+        """Journal the tasks, and before them the shards that are durable and not yet in the journal."""
         if self._journal is None:
             raise ValueError("the output is closed")
-        if self._fresh:
-            _sync_folder(self.folder)
-            _sync_folder(self.folder.parent)
-        fresh = [{"shard": name, "size": size} for name, size in self._fresh.items()]
-        self._journal.write([*fresh, {"done": done}])
+        new = sorted(self._synced - self._named)
+        if new:
+            for folder in (self.folder, self.folder.parent):
+                self._shards.retry(partial(_sync_folder, folder))
+        self._journal.write([*({"shard": name, "size": self._sizes[name]} for name in new), {"done": done}])
         self._journal.sync()
-        self._fresh.clear()
+        self._named.update(new)
 
     def write_text(self, name: str, data: bytes) -> None:
         """A small file, whole and durable."""
@@ -152,9 +175,11 @@ class Output:
     def commit(self) -> None:
         """Make everything durable and let the output appear under its name."""
         with self._lock:
-            for name, fd in self._fds.items():
+            while self._shards.close_idle():
+                pass
+            for name in self._sizes:
                 with self._must(name):
-                    os.fsync(fd)
+                    _sync_file(self.folder / name)
             self._close_files()
             with self._must(""):
                 _sync_folder(self.folder)
@@ -174,9 +199,7 @@ class Output:
             self._close_files()
 
     def _close_files(self) -> None:
-        fds, self._fds = self._fds, {}
-        for fd in fds.values():
-            os.close(fd)
+        self._shards.close()
         if self._journal:
             self._journal.close()
             self._journal = None
@@ -207,6 +230,19 @@ def _remove(partial: Path, parents: Iterable[Path]) -> None:
     with suppress(OSError):
         for parent in parents:
             parent.rmdir()
+
+
+def _close_shard(writer: Writer) -> None:
+    writer.close()
+    os.close(writer.fd)
+
+
+def _sync_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _sync_folder(folder: Path) -> None:

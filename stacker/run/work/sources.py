@@ -2,87 +2,47 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stacker.core.values.donor import DonorFile
 from stacker.errors import DonorError, Mark
 from stacker.formats.safetensors import header_length
+from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.files.reading import open_regular, read_exactly
 
 _MOST_OPEN = 64
-_TOO_MANY = (errno.EMFILE, errno.ENFILE)
-
-
-@dataclass(slots=True)
-class _Opened:
-    fd: int
-    users: int = 0
+"""Donor files that stay open at once, but for those that are being read."""
 
 
 class OpenFiles:
-    """A cache of descriptors. `lease` may be called from any thread; what is on lease is never closed."""
+    """Open donor files, shared by threads. `group` are caches that close idle files when descriptors run out."""
 
-    def __init__(self, most: int = _MOST_OPEN) -> None:
-        self._most = most
-        self._open: OrderedDict[str, _Opened] = OrderedDict()
-        self._lock = threading.Lock()
+    def __init__(self, group: list[FileCache[Any]] | None = None, most: int = _MOST_OPEN) -> None:
+        self.files: FileCache[int] = FileCache(os.close, limit_open_files(most), group=group)
 
-    @contextmanager
-    def lease(self, file: DonorFile) -> Iterator[int]:
-        """A descriptor of a donor's file; DonorError when it cannot be opened or is not what it was."""
-        path = str(file.path)
-        with self._lock:
-            opened = self._open.get(path) or self._opened(path, file)
-            self._open.move_to_end(path)
-            opened.users += 1
-        try:
-            yield opened.fd
-        finally:
-            with self._lock:
-                opened.users -= 1
-
-    def _opened(self, path: str, file: DonorFile) -> _Opened:
-        while len(self._open) >= self._most and self._drop_idle():
-            pass
-        opened = _Opened(self._fd(Path(path)))
-        try:
-            _check(opened.fd, file)
-        except BaseException:
-            os.close(opened.fd)
-            raise
-        self._open[path] = opened
-        return opened
-
-    def _fd(self, path: Path) -> int:
-        """A new descriptor, at the price of idle ones when the process may have no more."""
-        while True:
-            try:
-                return open_regular(path)
-            except DonorError as error:
-                cause = error.__cause__
-                if not (isinstance(cause, OSError) and cause.errno in _TOO_MANY and self._drop_idle()):
-                    raise
-
-    def _drop_idle(self) -> bool:
-        """Close the descriptor that has not been wanted for longest; False when all are on lease."""
-        for path, opened in self._open.items():
-            if not opened.users:
-                os.close(self._open.pop(path).fd)
-                return True
-        return False
+    def lease(self, file: DonorFile) -> AbstractContextManager[int]:
+        """A descriptor of a donor's file for a `with` block; DonorError when it cannot be opened or was changed."""
+        return self.files.lease(str(file.path), partial(_open_checked, file))
 
     def close(self) -> None:
-        """Close every descriptor; nothing may be on lease."""
-        while self._drop_idle():
-            pass
+        """Close every file; none may be in use any more."""
+        self.files.close()
+
+
+def _open_checked(file: DonorFile) -> int:
+    fd = open_regular(Path(str(file.path)))
+    try:
+        _check(fd, file)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _check(fd: int, file: DonorFile) -> None:

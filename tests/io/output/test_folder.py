@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from stacker.core.plan.plan import Shard
 from stacker.errors import LockedError, SpecError, StackerError, StorageError
 from stacker.io.output import lock as replace
 from stacker.io.output.folder import Output, open_output
@@ -33,11 +34,22 @@ def opened(
         yield output
 
 
+def shard(name: str, size: int = 5) -> Shard:
+    """A shard of that many bytes, the first its header."""
+    return Shard(name, b"h", size)
+
+
+def write_shard(output: Output, name: str, letter: bytes, size: int = 5) -> None:
+    """Write five bytes to a shard, over the header too."""
+    with output.lease_shard(shard(name, size)) as writer:
+        os.pwrite(writer.fd, letter * 5, 0)
+
+
 def build(out: Path, **how: Any) -> frozenset[str]:
     """A small output: two shards and a text; the tasks that were done before."""
     with opened(out, **how) as output:
         for name, letter in (("1.safetensors", b"a"), ("2.safetensors", b"b")):
-            os.pwrite(output.shard_fd(name, 5), letter * 5, 0)
+            write_shard(output, name, letter)
             output.record([name])
         output.write_text("config.json", b"{}")
         output.commit()
@@ -47,7 +59,7 @@ def build(out: Path, **how: Any) -> frozenset[str]:
 def interrupted(out: Path, *tasks: str, **how: Any) -> None:
     """A run that records some tasks and then ends."""
     with suppress(KeyboardInterrupt), opened(out, **how) as output:
-        os.pwrite(output.shard_fd("1.safetensors", 5), b"a" * 5, 0)
+        write_shard(output, "1.safetensors", b"a")
         if tasks:
             output.record(tasks)
         raise KeyboardInterrupt
@@ -106,7 +118,8 @@ def test_recorded_work_is_taken_up(out: Path) -> None:
     interrupted(out, "x", "y")
     with opened(out) as output:
         assert output.done == {"x", "y"}
-        assert os.pread(output.shard_fd("1.safetensors", 5), 5, 0) == b"aaaaa"
+        with output.lease_shard(shard("1.safetensors")) as writer:
+            assert os.pread(writer.fd, 5, 0) == b"aaaaa"
     assert build(out) == {"x", "y"}
     assert content(out) == WHOLE
 
@@ -293,7 +306,7 @@ def test_a_limit_on_file_sizes_is_explained(out: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
         try:
             with pytest.raises(StorageError, match="shard_size"):
-                output.shard_fd("1.safetensors", 2 << 20)
+                write_shard(output, "1.safetensors", b"a", size=2 << 20)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert len(list(Path("/proc/self/fd").iterdir())) == before
@@ -307,7 +320,7 @@ def test_after_a_failed_sync_nothing_is_recorded(out: Path, monkeypatch: pytest.
         raise OSError(5, "Input/output error")
 
     with opened(out) as output:
-        output.shard_fd("1.safetensors", 5)
+        write_shard(output, "1.safetensors", b"a")
         output.record(["x"])
         monkeypatch.setattr(os, "fdatasync", failing)
         with pytest.raises(StorageError, match="dmesg"):
