@@ -24,7 +24,7 @@ from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.values.donor import Donor, all_donors
 from stacker.errors import Problem, SpecError, StackerError, errors_in, raise_problems
 from stacker.formats.json_object import Json
-from stacker.io.disk.space import check_space, nearest_folder
+from stacker.io.disk.space import check_space, clone_block, nearest_folder, new_bytes
 from stacker.io.donors.fetching import check_apart, fetch_all, place_from
 from stacker.io.donors.reading import ReadDonor, read_donor
 from stacker.io.donors.side_files import read_generation_config, read_tokenizer
@@ -32,7 +32,7 @@ from stacker.io.donors.tokenizers import carry_tokenizer
 from stacker.io.files.spec_files import read_spec_file
 from stacker.io.output.folder import check_vacant, open_output
 from stacker.progress import Watch, ignore_watch
-from stacker.run.executors import EXECUTORS, clone_block, new_bytes
+from stacker.run.executors import EXECUTORS
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.parser import parse_spec
 from stacker.version import VERSION

@@ -15,9 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from stacker.errors import Mark, StorageError
+from stacker.io.disk.copies import data_runs
 from stacker.io.disk.direct import Writer
 from stacker.io.disk.moves import can_clone
-from stacker.io.disk.space import data_runs
 from stacker.io.disk.storage import free_bytes, writing
 
 PACKAGES = ("numpy", "numba", "ml_dtypes", "huggingface_hub", "networkx", "pydantic", "typer", "rich")

@@ -17,9 +17,9 @@ from stacker.core.plan.task_making import tasks_of
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem
+from stacker.io.disk.copies import data_runs
 from stacker.io.disk.direct import Reader
 from stacker.io.disk.open_files import FileCache, limit_open_files
-from stacker.io.disk.space import data_runs
 from stacker.io.disk.storage import writing
 from stacker.io.files.reading import read_exactly
 from stacker.progress import Watch, ignore_watch

@@ -6,6 +6,7 @@ to explain.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import time
@@ -167,3 +168,29 @@ def path_of(fd: int) -> Path:
         return Path(f"/proc/self/fd/{fd}").readlink()
     except OSError:
         return Path(f"descriptor {fd}")
+
+
+def data_runs(fd: int, offset: int, nbytes: int) -> list[tuple[int, int]]:
+    """The stored parts [begin, end) of a range of a sparse file, in order; everything between them is zero."""
+    runs: list[tuple[int, int]] = []
+    stop = offset + nbytes
+    while offset < stop:
+        begin = _seek(fd, offset, os.SEEK_DATA)
+        if begin is None or begin >= stop:
+            break
+        end = _seek(fd, begin, os.SEEK_HOLE)
+        if end is None or end <= begin:  # a device, or a filesystem that does not tell
+            return [*runs, (offset, stop)]
+        runs.append((begin, min(end, stop)))
+        offset = end
+    return runs
+
+
+def _seek(fd: int, offset: int, whence: int) -> int | None:
+    """Where data or a hole begins at or after `offset`; None when there is none up to the end of the file."""
+    try:
+        return os.lseek(fd, offset, whence)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise

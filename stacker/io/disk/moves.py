@@ -12,9 +12,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from stacker.io.disk.copies import Span, copy_stored, path_of, truncated
+from stacker.io.disk.copies import Span, copy_stored, data_runs, path_of, truncated
 from stacker.io.disk.direct import Writer, write_all
-from stacker.io.disk.space import data_runs
 from stacker.io.disk.storage import writing
 from stacker.progress import Progress, ignore_progress
 

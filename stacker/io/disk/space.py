@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
+from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task
 from stacker.errors import DonorError, Mark, StorageError
+from stacker.io.disk.copies import data_runs
+from stacker.io.disk.moves import can_clone
 from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, free_bytes, storage_error
 
 
@@ -45,32 +49,35 @@ def allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
         raise DonorError.of(f"cannot read this file: {error.strerror}", "", Mark(str(path))) from error
 
 
-def data_runs(fd: int, offset: int, nbytes: int) -> list[tuple[int, int]]:
-    """The stored parts [begin, end) of a range of a sparse file, in order; everything between them is zero."""
-    runs: list[tuple[int, int]] = []
-    stop = offset + nbytes
-    while offset < stop:
-        begin = _seek(fd, offset, os.SEEK_DATA)
-        if begin is None or begin >= stop:
-            break
-        end = _seek(fd, begin, os.SEEK_HOLE)
-        if end is None or end <= begin:  # a device, or a filesystem that does not tell
-            return [*runs, (offset, stop)]
-        runs.append((begin, min(end, stop)))
-        offset = end
-    return runs
-
-
-def _seek(fd: int, offset: int, whence: int) -> int | None:
-    """Where data or a hole begins at or after `offset`; None when there is none up to the end of the file."""
-    try:
-        return os.lseek(fd, offset, whence)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return None
-        raise
-
-
 def nearest_folder(path: Path) -> Path:
     """The folder that a path is in or will be made in: the first of its parents that exists."""
     return next(parent for parent in path.absolute().parents if parent.is_dir())
+
+
+def new_bytes(tasks: Sequence[Task], folder: Path, block: int | None) -> int:
+    """Bytes that the tasks will take of the filesystem that `folder` is on; `block` when it can clone the donors'."""
+    return sum(_new_bytes(task, folder, block) for task in tasks)
+
+
+def _new_bytes(task: Task, folder: Path, block: int | None) -> int:
+    match task:
+        case CopyRun(file=file, source=source, offset=offset, nbytes=nbytes):
+            path = Path(str(file.path))
+            if block and (offset - source) % block == 0 and _clones(path, folder):
+                return min(nbytes, 2 * block)
+            return allocated_bytes(path, source, nbytes)
+        case Compute(nbytes=nbytes) | CopyColumns(nbytes=nbytes):
+            return nbytes
+        case _:
+            return 0
+
+
+@cache
+def _clones(path: Path, folder: Path) -> bool:
+    return can_clone(path, folder) is not None
+
+
+def clone_block(paths: Sequence[Path], folder: Path) -> int | None:
+    """The block size when blocks of any of these files can be cloned into `folder`; None when of none."""
+    blocks = (can_clone(path, folder) for path in paths)
+    return next((block for block in blocks if block), None)
