@@ -24,7 +24,7 @@ from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.values.donor import Donor, all_donors
 from stacker.errors import Problem, SpecError, StackerError, errors_in, raise_problems
 from stacker.formats.json_object import Json
-from stacker.io.disk.space import check_space, clone_block, nearest_folder, new_bytes
+from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block, find_nearest_folder
 from stacker.io.donors.fetching import check_apart, fetch_all, place_from
 from stacker.io.donors.reading import ReadDonor, read_donor
 from stacker.io.donors.side_files import read_generation_config, read_tokenizer
@@ -184,7 +184,7 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
     """The plan of a build into `out`, whose filesystem decides how shards are laid out where `kind` leaves it open."""
     block = None
     if kind is not LayoutKind.PLAIN and out is not None:
-        block = clone_block(_files(stack), nearest_folder(out))
+        block = find_clone_block(_files(stack), find_nearest_folder(out))
     if kind is LayoutKind.CLONE:
         block = block or BLOCK
     return stack.plan(Layout(stack.spec.output.shard_size, block))
@@ -216,7 +216,7 @@ def build(
     plan = plan_for(stack, out, options.layout)
     donors = fetch_all(known, files_read(plan, known), fetching)
     tasks = tasks_of(plan, donors)
-    check_space(out, new_bytes(tasks, nearest_folder(out), plan.layout.block))
+    check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
     execute = EXECUTORS[options.executor]
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
     with open_output(out, plan.id, summary, force=options.force, restart=options.restart) as output:

@@ -24,10 +24,10 @@ from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
 from stacker.run.compute.evaluate import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
-from stacker.run.compute.rows import woven
-from stacker.run.work.schedule import Job, Schedule, work_off
+from stacker.run.compute.rows import join_columns
+from stacker.run.work.schedule import Job, Schedule, run_schedule
 from stacker.run.work.sources import OpenFiles, check_unchanged
-from stacker.run.work.workers import Meter, available_workers
+from stacker.run.work.workers import Meter, count_workers
 
 _RECORD = 1.0
 """Seconds between two times that finished tasks are made durable; early syncs also keep the last one short."""
@@ -67,8 +67,8 @@ def execute(
     little memory for it.
     """
     started = time.monotonic()
-    hands = workers_within(plan.steps, workers or available_workers(), max_memory)
-    todo = sorted((task for task in tasks if task.id not in output.done), key=_computed)
+    threads = workers_within(plan.steps, workers or count_workers(), max_memory)
+    todo = sorted((task for task in tasks if task.id not in output.done), key=_is_computed)
     computes = [task for task in todo if isinstance(task, Compute)]
     meter = Meter()
     total = sum(task.nbytes for task in tasks)
@@ -79,13 +79,13 @@ def execute(
         execution = _Execution(plan, sources, output, WorkerScratch(computes, device), meter)
         schedule = Schedule(((task.id, _rounds(task, execution)) for task in todo), meter.stop)
         with _recording(_Recorder(plan, todo, schedule, output)):
-            work_off(schedule, hands, lambda: watch(meter.done, total))
+            run_schedule(schedule, threads, lambda: watch(meter.done, total))
     watch(meter.done, total)
-    check_unchanged(_files(todo))
+    check_unchanged(_find_files(todo))
     return replace(meter.report(), kept=kept, seconds=time.monotonic() - started)
 
 
-def _computed(task: Task) -> bool:
+def _is_computed(task: Task) -> bool:
     """What is only moved comes first: what computes is imported meanwhile."""
     return isinstance(task, Compute)
 
@@ -108,12 +108,12 @@ def _do(job: Job, task: Task, plan: Plan) -> None:
     try:
         job()
     except StackerError as error:
-        where = _named(plan, task)
+        where = _name_tensors(plan, task)
         problems = (replace(problem, message=f"{where}: {problem.message}") for problem in error.problems)
         raise type(error)(*problems) from error
 
 
-def _named(plan: Plan, task: Task) -> str:
+def _name_tensors(plan: Plan, task: Task) -> str:
     names = tensors_of(plan, task)
     return f"tensor '{names[0]}'" if len(names) == 1 else f"tensors '{names[0]}' to '{names[-1]}'"
 
@@ -141,7 +141,7 @@ def _copy_run(run: CopyRun, execution: _Execution) -> None:
 
 def _copy_columns(columns: CopyColumns, execution: _Execution) -> None:
     with execution.lease_shard(columns) as shard:
-        for offset, data in woven(columns, execution.sources):
+        for offset, data in join_columns(columns, execution.sources):
             shard.write(data, offset)
             execution.meter.advance(len(data))
     execution.meter.count(Report(copied=columns.nbytes, read=columns.nbytes))
@@ -213,7 +213,7 @@ def _recording(recorder: _Recorder) -> Iterator[None]:
     recorder.record()
 
 
-def _files(tasks: Sequence[Task]) -> Iterator[DonorFile]:
+def _find_files(tasks: Sequence[Task]) -> Iterator[DonorFile]:
     """The donors' files that tasks read."""
     for task in tasks:
         match task:

@@ -17,19 +17,19 @@ from stacker.core.plan.task_making import tasks_of
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem
-from stacker.io.disk.copies import data_runs
+from stacker.io.disk.copies import find_data_runs
 from stacker.io.disk.direct import Reader
 from stacker.io.disk.open_files import FileCache, limit_open_files
-from stacker.io.disk.storage import writing
+from stacker.io.disk.storage import explain_errors
 from stacker.io.files.reading import read_exactly
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.evaluate import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
-from stacker.run.compute.rows import woven
-from stacker.run.damage import Damage, check_contents, wrong
-from stacker.run.work.schedule import Job, Schedule, work_off
+from stacker.run.compute.rows import join_columns
+from stacker.run.damage import Damage, check_contents, make_file_problem
+from stacker.run.work.schedule import Job, Schedule, run_schedule
 from stacker.run.work.sources import OpenFiles
-from stacker.run.work.workers import Meter, available_workers
+from stacker.run.work.workers import Meter, count_workers
 
 _CHUNK = 1 << 21
 _PART = 32 * _CHUNK
@@ -75,26 +75,26 @@ def compare(
         found = [task for task in tasks if task.shard in present]
         computes = [task for task in found if isinstance(task, Compute)]
         comparison = _Comparison(paths, readers, sources, WorkerScratch(computes), Meter(), damage)
-        _compare_tensors(found, comparison, watch, workers or available_workers())
+        _compare_tensors(found, comparison, watch, workers or count_workers())
     yield from damage.problems(paths)
 
 
 def _check_size(path: Path, shard: Shard) -> Problem | None:
     if not path.is_file():
-        return wrong(path, "this shard is missing", "build it again")
+        return make_file_problem(path, "this shard is missing", "build it again")
     size = path.stat().st_size
-    return None if size == shard.size else wrong(path, f"this shard has {size:,} bytes, not {shard.size:,}")
+    return None if size == shard.size else make_file_problem(path, f"this shard has {size:,} bytes, not {shard.size:,}")
 
 
 def _check_header(readers: FileCache[Reader], path: Path, shard: Shard) -> Problem | None:
     with _lease(readers, path) as reader:
         same = os.pread(reader.fd, len(shard.header), 0) == shard.header
-    return None if same else wrong(path, "the header of this shard is not as planned", "build it again")
+    return None if same else make_file_problem(path, "the header of this shard is not as planned", "build it again")
 
 
 @contextmanager
 def _lease(readers: FileCache[Reader], path: Path) -> Iterator[Reader]:
-    with writing(path, "read"), readers.lease(str(path), partial(_open_reader, path)) as reader:
+    with explain_errors(path, "read"), readers.lease(str(path), partial(_open_reader, path)) as reader:
         yield reader
 
 
@@ -115,7 +115,7 @@ def _close_reader(reader: Reader) -> None:
 def _compare_tensors(tasks: Sequence[Task], comparison: _Comparison, watch: Watch, workers: int) -> None:
     total, meter = sum(task.nbytes for task in tasks), comparison.meter
     schedule = Schedule(((task.id, _rounds(task, comparison)) for task in tasks), meter.stop)
-    work_off(schedule, workers, lambda: watch(meter.done, total))
+    run_schedule(schedule, workers, lambda: watch(meter.done, total))
     watch(meter.done, total)
 
 
@@ -144,7 +144,7 @@ def _compare_unchanged(task: Task, comparison: _Comparison) -> None:
 def _is_hole(task: Task, comparison: _Comparison, begin: int, nbytes: int) -> bool:
     """Whether the shard stores none of a task's `nbytes` bytes from `begin` on."""
     with comparison.lease_shard(task.shard) as shard:
-        return not data_runs(shard.fd, task.offset + begin, nbytes)
+        return not find_data_runs(shard.fd, task.offset + begin, nbytes)
 
 
 def _compare_computed(compute: Compute, comparison: _Comparison, begin: int, expected: memoryview) -> None:
@@ -153,7 +153,7 @@ def _compare_computed(compute: Compute, comparison: _Comparison, begin: int, exp
 
 
 def _compare_columns(columns: CopyColumns, comparison: _Comparison) -> None:
-    for offset, expected in woven(columns, comparison.sources):
+    for offset, expected in join_columns(columns, comparison.sources):
         _compare(columns.shard, comparison, offset, expected)
 
 
@@ -162,7 +162,7 @@ def _expected(task: Task, comparison: _Comparison, begin: int, nbytes: int) -> b
     if not isinstance(task, CopyRun):
         return None
     with comparison.sources.lease(task.file) as fd:
-        if not data_runs(fd, task.source + begin, nbytes):
+        if not find_data_runs(fd, task.source + begin, nbytes):
             return None
         return read_exactly(fd, nbytes, task.source + begin, Path(str(task.file.path)))
 

@@ -40,8 +40,8 @@ WRITES = (
 @pytest.fixture(autouse=True)
 def every_block_past_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """As much of so little as can be, with room taken for it before."""
-    monkeypatch.setattr(copies, "WORTH_IT", direct.BLOCK)
-    monkeypatch.setattr(direct, "_RESERVED", direct.BLOCK)
+    monkeypatch.setattr(copies, "MIN_DIRECT_BYTES", direct.DIRECT_ALIGNMENT)
+    monkeypatch.setattr(direct, "_MIN_RESERVED_BYTES", direct.DIRECT_ALIGNMENT)
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +164,7 @@ def test_killed_at_any_call(donor: Path, place: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT], ids=errno.errorcode.get)
 def test_every_call_fails_once(donor: Path, place: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """An error of ours, or none where another way was found; and the next run completes the output."""
-    monkeypatch.setattr(copies, "_PAUSES", (0, 0))
+    monkeypatch.setattr(copies, "_RETRY_PAUSES", (0, 0))
     for last in range(1000):
         out, reached = place / str(last), False
 
@@ -196,7 +196,7 @@ def _fails(donor: Path, out: Path) -> bool:
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
 def test_every_call_fails_from_here_on(donor: Path, place: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """A disk that is full, or dead, stays so: one clear error, and what was recorded is there once it is well again."""
-    monkeypatch.setattr(copies, "_PAUSES", (0, 0))
+    monkeypatch.setattr(copies, "_RETRY_PAUSES", (0, 0))
     for first in range(1000):
         out, reached = place / str(first), False
 

@@ -13,7 +13,7 @@ from stacker.arithmetic.processor import PROCESSOR
 from stacker.ops.shared.op import Kernel, Tile, Value, Values
 from stacker.ops.shared.settings import make_kernel
 from stacker.ops.table import OPS
-from stacker.run.compute.sums import Tally
+from stacker.run.compute.sums import Accumulator
 
 TORCH = Device(torch.device("cpu"))
 """What blends on a GPU are computed with, here."""
@@ -80,13 +80,13 @@ class _Tiles:
 def _known(kernel: Kernel, tiles: _Tiles) -> list[Any]:
     known: list[Any] = []
     for one in kernel.passes:
-        tally, numbers, total = Tally(), [], None
+        accumulator, numbers, total = Accumulator(), [], None
         for number in tiles.numbers:
             found = one.measure(tiles.tile(number, total), known)
             if isinstance(found, list):
                 numbers.append(found)
             else:
                 total = found
-        tally.add(0, numbers, None if total is None else tiles.on.on_host(total))
-        known.append(one.finish(tally.total(), known))
+        accumulator.add(0, numbers, None if total is None else tiles.on.on_host(total))
+        known.append(one.finish(accumulator.total(), known))
     return known

@@ -76,7 +76,7 @@ def test_bytes_do_not_depend_on_the_hands(
 ) -> None:
     """One thread or eight, large pieces or small, one shard or many: every tensor has the same bytes."""
     build(make_plain_plan(_mixed(), per_shard), donors, tmp_path / "one", workers=1)
-    monkeypatch.setattr(rounds, "PIECE", TILE)
+    monkeypatch.setattr(rounds, "TILES_PER_JOB", TILE)
     build(make_plain_plan(_mixed(), per_shard), donors, tmp_path / "other", workers=workers)
     assert _digest(tmp_path / "one") == _digest(tmp_path / "other")
 

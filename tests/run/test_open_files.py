@@ -20,7 +20,7 @@ from stacker.core.plan.task_making import tasks_of
 from stacker.core.values.donor import Donor
 from stacker.core.values.expression import Scale
 from stacker.errors import StorageError
-from stacker.io.disk.copies import path_of
+from stacker.io.disk.copies import find_path
 from stacker.io.disk.direct import Writer
 from stacker.io.output.folder import Output, open_output
 from stacker.run.local import execute
@@ -140,6 +140,6 @@ def test_a_shard_is_opened_once_and_closed_after_its_last_task(
     plan = make_plain_plan({f"o{n:02}": Made(torch.bfloat16, (8, 8), copy(f"t{n}")) for n in range(80)}, per_shard=4)
     with open_output(tmp_path / "out", plan.id, {}, force=False, restart=False) as output:
         execute(plan, tasks_of(plan, donors), output, workers=2)
-        names = [path_of(int(fd.name)).name for fd in FDS.iterdir()]
+        names = [find_path(int(fd.name)).name for fd in FDS.iterdir()]
         assert not set(opened) & set(names)
     assert sorted(opened) == [shard.name for shard in plan.shards]

@@ -45,7 +45,7 @@ def _expression(op: Op, seed: str) -> Blend:
 def _on_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blends go by way of staging memory through torch, as on a GPU."""
     scratch = partial(DeviceScratch, torch.device("cpu"))
-    monkeypatch.setattr(rounds, "scratch_on", lambda _: scratch)
+    monkeypatch.setattr(rounds, "choose_scratch", lambda _: scratch)
 
 
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)

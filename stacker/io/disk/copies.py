@@ -16,14 +16,14 @@ from functools import partial
 from pathlib import Path
 
 from stacker.errors import DonorError, Mark
-from stacker.io.disk.direct import BLOCK, WORTH_IT, Writer, write_all
-from stacker.io.disk.storage import writing
+from stacker.io.disk.direct import DIRECT_ALIGNMENT, MIN_DIRECT_BYTES, Writer, write_all
+from stacker.io.disk.storage import explain_errors
 from stacker.progress import Progress
 
 _BUFFER = 1 << 20
 _MAPPED = 1 << 21
 """Bytes of a source that are held in memory at once; pages that are mapped count as resident."""
-_PAUSES = (0.05, 0.5)
+_RETRY_PAUSES = (0.05, 0.5)
 """Seconds before a read that failed is tried once more."""
 
 
@@ -57,13 +57,13 @@ Way = Callable[[Span], int]
 
 def copy_stored(span: Span, chunk: int, progress: Progress) -> None:
     """Copy what the source stores, in calls of at most `chunk` bytes; whole blocks of the target past the cache."""
-    begin = min(span.begin + -span.target_begin % BLOCK, span.end)
-    end = begin + (span.end - begin) // BLOCK * BLOCK
-    if not span.target.direct or end - begin < WORTH_IT:
+    begin = min(span.begin + -span.target_begin % DIRECT_ALIGNMENT, span.end)
+    end = begin + (span.end - begin) // DIRECT_ALIGNMENT * DIRECT_ALIGNMENT
+    if not span.target.direct or end - begin < MIN_DIRECT_BYTES:
         end = begin = span.begin
-    _copy(span.part(span.begin, begin), _BY_WAY_OF_IT, chunk, progress)
-    _copy(span.part(begin, end), (_past_cache, *_BY_WAY_OF_IT), chunk, progress)
-    _copy(span.part(end, span.end), _BY_WAY_OF_IT, chunk, progress)
+    _copy(span.part(span.begin, begin), _THROUGH_CACHE, chunk, progress)
+    _copy(span.part(begin, end), (_write_direct, *_THROUGH_CACHE), chunk, progress)
+    _copy(span.part(end, span.end), _THROUGH_CACHE, chunk, progress)
 
 
 def _copy(span: Span, ways: Sequence[Way], chunk: int, progress: Progress) -> None:
@@ -82,17 +82,21 @@ def _copy(span: Span, ways: Sequence[Way], chunk: int, progress: Progress) -> No
         span = span.part(span.begin + count, span.end)
 
 
-def _past_cache(span: Span) -> int:
+def _write_direct(span: Span) -> int:
     """Measured, straight from the cache's own pages it takes a third less than by way of a buffer."""
     span.target.reserve(span.target_begin, span.nbytes)
-    take = partial(_read, memoryview(mmap.mmap(-1, min(_MAPPED, span.nbytes)))) if span.begin % BLOCK else _mapped
+    take = (
+        partial(_read, memoryview(mmap.mmap(-1, min(_MAPPED, span.nbytes))))
+        if span.begin % DIRECT_ALIGNMENT
+        else _map_source
+    )
     for piece in span.pieces(_MAPPED):
         if not span.target.write_blocks(take(piece), piece.target_begin):
             return piece.begin - span.begin
     return span.nbytes
 
 
-def _mapped(span: Span) -> memoryview:
+def _map_source(span: Span) -> memoryview:
     """Only the kernel looks at the pages: where the source has become shorter it says so instead of a signal."""
     try:
         return memoryview(mmap.mmap(span.source, span.nbytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=span.begin))
@@ -126,12 +130,12 @@ def _read_and_write(span: Span) -> int:
     for piece in span.pieces(len(buffer)):
         view = buffer[: piece.nbytes]
         read_into(piece.source, view, piece.begin)
-        with writing(path_of(piece.target.fd)):
+        with explain_errors(find_path(piece.target.fd)):
             write_all(piece.target.fd, view, piece.target_begin)
     return span.nbytes
 
 
-_BY_WAY_OF_IT: tuple[Way, ...] = (_copy_in_kernel, _send, _read_and_write)
+_THROUGH_CACHE: tuple[Way, ...] = (_copy_in_kernel, _send, _read_and_write)
 
 
 def read_into(fd: int, view: memoryview, offset: int) -> None:
@@ -139,12 +143,12 @@ def read_into(fd: int, view: memoryview, offset: int) -> None:
     while view:
         count = _read_some(fd, view, offset)
         if not count:
-            raise truncated(fd, offset)
+            raise make_truncated_error(fd, offset)
         view, offset = view[count:], offset + count
 
 
 def _read_some(fd: int, view: memoryview, offset: int) -> int:
-    for pause in _PAUSES:
+    for pause in _RETRY_PAUSES:
         try:
             return os.preadv(fd, [view], offset)
         except OSError:
@@ -153,16 +157,16 @@ def _read_some(fd: int, view: memoryview, offset: int) -> int:
         return os.preadv(fd, [view], offset)
     except OSError as error:
         message = f"cannot read {len(view)} bytes at {offset}: {error.strerror}"
-        raise DonorError.of(message, "the disk may be failing", Mark(str(path_of(fd)))) from error
+        raise DonorError.of(message, "the disk may be failing", Mark(str(find_path(fd)))) from error
 
 
-def truncated(fd: int, offset: int) -> DonorError:
+def make_truncated_error(fd: int, offset: int) -> DonorError:
     """What a donor's file that ends at `offset` means."""
     hint = "it was truncated or replaced while it was read: fetch the donor again"
-    return DonorError.of(f"the donor's file ends at byte {offset}, too early", hint, Mark(str(path_of(fd))))
+    return DonorError.of(f"the donor's file ends at byte {offset}, too early", hint, Mark(str(find_path(fd))))
 
 
-def path_of(fd: int) -> Path:
+def find_path(fd: int) -> Path:
     """What a descriptor is called, for messages."""
     try:
         return Path(f"/proc/self/fd/{fd}").readlink()
@@ -170,7 +174,7 @@ def path_of(fd: int) -> Path:
         return Path(f"descriptor {fd}")
 
 
-def data_runs(fd: int, offset: int, nbytes: int) -> list[tuple[int, int]]:
+def find_data_runs(fd: int, offset: int, nbytes: int) -> list[tuple[int, int]]:
     """The stored parts [begin, end) of a range of a sparse file, in order; everything between them is zero."""
     runs: list[tuple[int, int]] = []
     stop = offset + nbytes

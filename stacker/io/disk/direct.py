@@ -18,11 +18,11 @@ from typing import Self
 from stacker.core.plan import plan
 from stacker.io.disk.storage import OUT_OF_DESCRIPTORS
 
-BLOCK = max(plan.BLOCK, mmap.PAGESIZE)
+DIRECT_ALIGNMENT = max(plan.BLOCK, mmap.PAGESIZE)
 """Offsets, lengths and addresses are multiples of this, which all disks in use allow."""
-WORTH_IT = 1 << 16
+MIN_DIRECT_BYTES = 1 << 16
 """Bytes below which waiting for the disk takes longer than a copy into the cache."""
-_RESERVED = 1 << 20
+_MIN_RESERVED_BYTES = 1 << 20
 """Bytes from which on room is taken before it is written: the disk has longer runs, and threads need not take turns."""
 
 
@@ -34,7 +34,7 @@ class Writer:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._direct = _reopened(fd, os.O_WRONLY)
+        self._direct = _open_direct(fd, os.O_WRONLY)
         self.direct = self._direct is not None
 
     def __enter__(self) -> Self:
@@ -52,7 +52,7 @@ class Writer:
 
     def reserve(self, offset: int, nbytes: int) -> None:
         """Take room for what will be written; where there is none for it, that is an OSError now."""
-        if not self.direct or nbytes < _RESERVED:
+        if not self.direct or nbytes < _MIN_RESERVED_BYTES:
             return
         try:
             os.posix_fallocate(self.fd, offset, nbytes)
@@ -63,9 +63,13 @@ class Writer:
     def write(self, data: memoryview, offset: int) -> None:
         """Write all of `data` at `offset`; it goes past the cache if it lies in memory as it will in blocks."""
         begin, end = 0, 0
-        if self.direct and len(data) >= WORTH_IT and _address(data) % BLOCK == offset % BLOCK:
-            begin = -offset % BLOCK
-            end = begin + (len(data) - begin) // BLOCK * BLOCK
+        if (
+            self.direct
+            and len(data) >= MIN_DIRECT_BYTES
+            and _find_address(data) % DIRECT_ALIGNMENT == offset % DIRECT_ALIGNMENT
+        ):
+            begin = -offset % DIRECT_ALIGNMENT
+            end = begin + (len(data) - begin) // DIRECT_ALIGNMENT * DIRECT_ALIGNMENT
             if not self.write_blocks(data[begin:end], offset + begin):
                 begin, end = 0, 0
         write_all(self.fd, data[:begin], offset)
@@ -93,7 +97,7 @@ class Reader:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._direct = _reopened(fd, os.O_RDONLY)
+        self._direct = _open_direct(fd, os.O_RDONLY)
 
     def __enter__(self) -> Self:
         return self
@@ -109,8 +113,8 @@ class Reader:
 
     def read(self, nbytes: int, offset: int) -> memoryview:
         """`nbytes` from `offset` on, or as many as there are, in memory that this thread's next read overwrites."""
-        begin = offset // BLOCK * BLOCK
-        if self._direct is not None and nbytes >= WORTH_IT:
+        begin = offset // DIRECT_ALIGNMENT * DIRECT_ALIGNMENT
+        if self._direct is not None and nbytes >= MIN_DIRECT_BYTES:
             buffer = _own_buffer(offset - begin + nbytes)
             with suppress(OSError):  # the ordinary way says what is wrong
                 found = buffer[: os.preadv(self._direct, [buffer], begin)][offset - begin :]
@@ -124,20 +128,20 @@ _BUFFERS = threading.local()
 
 def _own_buffer(nbytes: int) -> memoryview:
     """The buffer of the calling thread for reads past the cache: `nbytes`, rounded up to whole blocks."""
-    blocks = -(-nbytes // BLOCK) * BLOCK
+    blocks = -(-nbytes // DIRECT_ALIGNMENT) * DIRECT_ALIGNMENT
     buffer: memoryview | None = getattr(_BUFFERS, "buffer", None)
     if buffer is None or len(buffer) < blocks:
         buffer = _BUFFERS.buffer = memoryview(mmap.mmap(-1, blocks))
     return buffer[:blocks]
 
 
-def _reopened(fd: int, way: int) -> int | None:
+def _open_direct(fd: int, way: int) -> int | None:
     """Another descriptor of the same file, past the cache; None on a filesystem without that, or with larger blocks.
 
     In those, what goes by way of the cache would share a block, or a page, with what goes past it, and could undo it.
     """
     try:
-        if os.fstatvfs(fd).f_bsize > BLOCK:
+        if os.fstatvfs(fd).f_bsize > DIRECT_ALIGNMENT:
             return None
         return os.open(f"/proc/self/fd/{fd}", way | os.O_DIRECT | os.O_CLOEXEC)
     except OSError as error:
@@ -154,6 +158,6 @@ def write_all(fd: int, data: memoryview | bytes, offset: int) -> None:
         view, offset = view[count:], offset + count
 
 
-def _address(data: memoryview) -> int:
+def _find_address(data: memoryview) -> int:
     """Where it lies in memory; -1, which is aligned to nothing, for what cannot be asked."""
     return -1 if data.readonly else ctypes.addressof(ctypes.c_char.from_buffer(data))

@@ -12,9 +12,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from stacker.io.disk.copies import Span, copy_stored, data_runs, path_of, truncated
+from stacker.io.disk.copies import Span, copy_stored, find_data_runs, find_path, make_truncated_error
 from stacker.io.disk.direct import Writer, write_all
-from stacker.io.disk.storage import writing
+from stacker.io.disk.storage import explain_errors
 from stacker.progress import Progress, ignore_progress
 
 _FICLONERANGE = 0x4020940D
@@ -112,16 +112,16 @@ def _stored(run: Span) -> list[tuple[int, int]]:
     if status.st_blocks * 512 >= status.st_size:
         return [(run.begin, run.end)]
     if run.end > status.st_size:
-        raise truncated(run.source, status.st_size)
-    return data_runs(run.source, run.begin, run.nbytes)
+        raise make_truncated_error(run.source, status.st_size)
+    return find_data_runs(run.source, run.begin, run.nbytes)
 
 
 def _skip(run: Span, progress: Progress) -> None:
     """A hole: nothing to do, unless the target already has something there."""
     if not run.nbytes:
         return
-    with writing(path_of(run.target.fd)):
-        for begin, end in data_runs(run.target.fd, run.target_begin, run.nbytes):
+    with explain_errors(find_path(run.target.fd)):
+        for begin, end in find_data_runs(run.target.fd, run.target_begin, run.nbytes):
             for start in range(begin, end, _BUFFER):
                 write_all(run.target.fd, bytes(min(_BUFFER, end - start)), start)
     progress(run.nbytes)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task
 from stacker.errors import DonorError, Mark, StorageError
-from stacker.io.disk.copies import data_runs
+from stacker.io.disk.copies import find_data_runs
 from stacker.io.disk.moves import can_clone
-from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, free_bytes, storage_error
+from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, count_free_bytes, make_storage_error
 
 
 def check_space(out: Path, needed: int) -> None:
@@ -19,20 +19,20 @@ def check_space(out: Path, needed: int) -> None:
 
     `needed` are new blocks: no clones, no holes. What unfinished work at `out` already occupies counts as free.
     """
-    free = free_bytes(out) + _occupied(out.with_name(out.name + ".partial"))
+    free = count_free_bytes(out) + _count_occupied_bytes(out.with_name(out.name + ".partial"))
     if needed > free:
         message = f"the output needs {needed:,} bytes, but only {free:,} are free there"
         raise StorageError.of(message, "make room, or choose an output folder on another disk", Mark(str(out)))
 
 
-def _occupied(folder: Path) -> int:
+def _count_occupied_bytes(folder: Path) -> int:
     try:
         return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in os.scandir(folder))
     except OSError:
         return 0
 
 
-def allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
+def count_allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
     """How many of the `nbytes` from `offset` on are really stored; the rest are holes of a sparse file."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -40,32 +40,32 @@ def allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
             status = os.fstat(fd)
             if status.st_blocks * 512 >= status.st_size:
                 return nbytes
-            return sum(end - begin for begin, end in data_runs(fd, offset, nbytes))
+            return sum(end - begin for begin, end in find_data_runs(fd, offset, nbytes))
         finally:
             os.close(fd)
     except OSError as error:
         if error.errno in OUT_OF_DESCRIPTORS:
-            raise storage_error(error, path, "open this file") from error
+            raise make_storage_error(error, path, "open this file") from error
         raise DonorError.of(f"cannot read this file: {error.strerror}", "", Mark(str(path))) from error
 
 
-def nearest_folder(path: Path) -> Path:
+def find_nearest_folder(path: Path) -> Path:
     """The folder that a path is in or will be made in: the first of its parents that exists."""
     return next(parent for parent in path.absolute().parents if parent.is_dir())
 
 
-def new_bytes(tasks: Sequence[Task], folder: Path, block: int | None) -> int:
+def count_new_bytes(tasks: Sequence[Task], folder: Path, block: int | None) -> int:
     """Bytes that the tasks will take of the filesystem that `folder` is on; `block` when it can clone the donors'."""
-    return sum(_new_bytes(task, folder, block) for task in tasks)
+    return sum(_count_new_bytes(task, folder, block) for task in tasks)
 
 
-def _new_bytes(task: Task, folder: Path, block: int | None) -> int:
+def _count_new_bytes(task: Task, folder: Path, block: int | None) -> int:
     match task:
         case CopyRun(file=file, source=source, offset=offset, nbytes=nbytes):
             path = Path(str(file.path))
             if block and (offset - source) % block == 0 and _clones(path, folder):
                 return min(nbytes, 2 * block)
-            return allocated_bytes(path, source, nbytes)
+            return count_allocated_bytes(path, source, nbytes)
         case Compute(nbytes=nbytes) | CopyColumns(nbytes=nbytes):
             return nbytes
         case _:
@@ -77,7 +77,7 @@ def _clones(path: Path, folder: Path) -> bool:
     return can_clone(path, folder) is not None
 
 
-def clone_block(paths: Sequence[Path], folder: Path) -> int | None:
+def find_clone_block(paths: Sequence[Path], folder: Path) -> int | None:
     """The block size when blocks of any of these files can be cloned into `folder`; None when of none."""
     blocks = (can_clone(path, folder) for path in paths)
     return next((block for block in blocks if block), None)

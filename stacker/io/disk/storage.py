@@ -28,15 +28,15 @@ OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 @contextmanager
-def writing(path: Path, doing: str = "write") -> Iterator[None]:
+def explain_errors(path: Path, doing: str = "write") -> Iterator[None]:
     """Every OSError inside becomes a StorageError that says what could not be done to `path`."""
     try:
         yield
     except OSError as error:
-        raise storage_error(error, path, doing) from error
+        raise make_storage_error(error, path, doing) from error
 
 
-def storage_error(error: OSError, path: Path, doing: str = "write") -> StorageError:
+def make_storage_error(error: OSError, path: Path, doing: str = "write") -> StorageError:
     """What an OSError means for whoever waits for the output."""
     code = error.errno or errno.EIO
     return StorageError.of(
@@ -47,13 +47,13 @@ def storage_error(error: OSError, path: Path, doing: str = "write") -> StorageEr
 def _limit(code: int, path: Path) -> str:
     """The limit that was reached, in parentheses; nothing where there is none to name."""
     if code == errno.ENOSPC:
-        return f" ({free_bytes(path):,} bytes are free)"
+        return f" ({count_free_bytes(path):,} bytes are free)"
     if code == errno.EMFILE:
         return f" (this process may open {resource.getrlimit(resource.RLIMIT_NOFILE)[0]})"
     return ""
 
 
-def free_bytes(path: Path) -> int:
+def count_free_bytes(path: Path) -> int:
     """Bytes that may still be written where `path` is or will be; 0 where nobody can tell."""
     place = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
     try:

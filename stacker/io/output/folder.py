@@ -18,9 +18,9 @@ from stacker.core.plan.plan import Shard
 from stacker.errors import Mark, SpecError, StorageError
 from stacker.io.disk.direct import Writer, write_all
 from stacker.io.disk.open_files import FileCache, limit_open_files
-from stacker.io.disk.storage import storage_error, writing
-from stacker.io.output.journal import JOURNAL, Journal, Record, take_up
-from stacker.io.output.lock import locked_folder, put_in_place
+from stacker.io.disk.storage import explain_errors, make_storage_error
+from stacker.io.output.journal import JOURNAL, Journal, Record, prepare_folder
+from stacker.io.output.lock import lock_folder, move_into_place
 
 _WEIGHTS = (".safetensors", ".bin")
 _MOST_OPEN = 32
@@ -41,9 +41,9 @@ def open_output(out: Path, plan_id: str, summary: Mapping[str, str], *, force: b
     partial = out.with_name(out.name + ".partial") if out.name else out
     check_vacant(out, force=force)
     made = _make_parents(partial)
-    with locked_folder(partial):
+    with lock_folder(partial):
         check_vacant(out, force=force)
-        record = take_up(partial, plan_id, summary, restart=restart)
+        record = prepare_folder(partial, plan_id, summary, restart=restart)
         output = Output(out, partial, record, force=force)
         try:
             output.begin(plan_id, summary)
@@ -65,7 +65,7 @@ def check_vacant(out: Path, *, force: bool) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         what = "a link" if out.is_symlink() else "a file"
         raise SpecError.of(f"the output is {what}", "name a folder that does not exist yet", mark)
-    with writing(out, "look into the output folder"):
+    with explain_errors(out, "look into the output folder"):
         names = [path.name for path in out.iterdir()] if out.is_dir() else []
         if names and not force:
             raise SpecError.of("the output folder exists", "--force replaces it, once the new one is complete", mark)
@@ -100,7 +100,7 @@ class Output:
 
     def begin(self, plan_id: str, summary: Mapping[str, str]) -> None:
         """Open the journal and say in it who writes now."""
-        with self._must(JOURNAL):
+        with self._guard(JOURNAL):
             self._journal = Journal.open(self.folder, self._keep)
             plan = [] if self._keep else [{"plan": plan_id, "summary": dict(summary)}]
             self._journal.write([*plan, {"pid": os.getpid()}])
@@ -112,7 +112,7 @@ class Output:
         OSErrors in the block become StorageErrors that name the file.
         """
         opening = partial(self._open_shard, shard)
-        with writing(self.folder / shard.name), self._shards.lease(shard.name, opening) as writer:
+        with explain_errors(self.folder / shard.name), self._shards.lease(shard.name, opening) as writer:
             yield writer
 
     def _open_shard(self, shard: Shard) -> Writer:
@@ -131,7 +131,7 @@ class Output:
 
     def _sync_shard(self, name: str, writer: Writer) -> None:
         """Make what was written to a shard durable."""
-        with self._must(name):
+        with self._guard(name):
             os.fdatasync(writer.fd)
         self._synced.add(name)
 
@@ -142,7 +142,7 @@ class Output:
             with self._shards.lease_all() as shards:
                 for name, writer in shards.items():
                     self._sync_shard(name, writer)
-            with self._must(JOURNAL):
+            with self._guard(JOURNAL):
                 self._note(done)
             self.safe = self.safe or bool(done)
             names = list(complete)
@@ -163,7 +163,7 @@ class Output:
 
     def write_text(self, name: str, data: bytes) -> None:
         """A small file, whole and durable."""
-        with self._must(name):
+        with self._guard(name):
             fd = os.open(self.folder / name, _FILE | os.O_TRUNC, 0o644)
             try:
                 while data:
@@ -178,19 +178,19 @@ class Output:
             while self._shards.close_idle():
                 pass
             for name in self._sizes:
-                with self._must(name):
+                with self._guard(name):
                     _sync_file(self.folder / name)
             self._close_files()
-            with self._must(""):
+            with self._guard(""):
                 _sync_folder(self.folder)
-                old = put_in_place(self.folder, self._out, force=self._force)
+                old = move_into_place(self.folder, self._out, force=self._force)
                 self.committed = True
                 # only now: had the rename failed, another run could still go on
                 (self._out / JOURNAL).unlink()
                 _sync_folder(self._out)
                 _sync_folder(self._out.parent)
         if old:
-            with writing(old, "remove the folder that was replaced"):
+            with explain_errors(old, "remove the folder that was replaced"):
                 shutil.rmtree(old)
 
     def close(self) -> None:
@@ -205,7 +205,7 @@ class Output:
             self._journal = None
 
     @contextmanager
-    def _must(self, name: str) -> Iterator[None]:
+    def _guard(self, name: str) -> Iterator[None]:
         """An OSError inside is the end of this output's durability: Linux reports a failed sync only once."""
         if self._failed:
             raise StorageError.of("an earlier write failed", "", Mark(str(self.folder / name)))
@@ -213,13 +213,13 @@ class Output:
             yield
         except OSError as error:
             self._failed = True
-            raise storage_error(error, self.folder / name) from error
+            raise make_storage_error(error, self.folder / name) from error
 
 
 def _make_parents(partial: Path) -> list[Path]:
     """Make the folders above `partial`; those that were not there before, innermost first."""
     missing = [parent for parent in partial.parents if not parent.exists()]
-    with writing(partial.parent, "make this folder"):
+    with explain_errors(partial.parent, "make this folder"):
         partial.parent.mkdir(parents=True, exist_ok=True)
     return missing
 

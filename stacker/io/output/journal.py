@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from stacker.errors import Mark, SpecError
-from stacker.io.disk.storage import writing
+from stacker.io.disk.storage import explain_errors
 
 JOURNAL = ".journal"
 
@@ -106,27 +106,27 @@ class Journal:
         os.close(self._fd)
 
 
-def take_up(partial: Path, plan_id: str, summary: Mapping[str, str], *, restart: bool) -> Record:
+def prepare_folder(partial: Path, plan_id: str, summary: Mapping[str, str], *, restart: bool) -> Record:
     """What of the work in `partial` counts for this plan; the folder is emptied when none of it does.
 
     SpecError when the folder holds another plan's work or no work at all, unless `restart` lets it go.
     """
-    with writing(partial, "read the journal"):
+    with explain_errors(partial, "read the journal"):
         record = read_journal(partial)
         foreign = record is None and any(partial.iterdir())
     if not restart:
         if foreign:
             message = "this folder is in the way, and it is not the unfinished work of a build"
             raise SpecError.of(message, "move it away, or drop it with --restart", Mark(str(partial)))
-        if record and record.plan_id == plan_id and _shards_stand(partial, record):
+        if record and record.plan_id == plan_id and _has_all_shards(partial, record):
             return record
         if record and record.done and record.plan_id != plan_id:
-            raise _other_plan(partial, record.summary, summary)
+            raise _make_other_plan_error(partial, record.summary, summary)
     _empty(partial)
     return Record()
 
 
-def _shards_stand(partial: Path, record: Record) -> bool:
+def _has_all_shards(partial: Path, record: Record) -> bool:
     """Whether every shard that the journal knows is still there at its full size."""
     try:
         return all((partial / name).lstat().st_size == size for name, size in record.shards.items())
@@ -134,7 +134,7 @@ def _shards_stand(partial: Path, record: Record) -> bool:
         return False
 
 
-def _other_plan(partial: Path, old: Mapping[str, str], new: Mapping[str, str]) -> SpecError:
+def _make_other_plan_error(partial: Path, old: Mapping[str, str], new: Mapping[str, str]) -> SpecError:
     changes = [
         f"{key}: {old.get(key, '-')} there, {new.get(key, '-')} now"
         for key in sorted({*old, *new})
@@ -146,7 +146,7 @@ def _other_plan(partial: Path, old: Mapping[str, str], new: Mapping[str, str]) -
 
 
 def _empty(folder: Path) -> None:
-    with writing(folder, "empty this folder"):
+    with explain_errors(folder, "empty this folder"):
         for entry in folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

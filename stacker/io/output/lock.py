@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stacker.errors import LockedError, Mark
-from stacker.io.disk.storage import writing
+from stacker.io.disk.storage import explain_errors
 from stacker.io.output.journal import read_journal
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Make `folder` if it is missing and hold it alone; LockedError says who holds it."""
     fd = _lock(folder)
     try:
@@ -30,7 +30,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
 def _lock(folder: Path) -> int:
     """A descriptor of the folder that is at this path now (not of one that was renamed while we waited for it)."""
     while True:
-        with writing(folder, "make this folder"):
+        with explain_errors(folder, "make this folder"):
             folder.mkdir(exist_ok=True)
             fd = os.open(folder, _FOLDER)
         try:
@@ -39,14 +39,14 @@ def _lock(folder: Path) -> int:
                 return fd
         except BlockingIOError as error:
             os.close(fd)
-            raise _held(folder) from error
+            raise _make_locked_error(folder) from error
         except FileNotFoundError:
             pass
         os.close(fd)
 
 
-def _held(folder: Path) -> LockedError:
-    with writing(folder, "read the journal"):
+def _make_locked_error(folder: Path) -> LockedError:
+    with explain_errors(folder, "read the journal"):
         record = read_journal(folder)
     holder = f" (process {record.pid})" if record and record.pid else ""
     hint = "wait until it has finished, or choose another output folder"
@@ -57,7 +57,7 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def put_in_place(new: Path, out: Path, *, force: bool) -> Path | None:
+def move_into_place(new: Path, out: Path, *, force: bool) -> Path | None:
     """Rename `new` to `out`; with `force`, a folder that is there moves aside, to the path returned. Raises OSError."""
     if not force or not out.exists():
         new.rename(out)  # an empty folder gives way, any other raises ENOTEMPTY

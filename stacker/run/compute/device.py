@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stacker.errors import SpecError
-from stacker.io.disk.direct import BLOCK
-from stacker.run.compute.scratch import HostScratch, Room, Scratch
+from stacker.io.disk.direct import DIRECT_ALIGNMENT
+from stacker.run.compute.scratch import HostScratch, Scratch, ScratchSize
 from stacker.tensors import Dtype
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _NAME = re.compile(r"cuda(:\d+)?")
 HOST = "cpu"
 
 
-def scratch_on(device: str) -> Callable[[Room], Scratch]:
+def choose_scratch(device: str) -> Callable[[ScratchSize], Scratch]:
     """What makes a worker's scratch for a device, `cpu`, `cuda` or `cuda:k`; SpecError when there is no such one."""
     if device == HOST:
         return HostScratch
@@ -48,7 +48,7 @@ def scratch_on(device: str) -> Callable[[Room], Scratch]:
 class DeviceScratch:
     """Scratch on a device; to be made and used by one thread."""
 
-    def __init__(self, device: torch.device, room: Room) -> None:
+    def __init__(self, device: torch.device, room: ScratchSize) -> None:
         import torch
 
         from stacker.arithmetic.device import Device
@@ -61,7 +61,7 @@ class DeviceScratch:
         if self._stream:
             torch.cuda.set_stream(self._stream)
         self._memory = torch.empty((1 + room.slots) * self._size, dtype=torch.uint8, device=device)
-        self._host = _aligned(torch.empty(self._size + 2 * BLOCK, dtype=torch.uint8, pin_memory=on_gpu))
+        self._host = _aligned(torch.empty(self._size + 2 * DIRECT_ALIGNMENT, dtype=torch.uint8, pin_memory=on_gpu))
         self._host_bytes = _bytes_of(self._host)
 
     def tile(self, slot: int, count: int, kind: Dtype) -> torch.Tensor:
@@ -103,7 +103,7 @@ class DeviceScratch:
 
 def _aligned(tensor: torch.Tensor) -> torch.Tensor:
     """What is left of some bytes from the first block of memory on that begins in them."""
-    return tensor[-tensor.data_ptr() % BLOCK :]
+    return tensor[-tensor.data_ptr() % DIRECT_ALIGNMENT :]
 
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:

@@ -16,15 +16,15 @@ from stacker.core.plan.tasks import ColumnSource, CopyColumns
 from stacker.io.disk.copies import read_into
 from stacker.run.work.sources import OpenFiles
 
-Take = Callable[[Expression, int, int], "Array"]
+ReadElements = Callable[[Expression, int, int], "Array"]
 """Elements of a source: from `start` on, `count` of them; they lie where they are until it is called again."""
 
 
-def gather(rows: Rows, start: int, tile: Array, on: Arithmetic, take: Take) -> Array:
+def gather_rows(rows: Rows, start: int, tile: Array, on: Arithmetic, take: ReadElements) -> Array:
     """Fill a tile with the elements of a table of rows from `start` on: zeros where no run puts anything."""
     on.fill(tile, 0.0)
     end = start + len(tile)
-    for run in _reaching(rows, start, end):
+    for run in _find_overlapping(rows, start, end):
         first, last = run.to * rows.width, (run.to + run.count) * rows.width
         low, high = max(start, first), min(end, last)
         values = take(rows.of[run.source], run.start * rows.width + low - first, high - low)
@@ -36,7 +36,7 @@ def gather(rows: Rows, start: int, tile: Array, on: Arithmetic, take: Take) -> A
     return tile
 
 
-def _reaching(rows: Rows, start: int, end: int) -> Iterator[RowRun]:
+def _find_overlapping(rows: Rows, start: int, end: int) -> Iterator[RowRun]:
     """The runs with elements in [start, end); their ends grow as their beginnings do."""
     at = bisect_right(rows.runs, start, key=lambda run: (run.to + run.count) * rows.width)
     while at < len(rows.runs) and rows.runs[at].to * rows.width < end:
@@ -44,25 +44,25 @@ def _reaching(rows: Rows, start: int, end: int) -> Iterator[RowRun]:
         at += 1
 
 
-_BLOCK = 1 << 20
+BUFFER_BYTES = 1 << 20
 """Bytes of rows that are put together at once, or one row where it is longer."""
 _SPARSE = 8
 """Columns that take less than one in so many of their file's bytes are read one by one."""
 
 
-def woven(weave: CopyColumns, sources: OpenFiles) -> Iterator[tuple[int, memoryview]]:
+def join_columns(weave: CopyColumns, sources: OpenFiles) -> Iterator[tuple[int, memoryview]]:
     """The bytes of a task with their places in the shard, in runs as long as its strands let them be.
 
     What is given lies in memory that the next use of the iterator overwrites.
     """
-    spans = list(_spans(weave.strands))
+    spans = list(_find_runs(weave.strands))
     length = spans[-1][0] + spans[-1][1]
-    block = memoryview(bytearray((max(_BLOCK // weave.row, 1) - 1) * weave.row + length))
+    block = memoryview(bytearray((max(BUFFER_BYTES // weave.row, 1) - 1) * weave.row + length))
     whole = len(spans) == 1 and length == weave.row
-    for first in range(0, weave.rows, max(_BLOCK // weave.row, 1)):
-        rows = min(max(_BLOCK // weave.row, 1), weave.rows - first)
+    for first in range(0, weave.rows, max(BUFFER_BYTES // weave.row, 1)):
+        rows = min(max(BUFFER_BYTES // weave.row, 1), weave.rows - first)
         for strand in weave.strands:
-            _lay(strand, first, rows, weave.row, block, sources)
+            _place_columns(strand, first, rows, weave.row, block, sources)
         if whole:
             yield weave.offset + first * weave.row, block[: rows * weave.row]
             continue
@@ -72,7 +72,7 @@ def woven(weave: CopyColumns, sources: OpenFiles) -> Iterator[tuple[int, memoryv
                 yield weave.offset + first * weave.row + begin, block[begin : begin + nbytes]
 
 
-def _spans(strands: tuple[ColumnSource, ...]) -> Iterator[tuple[int, int]]:
+def _find_runs(strands: tuple[ColumnSource, ...]) -> Iterator[tuple[int, int]]:
     """Where strands lie side by side, they are one run of bytes: its place in the row and its length."""
     begin, end = 0, 0
     for strand in strands:
@@ -83,7 +83,9 @@ def _spans(strands: tuple[ColumnSource, ...]) -> Iterator[tuple[int, int]]:
     yield begin, end - begin
 
 
-def _lay(strand: ColumnSource, first: int, rows: int, row: int, block: memoryview, sources: OpenFiles) -> None:
+def _place_columns(
+    strand: ColumnSource, first: int, rows: int, row: int, block: memoryview, sources: OpenFiles
+) -> None:
     """Put a strand's bytes of some rows where they belong in the block; what has no file is zero there already."""
     if strand.file is None:
         return

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from stacker.core.plan.memory import TILE
-from stacker.io.disk.direct import BLOCK
+from stacker.io.disk.direct import DIRECT_ALIGNMENT
 from stacker.tensors import Dtype
 
 if TYPE_CHECKING:
@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class ScratchSize:
     """How much scratch a tensor takes: `slots` tiles of `elements`, each of `width` bytes."""
 
     slots: int = 0
     width: int = 4
     elements: int = TILE
 
-    def __or__(self, other: Room) -> Room:
+    def __or__(self, other: ScratchSize) -> ScratchSize:
         """Room enough for either."""
-        return Room(max(self.slots, other.slots), max(self.width, other.width), max(self.elements, other.elements))
+        return ScratchSize(
+            max(self.slots, other.slots), max(self.width, other.width), max(self.elements, other.elements)
+        )
 
 
 class Scratch(Protocol):
@@ -59,12 +61,12 @@ class Scratch(Protocol):
 class HostScratch:
     """Scratch of the processor. Fresh pages cost more than the arithmetic on them: they are touched once and kept."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: ScratchSize) -> None:
         from stacker.arithmetic.processor import PROCESSOR
 
         self.on: Arithmetic = PROCESSOR
         self._size = room.elements * room.width
-        self._tiles = BLOCK + self._size
+        self._tiles = DIRECT_ALIGNMENT + self._size
         nbytes = self._tiles + room.slots * self._size
         self._bytes = memoryview(mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stacker.arithmetic.interface import Array, Mask
 
 
-class Tally:
+class Accumulator:
     """What the tiles of one tensor add up to in one pass."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ def _exact_sum(parts: Sequence[float]) -> float:
         return math.nan
 
 
-class KeptMasks:
+class MaskCache:
     """Those of one blend, in at most `room` bytes; from any thread. What there was no room for is made again."""
 
     def __init__(self, room: int = KEPT) -> None:

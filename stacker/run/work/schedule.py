@@ -118,7 +118,7 @@ class Schedule:
             self._change.notify_all()
 
 
-def work_off(schedule: Schedule, workers: int, watch: Callable[[], None]) -> None:
+def run_schedule(schedule: Schedule, workers: int, watch: Callable[[], None]) -> None:
     """Have all jobs done by that many threads, and `watch` called several times a second by this one.
 
     Whatever happens, no thread works any more when this returns or raises; an error of a job is raised here.

@@ -50,12 +50,12 @@ def _check(fd: int, file: DonorFile) -> None:
     path = Path(str(file.path))
     status = os.fstat(fd)
     if status.st_size != file.size:
-        raise _changed(file, f"it has {status.st_size:,} bytes, not {file.size:,}")
+        raise _make_changed_error(file, f"it has {status.st_size:,} bytes, not {file.size:,}")
     if file.mtime is not None and status.st_mtime_ns != file.mtime:
-        raise _changed(file, "it was written to")
+        raise _make_changed_error(file, "it was written to")
     length = header_length(read_exactly(fd, min(64, file.size), 0, path), file.size, str(path))
     if hashlib.sha256(read_exactly(fd, length, 0, path)).hexdigest() != file.header:
-        raise _changed(file, "its header is another")
+        raise _make_changed_error(file, "its header is another")
 
 
 def check_unchanged(files: Iterable[DonorFile]) -> None:
@@ -64,11 +64,11 @@ def check_unchanged(files: Iterable[DonorFile]) -> None:
         try:
             status = Path(str(file.path)).stat()
         except OSError as error:
-            raise _changed(file, f"it is gone: {error.strerror}") from error
+            raise _make_changed_error(file, f"it is gone: {error.strerror}") from error
         if status.st_size != file.size or file.mtime not in (None, status.st_mtime_ns):
-            raise _changed(file, "it was written to")
+            raise _make_changed_error(file, "it was written to")
 
 
-def _changed(file: DonorFile, how: str) -> DonorError:
+def _make_changed_error(file: DonorFile, how: str) -> DonorError:
     hint = "leave donors alone while a build reads them, then start the build again"
     return DonorError.of(f"the donor's file changed since it was planned: {how}", hint, Mark(str(file.path)))

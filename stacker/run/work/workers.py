@@ -15,7 +15,7 @@ _KEPT = 32 << 20
 """Bytes that the allocator keeps at the top of each of its heaps, and takes from a heap at most."""
 
 
-def available_workers() -> int:
+def count_workers() -> int:
     """How many threads can work at once on this machine, as far as it is ours."""
     return len(os.sched_getaffinity(0))
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stacker.io.disk.direct import BLOCK, Reader, Writer
+from stacker.io.disk.direct import DIRECT_ALIGNMENT, Reader, Writer
 from tests.io.images import xfs
 
-SIZE = 64 * BLOCK
+SIZE = 64 * DIRECT_ALIGNMENT
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def file(tmp_path: Path) -> Path:
 def lets_us(tmp_path: Path) -> None:
     """Only where blocks may go past the cache."""
     with (tmp_path / "trial").open("w+b") as trial, Writer(trial.fileno()) as writer:
-        if not writer.write_blocks(buffer(BLOCK, 0), 0):
+        if not writer.write_blocks(buffer(DIRECT_ALIGNMENT, 0), 0):
             pytest.skip("the filesystem of temporary files has no O_DIRECT")
 
 
 def buffer(nbytes: int, residue: int) -> memoryview:
     """Random bytes at an address that leaves that residue."""
-    memory = memoryview(mmap.mmap(-1, nbytes + BLOCK))
+    memory = memoryview(mmap.mmap(-1, nbytes + DIRECT_ALIGNMENT))
     memory[residue : residue + nbytes] = random.Random(nbytes).randbytes(nbytes)
     return memory[residue : residue + nbytes]
 
@@ -60,7 +60,7 @@ def written(path: Path, pieces: list[tuple[memoryview, int]]) -> tuple[bytes, bo
 def test_bytes_arrive(file: Path, nbytes: int, offset: int, aligned: bool) -> None:
     """Any number of them at any place, what is around them stays."""
     file.write_bytes(b"\xaa" * 2 * SIZE)
-    data = buffer(nbytes, offset % BLOCK if aligned else (offset + 8) % BLOCK)
+    data = buffer(nbytes, offset % DIRECT_ALIGNMENT if aligned else (offset + 8) % DIRECT_ALIGNMENT)
     content, _ = written(file, [(data, offset)])
     assert content == b"\xaa" * offset + data + b"\xaa" * (2 * SIZE - offset - nbytes)
 
@@ -76,15 +76,19 @@ def test_blocks_go_past_the_cache(file: Path, monkeypatch: pytest.MonkeyPatch) -
         return whole(fd, data, offset)
 
     monkeypatch.setattr(os, "pwrite", noted)
-    _, direct = written(file, [(buffer(40 * BLOCK, 100), 100)])
+    _, direct = written(file, [(buffer(40 * DIRECT_ALIGNMENT, 100), 100)])
     assert direct
-    assert sorted(calls) == [(100, BLOCK - 100), (BLOCK, 39 * BLOCK), (40 * BLOCK, 100)]
+    assert sorted(calls) == [
+        (100, DIRECT_ALIGNMENT - 100),
+        (DIRECT_ALIGNMENT, 39 * DIRECT_ALIGNMENT),
+        (40 * DIRECT_ALIGNMENT, 100),
+    ]
 
 
 def test_neighbours_in_one_block_keep_their_bytes(file: Path) -> None:
     """Pieces that end and begin within a block, written by many threads at once."""
-    edges = [0, *(number * 20 * BLOCK + 1000 * number for number in range(1, 6))]
-    pieces = [(buffer(end - begin, begin % BLOCK), begin) for begin, end in pairwise(edges)]
+    edges = [0, *(number * 20 * DIRECT_ALIGNMENT + 1000 * number for number in range(1, 6))]
+    pieces = [(buffer(end - begin, begin % DIRECT_ALIGNMENT), begin) for begin, end in pairwise(edges)]
     fd = os.open(file, os.O_RDWR)
     with Writer(fd) as writer, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda piece: writer.write(*piece), pieces))
@@ -104,15 +108,15 @@ def test_a_filesystem_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "open", refusing)
     path = tmp_path / "file"
     path.touch()
-    data = buffer(40 * BLOCK, 0)
+    data = buffer(40 * DIRECT_ALIGNMENT, 0)
     assert written(path, [(data, 0)]) == (bytes(data), False)
 
 
 def test_a_filesystem_of_larger_blocks(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An edge by way of the cache would share its block with what goes past it, so nothing does."""
     status = os.statvfs(file)
-    monkeypatch.setattr(os, "fstatvfs", lambda _: os.statvfs_result((2 * BLOCK, *status[1:])))
-    data = buffer(40 * BLOCK, 0)
+    monkeypatch.setattr(os, "fstatvfs", lambda _: os.statvfs_result((2 * DIRECT_ALIGNMENT, *status[1:])))
+    data = buffer(40 * DIRECT_ALIGNMENT, 0)
     content, direct = written(file, [(data, 0)])
     assert (content[: len(data)], direct) == (bytes(data), False)
 
@@ -124,7 +128,7 @@ def test_room_is_taken_at_once(tmp_path: Path) -> None:
     with path.open("w+b") as opened, Writer(opened.fileno()) as writer:
         writer.reserve(0, 1000)
         assert path.stat().st_size == 0
-        writer.reserve(BLOCK, 4 << 20)
+        writer.reserve(DIRECT_ALIGNMENT, 4 << 20)
         assert path.stat().st_blocks * 512 >= 4 << 20
 
 
@@ -159,12 +163,13 @@ def test_bytes_are_read(tmp_path: Path, size: int, nbytes: int, offset: int) -> 
 def test_what_is_read_is_on_the_disk(tmp_path: Path) -> None:
     """Bytes that were written past the cache are seen at once, by many threads, each in memory of its own."""
     path = tmp_path / "file"
-    data = buffer(256 * BLOCK, 0)
+    data = buffer(256 * DIRECT_ALIGNMENT, 0)
     with path.open("w+b") as file, Writer(file.fileno()) as writer, Reader(file.fileno()) as reader:
         writer.write(data, 0)
         with ThreadPoolExecutor(8) as pool:
             found = pool.map(
-                lambda at: bytes(reader.read(20 * BLOCK, at)) == data[at : at + 20 * BLOCK], range(0, BLOCK * 200, 5000)
+                lambda at: bytes(reader.read(20 * DIRECT_ALIGNMENT, at)) == data[at : at + 20 * DIRECT_ALIGNMENT],
+                range(0, DIRECT_ALIGNMENT * 200, 5000),
             )
             assert all(found)
 

@@ -44,7 +44,7 @@ def refused(*_: Any) -> int:
 @pytest.fixture
 def cached(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing goes past the page cache."""
-    monkeypatch.setattr(copies, "WORTH_IT", 1 << 60)
+    monkeypatch.setattr(copies, "MIN_DIRECT_BYTES", 1 << 60)
 
 
 @pytest.fixture(params=["past the cache", "kernel", "sendfile", "by hand"])
@@ -200,7 +200,7 @@ def test_a_failing_source_is_tried_again(source: Path, tmp_path: Path, monkeypat
             raise OSError(errno.EIO, "Input/output error")
         return whole(*arguments)
 
-    monkeypatch.setattr(copies, "_PAUSES", (0, 0))
+    monkeypatch.setattr(copies, "_RETRY_PAUSES", (0, 0))
     monkeypatch.setattr(os, "copy_file_range", refused)
     monkeypatch.setattr(os, "sendfile", refused)
     monkeypatch.setattr(os, "preadv", failing)
@@ -212,7 +212,7 @@ def test_a_failing_source_is_tried_again(source: Path, tmp_path: Path, monkeypat
 @pytest.mark.usefixtures("cached")
 def test_a_source_that_cannot_be_read_is_named(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the third time, with file and offset."""
-    monkeypatch.setattr(copies, "_PAUSES", (0, 0))
+    monkeypatch.setattr(copies, "_RETRY_PAUSES", (0, 0))
     for call in ("copy_file_range", "sendfile", "preadv"):
         monkeypatch.setattr(os, call, refused)
     with opened(source, tmp_path / "target") as (read, write), pytest.raises(DonorError, match="bytes at 77: "):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stacker.errors import DonorError, StorageError
-from stacker.io.disk.space import allocated_bytes, check_space
+from stacker.io.disk.space import check_space, count_allocated_bytes
 from tests.io.images import tmpfs
 
 
@@ -34,19 +34,19 @@ def test_holes_take_nothing(tmp_path: Path) -> None:
         file.truncate(1 << 30)
         file.seek(1 << 20)
         file.write(b"x" * 4096)
-    assert allocated_bytes(path, 0, 1 << 30) == 4096
-    assert allocated_bytes(path, (1 << 20) + 96, 10_000) == 4000
-    assert allocated_bytes(path, 2 << 20, 1 << 20) == 0
+    assert count_allocated_bytes(path, 0, 1 << 30) == 4096
+    assert count_allocated_bytes(path, (1 << 20) + 96, 10_000) == 4000
+    assert count_allocated_bytes(path, 2 << 20, 1 << 20) == 0
 
 
 def test_dense_files_take_what_they_have(tmp_path: Path) -> None:
     """Without looking for holes."""
     path = tmp_path / "dense"
     path.write_bytes(b"x" * 10_000)
-    assert allocated_bytes(path, 5, 900) == 900
+    assert count_allocated_bytes(path, 5, 900) == 900
 
 
 def test_a_missing_file_is_a_donors(tmp_path: Path) -> None:
     """It is named."""
     with pytest.raises(DonorError, match="absent: cannot read this file"):
-        allocated_bytes(tmp_path / "absent", 0, 1)
+        count_allocated_bytes(tmp_path / "absent", 0, 1)

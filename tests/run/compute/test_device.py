@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stacker.errors import SpecError
-from stacker.io.disk.direct import BLOCK
-from stacker.run.compute.device import DeviceScratch, scratch_on
-from stacker.run.compute.scratch import HostScratch, Room, Scratch
+from stacker.io.disk.direct import DIRECT_ALIGNMENT
+from stacker.run.compute.device import DeviceScratch, choose_scratch
+from stacker.run.compute.scratch import HostScratch, Scratch, ScratchSize
 from stacker.tensors import Dtype
 
-ROOM = Room(slots=3, width=8, elements=64)
+ROOM = ScratchSize(slots=3, width=8, elements=64)
 KINDS = [dtype for dtype in Dtype if dtype.arithmetic]
 CPU = torch.device("cpu")
 
@@ -56,7 +56,7 @@ def test_slots_do_not_overlap(scratch: Scratch) -> None:
 def test_bytes_lie_as_they_will_in_blocks(scratch: Scratch) -> None:
     """Their address leaves the residue that was asked for, so that they can be written past the page cache."""
     data = scratch.unload(scratch.on.fill(scratch.tile(0, 8, Dtype.F32), 1.0), Dtype.BF16, 1234)
-    assert ctypes.addressof(ctypes.c_char.from_buffer(data)) % BLOCK == 1234
+    assert ctypes.addressof(ctypes.c_char.from_buffer(data)) % DIRECT_ALIGNMENT == 1234
 
 
 @pytest.mark.parametrize(
@@ -65,16 +65,16 @@ def test_bytes_lie_as_they_will_in_blocks(scratch: Scratch) -> None:
 def test_a_device_that_is_not_there_is_named(device: str, message: str) -> None:
     """No traceback of torch's: what was asked for, and how many there are."""
     with pytest.raises(SpecError, match=message):
-        scratch_on(device)
+        choose_scratch(device)
 
 
 def test_torch_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only devices need it, and who asks for one is told how to get it."""
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(SpecError, match=r"needs torch.*\n?.*stacker\[gpu\]"):
-        scratch_on("cuda")
+        choose_scratch("cuda")
 
 
 def test_the_processor_needs_no_device() -> None:
     """cpu is the plain scratch."""
-    assert scratch_on("cpu") is HostScratch
+    assert choose_scratch("cpu") is HostScratch

@@ -80,7 +80,7 @@ def test_columns_land_in_their_places(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The table is its parts side by side, to the last bit where nothing is computed; verify agrees."""
-    monkeypatch.setattr(strands, "_BLOCK", block)
+    monkeypatch.setattr(strands, "BUFFER_BYTES", block)
     plan = table(*parts)
     build(plan, donors, tmp_path / "out")
     found = built(tmp_path / "out")["x"]
@@ -120,9 +120,9 @@ def test_rows_move_as_runs(donors: dict[str, Donor], tmp_path: Path) -> None:
 def test_many_rows_are_many_tasks(donors: dict[str, Donor]) -> None:
     """A long table is shared among workers, by whole rows, every task with a name of its own."""
     tasks = tasks_of(table(part("a", 0), HALF, part("b", 1)), donors, 512)
-    woven = [task for task in tasks if isinstance(task, CopyColumns)]
-    assert sum(task.rows for task in woven) == ROWS
-    assert len(woven) > 3
+    copied = [task for task in tasks if isinstance(task, CopyColumns)]
+    assert sum(task.rows for task in copied) == ROWS
+    assert len(copied) > 3
     assert len({task.id for task in tasks}) == len(tasks)
 
 

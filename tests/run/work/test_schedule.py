@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from stacker.run.work.schedule import Job, Schedule, Stopped, work_off
+from stacker.run.work.schedule import Job, Schedule, Stopped, run_schedule
 
 
 def _unwatched() -> None:
@@ -31,7 +31,7 @@ def test_rounds_follow_one_another(shape: list[list[int]], workers: int) -> None
             yield [partial(done.append, (task, number))] * size
 
     schedule = Schedule(((str(task), rounds(task, sizes)) for task, sizes in enumerate(shape)), threading.Event())
-    work_off(schedule, workers, _unwatched)
+    run_schedule(schedule, workers, _unwatched)
     assert not late
     assert len(done) == sum(map(sum, shape))
     assert sorted(schedule.finished()) == sorted(str(task) for task in range(len(shape)))
@@ -44,7 +44,7 @@ def test_one_task_is_shared_by_all() -> None:
     def meet() -> None:
         meeting.wait()
 
-    work_off(Schedule([("one", iter([[meet] * 4]))], threading.Event()), 4, _unwatched)
+    run_schedule(Schedule([("one", iter([[meet] * 4]))], threading.Event()), 4, _unwatched)
 
 
 def test_tasks_are_set_up_at_the_same_time() -> None:
@@ -57,7 +57,7 @@ def test_tasks_are_set_up_at_the_same_time() -> None:
         meeting.wait()
 
     schedule = Schedule(((str(task), rounds()) for task in range(4)), threading.Event())
-    work_off(schedule, 4, _unwatched)
+    run_schedule(schedule, 4, _unwatched)
     assert sorted(schedule.finished()) == ["0", "1", "2", "3"]
 
 
@@ -74,7 +74,7 @@ def test_a_task_is_never_set_up_twice_at_once(shape: list[list[int]], workers: i
             yield [_unwatched] * size
 
     tasks = ((str(task), rounds(task, sizes)) for task, sizes in enumerate(shape))
-    work_off(Schedule(tasks, threading.Event()), workers, _unwatched)
+    run_schedule(Schedule(tasks, threading.Event()), workers, _unwatched)
 
 
 def test_a_task_waits_until_no_job_is_ready() -> None:
@@ -86,7 +86,7 @@ def test_a_task_waits_until_no_job_is_ready() -> None:
             done.append(f"{task}: set up {number}")
             yield [partial(done.append, f"{task}: job {number}.{order}") for order in range(2)]
 
-    work_off(Schedule(((task, rounds(task)) for task in "ab"), threading.Event()), 1, _unwatched)
+    run_schedule(Schedule(((task, rounds(task)) for task in "ab"), threading.Event()), 1, _unwatched)
     assert done == [
         f"{task}: {what}"
         for task in "ab"
@@ -105,7 +105,7 @@ def test_the_first_failure_is_raised_and_stops_the_rest() -> None:
     jobs: list[Job] = [fail, *(partial(begun.append, number) for number in range(5))]
     schedule = Schedule([("one", iter([jobs]))], threading.Event())
     with pytest.raises(ValueError, match="broken"):
-        work_off(schedule, 1, _unwatched)
+        run_schedule(schedule, 1, _unwatched)
     assert not begun
     assert not schedule.finished()
 
@@ -118,7 +118,7 @@ def test_a_failure_between_rounds_is_raised_too() -> None:
         raise ValueError("no second round")
 
     with pytest.raises(ValueError, match="no second round"):
-        work_off(Schedule([("one", broken())], threading.Event()), 3, _unwatched)
+        run_schedule(Schedule([("one", broken())], threading.Event()), 3, _unwatched)
 
 
 def test_a_job_that_stops_is_no_failure() -> None:
@@ -128,7 +128,7 @@ def test_a_job_that_stops_is_no_failure() -> None:
         raise Stopped
 
     schedule = Schedule([("one", iter([[stop]]))], threading.Event())
-    work_off(schedule, 2, _unwatched)
+    run_schedule(schedule, 2, _unwatched)
     assert not schedule.finished()
 
 
@@ -145,13 +145,13 @@ def test_what_the_watch_raises_stops_the_work() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        work_off(Schedule([("one", iter([[last] * 5]))], stop), 1, interrupt)
+        run_schedule(Schedule([("one", iter([[last] * 5]))], stop), 1, interrupt)
     assert begun == [1]
 
 
 def test_finished_tasks_are_told_once() -> None:
     """Each id comes up in one answer only."""
     schedule = Schedule([("one", iter([])), ("two", iter([[_unwatched]]))], threading.Event())
-    work_off(schedule, 1, _unwatched)
+    run_schedule(schedule, 1, _unwatched)
     assert sorted(schedule.finished()) == ["one", "two"]
     assert schedule.finished() == []
