@@ -1,4 +1,4 @@
-"""The table of executors: to add one, write its file and its row here."""
+"""The table of executors. To add one, write its module and its row here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stacker.run.compute.device import HOST
 
 
 class Executor(Protocol):
-    """Turns a plan into the bytes of an output; resumes from `output.done` and records there what it has done."""
+    """Does a plan's tasks, except those in `output.done`, and records them in `output` as done."""
 
     def __call__(
         self,

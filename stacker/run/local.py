@@ -1,4 +1,7 @@
-"""The executor on this machine: threads over runs and tensors, and over the pieces of large ones."""
+"""The executor on this machine: threads share the tasks of a plan, and the tiles of large tensors.
+
+Knows nothing of layouts or ops: tasks say which bytes go where, `compute` evaluates expressions.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ from stacker.run.work.sources import OpenFiles, check_unchanged
 from stacker.run.work.workers import Meter, count_workers
 
 _RECORD = 1.0
-"""Seconds between two times that finished tasks are made durable; early syncs also keep the last one short."""
+"""Seconds between two records of finished tasks; syncing often also keeps the last sync short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,11 @@ def execute(
     device: str = HOST,
     watch: Watch = ignore_watch,
 ) -> Report:
-    """Do a plan's tasks in an output, except those that an earlier run has done; `max_memory` is in bytes.
+    """Do a plan's tasks in an output, except those that an earlier run has done. `max_memory` is in bytes.
 
-    Arithmetic happens on `device`: cpu, cuda, cuda:1; the others give the same to rounding.
-
-    What is finished is recorded durably on the way, also when this ends by an error or an interrupt. DonorError when
-    donors changed or cannot be read, StorageError when the output cannot be written, SpecError when there is too
-    little memory for it.
+    `device` is where arithmetic is done: cpu, cuda or cuda:k; results on a GPU are equal to rounding. Finished tasks
+    are recorded durably, also before an error or interrupt is raised. DonorError when donors changed or cannot be
+    read, StorageError when the output cannot be written, SpecError when `max_memory` is too small.
     """
     started = time.monotonic()
     threads = workers_within(plan.steps, workers or count_workers(), max_memory)
@@ -86,7 +87,7 @@ def execute(
 
 
 def _is_computed(task: Task) -> bool:
-    """What is only moved comes first: what computes is imported meanwhile."""
+    """Sort key: copies come first, so that libraries for arithmetic are imported while they run."""
     return isinstance(task, Compute)
 
 
@@ -104,7 +105,7 @@ def _rounds(task: Task, execution: _Execution) -> Iterator[Sequence[Job]]:
 
 
 def _do(job: Job, task: Task, plan: Plan) -> None:
-    """Do a job; what goes wrong in it says which tensor it was about."""
+    """Do a job; errors are raised again with the names of the task's tensors before each message."""
     try:
         job()
     except StackerError as error:
@@ -148,7 +149,7 @@ def _copy_columns(columns: CopyColumns, execution: _Execution) -> None:
 
 
 def _leave_zeros(zeros: Zeros, execution: _Execution) -> None:
-    """The bytes of a new file are zero: opening the shard, which creates it, is enough."""
+    """Count zeros as done once the shard exists: the bytes of a new file are zero."""
     with execution.lease_shard(zeros):
         execution.meter.count(Report(holes=zeros.nbytes))
         execution.meter.advance(zeros.nbytes)
@@ -203,23 +204,23 @@ def _recording(recorder: _Recorder) -> Iterator[None]:
     except BaseException:
         over.set()
         thread.join()
-        with suppress(StackerError):  # the first failure is the one to tell
+        with suppress(StackerError):  # the first error is the one to report
             recorder.record()
         raise
     over.set()
     thread.join()
-    if recorder.schedule.error:  # the recorder's, too late for anybody else to see
+    if recorder.schedule.error:  # an error of the recorder after the last worker ended
         raise recorder.schedule.error
     recorder.record()
 
 
 def _find_files(tasks: Sequence[Task]) -> Iterator[DonorFile]:
-    """The donors' files that tasks read."""
+    """The donor files that tasks read."""
     for task in tasks:
         match task:
             case CopyRun():
                 yield task.file
             case CopyColumns():
-                yield from (strand.file for strand in task.strands if strand.file)
+                yield from (source.file for source in task.strands if source.file)
             case Compute():
                 yield from (task.places[ref].file for ref in needed(task.expression))

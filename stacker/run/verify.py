@@ -1,6 +1,6 @@
-"""Whether an output on the disk is what its plan says: every file and every byte of every shard.
+"""Verifies an output: compares every file, and every byte of every shard, with what the plan says.
 
-Copies are compared with the donors, tensors that took arithmetic are made again. Each damaged tensor is named once.
+Copied tensors are compared with the donors, computed ones are computed again.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ class _Comparison:
 def compare(
     folder: Path, plan: Plan, donors: Mapping[str, Donor], watch: Watch = ignore_watch, *, workers: int | None = None
 ) -> Iterator[Problem]:
-    """All that is wrong with an output, file by file; DonorError when a donor is not there or cannot be read."""
+    """The problems of an output, one for each wrong file and damaged tensor; `watch` is called with bytes compared.
+
+    DonorError when donors are missing, changed, or cannot be read.
+    """
     yield from check_contents(folder, plan)
     paths = [folder / shard.name for shard in plan.shards]
     tasks = tasks_of(plan, donors, _PART)

@@ -1,6 +1,6 @@
-"""An expression's value, tile by tile: donors' bytes in, the output tensor's bytes out.
+"""Computes the value of an expression tile by tile: reads donors' bytes, returns the output tensor's bytes.
 
-Statistics that an op needs of a whole tensor are a `tally`'s, which neither threads nor their order change by a bit.
+Knows nothing of threads: `rounds` shares tiles among them, `sums` adds up statistics over a whole tensor.
 """
 
 from __future__ import annotations
@@ -41,33 +41,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A tensor to compute, the kernels of its blends (inner ones first), and what the passes so far came to."""
+    """A tensor being computed: kernels of its blends (inner ones first), statistics of finished passes, cached masks.
+
+    `tile` is the number of elements in a tile.
+    """
 
     compute: Compute
     sources: OpenFiles
     kernels: Mapping[Blend, Kernel]
-    known: dict[Blend, list[Any]]
-    kept: Mapping[Blend, MaskCache]
+    statistics: dict[Blend, list[Any]]
+    masks: Mapping[Blend, MaskCache]
     tile: int
 
     def passes(self) -> Iterator[tuple[Blend, int]]:
-        """Every pass that is needed before the tensor can be made, in an order in which they can be made."""
+        """All passes over the tensor as (blend, number of the pass), in the order to make them: inner blends first."""
         return ((blend, number) for blend, kernel in self.kernels.items() for number in range(len(kernel.passes)))
 
     def bytes_read(self) -> int:
-        """Bytes of donors that making the tensor takes, all passes included."""
-        refs = (ref for each in readings(self.compute.expression) for ref in needed(each))
+        """Donor bytes read to compute the tensor, all passes included."""
+        refs = (ref for reading in readings(self.compute.expression) for ref in needed(reading))
         return sum(self.compute.places[ref].dtype.bits for ref in refs) * self.compute.elements // 8
 
     def finish_pass(self, blend: Blend, number: int, total: Any) -> None:
-        """Make of a pass's sums over all tiles what is to be known of them."""
-        known = self.known[blend]
-        known.append(self.kernels[blend].passes[number].finish(total, known))
+        """Finish a pass: turn its sums over all tiles into the statistic that later passes and `apply` need."""
+        statistics = self.statistics[blend]
+        statistics.append(self.kernels[blend].passes[number].finish(total, statistics))
 
 
 @dataclass(frozen=True, slots=True)
 class TileRange:
-    """Elements [start, start + count) of a tensor under evaluation, at most a tile of them, and where to hold them."""
+    """Elements [start, start + count) of a tensor being computed, at most one tile, and the scratch memory for them."""
 
     evaluation: Evaluation
     scratch: Scratch
@@ -76,12 +79,12 @@ class TileRange:
 
     @property
     def kind(self) -> Dtype:
-        """The type of the arithmetic."""
+        """The type that the arithmetic is done in: fp32 or fp64."""
         return Dtype.F64 if self.evaluation.compute.wide else Dtype.F32
 
 
 def begin_evaluation(compute: Compute, sources: OpenFiles) -> Evaluation:
-    """An evaluation of which nothing is known yet."""
+    """An evaluation before its first pass."""
     kernels = kernels_of(compute.expression)
     tile = tile_elements(compute.expression, compute.row)
     return Evaluation(
@@ -89,22 +92,24 @@ def begin_evaluation(compute: Compute, sources: OpenFiles) -> Evaluation:
     )
 
 
-def measure(tile_range: TileRange, blend: Blend, number: int, total: Array | None = None) -> Sequence[float] | Array:
-    """The sums of a blend's pass `number` over the stretch; arrays are added to `total`."""
+def measure_tile(
+    tile_range: TileRange, blend: Blend, number: int, total: Array | None = None
+) -> Sequence[float] | Array:
+    """The sums of a blend's pass `number` over a tile: a list of numbers, or an array with `total` added."""
     evaluation = tile_range.evaluation
     tile = replace(_inputs(tile_range, blend, 0), total=total)
-    return evaluation.kernels[blend].passes[number].measure(tile, evaluation.known[blend])
+    return evaluation.kernels[blend].passes[number].measure(tile, evaluation.statistics[blend])
 
 
-def make(tile_range: TileRange) -> memoryview:
-    """The output's bytes; they lie in the scratch until its next use."""
+def compute_tile(tile_range: TileRange) -> memoryview:
+    """The bytes of a tile of the output tensor, valid until the scratch is used again."""
     compute = tile_range.evaluation.compute
     residue = 0 if compute.stride else (compute.offset + tile_range.start * compute.dtype.bits // 8) % DIRECT_ALIGNMENT
     return tile_range.scratch.unload(_value(tile_range, compute.expression, 0), compute.dtype, residue)
 
 
 def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
-    """The tile of an expression, in `slot` of the scratch; later slots are used on the way, earlier ones stay."""
+    """A tile of an expression's values, in `slot` of the scratch. Later slots are overwritten, earlier ones kept."""
     if is_zero(expression):
         return tile_range.scratch.on.fill(tile_range.scratch.tile(slot, tile_range.count, tile_range.kind), 0.0)
     match expression:
@@ -119,7 +124,7 @@ def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
         case Columns():
             return _read_columns(tile_range, expression, slot)
         case Concat():
-            raise TypeError("tables side by side are computed one by one")
+            raise TypeError("the parts of a Concat are computed one by one")
         case Rows():
             home = tile_range.scratch.tile(slot, tile_range.count, tile_range.kind)
             return gather_rows(
@@ -128,14 +133,14 @@ def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
 
 
 def _elements(tile_range: TileRange, slot: int, expression: Expression, start: int, count: int) -> Array:
-    """Other elements than the stretch's, for a source with another number of rows."""
+    """Other elements of a source than those of `tile_range`: sources of Rows have other numbers of rows."""
     return _value(replace(tile_range, start=start, count=count), expression, slot)
 
 
 def _blend(tile_range: TileRange, blend: Blend, slot: int) -> Array:
     evaluation = tile_range.evaluation
     tile = _inputs(tile_range, blend, slot)
-    home, result = tile.sources[0], evaluation.kernels[blend].apply(tile, evaluation.known[blend])
+    home, result = tile.sources[0], evaluation.kernels[blend].apply(tile, evaluation.statistics[blend])
     return home if home is result else tile.on.convert(home, result)
 
 
@@ -147,7 +152,7 @@ def _inputs(tile_range: TileRange, blend: Blend, slot: int) -> Tile:
         sources=tiles[: len(blend.of)],
         base=None if blend.base is None else tiles[-1],
         on=tile_range.scratch.on,
-        kept=evaluation.kept[blend],
+        kept=evaluation.masks[blend],
         start=tile_range.start,
         number=tile_range.start // tile,
         count=-(-compute.elements // tile),
@@ -157,7 +162,7 @@ def _inputs(tile_range: TileRange, blend: Blend, slot: int) -> Tile:
 
 
 def _cast(tile_range: TileRange, tile: Array, dtype: Dtype) -> Array:
-    """The values as another type would hold them."""
+    """Round the values to another type, in the type of the arithmetic."""
     if dtype.bits > tile_range.kind.bits:
         return tile
     on, held = tile_range.scratch.on, tile_range.scratch.raw(tile_range.count, dtype)
@@ -165,7 +170,7 @@ def _cast(tile_range: TileRange, tile: Array, dtype: Dtype) -> Array:
 
 
 def _read(tile_range: TileRange, place: TensorBytes, slot: int) -> Array:
-    """Elements of a donor tensor."""
+    """Read elements of a donor tensor into a slot of the scratch."""
     offset = place.offset + tile_range.start * place.dtype.bits // 8
     with tile_range.evaluation.sources.lease(place.file) as fd:
         return tile_range.scratch.load(
@@ -174,7 +179,7 @@ def _read(tile_range: TileRange, place: TensorBytes, slot: int) -> Array:
 
 
 def _read_columns(tile_range: TileRange, columns: Columns, slot: int) -> Array:
-    """Elements of some columns of a donor tensor, row by row."""
+    """Read elements of some columns of a donor tensor, row by row, into a slot of the scratch."""
     place = tile_range.evaluation.compute.places[columns.tensor]
     size = place.dtype.bits // 8
     width, stride = columns.count * size, columns.width * size

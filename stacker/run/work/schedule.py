@@ -1,4 +1,4 @@
-"""Tasks shared among threads: who does what next, when a task is over, and what to do about the first failure.
+"""Shares tasks among threads: which job comes next, when a task is finished, and what happens after an exception.
 
 Knows nothing of bytes or tensors: a task is an iterator of rounds, a round a list of jobs that may run in any order.
 """
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 Job = Callable[[], None]
 Rounds = Iterator[Sequence[Job]]
-"""Each round is asked for when all jobs of the one before are done."""
+"""The rounds of one task. The next round is requested when all jobs of the previous one are done."""
 _WATCH = 0.1
-"""Seconds between two looks of the waiting thread."""
+"""Seconds between two calls of the waiting thread's `watch`."""
 
 
 class Stopped(Exception):  # noqa: N818 - no error: raised inside a job that was asked to stop
-    """A job ends early because all work is to end."""
+    """Raised inside a job to end it early because the work was stopped."""
 
 
 @dataclass(slots=True, eq=False)
@@ -119,9 +119,9 @@ class Schedule:
 
 
 def run_schedule(schedule: Schedule, workers: int, watch: Callable[[], None]) -> None:
-    """Have all jobs done by that many threads, and `watch` called several times a second by this one.
+    """Do all jobs of a schedule in `workers` threads; the calling thread waits and calls `watch` ten times a second.
 
-    Whatever happens, no thread works any more when this returns or raises; an error of a job is raised here.
+    Raises the first exception of a job, task or `watch`. All threads have ended when this returns or raises.
     """
     threads = [threading.Thread(target=schedule.work, name=f"worker {number}") for number in range(workers)]
     try:

@@ -1,4 +1,4 @@
-"""Donor files, open for reading: few at a time, shared by all workers, and each the file that was planned with."""
+"""Donor files open for reading: shared by all workers, few at a time, and checked against the plan when opened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_OPEN = 64
 
 
 class OpenFiles:
-    """Open donor files, shared by threads. `group` are caches that close idle files when descriptors run out."""
+    """Open donor files, shared by threads. `group`: see FileCache."""
 
     def __init__(self, group: list[FileCache[Any]] | None = None, most: int = _MOST_OPEN) -> None:
         self.files: FileCache[int] = FileCache(os.close, limit_open_files(most), group=group)
@@ -46,7 +46,7 @@ def _open_checked(file: DonorFile) -> int:
 
 
 def _check(fd: int, file: DonorFile) -> None:
-    """DonorError unless the open file has the size, time and header that the plan was made with."""
+    """DonorError unless the open file still has the size, modification time and header that were planned with."""
     path = Path(str(file.path))
     status = os.fstat(fd)
     if status.st_size != file.size:
@@ -59,7 +59,7 @@ def _check(fd: int, file: DonorFile) -> None:
 
 
 def check_unchanged(files: Iterable[DonorFile]) -> None:
-    """DonorError when a file was replaced or written to while it was read."""
+    """DonorError when one of the files was replaced or written to since it was planned with."""
     for file in dict.fromkeys(files):
         try:
             status = Path(str(file.path)).stat()
@@ -69,6 +69,6 @@ def check_unchanged(files: Iterable[DonorFile]) -> None:
             raise _make_changed_error(file, "it was written to")
 
 
-def _make_changed_error(file: DonorFile, how: str) -> DonorError:
+def _make_changed_error(file: DonorFile, change: str) -> DonorError:
     hint = "leave donors alone while a build reads them, then start the build again"
-    return DonorError.of(f"the donor's file changed since it was planned: {how}", hint, Mark(str(file.path)))
+    return DonorError.of(f"the donor's file changed since it was planned: {change}", hint, Mark(str(file.path)))
