@@ -1,6 +1,6 @@
-"""Open files that threads share: opened when first used, a limited number at a time, closed while nobody uses them.
+"""Open files that threads share: opened at first use, closed when idle and descriptors are needed elsewhere.
 
-Knows nothing of what the files hold: donors' files, shards being written and shards being verified are kept alike.
+Knows nothing of what the files hold: it keeps donors' files, shards being written and shards being verified alike.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether an output fits on its disk, before the first byte is written."""
+"""Disk space: how much an output will take, and whether it is free, before the first byte is written."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, count_free_bytes, make_s
 
 
 def check_space(out: Path, needed: int) -> None:
-    """StorageError when fewer than `needed` bytes can be had where `out` will be.
+    """StorageError when fewer than `needed` bytes are free on the disk of `out`.
 
-    `needed` are new blocks: no clones, no holes. What unfinished work at `out` already occupies counts as free.
+    Space that an unfinished build of `out` occupies counts as free.
     """
     free = count_free_bytes(out) + _count_occupied_bytes(out.with_name(out.name + ".partial"))
     if needed > free:
@@ -33,7 +33,7 @@ def _count_occupied_bytes(folder: Path) -> int:
 
 
 def count_allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
-    """How many of the `nbytes` from `offset` on are really stored; the rest are holes of a sparse file."""
+    """How many of the `nbytes` from `offset` on a file stores; the rest are holes. DonorError if it cannot be read."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -50,12 +50,15 @@ def count_allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
 
 
 def find_nearest_folder(path: Path) -> Path:
-    """The folder that a path is in or will be made in: the first of its parents that exists."""
+    """The first of a path's parents that is an existing folder."""
     return next(parent for parent in path.absolute().parents if parent.is_dir())
 
 
 def count_new_bytes(tasks: Sequence[Task], folder: Path, block: int | None) -> int:
-    """Bytes that the tasks will take of the filesystem that `folder` is on; `block` when it can clone the donors'."""
+    """Bytes of disk space that the tasks will take in `folder`: neither clones nor holes count.
+
+    `block` is the filesystem's block size (bytes) if it can clone donors' files, else None.
+    """
     return sum(_count_new_bytes(task, folder, block) for task in tasks)
 
 
@@ -78,6 +81,6 @@ def _clones(path: Path, folder: Path) -> bool:
 
 
 def find_clone_block(paths: Sequence[Path], folder: Path) -> int | None:
-    """The block size when blocks of any of these files can be cloned into `folder`; None when of none."""
+    """The block size (bytes) if blocks of any of these files can be cloned into `folder`, else None."""
     blocks = (can_clone(path, folder) for path in paths)
     return next((block for block in blocks if block), None)

@@ -1,7 +1,7 @@
-"""The output folder: it appears whole or not at all.
+"""The output folder, which appears complete or not at all.
 
-Work happens in `OUT.partial` beside it, under a lock on that folder, with a journal of what is safely on the disk;
-`commit` makes everything durable and renames. Knows nothing of what the bytes mean.
+It is written as `OUT.partial`, locked, with a journal of what is durable; `commit` syncs everything and renames it.
+Knows nothing of what the bytes mean.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 @contextmanager
 def open_output(out: Path, plan_id: str, summary: Mapping[str, str], *, force: bool, restart: bool) -> Iterator[Output]:
-    """The folder to build `out` in, taken up where an earlier run of the same plan left it.
+    """Open the unfinished output for `out`, or resume the one that an earlier run of the same plan left.
 
-    `summary` says in a few words what the plan is (name, donors, layers), for when another plan meets this folder.
-    `force` lets a folder that is already at `out` be replaced at the end; `restart` drops unfinished work. SpecError
-    when `out` or another plan's work is in the way, LockedError when another run is at it, StorageError for the disk.
-    Left without `commit`, the work stays for another run if any of it was recorded done, and is removed if none was.
+    `summary` describes the plan (name, donors, layers) to a user who tries another plan in this folder. `force` lets a
+    checkpoint at `out` be replaced at the end; `restart` deletes unfinished work. Without `commit`, the work is kept
+    for a later run if any task was recorded, else removed. SpecError when `out` or another plan's work is in the way,
+    LockedError when another process is building it, StorageError when the disk cannot be written.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link at OUT
     partial = out.with_name(out.name + ".partial") if out.name else out
@@ -50,14 +50,14 @@ def open_output(out: Path, plan_id: str, summary: Mapping[str, str], *, force: b
             yield output
         finally:
             output.close()
-            if not output.committed and not output.safe:
+            if not output.committed and not output.has_recorded:
                 _remove(partial, made)
 
 
 def check_vacant(out: Path, *, force: bool) -> None:
-    """SpecError when `out` cannot become the output: no folder, or one with content and no `force`.
+    """SpecError when `out` exists and may not be replaced: a file, a link, or a folder with content.
 
-    `force` replaces what holds weights and nothing else: a home folder typed by mistake stays.
+    With `force`, only a folder that holds weights may be: a home folder typed by mistake is left alone.
     """
     mark = Mark(str(out))
     if not out.name:
@@ -75,15 +75,15 @@ def check_vacant(out: Path, *, force: bool) -> None:
 
 
 class Output:
-    """An output being written. `folder` is where, `done` the tasks that earlier runs have safely behind them.
+    """An output being written in `folder`. `done` are the ids of tasks that earlier runs recorded.
 
-    Methods may be called from any thread and raise StorageError; after one has failed, nothing more is recorded.
+    Methods are thread-safe and raise StorageError. After a failed sync or journal write nothing more is recorded.
     """
 
     def __init__(self, out: Path, folder: Path, record: Record, *, force: bool) -> None:
         self.folder = folder
         self.done = record.done
-        self.safe = bool(record.done)
+        self.has_recorded = bool(record.done)
         self.committed = False
         self._out = out
         self._force = force
@@ -99,7 +99,7 @@ class Output:
         self._failed = False
 
     def begin(self, plan_id: str, summary: Mapping[str, str]) -> None:
-        """Open the journal and say in it who writes now."""
+        """Open the journal, and write to it the plan (in a new one) and this process's id."""
         with self._guard(JOURNAL):
             self._journal = Journal.open(self.folder, self._keep)
             plan = [] if self._keep else [{"plan": plan_id, "summary": dict(summary)}]
@@ -107,7 +107,7 @@ class Output:
 
     @contextmanager
     def lease_shard(self, shard: Shard) -> Iterator[Writer]:
-        """A Writer of a shard's file, created at its final size with its header if this plan's runs have not yet.
+        """A Writer of a shard's file for a `with` block. A new file is created at its final size, with its header.
 
         OSErrors in the block become StorageErrors that name the file.
         """
@@ -116,6 +116,7 @@ class Output:
             yield writer
 
     def _open_shard(self, shard: Shard) -> Writer:
+        """Open a shard's file; create it if no run of this plan has."""
         is_new = shard.name not in self._sizes
         fd = os.open(self.folder / shard.name, _FILE if is_new else _FILE & ~os.O_CREAT, 0o644)
         try:
@@ -136,7 +137,7 @@ class Output:
         self._synced.add(name)
 
     def record(self, task_ids: Iterable[str], complete: Iterable[str] = ()) -> None:
-        """Make everything written so far durable, then note these tasks as done and close the shards in `complete`."""
+        """Sync all open shards, note these tasks in the journal as done, then close the shards named in `complete`."""
         done = list(task_ids)
         with self._lock:
             with self._shards.lease_all() as shards:
@@ -144,13 +145,13 @@ class Output:
                     self._sync_shard(name, writer)
             with self._guard(JOURNAL):
                 self._note(done)
-            self.safe = self.safe or bool(done)
+            self.has_recorded = self.has_recorded or bool(done)
             names = list(complete)
             while self._shards.close_idle(names):
                 pass
 
     def _note(self, done: list[str]) -> None:
-        """Journal the tasks, and before them the shards that are durable and not yet in the journal."""
+        """Add tasks to the journal, and before them the synced shards that it does not list yet."""
         if self._journal is None:
             raise ValueError("the output is closed")
         new = sorted(self._synced - self._named)
@@ -162,7 +163,7 @@ class Output:
         self._named.update(new)
 
     def write_text(self, name: str, data: bytes) -> None:
-        """A small file, whole and durable."""
+        """Write a small file and sync it."""
         with self._guard(name):
             fd = os.open(self.folder / name, _FILE | os.O_TRUNC, 0o644)
             try:
@@ -173,7 +174,7 @@ class Output:
                 os.close(fd)
 
     def commit(self) -> None:
-        """Make everything durable and let the output appear under its name."""
+        """Sync everything, then rename the folder to the output's name."""
         with self._lock:
             while self._shards.close_idle():
                 pass
@@ -185,7 +186,7 @@ class Output:
                 _sync_folder(self.folder)
                 old = move_into_place(self.folder, self._out, force=self._force)
                 self.committed = True
-                # only now: had the rename failed, another run could still go on
+                # only after the rename: had it failed, a later run would need the journal to resume
                 (self._out / JOURNAL).unlink()
                 _sync_folder(self._out)
                 _sync_folder(self._out.parent)
@@ -194,7 +195,7 @@ class Output:
                 shutil.rmtree(old)
 
     def close(self) -> None:
-        """Give back every descriptor; what was not recorded may be lost."""
+        """Close all files; what was not recorded may be lost."""
         with self._lock:
             self._close_files()
 
@@ -206,7 +207,10 @@ class Output:
 
     @contextmanager
     def _guard(self, name: str) -> Iterator[None]:
-        """An OSError inside is the end of this output's durability: Linux reports a failed sync only once."""
+        """Turn an OSError of the block into a StorageError and record nothing afterwards.
+
+        Linux reports a failed sync only once, so that later syncs prove nothing.
+        """
         if self._failed:
             raise StorageError.of("an earlier write failed", "", Mark(str(self.folder / name)))
         try:
@@ -217,7 +221,7 @@ class Output:
 
 
 def _make_parents(partial: Path) -> list[Path]:
-    """Make the folders above `partial`; those that were not there before, innermost first."""
+    """Make the folders above `partial`; returns those that were missing, innermost first."""
     missing = [parent for parent in partial.parents if not parent.exists()]
     with explain_errors(partial.parent, "make this folder"):
         partial.parent.mkdir(parents=True, exist_ok=True)
@@ -225,7 +229,7 @@ def _make_parents(partial: Path) -> list[Path]:
 
 
 def _remove(partial: Path, parents: Iterable[Path]) -> None:
-    """Leave nothing behind where that can be done; an error here must not hide the one that led to it."""
+    """Delete `partial` and the empty folders above it. Errors are ignored: they would hide the one that led here."""
     shutil.rmtree(partial, ignore_errors=True)
     with suppress(OSError):
         for parent in parents:

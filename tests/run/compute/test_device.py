@@ -1,4 +1,4 @@
-"""Arithmetic on another device: the same tiles by way of staging memory; on a GPU, tools/bench holds it to the rest."""
+"""Scratch on a device, tried on torch's CPU device; `python -m tools.gpu` compares a GPU with the processor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 def fill(data: bytes) -> Callable[[memoryview], None]:
-    """What puts these bytes where it is told to."""
+    """A reader that fills a view with these bytes."""
 
     def read(view: memoryview) -> None:
         view[:] = data
@@ -34,7 +34,7 @@ def fill(data: bytes) -> Callable[[memoryview], None]:
 @pytest.mark.parametrize("residue", [0, 8, 4088])
 @given(values=st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=64), dtype=st.sampled_from(KINDS))
 def test_bytes_come_and_go_as_in_host_scratch(values: list[float], dtype: Dtype, residue: int) -> None:
-    """Loading and unloading by way of staging memory gives the bytes that the processor's scratch gives."""
+    """Loading and unloading through staging memory returns the same bytes as the processor's scratch."""
     kind = Dtype.F64 if dtype is Dtype.F64 else Dtype.F32
     data = bytes(torch.tensor(values).to(getattr(torch, dtype.torch_name)).view(torch.uint8).tolist())
     found = []
@@ -46,15 +46,15 @@ def test_bytes_come_and_go_as_in_host_scratch(values: list[float], dtype: Dtype,
 
 @pytest.mark.parametrize("scratch", [HostScratch(ROOM), DeviceScratch(CPU, ROOM)], ids=["host", "device"])
 def test_slots_do_not_overlap(scratch: Scratch) -> None:
-    """Tiles of several sources stand beside each other, and beside the raw bytes wherever those begin."""
+    """Slots overlap neither each other nor the raw bytes, at any residue."""
     tiles = [scratch.on.fill(scratch.tile(slot, 64, Dtype.F64), slot) for slot in range(3)]
     scratch.unload(scratch.on.fill(scratch.raw(64, Dtype.F64), 7.0), Dtype.F64, 4088)
     assert [set(tile.tolist()) for tile in tiles] == [{0}, {1}, {2}]
 
 
 @pytest.mark.parametrize("scratch", [HostScratch(ROOM), DeviceScratch(CPU, ROOM)], ids=["host", "device"])
-def test_bytes_lie_as_they_will_in_blocks(scratch: Scratch) -> None:
-    """Their address leaves the residue that was asked for, so that they can be written past the page cache."""
+def test_bytes_are_aligned_for_direct_writes(scratch: Scratch) -> None:
+    """The address of unloaded bytes has the requested residue, so that they can be written past the page cache."""
     data = scratch.unload(scratch.on.fill(scratch.tile(0, 8, Dtype.F32), 1.0), Dtype.BF16, 1234)
     assert ctypes.addressof(ctypes.c_char.from_buffer(data)) % DIRECT_ALIGNMENT == 1234
 
@@ -63,18 +63,18 @@ def test_bytes_lie_as_they_will_in_blocks(scratch: Scratch) -> None:
     ("device", "message"), [("gpu", "'gpu' is no device"), ("cuda:99", "no device 'cuda:99' here")]
 )
 def test_a_device_that_is_not_there_is_named(device: str, message: str) -> None:
-    """No traceback of torch's: what was asked for, and how many there are."""
+    """An unknown device is a SpecError that names it and says how many GPUs torch sees."""
     with pytest.raises(SpecError, match=message):
         choose_scratch(device)
 
 
 def test_torch_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only devices need it, and who asks for one is told how to get it."""
+    """A GPU without torch installed is a SpecError that says how to install it."""
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(SpecError, match=r"needs torch.*\n?.*stacker\[gpu\]"):
         choose_scratch("cuda")
 
 
 def test_the_processor_needs_no_device() -> None:
-    """cpu is the plain scratch."""
+    """`cpu` is HostScratch."""
     assert choose_scratch("cpu") is HostScratch

@@ -15,7 +15,7 @@ from stacker.run.compute.sums import Accumulator, MaskCache
 
 @given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=20))
 def test_numbers_are_added_exactly(values: list[float]) -> None:
-    """The sum is the one rounding of the true one, column by column."""
+    """The sum of each column is exact, rounded once."""
     accumulator = Accumulator()
     for order, value in enumerate(values):
         accumulator.add(order, [[value, 1.0]])
@@ -24,7 +24,7 @@ def test_numbers_are_added_exactly(values: list[float]) -> None:
 
 @given(st.permutations(range(6)))
 def test_arrays_are_added_in_the_order_of_the_pieces(order: list[int]) -> None:
-    """Rounding is that of the pieces one after the other, however they came."""
+    """The rounding is that of adding the pieces in order, whatever order they came in."""
     values = [np.array([10.0 ** (3 * number), -0.1]) for number in range(6)]
     expected = sum(values[1:], values[0])
     accumulator = Accumulator()
@@ -34,7 +34,7 @@ def test_arrays_are_added_in_the_order_of_the_pieces(order: list[int]) -> None:
 
 
 def test_what_has_no_sum_is_nan() -> None:
-    """Infinities of both signs, and sums past the largest number."""
+    """Sums of infinities of both signs, and sums past the largest number, are nan."""
     accumulator = Accumulator()
     accumulator.add(0, [[math.inf, 1e308], [-math.inf, 1e308]])
     assert all(map(math.isnan, accumulator.total()))
@@ -44,7 +44,7 @@ COUNT = 1000
 
 
 class _Making:
-    """Masks at random, and how often one was made."""
+    """Makes random masks and counts them."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -61,7 +61,7 @@ def tile(start: int) -> Tile:
 
 
 def test_a_mask_is_made_once() -> None:
-    """Later passes get the same one, by tile and by source."""
+    """A second request for the same tile and source returns the cached mask."""
     kept, make = MaskCache(), _Making()
     places = [(start, source) for start in (0, COUNT) for source in (0, 1)]
     first = [kept.mask(tile(start), source, make) for start, source in places]
@@ -71,8 +71,8 @@ def test_a_mask_is_made_once() -> None:
     assert len({one.tobytes() for one in first}) == 4
 
 
-def test_what_there_is_no_room_for_is_made_again() -> None:
-    """The first ones stay, and the room is what bits take."""
+def test_masks_without_room_are_made_again() -> None:
+    """The cache keeps the first masks, one bit an element, and computes the others again."""
     kept, make = MaskCache(room=2 * COUNT // 8), _Making()
     for _ in range(2):
         for start in range(0, 3 * COUNT, COUNT):

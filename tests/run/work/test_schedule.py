@@ -1,4 +1,4 @@
-"""Tasks among threads: every job once, rounds one after the other, the first failure for all."""
+"""The schedule: every job runs once, rounds of a task run in order, the first failure stops all threads."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from stacker.run.work.schedule import Job, Schedule, Stopped, run_schedule
 
 
 def _unwatched() -> None:
-    """Nobody looks."""
+    """A watch, or a job, that does nothing."""
 
 
 @given(shape=st.lists(st.lists(st.integers(0, 4), max_size=4), max_size=6), workers=st.integers(1, 6))
 def test_rounds_follow_one_another(shape: list[list[int]], workers: int) -> None:
-    """Whatever tasks there are, each round begins when all jobs of the one before are done, and all are finished."""
+    """Each round starts when all jobs of the previous one are done, and all tasks are finished at the end."""
     done: list[tuple[int, int]] = []
     late: list[tuple[int, int]] = []
 
@@ -96,7 +96,7 @@ def test_a_task_waits_until_no_job_is_ready() -> None:
 
 
 def test_the_first_failure_is_raised_and_stops_the_rest() -> None:
-    """Jobs after a failure are not begun."""
+    """No job starts after a failure."""
     begun: list[int] = []
 
     def fail() -> None:
@@ -111,7 +111,7 @@ def test_the_first_failure_is_raised_and_stops_the_rest() -> None:
 
 
 def test_a_failure_between_rounds_is_raised_too() -> None:
-    """What goes wrong while a task is begun ends the work like what goes wrong in a job."""
+    """An exception between rounds stops the work like an exception in a job."""
 
     def broken() -> Iterator[Sequence[Job]]:
         yield [_unwatched]
@@ -122,7 +122,7 @@ def test_a_failure_between_rounds_is_raised_too() -> None:
 
 
 def test_a_job_that_stops_is_no_failure() -> None:
-    """A job that was asked to stop ends quietly, its task unfinished."""
+    """A job that raises Stopped ends without an error, and its task is not finished."""
 
     def stop() -> None:
         raise Stopped
@@ -133,7 +133,7 @@ def test_a_job_that_stops_is_no_failure() -> None:
 
 
 def test_what_the_watch_raises_stops_the_work() -> None:
-    """An interrupt of the waiting thread lets running jobs end, and nothing after them begins."""
+    """When the watch raises, running jobs end and no other job starts."""
     stop = threading.Event()
     begun: list[int] = []
 
@@ -149,8 +149,8 @@ def test_what_the_watch_raises_stops_the_work() -> None:
     assert begun == [1]
 
 
-def test_finished_tasks_are_told_once() -> None:
-    """Each id comes up in one answer only."""
+def test_finished_tasks_are_returned_once() -> None:
+    """Each id is returned by one call of `finished` only."""
     schedule = Schedule([("one", iter([])), ("two", iter([[_unwatched]]))], threading.Event())
     run_schedule(schedule, 1, _unwatched)
     assert sorted(schedule.finished()) == ["one", "two"]
