@@ -50,22 +50,22 @@ def find_scratch_size(compute: Compute) -> ScratchSize:
     return ScratchSize(live_tiles(expression), 8 if compute.wide else 4, elements)
 
 
-def compute_rounds(evaluation: Evaluation, scratch: WorkerScratch, consume: Consume) -> Iterator[Sequence[Job]]:
+def compute_rounds(evaluation: Evaluation, worker_scratch: WorkerScratch, consume: Consume) -> Iterator[Sequence[Job]]:
     """The rounds of jobs that compute a tensor; those of the last round pass each byte to `consume`, in any order."""
     elements = evaluation.compute.elements
     most = TILES_PER_JOB * evaluation.tile
     pieces = [(start, min(start + most, elements)) for start in range(0, elements, most)]
     for blend, number in evaluation.passes():
         accumulator = Accumulator()
-        measuring = partial(_measure, evaluation, scratch, blend, number, accumulator)
+        measuring = partial(_measure, evaluation, worker_scratch, blend, number, accumulator)
         yield [partial(measuring, *numbered) for numbered in enumerate(pieces)]
         evaluation.finish_pass(blend, number, accumulator.total())
-    yield [partial(_compute, evaluation, scratch, piece, consume) for piece in pieces]
+    yield [partial(_compute, evaluation, worker_scratch, piece, consume) for piece in pieces]
 
 
 def _measure(
     evaluation: Evaluation,
-    scratch: WorkerScratch,
+    worker_scratch: WorkerScratch,
     blend: Blend,
     number: int,
     accumulator: Accumulator,
@@ -73,21 +73,21 @@ def _measure(
     piece: tuple[int, int],
 ) -> None:
     numbers, total = [], None
-    for tile_range in _split(evaluation, scratch, piece):
+    for tile_range in _split(evaluation, worker_scratch, piece):
         sums = measure_tile(tile_range, blend, number, total)
         if isinstance(sums, list):
             numbers.append(sums)
         else:
             total = sums
-    accumulator.add(order, numbers, None if total is None else scratch.scratch.on.on_host(total))
+    accumulator.add(order, numbers, None if total is None else worker_scratch.scratch.on.on_host(total))
 
 
-def _compute(evaluation: Evaluation, scratch: WorkerScratch, piece: tuple[int, int], consume: Consume) -> None:
+def _compute(evaluation: Evaluation, worker_scratch: WorkerScratch, piece: tuple[int, int], consume: Consume) -> None:
     bits = evaluation.compute.dtype.bits
-    for tile_range in _split(evaluation, scratch, piece):
+    for tile_range in _split(evaluation, worker_scratch, piece):
         consume(tile_range.start * bits // 8, compute_tile(tile_range))
 
 
-def _split(evaluation: Evaluation, scratch: WorkerScratch, piece: tuple[int, int]) -> Iterator[TileRange]:
+def _split(evaluation: Evaluation, worker_scratch: WorkerScratch, piece: tuple[int, int]) -> Iterator[TileRange]:
     for start in range(*piece, evaluation.tile):
-        yield TileRange(evaluation, scratch.scratch, start, min(evaluation.tile, piece[1] - start))
+        yield TileRange(evaluation, worker_scratch.scratch, start, min(evaluation.tile, piece[1] - start))

@@ -22,8 +22,8 @@ class Stopped(Exception):  # noqa: N818 - no error: raised inside a job that was
 
 
 @dataclass(slots=True, eq=False)
-class _Task:
-    """A task that was started: its place in the order, and how many jobs of its current round are not done."""
+class _StartedTask:
+    """A task under way: its place in the order, and how many jobs of its current round are not done."""
 
     number: int
     id: str
@@ -40,7 +40,7 @@ class Schedule:
 
     def __init__(self, tasks: Iterable[tuple[str, Rounds]], stop: threading.Event) -> None:
         self._tasks = enumerate(tasks)
-        self._ready: list[tuple[int, int, _Task, Job]] = []
+        self._ready: list[tuple[int, int, _StartedTask, Job]] = []
         self._under_way = 0
         self._finished: list[str] = []
         self._change = threading.Condition()
@@ -79,7 +79,7 @@ class Schedule:
             self._stop.set()
             self._change.notify_all()
 
-    def _take(self) -> tuple[_Task, Job | None] | None:
+    def _take(self) -> tuple[_StartedTask, Job | None] | None:
         """The next job, or a new task without one, whose first round the caller must get; None when work is over."""
         with self._change:
             while not self._stop.is_set():
@@ -88,19 +88,19 @@ class Schedule:
                     return task, job
                 for number, (name, rounds) in self._tasks:
                     self._under_way += 1
-                    return _Task(number, name, rounds), None
+                    return _StartedTask(number, name, rounds), None
                 if not self._under_way:
                     return None
                 self._change.wait()
             return None
 
-    def _finish_job(self, task: _Task) -> bool:
+    def _finish_job(self, task: _StartedTask) -> bool:
         """Count a job of the task as done; whether it was the last of its round."""
         with self._change:
             task.left -= 1
             return not task.left
 
-    def _next_round(self, task: _Task) -> None:
+    def _next_round(self, task: _StartedTask) -> None:
         """Get the jobs of a task's next round, or finish the task.
 
         Runs the task's own code without the lock. Only the thread that started the task or did the last job of a round
