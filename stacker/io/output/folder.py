@@ -78,6 +78,7 @@ class Output:
     """An output being written in `folder`. `done` are the ids of tasks that earlier runs recorded.
 
     Methods are thread-safe and raise StorageError. After a failed sync or journal write nothing more is recorded.
+    Caches in `caches` close idle files when another one of them finds no descriptor left.
     """
 
     def __init__(self, out: Path, folder: Path, record: Record, *, force: bool) -> None:
@@ -89,8 +90,8 @@ class Output:
         self._force = force
         self._keep = record.nbytes
         self._sizes = dict(record.shards)
-        self._synced: set[str] = set()
-        self._named = set(record.shards)
+        self._synced: set[str] = set()  # by this run, at least once
+        self._named = set(record.shards)  # in the journal
         most = limit_open_files(_MOST_OPEN, 2)
         self._shards: FileCache[Writer] = FileCache(_close_shard, most, settle=self._sync_shard)
         self.caches = self._shards.group
