@@ -24,7 +24,7 @@ from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.values.donor import Donor, all_donors
 from stacker.errors import Problem, SpecError, StackerError, errors_in, raise_problems
 from stacker.formats.json_object import Json
-from stacker.io.disk.space import check_space, nearest_folder
+from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block, find_nearest_folder
 from stacker.io.donors.fetching import check_apart, fetch_all, place_from
 from stacker.io.donors.reading import ReadDonor, read_donor
 from stacker.io.donors.side_files import read_generation_config, read_tokenizer
@@ -32,7 +32,7 @@ from stacker.io.donors.tokenizers import carry_tokenizer
 from stacker.io.files.spec_files import read_spec_file
 from stacker.io.output.folder import check_vacant, open_output
 from stacker.progress import Watch, ignore_watch
-from stacker.run.executors import EXECUTORS, clone_block, new_bytes
+from stacker.run.executors import EXECUTORS
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.parser import parse_spec
 from stacker.version import VERSION
@@ -200,7 +200,7 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
     """The plan of a build into `out`; with layout AUTO, the filesystem there decides how shards are laid out."""
     block = None
     if kind is not LayoutKind.PLAIN and out is not None:
-        block = clone_block(_files(stack), nearest_folder(out))
+        block = find_clone_block(_files(stack), find_nearest_folder(out))
     if kind is LayoutKind.CLONE:
         block = block or BLOCK
     return stack.plan(Layout(stack.spec.output.shard_size, block))
@@ -232,7 +232,7 @@ def build(
     plan = plan_for(stack, out, options.layout)
     donors = fetch_all(known, find_files(plan, known), fetching)
     tasks = make_tasks(plan, donors)
-    check_space(out, new_bytes(tasks, nearest_folder(out), plan.layout.block))
+    check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
     execute = EXECUTORS[options.executor]
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
     with open_output(out, plan.id, summary, force=options.force, restart=options.restart) as output:

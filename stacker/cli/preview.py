@@ -77,11 +77,11 @@ def _keep(scene: Scene, files: Mapping[str, Path], printed: list[str]) -> None:
     """The pictures that go into files or to standard output as text."""
     if not files and not printed:
         return
-    from stacker.io.disk.storage import writing
+    from stacker.io.disk.storage import explain_errors
     from stacker.view.files.formats import VIEWS
 
     for name, path in files.items():
-        with writing(path):
+        with explain_errors(path):
             path.write_text(VIEWS[name](scene), encoding="utf-8")
     for name in printed:
         typer.echo(VIEWS[name](scene), nl=False)

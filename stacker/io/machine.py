@@ -15,10 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from stacker.errors import Mark, StorageError
+from stacker.io.disk.copies import find_data_runs
 from stacker.io.disk.direct import Writer
 from stacker.io.disk.moves import can_clone
-from stacker.io.disk.space import data_runs
-from stacker.io.disk.storage import free_bytes, writing
+from stacker.io.disk.storage import count_free_bytes, explain_errors
 
 PACKAGES = ("numpy", "numba", "ml_dtypes", "huggingface_hub", "networkx", "pydantic", "typer", "rich")
 FOR_DEVICES = ("torch",)
@@ -86,13 +86,13 @@ def look_at_folder(folder: Path) -> Folder:
     """Each way of copying tried on a small file, which is gone afterwards."""
     if not folder.is_dir():
         raise StorageError.of("there is no such folder", "", Mark(str(folder)))
-    with writing(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".stacker-doctor-") as source:
+    with explain_errors(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".stacker-doctor-") as source:
         source.write(os.urandom(_TRIAL))
         source.flush()
         return Folder(
             folder.absolute(),
             _filesystem(folder),
-            free_bytes(folder),
+            count_free_bytes(folder),
             can_clone(Path(source.name), folder),
             _works(lambda: _copy_in_kernel(source.fileno(), folder)),
             _works(lambda: _write_past_cache(folder)),
@@ -120,7 +120,7 @@ def _write_past_cache(folder: Path) -> bool:
 def _keep_a_hole(folder: Path) -> bool:
     with tempfile.TemporaryFile(dir=folder) as target:
         os.ftruncate(target.fileno(), _TRIAL)
-        return not data_runs(target.fileno(), 0, _TRIAL)
+        return not find_data_runs(target.fileno(), 0, _TRIAL)
 
 
 def _filesystem(folder: Path) -> str:

@@ -1,14 +1,17 @@
-"""The executor on this machine: threads over runs and tensors, and over the pieces of large ones."""
+"""The executor on this machine: threads share the tasks of a plan, and the tiles of large tensors.
+
+Knows nothing of layouts or ops: tasks say which bytes go where, `compute` evaluates expressions.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from stacker.core.plan.memory import workers_within
 from stacker.core.plan.plan import Plan, Report
@@ -17,33 +20,35 @@ from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, Zeros
 from stacker.core.values.donor import DonorFile
 from stacker.core.values.expression import needed_tensors
 from stacker.errors import StackerError
-from stacker.io.disk.direct import Writer, write_all
+from stacker.io.disk.direct import Writer
 from stacker.io.disk.moves import move
-from stacker.io.disk.storage import writing
 from stacker.io.output.folder import Output
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
 from stacker.run.compute.evaluate import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
-from stacker.run.compute.rows import woven
-from stacker.run.work.schedule import Job, Schedule, work_off
+from stacker.run.compute.rows import join_columns
+from stacker.run.work.schedule import Job, Schedule, run_schedule
 from stacker.run.work.sources import OpenFiles, check_unchanged
-from stacker.run.work.workers import Meter, available_workers
+from stacker.run.work.workers import Meter, count_workers
 
 _RECORD = 1.0
-"""Seconds between two times that finished tasks are made durable; early syncs also keep the last one short."""
+"""Seconds between two records of finished tasks; syncing often also keeps the last sync short."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Site:
-    """Where a plan is carried out: donors' files, shards (paths and descriptors), scratch, and the count of it all."""
+class _Execution:
+    """What the tasks of a plan work with: donors' files, the output, scratch memory, and the count of bytes done."""
 
     plan: Plan
     sources: OpenFiles
-    paths: Sequence[Path]
-    shards: Sequence[Writer]
-    bench: WorkerScratch
+    output: Output
+    scratch: WorkerScratch
     meter: Meter
+
+    def lease_shard(self, task: Task) -> AbstractContextManager[Writer]:
+        """The shard that a task writes to; OSErrors in the `with` block become StorageErrors that name it."""
+        return self.output.lease_shard(self.plan.shards[task.shard])
 
 
 def execute(
@@ -56,154 +61,166 @@ def execute(
     device: str = HOST,
     watch: Watch = ignore_watch,
 ) -> Report:
-    """Do a plan's tasks in an output, except those that an earlier run has done; `max_memory` is in bytes.
+    """Do a plan's tasks in an output, except those that an earlier run has done. `max_memory` is in bytes.
 
-    Arithmetic happens on `device`: cpu, cuda, cuda:1; the others give the same to rounding.
-
-    What is finished is recorded durably on the way, also when this ends by an error or an interrupt. DonorError when
-    donors changed or cannot be read, StorageError when the output cannot be written, SpecError when there is too
-    little memory for it.
+    `device` is where arithmetic is done: cpu, cuda or cuda:k; results on a GPU are equal to rounding. Finished tasks
+    are recorded durably, also before an error or interrupt is raised. DonorError when donors changed or cannot be
+    read, StorageError when the output cannot be written, SpecError when `max_memory` is too small.
     """
     started = time.monotonic()
-    hands = workers_within(plan.steps, workers or available_workers(), max_memory)
-    todo = sorted((task for task in tasks if task.id not in output.done), key=_computed)
+    threads = workers_within(plan.steps, workers or count_workers(), max_memory)
+    todo = sorted((task for task in tasks if task.id not in output.done), key=_is_computed)
     computes = [task for task in todo if isinstance(task, Compute)]
     meter = Meter()
     total = sum(task.nbytes for task in tasks)
     kept = total - sum(task.nbytes for task in todo)
     meter.advance(kept)
-    with closing(OpenFiles()) as sources, ExitStack() as stack:
-        paths = [output.folder / shard.name for shard in plan.shards]
-        shards = [stack.enter_context(Writer(fd)) for fd in _write_headers(plan, output)]
-        site = _Site(plan, sources, paths, shards, WorkerScratch(computes, device), meter)
-        schedule = Schedule(((task.id, _rounds(task, site)) for task in todo), meter.stop)
-        with _recording(schedule, output):
-            work_off(schedule, hands, lambda: watch(meter.done, total))
+    _create_empty_shards(plan, tasks, output)
+    with closing(OpenFiles(output.caches)) as sources:
+        execution = _Execution(plan, sources, output, WorkerScratch(computes, device), meter)
+        schedule = Schedule(((task.id, _rounds(task, execution)) for task in todo), meter.stop)
+        with _recording(_Recorder(plan, todo, schedule, output)):
+            run_schedule(schedule, threads, lambda: watch(meter.done, total))
     watch(meter.done, total)
-    check_unchanged(_files(todo))
+    check_unchanged(_find_files(todo))
     return replace(meter.report(), kept=kept, seconds=time.monotonic() - started)
 
 
-def _computed(task: Task) -> bool:
-    """What is only moved comes first: what computes is imported meanwhile."""
+def _is_computed(task: Task) -> bool:
+    """Sort key: copies come first, so that libraries for arithmetic are imported while they run."""
     return isinstance(task, Compute)
 
 
-def _write_headers(plan: Plan, output: Output) -> list[int]:
-    """The descriptors of all shards, each with its header in place."""
-    descriptors = []
-    for shard in plan.shards:
-        fd = output.shard_fd(shard.name, shard.size)
-        with writing(output.folder / shard.name):
-            write_all(fd, shard.header, 0)
-        descriptors.append(fd)
-    return descriptors
+def _create_empty_shards(plan: Plan, tasks: Sequence[Task], output: Output) -> None:
+    """Create the shards without any task: all of their tensors are empty."""
+    started = {task.shard for task in tasks}
+    for number, shard in enumerate(plan.shards):
+        if number not in started:
+            with output.lease_shard(shard):
+                pass
 
 
-def _rounds(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
-    return ([partial(_do, job, task, site.plan) for job in jobs] for jobs in _jobs(task, site))
+def _rounds(task: Task, execution: _Execution) -> Iterator[Sequence[Job]]:
+    return ([partial(_do, job, task, execution.plan) for job in jobs] for jobs in _jobs(task, execution))
 
 
 def _do(job: Job, task: Task, plan: Plan) -> None:
-    """Do a job; what goes wrong in it says which tensor it was about."""
+    """Do a job; errors are raised again with the names of the task's tensors before each message."""
     try:
         job()
     except StackerError as error:
-        where = _named(plan, task)
+        where = _name_tensors(plan, task)
         problems = (replace(problem, message=f"{where}: {problem.message}") for problem in error.problems)
         raise type(error)(*problems) from error
 
 
-def _named(plan: Plan, task: Task) -> str:
+def _name_tensors(plan: Plan, task: Task) -> str:
     names = find_tensors(plan, task)
     return f"tensor '{names[0]}'" if len(names) == 1 else f"tensors '{names[0]}' to '{names[-1]}'"
 
 
-def _jobs(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
+def _jobs(task: Task, execution: _Execution) -> Iterator[Sequence[Job]]:
     match task:
         case CopyRun():
-            yield [partial(_move, task, site)]
+            yield [partial(_copy_run, task, execution)]
         case Compute():
-            evaluation = begin_evaluation(task, site.sources)
-            _reserve(task, site)
-            yield from compute_rounds(evaluation, site.bench, partial(_write, task, site))
-            site.meter.count(Report(computed=task.nbytes, read=evaluation.bytes_read()))
+            evaluation = begin_evaluation(task, execution.sources)
+            _reserve(task, execution)
+            yield from compute_rounds(evaluation, execution.scratch, partial(_write, task, execution))
+            execution.meter.count(Report(computed=task.nbytes, read=evaluation.bytes_read()))
         case CopyColumns():
-            yield [partial(_weave, task, site)]
+            yield [partial(_copy_columns, task, execution)]
         case Zeros():
-            site.meter.count(Report(holes=task.nbytes))
-            site.meter.advance(task.nbytes)
+            yield [partial(_leave_zeros, task, execution)]
 
 
-def _move(run: CopyRun, site: _Site) -> None:
-    with site.sources.lease(run.file) as fd:
-        shard = site.shards[run.shard]
-        moved = move(fd, run.source, shard, run.offset, run.nbytes, progress=site.meter.advance)
-    site.meter.count(Report(cloned=moved.cloned, copied=moved.copied, holes=moved.holes, read=moved.copied))
+def _copy_run(run: CopyRun, execution: _Execution) -> None:
+    with execution.sources.lease(run.file) as fd, execution.lease_shard(run) as shard:
+        moved = move(fd, run.source, shard, run.offset, run.nbytes, progress=execution.meter.advance)
+    execution.meter.count(Report(cloned=moved.cloned, copied=moved.copied, holes=moved.holes, read=moved.copied))
 
 
-def _weave(weave: CopyColumns, site: _Site) -> None:
-    for offset, data in woven(weave, site.sources):
-        with writing(site.paths[weave.shard]):
-            site.shards[weave.shard].write(data, offset)
-        site.meter.advance(len(data))
-    site.meter.count(Report(copied=weave.nbytes, read=weave.nbytes))
+def _copy_columns(columns: CopyColumns, execution: _Execution) -> None:
+    with execution.lease_shard(columns) as shard:
+        for offset, data in join_columns(columns, execution.sources):
+            shard.write(data, offset)
+            execution.meter.advance(len(data))
+    execution.meter.count(Report(copied=columns.nbytes, read=columns.nbytes))
 
 
-def _reserve(compute: Compute, site: _Site) -> None:
-    with writing(site.paths[compute.shard]):
-        site.shards[compute.shard].reserve(compute.offset, compute.nbytes if not compute.stride else 0)
+def _leave_zeros(zeros: Zeros, execution: _Execution) -> None:
+    """Count zeros as done once the shard exists: the bytes of a new file are zero."""
+    with execution.lease_shard(zeros):
+        execution.meter.count(Report(holes=zeros.nbytes))
+        execution.meter.advance(zeros.nbytes)
 
 
-def _write(compute: Compute, site: _Site, begin: int, data: memoryview) -> None:
-    with writing(site.paths[compute.shard]):
+def _reserve(compute: Compute, execution: _Execution) -> None:
+    with execution.lease_shard(compute) as shard:
+        shard.reserve(compute.offset, compute.nbytes if not compute.stride else 0)
+
+
+def _write(compute: Compute, execution: _Execution, begin: int, data: memoryview) -> None:
+    with execution.lease_shard(compute) as shard:
         for start, offset, nbytes in compute.spans(begin, len(data)):
-            site.shards[compute.shard].write(data[start - begin : start - begin + nbytes], offset)
-    site.meter.advance(len(data))
+            shard.write(data[start - begin : start - begin + nbytes], offset)
+    execution.meter.advance(len(data))
+
+
+class _Recorder:
+    """Makes finished tasks durable and closes the shards whose tasks are all finished."""
+
+    def __init__(self, plan: Plan, tasks: Sequence[Task], schedule: Schedule, output: Output) -> None:
+        self.schedule = schedule
+        self._output = output
+        self._shard_of = {task.id: plan.shards[task.shard].name for task in tasks}
+        self._left = Counter(self._shard_of.values())
+
+    def record(self) -> None:
+        """Record the tasks that were finished since the last call."""
+        if finished := self.schedule.finished():
+            shards = [self._shard_of[task] for task in finished]
+            self._left.subtract(shards)
+            self._output.record(finished, {name for name in shards if not self._left[name]})
+
+    def record_until(self, over: threading.Event) -> None:
+        """Record every now and then until `over` is set; an error stops the schedule."""
+        while not over.wait(_RECORD):
+            try:
+                self.record()
+            except BaseException as error:  # it must reach the thread that waits
+                self.schedule.stop(error)
+                return
 
 
 @contextmanager
-def _recording(schedule: Schedule, output: Output) -> Iterator[None]:
-    """What is finished inside is made durable every now and then, and at the end, however that comes about."""
+def _recording(recorder: _Recorder) -> Iterator[None]:
+    """Record finished tasks in a thread while the block runs, and once more after it, also when it raises."""
     over = threading.Event()
-    recorder = threading.Thread(target=_record_until, args=(over, schedule, output), name="recorder")
-    recorder.start()
+    thread = threading.Thread(target=recorder.record_until, args=(over,), name="recorder")
+    thread.start()
     try:
         yield
     except BaseException:
         over.set()
-        recorder.join()
-        with suppress(StackerError):  # the first failure is the one to tell
-            _record(schedule, output)
+        thread.join()
+        with suppress(StackerError):  # the first error is the one to report
+            recorder.record()
         raise
     over.set()
-    recorder.join()
-    if schedule.error:  # the recorder's, too late for anybody else to see
-        raise schedule.error
-    _record(schedule, output)
+    thread.join()
+    if recorder.schedule.error:  # an error of the recorder after the last worker ended
+        raise recorder.schedule.error
+    recorder.record()
 
 
-def _record_until(over: threading.Event, schedule: Schedule, output: Output) -> None:
-    while not over.wait(_RECORD):
-        try:
-            _record(schedule, output)
-        except BaseException as error:  # it must reach the thread that waits
-            schedule.stop(error)
-            return
-
-
-def _record(schedule: Schedule, output: Output) -> None:
-    if finished := schedule.finished():
-        output.record(finished)
-
-
-def _files(tasks: Sequence[Task]) -> Iterator[DonorFile]:
-    """The donors' files that tasks read."""
+def _find_files(tasks: Sequence[Task]) -> Iterator[DonorFile]:
+    """The donor files that tasks read."""
     for task in tasks:
         match task:
             case CopyRun():
                 yield task.file
             case CopyColumns():
-                yield from (strand.file for strand in task.columns if strand.file)
+                yield from (source.file for source in task.columns if source.file)
             case Compute():
                 yield from (task.places[ref].file for ref in needed_tensors(task.expression))

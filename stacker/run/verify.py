@@ -1,13 +1,13 @@
-"""Whether an output on the disk is what its plan says: every file and every byte of every shard.
+"""Verifies an output: compares every file, and every byte of every shard, with what the plan says.
 
-Copies are compared with the donors, tensors that took arithmetic are made again. Each damaged tensor is named once.
+Copied tensors are compared with the donors, computed ones are computed again.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,133 +17,162 @@ from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem
+from stacker.io.disk.copies import find_data_runs
 from stacker.io.disk.direct import Reader
-from stacker.io.disk.space import data_runs
-from stacker.io.disk.storage import writing
+from stacker.io.disk.open_files import FileCache, limit_open_files
+from stacker.io.disk.storage import explain_errors
 from stacker.io.files.reading import read_exactly
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.evaluate import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
-from stacker.run.compute.rows import woven
-from stacker.run.damage import Damage, check_contents, wrong
-from stacker.run.work.schedule import Job, Schedule, work_off
+from stacker.run.compute.rows import join_columns
+from stacker.run.damage import Damage, check_contents, make_file_problem
+from stacker.run.work.schedule import Job, Schedule, run_schedule
 from stacker.run.work.sources import OpenFiles
-from stacker.run.work.workers import Meter, available_workers
+from stacker.run.work.workers import Meter, count_workers
 
 _CHUNK = 1 << 21
 _PART = 32 * _CHUNK
 """Bytes that one job compares."""
+_MOST_OPEN = 32
+"""Shards that stay open at once, but for those that are being read."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Site:
-    """What is compared: donors' files with shards (by number), and where the outcome goes."""
+class _Comparison:
+    """What an output is compared with: donors' files, scratch memory; and where bytes and damage are counted."""
 
-    sources: OpenFiles
     paths: Sequence[Path]
-    shards: Mapping[int, Reader]
-    bench: WorkerScratch
+    shards: FileCache[Reader]
+    sources: OpenFiles
+    scratch: WorkerScratch
     meter: Meter
     damage: Damage
+
+    def lease_shard(self, number: int) -> AbstractContextManager[Reader]:
+        """The shard of that number; OSErrors in the `with` block become StorageErrors that name it."""
+        return _lease(self.shards, self.paths[number])
 
 
 def compare(
     folder: Path, plan: Plan, donors: Mapping[str, Donor], watch: Watch = ignore_watch, *, workers: int | None = None
 ) -> Iterator[Problem]:
-    """All that is wrong with an output, file by file; DonorError when a donor is not there or cannot be read."""
+    """The problems of an output, one for each wrong file and damaged tensor; `watch` is called with bytes compared.
+
+    DonorError when donors are missing, changed, or cannot be read.
+    """
     yield from check_contents(folder, plan)
     paths = [folder / shard.name for shard in plan.shards]
     tasks = make_tasks(plan, donors, _PART)
-    with ExitStack() as stack:
-        whole: dict[int, Reader] = {}
+    readers: FileCache[Reader] = FileCache(_close_reader, limit_open_files(_MOST_OPEN, 2))
+    with closing(readers), closing(OpenFiles(readers.group)) as sources:
+        present = set()
         for number, shard in enumerate(plan.shards):
             problem = _check_size(paths[number], shard)
             if problem is None:
-                whole[number] = _opened(paths[number], stack)
-                problem = _check_header(paths[number], whole[number].fd, shard)
+                present.add(number)
+                problem = _check_header(readers, paths[number], shard)
             if problem:
                 yield problem
         damage = Damage(plan)
-        present = [task for task in tasks if task.shard in whole]
-        computes = [task for task in present if isinstance(task, Compute)]
-        with closing(OpenFiles()) as sources:
-            site = _Site(sources, paths, whole, WorkerScratch(computes), Meter(), damage)
-            _compare_tensors(present, site, watch, workers or available_workers())
+        found = [task for task in tasks if task.shard in present]
+        computes = [task for task in found if isinstance(task, Compute)]
+        comparison = _Comparison(paths, readers, sources, WorkerScratch(computes), Meter(), damage)
+        _compare_tensors(found, comparison, watch, workers or count_workers())
     yield from damage.problems(paths)
 
 
 def _check_size(path: Path, shard: Shard) -> Problem | None:
     if not path.is_file():
-        return wrong(path, "this shard is missing", "build it again")
+        return make_file_problem(path, "this shard is missing", "build it again")
     size = path.stat().st_size
-    return None if size == shard.size else wrong(path, f"this shard has {size:,} bytes, not {shard.size:,}")
+    return None if size == shard.size else make_file_problem(path, f"this shard has {size:,} bytes, not {shard.size:,}")
 
 
-def _opened(path: Path, stack: ExitStack) -> Reader:
-    with writing(path, "read"):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    stack.callback(os.close, fd)
-    return stack.enter_context(Reader(fd))
+def _check_header(readers: FileCache[Reader], path: Path, shard: Shard) -> Problem | None:
+    with _lease(readers, path) as reader:
+        same = os.pread(reader.fd, len(shard.header), 0) == shard.header
+    return None if same else make_file_problem(path, "the header of this shard is not as planned", "build it again")
 
 
-def _check_header(path: Path, fd: int, shard: Shard) -> Problem | None:
-    with writing(path, "read"):
-        same = os.pread(fd, len(shard.header), 0) == shard.header
-    return None if same else wrong(path, "the header of this shard is not as planned", "build it again")
+@contextmanager
+def _lease(readers: FileCache[Reader], path: Path) -> Iterator[Reader]:
+    with explain_errors(path, "read"), readers.lease(str(path), partial(_open_reader, path)) as reader:
+        yield reader
 
 
-def _compare_tensors(tasks: Sequence[Task], site: _Site, watch: Watch, workers: int) -> None:
-    total = sum(task.nbytes for task in tasks)
-    schedule = Schedule(((task.id, _rounds(task, site)) for task in tasks), site.meter.stop)
-    work_off(schedule, workers, lambda: watch(site.meter.done, total))
-    watch(site.meter.done, total)
+def _open_reader(path: Path) -> Reader:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return Reader(fd)
+    except BaseException:
+        os.close(fd)
+        raise
 
 
-def _rounds(task: Task, site: _Site) -> Iterator[Sequence[Job]]:
+def _close_reader(reader: Reader) -> None:
+    reader.close()
+    os.close(reader.fd)
+
+
+def _compare_tensors(tasks: Sequence[Task], comparison: _Comparison, watch: Watch, workers: int) -> None:
+    total, meter = sum(task.nbytes for task in tasks), comparison.meter
+    schedule = Schedule(((task.id, _rounds(task, comparison)) for task in tasks), meter.stop)
+    run_schedule(schedule, workers, lambda: watch(meter.done, total))
+    watch(meter.done, total)
+
+
+def _rounds(task: Task, comparison: _Comparison) -> Iterator[Sequence[Job]]:
     match task:
         case Compute():
-            evaluation = begin_evaluation(task, site.sources)
-            yield from compute_rounds(evaluation, site.bench, partial(_compare_computed, task, site))
+            evaluation = begin_evaluation(task, comparison.sources)
+            yield from compute_rounds(evaluation, comparison.scratch, partial(_compare_computed, task, comparison))
         case CopyColumns():
-            yield [partial(_compare_woven, task, site)]
+            yield [partial(_compare_columns, task, comparison)]
         case _:
-            yield [partial(_compare_unchanged, task, site)]
+            yield [partial(_compare_unchanged, task, comparison)]
 
 
-def _compare_unchanged(task: Task, site: _Site) -> None:
-    """A run with the donor's bytes, zeros with zeros; where both sides are holes there is nothing to compare."""
+def _compare_unchanged(task: Task, comparison: _Comparison) -> None:
+    """Compare a copied run with the donor's bytes, or zeros with zeros. Holes on both sides are not read."""
     for begin in range(0, task.nbytes, _CHUNK):
         nbytes = min(_CHUNK, task.nbytes - begin)
-        expected = _expected(task, site, begin, nbytes)
-        if expected is None and not data_runs(site.shards[task.shard].fd, task.offset + begin, nbytes):
-            site.meter.advance(nbytes)
+        expected = _expected(task, comparison, begin, nbytes)
+        if expected is None and _is_hole(task, comparison, begin, nbytes):
+            comparison.meter.advance(nbytes)
         else:
-            _compare(task.shard, site, task.offset + begin, expected or bytes(nbytes))
+            _compare(task.shard, comparison, task.offset + begin, expected or bytes(nbytes))
 
 
-def _compare_computed(compute: Compute, site: _Site, begin: int, expected: memoryview) -> None:
+def _is_hole(task: Task, comparison: _Comparison, begin: int, nbytes: int) -> bool:
+    """Whether the shard stores none of a task's `nbytes` bytes from `begin` on."""
+    with comparison.lease_shard(task.shard) as shard:
+        return not find_data_runs(shard.fd, task.offset + begin, nbytes)
+
+
+def _compare_computed(compute: Compute, comparison: _Comparison, begin: int, expected: memoryview) -> None:
     for start, offset, nbytes in compute.spans(begin, len(expected)):
-        _compare(compute.shard, site, offset, expected[start - begin : start - begin + nbytes])
+        _compare(compute.shard, comparison, offset, expected[start - begin : start - begin + nbytes])
 
 
-def _compare_woven(weave: CopyColumns, site: _Site) -> None:
-    for offset, expected in woven(weave, site.sources):
-        _compare(weave.shard, site, offset, expected)
+def _compare_columns(columns: CopyColumns, comparison: _Comparison) -> None:
+    for offset, expected in join_columns(columns, comparison.sources):
+        _compare(columns.shard, comparison, offset, expected)
 
 
-def _expected(task: Task, site: _Site, begin: int, nbytes: int) -> bytes | None:
-    """What the bytes from `begin` of a task on should be; None where they are zeros that nobody stored."""
+def _expected(task: Task, comparison: _Comparison, begin: int, nbytes: int) -> bytes | None:
+    """The bytes that a task should have written from its byte `begin` on; None where they are zeros without storage."""
     if not isinstance(task, CopyRun):
         return None
-    with site.sources.lease(task.file) as fd:
-        if not data_runs(fd, task.source + begin, nbytes):
+    with comparison.sources.lease(task.file) as fd:
+        if not find_data_runs(fd, task.source + begin, nbytes):
             return None
         return read_exactly(fd, nbytes, task.source + begin, Path(str(task.file.path)))
 
 
-def _compare(shard: int, site: _Site, offset: int, expected: memoryview | bytes) -> None:
-    """A shard's bytes from `offset` on with what they should be."""
-    with writing(site.paths[shard], "read"):
-        found = site.shards[shard].read(len(expected), offset)
-    site.damage.compare(shard, offset, bytes(expected), bytes(found))
-    site.meter.advance(len(expected))
+def _compare(shard: int, comparison: _Comparison, offset: int, expected: memoryview | bytes) -> None:
+    """Compare the bytes of a shard from `offset` on with the expected ones, and note damage."""
+    with comparison.lease_shard(shard) as reader:
+        found = bytes(reader.read(len(expected), offset))
+    comparison.damage.compare(shard, offset, bytes(expected), found)
+    comparison.meter.advance(len(expected))

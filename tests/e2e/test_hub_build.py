@@ -198,7 +198,7 @@ def test_the_layout_does_not_depend_on_what_is_fetched(
     def clones(paths: Sequence[Path], _: Path) -> int | None:
         return 4096 if paths and all(cache in path.parents for path in paths) else None
 
-    monkeypatch.setattr("stacker.compose.clone_block", clones)
+    monkeypatch.setattr("stacker.compose.find_clone_block", clones)
     before = plan_for(load(spec), tmp_path / "out")
     assert before.layout.block == 4096
     assert build(load(spec), tmp_path / "out").plan.id == before.id

@@ -1,4 +1,4 @@
-"""On a filesystem that clones blocks, moves take no room."""
+"""On a filesystem that clones blocks, moves take no disk space."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def used(place: Path) -> int:
-    """Bytes of the filesystem that are taken."""
+    """Bytes of the filesystem that are in use."""
     os.sync()
     status = os.statvfs(place)
     return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
 def moved_on(place: Path, begin: int, to: int, nbytes: int, chunk: int = 64 << 20) -> tuple[Moved, list[int]]:
-    """Move a range of the source into a new file, and hold the bytes against each other."""
-    told: list[int] = []
+    """Move a range of the source into a new file and compare the bytes; also returns the progress calls."""
+    progress: list[int] = []
     target = place / "target"
     target.unlink(missing_ok=True)
     with (
@@ -44,14 +44,14 @@ def moved_on(place: Path, begin: int, to: int, nbytes: int, chunk: int = 64 << 2
         Writer(written.fileno()) as writer,
     ):
         written.truncate(to + nbytes + 10)
-        moved = move(source.fileno(), begin, writer, to, nbytes, chunk=chunk, progress=told.append)
+        moved = move(source.fileno(), begin, writer, to, nbytes, chunk=chunk, progress=progress.append)
     assert target.read_bytes()[to : to + nbytes] == (place / "source").read_bytes()[begin : begin + nbytes]
     assert target.stat().st_size == to + nbytes + 10
-    return moved, told
+    return moved, progress
 
 
 def test_the_block_size_is_found_by_trying(place: Path) -> None:
-    """Within the filesystem; not into it from elsewhere, nor out of it."""
+    """Blocks can be cloned within the filesystem, not into it or out of it."""
     assert can_clone(place / "source", place) == BLOCK
     assert can_clone(Path(__file__), place) is None
     assert can_clone(place / "source", Path("/dev/shm")) is None
@@ -60,32 +60,32 @@ def test_the_block_size_is_found_by_trying(place: Path) -> None:
 
 
 def test_clones_take_no_room(place: Path) -> None:
-    """Whole blocks are shared, edges of less than a block copied."""
+    """Whole blocks are cloned, edges of less than a block are copied."""
     before = used(place)
-    moved, told = moved_on(place, 100, 100 + 3 * BLOCK, SIZE - 200, chunk=1 << 20)
+    moved, progress = moved_on(place, 100, 100 + 3 * BLOCK, SIZE - 200, chunk=1 << 20)
     assert moved == Moved(cloned=SIZE - 2 * BLOCK, copied=2 * BLOCK - 200)
-    assert sum(told) == SIZE - 200
-    assert len(told) == 10
+    assert sum(progress) == SIZE - 200
+    assert len(progress) == 10
     assert used(place) - before <= 16 * BLOCK
 
 
 @pytest.mark.parametrize("to", [101, BLOCK - 1, 100 + BLOCK // 2])
 def test_runs_at_other_offsets_are_copied(place: Path, to: int) -> None:
-    """Offsets that differ modulo the block cannot be shared."""
+    """Runs whose offsets differ modulo the block are copied."""
     assert moved_on(place, 100, to, 100_000)[0] == Moved(copied=100_000)
 
 
 @pytest.mark.parametrize("nbytes", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
 @pytest.mark.parametrize("begin", [0, 1, BLOCK])
 def test_small_runs(place: Path, begin: int, nbytes: int) -> None:
-    """A run within a block, of one block, over the edge of one."""
+    """Runs within a block, of one block, and across block boundaries are moved."""
     moved, _ = moved_on(place, begin, begin + BLOCK, nbytes)
     assert moved.cloned + moved.copied == nbytes
     assert moved.cloned % BLOCK == 0
 
 
 def test_clones_of_holes_are_holes(place: Path) -> None:
-    """A sparse donor stays sparse."""
+    """A clone of a sparse donor is sparse."""
     with (place / "sparse").open("wb") as file:
         file.truncate(100 << 20)
     before = used(place)

@@ -1,7 +1,7 @@
-"""Whatever fails at whichever system call: no output that looks complete, and another run gives the same bytes.
+"""Crashes and errors at every system call: no incomplete output appears, and the next run writes the same bytes.
 
-A small build is run over and over; each time the next of its system calls is its last, or fails. What a power cut
-leaves is played by keeping of each file and folder only what was synced.
+A small build is run again and again, and each time a later system call is its last, or fails. A power cut is simulated
+by dropping all bytes and names that were not synced.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from typing import Any
 
 import pytest
 
+from stacker.core.plan.plan import Shard
 from stacker.errors import LockedError, StackerError
 from stacker.io.disk import copies, direct
-from stacker.io.disk.direct import Writer
 from stacker.io.disk.moves import move
-from stacker.io.disk.storage import writing
 from stacker.io.files.reading import open_regular
+from stacker.io.output import folder
 from stacker.io.output.folder import open_output
 
 RUN = 30_000
+HEADER = b"header"
 WRITES = (
     "copy_file_range", "fdatasync", "fsync", "ftruncate", "mkdir", "open", "posix_fallocate", "pwrite", "rename",
     "unlink", "write",
@@ -38,14 +39,20 @@ WRITES = (
 
 @pytest.fixture(autouse=True)
 def every_block_past_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As much of so little as can be, with room taken for it before."""
-    monkeypatch.setattr(copies, "WORTH_IT", direct.BLOCK)
-    monkeypatch.setattr(direct, "_RESERVED", direct.BLOCK)
+    """Write even single blocks past the cache, with space reserved before."""
+    monkeypatch.setattr(copies, "MIN_DIRECT_BYTES", direct.DIRECT_ALIGNMENT)
+    monkeypatch.setattr(direct, "_MIN_RESERVED_BYTES", direct.DIRECT_ALIGNMENT)
+
+
+@pytest.fixture(autouse=True)
+def one_shard_is_open_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each shard is closed when the other is needed, and opened again."""
+    monkeypatch.setattr(folder, "_MOST_OPEN", 1)
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder where syncs take no time."""
+    """A folder in memory, where syncs are fast."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield Path(folder)
@@ -60,47 +67,52 @@ def donor(place: Path) -> Path:
 
 
 def build(donor: Path, out: Path, recorded: list[str] | None = None) -> None:
-    """Two shards of two runs each, recorded one by one, a text, and a mark at the end; `recorded` is what is safe."""
+    """Two shards of two runs each, in turn and recorded one by one, a text, and a mark at the end.
+
+    Task ids are added to `recorded` once they are safe.
+    """
     recorded = [] if recorded is None else recorded
     source = open_regular(donor)
     try:
         with open_output(out, "plan", {"name": "x"}, force=False, restart=False) as output:
             assert output.done >= set(recorded)
             for number in range(4):
-                shard = output.shard_fd(f"{number // 2}.safetensors", 2 * RUN)
+                shard = Shard(f"{number % 2}.safetensors", HEADER, len(HEADER) + 2 * RUN)
                 if str(number) not in output.done:
-                    with Writer(shard) as writer:
-                        move(source, number * RUN, writer, number % 2 * RUN, RUN, chunk=20_000)
-                    output.record([str(number)])
+                    with output.lease_shard(shard) as writer:
+                        move(source, number * RUN, writer, len(HEADER) + number // 2 * RUN, RUN, chunk=20_000)
+                    output.record([str(number)], [shard.name] if number > 1 else [])
                     recorded += [str(number)]
             output.write_text("config.json", b"{}")
-            with writing(output.folder):
-                os.pwrite(shard, b"end", 2 * RUN - 3)
+            with output.lease_shard(shard) as writer:
+                os.pwrite(writer.fd, b"end", shard.size - 3)
             output.commit()
     finally:
         os.close(source)
 
 
 def whole(donor: Path) -> dict[str, bytes]:
-    """What a build comes to."""
+    """The content of a complete output, by file name."""
     data = donor.read_bytes()
-    return {"0.safetensors": data[: 2 * RUN], "1.safetensors": data[2 * RUN : -3] + b"end", "config.json": b"{}"}
+    runs = [data[begin : begin + RUN] for begin in range(0, 4 * RUN, RUN)]
+    last = HEADER + runs[1] + runs[3][:-3] + b"end"
+    return {"0.safetensors": HEADER + runs[0] + runs[2], "1.safetensors": last, "config.json": b"{}"}
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Files by name, what says that the work is unfinished left out."""
+    """The bytes of each file in a folder, by name, without the journal."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".journal"}
 
 
 def check_whole_or_absent(donor: Path, out: Path) -> None:
-    """There is no output, or all of it."""
+    """The output does not exist or is complete."""
     if out.exists():
         assert content(out) == whole(donor)
 
 
 @contextmanager
 def every_call(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> Iterator[None]:
-    """Inside, `act` is told the number of each call that changes a disk, before it is made."""
+    """Call `act` with a running number before each system call that writes."""
     count = iter(range(10**6))
 
     def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -117,7 +129,7 @@ def every_call(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> I
 
 
 def in_child(work: Callable[[], None]) -> int:
-    """Do it in a forked child; how that ended."""
+    """Run `work` in a forked child; returns its exit code, negative for a signal."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -129,7 +141,7 @@ def in_child(work: Callable[[], None]) -> int:
 
 
 def test_killed_at_any_call(donor: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL before every single call: never half an output, and the next run completes it."""
+    """After SIGKILL before any call the output is absent or complete, and the next run completes it."""
     for last in range(1000):
         out = place / str(last)
 
@@ -151,8 +163,8 @@ def test_killed_at_any_call(donor: Path, place: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT], ids=errno.errorcode.get)
 def test_every_call_fails_once(donor: Path, place: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    """An error of ours, or none where another way was found; and the next run completes the output."""
-    monkeypatch.setattr(copies, "_PAUSES", (0, 0))
+    """When any call fails, the build raises a StackerError or works around it; the next run completes the output."""
+    monkeypatch.setattr(copies, "_RETRY_PAUSES", (0, 0))
     for last in range(1000):
         out, reached = place / str(last), False
 
@@ -183,8 +195,8 @@ def _fails(donor: Path, out: Path) -> bool:
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
 def test_every_call_fails_from_here_on(donor: Path, place: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    """A disk that is full, or dead, stays so: one clear error, and what was recorded is there once it is well again."""
-    monkeypatch.setattr(copies, "_PAUSES", (0, 0))
+    """When all calls from one on fail, the build raises a StackerError, and the next run completes the output."""
+    monkeypatch.setattr(copies, "_RETRY_PAUSES", (0, 0))
     for first in range(1000):
         out, reached = place / str(first), False
 
@@ -206,14 +218,14 @@ def test_every_call_fails_from_here_on(donor: Path, place: Path, monkeypatch: py
 
 
 class Disk:
-    """What would be left after a power cut: of files the bytes, of folders the names, as they were last synced."""
+    """What a power cut would leave: bytes of files and names in folders as they were last synced."""
 
     def __init__(self) -> None:
         self.files: dict[int, bytes] = {}
         self.folders: dict[int, dict[str, int]] = {}
 
     def sync(self, fd: int) -> None:
-        """Remember what a descriptor leads to."""
+        """Remember the content of the file or folder that a descriptor is open on."""
         path = Path(f"/proc/self/fd/{fd}").readlink()
         if path.is_dir():
             self.folders[os.fstat(fd).st_ino] = {each.name: each.stat().st_ino for each in path.iterdir()}
@@ -221,7 +233,7 @@ class Disk:
             self.files[os.fstat(fd).st_ino] = path.read_bytes()
 
     def cut_power(self, folder: Path) -> None:
-        """Put a folder back to what was synced of it: names that were not are gone, bytes that were not are zero."""
+        """Restore a folder to what was synced: other names are removed, other bytes are zero."""
         names = self.folders.get(folder.stat().st_ino, {})
         for path in list(folder.iterdir()):
             inode = path.stat().st_ino
@@ -233,7 +245,7 @@ class Disk:
 
 
 def test_a_power_cut_at_any_call(donor: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With all that was not synced gone, what the journal calls done is done; the next run completes the output."""
+    """After a power cut at any call, tasks in the journal are done, and the next run completes the output."""
     whole_sync, whole_datasync = os.fsync, os.fdatasync
     for last in range(1000):
         disk, out, recorded = Disk(), place / str(last), list[str]()
@@ -252,9 +264,9 @@ def test_a_power_cut_at_any_call(donor: Path, place: Path, monkeypatch: pytest.M
         with every_call(monkeypatch, act), monkeypatch.context() as patch:
             patch.setattr("stacker.io.output.folder._remove", lambda *_: None)
             cut = _is_cut(donor, out, recorded)
-        for folder in (unfinished, out):
-            if folder.exists():
-                disk.cut_power(folder)
+        for left in (unfinished, out):
+            if left.exists():
+                disk.cut_power(left)
         check_whole_or_absent(donor, out)
         if not cut:
             break
@@ -265,7 +277,7 @@ def test_a_power_cut_at_any_call(donor: Path, place: Path, monkeypatch: pytest.M
 
 
 class _PowerCutError(BaseException):
-    """Nothing runs after this, not even what should clean up."""
+    """Ends the build like a power cut: no clean-up runs."""
 
 
 def _is_cut(donor: Path, out: Path, recorded: list[str]) -> bool:
@@ -287,7 +299,7 @@ with open_output(Path(sys.argv[1]), "plan", {}, force=False, restart=False) as o
 
 
 def test_a_killed_writer_leaves_no_lock(donor: Path, place: Path) -> None:
-    """While it lives the output is locked, with its process number; the kernel frees the lock of a dead one."""
+    """The lock of a running writer names its process; a killed writer leaves none."""
     out = place / "out"
     command = [sys.executable, "-c", SLOW_WRITER, str(out)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:

@@ -1,4 +1,4 @@
-"""Donors and plans made by hand, tensor by tensor, and built into a folder: what executors are tried on.
+"""Donors and plans made tensor by tensor, and builds of them, for tests of executors.
 
 Layout is the plainest there is (tensors in order, a shard after every `per_shard`), headers are written by hand.
 """
@@ -30,7 +30,7 @@ PLAIN = Architecture(name="plain", model_types=(), depth=parse_formula("layers")
 
 @dataclass(frozen=True)
 class Made:
-    """An output tensor to be: its torch type, its shape, and how it is made."""
+    """An output tensor: its torch type, its shape, and its expression."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -38,7 +38,7 @@ class Made:
 
 
 def write_plain_donor(folder: Path, name: str, files: Sequence[Mapping[str, torch.Tensor]]) -> Donor:
-    """A donor of these tensors, one file for each mapping, written by the safetensors library."""
+    """Write a donor with the safetensors library, one file for each mapping of names to tensors."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, DonorTensor] = {}
     found: list[DonorFile] = []
@@ -54,7 +54,7 @@ def write_plain_donor(folder: Path, name: str, files: Sequence[Mapping[str, torc
 
 
 def make_plain_plan(tensors: Mapping[str, Made], per_shard: int = 100) -> Plan:
-    """A plan of these tensors in this order."""
+    """A plan of these tensors in this order, `per_shard` in each shard."""
     names = list(tensors)
     groups = [names[start : start + per_shard] for start in range(0, len(names), per_shard)]
     steps: list[Step] = []
@@ -88,7 +88,7 @@ def _header(specs: Sequence[TensorSpec]) -> bytes:
 
 
 def build(plan: Plan, donors: Mapping[str, Donor], out: Path, *, workers: int = 2) -> Report:
-    """Execute a plan into `out`; in the end all of its bytes must be said to be done."""
+    """Execute a plan into `out`, and check that the watch was called with all bytes done."""
     told: list[tuple[int, int]] = []
     with open_output(out, plan.id, {}, force=False, restart=False) as output:
         report = execute(plan, make_tasks(plan, donors), output, workers=workers, watch=lambda *news: told.append(news))

@@ -1,4 +1,4 @@
-"""Stacks whose layers have parts of tables outside them, from spec to file, and stacks of such stacks."""
+"""Stacks with per-layer tables outside the layers (columns or rows for each layer), from spec to file, also nested."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONFIG = {"model_type": "new", "num_hidden_layers": DEPTH, "hidden_size": 8, "vo
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Two donors, and a stack that is a donor of others."""
+    """Two donors, and a spec of a stack that other specs use as a donor."""
     for seed, name in enumerate("ab"):
         generator = torch.Generator().manual_seed(seed)
         shapes: dict[str, tuple[int, ...]] = {
@@ -40,13 +40,13 @@ def home(tmp_path: Path) -> Path:
 
 
 def write_spec(path: Path, stack: Sequence[object], donors: str = "a: ./a, b: ./b", more: str = "") -> Path:
-    """A spec on the disk."""
+    """Write a spec file."""
     path.write_text(f"stacker: 1\nname: test\ndonors: {{{donors}}}\nstack: {json.dumps(stack)}\n{more}")
     return path
 
 
 def parts(home: Path, *picks: tuple[str, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Columns of the table and rows of the projection for donors' layers, as torch cuts them."""
+    """Columns of the table and rows of the projection for these layers, joined by torch."""
     tensors = {name: load_file(home / name / "model.safetensors") for name in "ab"}
     columns = [tensors[name][TABLE].chunk(DEPTH, 1)[layer] for name, layer in picks]
     rows = [tensors[name][PROJECTION].chunk(DEPTH, 0)[layer] for name, layer in picks]
@@ -54,13 +54,13 @@ def parts(home: Path, *picks: tuple[str, int]) -> tuple[torch.Tensor, torch.Tens
 
 
 def built(spec: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a spec's stack."""
+    """Build a spec and load its tensors."""
     build(load(spec), spec.parent / "out")
     return load_file(spec.parent / "out" / "model.safetensors")
 
 
 def test_tables_follow_the_layers(home: Path) -> None:
-    """Each layer brings its columns and rows, whichever donor the embedding is of."""
+    """Each layer comes with its columns and rows, whichever donor the embedding is from."""
     found = built(write_spec(home / "s.yml", ["a[1:3]", "b[0:2]", "a[1]"]))
     table, projection = parts(home, ("a", 1), ("a", 2), ("b", 0), ("b", 1), ("a", 1))
     assert torch.equal(found[TABLE], table)
@@ -68,14 +68,14 @@ def test_tables_follow_the_layers(home: Path) -> None:
 
 
 def test_a_whole_donor_s_tables_are_moved(home: Path) -> None:
-    """Where all layers stand as in their donor, its tables are copied as they are."""
+    """When all layers are one donor's in order, its tables are copied whole."""
     steps = {step.tensor.name: step for step in load(write_spec(home / "s.yml", ["a"])).plan().steps}
     assert isinstance(steps[TABLE].expression, Copy)
     assert isinstance(steps[PROJECTION].expression, Copy)
 
 
 def test_stacks_of_stacks(home: Path) -> None:
-    """A part of a stack's table is the part that its layer brought, scaled as it was there."""
+    """A layer of a nested stack comes with its part of the table, scaled as in the nested spec."""
     spec = write_spec(home / "s.yml", ["s[1:5]", "a[0]"], "s: {stack: inner.yml}, a: ./a")
     found = built(spec)
     table, projection = parts(home, ("a", 3), ("b", 0), ("b", 1), ("b", 3), ("a", 0))
@@ -86,7 +86,7 @@ def test_stacks_of_stacks(home: Path) -> None:
 
 
 def test_a_blend_over_stacks(home: Path) -> None:
-    """Parts are blended with their layers, and cast with the whole."""
+    """A layer's part of the table is blended with the layer, and cast with the whole table."""
     items = [{"blend": ["s[0:2]", "a[0:2]"], "op": "linear"}, "s[2]"]
     spec = write_spec(home / "s.yml", items, "s: {stack: inner.yml}, a: ./a", "output: {dtype: float32}\n")
     found = built(spec)
@@ -98,7 +98,7 @@ def test_a_blend_over_stacks(home: Path) -> None:
 
 @pytest.mark.parametrize(("words", "refused"), [(range(ROWS), False), (range(ROWS)[::-1], True)], ids=["same", "other"])
 def test_tables_by_token_keep_their_rows(words: Sequence[int], refused: bool, home: Path) -> None:
-    """A tokenizer that would put the tokens of a table by token and layer in another order is refused."""
+    """A tokenizer that would reorder the rows of a table by token and layer is refused."""
     write_tokenizer(home / "a", [f"w{number}" for number in range(ROWS)])
     write_tokenizer(home / "b", [f"w{number}" for number in words])
     stack = load(write_spec(home / "s.yml", ["a[0:2]", "b[2:4]"], more="tokenizer: {source: a}\n"))
@@ -107,7 +107,7 @@ def test_tables_by_token_keep_their_rows(words: Sequence[int], refused: bool, ho
 
 
 def test_a_table_that_does_not_go_round(home: Path) -> None:
-    """A table without an equal part for each layer is a donor's fault, told before anything is built."""
+    """A table whose width is not a multiple of the layers is a DonorError before anything is built."""
     tensors = load_file(home / "a" / "model.safetensors")
     save_file(tensors | {TABLE: torch.zeros(ROWS, 13)}, home / "a" / "model.safetensors")
     with pytest.raises(DonorError, match="no equal part for each of 4 layers"):

@@ -1,4 +1,4 @@
-"""The local executor: the bytes it writes, whatever the number of hands, and what it says of them."""
+"""The local executor: the bytes it writes with any number of threads, and its report."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _digest(out: Path) -> str:
 
 
 def _mixed() -> dict[str, Made]:
-    """Everything there is: copies, zeros, a scaled tensor, blends with and without passes, also of one another."""
+    """Tensors of all kinds: copies, zeros, a scaled tensor, blends with and without passes, and blends of blends."""
     big = slerp(copy("big"), linear(copy("big", "b"), copy("big"), weights=(3, 1)), 0.3)
     return {
         "one": Made(B16, (3, 5), copy("small")),
@@ -71,18 +71,18 @@ def test_copies_are_the_donors_bytes(tmp_path: Path, donors: dict[str, Donor]) -
 
 @pytest.mark.parametrize("workers", [1, 3, 8])
 @pytest.mark.parametrize("per_shard", [1, 3, 100])
-def test_bytes_do_not_depend_on_the_hands(
+def test_bytes_do_not_depend_on_the_threads(
     tmp_path: Path, donors: dict[str, Donor], monkeypatch: pytest.MonkeyPatch, workers: int, per_shard: int
 ) -> None:
     """One thread or eight, large pieces or small, one shard or many: every tensor has the same bytes."""
     build(make_plain_plan(_mixed(), per_shard), donors, tmp_path / "one", workers=1)
-    monkeypatch.setattr(rounds, "PIECE", TILE)
+    monkeypatch.setattr(rounds, "TILES_PER_JOB", TILE)
     build(make_plain_plan(_mixed(), per_shard), donors, tmp_path / "other", workers=workers)
     assert _digest(tmp_path / "one") == _digest(tmp_path / "other")
 
 
 def test_the_report_counts_every_byte_once(tmp_path: Path, donors: dict[str, Donor]) -> None:
-    """Copied, zero and computed bytes make up the output; what is read includes the pass that slerp makes."""
+    """Copied, zero and computed bytes add up to the output; bytes read include those of the pass that slerp makes."""
     plan = make_plain_plan(_mixed())
     report = build(plan, donors, tmp_path / "out")
     big, small = 2 * 7 * TILE // 2, 2 * 15
@@ -102,13 +102,13 @@ def test_zeros_are_not_read(tmp_path: Path, donors: dict[str, Donor]) -> None:
 
 
 def test_torch_is_not_imported_without_arithmetic() -> None:
-    """The executor, its tables and the moves get by without torch."""
+    """Importing the executor does not import torch."""
     code = "import sys; import stacker.run.executors, stacker.run.verify; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_torch_threads_are_given_back(tmp_path: Path, donors: dict[str, Donor]) -> None:
-    """Building leaves the number of torch's threads as the caller had it."""
+    """A build does not change the number of torch's threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
     try:
@@ -119,7 +119,7 @@ def test_torch_threads_are_given_back(tmp_path: Path, donors: dict[str, Donor]) 
 
 
 def test_nothing_to_do_is_done(tmp_path: Path, donors: dict[str, Donor]) -> None:
-    """A plan of empty tensors gives a shard of nothing but its header."""
+    """A plan of empty tensors writes a shard that is only a header."""
     plan = make_plain_plan({"none": Made(torch.float32, (0, 3), copy("none"))})
     assert build(plan, donors, tmp_path / "out").read == 0
     assert built(tmp_path / "out")["none"].shape == (0, 3)
@@ -131,7 +131,7 @@ def test_nothing_to_do_is_done(tmp_path: Path, donors: dict[str, Donor]) -> None
 def test_a_donor_that_changed_is_refused(
     tmp_path: Path, donors: dict[str, Donor], expression: Expression, name: str
 ) -> None:
-    """A donor written to after it was planned with is an error that names file and tensor."""
+    """A donor that was written to after planning is an error that names file and tensor."""
     path = Path(str(donors["a"].files[0].path))
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     plan = make_plain_plan({name: Made(B16, (7, TILE // 2), expression)})
@@ -153,7 +153,7 @@ def test_a_donor_that_changes_meanwhile_is_noticed(tmp_path: Path, donors: dict[
 
 
 def test_weights_that_are_not_here_are_refused(donors: dict[str, Donor]) -> None:
-    """A donor of which there is only the config is named before anything is done."""
+    """A donor without weights is named before any work is done."""
     files = tuple(replace(file, path=None) for file in donors["a"].files)
     absent = replace(donors["a"], name="c", files=files)
     plan = make_plain_plan({"one": Made(B16, (64,), copy("t0", "c"))})
@@ -162,7 +162,7 @@ def test_weights_that_are_not_here_are_refused(donors: dict[str, Donor]) -> None
 
 
 def test_too_little_memory_is_refused(tmp_path: Path, donors: dict[str, Donor]) -> None:
-    """--max-memory below what one worker needs says how much that is."""
+    """--max-memory below the need of one worker is an error that says how much it needs."""
     plan = make_plain_plan(_mixed())
     with (
         open_output(tmp_path / "out", plan.id, {}, force=False, restart=False) as output,

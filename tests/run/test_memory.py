@@ -1,4 +1,4 @@
-"""Memory of whole builds as the system counts it, against what the plan said before."""
+"""Peak memory of whole builds, as the system measures it, against the plan's estimate."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ sys.exit(status)
 
 
 def _peak(*arguments: str | Path) -> int:
-    """The most resident bytes of a run of the program, since it became this program (a fork brings its parent's)."""
+    """Peak resident bytes of a run of the program, counted from exec on (a fork starts with its parent's)."""
     command = [sys.executable, "-c", _MEASURED, *map(str, arguments)]
     return int(subprocess.run(command, capture_output=True, check=True).stdout) * 1024
 
@@ -57,7 +57,7 @@ def _said(spec: Path) -> int:
     ids=["copy", "linear", "slerp", "ties", "della", "sce", "model_stock"],
 )
 def test_the_plan_knows_the_peak(tmp_path: Path, stack: str) -> None:
-    """The whole process, interpreter and all, is within a fifth of what the plan says; blends stay below 600 MB."""
+    """The peak of the whole process is within a fifth of the plan's estimate; blends stay below 600 MB."""
     spec = _spec(tmp_path, stack)
     peak = _peak("build", spec, tmp_path / "out", "--quiet")
     assert peak == pytest.approx(_said(spec), rel=0.2)
@@ -66,6 +66,6 @@ def test_the_plan_knows_the_peak(tmp_path: Path, stack: str) -> None:
 
 @pytest.mark.slow
 def test_moving_takes_next_to_nothing(tmp_path: Path) -> None:
-    """A stack without arithmetic is built in 60 MB, start to end."""
+    """A stack without arithmetic is built in 60 MB."""
     spec = _spec(tmp_path, COPY)
     assert _peak("build", spec, tmp_path / "out", "--quiet") <= 60 * MB

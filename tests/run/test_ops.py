@@ -1,4 +1,4 @@
-"""Every op through the executor: the same as on the whole tensor, whatever the threads, and told the tensor's name."""
+"""Every op through the executor equals the op on the whole tensor, with any number of threads."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def _expression(op: Op, seed: str) -> Blend:
 
 
 def _on_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blends go by way of staging memory through torch, as on a GPU."""
+    """Compute blends with torch through staging memory, as on a GPU."""
     scratch = partial(DeviceScratch, torch.device("cpu"))
-    monkeypatch.setattr(rounds, "scratch_on", lambda _: scratch)
+    monkeypatch.setattr(rounds, "choose_scratch", lambda _: scratch)
 
 
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
 def test_an_op_in_tiles(tmp_path: Path, op: Op, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four tensors of several tiles on one thread and on three: the same bytes, and those of the whole tensor.
+    """Tensors of several tiles are the same bytes with one thread and three, and equal the op on whole tensors.
 
     On a device the same to rounding.
     """

@@ -1,4 +1,4 @@
-"""A build that is stopped somewhere goes on later and ends with the bytes of one that was not."""
+"""A build that was interrupted resumes and writes the same bytes as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _shards(out: Path) -> dict[str, bytes]:
 def test_an_interrupted_build_goes_on(
     tmp_path: Path, donors: dict[str, Donor], plan: Plan, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    """Stopped after any number of tasks, the second run does the others only, and the bytes are the same."""
+    """After an interrupt at any task, the second run does only the remaining tasks, and the bytes are the same."""
     build(plan, donors, tmp_path / "whole")
     tasks = make_tasks(plan, donors)
     with monkeypatch.context() as patch:
@@ -86,7 +86,7 @@ def _interrupt() -> None:
 
 
 def test_an_interrupt_of_the_waiting_thread_ends_the_work(tmp_path: Path, donors: dict[str, Donor], plan: Plan) -> None:
-    """What the watch raises, as ^C does, stops the workers, and no thread is left behind."""
+    """An exception of the watch, such as KeyboardInterrupt, stops the workers, and no thread is left."""
     before = threading.active_count()
     with (
         pytest.raises(KeyboardInterrupt),
@@ -100,9 +100,9 @@ def test_an_interrupt_of_the_waiting_thread_ends_the_work(tmp_path: Path, donors
 def test_a_disk_that_fails_ends_the_build(
     tmp_path: Path, donors: dict[str, Donor], plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A record that cannot be made durable is the error, not a thread's traceback."""
+    """An error of the recording thread is raised by the build."""
 
-    def fail(_output: Output, _ids: list[str]) -> None:
+    def fail(_output: Output, _ids: list[str], _complete: set[str]) -> None:
         raise StorageError.of("cannot write: the disk is gone")
 
     monkeypatch.setattr(Output, "record", fail)
@@ -110,10 +110,10 @@ def test_a_disk_that_fails_ends_the_build(
         build(plan, donors, tmp_path / "out")
 
 
-def test_a_full_disk_is_told_with_its_tensor(
+def test_a_full_disk_is_reported_with_its_tensor(
     tmp_path: Path, donors: dict[str, Donor], plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ENOSPC while a tensor is written names the tensor and the shard."""
+    """ENOSPC while a tensor is written is an error that names the tensor and the shard."""
 
     def full(_writer: Writer, _data: memoryview, _offset: int) -> None:
         raise OSError(28, os.strerror(28))
@@ -143,7 +143,7 @@ build(*pickle.loads((folder / "work").read_bytes()), folder / "out", workers=1)
 
 
 def test_a_killed_build_goes_on(tmp_path: Path, donors: dict[str, Donor], plan: Plan) -> None:
-    """Killed without warning, it keeps what was recorded, and the bytes at the end are the same."""
+    """After SIGKILL, recorded tasks are not done again, and the bytes are the same."""
     build(plan, donors, tmp_path / "whole")
     (tmp_path / "work").write_bytes(pickle.dumps((plan, donors)))
     killed = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""Damage of an output, of any kind, is found and named; an output without any is said to have none."""
+"""Verification finds and names every kind of damage to an output, and nothing in a sound one."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_sound_output_has_no_problem(out: Path, plan: Plan, donors: dict[str, 
 @pytest.mark.parametrize("number", range(6), ids=["copy", "copy 2", "copy 3", "zeros", "blend", "scaled"])
 @pytest.mark.parametrize("byte", [0, 77, 199], ids=["first", "inside", "last"])
 def test_a_flipped_bit_is_named(out: Path, plan: Plan, donors: dict[str, Donor], number: int, byte: int) -> None:
-    """One bit of one tensor, however it was made, is found with its tensor and its byte."""
+    """One flipped bit is reported with its tensor and byte, whether the tensor was copied or computed."""
     step = plan.steps[number]
     shard = plan.shards[step.shard].name
     _flip(out / shard, step.offset + byte)
@@ -81,7 +81,7 @@ def test_a_flipped_bit_is_named(out: Path, plan: Plan, donors: dict[str, Donor],
 
 
 def test_each_damaged_tensor_is_named_once(out: Path, plan: Plan, donors: dict[str, Donor]) -> None:
-    """Damage in several tensors, and at several places of one, is one problem a tensor."""
+    """Damage at several places of a tensor is one problem."""
     for number, byte in ((0, 5), (0, 6), (2, 0), (4, 9)):
         _flip(out / plan.shards[plan.steps[number].shard].name, plan.steps[number].offset + byte)
     assert [line.split("'")[1] for line in _said(out, plan, donors)] == ["o0", "o2", "o4"]
@@ -138,14 +138,14 @@ def _edit_index(out: Path) -> None:
 def test_a_wrong_file_is_named(
     out: Path, plan: Plan, donors: dict[str, Donor], damage: Callable[[Path], None], said: str
 ) -> None:
-    """Shards, config and index that are missing, cut off, edited or too many."""
+    """Shards, config and index that are missing, truncated, edited or superfluous are problems."""
     damage(out)
     (line,) = _said(out, plan, donors)
     assert line.startswith(said)
 
 
 def test_holes_are_compared_too(tmp_path: Path) -> None:
-    """A tensor that takes no room on either side is sound; a byte that was written into it is damage."""
+    """A tensor that is a hole in donor and output is sound; a byte written into the hole is damage."""
     donor = write_plain_donor(tmp_path / "s", "s", [{"x": torch.zeros(1_000_000)}])
     path = Path(str(donor.files[0].path))
     header = path.read_bytes()[: donor.tensors["x"].extent.offset if donor.tensors["x"].extent else 0]
@@ -161,7 +161,7 @@ def test_holes_are_compared_too(tmp_path: Path) -> None:
 
 
 def test_a_single_shard_has_no_index(tmp_path: Path, plan: Plan, donors: dict[str, Donor]) -> None:
-    """An index beside a single shard is one that was left over."""
+    """An index beside a single shard is a problem: the plan has none."""
     single = make_plain_plan({"o": Made(torch.bfloat16, (10, 10), copy("t0"))})
     build(single, donors, tmp_path / "out")
     (tmp_path / "out" / "config.json").write_text(json.dumps(single.config))
@@ -171,7 +171,7 @@ def test_a_single_shard_has_no_index(tmp_path: Path, plan: Plan, donors: dict[st
 
 
 def test_a_donor_that_changed_is_not_the_outputs_damage(out: Path, plan: Plan, donors: dict[str, Donor]) -> None:
-    """When the donors are no longer what they were, nothing can be said of the output."""
+    """When a donor changed since the build, the output cannot be verified: a DonorError, not damage."""
     Path(str(donors["a"].files[0].path)).touch()
     with pytest.raises(DonorError, match="changed since it was planned"):
         list(compare(out, plan, donors))

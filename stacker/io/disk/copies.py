@@ -1,11 +1,11 @@
-"""Stored bytes from one file into another: past the page cache, in the kernel, or read and written here.
+"""Copies stored bytes between files: past the page cache, in the kernel, or by reading and writing.
 
-A way that fails is left for the next one, so that only the last, which knows the reader from the writer, has an error
-to explain.
+A method that fails is replaced by the next one. Only the last knows whether reading or writing failed, and reports it.
 """
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import time
@@ -15,20 +15,20 @@ from functools import partial
 from pathlib import Path
 
 from stacker.errors import DonorError, Mark
-from stacker.io.disk.direct import BLOCK, WORTH_IT, Writer, write_all
-from stacker.io.disk.storage import writing
+from stacker.io.disk.direct import DIRECT_ALIGNMENT, MIN_DIRECT_BYTES, Writer, write_all
+from stacker.io.disk.storage import explain_errors
 from stacker.progress import Progress
 
-_BUFFER = 1 << 20
-_MAPPED = 1 << 21
-"""Bytes of a source that are held in memory at once; pages that are mapped count as resident."""
-_PAUSES = (0.05, 0.5)
-"""Seconds before a read that failed is tried once more."""
+_BUFFER_BYTES = 1 << 20
+_DIRECT_BYTES = 1 << 21
+"""Bytes of a source that are mapped or read at once for a direct write; mapped pages count as resident memory."""
+_RETRY_PAUSES = (0.05, 0.5)
+"""Seconds to wait before each retry of a failed read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Bytes to move: where from, where to, how many."""
+    """Bytes to copy: `nbytes` from offset `begin` of the source descriptor to offset `target_begin` of the target."""
 
     source: int
     begin: int
@@ -41,65 +41,69 @@ class Span:
         return self.begin + self.nbytes
 
     def part(self, begin: int, end: int) -> Span:
-        """Those of the bytes that are [begin, end) in the source."""
+        """The part of the span that is [begin, end) in the source."""
         return Span(self.source, begin, self.target, self.target_begin + begin - self.begin, end - begin)
 
     def pieces(self, size: int) -> Iterator[Span]:
-        """The span in parts of `size` bytes; the last may be shorter."""
+        """The span cut into parts of `size` bytes; the last may be shorter."""
         for begin in range(self.begin, self.end, size):
             yield self.part(begin, min(begin + size, self.end))
 
 
-Way = Callable[[Span], int]
-"""Moves some of the first bytes of a span, and tells how many; none where it cannot."""
+CopyMethod = Callable[[Span], int]
+"""Copies some bytes from the beginning of a span and returns how many; 0 or an OSError when it cannot."""
 
 
 def copy_stored(span: Span, chunk: int, progress: Progress) -> None:
-    """Copy what the source stores, in calls of at most `chunk` bytes; whole blocks of the target past the cache."""
-    begin = min(span.begin + -span.target_begin % BLOCK, span.end)
-    end = begin + (span.end - begin) // BLOCK * BLOCK
-    if not span.target.direct or end - begin < WORTH_IT:
+    """Copy a span in calls of at most `chunk` bytes; whole blocks of the target are written past the page cache."""
+    begin = min(span.begin + -span.target_begin % DIRECT_ALIGNMENT, span.end)
+    end = begin + (span.end - begin) // DIRECT_ALIGNMENT * DIRECT_ALIGNMENT
+    if not span.target.direct or end - begin < MIN_DIRECT_BYTES:
         end = begin = span.begin
-    _copy(span.part(span.begin, begin), _BY_WAY_OF_IT, chunk, progress)
-    _copy(span.part(begin, end), (_past_cache, *_BY_WAY_OF_IT), chunk, progress)
-    _copy(span.part(end, span.end), _BY_WAY_OF_IT, chunk, progress)
+    _copy(span.part(span.begin, begin), _THROUGH_CACHE, chunk, progress)
+    _copy(span.part(begin, end), (_write_direct, *_THROUGH_CACHE), chunk, progress)
+    _copy(span.part(end, span.end), _THROUGH_CACHE, chunk, progress)
 
 
-def _copy(span: Span, ways: Sequence[Way], chunk: int, progress: Progress) -> None:
+def _copy(span: Span, methods: Sequence[CopyMethod], chunk: int, progress: Progress) -> None:
     while span.nbytes:
         piece = span.part(span.begin, min(span.begin + chunk, span.end))
-        # workers share a descriptor, so the kernel sees no sequence to read ahead of; 20 % less than cp takes from disk
+        # workers share a descriptor, so the kernel does not see sequential reads and read ahead: a fifth of cp's time
         os.posix_fadvise(piece.source, piece.begin, piece.nbytes, os.POSIX_FADV_WILLNEED)
         try:
-            count = ways[0](piece)
+            count = methods[0](piece)
         except OSError:
             count = 0
         if not count:
-            ways = ways[1:]
+            methods = methods[1:]
             continue
         progress(count)
         span = span.part(span.begin + count, span.end)
 
 
-def _past_cache(span: Span) -> int:
-    """Measured, straight from the cache's own pages it takes a third less than by way of a buffer."""
+def _write_direct(span: Span) -> int:
+    """Write aligned blocks directly from the source's cached pages: measured a third faster than from a buffer."""
     span.target.reserve(span.target_begin, span.nbytes)
-    take = partial(_read, memoryview(mmap.mmap(-1, min(_MAPPED, span.nbytes)))) if span.begin % BLOCK else _mapped
-    for piece in span.pieces(_MAPPED):
-        if not span.target.write_blocks(take(piece), piece.target_begin):
+    read = (
+        partial(_read_aligned, memoryview(mmap.mmap(-1, min(_DIRECT_BYTES, span.nbytes))))
+        if span.begin % DIRECT_ALIGNMENT
+        else _map_source
+    )
+    for piece in span.pieces(_DIRECT_BYTES):
+        if not span.target.write_blocks(read(piece), piece.target_begin):
             return piece.begin - span.begin
     return span.nbytes
 
 
-def _mapped(span: Span) -> memoryview:
-    """Only the kernel looks at the pages: where the source has become shorter it says so instead of a signal."""
+def _map_source(span: Span) -> memoryview:
+    """A span's source, mapped. Only the kernel reads it, so a truncated source is an error of write(2), not SIGBUS."""
     try:
         return memoryview(mmap.mmap(span.source, span.nbytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=span.begin))
     except ValueError as error:
-        raise OSError("the file ends before that") from error
+        raise OSError("the source ends before the span") from error
 
 
-def _read(buffer: memoryview, span: Span) -> memoryview:
+def _read_aligned(buffer: memoryview, span: Span) -> memoryview:
     view = buffer[: span.nbytes]
     read_into(span.source, view, span.begin)
     return view
@@ -110,7 +114,7 @@ def _copy_in_kernel(span: Span) -> int:
 
 
 def _send(span: Span) -> int:
-    """sendfile(2) writes at the descriptor's own position: it gets a descriptor that no other thread has."""
+    """Copy with sendfile(2), which writes at the descriptor's position and so needs a descriptor of its own."""
     own = os.open(f"/proc/self/fd/{span.target.fd}", os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.lseek(own, span.target_begin, os.SEEK_SET)
@@ -120,30 +124,30 @@ def _send(span: Span) -> int:
 
 
 def _read_and_write(span: Span) -> int:
-    """The last way: it moves everything or raises an error that says which side failed."""
-    buffer = memoryview(bytearray(min(_BUFFER, span.nbytes)))
+    """Copy the whole span through a buffer. DonorError when reading fails, StorageError when writing fails."""
+    buffer = memoryview(bytearray(min(_BUFFER_BYTES, span.nbytes)))
     for piece in span.pieces(len(buffer)):
         view = buffer[: piece.nbytes]
         read_into(piece.source, view, piece.begin)
-        with writing(path_of(piece.target.fd)):
+        with explain_errors(find_path(piece.target.fd)):
             write_all(piece.target.fd, view, piece.target_begin)
     return span.nbytes
 
 
-_BY_WAY_OF_IT: tuple[Way, ...] = (_copy_in_kernel, _send, _read_and_write)
+_THROUGH_CACHE: tuple[CopyMethod, ...] = (_copy_in_kernel, _send, _read_and_write)
 
 
 def read_into(fd: int, view: memoryview, offset: int) -> None:
-    """Fill `view` with a donor's bytes from `offset` on, or DonorError."""
+    """Fill `view` with a donor's bytes from `offset` on; DonorError when the file ends before or cannot be read."""
     while view:
         count = _read_some(fd, view, offset)
         if not count:
-            raise truncated(fd, offset)
+            raise make_truncated_error(fd, offset)
         view, offset = view[count:], offset + count
 
 
 def _read_some(fd: int, view: memoryview, offset: int) -> int:
-    for pause in _PAUSES:
+    for pause in _RETRY_PAUSES:
         try:
             return os.preadv(fd, [view], offset)
         except OSError:
@@ -151,19 +155,50 @@ def _read_some(fd: int, view: memoryview, offset: int) -> int:
     try:
         return os.preadv(fd, [view], offset)
     except OSError as error:
-        message = f"cannot read {len(view)} bytes at {offset}: {error.strerror}"
-        raise DonorError.of(message, "the disk may be failing", Mark(str(path_of(fd)))) from error
+        raise make_read_error(fd, len(view), offset, error) from error
 
 
-def truncated(fd: int, offset: int) -> DonorError:
-    """What a donor's file that ends at `offset` means."""
+def make_read_error(fd: int, nbytes: int, offset: int, error: OSError) -> DonorError:
+    """The DonorError for a file of which `nbytes` at `offset` cannot be read."""
+    message = f"cannot read {nbytes} bytes at {offset}: {error.strerror}"
+    return DonorError.of(message, "the disk may be failing", Mark(str(find_path(fd))))
+
+
+def make_truncated_error(fd: int, offset: int) -> DonorError:
+    """The DonorError for a file that ends at byte `offset`, before the bytes that its header promises."""
     hint = "it was truncated or replaced while it was read: fetch the donor again"
-    return DonorError.of(f"the donor's file ends at byte {offset}, too early", hint, Mark(str(path_of(fd))))
+    return DonorError.of(f"the donor's file ends at byte {offset}, too early", hint, Mark(str(find_path(fd))))
 
 
-def path_of(fd: int) -> Path:
-    """What a descriptor is called, for messages."""
+def find_path(fd: int) -> Path:
+    """The path of an open file, for messages; `descriptor N` when the system does not say."""
     try:
         return Path(f"/proc/self/fd/{fd}").readlink()
     except OSError:
         return Path(f"descriptor {fd}")
+
+
+def find_data_runs(fd: int, offset: int, nbytes: int) -> list[tuple[int, int]]:
+    """The stored parts [begin, end) of a range of a sparse file, in order; the rest of the range is zeros."""
+    runs: list[tuple[int, int]] = []
+    stop = offset + nbytes
+    while offset < stop:
+        begin = _seek(fd, offset, os.SEEK_DATA)
+        if begin is None or begin >= stop:
+            break
+        end = _seek(fd, begin, os.SEEK_HOLE)
+        if end is None or end <= begin:  # a device, or a filesystem that does not report holes
+            return [*runs, (offset, stop)]
+        runs.append((begin, min(end, stop)))
+        offset = end
+    return runs
+
+
+def _seek(fd: int, offset: int, whence: int) -> int | None:
+    """The offset of the first data (or hole) at or after `offset`; None when the rest of the file has none."""
+    try:
+        return os.lseek(fd, offset, whence)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise

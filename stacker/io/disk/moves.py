@@ -1,6 +1,6 @@
-"""Bytes from one file into another by the cheapest way there is: cloned blocks, holes, or a copy.
+"""Makes bytes of one file equal to another's at the lowest cost: cloned blocks, holes left as holes, or a copy.
 
-Holes stay holes. Knows descriptors and offsets, not tensors.
+Knows descriptors and offsets, not tensors.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from stacker.io.disk.copies import Span, copy_stored, path_of, truncated
+from stacker.io.disk.copies import Span, copy_stored, find_data_runs, find_path, make_read_error, make_truncated_error
 from stacker.io.disk.direct import Writer, write_all
-from stacker.io.disk.space import data_runs
-from stacker.io.disk.storage import writing
+from stacker.io.disk.storage import explain_errors
 from stacker.progress import Progress, ignore_progress
 
 _FICLONERANGE = 0x4020940D
-_BUFFER = 1 << 20
+_ZERO_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """How many bytes went which way."""
+    """Bytes that were cloned, copied, and left as holes."""
 
     cloned: int = 0
     copied: int = 0
@@ -44,10 +43,10 @@ def move(
     chunk: int = 16 << 20,
     progress: Progress = ignore_progress,
 ) -> Moved:
-    """Make `nbytes` of the target equal to those of the source, in calls of at most `chunk` bytes; safe in any thread.
+    """Make `nbytes` of the target equal to those of the source, in calls of at most `chunk` bytes. Thread-safe.
 
-    `progress` is told the bytes of each call; what it raises stops the move. DonorError when the source ends early or
-    cannot be read, StorageError when the target cannot be written.
+    `progress` gets the bytes of each call; an exception it raises stops the move. DonorError when the source ends early
+    or cannot be read, StorageError when the target cannot be written.
     """
     run = Span(source_fd, source_offset, target, target_offset, nbytes)
     cloned = _clone(run, chunk, progress)
@@ -59,9 +58,9 @@ def move(
 
 
 def can_clone(source: Path, target: Path) -> int | None:
-    """The block size (bytes) when blocks of the file `source` can be cloned into new files in the folder `target`.
+    """The block size (bytes) if blocks of the file `source` can be cloned into new files of the folder `target`.
 
-    Tried out on a file without a name; None also where `target` is missing or may not be written.
+    Tried with an unnamed file. None when they cannot, and when `target` is missing or may not be written.
     """
     try:
         block = os.statvfs(target).f_bsize
@@ -74,7 +73,7 @@ def can_clone(source: Path, target: Path) -> int | None:
 
 
 def _clone(run: Span, chunk: int, progress: Progress) -> Span:
-    """Clone the whole blocks of a run; the part that was cloned, empty where none could be."""
+    """Clone the whole blocks of a run. Returns the part that was cloned, which may be empty."""
     block = os.fstatvfs(run.target.fd).f_bsize
     begin, end = -(-run.begin // block) * block, run.end // block * block
     if (run.target_begin - run.begin) % block or begin >= end:
@@ -96,33 +95,36 @@ def _clone_range(source: int, begin: int, target: int, target_begin: int, nbytes
 
 
 def _copy(run: Span, chunk: int, progress: Progress) -> Moved:
-    """Copy what the source stores of a run, and leave holes where it has holes."""
+    """Copy the stored parts of a run and leave its holes as holes."""
     reached, copied = run.begin, 0
-    for begin, end in _stored(run):
-        _skip(run.part(reached, begin), progress)
+    for begin, end in _find_stored(run):
+        _leave_hole(run.part(reached, begin), progress)
         copy_stored(run.part(begin, end), chunk, progress)
         reached = end
         copied += end - begin
-    _skip(run.part(reached, run.end), progress)
+    _leave_hole(run.part(reached, run.end), progress)
     return Moved(copied=copied, holes=run.nbytes - copied)
 
 
-def _stored(run: Span) -> list[tuple[int, int]]:
-    """The parts [begin, end) of the source that are not holes; files without holes are not searched for any."""
+def _find_stored(run: Span) -> list[tuple[int, int]]:
+    """The stored parts [begin, end) of a run's source; files without holes are not searched."""
     status = os.fstat(run.source)
     if status.st_blocks * 512 >= status.st_size:
         return [(run.begin, run.end)]
     if run.end > status.st_size:
-        raise truncated(run.source, status.st_size)
-    return data_runs(run.source, run.begin, run.nbytes)
+        raise make_truncated_error(run.source, status.st_size)
+    try:
+        return find_data_runs(run.source, run.begin, run.nbytes)
+    except OSError as error:
+        raise make_read_error(run.source, run.nbytes, run.begin, error) from error
 
 
-def _skip(run: Span, progress: Progress) -> None:
-    """A hole: nothing to do, unless the target already has something there."""
+def _leave_hole(run: Span, progress: Progress) -> None:
+    """Leave a hole of the source as a hole of the target; bytes that the target already stores there become zeros."""
     if not run.nbytes:
         return
-    with writing(path_of(run.target.fd)):
-        for begin, end in data_runs(run.target.fd, run.target_begin, run.nbytes):
-            for start in range(begin, end, _BUFFER):
-                write_all(run.target.fd, bytes(min(_BUFFER, end - start)), start)
+    with explain_errors(find_path(run.target.fd)):
+        for begin, end in find_data_runs(run.target.fd, run.target_begin, run.nbytes):
+            for start in range(begin, end, _ZERO_BYTES):
+                write_all(run.target.fd, bytes(min(_ZERO_BYTES, end - start)), start)
     progress(run.nbytes)

@@ -1,74 +1,86 @@
-"""Whether an output fits on its disk, before the first byte is written."""
+"""Disk space: how much an output will take, and whether it is free, before the first byte is written."""
 
 from __future__ import annotations
 
-import errno
 import os
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
+from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task
 from stacker.errors import DonorError, Mark, StorageError
-from stacker.io.disk.storage import free_bytes
+from stacker.io.disk.copies import find_data_runs
+from stacker.io.disk.moves import can_clone
+from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, count_free_bytes, make_storage_error
 
 
 def check_space(out: Path, needed: int) -> None:
-    """StorageError when fewer than `needed` bytes can be had where `out` will be.
+    """StorageError when fewer than `needed` bytes are free on the disk of `out`.
 
-    `needed` are new blocks: no clones, no holes. What unfinished work at `out` already occupies counts as free.
+    Space that an unfinished build of `out` occupies counts as free.
     """
-    free = free_bytes(out) + _occupied(out.with_name(out.name + ".partial"))
+    free = count_free_bytes(out) + _count_occupied_bytes(out.with_name(out.name + ".partial"))
     if needed > free:
         message = f"the output needs {needed:,} bytes, but only {free:,} are free there"
         raise StorageError.of(message, "make room, or choose an output folder on another disk", Mark(str(out)))
 
 
-def _occupied(folder: Path) -> int:
+def _count_occupied_bytes(folder: Path) -> int:
     try:
         return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in os.scandir(folder))
     except OSError:
         return 0
 
 
-def allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
-    """How many of the `nbytes` from `offset` on are really stored; the rest are holes of a sparse file."""
+def count_allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
+    """How many of the `nbytes` from `offset` on a file stores; the rest are holes. DonorError if it cannot be read."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             status = os.fstat(fd)
             if status.st_blocks * 512 >= status.st_size:
                 return nbytes
-            return sum(end - begin for begin, end in data_runs(fd, offset, nbytes))
+            return sum(end - begin for begin, end in find_data_runs(fd, offset, nbytes))
         finally:
             os.close(fd)
     except OSError as error:
+        if error.errno in OUT_OF_DESCRIPTORS:
+            raise make_storage_error(error, path, "open this file") from error
         raise DonorError.of(f"cannot read this file: {error.strerror}", "", Mark(str(path))) from error
 
 
-def data_runs(fd: int, offset: int, nbytes: int) -> list[tuple[int, int]]:
-    """The stored parts [begin, end) of a range of a sparse file, in order; everything between them is zero."""
-    runs: list[tuple[int, int]] = []
-    stop = offset + nbytes
-    while offset < stop:
-        begin = _seek(fd, offset, os.SEEK_DATA)
-        if begin is None or begin >= stop:
-            break
-        end = _seek(fd, begin, os.SEEK_HOLE)
-        if end is None or end <= begin:  # a device, or a filesystem that does not tell
-            return [*runs, (offset, stop)]
-        runs.append((begin, min(end, stop)))
-        offset = end
-    return runs
-
-
-def _seek(fd: int, offset: int, whence: int) -> int | None:
-    """Where data or a hole begins at or after `offset`; None when there is none up to the end of the file."""
-    try:
-        return os.lseek(fd, offset, whence)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return None
-        raise
-
-
-def nearest_folder(path: Path) -> Path:
-    """The folder that a path is in or will be made in: the first of its parents that exists."""
+def find_nearest_folder(path: Path) -> Path:
+    """The first of a path's parents that is an existing folder."""
     return next(parent for parent in path.absolute().parents if parent.is_dir())
+
+
+def count_new_bytes(tasks: Sequence[Task], folder: Path, block: int | None) -> int:
+    """Bytes of disk space that the tasks will take in `folder`: neither clones nor holes count.
+
+    `block` is the filesystem's block size (bytes) if it can clone donors' files, else None.
+    """
+    return sum(_count_new_bytes(task, folder, block) for task in tasks)
+
+
+def _count_new_bytes(task: Task, folder: Path, block: int | None) -> int:
+    match task:
+        case CopyRun(file=file, source=source, offset=offset, nbytes=nbytes):
+            path = Path(str(file.path))
+            if block and (offset - source) % block == 0 and _clones(path, folder):
+                return min(nbytes, 2 * block)
+            return count_allocated_bytes(path, source, nbytes)
+        case Compute(nbytes=nbytes) | CopyColumns(nbytes=nbytes):
+            return nbytes
+        case _:
+            return 0
+
+
+@cache
+def _clones(path: Path, folder: Path) -> bool:
+    return can_clone(path, folder) is not None
+
+
+def find_clone_block(paths: Sequence[Path], folder: Path) -> int | None:
+    """The block size (bytes) if blocks of any of these files can be cloned into `folder`, else None."""
+    blocks = (can_clone(path, folder) for path in paths)
+    return next((block for block in blocks if block), None)

@@ -1,47 +1,60 @@
-"""Failures of the disk we write to, as StorageErrors that say where, how much room there is, and what to do."""
+"""OSErrors as StorageErrors that name the file, the limit that was reached, and what to do."""
 
 from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from stacker.errors import Mark, StorageError
 
-_RESUME = "the same command goes on where this one stopped"
+_RESUME = "the same command resumes the build"
 _ADVICE = {
     errno.ENOSPC: f"make room on that disk; {_RESUME}",
-    errno.EDQUOT: f"your quota on that disk is used up; {_RESUME} once there is room",
+    errno.EDQUOT: f"your quota on that disk is used up: make room; {_RESUME}",
     errno.EFBIG: "files may not be that large there: give a smaller `shard_size` in the spec's `output`",
     errno.EROFS: "that disk is mounted read-only: choose another output folder",
     errno.EACCES: "you may not write there: choose another output folder",
     errno.EPERM: "you may not write there: choose another output folder",
-    errno.EIO: f"the disk reports a defect: look at `dmesg`; {_RESUME}, on what is already safe",
-    errno.EMFILE: "too many files are open: raise the limit (`ulimit -n 4096`)",
+    errno.EIO: f"the disk reports a defect: look at `dmesg`; {_RESUME} from what is safely written",
+    errno.EMFILE: f"raise the limit (`ulimit -n 4096`) or use fewer `--workers`; {_RESUME}",
+    errno.ENFILE: f"close other programs, or raise the system's limit (`sysctl fs.file-max`); {_RESUME}",
     errno.ENAMETOOLONG: "choose a shorter name for the output folder",
 }
+OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 @contextmanager
-def writing(path: Path, doing: str = "write") -> Iterator[None]:
-    """Every OSError inside becomes a StorageError that says what could not be done to `path`."""
+def explain_errors(path: Path, doing: str = "write") -> Iterator[None]:
+    """Turn an OSError of the block into a StorageError: `cannot {doing}`, with `path` and a hint."""
     try:
         yield
     except OSError as error:
-        raise storage_error(error, path, doing) from error
+        raise make_storage_error(error, path, doing) from error
 
 
-def storage_error(error: OSError, path: Path, doing: str = "write") -> StorageError:
-    """What an OSError means for whoever waits for the output."""
+def make_storage_error(error: OSError, path: Path, doing: str = "write") -> StorageError:
+    """The StorageError for an OSError: `cannot {doing}`, the system's reason, and a hint."""
     code = error.errno or errno.EIO
-    room = f" ({free_bytes(path):,} bytes are free)" if code == errno.ENOSPC else ""
-    return StorageError.of(f"cannot {doing}: {os.strerror(code)}{room}", _ADVICE.get(code, ""), Mark(str(path)))
+    return StorageError.of(
+        f"cannot {doing}: {os.strerror(code)}{_limit(code, path)}", _ADVICE.get(code, ""), Mark(str(path))
+    )
 
 
-def free_bytes(path: Path) -> int:
-    """Bytes that may still be written where `path` is or will be; 0 where nobody can tell."""
+def _limit(code: int, path: Path) -> str:
+    """The limit that was reached, in parentheses; "" when the error has none."""
+    if code == errno.ENOSPC:
+        return f" ({count_free_bytes(path):,} bytes are free)"
+    if code == errno.EMFILE:
+        return f" (this process may open {resource.getrlimit(resource.RLIMIT_NOFILE)[0]})"
+    return ""
+
+
+def count_free_bytes(path: Path) -> int:
+    """Bytes that are free on the disk of `path`, which need not exist; 0 when the system does not say."""
     place = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
     try:
         status = os.statvfs(place)

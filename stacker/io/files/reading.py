@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stacker.errors import DonorError, Mark
 from stacker.formats.safetensors import Header, header_length, parse_header
+from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, make_storage_error
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"),
@@ -24,6 +25,8 @@ def open_regular(path: Path) -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
+        if error.errno in OUT_OF_DESCRIPTORS:  # the machine's limit, not the donor's fault
+            raise make_storage_error(error, path, "open this file") from error
         raise DonorError.of(f"cannot open this file: {error.strerror}", "", Mark(str(path))) from error
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from stacker.errors import Mark, StorageError
-from stacker.io.disk.storage import free_bytes
+from stacker.io.disk.storage import count_free_bytes
 from stacker.io.hub.errors import Place
 from stacker.io.hub.requests import patiently
 from stacker.progress import Progress
@@ -41,7 +41,7 @@ def _check_space(place: Place, size: int | None) -> None:
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
-    if size is not None and size > (free := free_bytes(cache)):
+    if size is not None and size > (free := count_free_bytes(cache)):
         message = f"no space for the download: it has {size:,} bytes, and {free:,} are free in the hub's cache"
         raise StorageError.of(message, f"the cache is {cache}; HF_HUB_CACHE puts it elsewhere", Mark(str(place)))
 

@@ -1,7 +1,7 @@
-"""The output folder: it appears whole or not at all.
+"""The output folder, which appears complete or not at all.
 
-Work happens in `OUT.partial` beside it, under a lock on that folder, with a journal of what is safely on the disk;
-`commit` makes everything durable and renames. Knows nothing of what the bytes mean.
+It is written as `OUT.partial`, locked, with a journal of what is durable; `commit` syncs everything and renames it.
+Knows nothing of what the bytes mean.
 """
 
 from __future__ import annotations
@@ -11,47 +11,53 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
+from stacker.core.plan.plan import Shard
 from stacker.errors import Mark, SpecError, StorageError
-from stacker.io.disk.storage import storage_error, writing
-from stacker.io.output.journal import JOURNAL, Journal, Record, take_up
-from stacker.io.output.lock import locked_folder, put_in_place
+from stacker.io.disk.direct import Writer, write_all
+from stacker.io.disk.open_files import FileCache, limit_open_files
+from stacker.io.disk.storage import explain_errors, make_storage_error
+from stacker.io.output.journal import JOURNAL, Journal, Record, prepare_folder
+from stacker.io.output.lock import lock_folder, move_into_place
 
 _WEIGHTS = (".safetensors", ".bin")
+_MOST_OPEN = 32
+"""Shards that stay open at once, but for those that are being written to."""
 _FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @contextmanager
 def open_output(out: Path, plan_id: str, summary: Mapping[str, str], *, force: bool, restart: bool) -> Iterator[Output]:
-    """The folder to build `out` in, taken up where an earlier run of the same plan left it.
+    """Open the unfinished output for `out`, or resume the one that an earlier run of the same plan left.
 
-    `summary` says in a few words what the plan is (name, donors, layers), for when another plan meets this folder.
-    `force` lets a folder that is already at `out` be replaced at the end; `restart` drops unfinished work. SpecError
-    when `out` or another plan's work is in the way, LockedError when another run is at it, StorageError for the disk.
-    Left without `commit`, the work stays for another run if any of it was recorded done, and is removed if none was.
+    `summary` describes the plan (name, donors, layers) to a user who tries another plan in this folder. `force` lets a
+    checkpoint at `out` be replaced at the end; `restart` deletes unfinished work. Without `commit`, the work is kept
+    for a later run if any task was recorded, else removed. SpecError when `out` or another plan's work is in the way,
+    LockedError when another process is building it, StorageError when the disk cannot be written.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link at OUT
     partial = out.with_name(out.name + ".partial") if out.name else out
     check_vacant(out, force=force)
     made = _make_parents(partial)
-    with locked_folder(partial):
+    with lock_folder(partial):
         check_vacant(out, force=force)
-        record = take_up(partial, plan_id, summary, restart=restart)
+        record = prepare_folder(partial, plan_id, summary, restart=restart)
         output = Output(out, partial, record, force=force)
         try:
             output.begin(plan_id, summary)
             yield output
         finally:
             output.close()
-            if not output.committed and not output.safe:
+            if not output.committed and not output.has_recorded:
                 _remove(partial, made)
 
 
 def check_vacant(out: Path, *, force: bool) -> None:
-    """SpecError when `out` cannot become the output: no folder, or one with content and no `force`.
+    """SpecError when `out` exists and may not be replaced: a file, a link, or a folder with content.
 
-    `force` replaces what holds weights and nothing else: a home folder typed by mistake stays.
+    With `force`, only a folder that holds weights may be: a home folder typed by mistake is left alone.
     """
     mark = Mark(str(out))
     if not out.name:
@@ -59,7 +65,7 @@ def check_vacant(out: Path, *, force: bool) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         what = "a link" if out.is_symlink() else "a file"
         raise SpecError.of(f"the output is {what}", "name a folder that does not exist yet", mark)
-    with writing(out, "look into the output folder"):
+    with explain_errors(out, "look into the output folder"):
         names = [path.name for path in out.iterdir()] if out.is_dir() else []
         if names and not force:
             raise SpecError.of("the output folder exists", "--force replaces it, once the new one is complete", mark)
@@ -69,78 +75,97 @@ def check_vacant(out: Path, *, force: bool) -> None:
 
 
 class Output:
-    """An output being written. `folder` is where, `done` the tasks that earlier runs have safely behind them.
+    """An output being written in `folder`. `done` are the ids of tasks that earlier runs recorded.
 
-    Methods may be called from any thread and raise StorageError; after one has failed, nothing more is recorded.
+    Methods are thread-safe and raise StorageError. After a failed sync or journal write nothing more is recorded.
+    Caches in `caches` close idle files when another one of them finds no descriptor left.
     """
 
     def __init__(self, out: Path, folder: Path, record: Record, *, force: bool) -> None:
         self.folder = folder
         self.done = record.done
-        self.safe = bool(record.done)
+        self.has_recorded = bool(record.done)
         self.committed = False
         self._out = out
         self._force = force
         self._keep = record.nbytes
-        self._known = dict(record.shards)
-        self._fresh: dict[str, int] = {}
-        self._fds: dict[str, int] = {}
+        self._sizes = dict(record.shards)
+        self._synced: set[str] = set()  # by this run, at least once
+        self._named = set(record.shards)  # in the journal
+        most = limit_open_files(_MOST_OPEN, 2)
+        self._shards: FileCache[Writer] = FileCache(_close_shard, most, settle=self._sync_shard)
+        self.caches = self._shards.group
         self._lock = threading.Lock()
         self._journal: Journal | None = None
         self._failed = False
 
     def begin(self, plan_id: str, summary: Mapping[str, str]) -> None:
-        """Open the journal and say in it who writes now."""
-        with self._must(JOURNAL):
+        """Open the journal, and write to it the plan (in a new one) and this process's id."""
+        with self._guard(JOURNAL):
             self._journal = Journal.open(self.folder, self._keep)
             plan = [] if self._keep else [{"plan": plan_id, "summary": dict(summary)}]
             self._journal.write([*plan, {"pid": os.getpid()}])
 
-    def shard_fd(self, name: str, size: int) -> int:
-        """A descriptor of the shard, made at its final `size` (bytes); open until the output is closed."""
-        with self._lock:
-            if name not in self._fds:
-                with self._must(name):
-                    self._fds[name] = self._open_shard(name, size)
-            return self._fds[name]
+    @contextmanager
+    def lease_shard(self, shard: Shard) -> Iterator[Writer]:
+        """A Writer of a shard's file for a `with` block. A new file is created at its final size, with its header.
 
-    def _open_shard(self, name: str, size: int) -> int:
-        fd = os.open(self.folder / name, _FILE, 0o644)
+        OSErrors in the block become StorageErrors that name the file.
+        """
+        opening = partial(self._open_shard, shard)
+        with explain_errors(self.folder / shard.name), self._shards.lease(shard.name, opening) as writer:
+            yield writer
+
+    def _open_shard(self, shard: Shard) -> Writer:
+        """Open a shard's file; create it if no run of this plan has."""
+        is_new = shard.name not in self._sizes
+        fd = os.open(self.folder / shard.name, _FILE if is_new else _FILE & ~os.O_CREAT, 0o644)
         try:
-            os.ftruncate(fd, size)
-        except OSError:
+            if is_new:
+                os.ftruncate(fd, shard.size)
+                write_all(fd, shard.header, 0)
+            writer = Writer(fd)
+        except BaseException:
             os.close(fd)
             raise
-        if self._known.get(name) != size:
-            self._known[name] = self._fresh[name] = size
-        return fd
+        self._sizes[shard.name] = shard.size
+        return writer
 
-    def record(self, task_ids: Iterable[str]) -> None:
-        """Make what was written to the shards durable, then note these tasks as done."""
+    def _sync_shard(self, name: str, writer: Writer) -> None:
+        """Make what was written to a shard durable."""
+        with self._guard(name):
+            os.fdatasync(writer.fd)
+        self._synced.add(name)
+
+    def record(self, task_ids: Iterable[str], complete: Iterable[str] = ()) -> None:
+        """Sync all open shards, note these tasks in the journal as done, then close the shards named in `complete`."""
         done = list(task_ids)
         with self._lock:
-            for name, fd in self._fds.items():
-                with self._must(name):
-                    os.fdatasync(fd)
-            with self._must(JOURNAL):
+            with self._shards.lease_all() as shards:
+                for name, writer in shards.items():
+                    self._sync_shard(name, writer)
+            with self._guard(JOURNAL):
                 self._note(done)
-            self.safe = self.safe or bool(done)
+            self.has_recorded = self.has_recorded or bool(done)
+            names = list(complete)
+            while self._shards.close_idle(names):
+                pass
 
     def _note(self, done: list[str]) -> None:
-        """Journal the tasks, and the shards that they are the first in, once those are in their folder for good."""
+        """Add tasks to the journal, and before them the synced shards that it does not list yet."""
         if self._journal is None:
             raise ValueError("the output is closed")
-        if self._fresh:
-            _sync_folder(self.folder)
-            _sync_folder(self.folder.parent)
-        fresh = [{"shard": name, "size": size} for name, size in self._fresh.items()]
-        self._journal.write([*fresh, {"done": done}])
+        new = sorted(self._synced - self._named)
+        if new:
+            for folder in (self.folder, self.folder.parent):
+                self._shards.retry(partial(_sync_folder, folder))
+        self._journal.write([*({"shard": name, "size": self._sizes[name]} for name in new), {"done": done}])
         self._journal.sync()
-        self._fresh.clear()
+        self._named.update(new)
 
     def write_text(self, name: str, data: bytes) -> None:
-        """A small file, whole and durable."""
-        with self._must(name):
+        """Write a small file and sync it."""
+        with self._guard(name):
             fd = os.open(self.folder / name, _FILE | os.O_TRUNC, 0o644)
             try:
                 while data:
@@ -150,63 +175,79 @@ class Output:
                 os.close(fd)
 
     def commit(self) -> None:
-        """Make everything durable and let the output appear under its name."""
+        """Sync everything, then rename the folder to the output's name."""
         with self._lock:
-            for name, fd in self._fds.items():
-                with self._must(name):
-                    os.fsync(fd)
+            while self._shards.close_idle():
+                pass
+            for name in self._sizes:
+                with self._guard(name):
+                    _sync_file(self.folder / name)
             self._close_files()
-            with self._must(""):
+            with self._guard(""):
                 _sync_folder(self.folder)
-                old = put_in_place(self.folder, self._out, force=self._force)
+                old = move_into_place(self.folder, self._out, force=self._force)
                 self.committed = True
-                # only now: had the rename failed, another run could still go on
+                # only after the rename: had it failed, a later run would need the journal to resume
                 (self._out / JOURNAL).unlink()
                 _sync_folder(self._out)
                 _sync_folder(self._out.parent)
         if old:
-            with writing(old, "remove the folder that was replaced"):
+            with explain_errors(old, "remove the folder that was replaced"):
                 shutil.rmtree(old)
 
     def close(self) -> None:
-        """Give back every descriptor; what was not recorded may be lost."""
+        """Close all files; what was not recorded may be lost."""
         with self._lock:
             self._close_files()
 
     def _close_files(self) -> None:
-        fds, self._fds = self._fds, {}
-        for fd in fds.values():
-            os.close(fd)
+        self._shards.close()
         if self._journal:
             self._journal.close()
             self._journal = None
 
     @contextmanager
-    def _must(self, name: str) -> Iterator[None]:
-        """An OSError inside is the end of this output's durability: Linux reports a failed sync only once."""
+    def _guard(self, name: str) -> Iterator[None]:
+        """Turn an OSError of the block into a StorageError and record nothing afterwards.
+
+        Linux reports a failed sync only once, so that later syncs prove nothing.
+        """
         if self._failed:
             raise StorageError.of("an earlier write failed", "", Mark(str(self.folder / name)))
         try:
             yield
         except OSError as error:
             self._failed = True
-            raise storage_error(error, self.folder / name) from error
+            raise make_storage_error(error, self.folder / name) from error
 
 
 def _make_parents(partial: Path) -> list[Path]:
-    """Make the folders above `partial`; those that were not there before, innermost first."""
+    """Make the folders above `partial`; returns those that were missing, innermost first."""
     missing = [parent for parent in partial.parents if not parent.exists()]
-    with writing(partial.parent, "make this folder"):
+    with explain_errors(partial.parent, "make this folder"):
         partial.parent.mkdir(parents=True, exist_ok=True)
     return missing
 
 
 def _remove(partial: Path, parents: Iterable[Path]) -> None:
-    """Leave nothing behind where that can be done; an error here must not hide the one that led to it."""
+    """Delete `partial` and the empty folders above it. Errors are ignored: they would hide the one that led here."""
     shutil.rmtree(partial, ignore_errors=True)
     with suppress(OSError):
         for parent in parents:
             parent.rmdir()
+
+
+def _close_shard(writer: Writer) -> None:
+    writer.close()
+    os.close(writer.fd)
+
+
+def _sync_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""What an unfinished output has behind it: lines of JSON, each with its CRC, appended and synced.
+"""The journal of an unfinished output: appended lines of JSON, each with its CRC, that say what is durable.
 
-A line that was torn by a crash, and everything after it, counts as never written.
+A line that a crash has cut off or damaged does not count, nor does anything after it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from stacker.errors import Mark, SpecError
-from stacker.io.disk.storage import writing
+from stacker.io.disk.storage import explain_errors
 
 JOURNAL = ".journal"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A journal, read: the plan it belongs to, who wrote last, sizes of shards by name, tasks done.
+    """A journal's content: plan, process id of the last writer, sizes (bytes) of shards by name, ids of tasks done.
 
-    `nbytes` is the length of the part that is sound.
+    `nbytes` is the length of its undamaged part.
     """
 
     plan_id: str = ""
@@ -36,19 +36,19 @@ class Record:
 
 
 def read_journal(folder: Path) -> Record | None:
-    """The journal of an unfinished output; None when there is none. OSError when it cannot be read."""
+    """Read the journal in a folder; None when the folder has none. OSError when it cannot be read."""
     try:
         data = (folder / JOURNAL).read_bytes()
     except FileNotFoundError:
         return None
-    values, nbytes = _sound(data)
+    values, nbytes = _parse_lines(data)
     try:
-        return _record(values, nbytes)
-    except (AttributeError, KeyError, TypeError):  # whole lines that are not ours: nothing in it counts
+        return _make_record(values, nbytes)
+    except (AttributeError, KeyError, TypeError):  # undamaged lines that stacker did not write: none counts
         return Record()
 
 
-def _record(values: list[dict[str, Any]], nbytes: int) -> Record:
+def _make_record(values: list[dict[str, Any]], nbytes: int) -> Record:
     plan: dict[str, Any] = next((value for value in values if "plan" in value), {})
     return Record(
         plan_id=plan.get("plan", ""),
@@ -60,8 +60,8 @@ def _record(values: list[dict[str, Any]], nbytes: int) -> Record:
     )
 
 
-def _sound(data: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The lines up to the first damaged one, and how many bytes they are."""
+def _parse_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The values of the lines before the first damaged one, and the number of bytes of those lines."""
     values: list[dict[str, Any]] = []
     nbytes = 0
     for line in data.splitlines(keepends=True):
@@ -78,63 +78,63 @@ def _crc(text: bytes) -> bytes:
 
 
 class Journal:
-    """A journal open for appending; its methods raise OSError."""
+    """A journal open for appending. Methods raise OSErrors."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
     @classmethod
     def open(cls, folder: Path, keep: int) -> Self:
-        """The journal of `folder`, its first `keep` bytes kept."""
+        """Open or create the journal of a folder, and cut it off after `keep` bytes."""
         fd = os.open(folder / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         os.ftruncate(fd, keep)
         return cls(fd)
 
     def write(self, values: Iterable[Mapping[str, Any]]) -> None:
-        """Add one line a value; they last only once `sync` has returned."""
+        """Append a line for each value; they are durable once `sync` has returned."""
         texts = [json.dumps(value, separators=(",", ":")).encode() for value in values]
         data = b"".join(b"%s %s\n" % (_crc(text), text) for text in texts)
         while data:
             data = data[os.write(self._fd, data) :]
 
     def sync(self) -> None:
-        """Make all lines durable."""
+        """Make all lines written so far durable."""
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Give back the descriptor."""
+        """Close the file."""
         os.close(self._fd)
 
 
-def take_up(partial: Path, plan_id: str, summary: Mapping[str, str], *, restart: bool) -> Record:
-    """What of the work in `partial` counts for this plan; the folder is emptied when none of it does.
+def prepare_folder(partial: Path, plan_id: str, summary: Mapping[str, str], *, restart: bool) -> Record:
+    """The record of this plan's unfinished work in `partial`; without any, the folder is emptied.
 
-    SpecError when the folder holds another plan's work or no work at all, unless `restart` lets it go.
+    SpecError when the folder holds other files or another plan's work, unless `restart` lets them be deleted.
     """
-    with writing(partial, "read the journal"):
+    with explain_errors(partial, "read the journal"):
         record = read_journal(partial)
         foreign = record is None and any(partial.iterdir())
     if not restart:
         if foreign:
             message = "this folder is in the way, and it is not the unfinished work of a build"
             raise SpecError.of(message, "move it away, or drop it with --restart", Mark(str(partial)))
-        if record and record.plan_id == plan_id and _shards_stand(partial, record):
+        if record and record.plan_id == plan_id and _has_all_shards(partial, record):
             return record
         if record and record.done and record.plan_id != plan_id:
-            raise _other_plan(partial, record.summary, summary)
+            raise _make_other_plan_error(partial, record.summary, summary)
     _empty(partial)
     return Record()
 
 
-def _shards_stand(partial: Path, record: Record) -> bool:
-    """Whether every shard that the journal knows is still there at its full size."""
+def _has_all_shards(partial: Path, record: Record) -> bool:
+    """Whether every shard in the journal still exists at its full size."""
     try:
         return all((partial / name).lstat().st_size == size for name, size in record.shards.items())
     except OSError:
         return False
 
 
-def _other_plan(partial: Path, old: Mapping[str, str], new: Mapping[str, str]) -> SpecError:
+def _make_other_plan_error(partial: Path, old: Mapping[str, str], new: Mapping[str, str]) -> SpecError:
     changes = [
         f"{key}: {old.get(key, '-')} there, {new.get(key, '-')} now"
         for key in sorted({*old, *new})
@@ -146,7 +146,7 @@ def _other_plan(partial: Path, old: Mapping[str, str], new: Mapping[str, str]) -
 
 
 def _empty(folder: Path) -> None:
-    with writing(folder, "empty this folder"):
+    with explain_errors(folder, "empty this folder"):
         for entry in folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

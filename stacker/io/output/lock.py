@@ -1,4 +1,7 @@
-"""One writer at a time: a lock on the folder itself, so no lock file is left over and the kernel frees a dead run's."""
+"""One writer at a time, and the rename at the end.
+
+The folder itself is locked: no lock file is left behind, and the kernel releases the lock of a process that died.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stacker.errors import LockedError, Mark
-from stacker.io.disk.storage import writing
+from stacker.io.disk.storage import explain_errors
 from stacker.io.output.journal import read_journal
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+"""Arguments of renameat2(2)."""
 
 
 @contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
-    """Make `folder` if it is missing and hold it alone; LockedError says who holds it."""
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Create `folder` if it is missing and lock it; LockedError names the process that has it locked."""
     fd = _lock(folder)
     try:
         yield
@@ -28,9 +34,9 @@ def locked_folder(folder: Path) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> int:
-    """A descriptor of the folder that is at this path now (not of one that was renamed while we waited for it)."""
+    """A descriptor of the locked folder. Tries again if the folder was renamed before it was locked."""
     while True:
-        with writing(folder, "make this folder"):
+        with explain_errors(folder, "make this folder"):
             folder.mkdir(exist_ok=True)
             fd = os.open(folder, _FOLDER)
         try:
@@ -39,39 +45,35 @@ def _lock(folder: Path) -> int:
                 return fd
         except BlockingIOError as error:
             os.close(fd)
-            raise _held(folder) from error
+            raise _make_locked_error(folder) from error
         except FileNotFoundError:
             pass
         os.close(fd)
 
 
-def _held(folder: Path) -> LockedError:
-    with writing(folder, "read the journal"):
+def _make_locked_error(folder: Path) -> LockedError:
+    with explain_errors(folder, "read the journal"):
         record = read_journal(folder)
     holder = f" (process {record.pid})" if record and record.pid else ""
     hint = "wait until it has finished, or choose another output folder"
     return LockedError.of(f"another run is building this output{holder}", hint, Mark(str(folder)))
 
 
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
-
-
-def put_in_place(new: Path, out: Path, *, force: bool) -> Path | None:
-    """Rename `new` to `out`; with `force`, a folder that is there moves aside, to the path returned. Raises OSError."""
+def move_into_place(new: Path, out: Path, *, force: bool) -> Path | None:
+    """Rename `new` to `out`. With `force` a folder at `out` is moved aside, to the path returned. Raises OSErrors."""
     if not force or not out.exists():
-        new.rename(out)  # an empty folder gives way, any other raises ENOTEMPTY
+        new.rename(out)  # replaces an empty folder, raises ENOTEMPTY for any other
         return None
     old = out.with_name(f"{out.name}.replaced-{os.getpid()}")
-    if _exchange(new, out):
+    if _exchange_folders(new, out):
         new.rename(old)
     else:
-        _swap(new, out, old)
+        _rename_twice(new, out, old)
     return old
 
 
-def _exchange(new: Path, out: Path) -> bool:
-    """Swap two folders at once; False where the filesystem or the C library cannot."""
+def _exchange_folders(new: Path, out: Path) -> bool:
+    """Exchange two folders in one call; False when the filesystem or the C library cannot."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:
@@ -84,8 +86,8 @@ def _exchange(new: Path, out: Path) -> bool:
     raise OSError(code, os.strerror(code), str(out))
 
 
-def _swap(new: Path, out: Path, old: Path) -> None:
-    """Two renames in a row; the first is taken back when the second fails."""
+def _rename_twice(new: Path, out: Path, old: Path) -> None:
+    """Move `out` to `old`, then `new` to `out`; when the second fails, the first is undone."""
     out.rename(old)
     try:
         new.rename(out)

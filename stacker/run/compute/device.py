@@ -1,6 +1,6 @@
-"""Scratch on a GPU: tiles live there, donors' bytes come and results go by way of pinned memory here.
+"""Scratch memory on a GPU. Donors' bytes and results pass through pinned memory of the host.
 
-Each worker has a stream of its own, so that one reads or writes files while another's tiles are computed.
+Each worker has a CUDA stream of its own, so that one reads or writes files while another's tiles are computed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stacker.errors import SpecError
-from stacker.io.disk.direct import BLOCK
-from stacker.run.compute.scratch import HostScratch, Room, Scratch
+from stacker.io.disk.direct import DIRECT_ALIGNMENT
+from stacker.run.compute.scratch import HostScratch, Scratch, ScratchSize
 from stacker.tensors import Dtype
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ _NAME = re.compile(r"cuda(:\d+)?")
 HOST = "cpu"
 
 
-def scratch_on(device: str) -> Callable[[Room], Scratch]:
-    """What makes a worker's scratch for a device, `cpu`, `cuda` or `cuda:k`; SpecError when there is no such one."""
+def choose_scratch(device: str) -> Callable[[ScratchSize], Scratch]:
+    """The constructor of scratch on a device (`cpu`, `cuda` or `cuda:k`); SpecError when there is no such device."""
     if device == HOST:
         return HostScratch
     if not _NAME.fullmatch(device):
@@ -46,22 +46,22 @@ def scratch_on(device: str) -> Callable[[Room], Scratch]:
 
 
 class DeviceScratch:
-    """Scratch on a device; to be made and used by one thread."""
+    """Scratch on a torch device, created and used by one thread."""
 
-    def __init__(self, device: torch.device, room: Room) -> None:
+    def __init__(self, device: torch.device, size: ScratchSize) -> None:
         import torch
 
         from stacker.arithmetic.torch_backend import TorchBackend
 
         self.backend: Backend = TorchBackend(device)
-        self._size = room.elements * room.width
+        self._size = size.elements * size.width
         on_gpu = device.type == "cuda"
         # torch leaves this constructor untyped
         self._stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]
         if self._stream:
             torch.cuda.set_stream(self._stream)
-        self._memory = torch.empty((1 + room.slots) * self._size, dtype=torch.uint8, device=device)
-        self._host = _aligned(torch.empty(self._size + 2 * BLOCK, dtype=torch.uint8, pin_memory=on_gpu))
+        self._memory = torch.empty((1 + size.slots) * self._size, dtype=torch.uint8, device=device)
+        self._host = _aligned(torch.empty(self._size + 2 * DIRECT_ALIGNMENT, dtype=torch.uint8, pin_memory=on_gpu))
         self._host_bytes = _bytes_of(self._host)
 
     def tile(self, slot: int, count: int, kind: Dtype) -> torch.Tensor:
@@ -85,11 +85,11 @@ class DeviceScratch:
         import torch
 
         held = self.backend.convert(self.raw(count, dtype), tile)
-        here = slice(residue, residue + count * dtype.bits // 8)
+        place = slice(residue, residue + count * dtype.bits // 8)
         self._wait()
-        self._host[here].copy_(held.view(torch.uint8), non_blocking=True)
+        self._host[place].copy_(held.view(torch.uint8), non_blocking=True)
         self._wait()
-        return self._host_bytes[here]
+        return self._host_bytes[place]
 
     def _wait(self) -> None:
         if self._stream:
@@ -102,10 +102,10 @@ class DeviceScratch:
 
 
 def _aligned(tensor: torch.Tensor) -> torch.Tensor:
-    """What is left of some bytes from the first block of memory on that begins in them."""
-    return tensor[-tensor.data_ptr() % BLOCK :]
+    """The bytes of a tensor from its first address on that is a multiple of DIRECT_ALIGNMENT."""
+    return tensor[-tensor.data_ptr() % DIRECT_ALIGNMENT :]
 
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:
-    """The memory of a flat tensor of bytes, which must outlive what is returned."""
+    """The memory of a flat tensor of bytes; the tensor must outlive the view."""
     return memoryview((ctypes.c_ubyte * tensor.numel()).from_address(tensor.data_ptr())).cast("B")

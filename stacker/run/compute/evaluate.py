@@ -1,6 +1,6 @@
-"""An expression's value, tile by tile: donors' bytes in, the output tensor's bytes out.
+"""Computes the value of an expression tile by tile: reads donors' bytes, returns the output tensor's bytes.
 
-Statistics that an op needs of a whole tensor are a `tally`'s, which neither threads nor their order change by a bit.
+Knows nothing of threads: `rounds` shares tiles among them, `sums` adds up statistics over a whole tensor.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from stacker.core.values.expression import (
     needed_tensors,
 )
 from stacker.io.disk.copies import read_into
-from stacker.io.disk.direct import BLOCK
+from stacker.io.disk.direct import DIRECT_ALIGNMENT
 from stacker.ops.shared.op import Kernel, Tile
-from stacker.run.compute.rows import gather
+from stacker.run.compute.rows import gather_rows
 from stacker.run.compute.scratch import Scratch
-from stacker.run.compute.sums import KeptMasks
+from stacker.run.compute.sums import MaskCache
 from stacker.run.work.sources import OpenFiles
 from stacker.tensors import Dtype
 
@@ -40,33 +40,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A tensor to compute, the kernels of its blends (inner ones first), and what the passes so far came to."""
+    """A tensor being computed: kernels of its blends (inner ones first), statistics of finished passes, cached masks.
+
+    `tile` is the number of elements in a tile.
+    """
 
     compute: Compute
     sources: OpenFiles
     kernels: Mapping[Blend, Kernel]
-    known: dict[Blend, list[Any]]
-    kept: Mapping[Blend, KeptMasks]
+    statistics: dict[Blend, list[Any]]
+    masks: Mapping[Blend, MaskCache]
     tile: int
 
     def passes(self) -> Iterator[tuple[Blend, int]]:
-        """Every pass that is needed before the tensor can be made, in an order in which they can be made."""
+        """All passes over the tensor as (blend, number of the pass), in the order to make them: inner blends first."""
         return ((blend, number) for blend, kernel in self.kernels.items() for number in range(len(kernel.passes)))
 
     def bytes_read(self) -> int:
-        """Bytes of donors that making the tensor takes, all passes included."""
-        refs = (ref for each in readings(self.compute.expression) for ref in needed_tensors(each))
+        """Donor bytes read to compute the tensor, all passes included."""
+        refs = (ref for reading in readings(self.compute.expression) for ref in needed_tensors(reading))
         return sum(self.compute.places[ref].dtype.bits for ref in refs) * self.compute.elements // 8
 
-    def learn(self, blend: Blend, number: int, total: Any) -> None:
-        """Make of a pass's sums over all tiles what is to be known of them."""
-        known = self.known[blend]
-        known.append(self.kernels[blend].passes[number].finish(total, known))
+    def finish_pass(self, blend: Blend, number: int, total: Any) -> None:
+        """Finish a pass: turn its sums over all tiles into the statistic that later passes and `apply` need."""
+        statistics = self.statistics[blend]
+        statistics.append(self.kernels[blend].passes[number].finish(total, statistics))
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Elements [start, start + count) of a tensor under evaluation, at most a tile of them, and where to hold them."""
+class TileRange:
+    """Elements [start, start + count) of a tensor being computed, at most one tile, and the scratch memory for them."""
 
     evaluation: Evaluation
     scratch: Scratch
@@ -75,111 +78,113 @@ class Stretch:
 
     @property
     def kind(self) -> Dtype:
-        """The type of the arithmetic."""
+        """The type that the arithmetic is done in: fp32 or fp64."""
         return Dtype.F64 if self.evaluation.compute.wide else Dtype.F32
 
 
 def begin_evaluation(compute: Compute, sources: OpenFiles) -> Evaluation:
-    """An evaluation of which nothing is known yet."""
+    """An evaluation before its first pass."""
     kernels = kernels_of(compute.expression)
     tile = tile_elements(compute.expression, compute.row)
     return Evaluation(
-        compute, sources, kernels, {blend: [] for blend in kernels}, {blend: KeptMasks() for blend in kernels}, tile
+        compute, sources, kernels, {blend: [] for blend in kernels}, {blend: MaskCache() for blend in kernels}, tile
     )
 
 
-def measure(stretch: Stretch, blend: Blend, number: int, total: Array | None = None) -> Sequence[float] | Array:
-    """The sums of a blend's pass `number` over the stretch; arrays are added to `total`."""
-    evaluation = stretch.evaluation
-    tile = replace(_inputs(stretch, blend, 0), total=total)
-    return evaluation.kernels[blend].passes[number].measure(tile, evaluation.known[blend])
+def measure_tile(
+    tile_range: TileRange, blend: Blend, number: int, total: Array | None = None
+) -> Sequence[float] | Array:
+    """The sums of a blend's pass `number` over a tile: a list of numbers, or an array with `total` added."""
+    evaluation = tile_range.evaluation
+    tile = replace(_inputs(tile_range, blend, 0), total=total)
+    return evaluation.kernels[blend].passes[number].measure(tile, evaluation.statistics[blend])
 
 
-def make(stretch: Stretch) -> memoryview:
-    """The output's bytes; they lie in the scratch until its next use."""
-    compute = stretch.evaluation.compute
-    residue = 0 if compute.stride else (compute.offset + stretch.start * compute.dtype.bits // 8) % BLOCK
-    return stretch.scratch.unload(_value(stretch, compute.expression, 0), compute.dtype, residue)
+def compute_tile(tile_range: TileRange) -> memoryview:
+    """The bytes of a tile of the output tensor, valid until the scratch is used again."""
+    compute = tile_range.evaluation.compute
+    residue = 0 if compute.stride else (compute.offset + tile_range.start * compute.dtype.bits // 8) % DIRECT_ALIGNMENT
+    return tile_range.scratch.unload(_value(tile_range, compute.expression, 0), compute.dtype, residue)
 
 
-def _value(stretch: Stretch, expression: Expression, slot: int) -> Array:
-    """The tile of an expression, in `slot` of the scratch; later slots are used on the way, earlier ones stay."""
+def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
+    """A tile of an expression's values, in `slot` of the scratch. Later slots are overwritten, earlier ones kept."""
     if is_zero(expression):
-        return stretch.scratch.backend.fill(stretch.scratch.tile(slot, stretch.count, stretch.kind), 0.0)
+        return tile_range.scratch.backend.fill(tile_range.scratch.tile(slot, tile_range.count, tile_range.kind), 0.0)
     match expression:
         case Copy(tensor):
-            return _read(stretch, stretch.evaluation.compute.places[tensor], slot)
+            return _read(tile_range, tile_range.evaluation.compute.places[tensor], slot)
         case Cast(of, dtype):
-            return _cast(stretch, _value(stretch, of, slot), dtype)
+            return _cast(tile_range, _value(tile_range, of, slot), dtype)
         case Scale(of, factor):
-            return stretch.scratch.backend.combine([factor], [_value(stretch, of, slot)])
+            return tile_range.scratch.backend.combine([factor], [_value(tile_range, of, slot)])
         case Blend():
-            return _blend(stretch, expression, slot)
+            return _blend(tile_range, expression, slot)
         case Columns():
-            return _read_columns(stretch, expression, slot)
+            return _read_columns(tile_range, expression, slot)
         case Concat():
-            raise TypeError("tables side by side are computed one by one")
+            raise TypeError("the parts of a Concat are computed one by one")
         case Rows():
-            home = stretch.scratch.tile(slot, stretch.count, stretch.kind)
-            return gather(
-                expression, stretch.start, home, stretch.scratch.backend, partial(_elements, stretch, slot + 1)
+            home = tile_range.scratch.tile(slot, tile_range.count, tile_range.kind)
+            return gather_rows(
+                expression, tile_range.start, home, tile_range.scratch.backend, partial(_elements, tile_range, slot + 1)
             )
 
 
-def _elements(stretch: Stretch, slot: int, expression: Expression, start: int, count: int) -> Array:
-    """Other elements than the stretch's, for a source with another number of rows."""
-    return _value(replace(stretch, start=start, count=count), expression, slot)
+def _elements(tile_range: TileRange, slot: int, expression: Expression, start: int, count: int) -> Array:
+    """Other elements of a source than those of `tile_range`: sources of Rows have other numbers of rows."""
+    return _value(replace(tile_range, start=start, count=count), expression, slot)
 
 
-def _blend(stretch: Stretch, blend: Blend, slot: int) -> Array:
-    evaluation = stretch.evaluation
-    tile = _inputs(stretch, blend, slot)
-    home, result = tile.sources[0], evaluation.kernels[blend].apply(tile, evaluation.known[blend])
+def _blend(tile_range: TileRange, blend: Blend, slot: int) -> Array:
+    evaluation = tile_range.evaluation
+    tile = _inputs(tile_range, blend, slot)
+    home, result = tile.sources[0], evaluation.kernels[blend].apply(tile, evaluation.statistics[blend])
     return home if home is result else tile.backend.convert(home, result)
 
 
-def _inputs(stretch: Stretch, blend: Blend, slot: int) -> Tile:
-    tiles = [_value(stretch, source, slot + number) for number, source in enumerate(blend.children())]
-    evaluation = stretch.evaluation
+def _inputs(tile_range: TileRange, blend: Blend, slot: int) -> Tile:
+    tiles = [_value(tile_range, source, slot + number) for number, source in enumerate(blend.children())]
+    evaluation = tile_range.evaluation
     compute, tile = evaluation.compute, evaluation.tile
     return Tile(
         sources=tiles[: len(blend.of)],
         base=None if blend.base is None else tiles[-1],
-        backend=stretch.scratch.backend,
-        masks=evaluation.kept[blend],
-        start=stretch.start,
-        number=stretch.start // tile,
+        backend=tile_range.scratch.backend,
+        masks=evaluation.masks[blend],
+        start=tile_range.start,
+        number=tile_range.start // tile,
         count=-(-compute.elements // tile),
         row=compute.row or compute.elements,
         seed=blend.seed,
     )
 
 
-def _cast(stretch: Stretch, tile: Array, dtype: Dtype) -> Array:
-    """The values as another type would hold them."""
-    if dtype.bits > stretch.kind.bits:
+def _cast(tile_range: TileRange, tile: Array, dtype: Dtype) -> Array:
+    """Round the values to another type, in the type of the arithmetic."""
+    if dtype.bits > tile_range.kind.bits:
         return tile
-    backend, held = stretch.scratch.backend, stretch.scratch.raw(stretch.count, dtype)
+    backend, held = tile_range.scratch.backend, tile_range.scratch.raw(tile_range.count, dtype)
     return backend.convert(tile, backend.convert(held, tile))
 
 
-def _read(stretch: Stretch, place: TensorBytes, slot: int) -> Array:
-    """Elements of a donor tensor."""
-    offset = place.offset + stretch.start * place.dtype.bits // 8
-    with stretch.evaluation.sources.lease(place.file) as fd:
-        return stretch.scratch.load(
-            slot, stretch.count, stretch.kind, place.dtype, lambda view: read_into(fd, view, offset)
+def _read(tile_range: TileRange, place: TensorBytes, slot: int) -> Array:
+    """Read elements of a donor tensor into a slot of the scratch."""
+    offset = place.offset + tile_range.start * place.dtype.bits // 8
+    with tile_range.evaluation.sources.lease(place.file) as fd:
+        return tile_range.scratch.load(
+            slot, tile_range.count, tile_range.kind, place.dtype, lambda view: read_into(fd, view, offset)
         )
 
 
-def _read_columns(stretch: Stretch, columns: Columns, slot: int) -> Array:
-    """Elements of some columns of a donor tensor, row by row."""
-    place = stretch.evaluation.compute.places[columns.tensor]
+def _read_columns(tile_range: TileRange, columns: Columns, slot: int) -> Array:
+    """Read elements of some columns of a donor tensor, row by row, into a slot of the scratch."""
+    place = tile_range.evaluation.compute.places[columns.tensor]
     size = place.dtype.bits // 8
     width, stride = columns.count * size, columns.width * size
 
     def read(view: memoryview) -> None:
-        row, column = divmod(stretch.start * size, width)
+        row, column = divmod(tile_range.start * size, width)
         source = place.offset + columns.start * size + row * stride
         begin = -column
         while begin < len(view):
@@ -187,5 +192,5 @@ def _read_columns(stretch: Stretch, columns: Columns, slot: int) -> Array:
             read_into(fd, view[low:high], source + low - begin)
             begin, source = begin + width, source + stride
 
-    with stretch.evaluation.sources.lease(place.file) as fd:
-        return stretch.scratch.load(slot, stretch.count, stretch.kind, place.dtype, read)
+    with tile_range.evaluation.sources.lease(place.file) as fd:
+        return tile_range.scratch.load(slot, tile_range.count, tile_range.kind, place.dtype, read)

@@ -1,4 +1,7 @@
-"""A tensor to compute as rounds of jobs: measured as often as its ops ask for, then made, each piece by any thread."""
+"""Computes a tensor in rounds of jobs: one round for each pass of its ops, then one that computes the output bytes.
+
+A job is some tiles, done by any thread in its own scratch memory. Knows nothing of where the bytes go.
+"""
 
 from __future__ import annotations
 
@@ -10,81 +13,81 @@ from functools import partial, reduce
 from stacker.core.plan.memory import TILE, live_tiles, tile_elements
 from stacker.core.plan.tasks import Compute
 from stacker.core.values.expression import Blend
-from stacker.run.compute.device import HOST, scratch_on
-from stacker.run.compute.evaluate import Evaluation, Stretch, make, measure
-from stacker.run.compute.scratch import Room, Scratch
-from stacker.run.compute.sums import Tally
+from stacker.run.compute.device import HOST, choose_scratch
+from stacker.run.compute.evaluate import Evaluation, TileRange, compute_tile, measure_tile
+from stacker.run.compute.scratch import Scratch, ScratchSize
+from stacker.run.compute.sums import Accumulator
 from stacker.run.work.schedule import Job
 from stacker.run.work.workers import keep_freed_memory
 
-PIECE = 16
-"""Tiles that one job takes on: few enough for the largest tensor to be shared by all threads to its end."""
+TILES_PER_JOB = 16
+"""Tiles of one job: few enough that all threads share the largest tensor."""
 Consume = Callable[[int, memoryview], None]
-"""Does something with the output bytes of a tensor from a byte of it on, before it returns."""
+"""Called with an offset (bytes) in the output tensor and its bytes from there on, which are overwritten afterwards."""
 
 
 class WorkerScratch(threading.local):
-    """The scratch of each thread, made when the thread first needs it, in which all of some tensors can be computed."""
+    """Scratch memory of each thread, large enough for each of `computes`; allocated when the thread first uses it."""
 
     def __init__(self, computes: Iterable[Compute], device: str = HOST) -> None:
-        self._room = reduce(operator.or_, map(room_for, computes), Room())
-        self._make = scratch_on(device if self._room.slots else HOST)
+        self._size = reduce(operator.or_, map(find_scratch_size, computes), ScratchSize())
+        self._make = choose_scratch(device if self._size.slots else HOST)
         self._scratch: Scratch | None = None
 
     @property
     def scratch(self) -> Scratch:
+        """The scratch of the calling thread."""
         if self._scratch is None:
             keep_freed_memory()
-            self._scratch = self._make(self._room)
+            self._scratch = self._make(self._size)
         return self._scratch
 
 
-def room_for(compute: Compute) -> Room:
-    """The scratch that a tensor takes."""
+def find_scratch_size(compute: Compute) -> ScratchSize:
+    """The scratch that computing a tensor needs."""
     expression = compute.expression
     elements = max(TILE, tile_elements(expression, compute.row))
-    return Room(live_tiles(expression), 8 if compute.wide else 4, elements)
+    return ScratchSize(live_tiles(expression), 8 if compute.wide else 4, elements)
 
 
-def compute_rounds(evaluation: Evaluation, bench: WorkerScratch, deal: Consume) -> Iterator[Sequence[Job]]:
-    """The jobs that end in `deal` having got every byte of the tensor, in any order."""
+def compute_rounds(evaluation: Evaluation, worker_scratch: WorkerScratch, consume: Consume) -> Iterator[Sequence[Job]]:
+    """The rounds of jobs that compute a tensor; those of the last round pass each byte to `consume`, in any order."""
     elements = evaluation.compute.elements
-    most = PIECE * evaluation.tile
+    most = TILES_PER_JOB * evaluation.tile
     pieces = [(start, min(start + most, elements)) for start in range(0, elements, most)]
     for blend, number in evaluation.passes():
-        tally = Tally()
-        measuring = partial(_measure, evaluation, bench, blend, number, tally)
+        accumulator = Accumulator()
+        measuring = partial(_measure, evaluation, worker_scratch, blend, number, accumulator)
         yield [partial(measuring, *numbered) for numbered in enumerate(pieces)]
-        evaluation.learn(blend, number, tally.total())
-    yield [partial(_make, evaluation, bench, piece, deal) for piece in pieces]
+        evaluation.finish_pass(blend, number, accumulator.total())
+    yield [partial(_compute, evaluation, worker_scratch, piece, consume) for piece in pieces]
 
 
 def _measure(
     evaluation: Evaluation,
-    bench: WorkerScratch,
+    worker_scratch: WorkerScratch,
     blend: Blend,
     number: int,
-    tally: Tally,
+    accumulator: Accumulator,
     order: int,
     piece: tuple[int, int],
 ) -> None:
     numbers, total = [], None
-    for stretch in _stretches(evaluation, bench, piece):
-        found = measure(stretch, blend, number, total)
-        if isinstance(found, list):
-            numbers.append(found)
+    for tile_range in _split(evaluation, worker_scratch, piece):
+        sums = measure_tile(tile_range, blend, number, total)
+        if isinstance(sums, list):
+            numbers.append(sums)
         else:
-            total = found
-    tally.add(order, numbers, None if total is None else bench.scratch.backend.to_numpy(total))
+            total = sums
+    accumulator.add(order, numbers, None if total is None else worker_scratch.scratch.backend.to_numpy(total))
 
 
-def _make(evaluation: Evaluation, bench: WorkerScratch, piece: tuple[int, int], deal: Consume) -> None:
+def _compute(evaluation: Evaluation, worker_scratch: WorkerScratch, piece: tuple[int, int], consume: Consume) -> None:
     bits = evaluation.compute.dtype.bits
-    for stretch in _stretches(evaluation, bench, piece):
-        deal(stretch.start * bits // 8, make(stretch))
+    for tile_range in _split(evaluation, worker_scratch, piece):
+        consume(tile_range.start * bits // 8, compute_tile(tile_range))
 
 
-def _stretches(evaluation: Evaluation, bench: WorkerScratch, piece: tuple[int, int]) -> Iterator[Stretch]:
-    scratch = bench.scratch
+def _split(evaluation: Evaluation, worker_scratch: WorkerScratch, piece: tuple[int, int]) -> Iterator[TileRange]:
     for start in range(*piece, evaluation.tile):
-        yield Stretch(evaluation, scratch, start, min(evaluation.tile, piece[1] - start))
+        yield TileRange(evaluation, worker_scratch.scratch, start, min(evaluation.tile, piece[1] - start))

@@ -1,4 +1,4 @@
-"""A table put together from rows of others, a stretch at a time."""
+"""Joins parts of tables: rows of several sources into a tile, columns of several donor files into whole rows."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from stacker.core.plan.tasks import ColumnSource, CopyColumns
 from stacker.core.values.expression import Expression, RowRun, Rows
+from stacker.io.disk.copies import read_into
+from stacker.run.work.sources import OpenFiles
 
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array, Backend
 
-
-from stacker.core.plan.tasks import ColumnSource, CopyColumns
-from stacker.io.disk.copies import read_into
-from stacker.run.work.sources import OpenFiles
-
-Take = Callable[[Expression, int, int], "Array"]
-"""Elements of a source: from `start` on, `count` of them; they lie where they are until it is called again."""
+ReadElements = Callable[[Expression, int, int], "Array"]
+"""Returns `count` elements of a source from `start` on, valid until the next call."""
 
 
-def gather(rows: Rows, start: int, tile: Array, backend: Backend, take: Take) -> Array:
-    """Fill a tile with the elements of a table of rows from `start` on: zeros where no run puts anything."""
+def gather_rows(rows: Rows, start: int, tile: Array, backend: Backend, take: ReadElements) -> Array:
+    """Fill `tile` with a table's elements from `start` on, read by `take`; rows that no run covers are zeros."""
     backend.fill(tile, 0.0)
     end = start + len(tile)
-    for run in _reaching(rows, start, end):
+    for run in _find_overlapping(rows, start, end):
         first, last = run.to * rows.width, (run.to + run.count) * rows.width
         low, high = max(start, first), min(end, last)
         values = take(rows.of[run.source], run.start * rows.width + low - first, high - low)
@@ -36,66 +34,67 @@ def gather(rows: Rows, start: int, tile: Array, backend: Backend, take: Take) ->
     return tile
 
 
-def _reaching(rows: Rows, start: int, end: int) -> Iterator[RowRun]:
-    """The runs with elements in [start, end); their ends grow as their beginnings do."""
+def _find_overlapping(rows: Rows, start: int, end: int) -> Iterator[RowRun]:
+    """The runs with elements in [start, end). Runs are sorted and do not overlap."""
     at = bisect_right(rows.runs, start, key=lambda run: (run.to + run.count) * rows.width)
     while at < len(rows.runs) and rows.runs[at].to * rows.width < end:
         yield rows.runs[at]
         at += 1
 
 
-_BLOCK = 1 << 20
-"""Bytes of rows that are put together at once, or one row where it is longer."""
+BUFFER_BYTES = 1 << 20
+"""Bytes of rows that are joined at once, or one row where it is longer."""
 _SPARSE = 8
-"""Columns that take less than one in so many of their file's bytes are read one by one."""
+"""Columns that are less than one in so many bytes of a donor's row are read row by row, not with what is between."""
 
 
-def woven(weave: CopyColumns, sources: OpenFiles) -> Iterator[tuple[int, memoryview]]:
-    """The bytes of a task with their places in the shard, in runs as long as its strands let them be.
+def join_columns(columns: CopyColumns, sources: OpenFiles) -> Iterator[tuple[int, memoryview]]:
+    """Read columns from donors' files and join them to rows: yields offsets in the shard with the bytes to write there.
 
-    What is given lies in memory that the next use of the iterator overwrites.
+    The next step of the iterator overwrites the bytes.
     """
-    spans = list(_spans(weave.columns))
-    length = spans[-1][0] + spans[-1][1]
-    block = memoryview(bytearray((max(_BLOCK // weave.row, 1) - 1) * weave.row + length))
-    whole = len(spans) == 1 and length == weave.row
-    for first in range(0, weave.rows, max(_BLOCK // weave.row, 1)):
-        rows = min(max(_BLOCK // weave.row, 1), weave.rows - first)
-        for strand in weave.columns:
-            _lay(strand, first, rows, weave.row, block, sources)
+    runs = list(_find_runs(columns.columns))
+    length = runs[-1][0] + runs[-1][1]
+    most = max(BUFFER_BYTES // columns.row, 1)
+    buffer = memoryview(bytearray((most - 1) * columns.row + length))
+    whole = len(runs) == 1 and length == columns.row
+    for first in range(0, columns.rows, most):
+        rows = min(most, columns.rows - first)
+        for source in columns.columns:
+            _read_rows(source, first, rows, columns.row, buffer, sources)
+        offset = columns.offset + first * columns.row
         if whole:
-            yield weave.offset + first * weave.row, block[: rows * weave.row]
+            yield offset, buffer[: rows * columns.row]
             continue
-        for row in range(rows):
-            for to, nbytes in spans:
-                begin = row * weave.row + to
-                yield weave.offset + first * weave.row + begin, block[begin : begin + nbytes]
+        for begin in range(0, rows * columns.row, columns.row):
+            for to, nbytes in runs:
+                yield offset + begin + to, buffer[begin + to : begin + to + nbytes]
 
 
-def _spans(strands: tuple[ColumnSource, ...]) -> Iterator[tuple[int, int]]:
-    """Where strands lie side by side, they are one run of bytes: its place in the row and its length."""
+def _find_runs(columns: tuple[ColumnSource, ...]) -> Iterator[tuple[int, int]]:
+    """Adjacent columns joined, as (first byte in the row, number of bytes)."""
     begin, end = 0, 0
-    for strand in strands:
-        if strand.to != end:
+    for source in columns:
+        if source.to != end:
             yield begin, end - begin
-            begin = strand.to
-        end = strand.to + strand.nbytes
+            begin = source.to
+        end = source.to + source.nbytes
     yield begin, end - begin
 
 
-def _lay(strand: ColumnSource, first: int, rows: int, row: int, block: memoryview, sources: OpenFiles) -> None:
-    """Put a strand's bytes of some rows where they belong in the block; what has no file is zero there already."""
-    if strand.file is None:
+def _read_rows(source: ColumnSource, first: int, rows: int, row: int, buffer: memoryview, sources: OpenFiles) -> None:
+    """Read one column source of some rows (`row` bytes each) into the buffer; without a file it stays zero."""
+    if source.file is None:
         return
-    source = strand.source + first * strand.stride
-    with sources.lease(strand.file) as fd:
-        if strand.nbytes * _SPARSE < strand.stride:
-            for number in range(rows):
-                begin = number * row + strand.to
-                read_into(fd, block[begin : begin + strand.nbytes], source + number * strand.stride)
+    offset, nbytes = source.source + first * source.stride, source.nbytes
+    places = range(source.to, source.to + rows * row, row)
+    with sources.lease(source.file) as fd:
+        if nbytes * _SPARSE < source.stride:
+            for number, place in enumerate(places):
+                read_into(fd, buffer[place : place + nbytes], offset + number * source.stride)
             return
-        held = memoryview(bytearray((rows - 1) * strand.stride + strand.nbytes))
-        read_into(fd, held, source)
-    for number in range(rows):
-        begin, there = number * row + strand.to, number * strand.stride
-        block[begin : begin + strand.nbytes] = held[there : there + strand.nbytes]
+        content = memoryview(bytearray((rows - 1) * source.stride + nbytes))
+        read_into(fd, content, offset)
+    for number, place in enumerate(places):
+        begin = number * source.stride
+        buffer[place : place + nbytes] = content[begin : begin + nbytes]

@@ -1,6 +1,6 @@
-"""Memory that a worker computes in: a few tiles, taken once and used for every tensor, and bytes in and out of them.
+"""Scratch memory of a worker: slots for a few tiles, allocated once, and the conversion of bytes to tiles and back.
 
-A tile is some elements of a tensor, as many as the room says or fewer, in the type of the arithmetic, fp32 or fp64.
+A tile is a run of elements of a tensor in the type of the arithmetic, fp32 or fp64.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from stacker.core.plan.memory import TILE
-from stacker.io.disk.direct import BLOCK
+from stacker.io.disk.direct import DIRECT_ALIGNMENT
 from stacker.tensors import Dtype
 
 if TYPE_CHECKING:
@@ -19,53 +19,55 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """How much scratch a tensor takes: `slots` tiles of `elements`, each of `width` bytes."""
+class ScratchSize:
+    """How much scratch memory a tensor needs: `slots` tiles of `elements` elements, `width` bytes each."""
 
     slots: int = 0
     width: int = 4
     elements: int = TILE
 
-    def __or__(self, other: Room) -> Room:
-        """Room enough for either."""
-        return Room(max(self.slots, other.slots), max(self.width, other.width), max(self.elements, other.elements))
+    def __or__(self, other: ScratchSize) -> ScratchSize:
+        """The smallest size that is enough for both."""
+        return ScratchSize(
+            max(self.slots, other.slots), max(self.width, other.width), max(self.elements, other.elements)
+        )
 
 
 class Scratch(Protocol):
-    """Room for a worker's tiles, and for the raw bytes of one on their way in or out."""
+    """Scratch memory of one worker: slots for tiles, and room for one tile's raw bytes. `on` computes with them."""
 
     backend: Backend
 
     def tile(self, slot: int, count: int, kind: Dtype) -> Array:
-        """The first `count` elements of a slot."""
+        """The first `count` elements of a slot, of type `kind`."""
         ...
 
     def raw(self, count: int, dtype: Dtype) -> Array:
-        """Room for `count` elements of any type that the arithmetic's width holds."""
+        """The room for raw bytes as `count` elements of `dtype`, which is no wider than the arithmetic's type."""
         ...
 
     def load(self, slot: int, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> Array:
-        """A tile of what `read` puts into the bytes it is given, elements of `dtype`."""
+        """Fill a slot: `read` fills the bytes it is passed with `count` elements of `dtype`, converted to `kind`."""
         ...
 
     def unload(self, tile: Array, dtype: Dtype, residue: int = 0) -> memoryview:
-        """A tile's values as bytes of `dtype`, each rounded once; they lie here until the scratch's next use.
+        """A tile's values rounded once to `dtype`, as bytes that are valid until the scratch is used again.
 
-        Their address leaves `residue` when divided by BLOCK, if the type's alignment lets it.
+        Their address is `residue` modulo DIRECT_ALIGNMENT, if `residue` is a multiple of the element's size.
         """
         ...
 
 
 class HostScratch:
-    """Scratch of the processor. Fresh pages cost more than the arithmetic on them: they are touched once and kept."""
+    """Scratch in the machine's memory. It is kept: touching fresh pages costs more than the arithmetic on them."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, size: ScratchSize) -> None:
         from stacker.arithmetic.numpy_backend import NUMPY
 
         self.backend: Backend = NUMPY
-        self._size = room.elements * room.width
-        self._tiles = BLOCK + self._size
-        nbytes = self._tiles + room.slots * self._size
+        self._size = size.elements * size.width
+        self._tiles = DIRECT_ALIGNMENT + self._size
+        nbytes = self._tiles + size.slots * self._size
         self._bytes = memoryview(mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
     def tile(self, slot: int, count: int, kind: Dtype) -> Array:

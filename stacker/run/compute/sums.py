@@ -1,83 +1,78 @@
-"""Sums over a tensor, from many hands in any order, to the same last bit every time.
+"""What the passes over one tensor share among threads: sums that are the same to the last bit in every run, and masks.
 
-Numbers are added exactly. Arrays are added in the order of the pieces: one that comes early waits for those before it.
+Numbers are summed exactly. Arrays are added in the order of the pieces: one that comes early waits for those before it.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Sums = np.ndarray[Any, np.dtype[Any]]
-
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from stacker.core.plan.memory import MASK_CACHE
 from stacker.ops.shared.op import Tile
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from stacker.arithmetic.backend import Array, Mask
 
+    Sums = np.ndarray[Any, np.dtype[Any]]
 
-class Tally:
-    """What the tiles of one tensor add up to in one pass."""
+
+class Accumulator:
+    """Adds up the sums of a tensor's tiles in one pass."""
 
     def __init__(self) -> None:
         self._numbers: list[Sequence[float]] = []
         self._sum: Sums | None = None
-        self._early: dict[int, Sums | None] = {}
+        self._waiting: dict[int, Sums | None] = {}
         self._next = 0
         self._lock = threading.Lock()
 
     def add(self, piece: int, numbers: Sequence[Sequence[float]], total: Sums | None = None) -> None:
-        """The sums of a piece: numbers, tile by tile, or an array of all its tiles.
+        """Add the sums of one piece: numbers for each of its tiles, or an array `total` over all of them.
 
-        Pieces are numbered from 0, and each comes once.
+        Pieces are numbered from 0, and each is added once.
         """
         with self._lock:
             self._numbers += numbers
-            self._early[piece] = total
-            while self._next in self._early:
-                self._join(self._early.pop(self._next))
+            self._waiting[piece] = total
+            while self._next in self._waiting:
+                self._add_next(self._waiting.pop(self._next))
                 self._next += 1
 
     def total(self) -> Any:
-        """The sums over all pieces."""
+        """The sums over all pieces: an array, or a list of numbers (nan where a sum is not finite)."""
         if self._sum is not None:
             return self._sum
-        return [_exact_sum(column) for column in zip(*self._numbers, strict=True)]
+        return [_sum_exactly(column) for column in zip(*self._numbers, strict=True)]
 
-    def _join(self, part: Sums | None) -> None:
+    def _add_next(self, part: Sums | None) -> None:
         if self._sum is None:
             self._sum = part
         elif part is not None:
             self._sum += part
 
 
-def _exact_sum(parts: Sequence[float]) -> float:
+def _sum_exactly(parts: Sequence[float]) -> float:
     try:
         return math.fsum(parts)
     except (ValueError, OverflowError):  # infinities of both signs, or a sum beyond the largest number
         return math.nan
 
 
-class KeptMasks:
-    """Those of one blend, in at most `room` bytes; from any thread. What there was no room for is made again."""
+class MaskCache:
+    """Masks of one blend, kept for its next pass in at most `room` bytes; the rest are computed again. Thread-safe."""
 
     def __init__(self, room: int = MASK_CACHE) -> None:
         self._room = room
         self._bits: dict[tuple[int, int, int], Array] = {}
         self._lock = threading.Lock()
 
-    def get(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
-        """What `make` gives for this source and tile, or gave before."""
+    def mask(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
+        """The mask of a source's tile, computed by `make` unless it is in the cache."""
         place = tile.start, len(tile.sources[0]), source
         bits = self._bits.get(place)
         if bits is not None:

@@ -1,43 +1,46 @@
-"""Tasks shared among threads: who does what next, when a task is over, and what to do about the first failure.
+"""Shares tasks among threads: which job comes next, when a task is finished, and what happens after an exception.
 
 Knows nothing of bytes or tensors: a task is an iterator of rounds, a round a list of jobs that may run in any order.
 """
 
 from __future__ import annotations
 
+import heapq
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 Job = Callable[[], None]
 Rounds = Iterator[Sequence[Job]]
-"""Each round is asked for when all jobs of the one before are done."""
+"""The rounds of one task. The next round is requested when all jobs of the previous one are done."""
 _WATCH = 0.1
-"""Seconds between two looks of the waiting thread."""
+"""Seconds between two calls of the waiting thread's `watch`."""
 
 
 class Stopped(Exception):  # noqa: N818 - no error: raised inside a job that was asked to stop
-    """A job ends early because all work is to end."""
+    """Raised inside a job to end it early because the work was stopped."""
 
 
 @dataclass(slots=True, eq=False)
-class _Started:
+class _StartedTask:
+    """A task under way: its place in the order, and how many jobs of its current round are not done."""
+
+    number: int
     id: str
     rounds: Rounds
     left: int = 0
 
 
 class Schedule:
-    """Hands out the jobs of tasks in their order; a new task is started only when there is no job left to hand out.
+    """Hands out the jobs of tasks to threads, those of earlier tasks first. Starts a task only when no job is ready.
 
-    A set `stop` ends the work; long jobs look at it themselves and raise Stopped. It is set at the latest when all is
-    done. `error` is the first failure of a job.
+    Setting `stop` ends the work: long jobs check it themselves and raise Stopped. `error` is the first exception that a
+    job or a task raised.
     """
 
     def __init__(self, tasks: Iterable[tuple[str, Rounds]], stop: threading.Event) -> None:
-        self._tasks = iter(tasks)
-        self._ready: deque[tuple[_Started, Job]] = deque()
+        self._tasks = enumerate(tasks)
+        self._ready: list[tuple[int, int, _StartedTask, Job]] = []
         self._under_way = 0
         self._finished: list[str] = []
         self._change = threading.Condition()
@@ -45,71 +48,80 @@ class Schedule:
         self.error: BaseException | None = None
 
     def work(self) -> None:
-        """Do jobs until there are none, or all work is to end; what a job raises ends it for everybody."""
+        """Do jobs in this thread until all tasks are finished or the work is stopped.
+
+        An exception is kept in `error` and stops the work of all threads.
+        """
         try:
             while taken := self._take():
                 task, job = taken
+                if job is None:
+                    self._next_round(task)
+                    continue
                 job()
-                self._done(task)
+                if self._finish_job(task):
+                    self._next_round(task)
         except Stopped:
             self.stop()
         except BaseException as error:  # whatever it is, it must reach the thread that waits
             self.stop(error)
 
     def finished(self) -> list[str]:
-        """The ids of tasks that were finished since this was last asked."""
+        """The ids of the tasks that were finished since the last call."""
         with self._change:
             ids, self._finished = self._finished, []
             return ids
 
     def stop(self, error: BaseException | None = None) -> None:
-        """Hand out nothing more."""
+        """Hand out no more jobs; `error` is why, and only the first one is kept."""
         with self._change:
             self.error = self.error or error
             self._stop.set()
             self._change.notify_all()
 
-    def _take(self) -> tuple[_Started, Job] | None:
+    def _take(self) -> tuple[_StartedTask, Job | None] | None:
+        """The next job, or a new task without one, whose first round the caller must get; None when work is over."""
         with self._change:
             while not self._stop.is_set():
                 if self._ready:
-                    return self._ready.popleft()
-                if self._start():
-                    continue
+                    _, _, task, job = heapq.heappop(self._ready)
+                    return task, job
+                for number, (name, rounds) in self._tasks:
+                    self._under_way += 1
+                    return _StartedTask(number, name, rounds), None
                 if not self._under_way:
                     return None
                 self._change.wait()
             return None
 
-    def _start(self) -> bool:
-        for name, rounds in self._tasks:
-            self._under_way += 1
-            self._next_round(_Started(name, rounds))
-            return True
-        return False
-
-    def _done(self, task: _Started) -> None:
+    def _finish_job(self, task: _StartedTask) -> bool:
+        """Count a job of the task as done; whether it was the last of its round."""
         with self._change:
             task.left -= 1
-            if not task.left:
-                self._next_round(task)
+            return not task.left
 
-    def _next_round(self, task: _Started) -> None:
-        """Its jobs come before all others: what they need was just read."""
+    def _next_round(self, task: _StartedTask) -> None:
+        """Get the jobs of a task's next round, or finish the task.
+
+        Runs the task's own code without the lock. Only the thread that started the task or did the last job of a round
+        comes here, so no two threads run one task's code at once.
+        """
         jobs = next((jobs for jobs in task.rounds if jobs), None)
-        if jobs is None:
-            self._under_way -= 1
-            self._finished.append(task.id)
-        else:
-            task.left = len(jobs)
-            self._ready.extendleft((task, job) for job in reversed(jobs))
-        self._change.notify_all()
+        with self._change:
+            if jobs is None:
+                self._under_way -= 1
+                self._finished.append(task.id)
+            else:
+                task.left = len(jobs)
+                for order, job in enumerate(jobs):
+                    heapq.heappush(self._ready, (task.number, order, task, job))
+            self._change.notify_all()
 
 
-def work_off(schedule: Schedule, workers: int, watch: Callable[[], None]) -> None:
-    """Have all jobs done by that many threads, and `watch` called several times a second by this one.
+def run_schedule(schedule: Schedule, workers: int, watch: Callable[[], None]) -> None:
+    """Do all jobs of a schedule in `workers` threads; the calling thread waits and calls `watch` ten times a second.
 
-    Whatever happens, no thread works any more when this returns or raises; an error of a job is raised here.
+    Raises the first exception of a job, task or `watch`. All threads have ended when this returns or raises.
     """
     threads = [threading.Thread(target=schedule.work, name=f"worker {number}") for number in range(workers)]
     try:

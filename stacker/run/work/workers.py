@@ -1,4 +1,4 @@
-"""How many threads work here, and what they do with memory."""
+"""What worker threads share: their number, the allocator's settings, and the count of bytes done."""
 
 from __future__ import annotations
 
@@ -11,31 +11,28 @@ from stacker.run.work.schedule import Stopped
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt(3)."""
-_KEPT = 32 << 20
-"""Bytes that the allocator keeps at the top of each of its heaps, and takes from a heap at most."""
+_HEAP_BYTES = 32 << 20
+"""Freed bytes that the allocator keeps in each of its heaps; larger requests bypass the heaps."""
 
 
-def available_workers() -> int:
-    """How many threads can work at once on this machine, as far as it is ours."""
+def count_workers() -> int:
+    """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def keep_freed_memory() -> None:
-    """Memory that is freed stays with the process: to get it anew costs as much as what is computed in it.
+    """Let the C library keep freed memory instead of returning it to the system; does nothing without glibc.
 
-    Measured, an op that ranks loses a tenth of its time to page faults otherwise. Only glibc has this switch.
+    Measured on ops that rank, page faults of fresh memory take a tenth of the time otherwise.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-            mallopt(parameter, _KEPT)
+            mallopt(parameter, _HEAP_BYTES)
 
 
 class Meter:
-    """Bytes done so far, and the report in the making; methods may be called from any thread.
-
-    `stop` is set when all work is to end.
-    """
+    """Counts bytes done and adds up the report. Methods may be called from any thread; setting `stop` ends the work."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
@@ -44,17 +41,18 @@ class Meter:
         self._total = Report()
 
     def advance(self, nbytes: int) -> None:
-        """That many bytes more are done; Stopped when all work is to end."""
+        """Count `nbytes` more as done; raises Stopped when the work was stopped."""
         if self.stop.is_set():
             raise Stopped
         with self._lock:
             self.done += nbytes
 
     def count(self, part: Report) -> None:
-        """Add to the report."""
+        """Add a part to the report."""
         with self._lock:
             self._total += part
 
     def report(self) -> Report:
+        """The sum of all parts so far."""
         with self._lock:
             return self._total

@@ -1,4 +1,4 @@
-"""The byte engine: whichever way bytes go, the target has the source's, and holes stay holes."""
+"""The byte engine: by every method the target gets the source's bytes, and holes stay holes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIZE = 300_000
 
 @contextmanager
 def opened(source: Path, target: Path) -> Iterator[tuple[int, Writer]]:
-    """Both files, to read and to write."""
+    """Open a source to read and a target to write."""
     fds = os.open(source, os.O_RDONLY), os.open(target, os.O_RDWR | os.O_CREAT)
     try:
         with Writer(fds[1]) as writer:
@@ -37,19 +37,19 @@ def opened(source: Path, target: Path) -> Iterator[tuple[int, Writer]]:
 
 
 def refused(*_: Any) -> int:
-    """A system call that this filesystem does not have."""
+    """A system call that fails as between two filesystems."""
     raise OSError(errno.EXDEV, "Invalid cross-device link")
 
 
 @pytest.fixture
 def cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing goes past the page cache."""
-    monkeypatch.setattr(copies, "WORTH_IT", 1 << 60)
+    """Turn direct writes off."""
+    monkeypatch.setattr(copies, "MIN_DIRECT_BYTES", 1 << 60)
 
 
 @pytest.fixture(params=["past the cache", "kernel", "sendfile", "by hand"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each way to copy, those before it refused."""
+    """Each copy method, with the ones before it failing."""
     if request.param == "past the cache":
         return str(request.param)
     request.getfixturevalue("cached")
@@ -72,23 +72,23 @@ def source(tmp_path: Path) -> Path:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, SIZE), st.integers(0, SIZE), st.integers(0, SIZE), st.sampled_from([1000, 4096, 1 << 20]))
 def test_bytes_arrive(source: Path, begin: int, nbytes: int, to: int, chunk: int) -> None:
-    """Any range goes to any place, what is around it stays, and progress adds up."""
+    """Any range is copied to any offset, bytes around it are unchanged, and progress adds up."""
     nbytes = min(nbytes, SIZE - begin)
     target = source.with_name("target")
     target.write_bytes(b"\xaa" * SIZE)
-    told: list[int] = []
+    progress: list[int] = []
     with opened(source, target) as (read, write):
-        moved = move(read, begin, write, to, nbytes, chunk=chunk, progress=told.append)
+        moved = move(read, begin, write, to, nbytes, chunk=chunk, progress=progress.append)
     content = target.read_bytes()
     assert content[to : to + nbytes] == source.read_bytes()[begin : begin + nbytes]
     assert set(content[:to] + content[to + nbytes : SIZE]) <= {0xAA, 0}
     assert moved == Moved(copied=nbytes)
-    assert sum(told) == nbytes
+    assert sum(progress) == nbytes
 
 
 @pytest.mark.usefixtures("way")
 def test_other_filesystems(source: Path, tmp_path: Path) -> None:
-    """Between two filesystems too."""
+    """Bytes are copied between two filesystems."""
     target = Path("/dev/shm") / f"stacker-{tmp_path.name}"
     try:
         with opened(source, target) as (read, write):
@@ -100,7 +100,7 @@ def test_other_filesystems(source: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("cached")
 def test_short_counts_are_gone_on_with(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel may move less than it was asked to."""
+    """A short count of copy_file_range is continued."""
     whole = os.copy_file_range
     monkeypatch.setattr(os, "copy_file_range", lambda a, b, count, *rest: whole(a, b, min(count, 999), *rest))
     with opened(source, tmp_path / "target") as (read, write):
@@ -110,7 +110,7 @@ def test_short_counts_are_gone_on_with(source: Path, tmp_path: Path, monkeypatch
 
 @pytest.mark.usefixtures("cached")
 def test_a_way_that_fails_midway_is_left(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was moved before stays moved."""
+    """When a method fails midway, the next one copies the rest."""
     whole, calls = os.copy_file_range, iter(range(9))
 
     def failing(*arguments: Any) -> int:
@@ -124,7 +124,7 @@ def test_a_way_that_fails_midway_is_left(source: Path, tmp_path: Path, monkeypat
 
 @pytest.mark.usefixtures("way")
 def test_a_source_that_ends_early_is_truncated(source: Path, tmp_path: Path) -> None:
-    """With its name and where it ends."""
+    """A truncated source is a DonorError with its path and length."""
     with (
         opened(source, tmp_path / "target") as (read, write),
         pytest.raises(DonorError, match=f"byte {SIZE}") as caught,
@@ -135,7 +135,7 @@ def test_a_source_that_ends_early_is_truncated(source: Path, tmp_path: Path) -> 
 
 @pytest.mark.usefixtures("way")
 def test_a_sparse_source_that_ends_early_is_truncated(tmp_path: Path) -> None:
-    """The end of a file is not a hole."""
+    """The end of a sparse source is an error, not a hole."""
     source = tmp_path / "source"
     with source.open("wb") as file:
         file.truncate(100_000)
@@ -150,7 +150,7 @@ RUNS = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9000)), max_size=4)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(RUNS, RUNS, st.integers(0, 9000), st.integers(0, 9000))
 def test_sparse_files(tmp_path: Path, stored: Any, there: Any, begin: int, to: int) -> None:
-    """Whatever is stored in source and target, the bytes arrive, zeros too."""
+    """Sparse sources are copied onto sparse targets, with zeros where the source has holes."""
     size = 64 * 4096
     source, target = tmp_path / "source", tmp_path / "target"
     for path, runs in ((source, stored), (target, there)):
@@ -167,7 +167,7 @@ def test_sparse_files(tmp_path: Path, stored: Any, there: Any, begin: int, to: i
 
 
 def test_holes_stay_holes(tmp_path: Path) -> None:
-    """A gigabyte of nothing takes nothing."""
+    """Copying a gigabyte of holes takes no disk space."""
     source, target = tmp_path / "source", tmp_path / "target"
     with source.open("wb") as file:
         file.truncate(1 << 30)
@@ -183,7 +183,7 @@ def test_holes_stay_holes(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("way")
 def test_a_full_disk_is_explained(source: Path) -> None:
-    """The target's failure is the target's."""
+    """A full disk is a StorageError of the target."""
     full = pytest.raises(StorageError, match="No space left")
     with opened(source, Path("/dev/full")) as (read, write), full as caught:
         move(read, 0, write, 0, SIZE)
@@ -192,7 +192,7 @@ def test_a_full_disk_is_explained(source: Path) -> None:
 
 @pytest.mark.usefixtures("cached")
 def test_a_failing_source_is_tried_again(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two failed reads are forgiven."""
+    """A read that fails twice is tried a third time."""
     whole, calls = os.preadv, iter(range(99))
 
     def failing(*arguments: Any) -> int:
@@ -200,7 +200,7 @@ def test_a_failing_source_is_tried_again(source: Path, tmp_path: Path, monkeypat
             raise OSError(errno.EIO, "Input/output error")
         return whole(*arguments)
 
-    monkeypatch.setattr(copies, "_PAUSES", (0, 0))
+    monkeypatch.setattr(copies, "_RETRY_PAUSES", (0, 0))
     monkeypatch.setattr(os, "copy_file_range", refused)
     monkeypatch.setattr(os, "sendfile", refused)
     monkeypatch.setattr(os, "preadv", failing)
@@ -211,8 +211,8 @@ def test_a_failing_source_is_tried_again(source: Path, tmp_path: Path, monkeypat
 
 @pytest.mark.usefixtures("cached")
 def test_a_source_that_cannot_be_read_is_named(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the third time, with file and offset."""
-    monkeypatch.setattr(copies, "_PAUSES", (0, 0))
+    """After three failures, a DonorError names file and offset."""
+    monkeypatch.setattr(copies, "_RETRY_PAUSES", (0, 0))
     for call in ("copy_file_range", "sendfile", "preadv"):
         monkeypatch.setattr(os, call, refused)
     with opened(source, tmp_path / "target") as (read, write), pytest.raises(DonorError, match="bytes at 77: "):
@@ -220,7 +220,7 @@ def test_a_source_that_cannot_be_read_is_named(source: Path, tmp_path: Path, mon
 
 
 def test_progress_can_stop_a_move(source: Path, tmp_path: Path) -> None:
-    """What it raises comes out."""
+    """An exception of `progress` stops the move and is raised."""
     calls = iter(range(9))
 
     def stop(_: int) -> None:
@@ -234,7 +234,7 @@ def test_progress_can_stop_a_move(source: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("way")
 def test_threads_do_not_disturb_each_other(source: Path, tmp_path: Path) -> None:
-    """Eight threads over two descriptors."""
+    """Eight threads share two descriptors."""
     with opened(source, tmp_path / "target") as (read, write), ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: move(read, k, write, k, 1000, chunk=300), range(0, SIZE, 1000)))
     assert (tmp_path / "target").read_bytes() == source.read_bytes()
@@ -243,7 +243,7 @@ def test_threads_do_not_disturb_each_other(source: Path, tmp_path: Path) -> None
 def test_blocks_that_are_refused_go_by_way_of_the_cache(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that wants other alignments than ours says so only when it is written to."""
+    """When direct writes fail with EINVAL, the bytes are written through the cache."""
     whole = os.pwrite
 
     def picky(fd: int, data: memoryview, offset: int) -> int:
@@ -258,7 +258,7 @@ def test_blocks_that_are_refused_go_by_way_of_the_cache(
 
 
 def test_no_clones_where_there_are_none(source: Path, tmp_path: Path) -> None:
-    """Trying leaves nothing behind."""
+    """Trying to clone leaves no file."""
     before = sorted(tmp_path.iterdir())
     assert can_clone(source, Path("/dev/shm")) is None
     assert can_clone(source, tmp_path / "absent") is None

@@ -1,4 +1,4 @@
-"""The output folder appears whole or not at all, and work that was recorded is not done twice."""
+"""The output folder appears complete or not at all, and recorded work is resumed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 
+from stacker.core.plan.plan import Shard
 from stacker.errors import LockedError, SpecError, StackerError, StorageError
-from stacker.io.output import lock as replace
+from stacker.io.output import lock
 from stacker.io.output.folder import Output, open_output
 from tests.io.images import tmpfs
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """Where the output goes."""
+    """The path of the output."""
     return tmp_path / "out"
 
 
@@ -28,16 +29,27 @@ def out(tmp_path: Path) -> Path:
 def opened(
     out: Path, plan: str = "plan", force: bool = False, restart: bool = False, **summary: str
 ) -> Iterator[Output]:
-    """An output to write."""
+    """Open an output to write."""
     with open_output(out, plan, summary, force=force, restart=restart) as output:
         yield output
 
 
+def shard(name: str, size: int = 5) -> Shard:
+    """A shard of that many bytes, the first its header."""
+    return Shard(name, b"h", size)
+
+
+def write_shard(output: Output, name: str, letter: bytes, size: int = 5) -> None:
+    """Write five bytes to a shard, over the header too."""
+    with output.lease_shard(shard(name, size)) as writer:
+        os.pwrite(writer.fd, letter * 5, 0)
+
+
 def build(out: Path, **how: Any) -> frozenset[str]:
-    """A small output: two shards and a text; the tasks that were done before."""
+    """Write two shards and a text; returns the tasks that earlier runs had recorded."""
     with opened(out, **how) as output:
         for name, letter in (("1.safetensors", b"a"), ("2.safetensors", b"b")):
-            os.pwrite(output.shard_fd(name, 5), letter * 5, 0)
+            write_shard(output, name, letter)
             output.record([name])
         output.write_text("config.json", b"{}")
         output.commit()
@@ -45,16 +57,16 @@ def build(out: Path, **how: Any) -> frozenset[str]:
 
 
 def interrupted(out: Path, *tasks: str, **how: Any) -> None:
-    """A run that records some tasks and then ends."""
+    """Write a shard, record these tasks, and interrupt the run."""
     with suppress(KeyboardInterrupt), opened(out, **how) as output:
-        os.pwrite(output.shard_fd("1.safetensors", 5), b"a" * 5, 0)
+        write_shard(output, "1.safetensors", b"a")
         if tasks:
             output.record(tasks)
         raise KeyboardInterrupt
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Files by name."""
+    """The bytes of each file in a folder, by name."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -62,14 +74,14 @@ WHOLE = {"1.safetensors": b"aaaaa", "2.safetensors": b"bbbbb", "config.json": b"
 
 
 def test_the_output_is_what_was_written(out: Path) -> None:
-    """All files, and nothing of how they came there."""
+    """A committed output holds its files only: no journal, no partial folder."""
     assert build(out) == frozenset()
     assert content(out) == WHOLE
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_nothing_is_to_be_seen_before_the_end(out: Path) -> None:
-    """Until the commit, there is only the folder beside it."""
+def test_nothing_appears_before_the_commit(out: Path) -> None:
+    """Until the commit, only `out.partial` exists."""
     with opened(out) as output:
         output.write_text("config.json", b"{}")
         assert not out.exists()
@@ -77,7 +89,7 @@ def test_nothing_is_to_be_seen_before_the_end(out: Path) -> None:
 
 
 def test_missing_parents_are_made_and_go_again(out: Path) -> None:
-    """A run that comes to nothing leaves nothing."""
+    """A run without recorded work removes the folders that it made."""
     deep = out / "a" / "b"
     interrupted(deep)
     assert not out.exists()
@@ -86,7 +98,7 @@ def test_missing_parents_are_made_and_go_again(out: Path) -> None:
 
 
 def test_files_are_readable_by_others(out: Path) -> None:
-    """As the umask has it."""
+    """File modes follow the umask."""
     old = os.umask(0o022)
     try:
         build(out)
@@ -96,23 +108,24 @@ def test_files_are_readable_by_others(out: Path) -> None:
 
 
 def test_work_without_record_is_dropped(out: Path) -> None:
-    """Nothing was done for good, nothing stays."""
+    """An interrupted run without recorded tasks leaves nothing."""
     interrupted(out)
     assert not list(out.parent.iterdir())
 
 
-def test_recorded_work_is_taken_up(out: Path) -> None:
-    """Another run of the plan knows what is done, and the bytes are still there."""
+def test_recorded_work_is_resumed(out: Path) -> None:
+    """A second run of the plan gets the recorded tasks, and the shard still has its bytes."""
     interrupted(out, "x", "y")
     with opened(out) as output:
         assert output.done == {"x", "y"}
-        assert os.pread(output.shard_fd("1.safetensors", 5), 5, 0) == b"aaaaa"
+        with output.lease_shard(shard("1.safetensors")) as writer:
+            assert os.pread(writer.fd, 5, 0) == b"aaaaa"
     assert build(out) == {"x", "y"}
     assert content(out) == WHOLE
 
 
-def test_work_whose_shard_is_gone_is_not_taken_up(out: Path) -> None:
-    """Somebody removed or cut a shard in between: everything is done again."""
+def test_work_without_its_shard_is_not_resumed(out: Path) -> None:
+    """If a shard was removed or truncated between runs, all tasks are done again."""
     for spoil in (Path.unlink, lambda path: os.truncate(path, 3)):
         interrupted(out, "x")
         spoil(out.with_name("out.partial") / "1.safetensors")
@@ -121,7 +134,7 @@ def test_work_whose_shard_is_gone_is_not_taken_up(out: Path) -> None:
 
 
 def test_another_plans_work_is_refused(out: Path) -> None:
-    """With what differs between the plans; the work stays."""
+    """Another plan's work is an error that says what differs; the work is kept."""
     interrupted(out, "x", layers="137", name="goliath")
     with (
         pytest.raises(SpecError, match=r"layers: 137 there, 120 now") as caught,
@@ -135,7 +148,7 @@ def test_another_plans_work_is_refused(out: Path) -> None:
 
 
 def test_restart_drops_the_work(out: Path) -> None:
-    """Of this plan or another."""
+    """`restart` deletes unfinished work of any plan."""
     interrupted(out, "x", "y")
     with opened(out, plan="other", restart=True) as output:
         assert output.done == frozenset()
@@ -143,7 +156,7 @@ def test_restart_drops_the_work(out: Path) -> None:
 
 
 def test_a_strange_folder_is_not_emptied(out: Path) -> None:
-    """`out.partial` with something else in it is refused; with --restart it goes."""
+    """`out.partial` with foreign files is refused, and emptied with `restart`."""
     strange = out.with_name("out.partial")
     (strange / "sub").mkdir(parents=True)
     (strange / "sub" / "thesis.tex").touch()
@@ -155,7 +168,7 @@ def test_a_strange_folder_is_not_emptied(out: Path) -> None:
 
 
 def test_an_output_that_exists_is_refused(out: Path) -> None:
-    """And left as it is."""
+    """An existing output is an error that names --force, and is left as it is."""
     build(out)
     (out / "config.json").write_bytes(b"old")
     with pytest.raises(SpecError, match="--force"):
@@ -164,14 +177,14 @@ def test_an_output_that_exists_is_refused(out: Path) -> None:
 
 
 def test_an_empty_folder_is_no_output(out: Path) -> None:
-    """It gives way."""
+    """An empty folder is replaced."""
     out.mkdir()
     build(out)
     assert content(out) == WHOLE
 
 
 def test_force_spares_what_is_no_checkpoint(out: Path) -> None:
-    """A folder of other things, typed by mistake, is not replaced."""
+    """A folder without weights is not replaced, not even with `force`."""
     out.mkdir()
     (out / "thesis.tex").touch()
     with pytest.raises(SpecError, match="something else than a checkpoint"):
@@ -181,9 +194,9 @@ def test_force_spares_what_is_no_checkpoint(out: Path) -> None:
 
 @pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "two renames"])
 def test_force_replaces_at_the_end(out: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool) -> None:
-    """The old output stands until the new one is complete, and is then gone."""
+    """With `force` the old output exists until the new one is complete."""
     if not exchange:
-        monkeypatch.setattr(replace, "_exchange", lambda *_: False)
+        monkeypatch.setattr(lock, "_exchange_folders", lambda *_: False)
     out.mkdir()
     (out / "old.safetensors").touch()
     interrupted(out, force=True)
@@ -194,7 +207,7 @@ def test_force_replaces_at_the_end(out: Path, monkeypatch: pytest.MonkeyPatch, e
 
 
 def test_a_failed_replacement_is_taken_back(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the second of two renames fails, the old output is where it was, and the work is kept."""
+    """When the second of two renames fails, the old output is moved back and the work is kept."""
     out.mkdir()
     (out / "old.safetensors").touch()
     whole = Path.rename
@@ -204,7 +217,7 @@ def test_a_failed_replacement_is_taken_back(out: Path, monkeypatch: pytest.Monke
             raise PermissionError(13, "Permission denied")
         return whole(path, target)
 
-    monkeypatch.setattr(replace, "_exchange", lambda *_: False)
+    monkeypatch.setattr(lock, "_exchange_folders", lambda *_: False)
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(StorageError, match="Permission denied"):
         build(out, force=True)
@@ -216,7 +229,7 @@ def test_a_failed_replacement_is_taken_back(out: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("force", [True, False])
 @pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
 def test_files_and_links_are_never_replaced(out: Path, kind: str, force: bool) -> None:
-    """Whatever is said."""
+    """An output path that is a file or a link is refused, with and without `force`."""
     other = out.with_name("other")
     if kind == "file":
         out.touch()
@@ -231,13 +244,13 @@ def test_files_and_links_are_never_replaced(out: Path, kind: str, force: bool) -
 
 @pytest.mark.parametrize("place", ["/", "/.."])
 def test_the_root_is_no_output(place: str) -> None:
-    """There is nothing beside it."""
+    """The root folder is refused."""
     with pytest.raises(SpecError, match="cannot be the output"):
         build(Path(place))
 
 
 def test_two_writers(out: Path) -> None:
-    """The second is told who is at it, and disturbs nothing."""
+    """A second writer gets a LockedError with the process id of the first, and changes nothing."""
     with opened(out) as output:
         output.record(["x"])
         with pytest.raises(LockedError, match=rf"process {os.getpid()}"):
@@ -246,7 +259,7 @@ def test_two_writers(out: Path) -> None:
 
 
 def test_an_output_that_appears_meanwhile_is_not_overwritten(out: Path) -> None:
-    """Not even an instant before the end; the work is kept."""
+    """An output that appears just before the commit is kept, and so is the work."""
     with opened(out) as output:
         output.record(["x"])
         out.mkdir()
@@ -258,7 +271,7 @@ def test_an_output_that_appears_meanwhile_is_not_overwritten(out: Path) -> None:
 
 
 def test_a_full_disk_is_explained_and_leaves_the_recorded_work(tmp_path: Path) -> None:
-    """On a disk of 1 MB, the second megabyte has no room; what was recorded before is taken up."""
+    """ENOSPC is an error that names the free bytes; work recorded before is resumed."""
     with tmpfs(tmp_path) as place:
         with opened(place / "out") as output:
             output.write_text("a", bytes(500_000))
@@ -272,7 +285,7 @@ def test_a_full_disk_is_explained_and_leaves_the_recorded_work(tmp_path: Path) -
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
 def test_a_read_only_disk_is_explained(tmp_path: Path) -> None:
-    """Before anything is done."""
+    """A read-only disk is a StorageError with a hint."""
     with tmpfs(tmp_path) as place:
         subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
         with pytest.raises(StorageError, match="choose another output folder"):
@@ -280,34 +293,34 @@ def test_a_read_only_disk_is_explained(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_too_long_is_explained(tmp_path: Path) -> None:
-    """The filesystem's limit is not ours to know."""
+    """A name that the filesystem refuses is a StorageError with a hint."""
     with pytest.raises(StorageError, match="shorter name"):
         build(tmp_path / ("x" * 250))
 
 
 def test_a_limit_on_file_sizes_is_explained(out: Path) -> None:
-    """Smaller shards would fit; the descriptor of the one that does not is given back."""
+    """A file size limit is an error that names `shard_size`, and leaves no descriptor open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with opened(out) as output:
         before = len(list(Path("/proc/self/fd").iterdir()))
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
         try:
             with pytest.raises(StorageError, match="shard_size"):
-                output.shard_fd("1.safetensors", 2 << 20)
+                write_shard(output, "1.safetensors", b"a", size=2 << 20)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_after_a_failed_sync_nothing_is_recorded(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel tells of lost writes only once: the same descriptor is not believed a second time."""
+    """The kernel reports lost writes only once: after a failed sync, later ones are not trusted."""
     whole = os.fdatasync
 
     def failing(_: int) -> None:
         raise OSError(5, "Input/output error")
 
     with opened(out) as output:
-        output.shard_fd("1.safetensors", 5)
+        write_shard(output, "1.safetensors", b"a")
         output.record(["x"])
         monkeypatch.setattr(os, "fdatasync", failing)
         with pytest.raises(StorageError, match="dmesg"):
@@ -322,6 +335,6 @@ def test_after_a_failed_sync_nothing_is_recorded(out: Path, monkeypatch: pytest.
 
 
 def test_an_error_inside_comes_out(out: Path) -> None:
-    """Whatever happens on the way, the first error is the one to be seen."""
+    """An error raised inside the block is raised unchanged."""
     with pytest.raises(StackerError, match="mine"), opened(out):
         raise StackerError.of("mine")

@@ -1,4 +1,4 @@
-"""The journal: what was synced is there after a crash, what was torn never was."""
+"""The journal: synced lines are read after a crash, damaged ones do not count."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINES: list[dict[str, Any]] = [
 
 
 def write(folder: Path) -> bytes:
-    """A journal of all lines; its bytes."""
+    """Write a journal of all LINES; returns its bytes."""
     journal = Journal.open(folder, 0)
     journal.write(LINES)
     journal.sync()
@@ -33,18 +33,18 @@ def write(folder: Path) -> bytes:
 
 
 def test_reads_what_was_written(tmp_path: Path) -> None:
-    """Plan, last writer, shards, tasks."""
+    """A journal is read as plan, last writer, shards and tasks."""
     data = write(tmp_path)
     assert read_journal(tmp_path) == Record("p", {"name": "x"}, 8, {"s": 9}, frozenset("123"), len(data))
 
 
 def test_no_journal(tmp_path: Path) -> None:
-    """A folder without one has none."""
+    """A folder without a journal reads as None."""
     assert read_journal(tmp_path) is None
 
 
 def test_a_torn_tail_never_was(tmp_path: Path) -> None:
-    """Cut anywhere, the whole lines before the cut count, and only those."""
+    """In a journal cut off at any byte, only the whole lines before the cut count."""
     data = write(tmp_path)
     ends = [0, *(place + 1 for place, byte in enumerate(data) if byte == 10)]
     for cut in range(len(data)):
@@ -58,7 +58,7 @@ def test_a_torn_tail_never_was(tmp_path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damage_ends_what_counts(tmp_path: Path, data: st.DataObject) -> None:
-    """With any byte changed, only whole lines before it count: done tasks are never invented."""
+    """With any byte changed, only whole lines before it count."""
     whole = bytearray(write(tmp_path))
     place = data.draw(st.integers(0, len(whole) - 1))
     whole[place] ^= data.draw(st.integers(1, 255))
@@ -69,8 +69,8 @@ def test_damage_ends_what_counts(tmp_path: Path, data: st.DataObject) -> None:
     assert record.done <= frozenset("123")
 
 
-def test_lines_go_on_after_what_was_sound(tmp_path: Path) -> None:
-    """A torn line is cut off before another is added."""
+def test_lines_are_added_after_the_undamaged_part(tmp_path: Path) -> None:
+    """A damaged line is cut off before new ones are added."""
     data = write(tmp_path)
     (tmp_path / JOURNAL).write_bytes(data + b"0000")
     record = read_journal(tmp_path)
@@ -84,13 +84,13 @@ def test_lines_go_on_after_what_was_sound(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["7", "[]", '{"shard": "s"}', '{"done": 7}', '{"pid": 1, "plan": "p", "done": null}'])
 def test_whole_lines_that_are_not_ours_count_for_nothing(tmp_path: Path, line: str) -> None:
-    """No version of this program wrote them."""
+    """Undamaged lines of another format do not count."""
     (tmp_path / JOURNAL).write_text(f"{zlib.crc32(line.encode()):08x} {line}\n")
     assert read_journal(tmp_path) == Record()
 
 
 def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
-    """Nothing outside the folder is ever cut to size."""
+    """A journal that is a link is refused, and its target is not truncated."""
     (tmp_path / "other").write_text("precious")
     (tmp_path / JOURNAL).symlink_to("other")
     with pytest.raises(OSError, match=os.strerror(40)):

@@ -1,4 +1,4 @@
-"""What expressions come to, against whole tensors in fp64 rounded once."""
+"""Values of expressions against whole tensors computed in fp64 and rounded once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 
 def _made(folder: Path, a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype, expression: Expression) -> torch.Tensor:
-    """The tensor that an expression over donors' x becomes in an output."""
+    """Build an expression over the tensors `x` of donors a and b, and load the result."""
     donors = {name: write_plain_donor(folder / name, name, [{"x": x}]) for name, x in (("a", a), ("b", b))}
     build(make_plain_plan({"y": Made(dtype, tuple(a.shape), expression)}), donors, folder / "out")
     return built(folder / "out")["y"]
 
 
 def _within_one_rounding(got: torch.Tensor, exact: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Whether each element is the exact one, but for one rounding to its type and the arithmetic's on its sources."""
+    """Whether each element is exact up to one rounding to its type and the rounding of the arithmetic."""
     arithmetic = 2.0**-46 if got.dtype is torch.float64 else 2.0**-21
     limits = torch.finfo(got.dtype)
     rounding = 0.5 * limits.eps * exact.abs() + limits.eps * limits.tiny
@@ -52,14 +52,14 @@ def test_slerp_in_every_float_type(tmp_path: Path, dtype: torch.dtype) -> None:
 
 
 def test_double_precision_is_kept(tmp_path: Path) -> None:
-    """Where a source is fp64, so is the arithmetic."""
+    """Arithmetic is fp64 when a source is."""
     a, b = random(99, seed=1, dtype=torch.float64), random(99, seed=2, dtype=torch.float64)
     got = _made(tmp_path, a, b, torch.float64, slerp(copy("x"), copy("x", "b"), 0.4))
     torch.testing.assert_close(got, reference(a, b, 0.4), rtol=1e-14, atol=1e-15)
 
 
 def test_sources_of_different_types(tmp_path: Path) -> None:
-    """A source of each type, each as exact as its own type holds it."""
+    """Sources of different types are each read without loss."""
     a, b = random(99, seed=1, dtype=torch.float32), random(99, seed=2, dtype=torch.bfloat16)
     got = _made(tmp_path, a, b, torch.float16, linear(copy("x"), copy("x", "b"), weights=(1, 1)))
     assert _within_one_rounding(got, (a.double() + b.double()) / 2, a, b)
@@ -68,7 +68,7 @@ def test_sources_of_different_types(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("source", FLOATS, ids=str)
 def test_cast_rounds_to_nearest_even(tmp_path: Path, source: torch.dtype, dtype: torch.dtype) -> None:
-    """Every pair of types; ties and their neighbours go where exact arithmetic says."""
+    """For every pair of types, ties and their neighbours round as exact arithmetic does."""
     values = _ties(dtype).to(source)
     kind = CONFIG_DTYPES[str(dtype).removeprefix("torch.")]
     got = _made(tmp_path, values, values, dtype, Cast(copy("x"), kind))
@@ -77,7 +77,7 @@ def test_cast_rounds_to_nearest_even(tmp_path: Path, source: torch.dtype, dtype:
 
 
 def _ties(dtype: torch.dtype) -> torch.Tensor:
-    """Numbers of a type, the middles between them, and fp64 numbers right beside the middles."""
+    """Numbers of a type, the midpoints between them, and fp64 numbers next to the midpoints."""
     grid = torch.tensor([1.0, -1.5, 3.0, 0.1], dtype=torch.float64).to(dtype).double()
     eps = torch.finfo(dtype).eps
     lines = [grid * (1 + k * eps / 2) for k in range(5)]
@@ -86,7 +86,7 @@ def _ties(dtype: torch.dtype) -> torch.Tensor:
 
 
 def _nearest(value: float, dtype: torch.dtype) -> float:
-    """The nearest number of a type, even among two, found with fractions and no rounding of the machine's."""
+    """The nearest number of a type, ties to even, computed exactly with fractions."""
     digits = {torch.bfloat16: 8, torch.float16: 11, torch.float32: 24, torch.float64: 53}[dtype]
     exact = Fraction(value)
     exponent = struct.unpack(">Q", struct.pack(">d", abs(value)))[0] // 2**52 - 1023
@@ -97,7 +97,7 @@ def _nearest(value: float, dtype: torch.dtype) -> float:
 @pytest.mark.parametrize("source", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize(("dtype", "largest"), [(FP8[0], 448.0), (FP8[1], torch.inf)], ids=str)
 def test_past_the_range_of_fp8(tmp_path: Path, dtype: torch.dtype, largest: float, source: torch.dtype) -> None:
-    """The type without infinities takes its largest number for what it cannot hold, the other infinity."""
+    """Values out of range become the largest number in the type without infinities, infinity in the other."""
     values = torch.tensor([1e30, -1e6, torch.inf, torch.nan, 1.0], dtype=source)
     kind = CONFIG_DTYPES[str(dtype).removeprefix("torch.")]
     got = _made(tmp_path, values, values, dtype, Cast(copy("x"), kind)).float()
@@ -106,21 +106,21 @@ def test_past_the_range_of_fp8(tmp_path: Path, dtype: torch.dtype, largest: floa
 
 
 def test_an_inner_cast_rounds_where_it_stands(tmp_path: Path) -> None:
-    """A cast inside arithmetic leaves what the other type would have held."""
+    """A cast inside an expression rounds to its type."""
     a = random(99, seed=1, dtype=torch.float32)
     got = _made(tmp_path, a, a, torch.float32, Scale(Cast(copy("x"), Dtype.BF16), 3.0))
     assert got.equal(a.bfloat16().float() * 3.0)
 
 
 def test_a_wider_inner_cast_changes_nothing(tmp_path: Path) -> None:
-    """A cast to a type that holds more than the arithmetic does is no rounding."""
+    """A cast to a wider type than the arithmetic's does not round."""
     a = random(99, seed=1, dtype=torch.float32)
     assert _made(tmp_path, a, a, torch.float32, Scale(Cast(copy("x"), Dtype.F64), 2.0)).equal(a * 2)
 
 
 @pytest.mark.parametrize("t", [0.0, 0.3, 1.0])
 def test_blends_of_blends(tmp_path: Path, t: float) -> None:
-    """Inner blends are measured and made like outer ones, and their results do not get in each other's way."""
+    """Inner blends get passes like outer ones, and do not overwrite each other's results."""
     a, b = random(500, seed=1, dtype=torch.float32), random(500, seed=2, dtype=torch.float32)
     left = slerp(copy("x"), copy("x", "b"), t)
     right = slerp(Scale(copy("x", "b"), -0.5), copy("x"), 1 - t)
@@ -132,7 +132,7 @@ def test_blends_of_blends(tmp_path: Path, t: float) -> None:
 
 
 def test_a_base_comes_after_the_sources(tmp_path: Path) -> None:
-    """A base that an op does not look at does not change what the op makes of its sources."""
+    """A base does not change the result of an op that ignores it."""
     a, b = random(50, seed=1, dtype=torch.float32), random(50, seed=2, dtype=torch.float32)
     plain = linear(copy("x"), copy("x", "b"), weights=(1, 1))
     based = Blend(plain.op, plain.of, plain.parameters, plain.per_source, base=copy("x"))
@@ -140,14 +140,14 @@ def test_a_base_comes_after_the_sources(tmp_path: Path) -> None:
 
 
 def test_a_blend_with_zeros(tmp_path: Path) -> None:
-    """A source scaled by 0 is zeros inside a blend too, and takes no part of the other away."""
+    """A source scaled by 0 is zeros inside a blend, even if it holds NaN."""
     a, b = random(50, seed=1), torch.full((50,), torch.nan, dtype=torch.bfloat16)
     got = _made(tmp_path, a, b, torch.bfloat16, linear(copy("x"), Scale(copy("x", "b"), 0.0), weights=(1, 1)))
     assert got.equal(a / 2)
 
 
 def test_infinities_break_only_their_own_places(tmp_path: Path) -> None:
-    """Sums that have no value, here infinity less infinity over two tiles, leave the rest of the tensor whole."""
+    """Sums that are undefined (infinity minus infinity over two tiles) leave the other elements finite."""
     a, b = random(2 * TILE, seed=1, dtype=torch.float32), random(2 * TILE, seed=2, dtype=torch.float32)
     a[5], a[TILE + 5] = torch.inf, -torch.inf
     b[5] = b[TILE + 5] = 1.0
@@ -156,6 +156,6 @@ def test_infinities_break_only_their_own_places(tmp_path: Path) -> None:
 
 
 def test_the_scale_of_passthrough(tmp_path: Path) -> None:
-    """passthrough as an op of a blend."""
+    """`passthrough` in a blend multiplies by its scale."""
     a = random(50, seed=1)
     assert _made(tmp_path, a, a, torch.bfloat16, Blend("passthrough", (copy("x"),), (("scale", 0.5),))).equal(a / 2)

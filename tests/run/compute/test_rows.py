@@ -1,4 +1,4 @@
-"""Tables put together of columns: moved or computed, each lands in its place, whatever the size of the pieces."""
+"""Tables joined from columns, copied or computed, whatever the size of the pieces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stacker.core.plan.plan import Plan
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import Blend, Cast, Columns, Concat, Expression, Scale, take_columns
+from stacker.core.values.expression import Blend, Cast, Columns, Concat, Expression, Scale, columns_of
 from stacker.run.compute import rows as strands
 from stacker.run.verify import compare
 from stacker.tensors import Dtype, TensorRef
@@ -23,7 +23,7 @@ ROWS, WIDTH = 70, 4
 
 @pytest.fixture
 def donors(tmp_path: Path) -> dict[str, Donor]:
-    """Two donors with a table over five layers."""
+    """Two donors with a table that has columns for each of five layers."""
     return {
         name: write_plain_donor(tmp_path / name, name, [{"t": random(ROWS, 5 * WIDTH, seed=seed)}])
         for seed, name in enumerate("ab")
@@ -31,21 +31,21 @@ def donors(tmp_path: Path) -> dict[str, Donor]:
 
 
 def part(donor: str, layer: int, layers: int = 1) -> Columns:
-    """Layers' columns of a donor's table."""
-    found = take_columns(copy("t", donor), 5 * WIDTH, layer * WIDTH, layers * WIDTH)
+    """The columns of some layers of a donor's table."""
+    found = columns_of(copy("t", donor), 5 * WIDTH, layer * WIDTH, layers * WIDTH)
     assert isinstance(found, Columns)
     return found
 
 
 def table(*parts: Expression, dtype: torch.dtype = torch.bfloat16) -> Plan:
-    """The plan of one table, behind a tensor so that it does not begin the file."""
+    """A plan of one table after another tensor, so that the table does not start the file."""
     widths = tuple(each.count if isinstance(each, Columns) else WIDTH for each in parts)
     made = Made(dtype, (ROWS, sum(widths)), Concat(parts, widths))
     return make_plain_plan({"before": Made(torch.bfloat16, (ROWS, 5 * WIDTH), copy("t")), "x": made})
 
 
 def columns(donor: str, layer: int, layers: int = 1) -> torch.Tensor:
-    """The same columns as torch cuts them."""
+    """The same columns, cut by torch."""
     whole = random(ROWS, 5 * WIDTH, seed="ab".index(donor))
     return whole[:, layer * WIDTH : (layer + layers) * WIDTH]
 
@@ -79,8 +79,8 @@ def test_columns_land_in_their_places(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The table is its parts side by side, to the last bit where nothing is computed; verify agrees."""
-    monkeypatch.setattr(strands, "_BLOCK", block)
+    """The table is its parts side by side, exact where nothing is computed; verification finds no problem."""
+    monkeypatch.setattr(strands, "BUFFER_BYTES", block)
     plan = table(*parts)
     build(plan, donors, tmp_path / "out")
     found = built(tmp_path / "out")["x"]
@@ -89,7 +89,7 @@ def test_columns_land_in_their_places(
 
 
 def test_few_columns_of_a_wide_table(tmp_path: Path) -> None:
-    """Where little of each row is wanted, only that is read."""
+    """When the columns are a small part of each row, only they are read."""
     wide = random(20, 400, seed=3)
     donors = {"a": write_plain_donor(tmp_path / "a", "a", [{"t": wide}])}
     made = Concat((Columns(TensorRef("a", "t"), 400, 8, 2), Columns(TensorRef("a", "t"), 400, 0, 2)), (2, 2))
@@ -98,14 +98,14 @@ def test_few_columns_of_a_wide_table(tmp_path: Path) -> None:
 
 
 def test_another_type(donors: dict[str, Donor], tmp_path: Path) -> None:
-    """Columns that are cast are computed, beside each other."""
+    """Columns that are cast become separate computed tasks."""
     parts = tuple(Cast(part(donor, 1), Dtype.F32) for donor in "ab")
     build(table(*parts, dtype=torch.float32), donors, tmp_path / "out")
     assert torch.equal(built(tmp_path / "out")["x"], torch.cat([columns("a", 1), columns("b", 1)], 1).float())
 
 
 def test_rows_move_as_runs(donors: dict[str, Donor], tmp_path: Path) -> None:
-    """Parts one below the other lie in the file as they lie in the donors', so that they can be cloned."""
+    """Parts joined by rows are copied as runs, which can be cloned."""
     size = ROWS * 5 * WIDTH
     pieces: list[Columns] = [Columns(TensorRef(name, "t"), size, start, 40) for name, start in (("a", 80), ("b", 0))]
     half = linear(*pieces, weights=(0.5, 0.5))
@@ -118,17 +118,17 @@ def test_rows_move_as_runs(donors: dict[str, Donor], tmp_path: Path) -> None:
 
 
 def test_many_rows_are_many_tasks(donors: dict[str, Donor]) -> None:
-    """A long table is shared among workers, by whole rows, every task with a name of its own."""
+    """A long table becomes several tasks of whole rows, each with an id of its own."""
     tasks = make_tasks(table(part("a", 0), HALF, part("b", 1)), donors, 512)
-    woven = [task for task in tasks if isinstance(task, CopyColumns)]
-    assert sum(task.rows for task in woven) == ROWS
-    assert len(woven) > 3
+    copied = [task for task in tasks if isinstance(task, CopyColumns)]
+    assert sum(task.rows for task in copied) == ROWS
+    assert len(copied) > 3
     assert len({task.id for task in tasks}) == len(tasks)
 
 
 @pytest.mark.parametrize("column", [0, 5, 10], ids=["moved", "blended", "moved, behind it"])
 def test_damage_is_found(column: int, donors: dict[str, Donor], tmp_path: Path) -> None:
-    """A wrong byte anywhere in the table is told."""
+    """A wrong byte anywhere in the table is reported."""
     plan = table(part("a", 0), HALF, part("b", 1))
     build(plan, donors, tmp_path / "out")
     step = plan.steps[1]

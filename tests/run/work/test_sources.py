@@ -1,4 +1,4 @@
-"""Descriptors of donors' files: few, shared, never closed under a reader, and only of files that stayed as planned."""
+"""Open donor files: few, shared, not closed while in use, and only those that are as planned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from stacker.core.values.donor import DonorFile
-from stacker.errors import DonorError
+from stacker.errors import DonorError, StorageError
 from stacker.io.files.reading import read_header
 from stacker.run.work.sources import OpenFiles, check_unchanged
 from tests.donors import write_safetensors
@@ -40,7 +40,7 @@ def _is_open(fd: int) -> bool:
 
 
 def test_a_file_is_opened_once(files: list[DonorFile]) -> None:
-    """Two leases of one file, at the same time or after another, have one descriptor."""
+    """Leases of one file, at the same time or one after the other, share a descriptor."""
     with closing(OpenFiles()) as sources:
         with sources.lease(files[0]) as first, sources.lease(files[0]) as second:
             assert first == second
@@ -50,7 +50,7 @@ def test_a_file_is_opened_once(files: list[DonorFile]) -> None:
 
 
 def test_only_so_many_stay_open(files: list[DonorFile]) -> None:
-    """What has not been wanted for longest is closed first."""
+    """The least recently used file is closed first."""
     with closing(OpenFiles(most=2)) as sources:
         fds = []
         for file in files[:3]:
@@ -58,11 +58,11 @@ def test_only_so_many_stay_open(files: list[DonorFile]) -> None:
                 fds.append(os.fstat(fd).st_ino)
         with sources.lease(files[1]) as fd:
             assert os.fstat(fd).st_ino == fds[1]
-        assert len(sources._open) == 2
+        assert len(sources.files) == 2
 
 
 def test_what_is_on_lease_stays_open(files: list[DonorFile]) -> None:
-    """More leases than descriptors that may be kept all have their own."""
+    """More files than the limit can be leased at once."""
     with closing(OpenFiles(most=2)) as sources, ExitStack() as stack:
         fds = [stack.enter_context(sources.lease(file)) for file in files]
         assert len(set(fds)) == 5
@@ -82,47 +82,47 @@ def _no_descriptor_left() -> Iterator[None]:
 
 
 def test_when_the_process_may_have_no_more_idle_ones_are_given_up(files: list[DonorFile]) -> None:
-    """EMFILE closes what nobody reads and tries again."""
+    """On EMFILE idle files are closed and the file is opened again."""
     with closing(OpenFiles()) as sources:
         with sources.lease(files[0]):
             pass
         with _no_descriptor_left(), sources.lease(files[1]) as fd:
             assert _is_open(fd)
-        assert len(sources._open) == 1
+        assert len(sources.files) == 1
 
 
 def test_when_all_are_on_lease_the_limit_is_an_error(files: list[DonorFile]) -> None:
-    """EMFILE with nothing to give up is told with the file that could not be opened."""
+    """EMFILE with no idle file is a StorageError, not a DonorError, that names file and limit and says what to do."""
     with (
         closing(OpenFiles()) as sources,
         sources.lease(files[0]),
         _no_descriptor_left(),
-        pytest.raises(DonorError, match="Too many open files"),
+        pytest.raises(StorageError, match=r"Too many open files \(this process may open \d+\)\n.*ulimit -n"),
         sources.lease(files[1]),
     ):
         pass
 
 
 @pytest.mark.parametrize(
-    ("change", "how"),
+    ("change", "message"),
     [({"size": 99}, "bytes, not 99"), ({"mtime": 1}, "it was written to"), ({"header": "00"}, "its header is another")],
     ids=["size", "time", "header"],
 )
-def test_another_file_than_planned_is_refused(files: list[DonorFile], change: dict[str, Any], how: str) -> None:
-    """Size, time and header must be those that the plan was made with."""
+def test_another_file_than_planned_is_refused(files: list[DonorFile], change: dict[str, Any], message: str) -> None:
+    """A file whose size, time or header is not as planned is a DonorError."""
     planned = replace(files[0], **change)
-    with closing(OpenFiles()) as sources, pytest.raises(DonorError, match=how), sources.lease(planned):
+    with closing(OpenFiles()) as sources, pytest.raises(DonorError, match=message), sources.lease(planned):
         pass
 
 
-def test_a_file_without_a_known_time_is_told_by_its_header(files: list[DonorFile]) -> None:
-    """Where the plan knows no time (the file was fetched later), size and header decide."""
+def test_a_file_without_a_known_time_is_checked_by_its_header(files: list[DonorFile]) -> None:
+    """Without a planned time (the file was fetched later), size and header are checked."""
     with closing(OpenFiles()) as sources, sources.lease(replace(files[0], mtime=None)) as fd:
         assert _is_open(fd)
 
 
 def test_a_file_that_is_gone_is_refused(files: list[DonorFile]) -> None:
-    """A donor's file that was deleted is an error that says so."""
+    """A donor's file that was deleted is a DonorError."""
     Path(str(files[0].path)).unlink()
     with closing(OpenFiles()) as sources, pytest.raises(DonorError, match="No such file"), sources.lease(files[0]):
         pass

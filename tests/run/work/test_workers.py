@@ -1,24 +1,24 @@
-"""Threads: as many as the machine has for us."""
+"""The number of worker threads, and the allocator's settings."""
 
 from __future__ import annotations
 
 import os
 
-from stacker.run.work.workers import available_workers, keep_freed_memory
+from stacker.run.work.workers import count_workers, keep_freed_memory
 
 
 def test_as_many_as_may_run_at_once() -> None:
-    """What the affinity mask allows, not what the machine has."""
+    """The number of cores in the affinity mask, not of the machine."""
     allowed = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(allowed)})
-        assert available_workers() == 1
+        assert count_workers() == 1
     finally:
         os.sched_setaffinity(0, allowed)
-    assert available_workers() == len(allowed)
+    assert count_workers() == len(allowed)
 
 
 def test_freed_memory_may_be_kept_twice() -> None:
-    """Every worker asks for it."""
+    """Calling it again, as each worker does, does no harm."""
     keep_freed_memory()
     keep_freed_memory()

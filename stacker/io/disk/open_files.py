@@ -1,0 +1,141 @@
+"""Open files that threads share: opened at first use, closed when idle and descriptors are needed elsewhere.
+
+Knows nothing of what the files hold: it keeps donors' files, shards being written and shards being verified alike.
+"""
+
+from __future__ import annotations
+
+import resource
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from stacker.errors import StackerError
+from stacker.io.disk.storage import OUT_OF_DESCRIPTORS
+
+File = TypeVar("File")
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class _Entry(Generic[File]):
+    file: File
+    users: int = 0
+
+
+def _do_nothing(name: str, file: object) -> None:
+    del name, file
+
+
+class FileCache(Generic[File]):
+    """Open files by name. At most `most` stay open, but for those in use; the least recently used is closed first.
+
+    `close` closes a file; `settle` is called with its name before it is closed to make room. When the process may open
+    no more files, idle ones of all caches in `group` are closed.
+    """
+
+    def __init__(
+        self,
+        close: Callable[[File], None],
+        most: int,
+        *,
+        settle: Callable[[str, File], None] = _do_nothing,
+        group: list[FileCache[Any]] | None = None,
+    ) -> None:
+        self._close_file = close
+        self._settle = settle
+        self._most = most
+        self._entries: OrderedDict[str, _Entry[File]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self.group: list[FileCache[Any]] = [] if group is None else group
+        self.group.append(self)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @contextmanager
+    def lease(self, name: str, open_file: Callable[[], File]) -> Iterator[File]:
+        """The file `name`, opened by `open_file` if it is not open; it stays open at least until the block ends."""
+        entry = self._use(name) or self._open(name, open_file)
+        try:
+            yield entry.file
+        finally:
+            with self._lock:
+                entry.users -= 1
+
+    @contextmanager
+    def lease_all(self) -> Iterator[dict[str, File]]:
+        """All files that are open now, by name; they stay open at least until the block ends."""
+        with self._lock:
+            entries = dict(self._entries)
+            for entry in entries.values():
+                entry.users += 1
+        try:
+            yield {name: entry.file for name, entry in entries.items()}
+        finally:
+            with self._lock:
+                for entry in entries.values():
+                    entry.users -= 1
+
+    def _use(self, name: str) -> _Entry[File] | None:
+        """Count a user of an open file; None when it is not open."""
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry:
+                entry.users += 1
+                self._entries.move_to_end(name)
+            return entry
+
+    def _open(self, name: str, open_file: Callable[[], File]) -> _Entry[File]:
+        """Open a file for its first user. Files that are open already can be leased meanwhile."""
+        with self._opening:
+            entry = self._use(name)  # another thread may have opened it meanwhile
+            if entry is None:
+                while len(self._entries) >= self._most and self.close_idle():
+                    pass
+                entry = _Entry(self.retry(open_file), users=1)
+                with self._lock:
+                    self._entries[name] = entry
+            return entry
+
+    def retry(self, attempt: Callable[[], Result]) -> Result:
+        """What `attempt` returns; while it fails for want of descriptors, close an idle file and call it again."""
+        while True:
+            try:
+                return attempt()
+            except (OSError, StackerError) as error:
+                cause = error if isinstance(error, OSError) else error.__cause__
+                wanting = isinstance(cause, OSError) and cause.errno in OUT_OF_DESCRIPTORS
+                if not wanting or not any(cache.close_idle() for cache in self.group):
+                    raise
+
+    def close_idle(self, names: Iterable[str] | None = None) -> bool:
+        """Settle and close one idle file (of these `names`); False when all of them are in use."""
+        with self._lock:
+            for name in self._entries if names is None else names:
+                entry = self._entries.get(name)
+                if entry and not entry.users:
+                    self._settle(name, entry.file)
+                    del self._entries[name]
+                    self._close_file(entry.file)
+                    return True
+            return False
+
+    def close(self) -> None:
+        """Close every file without settling it; none may be in use any more."""
+        with self._lock:
+            while self._entries:
+                self._close_file(self._entries.popitem()[1].file)
+
+
+def limit_open_files(most: int, descriptors: int = 1) -> int:
+    """`most`, or fewer where the process may open few files.
+
+    Files of a cache, with so many `descriptors` each, may take a quarter of the limit.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return most if limit == resource.RLIM_INFINITY else max(1, min(most, limit // 4 // descriptors))
