@@ -1,4 +1,4 @@
-"""Ops applied to whole tensors as an executor would: passes first, their sums added, then apply, tile by tile."""
+"""Applies ops to whole tensors as an executor does: the passes and then the result, tile by tile."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from stacker.arithmetic.torch_backend import TorchBackend
 from stacker.arithmetic.backend import Array, Backend
 from stacker.arithmetic.numpy_backend import NUMPY
+from stacker.arithmetic.torch_backend import TorchBackend
 from stacker.ops.shared.op import Kernel, Tile, Value, Values
 from stacker.ops.shared.settings import make_kernel
 from stacker.ops.table import OPS
 from stacker.run.compute.sums import Accumulator
 
 TORCH = TorchBackend(torch.device("cpu"))
-"""What blends on a GPU are computed with, here."""
+"""The backend of blends on a GPU, here on the CPU."""
 
 
 def blend(
@@ -31,31 +31,31 @@ def blend(
     backend: Backend = NUMPY,
     **own: Value,
 ) -> torch.Tensor:
-    """The blend of `sources`, which stay as they are; `weights` are per source, as is all in `each`.
+    """The blend of `sources`, which are not changed; `weights` and the values in `each` are per source.
 
     A `tile` other than 0 is how many elements are computed at a time.
     """
     values = each if each is not None else [{"weight": weight} for weight in weights or ()] or [{} for _ in sources]
     kernel = make_kernel(OPS[op], own, values)
-    tiles = _Tiles(sources, base, on, tile or sources[0].numel(), name)
+    tiles = _Tiles(sources, base, backend, tile or sources[0].numel(), name)
     known = _known(kernel, tiles)
     made = [torch.as_tensor(kernel.apply(tiles.tile(number), known)).clone() for number in tiles.numbers]
     return torch.cat(made).reshape(sources[0].shape)
 
 
 def array_of(tensor: torch.Tensor, backend: Backend) -> Array:
-    """A copy that the arithmetic can work with, flat."""
+    """A flat copy as an array of the backend."""
     copy = tensor.flatten().clone()
-    return copy if isinstance(on, Device) else copy.numpy()
+    return copy if isinstance(backend, TorchBackend) else copy.numpy()
 
 
 class _Tiles:
-    """Fresh tiles of whole tensors, each time they are asked for."""
+    """Tiles of whole tensors; every call makes new copies."""
 
     def __init__(
         self, sources: Sequence[torch.Tensor], base: torch.Tensor | None, backend: Backend, size: int, seed: str
     ) -> None:
-        self.sources, self.base, self.backend, self.size, self.seed = sources, base, on, size, seed
+        self.sources, self.base, self.backend, self.size, self.seed = sources, base, backend, size, seed
         self.starts = range(0, sources[0].numel(), size)
         self.numbers = range(len(self.starts))
 
@@ -87,6 +87,6 @@ def _known(kernel: Kernel, tiles: _Tiles) -> list[Any]:
                 numbers.append(found)
             else:
                 total = found
-        accumulator.add(0, numbers, None if total is None else tiles.on.to_numpy(total))
+        accumulator.add(0, numbers, None if total is None else tiles.backend.to_numpy(total))
         known.append(one.finish(accumulator.total(), known))
     return known

@@ -16,7 +16,7 @@ import torch
 
 from stacker.core.plan.documents import index_json
 from stacker.core.plan.plan import Plan, Shard
-from stacker.core.plan.task_making import tasks_of
+from stacker.core.plan.task_making import make_tasks
 from stacker.core.values.donor import Donor
 from stacker.core.values.expression import Scale
 from stacker.errors import StorageError
@@ -113,7 +113,7 @@ def test_too_few_descriptors_are_no_fault_of_a_donor(tmp_path: Path, donors: dic
     """A limit that not even one task fits in is named, with what to do about it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with open_output(tmp_path / "out", plan.id, {}, force=False, restart=False) as output:
-        tasks = tasks_of(plan, donors)
+        tasks = make_tasks(plan, donors)
         probe = os.open(os.devnull, os.O_RDONLY)
         os.close(probe)
         resource.setrlimit(resource.RLIMIT_NOFILE, (probe + 1, hard))
@@ -139,7 +139,7 @@ def test_a_shard_is_opened_once_and_closed_after_its_last_task(
     monkeypatch.setattr(Output, "_open_shard", noted)
     plan = make_plain_plan({f"o{n:02}": Made(torch.bfloat16, (8, 8), copy(f"t{n}")) for n in range(80)}, per_shard=4)
     with open_output(tmp_path / "out", plan.id, {}, force=False, restart=False) as output:
-        execute(plan, tasks_of(plan, donors), output, workers=2)
+        execute(plan, make_tasks(plan, donors), output, workers=2)
         names = [find_path(int(fd.name)).name for fd in FDS.iterdir()]
         assert not set(opened) & set(names)
     assert sorted(opened) == [shard.name for shard in plan.shards]

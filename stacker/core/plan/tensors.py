@@ -12,7 +12,7 @@ from stacker.arch.layer_names import find_split_axis, find_table_name
 from stacker.core.stack.graph import Naming, StackGraph, Table, node_tables
 from stacker.core.stack.nodes import Feed, Node
 from stacker.core.values.donor import Donor, DonorTensor
-from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, join_columns
+from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, concatenate
 from stacker.core.values.parameters import factor_at, values_at
 from stacker.ops.shared.settings import fill_defaults, find_role_defaults
 from stacker.ops.table import OPS
@@ -65,7 +65,7 @@ def join_tables(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
         shape = (*first.shape[:axis], sum(sizes), *first.shape[axis + 1 :])
         widths = [prod(part.tensor.shape[axis:]) for part in own]
         columns = [_cast(part, first.dtype).expression for part in own]
-        expression = join_columns(list(zip(columns, widths, strict=True)))
+        expression = concatenate(list(zip(columns, widths, strict=True)))
         yield PlannedTensor(TensorSpec(name, first.dtype, shape), own[0].role, expression)
 
 

@@ -231,7 +231,7 @@ def take_columns(expression: Expression, width: int, start: int, count: int) -> 
     raise ValueError(f"the columns of one layer cannot be separated in {expression}")
 
 
-def join_columns(parts: Sequence[tuple[Expression, int]]) -> Expression:
+def concatenate(parts: Sequence[tuple[Expression, int]]) -> Expression:
     """Concatenate matrices, given with their widths; adjacent columns of one tensor are merged into one run."""
     joined: list[tuple[Expression, int]] = []
     for part, width in parts:

@@ -30,7 +30,7 @@ from stacker.io.disk.direct import DIRECT_ALIGNMENT
 from stacker.ops.shared.op import Kernel, Tile
 from stacker.run.compute.rows import gather_rows
 from stacker.run.compute.scratch import Scratch
-from stacker.run.compute.sums import MaskCache
+from stacker.run.compute.sums import BoundedMaskCache
 from stacker.run.work.sources import OpenFiles
 from stacker.tensors import Dtype
 
@@ -49,7 +49,7 @@ class Evaluation:
     sources: OpenFiles
     kernels: Mapping[Blend, Kernel]
     statistics: dict[Blend, list[Any]]
-    masks: Mapping[Blend, MaskCache]
+    masks: Mapping[Blend, BoundedMaskCache]
     tile: int
 
     def passes(self) -> Iterator[tuple[Blend, int]]:
@@ -87,7 +87,12 @@ def begin_evaluation(compute: Compute, sources: OpenFiles) -> Evaluation:
     kernels = kernels_of(compute.expression)
     tile = tile_elements(compute.expression, compute.row)
     return Evaluation(
-        compute, sources, kernels, {blend: [] for blend in kernels}, {blend: MaskCache() for blend in kernels}, tile
+        compute,
+        sources,
+        kernels,
+        {blend: [] for blend in kernels},
+        {blend: BoundedMaskCache() for blend in kernels},
+        tile,
     )
 
 

@@ -63,7 +63,7 @@ def _sum_exactly(parts: Sequence[float]) -> float:
         return math.nan
 
 
-class MaskCache:
+class BoundedMaskCache:
     """Masks of one blend, kept for its next pass in at most `room` bytes; the rest are computed again. Thread-safe."""
 
     def __init__(self, room: int = MASK_CACHE) -> None:
@@ -71,7 +71,7 @@ class MaskCache:
         self._bits: dict[tuple[int, int, int], Array] = {}
         self._lock = threading.Lock()
 
-    def mask(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
+    def get(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
         """The mask of a source's tile, computed by `make` unless it is in the cache."""
         place = tile.start, len(tile.sources[0]), source
         bits = self._bits.get(place)

@@ -17,9 +17,9 @@ from stacker.core.values.expression import (
     Copy,
     Expression,
     Scale,
+    concatenate,
     find_blends,
     is_zero,
-    join_columns,
     needed_tensors,
     read_tensors,
     take_columns,
@@ -37,12 +37,12 @@ def of(ref: TensorRef, *layers: int) -> list[tuple[Expression, int]]:
 
 def test_all_parts_are_the_table() -> None:
     """A table put together again is moved as it lies."""
-    assert join_columns(of(A, 0, 1, 2)) == Copy(A)
+    assert concatenate(of(A, 0, 1, 2)) == Copy(A)
 
 
 def test_neighbours_are_one_run() -> None:
     """Columns that go on in the same tensor are not kept apart."""
-    found = join_columns([*of(A, 0, 1), *of(A, 1, 2), *of(B, 2)])
+    found = concatenate([*of(A, 0, 1), *of(A, 1, 2), *of(B, 2)])
     assert found == Concat((Columns(A, 6, 0, 4), Columns(A, 6, 2, 4), Columns(B, 6, 4, 2)), (4, 4, 2))
 
 
@@ -50,7 +50,7 @@ def test_neighbours_are_one_run() -> None:
 def test_a_stack_of_stacks(picks: list[tuple[TensorRef, int]]) -> None:
     """Each part of tables that were put together is the part that went in."""
     parts = [of(ref, layer)[0] for ref, layer in picks]
-    whole = join_columns(parts)
+    whole = concatenate(parts)
     again = [take_columns(whole, 2 * len(picks), 2 * place, 2) for place in range(len(picks))]
     if len(picks) != 3 or (whole != Copy(A) and whole != Copy(B)):
         assert again == [part for part, _ in parts]
@@ -59,7 +59,7 @@ def test_a_stack_of_stacks(picks: list[tuple[TensorRef, int]]) -> None:
 def test_parts_that_are_computed_stay_whole() -> None:
     """What is scaled, cast or blended is found again as it is."""
     parts: list[tuple[Expression, int]] = [(Scale(Columns(A, 6, 0, 2), 0.5), 2), (Cast(HALF, Dtype.F16), 2), *of(A, 2)]
-    whole = join_columns(parts)
+    whole = concatenate(parts)
     assert [take_columns(whole, 6, start, 2) for start in (0, 2, 4)] == [part for part, _ in parts]
     assert take_columns(Cast(Copy(A), Dtype.F16), 6, 2, 2) == Cast(Columns(A, 6, 2, 2), Dtype.F16)
 

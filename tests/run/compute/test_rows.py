@@ -11,7 +11,7 @@ from stacker.core.plan.plan import Plan
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import Blend, Cast, Columns, Concat, Expression, Scale, columns_of
+from stacker.core.values.expression import Blend, Cast, Columns, Concat, Expression, Scale, take_columns
 from stacker.run.compute import rows as strands
 from stacker.run.verify import compare
 from stacker.tensors import Dtype, TensorRef
@@ -32,7 +32,7 @@ def donors(tmp_path: Path) -> dict[str, Donor]:
 
 def part(donor: str, layer: int, layers: int = 1) -> Columns:
     """The columns of some layers of a donor's table."""
-    found = columns_of(copy("t", donor), 5 * WIDTH, layer * WIDTH, layers * WIDTH)
+    found = take_columns(copy("t", donor), 5 * WIDTH, layer * WIDTH, layers * WIDTH)
     assert isinstance(found, Columns)
     return found
 

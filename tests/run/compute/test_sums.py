@@ -10,7 +10,7 @@ from hypothesis import given
 
 from stacker.arithmetic.numpy_backend import NUMPY
 from stacker.ops.shared.op import Tile
-from stacker.run.compute.sums import Accumulator, MaskCache
+from stacker.run.compute.sums import Accumulator, BoundedMaskCache
 
 
 @given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=20))
@@ -62,10 +62,10 @@ def tile(start: int) -> Tile:
 
 def test_a_mask_is_made_once() -> None:
     """A second request for the same tile and source returns the cached mask."""
-    kept, make = MaskCache(), _Making()
+    kept, make = BoundedMaskCache(), _Making()
     places = [(start, source) for start in (0, COUNT) for source in (0, 1)]
-    first = [kept.mask(tile(start), source, make) for start, source in places]
-    again = [kept.mask(tile(start), source, make) for start, source in places]
+    first = [kept.get(tile(start), source, make) for start, source in places]
+    again = [kept.get(tile(start), source, make) for start, source in places]
     assert make.calls == 4
     assert all(one.tolist() == other.tolist() for one, other in zip(first, again, strict=True))
     assert len({one.tobytes() for one in first}) == 4
@@ -73,8 +73,8 @@ def test_a_mask_is_made_once() -> None:
 
 def test_masks_without_room_are_made_again() -> None:
     """The cache keeps the first masks, one bit an element, and computes the others again."""
-    kept, make = MaskCache(room=2 * COUNT // 8), _Making()
+    kept, make = BoundedMaskCache(room=2 * COUNT // 8), _Making()
     for _ in range(2):
         for start in range(0, 3 * COUNT, COUNT):
-            kept.mask(tile(start), 0, make)
+            kept.get(tile(start), 0, make)
     assert make.calls == 4
