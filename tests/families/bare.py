@@ -1,4 +1,4 @@
-"""Families as sparse configs have them: nothing that follows the layers stands there if transformers finds it."""
+"""Donors with sparse configs, which leave out per-layer entries that transformers derives."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def bare_data() -> dict[str, Any]:
 
 
 def bare_families() -> list[str]:
-    """Families whose configs may leave out what follows the layers."""
+    """Families whose configs may leave out per-layer entries."""
     return sorted(bare_data()["families"])
 
 
 def bare_case(model_type: str) -> Case:
-    """The family with layers as its own defaults make them, and a config.json that leaves them to those."""
+    """A case of the family with its default layers, whose config.json leaves out the per-layer entries."""
     own: Config = bare_data()["families"][model_type] or {}
     usual = tiny_case(model_type)
     kept = {key: value for key, value in usual.config.items() if not _follows(key, value)}
@@ -43,13 +43,13 @@ def bare_case(model_type: str) -> Case:
 
 
 def _follows(key: str, value: Any) -> bool:
-    """Whether an entry has something for each layer, or names layers by number."""
+    """Whether a config entry holds a value for each layer, or layer indices."""
     deep = isinstance(value, list) and len(value) == SMALL["num_hidden_layers"]
     return deep or key in (*tiny_data()["index_sets"], "per_layer_config", "attention_types", "block_types")
 
 
 def _read(config: Config, own: Config) -> Config:
-    """What transformers makes of a config, less the entries of older styles that it may keep or not."""
+    """The config as loaded by transformers, without entries of older styles, which it may or may not keep."""
     entries = {key: value for key, value in config.items() if key != "model_type"}
     found: Config = AutoConfig.for_model(config["model_type"], **entries).to_dict()
     return {key: value for key, value in found.items() if key not in own}

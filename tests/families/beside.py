@@ -1,4 +1,4 @@
-"""What the oracle must put right outside the layers where each has a part there, or keys and values are shared."""
+"""Corrections of the oracle outside the layers: tables with a part for each layer, and shared keys and values."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from transformers import PreTrainedConfig
 from tests.families.cases import Pick
 
 TABLES = {"embed_tokens_per_layer": 1, "per_layer_model_projection": 0}
-"""Modules whose weight has an equal part for each layer along a dimension, one after the other."""
+"""Modules whose weight holds an equal part for each layer along one dimension."""
 BEFORE = frozenset({*TABLES, "per_layer_projection_norm", "altup_projections"})
-"""Modules that act before the layers, though they are made after them."""
+"""Modules that act before the layers although they are registered after them."""
 
 
 def share_out(
@@ -22,7 +22,7 @@ def share_out(
     picks: Sequence[Pick],
     blended: Mapping[int, Pick],
 ) -> None:
-    """Give the tables of the owner of the layers the parts of the picked layers; donors are with their depth."""
+    """Rebuild the tables of the layers' owner from the parts of the picked layers; donors come with their depth."""
     for name, axis in TABLES.items():
         if not isinstance(getattr(owner, name, None), torch.nn.Module):
             continue
@@ -39,7 +39,7 @@ def _part(donors: Mapping[str, tuple[torch.nn.Module, int]], name: str, axis: in
 
 
 def share_cache(owner: torch.nn.Module, layers: Sequence[torch.nn.Module], config: PreTrainedConfig) -> None:
-    """The last layers that make keys and values give them to those after them; each kind of attention apart."""
+    """For each kind of attention, the last layers that compute keys and values share them with the following ones."""
     attentions: list[dict[str, Any]] = [vars(getattr(layer, "self_attn", None) or layer) for layer in layers]
     if not any(each.get("is_kv_shared_layer") for each in attentions):
         return

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM
 Auto = type[AutoModelForCausalLM] | type[AutoModelForMultimodalLM]
 Config = dict[str, Any]
 Pick = tuple[str, int]
-"""A layer of a donor, by the donor's name."""
+"""A layer of a donor: the donor's name and the layer index."""
 
 SMALL: Config = {
     "hidden_size": 32,
@@ -33,16 +33,16 @@ SMALL: Config = {
 }
 FULL, SLIDING = "full_attention", "sliding_attention"
 MIXED = [SLIDING, FULL, SLIDING, SLIDING, FULL, SLIDING]
-"""Kinds of six layers without a period, so that no rule could give them by chance."""
+"""Kinds of six layers without a period, so that no rule matches them by chance."""
 
 
 def nothing(_: Config, __: list[Pick]) -> Config:
-    """What most families derive."""
+    """Config entries that most families derive."""
     return {}
 
 
 class Names(Enum):
-    """Tensors as published, or as transformers has them in memory: experts fused, modules renamed."""
+    """Tensors as published, or as transformers holds them in memory: experts fused, modules renamed."""
 
     HUB = "hub"
     MEMORY = "memory"
@@ -50,7 +50,7 @@ class Names(Enum):
 
 @dataclass(frozen=True)
 class Case:
-    """A family: its `model_type`, config entries over SMALL, and the style its checkpoints are published in.
+    """A family: its `model_type`, config entries over SMALL, and the style of its published checkpoints.
 
     `publish` edits config.json after saving; `rename` gives tensors the names they have on the hub; `inferred` says
     that no file of ours describes the family; `depth` is the config attribute for the number of layers; `names` say how
@@ -70,12 +70,12 @@ class Case:
 
     @property
     def wrapper(self) -> bool:
-        """Whether the language model has parts beside it, and its config is nested."""
+        """Whether the family is a wrapper, with a nested language model config."""
         return self.auto is not AutoModelForCausalLM
 
 
 def without(*keys: str, **more: Any) -> Callable[[Config], Config]:
-    """An older style: these keys gone, those added; the element type and rotary base as transformers 4 wrote them."""
+    """An older style: some keys removed, others added, element type and rotary base as transformers 4 wrote them."""
 
     def publish(config: Config) -> Config:
         kept = {key: value for key, value in config.items() if key not in (*keys, "dtype", "rope_parameters")}
@@ -87,7 +87,7 @@ def without(*keys: str, **more: Any) -> Callable[[Config], Config]:
 
 
 def dense_at(attribute: str) -> Callable[[Config, list[Pick]], Config]:
-    """For `mlp_only_layers`: which places hold layers that are dense in their donor, where step 1 applies."""
+    """For `mlp_only_layers`: the indices of layers that are dense in their donor, if the sparse step is 1."""
 
     def derive(config: Config, picks: list[Pick]) -> Config:
         return {attribute: _places(picks, config[attribute]), "decoder_sparse_step": 1}
@@ -175,7 +175,7 @@ KNOWN: dict[str, Case] = {
 
 
 def _places(picks: list[Pick], layers: list[int]) -> list[int]:
-    """The new places of some of a donor's layers."""
+    """The new indices of some of a donor's layers."""
     return [place for place, (_, layer) in enumerate(picks) if layer in layers]
 
 

@@ -1,4 +1,4 @@
-"""Styles that are still published: older words in configs, and tensors as transformers has them in memory.
+"""Older styles that are still published: former config keys, and tensors as transformers holds them in memory.
 
 `bare` has the styles in which nothing stands but what a default rule needs.
 """
@@ -19,7 +19,7 @@ OLD_WORDS = {DELTA_RULE: "mamba", FULL: "attention", "indexed_attention": "deeps
 
 
 def _worded(key: str) -> Case:
-    """Granite 4 with kinds of layers called as before, under that key."""
+    """Granite 4 with the former names of layer kinds, under the given key."""
     kinds = [DELTA_RULE, FULL, DELTA_RULE, DELTA_RULE, FULL, DELTA_RULE]
     config = {**EXPERTS, **MAMBA, "shared_intermediate_size": 24, "layer_types": kinds}
     words: Config = {key: [OLD_WORDS[kind] for kind in kinds]}
@@ -27,14 +27,14 @@ def _worded(key: str) -> Case:
 
 
 def _flat(config: Config) -> Config:
-    """A wrapper's config with the language model's entries not nested, as Qwen 2 and 2.5 VL have theirs."""
+    """A wrapper's config whose language model entries are not nested, as in Qwen 2 and 2.5 VL."""
     inner = {key: value for key, value in config["text_config"].items() if key not in ("model_type", "layer_types")}
     around = {key: value for key, value in config.items() if key not in ("text_config", "dtype")}
     return inner | around | {"torch_dtype": "float32"}
 
 
 def _wrapper(model_type: str, lists: tuple[str, ...], *keys: str, **more: Any) -> Case:
-    """A wrapper whose nested config lacks what follows the layers, and says that instead."""
+    """A wrapper whose nested config has the given entries instead of per-layer ones."""
     case = wrapper_case(model_type)
     kept = {key: value for key, value in case.config["text_config"].items() if key not in keys}
 

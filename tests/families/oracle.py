@@ -1,4 +1,4 @@
-"""What a stack must be, by transformers: donors of random weights, and their layers rearranged in memory."""
+"""The expected results by transformers: donors with random weights, and their layers rearranged in memory."""
 
 from __future__ import annotations
 
@@ -97,12 +97,12 @@ def rearranged(
 
 
 def text_config_of(model: PreTrainedModel) -> PreTrainedConfig:
-    """The config of the language model: the whole, or the nested one."""
+    """The language model's config, nested or not."""
     return model.config.get_text_config(decoder=True)
 
 
 def _reorder_lists(owner: torch.nn.Module, picks: Sequence[Pick]) -> None:
-    """What a model has noted of each layer when it was made; the donors are alike in it."""
+    """Lists that a model keeps for its layers from when it was made; the donors are equal in them."""
     own: dict[str, Any] = vars(owner)
     for key, value in own.items():
         if isinstance(value, list) and len(value) == SMALL["num_hidden_layers"] and all(map(_is_word, value)):
@@ -114,7 +114,7 @@ def _is_word(value: Any) -> bool:
 
 
 def _having_alike(model: PreTrainedModel, config: PreTrainedConfig) -> list[torch.nn.Module]:
-    """The modules that have a copy of the config."""
+    """The modules that hold a copy of the config."""
     owned = [(module, vars(module).get("config")) for module in model.modules()]
     mine = config.to_dict()
     others = [(module, own) for module, own in owned if isinstance(own, PreTrainedConfig) and own is not config]
@@ -122,7 +122,7 @@ def _having_alike(model: PreTrainedModel, config: PreTrainedConfig) -> list[torc
 
 
 def _renumber(decoder: torch.nn.Module, index: int, old: Mapping[str, Any], config: PreTrainedConfig) -> None:
-    """The layer's new place and config in its modules; a module that has a config of its own layer keeps it.
+    """Set a layer's new index and config in its modules; a module with a config of its own keeps that.
 
     `old` is the donor's config; a layer of several sublayers numbers them one by one.
     """
@@ -147,7 +147,7 @@ def _average(layer: torch.nn.Module, other: torch.nn.Module) -> None:
 
 
 def layers_of(model: PreTrainedModel) -> torch.nn.ModuleList:
-    """The list of decoder layers: the first list as long as every donor is deep."""
+    """The list of decoder layers: the first module list whose length is every donor's depth."""
     return _layer_list(model)[2]
 
 
@@ -160,7 +160,7 @@ def _layer_list(model: PreTrainedModel) -> tuple[torch.nn.Module, str, torch.nn.
 
 
 def _set_head(model: PreTrainedModel, last: PreTrainedModel) -> None:
-    """What stands after the layers, from the last layer's donor; its embedding, where that is the head."""
+    """Take the modules after the layers from the last layer's donor, and its embedding if tied to the head."""
     owner, layers, _ = _layer_list(model)
     donor, _, _ = _layer_list(last)
     past = False
@@ -176,19 +176,19 @@ def _set_head(model: PreTrainedModel, last: PreTrainedModel) -> None:
 
 
 def _around(owner: torch.nn.Module, model: PreTrainedModel) -> list[torch.nn.Module]:
-    """The modules that the owner of the layers is in, the model first."""
+    """The modules that contain the owner of the layers, outermost first."""
     return [module for module in model.modules() if module is not owner and owner in set(module.modules())]
 
 
 def logits_of(model: PreTrainedModel) -> torch.Tensor:
-    """The logits of the prompt's every token, computed at once."""
+    """The logits of all tokens of the prompt, computed in one call."""
     with torch.no_grad():
         logits: torch.Tensor = model(TOKENS).logits
     return logits
 
 
 def greedy_tokens(model: PreTrainedModel) -> list[int]:
-    """Eight more tokens, greedily, each step from the cache of those before."""
+    """Eight greedy tokens, each computed with the cache of the previous ones."""
     options: dict[str, Any] = {"max_new_tokens": 8, "min_new_tokens": 8, "do_sample": False, "use_cache": True}
     with torch.no_grad():
         tokens: list[int] = model.generate(TOKENS, attention_mask=torch.ones_like(TOKENS), **options)[0].tolist()
@@ -196,7 +196,7 @@ def greedy_tokens(model: PreTrainedModel) -> list[int]:
 
 
 def uncached_tokens(model: PreTrainedModel) -> list[int]:
-    """The same tokens, each computed from the whole text before it; the text may not end before them."""
+    """Eight greedy tokens, each computed from the whole text without a cache, ignoring the end token."""
     tokens, said = TOKENS, model.generation_config.eos_token_id
     ends = [each for each in (said if isinstance(said, list) else [said]) if each in range(SMALL["vocab_size"])]
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Stacks every family is tried with, over donors `a` and `b` of six layers: a spec's items, and the layers picked."""
+"""The stacks that every family is tested with, over donors `a` and `b` of six layers: spec items and their layers."""
 
 from __future__ import annotations
 

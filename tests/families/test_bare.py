@@ -1,4 +1,4 @@
-"""Configs that leave out what follows the layers: stacks of such donors are right, though nothing there says it."""
+"""Stacks of donors whose configs leave out per-layer entries are right."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.families.trial import RIGHT, try_family
 
 
 def test_bare_configs_say_less(tmp_path: Path) -> None:
-    """What transformers finds by itself is not in such a config, and what older styles say instead is."""
+    """Such a config lacks the entries that transformers derives, and has those of older styles instead."""
     config = json.loads((write_donor(bare_case("qwen2"), tmp_path / "a", 0) / "config.json").read_text())
     assert "layer_types" not in config
     assert config["max_window_layers"] == bare_data()["families"]["qwen2"]["max_window_layers"]
@@ -22,7 +22,7 @@ def test_bare_configs_say_less(tmp_path: Path) -> None:
 
 
 def test_bare_families_are_families() -> None:
-    """Each is one that the table has."""
+    """Each of these families is in the table."""
     assert set(bare_families()) <= set(decoder_families())
 
 
@@ -30,7 +30,7 @@ def test_bare_families_are_families() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", bare_families())
 def test_stacks_of_bare_donors_are_right(name: str, tmp_path: Path) -> None:
-    """No stack is wrong, and only those are refused that no config can say."""
+    """No stack is wrong, and only those are refused that no config can express."""
     words = try_family(bare_case(name), tmp_path)
     kinds = {word.partition(":")[0] for word in words.values()}
     assert kinds <= ({RIGHT, "refused"} if name in bare_data()["refused"] else {RIGHT}), words

@@ -1,4 +1,4 @@
-"""Drafts of family files: sizes by formula, what differs from a relative, and no guess where nothing fits."""
+"""Drafts of family files: size formulas, differences from a relative, and no guess where nothing fits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAMPLES = [{"hidden": 32, "heads": 4, "head_dim": 8, "a": 5}, {"hidden": 64, "he
     ],
 )
 def test_formula_fits_every_sample(sizes: tuple[int, int], first: str, formula: str | None) -> None:
-    """A size is named by what gives it in all samples; the relative's own words come first."""
+    """A size becomes a formula that holds in all samples, preferably the relative's own."""
     assert formula_for(sizes, SAMPLES, first) == formula
 
 
@@ -36,6 +36,6 @@ def test_formula_fits_every_sample(sizes: tuple[int, int], first: str, formula: 
     ("name", "like"), [("gemma", "llama"), ("glm", "llama"), ("bloom", ""), ("granite_swa", "granite")]
 )
 def test_draft_is_the_family_s_file(name: str, like: str) -> None:
-    """What is drafted from transformers today describes the same tensors as the file that ships."""
+    """A draft from the installed transformers describes the same tensors as the packaged file."""
     drafted, shipped = parse_architecture(draft(name, like), name, read_packaged_text), read_architecture(name)
     assert {tensor.name: tensor for tensor in drafted.tensors} == {tensor.name: tensor for tensor in shipped.tensors}

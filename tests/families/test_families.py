@@ -25,12 +25,12 @@ from tests.families.tiny import decoder_families, larger_case, tiny_case
 CASES = KNOWN | FURTHER | OLDER
 DESCRIBED = {name: case for name, case in CASES.items() if not case.inferred and name not in OLDER}
 TINY = sorted(set(list_families()) - {case.model_type for case in DESCRIBED.values()})
-"""Families that the table tries in every stack, and no case here does."""
+"""Families that are tested by the table only."""
 
 
 @pytest.fixture(scope="module", params=list(CASES.values()), ids=list(CASES))
 def case(request: pytest.FixtureRequest) -> Case:
-    """A family in one of its styles."""
+    """A case: a family in one of its styles."""
     found: Case = request.param
     return found
 
@@ -71,7 +71,7 @@ def test_stack_computes_what_its_layers_compute(
 def test_blend_computes_what_the_mean_layers_compute(
     case: Case, home: Path, models: dict[str, PreTrainedModel], tmp_path: Path
 ) -> None:
-    """Two layers blended half and half are their mean, in logits and tokens."""
+    """Two layers blended with equal weights compute the same as their mean."""
     build(stack_of(home, BLEND), tmp_path / "out")
     expected = rearranged(case, models, *BLENDED)
     stack = load(tmp_path / "out", case.auto)
@@ -80,13 +80,13 @@ def test_blend_computes_what_the_mean_layers_compute(
 
 
 def test_nothing_is_wrong_with_two_like_donors(home: Path) -> None:
-    """Donors that differ in their weights alone give no warning."""
+    """Donors that differ only in their weights cause no warning."""
     problems = [each for each in stack_of(home, STACKS["cross"][0]).problems if each.severity is not Severity.NOTE]
     assert problems == []
 
 
 def test_inference_is_said(case: Case, home: Path) -> None:
-    """A family without a file is inferred, and says so."""
+    """A family without a file is inferred, with a note."""
     family = stack_of(home, STACKS["prune"][0]).donors["a"].architecture
     assert family.inferred is case.inferred
     assert not case.inferred or family.notes
@@ -94,14 +94,14 @@ def test_inference_is_said(case: Case, home: Path) -> None:
 
 @pytest.mark.parametrize("name", [*DESCRIBED, *TINY])
 def test_config_promises_the_tensors_that_transformers_saves(name: str, tmp_path: Path) -> None:
-    """From config.json alone, a known family's tensors are known by name and shape."""
+    """The names and shapes of a known family's tensors follow from config.json alone."""
     promised, saved = promised_and_saved(DESCRIBED.get(name) or tiny_case(name), tmp_path)
     assert promised == saved
 
 
 @pytest.mark.parametrize("name", sorted(set(list_families()) & set(decoder_families())))
 def test_sizes_are_formulas(name: str, tmp_path: Path) -> None:
-    """A model of the family with all its sizes changed has the tensors that its config promises, too."""
+    """The expected tensors are right for a model with all sizes changed, too."""
     promised, saved = promised_and_saved(larger_case(name), tmp_path)
     assert promised == saved
 
@@ -122,7 +122,7 @@ def promised_and_saved(case: Case, folder: Path) -> tuple[dict[str, list[int]], 
     "name", [name for name, case in CASES.items() if SLIDING in case.config.get("layer_types", ())]
 )
 def test_layer_types_matter(name: str, tmp_path: Path) -> None:
-    """The kinds of attention are not idle here: exchanged, they change the logits, so a wrong list would be seen."""
+    """Exchanging the kinds of attention changes the logits, so these tests detect a wrong list."""
     write_donor(CASES[name], tmp_path / "a", 0)
     logits = logits_of(load(tmp_path / "a"))
     path = tmp_path / "a" / "config.json"
@@ -133,7 +133,7 @@ def test_layer_types_matter(name: str, tmp_path: Path) -> None:
 
 
 def test_every_family_file_is_held_against_transformers() -> None:
-    """No family is described without being tried, in its cases or in the table."""
+    """Every described family is tested, by a case or in the table."""
     tried = {case.model_type for case in DESCRIBED.values()} | set(decoder_families())
     assert {name for name in list_families() if not tried & set(read_architecture(name).model_types)} == set()
 

@@ -1,4 +1,4 @@
-"""What a refusal proposes is no guess: the stack in its hint is built, and right."""
+"""The stack that the hint of a refusal proposes can be built and is right."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ from tests.families.trial import RIGHT, try_hints
     ids=lambda value: str(value),
 )
 def test_the_stack_in_the_hint_is_right(name: str, stacks: int, tmp_path: Path) -> None:
-    """Of a family some of whose stacks are refused, those named in their stead compute what their layers compute."""
+    """For families with refused stacks, the proposed stacks compute the same as their layers in memory."""
     words = try_hints(tiny_case(name), tmp_path)
     assert list(words.values()) == [RIGHT] * stacks

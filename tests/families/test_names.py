@@ -1,4 +1,4 @@
-"""Families whose tensors may have two sets of names: as published, or as transformers has them in memory."""
+"""Families whose tensors have two sets of names: as published, and as transformers holds them in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TWICE_NAMED = [name for name in list_families() if any(tensor.optional for tenso
 @pytest.mark.parametrize("names", Names, ids=[names.value for names in Names])
 @pytest.mark.parametrize("name", [name for name in TWICE_NAMED if name in decoder_families()])
 def test_both_sets_of_names_are_known(name: str, names: Names, tmp_path: Path) -> None:
-    """Saved either way, a donor has the tensors that its family promises of a donor with such names."""
+    """With either set of names, a donor has the tensors that its family expects."""
     folder = write_donor(replace(tiny_case(name), names=names), tmp_path / "a", 0)
     config = json.loads((folder / "config.json").read_text())
     with safe_open(folder / "model.safetensors", "pt") as file:

@@ -1,4 +1,4 @@
-"""The table of families is current: it names every decoder family, and each still comes out as it says."""
+"""The table of families is current: it lists every decoder family with its present results."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ TABLE: dict[str, Words] = yaml.safe_load((ROOT / "architectures/_tested.yaml").r
 
 
 def test_every_decoder_family_is_in_the_table() -> None:
-    """No family that transformers knows is left out, and no wrapper of one."""
+    """Every family and wrapper of transformers is in the table."""
     assert sorted(TABLE) == sorted([*decoder_families(), *wrapper_families()])
 
 
 def test_no_stack_is_wrong() -> None:
-    """What is not refused is right."""
+    """Every stack that is not refused is right."""
     assert {name for name, words in TABLE.items() for word in words.values() if word.startswith("wrong")} == set()
 
 
 def test_page_shows_the_table() -> None:
-    """docs/families.md is made from the table, reasons and counts included."""
+    """docs/families.md is generated from the table, with its reasons and counts."""
     page = (ROOT / "docs/families.md").read_text(encoding="utf-8")
     assert page == families_page(TABLE, wrapped_languages(), importlib.metadata.version("transformers"))
 
 
 def test_the_table_ships() -> None:
-    """The program shows what was tried, word for word."""
+    """The command shows the tested stacks word for word."""
     assert read_tested_stacks() == TABLE
     console = Console(width=200)
     with console.capture() as caught:
@@ -49,5 +49,5 @@ def test_the_table_ships() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", TABLE)
 def test_family_is_as_the_table_says(name: str) -> None:
-    """Tiny donors of the family, tried again, come out in every stack as before, reasons included."""
+    """Tested again with tiny donors, every stack has the recorded result and reason."""
     assert try_family_named(name) == TABLE[name]

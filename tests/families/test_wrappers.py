@@ -1,4 +1,4 @@
-"""Stacks of wrappers see pictures as their layers would, and may take layers of language models alone."""
+"""Stacks of wrappers process images as their layers do, and may take layers of plain language models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _square() -> dict[str, torch.Tensor]:
 
 
 def _patches() -> dict[str, torch.Tensor]:
-    """Four by four patches of two frames, four to a token."""
+    """An image of four by four patches and two frames, four patches to a token."""
     return {
         "pixel_values": torch.linspace(-1, 1, 16 * 384).reshape(16, 384),
         "image_grid_thw": torch.tensor([[1, 4, 4]]),
@@ -41,14 +41,14 @@ SEEN: dict[str, Callable[[], dict[str, torch.Tensor]]] = {"llava": _square, "gem
 
 
 def seen_by(model: PreTrainedModel, picture: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The logits of a prompt with a picture."""
+    """The logits of a prompt with an image."""
     with torch.no_grad():
         logits: torch.Tensor = model(TOKENS, **picture).logits
     return logits
 
 
 def stack_in(home: Path, case: Case, name: str) -> tuple[Stack, dict[str, PreTrainedModel]]:
-    """One of the usual stacks over two donors, and they as transformers loads them."""
+    """A standard stack over two donors, and the donors as loaded by transformers."""
     models = {key: load(write_donor(case, home / key, seed), case.auto) for seed, key in enumerate("ab")}
     return load_stack(_spec(home, STACKS[name][0])), models
 
@@ -62,7 +62,7 @@ def _spec(home: Path, items: list[Any], *more: str) -> Path:
 
 @pytest.mark.parametrize("name", SEEN)
 def test_pictures_are_seen_as_by_the_layers_rearranged(name: str, tmp_path: Path) -> None:
-    """With a picture in the prompt the logits are those of the same layers rearranged, and not those without it."""
+    """With an image in the prompt the logits equal those of the layers rearranged, and differ from those without it."""
     case = wrapper_case(name)
     case = replace(case, lists=("layer_types",) if name == "gemma3" else ())
     stack, models = stack_in(tmp_path, case, "cross")
@@ -75,7 +75,7 @@ def test_pictures_are_seen_as_by_the_layers_rearranged(name: str, tmp_path: Path
 
 
 def test_pictures_that_come_in_by_layer_are_spoken_of(tmp_path: Path) -> None:
-    """Where other layers than the donor's first get a picture's features, the stack says so."""
+    """If image features enter layers other than the donor's first, a problem reports it."""
     stack, _ = stack_in(tmp_path, wrapper_case("qwen3_vl"), "self")
     said = [problem.message for problem in stack.problems if problem.severity is Severity.WARNING]
     assert not any("features of pictures" in message for message in said)
@@ -85,7 +85,7 @@ def test_pictures_that_come_in_by_layer_are_spoken_of(tmp_path: Path) -> None:
 
 
 def test_layers_of_a_bare_language_model(tmp_path: Path) -> None:
-    """A text-only donor gives layers to a wrapper, which keeps its ends and towers."""
+    """A wrapper with layers of a text-only donor keeps its embedding, head and towers."""
     case = wrapper_case("llava")
     write_donor(case, tmp_path / "a", 0)
     text = {key: value for key, value in case.config["text_config"].items() if key != "model_type"}

@@ -1,4 +1,4 @@
-"""A tiny config for any family: sizes by attribute name, mixed kinds of layers, `tiny.yaml` over it."""
+"""Makes a tiny config for any family: sizes by attribute name, mixed kinds of layers, and entries of `tiny.yaml`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def tiny_data() -> dict[str, Any]:
 
 
 def decoder_families() -> list[str]:
-    """The model types of transformers' causal-language-model mapping that are a subject of stacks."""
+    """The decoder-only model types of transformers' causal language model mapping."""
     beyond = {name for names in tiny_data()["beyond"].values() for name in names}
     return sorted(set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) - beyond)
 
 
 def tiny_case(model_type: str) -> Case:
-    """The family in the style transformers saves, with layers as varied as its config class can say."""
+    """A case of the family as saved by transformers, with layers as varied as its config class allows."""
     entries = tiny_entries(model_type)
     if entries.get("num_hidden_layers", DEPTH) is None:  # the class counts something else by this name
         del entries["num_hidden_layers"]
@@ -39,7 +39,7 @@ def tiny_case(model_type: str) -> Case:
 
 
 def larger_case(model_type: str) -> Case:
-    """The same family with every size changed, in proportions of their own."""
+    """The same case with every size changed by a factor of its own."""
     case = tiny_case(model_type)
     sizes = {key: value for key, value in tiny_data()["larger"].items() if isinstance(case.config.get(key), int)}
     if "qk_rope_head_dim" in sizes and "num_key_value_heads" in sizes:  # latent attention has keys for every head
@@ -56,7 +56,7 @@ def tiny_entries(model_type: str) -> Config:
 
 
 def by_place(config: Config, picks: list[Pick]) -> Config:
-    """Lists of layers by number, and entries by layer, with the places where those layers now stand."""
+    """Lists of layer indices and entries by layer, with the layers' new indices."""
     found: Config = {}
     for key in tiny_data()["index_sets"]:
         if isinstance(config.get(key), list):

@@ -1,4 +1,4 @@
-"""A family tried: two tiny donors, each stack built, loaded by transformers and compared with its layers rearranged.
+"""Tests a family: two tiny donors, whose stacks are built, loaded by transformers and compared with rearranged layers.
 
 What comes out is a word for each stack: `right`, `refused: why (what works)`, or `wrong: how`.
 """
@@ -34,7 +34,7 @@ from tests.families.tiny import DEPTH
 
 RIGHT = "right"
 Trial = tuple[list[Any], list[Pick], Mapping[int, Pick]]
-"""The spec's items, the layers they pick, and those blended half and half into them."""
+"""The spec's items, the layers they select, and those blended into them with equal weights."""
 TRIALS: dict[str, Trial] = {
     **{name: (items, picks, {}) for name, (items, picks) in STACKS.items()},
     "blend": (BLEND, *BLENDED),
@@ -43,18 +43,18 @@ _HINTED = re.compile(r"a stack that works: ((?:\w\[\d+:\d+\](?:, )?)+)")
 
 
 class NotMadeError(Exception):
-    """No tiny donor of a family could be made, or transformers cannot load or run its own checkpoint."""
+    """A tiny donor cannot be made, or transformers cannot load or run its own checkpoint."""
 
 
 def try_family(case: Case, home: Path) -> dict[str, str]:
-    """A word for each stack; NotMadeError where there are no donors to stack."""
+    """The result of each stack; NotMadeError if the donors cannot be made."""
     models = _donors(case, home)
     case = _with_lists(case, models)
     return {name: _try_stack(case, home, models, name, trial) for name, trial in TRIALS.items()}
 
 
 def try_hints(case: Case, home: Path) -> dict[str, str]:
-    """A word for the stack that the hint of each refusal names, by that stack."""
+    """The result of each stack that the hint of a refusal proposes, by that stack."""
     models = _donors(case, home)
     case = _with_lists(case, models)
     words = (_try_stack(case, home, models, name, trial) for name, trial in TRIALS.items())
@@ -63,7 +63,7 @@ def try_hints(case: Case, home: Path) -> dict[str, str]:
 
 
 def _trial(stack: str) -> Trial:
-    """The trial of slices such as `a[0:2], b[2:5]`."""
+    """The stack of slices such as `a[0:2], b[2:5]`."""
     slices = re.findall(r"(\w)\[(\d+):(\d+)\]", stack)
     items = [f"{donor}[{start}:{stop}]" for donor, start, stop in slices]
     return items, [pick for donor, start, stop in slices for pick in layers(donor, int(start), int(stop))], {}

@@ -1,4 +1,4 @@
-"""A tiny config for any wrapper: a language model as tiny as its own family is, and small towers of other senses."""
+"""Makes a tiny config for any wrapper: its language model like the tiny family, and small vision and audio towers."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def wrapper_data() -> dict[str, Any]:
 
 
 def wrapper_families() -> list[str]:
-    """The model types of transformers' multimodal mapping whose language model is a subject of stacks."""
+    """The model types of transformers' multimodal mapping whose language model is decoder-only."""
     beyond = {name for names in wrapper_data()["beyond"].values() for name in names}
     return sorted(set(MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES) - beyond)
 
 
 def wrapped_languages() -> dict[str, str]:
-    """By wrapper, the family of its language model; its own where nothing is nested."""
+    """The family of each wrapper's language model; its own model type if nothing is nested."""
     return {name: _language_of(AutoConfig.for_model(name)) for name in wrapper_families()}
 
 
@@ -40,7 +40,7 @@ def _language_of(config: PreTrainedConfig) -> str:
 
 
 def wrapper_case(model_type: str) -> Case:
-    """The wrapper in the style transformers saves, its language model as varied as its config class can say."""
+    """A case of the wrapper as saved by transformers, with layers as varied as its config class allows."""
     usual = AutoConfig.for_model(model_type)
     there, own = usual.to_dict(), wrapper_data()["families"].get(model_type, {})
     entries = tiny_entries(model_type) if not type(usual).sub_configs else {}
@@ -56,7 +56,7 @@ def wrapper_case(model_type: str) -> Case:
 
 
 def _small(model_type: str) -> Config:
-    """Sizes of a tower, as far as its config has such attributes."""
+    """The sizes of a tower that its config has attributes for."""
     usual = AutoConfig.for_model(model_type)
     there = usual.to_dict()
     known = {*there, *type(usual).attribute_map}
