@@ -14,7 +14,7 @@ from rich.console import Group
 
 from stacker.core.checks.stack import check
 from stacker.core.plan.costs import files_read
-from stacker.core.plan.documents import INDEX, LOCK, SPEC, dump, index_json, lock_json
+from stacker.core.plan.documents import LOCK, SPEC, index_json, lock_json
 from stacker.core.plan.nested import donor_of_plan
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan, Report
 from stacker.core.plan.planning import config_of, make_plan
@@ -23,7 +23,8 @@ from stacker.core.plan.tensors import PlannedTensors, make_tensors
 from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.values.donor import Donor, all_donors
 from stacker.errors import Problem, SpecError, StackerError, errors_in, raise_problems
-from stacker.formats.json_object import Json
+from stacker.formats.index import INDEX_FILE
+from stacker.formats.json_object import Json, format_json
 from stacker.io.disk.space import check_space, nearest_folder
 from stacker.io.donors.fetching import check_apart, fetch_all, place_from
 from stacker.io.donors.reading import ReadDonor, read_donor
@@ -238,10 +239,10 @@ def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) 
     return {
         **read_generation_config(donors[stack.graph.template].side_files),
         **read_tokenizer(donors[stack.graph.tokenizer].side_files),
-        "config.json": dump(plan.config),
-        **({INDEX: dump(index)} if index else {}),
+        "config.json": format_json(plan.config),
+        **({INDEX_FILE: format_json(index)} if index else {}),
         "README.md": model_card(scene, stack.text.decode(), next(iter(pictures), None)).encode(),
         **pictures,
         SPEC: stack.text,
-        LOCK: dump(lock_json(plan, VERSION, found, stack.nested)),
+        LOCK: format_json(lock_json(plan, VERSION, found, stack.nested)),
     }

@@ -7,18 +7,39 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, UnsafeError, shown
-from stacker.formats.json_object import parse_object
+from stacker.formats.json_object import Json, parse_object
 from stacker.formats.safetensors import Header
 
-NAME = "model.safetensors.index.json"
-MOST_BYTES = 64_000_000
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+MAX_INDEX_BYTES = 64_000_000
+_SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
 _SHOWN = 3
 _LEAVING = re.compile(r"^[/\\]|^[A-Za-z]:|\\|(^|/)\.\.(/|$)|\0")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def make_shard_name(number: int, count: int) -> str:
+    """The file name of shard `number` (from 0) of `count`, as transformers writes it."""
+    return SINGLE_FILE if count == 1 else f"model-{number + 1:05d}-of-{count:05d}.safetensors"
+
+
+def find_shards(names: Iterable[str]) -> list[str]:
+    """The numbered shards among `names`, sorted; empty unless they are one complete set."""
+    shards = {name: match for name in names if (match := _SHARD.fullmatch(name))}
+    counts = {int(match[2]) for match in shards.values()}
+    numbers = sorted(int(match[1]) for match in shards.values())
+    return sorted(shards) if len(counts) == 1 and numbers == list(range(1, max(counts) + 1)) else []
+
+
+def make_index(weight_map: Mapping[str, str], total_size: int, total_parameters: int) -> dict[str, Json]:
+    """The index as transformers writes it: the file of each tensor, and the bytes and elements of all tensors."""
+    metadata: dict[str, Json] = {"total_parameters": total_parameters, "total_size": total_size}
+    return {"metadata": metadata, "weight_map": dict(weight_map)}
 
 
 @dataclass(frozen=True, slots=True)

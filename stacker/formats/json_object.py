@@ -10,7 +10,7 @@ from typing import Any
 from stacker.errors import DonorError, Mark, shown
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-MOST_BYTES = 16_000_000
+MAX_JSON_BYTES = 16_000_000
 _MOST_DIGITS = 40
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -28,6 +28,11 @@ def parse_object(data: bytes, where: str | Path) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise DonorError.of("this is not a JSON object", _advice(data), Mark(str(where)))
     return value
+
+
+def format_json(content: Any) -> bytes:
+    """JSON text for a file: indented by two spaces, UTF-8, with a final newline."""
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _advice(data: bytes) -> str:

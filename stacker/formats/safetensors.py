@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from stacker.errors import DonorError, Mark, shown
 from stacker.tensors import DTYPES, TensorSpec
 
-MAX_HEADER = 64_000_000
+MAX_HEADER_BYTES = 64_000_000
 """Bytes of header we read (the format allows 100 MB): ten times what a mixture of 70,000 tensors has."""
 MAX_TENSORS = 500_000
 MAX_RANK = 64
@@ -64,8 +64,8 @@ def header_length(first: bytes, file_size: int, where: str) -> int:
     if 8 + length > file_size:
         _refuse_disguise(first, where)
         _refuse(where, f"the header claims {length} bytes, but the file has only {file_size}", _AGAIN)
-    if length > MAX_HEADER:
-        _refuse(where, f"the header has {length} bytes; stacker reads at most {MAX_HEADER}")
+    if length > MAX_HEADER_BYTES:
+        _refuse(where, f"the header has {length} bytes; stacker reads at most {MAX_HEADER_BYTES}")
     return 8 + length
 
 

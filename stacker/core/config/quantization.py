@@ -15,9 +15,9 @@ from stacker.arch.dimensions import text_config
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem
 from stacker.formats.json_object import Json
+from stacker.formats.quantized import QUANTIZATION_KEYS
 from stacker.tensors import Dtype
 
-KEYS = ("quantization_config", "compression_config")
 _ANY_NUMBER = re.compile(r"\\d|\[0-9\]")
 _AROUND = frozenset({"", "model", "language_model", "transformer", "base_model"})
 """Components that may stand before the layers' name in a module of the decoder, whatever the donor's tensors say."""
@@ -29,7 +29,7 @@ Places = Mapping[str, Mapping[int, Sequence[int]]]
 def quantization_of(donor: Donor) -> dict[str, Json] | None:
     """What a donor's config says of its quantization; None for a donor in full precision."""
     config = text_config(donor.architecture, donor.config)
-    found = next((config[key] for key in KEYS if config.get(key)), None)
+    found = next((config[key] for key in QUANTIZATION_KEYS if config.get(key)), None)
     return found if isinstance(found, dict) else None
 
 

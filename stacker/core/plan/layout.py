@@ -15,6 +15,7 @@ from stacker.core.plan.plan import BLOCK, Layout, Shard, Step
 from stacker.core.plan.tensors import PlannedTensor
 from stacker.core.values.donor import Donor, Extent, all_donors
 from stacker.core.values.expression import Copy
+from stacker.formats.index import make_shard_name
 from stacker.formats.safetensors import make_header
 
 WORTH_A_SHARD = 64 * 2**20
@@ -158,9 +159,4 @@ def _lay_shard(group: _Group, number: int, count: int, block: int | None) -> tup
     for each in group.members:
         steps.append(Step(each.making.tensor, number, offset, each.making.expression))
         offset += each.making.tensor.nbytes
-    return Shard(shard_name(number, count), header, offset), steps
-
-
-def shard_name(number: int, count: int) -> str:
-    """The file name of shard `number` (from 0) of `count`, as transformers writes it."""
-    return "model.safetensors" if count == 1 else f"model-{number + 1:05d}-of-{count:05d}.safetensors"
+    return Shard(make_shard_name(number, count), header, offset), steps

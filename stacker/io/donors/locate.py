@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stacker.arch.families import packaged_text
 from stacker.errors import DonorError, Mark, SpecError, StackerError, did_you_mean, shown
-from stacker.formats.json_object import MOST_BYTES, Json, parse_object
+from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
 from stacker.io.files.repository import FolderRepository, Repository
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 from stacker.text.node import plain_data
@@ -88,9 +88,9 @@ def read_reference(spec: DonorSpec, folder: Path) -> dict[str, Json]:
     like = str(spec.like)
     place = folder / Path(like).expanduser()
     if place.is_dir():
-        return parse_object(FolderRepository(place).read("config.json", MOST_BYTES), place / "config.json")
+        return parse_object(FolderRepository(place).read("config.json", MAX_JSON_BYTES), place / "config.json")
     if place.exists():
-        return parse_object(FolderRepository(place.parent).read(place.name, MOST_BYTES), place)
+        return parse_object(FolderRepository(place.parent).read(place.name, MAX_JSON_BYTES), place)
     packaged = packaged_references()
     if like in packaged:
         return packaged[like]

@@ -20,10 +20,10 @@ from stacker.arch.placement import Placement, expected_tensors, place_tensors
 from stacker.arch.wrapping import wrapped_architecture
 from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent, SideFile
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, raise_problems, shown
-from stacker.formats.json_object import MOST_BYTES, Json, parse_object
+from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
+from stacker.formats.quantized import describe_quantization
 from stacker.formats.safetensors import Header
 from stacker.io.donors.locate import is_here, mark_in, open_donor, read_reference
-from stacker.io.donors.quantized import quantization_in
 from stacker.io.donors.weights import Weights, has_weights, read_weights
 from stacker.io.files.repository import Repository
 from stacker.progress import Progress, ignore_progress
@@ -103,7 +103,7 @@ def donor_in(repository: Repository, name: str, source: str) -> Donor:
         revision=repository.revision,
         anchor=_local(repository, _CONFIG),
         warnings=(*weights.warnings, *problems),
-        quantized=quantization_in(text_config(architecture, config), specs.values()),
+        quantized=describe_quantization(text_config(architecture, config), specs.values()),
     )
 
 
@@ -119,7 +119,7 @@ def _read_both(repository: Repository) -> tuple[dict[str, Json], Weights]:
     weights = Weights({})
     problems: list[Problem] = []
     try:
-        config = parse_object(repository.read(_CONFIG, MOST_BYTES), str(mark_in(repository, _CONFIG)))
+        config = parse_object(repository.read(_CONFIG, MAX_JSON_BYTES), str(mark_in(repository, _CONFIG)))
     except StackerError as error:
         problems += error.problems
     try:
@@ -208,7 +208,7 @@ def _donor_without_weights(spec: DonorSpec, config: Config) -> Donor:
         depth=depth,
         tensors={place.name: _donor_tensor(specs[own], place) for own, place in placements.items()},
         weights=False,
-        quantized=quantization_in(text_config(architecture, config), ()),
+        quantized=describe_quantization(text_config(architecture, config), ()),
     )
 
 

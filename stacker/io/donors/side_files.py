@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from stacker.core.plan.documents import dump
 from stacker.core.values.donor import GENERATION, SideFile
 from stacker.errors import DonorError, Mark
-from stacker.formats.json_object import parse_object
+from stacker.formats.json_object import format_json, parse_object
 
 SETTINGS = "tokenizer_config.json"
 CODE = "auto_map"
-MOST_BYTES = 200_000_000
+MAX_SIDE_FILE_BYTES = 200_000_000
 
 
 def read_generation_config(files: Iterable[SideFile]) -> dict[str, bytes]:
@@ -25,7 +24,7 @@ def read_tokenizer(files: Iterable[SideFile]) -> dict[str, bytes]:
     found = {file.name: read_side_file(file) for file in files if file.name != GENERATION}
     if CODE.encode() in found.get(SETTINGS, b""):
         content = parse_object(found[SETTINGS], SETTINGS)
-        found[SETTINGS] = dump({key: value for key, value in content.items() if key != CODE})
+        found[SETTINGS] = format_json({key: value for key, value in content.items() if key != CODE})
     return found
 
 
@@ -36,11 +35,13 @@ def read_side_file(file: SideFile) -> bytes:
     path = Path(file.path) if file.path else _fetched(file)
     try:
         with path.open("rb") as reader:
-            data = reader.read(MOST_BYTES + 1)
+            data = reader.read(MAX_SIDE_FILE_BYTES + 1)
     except OSError as error:
         raise DonorError.of(f"cannot read this file: {error.strerror}", "", Mark(str(path))) from error
-    if len(data) > MOST_BYTES:
-        raise DonorError.of(f"this file has more than {MOST_BYTES:,} bytes", "is it a tokenizer's?", Mark(str(path)))
+    if len(data) > MAX_SIDE_FILE_BYTES:
+        raise DonorError.of(
+            f"this file has more than {MAX_SIDE_FILE_BYTES:,} bytes", "is it a tokenizer's?", Mark(str(path))
+        )
     return data
 
 

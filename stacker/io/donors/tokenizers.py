@@ -11,13 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stacker.core.plan.documents import dump
 from stacker.core.stack.graph import StackGraph
 from stacker.core.tokens.common_rows import cut_to_common_rows
 from stacker.core.tokens.vocabulary import Tokens, Vocabulary, in_rows, make_vocabulary
 from stacker.core.values.donor import Donor, SideFile
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, errors_in, raise_problems
-from stacker.formats.json_object import Json, parse_object
+from stacker.formats.json_object import Json, format_json, parse_object
 from stacker.io.donors.side_files import CODE, SETTINGS, read_side_file
 from stacker.spec.language.stack_spec import Dialect, StackSpec
 
@@ -111,7 +110,7 @@ def _with_tokens(donor: Donor, vocabulary: Vocabulary) -> Donor:
     known = listed if isinstance(listed, list) else []
     content["added_tokens"] = [*known, *({**_PLAIN, **entry} for entry in vocabulary.new)]
     kept = tuple(file for file in donor.side_files if not _OTHER_VOCABULARIES.fullmatch(file.name))
-    files = {_TOKENIZER: dump(content), **_in_older_files(donor, vocabulary)}
+    files = {_TOKENIZER: format_json(content), **_in_older_files(donor, vocabulary)}
     return _with_files(replace(donor, side_files=kept), files)
 
 
@@ -121,13 +120,13 @@ def _in_older_files(donor: Donor, vocabulary: Vocabulary) -> dict[str, bytes]:
     for file in donor.side_files:
         if file.name == _ADDED:
             ids = {str(entry["content"]): entry["id"] for entry in vocabulary.new}
-            found[file.name] = dump({**parse_object(read_side_file(file), file.name), **ids})
+            found[file.name] = format_json({**parse_object(read_side_file(file), file.name), **ids})
         elif file.name == SETTINGS:
             content = parse_object(read_side_file(file), file.name)
             listed = content.get(_DECODER)
             if isinstance(listed, dict):
                 content[_DECODER] = {**listed, **{str(entry["id"]): _flags(entry) for entry in vocabulary.new}}
-                found[file.name] = dump(content)
+                found[file.name] = format_json(content)
     return found
 
 
@@ -149,7 +148,7 @@ def _with_template(donor: Donor, template: str) -> Donor:
     settings = next((file for file in donor.side_files if file.name == SETTINGS), None)
     if settings:
         content = parse_object(read_side_file(settings), SETTINGS)
-        files[SETTINGS] = dump({key: value for key, value in content.items() if key != "chat_template"})
+        files[SETTINGS] = format_json({key: value for key, value in content.items() if key != "chat_template"})
     kept = tuple(file for file in donor.side_files if file.name not in _OTHER_TEMPLATES)
     return _with_files(replace(donor, side_files=kept), files)
 

@@ -12,13 +12,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, raise_problems, shown
-from stacker.formats import index as index_file
-from stacker.formats.index import check_index, parse_index
+from stacker.formats.index import INDEX_FILE, MAX_INDEX_BYTES, SINGLE_FILE, check_index, find_shards, parse_index
 from stacker.formats.safetensors import Header
 from stacker.io.files.repository import Repository
 
-SINGLE = "model.safetensors"
-_SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
 _AT_ONCE = 8
 """Headers asked for at the same time: what a hub answers takes long but costs little; a disk has no such wait."""
 _INSTEAD = (
@@ -50,27 +47,30 @@ def has_weights(names: Sequence[str]) -> bool:
 def read_weights(repository: Repository) -> Weights:
     """The headers of all weights of a donor; everything that is wrong with them is raised together."""
     names = repository.names()
-    if SINGLE in names:
-        headers, problems = _read_headers(repository, [SINGLE])
+    if SINGLE_FILE in names:
+        headers, problems = _read_headers(repository, [SINGLE_FILE])
         problems += _check_single(repository, names)
-    elif index_file.NAME in names:
+    elif INDEX_FILE in names:
         headers, problems = _read_indexed(repository, names)
     else:
-        headers, problems = _read_headers(repository, _shards_alone(repository, names))
+        shards = find_shards(names)
+        if not shards:
+            raise _no_weights(repository.source, names)
+        headers, problems = _read_headers(repository, shards)
     raise_problems(problems)
     return Weights(headers, tuple(problems))
 
 
 def _check_single(repository: Repository, names: Sequence[str]) -> Iterator[Problem]:
-    if index_file.NAME in names:
-        message = f"there is a {SINGLE} and an index of shards; the single file is used, as transformers does"
+    if INDEX_FILE in names:
+        message = f"there is a {SINGLE_FILE} and an index of shards; the single file is used, as transformers does"
         hint = "remove the one that is out of date"
         yield Problem(message, hint, Mark(repository.source), Severity.WARNING, Blame.DONOR)
 
 
 def _read_indexed(repository: Repository, names: Sequence[str]) -> tuple[dict[str, Header], list[Problem]]:
-    where = f"{repository.source}/{index_file.NAME}"
-    index = parse_index(repository.read(index_file.NAME, index_file.MOST_BYTES), where)
+    where = f"{repository.source}/{INDEX_FILE}"
+    index = parse_index(repository.read(INDEX_FILE, MAX_INDEX_BYTES), where)
     missing = [name for name in index.files if name not in names]
     headers, problems = _read_headers(repository, [name for name in index.files if name in names])
     if missing:
@@ -104,22 +104,12 @@ def _header(repository: Repository, name: str) -> Header | StackerError:
         return error
 
 
-def _shards_alone(repository: Repository, names: Sequence[str]) -> list[str]:
-    """Shards without an index, when their names say that they are all there; DonorError when nothing can be read."""
-    shards = {name: found for name in names if (found := _SHARD.fullmatch(name))}
-    totals = {int(found[2]) for found in shards.values()}
-    numbers = [int(found[1]) for found in shards.values()]
-    if len(totals) == 1 and sorted(numbers) == list(range(1, max(totals) + 1)):
-        return sorted(shards)
-    raise _no_weights(repository.source, names)
-
-
 def _no_weights(source: str, names: Sequence[str]) -> DonorError:
     mark = Mark(source)
     other = [name for name in names if name.endswith(".safetensors") and not name.startswith("adapter_")]
     if other:
         message = (
-            f"there is neither {SINGLE} nor {index_file.NAME}; of weights there is {', '.join(map(shown, other[:3]))}"
+            f"there is neither {SINGLE_FILE} nor {INDEX_FILE}; of weights there is {', '.join(map(shown, other[:3]))}"
         )
         return DonorError.of(message, "give the files the names that transformers gives them", mark)
     for pattern, message, hint in _INSTEAD:

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from stacker.errors import Mark, SpecError, StorageError, did_you_mean
 
-MOST_BYTES = 1_000_000
+MAX_SPEC_BYTES = 1_000_000
 STANDARD_INPUT = "-"
 
 
 def read_spec_file(path: Path) -> bytes:
     """The bytes of a spec file, or of standard input for `-`; SpecError when there is no such file or it is no spec."""
     if str(path) == STANDARD_INPUT:
-        return sys.stdin.buffer.read(MOST_BYTES + 1)
+        return sys.stdin.buffer.read(MAX_SPEC_BYTES + 1)
     try:
         with path.open("rb") as file:
-            return file.read(MOST_BYTES + 1)
+            return file.read(MAX_SPEC_BYTES + 1)
     except FileNotFoundError as error:
         raise SpecError.of("there is no such file", _neighbour(path), Mark(str(path))) from error
     except IsADirectoryError as error:

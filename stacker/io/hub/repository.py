@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stacker.errors import DonorError, Mark, SpecError, shown
+from stacker.formats.index import INDEX_FILE
 from stacker.formats.safetensors import Header
 from stacker.io.files.repository import FolderRepository
 from stacker.io.hub.download import download
@@ -22,7 +23,6 @@ from stacker.io.hub.headers import hub_header
 from stacker.io.hub.requests import Listing, list_files
 from stacker.progress import Progress
 
-_INDEX = "model.safetensors.index.json"
 _ID = re.compile(r"(?!.*(?:--|\.\.))(?:\w[\w.-]*/)?\w(?:[\w.-]{0,94}\w)?", re.ASCII)
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]*", re.ASCII)
 
@@ -128,7 +128,7 @@ def _cached_listing(place: Place) -> Listing | None:
     snapshot = _cache(place.repo) / "snapshots" / (commit or "")
     if commit is None or not (snapshot / "config.json").exists():
         return None
-    sizes: dict[str, int | None] = dict.fromkeys(_named_by_index(snapshot / _INDEX))
+    sizes: dict[str, int | None] = dict.fromkeys(_named_by_index(snapshot / INDEX_FILE))
     sizes |= dict.fromkeys(FolderRepository(snapshot).names())
     return Listing(commit, sizes)
 
