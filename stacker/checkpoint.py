@@ -16,7 +16,7 @@ from stacker.core.plan.plan_json import plan_from_json
 from stacker.core.plan.planning import identity
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, SpecError, StackerError, VerifyError, raise_problems
-from stacker.io.donors.reading import fetch_weights, read_donor
+from stacker.io.donors.reader import fetch_donor, read_donor
 from stacker.progress import Watch, ignore_watch
 from stacker.run.verify import compare
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
@@ -42,7 +42,7 @@ def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: W
     found = {each["name"]: each["found"] for each in lock["plan"]["donors"]}
     read = _read_donors(plan, {**found, **donors}, out)
     needed = files_read(plan, read)
-    read = {name: fetch_weights(donor, needed[name]) for name, donor in read.items()}
+    read = {name: fetch_donor(donor, needed[name]) for name, donor in read.items()}
     problems = tuple(compare(out, plan, read, watch))
     return Verified(len(plan.steps), plan.total_size, problems)
 

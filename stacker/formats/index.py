@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stacker.errors import Blame, DonorError, Mark, Problem, Severity, UnsafeError, shown
+from stacker.errors import Blame, DonorError, Mark, Problem, Severity, UnsafeError, escape_text
 from stacker.formats.json_object import Json, parse_object
 from stacker.formats.safetensors import Header
 
@@ -75,20 +75,20 @@ def parse_index(data: bytes, where: str) -> Index:
 
 def _check_name(name: str, where: str) -> None:
     if _LEAVING.search(name):
-        message = f"the index names '{shown(name)}', which leads out of the donor's folder"
+        message = f"the index names '{escape_text(name)}', which leads out of the donor's folder"
         raise UnsafeError.of(message, "do not use this donor unless you know why", Mark(where))
     if name.endswith(_PICKLES):
-        message = f"the index names '{shown(name)}', a pickle, which can run code when it is opened"
+        message = f"the index names '{escape_text(name)}', a pickle, which can run code when it is opened"
         raise DonorError.of(message, "convert the donor to safetensors first", Mark(where))
     if "/" in name or not name.endswith(".safetensors"):
-        raise DonorError.of(f"the index names '{shown(name)}', not a safetensors file beside it", "", Mark(where))
+        raise DonorError.of(f"the index names '{escape_text(name)}', not a safetensors file beside it", "", Mark(where))
 
 
 def _check_cases(files: Sequence[str], where: str) -> None:
     count = Counter(name.casefold() for name in files)
     alike = sorted(name for name in files if count[name.casefold()] > 1)
     if alike:
-        message = f"the index names shards that differ only in case: {', '.join(map(shown, alike[:_SHOWN]))}"
+        message = f"the index names shards that differ only in case: {', '.join(map(escape_text, alike[:_SHOWN]))}"
         raise DonorError.of(message, "on many disks they are one file: rename them", Mark(where))
 
 
@@ -118,7 +118,7 @@ def check_index(index: Index, headers: Mapping[str, Header]) -> Iterator[Problem
 def _listed(index: Index, what: str, names: list[str], severity: Severity = Severity.ERROR) -> Iterator[Problem]:
     if names:
         more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        message = f"{len(names)} {what}: {', '.join(shown(name, 200) for name in names[:_SHOWN])}{more}"
+        message = f"{len(names)} {what}: {', '.join(escape_text(name, 200) for name in names[:_SHOWN])}{more}"
         hint = "" if severity is Severity.WARNING else "index and shards are of different downloads: fetch them again"
         yield Problem(message, hint, Mark(index.where), severity, Blame.DONOR)
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from stacker.errors import DonorError, Mark, shown
+from stacker.errors import DonorError, Mark, escape_text
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 MAX_JSON_BYTES = 16_000_000
@@ -23,7 +23,7 @@ def parse_object(data: bytes, where: str | Path) -> dict[str, Json]:
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else shown(str(error), 200)
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else escape_text(str(error), 200)
         raise DonorError.of(f"this is not valid JSON: {reason}", _advice(data), Mark(str(where))) from error
     if not isinstance(value, dict):
         raise DonorError.of("this is not a JSON object", _advice(data), Mark(str(where)))
@@ -47,7 +47,7 @@ def _without_contradiction(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for key, value in pairs:
         if key in table and table[key] != value:
-            raise ValueError(f"'{shown(key)}' is there twice, with different values")
+            raise ValueError(f"'{escape_text(key)}' is there twice, with different values")
         table[key] = value
     return table
 

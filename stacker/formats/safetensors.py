@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from stacker.errors import DonorError, Mark, shown
+from stacker.errors import DonorError, Mark, escape_text
 from stacker.tensors import DTYPES, TensorSpec
 
 MAX_HEADER_BYTES = 64_000_000
@@ -56,7 +56,7 @@ class Header:
     mtime: int | None = field(default=None, compare=False)
 
 
-def header_length(first: bytes, file_size: int, where: str) -> int:
+def parse_header_length(first: bytes, file_size: int, where: str) -> int:
     """Bytes before the data of a file of `file_size` bytes, from its `first` 8 (64 let other formats be named)."""
     if file_size < 8 or len(first) < 8:
         _refuse(where, f"the file has {file_size} bytes; a safetensors file has at least 10", _AGAIN)
@@ -79,7 +79,7 @@ def _refuse_disguise(first: bytes, where: str) -> None:
 
 def parse_header(raw: bytes, file_size: int, where: str) -> Header:
     """`raw` is everything before the data (length field and JSON); DonorError says what is wrong with it."""
-    if len(raw) != header_length(raw, file_size, where):
+    if len(raw) != parse_header_length(raw, file_size, where):
         _refuse(where, f"the header was cut off after {len(raw)} bytes", _AGAIN)
     table = _load(raw, where)
     metadata = _metadata(table.pop("__metadata__", {}), where)
@@ -111,7 +111,7 @@ def _load(raw: bytes, where: str) -> dict[str, Any]:
         if "\\u" in text:
             json.dumps(table, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else shown(str(error), 200)
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else escape_text(str(error), 200)
         raise DonorError.of(f"the header is not valid: {reason}", _AGAIN, Mark(where)) from error
     if type(table) is not dict:
         _refuse(where, "the header is not a JSON object", _AGAIN)
@@ -122,18 +122,18 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"'{shown(twice)}' appears twice")
+        raise ValueError(f"'{escape_text(twice)}' appears twice")
     return table
 
 
 def _natural(digits: str) -> int:
     if digits[0] == "-":
-        raise ValueError(f"{shown(digits, 30)} is not a size")
+        raise ValueError(f"{escape_text(digits, 30)} is not a size")
     return int(digits)
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{shown(text, 30)} is not a whole number")
+    raise ValueError(f"{escape_text(text, 30)} is not a whole number")
 
 
 def _metadata(value: Any, where: str) -> dict[str, str]:
@@ -145,21 +145,19 @@ def _metadata(value: Any, where: str) -> dict[str, str]:
 def _tensor(name: str, fields: Any, where: str) -> StoredTensor:
     """One entry, `begin` still counted from the start of the data."""
     if type(fields) is not dict or fields.keys() != _FIELDS:
-        _refuse(where, f"tensor '{shown(name)}' must have dtype, shape and data_offsets, and nothing else")
+        _refuse(where, f"tensor '{escape_text(name)}' must have dtype, shape and data_offsets, and nothing else")
     dtype = DTYPES.get(fields["dtype"]) if type(fields["dtype"]) is str else None
     if dtype is None:
-        _refuse(where, f"tensor '{shown(name)}' has the unknown dtype {shown(str(fields['dtype']), 40)}")
+        _refuse(where, f"tensor '{escape_text(name)}' has the unknown dtype {escape_text(str(fields['dtype']), 40)}")
     shape, offsets = fields["shape"], fields["data_offsets"]
     if not (_sizes(shape) and _sizes(offsets) and len(offsets) == 2 and offsets[0] <= offsets[1]):
-        _refuse(where, f"tensor '{shown(name)}' has a shape or data_offsets that are not sizes")
+        _refuse(where, f"tensor '{escape_text(name)}' has a shape or data_offsets that are not sizes")
     if len(shape) > MAX_RANK:
-        _refuse(where, f"tensor '{shown(name)}' has {len(shape)} dimensions; stacker reads at most {MAX_RANK}")
+        _refuse(where, f"tensor '{escape_text(name)}' has {len(shape)} dimensions; stacker reads at most {MAX_RANK}")
     begin, end = offsets
     if _bits(shape, dtype.bits) != (end - begin) * 8:
-        _refuse(
-            where,
-            f"tensor '{shown(name)}' ({dtype.label} {shown(str(shape))}) does not fill its {end - begin} bytes exactly",
-        )
+        what = f"'{escape_text(name)}' ({dtype.label} {escape_text(str(shape))})"
+        _refuse(where, f"tensor {what} does not fill its {end - begin} bytes exactly")
     return StoredTensor(TensorSpec(name, dtype, tuple(shape)), begin, end - begin)
 
 
@@ -185,7 +183,7 @@ def _check_contiguous(tensors: list[StoredTensor], data_size: int, where: str) -
     for tensor in tensors:
         if tensor.begin != end:
             what = "overlaps the tensor before it" if tensor.begin < end else "leaves a hole before it"
-            _refuse(where, f"tensor '{shown(tensor.spec.name)}' {what}: it begins at {tensor.begin}, not {end}")
+            _refuse(where, f"tensor '{escape_text(tensor.spec.name)}' {what}: it begins at {tensor.begin}, not {end}")
         end += tensor.nbytes
     if end > data_size:
         _refuse(where, f"the tensors need {end} bytes of data, but the file has only {data_size}", _AGAIN)

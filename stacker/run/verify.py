@@ -20,7 +20,7 @@ from stacker.errors import Problem
 from stacker.io.disk.direct import Reader
 from stacker.io.disk.space import data_runs
 from stacker.io.disk.storage import writing
-from stacker.io.files.reading import read_exactly
+from stacker.io.files.regular_files import read_exactly
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.evaluate import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds

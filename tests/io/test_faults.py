@@ -26,7 +26,7 @@ from stacker.io.disk import copies, direct
 from stacker.io.disk.direct import Writer
 from stacker.io.disk.moves import move
 from stacker.io.disk.storage import writing
-from stacker.io.files.reading import open_regular
+from stacker.io.files.regular_files import open_regular
 from stacker.io.output.folder import open_output
 
 RUN = 30_000

@@ -14,12 +14,12 @@ CODE = "auto_map"
 MAX_SIDE_FILE_BYTES = 200_000_000
 
 
-def read_generation_config(files: Iterable[SideFile]) -> dict[str, bytes]:
+def read_generation_file(files: Iterable[SideFile]) -> dict[str, bytes]:
     """The generation config by its name, if there is one."""
     return {file.name: read_side_file(file) for file in files if file.name == GENERATION}
 
 
-def read_tokenizer(files: Iterable[SideFile]) -> dict[str, bytes]:
+def read_tokenizer_files(files: Iterable[SideFile]) -> dict[str, bytes]:
     """All files that the tokenizer may be made of, by name; where its settings name code, they are without that."""
     found = {file.name: read_side_file(file) for file in files if file.name != GENERATION}
     if CODE.encode() in found.get(SETTINGS, b""):

@@ -15,7 +15,7 @@ from stacker.core.stack.graph import StackGraph
 from stacker.core.tokens.common_rows import cut_to_common_rows
 from stacker.core.tokens.vocabulary import Tokens, Vocabulary, in_rows, make_vocabulary
 from stacker.core.values.donor import Donor, SideFile
-from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, errors_in, raise_problems
+from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, raise_problems, select_errors
 from stacker.formats.json_object import Json, format_json, parse_object
 from stacker.io.donors.side_files import CODE, SETTINGS, read_side_file
 from stacker.spec.language.stack_spec import Dialect, StackSpec
@@ -29,7 +29,7 @@ _OTHER_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 _PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
 
 
-def carry_tokenizer(
+def apply_tokenizer(
     spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor]
 ) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
     """The donors with what the spec asks of the tokenizer, and what is wrong with it.
@@ -43,7 +43,7 @@ def carry_tokenizer(
         tokens = _read_all(donors)
         vocabulary = make_vocabulary(spec.vocabulary, chosen, donors, tokens)
         problems += vocabulary.problems
-        if not errors_in(problems):
+        if not select_errors(problems):
             donors, more = in_rows(vocabulary, spec.vocabulary, spec.base or chosen, donors, tokens)
             problems += (*more, *_left_out(donors[chosen], vocabulary))
             donors = {**donors, chosen: _with_tokens(donors[chosen], vocabulary)}

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, raise_problems, shown
+from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, escape_text, raise_problems
 from stacker.formats.index import INDEX_FILE, MAX_INDEX_BYTES, SINGLE_FILE, check_index, find_shards, parse_index
 from stacker.formats.safetensors import Header
 from stacker.io.files.repository import Repository
@@ -44,9 +44,9 @@ def has_weights(names: Sequence[str]) -> bool:
     return any(name.endswith(".safetensors") and not name.startswith("adapter_") for name in names)
 
 
-def read_weights(repository: Repository) -> Weights:
+def read_weight_headers(repository: Repository) -> Weights:
     """The headers of all weights of a donor; everything that is wrong with them is raised together."""
-    names = repository.names()
+    names = repository.list_names()
     if SINGLE_FILE in names:
         headers, problems = _read_headers(repository, [SINGLE_FILE])
         problems += _check_single(repository, names)
@@ -74,7 +74,7 @@ def _read_indexed(repository: Repository, names: Sequence[str]) -> tuple[dict[st
     missing = [name for name in index.files if name not in names]
     headers, problems = _read_headers(repository, [name for name in index.files if name in names])
     if missing:
-        message = f"{len(missing)} of {len(index.files)} shards are not there: {', '.join(map(shown, missing[:5]))}"
+        message = f"{len(missing)} of {len(index.files)} shards are missing: {', '.join(map(escape_text, missing[:5]))}"
         problems.append(Problem(message, "fetch them, or the whole donor again", Mark(where), blame=Blame.DONOR))
     if not problems:
         problems += check_index(index, headers)
@@ -92,14 +92,14 @@ def _read_headers(repository: Repository, names: Sequence[str]) -> tuple[dict[st
 
 def _is_here(repository: Repository, name: str) -> bool:
     try:
-        return repository.path(name) is not None
+        return repository.find_path(name) is not None
     except StackerError:  # reading its header will say why
         return True
 
 
 def _header(repository: Repository, name: str) -> Header | StackerError:
     try:
-        return repository.header(name)
+        return repository.read_header(name)
     except StackerError as error:
         return error
 
@@ -108,9 +108,7 @@ def _no_weights(source: str, names: Sequence[str]) -> DonorError:
     mark = Mark(source)
     other = [name for name in names if name.endswith(".safetensors") and not name.startswith("adapter_")]
     if other:
-        message = (
-            f"there is neither {SINGLE_FILE} nor {INDEX_FILE}; of weights there is {', '.join(map(shown, other[:3]))}"
-        )
+        message = f"there is neither {SINGLE_FILE} nor {INDEX_FILE}; of weights there is {', '.join(map(escape_text, other[:3]))}"
         return DonorError.of(message, "give the files the names that transformers gives them", mark)
     for pattern, message, hint in _INSTEAD:
         if any(re.fullmatch(pattern, name) for name in names):

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from stacker.errors import DonorError, Mark, UnsafeError, shown
+from stacker.errors import DonorError, Mark, UnsafeError, escape_text
 from stacker.formats.safetensors import Header
-from stacker.io.files.reading import open_regular, read_exactly, read_header
+from stacker.io.files.regular_files import open_regular, read_exactly, read_header
 from stacker.progress import Progress, ignore_progress
 
 
@@ -28,7 +28,7 @@ class Repository(Protocol):
     @property
     def revision(self) -> str | None: ...
 
-    def names(self) -> tuple[str, ...]:
+    def list_names(self) -> tuple[str, ...]:
         """The names of the files, sorted; those in subfolders need not be among them."""
         ...
 
@@ -36,11 +36,11 @@ class Repository(Protocol):
         """A small file as a whole; DonorError when it is longer than `limit` bytes."""
         ...
 
-    def header(self, name: str) -> Header:
+    def read_header(self, name: str) -> Header:
         """The header of a safetensors file, without fetching its weights where that can be avoided."""
         ...
 
-    def path(self, name: str) -> Path | None:
+    def find_path(self, name: str) -> Path | None:
         """Where the file lies on this machine now; None when it would have to be fetched."""
         ...
 
@@ -60,7 +60,7 @@ class FolderRepository:
     def source(self) -> str:
         return str(self.folder)
 
-    def names(self) -> tuple[str, ...]:
+    def list_names(self) -> tuple[str, ...]:
         try:
             return tuple(sorted(entry.name for entry in os.scandir(self.folder) if not entry.is_dir()))
         except OSError as error:
@@ -79,10 +79,10 @@ class FolderRepository:
         finally:
             os.close(fd)
 
-    def header(self, name: str) -> Header:
+    def read_header(self, name: str) -> Header:
         return read_header(self.fetch(name))
 
-    def path(self, name: str) -> Path | None:
+    def find_path(self, name: str) -> Path | None:
         path = self.folder / name
         if not os.path.lexists(path):
             return None
@@ -90,7 +90,7 @@ class FolderRepository:
         return path if path.exists() else None
 
     def fetch(self, name: str, progress: Progress = ignore_progress) -> Path:  # noqa: ARG002 - nothing has to be fetched
-        path = self.path(name)
+        path = self.find_path(name)
         if path is None:
             raise _missing(self.folder / name)
         return path
@@ -100,7 +100,7 @@ def _missing(path: Path) -> DonorError:
     if path.is_symlink():
         hint = "a download that did not finish leaves such links: fetch the donor again"
         return DonorError.of(
-            f"this link leads to '{shown(str(path.readlink()))}', which is not there", hint, Mark(str(path))
+            f"this link leads to '{escape_text(str(path.readlink()))}', which is not there", hint, Mark(str(path))
         )
     return DonorError.of("there is no such file", "", Mark(str(path)))
 
@@ -117,5 +117,5 @@ def _check_inside(path: Path, folder: Path) -> None:
     blobs = [repository / "blobs", repository.parent / "blobs"] if root.parent.name == "snapshots" else []
     allowed = [root, *blobs]
     if not any(target.is_relative_to(place) for place in allowed):
-        message = f"this link leaves the donor's folder: it leads to '{shown(str(target))}'"
+        message = f"this link leaves the donor's folder: it leads to '{escape_text(str(target))}'"
         raise UnsafeError.of(message, "copy the file into the folder if you trust it", Mark(str(path)))

@@ -38,7 +38,7 @@ def write_spec_file(path: Path, text: str) -> None:
 def _neighbour(path: Path) -> str:
     """A hint at a recipe of that name, or at a spec in the same folder whose name is close."""
     name = path.name.removesuffix(".yaml").removesuffix(".yml")
-    if name in recipe_names():
+    if name in list_recipes():
         return f"that is a recipe: `stacker recipes {name}` shows it, `stacker new {name} -o {name}.yml` writes it"
     names = [each.name for suffix in ("*.yml", "*.yaml") for each in path.parent.glob(suffix)]
     return did_you_mean(path.name, names) if names else ""
@@ -47,15 +47,15 @@ def _neighbour(path: Path) -> str:
 _SUFFIX = ".yaml"
 
 
-def recipe_names() -> tuple[str, ...]:
+def list_recipes() -> tuple[str, ...]:
     """The names of all recipes, sorted."""
     names = (entry.name for entry in files("stacker.slices").iterdir())
     return tuple(sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)))
 
 
-def recipe_path(name: str) -> Path:
+def find_recipe(name: str) -> Path:
     """The file of a recipe; SpecError where there is none of that name."""
-    known = recipe_names()
+    known = list_recipes()
     if name not in known:
         raise SpecError.of(f"there is no recipe '{name}'", did_you_mean(name, known))
     return Path(str(files("stacker.slices") / f"{name}{_SUFFIX}"))

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from stacker.core.values.donor import DonorFile
 from stacker.errors import DonorError, Mark
-from stacker.formats.safetensors import header_length
-from stacker.io.files.reading import open_regular, read_exactly
+from stacker.formats.safetensors import parse_header_length
+from stacker.io.files.regular_files import open_regular, read_exactly
 
 _MOST_OPEN = 64
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
@@ -93,7 +93,7 @@ def _check(fd: int, file: DonorFile) -> None:
         raise _changed(file, f"it has {status.st_size:,} bytes, not {file.size:,}")
     if file.mtime is not None and status.st_mtime_ns != file.mtime:
         raise _changed(file, "it was written to")
-    length = header_length(read_exactly(fd, min(64, file.size), 0, path), file.size, str(path))
+    length = parse_header_length(read_exactly(fd, min(64, file.size), 0, path), file.size, str(path))
     if hashlib.sha256(read_exactly(fd, length, 0, path)).hexdigest() != file.header:
         raise _changed(file, "its header is another")
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stacker.errors import DonorError, Mark
-from stacker.formats.safetensors import Header, header_length, parse_header
+from stacker.formats.safetensors import Header, parse_header, parse_header_length
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"),
@@ -57,7 +57,7 @@ def read_header(path: Path) -> Header:
     try:
         status = os.fstat(fd)
         first = read_exactly(fd, min(status.st_size, 64), 0, path)
-        length = header_length(first, status.st_size, str(path))
+        length = parse_header_length(first, status.st_size, str(path))
         header = parse_header(read_exactly(fd, length, 0, path), status.st_size, str(path))
     finally:
         os.close(fd)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from stacker.core.values.donor import Donor
 from stacker.errors import SpecError
-from stacker.io.donors.reading import fetch_weights
+from stacker.io.donors.reader import fetch_donor
 from stacker.progress import Watch
 
 
-def fetch_all(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]], watch: Watch) -> dict[str, Donor]:
+def fetch_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]], watch: Watch) -> dict[str, Donor]:
     """The donors with all files that a build reads on this machine; only those of the hub take fetching."""
     away = [
         file for name, donor in known.items() for file in donor.files if file.name in needed[name] and not file.path
@@ -24,10 +24,10 @@ def fetch_all(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]],
         done += nbytes
         watch(done, max(total, done))
 
-    return {name: fetch_weights(donor, needed[name], tell) for name, donor in known.items()}
+    return {name: fetch_donor(donor, needed[name], tell) for name, donor in known.items()}
 
 
-def check_apart(out: Path, donors: Iterable[Donor]) -> None:
+def check_not_overwritten(out: Path, donors: Iterable[Donor]) -> None:
     """SpecError when a donor lies where the output would: it would be replaced by what is made of it."""
     goal = out.resolve()
     for donor in donors:
@@ -38,7 +38,7 @@ def check_apart(out: Path, donors: Iterable[Donor]) -> None:
             raise SpecError.of(message, "choose another folder for the result")
 
 
-def place_from(donor: Donor, out: Path) -> str | None:
+def find_relative_folder(donor: Donor, out: Path) -> str | None:
     """Where a donor of this machine lies, as seen from the output; None for one of the hub."""
     path = next((file.path for file in donor.files if file.path), None)
     if path is None or donor.revision:

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from stacker.arch.files.architecture import Part
 from stacker.core.values.donor import Donor
 from stacker.errors import DonorError, Mark, Severity, StackerError
-from stacker.io.donors.reading import fetch_weights, read_donor
+from stacker.io.donors.reader import fetch_donor, read_donor
 from stacker.spec.language.stack_spec import DonorSpec
 from tests.donors import write_llama
 
@@ -189,4 +189,4 @@ def test_like_needs_a_family_that_is_known(tmp_path: Path) -> None:
 def test_a_folder_needs_no_fetching(tmp_path: Path) -> None:
     """Its files are here already."""
     donor = read(write_llama(tmp_path / "a", shards=2))
-    assert fetch_weights(donor, [file.name for file in donor.files]) is donor
+    assert fetch_donor(donor, [file.name for file in donor.files]) is donor

@@ -19,12 +19,12 @@ from stacker.arch.inference import infer_architecture
 from stacker.arch.placement import Placement, expected_tensors, place_tensors
 from stacker.arch.wrapping import wrapped_architecture
 from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent, SideFile
-from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, raise_problems, shown
+from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, escape_text, raise_problems
 from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
 from stacker.formats.quantized import describe_quantization
 from stacker.formats.safetensors import Header
-from stacker.io.donors.locate import is_here, mark_in, open_donor, read_reference
-from stacker.io.donors.weights import Weights, has_weights, read_weights
+from stacker.io.donors.location import is_here, mark_file, open_donor, read_reference
+from stacker.io.donors.weights import Weights, has_weights, read_weight_headers
 from stacker.io.files.repository import Repository
 from stacker.progress import Progress, ignore_progress
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
@@ -50,7 +50,7 @@ def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE)
     reasons: tuple[Problem, ...] = (Problem("there are no weights in it"),)
     try:
         repository = open_donor(spec, folder, dialect)
-        away = spec.like is not None and not has_weights(repository.names())
+        away = spec.like is not None and not has_weights(repository.list_names())
     except DonorError as error:
         if spec.like is None:
             raise
@@ -58,7 +58,7 @@ def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE)
     if away:
         stand_in = _donor_without_weights(spec, read_reference(spec, folder))
         return replace(stand_in, warnings=tuple(_stands_in(spec, reason) for reason in reasons))
-    return donor_in(repository, spec.name, str(spec.source))
+    return build_donor(repository, spec.name, str(spec.source))
 
 
 def _stands_in(spec: DonorSpec, reason: Problem) -> Problem:
@@ -67,24 +67,24 @@ def _stands_in(spec: DonorSpec, reason: Problem) -> Problem:
     return Problem(message, reason.hint, spec.mark, Severity.NOTE, Blame.DONOR)
 
 
-def read_stand_in(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
+def read_from_reference(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
     """The donor made of the reference config that `like` names, wherever its weights are; without `like`, read."""
     if spec.like is None:
         return read_donor(spec, folder, dialect)
     return _donor_without_weights(spec, read_reference(spec, folder))
 
 
-def read_nearby(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
+def read_avoiding_hub(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
     """The donor, or its stand-in where it is no folder here: who only looks need not wait for the hub."""
-    read = read_donor if spec.like is None or is_here(spec, folder, dialect) else read_stand_in
+    read = read_donor if spec.like is None or is_here(spec, folder, dialect) else read_from_reference
     return read(spec, folder, dialect)
 
 
-def donor_in(repository: Repository, name: str, source: str) -> Donor:
+def build_donor(repository: Repository, name: str, source: str) -> Donor:
     """The donor that a repository's files make, called `name`; `source` is what the spec calls it."""
     config, weights = _read_both(repository)
     specs = {tensor.spec.name: tensor.spec for header in weights.headers.values() for tensor in header.tensors}
-    with _located(mark_in(repository, _CONFIG)):
+    with _located(mark_file(repository, _CONFIG)):
         architecture = _architecture(config, specs)
         depth = depth_of(architecture, config)
         placements = place_tensors(architecture, config, specs)
@@ -119,11 +119,11 @@ def _read_both(repository: Repository) -> tuple[dict[str, Json], Weights]:
     weights = Weights({})
     problems: list[Problem] = []
     try:
-        config = parse_object(repository.read(_CONFIG, MAX_JSON_BYTES), str(mark_in(repository, _CONFIG)))
+        config = parse_object(repository.read(_CONFIG, MAX_JSON_BYTES), str(mark_file(repository, _CONFIG)))
     except StackerError as error:
         problems += error.problems
     try:
-        weights = read_weights(repository)
+        weights = read_weight_headers(repository)
     except StackerError as error:
         said = {(each.message, each.hint) for each in problems}  # of a repository that lets nobody in, say
         problems += (each for each in error.problems if (each.message, each.hint) not in said)
@@ -150,11 +150,11 @@ def _check_placements(
 ) -> Iterator[Problem]:
     """Config and tensors are of one donor, and no two tensors are one to the family."""
     for problem in check_tensors(architecture, config, specs, placements):
-        yield replace(problem, mark=problem.mark or mark_in(repository, _CONFIG))
+        yield replace(problem, mark=problem.mark or mark_file(repository, _CONFIG))
     names: dict[str, str] = {}
     for own, place in placements.items():
         if names.setdefault(place.name, own) != own:
-            message = f"'{shown(own)}' and '{shown(names[place.name])}' are one tensor to this family"
+            message = f"'{escape_text(own)}' and '{escape_text(names[place.name])}' are one tensor to this family"
             yield Problem(message, "remove one of them", Mark(repository.source), blame=Blame.DONOR)
 
 
@@ -184,12 +184,12 @@ def _files(repository: Repository, headers: Mapping[str, Header]) -> tuple[Donor
 
 def _local(repository: Repository, name: str) -> str | None:
     """The path of a file that is on this machine."""
-    path = repository.path(name)
+    path = repository.find_path(name)
     return str(path.absolute()) if path else None
 
 
 def _side_files(repository: Repository, source: str) -> tuple[SideFile, ...]:
-    names = [name for name in repository.names() if _SIDE_FILES.fullmatch(name)]
+    names = [name for name in repository.list_names() if _SIDE_FILES.fullmatch(name)]
     return tuple(SideFile(name, _local(repository, name) or "", source, repository.revision) for name in names)
 
 
@@ -215,13 +215,13 @@ def _donor_without_weights(spec: DonorSpec, config: Config) -> Donor:
 def _known(spec: DonorSpec, config: Config) -> Architecture:
     architecture = find_architecture(config)
     if architecture is None:
-        family = shown(str(config.get("model_type")))
+        family = escape_text(str(config.get("model_type")))
         message = f"the tensors of '{family}' are not known without weights: no file describes that family"
         raise DonorError.of(message, "give the donor's weights", spec.mark)
     return architecture
 
 
-def fetch_weights(donor: Donor, names: Collection[str], progress: Progress = ignore_progress) -> Donor:
+def fetch_donor(donor: Donor, names: Collection[str], progress: Progress = ignore_progress) -> Donor:
     """The donor with those of its files, and its side files, on this machine; only a hub donor takes fetching.
 
     `progress` is told bytes as they arrive. DonorError when they cannot be had.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stacker.arch.families import packaged_text
-from stacker.errors import DonorError, Mark, SpecError, StackerError, did_you_mean, shown
+from stacker.errors import DonorError, Mark, SpecError, StackerError, did_you_mean, escape_text
 from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
 from stacker.io.files.repository import FolderRepository, Repository
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
@@ -51,7 +51,7 @@ def _places(source: str, folder: Path, dialect: Dialect) -> Sequence[Path]:
 
 
 def _not_here(spec: DonorSpec, places: Sequence[Path]) -> DonorError:
-    looked = " or ".join(f"'{shown(str(place))}'" for place in places)
+    looked = " or ".join(f"'{escape_text(str(place))}'" for place in places)
     if any(place.exists() for place in places):
         return DonorError.of(f"donor '{spec.name}' is a file: {looked}", "a donor is a folder, or a hub id", spec.mark)
     beside = [entry.name for place in places if place.parent.is_dir() for entry in place.parent.iterdir()]
@@ -66,7 +66,7 @@ def _on_hub(spec: DonorSpec, source: str, places: Sequence[Path]) -> Repository:
     try:
         return open_hub(source, spec.revision)
     except StackerError as error:
-        looked = ", ".join(f"'{shown(str(place))}'" for place in places)
+        looked = ", ".join(f"'{escape_text(str(place))}'" for place in places)
         aside = f"no folder is at {looked} either"
         problems = [
             replace(each, mark=each.mark or spec.mark, hint="\n".join(filter(None, (each.hint, aside))))
@@ -75,7 +75,7 @@ def _on_hub(spec: DonorSpec, source: str, places: Sequence[Path]) -> Repository:
         raise type(error)(*problems) from error
 
 
-def mark_in(repository: Repository, name: str) -> Mark:
+def mark_file(repository: Repository, name: str) -> Mark:
     """The place of a donor's file, for messages."""
     return Mark(f"{repository.source}/{name}")
 
@@ -94,7 +94,7 @@ def read_reference(spec: DonorSpec, folder: Path) -> dict[str, Json]:
     packaged = packaged_references()
     if like in packaged:
         return packaged[like]
-    message = f"there is no reference config '{shown(like)}' for donor '{spec.name}'"
+    message = f"there is no reference config '{escape_text(like)}' for donor '{spec.name}'"
     raise SpecError.of(message, did_you_mean(like, packaged), spec.mark)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stacker.errors import DonorError, Mark, SpecError
-from stacker.io.donors.locate import is_here, open_donor
+from stacker.io.donors.location import is_here, open_donor
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 
 MARK = Mark("spec.yml", 3, 5)
