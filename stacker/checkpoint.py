@@ -16,7 +16,8 @@ from stacker.core.plan.plan_json import plan_from_json
 from stacker.core.plan.planning import identity
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, SpecError, StackerError, VerifyError, raise_problems
-from stacker.io.donors.reader import fetch_donor, read_donor
+from stacker.io.donors.local_files import fetch_donor
+from stacker.io.donors.reader import read_donor
 from stacker.progress import Watch, ignore_watch
 from stacker.run.verify import compare
 from stacker.spec.language.stack_spec import Dialect, DonorSpec

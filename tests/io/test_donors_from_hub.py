@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stacker.errors import DonorError
-from stacker.io.donors.reader import fetch_donor, read_donor
+from stacker.io.donors.local_files import fetch_donor
+from stacker.io.donors.reader import read_donor
 from stacker.io.hub import requests as hub_requests
 from stacker.spec.language.stack_spec import DonorSpec
 from tests.donors import write_llama

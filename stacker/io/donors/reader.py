@@ -5,8 +5,7 @@ What a family is made of is for `arch`; whether donors fit together is for `core
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,25 +17,19 @@ from stacker.arch.files.architecture import Architecture, Config
 from stacker.arch.inference import infer_architecture
 from stacker.arch.placement import Placement, expected_tensors, place_tensors
 from stacker.arch.wrapping import wrapped_architecture
-from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent, SideFile
+from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, escape_text, raise_problems
 from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
 from stacker.formats.quantized import describe_quantization
 from stacker.formats.safetensors import Header
 from stacker.io.donors.location import is_here, mark_file, open_donor, read_reference
+from stacker.io.donors.side_files import list_side_files
 from stacker.io.donors.weights import Weights, has_weights, read_weight_headers
 from stacker.io.files.repository import Repository
-from stacker.progress import Progress, ignore_progress
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 from stacker.tensors import TensorSpec
 
 _CONFIG = "config.json"
-_SIDE_FILES = re.compile(
-    r"(generation_config|special_tokens_map|added_tokens|vocab|chat_template|tekken|tokenizer[\w.-]*)\.json"
-    r"|merges\.txt|vocab\.txt|chat_template\.jinja|(tokenizer|spiece|sentencepiece[\w.]*)\.model(\.v\d+)?"
-    r"|(LICEN[SC]E|NOTICE|COPYING|USE_POLICY)(\.\w+)?",
-    re.IGNORECASE,
-)
 ReadDonor = Callable[[DonorSpec, Path, Dialect], Donor]
 """What reads a donor of a spec that lies in a folder."""
 
@@ -98,7 +91,7 @@ def build_donor(repository: Repository, name: str, source: str) -> Donor:
         depth=depth,
         tensors=_place(weights.headers, placements),
         files=_files(repository, weights.headers),
-        side_files=_side_files(repository, source),
+        side_files=list_side_files(repository, source),
         ignored=tuple((own, place.ignored) for own, place in placements.items() if place.ignored),
         revision=repository.revision,
         anchor=_local(repository, _CONFIG),
@@ -188,11 +181,6 @@ def _local(repository: Repository, name: str) -> str | None:
     return str(path.absolute()) if path else None
 
 
-def _side_files(repository: Repository, source: str) -> tuple[SideFile, ...]:
-    names = [name for name in repository.list_names() if _SIDE_FILES.fullmatch(name)]
-    return tuple(SideFile(name, _local(repository, name) or "", source, repository.revision) for name in names)
-
-
 def _donor_without_weights(spec: DonorSpec, config: Config) -> Donor:
     """A donor of which there is only a config: its tensors as the family promises them."""
     architecture = _known(spec, config)
@@ -219,31 +207,3 @@ def _known(spec: DonorSpec, config: Config) -> Architecture:
         message = f"the tensors of '{family}' are not known without weights: no file describes that family"
         raise DonorError.of(message, "give the donor's weights", spec.mark)
     return architecture
-
-
-def fetch_donor(donor: Donor, names: Collection[str], progress: Progress = ignore_progress) -> Donor:
-    """The donor with those of its files, and its side files, on this machine; only a hub donor takes fetching.
-
-    `progress` is told bytes as they arrive. DonorError when they cannot be had.
-    """
-    away = {file.name for file in donor.files if file.name in names and not file.path}
-    sides = [file for file in donor.side_files if not file.path and file.data is None]
-    if not away and not sides:
-        return donor
-    from stacker.io.hub.repository import open_hub
-
-    # A stack as a donor has no files of its own, and the side files of one of its donors.
-    repository = open_hub(sides[0].source, sides[0].revision) if sides else open_hub(donor.source, donor.revision)
-    return replace(
-        donor,
-        files=tuple(_fetched(file, repository, progress) if file.name in away else file for file in donor.files),
-        side_files=tuple(
-            replace(file, path=str(repository.fetch(file.name, progress).absolute())) if file in sides else file
-            for file in donor.side_files
-        ),
-    )
-
-
-def _fetched(file: DonorFile, repository: Repository, progress: Progress) -> DonorFile:
-    path = repository.fetch(file.name, progress)
-    return replace(file, path=str(path.absolute()), mtime=path.stat().st_mtime_ns)

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from stacker.core.values.donor import GENERATION, SideFile
 from stacker.errors import DonorError, Mark
 from stacker.formats.json_object import format_json, parse_object
+from stacker.io.files.repository import Repository
 
 SETTINGS = "tokenizer_config.json"
 CODE = "auto_map"
 MAX_SIDE_FILE_BYTES = 200_000_000
+
+
+_SIDE_FILE = re.compile(
+    r"(generation_config|special_tokens_map|added_tokens|vocab|chat_template|tekken|tokenizer[\w.-]*)\.json"
+    r"|merges\.txt|vocab\.txt|chat_template\.jinja|(tokenizer|spiece|sentencepiece[\w.]*)\.model(\.v\d+)?"
+    r"|(LICEN[SC]E|NOTICE|COPYING|USE_POLICY)(\.\w+)?",
+    re.IGNORECASE,
+)
+
+
+def list_side_files(repository: Repository, source: str) -> tuple[SideFile, ...]:
+    """The side files of a donor that the spec calls `source`, not read yet; `path` is "" for those still on the hub."""
+    names = [name for name in repository.list_names() if _SIDE_FILE.fullmatch(name)]
+    paths = {name: repository.find_path(name) for name in names}
+    return tuple(
+        SideFile(name, str(path.absolute()) if path else "", source, repository.revision)
+        for name, path in paths.items()
+    )
 
 
 def read_generation_file(files: Iterable[SideFile]) -> dict[str, bytes]:

@@ -108,7 +108,7 @@ def _no_weights(source: str, names: Sequence[str]) -> DonorError:
     mark = Mark(source)
     other = [name for name in names if name.endswith(".safetensors") and not name.startswith("adapter_")]
     if other:
-        message = f"there is neither {SINGLE_FILE} nor {INDEX_FILE}; of weights there is {', '.join(map(escape_text, other[:3]))}"
+        message = f"there is neither {SINGLE_FILE} nor {INDEX_FILE}, only {', '.join(map(escape_text, other[:3]))}"
         return DonorError.of(message, "give the files the names that transformers gives them", mark)
     for pattern, message, hint in _INSTEAD:
         if any(re.fullmatch(pattern, name) for name in names):

@@ -14,7 +14,8 @@ from safetensors import safe_open
 from stacker.arch.files.architecture import Part
 from stacker.core.values.donor import Donor
 from stacker.errors import DonorError, Mark, Severity, StackerError
-from stacker.io.donors.reader import fetch_donor, read_donor
+from stacker.io.donors.local_files import fetch_donor
+from stacker.io.donors.reader import read_donor
 from stacker.spec.language.stack_spec import DonorSpec
 from tests.donors import write_llama
 
