@@ -28,7 +28,7 @@ from stacker.formats.json_object import Json, format_json
 from stacker.io.disk.space import check_space, nearest_folder
 from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder
 from stacker.io.donors.reader import ReadDonor, read_donor
-from stacker.io.donors.side_files import read_generation_file, read_tokenizer_files
+from stacker.io.donors.side_files import read_generation_config, read_tokenizer_files
 from stacker.io.donors.tokenizers import apply_tokenizer
 from stacker.io.files.spec_files import read_spec_file
 from stacker.io.output.folder import check_vacant, open_output
@@ -237,7 +237,7 @@ def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) 
     pictures = {DRAWING: drawing} if len(drawing) <= LARGEST_DRAWING else {}
     found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
     return {
-        **read_generation_file(donors[stack.graph.template].side_files),
+        **read_generation_config(donors[stack.graph.template].side_files),
         **read_tokenizer_files(donors[stack.graph.tokenizer].side_files),
         "config.json": format_json(plan.config),
         **({INDEX_FILE: format_json(index)} if index else {}),

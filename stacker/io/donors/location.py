@@ -1,4 +1,4 @@
-"""From what a spec calls a donor to its files: a folder here, or a repository of the hub."""
+"""Finds the files of a donor by its source in the spec: a local folder, or a repository of the hub."""
 
 from __future__ import annotations
 
@@ -16,33 +16,38 @@ from stacker.text.node import plain_data
 from stacker.text.yaml import read_yaml
 
 _PATH = re.compile(r"[./~\\]|[A-Za-z]:|[^/]*/[^/]*/")
-"""What begins like a path, or has more slashes than a hub id."""
+"""Matches sources that begin like a path or have more slashes than a hub id."""
 
 
 def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
-    """The files of a donor; relative folders start at `folder` (the spec's), for mergekit at the current one first.
+    """The files of a donor; relative paths start at `folder` (the spec's), for mergekit at the current folder first.
 
-    A folder that is there wins over a hub id of the same name. DonorError when there is neither.
+    An existing folder is preferred to a hub id of the same name. DonorError when neither exists.
     """
     source = str(spec.source)
-    places = _places(source, folder, dialect)
-    # What was split at an '@' may be the name of a folder.
-    whole = _places(f"{source}@{spec.revision}", folder, dialect) if spec.revision else ()
-    found = next((place for place in (*whole, *places) if place.is_dir()), None)
+    paths = _candidate_paths(source, folder, dialect)
+    found = _find_folder(spec, folder, dialect)
     if found:
         return FolderRepository(found)
-    if _PATH.match(source) or any(place.exists() for place in places):
-        raise _not_here(spec, places)
-    return _on_hub(spec, source, places)
+    if _PATH.match(source) or any(path.exists() for path in paths):
+        raise _missing_donor(spec, paths)
+    return _open_on_hub(spec, source, paths)
 
 
-def is_here(spec: DonorSpec, folder: Path, dialect: Dialect) -> bool:
-    """Whether a donor is a folder of this machine."""
-    names = (str(spec.source), *((f"{spec.source}@{spec.revision}",) if spec.revision else ()))
-    return any(place.is_dir() for name in names for place in _places(name, folder, dialect))
+def is_local(spec: DonorSpec, folder: Path, dialect: Dialect) -> bool:
+    """Whether a donor is a folder on this machine."""
+    return _find_folder(spec, folder, dialect) is not None
 
 
-def _places(source: str, folder: Path, dialect: Dialect) -> Sequence[Path]:
+def _find_folder(spec: DonorSpec, folder: Path, dialect: Dialect) -> Path | None:
+    # The name of a folder may contain '@', where a hub id has its revision.
+    names = (*((f"{spec.source}@{spec.revision}",) if spec.revision else ()), str(spec.source))
+    paths = (path for name in names for path in _candidate_paths(name, folder, dialect))
+    return next((path for path in paths if path.is_dir()), None)
+
+
+def _candidate_paths(source: str, folder: Path, dialect: Dialect) -> Sequence[Path]:
+    """The paths that a donor's source may mean, the preferred one first."""
     path = Path(source)
     if source.startswith("~"):
         path = path.expanduser()
@@ -50,33 +55,35 @@ def _places(source: str, folder: Path, dialect: Dialect) -> Sequence[Path]:
     return tuple(dict.fromkeys(base / path for base in bases))
 
 
-def _not_here(spec: DonorSpec, places: Sequence[Path]) -> DonorError:
-    looked = " or ".join(f"'{escape_text(str(place))}'" for place in places)
-    if any(place.exists() for place in places):
+def _missing_donor(spec: DonorSpec, paths: Sequence[Path]) -> DonorError:
+    """The error for a source that is no folder, with a similar name beside it as a hint."""
+    looked = " or ".join(f"'{escape_text(str(path))}'" for path in paths)
+    if any(path.exists() for path in paths):
         return DonorError.of(f"donor '{spec.name}' is a file: {looked}", "a donor is a folder, or a hub id", spec.mark)
-    beside = [entry.name for place in places if place.parent.is_dir() for entry in place.parent.iterdir()]
-    hint = did_you_mean(places[0].name, beside) if beside else ""
-    hint = hint if hint.startswith("did") else "a relative folder is looked up from the spec's own"
+    beside = [entry.name for path in paths if path.parent.is_dir() for entry in path.parent.iterdir()]
+    hint = did_you_mean(paths[0].name, beside) if beside else ""
+    hint = hint if hint.startswith("did") else "relative paths start at the folder of the spec file"
     return DonorError.of(f"there is no donor '{spec.name}' at {looked}", hint, spec.mark)
 
 
-def _on_hub(spec: DonorSpec, source: str, places: Sequence[Path]) -> Repository:
+def _open_on_hub(spec: DonorSpec, source: str, paths: Sequence[Path]) -> Repository:
+    """The hub repository `source`; its errors also say which local paths were tried."""
     from stacker.io.hub.repository import open_hub
 
     try:
         return open_hub(source, spec.revision)
     except StackerError as error:
-        looked = ", ".join(f"'{escape_text(str(place))}'" for place in places)
-        aside = f"no folder is at {looked} either"
+        looked = ", ".join(f"'{escape_text(str(path))}'" for path in paths)
+        note = f"there is no folder at {looked} either"
         problems = [
-            replace(each, mark=each.mark or spec.mark, hint="\n".join(filter(None, (each.hint, aside))))
-            for each in error.problems
+            replace(problem, mark=problem.mark or spec.mark, hint="\n".join(filter(None, (problem.hint, note))))
+            for problem in error.problems
         ]
         raise type(error)(*problems) from error
 
 
 def mark_file(repository: Repository, name: str) -> Mark:
-    """The place of a donor's file, for messages."""
+    """The mark of a donor's file, for messages."""
     return Mark(f"{repository.source}/{name}")
 
 
@@ -84,13 +91,13 @@ _PACKAGED = "_references"
 
 
 def read_reference(spec: DonorSpec, folder: Path) -> dict[str, Json]:
-    """The config that `like` names: a folder that has one, a config.json, or one that ships with stacker."""
+    """The config that `like` names: a folder with a config.json, a JSON file, or a packaged config."""
     like = str(spec.like)
-    place = folder / Path(like).expanduser()
-    if place.is_dir():
-        return parse_object(FolderRepository(place).read("config.json", MAX_JSON_BYTES), place / "config.json")
-    if place.exists():
-        return parse_object(FolderRepository(place.parent).read(place.name, MAX_JSON_BYTES), place)
+    path = folder / Path(like).expanduser()
+    if path.is_dir():
+        return parse_object(FolderRepository(path).read("config.json", MAX_JSON_BYTES), path / "config.json")
+    if path.exists():
+        return parse_object(FolderRepository(path.parent).read(path.name, MAX_JSON_BYTES), path)
     packaged = packaged_references()
     if like in packaged:
         return packaged[like]
@@ -99,7 +106,7 @@ def read_reference(spec: DonorSpec, folder: Path) -> dict[str, Json]:
 
 
 def packaged_references() -> dict[str, dict[str, Json]]:
-    """The configs that ship with stacker, by name."""
+    """The packaged reference configs by name."""
     table = plain_data(read_yaml(packaged_text(_PACKAGED), f"{_PACKAGED}.yaml"))
     assert isinstance(table, dict)
     return {name: dict(config) for name, config in table.items() if isinstance(config, dict)}

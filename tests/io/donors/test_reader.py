@@ -183,7 +183,7 @@ def test_like_does_not_hide_a_broken_donor(tmp_path: Path) -> None:
 def test_like_needs_a_family_that_is_known(tmp_path: Path) -> None:
     """Nothing is inferred without tensors."""
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "unheard_of"}))
-    with pytest.raises(DonorError, match="'unheard_of' are not known without weights"):
+    with pytest.raises(DonorError, match="'unheard_of' are unknown without weights"):
         read(tmp_path / "absent", like=str(tmp_path))
 
 
