@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,18 +26,30 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
     An existing folder is preferred to a hub id of the same name. DonorError when neither exists.
     """
     source = str(spec.source)
-    paths = _candidate_paths(source, folder, dialect)
-    found = _find_folder(spec, folder, dialect)
-    if found:
-        return FolderRepository(found)
-    if _PATH.match(source) or any(path.exists() for path in paths):
-        raise _missing_donor(spec, paths)
+    with _translate_path_errors(spec):
+        paths = _candidate_paths(source, folder, dialect)
+        found = _find_folder(spec, folder, dialect)
+        if found:
+            return FolderRepository(found)
+        if _PATH.match(source) or any(path.exists() for path in paths):
+            raise _missing_donor(spec, paths)
     return _open_on_hub(spec, source, paths)
 
 
 def is_local(spec: DonorSpec, folder: Path, dialect: Dialect) -> bool:
     """Whether a donor is a folder on this machine."""
-    return _find_folder(spec, folder, dialect) is not None
+    with _translate_path_errors(spec):
+        return _find_folder(spec, folder, dialect) is not None
+
+
+@contextmanager
+def _translate_path_errors(spec: DonorSpec) -> Iterator[None]:
+    """Raise a DonorError for paths that cannot be looked up: too long, not permitted, an unknown home directory."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DonorError.of(f"cannot look up donor '{spec.name}': {reason}", "", spec.mark) from error
 
 
 def _find_folder(spec: DonorSpec, folder: Path, dialect: Dialect) -> Path | None:
@@ -93,11 +106,12 @@ _PACKAGED = "_references"
 def read_reference(spec: DonorSpec, folder: Path) -> dict[str, Json]:
     """The config that `like` names: a folder with a config.json, a JSON file, or a packaged config."""
     like = str(spec.like)
-    path = folder / Path(like).expanduser()
-    if path.is_dir():
-        return parse_object(FolderRepository(path).read("config.json", MAX_JSON_BYTES), path / "config.json")
-    if path.exists():
-        return parse_object(FolderRepository(path.parent).read(path.name, MAX_JSON_BYTES), path)
+    with _translate_path_errors(spec):
+        path = folder / Path(like).expanduser()
+        if path.is_dir():
+            return parse_object(FolderRepository(path).read("config.json", MAX_JSON_BYTES), path / "config.json")
+        if path.exists():
+            return parse_object(FolderRepository(path.parent).read(path.name, MAX_JSON_BYTES), path)
     packaged = packaged_references()
     if like in packaged:
         return packaged[like]

@@ -112,7 +112,8 @@ def _check_inside(path: Path, folder: Path) -> None:
     """
     if path.parent == folder and not path.is_symlink():
         return
-    root, target = folder.resolve(), path.resolve()
+    # Unlike Path.resolve, realpath raises no error for links that lead in a circle.
+    root, target = folder.resolve(), Path(os.path.realpath(path))
     repository = root.parent.parent
     blobs = [repository / "blobs", repository.parent / "blobs"] if root.parent.name == "snapshots" else []
     allowed = [root, *blobs]

@@ -79,6 +79,17 @@ def test_what_the_hub_does_not_have_names_the_folder_too(places: Path, source: s
         located(source, places / "spec")
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [("~no-such-user/a", "Could not determine home directory"), ("./" + "a" * 300, "File name too long")],
+    ids=["unknown home", "too long"],
+)
+def test_a_path_that_cannot_be_looked_up(places: Path, source: str, reason: str) -> None:
+    """What the system refuses to look up is an error of the donor, with the system's reason."""
+    with pytest.raises(DonorError, match=f"cannot look up donor 'a': {reason}"):
+        located(source, places / "spec")
+
+
 def test_a_folder_may_have_an_at_sign(places: Path) -> None:
     """What looks like a revision is part of the name of a folder that is there."""
     (places / "spec/owner/name@v2").mkdir()

@@ -74,6 +74,13 @@ def test_a_link_to_nothing_is_an_unfinished_download(tmp_path: Path) -> None:
         FolderRepository(tmp_path).read("config.json", 10)
 
 
+def test_links_in_a_circle_lead_nowhere(tmp_path: Path) -> None:
+    """A link to itself is refused like a dangling one."""
+    (tmp_path / "config.json").symlink_to("config.json")
+    with pytest.raises(DonorError, match="which is not there"):
+        FolderRepository(tmp_path).read("config.json", 10)
+
+
 def _socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(str(path))
