@@ -49,7 +49,7 @@ def test_a_shard_outside_the_folder_is_unsafe(name: str) -> None:
         (None, "no `weight_map`"),
         ({}, "no `weight_map`"),
         ([], "no `weight_map`"),
-        ({"a": 1}, "no file name"),
+        ({"a": 1}, "not a file name"),
         ({"a": "pytorch_model.bin"}, "a pickle"),
         ({"a": "sub/x.safetensors"}, "not a safetensors file beside it"),
         ({"a": "x.json"}, "not a safetensors file beside it"),
@@ -125,7 +125,7 @@ def test_reads_back_the_index_it_makes() -> None:
     """An index that was made names the same files and size when it is parsed."""
     weight_map = {"a": "1.safetensors", "b": "2.safetensors"}
     index = parse_index(format_json(make_index(weight_map, 8, 4)), "index")
-    assert (index.places, index.total_size) == (weight_map, 8)
+    assert (index.weight_map, index.total_size) == (weight_map, 8)
 
 
 def test_finds_complete_sets_of_shards() -> None:
