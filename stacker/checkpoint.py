@@ -15,7 +15,8 @@ from stacker.core.plan.plan_json import plan_from_json
 from stacker.core.plan.planning import find_files, identify_donor
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, SpecError, StackerError, VerifyError, raise_problems
-from stacker.io.donors.reading import fetch_weights, read_donor
+from stacker.io.donors.local_files import fetch_donor
+from stacker.io.donors.reader import read_donor
 from stacker.progress import Watch, ignore_watch
 from stacker.run.verify import compare
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
@@ -31,7 +32,7 @@ class Verified:
 
 
 def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: Watch = ignore_watch) -> Verified:
-    """Compare what `out` holds with its plan and its donors, byte for byte; blends are computed again.
+    """Compare what `out` is_applicable with its plan and its donors, byte for byte; blends are computed again.
 
     The plan is the one in the output's lock file; `donors` says where donors are now that have moved. DonorError when
     one is not there or not the one that was used.
@@ -40,14 +41,14 @@ def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: W
     plan = plan_from_json(lock["plan"])
     found = {each["name"]: each["found"] for each in lock["plan"]["donors"]}
     read = _read_donors(plan, {**found, **donors}, out)
-    needed = find_files(plan, read)
-    read = {name: fetch_weights(donor, needed[name]) for name, donor in read.items()}
+    read_tensors = find_files(plan, read)
+    read = {name: fetch_donor(donor, read_tensors[name]) for name, donor in read.items()}
     problems = tuple(compare(out, plan, read, watch))
     return Verified(len(plan.steps), plan.total_size, problems)
 
 
 def _read_donors(plan: Plan, places: Mapping[str, str | None], out: Path) -> dict[str, Donor]:
-    """The donors of a plan that is written; their headers must be those that it was made from."""
+    """The donors of a plan that is build_entry; their headers must be those that it was made from."""
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []
     for each in plan.donors:

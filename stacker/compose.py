@@ -14,7 +14,7 @@ from rich.console import Group
 
 from stacker.core.checks.stack import check
 from stacker.core.config.compiling import compile_config
-from stacker.core.plan.documents import INDEX, LOCK, SPEC, dump, index_json, lock_json
+from stacker.core.plan.documents import LOCK, SPEC, index_json, lock_json
 from stacker.core.plan.nested import donor_of_plan
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan, Report
 from stacker.core.plan.planning import find_files, make_plan
@@ -22,13 +22,14 @@ from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tensors import PlannedTensors, plan_tensors
 from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.values.donor import Donor, all_donors
-from stacker.errors import Problem, SpecError, StackerError, errors_in, raise_problems
-from stacker.formats.json_object import Json
+from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
+from stacker.formats.index import INDEX_FILE
+from stacker.formats.json_object import Json, format_json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block, find_nearest_folder
-from stacker.io.donors.fetching import check_apart, fetch_all, place_from
-from stacker.io.donors.reading import ReadDonor, read_donor
-from stacker.io.donors.side_files import read_generation_config, read_tokenizer
-from stacker.io.donors.tokenizers import carry_tokenizer
+from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder
+from stacker.io.donors.reader import ReadDonor, read_donor
+from stacker.io.donors.side_files import read_generation_config, read_tokenizer_files
+from stacker.io.donors.tokenizers import apply_tokenizer
 from stacker.io.files.spec_files import read_spec_file
 from stacker.io.output.folder import check_vacant, open_output
 from stacker.progress import Watch, ignore_watch
@@ -77,7 +78,7 @@ class Stack:
 
     def scene(self) -> Scene:
         """The value that pictures are drawn from; with errors, it holds what is known in spite of them."""
-        plan = None if errors_in(self.problems) else self.plan()
+        plan = None if select_errors(self.problems) else self.plan()
         return make_scene(self.spec, self.graph, self.donors, plan)
 
     def preview(self) -> Group:
@@ -113,12 +114,12 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     nested: Texts = {}
     donors = _read_donors(spec, path, opened, nested, read)
     graph = build_graph(spec, donors)
-    donors, carried = carry_tokenizer(spec, graph, donors)
+    donors, carried = apply_tokenizer(spec, graph, donors)
     problems = (*spec.warnings, *(each for donor in donors.values() for each in donor.warnings), *carried)
     problems = (*problems, *check(graph, donors))
-    planned = None if errors_in(problems) else plan_tensors(graph, donors, spec.output.dtype)
+    planned = None if select_errors(problems) else plan_tensors(graph, donors, spec.output.dtype)
     config: dict[str, Json] = {}
-    if not errors_in(graph.problems):
+    if not select_errors(graph.problems):
         config, more = _compile_config(spec, graph, donors, planned)
         problems = (*problems, *more)
     return Stack(text, path.parent, spec, donors, graph, config, planned, problems, nested)
@@ -228,9 +229,9 @@ def build(
     raise_problems(stack.problems)
     known = all_donors(stack.donors)
     check_vacant(out, force=options.force)
-    check_apart(out, known.values())
+    check_not_overwritten(out, known.values())
     plan = plan_for(stack, out, options.layout)
-    donors = fetch_all(known, find_files(plan, known), fetching)
+    donors = fetch_donors(known, find_files(plan, known), fetching)
     tasks = make_tasks(plan, donors)
     check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
     execute = EXECUTORS[options.executor]
@@ -250,14 +251,14 @@ def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) 
     scene = make_scene(stack.spec, stack.graph, stack.donors, plan)
     drawing = svg_text(scene).encode()
     pictures = {DRAWING: drawing} if len(drawing) <= LARGEST_DRAWING else {}
-    found = {donor.name: place_from(donor, out) for donor in donors.values()}
+    found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
     return {
         **read_generation_config(donors[stack.graph.template].side_files),
-        **read_tokenizer(donors[stack.graph.tokenizer].side_files),
-        "config.json": dump(plan.config),
-        **({INDEX: dump(index)} if index else {}),
+        **read_tokenizer_files(donors[stack.graph.tokenizer].side_files),
+        "config.json": format_json(plan.config),
+        **({INDEX_FILE: format_json(index)} if index else {}),
         "README.md": model_card(scene, stack.text.decode(), next(iter(pictures), None)).encode(),
         **pictures,
         SPEC: stack.text,
-        LOCK: dump(lock_json(plan, VERSION, found, stack.nested)),
+        LOCK: format_json(lock_json(plan, VERSION, found, stack.nested)),
     }

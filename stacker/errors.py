@@ -134,14 +134,14 @@ _KINDS: dict[Blame, type[StackerError]] = {
 }
 
 
-def errors_in(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+def select_errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Those of the problems that stop a build."""
     return tuple(problem for problem in problems if problem.severity is Severity.ERROR)
 
 
 def raise_problems(problems: Iterable[Problem]) -> None:
     """Raise all errors among `problems` as one exception; the kind is that of the gravest blame."""
-    errors = errors_in(problems)
+    errors = select_errors(problems)
     if not errors:
         return
     blames = {problem.blame for problem in errors}
@@ -170,7 +170,7 @@ def layers_text(numbers: Iterable[int]) -> str:
     return f"layer{'s' if len(known) > 1 else ''} {ranges_text(known)}"
 
 
-def shown(text: str, limit: int = 120) -> str:
+def escape_text(text: str, limit: int = 120) -> str:
     """`text` from a file, fit for a terminal: unprintable characters escaped, long ones cut."""
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[: limit + 1])
     return safe if len(text) <= limit else safe[:limit] + "…"

@@ -18,7 +18,7 @@ import yaml
 
 from stacker.cli.recipes import load_recipe
 from stacker.compose import load
-from stacker.io.files.spec_files import recipe_names
+from stacker.io.files.spec_files import list_recipes
 from tests.donors import write_llama
 
 GOLDEN = Path(__file__).parent / "golden/outputs.json"
@@ -65,13 +65,13 @@ def write_specs(home: Path) -> list[Path]:
 
 def outputs(home: Path) -> dict[str, dict[str, str]]:
     """What every recipe and spec comes to."""
-    recipes = {f"recipe {name}": built(write_recipe(home, name)) for name in recipe_names()}
+    recipes = {f"recipe {name}": built(write_recipe(home, name)) for name in list_recipes()}
     return recipes | {f"spec {path.stem}": built(path) for path in write_specs(home)}
 
 
 def recipe_ids() -> dict[str, str]:
     """The plan ids of all recipes as they ship, over reference configs."""
-    return {name: load_recipe(name).plan().id for name in recipe_names()}
+    return {name: load_recipe(name).plan().id for name in list_recipes()}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rich.text import Text
 from stacker.cli.fitting import DEPTH, Order, depth_of
 from stacker.cli.recipes import recipe_of
 from stacker.errors import StackerError, did_you_mean
-from stacker.io.files.spec_files import recipe_names, recipe_path
+from stacker.io.files.spec_files import find_recipe, list_recipes
 from stacker.spec.generators import GENERATORS, Generator
 from stacker.spec.language.settings import short_name
 from stacker.spec.parser import parse_spec
@@ -23,7 +23,7 @@ def ask() -> Order:
     console = Console(stderr=True, highlight=False)
     for each in GENERATORS.values():
         console.print(Text.assemble((f"{each.name:<11}", "bold"), each.summary))
-    console.print(Text(f"or a published one: {', '.join(recipe_names())}", "dim"))
+    console.print(Text(f"or a published one: {', '.join(list_recipes())}", "dim"))
     recipe = _recipe(console)
     generator = GENERATORS.get(recipe)
     donors = _donors(generator) if generator else _other_donors(recipe)
@@ -33,7 +33,7 @@ def ask() -> Order:
 
 
 def _recipe(console: Console) -> str:
-    known = (*GENERATORS, *recipe_names())
+    known = (*GENERATORS, *list_recipes())
     while (answer := str(typer.prompt("Recipe", default="passes", err=True)).strip()) not in known:
         console.print(f"there is no recipe '{answer}'; {did_you_mean(answer, known)}", style="yellow")
     return answer
@@ -52,7 +52,7 @@ def _donors(generator: Generator) -> dict[str, str]:
 
 def _other_donors(recipe: str) -> dict[str, str]:
     """Donors in place of the recipe's own; those that are kept are not named."""
-    own = parse_spec(recipe_of(recipe).text, str(recipe_path(recipe))).donors
+    own = parse_spec(recipe_of(recipe).text, str(find_recipe(recipe))).donors
     sources = {donor.name: str(donor.source) for donor in own if donor.stack is None}
     answers = {name: str(typer.prompt(f"Donor {name}", default=source, err=True)) for name, source in sources.items()}
     return {name: answer for name, answer in answers.items() if answer != sources[name]}

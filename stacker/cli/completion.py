@@ -11,10 +11,10 @@ _CACHED = "models--"
 
 def complete_recipe(incomplete: str) -> list[str]:
     """Recipes and generators."""
-    from stacker.io.files.spec_files import recipe_names
+    from stacker.io.files.spec_files import list_recipes
     from stacker.spec.generators import GENERATORS
 
-    return _beginning((*recipe_names(), *GENERATORS), incomplete)
+    return _beginning((*list_recipes(), *GENERATORS), incomplete)
 
 
 def complete_op(incomplete: str) -> list[str]:
@@ -33,7 +33,7 @@ def complete_architecture(incomplete: str) -> list[str]:
 
 def complete_reference(incomplete: str) -> list[str]:
     """Reference configs for `like`."""
-    from stacker.io.donors.locate import packaged_references
+    from stacker.io.donors.location import packaged_references
 
     return _beginning(packaged_references(), incomplete)
 

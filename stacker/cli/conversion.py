@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stacker.core.values.donor import Donor
 from stacker.errors import SpecError, StackerError
-from stacker.io.donors.reading import read_nearby
+from stacker.io.donors.reader import read_avoiding_hub
 from stacker.io.files.spec_files import read_spec_file
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.mergekit.writer import to_mergekit
@@ -36,7 +36,7 @@ def _read(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Don
         if each.stage is not None:
             yield from _read(each.stage, folder, f"{prefix}{each.name}/")
         elif each.source:
-            yield prefix + each.name, read_nearby(each, folder, spec.dialect)
+            yield prefix + each.name, read_avoiding_hub(each, folder, spec.dialect)
 
 
 def _staged(spec: StackSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> StackSpec:

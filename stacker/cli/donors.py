@@ -13,7 +13,7 @@ from rich.console import Console
 from stacker.cli.app import LOOK, Json, app, examples
 from stacker.cli.completion import complete_donor
 from stacker.cli.problems import print_json
-from stacker.errors import Mark, Problem, StackerError, errors_in
+from stacker.errors import Mark, Problem, StackerError, select_errors
 
 if TYPE_CHECKING:
     from stacker.core.values.donor import Donor
@@ -55,7 +55,7 @@ def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
 
 
 def _read(source: str, command: str) -> Donor:
-    from stacker.io.donors.reading import read_donor
+    from stacker.io.donors.reader import read_donor
     from stacker.spec.language.settings import parse_source
     from stacker.spec.language.stack_spec import Dialect
 
@@ -79,6 +79,6 @@ def _trials(donor: Donor) -> Iterator[tuple[str, tuple[Problem, ...]]]:
         text = "stacker: 1\ndonors: {donor: ./donor}\nstack:\n" + "".join(f"  - {each}\n" for each in slices)
         try:
             stack = load_text(text.encode(), Path("inspect"), read=lambda *_: named)
-            yield words, errors_in(stack.problems)
+            yield words, select_errors(stack.problems)
         except StackerError as error:
             yield words, error.problems

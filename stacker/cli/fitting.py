@@ -10,8 +10,8 @@ from pathlib import Path
 from stacker.cli.recipes import recipe_of
 from stacker.compose import load_text
 from stacker.errors import DonorError, Mark, Problem, Severity, SpecError, StackerError, did_you_mean, raise_problems
-from stacker.io.donors.reading import read_nearby
-from stacker.io.files.spec_files import recipe_names, recipe_path
+from stacker.io.donors.reader import read_avoiding_hub
+from stacker.io.files.spec_files import find_recipe, list_recipes
 from stacker.spec.generators import GENERATORS, Generator, faults, numbers_of, write_generated
 from stacker.spec.language.settings import parse_source
 from stacker.spec.language.stack_spec import DonorSpec
@@ -37,7 +37,7 @@ class Order:
 
 def fit(order: Order) -> Fitted:
     """The spec ordered, and those it is made of; raises all that is wrong with it for these donors."""
-    names = (*recipe_names(), *GENERATORS)
+    names = (*list_recipes(), *GENERATORS)
     if order.recipe not in names:
         hint = did_you_mean(order.recipe, names)
         raise SpecError.of(f"there is no recipe '{order.recipe}'", hint)
@@ -56,7 +56,7 @@ def _fit_generator(generator: Generator, order: Order) -> Fitted:
     text = write_generated(generator, donors, depth, numbers, str(order.file or "FILE"))
     path = order.file or Path(f"{generator.name}.yml")
     if not notes:
-        raise_problems(load_text(text.encode(), path, read=read_nearby).problems)
+        raise_problems(load_text(text.encode(), path, read=read_avoiding_hub).problems)
     return {path: text}, notes
 
 
@@ -101,7 +101,7 @@ def _depth(donors: list[DonorSpec], order: Order) -> tuple[int, list[Problem]]:
     folder = order.file.parent if order.file else Path()
     for donor in donors:
         try:
-            depths[donor.name] = read_nearby(donor, folder).depth
+            depths[donor.name] = read_avoiding_hub(donor, folder).depth
         except StackerError as error:
             problems += error.problems
     if problems and DEPTH in order.numbers:
@@ -130,14 +130,14 @@ def _fit_recipe(order: Order) -> Fitted:
     paths = [order.file or Path(f"{order.recipe}.yml"), *(folder / f"{name}.yaml" for name in chain[1:])]
     if order.donors:
         # The last of the chain has the donors; those before it are as deep as the recipe says if this one holds.
-        raise_problems(load_text(texts[-1].encode(), paths[-1], read=read_nearby).problems)
+        raise_problems(load_text(texts[-1].encode(), paths[-1], read=read_avoiding_hub).problems)
     return dict(zip(paths, texts, strict=True)), []
 
 
 def _chain(name: str) -> Iterator[str]:
     """A recipe, the recipe that its donor is, and so on."""
     yield name
-    spec = parse_spec(recipe_of(name).text, str(recipe_path(name)))
+    spec = parse_spec(recipe_of(name).text, str(find_recipe(name)))
     for donor in spec.donors:
         if donor.stack is not None:
             yield from _chain(Path(donor.stack).stem)
@@ -149,7 +149,7 @@ def _texts(order: Order, chain: list[str]) -> list[str]:
     known = {
         donor.name: donor
         for name, text in texts.items()
-        for donor in parse_spec(text, str(recipe_path(name))).donors
+        for donor in parse_spec(text, str(find_recipe(name))).donors
         if donor.stack is None
     }
     strange = [name for name in order.donors if name not in known]

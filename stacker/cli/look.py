@@ -10,7 +10,7 @@ from rich.console import Console
 
 from stacker.cli.app import LOOK, Json, Spec, app, examples
 from stacker.cli.problems import exit_code, print_json, problems_json, show_warnings
-from stacker.errors import Severity, errors_in, raise_problems
+from stacker.errors import Severity, raise_problems, select_errors
 
 
 @app.command(rich_help_panel=LOOK, epilog=examples("check stack.yml", "check stack.yml --json"))
@@ -20,7 +20,7 @@ def check(spec: Spec, *, json: Json = False) -> None:
     from stacker.core.checks.lints import lint
 
     stack = load(spec)
-    wrong = errors_in(stack.problems)
+    wrong = select_errors(stack.problems)
     lints = () if wrong else lint(stack.graph, stack.donors, stack.spec)
     if json:
         told = {"problems": problems_json(stack.problems), "lints": problems_json(lints)}

@@ -17,10 +17,10 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where stacks are
 @app.command(rich_help_panel=LOOK, epilog=examples("doctor", "doctor /data/stacks --json"))
 def doctor(folder: Folder = Path(), *, json: Json = False) -> None:
     """Say what this machine can do: versions, memory, GPU, and which ways of copying work in FOLDER (tried out)."""
-    from stacker.io.machine import look_at_machine
+    from stacker.io.machine import inspect_machine
     from stacker.view.tables.machine import machine_json, machine_table
 
-    machine = look_at_machine(folder)
+    machine = inspect_machine(folder)
     if json:
         print_json(machine_json(machine))
     else:

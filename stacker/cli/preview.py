@@ -11,7 +11,7 @@ from rich.console import Console
 
 from stacker.cli.app import LOOK, Json, app, examples
 from stacker.cli.problems import exit_code, print_json, problems_json, show_warnings
-from stacker.errors import SpecError, errors_in, raise_problems
+from stacker.errors import SpecError, raise_problems, select_errors
 
 if TYPE_CHECKING:
     from stacker.compose import Stack
@@ -41,9 +41,9 @@ def preview(
 ) -> None:
     """Draw a stack, what it costs and where it is fragile, or two side by side; no weights needed."""
     from stacker.compose import load
-    from stacker.io.donors.reading import read_nearby
+    from stacker.io.donors.reader import read_avoiding_hub
 
-    stacks = [load(spec, read_nearby) for spec in specs]
+    stacks = [load(spec, read_avoiding_hub) for spec in specs]
     files = {name: path for name, path in (("svg", svg), ("html", html)) if path}
     printed = [name for name, wanted in (("mermaid", mermaid), ("dot", dot)) if wanted]
     if len(stacks) > 2 or (len(stacks) == 2 and (files or printed)):
@@ -58,7 +58,7 @@ def preview(
     if not json:
         show_warnings(problems)
         raise_problems(problems)
-    raise typer.Exit(exit_code(errors_in(problems)))
+    raise typer.Exit(exit_code(select_errors(problems)))
 
 
 def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_json: bool) -> None:
@@ -91,14 +91,14 @@ def _preview_json(stack: Stack, scene: Scene) -> dict[str, Any]:
     from stacker.view.stack.preview_json import preview_json
 
     told = {"lints": problems_json(scene.lints), "problems": problems_json(stack.problems)}
-    return {"ok": not errors_in(stack.problems)} | preview_json(scene) | told
+    return {"ok": not select_errors(stack.problems)} | preview_json(scene) | told
 
 
 def _compare(left: Stack, right: Stack, *, as_json: bool) -> None:
     from stacker.view.stack.comparison import comparison, comparison_json
 
     if as_json:
-        ok = not errors_in((*left.problems, *right.problems))
+        ok = not select_errors((*left.problems, *right.problems))
         print_json({"ok": ok} | comparison_json(left.scene(), right.scene()))
     else:
         Console(highlight=False).print(comparison(left.scene(), right.scene()))

@@ -36,10 +36,10 @@ Name = Annotated[
 )
 def recipes(name: Name = None, *, json: Json = False) -> None:
     """List published stacks and the patterns behind them, drawn small, or show one in full; no weights needed."""
-    from stacker.io.files.spec_files import recipe_names
+    from stacker.io.files.spec_files import list_recipes
     from stacker.spec.generators import GENERATORS
 
-    known = (*recipe_names(), *GENERATORS)
+    known = (*list_recipes(), *GENERATORS)
     if name is not None and name not in known:
         raise SpecError.of(f"there is no recipe '{name}'", did_you_mean(name, known))
     names = [name] if name else list(known)
@@ -96,31 +96,31 @@ def _show(name: str, console: Console) -> None:
 def load_recipe(name: str) -> Stack:
     """A recipe that ships with stacker, its donors made of reference configs alone: no hub, no folder is asked."""
     from stacker.compose import load_text
-    from stacker.io.donors.reading import read_stand_in
-    from stacker.io.files.spec_files import read_spec_file, recipe_path
+    from stacker.io.donors.reader import read_from_reference
+    from stacker.io.files.spec_files import find_recipe, read_spec_file
 
-    path = recipe_path(name)
-    return load_text(read_spec_file(path), path, read=read_stand_in)
+    path = find_recipe(name)
+    return load_text(read_spec_file(path), path, read=read_from_reference)
 
 
 def recipe_of(name: str) -> Recipe:
     """What a recipe says of itself."""
-    from stacker.io.files.spec_files import read_spec_file, recipe_path
+    from stacker.io.files.spec_files import find_recipe, read_spec_file
     from stacker.spec.recipes import parse_recipe
 
-    return parse_recipe(name, read_spec_file(recipe_path(name)).decode())
+    return parse_recipe(name, read_spec_file(find_recipe(name)).decode())
 
 
 def example_of(generator: Generator) -> Stack:
     """What a generator makes of its defaults and donors of a well-known shape."""
     from stacker.compose import load_text
-    from stacker.io.donors.reading import read_stand_in
+    from stacker.io.donors.reader import read_from_reference
     from stacker.spec.generators import write_generated
     from stacker.spec.language.stack_spec import DonorSpec
 
     donors = [DonorSpec(name, "org/name", like=EXAMPLE) for name in "ab"[: generator.donors[0]]]
     text = write_generated(generator, donors, 80, {}, "FILE")
-    return load_text(text.encode(), Path(f"{generator.name}.yml"), read=read_stand_in)
+    return load_text(text.encode(), Path(f"{generator.name}.yml"), read=read_from_reference)
 
 
 def sketch_of(stack: Stack) -> Sketch:

@@ -1,1 +1,1 @@
-"""File formats as knowledge: bytes to tables and back. Nothing here opens a file."""
+"""File formats: bytes to tables and back. No module here opens a file."""

@@ -1,78 +1,101 @@
-"""`model.safetensors.index.json`: which shards a donor has, held against what is in them.
+"""The file names of shards and `model.safetensors.index.json`: parsed, made, and compared with the shards' headers.
 
-Loaders take only the names of the shards from an index, so what else it says is checked and then not relied on.
+Loaders use only the shard names of an index, so its other entries are checked and then ignored.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stacker.errors import Blame, DonorError, Mark, Problem, Severity, UnsafeError, shown
-from stacker.formats.json_object import parse_object
+from stacker.errors import Blame, DonorError, Mark, Problem, Severity, UnsafeError, escape_text
+from stacker.formats.json_object import Json, parse_object
 from stacker.formats.safetensors import Header
 
-NAME = "model.safetensors.index.json"
-MOST_BYTES = 64_000_000
-_SHOWN = 3
-_LEAVING = re.compile(r"^[/\\]|^[A-Za-z]:|\\|(^|/)\.\.(/|$)|\0")
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+MAX_INDEX_BYTES = 64_000_000
+_SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
+_MAX_LISTED = 3
+_OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|\\|(^|/)\.\.(/|$)|\0")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def make_shard_name(number: int, count: int) -> str:
+    """The file name of shard `number` (from 0) of `count`, as transformers writes it."""
+    return SINGLE_FILE if count == 1 else f"model-{number + 1:05d}-of-{count:05d}.safetensors"
+
+
+def find_shards(names: Iterable[str]) -> list[str]:
+    """The numbered shards among `names`, sorted; empty unless they are one complete set."""
+    shards = {name: match for name in names if (match := _SHARD.fullmatch(name))}
+    counts = {int(match[2]) for match in shards.values()}
+    numbers = sorted(int(match[1]) for match in shards.values())
+    return sorted(shards) if len(counts) == 1 and numbers == list(range(1, max(counts) + 1)) else []
+
+
+def make_index(weight_map: Mapping[str, str], total_size: int, total_parameters: int) -> dict[str, Json]:
+    """The index as transformers writes it: the file of each tensor, and the bytes and elements of all tensors."""
+    metadata: dict[str, Json] = {"total_parameters": total_parameters, "total_size": total_size}
+    return {"metadata": metadata, "weight_map": dict(weight_map)}
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index: the file of each tensor, and the bytes of all tensors where it says so."""
+    """An index: the file of each tensor, and the bytes of all tensors (None when it does not say)."""
 
     where: str
-    places: Mapping[str, str] = field(repr=False)
+    weight_map: Mapping[str, str] = field(repr=False)
     total_size: int | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The shards it names, sorted."""
-        return tuple(sorted(set(self.places.values())))
+        """The shards that the index names, sorted."""
+        return tuple(sorted(set(self.weight_map.values())))
 
 
 def parse_index(data: bytes, where: str) -> Index:
-    """The index in `data`; UnsafeError for names that lead out of the folder, DonorError for what is no index."""
+    """The index in `data`; UnsafeError for file names outside the donor's folder, DonorError for a malformed index."""
     table = parse_object(data, where)
-    places = table.get("weight_map")
-    if not isinstance(places, dict) or not places:
+    weight_map = table.get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
         raise DonorError.of("the index has no `weight_map`, or an empty one", "fetch the file again", Mark(where))
-    files = {name: None for name in places.values() if isinstance(name, str)}
-    if not all(isinstance(name, str) for name in places.values()):
-        raise DonorError.of("the index maps a tensor to something that is no file name", "", Mark(where))
+    files = {name: None for name in weight_map.values() if isinstance(name, str)}
+    if not all(isinstance(name, str) for name in weight_map.values()):
+        raise DonorError.of("the index maps a tensor to something that is not a file name", "", Mark(where))
     for name in files:
         _check_name(name, where)
-    _check_cases(list(files), where)
+    _check_case(list(files), where)
     metadata = table.get("metadata")
     total = metadata.get("total_size") if isinstance(metadata, dict) else None
-    return Index(where, {tensor: str(name) for tensor, name in places.items()}, total if type(total) is int else None)
+    total = total if type(total) is int else None
+    return Index(where, {tensor: str(name) for tensor, name in weight_map.items()}, total)
 
 
 def _check_name(name: str, where: str) -> None:
-    if _LEAVING.search(name):
-        message = f"the index names '{shown(name)}', which leads out of the donor's folder"
-        raise UnsafeError.of(message, "do not use this donor unless you know why", Mark(where))
+    if _OUTSIDE.search(name):
+        message = f"the index names '{escape_text(name)}', which leads out of the donor's folder"
+        raise UnsafeError.of(message, "do not use this donor unless you know why it does that", Mark(where))
     if name.endswith(_PICKLES):
-        message = f"the index names '{shown(name)}', a pickle, which can run code when it is opened"
+        message = f"the index names '{escape_text(name)}', a pickle, which can run code when it is opened"
         raise DonorError.of(message, "convert the donor to safetensors first", Mark(where))
     if "/" in name or not name.endswith(".safetensors"):
-        raise DonorError.of(f"the index names '{shown(name)}', not a safetensors file beside it", "", Mark(where))
+        raise DonorError.of(f"the index names '{escape_text(name)}', not a safetensors file beside it", "", Mark(where))
 
 
-def _check_cases(files: Sequence[str], where: str) -> None:
+def _check_case(files: Sequence[str], where: str) -> None:
+    """DonorError for names that differ only in case, which many filesystems treat as one file."""
     count = Counter(name.casefold() for name in files)
     alike = sorted(name for name in files if count[name.casefold()] > 1)
     if alike:
-        message = f"the index names shards that differ only in case: {', '.join(map(shown, alike[:_SHOWN]))}"
+        message = f"the index names shards that differ only in case: {', '.join(map(escape_text, alike[:_MAX_LISTED]))}"
         raise DonorError.of(message, "on many disks they are one file: rename them", Mark(where))
 
 
 def check_index(index: Index, headers: Mapping[str, Header]) -> Iterator[Problem]:
-    """What the headers say against their index: errors for tensors that are missing, misplaced, or there twice."""
+    """Errors for tensors that are missing, in two shards, or not in the shard that the index says; warnings else."""
     found: dict[str, str] = {}
     twice = [
         f"{tensor.spec.name} (in {found[tensor.spec.name]} and {file})"
@@ -80,29 +103,30 @@ def check_index(index: Index, headers: Mapping[str, Header]) -> Iterator[Problem
         for tensor in header.tensors
         if found.setdefault(tensor.spec.name, file) != file
     ]
-    lost = [f"{name} (in {file})" for name, file in index.places.items() if name not in found]
+    lost = [f"{name} (in {file})" for name, file in index.weight_map.items() if name not in found]
     moved = [
         f"{name} (not in {file} but in {found[name]})"
-        for name, file in index.places.items()
+        for name, file in index.weight_map.items()
         if found.get(name, file) != file
     ]
-    unlisted = [name for name in found if name not in index.places]
-    yield from _listed(index, "tensors are in two shards", twice)
-    yield from _listed(index, "tensors of the index are in no shard", lost)
-    yield from _listed(index, "tensors are not in the shard that the index says", moved)
-    yield from _listed(index, "tensors are in a shard but not in the index", unlisted, Severity.WARNING)
+    unlisted = [name for name in found if name not in index.weight_map]
+    yield from _list_names(index, "tensors are in two shards", twice)
+    yield from _list_names(index, "tensors of the index are in no shard", lost)
+    yield from _list_names(index, "tensors are not in the shard that the index says", moved)
+    yield from _list_names(index, "tensors are in a shard but not in the index", unlisted, Severity.WARNING)
     yield from _check_total(index, headers)
 
 
-def _listed(index: Index, what: str, names: list[str], severity: Severity = Severity.ERROR) -> Iterator[Problem]:
+def _list_names(index: Index, what: str, names: list[str], severity: Severity = Severity.ERROR) -> Iterator[Problem]:
     if names:
-        more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        message = f"{len(names)} {what}: {', '.join(shown(name, 200) for name in names[:_SHOWN])}{more}"
+        more = f", and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+        message = f"{len(names)} {what}: {', '.join(escape_text(name, 200) for name in names[:_MAX_LISTED])}{more}"
         hint = "" if severity is Severity.WARNING else "index and shards are of different downloads: fetch them again"
         yield Problem(message, hint, Mark(index.where), severity, Blame.DONOR)
 
 
 def _check_total(index: Index, headers: Mapping[str, Header]) -> Iterator[Problem]:
+    """A warning when `total_size` is not the bytes of all tensors."""
     total = sum(tensor.nbytes for header in headers.values() for tensor in header.tensors)
     if index.total_size not in (None, total):
         message = f"the index says {index.total_size:,} bytes of tensors, the shards have {total:,}"

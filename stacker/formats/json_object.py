@@ -1,4 +1,4 @@
-"""JSON files of donors, parsed by us: one object, no number that is none, no key with two meanings."""
+"""Parses JSON files of donors strictly: one object, no NaN, no key with two values. Formats JSON for output files."""
 
 from __future__ import annotations
 
@@ -7,30 +7,38 @@ import re
 from pathlib import Path
 from typing import Any
 
-from stacker.errors import DonorError, Mark, shown
+from stacker.errors import DonorError, Mark, escape_text
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-MOST_BYTES = 16_000_000
-_MOST_DIGITS = 40
+MAX_JSON_BYTES = 16_000_000
+_MAX_DIGITS = 40
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_object(data: bytes, where: str | Path) -> dict[str, Json]:
-    """The object that a JSON file holds; DonorError for anything else, for NaN, endless numbers and contradictions."""
+    """The object in the JSON file `where`; DonorError for other content, NaN, huge numbers and contradictory keys."""
     try:
         text = data.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_without_contradiction, parse_int=_whole, parse_constant=_constant)
+        value = json.loads(
+            text, object_pairs_hook=_merge_pairs, parse_int=_parse_integer, parse_constant=_parse_constant
+        )
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else shown(str(error), 200)
-        raise DonorError.of(f"this is not valid JSON: {reason}", _advice(data), Mark(str(where))) from error
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else escape_text(str(error), 200)
+        raise DonorError.of(f"this is not valid JSON: {reason}", _suggest_repair(data), Mark(str(where))) from error
     if not isinstance(value, dict):
-        raise DonorError.of("this is not a JSON object", _advice(data), Mark(str(where)))
+        raise DonorError.of("this is not a JSON object", _suggest_repair(data), Mark(str(where)))
     return value
 
 
-def _advice(data: bytes) -> str:
+def format_json(content: Any) -> bytes:
+    """JSON text for a file: indented by two spaces, UTF-8, with a final newline."""
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _suggest_repair(data: bytes) -> str:
+    """A hint that depends on what the file looks like."""
     if data.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer: run `git lfs pull` in the donor's folder"
     if data.lstrip().startswith(b"<"):
@@ -38,23 +46,24 @@ def _advice(data: bytes) -> str:
     return "fetch the file again, or repair it"
 
 
-def _without_contradiction(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _merge_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs as a dict; ValueError for a repeated key with different values."""
     table: dict[str, Any] = {}
     for key, value in pairs:
         if key in table and table[key] != value:
-            raise ValueError(f"'{shown(key)}' is there twice, with different values")
+            raise ValueError(f"'{escape_text(key)}' appears twice, with different values")
         table[key] = value
     return table
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
+def _parse_integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
         raise ValueError(f"a number has {len(digits)} digits")
     return int(digits)
 
 
-def _constant(word: str) -> float:
-    """Infinity stands in real configs (a time step without bound); NaN says nothing."""
+def _parse_constant(word: str) -> float:
+    """Infinity, which real configs use for an unbounded time step; ValueError for NaN."""
     if word == "NaN":
         raise ValueError("NaN is not a number")
     return float(word)

@@ -1,7 +1,6 @@
-"""Headers of safetensors files, read strictly: what tensors a file holds and at which bytes, or why it holds none.
+"""Headers of safetensors files: parsed strictly into tensors and their byte ranges, and made for new files.
 
-Stricter than the reference library where that accepts two readings of one file (duplicate names, unknown fields).
-`parse_header` is pure; nothing here touches a weight or maps a file into memory.
+Stricter than the reference library, which accepts files that can be read in two ways (duplicate names, unknown fields).
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from stacker.errors import DonorError, Mark, shown
+from stacker.errors import DonorError, Mark, escape_text
 from stacker.tensors import DTYPES, TensorSpec
 
-MAX_HEADER = 64_000_000
-"""Bytes of header we read (the format allows 100 MB): ten times what a mixture of 70,000 tensors has."""
+MAX_HEADER_BYTES = 64_000_000
+"""Bytes of the longest header accepted: ten times that of 70,000 tensors. The format allows 100 MB."""
 MAX_TENSORS = 500_000
 MAX_RANK = 64
 _U64 = 1 << 64
 _FIELDS = frozenset({"dtype", "shape", "data_offsets"})
-_DISGUISES = (
+_OTHER_FORMATS = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself", "run `git lfs pull` in the donor's folder"),
     (b"<", "a web page (HTML or XML), not a safetensors file", "download the file again, signed in if it is gated"),
     (b"PK\x03\x04", "a zip archive (a PyTorch pickle?), not a safetensors file", "convert it to safetensors first"),
@@ -43,9 +42,9 @@ class StoredTensor:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A file's header. `tensors` are in the order of their bytes; data begins at `data_start` and ends at `size`.
+    """A file's header: its tensors in byte order; the data are the bytes [data_start, size) of the file.
 
-    `digest` is the SHA-256 of everything before the data, `mtime` (ns) that of the file when it was read from a disk.
+    `digest` is the SHA-256 of everything before the data. `mtime` (ns) is set for a file on this machine.
     """
 
     tensors: tuple[StoredTensor, ...] = field(repr=False)
@@ -56,119 +55,122 @@ class Header:
     mtime: int | None = field(default=None, compare=False)
 
 
-def header_length(first: bytes, file_size: int, where: str) -> int:
-    """Bytes before the data of a file of `file_size` bytes, from its `first` 8 (64 let other formats be named)."""
+def parse_header_length(first: bytes, file_size: int, where: str) -> int:
+    """Bytes before the data of a file of `file_size` bytes, from its `first` 8; errors name other formats given 64."""
     if file_size < 8 or len(first) < 8:
-        _refuse(where, f"the file has {file_size} bytes; a safetensors file has at least 10", _AGAIN)
+        _refuse(where, f"the file has {file_size} bytes; a safetensors file has at least 10", _FETCH_AGAIN)
     length = int.from_bytes(first[:8], "little")
     if 8 + length > file_size:
-        _refuse_disguise(first, where)
-        _refuse(where, f"the header claims {length} bytes, but the file has only {file_size}", _AGAIN)
-    if length > MAX_HEADER:
-        _refuse(where, f"the header has {length} bytes; stacker reads at most {MAX_HEADER}")
+        _refuse_other_format(first, where)
+        _refuse(where, f"the header claims {length} bytes, but the file has only {file_size}", _FETCH_AGAIN)
+    if length > MAX_HEADER_BYTES:
+        _refuse(where, f"the header has {length} bytes; stacker reads at most {MAX_HEADER_BYTES}")
     return 8 + length
 
 
-def _refuse_disguise(first: bytes, where: str) -> None:
-    """Say what a file is that certainly is no safetensors file, when its first bytes tell."""
+def _refuse_other_format(first: bytes, where: str) -> None:
+    """Raise an error that names the format of the file, if its first bytes are those of another format."""
     start = first.lstrip(b"\xef\xbb\xbf \t\r\n")
-    for magic, what, advice in _DISGUISES:
+    for magic, what, advice in _OTHER_FORMATS:
         if start.startswith(magic):
             _refuse(where, f"this is {what}", advice)
 
 
 def parse_header(raw: bytes, file_size: int, where: str) -> Header:
-    """`raw` is everything before the data (length field and JSON); DonorError says what is wrong with it."""
-    if len(raw) != header_length(raw, file_size, where):
-        _refuse(where, f"the header was cut off after {len(raw)} bytes", _AGAIN)
-    table = _load(raw, where)
-    metadata = _metadata(table.pop("__metadata__", {}), where)
+    """The header in `raw`, all bytes before the data (length field and JSON); DonorError when it is not valid."""
+    if len(raw) != parse_header_length(raw, file_size, where):
+        _refuse(where, f"the header was cut off after {len(raw)} bytes", _FETCH_AGAIN)
+    table = _load_json(raw, where)
+    metadata = _check_metadata(table.pop("__metadata__", {}), where)
     if len(table) > MAX_TENSORS:
         _refuse(where, f"the header names {len(table)} tensors; stacker reads at most {MAX_TENSORS}")
-    tensors = sorted((_tensor(name, table[name], where) for name in table), key=lambda t: (t.begin, t.nbytes))
+    tensors = sorted((_parse_tensor(name, table[name], where) for name in table), key=lambda t: (t.begin, t.nbytes))
     _check_contiguous(tensors, file_size - len(raw), where)
     placed = tuple(StoredTensor(tensor.spec, tensor.begin + len(raw), tensor.nbytes) for tensor in tensors)
     return Header(placed, len(raw), file_size, hashlib.sha256(raw).hexdigest(), metadata)
 
 
-_AGAIN = "the file is damaged or its download was cut off: fetch it again"
+_FETCH_AGAIN = "the file is damaged or its download was cut off: fetch it again"
 
 
 def _refuse(where: str, message: str, hint: str = "") -> NoReturn:
     raise DonorError.of(message, hint, Mark(where))
 
 
-def _load(raw: bytes, where: str) -> dict[str, Any]:
-    """The JSON object of a header, every name in it unique and valid Unicode."""
+def _load_json(raw: bytes, where: str) -> dict[str, Any]:
+    """The JSON object of a header; DonorError for repeated names and invalid Unicode."""
     if raw.count(b"{") + raw.count(b"[") > 4 * MAX_TENSORS or raw.count(b",") > 16 * MAX_TENSORS:
         _refuse(where, "the header is far larger than any list of tensors")
-    whole = _natural if b"-" in raw else int  # int is ten times as fast
+    parse_int = _parse_size if b"-" in raw else int  # int is ten times as fast
     try:
         text = str(memoryview(raw)[8:], "utf-8")
         table = json.loads(
-            text, object_pairs_hook=_unique, parse_int=whole, parse_float=_no_number, parse_constant=_no_number
+            text,
+            object_pairs_hook=_unique_dict,
+            parse_int=parse_int,
+            parse_float=_refuse_number,
+            parse_constant=_refuse_number,
         )
         if "\\u" in text:
             json.dumps(table, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else shown(str(error), 200)
-        raise DonorError.of(f"the header is not valid: {reason}", _AGAIN, Mark(where)) from error
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else escape_text(str(error), 200)
+        raise DonorError.of(f"the header is not valid: {reason}", _FETCH_AGAIN, Mark(where)) from error
     if type(table) is not dict:
-        _refuse(where, "the header is not a JSON object", _AGAIN)
+        _refuse(where, "the header is not a JSON object", _FETCH_AGAIN)
     return table
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"'{shown(twice)}' appears twice")
+        raise ValueError(f"'{escape_text(twice)}' appears twice")
     return table
 
 
-def _natural(digits: str) -> int:
+def _parse_size(digits: str) -> int:
     if digits[0] == "-":
-        raise ValueError(f"{shown(digits, 30)} is not a size")
+        raise ValueError(f"{escape_text(digits, 30)} is not a size")
     return int(digits)
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{shown(text, 30)} is not a whole number")
+def _refuse_number(text: str) -> NoReturn:
+    raise ValueError(f"{escape_text(text, 30)} is not a whole number")
 
 
-def _metadata(value: Any, where: str) -> dict[str, str]:
+def _check_metadata(value: Any, where: str) -> dict[str, str]:
     if type(value) is not dict or not all(type(text) is str for text in value.values()):
         _refuse(where, "__metadata__ is not an object of strings")
     return value
 
 
-def _tensor(name: str, fields: Any, where: str) -> StoredTensor:
-    """One entry, `begin` still counted from the start of the data."""
+def _parse_tensor(name: str, fields: Any, where: str) -> StoredTensor:
+    """The tensor of one entry; `begin` counts from the start of the data."""
     if type(fields) is not dict or fields.keys() != _FIELDS:
-        _refuse(where, f"tensor '{shown(name)}' must have dtype, shape and data_offsets, and nothing else")
+        _refuse(where, f"tensor '{escape_text(name)}' must have dtype, shape and data_offsets, and nothing else")
     dtype = DTYPES.get(fields["dtype"]) if type(fields["dtype"]) is str else None
     if dtype is None:
-        _refuse(where, f"tensor '{shown(name)}' has the unknown dtype {shown(str(fields['dtype']), 40)}")
+        _refuse(where, f"tensor '{escape_text(name)}' has the unknown dtype {escape_text(str(fields['dtype']), 40)}")
     shape, offsets = fields["shape"], fields["data_offsets"]
-    if not (_sizes(shape) and _sizes(offsets) and len(offsets) == 2 and offsets[0] <= offsets[1]):
-        _refuse(where, f"tensor '{shown(name)}' has a shape or data_offsets that are not sizes")
+    if not (_is_sizes(shape) and _is_sizes(offsets) and len(offsets) == 2 and offsets[0] <= offsets[1]):
+        _refuse(where, f"tensor '{escape_text(name)}' has a shape or data_offsets that are not sizes")
     if len(shape) > MAX_RANK:
-        _refuse(where, f"tensor '{shown(name)}' has {len(shape)} dimensions; stacker reads at most {MAX_RANK}")
+        _refuse(where, f"tensor '{escape_text(name)}' has {len(shape)} dimensions; stacker reads at most {MAX_RANK}")
     begin, end = offsets
-    if _bits(shape, dtype.bits) != (end - begin) * 8:
-        _refuse(
-            where,
-            f"tensor '{shown(name)}' ({dtype.label} {shown(str(shape))}) does not fill its {end - begin} bytes exactly",
-        )
+    if _count_bits(shape, dtype.bits) != (end - begin) * 8:
+        what = f"'{escape_text(name)}' ({dtype.label} {escape_text(str(shape))})"
+        _refuse(where, f"tensor {what} does not fill its {end - begin} bytes exactly")
     return StoredTensor(TensorSpec(name, dtype, tuple(shape)), begin, end - begin)
 
 
-def _sizes(value: Any) -> bool:
+def _is_sizes(value: Any) -> bool:
+    """Whether a value is a list of integers (not bools); negative ones were refused while parsing."""
     return type(value) is list and [*map(type, value)].count(int) == len(value)
 
 
-def _bits(shape: list[int], bits: int) -> int | None:
-    """Bits of a tensor; None where 64 bits overflow on the way, even if a later dimension is 0."""
+def _count_bits(shape: list[int], bits: int) -> int | None:
+    """Bits of a tensor; None where a partial product overflows 64 bits, even if a later dimension is 0."""
     product = math.prod(shape) * bits
     if product:
         return product if product < _U64 else None
@@ -180,23 +182,23 @@ def _bits(shape: list[int], bits: int) -> int | None:
 
 
 def _check_contiguous(tensors: list[StoredTensor], data_size: int, where: str) -> None:
-    """The tensors, by offset, must cover the data from its first byte to its last, without hole or overlap."""
+    """Raise unless the tensors, sorted by offset, cover all data bytes without hole or overlap."""
     end = 0
     for tensor in tensors:
         if tensor.begin != end:
             what = "overlaps the tensor before it" if tensor.begin < end else "leaves a hole before it"
-            _refuse(where, f"tensor '{shown(tensor.spec.name)}' {what}: it begins at {tensor.begin}, not {end}")
+            _refuse(where, f"tensor '{escape_text(tensor.spec.name)}' {what}: it begins at {tensor.begin}, not {end}")
         end += tensor.nbytes
     if end > data_size:
-        _refuse(where, f"the tensors need {end} bytes of data, but the file has only {data_size}", _AGAIN)
+        _refuse(where, f"the tensors need {end} bytes of data, but the file has only {data_size}", _FETCH_AGAIN)
     if end < data_size:
-        _refuse(where, f"the file has {data_size - end} bytes after its last tensor", _AGAIN)
+        _refuse(where, f"the file has {data_size - end} bytes after its last tensor", _FETCH_AGAIN)
 
 
 def make_header(tensors: Iterable[TensorSpec], *, residue: int = 0, step: int = 8) -> bytes:
-    """All bytes before the data of tensors that follow each other without gaps.
+    """All bytes before the data, for tensors stored one after another.
 
-    Spaces after the JSON let the data start at `residue` modulo `step` (bytes); with `step` 0, at exactly `residue`.
+    Spaces pad the JSON so that the data starts at `residue` modulo `step` (bytes); with `step` 0, at exactly `residue`.
     """
     table: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0

@@ -1,1 +1,1 @@
-"""The only place that touches files and the network: headers, donors, bytes, shards, journal, the output folder."""
+"""All access to files and the network: donors, the hub, reading and writing bytes, the output folder."""

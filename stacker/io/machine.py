@@ -66,7 +66,7 @@ class Machine:
     hub: Hub
 
 
-def look_at_machine(folder: Path) -> Machine:
+def inspect_machine(folder: Path) -> Machine:
     """Everything, with `folder` as the place where stacks would be written; StorageError when nothing can be there."""
     memory = _memory()
     return Machine(
@@ -77,12 +77,12 @@ def look_at_machine(folder: Path) -> Machine:
         available=memory.get("MemAvailable"),
         packages=tuple((name, _version(name)) for name in (*PACKAGES, *FOR_DEVICES)),
         gpus=_gpus(),
-        folder=look_at_folder(folder),
+        folder=inspect_folder(folder),
         hub=_hub(),
     )
 
 
-def look_at_folder(folder: Path) -> Folder:
+def inspect_folder(folder: Path) -> Folder:
     """Each way of copying tried on a small file, which is gone afterwards."""
     if not folder.is_dir():
         raise StorageError.of("there is no such folder", "", Mark(str(folder)))

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from stacker.core.plan.documents import INDEX, index_json
+from stacker.core.plan.documents import index_json
 from stacker.core.plan.plan import Plan, Step
 from stacker.errors import Blame, Mark, Problem
+from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json
 
 
@@ -71,9 +72,9 @@ def check_contents(folder: Path, plan: Plan) -> Iterator[Problem]:
     yield from _check_json(folder / CONFIG, dict(plan.config))
     index = index_json(plan)
     if index is not None:
-        yield from _check_json(folder / INDEX, index)
-    planned = {shard.name for shard in plan.shards} | ({INDEX} if index else set())
-    for path in sorted((*folder.glob("*.safetensors"), *folder.glob(INDEX))):
+        yield from _check_json(folder / INDEX_FILE, index)
+    planned = {shard.name for shard in plan.shards} | ({INDEX_FILE} if index else set())
+    for path in sorted((*folder.glob("*.safetensors"), *folder.glob(INDEX_FILE))):
         if path.name not in planned:
             yield make_file_problem(
                 path, "this file is not in the plan: loaders may take it for a part of the output", "remove it"

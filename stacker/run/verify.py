@@ -21,7 +21,7 @@ from stacker.io.disk.copies import find_data_runs
 from stacker.io.disk.direct import Reader
 from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.disk.storage import explain_errors
-from stacker.io.files.reading import read_exactly
+from stacker.io.files.regular_files import read_exactly
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.evaluate import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds

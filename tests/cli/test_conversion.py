@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stacker.cli.conversion import role_names
-from stacker.io.donors.reading import read_donor
+from stacker.io.donors.reader import read_donor
 from stacker.spec.language.stack_spec import DonorSpec
 from tests.donors import write_llama
 

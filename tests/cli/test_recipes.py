@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from stacker.io.files.spec_files import recipe_names
+from stacker.io.files.spec_files import list_recipes
 from stacker.spec.generators import GENERATORS
 from tests.cli.commands import run
 
@@ -16,7 +16,7 @@ def test_all_are_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     monkeypatch.setenv("COLUMNS", "120")
     code, out, err = run(capsys, "recipes")
     assert (code, err) == (0, "")
-    assert all(name in out for name in (*recipe_names(), *GENERATORS))
+    assert all(name in out for name in (*list_recipes(), *GENERATORS))
     (line,) = [line for line in out.splitlines() if line.startswith("goliath-120b")]
     assert "137" in line
     assert "117.75 B" in line
@@ -53,7 +53,7 @@ def test_programs_get_everything(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "recipes", "--json")
     said = {each["name"]: each for each in json.loads(out)}
     assert (code, err) == (0, "")
-    assert set(said) == {*recipe_names(), *GENERATORS}
+    assert set(said) == {*list_recipes(), *GENERATORS}
     assert said["fatllama-1.7t"]["layers"] == 525
     assert said["goliath-120b"]["donors"]["xwin"]["source"] == "Xwin-LM/Xwin-LM-70B-V0.1"
     assert [number["name"] for number in said["passes"]["numbers"]] == ["width", "stride"]

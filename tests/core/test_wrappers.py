@@ -9,7 +9,7 @@ from stacker.arch.wrapping import find_wrapped_architecture
 from stacker.core.checks.stack import check_prefixes
 from stacker.core.config.compiling import compare_donors, compile_config
 from stacker.core.values.donor import Donor
-from stacker.errors import Severity, errors_in
+from stacker.errors import Severity, select_errors
 from tests.core.stacks import CONFIG, graph_of, make_donor
 
 TOWER = {"model_type": "clip_vision_model", "num_hidden_layers": 2}
@@ -59,7 +59,7 @@ def test_towers_of_another_donor() -> None:
     """The config must be of the towers that the stack gets: those of the embedding's donor."""
     other = make_wrapper("b", vision_config=TOWER | {"num_hidden_layers": 3})
     _, problems = compiled(make_wrapper(), [0, 1], embed=other)
-    assert [problem.message for problem in errors_in(problems)] == [
+    assert [problem.message for problem in select_errors(problems)] == [
         "'vision_config' of 'a' is another than that of 'b', whose towers the stack gets"
     ]
 

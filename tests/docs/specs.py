@@ -10,8 +10,8 @@ from pathlib import Path
 from stacker.arch.files.parser import parse_architecture
 from stacker.compose import load_text
 from stacker.core.values.donor import Donor
-from stacker.errors import errors_in
-from stacker.io.donors.reading import read_stand_in
+from stacker.errors import select_errors
+from stacker.io.donors.reader import read_from_reference
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 from stacker.spec.native.shape import StackShape
 from stacker.spec.parser import parse_spec
@@ -61,10 +61,10 @@ def _check(text: str, where: str) -> None:
     """No weights, no hub: each donor is made of its reference config, or of a 70B's."""
     if any(donor.stack for donor in parse_spec(text, where).donors):
         return
-    problems = errors_in(load_text(text.encode(), Path(where), read=_stand_in).problems)
+    problems = select_errors(load_text(text.encode(), Path(where), read=_stand_in).problems)
     assert problems == (), "\n".join(map(str, problems))
 
 
 def _stand_in(spec: DonorSpec, folder: Path, dialect: Dialect) -> Donor:
     like = spec.like if spec.like and not spec.like.startswith(".") else STAND_IN
-    return read_stand_in(replace(spec, like=like), folder, dialect)
+    return read_from_reference(replace(spec, like=like), folder, dialect)

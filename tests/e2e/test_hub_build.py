@@ -50,7 +50,7 @@ def donors(tmp_path: Path) -> dict[str, Path]:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, donors: dict[str, Path]) -> Iterator[HubServer]:
     """A hub with both donors; one has a tag and has gone on since."""
-    monkeypatch.setattr(hub_requests, "PAUSES", ())
+    monkeypatch.setattr(hub_requests, "RETRY_PAUSES", ())
     with running_hub(tmp_path / "home", monkeypatch) as server:
         commit = server.add("anna/llama", donors["anna"])
         server.repos["anna/llama"].refs["v1"] = commit
@@ -111,7 +111,7 @@ def test_the_command_line_looks_without_weights_and_builds_with_those_it_needs(
         hub.repos["ben/llama"].refs["main"],
     }
     assert hub.downloaded() == set()
-    assert hub.weights_sent() <= 2 * SHARDS * hub_headers.GUESS
+    assert hub.weights_sent() <= 2 * SHARDS * hub_headers.FIRST_REQUEST
 
     built = stacker(hub, tmp_path, "build", spec, out)
     assert built.returncode == 0, built.stderr

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from stacker.compose import build
 from stacker.compose import load as load_stack
-from stacker.errors import StackerError, errors_in
+from stacker.errors import StackerError, select_errors
 from tests.families.cases import Case, Pick
 from tests.families.oracle import (
     greedy_tokens,
@@ -91,7 +91,7 @@ def _try_stack(case: Case, home: Path, models: Mapping[str, PreTrainedModel], na
     spec.write_text(f"stacker: 1\nname: test\ndonors: {{a: ./a, b: ./b}}\nstack: {json.dumps(items)}\n")
     try:
         stack = load_stack(spec)
-        problems = errors_in(stack.problems)
+        problems = select_errors(stack.problems)
         if problems:
             return f"refused: {problems[0].message} ({problems[0].hint})"
         build(stack, home / name)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from stacker.errors import DonorError, Problem, Severity, StackerError, UnsafeError
-from stacker.formats.index import check_index, parse_index
+from stacker.formats.index import check_index, find_shards, make_index, make_shard_name, parse_index
+from stacker.formats.json_object import format_json
 from stacker.formats.safetensors import Header, parse_header
 
 
@@ -48,7 +49,7 @@ def test_a_shard_outside_the_folder_is_unsafe(name: str) -> None:
         (None, "no `weight_map`"),
         ({}, "no `weight_map`"),
         ([], "no `weight_map`"),
-        ({"a": 1}, "no file name"),
+        ({"a": 1}, "not a file name"),
         ({"a": "pytorch_model.bin"}, "a pickle"),
         ({"a": "sub/x.safetensors"}, "not a safetensors file beside it"),
         ({"a": "x.json"}, "not a safetensors file beside it"),
@@ -118,3 +119,17 @@ def test_errors_are_stackers() -> None:
     """Bytes that are no JSON are refused like any other."""
     with pytest.raises(StackerError):
         parse_index(b"PK", "index")
+
+
+def test_reads_back_the_index_it_makes() -> None:
+    """An index that was made names the same files and size when it is parsed."""
+    weight_map = {"a": "1.safetensors", "b": "2.safetensors"}
+    index = parse_index(format_json(make_index(weight_map, 8, 4)), "index")
+    assert (index.weight_map, index.total_size) == (weight_map, 8)
+
+
+def test_finds_complete_sets_of_shards() -> None:
+    """Numbered shards are found in order, and not at all when one is missing or of another set."""
+    names = [make_shard_name(number, 12) for number in range(12)]
+    assert find_shards([*reversed(names), "other.safetensors"]) == names
+    assert find_shards(names[1:]) == find_shards([*names, make_shard_name(0, 3)]) == find_shards([]) == []

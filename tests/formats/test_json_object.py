@@ -47,7 +47,7 @@ def test_a_repeated_key_with_one_value_is_harmless() -> None:
         (b"[1]", "not a JSON object"),
         (b'{"a": NaN}', "NaN is not a number"),
         (b'{"a": ' + b"9" * 5000 + b"}", "5000 digits"),
-        (b'{"a": 1, "a": 2}', "'a' is there twice"),
+        (b'{"a": 1, "a": 2}', "'a' appears twice"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"a": "\xff"}', "not valid JSON"),
         (b'\xef\xbb\xbf{"a": 1}', "not valid JSON"),

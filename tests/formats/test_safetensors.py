@@ -16,8 +16,8 @@ from safetensors import deserialize as _deserialize
 
 from stacker.errors import DonorError
 from stacker.formats import safetensors
-from stacker.formats.safetensors import Header, header_length, parse_header
-from stacker.io.files.reading import read_header
+from stacker.formats.safetensors import Header, parse_header, parse_header_length
+from stacker.io.files.regular_files import read_header
 from stacker.tensors import DTYPES
 
 HUGE = 2**64
@@ -238,7 +238,7 @@ def test_a_header_that_was_cut_off_is_refused() -> None:
 def test_bombs_are_refused_before_they_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Length, brackets, and number of tensors are bounded."""
     with pytest.raises(DonorError, match="stacker reads at most"):
-        header_length((10**8).to_bytes(8, "little"), 10**9, "file")
+        parse_header_length((10**8).to_bytes(8, "little"), 10**9, "file")
     monkeypatch.setattr(safetensors, "MAX_TENSORS", 10)
     with pytest.raises(DonorError, match="far larger than any list"):
         parse('{"a":[' + ",".join(["[]"] * 100) + "]}")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stacker.errors import DonorError
-from stacker.io.donors.reading import fetch_weights, read_donor
+from stacker.io.donors.local_files import fetch_donor
+from stacker.io.donors.reader import read_donor
 from stacker.io.hub import requests as hub_requests
 from stacker.spec.language.stack_spec import DonorSpec
 from tests.donors import write_llama
@@ -19,14 +20,14 @@ FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safete
 
 def test_weights_come_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading a donor fetches no weights; then only the shards that are wanted come, with the side files."""
-    monkeypatch.setattr(hub_requests, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(hub_requests, "RETRY_PAUSES", (0.0, 0.0))
     folder = write_llama(tmp_path / "anna", hidden=128, ffn=256, vocab=256, shards=2)
     with running_hub(tmp_path / "home", monkeypatch) as hub:
         hub.add(REPO, folder)
         donor = read_donor(DonorSpec("a", REPO), tmp_path)
         assert donor.tensors == read_donor(DonorSpec("a", str(folder)), tmp_path).tensors
         assert not hub.downloaded() & {FIRST, SECOND}
-        fetched = fetch_weights(donor, {SECOND})
+        fetched = fetch_donor(donor, {SECOND})
     assert (fetched.files[0].path, hub.downloaded() & {FIRST, SECOND}) == (None, {SECOND})
     assert Path(str(fetched.files[1].path)).read_bytes() == (folder / SECOND).read_bytes()
     assert {file.name for file in fetched.side_files} == {"generation_config.json"}
@@ -35,7 +36,7 @@ def test_weights_come_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytes
 
 def test_a_gated_repository_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Config and weights are both out of reach for the one reason."""
-    monkeypatch.setattr(hub_requests, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(hub_requests, "RETRY_PAUSES", (0.0, 0.0))
     with running_hub(tmp_path / "home", monkeypatch) as hub:
         hub.add(REPO, write_llama(tmp_path / "anna"))
         hub.repos[REPO].gated = True

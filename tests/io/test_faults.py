@@ -25,7 +25,7 @@ from stacker.core.plan.plan import Shard
 from stacker.errors import LockedError, StackerError
 from stacker.io.disk import copies, direct
 from stacker.io.disk.moves import move
-from stacker.io.files.reading import open_regular
+from stacker.io.files.regular_files import open_regular
 from stacker.io.output import folder
 from stacker.io.output.folder import open_output
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from stacker.errors import StorageError
-from stacker.io.machine import look_at_folder, look_at_machine
+from stacker.io.machine import inspect_folder, inspect_machine
 
 
 def test_the_folder_is_tried_and_left_clean(tmp_path: Path) -> None:
     """Cloning agrees with what `cp --reflink=always` can do there; nothing stays behind."""
-    found = look_at_folder(tmp_path)
+    found = inspect_folder(tmp_path)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "a").write_bytes(os.urandom(1 << 20))
     clones = subprocess.run(
@@ -33,18 +33,18 @@ def test_direct_writes_are_what_dd_can_do(tmp_path: Path) -> None:
         capture_output=True,
         check=False,
     )
-    assert look_at_folder(tmp_path).writes_past_cache == (direct.returncode == 0)
+    assert inspect_folder(tmp_path).writes_past_cache == (direct.returncode == 0)
 
 
 def test_the_filesystem_is_the_mounts(tmp_path: Path) -> None:
     """The type is that which coreutils tells."""
     told = subprocess.run(["df", "--output=fstype", tmp_path], capture_output=True, text=True, check=True)
-    assert look_at_folder(tmp_path).filesystem == told.stdout.split()[-1]
+    assert inspect_folder(tmp_path).filesystem == told.stdout.split()[-1]
 
 
 def test_versions_are_those_installed(tmp_path: Path) -> None:
     """Of packages as their metadata says, of Python as it runs; the cores are those this process may use."""
-    machine = look_at_machine(tmp_path)
+    machine = inspect_machine(tmp_path)
     assert dict(machine.packages)["numba"] == importlib.metadata.version("numba")
     assert platform.python_version() in machine.python
     assert machine.cores == len(os.sched_getaffinity(0))
@@ -56,12 +56,12 @@ def test_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Monkey
     program.write_text("#!/bin/sh\necho 'Some GPU, 1024 MiB'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert look_at_machine(tmp_path).gpus == ("Some GPU, 1024 MiB",)
+    assert inspect_machine(tmp_path).gpus == ("Some GPU, 1024 MiB",)
     program.write_text("#!/bin/sh\nexit 9\n")
-    assert look_at_machine(tmp_path).gpus == ()
+    assert inspect_machine(tmp_path).gpus == ()
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
     """Nothing can be tried where there is nothing."""
     with pytest.raises(StorageError, match="no such folder"):
-        look_at_folder(tmp_path / "none")
+        inspect_folder(tmp_path / "none")

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from stacker.compose import build, load
 from stacker.core.values.expression import Copy
-from stacker.errors import DonorError, errors_in
+from stacker.errors import DonorError, select_errors
 from tests.tokenizers import write_tokenizer
 
 DEPTH, ROWS, WIDTH = 4, 10, 3
@@ -102,7 +102,7 @@ def test_tables_by_token_keep_their_rows(words: Sequence[int], refused: bool, ho
     write_tokenizer(home / "a", [f"w{number}" for number in range(ROWS)])
     write_tokenizer(home / "b", [f"w{number}" for number in words])
     stack = load(write_spec(home / "s.yml", ["a[0:2]", "b[2:4]"], more="tokenizer: {source: a}\n"))
-    told = [problem.message for problem in errors_in(stack.problems)]
+    told = [problem.message for problem in select_errors(stack.problems)]
     assert any(f"the rows of {TABLE} of 'b' are by token" in message for message in told) is refused
 
 

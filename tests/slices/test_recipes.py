@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stacker.cli.recipes import load_recipe
-from stacker.io.files.spec_files import recipe_names
+from stacker.io.files.spec_files import list_recipes
 from stacker.spec.language.stack_spec import Dialect
 from stacker.spec.parser import parse_spec
 
@@ -56,7 +56,7 @@ SOURCES = {name: (files("stacker.slices") / f"{name}.yaml").read_text(encoding="
 
 def test_every_recipe_has_figures() -> None:
     """No recipe ships without a published figure that it is held against."""
-    assert set(recipe_names()) == set(FIGURES)
+    assert set(list_recipes()) == set(FIGURES)
 
 
 @pytest.mark.parametrize("name", FIGURES)

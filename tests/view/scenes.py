@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from stacker.compose import load_text
-from stacker.io.donors.reading import read_stand_in
+from stacker.io.donors.reader import read_from_reference
 from stacker.view.map.coverage import Coverage
 from stacker.view.map.depth_map import DepthMap
 from stacker.view.scene.scene import Scene
@@ -72,7 +72,7 @@ SPECS = {"goliath": GOLIATH, "blended": BLENDED, "repeated": REPEATED}
 
 def scene_of(text: str) -> Scene:
     """The scene of a spec whose donors are reference configs."""
-    return load_text(text.encode(), Path("spec.yml"), read=read_stand_in).scene()
+    return load_text(text.encode(), Path("spec.yml"), read=read_from_reference).scene()
 
 
 def picture(scene: Scene) -> Group:

@@ -9,7 +9,7 @@ from stacker.arch.dimensions import select_text_config
 from stacker.core.config.keys import DEPTHS, ROPE, is_bookkeeping
 from stacker.core.config.refusals import OutputLayer
 from stacker.core.values.donor import Donor
-from stacker.errors import Blame, Problem, Severity, shown
+from stacker.errors import Blame, Problem, Severity, escape_text
 
 IGNORE = "ignore"
 """The word in a spec's `config_keys` that says of an entry that it binds no layer to its place."""
@@ -42,7 +42,7 @@ def _is_broken(binding: Binding, written: Binding | None, donor: Donor, layer: O
 
 
 def _problem(donor: Donor, binding: Binding, broken: OutputLayer | None) -> Problem:
-    value = shown(str(select_text_config(donor.architecture, donor.config)[binding.key]), 60)
+    value = escape_text(str(select_text_config(donor.architecture, donor.config)[binding.key]), 60)
     what = (
         f"'{binding.key}: {value}' in the config of '{donor.name}' may say something of each layer ({binding.meaning})"
     )

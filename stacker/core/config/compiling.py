@@ -13,11 +13,12 @@ from stacker.arch.files.formula import FormulaError
 from stacker.core.config.agreement import compare_donors
 from stacker.core.config.keys import DEPTHS, unsafe_keys, without_unsafe
 from stacker.core.config.layer_entries import Feeds, Following, follow_layers
-from stacker.core.config.quantization import KEYS, check_quantization, follow_quantization
+from stacker.core.config.quantization import check_quantization, follow_quantization
 from stacker.core.config.refusals import OutputLayer
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, Severity
 from stacker.formats.json_object import Json
+from stacker.formats.quantized import QUANTIZATION_KEYS
 from stacker.tensors import CONFIG_DTYPES, Dtype
 
 __all__ = ["compare_donors", "compile_config"]
@@ -154,7 +155,7 @@ def _set_quantization(
             standing.setdefault(donor.name, {}).setdefault(layer, []).append(place.index)
     found = follow_quantization(template, tuple(donors), standing)
     for entries in (config, target):
-        entries.update({key: found for key in KEYS if found and entries.get(key)})
+        entries.update({key: found for key in QUANTIZATION_KEYS if found and entries.get(key)})
 
 
 def _set_token_ids(target: Entries, names: Mapping[str, Json]) -> None:

@@ -16,7 +16,7 @@ from stacker.arch.layer_rules import build_entry, infer_list_rules, is_applicabl
 from stacker.core.config.nearest import mended
 from stacker.core.config.refusals import REFUSALS, OutputLayer, RuleValues, names_of, slices_text
 from stacker.core.values.donor import Donor
-from stacker.errors import Problem, errors_in
+from stacker.errors import Problem, select_errors
 from stacker.formats.json_object import Json
 
 Feeds = Sequence[tuple[Donor, int]]
@@ -113,15 +113,15 @@ def _with_nearest(
     refused: Sequence[Problem], followed: Sequence[RuleValues], names: Mapping[str, Mapping[str, Any]], template: str
 ) -> Sequence[Problem]:
     """The problems, their hints with the nearest stack that keeps all rules, if one is found."""
-    places = mended(followed, names[template]) if errors_in(refused) else None
+    places = mended(followed, names[template]) if select_errors(refused) else None
     if places is None or any(len(place.feeds) > 1 for place in places):
         return refused
     others: list[Problem] = []
     again = [*_followed([values.rule for values in followed], places, names, followed[0].ends, others)]
-    if others or errors_in(_refused(again, names[template])):
+    if others or select_errors(_refused(again, names[template])):
         return refused
     stack = slices_text([place.feeds[0] for place in places])
-    wrong = errors_in(refused)
+    wrong = select_errors(refused)
     return [
         replace(each, hint=f"{each.hint}; a stack that works: {stack}") if each in wrong else each for each in refused
     ]

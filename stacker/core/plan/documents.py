@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from stacker.core.plan.plan import Plan
 from stacker.core.plan.plan_json import plan_to_json
+from stacker.formats.index import make_index
 from stacker.formats.json_object import Json
 
-INDEX = "model.safetensors.index.json"
 LOCK = "stacker.lock.json"
 SPEC = "stacker.yml"
 
@@ -19,9 +18,8 @@ def index_json(plan: Plan) -> dict[str, Json] | None:
     """The index over several shards as transformers writes it; None when there is only one."""
     if len(plan.shards) == 1:
         return None
-    weight_map: dict[str, Json] = {step.tensor.name: plan.shards[step.shard].name for step in plan.steps}
-    metadata: dict[str, Json] = {"total_parameters": plan.total_parameters, "total_size": plan.total_size}
-    return {"metadata": metadata, "weight_map": weight_map}
+    weight_map = {step.tensor.name: plan.shards[step.shard].name for step in plan.steps}
+    return make_index(weight_map, plan.total_size, plan.total_parameters)
 
 
 def lock_json(plan: Plan, version: str, places: Mapping[str, str | None], specs: Mapping[str, str]) -> dict[str, Any]:
@@ -33,8 +31,3 @@ def lock_json(plan: Plan, version: str, places: Mapping[str, str | None], specs:
     for donor in content["donors"]:
         donor["found"] = places.get(donor["name"])
     return {"stacker": version, "plan": content, "specs": dict(specs)}
-
-
-def dump(content: Any) -> bytes:
-    """JSON as it is written to a file: indented, with a final newline."""
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,1 +1,1 @@
-"""Donors and what belongs to them, read from a folder or the hub."""
+"""Donors and their side files, read from a folder or from the hub."""

@@ -1,50 +1,75 @@
-"""Small files that go with a checkpoint unread: tokenizer, chat template, generation config. Code is not carried."""
+"""Side files: the small files that belong to a checkpoint, such as tokenizer and chat template, read as bytes.
+
+They are copied into the output, except for code.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from stacker.core.plan.documents import dump
 from stacker.core.values.donor import GENERATION, SideFile
 from stacker.errors import DonorError, Mark
-from stacker.formats.json_object import parse_object
+from stacker.formats.json_object import format_json, parse_object
+from stacker.io.files.repository import Repository
 
-SETTINGS = "tokenizer_config.json"
-CODE = "auto_map"
-MOST_BYTES = 200_000_000
+TOKENIZER_CONFIG = "tokenizer_config.json"
+CODE_KEY = "auto_map"
+"""The key of the tokenizer config that names Python code to run."""
+MAX_SIDE_FILE_BYTES = 200_000_000
+
+
+_SIDE_FILE = re.compile(
+    r"(generation_config|special_tokens_map|added_tokens|vocab|chat_template|tekken|tokenizer[\w.-]*)\.json"
+    r"|merges\.txt|vocab\.txt|chat_template\.jinja|(tokenizer|spiece|sentencepiece[\w.]*)\.model(\.v\d+)?"
+    r"|(LICEN[SC]E|NOTICE|COPYING|USE_POLICY)(\.\w+)?",
+    re.IGNORECASE,
+)
+
+
+def list_side_files(repository: Repository, source: str) -> tuple[SideFile, ...]:
+    """The side files of a donor that the spec calls `source`, not read yet; `path` is "" for those still on the hub."""
+    names = [name for name in repository.list_names() if _SIDE_FILE.fullmatch(name)]
+    paths = {name: repository.find_path(name) for name in names}
+    return tuple(
+        SideFile(name, str(path.absolute()) if path else "", source, repository.revision)
+        for name, path in paths.items()
+    )
 
 
 def read_generation_config(files: Iterable[SideFile]) -> dict[str, bytes]:
-    """The generation config by its name, if there is one."""
+    """The content of the generation config by its name; empty when there is none."""
     return {file.name: read_side_file(file) for file in files if file.name == GENERATION}
 
 
-def read_tokenizer(files: Iterable[SideFile]) -> dict[str, bytes]:
-    """All files that the tokenizer may be made of, by name; where its settings name code, they are without that."""
+def read_tokenizer_files(files: Iterable[SideFile]) -> dict[str, bytes]:
+    """The contents of all other side files by name. Removes from the tokenizer config the code that it names."""
     found = {file.name: read_side_file(file) for file in files if file.name != GENERATION}
-    if CODE.encode() in found.get(SETTINGS, b""):
-        content = parse_object(found[SETTINGS], SETTINGS)
-        found[SETTINGS] = dump({key: value for key, value in content.items() if key != CODE})
+    if CODE_KEY.encode() in found.get(TOKENIZER_CONFIG, b""):
+        content = parse_object(found[TOKENIZER_CONFIG], TOKENIZER_CONFIG)
+        found[TOKENIZER_CONFIG] = format_json({key: value for key, value in content.items() if key != CODE_KEY})
     return found
 
 
 def read_side_file(file: SideFile) -> bytes:
-    """A file's content, fetched where it is only on the hub; DonorError when it cannot be had, or is not small."""
+    """A file's content, downloaded if it is only on the hub; DonorError when that fails or it is too large."""
     if file.data is not None:
         return file.data
-    path = Path(file.path) if file.path else _fetched(file)
+    path = Path(file.path) if file.path else _download(file)
     try:
         with path.open("rb") as reader:
-            data = reader.read(MOST_BYTES + 1)
+            data = reader.read(MAX_SIDE_FILE_BYTES + 1)
     except OSError as error:
         raise DonorError.of(f"cannot read this file: {error.strerror}", "", Mark(str(path))) from error
-    if len(data) > MOST_BYTES:
-        raise DonorError.of(f"this file has more than {MOST_BYTES:,} bytes", "is it a tokenizer's?", Mark(str(path)))
+    if len(data) > MAX_SIDE_FILE_BYTES:
+        raise DonorError.of(
+            f"this file has more than {MAX_SIDE_FILE_BYTES:,} bytes", "is it a tokenizer's?", Mark(str(path))
+        )
     return data
 
 
-def _fetched(file: SideFile) -> Path:
+def _download(file: SideFile) -> Path:
     from stacker.io.hub.repository import open_hub
 
     return open_hub(file.source, file.revision).fetch(file.name)

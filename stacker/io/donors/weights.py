@@ -1,7 +1,4 @@
-"""A donor's weights as headers: which safetensors files it has, and what is wrong where there are none.
-
-Headers only; nothing here reads a weight.
-"""
+"""Finds a donor's safetensors files and reads their headers, or says why the donor has none. Reads no weights."""
 
 from __future__ import annotations
 
@@ -11,17 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, raise_problems, shown
-from stacker.formats import index as index_file
-from stacker.formats.index import check_index, parse_index
+from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, escape_text, raise_problems
+from stacker.formats.index import INDEX_FILE, MAX_INDEX_BYTES, SINGLE_FILE, check_index, find_shards, parse_index
 from stacker.formats.safetensors import Header
 from stacker.io.files.repository import Repository
 
-SINGLE = "model.safetensors"
-_SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
-_AT_ONCE = 8
-"""Headers asked for at the same time: what a hub answers takes long but costs little; a disk has no such wait."""
-_INSTEAD = (
+_CONCURRENT_REQUESTS = 8
+"""Headers requested at once from the hub, whose answers are slow; local files are read one after the other."""
+_OTHER_FORMATS = (
     (r"adapter_(config\.json|model\..*)", "this is a LoRA adapter, not a whole model", "merge it into its model first"),
     (r".*\.gguf", "this donor has only GGUF files", "dequantise one into a safetensors folder with transformers first"),
     (
@@ -35,46 +29,51 @@ _INSTEAD = (
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """The headers of a donor's files by name, sorted; `warnings` are what is odd about them but does no harm."""
+class WeightHeaders:
+    """The headers of a donor's weight files by name, sorted; `warnings` are harmless oddities of these files."""
 
     headers: Mapping[str, Header] = field(repr=False)
     warnings: tuple[Problem, ...] = ()
 
 
 def has_weights(names: Sequence[str]) -> bool:
-    """Whether there are any safetensors weights among a donor's files."""
+    """Whether any of a donor's files is a safetensors file with weights (not an adapter)."""
     return any(name.endswith(".safetensors") and not name.startswith("adapter_") for name in names)
 
 
-def read_weights(repository: Repository) -> Weights:
-    """The headers of all weights of a donor; everything that is wrong with them is raised together."""
-    names = repository.names()
-    if SINGLE in names:
-        headers, problems = _read_headers(repository, [SINGLE])
+def read_weight_headers(repository: Repository) -> WeightHeaders:
+    """The headers of all weight files of a donor; their problems are raised together."""
+    names = repository.list_names()
+    if SINGLE_FILE in names:
+        headers, problems = _read_headers(repository, [SINGLE_FILE])
         problems += _check_single(repository, names)
-    elif index_file.NAME in names:
+    elif INDEX_FILE in names:
         headers, problems = _read_indexed(repository, names)
     else:
-        headers, problems = _read_headers(repository, _shards_alone(repository, names))
+        shards = find_shards(names)
+        if not shards:
+            raise _no_weights(repository.source, names)
+        headers, problems = _read_headers(repository, shards)
     raise_problems(problems)
-    return Weights(headers, tuple(problems))
+    return WeightHeaders(headers, tuple(problems))
 
 
 def _check_single(repository: Repository, names: Sequence[str]) -> Iterator[Problem]:
-    if index_file.NAME in names:
-        message = f"there is a {SINGLE} and an index of shards; the single file is used, as transformers does"
+    """A warning where both a single file and an index of shards exist."""
+    if INDEX_FILE in names:
+        message = f"there is a {SINGLE_FILE} and an index of shards; the single file is used, as transformers does"
         hint = "remove the one that is out of date"
         yield Problem(message, hint, Mark(repository.source), Severity.WARNING, Blame.DONOR)
 
 
 def _read_indexed(repository: Repository, names: Sequence[str]) -> tuple[dict[str, Header], list[Problem]]:
-    where = f"{repository.source}/{index_file.NAME}"
-    index = parse_index(repository.read(index_file.NAME, index_file.MOST_BYTES), where)
+    """The headers of the shards that the index names, and the problems of shards and index."""
+    where = f"{repository.source}/{INDEX_FILE}"
+    index = parse_index(repository.read(INDEX_FILE, MAX_INDEX_BYTES), where)
     missing = [name for name in index.files if name not in names]
     headers, problems = _read_headers(repository, [name for name in index.files if name in names])
     if missing:
-        message = f"{len(missing)} of {len(index.files)} shards are not there: {', '.join(map(shown, missing[:5]))}"
+        message = f"{len(missing)} of {len(index.files)} shards are missing: {', '.join(map(escape_text, missing[:5]))}"
         problems.append(Problem(message, "fetch them, or the whole donor again", Mark(where), blame=Blame.DONOR))
     if not problems:
         problems += check_index(index, headers)
@@ -82,48 +81,37 @@ def _read_indexed(repository: Repository, names: Sequence[str]) -> tuple[dict[st
 
 
 def _read_headers(repository: Repository, names: Sequence[str]) -> tuple[dict[str, Header], list[Problem]]:
-    """The headers that can be read, and the problems of the files whose headers cannot."""
-    here = all(_is_here(repository, name) for name in names)
-    with nullcontext() if here else ThreadPoolExecutor(_AT_ONCE) as pool:
-        answers = list((pool.map if pool else map)(lambda name: _header(repository, name), names))
+    """The readable headers by file name, and the problems of the others."""
+    local = all(_is_local(repository, name) for name in names)
+    with nullcontext() if local else ThreadPoolExecutor(_CONCURRENT_REQUESTS) as pool:
+        answers = list((pool.map if pool else map)(lambda name: _try_header(repository, name), names))
     headers = {name: answer for name, answer in zip(names, answers, strict=True) if isinstance(answer, Header)}
     return headers, [problem for answer in answers if isinstance(answer, StackerError) for problem in answer.problems]
 
 
-def _is_here(repository: Repository, name: str) -> bool:
+def _is_local(repository: Repository, name: str) -> bool:
     try:
-        return repository.path(name) is not None
-    except StackerError:  # reading its header will say why
+        return repository.find_path(name) is not None
+    except StackerError:  # reading the header raises it again
         return True
 
 
-def _header(repository: Repository, name: str) -> Header | StackerError:
+def _try_header(repository: Repository, name: str) -> Header | StackerError:
     try:
-        return repository.header(name)
+        return repository.read_header(name)
     except StackerError as error:
         return error
 
 
-def _shards_alone(repository: Repository, names: Sequence[str]) -> list[str]:
-    """Shards without an index, when their names say that they are all there; DonorError when nothing can be read."""
-    shards = {name: found for name in names if (found := _SHARD.fullmatch(name))}
-    totals = {int(found[2]) for found in shards.values()}
-    numbers = [int(found[1]) for found in shards.values()]
-    if len(totals) == 1 and sorted(numbers) == list(range(1, max(totals) + 1)):
-        return sorted(shards)
-    raise _no_weights(repository.source, names)
-
-
 def _no_weights(source: str, names: Sequence[str]) -> DonorError:
+    """The error for a donor without readable weights, which names the format that it has instead."""
     mark = Mark(source)
     other = [name for name in names if name.endswith(".safetensors") and not name.startswith("adapter_")]
     if other:
-        message = (
-            f"there is neither {SINGLE} nor {index_file.NAME}; of weights there is {', '.join(map(shown, other[:3]))}"
-        )
-        return DonorError.of(message, "give the files the names that transformers gives them", mark)
-    for pattern, message, hint in _INSTEAD:
+        message = f"there is neither {SINGLE_FILE} nor {INDEX_FILE}, only {', '.join(map(escape_text, other[:3]))}"
+        return DonorError.of(message, "rename the files as transformers names them", mark)
+    for pattern, message, hint in _OTHER_FORMATS:
         if any(re.fullmatch(pattern, name) for name in names):
             return DonorError.of(message, hint, mark)
     hint = "to look at a stack without weights, write the donor as {source: …, like: <a config.json>}"
-    return DonorError.of("there are no weights (*.safetensors) here", hint, mark)
+    return DonorError.of("there are no weights (*.safetensors) in this donor", hint, mark)

@@ -1,1 +1,1 @@
-"""Files that others made: opened safely, read in full, listed by folder."""
+"""Reads donors' files and spec files, safely and completely."""

@@ -12,12 +12,12 @@ from typing import Any, Self
 
 from stacker.errors import Mark, StorageError
 from stacker.io.disk.storage import count_free_bytes
-from stacker.io.hub.errors import Place
-from stacker.io.hub.requests import patiently
+from stacker.io.hub.errors import HubAddress
+from stacker.io.hub.requests import retry
 from stacker.progress import Progress
 
 
-def download(place: Place, size: int | None, progress: Progress) -> None:
+def download(place: HubAddress, size: int | None, progress: Progress) -> None:
     """Have the file at `place` in the hub's cache; `progress` is told its `size` bytes in all, if the size is known."""
     from huggingface_hub import hf_hub_download
 
@@ -32,12 +32,12 @@ def download(place: Place, size: int | None, progress: Progress) -> None:
     # Older releases of the client draw a bar of their own and take none from us.
     bars = {"tqdm_class": _bar(tell)} if "tqdm_class" in inspect.signature(hf_hub_download).parameters else {}
     fetch: Callable[..., Any] = hf_hub_download
-    patiently(place, lambda: fetch(place.repo, place.file, revision=place.revision, **bars))
+    retry(place, lambda: fetch(place.repo, place.file, revision=place.revision, **bars))
     if size is not None and told != size:
         progress(size - told)
 
 
-def _check_space(place: Place, size: int | None) -> None:
+def _check_space(place: HubAddress, size: int | None) -> None:
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
@@ -47,7 +47,7 @@ def _check_space(place: Place, size: int | None) -> None:
 
 
 def _bar(progress: Progress) -> type:
-    """A class that huggingface_hub takes for a progress bar, and that draws nothing but tells `progress`."""
+    """A class that huggingface_hub takes for a progress bar, and that draws empty_mask but tells `progress`."""
 
     class Bar:
         def __init__(self, *_: object, total: int | None = None, initial: int = 0, **__: object) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from stacker.errors import DonorError, Mark, StackerError, StorageError, shown
+from stacker.errors import DonorError, Mark, StackerError, StorageError, escape_text
 
-RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Answers that may be different a moment later."""
 _COMMIT = re.compile("[0-9a-f]{40}")
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
@@ -22,7 +22,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class HubAddress:
     """A repository of the hub, or a file in it, at a branch, tag or commit (None is the default branch)."""
 
     repo: str
@@ -44,7 +44,7 @@ class Place:
 
 
 @contextmanager
-def in_our_words(place: Place) -> Iterator[None]:
+def translate_hub_errors(place: HubAddress) -> Iterator[None]:
     """Whatever the hub's client raises inside becomes a DonorError or a StorageError at `place`.
 
     Wraps single calls of that client, so that every exception is its: it documents some and lets many more through.
@@ -57,16 +57,16 @@ def in_our_words(place: Place) -> Iterator[None]:
         raise explain(error, place) from error
 
 
-def worth_another_try(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether the same request may succeed in a moment: a broken connection, a busy or failing server."""
     from huggingface_hub.errors import HfHubHTTPError
 
     if isinstance(error, HfHubHTTPError):
-        return error.response.status_code in RETRIED
+        return error.response.status_code in TRANSIENT_STATUSES
     return _is_transport(error)
 
 
-def explain(error: Exception, place: Place) -> StackerError:
+def explain(error: Exception, place: HubAddress) -> StackerError:
     """The error to end with for an exception of the hub's client."""
     from huggingface_hub import errors
 
@@ -85,7 +85,7 @@ Words = tuple[str, str]
 """A message and a hint."""
 
 
-def _donor_error(place: Place, words: Words) -> DonorError:
+def _donor_error(place: HubAddress, words: Words) -> DonorError:
     return DonorError.of(*words, Mark(str(place)))
 
 
@@ -102,31 +102,31 @@ def _is_transport(error: Exception) -> bool:
     return isinstance(error, HfHubHTTPError.__bases__[0]) and not isinstance(error, HfHubHTTPError)
 
 
-def _gated(error: Exception, place: Place) -> Words:
+def _gated(error: Exception, place: HubAddress) -> Words:
     if _status(error) == 401:
         return "this repository is gated, and you are not logged in", f"accept its terms at {place.page}\n{_LOG_IN}"
     return "this repository is gated, and your account has no access yet", f"ask for it at {place.page}"
 
 
-def _disabled(_error: Exception, place: Place) -> Words:
+def _disabled(_error: Exception, place: HubAddress) -> Words:
     return "the hub has disabled this repository", f"see {place.page}; take another donor"
 
 
-def _no_repository(_error: Exception, place: Place) -> Words:
+def _no_repository(_error: Exception, place: HubAddress) -> Words:
     hint = f"check the name at {place.page}\nif it is private: {_LOG_IN}"
     return "the hub has no such repository, or it is private", hint
 
 
-def _no_revision(_error: Exception, place: Place) -> Words:
+def _no_revision(_error: Exception, place: HubAddress) -> Words:
     message = f"the repository has no revision '{place.revision}'"
     return message, f"a revision is a branch, a tag or a commit: see {place.page}/commits"
 
 
-def _no_file(_error: Exception, place: Place) -> Words:
+def _no_file(_error: Exception, place: HubAddress) -> Words:
     return "the repository has no such file", f"see {place.page}/tree/{place.revision or 'main'}"
 
 
-def _offline(_error: Exception, place: Place) -> Words:
+def _offline(_error: Exception, place: HubAddress) -> Words:
     what = "file" if place.file else "repository"
     return (
         f"this {what} is not in the hub's cache, and the hub is switched off (HF_HUB_OFFLINE)",
@@ -134,7 +134,7 @@ def _offline(_error: Exception, place: Place) -> Words:
     )
 
 
-def _answer(error: Exception, place: Place) -> Words:
+def _answer(error: Exception, place: HubAddress) -> Words:
     """An answer that says no, by its HTTP status."""
     status = _status(error)
     if status == 401:
@@ -148,7 +148,7 @@ def _answer(error: Exception, place: Place) -> Words:
     return f"the hub answered HTTP {status}: {_text(error)}", ""
 
 
-def _no_hub(error: Exception, _place: Place) -> Words:
+def _no_hub(error: Exception, _place: HubAddress) -> Words:
     return f"the answer is not that of a model hub: {_text(error)}", "check HF_ENDPOINT and any proxy in between"
 
 
@@ -163,13 +163,13 @@ def _unreachable(error: Exception) -> Words:
 
 def _other(error: Exception) -> Words:
     if isinstance(error, json.JSONDecodeError):
-        return _no_hub(error, Place(""))
+        return _no_hub(error, HubAddress(""))
     if isinstance(error, OSError):
         return f"the download was cut off: {_text(error)}", "try again"
     return f"the hub's client failed: {type(error).__name__}: {_text(error)}", ""
 
 
-def _storage_error(error: OSError, place: Place) -> StorageError:
+def _storage_error(error: OSError, place: HubAddress) -> StorageError:
     from huggingface_hub import constants
 
     cache = constants.HF_HUB_CACHE
@@ -185,10 +185,10 @@ def _status(error: Exception) -> int:
 
 def _text(error: Exception) -> str:
     """The first line of an exception's text, fit for a terminal; its type where it has none."""
-    return shown(next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__), 200)
+    return escape_text(next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__), 200)
 
 
-_WORDS: tuple[tuple[str, Callable[[Exception, Place], Words]], ...] = (
+_WORDS: tuple[tuple[str, Callable[[Exception, HubAddress], Words]], ...] = (
     ("GatedRepoError", _gated),
     ("DisabledRepoError", _disabled),
     ("RepositoryNotFoundError", _no_repository),

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from stacker.errors import DonorError, Mark
-from stacker.formats.safetensors import Header, header_length, parse_header
-from stacker.io.hub.errors import Place
-from stacker.io.hub.requests import patiently
+from stacker.formats.safetensors import Header, parse_header, parse_header_length
+from stacker.io.hub.errors import HubAddress
+from stacker.io.hub.requests import retry
 
-GUESS = 256 * 1024
+FIRST_REQUEST = 256 * 1024
 """Bytes asked for first: more than the header of nearly every file, and little to wait for."""
 _CHUNK = 64 * 1024
 _SIZE = 8
@@ -25,7 +25,7 @@ Response = Any
 """An answer of httpx or httpx2: which of them depends on the release of huggingface_hub."""
 
 
-def hub_header(place: Place) -> Header:
+def read_hub_header(place: HubAddress) -> Header:
     """The header of the safetensors file at `place`, a commit's: the one that was kept, or else the hub's."""
     kept = _kept(place)
     if kept:
@@ -36,17 +36,17 @@ def hub_header(place: Place) -> Header:
     return header
 
 
-def _fetch(place: Place) -> tuple[bytes, int]:
+def _fetch(place: HubAddress) -> tuple[bytes, int]:
     """Everything before the data of a file, and the size of the whole file."""
-    first, size = patiently(place, lambda: _read_range(place, 0, GUESS))
-    length = header_length(first[:64], size, str(place))
+    first, size = retry(place, lambda: _read_range(place, 0, FIRST_REQUEST))
+    length = parse_header_length(first[:64], size, str(place))
     if length > len(first):
-        rest, _ = patiently(place, lambda: _read_range(place, len(first), length))
+        rest, _ = retry(place, lambda: _read_range(place, len(first), length))
         first += rest
     return first[:length], size
 
 
-def _kept(place: Place) -> Header | None:
+def _kept(place: HubAddress) -> Header | None:
     """The header from an earlier look; None when there is none, or not a whole one."""
     with contextlib.suppress(OSError, ValueError, DonorError):
         data = _keeping_place(place).read_bytes()
@@ -54,7 +54,7 @@ def _kept(place: Place) -> Header | None:
     return None
 
 
-def _keep(place: Place, raw: bytes, size: int) -> None:
+def _keep(place: HubAddress, raw: bytes, size: int) -> None:
     # Keeping is a convenience: a cache that cannot be written does not keep anybody from reading.
     with contextlib.suppress(OSError, ValueError):
         path = _keeping_place(place)
@@ -63,14 +63,14 @@ def _keep(place: Place, raw: bytes, size: int) -> None:
         part.replace(path)
 
 
-def _keeping_place(place: Place) -> Path:
+def _keeping_place(place: HubAddress) -> Path:
     from huggingface_hub import cached_assets_path, constants
 
     folder = cached_assets_path("stacker", place.repo, place.revision or "", assets_dir=constants.HF_ASSETS_CACHE)
     return folder / f"{(place.file or '').replace('/', '--')}.header"
 
 
-def _read_range(place: Place, begin: int, end: int) -> tuple[bytes, int]:
+def _read_range(place: HubAddress, begin: int, end: int) -> tuple[bytes, int]:
     """Bytes [begin, end) of a file, fewer where it ends before, and the size of the whole file.
 
     Reads no further than `end` even from a server that answers with the whole file.
@@ -100,7 +100,7 @@ def _read_up_to(response: Response, limit: int) -> bytes:
     return bytes(data[:limit])
 
 
-def _size(response: Response, place: Place) -> int:
+def _size(response: Response, place: HubAddress) -> int:
     """Bytes of the whole file, from the answer to a range request or to a plain one."""
     text = response.headers.get("Content-Range", "").rpartition("/")[2] or response.headers.get("Content-Length", "")
     if not text.isdecimal():

@@ -13,16 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stacker.errors import DonorError, Mark, SpecError, shown
+from stacker.errors import DonorError, Mark, SpecError, escape_text
+from stacker.formats.index import INDEX_FILE
 from stacker.formats.safetensors import Header
 from stacker.io.files.repository import FolderRepository
 from stacker.io.hub.download import download
-from stacker.io.hub.errors import Place, in_our_words
-from stacker.io.hub.headers import hub_header
+from stacker.io.hub.errors import HubAddress, translate_hub_errors
+from stacker.io.hub.headers import read_hub_header
 from stacker.io.hub.requests import Listing, list_files
 from stacker.progress import Progress
 
-_INDEX = "model.safetensors.index.json"
 _ID = re.compile(r"(?!.*(?:--|\.\.))(?:\w[\w.-]*/)?\w(?:[\w.-]{0,94}\w)?", re.ASCII)
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]*", re.ASCII)
 
@@ -31,7 +31,7 @@ _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]*", re.ASCII)
 class HubRepository:
     """A repository of the hub at the commit `revision`; `source` is what was asked for, `sizes` its files and bytes.
 
-    `local` is the part of it that the cache holds; `heard` says that the hub answered when it was asked.
+    `local` is the part of it that the cache holds; `reachable` says that the hub answered when it was asked.
     """
 
     repo: str
@@ -39,9 +39,9 @@ class HubRepository:
     revision: str
     sizes: dict[str, int | None] = field(repr=False)
     local: FolderRepository
-    heard: bool = True
+    reachable: bool = True
 
-    def names(self) -> tuple[str, ...]:
+    def list_names(self) -> tuple[str, ...]:
         return tuple(sorted(self.sizes))
 
     def read(self, name: str, limit: int) -> bytes:
@@ -53,21 +53,21 @@ class HubRepository:
         self.fetch(name)
         return self.local.read(name, limit)
 
-    def header(self, name: str) -> Header:
-        return self.local.header(name) if self.path(name) else hub_header(self._place(name))
+    def read_header(self, name: str) -> Header:
+        return self.local.read_header(name) if self.find_path(name) else read_hub_header(self._place(name))
 
-    def path(self, name: str) -> Path | None:
-        return self.local.path(name)
+    def find_path(self, name: str) -> Path | None:
+        return self.local.find_path(name)
 
     def fetch(self, name: str, progress: Progress = lambda _: None) -> Path:
-        if self.path(name) is None:
-            if not self.heard:
+        if self.find_path(name) is None:
+            if not self.reachable:
                 list_files(self._place(name))  # says sooner than a download would that there is still nobody
             download(self._place(name), self.sizes.get(name), progress)
         return self.local.fetch(name)
 
-    def _place(self, name: str) -> Place:
-        return Place(self.repo, self.revision, name)
+    def _place(self, name: str) -> HubAddress:
+        return HubAddress(self.repo, self.revision, name)
 
 
 def open_hub(repo_id: str, revision: str | None) -> HubRepository:
@@ -76,11 +76,11 @@ def open_hub(repo_id: str, revision: str | None) -> HubRepository:
     The hub is asked which commit that is; where it cannot be reached, the cache answers. SpecError for what can be no
     id, DonorError for what the hub does not give and the cache does not hold.
     """
-    place = Place(repo_id, revision)
+    place = HubAddress(repo_id, revision)
     _check_id(place)
-    with in_our_words(place):
+    with translate_hub_errors(place):
         cached = _cached_listing(place)
-    heard = True
+    reachable = True
     try:
         # With something to fall back on, there is no point in waiting for a network that is not there.
         listing = list_files(place, pauses=() if cached else None)
@@ -88,19 +88,19 @@ def open_hub(repo_id: str, revision: str | None) -> HubRepository:
     except DonorError:
         if cached is None:
             raise
-        listing, heard = cached, False
+        listing, reachable = cached, False
     source = f"{repo_id}@{revision}" if revision else repo_id
     snapshot = FolderRepository(_cache(repo_id) / "snapshots" / listing.commit, listing.commit)
-    return HubRepository(repo_id, source, listing.commit, dict(listing.sizes), snapshot, heard)
+    return HubRepository(repo_id, source, listing.commit, dict(listing.sizes), snapshot, reachable)
 
 
-def _check_id(place: Place) -> None:
+def _check_id(place: HubAddress) -> None:
     if not _ID.fullmatch(place.repo):
-        message = f"'{shown(place.repo)}' is neither a folder here nor a hub id"
+        message = f"'{escape_text(place.repo)}' is neither a folder here nor a hub id"
         hint = "a hub id is name or owner/name, of letters, digits, '-', '_' and '.'; a folder's path must exist"
         raise SpecError.of(message, hint)
     if place.revision is not None and not _REVISION.fullmatch(place.revision):
-        message = f"'{shown(place.revision)}' cannot be a revision of {place.repo}"
+        message = f"'{escape_text(place.revision)}' cannot be a revision of {place.repo}"
         raise SpecError.of(message, "write a branch, a tag or a commit after the '@'")
 
 
@@ -111,7 +111,7 @@ def _cache(repo_id: str) -> Path:
     return Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
 
 
-def _remember(place: Place, commit: str) -> None:
+def _remember(place: HubAddress, commit: str) -> None:
     """Note which commit a branch or tag is, so that its name works without the network."""
     ref = _cache(place.repo) / "refs" / (place.revision or "main")
     if commit == place.revision:
@@ -122,18 +122,18 @@ def _remember(place: Place, commit: str) -> None:
         ref.write_text(commit)
 
 
-def _cached_listing(place: Place) -> Listing | None:
+def _cached_listing(place: HubAddress) -> Listing | None:
     """What the cache holds of the repository, and the shards its index names; None without even a config."""
     commit = _cached_commit(place)
     snapshot = _cache(place.repo) / "snapshots" / (commit or "")
     if commit is None or not (snapshot / "config.json").exists():
         return None
-    sizes: dict[str, int | None] = dict.fromkeys(_named_by_index(snapshot / _INDEX))
-    sizes |= dict.fromkeys(FolderRepository(snapshot).names())
+    sizes: dict[str, int | None] = dict.fromkeys(_named_by_index(snapshot / INDEX_FILE))
+    sizes |= dict.fromkeys(FolderRepository(snapshot).list_names())
     return Listing(commit, sizes)
 
 
-def _cached_commit(place: Place) -> str | None:
+def _cached_commit(place: HubAddress) -> str | None:
     cache = _cache(place.repo)
     with contextlib.suppress(OSError):
         return (cache / "refs" / (place.revision or "main")).read_text().strip()

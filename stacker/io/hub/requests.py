@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from stacker.errors import DonorError, Mark
-from stacker.io.hub.errors import Place, in_our_words, worth_another_try
+from stacker.io.hub.errors import HubAddress, is_transient, translate_hub_errors
 
-PAUSES = (0.5, 1.5)
+RETRY_PAUSES = (0.5, 1.5)
 """Seconds to wait before each new try of a request that failed in passing."""
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class Listing:
     sizes: Mapping[str, int | None]
 
 
-def list_files(place: Place, pauses: Sequence[float] | None = None) -> Listing:
+def list_files(place: HubAddress, pauses: Sequence[float] | None = None) -> Listing:
     """What the repository holds at `place`'s revision, which is resolved to a commit; DonorError says why not."""
 
     def ask() -> Listing:
@@ -39,17 +39,17 @@ def list_files(place: Place, pauses: Sequence[float] | None = None) -> Listing:
             raise DonorError.of("the answer is not that of a model hub: it names no commit", "", Mark(str(place)))
         return Listing(info.sha, sizes)
 
-    return patiently(place, ask, pauses)
+    return retry(place, ask, pauses)
 
 
-def patiently(place: Place, ask: Callable[[], T], pauses: Sequence[float] | None = None) -> T:
+def retry(place: HubAddress, ask: Callable[[], T], pauses: Sequence[float] | None = None) -> T:
     """The answer to `ask`, tried anew after each of `pauses` (seconds) where it failed in passing."""
-    with in_our_words(place):
-        for pause in PAUSES if pauses is None else pauses:
+    with translate_hub_errors(place):
+        for pause in RETRY_PAUSES if pauses is None else pauses:
             try:
                 return ask()
             except Exception as error:
-                if not worth_another_try(error):
+                if not is_transient(error):
                     raise
                 time.sleep(pause)
         return ask()

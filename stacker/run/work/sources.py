@@ -12,9 +12,9 @@ from typing import Any
 
 from stacker.core.values.donor import DonorFile
 from stacker.errors import DonorError, Mark
-from stacker.formats.safetensors import header_length
+from stacker.formats.safetensors import parse_header_length
 from stacker.io.disk.open_files import FileCache, limit_open_files
-from stacker.io.files.reading import open_regular, read_exactly
+from stacker.io.files.regular_files import open_regular, read_exactly
 
 _MOST_OPEN = 64
 """Donor files that stay open at once, but for those that are being read."""
@@ -53,7 +53,7 @@ def _check(fd: int, file: DonorFile) -> None:
         raise _make_changed_error(file, f"it has {status.st_size:,} bytes, not {file.size:,}")
     if file.mtime is not None and status.st_mtime_ns != file.mtime:
         raise _make_changed_error(file, "it was written to")
-    length = header_length(read_exactly(fd, min(64, file.size), 0, path), file.size, str(path))
+    length = parse_header_length(read_exactly(fd, min(64, file.size), 0, path), file.size, str(path))
     if hashlib.sha256(read_exactly(fd, length, 0, path)).hexdigest() != file.header:
         raise _make_changed_error(file, "its header is another")
 

@@ -11,7 +11,7 @@ from stacker.arch.files.architecture import LayerRule, WriteKind
 from stacker.arch.files.formula import parse_formula
 from stacker.core.config.compiling import compile_config
 from stacker.core.values.donor import Donor
-from stacker.errors import Mark, Problem, Severity, errors_in
+from stacker.errors import Mark, Problem, Severity, select_errors
 from stacker.tensors import Dtype
 from tests.core.stacks import make_donor
 
@@ -23,7 +23,7 @@ QWEN: dict[str, Any] = {
 def compiled(*layers: tuple[Donor, int] | list[tuple[Donor, int]], **options: Any) -> dict[str, Any]:
     """The config of a stack without errors; the first layer's donor gives what `options` leave open."""
     config, problems = compile_all(*layers, **options)
-    assert not errors_in(problems)
+    assert not select_errors(problems)
     return config
 
 
@@ -215,7 +215,7 @@ def test_blended_layers_must_be_of_one_kind() -> None:
     a, b = make_donor("a", **QWEN), make_donor("b", **QWEN)
     mark = Mark("s.yml", 3, 5)
     _, problems = compile_all([(a, 0), (b, 5)], marks=[mark])
-    (problem,) = errors_in(problems)
+    (problem,) = select_errors(problems)
     assert "layer 0 blends layers of different kinds" in problem.message
     assert "a[0] and b[5]" in problem.message
     assert problem.mark == mark
@@ -242,7 +242,7 @@ def test_quantised_donors(mine: Any, other: Any, dtype: Dtype | None, message: s
     a = make_donor("a", quantization_config=mine)
     b = make_donor("b", quantization_config=other)
     _, problems = compile_all((a, 0), (b, 1), dtype=dtype)
-    assert message in "\n".join(problem.message for problem in errors_in(problems))
+    assert message in "\n".join(problem.message for problem in select_errors(problems))
 
 
 def test_quantised_alike() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stacker.core.study.difference import ABSENT, Difference, by_layers, difference
-from stacker.io.donors.reading import read_donor
+from stacker.io.donors.reader import read_donor
 from stacker.spec.language.settings import parse_source
 from tests.donors import write_llama
 

@@ -10,7 +10,7 @@ import pytest
 
 from stacker.compose import load_text
 from stacker.core.study.figures import Figures, figures_json
-from stacker.io.donors.reading import read_stand_in
+from stacker.io.donors.reader import read_from_reference
 from tests.view.scenes import BLENDED, GOLIATH
 
 TWENTIES = [(start, start + 20) for start in range(0, 70, 10)]
@@ -43,7 +43,7 @@ GEMMA_2 = {
 
 def figures_of(text: str, folder: Path = Path()) -> Figures:
     """The figures of a spec whose donors are stand-ins."""
-    figures = load_text(text.encode(), folder / "spec.yml", read=read_stand_in).scene().figures
+    figures = load_text(text.encode(), folder / "spec.yml", read=read_from_reference).scene().figures
     assert figures
     return figures
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stacker.core.study.layer_kinds import layer_kinds
-from stacker.io.donors.reading import read_donor
+from stacker.io.donors.reader import read_donor
 from stacker.spec.language.settings import parse_source
 from tests.donors import Tensors, write_llama
 

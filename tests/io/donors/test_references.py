@@ -10,7 +10,7 @@ from transformers import AutoConfig
 from stacker.arch.families import find_architecture
 from stacker.arch.placement import list_expected_tensors
 from stacker.errors import SpecError
-from stacker.io.donors.locate import packaged_references, read_reference
+from stacker.io.donors.location import packaged_references, read_reference
 from stacker.spec.language.stack_spec import DonorSpec
 
 PARAMETERS = {

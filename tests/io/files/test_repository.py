@@ -18,9 +18,9 @@ def test_reads_small_files(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(b"{}")
     (tmp_path / "sub").mkdir()
     repository = FolderRepository(tmp_path)
-    assert repository.names() == ("config.json",)
+    assert repository.list_names() == ("config.json",)
     assert repository.read("config.json", 2) == b"{}"
-    assert repository.path("config.json") == repository.fetch("config.json") == tmp_path / "config.json"
+    assert repository.find_path("config.json") == repository.fetch("config.json") == tmp_path / "config.json"
 
 
 def test_refuses_a_file_that_is_too_long(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_refuses_a_file_that_is_too_long(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """The error has the path."""
-    assert FolderRepository(tmp_path).path("config.json") is None
+    assert FolderRepository(tmp_path).find_path("config.json") is None
     with pytest.raises(DonorError, match=r"config\.json: there is no such file"):
         FolderRepository(tmp_path).read("config.json", 10)
 
@@ -40,7 +40,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_missing_folder_cannot_be_listed(tmp_path: Path) -> None:
     """The error has the path."""
     with pytest.raises(DonorError, match="absent: cannot list this folder: No such file"):
-        FolderRepository(tmp_path / "absent").names()
+        FolderRepository(tmp_path / "absent").list_names()
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["own blobs", "shared blobs"])
@@ -71,6 +71,13 @@ def test_a_link_to_nothing_is_an_unfinished_download(tmp_path: Path) -> None:
     """A dangling link inside the folder says where it leads."""
     (tmp_path / "config.json").symlink_to("gone.json")
     with pytest.raises(DonorError, match=r"leads to 'gone\.json', which is not there"):
+        FolderRepository(tmp_path).read("config.json", 10)
+
+
+def test_links_in_a_circle_lead_nowhere(tmp_path: Path) -> None:
+    """A link to itself is refused like a dangling one."""
+    (tmp_path / "config.json").symlink_to("config.json")
+    with pytest.raises(DonorError, match="which is not there"):
         FolderRepository(tmp_path).read("config.json", 10)
 
 

@@ -9,9 +9,9 @@ import os
 import pytest
 
 from stacker.errors import DonorError, SpecError, StackerError, StorageError
-from stacker.io.hub.errors import Place, explain, in_our_words
+from stacker.io.hub.errors import HubAddress, explain, translate_hub_errors
 
-PLACE = Place("anna/llama", "main", "config.json")
+PLACE = HubAddress("anna/llama", "main", "config.json")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_cache_that_cannot_be_written_is_a_storage_error(code: int, hint: str)
 )
 def test_other_failures_of_the_client_are_donor_errors(error: Exception, said: str) -> None:
     """No exception of the client's gets through as a traceback, nor its text as control characters."""
-    with pytest.raises(DonorError, match=said), in_our_words(PLACE):
+    with pytest.raises(DonorError, match=said), translate_hub_errors(PLACE):
         raise error
 
 
@@ -60,7 +60,7 @@ def test_what_lies_behind_a_miss_is_said() -> None:
 def test_our_own_errors_pass_unchanged() -> None:
     """An error that already speaks our words is not wrapped."""
     ours = SpecError.of("as it is")
-    with pytest.raises(StackerError) as raised, in_our_words(PLACE):
+    with pytest.raises(StackerError) as raised, translate_hub_errors(PLACE):
         raise ours
     assert raised.value is ours
 
@@ -68,13 +68,13 @@ def test_our_own_errors_pass_unchanged() -> None:
 @pytest.mark.parametrize(
     ("place", "text"),
     [
-        (Place("a/b"), "a/b"),
-        (Place("a/b", "v1"), "a/b@v1"),
-        (Place("a/b", "v1", "config.json"), "a/b@v1/config.json"),
-        (Place("a/b", "0123456789abcdef" * 2 + "01234567"), "a/b@0123456789ab"),
+        (HubAddress("a/b"), "a/b"),
+        (HubAddress("a/b", "v1"), "a/b@v1"),
+        (HubAddress("a/b", "v1", "config.json"), "a/b@v1/config.json"),
+        (HubAddress("a/b", "0123456789abcdef" * 2 + "01234567"), "a/b@0123456789ab"),
     ],
     ids=["repository", "revision", "file", "commit"],
 )
-def test_a_place_reads_like_the_spec(place: Place, text: str) -> None:
+def test_a_place_reads_like_the_spec(place: HubAddress, text: str) -> None:
     """Errors name a donor as the spec writes it."""
     assert str(place) == text

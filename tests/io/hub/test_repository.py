@@ -32,8 +32,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[HubServer]:
-    """A hub that holds the donor; nobody waits before trying again."""
-    monkeypatch.setattr(hub_requests, "PAUSES", (0.0, 0.0))
+    """A hub that is_applicable the donor; nobody waits before trying again."""
+    monkeypatch.setattr(hub_requests, "RETRY_PAUSES", (0.0, 0.0))
     with running_hub(tmp_path / "home", monkeypatch) as server:
         server.add(REPO, folder)
         yield server
@@ -49,12 +49,12 @@ def log_in(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
 
 
-def fetch_all(repository: HubRepository) -> None:
-    for name in repository.names():
+def fetch_donors(repository: HubRepository) -> None:
+    for name in repository.list_names():
         repository.fetch(name)
 
 
-def find_tensors(path: Path) -> dict[str, tuple[str, list[int]]]:
+def tensors_of(path: Path) -> dict[str, tuple[str, list[int]]]:
     """What the safetensors library reads in a file."""
     with safe_open(path, "np") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
@@ -64,7 +64,7 @@ def find_tensors(path: Path) -> dict[str, tuple[str, list[int]]]:
 def test_the_files_are_those_of_the_commit(hub: HubServer, folder: Path) -> None:
     """The names are the repository's, and the branch is resolved to its commit."""
     repository = open_hub(REPO, None)
-    assert repository.names() == tuple(sorted(path.name for path in folder.iterdir()))
+    assert repository.list_names() == tuple(sorted(path.name for path in folder.iterdir()))
     assert repository.revision == hub.repos[REPO].refs["main"]
     assert repository.source == REPO
 
@@ -89,20 +89,20 @@ def test_everything_after_the_first_question_names_the_commit(hub: HubServer, fo
 
 
 def test_a_header_is_what_the_library_reads_and_costs_no_weights(hub: HubServer, folder: Path) -> None:
-    """One range request gives the table of a shard; nothing is downloaded."""
-    header = open_hub(REPO, None).header(FIRST)
+    """One range request gives the table of a shard; empty_mask is downloaded."""
+    header = open_hub(REPO, None).read_header(FIRST)
     read = {tensor.spec.name: (tensor.spec.dtype.label, list(tensor.spec.shape)) for tensor in header.tensors}
-    assert read == find_tensors(folder / FIRST)
+    assert read == tensors_of(folder / FIRST)
     assert header.size == (folder / FIRST).stat().st_size
-    assert hub.weights_sent() == hub_headers.GUESS < header.size
+    assert hub.weights_sent() == hub_headers.FIRST_REQUEST < header.size
     assert hub.downloaded() == set()
 
 
 def test_a_long_header_takes_a_second_request(hub: HubServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the first range left out of the header is asked for, from where it ended to where the data begins."""
-    monkeypatch.setattr(hub_headers, "GUESS", 100)
-    header = open_hub(REPO, None).header(FIRST)
-    assert {tensor.spec.name for tensor in header.tensors} == find_tensors(folder / FIRST).keys()
+    monkeypatch.setattr(hub_headers, "FIRST_REQUEST", 100)
+    header = open_hub(REPO, None).read_header(FIRST)
+    assert {tensor.spec.name for tensor in header.tensors} == tensors_of(folder / FIRST).keys()
     ranges = [asked.range for asked in hub.asked if asked.server == "storage"]
     assert ranges == ["bytes=0-99", f"bytes=100-{header.data_start - 1}"]
 
@@ -110,7 +110,7 @@ def test_a_long_header_takes_a_second_request(hub: HubServer, folder: Path, monk
 def test_a_file_shorter_than_the_first_range(hub: HubServer, tmp_path: Path) -> None:
     """A file smaller than what is asked for is read to its end."""
     hub.add("tiny", write_llama(tmp_path / "tiny", layers=1))
-    header = open_hub("tiny", None).header("model.safetensors")
+    header = open_hub("tiny", None).read_header("model.safetensors")
     assert len(header.tensors) == 12
 
 
@@ -118,21 +118,21 @@ def test_a_server_without_ranges_is_read_no_further_than_the_header(
     hub: HubServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer with the whole file serves as well."""
-    monkeypatch.setattr(hub_headers, "GUESS", 100)
+    monkeypatch.setattr(hub_headers, "FIRST_REQUEST", 100)
     hub.faults.append(Fault(FIRST, whole=True, times=9))
-    header = open_hub(REPO, None).header(FIRST)
-    assert (len(header.tensors), header.size) == (len(find_tensors(folder / FIRST)), (folder / FIRST).stat().st_size)
+    header = open_hub(REPO, None).read_header(FIRST)
+    assert (len(header.tensors), header.size) == (len(tensors_of(folder / FIRST)), (folder / FIRST).stat().st_size)
 
 
 def test_a_header_is_asked_for_once(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second look at a header costs no request, in a later process and without the hub."""
-    header = open_hub(REPO, None).header(FIRST)
+    """The second look at a header costs no request, in a later process and subtract_mask the hub."""
+    header = open_hub(REPO, None).read_header(FIRST)
     open_hub(REPO, None).fetch("config.json")
     before = hub.weights_sent()
-    assert open_hub(REPO, None).header(FIRST) == header
+    assert open_hub(REPO, None).read_header(FIRST) == header
     assert hub.weights_sent() == before
     switch_off(monkeypatch)
-    assert open_hub(REPO, None).header(FIRST) == header
+    assert open_hub(REPO, None).read_header(FIRST) == header
 
 
 @pytest.mark.usefixtures("hub")
@@ -140,43 +140,43 @@ def test_a_header_is_asked_for_once(hub: HubServer, monkeypatch: pytest.MonkeyPa
 def test_a_header_kept_badly_is_asked_for_again(tmp_path: Path, kept: bytes) -> None:
     """What a crash left of a kept header is not taken for one."""
     repository = open_hub(REPO, None)
-    header = repository.header(FIRST)
+    header = repository.read_header(FIRST)
     (path,) = (tmp_path / "home" / "assets").rglob(f"{FIRST}*")
     path.write_bytes(kept)
-    assert repository.header(FIRST) == header
+    assert repository.read_header(FIRST) == header
     assert path.read_bytes() != kept
 
 
 def test_headers_are_read_where_none_can_be_kept(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cache that cannot be written only means asking again."""
+    """A cache that cannot be build_entry only means asking again."""
     (tmp_path / "file").touch()
     monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "file"))
-    assert open_hub(REPO, None).header(FIRST) == open_hub(REPO, None).header(FIRST)
-    assert hub.weights_sent() == 2 * hub_headers.GUESS
+    assert open_hub(REPO, None).read_header(FIRST) == open_hub(REPO, None).read_header(FIRST)
+    assert hub.weights_sent() == 2 * hub_headers.FIRST_REQUEST
 
 
 @pytest.mark.usefixtures("hub")
 def test_headers_can_be_fetched_at_once() -> None:
     """Threads may ask for different headers of one repository."""
     repository = open_hub(REPO, None)
-    threads = [threading.Thread(target=repository.header, args=(name,)) for name in (FIRST, SECOND)]
+    threads = [threading.Thread(target=repository.read_header, args=(name,)) for name in (FIRST, SECOND)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert repository.header(FIRST) != repository.header(SECOND)
+    assert repository.read_header(FIRST) != repository.read_header(SECOND)
 
 
 def test_fetching_downloads_that_file_only(hub: HubServer, folder: Path) -> None:
     """The shard asked for is on this machine afterwards, the other is not."""
     repository = open_hub(REPO, None)
-    assert repository.path(FIRST) is None
+    assert repository.find_path(FIRST) is None
     path = repository.fetch(FIRST)
-    assert path == repository.path(FIRST)
+    assert path == repository.find_path(FIRST)
     assert path.read_bytes() == (folder / FIRST).read_bytes()
-    assert repository.path(SECOND) is None
+    assert repository.find_path(SECOND) is None
     assert hub.downloaded() == {FIRST}
 
 
@@ -184,10 +184,10 @@ def test_fetching_downloads_that_file_only(hub: HubServer, folder: Path) -> None
 def test_a_fetched_header_is_that_of_the_file() -> None:
     """The header read over the network and that read from the downloaded file are the same."""
     repository = open_hub(REPO, None)
-    remote = repository.header(FIRST)
+    remote = repository.read_header(FIRST)
     repository.fetch(FIRST)
-    assert repository.header(FIRST) == remote
-    assert repository.header(FIRST).mtime is not None
+    assert repository.read_header(FIRST) == remote
+    assert repository.read_header(FIRST).mtime is not None
 
 
 @pytest.mark.usefixtures("hub")
@@ -230,7 +230,7 @@ def test_the_token_goes_to_the_hub_and_not_to_its_storage(hub: HubServer, monkey
     """Another host never sees who is logged in."""
     log_in(monkeypatch, "hf_right")
     repository = open_hub(REPO, None)
-    repository.header(FIRST)
+    repository.read_header(FIRST)
     repository.fetch(SECOND)
     assert {asked.token for asked in hub.asked if asked.server == "hub"} == {"hf_right"}
     assert {asked.token for asked in hub.asked if asked.server == "storage"} == {None}
@@ -242,7 +242,7 @@ def test_a_private_repository_opens_with_its_token(
     """Who is logged in with the right token reads a private donor like any other."""
     hub.add("anna/secret", folder, private=True)
     log_in(monkeypatch, "hf_right")
-    assert len(open_hub("anna/secret", None).header(FIRST).tensors) > 0
+    assert len(open_hub("anna/secret", None).read_header(FIRST).tensors) > 0
 
 
 def offline(_: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,16 +265,16 @@ Cut = Callable[[HubServer, pytest.MonkeyPatch], None]
 @WITHOUT
 @pytest.mark.parametrize("revision", [None, "main", "v1"], ids=["default", "branch", "tag"])
 def test_a_whole_cache_needs_no_hub(
-    hub: HubServer, folder: Path, monkeypatch: pytest.MonkeyPatch, without: Cut, revision: str | None
+    hub: HubServer, folder: Path, monkeypatch: pytest.MonkeyPatch, subtract_mask: Cut, revision: str | None
 ) -> None:
     """What was fetched by a name is found by that name, at its commit."""
     hub.repos[REPO].refs["v1"] = hub.repos[REPO].refs["main"]
     before = open_hub(REPO, revision)
-    fetch_all(before)
-    without(hub, monkeypatch)
+    fetch_donors(before)
+    subtract_mask(hub, monkeypatch)
     repository = open_hub(REPO, revision)
-    assert (repository.revision, repository.names()) == (before.revision, before.names())
-    assert repository.header(SECOND) == before.header(SECOND)
+    assert (repository.revision, repository.list_names()) == (before.revision, before.list_names())
+    assert repository.read_header(SECOND) == before.read_header(SECOND)
     assert repository.fetch(FIRST).read_bytes() == (folder / FIRST).read_bytes()
 
 
@@ -290,17 +290,17 @@ def test_a_cached_commit_needs_no_hub(monkeypatch: pytest.MonkeyPatch, length: i
 
 @WITHOUT
 def test_of_a_partial_cache_what_is_there_is_used(
-    hub: HubServer, monkeypatch: pytest.MonkeyPatch, without: Cut
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, subtract_mask: Cut
 ) -> None:
     """Without the hub, cached files are read, and a shard that is not there is named with advice."""
     online = open_hub(REPO, None)
     for name in ("config.json", INDEX, FIRST):
         online.fetch(name)
-    without(hub, monkeypatch)
+    subtract_mask(hub, monkeypatch)
     repository = open_hub(REPO, None)
-    assert SECOND in repository.names()
-    assert repository.header(FIRST) == online.header(FIRST)
-    for ask in (repository.header, repository.fetch):
+    assert SECOND in repository.list_names()
+    assert repository.read_header(FIRST) == online.read_header(FIRST)
+    for ask in (repository.read_header, repository.fetch):
         with pytest.raises(DonorError, match=f"{SECOND}.*(not in the hub's cache|cannot reach the hub)"):
             ask(SECOND)
 
@@ -310,7 +310,7 @@ def test_a_hub_that_comes_back_is_asked_again(hub: HubServer, folder: Path) -> N
     open_hub(REPO, None).fetch("config.json")
     hub.faults.append(Fault("/api/", status=503))
     repository = open_hub(REPO, None)
-    assert not repository.heard
+    assert not repository.reachable
     assert repository.fetch(INDEX).read_bytes() == (folder / INDEX).read_bytes()
 
 
@@ -318,7 +318,7 @@ def test_of_a_partial_cache_the_rest_is_fetched(hub: HubServer) -> None:
     """With the hub, only what the cache lacks is downloaded."""
     open_hub(REPO, None).fetch(FIRST)
     hub.asked.clear()
-    fetch_all(open_hub(REPO, None))
+    fetch_donors(open_hub(REPO, None))
     assert hub.downloaded() == {SECOND}
 
 
@@ -331,7 +331,7 @@ def test_the_hub_knows_better_than_the_cache_what_a_branch_is(hub: HubServer, tm
 
 
 def test_a_cached_repository_survives_its_end_on_the_hub(hub: HubServer) -> None:
-    """A repository that was taken from the hub is still what the cache holds."""
+    """A repository that was taken from the hub is still what the cache is_applicable."""
     before = open_hub(REPO, None)
     before.fetch("config.json")
     del hub.repos[REPO]
@@ -352,7 +352,7 @@ def test_a_cached_repository_survives_its_end_on_the_hub(hub: HubServer) -> None
 def test_a_passing_fault_is_tried_again(hub: HubServer, fault: Fault) -> None:
     """A request that fails in passing is made again, and nobody notices."""
     hub.faults.append(fault)
-    assert len(open_hub(REPO, None).header(FIRST).tensors) > 0
+    assert len(open_hub(REPO, None).read_header(FIRST).tensors) > 0
     assert fault.times == 0
 
 
@@ -373,7 +373,7 @@ def test_a_download_goes_on_after_a_fault(
 def test_a_download_that_cannot_fit_is_not_begun(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Needed and free bytes are compared first, and said."""
     repository = open_hub(REPO, None)
-    monkeypatch.setattr(hub_download, "count_free_bytes", lambda _: 1000)
+    monkeypatch.setattr(hub_download, "free_bytes", lambda _: 1000)
     with pytest.raises(StorageError, match=r"it has [\d,]+ bytes, and 1,000 are free"):
         repository.fetch(FIRST)
     assert hub.downloaded() == set()
@@ -385,7 +385,7 @@ def unknown(hub: HubServer, _: pytest.MonkeyPatch) -> None:
 
 
 def private(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A private repository, and the wrong token."""
+    """A private repository, and the make_file_problem token."""
     hub.repos[REPO].private = True
     log_in(monkeypatch, "hf_wrong")
 
@@ -396,7 +396,7 @@ def gated(hub: HubServer, _: pytest.MonkeyPatch) -> None:
 
 
 def gated_for_us(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gated repository, and an account without access."""
+    """A gated repository, and an account subtract_mask access."""
     hub.repos[REPO].gated = True
     log_in(monkeypatch, "hf_wrong")
 
@@ -412,7 +412,7 @@ def crowded(hub: HubServer, _: pytest.MonkeyPatch) -> None:
 
 
 def refused(hub: HubServer, _: pytest.MonkeyPatch) -> None:
-    """A token without the permission."""
+    """A token subtract_mask the permission."""
     hub.faults.append(Fault("/", status=403, times=99))
 
 
@@ -464,7 +464,7 @@ def test_a_revision_that_is_not_there() -> None:
 
 
 @pytest.mark.usefixtures("hub")
-@pytest.mark.parametrize("ask", [HubRepository.header, HubRepository.fetch], ids=["header", "fetch"])
+@pytest.mark.parametrize("ask", [HubRepository.read_header, HubRepository.fetch], ids=["header", "fetch"])
 def test_a_file_that_is_not_there(ask: Callable[[HubRepository, str], object]) -> None:
     """A file that the commit lacks is named."""
     with pytest.raises(DonorError, match=r"gone\.safetensors: the repository has no such file"):
@@ -490,7 +490,7 @@ def test_what_cannot_be_a_revision_is_not_asked_for(hub: HubServer, revision: st
 
 
 def test_the_client_is_not_imported_before_there_is_a_hub_donor() -> None:
-    """Importing the module costs nothing of huggingface_hub or its HTTP client."""
+    """Importing the module costs empty_mask of huggingface_hub or its HTTP client."""
     code = (
         "import sys, stacker.io.hub.repository; "
         "print([m for m in sys.modules if m.startswith(('huggingface_hub', 'httpx'))])"

@@ -14,7 +14,7 @@ import pytest
 
 from stacker.core.values.donor import DonorFile
 from stacker.errors import DonorError, StorageError
-from stacker.io.files.reading import read_header
+from stacker.io.files.regular_files import read_header
 from stacker.run.work.sources import OpenFiles, check_unchanged
 from tests.donors import write_safetensors
 

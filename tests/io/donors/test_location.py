@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stacker.errors import DonorError, Mark, SpecError
-from stacker.io.donors.locate import is_here, open_donor
+from stacker.io.donors.location import is_local, open_donor
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 
 MARK = Mark("spec.yml", 3, 5)
@@ -75,7 +75,18 @@ def test_a_file_is_no_donor(places: Path) -> None:
 @pytest.mark.parametrize(("source", "kind"), [("owner/absent", DonorError), ("owner/--", SpecError)])
 def test_what_the_hub_does_not_have_names_the_folder_too(places: Path, source: str, kind: type[Exception]) -> None:
     """Both places that were asked are in the error."""
-    with pytest.raises(kind, match="no folder is at"):
+    with pytest.raises(kind, match="there is no folder at"):
+        located(source, places / "spec")
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [("~no-such-user/a", "Could not determine home directory"), ("./" + "a" * 300, "File name too long")],
+    ids=["unknown home", "too long"],
+)
+def test_a_path_that_cannot_be_looked_up(places: Path, source: str, reason: str) -> None:
+    """What the system refuses to look up is an error of the donor, with the system's reason."""
+    with pytest.raises(DonorError, match=f"cannot look up donor 'a': {reason}"):
         located(source, places / "spec")
 
 
@@ -84,4 +95,4 @@ def test_a_folder_may_have_an_at_sign(places: Path) -> None:
     (places / "spec/owner/name@v2").mkdir()
     spec = DonorSpec("a", "owner/name", "v2", mark=MARK)
     assert Path(open_donor(spec, places / "spec", Dialect.NATIVE).source).resolve() == places / "spec/owner/name@v2"
-    assert is_here(spec, places / "spec", Dialect.NATIVE)
+    assert is_local(spec, places / "spec", Dialect.NATIVE)

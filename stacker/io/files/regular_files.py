@@ -1,7 +1,4 @@
-"""Files that others made: opened only when they are regular files, read in full or with an error that names them.
-
-The one place where a failing `open` or `read` of a donor's file becomes a DonorError.
-"""
+"""Opens and reads regular files of donors; a failing `open` or `read` becomes a DonorError that names the file."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stacker.errors import DonorError, Mark
-from stacker.formats.safetensors import Header, header_length, parse_header
+from stacker.formats.safetensors import Header, parse_header, parse_header_length
 from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, make_storage_error
 
 _KINDS = (
@@ -21,7 +18,7 @@ _KINDS = (
 
 
 def open_regular(path: Path) -> int:
-    """A file descriptor to read the regular file at `path`; never waits on a pipe, never opens a device."""
+    """A file descriptor for reading the regular file at `path`; DonorError for pipes, devices and other kinds."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -37,7 +34,7 @@ def open_regular(path: Path) -> int:
 
 
 def read_exactly(fd: int, nbytes: int, offset: int, path: Path) -> bytes:
-    """`nbytes` from `offset` on; DonorError (naming `path`) when the file ends before, or cannot be read."""
+    """`nbytes` bytes from `offset`; DonorError, which names `path`, when the file is shorter or cannot be read."""
     parts: list[bytes] = []
     while nbytes:
         try:
@@ -55,12 +52,12 @@ def read_exactly(fd: int, nbytes: int, offset: int, path: Path) -> bytes:
 
 
 def read_header(path: Path) -> Header:
-    """The header of the safetensors file at `path`; DonorError says what is wrong with it."""
+    """The header of the safetensors file at `path`; DonorError when it is not valid."""
     fd = open_regular(path)
     try:
         status = os.fstat(fd)
         first = read_exactly(fd, min(status.st_size, 64), 0, path)
-        length = header_length(first, status.st_size, str(path))
+        length = parse_header_length(first, status.st_size, str(path))
         header = parse_header(read_exactly(fd, length, 0, path), status.st_size, str(path))
     finally:
         os.close(fd)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stacker.io.donors.quantized import quantization_in
+from stacker.formats.quantized import describe_quantization
 from stacker.tensors import Dtype, TensorSpec
 
 
@@ -25,4 +25,4 @@ from stacker.tensors import Dtype, TensorSpec
 )
 def test_kind_of_quantization(config: dict[str, Any], name: str, dtype: Dtype, kind: str) -> None:
     """The config's word first, then what tensors are called."""
-    assert quantization_in(config, [TensorSpec(name, dtype, (1,))]) == kind
+    assert describe_quantization(config, [TensorSpec(name, dtype, (1,))]) == kind

@@ -14,7 +14,8 @@ from safetensors import safe_open
 from stacker.arch.files.architecture import Part
 from stacker.core.values.donor import Donor
 from stacker.errors import DonorError, Mark, Severity, StackerError
-from stacker.io.donors.reading import fetch_weights, read_donor
+from stacker.io.donors.local_files import fetch_donor
+from stacker.io.donors.reader import read_donor
 from stacker.spec.language.stack_spec import DonorSpec
 from tests.donors import write_llama
 
@@ -182,11 +183,11 @@ def test_like_does_not_hide_a_broken_donor(tmp_path: Path) -> None:
 def test_like_needs_a_family_that_is_known(tmp_path: Path) -> None:
     """Nothing is inferred without tensors."""
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "unheard_of"}))
-    with pytest.raises(DonorError, match="'unheard_of' are not known without weights"):
+    with pytest.raises(DonorError, match="'unheard_of' are unknown without weights"):
         read(tmp_path / "absent", like=str(tmp_path))
 
 
 def test_a_folder_needs_no_fetching(tmp_path: Path) -> None:
     """Its files are here already."""
     donor = read(write_llama(tmp_path / "a", shards=2))
-    assert fetch_weights(donor, [file.name for file in donor.files]) is donor
+    assert fetch_donor(donor, [file.name for file in donor.files]) is donor

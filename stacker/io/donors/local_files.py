@@ -1,0 +1,75 @@
+"""Brings the files of donors onto this machine before a build, and says where they are relative to the output."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from stacker.core.values.donor import Donor, DonorFile
+from stacker.errors import SpecError
+from stacker.io.files.repository import Repository
+from stacker.progress import Progress, Watch, ignore_progress
+
+
+def fetch_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]], watch: Watch) -> dict[str, Donor]:
+    """The donors with the files that a build reads, by donor in `needed`, downloaded where they are on the hub."""
+    remote = [
+        file for name, donor in known.items() for file in donor.files if file.name in needed[name] and not file.path
+    ]
+    total, done = sum(file.size for file in remote), 0
+
+    def add_progress(nbytes: int) -> None:
+        nonlocal done
+        done += nbytes
+        watch(done, max(total, done))
+
+    return {name: fetch_donor(donor, needed[name], add_progress) for name, donor in known.items()}
+
+
+def fetch_donor(donor: Donor, names: Collection[str], progress: Progress = ignore_progress) -> Donor:
+    """The donor with the files `names` and all its side files downloaded where they are on the hub.
+
+    Calls `progress` with bytes as they arrive; DonorError when a download fails.
+    """
+    remote = {file.name for file in donor.files if file.name in names and not file.path}
+    sides = [file for file in donor.side_files if not file.path and file.data is None]
+    if not remote and not sides:
+        return donor
+    from stacker.io.hub.repository import open_hub
+
+    # A nested stack has no weight files of its own, only the side files of one of its donors.
+    repository = open_hub(sides[0].source, sides[0].revision) if sides else open_hub(donor.source, donor.revision)
+    return replace(
+        donor,
+        files=tuple(_fetch_file(file, repository, progress) if file.name in remote else file for file in donor.files),
+        side_files=tuple(
+            replace(file, path=str(repository.fetch(file.name, progress).absolute())) if file in sides else file
+            for file in donor.side_files
+        ),
+    )
+
+
+def _fetch_file(file: DonorFile, repository: Repository, progress: Progress) -> DonorFile:
+    path = repository.fetch(file.name, progress)
+    return replace(file, path=str(path.absolute()), mtime=path.stat().st_mtime_ns)
+
+
+def check_not_overwritten(out: Path, donors: Iterable[Donor]) -> None:
+    """SpecError when a donor is inside the output folder, which a build replaces."""
+    target = out.resolve()
+    for donor in donors:
+        paths = (donor.anchor, *(file.path for file in donor.files))
+        folders = {Path(path).parent.resolve() for path in paths if path}
+        if any(target in (folder, *folder.parents) for folder in folders):
+            message = f"the donor would be overwritten: '{donor.name}' is in {out}"
+            raise SpecError.of(message, "choose another folder for the output")
+
+
+def find_relative_folder(donor: Donor, out: Path) -> str | None:
+    """The folder of a local donor relative to `out`; None for a hub donor."""
+    path = next((file.path for file in donor.files if file.path), None)
+    if path is None or donor.revision:
+        return None
+    return os.path.relpath(Path(path).parent, out)

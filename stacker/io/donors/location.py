@@ -1,0 +1,126 @@
+"""Finds the files of a donor by its source in the spec: a local folder, or a repository of the hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from stacker.arch.families import read_packaged_text
+from stacker.errors import DonorError, Mark, SpecError, StackerError, did_you_mean, escape_text
+from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
+from stacker.io.files.repository import FolderRepository, Repository
+from stacker.spec.language.stack_spec import Dialect, DonorSpec
+from stacker.text.node import plain_data
+from stacker.text.yaml import read_yaml
+
+_PATH = re.compile(r"[./~\\]|[A-Za-z]:|[^/]*/[^/]*/")
+"""Matches sources that begin like a path or have more slashes than a hub id."""
+
+
+def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
+    """The files of a donor; relative paths start at `folder` (the spec's), for mergekit at the current folder first.
+
+    An existing folder is preferred to a hub id of the same name. DonorError when neither exists.
+    """
+    source = str(spec.source)
+    with _translate_path_errors(spec):
+        paths = _candidate_paths(source, folder, dialect)
+        found = _find_folder(spec, folder, dialect)
+        if found:
+            return FolderRepository(found)
+        if _PATH.match(source) or any(path.exists() for path in paths):
+            raise _missing_donor(spec, paths)
+    return _open_on_hub(spec, source, paths)
+
+
+def is_local(spec: DonorSpec, folder: Path, dialect: Dialect) -> bool:
+    """Whether a donor is a folder on this machine."""
+    with _translate_path_errors(spec):
+        return _find_folder(spec, folder, dialect) is not None
+
+
+@contextmanager
+def _translate_path_errors(spec: DonorSpec) -> Iterator[None]:
+    """Raise a DonorError for paths that cannot be looked up: too long, not permitted, an unknown home directory."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DonorError.of(f"cannot look up donor '{spec.name}': {reason}", "", spec.mark) from error
+
+
+def _find_folder(spec: DonorSpec, folder: Path, dialect: Dialect) -> Path | None:
+    # The name of a folder may contain '@', where a hub id has its revision.
+    names = (*((f"{spec.source}@{spec.revision}",) if spec.revision else ()), str(spec.source))
+    paths = (path for name in names for path in _candidate_paths(name, folder, dialect))
+    return next((path for path in paths if path.is_dir()), None)
+
+
+def _candidate_paths(source: str, folder: Path, dialect: Dialect) -> Sequence[Path]:
+    """The paths that a donor's source may mean, the preferred one first."""
+    path = Path(source)
+    if source.startswith("~"):
+        path = path.expanduser()
+    bases = (Path(), folder) if dialect is Dialect.MERGEKIT else (folder,)
+    return tuple(dict.fromkeys(base / path for base in bases))
+
+
+def _missing_donor(spec: DonorSpec, paths: Sequence[Path]) -> DonorError:
+    """The error for a source that is no folder, with a similar name beside it as a hint."""
+    looked = " or ".join(f"'{escape_text(str(path))}'" for path in paths)
+    if any(path.exists() for path in paths):
+        return DonorError.of(f"donor '{spec.name}' is a file: {looked}", "a donor is a folder, or a hub id", spec.mark)
+    beside = [entry.name for path in paths if path.parent.is_dir() for entry in path.parent.iterdir()]
+    hint = did_you_mean(paths[0].name, beside) if beside else ""
+    hint = hint if hint.startswith("did") else "relative paths start at the folder of the spec file"
+    return DonorError.of(f"there is no donor '{spec.name}' at {looked}", hint, spec.mark)
+
+
+def _open_on_hub(spec: DonorSpec, source: str, paths: Sequence[Path]) -> Repository:
+    """The hub repository `source`; its errors also say which local paths were tried."""
+    from stacker.io.hub.repository import open_hub
+
+    try:
+        return open_hub(source, spec.revision)
+    except StackerError as error:
+        looked = ", ".join(f"'{escape_text(str(path))}'" for path in paths)
+        note = f"there is no folder at {looked} either"
+        problems = [
+            replace(problem, mark=problem.mark or spec.mark, hint="\n".join(filter(None, (problem.hint, note))))
+            for problem in error.problems
+        ]
+        raise type(error)(*problems) from error
+
+
+def mark_file(repository: Repository, name: str) -> Mark:
+    """The mark of a donor's file, for messages."""
+    return Mark(f"{repository.source}/{name}")
+
+
+_PACKAGED = "_references"
+
+
+def read_reference(spec: DonorSpec, folder: Path) -> dict[str, Json]:
+    """The config that `like` names: a folder with a config.json, a JSON file, or a packaged config."""
+    like = str(spec.like)
+    with _translate_path_errors(spec):
+        path = folder / Path(like).expanduser()
+        if path.is_dir():
+            return parse_object(FolderRepository(path).read("config.json", MAX_JSON_BYTES), path / "config.json")
+        if path.exists():
+            return parse_object(FolderRepository(path.parent).read(path.name, MAX_JSON_BYTES), path)
+    packaged = packaged_references()
+    if like in packaged:
+        return packaged[like]
+    message = f"there is no reference config '{escape_text(like)}' for donor '{spec.name}'"
+    raise SpecError.of(message, did_you_mean(like, packaged), spec.mark)
+
+
+def packaged_references() -> dict[str, dict[str, Json]]:
+    """The packaged reference configs by name."""
+    table = plain_data(read_yaml(read_packaged_text(_PACKAGED), f"{_PACKAGED}.yaml"))
+    assert isinstance(table, dict)
+    return {name: dict(config) for name, config in table.items() if isinstance(config, dict)}
