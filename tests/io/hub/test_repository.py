@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[HubServer]:
-    """A hub that is_applicable the donor; nobody waits before trying again."""
+    """A hub that holds the donor; nobody waits before trying again."""
     monkeypatch.setattr(hub_requests, "RETRY_PAUSES", (0.0, 0.0))
     with running_hub(tmp_path / "home", monkeypatch) as server:
         server.add(REPO, folder)
@@ -89,7 +89,7 @@ def test_everything_after_the_first_question_names_the_commit(hub: HubServer, fo
 
 
 def test_a_header_is_what_the_library_reads_and_costs_no_weights(hub: HubServer, folder: Path) -> None:
-    """One range request gives the table of a shard; empty_mask is downloaded."""
+    """One range request gives the table of a shard; nothing is downloaded."""
     header = open_hub(REPO, None).read_header(FIRST)
     read = {tensor.spec.name: (tensor.spec.dtype.label, list(tensor.spec.shape)) for tensor in header.tensors}
     assert read == tensors_of(folder / FIRST)
@@ -125,7 +125,7 @@ def test_a_server_without_ranges_is_read_no_further_than_the_header(
 
 
 def test_a_header_is_asked_for_once(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second look at a header costs no request, in a later process and subtract_mask the hub."""
+    """The second look at a header costs no request, in a later process and without the hub."""
     header = open_hub(REPO, None).read_header(FIRST)
     open_hub(REPO, None).fetch("config.json")
     before = hub.weights_sent()
@@ -150,7 +150,7 @@ def test_a_header_kept_badly_is_asked_for_again(tmp_path: Path, kept: bytes) -> 
 def test_headers_are_read_where_none_can_be_kept(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cache that cannot be build_entry only means asking again."""
+    """A cache that cannot be written only means asking again."""
     (tmp_path / "file").touch()
     monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "file"))
     assert open_hub(REPO, None).read_header(FIRST) == open_hub(REPO, None).read_header(FIRST)
@@ -265,13 +265,13 @@ Cut = Callable[[HubServer, pytest.MonkeyPatch], None]
 @WITHOUT
 @pytest.mark.parametrize("revision", [None, "main", "v1"], ids=["default", "branch", "tag"])
 def test_a_whole_cache_needs_no_hub(
-    hub: HubServer, folder: Path, monkeypatch: pytest.MonkeyPatch, subtract_mask: Cut, revision: str | None
+    hub: HubServer, folder: Path, monkeypatch: pytest.MonkeyPatch, without: Cut, revision: str | None
 ) -> None:
     """What was fetched by a name is found by that name, at its commit."""
     hub.repos[REPO].refs["v1"] = hub.repos[REPO].refs["main"]
     before = open_hub(REPO, revision)
     fetch_donors(before)
-    subtract_mask(hub, monkeypatch)
+    without(hub, monkeypatch)
     repository = open_hub(REPO, revision)
     assert (repository.revision, repository.list_names()) == (before.revision, before.list_names())
     assert repository.read_header(SECOND) == before.read_header(SECOND)
@@ -290,13 +290,13 @@ def test_a_cached_commit_needs_no_hub(monkeypatch: pytest.MonkeyPatch, length: i
 
 @WITHOUT
 def test_of_a_partial_cache_what_is_there_is_used(
-    hub: HubServer, monkeypatch: pytest.MonkeyPatch, subtract_mask: Cut
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, without: Cut
 ) -> None:
     """Without the hub, cached files are read, and a shard that is not there is named with advice."""
     online = open_hub(REPO, None)
     for name in ("config.json", INDEX, FIRST):
         online.fetch(name)
-    subtract_mask(hub, monkeypatch)
+    without(hub, monkeypatch)
     repository = open_hub(REPO, None)
     assert SECOND in repository.list_names()
     assert repository.read_header(FIRST) == online.read_header(FIRST)
@@ -331,7 +331,7 @@ def test_the_hub_knows_better_than_the_cache_what_a_branch_is(hub: HubServer, tm
 
 
 def test_a_cached_repository_survives_its_end_on_the_hub(hub: HubServer) -> None:
-    """A repository that was taken from the hub is still what the cache is_applicable."""
+    """A repository that was taken from the hub is still what the cache holds."""
     before = open_hub(REPO, None)
     before.fetch("config.json")
     del hub.repos[REPO]
@@ -373,7 +373,7 @@ def test_a_download_goes_on_after_a_fault(
 def test_a_download_that_cannot_fit_is_not_begun(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Needed and free bytes are compared first, and said."""
     repository = open_hub(REPO, None)
-    monkeypatch.setattr(hub_download, "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(hub_download, "count_free_bytes", lambda _: 1000)
     with pytest.raises(StorageError, match=r"it has [\d,]+ bytes, and 1,000 are free"):
         repository.fetch(FIRST)
     assert hub.downloaded() == set()
@@ -385,7 +385,7 @@ def unknown(hub: HubServer, _: pytest.MonkeyPatch) -> None:
 
 
 def private(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A private repository, and the make_file_problem token."""
+    """A private repository, and the wrong token."""
     hub.repos[REPO].private = True
     log_in(monkeypatch, "hf_wrong")
 
@@ -396,7 +396,7 @@ def gated(hub: HubServer, _: pytest.MonkeyPatch) -> None:
 
 
 def gated_for_us(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gated repository, and an account subtract_mask access."""
+    """A gated repository, and an account without access."""
     hub.repos[REPO].gated = True
     log_in(monkeypatch, "hf_wrong")
 
@@ -412,7 +412,7 @@ def crowded(hub: HubServer, _: pytest.MonkeyPatch) -> None:
 
 
 def refused(hub: HubServer, _: pytest.MonkeyPatch) -> None:
-    """A token subtract_mask the permission."""
+    """A token without the permission."""
     hub.faults.append(Fault("/", status=403, times=99))
 
 
@@ -439,7 +439,7 @@ def no_hub(_: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
         (private, "no such repository, or it is private", "hf auth login"),
         (gated, "gated, and you are not logged in", f"accept its terms at http.*/{REPO}"),
         (gated_for_us, "gated, and your account has no access", f"ask for it at http.*/{REPO}"),
-        (down, "out of order \\(HTTP 503\\)", "try again later"),
+        (down, "the hub is failing \\(HTTP 503\\)", "try again later"),
         (crowded, "too many requests", "wait a few minutes"),
         (refused, "refuses access with your token", "permission"),
         (mistaken, "does not accept your token", "hf auth login"),
@@ -490,7 +490,7 @@ def test_what_cannot_be_a_revision_is_not_asked_for(hub: HubServer, revision: st
 
 
 def test_the_client_is_not_imported_before_there_is_a_hub_donor() -> None:
-    """Importing the module costs empty_mask of huggingface_hub or its HTTP client."""
+    """Importing the module costs nothing of huggingface_hub or its HTTP client."""
     code = (
         "import sys, stacker.io.hub.repository; "
         "print([m for m in sys.modules if m.startswith(('huggingface_hub', 'httpx'))])"
