@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from stacker.core.tokens.tokenizer_files import CODE, SETTINGS
 from stacker.core.values.donor import GENERATION, SideFile
 from stacker.errors import DonorError, Mark
 from stacker.formats.json_object import format_json, parse_object
 
-SETTINGS = "tokenizer_config.json"
-CODE = "auto_map"
 MAX_SIDE_FILE_BYTES = 200_000_000
 
 
