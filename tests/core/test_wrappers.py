@@ -7,7 +7,8 @@ from typing import Any
 
 from stacker.arch.wrapping import wrapped_architecture
 from stacker.core.checks.stack import check_prefixes
-from stacker.core.config.compiling import compare_donors, compile_config
+from stacker.core.config.agreement import compare_donors
+from stacker.core.config.compiling import compile_config
 from stacker.core.values.donor import Donor
 from stacker.errors import Severity, errors_in
 from tests.core.stacks import CONFIG, graph_of, make_donor

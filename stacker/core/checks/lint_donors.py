@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from stacker.arch.dimensions import names_in
-from stacker.core.config.agreement import rotation
+from stacker.core.config.agreement import rotary_parameters
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem, Severity
@@ -44,7 +44,7 @@ def _signs(one: Donor, other: Donor) -> list[str]:
         found.append("family")
     if _vocabularies_differ(here, there):
         found.append("vocabulary")
-    if rotation(here).get("rope_theta") != rotation(there).get("rope_theta"):
+    if rotary_parameters(here).get("rope_theta") != rotary_parameters(there).get("rope_theta"):
         found.append("rotary base")
     if one.depth != other.depth and not (one.nested or other.nested):
         found.append("depth")

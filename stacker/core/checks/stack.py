@@ -7,7 +7,7 @@ from itertools import combinations
 
 from stacker.arch.files.architecture import Part
 from stacker.core.checks.blends import check_arithmetic, check_ops, check_sources
-from stacker.core.config.compiling import compare_donors
+from stacker.core.config.agreement import compare_donors
 from stacker.core.stack.graph import StackGraph, node_tables
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor

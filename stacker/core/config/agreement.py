@@ -1,4 +1,4 @@
-"""Whether two donors' layers can meet in one stack: what their configs say of sizes, switches, rotation."""
+"""Whether two donors' layers can meet in one stack: what their configs say of sizes, switches, rotary_parameters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from stacker.arch.dimensions import dimensions_in, names_in
 from stacker.arch.files.architecture import Architecture
-from stacker.core.config.keys import DEPTHS, GEOMETRY, ROPE, is_bookkeeping
+from stacker.core.config.keys import DEPTH_KEYS, GEOMETRY_KEYS, ROPE_KEYS, is_bookkeeping
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem, Severity
 from stacker.formats.json_object import Json
@@ -22,14 +22,14 @@ def compare_donors(template: Donor, donor: Donor) -> Iterator[Problem]:
     """
     here, there = (names_in(each.architecture, each.config) for each in (template, donor))
     if template.architecture.name != donor.architecture.name:
-        yield _other_family(template, donor)
-    for key in sorted(_must_agree(template, donor)):
+        yield _compare_families(template, donor)
+    for key in sorted(_keys_to_agree(template, donor)):
         if key in here and key in there and here[key] != there[key]:
-            yield _differs(template, donor, key, here[key], there[key], Severity.ERROR)
-    yield from _may_differ(template, donor, here, there)
+            yield _difference(template, donor, key, here[key], there[key], Severity.ERROR)
+    yield from _warn_of_differences(template, donor, here, there)
 
 
-def _other_family(template: Donor, donor: Donor) -> Problem:
+def _compare_families(template: Donor, donor: Donor) -> Problem:
     """Another family is no error where its layers have the same tensors."""
     mine, other = ({t.suffix for t in each.tensors.values() if t.layer is not None} for each in (template, donor))
     names = f"'{donor.name}' is {donor.architecture.name}, '{template.name}' is {template.architecture.name}"
@@ -40,20 +40,29 @@ def _other_family(template: Donor, donor: Donor) -> Problem:
     return Problem(f"{names}", hint, severity=Severity.WARNING, blame=Blame.DONOR)
 
 
-def _must_agree(template: Donor, donor: Donor) -> set[str]:
+def _keys_to_agree(template: Donor, donor: Donor) -> set[str]:
     """The dimensions but the vocabulary, and the family's own switches; for unknown families, keys of that meaning."""
     sized = {name for each in (template, donor) for name in dimensions_in(each.architecture, each.config)}
     keys = {key for each in (template, donor) for key in each.architecture.agree}
-    return (sized or set(GEOMETRY)) - {"vocab"} | keys
+    return (sized or set(GEOMETRY_KEYS)) - {"vocab"} | keys
 
 
-def _may_differ(template: Donor, donor: Donor, here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Problem]:
-    if rotation(here) != rotation(there):
-        yield _differs(template, donor, "rotary embedding", rotation(here), rotation(there), Severity.WARNING)
-    spoken = _spoken_of(template.architecture) | _spoken_of(donor.architecture) | _must_agree(template, donor) | ROPE
+def _warn_of_differences(
+    template: Donor, donor: Donor, here: Mapping[str, Any], there: Mapping[str, Any]
+) -> Iterator[Problem]:
+    if rotary_parameters(here) != rotary_parameters(there):
+        yield _difference(
+            template, donor, "rotary embedding", rotary_parameters(here), rotary_parameters(there), Severity.WARNING
+        )
+    spoken = (
+        _keys_compared_elsewhere(template.architecture)
+        | _keys_compared_elsewhere(donor.architecture)
+        | _keys_to_agree(template, donor)
+        | ROPE_KEYS
+    )
     for key in sorted((here.keys() & there.keys()) - spoken):
         if here[key] != there[key] and not is_bookkeeping(key) and not _is_tower(here[key]):
-            yield _differs(template, donor, key, here[key], there[key], Severity.WARNING)
+            yield _difference(template, donor, key, here[key], there[key], Severity.WARNING)
 
 
 def _is_tower(value: Json) -> bool:
@@ -61,15 +70,15 @@ def _is_tower(value: Json) -> bool:
     return isinstance(value, dict) and "model_type" in value
 
 
-def _spoken_of(architecture: Architecture) -> set[str]:
+def _keys_compared_elsewhere(architecture: Architecture) -> set[str]:
     """Keys that are compared as something else: what follows the layers, the depth, what dimensions are made of."""
     formulas = [architecture.depth, *(formula for _, formula in architecture.dimensions)]
     inside = {node.id for formula in formulas for node in ast.walk(formula.tree) if isinstance(node, ast.Name)}
     followed = {key for rule in architecture.rules for key in (rule.key, *rule.drop, *dict(rule.put), *dict(rule.over))}
-    return {"vocab"} | inside | followed | {key for key, _ in architecture.sized} | set(DEPTHS)
+    return {"vocab"} | inside | followed | {key for key, _ in architecture.sized} | set(DEPTH_KEYS)
 
 
-def rotation(names: Mapping[str, Any]) -> dict[str, Json]:
+def rotary_parameters(names: Mapping[str, Any]) -> dict[str, Json]:
     """Rotary parameters in one form, whichever of the published styles a config has."""
     found: dict[str, Json] = {}
     for key in ("rope_scaling", "rope_parameters"):
@@ -84,7 +93,7 @@ def rotation(names: Mapping[str, Any]) -> dict[str, Json]:
     return found
 
 
-def _differs(template: Donor, donor: Donor, key: str, here: Json, there: Json, severity: Severity) -> Problem:
+def _difference(template: Donor, donor: Donor, key: str, here: Json, there: Json, severity: Severity) -> Problem:
     message = f"{key} differs: {here!r} in '{template.name}', {there!r} in '{donor.name}'"
     if severity is Severity.ERROR:
         return Problem(message, "one config has one value for all layers: take donors that agree", blame=Blame.DONOR)

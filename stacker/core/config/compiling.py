@@ -10,18 +10,15 @@ from typing import Any
 
 from stacker.arch.dimensions import names_in, text_config
 from stacker.arch.files.formula import FormulaError
-from stacker.core.config.agreement import compare_donors
-from stacker.core.config.keys import DEPTHS, unsafe_keys, without_unsafe
-from stacker.core.config.layer_entries import Feeds, Following, follow_layers
-from stacker.core.config.quantization import check_quantization, follow_quantization
+from stacker.core.config.keys import DEPTH_KEYS, find_reported_keys, remove_unsafe_keys
+from stacker.core.config.layer_entries import Feeds, LayerEntries, apply_layer_rules
+from stacker.core.config.quantization import check_quantization, renumber_quantization
 from stacker.core.config.refusals import OutputLayer
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, Severity
 from stacker.formats.json_object import Json
 from stacker.formats.quantized import QUANTIZATION_KEYS
 from stacker.tensors import CONFIG_DTYPES, Dtype
-
-__all__ = ["compare_donors", "compile_config"]
 
 _DTYPE_NAMES = {dtype: name for name, dtype in CONFIG_DTYPES.items()}
 Entries = dict[str, Json]
@@ -41,48 +38,52 @@ def compile_config(
     """The config of a stack whose output layer k is fed by the donor layers `layers[k]`, and what is wrong with it.
 
     `dtype` and `tied` (whether the head shares the embedding's tensor) None keep what the template says; `marks` are
-    the places of the output layers in the spec. The special tokens' ids follow `tokenizer`.
+    the outputs of the output layers in the spec. The special tokens' ids follow `tokenizer`.
     """
-    places = [OutputLayer(k, tuple(feeds), marks[k] if k < len(marks) else None) for k, feeds in enumerate(layers)]
+    outputs = [OutputLayer(k, tuple(feeds), marks[k] if k < len(marks) else None) for k, feeds in enumerate(layers)]
     donors = {donor.name: donor for donor in (template, embed, head, *(d for feeds in layers for d, _ in feeds))}
-    config = without_unsafe(template.config)
+    config = remove_unsafe_keys(template.config)
     inner = config.get(template.architecture.scope)
     target = inner if isinstance(inner, dict) else config
-    following = follow_layers(template, places, (embed, head))
+    following = apply_layer_rules(template, outputs, (embed, head))
     _set_layers(target, template, len(layers), following)
     _set_ends(config, target, template, embed, tied)
     _set_dtype(config, target, dtype)
-    _set_quantization(config, target, template, donors.values(), places)
+    _set_quantization(config, target, template, donors.values(), outputs)
     if tokenizer is not None and tokenizer.name != template.name:
         _set_token_ids(target, text_config(tokenizer.architecture, tokenizer.config))
-    _repeat(config, target, template)
-    checked = (*_towers(template, embed), *_unsafe(template), *check_quantization(template, donors.values(), dtype))
+    _update_repeated_entries(config, target, template)
+    checked = (
+        *_check_towers(template, embed),
+        *_report_unsafe_keys(template),
+        *check_quantization(template, donors.values(), dtype),
+    )
     problems = [*following.problems, *checked]
     return config, tuple(problems)
 
 
-def _set_layers(target: Entries, template: Donor, depth: int, following: Following) -> None:
+def _set_layers(target: Entries, template: Donor, depth: int, following: LayerEntries) -> None:
     """The number of layers, everything sized by it, and what follows each layer."""
     architecture = template.architecture
     names = {**names_in(architecture, template.config), "old_depth": template.depth, "depth": depth}
     if architecture.depth.text.isidentifier():
         target[architecture.depth.text] = depth
-    for key in DEPTHS:
+    for key in DEPTH_KEYS:
         if target.get(key) == template.depth:
             target[key] = depth
     for key, formula in architecture.sized:
-        value = _value_or_none(formula, names)
+        value = _evaluate(formula, names)
         if value is not None:
             target[key] = value
     for dotted in following.drop - following.entries.keys():
         *path, key = dotted.split(".")
-        _nested(target, path).pop(key, None)
+        _find_nested(target, path).pop(key, None)
     target.update(following.entries)
     if target.get("num_nextn_predict_layers"):
         target["num_nextn_predict_layers"] = 0
 
 
-def _repeat(config: Entries, target: Entries, template: Donor) -> None:
+def _update_repeated_entries(config: Entries, target: Entries, template: Donor) -> None:
     """What a wrapper's config says a second time, around the language model's own, it says alike again."""
     inner = template.config.get(template.architecture.scope)
     before = inner if isinstance(inner, dict) else {}
@@ -91,7 +92,7 @@ def _repeat(config: Entries, target: Entries, template: Donor) -> None:
             config[key] = target[key]
 
 
-def _value_or_none(formula: Any, names: Mapping[str, Any]) -> Json:
+def _evaluate(formula: Any, names: Mapping[str, Any]) -> Json:
     try:
         value: Json = formula.value(names)
     except FormulaError:
@@ -99,7 +100,7 @@ def _value_or_none(formula: Any, names: Mapping[str, Any]) -> Json:
     return value
 
 
-def _nested(entries: Entries, path: Sequence[str]) -> Entries:
+def _find_nested(entries: Entries, path: Sequence[str]) -> Entries:
     for key in path:
         inner = entries.get(key)
         entries = inner if isinstance(inner, dict) else {}
@@ -133,12 +134,12 @@ def _set_dtype(config: Entries, target: Entries, dtype: Dtype | None) -> None:
             entries.clear()
             entries.update(renamed)
         if dtype is not None and "dtype" in entries:
-            entries["dtype"] = _computed_in(dtype, entries["dtype"])
+            entries["dtype"] = _dtype_entry(dtype, entries["dtype"])
     if dtype in _DTYPE_NAMES and "dtype" not in target and "dtype" not in config:
-        config["dtype"] = _computed_in(dtype, None)
+        config["dtype"] = _dtype_entry(dtype, None)
 
 
-def _computed_in(dtype: Dtype, before: Json) -> Json:
+def _dtype_entry(dtype: Dtype, before: Json) -> Json:
     """What the config says: programs compute in that type, so where the tensors are fp8 it stays what it was."""
     if dtype.bits > 8:
         return _DTYPE_NAMES.get(dtype, before)
@@ -147,13 +148,13 @@ def _computed_in(dtype: Dtype, before: Json) -> Json:
 
 
 def _set_quantization(
-    config: Entries, target: Entries, template: Donor, donors: Iterable[Donor], places: Sequence[OutputLayer]
+    config: Entries, target: Entries, template: Donor, donors: Iterable[Donor], outputs: Sequence[OutputLayer]
 ) -> None:
     standing: dict[str, dict[int, list[int]]] = {}
-    for place in places:
-        for donor, layer in place.feeds:
-            standing.setdefault(donor.name, {}).setdefault(layer, []).append(place.index)
-    found = follow_quantization(template, tuple(donors), standing)
+    for output in outputs:
+        for donor, layer in output.feeds:
+            standing.setdefault(donor.name, {}).setdefault(layer, []).append(output.index)
+    found = renumber_quantization(template, tuple(donors), standing)
     for entries in (config, target):
         entries.update({key: found for key in QUANTIZATION_KEYS if found and entries.get(key)})
 
@@ -166,8 +167,8 @@ def _set_token_ids(target: Entries, names: Mapping[str, Json]) -> None:
             target.pop(key, None)
 
 
-def _unsafe(template: Donor) -> Iterator[Problem]:
-    for key in sorted(unsafe_keys(dict(template.config))):
+def _report_unsafe_keys(template: Donor) -> Iterator[Problem]:
+    for key in sorted(find_reported_keys(dict(template.config))):
         message = (
             f"config.json of '{template.name}' has '{key}', which can run code or read other files; it is left out"
         )
@@ -175,7 +176,7 @@ def _unsafe(template: Donor) -> Iterator[Problem]:
         yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
 
 
-def _towers(template: Donor, embed: Donor) -> Iterator[Problem]:
+def _check_towers(template: Donor, embed: Donor) -> Iterator[Problem]:
     """A wrapper's towers are the embedding's donor's, so the config must be of such towers."""
     if not template.architecture.inner or embed.name == template.name:
         return

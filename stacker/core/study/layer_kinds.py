@@ -8,7 +8,7 @@ from typing import Any
 
 from stacker.arch.dimensions import names_in
 from stacker.arch.layer_rules import layer_properties
-from stacker.core.config.agreement import rotation
+from stacker.core.config.agreement import rotary_parameters
 from stacker.core.stack.graph import Junction
 from stacker.core.stack.nodes import Feed
 from stacker.core.values.donor import Donor, DonorTensor
@@ -81,7 +81,7 @@ def _differences(junction: Junction, donors: Mapping[str, Donor]) -> Iterator[tu
     for name in here | there:
         if here.get(name) != there.get(name):
             yield name, here.get(name), there.get(name)
-    turns = [rotation(_names(donors[feed.donor])) for feed in (before, after)]
+    turns = [rotary_parameters(_names(donors[feed.donor])) for feed in (before, after)]
     for key in turns[0] | turns[1]:
         if turns[0].get(key) != turns[1].get(key):
             yield key, turns[0].get(key), turns[1].get(key)

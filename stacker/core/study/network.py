@@ -14,7 +14,7 @@ import networkx as nx
 
 from stacker.arch.dimensions import names_in
 from stacker.arch.files.architecture import Part
-from stacker.core.config.agreement import rotation
+from stacker.core.config.agreement import rotary_parameters
 from stacker.core.stack.graph import StackGraph, junctions
 from stacker.core.stack.nodes import Feed, Node
 from stacker.core.values.donor import Donor
@@ -68,4 +68,4 @@ def _feed(
 def _types(donor: Donor) -> dict[str, Any]:
     names = names_in(donor.architecture, donor.config)
     said = {key: names.get(key) for key in ("hidden", "vocab", *_GEOMETRY)}
-    return said | {"rotation": rotation(names)}
+    return said | {"rotation": rotary_parameters(names)}

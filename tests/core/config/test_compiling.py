@@ -113,7 +113,7 @@ def test_a_nested_language_model() -> None:
 
 
 def test_index_sets_are_counted_anew() -> None:
-    """Dense layers given by a step are listed by their new places, where the step becomes one."""
+    """Dense layers given by a step are listed by their new outputs, where the step becomes one."""
     donor = make_donor(model_type="qwen3_moe", num_experts=2, moe_intermediate_size=8, decoder_sparse_step=3)
     config = compiled(*run(donor, 2, 2, 5, 0))
     assert (config["mlp_only_layers"], config["decoder_sparse_step"]) == ([3], 1)

@@ -8,7 +8,7 @@ import pytest
 
 from stacker.arch.files.architecture import KEYLESS, LayerRule, WriteKind
 from stacker.arch.files.formula import parse_formula
-from stacker.core.config.layer_entries import follow_layers
+from stacker.core.config.layer_entries import apply_layer_rules
 from stacker.core.config.refusals import OutputLayer, slices_text
 from stacker.core.values.donor import Donor
 from stacker.errors import Mark, Problem
@@ -25,8 +25,8 @@ def donor_with(kind: WriteKind, read: str, name: str = "a", key: str = "k", **co
 
 def refusal(donor: Donor, *layers: int) -> Problem | None:
     """The problem of a stack of one donor's layers, if there is one."""
-    places = [OutputLayer(index, ((donor, layer),), Mark("s.yml", index + 1)) for index, layer in enumerate(layers)]
-    problems = follow_layers(donor, places).problems
+    outputs = [OutputLayer(index, ((donor, layer),), Mark("s.yml", index + 1)) for index, layer in enumerate(layers)]
+    problems = apply_layer_rules(donor, outputs).problems
     assert len(problems) <= 1
     return problems[0] if problems else None
 
@@ -77,7 +77,7 @@ def test_stacks_that_keep_the_rule(kind: WriteKind, read: str, layers: list[int]
         ),
         (
             WriteKind.SOLVE, "i % (period | 2) == 1", [0, 1, 3, 4], 3,
-            "because: a[3] cannot be layer 2", "in its place could stand a[0], a[2], a[4]; a stack that works: ",
+            "because: a[3] cannot be layer 2", "in its output could stand a[0], a[2], a[4]; a stack that works: ",
         ),
         (WriteKind.LAST, "i > 3", [4, 2], 2, "because: a[2] cannot be layer 1", "could stand a[4], a[5]; a stack that"),
         (
@@ -90,9 +90,9 @@ def test_stacks_that_keep_the_rule(kind: WriteKind, read: str, layers: list[int]
         ),
         (
             WriteKind.POSITION, "i % 2", [0, 1, 3, 4], 3,
-            "because: a[3] cannot be layer 2 (and 1 more layers)", "in its place could stand a[0], a[2], a[4]",
+            "because: a[3] cannot be layer 2 (and 1 more layers)", "in its output could stand a[0], a[2], a[4]",
         ),
-        (WriteKind.POSITION, "i == 0", [1, 2], 1, "because: a[1] cannot be layer 0", "in its place could stand a[0]"),
+        (WriteKind.POSITION, "i == 0", [1, 2], 1, "because: a[1] cannot be layer 0", "in its output could stand a[0]"),
         (
             WriteKind.POSITION, "[1, 2, 2, 2, 2, 2][i]", [0, 1, 2, 3, 4, 5, 5], 7,
             "because: a[5] cannot be layer 6", "no layer of 'a' can stand there",
@@ -109,7 +109,7 @@ def test_stacks_that_keep_the_rule(kind: WriteKind, read: str, layers: list[int]
     ],
 )  # fmt: skip
 def test_refusals(kind: WriteKind, read: str, layers: list[int], line: int, message: str, hint: str) -> None:
-    """The first layer out of place is located, with the reason and the nearest stack that works."""
+    """The first layer out of output is located, with the reason and the nearest stack that works."""
     problem = refusal(donor_with(kind, read), *layers)
     assert problem is not None
     assert problem.message == message
@@ -121,9 +121,9 @@ def test_refusals(kind: WriteKind, read: str, layers: list[int], line: int, mess
 def test_what_layers_share_is_of_one_donor(kind: WriteKind) -> None:
     """Layers that use tensors of one of them cannot be another donor's."""
     a, b = (donor_with(kind, "i in [1, 4]", name) for name in "ab")
-    (problem,) = follow_layers(a, [OutputLayer(0, ((a, 1),)), OutputLayer(1, ((b, 4),))]).problems
+    (problem,) = apply_layer_rules(a, [OutputLayer(0, ((a, 1),)), OutputLayer(1, ((b, 4),))]).problems
     assert problem.message == "because: b[4] cannot be layer 1"
-    assert not follow_layers(
+    assert not apply_layer_rules(
         a, [OutputLayer(0, ((a, 1),)), OutputLayer(1, ((b, 3),)), OutputLayer(2, ((a, 4),))]
     ).problems
 
@@ -132,24 +132,26 @@ def test_what_layers_share_is_of_one_donor(kind: WriteKind) -> None:
 def test_what_layers_share_is_tied_with_the_ends(kind: WriteKind) -> None:
     """Where embedding and head are of two donors, nothing is tied; a single layer needs no tie."""
     a, b = (donor_with(kind, "i in [1, 4]", name, tie_word_embeddings=True) for name in "ab")
-    places = [OutputLayer(layer, ((a, layer),)) for layer in range(6)]
-    (problem,) = follow_layers(a, places, (a, b)).problems
+    outputs = [OutputLayer(layer, ((a, layer),)) for layer in range(6)]
+    (problem,) = apply_layer_rules(a, outputs, (a, b)).problems
     assert "the embedding is of 'a', the head of 'b'" in problem.message
     assert "`head: a`" in problem.hint
-    assert not follow_layers(a, places, (a, a)).problems
+    assert not apply_layer_rules(a, outputs, (a, a)).problems
     untied = donor_with(kind, "i in [1, 4]", "a", tie_word_embeddings=False)
-    assert not follow_layers(
+    assert not apply_layer_rules(
         untied, [OutputLayer(layer, ((untied, layer),)) for layer in range(6)], (untied, b)
     ).problems
     alone = donor_with(WriteKind.SHARED, "i == 1")
-    assert not follow_layers(alone, [OutputLayer(layer, ((alone, layer),)) for layer in range(6)], (alone, b)).problems
+    assert not apply_layer_rules(
+        alone, [OutputLayer(layer, ((alone, layer),)) for layer in range(6)], (alone, b)
+    ).problems
 
 
 def test_values_come_from_the_layer_s_own_donor() -> None:
     """Two donors whose configs differ each speak for their own layers."""
     a = donor_with(WriteKind.LIST, "kinds[i]", "a", kinds=[1, 2, 3, 4, 5, 6])
     b = donor_with(WriteKind.LIST, "kinds[i]", "b", kinds=[7, 8, 9, 10, 11, 12])
-    found = follow_layers(a, [OutputLayer(0, ((a, 5),)), OutputLayer(1, ((b, 0),))])
+    found = apply_layer_rules(a, [OutputLayer(0, ((a, 5),)), OutputLayer(1, ((b, 0),))])
     assert found.entries == {"k": [6, 7]}
 
 
@@ -157,14 +159,14 @@ def test_a_donor_that_says_nothing() -> None:
     """A layer whose config lacks what the template has by layer is refused."""
     a = donor_with(WriteKind.LIST, "kinds[i]", "a", kinds=[1, 2, 3, 4, 5, 6])
     b = donor_with(WriteKind.LIST, "kinds[i]", "b")
-    (problem,) = follow_layers(a, [OutputLayer(0, ((a, 5),)), OutputLayer(1, ((b, 0),))]).problems
+    (problem,) = apply_layer_rules(a, [OutputLayer(0, ((a, 5),)), OutputLayer(1, ((b, 0),))]).problems
     assert "b[0]: what 'k' is there, its config does not say" in problem.message
 
 
 def test_a_template_that_says_nothing() -> None:
-    """What only another donor's config has by layer has no place in the template's: take that donor's."""
+    """What only another donor's config has by layer has no output in the template's: take that donor's."""
     a, b = make_donor("a"), donor_with(WriteKind.LIST, "kinds[i]", "b", kinds=[1, 2, 3, 4, 5, 6])
-    (problem,) = follow_layers(a, [OutputLayer(0, ((a, 5),)), OutputLayer(1, ((b, 0),))]).problems
+    (problem,) = apply_layer_rules(a, [OutputLayer(0, ((a, 5),)), OutputLayer(1, ((b, 0),))]).problems
     assert "which the config of 'a' lacks" in problem.message
     assert "config: b" in problem.hint
 

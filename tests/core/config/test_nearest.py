@@ -9,7 +9,7 @@ import pytest
 
 from stacker.arch.files.architecture import LayerRule, WriteKind
 from stacker.arch.files.formula import parse_formula
-from stacker.core.config.layer_entries import follow_layers
+from stacker.core.config.layer_entries import apply_layer_rules
 from stacker.core.config.refusals import OutputLayer
 from stacker.core.values.donor import Donor
 from tests.core.stacks import make_donor
@@ -26,12 +26,12 @@ def donors_with(*rules: LayerRule) -> dict[str, Donor]:
 
 
 def proposed(donors: dict[str, Donor], stack: str) -> str:
-    """What the first hint says would work in place of a stack such as `a0 b3`; "" if it names none."""
-    places = [
+    """What the first hint says would work in output of a stack such as `a0 b3`; "" if it names none."""
+    outputs = [
         OutputLayer(index, tuple((donors[one[0]], int(one[1:])) for one in each.split("+")))
         for index, each in enumerate(stack.split())
     ]
-    problems = follow_layers(donors["a"], places).problems
+    problems = apply_layer_rules(donors["a"], outputs).problems
     assert problems
     found = re.search(r"a stack that works: (.*)", problems[0].hint)
     return found[1] if found else ""
@@ -47,7 +47,7 @@ def proposed(donors: dict[str, Donor], stack: str) -> str:
     ids=["parity", "dense layers first", "two rules at once"],
 )
 def test_layers_are_exchanged_for_near_ones(rules: tuple[LayerRule, ...], stack: str, works: str) -> None:
-    """A layer that may not stand in its place gives way to the nearest of its donor that may."""
+    """A layer that may not stand in its output gives way to the nearest of its donor that may."""
     assert proposed(donors_with(*rules), stack) == works
 
 
@@ -67,7 +67,7 @@ def test_layers_that_belong_together(kind: WriteKind, stack: str, works: str) ->
 @pytest.mark.parametrize("stack", ["a0 a1 a2 a3 a4 a5 a5", "a0 a1+b2"], ids=["deeper than any donor", "a blend"])
 def test_no_stack_is_proposed_that_does_not_work(stack: str) -> None:
     """Where no exchange of layers helps, the hint names no stack."""
-    donors = donors_with(LayerRule("place", "", WriteKind.POSITION, (parse_formula("i"),)))
+    donors = donors_with(LayerRule("output", "", WriteKind.POSITION, (parse_formula("i"),)))
     assert proposed(donors, stack) == ""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stacker.core.config.quantization import check_quantization, follow_quantization
+from stacker.core.config.quantization import check_quantization, renumber_quantization
 from tests.core.stacks import make_donor
 
 SAID: dict[str, tuple[Any, Any]] = {
@@ -48,7 +48,7 @@ SAID: dict[str, tuple[Any, Any]] = {
 def test_modules_are_named_by_their_new_places(said: Any, wanted: Any) -> None:
     """Layer 4 stands at 0 and 2, layer 1 stays, 2 becomes 3, and layer 0 is nowhere; all else stays as it is."""
     donor = make_donor(quantization_config=said)
-    found = follow_quantization(donor, [donor], {"a": {4: [0, 2], 1: [1], 2: [3]}})
+    found = renumber_quantization(donor, [donor], {"a": {4: [0, 2], 1: [1], 2: [3]}})
     assert found == wanted
     assert not list(check_quantization(donor, [donor], None))
 
@@ -59,7 +59,7 @@ def test_each_donor_says_it_of_its_own_layers() -> None:
         make_donor(name, quantization_config={"ignore": ["lm_head", f"model.layers.{at}"]}) for name, at in ("a1", "b2")
     )
     assert not list(check_quantization(a, [a, b], None))
-    found = follow_quantization(a, [a, b], {"a": {1: [1]}, "b": {2: [5], 1: [6]}})
+    found = renumber_quantization(a, [a, b], {"a": {1: [1]}, "b": {2: [5], 1: [6]}})
     assert found == {"ignore": ["lm_head", "model.layers.1", "model.layers.5"]}
 
 
