@@ -1,6 +1,6 @@
-"""The config.json of a stack: the template's, with everything in it that follows the layers, the ends, or the dtype.
+"""Compiles the config.json of a stack from its template's: depth, per-layer entries, vocabulary, dtype, quantization.
 
-Keys keep the template's order. What could run code or point at other files is left out.
+Keys keep the template's order. Keys that could run code or point at other files are left out.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ def compile_config(
     tokenizer: Donor | None = None,
     marks: Sequence[Mark | None] = (),
 ) -> tuple[Entries, tuple[Problem, ...]]:
-    """The config of a stack whose output layer k is fed by the donor layers `layers[k]`, and what is wrong with it.
+    """The config of a stack whose output layer k is made from the donor layers `layers[k]`, and its problems.
 
-    `dtype` and `tied` (whether the head shares the embedding's tensor) None keep what the template says; `marks` are
-    the outputs of the output layers in the spec. The special tokens' ids follow `tokenizer`.
+    None for `dtype` or `tied` (whether the head shares the embedding's tensor) keeps the template's value. `marks` are
+    the places of the output layers in the spec; the ids of special tokens are those of `tokenizer`.
     """
     outputs = [OutputLayer(k, tuple(feeds), marks[k] if k < len(marks) else None) for k, feeds in enumerate(layers)]
     donors = {donor.name: donor for donor in (template, embed, head, *(d for feeds in layers for d, _ in feeds))}
     config = remove_unsafe_keys(template.config)
     inner = config.get(template.architecture.scope)
     target = inner if isinstance(inner, dict) else config
-    following = apply_layer_rules(template, outputs, (embed, head))
-    _set_layers(target, template, len(layers), following)
+    changes = apply_layer_rules(template, outputs, (embed, head))
+    _set_layers(target, template, len(layers), changes)
     _set_ends(config, target, template, embed, tied)
     _set_dtype(config, target, dtype)
     _set_quantization(config, target, template, donors.values(), outputs)
@@ -58,12 +58,11 @@ def compile_config(
         *_report_unsafe_keys(template),
         *check_quantization(template, donors.values(), dtype),
     )
-    problems = [*following.problems, *checked]
-    return config, tuple(problems)
+    return config, (*changes.problems, *checked)
 
 
-def _set_layers(target: Entries, template: Donor, depth: int, following: LayerEntries) -> None:
-    """The number of layers, everything sized by it, and what follows each layer."""
+def _set_layers(target: Entries, template: Donor, depth: int, changes: LayerEntries) -> None:
+    """Set the number of layers, the entries computed from it, and the per-layer entries."""
     architecture = template.architecture
     names = {**names_in(architecture, template.config), "old_depth": template.depth, "depth": depth}
     if architecture.depth.text.isidentifier():
@@ -75,16 +74,16 @@ def _set_layers(target: Entries, template: Donor, depth: int, following: LayerEn
         value = _evaluate(formula, names)
         if value is not None:
             target[key] = value
-    for dotted in following.drop - following.entries.keys():
+    for dotted in changes.drop - changes.entries.keys():
         *path, key = dotted.split(".")
         _find_nested(target, path).pop(key, None)
-    target.update(following.entries)
+    target.update(changes.entries)
     if target.get("num_nextn_predict_layers"):
         target["num_nextn_predict_layers"] = 0
 
 
 def _update_repeated_entries(config: Entries, target: Entries, template: Donor) -> None:
-    """What a wrapper's config says a second time, around the language model's own, it says alike again."""
+    """Update entries of a wrapper's config that repeat an entry of the language model's own config."""
     inner = template.config.get(template.architecture.scope)
     before = inner if isinstance(inner, dict) else {}
     for key in config.keys() & target.keys() & before.keys():
@@ -113,17 +112,17 @@ def _set_ends(config: Entries, target: Entries, template: Donor, embed: Donor, t
         target["vocab_size"] = vocab
     if tied is None or not template.architecture.tied:
         return
-    said = [entries for entries in (config, target) if "tie_word_embeddings" in entries]
+    stated = [entries for entries in (config, target) if "tie_word_embeddings" in entries]
     default = dict(template.architecture.defaults).get("tie_word_embeddings")
     before = bool(template.tied()) if template.architecture.inner else default
-    if tied != before and (not said or template.architecture.inner):
-        said = [config, target]
-    for entries in said:
+    if tied != before and (not stated or template.architecture.inner):
+        stated = [config, target]
+    for entries in stated:
         entries["tie_word_embeddings"] = tied
 
 
 def _set_dtype(config: Entries, target: Entries, dtype: Dtype | None) -> None:
-    """The element type under its present key; `torch_dtype` is what transformers 4 called it."""
+    """Set the element type under `dtype`, the present name of transformers 4's `torch_dtype`."""
     for entries in (config, target):
         old = entries.get("torch_dtype")
         if "torch_dtype" in entries:
@@ -140,7 +139,7 @@ def _set_dtype(config: Entries, target: Entries, dtype: Dtype | None) -> None:
 
 
 def _dtype_entry(dtype: Dtype, before: Json) -> Json:
-    """What the config says: programs compute in that type, so where the tensors are fp8 it stays what it was."""
+    """The name of the type to compute in; for fp8 tensors the one before, or bfloat16 where that was no wider."""
     if dtype.bits > 8:
         return _DTYPE_NAMES.get(dtype, before)
     known = CONFIG_DTYPES.get(str(before))
@@ -150,13 +149,13 @@ def _dtype_entry(dtype: Dtype, before: Json) -> Json:
 def _set_quantization(
     config: Entries, target: Entries, template: Donor, donors: Iterable[Donor], outputs: Sequence[OutputLayer]
 ) -> None:
-    standing: dict[str, dict[int, list[int]]] = {}
+    indices: dict[str, dict[int, list[int]]] = {}
     for output in outputs:
         for donor, layer in output.feeds:
-            standing.setdefault(donor.name, {}).setdefault(layer, []).append(output.index)
-    found = renumber_quantization(template, tuple(donors), standing)
+            indices.setdefault(donor.name, {}).setdefault(layer, []).append(output.index)
+    renumbered = renumber_quantization(template, tuple(donors), indices)
     for entries in (config, target):
-        entries.update({key: found for key in QUANTIZATION_KEYS if found and entries.get(key)})
+        entries.update({key: renumbered for key in QUANTIZATION_KEYS if renumbered and entries.get(key)})
 
 
 def _set_token_ids(target: Entries, names: Mapping[str, Json]) -> None:
@@ -177,14 +176,12 @@ def _report_unsafe_keys(template: Donor) -> Iterator[Problem]:
 
 
 def _check_towers(template: Donor, embed: Donor) -> Iterator[Problem]:
-    """A wrapper's towers are the embedding's donor's, so the config must be of such towers."""
+    """The towers of a wrapper come from the embedding's donor, so their configs must agree with the template's."""
     if not template.architecture.inner or embed.name == template.name:
         return
     scope = template.architecture.scope
     for key, mine in template.config.items():
         theirs = embed.config.get(key)
         if key != scope and isinstance(mine, dict) and "model_type" in mine and mine != theirs:
-            message = (
-                f"'{key}' of '{template.name}' is another than that of '{embed.name}', whose towers the stack gets"
-            )
+            message = f"'{key}' of '{template.name}' differs from that of '{embed.name}', whose towers the stack gets"
             yield Problem(message, f"take both from one donor: `config: {embed.name}`", blame=Blame.DONOR)

@@ -1,4 +1,4 @@
-"""What single keys of a config.json mean to a stack: which could do harm, which say nothing of the computation."""
+"""What is known of single keys of config.json: which are unsafe, and which do not affect what a layer computes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ UNSAFE_KEYS = frozenset({
 REPORTED_KEYS = frozenset(
     {"auto_map", "custom_generate", "custom_pipelines", "transformers_weights", "trust_remote_code"}
 )
-"""Unsafe keys whose loss may change whether the result loads."""
+"""Unsafe keys without which the result may not load; removing them is reported."""
 
 DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-"""Keys under which a config may say the number of layers a second time."""
+"""Keys that may hold the number of layers beside the family's own."""
 
 GEOMETRY_KEYS = frozenset({
     "head_dim", "hidden_size", "kv_lora_rank", "n_embd", "n_head", "num_attention_heads", "num_experts",
     "num_key_value_heads", "num_kv_heads", "num_local_experts", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim",
     "v_head_dim",
 })  # fmt: skip
-"""Keys that all layers of a stack must share, in families whose dimensions no file names."""
+"""Keys that all layers of a stack must agree in, for families without an architecture file."""
 
 ROPE_KEYS = frozenset({"rope_theta", "rope_scaling", "rope_parameters", "rotary_emb_base", "rotary_pct"})
 
@@ -45,7 +45,7 @@ _BOOKKEEPING_STARTS = ("_", "summary_")
 
 
 def is_bookkeeping(key: str) -> bool:
-    """Whether a key has no say in what a layer computes when the model runs."""
+    """Whether a key does not affect what a layer computes at inference."""
     return (
         key in _BOOKKEEPING
         or key in UNSAFE_KEYS
@@ -56,7 +56,7 @@ def is_bookkeeping(key: str) -> bool:
 
 
 def remove_unsafe_keys(config: Config) -> dict[str, Json]:
-    """A deep copy without keys that could do harm; those that begin with an underscore are private, and go too.
+    """A deep copy without unsafe keys and without private ones, which begin with an underscore.
 
     `__float__` stays: transformers writes infinity as {"__float__": "Infinity"}.
     """
@@ -74,7 +74,7 @@ def _cleaned_value(value: Json) -> Json:
 
 
 def find_reported_keys(value: Json) -> frozenset[str]:
-    """The telling ones among the unsafe keys of a config, at any depth."""
+    """The unsafe keys of a config, at any depth, whose removal is worth a warning."""
     if isinstance(value, dict):
         return frozenset(REPORTED_KEYS & value.keys()).union(*(find_reported_keys(item) for item in value.values()))
     return frozenset().union(*(find_reported_keys(item) for item in value)) if isinstance(value, list) else frozenset()

@@ -1,6 +1,6 @@
-"""The nearest stack that keeps every rule: layers out of output exchanged for others that may stand there.
+"""Suggests a stack near to a refused one, by exchanging layers whose values do not fit their positions.
 
-It looks at config values alone. Whether what it finds keeps all rules is for the caller to see.
+Only config values are compared; the caller must check the suggestion against all rules.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from stacker.core.values.donor import Donor
 from stacker.formats.json_object import Json
 
 Requirement = Callable[[Donor, int], bool]
-"""Whether a donor's layer may stand in a output."""
+"""Whether a donor's layer is allowed at one output position."""
 
 
-def find_nearest_stack(found: Sequence[RuleValues], names: Mapping[str, Any]) -> list[OutputLayer] | None:
-    """The outputs with layers that their rules want there, the nearest of the same donor; None where there are none.
+def find_nearest_stack(rules: Sequence[RuleValues], names: Mapping[str, Any]) -> list[OutputLayer] | None:
+    """The output layers with each misfit replaced by the nearest donor layer that every rule allows there.
 
-    `names` are the entries of the config that the stack starts from. Blended layers are left as they are.
+    Returns None where none is allowed or a blend would have to change. `names` are the template's formula names.
     """
-    outputs = list(found[0].outputs)
-    demands = [[*_requirements(values, names)] for values in found]
+    outputs = list(rules[0].outputs)
+    requirements = [[*_requirements(values, names)] for values in rules]
     donors = list({donor.name: donor for output in outputs for donor, _ in output.feeds}.values())
     for index, output in enumerate(outputs):
-        wanted = [each[index] for each in demands if each]
-        if all(demand(*output.feeds[0]) for demand in wanted):
+        allowed = [of_rule[index] for of_rule in requirements if of_rule]
+        if all(allows(*output.feeds[0]) for allows in allowed):
             continue
-        feed = next((feed for feed in _nearby_layers(output, donors) if all(demand(*feed) for demand in wanted)), None)
+        feed = next((feed for feed in _nearby_layers(output, donors) if all(allows(*feed) for allows in allowed)), None)
         if feed is None or len(output.feeds) > 1:
             return None
         outputs[index] = replace(output, feeds=(feed,))
@@ -39,7 +39,7 @@ def find_nearest_stack(found: Sequence[RuleValues], names: Mapping[str, Any]) ->
 
 
 def _nearby_layers(output: OutputLayer, donors: Sequence[Donor]) -> Iterator[tuple[Donor, int]]:
-    """Layers by their distance from the one in the output: those of its donor, then all others."""
+    """All layers of the donors by distance from the output layer's own, those of its donor first."""
     own, layer = output.feeds[0]
     for donor in (own, *(other for other in donors if other.name != own.name)):
         for index in sorted(range(donor.depth), key=lambda index: abs(index - layer)):
@@ -71,7 +71,7 @@ def _requirements(values: RuleValues, names: Mapping[str, Any]) -> Sequence[Requ
 
 
 def _shared_requirements(values: RuleValues) -> Iterator[Requirement]:
-    """Layers with the value are those of one donor: the first of them first, or all of them in their order."""
+    """Layers with a true value must be of the first one's donor and begin with its first, or be all in its order."""
     owner = next((output.feeds[0][0] for output in values.outputs if values.values[output.index]), None)
     layers = find_true_layers(values.rule, owner) if owner else []
     whole, taken = values.rule.write is WriteKind.WHOLE, 0

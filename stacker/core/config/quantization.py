@@ -1,7 +1,7 @@
-"""Quantised donors in a stack: whether they fit together, and a quantization config that follows the layers.
+"""Quantised donors: whether they fit into one stack, and their quantization config renumbered for its layers.
 
-Such weights are moved and never computed with. Configs name modules in lists and as keys, as plain names or as regular
-expressions; those of a layer by its number are named anew for every place where the layer stands.
+Quantization configs name modules in lists and as keys, as plain names or as regular expressions. A name that contains a
+layer number is repeated for every output layer that this layer becomes. Weights are never decoded.
 """
 
 from __future__ import annotations
@@ -20,37 +20,40 @@ from stacker.tensors import Dtype
 
 _ANY_NUMBER = re.compile(r"\\d|\[0-9\]")
 _WRAPPERS = frozenset({"", "model", "language_model", "transformer", "base_model"})
-"""Components that may stand before the layers' name in a module of the decoder, whatever the donor's tensors say."""
-_FULL_PRECISION = "take the donors in full precision"
+"""Modules that may contain the decoder, whatever the prefix of the donor's tensors is."""
+_FULL_PRECISION = "use the donors in full precision"
 OutputIndices = Mapping[str, Mapping[int, Sequence[int]]]
-"""By donor and layer, the output layers that it makes."""
+"""By donor and donor layer, the indices of the output layers made from it."""
 
 
 def quantization_of(donor: Donor) -> dict[str, Json] | None:
-    """What a donor's config says of its quantization; None for a donor in full precision."""
+    """The quantization config of a donor; None in full precision."""
     config = text_config(donor.architecture, donor.config)
     found = next((config[key] for key in QUANTIZATION_KEYS if config.get(key)), None)
     return found if isinstance(found, dict) else None
 
 
 def check_quantization(template: Donor, donors: Iterable[Donor], dtype: Dtype | None) -> Iterator[Problem]:
-    """Quantised weights can only be moved, all quantised alike, and not where which layers is said unclearly."""
+    """Donors must be quantised alike and not be cast, and each module name must concern one layer or all."""
     mine = _shared_settings(template)
     for donor in donors:
         if _shared_settings(donor) != mine:
             kinds = " and ".join(f"'{each.name}' {_method_text(each)}" for each in (template, donor))
-            yield Problem(f"donors are quantised differently: {kinds}", "take donors of one kind", blame=Blame.DONOR)
+            yield Problem(
+                f"donors are quantised differently: {kinds}", "use donors with the same quantization", blame=Blame.DONOR
+            )
         if dtype is not None and _method(donor):
             message = f"'{donor.name}' is quantised ({_method(donor)}): its tensors can be moved, not cast"
-            hint = "leave out the output's dtype, or take the donors in full precision"
+            hint = "leave out the `dtype` of `output`, or use the donors in full precision"
             yield Problem(message, hint, blame=Blame.DONOR)
         for name in _ModuleNames(donor.architecture.prefix).find_ambiguous(quantization_of(donor)):
-            message = f"the quantization of '{donor.name}' names layers in a way that cannot follow them: {name}"
+            where = f"the quantization config of '{donor.name}'"
+            message = f"{where} names several layers at once, which cannot be renumbered: {name}"
             yield Problem(message, _FULL_PRECISION, blame=Blame.DONOR)
 
 
 def renumber_quantization(template: Donor, donors: Iterable[Donor], indices: OutputIndices) -> dict[str, Json] | None:
-    """The template's quantization config with the modules of each layer named by the indices where the layer stands."""
+    """The quantization configs of all donors merged, with layer numbers replaced by those of the output layers."""
     found: Json = None
     for donor in dict.fromkeys((template.name, *(donor.name for donor in donors))):
         known = next(each for each in (template, *donors) if each.name == donor)
@@ -60,13 +63,13 @@ def renumber_quantization(template: Donor, donors: Iterable[Donor], indices: Out
 
 
 def _shared_settings(donor: Donor) -> str:
-    """What the quantization says of no layer by its number, as comparable text."""
+    """The quantization config without the names that contain a layer number, as text to compare."""
     said = _ModuleNames(donor.architecture.prefix).renumber(quantization_of(donor), {})
     return json.dumps(said, sort_keys=True) if said else _method(donor)
 
 
 def _method(donor: Donor) -> str:
-    """How a donor is quantised; "" where it is not."""
+    """The quantization method of a donor; "" in full precision."""
     said = quantization_of(donor)
     return donor.quantized or (str(said.get("quant_method", "unknown")) if said else "")
 
@@ -77,12 +80,12 @@ def _method_text(donor: Donor) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _ModuleNames:
-    """Names of modules in a config, `prefix` being how those of the donor's layers begin."""
+    """Renumbers module names; `prefix` begins the names of the donor's layers, as in `model.layers.{i}.`."""
 
     prefix: str
 
     def renumber(self, value: Json, indices: Mapping[int, Sequence[int]]) -> Json:
-        """The value with every name of a layer's module as often as the layer stands somewhere."""
+        """The value with each name of a layer's module repeated for the layer's output indices."""
         match value:
             case dict():
                 return {
@@ -102,10 +105,10 @@ class _ModuleNames:
         found = self._find_number(name)
         if found is None:
             return (name,)
-        return [name[: found.start(1)] + str(place) + name[found.end(1) :] for place in indices.get(int(found[1]), ())]
+        return [name[: found.start(1)] + str(index) + name[found.end(1) :] for index in indices.get(int(found[1]), ())]
 
     def find_ambiguous(self, value: Json) -> Iterator[str]:
-        """Names that speak of some layers by number, but not of one."""
+        """Names that select several layers by number."""
         match value:
             case dict():
                 yield from (
@@ -117,20 +120,17 @@ class _ModuleNames:
                 yield from (name for item in value for name in self.find_ambiguous(item))
             case str() if not self._find_number(value):
                 after = re.search(rf"(?<!\w){self._layers_word}\\?\.([^.]*)", value)
-                if (
-                    after
-                    and self._is_decoder(value[: after.start()])
-                    and re.search(r"\d", _ANY_NUMBER.sub("", after[1]))
-                ):
+                numbered = after and re.search(r"\d", _ANY_NUMBER.sub("", after[1]))
+                if after and numbered and self._is_decoder(value[: after.start()]):
                     yield value
 
     @property
     def _layers_word(self) -> str:
-        """What the layers are called, the last word before the number."""
+        """The last module name before the layer number, escaped for regular expressions."""
         return re.escape(self.prefix.partition("{i}")[0].rstrip(".").rpartition(".")[2])
 
     def _find_number(self, name: str) -> re.Match[str] | None:
-        """The number of a decoder layer that a name or an expression speaks of; other towers have layers too."""
+        """The match of the layer number in a name or expression; None for layers of other towers."""
         found = re.search(rf"(?:(?<!\w){self._layers_word}|\.\*)\\?\.(\d+)(?=\\?\.|\$|$)", name)
         return found if found and self._is_decoder(name[: found.start()]) else None
 
@@ -140,7 +140,7 @@ class _ModuleNames:
 
 
 def _merge(one: Json, other: Json) -> Json:
-    """Both, what they have in common once; keys of `other` alone first, for they are about fewer modules."""
+    """Merge two configs; keys of `other` alone come first, since they concern fewer modules."""
     if isinstance(one, dict) and isinstance(other, dict):
         rest = {key: value for key, value in other.items() if key not in one}
         return {**rest, **one} | {key: _merge(one[key], other[key]) for key in one.keys() & other.keys()}

@@ -1,4 +1,4 @@
-"""What a rule forbids: stacks that no config of the family can express, with the reason and the nearest that works."""
+"""Stacks that no config of a family can express: one refusal for each kind of rule, with the reason and a hint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stacker.formats.json_object import Json
 
 @dataclass(frozen=True, slots=True)
 class OutputLayer:
-    """An output layer: its index, the donor layers that feed it, and where the spec asks for it."""
+    """An output layer: its index from 0, the donor layers that feed it (several for a blend), its place in the spec."""
 
     index: int
     feeds: tuple[tuple[Donor, int], ...]
@@ -30,7 +30,7 @@ class OutputLayer:
 
 @dataclass(frozen=True, slots=True)
 class RuleValues:
-    """A rule with the value each output layer brings, in order; `ends` are the donors of what stands around them."""
+    """A rule with the value of each output layer, in order; `ends` are the donors of embedding and head."""
 
     rule: LayerRule
     outputs: Sequence[OutputLayer]
@@ -38,16 +38,17 @@ class RuleValues:
     ends: tuple[Donor, ...] = ()
 
     def slices(self, chosen: Callable[[int], bool]) -> str:
-        """The output layers whose index is chosen, as slices of their (first) donors."""
+        """The chosen output layers as slices of their (first) donors, by their index."""
         return slices_text([output.feeds[0] for output in self.outputs if chosen(output.index)])
 
 
 def formula_names(donor: Donor) -> dict[str, Any]:
+    """The values that formulas of rules may name: config entries, dimensions, and `depth`."""
     return {**names_in(donor.architecture, donor.config), "depth": donor.depth}
 
 
 def _refuse_prefix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """Layers for which the rule is true must come before all others."""
+    """Refuse a layer with a true value after one with a false value."""
     first = next((index for index, value in enumerate(values.values) if not value), len(values.values))
     late = [index for index, value in enumerate(values.values) if value and index > first]
     if not late:
@@ -55,12 +56,12 @@ def _refuse_prefix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
     output = values.outputs[late[0]]
     reason = values.rule.reason or f"layers counted by '{values.rule.key}' must come first"
     message = f"{reason}: layer {output.index} ({output.text}) comes after layer {first} ({values.outputs[first].text})"
-    hint = f"drop {values.slices(lambda index: index in late)}, or begin the stack with it"
+    hint = f"drop {values.slices(lambda index: index in late)}, or move it to the beginning of the stack"
     return Problem(message, hint, output.mark)
 
 
 def _refuse_suffix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """Layers for which the rule is true must come after all others."""
+    """Refuse a layer with a true value before one with a false value."""
     last = max((index for index, value in enumerate(values.values) if not value), default=-1)
     early = [index for index, value in enumerate(values.values) if value and index < last]
     if not early:
@@ -68,12 +69,12 @@ def _refuse_suffix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
     output = values.outputs[early[0]]
     reason = values.rule.reason or f"layers counted by '{values.rule.key}' must come last"
     message = f"{reason}: layer {output.index} ({output.text}) comes before layer {last} ({values.outputs[last].text})"
-    hint = f"drop {values.slices(lambda index: index in early)}, or end the stack with it"
+    hint = f"drop {values.slices(lambda index: index in early)}, or move it to the end of the stack"
     return Problem(message, hint, output.mark)
 
 
 def _refuse_constant(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """All layers must have one value."""
+    """Refuse layers whose values differ."""
     other = next((index for index, value in enumerate(values.values) if value != values.values[0]), None)
     if other is None:
         return None
@@ -83,45 +84,46 @@ def _refuse_constant(values: RuleValues, _: Mapping[str, Any]) -> Problem | None
         f"{reason}: it is {values.values[0]!r} in {values.outputs[0].text}, {values.values[other]!r} in {output.text}"
     )
     alike = values.slices(lambda index: values.values[index] == values.values[0])
-    return Problem(message, f"stack only layers of one kind, such as {alike}", output.mark)
+    return Problem(message, f"use only layers with one value, such as {alike}", output.mark)
 
 
 def _refuse_position(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """Each layer must have the value that its new output gives it."""
+    """Refuse a layer whose value is not the one that its new position implies."""
     whole = {**names, "depth": len(values.outputs)}
     moved = [index for index, value in enumerate(values.values) if value_at(values.rule, whole, index) != value]
     return _misplaced_problem(values, whole, moved)
 
 
 def _refuse_unsolved(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """There are config entries that give each layer its value."""
+    """Refuse values that no combination of the config entries to solve for produces."""
     found = solve(values.rule, names, values.values)
     return _misplaced_problem(values, {**names, "depth": len(values.outputs), **found.entries}, found.misfits)
 
 
 def _refuse_last(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """The last layer's value is true."""
+    """Refuse a last layer whose value is false."""
     if not values.values or values.values[-1]:
         return None
     output = values.outputs[-1]
-    reason = values.rule.reason or f"'{values.rule.name}' must hold of the last layer"
+    reason = values.rule.reason or f"'{values.rule.name}' must be true for the last layer"
     message = f"{reason}: {output.text} cannot be layer {output.index}"
     return Problem(message, _suggest_layers(values, True, output), output.mark)
 
 
-def _misplaced_problem(values: RuleValues, names: Mapping[str, Any], outputs: Sequence[int]) -> Problem | None:
-    """The layers at `outputs` have other values than the config entries in `names` give there."""
-    if not outputs:
+def _misplaced_problem(values: RuleValues, names: Mapping[str, Any], misfits: Sequence[int]) -> Problem | None:
+    """The problem of the output layers `misfits`, whose values are not those that the entries in `names` imply."""
+    if not misfits:
         return None
-    output = values.outputs[outputs[0]]
-    reason = values.rule.reason or f"'{values.rule.name}' depends on a layer's output"
-    more = f" (and {len(outputs) - 1} more layers)" if len(outputs) > 1 else ""
+    output = values.outputs[misfits[0]]
+    reason = values.rule.reason or f"'{values.rule.name}' depends on a layer's position"
+    others = len(misfits) - 1
+    more = f" (and {others} more layer{'s' if others > 1 else ''})" if others else ""
     message = f"{reason}: {output.text} cannot be layer {output.index}{more}"
     return Problem(message, _suggest_layers(values, value_at(values.rule, names, output.index), output), output.mark)
 
 
 def value_at(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
-    """The value that a config gives a output; None where it gives none."""
+    """The value that a config implies for the layer at `index`; None where the formulas have none."""
     try:
         return layer_value(rule, names, index)
     except FormulaError:
@@ -129,43 +131,43 @@ def value_at(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
 
 
 def _suggest_layers(values: RuleValues, wanted: Json, output: OutputLayer) -> str:
-    """Advice: the layers of the same donor nearest to the one asked for that could stand in its output."""
+    """Hint: up to three layers of the same donor with the wanted value, nearest to the chosen one."""
     donor, layer = output.feeds[0]
     own = formula_names(donor)
     fitting = [i for i in range(donor.depth) if wanted is not None and value_at(values.rule, own, i) == wanted]
     nearest = sorted(sorted(fitting, key=lambda index: abs(index - layer))[:3])
     if not nearest:
-        return f"no layer of '{donor.name}' can stand there: keep to the outputs that the donor's layers have"
-    return f"in its output could stand {', '.join(f'{donor.name}[{index}]' for index in nearest)}"
+        return f"no layer of '{donor.name}' fits there: keep layers at the positions that they have in their donor"
+    return f"layers that fit there: {', '.join(f'{donor.name}[{index}]' for index in nearest)}"
 
 
 def _refuse_unsupplied(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """What a layer takes, one before it gives."""
-    given: list[Json] = []
+    """Refuse a layer that takes something that no layer before it provides; values are [provided, taken]."""
+    available: list[Json] = []
     for output, value in zip(values.outputs, values.values, strict=True):
-        gives, takes = value if isinstance(value, list) else (None, None)
-        if takes is not None and takes not in given:
+        provided, taken = value if isinstance(value, list) else (None, None)
+        if taken is not None and taken not in available:
             reason = values.rule.reason or f"'{values.rule.name}' is taken from an earlier layer"
-            message = f"{reason}: no layer before layer {output.index} ({output.text}) has {takes} to give"
-            return Problem(message, f"put a layer before it that gives {takes}", output.mark)
-        given.append(gives)
+            message = f"{reason}: no layer before layer {output.index} ({output.text}) provides '{taken}'"
+            return Problem(message, f"put a layer that provides '{taken}' before it", output.mark)
+        available.append(provided)
     return None
 
 
 def _refuse_shared(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """The layers whose value is true use tensors of one of them: one donor's, its first before the others."""
+    """Refuse layers with a true value unless they are of one donor and begin with its first, which has the tensors."""
     chosen = [output for output in values.outputs if values.values[output.index]]
     if not chosen:
         return None
     owner, wanted = chosen[0].feeds[0][0], find_true_layers(values.rule, chosen[0].feeds[0][0])[:1]
-    strange = [output for output in chosen if any(donor.name != owner.name for donor, _ in output.feeds)]
-    if not strange and [layer for _, layer in chosen[0].feeds] == wanted:
+    foreign = [output for output in chosen if any(donor.name != owner.name for donor, _ in output.feeds)]
+    if not foreign and [layer for _, layer in chosen[0].feeds] == wanted:
         return _refuse_ends(values, names) if len(chosen) > 1 else None
-    return _separated_problem(values, strange[0] if strange else chosen[0], owner, wanted)
+    return _separated_problem(values, foreign[0] if foreign else chosen[0], owner, wanted)
 
 
 def _refuse_whole(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """The layers whose value is true are all of one donor's, in its order."""
+    """Refuse layers with a true value unless they are all those of one donor, in its order."""
     chosen = [output for output in values.outputs if values.values[output.index]]
     if not chosen:
         return None
@@ -181,33 +183,33 @@ def _refuse_whole(values: RuleValues, names: Mapping[str, Any]) -> Problem | Non
 
 
 def _refuse_ends(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """Layers that share tensors are tied like embedding and head, and only with them: those are of one donor."""
+    """Refuse embedding and head of two donors where layers share tensors: programs tie all of these or none."""
     ends = list(dict.fromkeys(donor.name for donor in values.ends))
     if len(ends) < 2 or names.get("tie_word_embeddings") is False:
         return None
-    what = f"the embedding is of '{ends[0]}', the head of '{ends[1]}'"
-    message = f"{values.rule.reason}, which programs find only where embedding and head are tied: {what}"
+    parts = f"the embedding is of '{ends[0]}', the head of '{ends[1]}'"
+    message = f"{values.rule.reason}, which loads only where embedding and head are tied: {parts}"
     return Problem(message, f"take both from one donor: `head: {ends[0]}`")
 
 
 def find_true_layers(rule: LayerRule, donor: Donor) -> list[int]:
-    """A donor's layers whose value is true."""
+    """The indices of a donor's layers with a true value."""
     names = formula_names(donor)
     return [index for index in range(donor.depth) if value_at(rule, names, index)]
 
 
 def _separated_problem(values: RuleValues, output: OutputLayer, owner: Donor, wanted: Sequence[int]) -> Problem:
-    reason = values.rule.reason or f"layers that share '{values.rule.name}' must be of one donor"
+    reason = values.rule.reason or f"layers that share '{values.rule.name}' must come from one donor"
     needed = slices_text([(owner, layer) for layer in wanted])
     if values.rule.write is WriteKind.SHARED:
-        hint = f"take such layers from one donor, {needed} before the others"
+        hint = f"take these layers from one donor, beginning with {needed}"
     else:
-        hint = f"of such layers take {needed}, all and in this order"
+        hint = f"take exactly {needed} as these layers, in this order"
     return Problem(f"{reason}: {output.text} cannot be layer {output.index}", hint, output.mark)
 
 
 def _advise_position(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """What happens by position, but in no way that belongs to a layer, is only said."""
+    """Warn where a position implies another value than a layer has, for rules that concern no weights of the layer."""
     refused = _refuse_position(values, names)
     return replace(refused, severity=Severity.WARNING) if refused else None
 
@@ -227,7 +229,7 @@ REFUSALS: dict[WriteKind, Callable[[RuleValues, Mapping[str, Any]], Problem | No
 
 
 def slices_text(feeds: Sequence[tuple[Donor, int]]) -> str:
-    """Donor layers as the slices a spec would write: a[0:2], b[5:6]."""
+    """Donor layers written as slices of a spec: `a[0:2], b[5:6]`."""
     slices: list[tuple[str, int, int]] = []
     for donor, layer in feeds:
         if slices and slices[-1][0] == donor.name and slices[-1][2] == layer:
