@@ -1,4 +1,4 @@
-"""Every recipe that ships, held against what was published of it."""
+"""Every packaged recipe, compared with its published figures."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ FIGURES = {
 }
 """Layers and parameters (in units of 1e9) by recipe, from model cards and papers.
 
-Those of the Qwen3.5 stacks were counted in transformers' own, made without weights on the meta device.
-LLaMA-Pro's paper says 8.3 B: 6.74 B of Llama-2-7B and eight layers of 202.4 M are 8.357 B, cut and not rounded there.
+Those of the Qwen3.5 stacks were counted in transformers on the meta device.
+LLaMA-Pro's paper cuts 8.357 B (6.74 B of Llama-2-7B and eight layers of 202.4 M) to 8.3 B.
 """
 SOURCES = {name: (files("stacker.slices") / f"{name}.yaml").read_text(encoding="utf-8") for name in FIGURES}
 
 
 def test_every_recipe_has_figures() -> None:
-    """No recipe ships without a published figure that it is held against."""
+    """No recipe ships without published figures."""
     assert set(recipe_names()) == set(FIGURES)
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures(name: str) -> None:
-    """Layers and parameters, computed without any weights, are the published ones, as far as those are rounded."""
+    """Layers and parameters, computed without weights, equal the published ones as rounded there."""
     stack = load_recipe(name)
     layers, billions = FIGURES[name]
     digits = len(str(billions).partition(".")[2])
@@ -71,7 +71,7 @@ def test_figures(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_head_of_the_file(name: str) -> None:
-    """A recipe says in comments what it is, where it was published, under which licence, and with which figures."""
+    """The first comments are a summary, the source, the licence, and the published figures."""
     lines = SOURCES[name].splitlines()
     assert [line.partition(":")[0] for line in lines[1:4]] == ["# Source", "# Licence", "# Published"]
     assert f"{FIGURES[name][0]} layers" in lines[3]
@@ -81,28 +81,28 @@ def test_head_of_the_file(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_is_a_native_spec_of_its_own_name(name: str) -> None:
-    """A recipe is a spec like any other, without warnings, called like its file."""
+    """A recipe is a native spec without warnings, named like its file."""
     spec = parse_spec(SOURCES[name], f"{name}.yaml")
     assert (spec.dialect, spec.name, spec.warnings) == (Dialect.NATIVE, name, ())
     assert all((donor.like is not None) != (donor.stack is not None) for donor in spec.donors)
 
 
 def test_goliath_never_uses_the_layers_it_skips() -> None:
-    """Xwin 16, 32, 48, 64 and Euryale 24, 40, 56 are in no layer of Goliath, as its author's slices have it."""
+    """The author's slices leave out Xwin 16, 32, 48, 64 and Euryale 24, 40, 56."""
     used = {(feed.donor, feed.layer) for node in load_recipe("goliath-120b").graph.layers for feed in node.feeds}
     missing = {("xwin", layer) for layer in (16, 32, 48, 64)} | {("euryale", layer) for layer in (24, 40, 56)}
     assert not used & missing
 
 
 def test_nested_recipes_reach_the_first_donor() -> None:
-    """FatLlama's last layer, three stacks deep: 312 of the 1T, which is 206 of the 681B, which is 122 of the 405B."""
+    """FatLlama's last layer is 312 of the 1T, which is 206 of the 681B, which is 122 of the 405B."""
     stack = load_recipe("fatllama-1.7t")
     step = next(s for s in stack.plan().steps if s.tensor.name == "model.layers.524.input_layernorm.weight")
     assert "model.layers.122.input_layernorm.weight" in repr(step.expression)
 
 
-def test_like_names_what_ships() -> None:
-    """The reference configs that recipes lean on are there without the network and the weights."""
+def test_like_names_packaged_configs() -> None:
+    """The reference configs of recipes are packaged, so no network or weights are needed."""
     assert not any(donor.weights for donor in load_recipe("theprofessor-155b").donors.values())
 
 

@@ -43,15 +43,16 @@ def _spec_values(setting: BoundSetting) -> Iterator[Value]:
 
 
 def _check_tensor_values(op: Op, node: Node, named: Naming, table: Table) -> Iterator[Problem]:
-    """Problems of the values that each tensor gets; each message is reported once, for the first tensor it concerns."""
-    problems: dict[str, Problem] = {}
+    """Problems of the values that each tensor gets, each reported once; it names a tensor unless it concerns all."""
+    problems: dict[Problem, list[str]] = {}
     for name, tensor in table.items():
         own = values_at(node.settings, tensor.role, named(name))
         of_sources = [values_at(feed.settings, tensor.role, named(name)) for feed in node.feeds]
         for problem in check_blend(op, own, of_sources, node.base is not None):
-            where = f" (for {name}, role {tensor.role})" if own or any(of_sources) or op.parameters else ""
-            problems.setdefault(problem.message, replace(problem, message=problem.message + where, mark=node.mark))
-    yield from problems.values()
+            problems.setdefault(problem, []).append(f"{name}, role {tensor.role}")
+    for problem, tensors in problems.items():
+        where = f" (for {tensors[0]})" if len(tensors) < len(table) else ""
+        yield replace(problem, message=problem.message + where, mark=node.mark)
 
 
 def check_sources(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:

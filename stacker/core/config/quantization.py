@@ -54,24 +54,24 @@ def check_quantization(template: Donor, donors: Iterable[Donor], dtype: Dtype | 
 
 def renumber_quantization(template: Donor, donors: Iterable[Donor], indices: OutputIndices) -> dict[str, Json] | None:
     """The quantization configs of all donors merged, with layer numbers replaced by those of the output layers."""
-    found: Json = None
-    for donor in dict.fromkeys((template.name, *(donor.name for donor in donors))):
-        known = next(each for each in (template, *donors) if each.name == donor)
-        here = _ModuleNames(known.architecture.prefix).renumber(quantization_of(known), indices.get(donor, {}))
-        found = here if found is None else _merge(found, here)
-    return found if isinstance(found, dict) else None
+    merged: Json = None
+    for donor in {donor.name: donor for donor in (template, *donors)}.values():
+        names = _ModuleNames(donor.architecture.prefix)
+        renumbered = names.renumber(quantization_of(donor), indices.get(donor.name, {}))
+        merged = renumbered if merged is None else _merge(merged, renumbered)
+    return merged if isinstance(merged, dict) else None
 
 
 def _shared_settings(donor: Donor) -> str:
     """The quantization config without the names that contain a layer number, as text to compare."""
-    said = _ModuleNames(donor.architecture.prefix).renumber(quantization_of(donor), {})
-    return json.dumps(said, sort_keys=True) if said else _method(donor)
+    shared = _ModuleNames(donor.architecture.prefix).renumber(quantization_of(donor), {})
+    return json.dumps(shared, sort_keys=True) if shared else _method(donor)
 
 
 def _method(donor: Donor) -> str:
     """The quantization method of a donor; "" in full precision."""
-    said = quantization_of(donor)
-    return donor.quantized or (str(said.get("quant_method", "unknown")) if said else "")
+    config = quantization_of(donor)
+    return donor.quantized or (str(config.get("quant_method", "unknown")) if config else "")
 
 
 def _method_text(donor: Donor) -> str:

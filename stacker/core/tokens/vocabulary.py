@@ -1,6 +1,6 @@
 """The tokens of a result and the number of rows for them.
 
-Tokens are compared as texts. How a tokenizer splits text, and its files, are not known here.
+Compares tokens as texts. It does not know how a tokenizer splits text, nor its files.
 """
 
 from __future__ import annotations

@@ -138,9 +138,9 @@ def test_broken_patterns_are_found() -> None:
     assert warnings_of("- a[0:20]\n- a[10:30]", donors) == []
 
 
-def donors_of(here: dict[str, Any], there: dict[str, Any]) -> dict[str, Donor]:
+def donors_of(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Donor]:
     """Two donors that differ in these entries."""
-    return {"a": make_donor("a", **here), "b": make_donor("b", **there)}
+    return {"a": make_donor("a", **one), "b": make_donor("b", **other)}
 
 
 BOTH = "- a[0:3]\n- b[3:6]"

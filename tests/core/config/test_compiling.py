@@ -144,13 +144,13 @@ def test_dtype(before: dict[str, Any], dtype: Dtype | None, after: str) -> None:
     assert "torch_dtype" not in config
 
 
-@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("entry", [True, False])
 @pytest.mark.parametrize("tied", [True, False])
-def test_tied_is_what_the_tensors_are(said: bool, tied: bool) -> None:
+def test_tied_is_what_the_tensors_are(entry: bool, tied: bool) -> None:
     """The caller says whether head and embedding are one tensor; the template counts only without it."""
-    donor = make_donor(tie_word_embeddings=said)
+    donor = make_donor(tie_word_embeddings=entry)
     assert compiled(*run(donor, 0), tied=tied)["tie_word_embeddings"] is tied
-    assert compiled(*run(donor, 0))["tie_word_embeddings"] is said
+    assert compiled(*run(donor, 0))["tie_word_embeddings"] is entry
 
 
 def test_an_untied_stack_of_a_family_tied_by_default() -> None:

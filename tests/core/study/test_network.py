@@ -39,6 +39,6 @@ def test_blends_have_all_their_sources() -> None:
     """Feed edges are numbered in the order of the sources."""
     stack = '- a[0:1]\n- blend: ["a[1]", "b[1]"]\n  op: linear\n  weight: 1\n- a[2:6]'
     graph = build_network(graph_of(stack, DONORS), DONORS)
-    feeds = sorted((told["order"], name) for name, _, told in graph.in_edges("layer 1", data=True) if "order" in told)
+    feeds = sorted((edge["order"], name) for name, _, edge in graph.in_edges("layer 1", data=True) if "order" in edge)
     assert feeds == [(0, "a[1]"), (1, "b[1]")]
     assert graph.nodes["layer 1"]["op"] == "linear"
