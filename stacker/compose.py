@@ -1,6 +1,7 @@
 """The whole way from a spec to a checkpoint, in order. Read this first; every arrow of it is one function.
 
-text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph → StackGraph → check → Problems
+text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph → StackGraph
+     → read_tokenizers (IO) → Tokenizers → rewrite_donors → Donors → check → Problems
      → compile_config → config.json → make_plan → Plan → execute (IO) → OUT
 """
 
@@ -21,6 +22,7 @@ from stacker.core.plan.planning import find_files, make_plan
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tensors import PlannedTensors, plan_tensors
 from stacker.core.stack.graph import StackGraph, build_graph
+from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.values.donor import Donor, all_donors
 from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
 from stacker.formats.index import INDEX_FILE
@@ -29,7 +31,7 @@ from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
 from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder
 from stacker.io.donors.reader import ReadDonor, read_donor
 from stacker.io.donors.side_files import read_generation_config, read_tokenizer_files
-from stacker.io.donors.tokenizers import apply_tokenizer
+from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.spec_files import read_spec_file
 from stacker.io.output.folder import check_vacant, open_output
 from stacker.progress import Watch, ignore_watch
@@ -114,7 +116,8 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     nested: Texts = {}
     donors = _read_donors(spec, path, opened, nested, read)
     graph = build_graph(spec, donors)
-    donors, carried = apply_tokenizer(spec, graph, donors)
+    tokenizers = read_tokenizers(spec, graph, donors)
+    donors, carried = rewrite_donors(spec, graph, donors, tokenizers)
     problems = (*spec.warnings, *(each for donor in donors.values() for each in donor.warnings), *carried)
     problems = (*problems, *check(graph, donors))
     planned = None if select_errors(problems) else plan_tensors(graph, donors, spec.output.dtype)

@@ -43,11 +43,11 @@ def inspect(donor: DonorName, *, json: Json = False) -> None:
 @app.command(rich_help_panel=LOOK, epilog=examples("diff ./donor ./stack", "diff org/name@v1 org/name@v2 --json"))
 def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
     """Show where two donors or stacks differ: entries of their configs, tensors by name, shape and type."""
-    from stacker.core.study.difference import difference
+    from stacker.core.study.difference import find_difference
     from stacker.view.tables.difference import difference_json, difference_table
 
     one, two = _read(donor, "diff"), _read(other, "diff")
-    found = difference(one, two)
+    found = find_difference(one, two)
     if json:
         print_json(difference_json(found))
     else:

@@ -1,4 +1,4 @@
-"""The config of a stack whose donors are wrappers: the nested entries follow the layers, the others stay."""
+"""Stacks of wrapped language models: the nested config changes with the layers, the rest stays."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from stacker.arch.wrapping import find_wrapped_architecture
 from stacker.core.checks.stack import check_prefixes
-from stacker.core.config.compiling import compare_donors, compile_config
+from stacker.core.config.agreement import compare_donors
+from stacker.core.config.compiling import compile_config
 from stacker.core.values.donor import Donor
 from stacker.errors import Severity, select_errors
 from tests.core.stacks import CONFIG, graph_of, make_donor
@@ -35,43 +36,43 @@ def compiled(donor: Donor, layers: list[int], **more: Any) -> tuple[dict[str, An
 
 
 def test_the_nested_config_follows_the_layers() -> None:
-    """The depth stands in the nested config; the towers' own entries are as they were."""
+    """The depth is set in the nested config; the entries of towers stay."""
     config, problems = compiled(make_wrapper(), [0, 1, 2, 2])
     assert (config["text_config"]["num_hidden_layers"], config["vision_config"]) == (4, TOWER)
     assert "num_hidden_layers" not in config
     assert problems == ()
 
 
-def test_what_is_said_twice_is_said_alike() -> None:
-    """Entries that stand around the nested config too, as some wrappers repeat them, follow as well."""
+def test_repeated_entries_are_updated() -> None:
+    """Entries that a wrapper repeats beside the nested config change with it; others stay."""
     config, _ = compiled(make_wrapper(num_hidden_layers=6, hidden_size=99), [0, 1])
     assert (config["num_hidden_layers"], config["text_config"]["num_hidden_layers"]) == (2, 2)
     assert config["hidden_size"] == 99
 
 
-def test_an_untied_head_is_said_on_both_levels() -> None:
-    """Programs read the tie from one config or the other: both say it when the stack changes it."""
+def test_ties_are_set_on_both_levels() -> None:
+    """Programs read the tie from either config, so a change is written to both."""
     config, _ = compiled(make_wrapper(tie_word_embeddings=False), [0, 1], tied=True)
     assert (config["tie_word_embeddings"], config["text_config"]["tie_word_embeddings"]) == (True, True)
 
 
 def test_towers_of_another_donor() -> None:
-    """The config must be of the towers that the stack gets: those of the embedding's donor."""
+    """The template's towers must be those of the embedding's donor, which the stack gets."""
     other = make_wrapper("b", vision_config=TOWER | {"num_hidden_layers": 3})
     _, problems = compiled(make_wrapper(), [0, 1], embed=other)
     assert [problem.message for problem in select_errors(problems)] == [
-        "'vision_config' of 'a' is another than that of 'b', whose towers the stack gets"
+        "'vision_config' of 'a' differs from that of 'b', whose towers the stack gets"
     ]
 
 
-def test_towers_are_no_part_of_layers() -> None:
-    """Layers of a wrapper with other towers are as good as any."""
+def test_towers_are_not_compared_for_layers() -> None:
+    """Layers may come from a wrapper with other towers."""
     other = make_wrapper("b", vision_config=TOWER | {"num_hidden_layers": 3})
     assert [*compare_donors(make_wrapper(), other)] == []
 
 
 def test_pictures_that_come_in_by_layer() -> None:
-    """Features added after the first layers: said where others come to stand there, but no reason to refuse."""
+    """Features that the config adds after given layers cause a warning where other layers follow there."""
     donor = make_wrapper(vision_config=TOWER | {"deepstack_visual_indexes": [1, 3]})
     assert compiled(donor, [0, 1, 2, 3])[1] == ()
     (problem,) = compiled(donor, [0, 3, 4])[1]
@@ -80,7 +81,7 @@ def test_pictures_that_come_in_by_layer() -> None:
 
 
 def test_layers_of_the_language_model_alone() -> None:
-    """Layers may come from a checkpoint without a wrapper; embedding and head keep the wrapper's names."""
+    """Layers may come from a checkpoint without a wrapper, but embedding and head may not."""
     donors = {"a": make_wrapper(), "b": make_donor("b")}
     assert not [*check_prefixes(graph_of("- a[0:3]\n- b[2:5]\n- a[4:6]", donors), donors)]
     (problem,) = check_prefixes(graph_of("- a[0:3]\n- b[3:6]", donors), donors)

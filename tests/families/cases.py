@@ -313,7 +313,7 @@ REFUSED: dict[str, tuple[Case, list[str], str, str]] = {
         FURTHER["deepseek_v3"], ["a[0:4]", "b[0:6]"], "layers without experts must come first", "drop b[0:2]",
     ),
     "first layer its own": (
-        FURTHER["modernbert-decoder"], ["a[1:4]"], "the first layer alone has no norm", "could stand a[0]",
+        FURTHER["modernbert-decoder"], ["a[1:4]"], "the first layer alone has no norm", "layers that fit there: a[0]",
     ),
     "position in the formula": (Case("diffllama"), ["a[0:2]", "a[3:6]"], "computed from the layer's position", "a[2]"),
     "nothing picked before it": (

@@ -1,1 +1,1 @@
-"""What is wrong with a stack (checks), and what is unwise in it (lints)."""
+"""Checks, which find errors in a stack, and lints, which find weaknesses."""

@@ -1,4 +1,4 @@
-"""Checks of arithmetic: ops and their parameters, sources that fit each other, tensors that can be computed with."""
+"""Checks of blends and factors: ops and their parameters, matching sources, tensors that can be computed with."""
 
 from __future__ import annotations
 
@@ -17,91 +17,92 @@ from stacker.spec.language.stack_spec import Gradient
 
 
 def check_ops(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Every op is known, gets as many sources as it takes, and each of its parameters for every tensor."""
+    """An op is unknown, has the wrong number of sources, or lacks a valid parameter for some tensor."""
     for node, named, tables in node_tables(graph, donors):
         op = OPS.get(node.op) if node.op else None
         if node.op and op is None:
             yield Problem(f"there is no op '{node.op}'", did_you_mean(node.op, OPS), node.mark)
         if op is not None:
-            wrong = list(_check_written(op, node))
-            yield from wrong or _check_tensors(op, node, named, tables[0])
+            wrong = list(_check_spec_values(op, node))
+            yield from wrong or _check_tensor_values(op, node, named, tables[0])
 
 
-def _check_written(op: Op, node: Node) -> Iterator[Problem]:
-    """What is wrong with the values as they stand in the spec, whichever tensors they are for."""
+def _check_spec_values(op: Op, node: Node) -> Iterator[Problem]:
+    """Problems of values as written in the spec, whichever tensors they apply to."""
     groups = [(node.settings, False), *((feed.settings, True) for feed in node.feeds)]
     for settings, of_source in groups:
         for setting in settings:
-            for value in _written(setting):
+            for value in _spec_values(setting):
                 for problem in check_setting(op, setting.name, value, of_source=of_source):
                     yield replace(problem, mark=setting.mark or node.mark)
 
 
-def _written(setting: BoundSetting) -> Iterator[Value]:
+def _spec_values(setting: BoundSetting) -> Iterator[Value]:
     for rule in setting.bound.parameter.rules:
         yield from rule.value.knots if isinstance(rule.value, Gradient) else (rule.value,)
 
 
-def _check_tensors(op: Op, node: Node, named: Naming, table: Table) -> Iterator[Problem]:
-    """What is wrong with the values that each tensor gets; tensors with the same fault are said once, by the first."""
-    said: dict[str, Problem] = {}
+def _check_tensor_values(op: Op, node: Node, named: Naming, table: Table) -> Iterator[Problem]:
+    """Problems of the values that each tensor gets, each reported once; it names a tensor unless it concerns all."""
+    problems: dict[Problem, list[str]] = {}
     for name, tensor in table.items():
         own = values_at(node.settings, tensor.role, named(name))
-        each = [values_at(feed.settings, tensor.role, named(name)) for feed in node.feeds]
-        for problem in check_blend(op, own, each, node.base is not None):
-            where = f" (for {name}, role {tensor.role})" if own or any(each) or op.parameters else ""
-            said.setdefault(problem.message, replace(problem, message=problem.message + where, mark=node.mark))
-    yield from said.values()
+        of_sources = [values_at(feed.settings, tensor.role, named(name)) for feed in node.feeds]
+        for problem in check_blend(op, own, of_sources, node.base is not None):
+            problems.setdefault(problem, []).append(f"{name}, role {tensor.role}")
+    for problem, tensors in problems.items():
+        where = f" (for {tensors[0]})" if len(tensors) < len(table) else ""
+        yield replace(problem, message=problem.message + where, mark=node.mark)
 
 
 def check_sources(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """The sources of a blend have the same tensors, of the same shapes."""
+    """A source of a blend has other tensors than the first, or other shapes."""
     for node, _, tables in node_tables(graph, donors):
         for feed, table in zip(feeds_and_base(node)[1:], tables[1:], strict=True):
-            yield from _compare(node, feed.donor, tables[0], table)
+            yield from _compare_tables(node, feed.donor, tables[0], table)
 
 
-def _compare(node: Node, donor: str, ours: Table, theirs: Table) -> Iterator[Problem]:
+def _compare_tables(node: Node, donor: str, ours: Table, theirs: Table) -> Iterator[Problem]:
     first = node.feeds[0].donor
     odd = sorted(ours.keys() ^ theirs.keys())
     if odd:
         owner = first if odd[0] in ours else donor
         more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
         message = f"cannot blend '{first}' with '{donor}': only '{owner}' has {odd[0]}{more}"
-        yield Problem(message, "blend layers of the same kind", node.mark)
+        yield Problem(message, "blend layers with the same tensors", node.mark)
     for name in ours.keys() & theirs.keys():
-        here, there = ours[name].spec.shape, theirs[name].spec.shape
-        if here != there:
-            message = f"cannot blend '{first}' with '{donor}': {name} is {list(here)} and {list(there)}"
-            yield Problem(message, "a blend needs sources of one shape", node.mark)
+        first_shape, shape = ours[name].spec.shape, theirs[name].spec.shape
+        if first_shape != shape:
+            message = f"cannot blend '{first}' with '{donor}': {name} is {list(first_shape)} and {list(shape)}"
+            yield Problem(message, "the sources of a blend need the same shapes", node.mark)
             return
 
 
 def check_arithmetic(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """What is scaled, cast or blended is made of plain numbers: not packed, not quantised."""
+    """A tensor to scale or blend is quantised or packed."""
     for node, named, tables in node_tables(graph, donors):
-        for name, tensors in _computed(node, named, tables):
+        for name, tensors in _computed_tensors(node, named, tables):
             for feed, tensor in zip(feeds_and_base(node), tensors, strict=False):
-                problem = _refusal(donors[feed.donor], name, tensor)
+                problem = _check_computable(donors[feed.donor], name, tensor)
                 if problem:
                     yield replace(problem, mark=node.mark)
                     return
 
 
-def _computed(node: Node, named: Naming, tables: Sequence[Table]) -> Iterator[tuple[str, list[DonorTensor]]]:
-    """The node's tensors on which arithmetic is asked for, with their sources."""
+def _computed_tensors(node: Node, named: Naming, tables: Sequence[Table]) -> Iterator[tuple[str, list[DonorTensor]]]:
+    """The names of the node's tensors that are scaled or blended, with their sources."""
     for name, tensor in tables[0].items():
         scales = (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))
         if node.op or factor_at(scales, tensor.role, named(name)) != 1.0:
             yield name, [table[name] for table in tables if name in table]
 
 
-def _refusal(donor: Donor, name: str, tensor: DonorTensor) -> Problem | None:
+def _check_computable(donor: Donor, name: str, tensor: DonorTensor) -> Problem | None:
     hint = "use layers of this donor unchanged, or a copy of it saved in bfloat16"
     if donor.quantized:
-        message = f"donor '{donor.name}' is quantised ({donor.quantized}): its weights can be moved, not computed with"
+        message = f"donor '{donor.name}' is quantised ({donor.quantized}): its weights cannot be scaled or blended"
         return Problem(message, hint, blame=Blame.DONOR)
     if tensor.spec.dtype.bits < 8 or tensor.spec.dtype.label == "F8_E8M0":
-        message = f"donor '{donor.name}': {name} is packed ({tensor.spec.dtype.label}) and cannot be computed with"
+        message = f"donor '{donor.name}': {name} is packed ({tensor.spec.dtype.label}) and cannot be scaled or blended"
         return Problem(message, hint, blame=Blame.DONOR)
     return None

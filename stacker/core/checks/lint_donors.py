@@ -1,6 +1,6 @@
-"""Lints of donors against each other: whether they grew from one model, speak one vocabulary, have one element type.
+"""Lints that compare donors: common origin, vocabulary, special tokens, element type.
 
-Decided by configs and headers; what `agreement` warns of is not said twice.
+Only configs and headers are read; differences that `agreement` reports are not repeated.
 """
 
 from __future__ import annotations
@@ -10,100 +10,100 @@ from itertools import pairwise
 from typing import Any
 
 from stacker.arch.dimensions import collect_names
-from stacker.core.config.agreement import rotation
+from stacker.core.config.agreement import rotary_parameters
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem, Severity
 from stacker.spec.language.stack_spec import StackSpec
 
-_ADDED = 0.01
-"""The share of a vocabulary that fine-tunes add to it at the most; more is another tokenizer."""
-_IDS = ("bos_token_id", "eos_token_id")
+_MAX_ADDED = 0.01
+"""The largest share of a vocabulary that fine-tunes add to it; a larger difference means another tokenizer."""
+_TOKEN_IDS = ("bos_token_id", "eos_token_id")
 
 
 def lint_lineage(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Donors that differ in several things which fine-tuning leaves alone were not trained from common weights."""
-    for one, other in _met(graph, donors):
-        signs = _signs(one, other)
-        if len(signs) > 1:
-            message = f"'{one.name}' and '{other.name}' seem of different lineage: they differ in {_listed(signs)}"
-            hint = "layers of models without common weights share no coordinates; take fine-tunes of one, or train it"
+    """Two donors differ in several properties that fine-tuning does not change, so they share no weights."""
+    for one, other in _donor_pairs(graph, donors):
+        differences = _lineage_differences(one, other)
+        if len(differences) > 1:
+            message = f"'{one.name}' and '{other.name}' seem unrelated: they differ in {_join_words(differences)}"
+            hint = "layers of unrelated models do not work together; use fine-tunes of one model, or train the result"
             yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.DONOR)
 
 
-def _met(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Donor, Donor]]:
-    """The first donor of a layer with each of the others."""
+def _donor_pairs(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Donor, Donor]]:
+    """The donor of the first layer with each other donor of layers."""
     names = list(dict.fromkeys(feed.donor for node in graph.layers for feed in node.feeds))
     yield from ((donors[names[0]], donors[name]) for name in names[1:])
 
 
-def _signs(one: Donor, other: Donor) -> list[str]:
-    here, there = (collect_names(donor.architecture, donor.config) for donor in (one, other))
-    found = []
+def _lineage_differences(one: Donor, other: Donor) -> list[str]:
+    ours, theirs = (collect_names(donor.architecture, donor.config) for donor in (one, other))
+    differences = []
     if one.architecture.name != other.architecture.name:
-        found.append("family")
-    if _vocabularies_differ(here, there):
-        found.append("vocabulary")
-    if rotation(here).get("rope_theta") != rotation(there).get("rope_theta"):
-        found.append("rotary base")
+        differences.append("family")
+    if _vocabularies_differ(ours, theirs):
+        differences.append("vocabulary")
+    if rotary_parameters(ours).get("rope_theta") != rotary_parameters(theirs).get("rope_theta"):
+        differences.append("rotary base")
     if one.depth != other.depth and not (one.nested or other.nested):
-        found.append("depth")
-    return found
+        differences.append("depth")
+    return differences
 
 
-def _vocabularies_differ(here: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
-    sizes = [size for names in (here, there) if isinstance(size := names.get("vocab_size"), int)]
-    return len(sizes) == 2 and abs(sizes[0] - sizes[1]) > _ADDED * max(sizes)
+def _vocabularies_differ(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    sizes = [size for names in (ours, theirs) if isinstance(size := names.get("vocab_size"), int)]
+    return len(sizes) == 2 and abs(sizes[0] - sizes[1]) > _MAX_ADDED * max(sizes)
 
 
-def _listed(words: list[str]) -> str:
+def _join_words(words: list[str]) -> str:
     return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else words[0]
 
 
 def lint_vocabularies(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Donors with vocabularies of other sizes have other tokenizers, or added tokens to a common one."""
-    for one, other in _met(graph, donors):
-        here, there = (collect_names(donor.architecture, donor.config) for donor in (one, other))
-        sizes = here.get("vocab_size"), there.get("vocab_size")
-        if len(_signs(one, other)) > 1 or None in sizes or sizes[0] == sizes[1]:
+    """The vocabularies of two donors have different sizes: other tokenizers, or a few added tokens."""
+    for one, other in _donor_pairs(graph, donors):
+        ours, theirs = (collect_names(donor.architecture, donor.config) for donor in (one, other))
+        sizes = ours.get("vocab_size"), theirs.get("vocab_size")
+        if len(_lineage_differences(one, other)) > 1 or None in sizes or sizes[0] == sizes[1]:
             continue
         message = f"vocabularies differ: '{one.name}' has {sizes[0]} tokens, '{other.name}' {sizes[1]}"
-        taken = f"the result has the tokenizer of '{graph.tokenizer}'"
-        if _vocabularies_differ(here, there):
-            hint = f"{taken}; layers of the other learnt from other tokens"
+        chosen = f"the result gets the tokenizer of '{graph.tokenizer}'"
+        if _vocabularies_differ(ours, theirs):
+            hint = f"{chosen}; layers of the other donor were trained on other tokens"
             yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.DONOR)
         else:
-            hint = f"{taken}; tokens that only the other has are lost"
+            hint = f"{chosen}; tokens that only the other donor has are lost"
             yield Problem(message, hint, severity=Severity.NOTE, blame=Blame.DONOR)
 
 
 def lint_token_ids(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Fine-tunes that begin or end their turns with other tokens than the tokenizer that the result gets."""
+    """A donor begins or ends its texts with other tokens than the donor of the tokenizer."""
     chosen = donors[graph.tokenizer]
-    here = collect_names(chosen.architecture, chosen.config)
+    ours = collect_names(chosen.architecture, chosen.config)
     for name in dict.fromkeys(feed.donor for node in graph.layers for feed in node.feeds):
-        there = collect_names(donors[name].architecture, donors[name].config)
-        for key in _IDS:
-            if key in here and key in there and here[key] != there[key]:
-                message = f"{key} differs: {here[key]} in '{chosen.name}', {there[key]} in '{name}'"
-                hint = f"the result has that of '{chosen.name}'; `tokenizer: {name}` takes the other"
+        theirs = collect_names(donors[name].architecture, donors[name].config)
+        for key in _TOKEN_IDS:
+            if key in ours and key in theirs and ours[key] != theirs[key]:
+                message = f"{key} differs: {ours[key]} in '{chosen.name}', {theirs[key]} in '{name}'"
+                hint = f"the result gets that of '{chosen.name}'; `tokenizer: {name}` chooses the other"
                 yield Problem(message, hint, severity=Severity.NOTE, blame=Blame.DONOR)
 
 
 def lint_dtypes(graph: StackGraph, donors: Mapping[str, Donor], spec: StackSpec) -> Iterator[Problem]:
-    """Donors of several element types make a checkpoint of several, which programs cast as they load it."""
+    """Donors have different element types, and the output would have them all."""
     if spec.output.dtype is not None:
         return
     used = dict.fromkeys(feed.donor for node in graph.nodes for feed in node.feeds)
-    types = {name: _dtype(donors[name]) for name in used}
+    types = {name: _main_dtype(donors[name]) for name in used}
     if any(one != other for one, other in pairwise(types.values())):
-        said = ", ".join(f"'{name}' is {dtype}" for name, dtype in types.items())
-        hint = "programs load it in one type all the same: `output: {dtype: bfloat16}` casts it once and for all"
-        yield Problem(f"element types differ: {said}", hint, severity=Severity.WARNING, blame=Blame.DONOR)
+        listed = ", ".join(f"'{name}' is {dtype}" for name, dtype in types.items())
+        hint = "programs load all tensors in one type anyway: `output: {dtype: bfloat16}` casts them now"
+        yield Problem(f"element types differ: {listed}", hint, severity=Severity.WARNING, blame=Blame.DONOR)
 
 
-def _dtype(donor: Donor) -> str:
-    """The element type of most of a donor's numbers."""
+def _main_dtype(donor: Donor) -> str:
+    """The element type with the most elements."""
     counts: dict[str, int] = {}
     for tensor in donor.tensors.values():
         counts[tensor.spec.dtype.label] = counts.get(tensor.spec.dtype.label, 0) + tensor.spec.elements

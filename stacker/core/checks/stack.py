@@ -1,4 +1,4 @@
-"""Whether a stack can be built: each check is one function in the table, yields what is wrong, and raises nothing."""
+"""Whether a stack can be built. Each check is one function in the table: it yields problems and never raises."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import combinations
 
 from stacker.arch.files.architecture import Part
 from stacker.core.checks.blends import check_arithmetic, check_ops, check_sources
-from stacker.core.config.compiling import compare_donors
+from stacker.core.config.agreement import compare_donors
 from stacker.core.stack.graph import StackGraph, node_tables
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
@@ -19,13 +19,13 @@ Check = Callable[[StackGraph, Mapping[str, Donor]], Iterator[Problem]]
 
 
 def check(graph: StackGraph, donors: Mapping[str, Donor]) -> tuple[Problem, ...]:
-    """All problems of a stack, each said once, those found while building the graph first."""
-    found = [*graph.problems, *(problem for each in CHECKS for problem in each(graph, donors))]
-    return tuple(dict.fromkeys(found))
+    """All problems of a stack without duplicates, beginning with those found while building the graph."""
+    problems = [*graph.problems, *(problem for run_check in CHECKS for problem in run_check(graph, donors))]
+    return tuple(dict.fromkeys(problems))
 
 
 def check_donors_agree(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Donors that meet on the residual stream are of one kind: head geometry, norms, rotary parameters."""
+    """A donor's config disagrees with the template's in sizes, structure, or settings such as rotary parameters."""
     used = dict.fromkeys(feed.donor for node in graph.nodes for feed in node.feeds)
     template = donors[graph.template]
     for name in used:
@@ -34,7 +34,7 @@ def check_donors_agree(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterat
 
 
 def check_shapes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Each tensor of a layer has a shape in common in any two donors that give layers."""
+    """A tensor of the layers of two donors has no shape in common."""
     names = dict.fromkeys(feed.donor for node in graph.layers for feed in node.feeds)
     shapes = {name: _shapes(donors[name]) for name in names}
     for one, other in combinations(names, 2):
@@ -44,10 +44,11 @@ def check_shapes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Pro
             if not shapes[one][suffix] & shapes[other][suffix]
         ]
         if differing:
-            suffix, here, there = min(differing)
-            more = f" (and {len(differing) - 1} more tensors)" if len(differing) > 1 else ""
-            message = f"layers of '{one}' and '{other}' do not fit: {suffix} is {list(here)} and {list(there)}{more}"
-            yield Problem(message, "donors of one stack need the same widths", _meeting(graph, one, other))
+            suffix, first, second = min(differing)
+            more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
+            shapes_text = f"{suffix} is {list(first)} and {list(second)}{more}"
+            message = f"layers of '{one}' and '{other}' have different shapes: {shapes_text}"
+            yield Problem(message, "use donors of the same size", _find_meeting(graph, one, other))
 
 
 def _shapes(donor: Donor) -> dict[str, set[tuple[int, ...]]]:
@@ -58,8 +59,8 @@ def _shapes(donor: Donor) -> dict[str, set[tuple[int, ...]]]:
     return found
 
 
-def _meeting(graph: StackGraph, one: str, other: str) -> Mark | None:
-    """Where in the spec the second of two donors first comes in."""
+def _find_meeting(graph: StackGraph, one: str, other: str) -> Mark | None:
+    """The place in the spec where both donors have been used for the first time."""
     seen: set[str] = set()
     for node in graph.layers:
         seen |= {feed.donor for feed in node.feeds}
@@ -69,22 +70,24 @@ def _meeting(graph: StackGraph, one: str, other: str) -> Mark | None:
 
 
 def check_ends(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Embedding and head are as wide as each other and, together, as the layers between them."""
+    """Embedding and head have different numbers of tokens, or the donors different hidden sizes."""
     embed, head = donors[graph.embed.feeds[0].donor], donors[graph.head.feeds[0].donor]
-    here, there = _tokens(embed), _tokens(head)
-    if here is not None and there is not None and here != there:
-        message = f"the embedding of '{embed.name}' has {here} tokens, the head of '{head.name}' {there}"
+    known, predicted = _count_tokens(embed), _count_tokens(head)
+    if known is not None and predicted is not None and known != predicted:
+        message = f"the embedding of '{embed.name}' has {known} tokens, the head of '{head.name}' {predicted}"
         hint = f"take both from one donor: `embed: {embed.name}` and `head: {embed.name}`"
         yield Problem(message, hint, graph.head.mark)
-    widths = {donors[feed.donor].name: _width(donors[feed.donor]) for node in graph.nodes for feed in node.feeds}
-    known = {width for width in widths.values() if width is not None}
-    if len(known) > 1:
-        said = ", ".join(f"{name}: {width}" for name, width in widths.items() if width is not None)
-        yield Problem(f"the donors' hidden sizes differ ({said})", "a stack has one hidden size", graph.layers[0].mark)
+    widths = {donors[feed.donor].name: _hidden_size(donors[feed.donor]) for node in graph.nodes for feed in node.feeds}
+    sizes = {width for width in widths.values() if width is not None}
+    if len(sizes) > 1:
+        listed = ", ".join(f"{name}: {width}" for name, width in widths.items() if width is not None)
+        yield Problem(
+            f"the donors' hidden sizes differ ({listed})", "use donors with the same hidden size", graph.layers[0].mark
+        )
 
 
-def _tokens(donor: Donor) -> int | None:
-    """Number of tokens that a donor knows: the head's, since an embedding may have rows for more than tokens."""
+def _count_tokens(donor: Donor) -> int | None:
+    """The number of rows of a donor's head, or else of its embedding, which may have rows beyond its tokens."""
     for part in (Part.HEAD, Part.EMBED):
         tables = [t for t in donor.outside(part).values() if t.role in ("head", "embed") and len(t.spec.shape) == 2]
         if tables:
@@ -92,42 +95,45 @@ def _tokens(donor: Donor) -> int | None:
     return None
 
 
-def _width(donor: Donor) -> int | None:
-    """The hidden size as the embedding has it."""
+def _hidden_size(donor: Donor) -> int | None:
+    """The hidden size, from the embedding."""
     tables = [t for t in donor.outside(Part.EMBED).values() if t.role == "embed" and len(t.spec.shape) == 2]
     return tables[0].spec.shape[1] if tables else None
 
 
 def check_prefixes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """What stands outside the layers keeps its name, so its donors call their tensors as the template's does."""
+    """Embedding or head come from a donor whose tensor names differ from the template's; they keep their names."""
     template = donors[graph.template]
     ends = (graph.embed, graph.head)
     for name in dict.fromkeys(feed.donor for node in ends for feed in node.feeds):
         prefix = donors[name].architecture.prefix
         if prefix != template.architecture.prefix:
-            message = f"donor '{name}' calls its layers '{prefix}', '{template.name}' '{template.architecture.prefix}'"
+            ours = template.architecture.prefix
+            message = f"tensor names differ: layers are '{prefix}' in '{name}', '{ours}' in '{template.name}'"
             hint = f"take the ends from one donor: `embed: {template.name}`, `head: {template.name}`"
             yield Problem(message, hint, blame=Blame.DONOR)
 
 
 def check_rules(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Every rule of a parameter selects at least one tensor of the stack."""
+    """A role or name pattern of a parameter selects no tensor of the stack."""
     roles: set[str] = set()
     names: set[str] = set()
     for _, named, tables in node_tables(graph, donors):
         roles |= {tensor.role for tensor in tables[0].values()}
         names |= {named(name) for name in tables[0]}
     known = roles | {role.partition(".")[0] for role in roles}
-    written = {rule: mark for node in graph.nodes for rule, mark in _rules(node)}
+    written = {rule: mark for node in graph.nodes for rule, mark in _written_rules(node)}
     for rule, mark in written.items():
         if "*" in rule.match:
             if not any(called(name, rule.match) for name in names):
-                yield Problem(f"no tensor of the stack is called '{rule.match}'", "patterns are over full names", mark)
+                yield Problem(
+                    f"no tensor of the stack has a name like '{rule.match}'", "patterns must match full names", mark
+                )
         elif not any(role == rule.match or role.startswith(f"{rule.match}.") for role in roles):
             yield Problem(f"no tensor of the stack has the role '{rule.match}'", did_you_mean(rule.match, known), mark)
 
 
-def _rules(node: Node) -> Iterator[tuple[Rule, Mark | None]]:
+def _written_rules(node: Node) -> Iterator[tuple[Rule, Mark | None]]:
     scales = [(scale, node.mark) for scale in (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))]
     settings = (*node.settings, *(setting for feed in node.feeds for setting in feed.settings))
     for bound, mark in (*scales, *((setting.bound, setting.mark or node.mark) for setting in settings)):

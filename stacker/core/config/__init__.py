@@ -1,1 +1,1 @@
-"""The config.json of a stack, and which stacks no config can express."""
+"""Compiles the config.json of a stack and refuses stacks that no config can express."""

@@ -1,4 +1,4 @@
-"""Whether two donors' layers can meet in one stack: what their configs say of sizes, switches, rotation."""
+"""Whether the layers of two donors fit into one stack, by their configs: sizes, switches, rotary parameters."""
 
 from __future__ import annotations
 
@@ -8,85 +8,89 @@ from typing import Any
 
 from stacker.arch.dimensions import collect_names, compute_dimensions
 from stacker.arch.files.architecture import Architecture
-from stacker.core.config.keys import DEPTHS, GEOMETRY, ROPE, is_bookkeeping
+from stacker.core.config.keys import DEPTH_KEYS, GEOMETRY_KEYS, ROPE_KEYS, is_bookkeeping
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem, Severity
 from stacker.formats.json_object import Json
 
 
 def compare_donors(template: Donor, donor: Donor) -> Iterator[Problem]:
-    """What differs between the donor whose config a stack takes and one that gives layers to it.
+    """Differences between the config that a stack starts from and that of another donor of its layers.
 
-    Errors are what the config cannot say twice (sizes, switches of structure), warnings what the donor's layers were
-    trained with and will not find (rotary base, epsilon, activation, window).
+    Errors are differences in sizes and structure, which one config cannot hold. Warnings are settings that the donor's
+    layers were trained with and lose: rotary base, epsilon, activation, window.
     """
-    here, there = (collect_names(each.architecture, each.config) for each in (template, donor))
+    ours, theirs = (collect_names(each.architecture, each.config) for each in (template, donor))
     if template.architecture.name != donor.architecture.name:
-        yield _other_family(template, donor)
-    for key in sorted(_must_agree(template, donor)):
-        if key in here and key in there and here[key] != there[key]:
-            yield _differs(template, donor, key, here[key], there[key], Severity.ERROR)
-    yield from _may_differ(template, donor, here, there)
+        yield _compare_families(template, donor)
+    for key in sorted(_keys_to_agree(template, donor)):
+        if key in ours and key in theirs and ours[key] != theirs[key]:
+            yield _difference(template, donor, key, ours[key], theirs[key], Severity.ERROR)
+    yield from _warn_of_differences(template, donor, ours, theirs)
 
 
-def _other_family(template: Donor, donor: Donor) -> Problem:
-    """Another family is no error where its layers have the same tensors."""
+def _compare_families(template: Donor, donor: Donor) -> Problem:
+    """Another family is an error only where its layers have other tensors."""
     mine, other = ({t.suffix for t in each.tensors.values() if t.layer is not None} for each in (template, donor))
     names = f"'{donor.name}' is {donor.architecture.name}, '{template.name}' is {template.architecture.name}"
     if mine != other:
-        hint = "donors of one stack must be of one family"
-        return Problem(f"{names}, and their layers have other tensors", hint, blame=Blame.DONOR)
-    hint = f"the result will run every layer as {template.architecture.name} does"
+        hint = "use donors of one family"
+        return Problem(f"{names}, and their layers have different tensors", hint, blame=Blame.DONOR)
+    hint = f"the result runs every layer as {template.architecture.name}"
     return Problem(f"{names}", hint, severity=Severity.WARNING, blame=Blame.DONOR)
 
 
-def _must_agree(template: Donor, donor: Donor) -> set[str]:
-    """The dimensions but the vocabulary, and the family's own switches; for unknown families, keys of that meaning."""
+def _keys_to_agree(template: Donor, donor: Donor) -> set[str]:
+    """Names that must agree: dimensions except the vocabulary (for unknown families, well-known keys), and switches."""
     sized = {name for each in (template, donor) for name in compute_dimensions(each.architecture, each.config)}
     keys = {key for each in (template, donor) for key in each.architecture.agree}
-    return (sized or set(GEOMETRY)) - {"vocab"} | keys
+    return (sized or set(GEOMETRY_KEYS)) - {"vocab"} | keys
 
 
-def _may_differ(template: Donor, donor: Donor, here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Problem]:
-    if rotation(here) != rotation(there):
-        yield _differs(template, donor, "rotary embedding", rotation(here), rotation(there), Severity.WARNING)
-    spoken = _spoken_of(template.architecture) | _spoken_of(donor.architecture) | _must_agree(template, donor) | ROPE
-    for key in sorted((here.keys() & there.keys()) - spoken):
-        if here[key] != there[key] and not is_bookkeeping(key) and not _is_tower(here[key]):
-            yield _differs(template, donor, key, here[key], there[key], Severity.WARNING)
+def _warn_of_differences(
+    template: Donor, donor: Donor, ours: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> Iterator[Problem]:
+    mine, other = rotary_parameters(ours), rotary_parameters(theirs)
+    if mine != other:
+        yield _difference(template, donor, "rotary embedding", mine, other, Severity.WARNING)
+    families = (template.architecture, donor.architecture)
+    compared = _keys_to_agree(template, donor).union(ROPE_KEYS, *map(_keys_compared_elsewhere, families))
+    for key in sorted((ours.keys() & theirs.keys()) - compared):
+        if ours[key] != theirs[key] and not is_bookkeeping(key) and not _is_tower(ours[key]):
+            yield _difference(template, donor, key, ours[key], theirs[key], Severity.WARNING)
 
 
 def _is_tower(value: Json) -> bool:
-    """Whether an entry is the config of another model: a wrapper's towers are no part of layers."""
+    """Whether an entry is the config of a wrapper's tower, which is not part of any layer."""
     return isinstance(value, dict) and "model_type" in value
 
 
-def _spoken_of(architecture: Architecture) -> set[str]:
-    """Keys that are compared as something else: what follows the layers, the depth, what dimensions are made of."""
+def _keys_compared_elsewhere(architecture: Architecture) -> set[str]:
+    """Keys that belong to the depth, to dimensions, or to per-layer rules, and are compared there."""
     formulas = [architecture.depth, *(formula for _, formula in architecture.dimensions)]
     inside = {node.id for formula in formulas for node in ast.walk(formula.tree) if isinstance(node, ast.Name)}
     followed = {key for rule in architecture.rules for key in (rule.key, *rule.drop, *dict(rule.put), *dict(rule.over))}
-    return {"vocab"} | inside | followed | {key for key, _ in architecture.sized} | set(DEPTHS)
+    return {"vocab"} | inside | followed | {key for key, _ in architecture.sized} | set(DEPTH_KEYS)
 
 
-def rotation(names: Mapping[str, Any]) -> dict[str, Json]:
-    """Rotary parameters in one form, whichever of the published styles a config has."""
-    found: dict[str, Json] = {}
+def rotary_parameters(names: Mapping[str, Any]) -> dict[str, Json]:
+    """The rotary parameters of a config, in the one form that all published styles are normalised to."""
+    parameters: dict[str, Json] = {}
     for key in ("rope_scaling", "rope_parameters"):
         entry = names.get(key)
-        found |= entry if isinstance(entry, dict) else {}
-    if "type" in found:
-        found.setdefault("rope_type", found.pop("type"))
+        parameters |= entry if isinstance(entry, dict) else {}
+    if "type" in parameters:
+        parameters.setdefault("rope_type", parameters.pop("type"))
     theta = names.get("rope_theta") or names.get("rotary_emb_base")
     if theta is not None:
-        found.setdefault("rope_theta", theta)
-    found.setdefault("rope_type", "default")
-    return found
+        parameters.setdefault("rope_theta", theta)
+    parameters.setdefault("rope_type", "default")
+    return parameters
 
 
-def _differs(template: Donor, donor: Donor, key: str, here: Json, there: Json, severity: Severity) -> Problem:
-    message = f"{key} differs: {here!r} in '{template.name}', {there!r} in '{donor.name}'"
+def _difference(template: Donor, donor: Donor, key: str, ours: Json, theirs: Json, severity: Severity) -> Problem:
+    message = f"{key} differs: {ours!r} in '{template.name}', {theirs!r} in '{donor.name}'"
     if severity is Severity.ERROR:
-        return Problem(message, "one config has one value for all layers: take donors that agree", blame=Blame.DONOR)
-    hint = f"the result has that of '{template.name}'; `config: {donor.name}` takes the other"
+        return Problem(message, "the config has one value for all layers: use donors that agree", blame=Blame.DONOR)
+    hint = f"the result gets the value of '{template.name}'; `config: {donor.name}` chooses the other"
     return Problem(message, hint, severity=severity, blame=Blame.DONOR)

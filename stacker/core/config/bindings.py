@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from stacker.arch.bindings import Binding, explained_keys, find_bindings
 from stacker.arch.dimensions import select_text_config
-from stacker.core.config.keys import DEPTHS, ROPE, is_bookkeeping
+from stacker.core.config.keys import DEPTH_KEYS, ROPE_KEYS, is_bookkeeping
 from stacker.core.config.refusals import OutputLayer
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem, Severity, escape_text
@@ -31,7 +31,12 @@ def check_bindings(template: Donor, layers: Sequence[OutputLayer], config_keys: 
 
 def _bindings_of(donor: Donor) -> dict[str, Binding]:
     config = select_text_config(donor.architecture, donor.config)
-    known = explained_keys(donor.architecture) | {key for key in config if is_bookkeeping(key)} | ROPE | set(DEPTHS)
+    known = (
+        explained_keys(donor.architecture)
+        | {key for key in config if is_bookkeeping(key)}
+        | ROPE_KEYS
+        | set(DEPTH_KEYS)
+    )
     return {binding.key: binding for binding in find_bindings(config, donor.depth, known)}
 
 

@@ -1,6 +1,6 @@
-"""The config.json of a stack: the template's, with everything in it that follows the layers, the ends, or the dtype.
+"""Compiles the config.json of a stack from its template's: depth, per-layer entries, vocabulary, dtype, quantization.
 
-Keys keep the template's order. What could run code or point at other files is left out.
+Keys keep the template's order. Keys that could run code or point at other files are left out.
 """
 
 from __future__ import annotations
@@ -10,18 +10,15 @@ from typing import Any
 
 from stacker.arch.dimensions import collect_names, select_text_config
 from stacker.arch.files.formula import FormulaError
-from stacker.core.config.agreement import compare_donors
-from stacker.core.config.keys import DEPTHS, unsafe_keys, without_unsafe
-from stacker.core.config.layer_entries import Feeds, Following, follow_layers
-from stacker.core.config.quantization import check_quantization, follow_quantization
+from stacker.core.config.keys import DEPTH_KEYS, find_reported_keys, remove_unsafe_keys
+from stacker.core.config.layer_entries import Feeds, LayerEntries, apply_layer_rules
+from stacker.core.config.quantization import check_quantization, renumber_quantization
 from stacker.core.config.refusals import OutputLayer
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, Severity
 from stacker.formats.json_object import Json
 from stacker.formats.quantized import QUANTIZATION_KEYS
 from stacker.tensors import CONFIG_DTYPES, Dtype
-
-__all__ = ["compare_donors", "compile_config"]
 
 _DTYPE_NAMES = {dtype: name for name, dtype in CONFIG_DTYPES.items()}
 Entries = dict[str, Json]
@@ -38,52 +35,55 @@ def compile_config(
     tokenizer: Donor | None = None,
     marks: Sequence[Mark | None] = (),
 ) -> tuple[Entries, tuple[Problem, ...]]:
-    """The config of a stack whose output layer k is fed by the donor layers `layers[k]`, and what is wrong with it.
+    """The config of a stack whose output layer k is made from the donor layers `layers[k]`, and its problems.
 
-    `dtype` and `tied` (whether the head shares the embedding's tensor) None keep what the template says; `marks` are
-    the places of the output layers in the spec. The special tokens' ids follow `tokenizer`.
+    None for `dtype` or `tied` (whether the head shares the embedding's tensor) keeps the template's value. `marks` are
+    the places of the output layers in the spec; the ids of special tokens are those of `tokenizer`.
     """
-    places = [OutputLayer(k, tuple(feeds), marks[k] if k < len(marks) else None) for k, feeds in enumerate(layers)]
+    outputs = [OutputLayer(k, tuple(feeds), marks[k] if k < len(marks) else None) for k, feeds in enumerate(layers)]
     donors = {donor.name: donor for donor in (template, embed, head, *(d for feeds in layers for d, _ in feeds))}
-    config = without_unsafe(template.config)
+    config = remove_unsafe_keys(template.config)
     inner = config.get(template.architecture.scope)
     target = inner if isinstance(inner, dict) else config
-    following = follow_layers(template, places, (embed, head))
-    _set_layers(target, template, len(layers), following)
+    changes = apply_layer_rules(template, outputs, (embed, head))
+    _set_layers(target, template, len(layers), changes)
     _set_ends(config, target, template, embed, tied)
     _set_dtype(config, target, dtype)
-    _set_quantization(config, target, template, donors.values(), places)
+    _set_quantization(config, target, template, donors.values(), outputs)
     if tokenizer is not None and tokenizer.name != template.name:
         _set_token_ids(target, select_text_config(tokenizer.architecture, tokenizer.config))
-    _repeat(config, target, template)
-    checked = (*_towers(template, embed), *_unsafe(template), *check_quantization(template, donors.values(), dtype))
-    problems = [*following.problems, *checked]
-    return config, tuple(problems)
+    _update_repeated_entries(config, target, template)
+    checked = (
+        *_check_towers(template, embed),
+        *_report_unsafe_keys(template),
+        *check_quantization(template, donors.values(), dtype),
+    )
+    return config, (*changes.problems, *checked)
 
 
-def _set_layers(target: Entries, template: Donor, depth: int, following: Following) -> None:
-    """The number of layers, everything sized by it, and what follows each layer."""
+def _set_layers(target: Entries, template: Donor, depth: int, changes: LayerEntries) -> None:
+    """Set the number of layers, the entries computed from it, and the per-layer entries."""
     architecture = template.architecture
     names = {**collect_names(architecture, template.config), "old_depth": template.depth, "depth": depth}
     if architecture.depth.text.isidentifier():
         target[architecture.depth.text] = depth
-    for key in DEPTHS:
+    for key in DEPTH_KEYS:
         if target.get(key) == template.depth:
             target[key] = depth
     for key, formula in architecture.sized:
-        value = _value_or_none(formula, names)
+        value = _evaluate(formula, names)
         if value is not None:
             target[key] = value
-    for dotted in following.drop - following.entries.keys():
+    for dotted in changes.drop - changes.entries.keys():
         *path, key = dotted.split(".")
-        _nested(target, path).pop(key, None)
-    target.update(following.entries)
+        _find_nested(target, path).pop(key, None)
+    target.update(changes.entries)
     if target.get("num_nextn_predict_layers"):
         target["num_nextn_predict_layers"] = 0
 
 
-def _repeat(config: Entries, target: Entries, template: Donor) -> None:
-    """What a wrapper's config says a second time, around the language model's own, it says alike again."""
+def _update_repeated_entries(config: Entries, target: Entries, template: Donor) -> None:
+    """Update entries of a wrapper's config that repeat an entry of the language model's own config."""
     inner = template.config.get(template.architecture.scope)
     before = inner if isinstance(inner, dict) else {}
     for key in config.keys() & target.keys() & before.keys():
@@ -91,7 +91,7 @@ def _repeat(config: Entries, target: Entries, template: Donor) -> None:
             config[key] = target[key]
 
 
-def _value_or_none(formula: Any, names: Mapping[str, Any]) -> Json:
+def _evaluate(formula: Any, names: Mapping[str, Any]) -> Json:
     try:
         value: Json = formula.value(names)
     except FormulaError:
@@ -99,7 +99,7 @@ def _value_or_none(formula: Any, names: Mapping[str, Any]) -> Json:
     return value
 
 
-def _nested(entries: Entries, path: Sequence[str]) -> Entries:
+def _find_nested(entries: Entries, path: Sequence[str]) -> Entries:
     for key in path:
         inner = entries.get(key)
         entries = inner if isinstance(inner, dict) else {}
@@ -112,17 +112,17 @@ def _set_ends(config: Entries, target: Entries, template: Donor, embed: Donor, t
         target["vocab_size"] = vocab
     if tied is None or not template.architecture.tied:
         return
-    said = [entries for entries in (config, target) if "tie_word_embeddings" in entries]
+    stated = [entries for entries in (config, target) if "tie_word_embeddings" in entries]
     default = dict(template.architecture.defaults).get("tie_word_embeddings")
     before = bool(template.tied()) if template.architecture.inner else default
-    if tied != before and (not said or template.architecture.inner):
-        said = [config, target]
-    for entries in said:
+    if tied != before and (not stated or template.architecture.inner):
+        stated = [config, target]
+    for entries in stated:
         entries["tie_word_embeddings"] = tied
 
 
 def _set_dtype(config: Entries, target: Entries, dtype: Dtype | None) -> None:
-    """The element type under its present key; `torch_dtype` is what transformers 4 called it."""
+    """Set the element type under `dtype`, the present name of transformers 4's `torch_dtype`."""
     for entries in (config, target):
         old = entries.get("torch_dtype")
         if "torch_dtype" in entries:
@@ -133,13 +133,13 @@ def _set_dtype(config: Entries, target: Entries, dtype: Dtype | None) -> None:
             entries.clear()
             entries.update(renamed)
         if dtype is not None and "dtype" in entries:
-            entries["dtype"] = _computed_in(dtype, entries["dtype"])
+            entries["dtype"] = _dtype_entry(dtype, entries["dtype"])
     if dtype in _DTYPE_NAMES and "dtype" not in target and "dtype" not in config:
-        config["dtype"] = _computed_in(dtype, None)
+        config["dtype"] = _dtype_entry(dtype, None)
 
 
-def _computed_in(dtype: Dtype, before: Json) -> Json:
-    """What the config says: programs compute in that type, so where the tensors are fp8 it stays what it was."""
+def _dtype_entry(dtype: Dtype, before: Json) -> Json:
+    """The name of the type to compute in; for fp8 tensors the one before, or bfloat16 where that was no wider."""
     if dtype.bits > 8:
         return _DTYPE_NAMES.get(dtype, before)
     known = CONFIG_DTYPES.get(str(before))
@@ -147,15 +147,15 @@ def _computed_in(dtype: Dtype, before: Json) -> Json:
 
 
 def _set_quantization(
-    config: Entries, target: Entries, template: Donor, donors: Iterable[Donor], places: Sequence[OutputLayer]
+    config: Entries, target: Entries, template: Donor, donors: Iterable[Donor], outputs: Sequence[OutputLayer]
 ) -> None:
-    standing: dict[str, dict[int, list[int]]] = {}
-    for place in places:
-        for donor, layer in place.feeds:
-            standing.setdefault(donor.name, {}).setdefault(layer, []).append(place.index)
-    found = follow_quantization(template, tuple(donors), standing)
+    indices: dict[str, dict[int, list[int]]] = {}
+    for output in outputs:
+        for donor, layer in output.feeds:
+            indices.setdefault(donor.name, {}).setdefault(layer, []).append(output.index)
+    renumbered = renumber_quantization(template, tuple(donors), indices)
     for entries in (config, target):
-        entries.update({key: found for key in QUANTIZATION_KEYS if found and entries.get(key)})
+        entries.update({key: renumbered for key in QUANTIZATION_KEYS if renumbered and entries.get(key)})
 
 
 def _set_token_ids(target: Entries, names: Mapping[str, Json]) -> None:
@@ -166,8 +166,8 @@ def _set_token_ids(target: Entries, names: Mapping[str, Json]) -> None:
             target.pop(key, None)
 
 
-def _unsafe(template: Donor) -> Iterator[Problem]:
-    for key in sorted(unsafe_keys(dict(template.config))):
+def _report_unsafe_keys(template: Donor) -> Iterator[Problem]:
+    for key in sorted(find_reported_keys(dict(template.config))):
         message = (
             f"config.json of '{template.name}' has '{key}', which can run code or read other files; it is left out"
         )
@@ -175,15 +175,13 @@ def _unsafe(template: Donor) -> Iterator[Problem]:
         yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
 
 
-def _towers(template: Donor, embed: Donor) -> Iterator[Problem]:
-    """A wrapper's towers are the embedding's donor's, so the config must be of such towers."""
+def _check_towers(template: Donor, embed: Donor) -> Iterator[Problem]:
+    """The towers of a wrapper come from the embedding's donor, so their configs must agree with the template's."""
     if not template.architecture.inner or embed.name == template.name:
         return
     scope = template.architecture.scope
     for key, mine in template.config.items():
         theirs = embed.config.get(key)
         if key != scope and isinstance(mine, dict) and "model_type" in mine and mine != theirs:
-            message = (
-                f"'{key}' of '{template.name}' is another than that of '{embed.name}', whose towers the stack gets"
-            )
+            message = f"'{key}' of '{template.name}' differs from that of '{embed.name}', whose towers the stack gets"
             yield Problem(message, f"take both from one donor: `config: {embed.name}`", blame=Blame.DONOR)

@@ -1,30 +1,32 @@
-"""What single keys of a config.json mean to a stack: which could do harm, which say nothing of the computation."""
+"""What is known of single keys of config.json: which are unsafe, and which do not affect what a layer computes."""
 
 from __future__ import annotations
 
 from stacker.arch.files.architecture import Config
 from stacker.formats.json_object import Json
 
-UNSAFE = frozenset({
+UNSAFE_KEYS = frozenset({
     "attn_implementation", "auto_map", "custom_generate", "custom_pipelines", "experts_implementation", "kernel_config",
     "name_or_path", "transformers_weights", "trust_remote_code", "use_kernels",
 })  # fmt: skip
 """Keys that make a program run code from the checkpoint or the hub, or read other files than the checkpoint's."""
 
-TELLING = frozenset({"auto_map", "custom_generate", "custom_pipelines", "transformers_weights", "trust_remote_code"})
-"""Unsafe keys whose loss may change whether the result loads."""
+REPORTED_KEYS = frozenset(
+    {"auto_map", "custom_generate", "custom_pipelines", "transformers_weights", "trust_remote_code"}
+)
+"""Unsafe keys without which the result may not load; removing them is reported."""
 
-DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-"""Keys under which a config may say the number of layers a second time."""
+DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+"""Keys that may hold the number of layers beside the family's own."""
 
-GEOMETRY = frozenset({
+GEOMETRY_KEYS = frozenset({
     "head_dim", "hidden_size", "kv_lora_rank", "n_embd", "n_head", "num_attention_heads", "num_experts",
     "num_key_value_heads", "num_kv_heads", "num_local_experts", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim",
     "v_head_dim",
 })  # fmt: skip
-"""Keys that all layers of a stack must share, in families whose dimensions no file names."""
+"""Keys that all layers of a stack must agree in, for families without an architecture file."""
 
-ROPE = frozenset({"rope_theta", "rope_scaling", "rope_parameters", "rotary_emb_base", "rotary_pct"})
+ROPE_KEYS = frozenset({"rope_theta", "rope_scaling", "rope_parameters", "rotary_emb_base", "rotary_pct"})
 
 _BOOKKEEPING = frozenset({
     "architectures", "bad_words_ids", "chunk_size_feed_forward", "cross_attention_hidden_size",
@@ -43,36 +45,36 @@ _BOOKKEEPING_STARTS = ("_", "summary_")
 
 
 def is_bookkeeping(key: str) -> bool:
-    """Whether a key has no say in what a layer computes when the model runs."""
+    """Whether a key does not affect what a layer computes at inference."""
     return (
         key in _BOOKKEEPING
-        or key in UNSAFE
+        or key in UNSAFE_KEYS
         or key.endswith(_BOOKKEEPING_ENDS)
         or key.startswith(_BOOKKEEPING_STARTS)
         or "dropout" in key
     )
 
 
-def without_unsafe(config: Config) -> dict[str, Json]:
-    """A deep copy without keys that could do harm; those that begin with an underscore are private, and go too.
+def remove_unsafe_keys(config: Config) -> dict[str, Json]:
+    """A deep copy without unsafe keys and without private ones, which begin with an underscore.
 
     `__float__` stays: transformers writes infinity as {"__float__": "Infinity"}.
     """
     return {
-        key: _cleaned(value)
+        key: _cleaned_value(value)
         for key, value in config.items()
-        if key not in UNSAFE and (key[:1] != "_" or key == "__float__")
+        if key not in UNSAFE_KEYS and (key[:1] != "_" or key == "__float__")
     }
 
 
-def _cleaned(value: Json) -> Json:
+def _cleaned_value(value: Json) -> Json:
     if isinstance(value, dict):
-        return without_unsafe(value)
-    return [_cleaned(item) for item in value] if isinstance(value, list) else value
+        return remove_unsafe_keys(value)
+    return [_cleaned_value(item) for item in value] if isinstance(value, list) else value
 
 
-def unsafe_keys(value: Json) -> frozenset[str]:
-    """The telling ones among the unsafe keys of a config, at any depth."""
+def find_reported_keys(value: Json) -> frozenset[str]:
+    """The unsafe keys of a config, at any depth, whose removal is worth a warning."""
     if isinstance(value, dict):
-        return frozenset(TELLING & value.keys()).union(*(unsafe_keys(item) for item in value.values()))
-    return frozenset().union(*(unsafe_keys(item) for item in value)) if isinstance(value, list) else frozenset()
+        return frozenset(REPORTED_KEYS & value.keys()).union(*(find_reported_keys(item) for item in value.values()))
+    return frozenset().union(*(find_reported_keys(item) for item in value)) if isinstance(value, list) else frozenset()

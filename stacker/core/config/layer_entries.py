@@ -1,6 +1,6 @@
-"""The per-layer entries of a stack's config: each layer brings its own value, and rules say where it may stand.
+"""The per-layer entries of a stack's config, from the value that each layer has in its donor's config.
 
-A rule that a stack cannot keep is a Problem with the reason and the nearest stack that works.
+A stack whose values the config cannot express is a Problem, with the reason and the nearest stack that works.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from stacker.arch.dimensions import select_text_config
 from stacker.arch.files.architecture import CHECK_ONLY, POSITIONAL, LayerRule, WriteKind
 from stacker.arch.files.formula import FormulaError
 from stacker.arch.layer_rules import build_entry, infer_list_rules, is_applicable, read_layer_value, solve_entries
-from stacker.core.config.nearest import mended
-from stacker.core.config.refusals import REFUSALS, OutputLayer, RuleValues, names_of, slices_text
+from stacker.core.config.nearest import find_nearest_stack
+from stacker.core.config.refusals import REFUSALS, OutputLayer, RuleValues, formula_names, slices_text
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem, select_errors
 from stacker.formats.json_object import Json
@@ -23,129 +23,128 @@ Feeds = Sequence[tuple[Donor, int]]
 
 
 @dataclass(slots=True)
-class Following:
-    """What the layers make of the template's config: entries to set, entries to drop, and what cannot be."""
+class LayerEntries:
+    """Changes to the template's config: entries to set, entries to drop (dotted paths), and problems."""
 
     entries: dict[str, Json] = field(default_factory=dict)
     drop: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
 
-def follow_layers(template: Donor, places: Sequence[OutputLayer], ends: Sequence[Donor] = ()) -> Following:
-    """Every rule of the template's family applied to the stack's layers; `ends` give what stands around them."""
-    found = Following()
-    names = {donor.name: names_of(donor) for place in places for donor, _ in place.feeds}
-    names[template.name] = names_of(template)
+def apply_layer_rules(template: Donor, outputs: Sequence[OutputLayer], ends: Sequence[Donor] = ()) -> LayerEntries:
+    """Apply every rule of the template's family to the output layers; `ends` are the donors of embedding and head."""
+    changes = LayerEntries()
+    names = {donor.name: formula_names(donor) for output in outputs for donor, _ in output.feeds}
+    names[template.name] = formula_names(template)
     rules = [rule for rule in template.architecture.rules if is_applicable(rule, names[template.name])]
-    rules += _unlisted(template, rules)
-    followed = [*_followed(rules, places, names, ends, found.problems)]
-    refused = [*_refused(followed, names[template.name])]
-    found.problems += _with_nearest(refused, followed, names, template.name)
-    for values in followed:
-        _write(values, names[template.name], found)
-    found.problems += _unfollowed(template, rules, places, names)
-    return found
+    rules += _implied_list_rules(template, rules)
+    collected = [*_collect_values(rules, outputs, names, ends, changes.problems)]
+    refused = [*_find_refusals(collected, names[template.name])]
+    changes.problems += _suggest_nearest(refused, collected, names, template.name)
+    for values in collected:
+        _add_entries(values, names[template.name], changes)
+    changes.problems += _check_missing_entries(template, rules, outputs, names)
+    return changes
 
 
-def _followed(
+def _collect_values(
     rules: Sequence[LayerRule],
-    places: Sequence[OutputLayer],
+    outputs: Sequence[OutputLayer],
     names: Mapping[str, Mapping[str, Any]],
     ends: Sequence[Donor],
     problems: list[Problem],
 ) -> Iterator[RuleValues]:
-    """Each rule with the layers' values, where all of them have one."""
+    """Each rule with the values of the output layers; rules for which a value is missing are only problems."""
     for rule in rules:
-        values = _values(rule, places, names, problems)
+        values = _layer_values(rule, outputs, names, problems)
         if values is not None:
-            yield RuleValues(rule, places, values, tuple(ends))
+            yield RuleValues(rule, outputs, values, tuple(ends))
 
 
-def _unlisted(template: Donor, rules: Sequence[LayerRule]) -> Iterator[LayerRule]:
-    """Lists of words as long as the model is deep that a known family's file does not speak of: one entry a layer."""
+def _implied_list_rules(template: Donor, rules: Sequence[LayerRule]) -> Iterator[LayerRule]:
+    """Rules for lists of strings with one entry a layer that the family's file does not mention."""
     config = select_text_config(template.architecture, template.config)
-    words = {key: value for key, value in config.items() if isinstance(value, list) and all(map(_is_word, value))}
-    return infer_list_rules(words, rules, template.depth, frozenset({"architectures"}))
+    lists = {key: value for key, value in config.items() if isinstance(value, list) and all(map(_is_text, value))}
+    return infer_list_rules(lists, rules, template.depth, frozenset({"architectures"}))
 
 
-def _is_word(value: Json) -> bool:
+def _is_text(value: Json) -> bool:
     return isinstance(value, str)
 
 
-def _values(
-    rule: LayerRule, places: Sequence[OutputLayer], names: Mapping[str, Mapping[str, Any]], problems: list[Problem]
+def _layer_values(
+    rule: LayerRule, outputs: Sequence[OutputLayer], names: Mapping[str, Mapping[str, Any]], problems: list[Problem]
 ) -> list[Json] | None:
-    """The rule's value in each layer; None, and a problem, where a layer has none or blended layers differ."""
-    found: list[Json] = []
-    for place in places:
+    """The rule's value for each output layer; None and a problem where one is missing or blended layers differ."""
+    values: list[Json] = []
+    for output in outputs:
         try:
-            each = [_own_value(rule, donor, names[donor.name], layer) for donor, layer in place.feeds]
+            blended = [_donor_value(rule, donor, names[donor.name], layer) for donor, layer in output.feeds]
         except FormulaError as error:
-            message = f"{place.text}: what '{rule.key or rule.name}' is there, its config does not say: {error}"
-            problems.append(Problem(message, "choose another donor with `config:`", place.mark))
+            message = f"no config has '{rule.key or rule.name}' for {output.text}: {error}"
+            problems.append(Problem(message, "start from another donor's config: `config: <donor>`", output.mark))
             return None
-        if any(value != each[0] for value in each):
-            said = " and ".join(repr(value) for value in each)
-            message = f"layer {place.index} blends layers of different kinds: {rule.name} is {said} in {place.text}"
-            problems.append(Problem(message, "blend layers of one kind: shift one slice until they match", place.mark))
+        if any(value != blended[0] for value in blended):
+            listed = " and ".join(repr(value) for value in blended)
+            message = f"layer {output.index} blends layers of different kinds: {rule.name} is {listed} in {output.text}"
+            problems.append(Problem(message, "shift one of the slices until the layers match", output.mark))
             return None
-        found.append(each[0])
-    return found
+        values.append(blended[0])
+    return values
 
 
-def _own_value(rule: LayerRule, donor: Donor, names: Mapping[str, Any], layer: int) -> Json:
-    """A layer's value by its own family's rule of that name, or else by this one."""
-    own = next(
-        (each for each in donor.architecture.rules if each.name == rule.name and is_applicable(each, names)), rule
-    )
+def _donor_value(rule: LayerRule, donor: Donor, names: Mapping[str, Any], layer: int) -> Json:
+    """A layer's value by its own family's rule of the same name, or else by `rule`."""
+    own = next((one for one in donor.architecture.rules if one.name == rule.name and is_applicable(one, names)), rule)
     return read_layer_value(own, names, layer)
 
 
-def _refused(followed: Sequence[RuleValues], names: Mapping[str, Any]) -> Iterator[Problem]:
-    for values in followed:
+def _find_refusals(collected: Sequence[RuleValues], names: Mapping[str, Any]) -> Iterator[Problem]:
+    for values in collected:
         refusal = REFUSALS.get(values.rule.write)
         problem = refusal(values, names) if refusal else None
         if problem:
             yield problem
 
 
-def _with_nearest(
-    refused: Sequence[Problem], followed: Sequence[RuleValues], names: Mapping[str, Mapping[str, Any]], template: str
+def _suggest_nearest(
+    refused: Sequence[Problem], collected: Sequence[RuleValues], names: Mapping[str, Mapping[str, Any]], template: str
 ) -> Sequence[Problem]:
-    """The problems, their hints with the nearest stack that keeps all rules, if one is found."""
-    places = mended(followed, names[template]) if select_errors(refused) else None
-    if places is None or any(len(place.feeds) > 1 for place in places):
+    """The problems; where a nearby stack passes all rules, the hints of errors name it."""
+    outputs = find_nearest_stack(collected, names[template]) if select_errors(refused) else None
+    if outputs is None or any(len(output.feeds) > 1 for output in outputs):
         return refused
     others: list[Problem] = []
-    again = [*_followed([values.rule for values in followed], places, names, followed[0].ends, others)]
-    if others or select_errors(_refused(again, names[template])):
+    again = [*_collect_values([values.rule for values in collected], outputs, names, collected[0].ends, others)]
+    if others or select_errors(_find_refusals(again, names[template])):
         return refused
-    stack = slices_text([place.feeds[0] for place in places])
-    wrong = select_errors(refused)
+    stack = slices_text([output.feeds[0] for output in outputs])
+    errors = select_errors(refused)
     return [
-        replace(each, hint=f"{each.hint}; a stack that works: {stack}") if each in wrong else each for each in refused
+        replace(problem, hint=f"{problem.hint}; a stack that works: {stack}") if problem in errors else problem
+        for problem in refused
     ]
 
 
-def _write(values: RuleValues, names: Mapping[str, Any], found: Following) -> None:
-    """Put what the values come to into the entries; where the stack is refused, it does not matter what."""
+def _add_entries(values: RuleValues, names: Mapping[str, Any], changes: LayerEntries) -> None:
+    """Add the config entries for a rule's values; where the stack is refused, they may be anything."""
     if values.rule.write is WriteKind.SOLVE:
-        found.entries.update(solve_entries(values.rule, names, values.values).entries)
+        changes.entries.update(solve_entries(values.rule, names, values.values).entries)
     elif values.rule.write not in CHECK_ONLY:
-        found.entries[values.rule.key] = build_entry(values.rule.write, values.values)
-    found.entries.update(values.rule.put)
-    found.drop |= set(values.rule.drop)
+        changes.entries[values.rule.key] = build_entry(values.rule.write, values.values)
+    changes.entries.update(values.rule.put)
+    changes.drop |= set(values.rule.drop)
 
 
-def _unfollowed(
-    template: Donor, rules: Sequence[LayerRule], places: Sequence[OutputLayer], names: Mapping[str, Mapping[str, Any]]
+def _check_missing_entries(
+    template: Donor, rules: Sequence[LayerRule], outputs: Sequence[OutputLayer], names: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Problem]:
-    """Per-layer entries that a donor of layers has and the template's config has no room for."""
+    """Report per-layer entries of other donors' configs that the template's config has no counterpart for."""
     known = {rule.name for rule in rules}
-    donors = {donor.name: donor for place in places for donor, _ in place.feeds}
+    donors = {donor.name: donor for output in outputs for donor, _ in output.feeds}
     for donor in donors.values():
         for rule in donor.architecture.rules:
             if rule.name not in known and rule.write not in POSITIONAL and is_applicable(rule, names[donor.name]):
                 what = rule.key or rule.name
-                message = f"layers of '{donor.name}' differ in '{what}', which the config of '{template.name}' lacks"
-                yield Problem(message, f"take the config from it: `config: {donor.name}`")
+                message = f"layers of '{donor.name}' each have a '{what}', which the config of '{template.name}' lacks"
+                yield Problem(message, f"start from the config that has it: `config: {donor.name}`")

@@ -1,6 +1,6 @@
-"""The nearest stack that keeps every rule: layers out of place exchanged for others that may stand there.
+"""Suggests a stack near to a refused one, by exchanging layers whose values do not fit their positions.
 
-It looks at config values alone. Whether what it finds keeps all rules is for the caller to see.
+Only config values are compared; the caller must check the suggestion against all rules.
 """
 
 from __future__ import annotations
@@ -11,43 +11,43 @@ from typing import Any
 
 from stacker.arch.files.architecture import LayerRule, WriteKind
 from stacker.arch.layer_rules import solve_entries
-from stacker.core.config.refusals import OutputLayer, RuleValues, names_of, true_layers, value_at
+from stacker.core.config.refusals import OutputLayer, RuleValues, find_true_layers, formula_names, value_at
 from stacker.core.values.donor import Donor
 from stacker.formats.json_object import Json
 
-Demand = Callable[[Donor, int], bool]
-"""Whether a donor's layer may stand in a place."""
+Requirement = Callable[[Donor, int], bool]
+"""Whether a donor's layer is allowed at one output position."""
 
 
-def mended(found: Sequence[RuleValues], names: Mapping[str, Any]) -> list[OutputLayer] | None:
-    """The places with layers that their rules want there, the nearest of the same donor; None where there are none.
+def find_nearest_stack(rules: Sequence[RuleValues], names: Mapping[str, Any]) -> list[OutputLayer] | None:
+    """The output layers with each misfit replaced by the nearest donor layer that every rule allows there.
 
-    `names` are the entries of the config that the stack starts from. Blended layers are left as they are.
+    Returns None where none is allowed or a blend would have to change. `names` are the template's formula names.
     """
-    places = list(found[0].places)
-    demands = [[*_demands(values, names)] for values in found]
-    donors = list({donor.name: donor for place in places for donor, _ in place.feeds}.values())
-    for index, place in enumerate(places):
-        wanted = [each[index] for each in demands if each]
-        if all(demand(*place.feeds[0]) for demand in wanted):
+    outputs = list(rules[0].outputs)
+    requirements = [[*_requirements(values, names)] for values in rules]
+    donors = list({donor.name: donor for output in outputs for donor, _ in output.feeds}.values())
+    for index, output in enumerate(outputs):
+        allowed = [of_rule[index] for of_rule in requirements if of_rule]
+        if all(allows(*output.feeds[0]) for allows in allowed):
             continue
-        feed = next((feed for feed in _near(place, donors) if all(demand(*feed) for demand in wanted)), None)
-        if feed is None or len(place.feeds) > 1:
+        feed = next((feed for feed in _nearby_layers(output, donors) if all(allows(*feed) for allows in allowed)), None)
+        if feed is None or len(output.feeds) > 1:
             return None
-        places[index] = replace(place, feeds=(feed,))
-    return places
+        outputs[index] = replace(output, feeds=(feed,))
+    return outputs
 
 
-def _near(place: OutputLayer, donors: Sequence[Donor]) -> Iterator[tuple[Donor, int]]:
-    """Layers by their distance from the one in the place: those of its donor, then all others."""
-    own, layer = place.feeds[0]
+def _nearby_layers(output: OutputLayer, donors: Sequence[Donor]) -> Iterator[tuple[Donor, int]]:
+    """All layers of the donors by distance from the output layer's own, those of its donor first."""
+    own, layer = output.feeds[0]
     for donor in (own, *(other for other in donors if other.name != own.name)):
         for index in sorted(range(donor.depth), key=lambda index: abs(index - layer)):
             yield donor, index
 
 
-def _demands(values: RuleValues, names: Mapping[str, Any]) -> Sequence[Demand]:
-    """What a rule wants of each place; nothing of a rule that leaves all layers where they are, or that cannot tell."""
+def _requirements(values: RuleValues, names: Mapping[str, Any]) -> Sequence[Requirement]:
+    """What a rule requires at each output layer; empty for a rule that requires nothing of single layers."""
     rule, count = values.rule, len(values.values)
     true = sum(map(bool, values.values))
     match rule.write:
@@ -56,46 +56,46 @@ def _demands(values: RuleValues, names: Mapping[str, Any]) -> Sequence[Demand]:
         case WriteKind.SOLVE:
             whole = {**names, "depth": count, **solve_entries(rule, names, values.values).entries}
         case WriteKind.PREFIX:
-            return [_having(rule, value) for value in [True] * true + [False] * (count - true)]
+            return [_has_value(rule, value) for value in [True] * true + [False] * (count - true)]
         case WriteKind.SUFFIX:
-            return [_having(rule, value) for value in [False] * (count - true) + [True] * true]
+            return [_has_value(rule, value) for value in [False] * (count - true) + [True] * true]
         case WriteKind.CONSTANT:
-            return [_having(rule, values.values[0])] * count
+            return [_has_value(rule, values.values[0])] * count
         case WriteKind.LAST:
-            return [_anything] * (count - 1) + [_having(rule, True)]
+            return [_any_layer] * (count - 1) + [_has_value(rule, True)]
         case WriteKind.SHARED | WriteKind.WHOLE:
-            return [*_together(values)]
+            return [*_shared_requirements(values)]
         case _:
             return ()
-    return [_having(rule, value_at(rule, whole, index)) for index in range(count)]
+    return [_has_value(rule, value_at(rule, whole, index)) for index in range(count)]
 
 
-def _together(values: RuleValues) -> Iterator[Demand]:
-    """Layers with the value are those of one donor: the first of them first, or all of them in their order."""
-    owner = next((place.feeds[0][0] for place in values.places if values.values[place.index]), None)
-    layers = true_layers(values.rule, owner) if owner else []
+def _shared_requirements(values: RuleValues) -> Iterator[Requirement]:
+    """Layers with a true value must be of the first one's donor and begin with its first, or be all in its order."""
+    owner = next((output.feeds[0][0] for output in values.outputs if values.values[output.index]), None)
+    layers = find_true_layers(values.rule, owner) if owner else []
     whole, taken = values.rule.write is WriteKind.WHOLE, 0
     for value in values.values:
         if not value or (whole and taken == len(layers)) or owner is None:
-            yield _having(values.rule, False)
+            yield _has_value(values.rule, False)
         elif whole or not taken:
-            yield _being(owner, layers[taken])
+            yield _is_layer(owner, layers[taken])
         else:
-            yield _of(values.rule, owner)
+            yield _is_from(values.rule, owner)
         taken += bool(value)
 
 
-def _having(rule: LayerRule, value: Json) -> Demand:
-    return lambda donor, layer: value_at(rule, names_of(donor), layer) == value
+def _has_value(rule: LayerRule, value: Json) -> Requirement:
+    return lambda donor, layer: value_at(rule, formula_names(donor), layer) == value
 
 
-def _being(owner: Donor, wanted: int) -> Demand:
+def _is_layer(owner: Donor, wanted: int) -> Requirement:
     return lambda donor, layer: (donor.name, layer) == (owner.name, wanted)
 
 
-def _of(rule: LayerRule, owner: Donor) -> Demand:
-    return lambda donor, layer: donor.name == owner.name and bool(value_at(rule, names_of(donor), layer))
+def _is_from(rule: LayerRule, owner: Donor) -> Requirement:
+    return lambda donor, layer: donor.name == owner.name and bool(value_at(rule, formula_names(donor), layer))
 
 
-def _anything(_: Donor, __: int) -> bool:
+def _any_layer(_: Donor, __: int) -> bool:
     return True

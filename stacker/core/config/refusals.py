@@ -1,4 +1,4 @@
-"""What a rule forbids: stacks that no config of the family can express, with the reason and the nearest that works."""
+"""Stacks that no config of a family can express: one refusal for each kind of rule, with the reason and a hint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stacker.formats.json_object import Json
 
 @dataclass(frozen=True, slots=True)
 class OutputLayer:
-    """An output layer: its index, the donor layers that feed it, and where the spec asks for it."""
+    """An output layer: its index from 0, the donor layers that feed it (several for a blend), its place in the spec."""
 
     index: int
     feeds: tuple[tuple[Donor, int], ...]
@@ -30,184 +30,186 @@ class OutputLayer:
 
 @dataclass(frozen=True, slots=True)
 class RuleValues:
-    """A rule with the value each output layer brings, in order; `ends` are the donors of what stands around them."""
+    """A rule with the value of each output layer, in order; `ends` are the donors of embedding and head."""
 
     rule: LayerRule
-    places: Sequence[OutputLayer]
+    outputs: Sequence[OutputLayer]
     values: Sequence[Json]
     ends: tuple[Donor, ...] = ()
 
-    def runs(self, chosen: Callable[[int], bool]) -> str:
-        """The output layers whose index is chosen, as slices of their (first) donors."""
-        return slices_text([place.feeds[0] for place in self.places if chosen(place.index)])
+    def slices(self, chosen: Callable[[int], bool]) -> str:
+        """The chosen output layers as slices of their (first) donors, by their index."""
+        return slices_text([output.feeds[0] for output in self.outputs if chosen(output.index)])
 
 
-def names_of(donor: Donor) -> dict[str, Any]:
+def formula_names(donor: Donor) -> dict[str, Any]:
+    """The values that formulas of rules may name: config entries, dimensions, and `depth`."""
     return {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
 
 
 def _refuse_prefix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """Layers for which the rule is true must come before all others."""
+    """Refuse a layer with a true value after one with a false value."""
     first = next((index for index, value in enumerate(values.values) if not value), len(values.values))
     late = [index for index, value in enumerate(values.values) if value and index > first]
     if not late:
         return None
-    place = values.places[late[0]]
+    output = values.outputs[late[0]]
     reason = values.rule.reason or f"layers counted by '{values.rule.key}' must come first"
-    message = f"{reason}: layer {place.index} ({place.text}) comes after layer {first} ({values.places[first].text})"
-    hint = f"drop {values.runs(lambda index: index in late)}, or begin the stack with it"
-    return Problem(message, hint, place.mark)
+    message = f"{reason}: layer {output.index} ({output.text}) comes after layer {first} ({values.outputs[first].text})"
+    hint = f"drop {values.slices(lambda index: index in late)}, or move it to the beginning of the stack"
+    return Problem(message, hint, output.mark)
 
 
 def _refuse_suffix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """Layers for which the rule is true must come after all others."""
+    """Refuse a layer with a true value before one with a false value."""
     last = max((index for index, value in enumerate(values.values) if not value), default=-1)
     early = [index for index, value in enumerate(values.values) if value and index < last]
     if not early:
         return None
-    place = values.places[early[0]]
+    output = values.outputs[early[0]]
     reason = values.rule.reason or f"layers counted by '{values.rule.key}' must come last"
-    message = f"{reason}: layer {place.index} ({place.text}) comes before layer {last} ({values.places[last].text})"
-    hint = f"drop {values.runs(lambda index: index in early)}, or end the stack with it"
-    return Problem(message, hint, place.mark)
+    message = f"{reason}: layer {output.index} ({output.text}) comes before layer {last} ({values.outputs[last].text})"
+    hint = f"drop {values.slices(lambda index: index in early)}, or move it to the end of the stack"
+    return Problem(message, hint, output.mark)
 
 
 def _refuse_constant(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """All layers must have one value."""
+    """Refuse layers whose values differ."""
     other = next((index for index, value in enumerate(values.values) if value != values.values[0]), None)
     if other is None:
         return None
-    place = values.places[other]
+    output = values.outputs[other]
     reason = values.rule.reason or f"the config has one '{values.rule.key}' for all layers"
     message = (
-        f"{reason}: it is {values.values[0]!r} in {values.places[0].text}, {values.values[other]!r} in {place.text}"
+        f"{reason}: it is {values.values[0]!r} in {values.outputs[0].text}, {values.values[other]!r} in {output.text}"
     )
-    alike = values.runs(lambda index: values.values[index] == values.values[0])
-    return Problem(message, f"stack only layers of one kind, such as {alike}", place.mark)
+    alike = values.slices(lambda index: values.values[index] == values.values[0])
+    return Problem(message, f"use only layers with one value, such as {alike}", output.mark)
 
 
 def _refuse_position(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """Each layer must have the value that its new place gives it."""
-    whole = {**names, "depth": len(values.places)}
+    """Refuse a layer whose value is not the one that its new position implies."""
+    whole = {**names, "depth": len(values.outputs)}
     moved = [index for index, value in enumerate(values.values) if value_at(values.rule, whole, index) != value]
-    return _misplaced(values, whole, moved)
+    return _misplaced_problem(values, whole, moved)
 
 
 def _refuse_unsolved(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """There are config entries that give each layer its value."""
+    """Refuse values that no combination of the config entries to solve for produces."""
     found = solve_entries(values.rule, names, values.values)
-    return _misplaced(values, {**names, "depth": len(values.places), **found.entries}, found.misfits)
+    return _misplaced_problem(values, {**names, "depth": len(values.outputs), **found.entries}, found.misfits)
 
 
 def _refuse_last(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """The last layer's value is true."""
+    """Refuse a last layer whose value is false."""
     if not values.values or values.values[-1]:
         return None
-    place = values.places[-1]
-    reason = values.rule.reason or f"'{values.rule.name}' must hold of the last layer"
-    message = f"{reason}: {place.text} cannot be layer {place.index}"
-    return Problem(message, _fitting(values, True, place), place.mark)
+    output = values.outputs[-1]
+    reason = values.rule.reason or f"'{values.rule.name}' must be true for the last layer"
+    message = f"{reason}: {output.text} cannot be layer {output.index}"
+    return Problem(message, _suggest_layers(values, True, output), output.mark)
 
 
-def _misplaced(values: RuleValues, names: Mapping[str, Any], places: Sequence[int]) -> Problem | None:
-    """The layers at `places` have other values than the config entries in `names` give there."""
-    if not places:
+def _misplaced_problem(values: RuleValues, names: Mapping[str, Any], misfits: Sequence[int]) -> Problem | None:
+    """The problem of the output layers `misfits`, whose values are not those that the entries in `names` imply."""
+    if not misfits:
         return None
-    place = values.places[places[0]]
-    reason = values.rule.reason or f"'{values.rule.name}' depends on a layer's place"
-    more = f" (and {len(places) - 1} more layers)" if len(places) > 1 else ""
-    message = f"{reason}: {place.text} cannot be layer {place.index}{more}"
-    return Problem(message, _fitting(values, value_at(values.rule, names, place.index), place), place.mark)
+    output = values.outputs[misfits[0]]
+    reason = values.rule.reason or f"'{values.rule.name}' depends on a layer's position"
+    others = len(misfits) - 1
+    more = f" (and {others} more layer{'s' if others > 1 else ''})" if others else ""
+    message = f"{reason}: {output.text} cannot be layer {output.index}{more}"
+    return Problem(message, _suggest_layers(values, value_at(values.rule, names, output.index), output), output.mark)
 
 
 def value_at(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
-    """The value that a config gives a place; None where it gives none."""
+    """The value that a config implies for the layer at `index`; None where the formulas have none."""
     try:
         return read_layer_value(rule, names, index)
     except FormulaError:
         return None
 
 
-def _fitting(values: RuleValues, wanted: Json, place: OutputLayer) -> str:
-    """Advice: the layers of the same donor nearest to the one asked for that could stand in its place."""
-    donor, layer = place.feeds[0]
-    own = names_of(donor)
+def _suggest_layers(values: RuleValues, wanted: Json, output: OutputLayer) -> str:
+    """Hint: up to three layers of the same donor with the wanted value, nearest to the chosen one."""
+    donor, layer = output.feeds[0]
+    own = formula_names(donor)
     fitting = [i for i in range(donor.depth) if wanted is not None and value_at(values.rule, own, i) == wanted]
     nearest = sorted(sorted(fitting, key=lambda index: abs(index - layer))[:3])
     if not nearest:
-        return f"no layer of '{donor.name}' can stand there: keep to the places that the donor's layers have"
-    return f"in its place could stand {', '.join(f'{donor.name}[{index}]' for index in nearest)}"
+        return f"no layer of '{donor.name}' fits there: keep layers at the positions that they have in their donor"
+    return f"layers that fit there: {', '.join(f'{donor.name}[{index}]' for index in nearest)}"
 
 
 def _refuse_unsupplied(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """What a layer takes, one before it gives."""
-    given: list[Json] = []
-    for place, value in zip(values.places, values.values, strict=True):
-        gives, takes = value if isinstance(value, list) else (None, None)
-        if takes is not None and takes not in given:
+    """Refuse a layer that takes something that no layer before it provides; values are [provided, taken]."""
+    available: list[Json] = []
+    for output, value in zip(values.outputs, values.values, strict=True):
+        provided, taken = value if isinstance(value, list) else (None, None)
+        if taken is not None and taken not in available:
             reason = values.rule.reason or f"'{values.rule.name}' is taken from an earlier layer"
-            message = f"{reason}: no layer before layer {place.index} ({place.text}) has {takes} to give"
-            return Problem(message, f"put a layer before it that gives {takes}", place.mark)
-        given.append(gives)
+            message = f"{reason}: no layer before layer {output.index} ({output.text}) provides '{taken}'"
+            return Problem(message, f"put a layer that provides '{taken}' before it", output.mark)
+        available.append(provided)
     return None
 
 
 def _refuse_shared(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """The layers whose value is true use tensors of one of them: one donor's, its first before the others."""
-    chosen = [place for place in values.places if values.values[place.index]]
+    """Refuse layers with a true value unless they are of one donor and begin with its first, which has the tensors."""
+    chosen = [output for output in values.outputs if values.values[output.index]]
     if not chosen:
         return None
-    owner, wanted = chosen[0].feeds[0][0], true_layers(values.rule, chosen[0].feeds[0][0])[:1]
-    strange = [place for place in chosen if any(donor.name != owner.name for donor, _ in place.feeds)]
-    if not strange and [layer for _, layer in chosen[0].feeds] == wanted:
+    owner, wanted = chosen[0].feeds[0][0], find_true_layers(values.rule, chosen[0].feeds[0][0])[:1]
+    foreign = [output for output in chosen if any(donor.name != owner.name for donor, _ in output.feeds)]
+    if not foreign and [layer for _, layer in chosen[0].feeds] == wanted:
         return _refuse_ends(values, names) if len(chosen) > 1 else None
-    return _not_together(values, strange[0] if strange else chosen[0], owner, wanted)
+    return _separated_problem(values, foreign[0] if foreign else chosen[0], owner, wanted)
 
 
 def _refuse_whole(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """The layers whose value is true are all of one donor's, in its order."""
-    chosen = [place for place in values.places if values.values[place.index]]
+    """Refuse layers with a true value unless they are all those of one donor, in its order."""
+    chosen = [output for output in values.outputs if values.values[output.index]]
     if not chosen:
         return None
     owner = chosen[0].feeds[0][0]
-    wanted = true_layers(values.rule, owner)
+    wanted = find_true_layers(values.rule, owner)
     feeds = [((owner.name, layer),) for layer in wanted]
-    found = [tuple((donor.name, layer) for donor, layer in place.feeds) for place in chosen]
+    found = [tuple((donor.name, layer) for donor, layer in output.feeds) for output in chosen]
     if found == feeds:
         return _refuse_ends(values, names) if len(chosen) > 1 else None
     alike = [one == other for one, other in zip(found, feeds, strict=False)]
     differing = alike.index(False) if False in alike else min(len(alike), len(found) - 1)
-    return _not_together(values, chosen[differing], owner, wanted)
+    return _separated_problem(values, chosen[differing], owner, wanted)
 
 
 def _refuse_ends(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """Layers that share tensors are tied like embedding and head, and only with them: those are of one donor."""
+    """Refuse embedding and head of two donors where layers share tensors: programs tie all of these or none."""
     ends = list(dict.fromkeys(donor.name for donor in values.ends))
     if len(ends) < 2 or names.get("tie_word_embeddings") is False:
         return None
-    what = f"the embedding is of '{ends[0]}', the head of '{ends[1]}'"
-    message = f"{values.rule.reason}, which programs find only where embedding and head are tied: {what}"
+    parts = f"the embedding is of '{ends[0]}', the head of '{ends[1]}'"
+    message = f"{values.rule.reason}, which loads only where embedding and head are tied: {parts}"
     return Problem(message, f"take both from one donor: `head: {ends[0]}`")
 
 
-def true_layers(rule: LayerRule, donor: Donor) -> list[int]:
-    """A donor's layers whose value is true."""
-    names = names_of(donor)
+def find_true_layers(rule: LayerRule, donor: Donor) -> list[int]:
+    """The indices of a donor's layers with a true value."""
+    names = formula_names(donor)
     return [index for index in range(donor.depth) if value_at(rule, names, index)]
 
 
-def _not_together(values: RuleValues, place: OutputLayer, owner: Donor, wanted: Sequence[int]) -> Problem:
-    reason = values.rule.reason or f"layers that share '{values.rule.name}' must be of one donor"
+def _separated_problem(values: RuleValues, output: OutputLayer, owner: Donor, wanted: Sequence[int]) -> Problem:
+    reason = values.rule.reason or f"layers that share '{values.rule.name}' must come from one donor"
     needed = slices_text([(owner, layer) for layer in wanted])
     if values.rule.write is WriteKind.SHARED:
-        hint = f"take such layers from one donor, {needed} before the others"
+        hint = f"take these layers from one donor, beginning with {needed}"
     else:
-        hint = f"of such layers take {needed}, all and in this order"
-    return Problem(f"{reason}: {place.text} cannot be layer {place.index}", hint, place.mark)
+        hint = f"take exactly {needed} as these layers, in this order"
+    return Problem(f"{reason}: {output.text} cannot be layer {output.index}", hint, output.mark)
 
 
 def _advise_position(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """What happens by position, but in no way that belongs to a layer, is only said."""
+    """Warn where a position implies another value than a layer has, for rules that concern no weights of the layer."""
     refused = _refuse_position(values, names)
     return replace(refused, severity=Severity.WARNING) if refused else None
 
@@ -227,11 +229,11 @@ REFUSALS: dict[WriteKind, Callable[[RuleValues, Mapping[str, Any]], Problem | No
 
 
 def slices_text(feeds: Sequence[tuple[Donor, int]]) -> str:
-    """Donor layers as the slices a spec would write: a[0:2], b[5:6]."""
-    runs: list[tuple[str, int, int]] = []
+    """Donor layers written as slices of a spec: `a[0:2], b[5:6]`."""
+    slices: list[tuple[str, int, int]] = []
     for donor, layer in feeds:
-        if runs and runs[-1][0] == donor.name and runs[-1][2] == layer:
-            runs[-1] = (donor.name, runs[-1][1], layer + 1)
+        if slices and slices[-1][0] == donor.name and slices[-1][2] == layer:
+            slices[-1] = (donor.name, slices[-1][1], layer + 1)
         else:
-            runs.append((donor.name, layer, layer + 1))
-    return ", ".join(f"{name}[{start}:{stop}]" for name, start, stop in runs)
+            slices.append((donor.name, layer, layer + 1))
+    return ", ".join(f"{name}[{start}:{stop}]" for name, start, stop in slices)

@@ -1,1 +1,1 @@
-"""What can be said of donors and stacks from headers alone: figures, caches, kinds of layers, differences."""
+"""Facts about donors and stacks from configs and headers alone: figures, KV cache, layer groups, differences."""

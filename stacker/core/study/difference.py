@@ -1,4 +1,4 @@
-"""What two donors have not in common: entries of their configs, and tensors by name, shape and element type."""
+"""Compares two donors by config entries and by names, shapes and element types of tensors. Reads no weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ABSENT = "—"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A tensor that both have, in two forms."""
+    """A tensor whose shape or element type differs."""
 
     name: str
     one: TensorSpec
@@ -27,55 +27,55 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Config entries with both values (ABSENT where one has none), and tensors that one lacks or has otherwise."""
+    """Config entries with both values (ABSENT where one is missing), tensors of one donor only, and changed tensors."""
 
     config: tuple[Entry, ...]
     only_one: tuple[TensorSpec, ...]
     only_other: tuple[TensorSpec, ...]
     changed: tuple[Change, ...]
     alike: int
-    """How many tensors have the same name, shape and element type in both."""
+    """The number of tensors with the same name, shape and element type."""
 
     @property
-    def nothing(self) -> bool:
+    def is_empty(self) -> bool:
         return not (self.config or self.only_one or self.only_other or self.changed)
 
 
-def difference(one: Donor, other: Donor) -> Difference:
-    """Configs and tensor tables held against each other; no weight is looked at."""
-    here, there = ({name: tensor.spec for name, tensor in donor.tensors.items()} for donor in (one, other))
-    both = [name for name in here if name in there]
-    changed = [Change(name, here[name], there[name]) for name in both if not _same(here[name], there[name])]
+def find_difference(one: Donor, other: Donor) -> Difference:
+    """Compare the configs and tensor tables of two donors."""
+    ours, theirs = ({name: tensor.spec for name, tensor in donor.tensors.items()} for donor in (one, other))
+    both = [name for name in ours if name in theirs]
+    changed = [Change(name, ours[name], theirs[name]) for name in both if not _is_same(ours[name], theirs[name])]
     return Difference(
-        tuple(_entries(one.config, other.config)),
-        tuple(spec for name, spec in here.items() if name not in there),
-        tuple(spec for name, spec in there.items() if name not in here),
+        tuple(_changed_entries(one.config, other.config)),
+        tuple(spec for name, spec in ours.items() if name not in theirs),
+        tuple(spec for name, spec in theirs.items() if name not in ours),
         tuple(changed),
         len(both) - len(changed),
     )
 
 
-def _same(one: TensorSpec, other: TensorSpec) -> bool:
+def _is_same(one: TensorSpec, other: TensorSpec) -> bool:
     return (one.dtype, one.shape) == (other.dtype, other.shape)
 
 
-def _entries(one: Config, other: Config, before: str = "") -> Iterable[Entry]:
-    """Entries that differ, those inside nested objects by their path."""
+def _changed_entries(one: Config, other: Config, path: str = "") -> Iterable[Entry]:
+    """Entries that differ; those of nested objects have dotted names."""
     for key in dict.fromkeys((*one, *other)):
-        here, there = one.get(key, ABSENT), other.get(key, ABSENT)
-        if isinstance(here, Mapping) and isinstance(there, Mapping):
-            yield from _entries(here, there, f"{before}{key}.")
-        elif here != there:
-            yield f"{before}{key}", here, there
+        mine, theirs = one.get(key, ABSENT), other.get(key, ABSENT)
+        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+            yield from _changed_entries(mine, theirs, f"{path}{key}.")
+        elif mine != theirs:
+            yield f"{path}{key}", mine, theirs
 
 
-def by_layers(names: Iterable[str], prefix: str) -> dict[str, str]:
-    """Names with their layers run together: `model.layers.{i}.mlp.up_proj.weight` to `40–79`; "" outside layers."""
+def join_layers(names: Iterable[str], prefix: str) -> dict[str, str]:
+    """Names with `{i}` for the layer number, each with its layers as text: `40–79`, or "" outside the layers."""
     pattern = compile_prefix(prefix)
-    found: dict[str, list[int]] = {}
+    layers_of: dict[str, list[int]] = {}
     for name in names:
         match = pattern.fullmatch(name)
-        layers = found.setdefault(f"{prefix}{match[2]}" if match else name, [])
+        layers = layers_of.setdefault(f"{prefix}{match[2]}" if match else name, [])
         if match:
             layers.append(int(match[1]))
-    return {name: ranges_text(sorted(layers)) for name, layers in found.items()}
+    return {name: ranges_text(sorted(layers)) for name, layers in layers_of.items()}

@@ -1,4 +1,4 @@
-"""The numbers of a stack before it exists: parameters, bytes, caches, memory, time. All of them from headers alone."""
+"""Figures of a stack before it is built: parameters, bytes, KV cache, memory, time. Computed from headers alone."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from stacker.arch.dimensions import collect_names
 from stacker.core.plan.plan import Plan
 from stacker.core.stack.graph import StackGraph
 from stacker.core.stack.nodes import Feed
-from stacker.core.study.kv_cache import KvCache, kv_cache
+from stacker.core.study.kv_cache import KvCache, estimate_kv_cache
 from stacker.core.values.donor import Donor, DonorTensor
 
 CONTEXTS = (4096, 32768)
-"""Tokens for which the cache is told."""
-WRITING = 2.0e9
-"""Bytes/s of a durable build, measured with two cores and ext4; clones take no time beside it."""
-COMPUTING = 8e9
-"""Bytes/s at which blends take in their sources there."""
-STARTING = 0.6
-"""Seconds until the first tensor can be computed there."""
+"""Sequence lengths, in tokens, for which the KV cache is shown."""
+WRITE_SPEED = 2.0e9
+"""Bytes/s of a build that is synced to disk, measured with two cores and ext4; clones are much faster."""
+COMPUTE_SPEED = 8e9
+"""Bytes/s of sources that blends process on that machine."""
+COMPUTE_START = 0.6
+"""Seconds until the first tensor is computed on that machine."""
 _CHOSEN = ("num_experts_per_tok", "experts_per_token", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
 _EXPERTS = ("experts", "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a stack costs. Sizes in bytes, `seconds` at the speeds above; `active` None where the config does not say.
+    """The size and cost of a stack: sizes in bytes, `seconds` at the speeds above, `dtypes` in elements of each type.
 
-    `active` are the parameters at work for one token: all but the experts that are not chosen. `dtypes` gives the
-    elements of each element type. `moved` are the bytes of `written` that are copied, or cloned where the filesystem
-    can.
+    `active` counts the parameters used for one token, without inactive experts; None where the config does not tell.
+    `moved` is the part of `written` that is copied or cloned without arithmetic.
     """
 
     layers: int
@@ -53,7 +52,7 @@ def make_figures(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan) -> 
     return Figures(
         layers=len(graph.layers),
         parameters=plan.total_parameters,
-        active=_active(graph, donors, plan.total_parameters),
+        active=_count_active(graph, donors, plan.total_parameters),
         nbytes=plan.total_size,
         dtypes=_dtypes(plan),
         shards=len(plan.shards),
@@ -62,12 +61,12 @@ def make_figures(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan) -> 
         moved=plan.costs.moved,
         peak=plan.costs.peak,
         seconds=_seconds(plan),
-        cache=kv_cache(graph, donors, plan.config),
+        cache=estimate_kv_cache(graph, donors, plan.config),
     )
 
 
 def _dtypes(plan: Plan) -> tuple[tuple[str, int], ...]:
-    """Elements by element type, the commonest first."""
+    """Number of elements by element type, largest first."""
     counts: dict[str, int] = {}
     for step in plan.steps:
         counts[step.tensor.dtype.label] = counts.get(step.tensor.dtype.label, 0) + step.tensor.elements
@@ -75,35 +74,35 @@ def _dtypes(plan: Plan) -> tuple[tuple[str, int], ...]:
 
 
 def _seconds(plan: Plan) -> float:
-    """A guess: all is written, and what is computed must be read through the arithmetic first."""
+    """Estimated build time: writing everything, and reading what blends compute with."""
     costs = plan.costs
-    computed = costs.read - costs.moved
-    return costs.written / WRITING + (STARTING + computed / COMPUTING if costs.written > costs.moved else 0.0)
+    computing = COMPUTE_START + (costs.read - costs.moved) / COMPUTE_SPEED if costs.written > costs.moved else 0.0
+    return costs.written / WRITE_SPEED + computing
 
 
-def _active(graph: StackGraph, donors: Mapping[str, Donor], total: int) -> int | None:
-    """The total without the experts that a token does not visit; the total itself where there are no experts."""
+def _count_active(graph: StackGraph, donors: Mapping[str, Donor], total: int) -> int | None:
+    """The total minus the experts that are inactive for a token; None where their number is unknown."""
     tables = {name: donor.layers() for name, donor in donors.items()}
-    asleep: dict[Feed, int | None] = {}
-    sleeping = 0
+    inactive: dict[Feed, int | None] = {}
+    skipped = 0
     for node in graph.layers:
         feed = Feed(node.feeds[0].donor, node.feeds[0].layer)
-        if feed not in asleep:
-            asleep[feed] = _asleep(donors[feed.donor], tables[feed.donor][feed.layer or 0])
-        found = asleep[feed]
-        if found is None:
+        if feed not in inactive:
+            inactive[feed] = _count_inactive(donors[feed.donor], tables[feed.donor][feed.layer or 0])
+        count = inactive[feed]
+        if count is None:
             return None
-        sleeping += found
-    return total - sleeping
+        skipped += count
+    return total - skipped
 
 
-def _asleep(donor: Donor, table: Mapping[str, DonorTensor]) -> int | None:
-    """Parameters of a layer's experts that are not chosen for a token."""
+def _count_inactive(donor: Donor, table: Mapping[str, DonorTensor]) -> int | None:
+    """Parameters of a layer's experts that a token does not use; None where the config lacks their numbers."""
     elements = sum(tensor.spec.elements for tensor in table.values() if _is_expert(tensor.role))
     if not elements:
         return 0
     names = collect_names(donor.architecture, donor.config)
-    chosen, experts = _whole(names, _CHOSEN), _whole(names, _EXPERTS)
+    chosen, experts = _first_int(names, _CHOSEN), _first_int(names, _EXPERTS)
     return None if not chosen or not experts else elements - elements * min(chosen, experts) // experts
 
 
@@ -111,14 +110,14 @@ def _is_expert(role: str) -> bool:
     return ".expert" in role and ".shared" not in role
 
 
-def _whole(names: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
-    """The first of the entries that is a number."""
-    found = (names.get(key) for key in keys)
-    return next((value for value in found if isinstance(value, int) and not isinstance(value, bool)), None)
+def _first_int(names: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
+    """The first of these config entries that is a whole number."""
+    values = (names.get(key) for key in keys)
+    return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)
 
 
 def figures_json(figures: Figures) -> dict[str, Any]:
-    """The figures for programs; None is what cannot be known."""
+    """The figures as JSON; null where unknown."""
     return {
         "layers": figures.layers,
         "parameters": figures.parameters,

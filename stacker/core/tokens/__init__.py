@@ -1,1 +1,1 @@
-"""Vocabularies: which token has which row of the embedding and the head."""
+"""Tokenizers of several donors in one stack: vocabulary, rows of embedding and head, tokenizer files."""

@@ -9,14 +9,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from stacker.core.tokens.tokenizer_files import CODE_KEY, TOKENIZER_CONFIG
 from stacker.core.values.donor import GENERATION, SideFile
 from stacker.errors import DonorError, Mark
 from stacker.formats.json_object import format_json, parse_object
 from stacker.io.files.repository import Repository
 
-TOKENIZER_CONFIG = "tokenizer_config.json"
-CODE_KEY = "auto_map"
-"""The key of the tokenizer config that names Python code to run."""
 MAX_SIDE_FILE_BYTES = 200_000_000
 
 

@@ -19,10 +19,10 @@ from stacker.view.scene.wording import making_text, node_text, source_text, span
 
 def dot_text(scene: Scene) -> str:
     """A digraph that `dot -Tsvg` draws from left to right."""
-    from stacker.core.study.network import network
+    from stacker.core.study.network import build_network
 
     colours = {name: style.colour for name, style in donor_styles(list(scene.donors)).items()}
-    lines = _lines(network(scene.graph, scene.donors), colours)
+    lines = _lines(build_network(scene.graph, scene.donors), colours)
     head = f"digraph {_quoted(scene.name)} {{\n  rankdir=LR\n  node [shape=box, fontname=sans]\n"
     return head + "".join(f"  {line}\n" for line in lines) + "}\n"
 

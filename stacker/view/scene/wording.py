@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from stacker.core.stack.graph import Junction, Segment, StackGraph
 from stacker.core.stack.nodes import Feed, Node
-from stacker.core.study.layer_kinds import crossed
+from stacker.core.study.layer_differences import find_changes
 from stacker.core.values.donor import Donor
 from stacker.core.values.parameters import Bound, BoundSetting
 from stacker.formats.json_object import Json
@@ -95,7 +95,7 @@ def _value_text(value: Gradient | Value) -> str:
 
 def crossing_text(junction: Junction, donors: Mapping[str, Donor]) -> str:
     """What differs across a junction: `xwin to euryale, rope_theta 10000 to 500000`."""
-    words = [_change(*difference) for difference in crossed(junction, donors)]
+    words = [_change(*difference) for difference in find_changes(junction, donors)]
     return ", ".join(words)
 
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stacker.core.stack.nodes import Node
-from stacker.core.study.figures import CONTEXTS, WRITING, Figures
+from stacker.core.study.figures import CONTEXTS, WRITE_SPEED, Figures
 from stacker.view.scene.scene import Scene
 from stacker.view.scene.wording import bytes_text, count_text, seconds_text
 
@@ -60,7 +60,7 @@ def figure_words(figures: Figures) -> dict[str, str]:
 
 def _terms(moved: float) -> str:
     clones = "; next to none with clones" if moved == 1 else ""
-    return f"at {WRITING / 1e9:.1f} GB/s, as measured on a small machine{clones}"
+    return f"at {WRITE_SPEED / 1e9:.1f} GB/s, as measured on a small machine{clones}"
 
 
 def _active_words(figures: Figures) -> str:

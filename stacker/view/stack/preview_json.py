@@ -7,7 +7,7 @@ from typing import Any
 from stacker.core.stack.graph import coverage, segments
 from stacker.core.stack.nodes import Node
 from stacker.core.study.figures import figures_json
-from stacker.core.study.layer_kinds import crossed
+from stacker.core.study.layer_differences import find_changes
 from stacker.view.scene.scene import Scene
 from stacker.view.scene.wording import making_text
 
@@ -55,7 +55,7 @@ def _junctions(scene: Scene) -> list[dict[str, Any]]:
             "layer": junction.index,
             "jump": junction.jump,
             "differs": {
-                name: {"before": before, "after": after} for name, before, after in crossed(junction, scene.donors)
+                name: {"before": before, "after": after} for name, before, after in find_changes(junction, scene.donors)
             },
         }
         for junction in scene.jumps.values()

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stacker.core.study.difference import ABSENT, Change, Difference, by_layers
+from stacker.core.study.difference import ABSENT, Change, Difference, join_layers
 from stacker.core.values.donor import Donor
 from stacker.formats.json_object import Json
 from stacker.tensors import TensorSpec
@@ -49,11 +49,11 @@ def _rows(one: Donor, other: Donor, found: Difference) -> list[tuple[str, str, s
     rows = []
     for donor, specs, first in ((one, found.only_one, True), (other, found.only_other, False)):
         shown = {spec.name: _spec(spec) for spec in specs}
-        for name, layers in by_layers(shown, donor.architecture.prefix).items():
+        for name, layers in join_layers(shown, donor.architecture.prefix).items():
             text = next(shown[spec.name] for spec in specs if _is(spec.name, name, donor))
             rows.append((name, layers, text if first else ABSENT, ABSENT if first else text))
     changes = {change.name: change for change in found.changed}
-    for name, layers in by_layers(changes, one.architecture.prefix).items():
+    for name, layers in join_layers(changes, one.architecture.prefix).items():
         change = next(each for own, each in changes.items() if _is(own, name, one))
         rows.append((name, layers, _spec(change.one), _spec(change.other)))
     return rows
@@ -61,7 +61,7 @@ def _rows(one: Donor, other: Donor, found: Difference) -> list[tuple[str, str, s
 
 def _is(own: str, name: str, donor: Donor) -> bool:
     """Whether a tensor is one of those that `name` stands for."""
-    return name in by_layers([own], donor.architecture.prefix)
+    return name in join_layers([own], donor.architecture.prefix)
 
 
 def _spec(spec: TensorSpec) -> str:
@@ -74,7 +74,7 @@ def _value(value: Json) -> str:
 
 
 def _summary(found: Difference) -> str:
-    if found.nothing:
+    if found.is_empty:
         return f"no difference: the same config, {found.alike} tensors of the same names, shapes and types"
     counts = {
         "config entries that differ": len(found.config),
@@ -89,7 +89,7 @@ def _summary(found: Difference) -> str:
 def difference_json(found: Difference) -> dict[str, Any]:
     """A difference for programs."""
     return {
-        "same": found.nothing,
+        "same": found.is_empty,
         "config": {key: [here, there] for key, here, there in found.config},
         "only_first": [_spec_json(spec) for spec in found.only_one],
         "only_second": [_spec_json(spec) for spec in found.only_other],

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stacker.arch.files.architecture import Part
-from stacker.core.study.layer_kinds import layer_kinds
+from stacker.core.study.layer_differences import group_layers
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.errors import Problem, ranges_text
 from stacker.view.scene.wording import bytes_text, count_text
@@ -44,9 +44,9 @@ def _kinds(donor: Donor) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("layers", "parameters", "kind"):
         table.add_column(column, overflow="fold")
-    for kind in layer_kinds(donor):
+    for kind in group_layers(donor):
         count = f"{len(kind.layers)}: {ranges_text(kind.layers)}"
-        table.add_row(count, f"{count_text(kind.parameters)} each", kind.words or "all alike")
+        table.add_row(count, f"{count_text(kind.parameters)} each", kind.distinction or "all alike")
     return table
 
 
@@ -117,8 +117,8 @@ def donor_json(donor: Donor, trials: Trials) -> dict[str, Any]:
             for name, tensor in donor.tensors.items()
         ],
         "kinds": [
-            {"layers": list(kind.layers), "parameters": kind.parameters, "words": kind.words}
-            for kind in layer_kinds(donor)
+            {"layers": list(kind.layers), "parameters": kind.parameters, "words": kind.distinction}
+            for kind in group_layers(donor)
         ],
         "stacked": {words: [problem.message for problem in problems] for words, problems in trials.items()},
         "ignored": dict(donor.ignored),

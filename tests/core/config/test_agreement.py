@@ -1,4 +1,4 @@
-"""What two donors must share to meet in one stack, and what they may differ in."""
+"""Differences between two donors' configs: errors, warnings, and those that do not matter."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def found(mine: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, str]]:
     ],
 )
 def test_what_does_not_matter(mine: dict[str, Any], other: dict[str, Any]) -> None:
-    """Bookkeeping, styles of writing and what follows the ends are no difference."""
+    """Bookkeeping entries, older spellings, and entries of the vocabulary are not compared."""
     assert found(mine, other) == []
 
 
@@ -55,7 +55,7 @@ def test_what_does_not_matter(mine: dict[str, Any], other: dict[str, Any]) -> No
     ],
 )
 def test_what_is_a_warning(mine: dict[str, Any], other: dict[str, Any], key: str) -> None:
-    """A difference that the config can only resolve one way is told."""
+    """Settings of which the result keeps only the template's are warned of."""
     assert found(mine, other) == [(Severity.WARNING, key)]
 
 
@@ -75,7 +75,7 @@ def test_what_is_an_error(mine: dict[str, Any], other: dict[str, Any], key: str)
 
 
 def test_what_follows_the_layers_may_differ() -> None:
-    """Kinds of layers are each layer's own."""
+    """Per-layer entries are compared layer by layer, not as a whole."""
     kinds = ["full_attention", "sliding_attention"]
     mine, other = ({"model_type": "gemma2", "head_dim": 8, "layer_types": order * 3} for order in (kinds, kinds[::-1]))
     assert found(mine, other) == []
@@ -88,6 +88,6 @@ def test_another_family_with_the_same_tensors() -> None:
 
 
 def test_another_family() -> None:
-    """Layers with other tensors cannot stand in one stack."""
+    """Layers with different tensors are an error."""
     problems = found({}, {"model_type": "qwen3"})
     assert Severity.ERROR in [severity for severity, _ in problems]

@@ -1,4 +1,4 @@
-"""The config.json of a stack: what follows the layers, the ends and the dtype, and what never passes."""
+"""The config.json of a stack: depth, per-layer entries, vocabulary, dtype, ties, and unsafe keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QWEN: dict[str, Any] = {
 
 
 def compiled(*layers: tuple[Donor, int] | list[tuple[Donor, int]], **options: Any) -> dict[str, Any]:
-    """The config of a stack without errors; the first layer's donor gives what `options` leave open."""
+    """The config of a stack without errors; template and ends default to the first layer's donor."""
     config, problems = compile_all(*layers, **options)
     assert not select_errors(problems)
     return config
@@ -52,7 +52,7 @@ def test_depth_and_order() -> None:
 
 @pytest.mark.parametrize("model_type", ["gpt2", "falcon"])
 def test_depth_keys(model_type: str) -> None:
-    """Each family has its own key; a second key of the same meaning follows."""
+    """Each family has its own key for the depth; a second key of the same meaning is set too."""
     gpt2: dict[str, Any] = {"n_layer": 6, "n_embd": 16, "n_head": 2, "n_positions": 8}
     donor = make_donor(model_type=model_type, **(gpt2 if model_type == "gpt2" else {}))
     config = compiled(*run(donor, 0, 1))
@@ -70,7 +70,7 @@ def test_lists_follow_their_own_donors() -> None:
     assert "max_window_layers" not in config
 
 
-def test_lists_of_words_follow_even_if_the_family_has_none() -> None:
+def test_unknown_lists_of_strings_follow_the_layers() -> None:
     """Transformers refuses a `layer_types` of another length in any config that has one."""
     donor = make_donor(layer_types=["a", "b", "c", "d", "e", "f"], eos_token_id=[1, 2, 3, 4, 5, 6])
     config = compiled(*run(donor, 5, 0))
@@ -79,7 +79,7 @@ def test_lists_of_words_follow_even_if_the_family_has_none() -> None:
 
 
 def test_entries_computed_from_the_depth() -> None:
-    """What a family computes from the number of layers is computed anew."""
+    """An entry computed from the number of layers is computed again."""
     donor = make_donor(scale_depth=2.0)
     scaled = replace(donor.architecture, sized=(("scale_depth", parse_formula("scale_depth * depth / old_depth")),))
     config = compiled(*run(replace(donor, architecture=scaled), 0, 1, 2))
@@ -112,8 +112,8 @@ def test_a_nested_language_model() -> None:
     assert (found["dtype"], found["text_config"]["dtype"]) == ("float32", "float32")
 
 
-def test_index_sets_are_counted_anew() -> None:
-    """Dense layers given by a step are listed by their new places, where the step becomes one."""
+def test_index_sets_are_renumbered() -> None:
+    """Dense layers given by a step are listed by their new positions, where the step becomes one."""
     donor = make_donor(model_type="qwen3_moe", num_experts=2, moe_intermediate_size=8, decoder_sparse_step=3)
     config = compiled(*run(donor, 2, 2, 5, 0))
     assert (config["mlp_only_layers"], config["decoder_sparse_step"]) == ([3], 1)
@@ -138,23 +138,23 @@ def test_unknown_style_names_the_fallback() -> None:
     ],
 )
 def test_dtype(before: dict[str, Any], dtype: Dtype | None, after: str) -> None:
-    """The type to compute in stands under `dtype`, whatever the template called it; no program computes in fp8."""
+    """`dtype` holds the type to compute in, under whichever key the template had it; never fp8."""
     config = compiled(*run(make_donor(**before), 0), dtype=dtype)
     assert config["dtype"] == after
     assert "torch_dtype" not in config
 
 
-@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("entry", [True, False])
 @pytest.mark.parametrize("tied", [True, False])
-def test_tied_is_what_the_tensors_are(said: bool, tied: bool) -> None:
-    """Whether head and embedding are one tensor is told by the caller, not by the template."""
-    donor = make_donor(tie_word_embeddings=said)
+def test_tied_is_what_the_tensors_are(entry: bool, tied: bool) -> None:
+    """The caller says whether head and embedding are one tensor; the template counts only without it."""
+    donor = make_donor(tie_word_embeddings=entry)
     assert compiled(*run(donor, 0), tied=tied)["tie_word_embeddings"] is tied
-    assert compiled(*run(donor, 0))["tie_word_embeddings"] is said
+    assert compiled(*run(donor, 0))["tie_word_embeddings"] is entry
 
 
-def test_a_family_tied_by_default_is_told_when_it_is_not() -> None:
-    """Gemma's configs do not say that they are tied; an untied stack must say so."""
+def test_an_untied_stack_of_a_family_tied_by_default() -> None:
+    """Gemma's configs have no entry for ties; that of an untied stack gets one."""
     config = {key: value for key, value in make_donor().config.items() if key != "tie_word_embeddings"}
     donor = make_donor(model_type="gemma2", head_dim=8)
     silent = Donor("a", "./a", {**config, "model_type": "gemma2", "head_dim": 8}, donor.architecture, 6, donor.tensors)
@@ -176,13 +176,13 @@ def test_token_ids_follow_the_tokenizer() -> None:
     assert (config["eos_token_id"], config["bos_token_id"], "pad_token_id" in config) == ([5, 6], 1, False)
 
 
-def test_prediction_layers_are_not_promised() -> None:
+def test_prediction_layers_are_set_to_zero() -> None:
     """A stack has no layers for multi-token prediction."""
     assert compiled(*run(make_donor(num_nextn_predict_layers=1), 0))["num_nextn_predict_layers"] == 0
 
 
-def test_harm_never_passes() -> None:
-    """Keys that run code or redirect files are gone at any depth, with a warning for those that mattered."""
+def test_unsafe_keys_are_removed() -> None:
+    """Keys that run code or redirect files are removed at any depth, with a warning for those needed to load."""
     harmful: dict[str, Any] = {
         "auto_map": {"AutoModel": "x.Y"}, "_name_or_path": "x", "trust_remote_code": True,
         "transformers_weights": "../x", "_attn_implementation_internal": "x/y", "attn_implementation": "x/y",
@@ -195,8 +195,8 @@ def test_harm_never_passes() -> None:
     assert {problem.severity for problem in problems} == {Severity.WARNING}
 
 
-def test_infinity_passes() -> None:
-    """Transformers writes numbers that JSON has not as objects, whose key looks private."""
+def test_infinity_is_kept() -> None:
+    """Transformers writes numbers that JSON lacks as objects with the key `__float__`."""
     limit = [0.0, {"__float__": "Infinity"}]
     assert compiled(*run(make_donor(time_step_limit=limit), 0))["time_step_limit"] == limit
 
@@ -222,7 +222,7 @@ def test_blended_layers_must_be_of_one_kind() -> None:
 
 
 def test_blends_of_one_kind() -> None:
-    """A blend of two layers of a kind is of that kind."""
+    """A blend of two layers of one kind keeps that kind."""
     a, b = make_donor("a", **QWEN), make_donor("b", **QWEN)
     assert compiled([(a, 4), (b, 5)], [(a, 0), (b, 1)])["layer_types"] == ["sliding_attention", "full_attention"]
 
@@ -233,12 +233,12 @@ def test_blends_of_one_kind() -> None:
         ({"quant_method": "fp8"}, None, None, "quantised differently"),
         ({"quant_method": "fp8"}, {"quant_method": "gptq"}, None, "quantised differently"),
         ({"quant_method": "fp8"}, {"quant_method": "fp8"}, Dtype.BF16, "moved, not cast"),
-        ({"skip": ["model.layers.[1-3].mlp"]}, {"skip": ["model.layers.[1-3].mlp"]}, None, "cannot follow them"),
-        ({"skip": [r"re:.*layers\.(1|2)\.mlp"]}, {"skip": []}, None, "cannot follow them"),
+        ({"skip": ["model.layers.[1-3].mlp"]}, {"skip": ["model.layers.[1-3].mlp"]}, None, "cannot be renumbered"),
+        ({"skip": [r"re:.*layers\.(1|2)\.mlp"]}, {"skip": []}, None, "cannot be renumbered"),
     ],
 )
 def test_quantised_donors(mine: Any, other: Any, dtype: Dtype | None, message: str) -> None:
-    """Quantised donors must be quantised alike, and by no rule that names layers unclearly."""
+    """Donors that are quantised differently, cast, or name several layers at once are refused."""
     a = make_donor("a", quantization_config=mine)
     b = make_donor("b", quantization_config=other)
     _, problems = compile_all((a, 0), (b, 1), dtype=dtype)

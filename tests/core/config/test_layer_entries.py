@@ -1,4 +1,4 @@
-"""Rules that some stacks cannot keep: each refusal names the layer, the reason and what would work."""
+"""Stacks that a rule refuses: each refusal names the layer, the reason and what would work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from stacker.arch.files.architecture import KEYLESS, LayerRule, WriteKind
 from stacker.arch.files.formula import parse_formula
-from stacker.core.config.layer_entries import follow_layers
+from stacker.core.config.layer_entries import apply_layer_rules
 from stacker.core.config.refusals import OutputLayer, slices_text
 from stacker.core.values.donor import Donor
 from stacker.errors import Mark, Problem
@@ -24,9 +24,9 @@ def donor_with(kind: WriteKind, read: str, name: str = "a", key: str = "k", **co
 
 
 def refusal(donor: Donor, *layers: int) -> Problem | None:
-    """The problem of a stack of one donor's layers, if there is one."""
-    places = [OutputLayer(index, ((donor, layer),), Mark("s.yml", index + 1)) for index, layer in enumerate(layers)]
-    problems = follow_layers(donor, places).problems
+    """The problem of a stack of one donor's layers; None without one."""
+    outputs = [OutputLayer(index, ((donor, layer),), Mark("s.yml", index + 1)) for index, layer in enumerate(layers)]
+    problems = apply_layer_rules(donor, outputs).problems
     assert len(problems) <= 1
     return problems[0] if problems else None
 
@@ -59,7 +59,7 @@ def refusal(donor: Donor, *layers: int) -> Problem | None:
     ],
 )
 def test_stacks_that_keep_the_rule(kind: WriteKind, read: str, layers: list[int]) -> None:
-    """What the rule allows is not refused."""
+    """Layers at positions that the rule allows are not refused."""
     assert refusal(donor_with(kind, read), *layers) is None
 
 
@@ -68,48 +68,48 @@ def test_stacks_that_keep_the_rule(kind: WriteKind, read: str, layers: list[int]
     [
         (
             WriteKind.PREFIX, "i < 2", [0, 3, 0, 1, 4, 1], 3,
-            "because: layer 2 (a[0]) comes after layer 1 (a[3])", "drop a[0:2], a[1:2], or begin the stack with it",
+            "because: layer 2 (a[0]) comes after layer 1 (a[3])", "drop a[0:2], a[1:2], or move it to the beginning",
         ),
         (
             WriteKind.SUFFIX, "i > 3", [4, 0, 5, 1, 5], 1,
             "because: layer 0 (a[4]) comes before layer 3 (a[1])",
-            "drop a[4:6], or end the stack with it; a stack that works: a[3:4], a[0:1], a[5:6], a[4:6]",
+            "drop a[4:6], or move it to the end of the stack; a stack that works: a[3:4], a[0:1], a[5:6], a[4:6]",
         ),
         (
             WriteKind.SOLVE, "i % (period | 2) == 1", [0, 1, 3, 4], 3,
-            "because: a[3] cannot be layer 2", "in its place could stand a[0], a[2], a[4]; a stack that works: ",
+            "because: a[3] cannot be layer 2", "layers that fit there: a[0], a[2], a[4]; a stack that works: ",
         ),
-        (WriteKind.LAST, "i > 3", [4, 2], 2, "because: a[2] cannot be layer 1", "could stand a[4], a[5]; a stack that"),
+        (WriteKind.LAST, "i > 3", [4, 2], 2, "because: a[2] cannot be layer 1", "fit there: a[4], a[5]; a stack"),
         (
             WriteKind.SUPPLY, "[i, None] if i < 4 else [None, i - 4]", [0, 5, 1], 2,
-            "because: no layer before layer 1 (a[5]) has 1 to give", "put a layer before it that gives 1",
+            "because: no layer before layer 1 (a[5]) provides '1'", "put a layer that provides '1' before it",
         ),
         (
             WriteKind.CONSTANT, "i < 2", [4, 0, 5], 2,
-            "because: it is False in a[4], True in a[0]", "stack only layers of one kind, such as a[4:6]",
+            "because: it is False in a[4], True in a[0]", "use only layers with one value, such as a[4:6]",
         ),
         (
             WriteKind.POSITION, "i % 2", [0, 1, 3, 4], 3,
-            "because: a[3] cannot be layer 2 (and 1 more layers)", "in its place could stand a[0], a[2], a[4]",
+            "because: a[3] cannot be layer 2 (and 1 more layer)", "layers that fit there: a[0], a[2], a[4]",
         ),
-        (WriteKind.POSITION, "i == 0", [1, 2], 1, "because: a[1] cannot be layer 0", "in its place could stand a[0]"),
+        (WriteKind.POSITION, "i == 0", [1, 2], 1, "because: a[1] cannot be layer 0", "layers that fit there: a[0]"),
         (
             WriteKind.POSITION, "[1, 2, 2, 2, 2, 2][i]", [0, 1, 2, 3, 4, 5, 5], 7,
-            "because: a[5] cannot be layer 6", "no layer of 'a' can stand there",
+            "because: a[5] cannot be layer 6", "no layer of 'a' fits there",
         ),
         (
             WriteKind.SHARED, "i in [1, 4]", [0, 4, 1], 2,
-            "because: a[4] cannot be layer 1", "take such layers from one donor, a[1:2] before the others",
+            "because: a[4] cannot be layer 1", "take these layers from one donor, beginning with a[1:2]",
         ),
         (
             WriteKind.WHOLE, "i in [1, 4]", [0, 1, 4, 1], 4,
-            "because: a[1] cannot be layer 3", "of such layers take a[1:2], a[4:5], all and in this order",
+            "because: a[1] cannot be layer 3", "take exactly a[1:2], a[4:5] as these layers, in this order",
         ),
-        (WriteKind.WHOLE, "True", [0, 2], 2, "because: a[2] cannot be layer 1", "take a[0:6], all and in this order"),
+        (WriteKind.WHOLE, "True", [0, 2], 2, "because: a[2] cannot be layer 1", "take exactly a[0:6] as these layers"),
     ],
 )  # fmt: skip
 def test_refusals(kind: WriteKind, read: str, layers: list[int], line: int, message: str, hint: str) -> None:
-    """The first layer out of place is located, with the reason and the nearest stack that works."""
+    """The first misplaced layer is located, with the reason and the nearest stack that works."""
     problem = refusal(donor_with(kind, read), *layers)
     assert problem is not None
     assert problem.message == message
@@ -118,58 +118,60 @@ def test_refusals(kind: WriteKind, read: str, layers: list[int], line: int, mess
 
 
 @pytest.mark.parametrize("kind", [WriteKind.SHARED, WriteKind.WHOLE])
-def test_what_layers_share_is_of_one_donor(kind: WriteKind) -> None:
-    """Layers that use tensors of one of them cannot be another donor's."""
+def test_layers_that_share_tensors_are_of_one_donor(kind: WriteKind) -> None:
+    """A layer of another donor cannot use the tensors that the first one holds."""
     a, b = (donor_with(kind, "i in [1, 4]", name) for name in "ab")
-    (problem,) = follow_layers(a, [OutputLayer(0, ((a, 1),)), OutputLayer(1, ((b, 4),))]).problems
+    (problem,) = apply_layer_rules(a, [OutputLayer(0, ((a, 1),)), OutputLayer(1, ((b, 4),))]).problems
     assert problem.message == "because: b[4] cannot be layer 1"
-    assert not follow_layers(
+    assert not apply_layer_rules(
         a, [OutputLayer(0, ((a, 1),)), OutputLayer(1, ((b, 3),)), OutputLayer(2, ((a, 4),))]
     ).problems
 
 
 @pytest.mark.parametrize("kind", [WriteKind.SHARED, WriteKind.WHOLE])
-def test_what_layers_share_is_tied_with_the_ends(kind: WriteKind) -> None:
-    """Where embedding and head are of two donors, nothing is tied; a single layer needs no tie."""
+def test_shared_tensors_need_embedding_and_head_of_one_donor(kind: WriteKind) -> None:
+    """With two donors nothing is tied; a single layer shares nothing and is allowed."""
     a, b = (donor_with(kind, "i in [1, 4]", name, tie_word_embeddings=True) for name in "ab")
-    places = [OutputLayer(layer, ((a, layer),)) for layer in range(6)]
-    (problem,) = follow_layers(a, places, (a, b)).problems
+    outputs = [OutputLayer(layer, ((a, layer),)) for layer in range(6)]
+    (problem,) = apply_layer_rules(a, outputs, (a, b)).problems
     assert "the embedding is of 'a', the head of 'b'" in problem.message
     assert "`head: a`" in problem.hint
-    assert not follow_layers(a, places, (a, a)).problems
+    assert not apply_layer_rules(a, outputs, (a, a)).problems
     untied = donor_with(kind, "i in [1, 4]", "a", tie_word_embeddings=False)
-    assert not follow_layers(
+    assert not apply_layer_rules(
         untied, [OutputLayer(layer, ((untied, layer),)) for layer in range(6)], (untied, b)
     ).problems
     alone = donor_with(WriteKind.SHARED, "i == 1")
-    assert not follow_layers(alone, [OutputLayer(layer, ((alone, layer),)) for layer in range(6)], (alone, b)).problems
+    assert not apply_layer_rules(
+        alone, [OutputLayer(layer, ((alone, layer),)) for layer in range(6)], (alone, b)
+    ).problems
 
 
 def test_values_come_from_the_layer_s_own_donor() -> None:
-    """Two donors whose configs differ each speak for their own layers."""
+    """Each layer's value is read from the config of its own donor."""
     a = donor_with(WriteKind.LIST, "kinds[i]", "a", kinds=[1, 2, 3, 4, 5, 6])
     b = donor_with(WriteKind.LIST, "kinds[i]", "b", kinds=[7, 8, 9, 10, 11, 12])
-    found = follow_layers(a, [OutputLayer(0, ((a, 5),)), OutputLayer(1, ((b, 0),))])
+    found = apply_layer_rules(a, [OutputLayer(0, ((a, 5),)), OutputLayer(1, ((b, 0),))])
     assert found.entries == {"k": [6, 7]}
 
 
-def test_a_donor_that_says_nothing() -> None:
-    """A layer whose config lacks what the template has by layer is refused."""
+def test_a_donor_without_the_entry() -> None:
+    """A layer is refused when its donor's config lacks a per-layer entry of the template."""
     a = donor_with(WriteKind.LIST, "kinds[i]", "a", kinds=[1, 2, 3, 4, 5, 6])
     b = donor_with(WriteKind.LIST, "kinds[i]", "b")
-    (problem,) = follow_layers(a, [OutputLayer(0, ((a, 5),)), OutputLayer(1, ((b, 0),))]).problems
-    assert "b[0]: what 'k' is there, its config does not say" in problem.message
+    (problem,) = apply_layer_rules(a, [OutputLayer(0, ((a, 5),)), OutputLayer(1, ((b, 0),))]).problems
+    assert "no config has 'k' for b[0]" in problem.message
 
 
-def test_a_template_that_says_nothing() -> None:
-    """What only another donor's config has by layer has no place in the template's: take that donor's."""
+def test_a_template_without_the_entry() -> None:
+    """A per-layer entry that only another donor's config has is refused; the hint takes that config."""
     a, b = make_donor("a"), donor_with(WriteKind.LIST, "kinds[i]", "b", kinds=[1, 2, 3, 4, 5, 6])
-    (problem,) = follow_layers(a, [OutputLayer(0, ((a, 5),)), OutputLayer(1, ((b, 0),))]).problems
+    (problem,) = apply_layer_rules(a, [OutputLayer(0, ((a, 5),)), OutputLayer(1, ((b, 0),))]).problems
     assert "which the config of 'a' lacks" in problem.message
     assert "config: b" in problem.hint
 
 
 def test_slices() -> None:
-    """Donor layers are shown as a spec would write them."""
+    """Donor layers are shown as slices of a spec."""
     a, b = make_donor("a"), make_donor("b")
     assert slices_text([(a, 0), (a, 1), (b, 2), (a, 2), (a, 2)]) == "a[0:2], b[2:3], a[2:3], a[2:3]"

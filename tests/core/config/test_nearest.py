@@ -1,4 +1,4 @@
-"""The nearest stack that works: what a hint proposes keeps every rule, and changes no more layers than it must."""
+"""The stack that a hint suggests passes every rule and changes as few layers as it can."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from stacker.arch.files.architecture import LayerRule, WriteKind
 from stacker.arch.files.formula import parse_formula
-from stacker.core.config.layer_entries import follow_layers
+from stacker.core.config.layer_entries import apply_layer_rules
 from stacker.core.config.refusals import OutputLayer
 from stacker.core.values.donor import Donor
 from tests.core.stacks import make_donor
@@ -26,12 +26,12 @@ def donors_with(*rules: LayerRule) -> dict[str, Donor]:
 
 
 def proposed(donors: dict[str, Donor], stack: str) -> str:
-    """What the first hint says would work in place of a stack such as `a0 b3`; "" if it names none."""
-    places = [
+    """The stack that the first hint suggests instead of one such as `a0 b3`; "" if there is none."""
+    outputs = [
         OutputLayer(index, tuple((donors[one[0]], int(one[1:])) for one in each.split("+")))
         for index, each in enumerate(stack.split())
     ]
-    problems = follow_layers(donors["a"], places).problems
+    problems = apply_layer_rules(donors["a"], outputs).problems
     assert problems
     found = re.search(r"a stack that works: (.*)", problems[0].hint)
     return found[1] if found else ""
@@ -47,7 +47,7 @@ def proposed(donors: dict[str, Donor], stack: str) -> str:
     ids=["parity", "dense layers first", "two rules at once"],
 )
 def test_layers_are_exchanged_for_near_ones(rules: tuple[LayerRule, ...], stack: str, works: str) -> None:
-    """A layer that may not stand in its place gives way to the nearest of its donor that may."""
+    """A misplaced layer is exchanged for the nearest layer of its donor that fits there."""
     assert proposed(donors_with(*rules), stack) == works
 
 
@@ -60,14 +60,14 @@ def test_layers_are_exchanged_for_near_ones(rules: tuple[LayerRule, ...], stack:
     ],
 )
 def test_layers_that_belong_together(kind: WriteKind, stack: str, works: str) -> None:
-    """Layers that share tensors become those of the donor that comes first."""
+    """Layers that share tensors are exchanged for those of the donor that comes first."""
     assert proposed(donors_with(LayerRule("hybrid", "", kind, HYBRID)), stack) == works
 
 
 @pytest.mark.parametrize("stack", ["a0 a1 a2 a3 a4 a5 a5", "a0 a1+b2"], ids=["deeper than any donor", "a blend"])
 def test_no_stack_is_proposed_that_does_not_work(stack: str) -> None:
-    """Where no exchange of layers helps, the hint names no stack."""
-    donors = donors_with(LayerRule("place", "", WriteKind.POSITION, (parse_formula("i"),)))
+    """Where no exchange of layers helps, the hint suggests none."""
+    donors = donors_with(LayerRule("output", "", WriteKind.POSITION, (parse_formula("i"),)))
     assert proposed(donors, stack) == ""
 
 

@@ -1,4 +1,4 @@
-"""Quantization configs that follow the layers, in the shapes that quantisers write."""
+"""Quantization configs renumbered for the output layers, in the forms that quantisers write."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from stacker.core.config.quantization import check_quantization, follow_quantization
+from stacker.core.config.quantization import check_quantization, renumber_quantization
 from tests.core.stacks import make_donor
 
-SAID: dict[str, tuple[Any, Any]] = {
+CONFIGS: dict[str, tuple[Any, Any]] = {
     "a list": (
         {"modules_to_not_convert": ["lm_head", "model.layers.1.mlp.gate", "model.layers.2.mlp.gate"]},
         {"modules_to_not_convert": ["lm_head", "model.layers.1.mlp.gate", "model.layers.3.mlp.gate"]},
@@ -44,28 +44,28 @@ SAID: dict[str, tuple[Any, Any]] = {
 }
 
 
-@pytest.mark.parametrize(("said", "wanted"), SAID.values(), ids=SAID)
-def test_modules_are_named_by_their_new_places(said: Any, wanted: Any) -> None:
-    """Layer 4 stands at 0 and 2, layer 1 stays, 2 becomes 3, and layer 0 is nowhere; all else stays as it is."""
-    donor = make_donor(quantization_config=said)
-    found = follow_quantization(donor, [donor], {"a": {4: [0, 2], 1: [1], 2: [3]}})
-    assert found == wanted
+@pytest.mark.parametrize(("before", "after"), CONFIGS.values(), ids=CONFIGS)
+def test_module_names_are_renumbered(before: Any, after: Any) -> None:
+    """Layer 4 becomes 0 and 2, layer 1 stays, 2 becomes 3, and layer 0 is not used."""
+    donor = make_donor(quantization_config=before)
+    found = renumber_quantization(donor, [donor], {"a": {4: [0, 2], 1: [1], 2: [3]}})
+    assert found == after
     assert not list(check_quantization(donor, [donor], None))
 
 
-def test_each_donor_says_it_of_its_own_layers() -> None:
-    """Donors whose lists differ in layers alone are quantised alike; what both say stands once."""
+def test_each_donor_names_its_own_layers() -> None:
+    """Donors whose lists differ only in layer numbers are quantised alike; common entries are kept once."""
     a, b = (
         make_donor(name, quantization_config={"ignore": ["lm_head", f"model.layers.{at}"]}) for name, at in ("a1", "b2")
     )
     assert not list(check_quantization(a, [a, b], None))
-    found = follow_quantization(a, [a, b], {"a": {1: [1]}, "b": {2: [5], 1: [6]}})
+    found = renumber_quantization(a, [a, b], {"a": {1: [1]}, "b": {2: [5], 1: [6]}})
     assert found == {"ignore": ["lm_head", "model.layers.1", "model.layers.5"]}
 
 
 @pytest.mark.parametrize("name", ["model.layers.[1-3].mlp", r"re:.*layers\.(1|2)\.mlp", "layers.1-4"])
 def test_several_layers_in_one_name_are_refused(name: str) -> None:
-    """What speaks of layers by their numbers and cannot be renumbered is named."""
+    """The problem shows the name that cannot be renumbered."""
     donor = make_donor(quantization_config={"ignore": [name]})
     (problem,) = check_quantization(donor, [donor], None)
     assert name in problem.message

@@ -1,11 +1,11 @@
-"""What two donors are said not to have in common."""
+"""Differences between two donors: config entries and tensors."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from stacker.core.study.difference import ABSENT, Difference, by_layers, difference
+from stacker.core.study.difference import ABSENT, Difference, find_difference, join_layers
 from stacker.io.donors.reader import read_donor
 from stacker.spec.language.settings import parse_source
 from tests.donors import write_llama
@@ -15,18 +15,18 @@ def between(folder: Path, one: dict[str, Any], other: dict[str, Any]) -> Differe
     """The difference of two tiny donors."""
     write_llama(folder / "one", **one)
     write_llama(folder / "other", **other)
-    return difference(*(read_donor(parse_source(name, f"./{name}", None), folder) for name in ("one", "other")))
+    return find_difference(*(read_donor(parse_source(name, f"./{name}", None), folder) for name in ("one", "other")))
 
 
-def test_the_same_but_for_the_weights(tmp_path: Path) -> None:
-    """Values are not looked at."""
+def test_weights_are_not_compared(tmp_path: Path) -> None:
+    """Donors with other weights and shards, but the same tensors, do not differ."""
     found = between(tmp_path, {"seed": 1}, {"seed": 2, "shards": 3})
-    assert found.nothing
+    assert found.is_empty
     assert found.alike == 6 * 9 + 3
 
 
 def test_config_entries(tmp_path: Path) -> None:
-    """Changed, added and removed entries, those of nested objects by their path."""
+    """Changed, added and removed entries; nested ones have dotted names."""
     one = {"rope_scaling": {"type": "linear", "factor": 2.0}, "attention_bias": False}
     found = between(tmp_path, one, {"rope_scaling": {"type": "linear", "factor": 4.0}, "rope_theta": 5e5})
     expected = {("rope_scaling.factor", 2.0, 4.0), ("attention_bias", False, ABSENT), ("rope_theta", 1e4, 5e5)}
@@ -34,7 +34,7 @@ def test_config_entries(tmp_path: Path) -> None:
 
 
 def test_tensors(tmp_path: Path) -> None:
-    """Those that one lacks, and those in another shape."""
+    """Tensors of one donor only, and tensors of another shape."""
     found = between(tmp_path, {"layers": 2}, {"layers": 3, "vocab": 32, "tied": True})
     assert [spec.name for spec in found.only_one] == ["lm_head.weight"]
     assert len(found.only_other) == 9
@@ -48,8 +48,8 @@ def test_element_types(tmp_path: Path) -> None:
     assert (len(found.changed), found.alike) == (12, 0)
 
 
-def test_names_are_run_together() -> None:
-    """Layers of one tensor stand on one line; what is outside the layers keeps its name."""
+def test_names_are_joined_over_layers() -> None:
+    """Tensors that differ only in the layer get one name; those outside the layers keep theirs."""
     names = [f"model.layers.{n}.mlp.up_proj.weight" for n in (0, 1, 2, 7)]
-    shown = by_layers([*names, "lm_head.weight"], "model.layers.{i}.")
+    shown = join_layers([*names, "lm_head.weight"], "model.layers.{i}.")
     assert shown == {"model.layers.{i}.mlp.up_proj.weight": "0–2, 7", "lm_head.weight": ""}

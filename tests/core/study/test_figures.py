@@ -1,4 +1,4 @@
-"""Figures against what was published: parameters of well-known stacks, caches, experts that sleep."""
+"""Figures against published ones: parameters of well-known stacks, KV caches, active experts."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ GEMMA_2 = {
 
 
 def figures_of(text: str, folder: Path = Path()) -> Figures:
-    """The figures of a spec whose donors are stand-ins."""
+    """The figures of a spec whose donors are configs without weights."""
     figures = load_text(text.encode(), folder / "spec.yml", read=read_from_reference).scene().figures
     assert figures
     return figures
 
 
 def sliced(slices: list[tuple[int, int]], like: str) -> str:
-    """A spec of these slices of one donor that is like a reference."""
+    """A spec of these slices of one donor with a reference config."""
     items = "".join(f"  - a[{start}:{stop}]\n" for start, stop in slices)
     return f"stacker: 1\ndonors:\n  a: {{source: some/a, like: {like}}}\nstack:\n{items}"
 
@@ -74,7 +74,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize(("text", "layers", "parameters"), PUBLISHED.values(), ids=PUBLISHED)
 def test_parameters_are_as_published(text: str, layers: int, parameters: float) -> None:
-    """Layers exactly, parameters within what the published figure was rounded to."""
+    """The exact number of layers, and parameters within the rounding of the published figure."""
     figures = figures_of(text)
     assert figures.layers == layers
     assert figures.parameters == pytest.approx(parameters, rel=6e-4)
@@ -101,14 +101,14 @@ def test_bigllama_681b_is_as_published(tmp_path: Path) -> None:
     [pytest.param(MIXTRAL, 46.7e9, 12.9e9, id="mixtral-8x7b"), pytest.param(QWEN3_MOE, 30.5e9, 3.3e9, id="qwen3-30b")],
 )
 def test_active_parameters_of_mixtures(config: dict[str, Any], total: float, active: float, tmp_path: Path) -> None:
-    """All layers once: the published total, and the published number at work for a token."""
+    """The published total, and the published number of active parameters."""
     figures = stack_of(config, [(0, config["num_hidden_layers"])], tmp_path)
     assert figures.parameters == pytest.approx(total, rel=3e-3)
     assert figures.active == pytest.approx(active, rel=2e-2)
 
 
-def test_a_mixture_that_does_not_say_how_many_are_chosen(tmp_path: Path) -> None:
-    """No number of active parameters is better than a wrong one."""
+def test_a_mixture_with_an_unknown_number_of_active_experts(tmp_path: Path) -> None:
+    """The active parameters are None rather than wrong."""
     config = {key: value for key, value in QWEN3_MOE.items() if key != "num_experts_per_tok"}
     assert stack_of(config, [(0, 4)], tmp_path).active is None
 
@@ -124,11 +124,11 @@ def test_windows_bound_the_cache() -> None:
     """All layers of Mistral 7B keep the last 4,096 tokens and no more."""
     cache = figures_of(BLENDED).cache
     assert cache.nbytes(4096) == cache.nbytes(32768) == 32 * 2 * 8 * 128 * 2 * 4096
-    assert cache.notes == ("all layers keep 4096 tokens at the most",)
+    assert cache.notes == ("all layers keep at most 4096 tokens",)
 
 
 def test_only_sliding_layers_are_bounded(tmp_path: Path) -> None:
-    """Gemma 2 slides in every other layer; in a stack, in those that did so in their donor."""
+    """Gemma 2 slides in every other layer; a stacked layer keeps the attention of its donor."""
     cache = stack_of(GEMMA_2, [(0, 4), (1, 4)], tmp_path).cache
     sliding = [True, False, True, False, False, True, False]
     per_token = 2 * 4 * 256 * 2
@@ -136,7 +136,7 @@ def test_only_sliding_layers_are_bounded(tmp_path: Path) -> None:
 
 
 def test_moved_bytes_and_time_follow_the_plan() -> None:
-    """What is blended is read and computed, what is not is moved; computing takes longer."""
+    """Blended tensors are read and computed, all others moved; computing takes longer."""
     plain, blended = figures_of(sliced([(0, 32)], "mistral-7b")), figures_of(BLENDED)
     assert plain.moved == plain.written == plain.read == plain.nbytes
     assert 0 < blended.moved < blended.written < blended.read
@@ -144,9 +144,9 @@ def test_moved_bytes_and_time_follow_the_plan() -> None:
     assert blended.seconds > plain.seconds
 
 
-def test_programs_get_every_figure() -> None:
-    """The JSON has what people are shown, in plain numbers."""
-    said = figures_json(figures_of(GOLIATH))
-    assert said["bytes"] == 2 * said["parameters"] == 235_497_897_984
-    assert said["kv_cache"]["4096"] == 2_298_478_592
-    assert json.loads(json.dumps(said)) == said
+def test_figures_as_json() -> None:
+    """The JSON has every figure as a plain number."""
+    content = figures_json(figures_of(GOLIATH))
+    assert content["bytes"] == 2 * content["parameters"] == 235_497_897_984
+    assert content["kv_cache"]["4096"] == 2_298_478_592
+    assert json.loads(json.dumps(content)) == content

@@ -1,0 +1,99 @@
+"""Groups a donor's layers that are alike, and lists what changes at a junction. Read from configs and shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stacker.arch.dimensions import collect_names
+from stacker.arch.layer_rules import read_layer_properties
+from stacker.core.config.agreement import rotary_parameters
+from stacker.core.stack.graph import Junction
+from stacker.core.stack.nodes import Feed
+from stacker.core.values.donor import Donor, DonorTensor
+from stacker.formats.json_object import Json
+
+Table = Mapping[str, DonorTensor]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerGroup:
+    """Layers with the same config values and tensor shapes; `distinction` is "" where all layers are alike."""
+
+    distinction: str
+    layers: tuple[int, ...]
+    parameters: int
+    """Of one layer."""
+
+
+def group_layers(donor: Donor) -> tuple[LayerGroup, ...]:
+    """The groups of a donor's layers, in order of their first layers."""
+    names = {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
+    properties = [read_layer_properties(donor.architecture.rules, names, index) for index in range(donor.depth)]
+    tables = donor.layers()
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for index, (values, table) in enumerate(zip(properties, tables, strict=True)):
+        groups.setdefault((_hashable(values), _shapes(table)), []).append(index)
+    firsts = [layers[0] for layers in groups.values()]
+    return tuple(
+        LayerGroup(
+            _describe(layers[0], firsts, properties, tables),
+            tuple(layers),
+            sum(tensor.spec.elements for tensor in tables[layers[0]].values()),
+        )
+        for layers in groups.values()
+    )
+
+
+def _hashable(values: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, repr(value)) for name, value in values.items()))
+
+
+def _shapes(table: Table) -> frozenset[tuple[str, tuple[int, ...]]]:
+    return frozenset((suffix, tensor.spec.shape) for suffix, tensor in table.items())
+
+
+def _describe(
+    index: int, firsts: Sequence[int], properties: Sequence[Mapping[str, Json]], tables: Sequence[Table]
+) -> str:
+    """What distinguishes layer `index` from the first layers of other groups: values, roles of tensors, or shapes."""
+    others = [first for first in firsts if first != index]
+    values = [
+        f"{name}: {value}"
+        for name, value in properties[index].items()
+        if any(properties[other].get(name) != value for other in others)
+    ]
+    roles = {first: {tensor.role for tensor in tables[first].values()} for first in firsts}
+    own = sorted(role for role in roles[index] if any(role not in roles[other] for other in others))
+    parts = [*values, *([f"with {', '.join(own)}"] if own else [])]
+    return "; ".join(parts) if parts or not others else "other shapes"
+
+
+def find_changes(junction: Junction, donors: Mapping[str, Donor]) -> tuple[tuple[str, Json, Json], ...]:
+    """What changes at a junction (donor, per-layer values, rotary parameters), as (name, value before, after)."""
+    return tuple(_changes(junction, donors))
+
+
+def _changes(junction: Junction, donors: Mapping[str, Donor]) -> Iterator[tuple[str, Json, Json]]:
+    before, after = junction.before, junction.after
+    if before.donor != after.donor:
+        yield "donor", before.donor, after.donor
+    old, new = (_layer_values(feed, donors[feed.donor]) for feed in (before, after))
+    for name in old | new:
+        if old.get(name) != new.get(name):
+            yield name, old.get(name), new.get(name)
+    old, new = (rotary_parameters(_names(donors[feed.donor])) for feed in (before, after))
+    for key in old | new:
+        if old.get(key) != new.get(key):
+            yield key, old.get(key), new.get(key)
+
+
+def _layer_values(feed: Feed, donor: Donor) -> dict[str, Json]:
+    """The per-layer config values of a donor layer, such as its attention type."""
+    names = {**_names(donor), "depth": donor.depth}
+    return read_layer_properties(donor.architecture.rules, names, feed.layer or 0)
+
+
+def _names(donor: Donor) -> dict[str, Any]:
+    return collect_names(donor.architecture, donor.config)

@@ -1,0 +1,62 @@
+"""Donors rewritten for the tokenizer of a result: the rows of embedding and head, and the tokenizer's files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from stacker.core.stack.graph import StackGraph, feeds_and_base
+from stacker.core.tokens.rows import align_rows, cut_rows
+from stacker.core.tokens.tokenizer_files import Tokenizers, add_tokens, check_code, replace_template
+from stacker.core.tokens.vocabulary import count_rows, make_vocabulary
+from stacker.core.values.donor import Donor
+from stacker.errors import Problem, Severity, select_errors
+from stacker.spec.language.stack_spec import Dialect, StackSpec, VocabularySpec
+
+
+def rewrite_donors(
+    spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], tokenizers: Tokenizers
+) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
+    """The donors with their rows in the order of the result's tokens, and the result's tokenizer files in its donor.
+
+    Where the spec asks for no vocabulary, rows stay as they are, but mergekit's blends use only rows that all have.
+    """
+    chosen = graph.tokenizer
+    rewritten, problems = dict(donors), [*check_code(donors[chosen], tokenizers.files)]
+    if spec.vocabulary is not None:
+        rewritten, more = _follow_tokens(spec.vocabulary, spec.base or chosen, chosen, donors, tokenizers)
+        problems += more
+    elif spec.dialect is Dialect.MERGEKIT:
+        rewritten, more = _cut_to_common_rows(graph, donors)
+        problems += more
+    if spec.chat_template is not None:
+        rewritten[chosen] = replace_template(rewritten[chosen], spec.chat_template, tokenizers.files)
+    return rewritten, tuple(problems)
+
+
+def _follow_tokens(
+    wanted: VocabularySpec, base: str, chosen: str, donors: Mapping[str, Donor], tokenizers: Tokenizers
+) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
+    vocabulary = make_vocabulary(wanted, chosen, donors, tokenizers.tokens)
+    if select_errors(vocabulary.problems):
+        return dict(donors), vocabulary.problems
+    aligned, problems = align_rows(vocabulary, wanted, base, donors, tokenizers.tokens)
+    aligned[chosen], notes = add_tokens(aligned[chosen], vocabulary.new, tokenizers.files)
+    return aligned, (*problems, *notes)
+
+
+def _cut_to_common_rows(graph: StackGraph, donors: Mapping[str, Donor]) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
+    """Cut the donors of a blended embedding or head to the fewest rows among them, as mergekit does, with a warning."""
+    blended = [node for node in (graph.embed, graph.head) if node.op]
+    sizes = {feed.donor: count_rows(donors[feed.donor]) for node in blended for feed in feeds_and_base(node)}
+    if len(set(sizes.values())) < 2 or not all(sizes.values()):
+        return dict(donors), ()
+    least = min(sizes.values())
+    cut = dict(donors)
+    problems: list[Problem] = []
+    for name in (name for name, size in sizes.items() if size > least):
+        cut[name], more = cut_rows(donors[name], least)
+        problems += more
+    listed = ", ".join(f"{name}: {size}" for name, size in sizes.items())
+    message = f"the embeddings have different numbers of rows ({listed}); as in mergekit, the first {least} are used"
+    hint = "with `tokenizer_source: base`, rows are matched by token instead"
+    return cut, (*problems, Problem(message, hint, blended[0].mark, Severity.WARNING))

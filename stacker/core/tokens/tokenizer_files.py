@@ -1,0 +1,124 @@
+"""The files of a tokenizer as bytes: parse their tokens, list new tokens in them, replace the chat template."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stacker.core.tokens.vocabulary import Tokens
+from stacker.core.values.donor import Donor, SideFile
+from stacker.errors import Blame, DonorError, Mark, Problem, Severity
+from stacker.formats.json_object import Json, format_json, parse_object
+
+TOKENIZER = "tokenizer.json"
+ADDED = "added_tokens.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+CODE_KEY = "auto_map"
+"""The key of the tokenizer config that names Python code to run."""
+_DECODER = "added_tokens_decoder"
+_OTHER_VOCABULARIES = re.compile(r"(tokenizer|spiece|sentencepiece[\w.]*)\.model(\.v\d+)?|tekken\.json")
+_TEMPLATE = "chat_template.jinja"
+_OTHER_TEMPLATES = ("chat_template.jinja", "chat_template.json")
+_PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenizers:
+    """The tokens of every donor where rows follow them, and those files of the result's tokenizer that may change."""
+
+    tokens: Mapping[str, Tokens]
+    files: Mapping[str, bytes]
+
+
+def parse_tokens(data: bytes, where: str) -> Tokens:
+    """Parse a tokenizer.json; DonorError when its vocabulary cannot be found. `where` names it in errors."""
+    content = parse_object(data, where)
+    try:
+        return _tokens_in(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        message = "this is not a tokenizer in a format that stacker knows"
+        raise DonorError.of(message, "save it again with transformers", Mark(where)) from error
+
+
+def _tokens_in(content: Mapping[str, Any]) -> Tokens:
+    vocabulary = content["model"]["vocab"]
+    if isinstance(vocabulary, list):
+        vocabulary = {piece[0]: number for number, piece in enumerate(vocabulary)}
+    added = {str(entry["content"]): entry for entry in content.get("added_tokens") or ()}
+    ids = {str(token): int(number) for token, number in vocabulary.items()}
+    return Tokens({**ids, **{token: int(entry["id"]) for token, entry in added.items()}}, added)
+
+
+def add_tokens(
+    donor: Donor, new: tuple[Mapping[str, Json], ...], files: Mapping[str, bytes]
+) -> tuple[Donor, tuple[Problem, ...]]:
+    """List the new tokens in the donor's tokenizer.json, added_tokens.json and tokenizer_config.json.
+
+    Files with the base vocabulary in another format are dropped with a note, since programs that prefer them would
+    miss the new tokens.
+    """
+    if not new:
+        return donor, ()
+    changed = {name: format_json(content) for name, content in _with_tokens(new, files)}
+    dropped = [file.name for file in donor.side_files if _OTHER_VOCABULARIES.fullmatch(file.name)]
+    problems = tuple(
+        Problem(
+            f"{name} of '{donor.name}' does not have the new tokens; it is left out",
+            f"{TOKENIZER} has them all",
+            severity=Severity.NOTE,
+            blame=Blame.DONOR,
+        )
+        for name in dropped
+    )
+    return _with_files(donor, changed, dropped), problems
+
+
+def _with_tokens(
+    new: tuple[Mapping[str, Json], ...], files: Mapping[str, bytes]
+) -> Iterator[tuple[str, dict[str, Json]]]:
+    """The content of each file that lists added tokens, with the new ones."""
+    for name, data in files.items():
+        content = parse_object(data, name)
+        if name == TOKENIZER:
+            listed = content.get("added_tokens")
+            entries = [{**_PLAIN, **entry} for entry in new]
+            yield name, {**content, "added_tokens": [*(listed if isinstance(listed, list) else ()), *entries]}
+        elif name == ADDED:
+            yield name, {**content, **{str(entry["content"]): entry["id"] for entry in new}}
+        elif isinstance(decoder := content.get(_DECODER), dict):
+            yield name, {**content, _DECODER: {**decoder, **{str(entry["id"]): _flags(entry) for entry in new}}}
+
+
+def _flags(entry: Mapping[str, Json]) -> dict[str, Json]:
+    """An added token as tokenizer_config.json lists it, under its id."""
+    return {key: value for key, value in {**_PLAIN, **entry}.items() if key != "id"}
+
+
+def replace_template(donor: Donor, template: str, files: Mapping[str, bytes]) -> Donor:
+    """Put the chat template into the file that transformers reads first, and remove any other."""
+    own = next((file.data for file in donor.side_files if file.name == TOKENIZER_CONFIG), None) or files.get(
+        TOKENIZER_CONFIG
+    )
+    changed = {_TEMPLATE: template.encode()}
+    if own is not None:
+        content = parse_object(own, TOKENIZER_CONFIG)
+        changed[TOKENIZER_CONFIG] = format_json(
+            {key: value for key, value in content.items() if key != "chat_template"}
+        )
+    return _with_files(donor, changed, _OTHER_TEMPLATES)
+
+
+def _with_files(donor: Donor, files: Mapping[str, bytes], dropped: Collection[str] = ()) -> Donor:
+    """The donor with these side files instead of those of the same names, and without the dropped ones."""
+    kept = tuple(file for file in donor.side_files if file.name not in files and file.name not in dropped)
+    return replace(donor, side_files=(*kept, *(SideFile(name, "", data=data) for name, data in files.items())))
+
+
+def check_code(donor: Donor, files: Mapping[str, bytes]) -> Iterator[Problem]:
+    """Warn where the tokenizer's settings name code of their own."""
+    if CODE_KEY.encode() in files.get(TOKENIZER_CONFIG, b""):
+        message = f"{TOKENIZER_CONFIG} of '{donor.name}' has '{CODE_KEY}', which can run code; it is left out"
+        hint = "the tokenizer loads where the program itself knows its class"
+        yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
