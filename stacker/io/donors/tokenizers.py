@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stacker.core.stack.graph import StackGraph
-from stacker.core.tokens.tokenizer_files import ADDED, SETTINGS, TOKENIZER, Tokenizers, parse_tokens
+from stacker.core.tokens.tokenizer_files import ADDED, TOKENIZER_CONFIG, TOKENIZER, Tokenizers, parse_tokens
 from stacker.core.tokens.vocabulary import Tokens
 from stacker.core.values.donor import Donor, SideFile
 from stacker.errors import DonorError, Mark, Problem, StackerError, raise_problems
@@ -20,13 +20,17 @@ def read_tokenizers(spec: StackSpec, graph: StackGraph, donors: Mapping[str, Don
     Raises DonorError with the problems of all donors whose tokenizer is needed and cannot be read.
     """
     needed = (
-        {TOKENIZER, ADDED, SETTINGS} if spec.vocabulary else {SETTINGS} if spec.chat_template is not None else set()
+        {TOKENIZER, ADDED, TOKENIZER_CONFIG}
+        if spec.vocabulary
+        else {TOKENIZER_CONFIG}
+        if spec.chat_template is not None
+        else set()
     )
     tokens = _read_all_tokens(donors) if spec.vocabulary else {}
     files = {
         file.name: read_side_file(file)
         for file in donors[graph.tokenizer].side_files
-        if file.name in needed or (file.name == SETTINGS and file.path and Path(file.path).is_file())
+        if file.name in needed or (file.name == TOKENIZER_CONFIG and file.path and Path(file.path).is_file())
     }
     return Tokenizers(tokens, files)
 
