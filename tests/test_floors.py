@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Iterator
 
 import pytest
 
 from tests import house
-from tests.house import ROOT, Module, parse_module, read_house
+from tests.house import FLOORS, ROOT, Module, parse_module, read_house
 
 HOUSE = read_house()
 
@@ -69,6 +71,40 @@ def test_every_package_ships() -> None:
         "stacker.architectures",
         "stacker.slices",
     }
+
+
+def test_the_readme_draws_the_house() -> None:
+    """The README's tree names every unit and room of the house once, and nothing else."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    packages = [f"{name.replace('.', '/')}/" for name, module in HOUSE.items() if module.package and name != "stacker"]
+    modules = [f"stacker/{m.unit}.py" for name, m in HOUSE.items() if not m.package and name.count(".") == 1]
+    assert sorted(drawn_paths(readme)) == sorted(["stacker/__init__.py", *packages, *modules])
+
+
+def drawn_paths(readme: str) -> Iterator[str]:
+    """The paths in the README's tree of stacker/; folders end with a slash."""
+    opened = ["stacker/"]
+    for line in readme.partition("\nstacker/\n")[2].partition("\narchitectures/")[0].splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        opened[depth:] = [line.split()[0]]
+        yield "".join(opened)
+
+
+def test_contributing_lists_the_floors() -> None:
+    """CONTRIBUTING names the units of every floor in the order of FLOORS; the data folders hold no modules."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = text.partition("From the lowest floor: ")[2].partition(". Units")[0]
+    floors = [tuple(re.findall(r"`(\w+)`", floor)) for floor in listed.split("·")]
+    assert floors == [tuple(unit for unit in units if unit not in ("architectures", "slices")) for units in FLOORS]
+
+
+def test_contributing_names_paths_that_exist() -> None:
+    """Every path in CONTRIBUTING exists; in one with a <name>, the folder does and has such files."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`([\w.<>-]+/[\w./<>-]*[\w.<>-])/?`", text)
+    missing = [path for path in paths if not any(ROOT.glob(re.sub(r"<\w+>", "*", path)))]
+    assert missing == []
+    assert len(paths) > 20
 
 
 def test_the_house_is_read() -> None:
