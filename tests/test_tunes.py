@@ -18,8 +18,8 @@ from tools import smollm2
 from tools.tunes import texts
 from tools.tunes.blends import BLENDS, Blend, spec_text
 from tools.tunes.measure import Row, settings_of
-from tools.tunes.table import page, verdicts
-from tools.tunes.texts import PASSAGE, PIECE, SUBJECTS, Subject, passages, training_pieces, unwrapped
+from tools.tunes.table import page_text, verdicts
+from tools.tunes.texts import PASSAGE, PIECE, SUBJECTS, Subject, passages, training_pieces, unwrap
 from tools.tunes.tune import BATCH, STEPS, WINDOW, tune, windows
 
 PAGE = (ROOT / "docs/perplexity.md").read_text(encoding="utf-8")
@@ -87,7 +87,7 @@ def test_passages_come_from_inside_the_held_out_documents() -> None:
 
 def test_a_book_is_read_without_its_line_ends() -> None:
     """Paragraphs stay apart; the lines of one become one."""
-    assert unwrapped("It was\n the best\n\n\n\nof times,\nit was\n") == "It was the best\n\nof times, it was"
+    assert unwrap("It was\n the best\n\n\n\nof times,\nit was\n") == "It was the best\n\nof times, it was"
 
 
 def test_books_that_are_missing_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ def test_the_verdict(
 
 def test_the_page_is_what_the_tool_wrote() -> None:
     """docs/perplexity.md is made of its own figures, so nobody wrote in it by hand."""
-    assert page(rows_of(PAGE)) == PAGE
+    assert page_text(rows_of(PAGE)) == PAGE
 
 
 def test_the_page_holds_every_op() -> None:
