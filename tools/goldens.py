@@ -1,6 +1,6 @@
-"""Makes tests/golden/ops/mergekit.json: what mergekit gives for small tensors, to hold our ops against.
+"""Write tests/golden/ops/mergekit.json: results of mergekit's ops on small tensors, for the tests of our ops.
 
-Run as `python -m tools.goldens PYTHON`, where PYTHON is one that has mergekit 0.1.5; nothing else here needs it.
+Run it as `python -m tools.goldens PYTHON`, where PYTHON is an interpreter with mergekit 0.1.5.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ print(json.dumps([(statistics if case["random"] else lambda c: merged(c).tolist(
 
 
 def inputs() -> list[list[float]]:
-    """Three sources near a base, and the base."""
+    """Three sources near a base, then the base itself; each a flat list of numbers."""
     numbers = random.Random(1)
     base = [numbers.gauss(0, 1) for _ in range(SHAPE[0] * SHAPE[1])]
     sources = [[value + numbers.gauss(0, 0.5) for value in base] for _ in range(3)]
@@ -47,12 +47,12 @@ def inputs() -> list[list[float]]:
 
 
 def case(op: str, sources: int, *, base: bool, drawn: bool = False, **parameters: Any) -> Case:
-    """One call of an op; a parameter that is a list has a value for each source."""
+    """One call of an op; a parameter given as a list has one value for each source."""
     return {"op": op, "sources": sources, "base": base, "random": drawn, "parameters": parameters}
 
 
 def without_base() -> list[Case]:
-    """The ops that blend sources among themselves."""
+    """Cases of ops without a base."""
     return [
         case("linear", 3, base=False, weight=[1.0, 2.0, 0.5]),
         case("linear", 2, base=False, weight=[1.0, -0.25], normalize=False),
@@ -66,7 +66,7 @@ def without_base() -> list[Case]:
 
 
 def with_base() -> list[Case]:
-    """The ops that compare sources with a base and draw nothing."""
+    """Cases of ops with a base that do not draw at random."""
     weight = [1.0, 0.7, 0.4]
     trimmed: list[tuple[str, Any]] = [
         ("ties", {}),
@@ -93,7 +93,7 @@ def with_base() -> list[Case]:
 
 
 def drawn() -> list[Case]:
-    """The ops that draw at random: only what many draws come to can be compared."""
+    """Cases of ops that draw at random; only statistics over many draws can be compared."""
     weight, density = [1.0, 0.7, 0.4], [0.4, 0.6, 0.5]
     plain = [case(op, 3, base=True, drawn=True, weight=weight, density=density) for op in ("dare_linear", "dare_ties")]
     ranked = [
@@ -112,7 +112,7 @@ def _ways() -> list[dict[str, Any]]:
 
 
 def main(python: str) -> None:
-    """Ask the other Python, and write what it answers."""
+    """Run the cases with mergekit in the other interpreter and write the results."""
     cases = [*without_base(), *with_base(), *drawn()]
     given = {"shape": SHAPE, "draws": DRAWS, "inputs": inputs(), "cases": cases}
     answer = subprocess.run(

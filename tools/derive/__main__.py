@@ -1,4 +1,4 @@
-"""`tools/derive-architecture MODEL_TYPE`: print a draft of architectures/MODEL_TYPE.yaml. A person checks it."""
+"""`tools/derive-architecture MODEL_TYPE`: print a draft of architectures/MODEL_TYPE.yaml, to be checked by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main() -> int:
 
 
 def draft(model_type: str, like: str = "llama") -> str:
-    """The text of a family's file; what nothing explains is marked UNKNOWN."""
+    """The drafted text of a family's file; sizes and conditions that could not be explained are marked UNKNOWN."""
     os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     from transformers import AutoConfig
 

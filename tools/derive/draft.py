@@ -1,4 +1,4 @@
-"""A family's tensors from samples: names, roles, sizes, and when each is there."""
+"""Find the tensors of a family from samples: names, roles, sizes, and the condition under which each exists."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tools.derive.samples import Samples
 from tools.derive.sizes import formula_for
 
 RULE_NAMES = {"first_dense": "dense", "first_dense_layers": "dense", "dense_alone": "dense", "mixer": "attention"}
-"""What inferred rules are called in files."""
+"""The names that architecture files use for inferred rules."""
 _EXPERT = re.compile(r"(?<=experts)\.\d+(?=\.)")
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A draft's sections as texts by name."""
+    """The sections of a draft: the text of each tensor by name."""
 
     embed: dict[str, str]
     layer: dict[str, str]
@@ -34,7 +34,7 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A family in one structure as inferred, and the names that formulas may use in each of its samples."""
+    """The inferred family of one structure, and the names that formulas may use in each of its samples."""
 
     family: Architecture
     samples: Samples
@@ -43,7 +43,7 @@ class Seen:
 
 
 def see(samples: Samples, relative: Relative, dimensions: Mapping[str, str]) -> Seen:
-    """The samples with what inference says of the family."""
+    """Infer the family from the first sample."""
     first = samples.sized[0]
     specs = {name: TensorSpec(name, Dtype.F32, shape) for name, shape in first.shapes.items()}
     family = infer_architecture(first.config, specs)
@@ -51,7 +51,7 @@ def see(samples: Samples, relative: Relative, dimensions: Mapping[str, str]) -> 
 
 
 def draft_parts(usual: Seen, switched: Sequence[Seen]) -> Parts:
-    """The tensors of each part, in the order in which they are saved; those that only a switch brings last."""
+    """The tensors of each part in saved order; tensors that only exist in a switched structure come last."""
     parts = Parts({}, {}, {})
     for seen in (usual, *switched):
         _add(parts, seen, [] if seen is usual else [_flag(seen)], switched)
@@ -90,7 +90,7 @@ def _if(conditions: Sequence[str]) -> str:
 
 
 def _shape(seen: Seen, name: str, likely: Sequence[str] = ()) -> str:
-    """The sizes of a tensor, the relative's where they fit."""
+    """The sizes of a tensor as formulas; those of the relative are tried first."""
     sizes = list(zip(*(sample.shapes[name] for sample in seen.samples.sized), strict=True))
     tried = likely if len(likely) == len(sizes) else [""] * len(sizes)
     found = [formula_for(size, seen.names, first) for size, first in zip(sizes, tried, strict=True)]
@@ -103,7 +103,7 @@ def _relative_sizes(relative: Relative, name: str) -> list[str]:
 
 
 def _when(seen: Seen, layers: Sequence[int]) -> Iterator[str]:
-    """The property of layers that tells those which have a tensor from those which have none."""
+    """The condition on a layer's properties that separates layers with a tensor from those without."""
     config = seen.samples.sized[0].config
     depth = depth_of(seen.family, config)
     if len(layers) == depth:
@@ -130,12 +130,12 @@ def _is(name: str, mine: Sequence[Any], others: set[str]) -> str:
 
 
 def _flag(seen: Seen) -> str:
-    """The condition that holds in this structure and not in the usual one."""
+    """The condition that is true in this structure and false in the usual one."""
     switch = seen.samples.switch
     return switch if seen.samples.sized[0].config.get(switch) else f"not {switch}"
 
 
 def _needed(seen: Seen, switched: Sequence[Seen], name: str) -> list[str]:
-    """The switches without which a tensor is not there."""
+    """The conditions on switches without which a tensor does not exist."""
     gone = [other.samples.switch for other in switched if name not in other.samples.sized[0].shapes]
     return [key if seen.samples.sized[0].config[key] else f"not {key}" for key in gone]

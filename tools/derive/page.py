@@ -1,4 +1,4 @@
-"""A draft as the text of an architecture file: what differs from the relative's, section by section."""
+"""The text of a drafted architecture file: section by section, what differs from the relative."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FALSE = ("tie_word_embeddings", "attention_bias", "mlp_bias")
 
 
 def page(name: str, seen: Seen, parts: Parts, dimensions: Mapping[str, str], usual: Mapping[str, Any]) -> str:
-    """The file's text; `usual` are the config class's own defaults. What nothing explains is marked UNKNOWN."""
+    """The text of the file; `usual` holds the defaults of the config class."""
     relative, config = seen.relative, seen.samples.sized[0].config
     own = {"embed": parts.embed, "layer": parts.layer, "head": _with_head(seen, parts.head)}
     used = " ".join(text for lines in own.values() for text in lines.values())
@@ -47,31 +47,31 @@ def page(name: str, seen: Seen, parts: Parts, dimensions: Mapping[str, str], usu
 
 
 def _words(used: str, dimensions: Mapping[str, str]) -> set[str]:
-    """The names a text uses, and those that these are made of."""
+    """The names in a text, and the names in the formulas of these dimensions."""
     words = set(_WORD.findall(used))
     return words.union(*(_WORD.findall(text) for key, text in dimensions.items() if key in words))
 
 
 def _new(key: str, text: str, relative: Relative, used: str) -> bool:
-    """Whether a dimension is to be written: the relative has it not, or otherwise, and a size speaks of it."""
+    """Whether to write a dimension: a size uses it, and the relative lacks it or has another formula."""
     below = relative.sections["dimensions"].get(key)
     return not relative.name or (below != text and bool(re.search(rf"\b{key}\b", used)))
 
 
 def _agree(used: str, config: Mapping[str, Any], dimensions: Mapping[str, str]) -> list[str]:
-    """Entries that donors must share: sizes that no dimension names, and how experts are chosen."""
+    """Entries that donors must share: sizes without a dimension, and how experts are selected."""
     asked = {word for word in _WORD.findall(used) if type(config.get(word)) in (int, bool)} - dimensions.keys()
     return sorted(asked) + [key for key in _SWITCHES if key in config]
 
 
 def _with_head(seen: Seen, head: dict[str, str]) -> dict[str, str]:
-    """The head is not saved where it is tied."""
+    """The tensors of the head, with a tied one added, because it is not saved."""
     saved = any(text.startswith("head ") for text in head.values())
     return head if saved or not seen.family.tied else {**head, seen.family.tied[0][0]: "head [vocab, hidden]"}
 
 
 def _over(below: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """What differs from the relative's; `null` takes away."""
+    """The entries that differ from the relative; `null` removes an entry."""
     changed = {name: text for name, text in own.items() if below.get(name) != text}
     return changed | dict.fromkeys((name for name in below if name not in own), "null")
 
@@ -81,7 +81,7 @@ def _section(key: str, lines: Mapping[str, str]) -> list[str]:
 
 
 def _defaults(relative: Relative, asked: str, config: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
-    """What an absent entry means, where a formula asks for it: the config class's own defaults."""
+    """The defaults of the config class for entries that a formula uses."""
     words = ({*_WORD.findall(asked), "tie_word_embeddings", *_LEFT_OUT} & usual.keys()) - _ALWAYS_SAID
     kept = {key: usual[key] for key in sorted(words) if isinstance(usual[key], bool | int) and key in config}
     below = relative.defaults if relative.name else dict.fromkeys(_FALSE, False)
@@ -100,18 +100,18 @@ def _rules(rules: Iterable[LayerRule], relative: Relative, config: Mapping[str, 
 
 
 def _same(rule: LayerRule, below: LayerRule, config: Mapping[str, Any]) -> bool:
-    """Whether the relative's rule says all that this one does."""
+    """Whether the relative's rule writes the same and has all readers of this one."""
     readers = {reader.text for reader in below.read}
     return (rule.write, rule.key) == (below.write, below.key) and readers >= set(_readers(rule, config))
 
 
 def _readers(rule: LayerRule, config: Mapping[str, Any]) -> list[str]:
-    """A rule's readers that this config has the entries for."""
+    """The readers of a rule whose config entries all exist in this config."""
     return [_BY_FAMILY.sub(r"\1", reader.text) for reader in rule.read if _asked(reader.text) <= config.keys()]
 
 
 def _rule(name: str, rule: LayerRule, config: Mapping[str, Any]) -> Iterator[str]:
-    """A rule; the readers for what older configs had are for a person to add."""
+    """The lines of a rule; readers for older configs must be added by hand."""
     yield f"  {name}:"
     readers = _readers(rule, config)
     if len(readers) == 1:
@@ -132,12 +132,12 @@ def _rule(name: str, rule: LayerRule, config: Mapping[str, Any]) -> Iterator[str
 
 
 def _asked(formula: str) -> set[str]:
-    """The config entries that a formula speaks of."""
+    """The config entries that a formula uses."""
     return set(_WORD.findall(_QUOTED.sub("", formula))) - _NOT_ENTRIES
 
 
 def _within(text: str) -> str:
-    """A formula as it may stand in a mapping on one line."""
+    """A formula, quoted if a YAML mapping on one line needs it."""
     return f'"{text}"' if "," in text or text.startswith("[") else text
 
 

@@ -1,4 +1,4 @@
-"""The formula behind a size: the first of a list of likely ones that fits every sample, else a sum of products."""
+"""Find the formula of a size: the first likely one that fits every sample, or a sum of products."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LIKELY = (
     "2 * mamba_d_ssm + 2 * mamba_n_groups * mamba_d_state + mamba_n_heads",
     "max_position_embeddings", "max_position_embeddings + 2",
 )  # fmt: skip
-"""Sizes by the names that a family's dimensions have, the likeliest first."""
+"""Likely formulas over a family's dimensions, the most likely first."""
 
 Names = Mapping[str, Any]
 Values = tuple[int, ...]
 
 
 def formula_for(sizes: Sequence[int], samples: Sequence[Names], first: str = "") -> str | None:
-    """A formula that gives each sample its size, `first` if it does; None where none of those tried does."""
+    """A formula that has the right value in each sample; `first` is tried first. None if no formula fits."""
     wanted = tuple(sizes)
     for text in filter(None, (first, *LIKELY)):
         if _values(text, samples) == wanted:
@@ -53,7 +53,7 @@ def _values(text: str, samples: Sequence[Names]) -> Values | None:
 
 
 def _numbers(wanted: Values, samples: Sequence[Names]) -> dict[Values, str]:
-    """The names that change nowhere but where the wanted size does, dimensions before config entries."""
+    """Names by their values, if they change only in samples where the wanted size changes; dimensions come first."""
     found: dict[Values, str] = {}
     for name, values in _varied(samples):
         moved = [place for place, value in enumerate(values) if value != values[0]]
@@ -63,7 +63,7 @@ def _numbers(wanted: Values, samples: Sequence[Names]) -> dict[Values, str]:
 
 
 def _varied(samples: Sequence[Names]) -> Iterator[tuple[str, Values]]:
-    """Every number of the samples by its name, those inside of nested entries with a dot."""
+    """Every integer of the samples by name, with a dot for nested entries, and its value in each sample."""
     first = samples[0]
     names = [*first, *(f"{key}.{inner}" for key, value in first.items() if isinstance(value, dict) for inner in value)]
     for name in names:
@@ -85,7 +85,7 @@ def _products(numbers: Mapping[Values, str]) -> dict[Values, str]:
 
 
 def _sum(wanted: Values, terms: Mapping[Values, str], most: int) -> str | None:
-    """The wanted values as a sum of at most so many terms."""
+    """The wanted values as a sum of at most `most` terms; None if there is none."""
     if wanted in terms or most == 1:
         return terms.get(wanted)
     for values, text in terms.items():
