@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         return max(compare(home, op) for op in OPS.values() if op.arity[1] != 1 or op.base is not Base.NONE)
 
 
-def spec_of(op: Op) -> str:
+def spec_text(op: Op) -> str:
     """The text of a spec that blends one or two donors by the op, with values for its required parameters."""
     donors = "a" if op.arity[1] == 1 else "ab"
     needed = (parameter for parameter in op.parameters if parameter.default is None)
@@ -86,7 +86,7 @@ def write_donor(folder: Path, seed: int) -> None:
 def compare(home: Path, op: Op) -> int:
     """Build on both devices and print the comparison; 1 if more than one element in a thousand differs."""
     path = home / f"{op.name}.yml"
-    path.write_text(spec_of(op))
+    path.write_text(spec_text(op))
     stack = load(path)
     seconds = {}
     for device in ("cpu", "cuda", "cuda"):  # the first run on the GPU also loads its libraries

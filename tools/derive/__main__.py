@@ -21,18 +21,18 @@ def draft(model_type: str, like: str = "llama") -> str:
     os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     from transformers import AutoConfig
 
-    from tools.derive.draft import draft_parts, see
-    from tools.derive.page import page
-    from tools.derive.relative import dimensions_of, relative_of
+    from tools.derive.draft import draft_parts, infer_structure
+    from tools.derive.page import page_text
+    from tools.derive.relative import dimensions_of, read_relative
     from tools.derive.samples import defaults_of, make_samples
 
     usual, switched = make_samples(model_type)
-    relative = relative_of(like)
+    relative = read_relative(like)
     aliases = type(AutoConfig.for_model(model_type)).attribute_map
     dimensions = dimensions_of(relative, usual.sized[0].config, aliases)
-    seen = see(usual, relative, dimensions)
-    parts = draft_parts(seen, [see(samples, relative, dimensions) for samples in switched])
-    return page(model_type, seen, parts, dimensions, defaults_of(model_type))
+    seen = infer_structure(usual, relative, dimensions)
+    parts = draft_parts(seen, [infer_structure(samples, relative, dimensions) for samples in switched])
+    return page_text(model_type, seen, parts, dimensions, defaults_of(model_type))
 
 
 if __name__ == "__main__":

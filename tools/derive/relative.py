@@ -42,7 +42,7 @@ class Relative:
     prefix: str = ""
 
 
-def relative_of(name: str) -> Relative:
+def read_relative(name: str) -> Relative:
     """Read the family to start from; "" gives an empty one."""
     if not name:
         return Relative("", {key: {} for key in SECTIONS}, {})

@@ -48,36 +48,36 @@ class Samples:
 
 def make_samples(model_type: str) -> tuple[Samples, list[Samples]]:
     """Make the usual structure in several sizes, and every other structure that results from changing one switch."""
-    case = _beginning_dense(tiny_case(model_type))
-    first = _saved(case)
-    return Samples([first, *_doubled(case, first)]), list(_switched(case, first))
+    case = _begin_with_dense_layers(tiny_case(model_type))
+    first = _save_sample(case)
+    return Samples([first, *_double_sizes(case, first)]), list(_turn_switches(case, first))
 
 
-def _beginning_dense(case: Case) -> Case:
+def _begin_with_dense_layers(case: Case) -> Case:
     """The case with dense layers before those with experts, if one config entry counts them."""
     known = AutoConfig.for_model(case.model_type).to_dict()
     return replace(case, config={key: value for key, value in _BEGIN_DENSE.items() if key in known} | case.config)
 
 
-def _doubled(case: Case, first: Sample) -> Iterator[Sample]:
+def _double_sizes(case: Case, first: Sample) -> Iterator[Sample]:
     """A sample for each size, doubled; if the family does not allow it, doubled together with another size."""
-    sizes = dict(_sizes(first.config))
+    sizes = dict(_doubled_sizes(first.config))
     for key in sizes:
         pairs = ({key: sizes[key], other: sizes[other]} for other in sizes if other != key)
-        tried = (_tried(_with(case, first, changes), first) for changes in chain([{key: sizes[key]}], pairs))
+        tried = (_try_case(_change(case, first, changes), first) for changes in chain([{key: sizes[key]}], pairs))
         yield from filter(None, [next(filter(None, tried), None)])
 
 
-def _sizes(config: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, int]]:
+def _doubled_sizes(config: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, int]]:
     """Every entry that may be a size, with its doubled value; keys have dots for nested entries."""
     for key, value in config.items():
         if isinstance(value, dict) and not inside:
-            yield from _sizes(value, f"{key}.")
+            yield from _doubled_sizes(value, f"{key}.")
         elif type(value) is int and value > 0 and not _NO_SIZE.search(key):
             yield inside + key, 2 * value
 
 
-def _with(case: Case, first: Sample, changes: Mapping[str, Any]) -> Case:
+def _change(case: Case, first: Sample, changes: Mapping[str, Any]) -> Case:
     """The case with changed entries, under all names that the config class accepts for them."""
     names = type(AutoConfig.for_model(case.model_type)).attribute_map
     config = dict(case.config)
@@ -88,30 +88,30 @@ def _with(case: Case, first: Sample, changes: Mapping[str, Any]) -> Case:
     return replace(case, config=config)
 
 
-def _switched(case: Case, first: Sample) -> Iterator[Samples]:
+def _turn_switches(case: Case, first: Sample) -> Iterator[Samples]:
     turned: Config = {key: not value for key, value in first.config.items() if _is_switch(key, value)}
     turned |= dict.fromkeys(key for key in _NULL if key in first.config)
     for key, value in turned.items():
-        other = _with(case, first, {key: value})
-        sample = _tried(other)
+        other = _change(case, first, {key: value})
+        sample = _try_case(other)
         if sample and sample.shapes != first.shapes:
-            yield Samples([sample, *_doubled(other, sample)], key)
+            yield Samples([sample, *_double_sizes(other, sample)], key)
 
 
 def _is_switch(key: str, value: Any) -> bool:
     return isinstance(value, bool) and not _NO_SWITCH.match(key)
 
 
-def _tried(case: Case, first: Sample | None = None) -> Sample | None:
+def _try_case(case: Case, first: Sample | None = None) -> Sample | None:
     """Make the sample; None if the config class refuses it, or if it lacks tensors of `first`."""
     try:
-        sample = _saved(case)
+        sample = _save_sample(case)
     except (StrictDataclassError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
         return None
     return sample if first is None or first.shapes.keys() <= sample.shapes.keys() else None
 
 
-def _saved(case: Case) -> Sample:
+def _save_sample(case: Case) -> Sample:
     with tempfile.TemporaryDirectory() as folder:
         home = write_donor(case, Path(folder) / "a", 0)
         config = json.loads((home / "config.json").read_text())
