@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from tools.families.attempts import Words, try_families
+from tools.families.attempts import Results, try_families
 from tools.families.table import counts_line, families_page, tested_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +23,7 @@ def main() -> int:
 
     wrapped = wrapped_languages()
     families = [*decoder_families(), *wrapped]
-    found: dict[str, Words] = {}
+    found: dict[str, Results] = {}
     for name, words in try_families(options.names or families, options.kept, options.jobs, options.seconds):
         found[name] = words
         print(name, *(f"{stack}={word}" for stack, word in words.items()), sep="\t", flush=True)

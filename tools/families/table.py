@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from stacker.arch.families import find_architecture
-from tools.families.attempts import Words
+from tools.families.attempts import Results
 
 STACKS = {
     "self": "`a[0:4], a[2:6]`",
@@ -41,14 +41,14 @@ everything else is copied from the donor of the embedding. The prompts of these 
 """
 
 
-def tested_yaml(found: Mapping[str, Words]) -> str:
+def tested_yaml(found: Mapping[str, Results]) -> str:
     """The text of `_tested.yaml`: one line for each family, sorted by name."""
     head = "# Results of trying each family: written by `python -m tools.families`, checked by tests/families.\n"
     lines = (f"{name}: {json.dumps(words, ensure_ascii=False)}\n" for name, words in sorted(found.items()))
     return head + "".join(lines)
 
 
-def families_page(found: Mapping[str, Words], wrapped: Mapping[str, str], version: str) -> str:
+def families_page(found: Mapping[str, Results], wrapped: Mapping[str, str], version: str) -> str:
     """The text of docs/families.md; `wrapped` names the language model's family of each wrapper."""
     stacks = "\n".join(f"- **{name}**: {text}" for name, text in STACKS.items())
     own = {name: words for name, words in found.items() if name not in wrapped}
@@ -62,13 +62,13 @@ def families_page(found: Mapping[str, Words], wrapped: Mapping[str, str], versio
     return "\n".join([head, *rows, "", around, *rows_around, *last]) + "\n"
 
 
-def _table(first: str, rows: Mapping[str, tuple[str, Words]], second: str = "known by") -> list[str]:
+def _table(first: str, rows: Mapping[str, tuple[str, Results]], second: str = "known by") -> list[str]:
     """A Markdown table: each name, its second column, and the result of each stack."""
     head = [f"| {first} | {second} | {' | '.join(STACKS)} |", "|---|---|" + "---|" * len(STACKS)]
     return head + [f"| {name} | {beside} | {_cells(words)} |" for name, (beside, words) in sorted(rows.items())]
 
 
-def counts_line(found: Mapping[str, Words], called: str = "families") -> str:
+def counts_line(found: Mapping[str, Results], called: str = "families") -> str:
     """A sentence with the numbers of families (or `called`) and of stacks by result."""
     words = [_kind(word) for each in found.values() if "made" not in each for word in each.values()]
     right = sum(set(map(_kind, each.values())) == {"right"} for each in found.values())
@@ -86,13 +86,13 @@ def _known_by(name: str) -> str:
     return "its file" if find_architecture({"model_type": name}) else "inference"
 
 
-def _cells(words: Words) -> str:
+def _cells(words: Results) -> str:
     return " | ".join(["not made"] * len(STACKS) if "made" in words else [_kind(words[stack]) for stack in STACKS])
 
 
-def _reasons(name: str, words: Words) -> str:
-    told = {_kind(word): word for word in words.values()}.items() if "made" in words else _refusals(words.items())
-    return "\n".join(f"- **{name}** {stack}: {word}" for stack, word in told)
+def _reasons(name: str, words: Results) -> str:
+    reasons = {_kind(word): word for word in words.values()}.items() if "made" in words else _refusals(words.items())
+    return "\n".join(f"- **{name}** {stack}: {word}" for stack, word in reasons)
 
 
 def _refusals(words: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
