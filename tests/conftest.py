@@ -1,4 +1,4 @@
-"""Conditions that hold for every test: no network, one thread a worker, no test judged by its time."""
+"""Settings for all tests: no network, one thread for each worker, no time limit in property tests."""
 
 from __future__ import annotations
 

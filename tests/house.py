@@ -1,6 +1,6 @@
-"""How the house is checked: what each module imports and how long its functions are, read from the syntax tree.
+"""Checks of the source tree of stacker: what each module imports, and how long functions are, from the syntax trees.
 
-Nothing is imported or run. Imports inside functions and under TYPE_CHECKING count like any other.
+No module is imported or run. Imports inside functions and under TYPE_CHECKING count as well.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
 _IMPORT_CALLS = ("import_module", "__import__")
 HEAVY = {"transformers": "live", "accelerate": "live"}
-"""Packages that one unit alone may import; until there is such a unit, nobody may."""
+"""Packages that only one unit may import. The unit `live` does not exist yet."""
 LATE = ("torch", "numpy", "numba", "ml_dtypes")
 COMPUTING = "arithmetic"
-"""The room whose modules may import those as soon as they are imported."""
+"""The only unit whose modules may import the packages in LATE at import time."""
 IMPURE = frozenset({
     "os", "io", "sys", "pathlib", "shutil", "tempfile", "subprocess", "socket", "time", "datetime", "random", "secrets",
 })  # fmt: skip
@@ -41,9 +41,9 @@ IMPURE = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What is imported, where, and whether that happens as soon as the importing module is.
+    """An import: for `from a import b`, `owner` is `a` and `target` is `a.b`, which may or may not be a module.
 
-    `owner` is the module it comes from: of `from a import b`, `a`, while `target` is `a.b`, a module or not.
+    `eager` means that it runs when the importing module is imported.
     """
 
     target: str
@@ -54,7 +54,7 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A module by its dotted name; `package` says that it is an `__init__`."""
+    """A module with its dotted name and syntax tree; `package` is True for an `__init__.py`."""
 
     name: str
     tree: ast.Module = field(compare=False, repr=False)
@@ -62,12 +62,12 @@ class Module:
 
     @property
     def unit(self) -> str:
-        """What has a floor: a package of the house, or a module at its top."""
+        """The part that has a floor: a package or module directly below `stacker`."""
         parts = self.name.split(".")
         return parts[1] if len(parts) > 1 else "__init__"
 
     def imports(self) -> list[Import]:
-        """All that it imports, wherever in it."""
+        """All imports anywhere in the module."""
         return list(_imports(self.tree, self, eager=True))
 
 
@@ -76,18 +76,18 @@ def parse_module(name: str, text: str, package: bool = False) -> Module:
 
 
 def read_house(root: Path = ROOT / "stacker") -> dict[str, Module]:
-    """Every module below `root` by dotted name."""
-    found = {}
+    """Parse every module below `root`, by dotted name."""
+    modules = {}
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root.parent).with_suffix("").parts
         package = parts[-1] == "__init__"
         name = ".".join(parts[:-1] if package else parts)
-        found[name] = parse_module(name, path.read_text(encoding="utf-8"), package)
-    return found
+        modules[name] = parse_module(name, path.read_text(encoding="utf-8"), package)
+    return modules
 
 
-def edges(house: Mapping[str, Module]) -> Iterator[tuple[Module, Module, int]]:
-    """Who imports whom inside the house, and on which line."""
+def find_edges(house: Mapping[str, Module]) -> Iterator[tuple[Module, Module, int]]:
+    """Imports between modules of the house: the importing module, the imported one, and the line."""
     for module in house.values():
         for one in module.imports():
             target = house.get(one.target) or house.get(one.owner)
@@ -95,70 +95,70 @@ def edges(house: Mapping[str, Module]) -> Iterator[tuple[Module, Module, int]]:
                 yield module, target, one.line
 
 
-def climbs(house: Mapping[str, Module]) -> list[str]:
-    """Imports that go up, or sideways between two units of a floor; units that have no floor."""
-    found = [f"{name}: '{m.unit}' has no floor" for name, m in house.items() if m.unit not in FLOOR_OF]
-    for module, target, line in edges(house):
+def find_climbs(house: Mapping[str, Module]) -> list[str]:
+    """Imports from a higher floor or from another unit of the same floor; units that have no floor."""
+    climbs = [f"{name}: '{m.unit}' has no floor" for name, m in house.items() if m.unit not in FLOOR_OF]
+    for module, target, line in find_edges(house):
         if module.unit == target.unit:
             continue
-        here, there = FLOOR_OF.get(module.unit, -1), FLOOR_OF.get(target.unit, -1)
-        if there >= here:
-            found.append(f"{module.name}:{line} imports {target.name}: floor {here} from floor {there}")
-    return found
+        own, other = FLOOR_OF.get(module.unit, -1), FLOOR_OF.get(target.unit, -1)
+        if other >= own:
+            climbs.append(f"{module.name}:{line} imports {target.name}: floor {own} from floor {other}")
+    return climbs
 
 
-def cycles(house: Mapping[str, Module]) -> list[list[str]]:
-    """Groups of modules that import each other, in a round or directly."""
-    graph = nx.DiGraph((module.name, target.name) for module, target, _ in edges(house))
+def find_cycles(house: Mapping[str, Module]) -> list[list[str]]:
+    """Groups of modules that import each other, directly or through others."""
+    graph = nx.DiGraph((module.name, target.name) for module, target, _ in find_edges(house))
     return [sorted(group) for group in nx.strongly_connected_components(graph) if len(group) > 1]
 
 
-def room_cycles(house: Mapping[str, Module]) -> list[list[str]]:
-    """Groups of rooms of one unit (its packages, and the modules beside them as one) that import each other."""
-    inside = ((one, other) for one, other, _ in edges(house) if one.unit == other.unit)
+def find_room_cycles(house: Mapping[str, Module]) -> list[list[str]]:
+    """Groups of rooms in one unit that import each other; the modules directly in the unit count as one room."""
+    inside = ((one, other) for one, other, _ in find_edges(house) if one.unit == other.unit)
     graph = nx.DiGraph((room_of(one), room_of(other)) for one, other in inside)
     return [sorted(group) for group in nx.strongly_connected_components(graph) if len(group) > 1]
 
 
 def room_of(module: Module) -> str:
-    """The package that a module is in; a package's own `__init__` is in it too."""
+    """The package of a module; an `__init__.py` belongs to its own package."""
     return module.name if module.package else module.name.rpartition(".")[0]
 
 
-def heavy_imports(house: Mapping[str, Module]) -> list[str]:
-    """What computes, at import time and out of its room; transformers and accelerate anywhere out of theirs."""
-    heavy = _computing(house)
+def find_heavy_imports(house: Mapping[str, Module]) -> list[str]:
+    """Imports of numeric packages at import time outside of `arithmetic`, and of HEAVY packages outside their unit."""
+    heavy = _numeric_modules(house)
     found = []
     for module in house.values():
         for one in module.imports():
             top = one.target.split(".")[0]
-            if (one.eager and _computes(one, heavy) and module.unit != COMPUTING) or module.unit != HEAVY.get(
+            if (one.eager and _is_numeric(one, heavy) and module.unit != COMPUTING) or module.unit != HEAVY.get(
                 top, module.unit
             ):
                 found.append(f"{module.name}:{one.line} imports {one.target}")
     return found
 
 
-def _computing(house: Mapping[str, Module]) -> set[str]:
-    """The modules that bring numpy, numba or torch with them."""
+def _numeric_modules(house: Mapping[str, Module]) -> set[str]:
+    """Modules that import a package in LATE at import time, directly or through other modules."""
     found: set[str] = set()
     while more := {
         module.name
         for module in house.values()
-        if module.name not in found and any(one.eager and _computes(one, found) for one in module.imports())
+        if module.name not in found and any(one.eager and _is_numeric(one, found) for one in module.imports())
     }:
         found |= more
     return found
 
 
-def _computes(one: Import, heavy: set[str]) -> bool:
-    """safetensors.torch is torch."""
+def _is_numeric(one: Import, heavy: set[str]) -> bool:
+    """Whether it imports a package in LATE or one of these modules; safetensors.torch counts as torch."""
     top, _, rest = one.target.partition(".")
     return top in LATE or (top == "safetensors" and rest.split(".")[0] in LATE) or bool({one.target, one.owner} & heavy)
 
 
-def talk(house: Mapping[str, Module]) -> list[str]:
-    """Printing and exiting outside the command line."""
+def find_talk(house: Mapping[str, Module]) -> list[str]:
+    """Calls that print or exit outside of `cli`."""
     return [
         f"{module.name}:{node.lineno} {ast.unparse(node)}"
         for module in house.values()
@@ -169,8 +169,8 @@ def talk(house: Mapping[str, Module]) -> list[str]:
     ]
 
 
-def impurities(house: Mapping[str, Module], unit: str = "core") -> list[str]:
-    """Files, clocks, chance and the environment where only values should be."""
+def find_impurities(house: Mapping[str, Module], unit: str = "core") -> list[str]:
+    """Uses of files, clocks, random numbers and the environment in a unit that must be pure."""
     return [
         f"{module.name}:{one.line} imports {one.target}"
         for module in house.values()
@@ -187,13 +187,13 @@ def impurities(house: Mapping[str, Module], unit: str = "core") -> list[str]:
 
 
 def function_lengths(tree: ast.Module) -> list[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
-    """Every function, inner ones included, and its lines from `def` to its last."""
+    """Every function, including inner ones, with its number of lines from `def` to the end."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     return [(node, (node.end_lineno or node.lineno) - node.lineno + 1) for node in functions]
 
 
-def long_functions(tree: ast.Module, limit: int) -> list[str]:
-    """Functions of more than `limit` lines."""
+def find_long_functions(tree: ast.Module, limit: int) -> list[str]:
+    """Functions with more than `limit` lines."""
     found = function_lengths(tree)
     return [f"{node.name} (line {node.lineno}): {length} lines" for node, length in found if length > limit]
 
@@ -217,14 +217,14 @@ def _imports(node: ast.AST, module: Module, eager: bool) -> Iterator[Import]:
 
 
 def _owner(node: ast.ImportFrom, module: Module) -> str:
-    """The module that names are imported from, dots resolved."""
+    """The module that names are imported from, as an absolute name."""
     package = module.name.split(".")
     kept = package[: len(package) - node.level + module.package] if node.level else []
     return ".".join([*kept, *([node.module] if node.module else [])])
 
 
 def _by_name(node: ast.AST, eager: bool) -> Iterator[Import]:
-    """A module imported by a call, where its name is written out."""
+    """A module imported by a call such as `import_module("name")`."""
     match node:
         case ast.Call(function, [ast.Constant(str(name)), *_]) if ast.unparse(function).endswith(_IMPORT_CALLS):
             yield Import(name, name, node.lineno, eager)

@@ -1,6 +1,6 @@
-"""Every recipe, and specs of every kind of item, built from tiny donors: their plan ids and the bytes they come to.
+"""Plan ids and output hashes of every recipe, and of specs with every kind of item and op, built from tiny donors.
 
-`python -m tests.recipe_outputs` writes the golden file anew; a change of it is a change of every user's outputs.
+`python -m tests.recipe_outputs` rewrites the golden file. If an entry changes, the outputs of users change as well.
 """
 
 from __future__ import annotations
@@ -18,30 +18,29 @@ import yaml
 
 from stacker.cli.recipes import load_recipe
 from stacker.compose import load
-from stacker.io.files.spec_files import list_recipes
 from tests.donors import write_llama
 
 GOLDEN = Path(__file__).parent / "golden/outputs.json"
 SPECS = Path(__file__).parent / "golden/outputs"
-"""A spec of every item and of every op whose bytes do not depend on the processor (not arcee_fusion, nuslerp)."""
+"""Specs for every item, and for every op whose bytes do not depend on the processor (not arcee_fusion, nuslerp)."""
 
 
 def digest_of(folder: Path) -> str:
-    """A hash over the config and every shard of an output."""
+    """A hash of the config and all shards of an output."""
     found = hashlib.sha256()
     for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
         found.update(path.name.encode() + path.read_bytes())
     return found.hexdigest()[:32]
 
 
-def built(spec: Path) -> dict[str, str]:
-    """The plan id and the digest of a spec's output."""
+def build_spec(spec: Path) -> dict[str, str]:
+    """Build a spec; the plan id and the digest of the output."""
     out = spec.parent / f"{spec.stem}-out"
     return {"plan": load(spec).build(out).plan.id, "bytes": digest_of(out)}
 
 
 def write_recipe(home: Path, name: str) -> Path:
-    """A recipe beside tiny donors of the depths that its own have; recipes that it is nested in are written too."""
+    """Write a recipe with tiny donors of the right depths; recipes that it uses as donors are written too."""
     text = (files("stacker.slices") / f"{name}.yaml").read_text(encoding="utf-8")
     references = yaml.safe_load((files("stacker.architectures") / "_references.yaml").read_text(encoding="utf-8"))
     for number, (donor, entry) in enumerate(yaml.safe_load(text)["donors"].items()):
@@ -57,24 +56,26 @@ def write_recipe(home: Path, name: str) -> Path:
 
 
 def write_specs(home: Path) -> list[Path]:
-    """The specs beside three tiny donors."""
+    """Write the specs and three tiny donors."""
     for seed, name in enumerate("abc"):
         write_llama(home / name, seed=seed)
     return [home / shutil.copy(path, home) for path in sorted(SPECS.glob("*.yml"))]
 
 
-def outputs(home: Path) -> dict[str, dict[str, str]]:
-    """What every recipe and spec comes to."""
-    recipes = {f"recipe {name}": built(write_recipe(home, name)) for name in list_recipes()}
-    return recipes | {f"spec {path.stem}": built(path) for path in write_specs(home)}
+def build_outputs(home: Path) -> dict[str, dict[str, str]]:
+    """Build every recipe and spec; their plan ids and digests by name."""
+    recipes = {f"recipe {name}": build_spec(write_recipe(home, name)) for name in list_recipes()}
+    return recipes | {f"spec {path.stem}": build_spec(path) for path in write_specs(home)}
 
 
 def recipe_ids() -> dict[str, str]:
-    """The plan ids of all recipes as they ship, over reference configs."""
+    """The plan ids of all recipes over their reference configs."""
     return {name: load_recipe(name).plan().id for name in list_recipes()}
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        GOLDEN.write_text(json.dumps({"recipes": recipe_ids(), "outputs": outputs(Path(folder))}, indent=1) + "\n")
+        GOLDEN.write_text(
+            json.dumps({"recipes": recipe_ids(), "outputs": build_outputs(Path(folder))}, indent=1) + "\n"
+        )
     sys.stdout.write(f"{GOLDEN}\n")

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for specs: any valid one, and those that mergekit can say."""
+"""Hypothesis strategies for specs: any valid spec, and specs that mergekit can express."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stacker.spec.language.stack_spec import (
 from stacker.tensors import CONFIG_DTYPES
 
 DEPTH = 12
-"""Layers of every donor that these specs draw on."""
+"""The number of layers of every donor in these specs."""
 
 NAMES = st.sampled_from(["a", "b-2", "no", "8", "1e3", "x.y", "_", "-z", "xwin", "8.24"])
 WORDS = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1, max_size=8)
@@ -43,7 +43,7 @@ SETTING_NAMES = st.sampled_from(["t", "weight", "density", "normalize", "no", "x
 def parameters(
     draw: st.DrawFn, matches: st.SearchStrategy[str] = ROLES | PATTERNS, values: st.SearchStrategy[object] = VALUES
 ) -> Parameter:
-    """Rules for different matches, the one for everything last where there is one."""
+    """Rules with different matches; a rule for everything comes last."""
     chosen = draw(st.lists(matches, unique=True, max_size=3))
     if not chosen or draw(st.booleans()):
         chosen.append("*")
@@ -55,14 +55,14 @@ SCALES = parameters(values=NUMBERS | GRADIENTS)
 
 @st.composite
 def settings(draw: st.DrawFn) -> tuple[Setting, ...]:
-    """Parameters of an op, each name once."""
+    """Parameters of an op with different names."""
     names = draw(st.lists(SETTING_NAMES, unique=True, max_size=2))
     return tuple(Setting(name, draw(parameters())) for name in names)
 
 
 @st.composite
 def slices(draw: st.DrawFn, donors: list[str], length: int | None = None) -> SliceSpec:
-    """A slice of one of the donors; of `length` layers where that is given."""
+    """A slice of one of the donors, with `length` layers if given."""
     donor = draw(st.sampled_from(donors))
     if length is not None:
         first = draw(st.integers(0, DEPTH - length))
@@ -74,7 +74,7 @@ def slices(draw: st.DrawFn, donors: list[str], length: int | None = None) -> Sli
 
 @st.composite
 def sources(draw: st.DrawFn, donors: list[str], length: int | None, fewest: int) -> tuple[SliceSpec, ...]:
-    """Slices of one length (None: whole donors), with factors and parameters of their own."""
+    """Slices of equal length (None: whole donors), each with its own factors and parameters."""
     pieces = slices(donors, length) if length else st.builds(SliceSpec, st.sampled_from(donors))
     drawn = draw(st.lists(pieces, min_size=fewest, max_size=3))
     return tuple(replace(piece, scale=draw(st.none() | SCALES), settings=draw(settings())) for piece in drawn)
@@ -82,7 +82,7 @@ def sources(draw: st.DrawFn, donors: list[str], length: int | None, fewest: int)
 
 @st.composite
 def blends(draw: st.DrawFn, donors: list[str], length: int | None) -> BlendSpec:
-    """A blend of slices of one length, with or without a base."""
+    """A blend of slices of equal length, with or without a base."""
     pieces = slices(donors, length) if length else st.builds(SliceSpec, st.sampled_from(donors))
     base = draw(st.none() | pieces)
     return BlendSpec(
@@ -92,14 +92,14 @@ def blends(draw: st.DrawFn, donors: list[str], length: int | None) -> BlendSpec:
 
 @st.composite
 def crossfades(draw: st.DrawFn, donors: list[str]) -> CrossfadeSpec:
-    """Slices that overlap by at most half of their length."""
+    """A crossfade of slices that overlap by at most half of their length."""
     length = draw(st.integers(2, 6))
     over = draw(st.integers(1, length // 2))
     return CrossfadeSpec(draw(sources(donors, length, 2)), over, "linear", draw(settings()))
 
 
 def items(donors: list[str], uses: list[str]) -> st.SearchStrategy[Item]:
-    """Any item over these donors and named stacks, repeats nested."""
+    """Any item over these donors and named stacks, including repeats of items."""
     scaled = st.builds(lambda piece, scale: replace(piece, scale=scale), slices(donors), st.none() | SCALES)
     blended = st.none() | st.integers(1, 6)
     plain = scaled | blended.flatmap(lambda length: blends(donors, length)) | crossfades(donors)
@@ -111,7 +111,7 @@ def items(donors: list[str], uses: list[str]) -> st.SearchStrategy[Item]:
 
 
 def parts(donors: list[str]) -> st.SearchStrategy[Part | None]:
-    """What an embedding or head may be made of."""
+    """A valid value of `embed` or `head`."""
     whole = st.builds(SliceSpec, st.sampled_from(donors), scale=st.none() | SCALES)
     return st.none() | whole | blends(donors, None)
 
@@ -128,7 +128,7 @@ def donor_specs(draw: st.DrawFn, name: str) -> DonorSpec:
 
 @st.composite
 def specs(draw: st.DrawFn) -> StackSpec:
-    """Any valid native spec, every form of the language in reach."""
+    """Any valid native spec; every form of the language can occur."""
     donors = draw(st.lists(NAMES, unique=True, min_size=1, max_size=3))
     stacks = draw(st.lists(st.sampled_from(["tail", "no", "mid part", "0"]), unique=True, max_size=3))
     named = [
@@ -158,7 +158,7 @@ LAYER_ROLES = st.sampled_from(["attn.o", "mlp"])
 
 @st.composite
 def stacked(draw: st.DrawFn) -> StackSpec:
-    """A passthrough spec that mergekit can say: slices scaled by role, repeats of a slice, named stacks."""
+    """A passthrough spec that mergekit can express: slices scaled by role, repeats of a slice, named stacks."""
     donors = ["a", "b", "c"]
     scale = st.none() | parameters(LAYER_ROLES, NUMBERS | GRADIENTS).filter(lambda p: p.rules[-1].match != "*")
     constant = st.none() | st.builds(lambda factor: Parameter((Rule("mlp", factor),)), NUMBERS)
@@ -181,7 +181,7 @@ def stacked(draw: st.DrawFn) -> StackSpec:
 
 @st.composite
 def blended(draw: st.DrawFn) -> StackSpec:
-    """A slerp or linear spec that mergekit can say: all blends, embedding and head made alike."""
+    """A slerp or linear spec that mergekit can express: only blends, with embedding and head blended as well."""
     donors = ["a", "b", "c"]
     op = draw(st.sampled_from(["slerp", "linear"]))
     name = {"slerp": "t", "linear": "weight"}[op]

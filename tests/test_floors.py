@@ -1,40 +1,42 @@
-"""The floors of the house: what may import what, and who may print, load torch, or touch the world."""
+"""The floors: what each unit may import, and which units may print, import torch, or use files and clocks."""
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Iterator
 
 import pytest
 
 from tests import house
-from tests.house import ROOT, Module, parse_module, read_house
+from tests.house import FLOORS, ROOT, Module, parse_module, read_house
 
 HOUSE = read_house()
 
 
 def planted(**texts: str) -> dict[str, Module]:
-    """A house of modules by name, `__` for the dots below stacker: `core__plan` is stacker.core.plan."""
+    """Modules made from their texts; in their names `__` means a dot: `core__plan` is stacker.core.plan."""
     names = {f"stacker.{name.replace('__', '.')}": text for name, text in texts.items()}
     return {name: parse_module(name, text) for name, text in names.items()}
 
 
 def test_imports_go_down() -> None:
-    """No module imports from its own floor's other rooms or from above."""
-    assert house.climbs(HOUSE) == []
+    """No module imports from a higher floor or from another unit of its own floor."""
+    assert house.find_climbs(HOUSE) == []
 
 
 def test_no_cycles() -> None:
-    """No modules import each other in a round, inside a package or across."""
-    assert house.cycles(HOUSE) == []
+    """No modules import each other, directly or in a circle."""
+    assert house.find_cycles(HOUSE) == []
 
 
 def test_rooms_are_in_order() -> None:
-    """Inside a unit, no two rooms import each other, directly or in a round."""
-    assert house.room_cycles(HOUSE) == []
+    """Inside a unit, no rooms import each other, directly or in a circle."""
+    assert house.find_room_cycles(HOUSE) == []
 
 
 def test_a_cycle_of_rooms_is_found() -> None:
-    """Two rooms that import each other are found, though no module is in a cycle."""
+    """Two rooms that import each other are found, even if no two modules do."""
     texts = {
         "core__plan__layout": "from stacker.core.stack import nodes",
         "core__stack__nodes": "",
@@ -44,26 +46,26 @@ def test_a_cycle_of_rooms_is_found() -> None:
     packages = {
         f"stacker.core.{name}": parse_module(f"stacker.core.{name}", "", package=True) for name in ("plan", "stack")
     }
-    assert house.room_cycles({**planted(**texts), **packages}) == [["stacker.core.plan", "stacker.core.stack"]]
+    assert house.find_room_cycles({**planted(**texts), **packages}) == [["stacker.core.plan", "stacker.core.stack"]]
 
 
-def test_what_computes_waits() -> None:
-    """Importing a module leaves numpy, numba and torch alone but in arithmetic/; transformers lives in live/."""
-    assert house.heavy_imports(HOUSE) == []
+def test_numeric_packages_are_imported_late() -> None:
+    """Only modules of arithmetic/ import numpy, numba and torch at import time; only live/ imports transformers."""
+    assert house.find_heavy_imports(HOUSE) == []
 
 
 def test_only_the_command_line_talks() -> None:
-    """Printing and exiting happen in cli/ alone."""
-    assert house.talk(HOUSE) == []
+    """Only cli/ prints and exits."""
+    assert house.find_talk(HOUSE) == []
 
 
 def test_the_core_is_pure() -> None:
-    """core/ has no files, no clock, no chance, no environment."""
-    assert house.impurities(HOUSE) == []
+    """core/ uses no files, clocks, random numbers or environment variables."""
+    assert house.find_impurities(HOUSE) == []
 
 
 def test_every_package_ships() -> None:
-    """The packages that are installed are those of the checkout, and the two data folders."""
+    """pyproject.toml lists every package of the checkout and the two data folders."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     assert set(listed) == {name for name, module in HOUSE.items() if module.package} | {
         "stacker.architectures",
@@ -71,11 +73,45 @@ def test_every_package_ships() -> None:
     }
 
 
+def test_the_readme_draws_the_house() -> None:
+    """The README's tree names every unit and room of the house once, and nothing else."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    packages = [f"{name.replace('.', '/')}/" for name, module in HOUSE.items() if module.package and name != "stacker"]
+    modules = [f"stacker/{m.unit}.py" for name, m in HOUSE.items() if not m.package and name.count(".") == 1]
+    assert sorted(drawn_paths(readme)) == sorted(["stacker/__init__.py", *packages, *modules])
+
+
+def drawn_paths(readme: str) -> Iterator[str]:
+    """The paths in the README's tree of stacker/; folders end with a slash."""
+    opened = ["stacker/"]
+    for line in readme.partition("\nstacker/\n")[2].partition("\narchitectures/")[0].splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        opened[depth:] = [line.split()[0]]
+        yield "".join(opened)
+
+
+def test_contributing_lists_the_floors() -> None:
+    """CONTRIBUTING names the units of every floor in the order of FLOORS; the data folders hold no modules."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = text.partition("From the lowest floor: ")[2].partition(". Units")[0]
+    floors = [tuple(re.findall(r"`(\w+)`", floor)) for floor in listed.split("·")]
+    assert floors == [tuple(unit for unit in units if unit not in ("architectures", "slices")) for units in FLOORS]
+
+
+def test_contributing_names_paths_that_exist() -> None:
+    """Every path in CONTRIBUTING exists; in one with a <name>, the folder does and has such files."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`([\w.<>-]+/[\w./<>-]*[\w.<>-])/?`", text)
+    missing = [path for path in paths if not any(ROOT.glob(re.sub(r"<\w+>", "*", path)))]
+    assert missing == []
+    assert len(paths) > 20
+
+
 def test_the_house_is_read() -> None:
-    """The checks above look at real modules: packages and their modules are found under their names."""
+    """The checks above read the real source tree: packages, modules and their imports are found."""
     assert HOUSE["stacker.core"].package
     assert HOUSE["stacker.core.plan.layout"].unit == "core"
-    assert any(target.name == "stacker.tensors" for _, target, _ in house.edges(HOUSE))
+    assert any(target.name == "stacker.tensors" for _, target, _ in house.find_edges(HOUSE))
 
 
 @pytest.mark.parametrize(
@@ -93,8 +129,8 @@ def test_the_house_is_read() -> None:
     ],
 )
 def test_a_climb_is_found(text: str) -> None:
-    """An import from above is found however it is written."""
-    (found,) = house.climbs(planted(core__plan=text, io__headers=""))
+    """An import from a higher floor is found in every way to write it."""
+    (found,) = house.find_climbs(planted(core__plan=text, io__headers=""))
     assert "stacker.core.plan" in found
     assert "stacker.io.headers" in found
 
@@ -108,30 +144,30 @@ def test_a_climb_is_found(text: str) -> None:
     ],
 )
 def test_a_sideways_import_is_found(here: str, there: str) -> None:
-    """Two rooms of one floor do not know each other."""
+    """An import between two units of one floor is found."""
     target = "stacker." + there.replace("__", ".")
-    assert len(house.climbs(planted(**{here: f"import {target}", there: ""}))) == 1
+    assert len(house.find_climbs(planted(**{here: f"import {target}", there: ""}))) == 1
 
 
 def test_a_downward_import_is_fine() -> None:
-    """A room may use any floor below it, and its own modules."""
+    """A unit may import from any lower floor and from itself."""
     texts = {"core__plan": "from stacker.core import graph\nimport stacker.errors", "core__graph": "", "errors": ""}
-    assert house.climbs(planted(**texts)) == []
+    assert house.find_climbs(planted(**texts)) == []
 
 
 def test_a_unit_without_a_floor_is_found() -> None:
-    """A new package must be given its floor."""
-    assert house.climbs(planted(utils="")) == ["stacker.utils: 'utils' has no floor"]
+    """A new package without a floor is found."""
+    assert house.find_climbs(planted(utils="")) == ["stacker.utils: 'utils' has no floor"]
 
 
 def test_a_cycle_is_found() -> None:
-    """A round of three modules is found, lazy and type-only imports included."""
-    round_of_three = planted(
+    """A cycle of three modules is found, including lazy and type-only imports."""
+    cycle = planted(
         core__a="import stacker.core.b",
         core__b="def f():\n    from stacker.core.c import x",
         core__c="if TYPE_CHECKING:\n    from stacker.core import a",
     )
-    assert house.cycles(round_of_three) == [["stacker.core.a", "stacker.core.b", "stacker.core.c"]]
+    assert house.find_cycles(cycle) == [["stacker.core.a", "stacker.core.b", "stacker.core.c"]]
 
 
 @pytest.mark.parametrize(
@@ -147,8 +183,8 @@ def test_a_cycle_is_found() -> None:
     ],
 )
 def test_a_heavy_import_is_found(text: str) -> None:
-    """torch on import is found, and transformers anywhere but in live/."""
-    assert len(house.heavy_imports(planted(ops__slerp=text))) == 1
+    """An import of torch at import time is found, and one of transformers anywhere outside live/."""
+    assert len(house.find_heavy_imports(planted(ops__slerp=text))) == 1
 
 
 @pytest.mark.parametrize(
@@ -165,25 +201,25 @@ def test_a_heavy_import_is_found(text: str) -> None:
     ],
 )
 def test_a_light_import_is_fine(texts: dict[str, str]) -> None:
-    """What computes may be imported where it does or for types, transformers in live/."""
-    assert house.heavy_imports(planted(**texts)) == []
+    """Lazy and type-only imports of torch are allowed, as are numpy in arithmetic/ and transformers in live/."""
+    assert house.find_heavy_imports(planted(**texts)) == []
 
 
 def test_arithmetic_is_heavy_itself() -> None:
-    """Who imports a module of arithmetic/ at once imports numpy at once."""
+    """Importing a module of arithmetic/ at import time counts as importing numpy."""
     text = "from stacker.arithmetic.sums import combine"
-    assert len(house.heavy_imports(planted(arithmetic__sums="import numpy", run__tiles=text))) == 1
+    assert len(house.find_heavy_imports(planted(arithmetic__sums="import numpy", run__tiles=text))) == 1
 
 
 @pytest.mark.parametrize("text", ["print(1)", "import sys\nsys.exit(1)", "raise SystemExit", "show = print"])
 def test_talk_is_found(text: str) -> None:
-    """Output and exits below the command line are found, in cli/ they are at home."""
-    assert len(house.talk(planted(core__plan=text))) == 1
-    assert house.talk(planted(cli__build=text)) == []
+    """Printing and exiting are found in core/ and allowed in cli/."""
+    assert len(house.find_talk(planted(core__plan=text))) == 1
+    assert house.find_talk(planted(cli__build=text)) == []
 
 
 @pytest.mark.parametrize("text", ["import os", "from pathlib import Path", "def f():\n    import time", "open('x')"])
 def test_an_impurity_is_found(text: str) -> None:
-    """A file or a clock in core/ is found; elsewhere it is none of this check's business."""
-    assert len(house.impurities(planted(core__plan=text))) == 1
-    assert house.impurities(planted(io__plan=text)) == []
+    """Files and clocks are found in core/ and allowed in io/."""
+    assert len(house.find_impurities(planted(core__plan=text))) == 1
+    assert house.find_impurities(planted(io__plan=text)) == []

@@ -1,4 +1,4 @@
-"""The tool that lets mergekit's tests drive stacker, on a small tree of the same shape."""
+"""The tool that runs mergekit's tests with stacker, tried on a small copy of mergekit's source tree."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_of_something_else():
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with a package `mergekit` and tests of it."""
+    """A folder with a package `mergekit` and its tests."""
     for folder, name, text in (("mergekit", "merge.py", MERGE), ("tests", "test_it.py", TESTS)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "__init__.py").touch()
@@ -49,8 +49,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_drives_stacker_is_reported(checkout: Path) -> None:
-    """Tests that merge something, with stacker's words where they fail; others are none of our business."""
+def test_tests_that_merge_are_reported(checkout: Path) -> None:
+    """Only tests that merge are reported, with stacker's message if they fail."""
     outcomes = run_tests(checkout, sys.executable, f"{sys.executable} -m stacker")
     assert [each.test for each in outcomes] == [
         "TestMerges.test_good",
@@ -62,7 +62,7 @@ def test_what_drives_stacker_is_reported(checkout: Path) -> None:
 
 
 def test_the_table_counts() -> None:
-    """A line that says how many, and a row for each."""
+    """The table has a line with the number of passed tests and a row for each test."""
     text = table((Outcome("A.b", passed=True), Outcome("A.c", passed=False, reason="why")))
     assert text.startswith("1 of 2 tests pass.\n")
     assert "| `A.b` | passes |  |\n| `A.c` | fails | why |\n" in text

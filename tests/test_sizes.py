@@ -1,4 +1,4 @@
-"""Small enough to read: functions of at most 40 lines, files of at most 300; and no file that names a machine."""
+"""Size limits: functions of at most 40 lines, files of at most 300. Also: no file contains paths of one machine."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import ROOT, function_lengths, long_functions
+from tests.house import ROOT, find_long_functions, function_lengths
 
 FUNCTION_LINES = 40
 FILE_LINES = 300
 SOURCES = [path for folder in ("stacker", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
 MACHINE = re.compile(r"/(?:work|root|tmp/w|home/[a-z]\w*|Users/\w+)/|\b(?:files\.pythonhosted|registry\.npmjs)\b")
-"""Paths of somebody's machine and addresses of registries: neither belongs into a checkout."""
+"""Paths of somebody's machine and addresses of package registries, which do not belong in a checkout."""
 
 
 def name_of(path: Path) -> str:
@@ -25,7 +25,7 @@ def name_of(path: Path) -> str:
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_functions_are_short(path: Path) -> None:
     """No function has more than 40 lines."""
-    assert long_functions(ast.parse(path.read_text(encoding="utf-8")), FUNCTION_LINES) == []
+    assert find_long_functions(ast.parse(path.read_text(encoding="utf-8")), FUNCTION_LINES) == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
@@ -43,14 +43,14 @@ def test_most_functions_are_shorter() -> None:
 
 
 def test_a_long_function_is_found() -> None:
-    """A function one line over the limit is found, method or inner one; one at the limit is not."""
+    """A function or method one line over the limit is found; one at the limit is allowed."""
     body = "        pass\n" * (FUNCTION_LINES - 1)
     text = f"class A:\n    def fits(self):\n{body}    async def grew(self):\n{body}        pass\n"
-    assert long_functions(ast.parse(text), FUNCTION_LINES) == [f"grew (line {FUNCTION_LINES + 2}): 41 lines"]
+    assert find_long_functions(ast.parse(text), FUNCTION_LINES) == [f"grew (line {FUNCTION_LINES + 2}): 41 lines"]
 
 
 def test_no_file_names_a_machine() -> None:
-    """What is committed holds no path of the machine it was made on, and no registry's address."""
+    """No committed file contains a path of somebody's machine or the address of a registry."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
     paths = [ROOT / name for name in listed.split("\0") if name]
     found = {name_of(path): MACHINE.findall(_text(path)) for path in paths if path.is_file()}
@@ -59,7 +59,7 @@ def test_no_file_names_a_machine() -> None:
 
 @pytest.mark.parametrize("place", ["work", "root", "home/somebody", "Users/Somebody"])
 def test_a_machine_path_is_found(place: str) -> None:
-    """A path of somebody's machine is found in the middle of a line."""
+    """A path of somebody's machine is found inside a line."""
     assert MACHINE.search(f"see /{place}/notes.txt")
 
 

@@ -1,6 +1,6 @@
-"""The main job on a real language model: a donor, a spec of two slices, and the stack that comes out (`make demo`).
+"""The demo (`make demo`): stack two slices of a small real language model, verify the result, and ask it a question.
 
-Everything of stacker happens through its command line, as a user would do it; transformers then loads what was written.
+It uses stacker's command line, as a user would; then transformers loads the output.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def main() -> int:
 
 
 def run_stacker(*arguments: str) -> int:
-    """Run a command of stacker, shown as it would be typed; its exit code."""
+    """Print a stacker command as a user would type it, run it, and return its exit code."""
     shown = " ".join(os.path.relpath(word) if os.sep in word else word for word in arguments)
     print(f"\n$ stacker {shown}", flush=True)
     return subprocess.run([sys.executable, "-m", "stacker", *arguments], check=False).returncode
 
 
 def compare(donor: Path, out: Path) -> int:
-    """Print what donor and stack answer and how well they read; 1 when the stack is not its layers rearranged."""
+    """Print the answers and perplexities of donor and stack; 1 if the stack differs from the rearranged donor."""
     print(f"\n{QUESTION}")
     found = {}
     for folder in (donor, out):
@@ -61,7 +61,7 @@ def compare(donor: Path, out: Path) -> int:
         print(f"  {folder.name:<11} {layers} layers, perplexity {found[folder]:8.2f}: ", end="", flush=True)
         print(repr(smollm2.answer(checkpoint, tokenizer, QUESTION)))
     checkpoint, tokenizer = smollm2.load(donor)
-    memory = smollm2.rearranged(checkpoint, LAYERS)
+    memory = smollm2.rearrange(checkpoint, LAYERS)
     expected = smollm2.perplexity(*smollm2.logits_of(memory, tokenizer, smollm2.english()))
     same = expected == found[out]
     print(f"  the same layers rearranged in memory: perplexity {expected:8.2f}: {'equal' if same else 'NOT EQUAL'}")

@@ -1,6 +1,6 @@
-"""Makes tests/golden/ops/mergekit.json: what mergekit gives for small tensors, to hold our ops against.
+"""Write tests/golden/ops/mergekit.json: results of mergekit's ops on small tensors, for the tests of our ops.
 
-Run as `python -m tools.goldens PYTHON`, where PYTHON is one that has mergekit 0.1.5; nothing else here needs it.
+Run it as `python -m tools.goldens PYTHON`, where PYTHON is an interpreter with mergekit 0.1.5.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ print(json.dumps([(statistics if case["random"] else lambda c: merged(c).tolist(
 
 
 def inputs() -> list[list[float]]:
-    """Three sources near a base, and the base."""
+    """Three sources near a base, then the base itself; each a flat list of numbers."""
     numbers = random.Random(1)
     base = [numbers.gauss(0, 1) for _ in range(SHAPE[0] * SHAPE[1])]
     sources = [[value + numbers.gauss(0, 0.5) for value in base] for _ in range(3)]
@@ -47,17 +47,17 @@ def inputs() -> list[list[float]]:
 
 
 def case(op: str, sources: int, *, base: bool, drawn: bool = False, **parameters: Any) -> Case:
-    """One call of an op; a parameter that is a list has a value for each source."""
+    """One call of an op; a parameter given as a list has one value for each source."""
     return {"op": op, "sources": sources, "base": base, "random": drawn, "parameters": parameters}
 
 
-def without_base() -> list[Case]:
-    """The ops that blend sources among themselves."""
+def cases_without_base() -> list[Case]:
+    """Cases of ops without a base."""
     return [
         case("linear", 3, base=False, weight=[1.0, 2.0, 0.5]),
         case("linear", 2, base=False, weight=[1.0, -0.25], normalize=False),
         *(case("slerp", 2, base=False, t=t) for t in (0.0, 0.3, 1.0)),
-        *(case("nuslerp", 2, base=False, weight=[1.0, 3.0], **way) for way in _ways()),
+        *(case("nuslerp", 2, base=False, weight=[1.0, 3.0], **way) for way in _nuslerp_variants()),
         case("multislerp", 3, base=False, weight=[1.0, 2.0, 0.5]),
         case("multislerp", 2, base=False, weight=[0.4, 0.4], normalize_weights=False),
         case("karcher", 2, base=False),
@@ -65,8 +65,8 @@ def without_base() -> list[Case]:
     ]
 
 
-def with_base() -> list[Case]:
-    """The ops that compare sources with a base and draw nothing."""
+def cases_with_base() -> list[Case]:
+    """Cases of ops with a base that do not draw at random."""
     weight = [1.0, 0.7, 0.4]
     trimmed: list[tuple[str, Any]] = [
         ("ties", {}),
@@ -74,7 +74,7 @@ def with_base() -> list[Case]:
         ("breadcrumbs_ties", {"gamma": [0.1] * 3}),
     ]
     return [
-        *(case("nuslerp", 2, base=True, weight=[1.0, 3.0], **way) for way in _ways()),
+        *(case("nuslerp", 2, base=True, weight=[1.0, 3.0], **way) for way in _nuslerp_variants()),
         case("multislerp", 3, base=True, weight=weight),
         case("task_arithmetic", 3, base=True, weight=weight, **_factor(0.8)),
         case("task_arithmetic", 2, base=True, weight=[1.0, -0.5], normalize=True),
@@ -92,28 +92,32 @@ def with_base() -> list[Case]:
     ]
 
 
-def drawn() -> list[Case]:
-    """The ops that draw at random: only what many draws come to can be compared."""
+def drawn_cases() -> list[Case]:
+    """Cases of ops that draw at random; only statistics over many draws can be compared."""
     weight, density = [1.0, 0.7, 0.4], [0.4, 0.6, 0.5]
     plain = [case(op, 3, base=True, drawn=True, weight=weight, density=density) for op in ("dare_linear", "dare_ties")]
     ranked = [
         case(op, 3, base=True, drawn=True, weight=weight, density=density, epsilon=[0.2, 0.1, 0.3])
         for op in ("della", "della_linear")
     ]
-    return [*plain, case("dare_ties", 1, base=True, drawn=True, weight=[1.0], density=[0.3], rescale=False), *ranked]
+    return [
+        *plain,
+        case("dare_ties", 1, base=True, drawn=True, weight=[1.0], density=[0.3], rescale=False),
+        *ranked,
+    ]
 
 
 def _factor(value: float) -> dict[str, Any]:
     return {"lambda": value}
 
 
-def _ways() -> list[dict[str, Any]]:
+def _nuslerp_variants() -> list[dict[str, Any]]:
     return [{}, {"nuslerp_flatten": False}, {"nuslerp_flatten": False, "nuslerp_row_wise": True}]
 
 
 def main(python: str) -> None:
-    """Ask the other Python, and write what it answers."""
-    cases = [*without_base(), *with_base(), *drawn()]
+    """Run the cases with mergekit in the other interpreter and write the results."""
+    cases = [*cases_without_base(), *cases_with_base(), *drawn_cases()]
     given = {"shape": SHAPE, "draws": DRAWS, "inputs": inputs(), "cases": cases}
     answer = subprocess.run(
         [python, "-c", _THEIRS], input=json.dumps(given), text=True, stdout=subprocess.PIPE, check=True

@@ -1,6 +1,6 @@
-"""Hold blends computed on a GPU against the same on the processor: equal to rounding, and how long each takes.
+"""Compare blends computed on a GPU with the same blends on the processor: they must be equal up to rounding.
 
-Needs a CUDA build of torch and a GPU: `python -m tools.gpu [FOLDER]`.
+Run `python -m tools.gpu [FOLDER]` on a machine with a GPU and a CUDA build of torch; it also prints times.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ stack:
 
 
 def main(arguments: list[str]) -> int:
-    """Print, for each op, seconds on both devices and the largest difference; 1 when one is more than rounding."""
+    """Print seconds on both devices and the largest difference for each op; 1 if a difference exceeds rounding."""
     with tempfile.TemporaryDirectory(dir=arguments[0] if arguments else None) as scratch:
         home = Path(scratch)
         for seed, name in enumerate("abc"):
@@ -51,8 +51,8 @@ def main(arguments: list[str]) -> int:
         return max(compare(home, op) for op in OPS.values() if op.arity[1] != 1 or op.base is not Base.NONE)
 
 
-def spec_of(op: Op) -> str:
-    """A blend of as many donors as the op takes, with what it must be given."""
+def spec_text(op: Op) -> str:
+    """The text of a spec that blends one or two donors by the op, with values for its required parameters."""
     donors = "a" if op.arity[1] == 1 else "ab"
     needed = (parameter for parameter in op.parameters if parameter.default is None)
     given = {parameter.name: 0.4 for parameter in needed} | ({"density": 0.5} if op.parameter("density") else {})
@@ -61,7 +61,7 @@ def spec_of(op: Op) -> str:
 
 
 def write_donor(folder: Path, seed: int) -> None:
-    """A llama of random bf16 weights, 0.9 GB."""
+    """Write a Llama checkpoint of 0.9 GB with random bf16 weights."""
     source = torch.Generator().manual_seed(seed)
     shapes: dict[str, tuple[int, ...]] = {
         "model.embed_tokens.weight": (VOCAB, HIDDEN),
@@ -84,12 +84,12 @@ def write_donor(folder: Path, seed: int) -> None:
 
 
 def compare(home: Path, op: Op) -> int:
-    """Build on both devices; 1 when more than one element in a thousand differs."""
+    """Build on both devices and print the comparison; 1 if more than one element in a thousand differs."""
     path = home / f"{op.name}.yml"
-    path.write_text(spec_of(op))
+    path.write_text(spec_text(op))
     stack = load(path)
     seconds = {}
-    for device in ("cpu", "cuda", "cuda"):  # the second time on the GPU, its libraries are loaded
+    for device in ("cpu", "cuda", "cuda"):  # the first run on the GPU also loads its libraries
         options = BuildOptions(device=device, force=True)
         seconds[device] = stack.build(home / f"out-{device}", options).report.seconds
     one, other = (load_file(home / f"out-{device}" / "model.safetensors") for device in ("cpu", "cuda"))
@@ -102,7 +102,7 @@ def compare(home: Path, op: Op) -> int:
 
 
 def difference(one: torch.Tensor, other: torch.Tensor) -> float:
-    """The largest difference, in parts of the tensor's largest element."""
+    """The largest difference, as a fraction of the largest magnitude in `one`."""
     top = one.abs().max().item()
     return (one.double() - other.double()).abs().max().item() / top if top else 0.0
 

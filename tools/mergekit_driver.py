@@ -1,6 +1,6 @@
-"""A pytest plugin for mergekit's own tests: what they merge is built by stacker. Runs in mergekit's environment.
+"""A pytest plugin that makes mergekit's own tests merge with stacker; it runs in mergekit's environment.
 
-`STACKER` is the command, in words; a test that drove it has the property `driven` in pytest's report.
+The variable `STACKER` holds the command. Tests that called it get the property `driven` in pytest's report.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 _SPEC = 2
-"""The exit code of a spec that is wrong: mergekit's ValueError."""
+"""The exit code for a wrong spec, where mergekit raises ValueError."""
 _driven: set[str] = set()
 
 
 def run_merge(config: Any, out_path: str, **_: object) -> None:
-    """What mergekit's function does, done by `stacker build`; its words as ValueError or RuntimeError."""
+    """Replace mergekit's `run_merge` by `stacker build`; its errors are raised as ValueError or RuntimeError."""
     _driven.add(os.environ["PYTEST_CURRENT_TEST"])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yml"
@@ -36,7 +36,7 @@ def run_merge(config: Any, out_path: str, **_: object) -> None:
 
 
 def pytest_configure() -> None:
-    """Put stacker in the place of mergekit before any test takes it by name."""
+    """Replace mergekit's function before any test imports it."""
     merging: Any = importlib.import_module("mergekit.merge")
     merging.run_merge = run_merge
 

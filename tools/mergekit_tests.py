@@ -1,7 +1,7 @@
-"""mergekit's own tests, held against stacker: python -m tools.mergekit_tests CHECKOUT --python INTERPRETER
+"""Run mergekit's own tests with stacker: python -m tools.mergekit_tests CHECKOUT --python INTERPRETER
 
-CHECKOUT is a checkout of mergekit's repository, INTERPRETER one that has its requirements and pytest. Its tests run as
-they are, but what they merge is built by `stacker build`. The table of those that merge goes to standard output.
+CHECKOUT is a checkout of mergekit's repository; INTERPRETER has its requirements and pytest. The tests run unchanged,
+except that `stacker build` does the merging. A table of the tests that merge is printed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST = 160
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A test that drove stacker: whether it passed, and if not, what it said first."""
+    """A test that called stacker: whether it passed, and the first line of its message if not."""
 
     test: str
     passed: bool
@@ -30,7 +30,7 @@ class Outcome:
 
 
 def run_tests(checkout: Path, python: str, stacker: str) -> tuple[Outcome, ...]:
-    """Run the tests of a checkout with `stacker` (a command, in words) in the place of mergekit."""
+    """Run the tests of a checkout; `stacker` is the command line that merges in place of mergekit."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         plugin = ["-p", "mergekit_driver", "-p", "no:cacheprovider", "-o", "junit_family=xunit1"]
@@ -39,12 +39,12 @@ def run_tests(checkout: Path, python: str, stacker: str) -> tuple[Outcome, ...]:
         environment = {**os.environ, "PYTHONPATH": paths, "STACKER": stacker}
         subprocess.run(words, cwd=checkout, env=environment, check=False, stdout=sys.stderr)
         if not report.exists():
-            raise SystemExit("pytest made no report: are mergekit's requirements installed there?")
+            raise SystemExit("pytest wrote no report; are mergekit's requirements installed in that interpreter?")
         return tuple(outcomes_in(report.read_text(encoding="utf-8")))
 
 
 def outcomes_in(report: str) -> Iterator[Outcome]:
-    """The tests of a JUnit report that drove stacker, in its order."""
+    """The tests in a JUnit report that called stacker, in the order of the report."""
     for case in ET.fromstring(report).iter("testcase"):
         if case.find("properties/property[@name='driven']") is None:
             continue
@@ -64,7 +64,7 @@ def _first_line(message: str) -> str:
 
 
 def table(outcomes: tuple[Outcome, ...]) -> str:
-    """The outcomes as a Markdown table, below a line with their count."""
+    """The outcomes as a Markdown table, after a line with the number of passed tests."""
     passed = sum(each.passed for each in outcomes)
     rows = [f"| `{each.test}` | {'passes' if each.passed else 'fails'} | {each.reason} |" for each in outcomes]
     return "\n".join(
@@ -73,13 +73,13 @@ def table(outcomes: tuple[Outcome, ...]) -> str:
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Parse the command line, run the tests and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path, help="a checkout of mergekit's repository")
     parser.add_argument(
         "--python", default=sys.executable, help="an interpreter with mergekit's requirements and pytest"
     )
-    parser.add_argument("--stacker", default=f"{sys.executable} -m stacker", help="the command to hold against them")
+    parser.add_argument("--stacker", default=f"{sys.executable} -m stacker", help="the command that merges")
     options = parser.parse_args()
     sys.stdout.write(table(run_tests(options.checkout.resolve(), options.python, options.stacker)))
 

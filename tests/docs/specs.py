@@ -1,4 +1,4 @@
-"""YAML of the docs, tried: specs are checked with stand-ins for their donors, parts of specs are completed first."""
+"""Testing the YAML of the docs: specs are checked with reference configs as donors; parts of specs are completed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SLICE = re.compile(r"(?<![\w./-])([a-z][a-z0-9-]*)(?=\[[\d:]*\])")
 
 
 def try_yaml(text: str, where: str) -> None:
-    """Parse it as what it is; a whole spec must also check against donors of a well-known shape."""
+    """Parse a block as a spec, a part of one, or a family; a whole spec must also pass the checks."""
     root = read_yaml(text, where)
     if isinstance(root, Sequence):
         parse_spec(_completed(text), where)
@@ -45,7 +45,7 @@ def try_yaml(text: str, where: str) -> None:
 
 
 def _completed(items: str) -> str:
-    """A spec whose stack is these items, with donors for the names they use."""
+    """The text of a spec with these items as its stack, and donors for the names in them."""
     donors = dict.fromkeys([*_SLICE.findall(items), *re.findall(r"(?m)^- ([a-z][a-z0-9-]*)$", items)])
     stack = "".join(f"  {line}\n" for line in items.splitlines())
     tail = f"stacks: {{tail: [{next(iter(donors))}]}}\n" if "use: tail" in items else ""
@@ -58,7 +58,7 @@ def _packaged(name: str) -> str:
 
 
 def _check(text: str, where: str) -> None:
-    """No weights, no hub: each donor is made of its reference config, or of a 70B's."""
+    """Check a spec with donors made from reference configs, without weights or the hub."""
     if any(donor.stack for donor in parse_spec(text, where).donors):
         return
     problems = select_errors(load_text(text.encode(), Path(where), read=_stand_in).problems)

@@ -1,4 +1,4 @@
-"""Every example of the README and the docs, tried; every link followed as far as the checkout goes."""
+"""Every example in the README and the docs works, and every link inside the checkout leads somewhere."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_every_block_holds(name: str, tmp_path: Path) -> None:
-    """A page read from top to bottom: specs parse, commands end and print as shown, programs run."""
+    """From top to bottom of a page, specs parse, commands exit and print as shown, and programs run."""
     make_donors(tmp_path)
     for block in blocks_of(PAGES[name]):
         where = f"{name}:{block.line}"
-        assert block.kind in KINDS, f"{where}: a block of kind '{block.kind}' cannot be tried; is it text?"
+        assert block.kind in KINDS, f"{where}: a block of kind '{block.kind}' cannot be tested; is it text?"
         if block.title:
             (tmp_path / block.title).write_text(block.text)
         if block.kind == "yaml" and not (block.title and block.exit_code):
@@ -53,7 +53,7 @@ def _run_console(block: Block, folder: Path, where: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_links_lead_somewhere(name: str) -> None:
-    """Links inside the checkout name files that exist, and headings that the pages have."""
+    """Links inside the checkout point to existing files and headings."""
     page = PAGES[name]
     for target, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
         path = (page.parent / target).resolve() if target else page
@@ -65,21 +65,21 @@ def test_links_lead_somewhere(name: str) -> None:
 
 
 def test_the_picture_is_what_the_tool_draws() -> None:
-    """`stacker preview slices/goliath-120b.yaml --svg docs/goliath.svg` draws the README's picture anew."""
+    """The README's picture is what `stacker preview slices/goliath-120b.yaml --svg docs/goliath.svg` writes."""
     drawn = VIEWS["svg"](load_recipe("goliath-120b").scene())
     assert (ROOT / "docs" / "goliath.svg").read_text(encoding="utf-8") == drawn
 
 
 @pytest.mark.slow
 def test_tables_are_put_in() -> None:
-    """A page of the site has the tables that the program prints where the source has their names."""
+    """Markers in the source of a page are replaced by the tables that the program prints."""
     shown = on_page_markdown((ROOT / "docs/ops.md").read_text(encoding="utf-8"))
     assert "slerp        " in shown
     assert "<!-- stacker" not in shown
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    """mkdocs.yml lists each page once."""
+    """mkdocs.yml lists every page exactly once."""
     settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     listed = [path for entry in settings["nav"] for path in entry.values()]
     assert sorted(listed) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))

@@ -59,4 +59,4 @@ def test_the_stack_is_not_the_donor(donor: Path, stack: Path) -> None:
 
 def _rearranged(donor: Path) -> tuple[object, object]:
     checkpoint, tokenizer = smollm2.load(donor)
-    return smollm2.rearranged(checkpoint, LAYERS), tokenizer
+    return smollm2.rearrange(checkpoint, LAYERS), tokenizer

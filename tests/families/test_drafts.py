@@ -7,7 +7,7 @@ import pytest
 from stacker.arch.families import read_architecture, read_packaged_text
 from stacker.arch.files.parser import parse_architecture
 from tools.derive.__main__ import draft
-from tools.derive.sizes import formula_for
+from tools.derive.sizes import find_formula
 
 SAMPLES = [{"hidden": 32, "heads": 4, "head_dim": 8, "a": 5}, {"hidden": 64, "heads": 8, "head_dim": 16, "a": 7}]
 
@@ -27,7 +27,7 @@ SAMPLES = [{"hidden": 32, "heads": 4, "head_dim": 8, "a": 5}, {"hidden": 64, "he
 )
 def test_formula_fits_every_sample(sizes: tuple[int, int], first: str, formula: str | None) -> None:
     """A size becomes a formula that holds in all samples, preferably the relative's own."""
-    assert formula_for(sizes, SAMPLES, first) == formula
+    assert find_formula(sizes, SAMPLES, first) == formula
 
 
 @pytest.mark.slow

@@ -13,10 +13,10 @@ from stacker.view.tables.architectures import architecture_details
 from tests.families.tiny import decoder_families
 from tests.families.wrappers import wrapped_languages, wrapper_families
 from tests.house import ROOT
-from tools.families.attempts import Words, try_family_named
+from tools.families.attempts import Results, try_family_named
 from tools.families.table import families_page
 
-TABLE: dict[str, Words] = yaml.safe_load((ROOT / "architectures/_tested.yaml").read_text(encoding="utf-8"))
+TABLE: dict[str, Results] = yaml.safe_load((ROOT / "architectures/_tested.yaml").read_text(encoding="utf-8"))
 
 
 def test_every_decoder_family_is_in_the_table() -> None:

@@ -1,1 +1,1 @@
-"""Measurements of stacker against `cp` and mergekit: ratios within one run, as machines and their moods differ."""
+"""Benchmarks of stacker against `cp` and mergekit, reported as ratios within one run because machines differ."""

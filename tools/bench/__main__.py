@@ -1,4 +1,4 @@
-"""`python -m tools.bench [NAME…]`: run measurements and print their table; exit 1 when a target was missed."""
+"""`python -m tools.bench [NAME…]`: run benchmarks and print a table of results; exit 1 when a target was missed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tools.bench import blends, goliath, passthrough, reflink, sameness
+from tools.bench import blends, goliath, in_memory, passthrough, reflink, sameness
 from tools.bench.measure import Bench, BenchError, Row
 
 CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
@@ -21,6 +21,8 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "larger": blends.measure_larger,
     "startup": goliath.measure_startup,
     "sameness": sameness.measure,
+    "plan-memory": in_memory.measure_plan_memory,
+    "setup": in_memory.measure_setup,
 }
 
 
@@ -43,10 +45,12 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*CASES], help=f"of: {', '.join(CASES)}")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", choices=[*CASES], help=f"cases to run (default: all): {', '.join(CASES)}"
+    )
     parser.add_argument("--scratch", type=Path, default=Path("build/bench"), help="a folder with 40 GB of free space")
     parser.add_argument("--times", type=int, default=5, help="how often each contender runs")
-    parser.add_argument("--mergekit", type=Path, help="the program mergekit-yaml (else it is installed into scratch)")
+    parser.add_argument("--mergekit", type=Path, help="the program mergekit-yaml (default: installed into SCRATCH)")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Arithmetic: every kind of blend of two donors of 2.7 GB, against mergekit; memory against what the plan said."""
+"""Blends of two donors of 2.7 GB by several ops: time against mergekit, memory against the plan's estimate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tools.bench.measure import (
     seconds,
     spread,
 )
-from tools.bench.passthrough import two_donors
+from tools.bench.passthrough import make_two_donors
 
 CACHED, DIRECT = "cat + cp + sync", "cat + dd oflag=direct"
 HALF = {"weight": 0.5}
@@ -34,14 +34,14 @@ DENSE = {"weight": 0.5, "density": 0.5}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An op with its values, whether a third donor is its base, and how many times as fast as mergekit it should be.
+    """An op, its parameters per source and for the blend, and how many times faster than mergekit it should be.
 
-    With `streams` it is also held against reading and writing the same bytes, in two ways.
+    `base` adds a third donor as the base; `streams` also compares with two ways to read and write the same bytes.
     """
 
     op: str
-    reach: float
-    each: Mapping[str, float] = field(default_factory=lambda: HALF)
+    target: float
+    per_source: Mapping[str, float] = field(default_factory=lambda: HALF)
     own: Mapping[str, float] = field(default_factory=dict)
     base: bool = True
     streams: bool = False
@@ -62,57 +62,58 @@ TASK_VECTORS = (
     Case("della", 12, {**DENSE, "epsilon": 0.15}),
 )
 LARGER = (BLENDS[0], BLENDS[1], TASK_VECTORS[0], TASK_VECTORS[3])
-"""One of each kind: no pass, a base, ranks, rows."""
+"""One op of each kind: without passes, with a base, ranking whole tensors, ranking rows."""
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Time and resident memory of the ops that move bytes more than they compute."""
+    """Time and resident memory of ops that spend more time on reading and writing than on arithmetic."""
     for case in BLENDS:
         yield from _measure(bench, case, bench.times)
 
 
 def measure_task_vectors(bench: Bench) -> Iterator[Row]:
-    """The same of ops that rank, draw and elect; mergekit runs once."""
+    """Time and resident memory of ops that rank elements, draw at random and elect signs; mergekit runs once."""
     for case in TASK_VECTORS:
         yield from _measure(bench, case, 1)
 
 
 def measure_larger(bench: Bench) -> Iterator[Row]:
-    """Resident memory of blends of donors of 2.7 GB, and of ten times as large ones, made of holes."""
+    """Resident memory with sparse donors of 2.7 GB, and with sparse donors ten times as large."""
     out = bench.scratch / "out"
     for case in LARGER:
         small, large = (_blend(bench, case, shape) for shape in (donors.MIDDLE, donors.LARGE))
         peaks = []
         for blend in (small, large):
-            contenders.ready(out)
-            spec = contenders.blend_spec(bench.scratch / f"{case.op}-{blend.donors[0].name}.yml", blend)
+            contenders.prepare(out)
+            spec = contenders.write_blend(bench.scratch / f"{case.op}-{blend.donors[0].name}.yml", blend)
             peaks.append(contenders.build(spec, out).peak)
             yield at_most(f"{case.op} of {blend.donors[0].name}: resident memory", peaks[-1] / 1e6, 600, "MB", 0)
-        yield at_most("ten times as large / as before", peaks[1] / peaks[0], 1.1, "×")
+        yield at_most("ten times as large / small", peaks[1] / peaks[0], 1.1, "×")
     remove(out)
 
 
 def blend_of(case: Case, pair: tuple[Path, Path], base: Path) -> BlendOf:
-    """The case's op over these donors, with the base where it takes one."""
-    return BlendOf(case.op, pair, base if case.base else None, case.each, case.own)
+    """The blend of a case over these donors; `base` is left out for ops without one."""
+    return BlendOf(case.op, pair, base if case.base else None, case.per_source, case.own)
 
 
 def _measure(bench: Bench, case: Case, merges: int) -> Iterator[Row]:
     blend, out = _blend(bench, case, None), bench.scratch / "out"
-    spec = contenders.blend_spec(bench.scratch / f"{case.op}.yml", blend)
-    theirs = contenders.mergekit_blend(bench.scratch / f"{case.op}-mergekit.yml", blend)
+    spec = contenders.write_blend(bench.scratch / f"{case.op}.yml", blend)
+    theirs = contenders.write_mergekit_blend(bench.scratch / f"{case.op}-mergekit.yml", blend)
     mergekit = contenders.find_mergekit(bench.mergekit, bench.scratch)
     read = [*blend.donors, *([blend.base] if blend.base else [])]
-    ready = partial(contenders.ready, out, *read)
-    runs = alternate(bench.times, ready, stacker=partial(contenders.build, spec, out), **_yardsticks(case, read, out))
-    runs |= alternate(merges, ready, mergekit=partial(contenders.merge, mergekit, theirs, out))
+    prepare = partial(contenders.prepare, out, *read)
+    ours = partial(contenders.build, spec, out)
+    runs = alternate(bench.times, prepare, stacker=ours, **_streams(case, read, out))
+    runs |= alternate(merges, prepare, mergekit=partial(contenders.merge, mergekit, theirs, out))
     yield from (Row(f"{case.op} of two 2.7 GB donors, durable: {name}", spread(found)) for name, found in runs.items())
     yield from _compare(case, runs, json.loads(run(*STACKER, "plan", spec, "--json").output)["costs"]["peak"])
     remove(out)
 
 
-def _yardsticks(case: Case, read: Sequence[Path], out: Path) -> dict[str, Callable[[], Run]]:
-    """The same bytes read and written without arithmetic."""
+def _streams(case: Case, read: Sequence[Path], out: Path) -> dict[str, Callable[[], Run]]:
+    """Two ways to read and write the same bytes without arithmetic, by name; empty unless the case asks for them."""
     if not case.streams:
         return {}
     return {
@@ -123,7 +124,7 @@ def _yardsticks(case: Case, read: Sequence[Path], out: Path) -> dict[str, Callab
 
 def _compare(case: Case, runs: Mapping[str, list[Run]], planned: int) -> Iterator[Row]:
     ours, theirs = runs["stacker"], runs["mergekit"]
-    yield at_least("mergekit / stacker", seconds(theirs) / seconds(ours), case.reach, "×")
+    yield at_least("mergekit / stacker", seconds(theirs) / seconds(ours), case.target, "×")
     if case.streams:
         for way in (CACHED, DIRECT):
             yield at_least(f"speed of stacker / of {way}", seconds(runs[way]) / seconds(ours), 0.7, "×", 2)
@@ -139,7 +140,7 @@ def _blend(bench: Bench, case: Case, holes: donors.Shape | None) -> BlendOf:
 
 def _three_donors(scratch: Path, holes: donors.Shape | None) -> tuple[Path, Path, Path]:
     if holes is None:
-        return *two_donors(scratch), donors.make_donor(scratch / "donor-3", donors.MIDDLE, 3)
+        return *make_two_donors(scratch), donors.make_donor(scratch / "donor-3", donors.MIDDLE, 3)
     names = (f"holes-{holes.layers}-{number}" for number in (1, 2, 3))
     first, second, third = (donors.make_donor(scratch / name, holes, None) for name in names)
     return first, second, third

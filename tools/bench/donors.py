@@ -1,6 +1,6 @@
-"""Donors to measure with: Llama-shaped checkpoints of any size, full of random numbers or of holes.
+"""Donors for benchmarks: Llama-shaped checkpoints of any size, with random weights or as sparse files.
 
-Run as a program (`python -m tools.bench.donors`), so that the memory this takes is not the measuring process's.
+Run as a program (`python -m tools.bench.donors`), so that its memory is not added to what is measured.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tools.bench.measure import run
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The dimensions of a Llama-like model; `shard` is the most bytes of tensors in a file."""
+    """The dimensions of a Llama-like model; `shard` is the largest number of tensor bytes in a file."""
 
     layers: int
     hidden: int
@@ -28,17 +28,17 @@ class Shape:
 
 
 SMALL = Shape(layers=8, hidden=512, inner=1408, heads=8, kv_heads=4, vocabulary=4096)
-"""56 MB in bf16: for what is not about speed."""
+"""56 MB in bf16, for benchmarks that do not measure speed."""
 MIDDLE = Shape(layers=24, hidden=2048, inner=5632, heads=16, kv_heads=16, vocabulary=32000)
 """2.7 GB in bf16."""
 LARGE = Shape(layers=40, hidden=5120, inner=13824, heads=40, kv_heads=40, vocabulary=32000)
-"""26 GB in bf16, a Llama of 13B parameters."""
+"""26 GB in bf16: a Llama of 13B parameters."""
 LLAMA_70B = Shape(layers=80, hidden=8192, inner=28672, heads=64, kv_heads=8, vocabulary=32000)
 """138 GB in bf16, in shards of 10 GB as it was published."""
 
 
 def make_donor(folder: Path, shape: Shape, seed: int | None) -> Path:
-    """A donor of that shape with random weights, or made of holes where `seed` is None; kept when it is there."""
+    """Write a donor with random weights, or with sparse files where `seed` is None; an existing one is kept."""
     if not (folder / "config.json").exists():
         run(sys.executable, "-m", "tools.bench.donors", folder, json.dumps(asdict(shape)), str(seed))
     return folder
@@ -95,7 +95,7 @@ def nbytes(size: Sequence[int]) -> int:
 
 
 def shards(shape: Shape) -> list[list[tuple[str, tuple[int, ...]]]]:
-    """The tensors file by file, each file filled up to the shard size."""
+    """The tensors of each file; a file is filled up to the shard size."""
     files: list[list[tuple[str, tuple[int, ...]]]] = [[]]
     room = shape.shard
     for name, size in tensors(shape):
@@ -108,7 +108,7 @@ def shards(shape: Shape) -> list[list[tuple[str, tuple[int, ...]]]]:
 
 
 def header(listed: Sequence[tuple[str, tuple[int, ...]]]) -> tuple[bytes, int]:
-    """The head of a safetensors file, length and padding included, and how many bytes of tensors follow it."""
+    """The header of a safetensors file with its length and padding, and the number of tensor bytes after it."""
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, size in listed:
@@ -120,7 +120,7 @@ def header(listed: Sequence[tuple[str, tuple[int, ...]]]) -> tuple[bytes, int]:
 
 
 def write(folder: Path, shape: Shape, seed: int | None) -> None:
-    """The whole folder; config.json last, so that a folder that has one is whole."""
+    """Write the whole folder; config.json comes last, so a folder that has one is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     files = shards(shape)
     places = {}
@@ -144,7 +144,7 @@ def _write_file(path: Path, listed: Sequence[tuple[str, tuple[int, ...]]], seed:
 
 
 def _noise(size: int, seed: int) -> Iterator[bytes]:
-    """Random bf16 numbers, finite and small (magnitudes of 2**-7 to 2**-3, both signs), 64 MB at a time."""
+    """Random finite bf16 numbers of both signs with magnitudes of 2**-7 to 2**-3, in pieces of 64 MB."""
     import numpy as np
 
     source = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Goliath-120b at its true size: two donors of 70B parameters made of holes, a stack of 137 layers and 235.5 GB."""
+"""Goliath-120b at its true size: two sparse donors of 70B parameters become a stack of 137 layers and 235.5 GB."""
 
 from __future__ import annotations
 
@@ -27,44 +27,43 @@ BOUNDS = ((0, 16), (8, 24), (17, 32), (25, 40), (33, 48), (41, 56), (49, 64), (5
 
 
 def write_spec(scratch: Path) -> Path:
-    """The published layer ranges, on two sparse donors."""
+    """Write a spec with the published layer ranges over two sparse donors."""
     pair = [donors.make_donor(scratch / name, donors.LLAMA_70B, None) for name in ("xwin", "euryale")]
     slices = [Slice(pair[number % 2], *bounds) for number, bounds in enumerate(BOUNDS)]
-    return contenders.stack_spec(scratch / "goliath.yml", slices)
+    return contenders.write_stack(scratch / "goliath.yml", slices)
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Time, memory and disk of a build whose bytes are all holes."""
+    """Time, memory and disk space of a build of sparse files."""
     spec, out = write_spec(bench.scratch), bench.scratch / "out"
-    contenders.ready(out)
+    prepare = partial(contenders.prepare, out)
+    prepare()
     before = used(bench.scratch)
-    runs = alternate(bench.times, partial(contenders.ready, out), stacker=partial(contenders.build, spec, out))[
-        "stacker"
-    ]
+    runs = alternate(bench.times, prepare, stacker=partial(contenders.build, spec, out))["stacker"]
     size = sum(path.stat().st_size for path in out.glob("*.safetensors"))
     yield Row("Goliath-120b, sparse: size of the stack", f"{size / 1e9:.1f} GB")
     yield at_most("time", seconds(runs), 15, "s", 2, f" of {spread(runs)}")
     yield at_most("resident memory", peak(runs) / 1e6, 150, "MB", 0)
     yield at_most("blocks of the stack's files", blocks(out) / 1e6, 100, "MB", 1)
-    yield at_most("more of the disk in use", (used(bench.scratch) - before) / 1e6, 100, "MB", 1)
+    yield at_most("growth of the used disk space", (used(bench.scratch) - before) / 1e6, 100, "MB", 1)
     remove(out)
 
 
 def measure_startup(bench: Bench) -> Iterator[Row]:
-    """What it takes to look: help and a preview from headers, and that nothing heavy is imported for it."""
+    """Time of `--help` and of a preview from headers, and whether either imports a heavy package."""
     spec = write_spec(bench.scratch)
     times = max(bench.times, 7)
     nothing = bench.scratch / "nothing"
     for words, limit in ((("--help",), 0.3), (("preview", str(spec)), 0.8)):
         shown = " ".join(Path(word).name for word in words)
-        runs = alternate(times, partial(contenders.ready, nothing), stacker=partial(run, *STACKER, *words))["stacker"]
+        runs = alternate(times, partial(contenders.prepare, nothing), stacker=partial(run, *STACKER, *words))["stacker"]
         yield at_most(f"stacker {shown}", seconds(runs), limit, "s")
         yield Row("resident memory", f"{peak(runs) / 1e6:.0f} MB")
         yield _imports(words)
 
 
 def _imports(words: tuple[str, ...]) -> Row:
-    """Whether anything that computes was imported, by Python's own account."""
+    """Which of numpy, numba, torch, transformers and accelerate were imported, from `python -X importtime`."""
     python, *module = STACKER
     lines = run(python, "-X", "importtime", *module, *words).errors.splitlines()
     names = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line.startswith("import time:")}

@@ -1,6 +1,6 @@
-"""Commands run and measured from outside: wall time, peak resident memory, bytes on disk.
+"""Running commands and measuring their wall time, peak resident memory and disk usage.
 
-This process stays small on purpose: Linux counts a parent's memory into the peak of what it starts.
+This process must stay small: Linux counts the memory of a parent into the peak of the processes that it starts.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
 class BenchError(RuntimeError):
-    """A measurement that cannot be made: a command failed, or something it needs is not here."""
+    """A benchmark cannot run: a command failed, or a program it needs is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One finished command: wall seconds, peak resident bytes of it or its largest child, what it printed."""
+    """A finished command: wall seconds, peak resident bytes (its own or its largest child's), and what it printed."""
 
     seconds: float
     peak: int
@@ -37,7 +37,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table: what was measured, what came out, what should have, and whether it did (None: no target)."""
+    """A line of the table: what was measured, the result, the target, and whether it was reached (None: no target)."""
 
     what: str
     found: str
@@ -47,7 +47,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What every case needs: a scratch folder, how often to repeat, and where mergekit is, if it is."""
+    """Options of every case: a scratch folder, the number of repetitions, and the path of mergekit if it was given."""
 
     scratch: Path
     times: int
@@ -55,7 +55,7 @@ class Bench:
 
 
 def run(*words: str | Path, environment: Mapping[str, str] | None = None) -> Run:
-    """Run a command to its end; BenchError with what it said when it fails."""
+    """Run a command until it ends; BenchError with its output when it fails."""
     command = [str(word) for word in words]
     variables = {**os.environ, **OFFLINE, **(environment or {})}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
@@ -76,9 +76,9 @@ def _text(file: IO[bytes]) -> str:
 
 
 def alternate(times: int, prepare: Callable[[], None], **contenders: Callable[[], Run]) -> dict[str, list[Run]]:
-    """Every contender `times` times, in turns (A B A B) so that the machine's moods meet all alike.
+    """Run every contender `times` times in turns (A B A B), so that slow phases of the machine affect all alike.
 
-    `prepare` runs before each, not measured.
+    `prepare` runs before each and is not measured.
     """
     runs: dict[str, list[Run]] = {name: [] for name in contenders}
     for _ in range(times):
@@ -89,22 +89,22 @@ def alternate(times: int, prepare: Callable[[], None], **contenders: Callable[[]
 
 
 def settle() -> None:
-    """Everything written so far is on the disk, so that nobody pays for what another one wrote."""
+    """Write all cached data to the disk, so that the next command does not have to wait for it."""
     os.sync()
 
 
 def seconds(runs: Sequence[Run]) -> float:
-    """The median of their wall times."""
+    """The median wall time."""
     return statistics.median(one.seconds for one in runs)
 
 
 def peak(runs: Iterable[Run]) -> int:
-    """The largest of their peaks, in bytes."""
+    """The largest peak of resident memory, in bytes."""
     return max(one.peak for one in runs)
 
 
 def spread(runs: Sequence[Run]) -> str:
-    """Median seconds, and the range around it."""
+    """The median, smallest and largest wall time as text."""
     times = [one.seconds for one in runs]
     return f"{statistics.median(times):.2f} s ({min(times):.2f}–{max(times):.2f})"
 
@@ -124,19 +124,19 @@ def at_least(what: str, value: float, limit: float, unit: str, digits: int = 1, 
 
 
 def blocks(folder: Path) -> int:
-    """Bytes that the files below a folder take on the disk, holes not counted."""
+    """Bytes on the disk that the files below a folder occupy; holes are not counted."""
     return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
 def used(folder: Path) -> int:
-    """Bytes in use on the filesystem that holds `folder`, once all is written."""
+    """Bytes in use on the filesystem of `folder`, after a sync."""
     os.sync()
     found = os.statvfs(folder)
     return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
 def remove(path: Path) -> None:
-    """A file or a whole folder, if it is there."""
+    """Remove a file or a whole folder, if it exists."""
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)

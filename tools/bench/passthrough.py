@@ -1,4 +1,4 @@
-"""Moving layers: two donors of 2.7 GB into a stack of 4.4 GB, against `cp` and mergekit; and four times as much."""
+"""Copying layers: two donors of 2.7 GB become a stack of 4.4 GB (against `cp` and mergekit), and one of 17.5 GB."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from tools.bench.contenders import Slice
 from tools.bench.measure import Bench, Row, Run, alternate, at_least, at_most, megabytes, peak, remove, seconds, spread
 
 
-def two_donors(scratch: Path) -> tuple[Path, Path]:
-    """Two donors of 2.7 GB with random weights."""
+def make_two_donors(scratch: Path) -> tuple[Path, Path]:
+    """Write two donors of 2.7 GB with random weights, unless they exist."""
     first, second = (donors.make_donor(scratch / f"donor-{seed}", donors.MIDDLE, seed) for seed in (1, 2))
     return first, second
 
 
-def five_slices(first: Path, second: Path) -> list[Slice]:
-    """Forty layers, alternately of two donors of 24."""
+def make_five_slices(first: Path, second: Path) -> list[Slice]:
+    """Five slices of 8 layers, alternately from two donors of 24 layers."""
     return [Slice((first, second)[number % 2], 4 * number, 4 * number + 8) for number in range(5)]
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Durable time and resident memory of a passthrough build, from memory and from the disk."""
-    first, second = two_donors(bench.scratch)
-    slices = five_slices(first, second)
-    spec = contenders.stack_spec(bench.scratch / "passthrough.yml", slices)
-    theirs = contenders.mergekit_stack(bench.scratch / "passthrough-mergekit.yml", slices)
+    """Time (with sync) and resident memory of a passthrough build, with donors in the page cache and on the disk."""
+    first, second = make_two_donors(bench.scratch)
+    slices = make_five_slices(first, second)
+    spec = contenders.write_stack(bench.scratch / "passthrough.yml", slices)
+    theirs = contenders.write_mergekit_stack(bench.scratch / "passthrough-mergekit.yml", slices)
     mergekit = contenders.find_mergekit(bench.mergekit, bench.scratch)
     reference, out = bench.scratch / "reference", bench.scratch / "out"
-    contenders.ready(reference)
+    contenders.prepare(reference)
     contenders.build(spec, reference)
-    for where, prepare in (("donors in memory", contenders.ready), ("donors on disk", contenders.ready_cold)):
+    for where, prepare in (("donors in memory", contenders.prepare), ("donors on disk", contenders.prepare_cold)):
         runs = alternate(
             bench.times,
             partial(prepare, out, first, second, reference),
@@ -55,10 +55,10 @@ def _compare(what: str, runs: dict[str, list[Run]]) -> Iterator[Row]:
 
 
 def _four_times(bench: Bench, slices: list[Slice], before: int) -> Iterator[Row]:
-    """The same slices four times over: four times the bytes and the tensors."""
+    """Resident memory with the same slices four times over: four times the bytes and the tensors."""
     out = bench.scratch / "out"
-    contenders.ready(out)
-    large = contenders.build(contenders.stack_spec(bench.scratch / "four.yml", slices * 4), out)
+    contenders.prepare(out)
+    large = contenders.build(contenders.write_stack(bench.scratch / "four.yml", slices * 4), out)
     grown = (large.peak - before) / 1e6
     yield at_most("resident memory of a build 4 × as large", large.peak / 1e6, 60, "MB", 0, f" ({grown:+.1f} MB)")
     remove(out)

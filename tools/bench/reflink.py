@@ -1,6 +1,6 @@
-"""The passthrough of 4.4 GB on XFS, which clones blocks: time after start-up, and new blocks on the disk.
+"""The passthrough of 4.4 GB on XFS, where blocks are cloned: time without start-up, and new blocks on the disk.
 
-The filesystem is an image file mounted by loop; that needs root and xfsprogs.
+The filesystem is an image file on a loop device, which needs root and xfsprogs.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 
 from tools.bench import contenders, donors
 from tools.bench.measure import STACKER, Bench, Row, at_most, remove, run, settle, used
-from tools.bench.passthrough import five_slices
+from tools.bench.passthrough import make_five_slices
 
 
 @contextmanager
-def xfs(image: Path, size: int) -> Iterator[Path]:
-    """A fresh XFS of `size` bytes in an image file, mounted; both are gone afterwards."""
-    contenders.need("mkfs.xfs", "xfsprogs")
+def mount_xfs(image: Path, size: int) -> Iterator[Path]:
+    """Make and mount an XFS of `size` bytes in an image file; unmount and delete it at the end."""
+    contenders.require("mkfs.xfs", "xfsprogs")
     with image.open("wb") as file:
         file.truncate(size)
     folder = image.with_suffix("")
@@ -34,10 +34,10 @@ def xfs(image: Path, size: int) -> Iterator[Path]:
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Time beyond that of starting and checking the spec, and growth of the filesystem."""
-    with xfs(bench.scratch / "reflink.xfs", 16_000_000_000) as folder:
+    """Time of a build minus that of `stacker check`, and growth of the filesystem."""
+    with mount_xfs(bench.scratch / "reflink.xfs", 16_000_000_000) as folder:
         pair = [donors.make_donor(folder / f"donor-{seed}", donors.MIDDLE, seed) for seed in (1, 2)]
-        spec, out = contenders.stack_spec(folder / "clones.yml", five_slices(*pair)), folder / "out"
+        spec, out = contenders.write_stack(folder / "clones.yml", make_five_slices(*pair)), folder / "out"
         totals, rests, grown = [], [], []
         for _ in range(bench.times):
             remove(out)

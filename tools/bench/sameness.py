@@ -1,4 +1,4 @@
-"""The same bytes however they are made: any size of shards, one thread or eight, interrupted or not."""
+"""Output tensors have the same bytes for any shard size, any number of threads, and after interruptions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tools.bench.measure import STACKER, Bench, BenchError, Row, remove
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Digests of every tensor of a blend and of a stack, made in several ways."""
+    """Build each blend in five ways and count the different results."""
     first, second, base = (donors.make_donor(bench.scratch / f"small-{seed}", donors.SMALL, seed) for seed in (1, 2, 3))
     out = bench.scratch / "same"
     for case in (*BLENDS, *TASK_VECTORS):
-        spec = contenders.blend_spec(bench.scratch / f"same-{case.op}.yml", blend_of(case, (first, second), base))
+        spec = contenders.write_blend(bench.scratch / f"same-{case.op}.yml", blend_of(case, (first, second), base))
         text = spec.read_text()
         found = {}
         for threads in ("1", "8"):
@@ -37,7 +37,7 @@ def measure(bench: Bench) -> Iterator[Row]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every tensor's bytes by name, whichever shard it is in."""
+    """SHA-256 of the bytes of every tensor in a folder's shards, by tensor name."""
     found = {}
     for path in folder.glob("*.safetensors"):
         with path.open("rb") as file:
@@ -52,7 +52,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def _interrupted(spec: Path, out: Path) -> int:
-    """Build, killed again and again, each time a little later, until it ends by itself; how often it was killed."""
+    """Build and kill the build, each time a little later, until one finishes; the number of kills."""
     stops = 0
     while not out.exists():
         process = subprocess.Popen([*STACKER, "build", str(spec), str(out), "--quiet"])
@@ -64,5 +64,5 @@ def _interrupted(spec: Path, out: Path) -> int:
             stops += 1
             continue
         if status:
-            raise BenchError(f"after {stops} interruptions the build of {spec.name} ends with {status}")
+            raise BenchError(f"after {stops} interruptions the build of {spec.name} ended with exit code {status}")
     return stops

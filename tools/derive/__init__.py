@@ -1,1 +1,1 @@
-"""A family's file, drafted from what transformers saves of tiny models of several sizes."""
+"""Draft the architecture file of a family from tiny models of several sizes that transformers saves."""

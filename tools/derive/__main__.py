@@ -1,4 +1,4 @@
-"""`tools/derive-architecture MODEL_TYPE`: print a draft of architectures/MODEL_TYPE.yaml. A person checks it."""
+"""`tools/derive-architecture MODEL_TYPE`: print a draft of architectures/MODEL_TYPE.yaml, to be checked by hand."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def main() -> int:
 
 
 def draft(model_type: str, like: str = "llama") -> str:
-    """The text of a family's file; what nothing explains is marked UNKNOWN."""
+    """The drafted text of a family's file; sizes and conditions that could not be explained are marked UNKNOWN."""
     os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     from transformers import AutoConfig
 
-    from tools.derive.draft import draft_parts, see
-    from tools.derive.page import page
-    from tools.derive.relative import dimensions_of, relative_of
+    from tools.derive.draft import draft_parts, infer_structure
+    from tools.derive.page import page_text
+    from tools.derive.relative import dimensions_of, read_relative
     from tools.derive.samples import defaults_of, make_samples
 
     usual, switched = make_samples(model_type)
-    relative = relative_of(like)
+    relative = read_relative(like)
     aliases = type(AutoConfig.for_model(model_type)).attribute_map
     dimensions = dimensions_of(relative, usual.sized[0].config, aliases)
-    seen = see(usual, relative, dimensions)
-    parts = draft_parts(seen, [see(samples, relative, dimensions) for samples in switched])
-    return page(model_type, seen, parts, dimensions, defaults_of(model_type))
+    seen = infer_structure(usual, relative, dimensions)
+    parts = draft_parts(seen, [infer_structure(samples, relative, dimensions) for samples in switched])
+    return page_text(model_type, seen, parts, dimensions, defaults_of(model_type))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A family's tensors from samples: names, roles, sizes, and when each is there."""
+"""Find the tensors of a family from samples: names, roles, sizes, and the condition under which each exists."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from stacker.arch.dimensions import collect_names, count_layers
 from stacker.arch.files.architecture import Architecture
 from stacker.arch.inference import infer_architecture
 from stacker.arch.layer_rules import read_layer_properties
-from stacker.arch.placement import compile_prefix
 from stacker.tensors import Dtype, TensorSpec
 from tools.derive.relative import Relative, names_for
 from tools.derive.samples import Samples
-from tools.derive.sizes import formula_for
+from tools.derive.sizes import find_formula
 
 RULE_NAMES = {"first_dense": "dense", "first_dense_layers": "dense", "dense_alone": "dense", "mixer": "attention"}
-"""What inferred rules are called in files."""
+"""The names that architecture files use for inferred rules."""
 _EXPERT = re.compile(r"(?<=experts)\.\d+(?=\.)")
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A draft's sections as texts by name."""
+    """The sections of a draft: the text of each tensor by name."""
 
     embed: dict[str, str]
     layer: dict[str, str]
@@ -33,8 +32,8 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A family in one structure as inferred, and the names that formulas may use in each of its samples."""
+class Structure:
+    """The inferred family of one structure, and the names that formulas may use in each of its samples."""
 
     family: Architecture
     samples: Samples
@@ -42,23 +41,23 @@ class Seen:
     relative: Relative
 
 
-def see(samples: Samples, relative: Relative, dimensions: Mapping[str, str]) -> Seen:
-    """The samples with what inference says of the family."""
+def infer_structure(samples: Samples, relative: Relative, dimensions: Mapping[str, str]) -> Structure:
+    """Infer the family of these samples from the first."""
     first = samples.sized[0]
     specs = {name: TensorSpec(name, Dtype.F32, shape) for name, shape in first.shapes.items()}
     family = infer_architecture(first.config, specs)
-    return Seen(family, samples, [names_for(sample, relative, dimensions) for sample in samples.sized], relative)
+    return Structure(family, samples, [names_for(sample, relative, dimensions) for sample in samples.sized], relative)
 
 
-def draft_parts(usual: Seen, switched: Sequence[Seen]) -> Parts:
-    """The tensors of each part, in the order in which they are saved; those that only a switch brings last."""
+def draft_parts(usual: Structure, switched: Sequence[Structure]) -> Parts:
+    """The tensors of each part in saved order; tensors that only exist in a switched structure come last."""
     parts = Parts({}, {}, {})
     for seen in (usual, *switched):
-        _add(parts, seen, [] if seen is usual else [_flag(seen)], switched)
+        _add_tensors(parts, seen, [] if seen is usual else [_switch_condition(seen)], switched)
     return parts
 
 
-def _add(parts: Parts, seen: Seen, conditions: Sequence[str], switched: Sequence[Seen]) -> None:
+def _add_tensors(parts: Parts, seen: Structure, conditions: Sequence[str], switched: Sequence[Structure]) -> None:
     layer = compile_prefix(seen.family.prefix)
     inside: dict[str, list[int]] = {}
     for name in seen.samples.sized[0].shapes:
@@ -69,31 +68,35 @@ def _add(parts: Parts, seen: Seen, conditions: Sequence[str], switched: Sequence
         role = guess_outside_role(name)
         part = parts.embed if role.startswith("embed") else parts.head
         if name not in part:
-            part[name] = f"{role} {_shape(seen, name)}{_if(conditions or _needed(seen, switched, name))}"
+            part[name] = f"{role} {_shape_text(seen, name)}{_if_text(conditions or _needed(seen, switched, name))}"
     for suffix, layers in inside.items():
         if suffix not in parts.layer:
             parts.layer[suffix] = _layer_tensor(seen, suffix, sorted(set(layers)), conditions, switched)
 
 
 def _layer_tensor(
-    seen: Seen, suffix: str, layers: Sequence[int], conditions: Sequence[str], switched: Sequence[Seen]
+    seen: Structure,
+    suffix: str,
+    layers: Sequence[int],
+    conditions: Sequence[str],
+    switched: Sequence[Structure],
 ) -> str:
     name = seen.family.prefix.replace("{i}", str(layers[0])) + suffix.replace("{e}", "0")
     count = " for e in experts" if "{e}" in suffix else ""
-    when = [*_when(seen, layers), *(conditions or _needed(seen, switched, name))]
-    shape = _shape(seen, name, _relative_sizes(seen.relative, suffix))
-    return f"{guess_layer_role(suffix.replace('{e}', '0'))} {shape}{count}{_if(when)}"
+    when = [*_layer_condition(seen, layers), *(conditions or _needed(seen, switched, name))]
+    shape = _shape_text(seen, name, _relative_sizes(seen.relative, suffix))
+    return f"{guess_layer_role(suffix.replace('{e}', '0'))} {shape}{count}{_if_text(when)}"
 
 
-def _if(conditions: Sequence[str]) -> str:
+def _if_text(conditions: Sequence[str]) -> str:
     return f" if {' and '.join(conditions)}" if conditions else ""
 
 
-def _shape(seen: Seen, name: str, likely: Sequence[str] = ()) -> str:
-    """The sizes of a tensor, the relative's where they fit."""
+def _shape_text(seen: Structure, name: str, likely: Sequence[str] = ()) -> str:
+    """The sizes of a tensor as formulas; those of the relative are tried first."""
     sizes = list(zip(*(sample.shapes[name] for sample in seen.samples.sized), strict=True))
     tried = likely if len(likely) == len(sizes) else [""] * len(sizes)
-    found = [formula_for(size, seen.names, first) for size, first in zip(sizes, tried, strict=True)]
+    found = [find_formula(size, seen.names, first) for size, first in zip(sizes, tried, strict=True)]
     return f"[{', '.join(text or f'UNKNOWN_{size[0]}' for text, size in zip(found, sizes, strict=True))}]"
 
 
@@ -102,8 +105,8 @@ def _relative_sizes(relative: Relative, name: str) -> list[str]:
     return found[1].split(", ") if found else []
 
 
-def _when(seen: Seen, layers: Sequence[int]) -> Iterator[str]:
-    """The property of layers that tells those which have a tensor from those which have none."""
+def _layer_condition(seen: Structure, layers: Sequence[int]) -> Iterator[str]:
+    """The condition on a layer's properties that separates layers with a tensor from those without."""
     config = seen.samples.sized[0].config
     depth = count_layers(seen.family, config)
     if len(layers) == depth:
@@ -115,12 +118,12 @@ def _when(seen: Seen, layers: Sequence[int]) -> Iterator[str]:
         mine = {str(values[index]) for index in layers}
         others = {str(values[index]) for index in range(depth) if index not in layers}
         if not mine & others:
-            yield _is(RULE_NAMES.get(rule.name, rule.name), [values[index] for index in layers], others)
+            yield _property_condition(RULE_NAMES.get(rule.name, rule.name), [values[index] for index in layers], others)
             return
     yield f"UNKNOWN in {list(layers)}"
 
 
-def _is(name: str, mine: Sequence[Any], others: set[str]) -> str:
+def _property_condition(name: str, mine: Sequence[Any], others: set[str]) -> str:
     if isinstance(mine[0], bool):
         return name if mine[0] else f"not {name}"
     kinds = list(dict.fromkeys(mine))
@@ -129,13 +132,13 @@ def _is(name: str, mine: Sequence[Any], others: set[str]) -> str:
     return f'{name} != "{next(iter(others))}"' if len(others) == 1 else f"{name} in {kinds}"
 
 
-def _flag(seen: Seen) -> str:
-    """The condition that holds in this structure and not in the usual one."""
+def _switch_condition(seen: Structure) -> str:
+    """The condition that is true in this structure and false in the usual one."""
     switch = seen.samples.switch
     return switch if seen.samples.sized[0].config.get(switch) else f"not {switch}"
 
 
-def _needed(seen: Seen, switched: Sequence[Seen], name: str) -> list[str]:
-    """The switches without which a tensor is not there."""
+def _needed(seen: Structure, switched: Sequence[Structure], name: str) -> list[str]:
+    """The conditions on switches without which a tensor does not exist."""
     gone = [other.samples.switch for other in switched if name not in other.samples.sized[0].shapes]
     return [key if seen.samples.sized[0].config[key] else f"not {key}" for key in gone]

@@ -1,4 +1,4 @@
-"""What a draft starts from: another family's file, or nothing but the usual words for sizes."""
+"""What a draft starts from: the file of another family, or only the usual names of sizes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ USUAL: Mapping[str, Sequence[str]] = {
     "experts": ("num_local_experts", "num_experts", "n_routed_experts"),
     "expert_ffn": ("moe_intermediate_size",),
 }
-"""The usual dimensions of a family, each with what configs call it."""
+"""The usual dimensions of a family, each with its names in configs."""
 _DERIVED = {"head_dim": "hidden // heads"}
-"""A dimension's formula where the config has no entry for it."""
+"""Formulas of dimensions for which a config has no entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """Another family's file: its name ("" for none), the texts of its sections by name, defaults, and `agree`."""
+    """The file of another family: its name ("" for none), the texts of its sections by name, and its other entries."""
 
     name: str
     sections: Mapping[str, Mapping[str, str]]
@@ -42,8 +42,8 @@ class Relative:
     prefix: str = ""
 
 
-def relative_of(name: str) -> Relative:
-    """The family to start from; "" for none."""
+def read_relative(name: str) -> Relative:
+    """Read the family to start from; "" gives an empty one."""
     if not name:
         return Relative("", {key: {} for key in SECTIONS}, {})
     entries, family = read_entries(read_packaged_text(name), name, read_packaged_text), read_architecture(name)
@@ -53,7 +53,7 @@ def relative_of(name: str) -> Relative:
 
 
 def dimensions_of(relative: Relative, config: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, str]:
-    """The relative's dimensions, and the usual ones that it has not, by the config's own words for them."""
+    """The relative's dimensions, and the usual ones that it lacks, with the names that this config uses."""
     counted = {*config, *aliases, *aliases.values()}  # experts are counted by either word, whichever is saved
     known = {name: counted if name == "experts" else config for name in USUAL}
     own = {name: " | ".join(word for word in words if word in known[name]) for name, words in USUAL.items()}
@@ -62,7 +62,7 @@ def dimensions_of(relative: Relative, config: Mapping[str, Any], aliases: Mappin
 
 
 def names_for(sample: Sample, relative: Relative, dimensions: Mapping[str, str]) -> dict[str, Any]:
-    """What formulas may speak of in a sample, dimensions first."""
+    """The names and values that formulas may use in a sample; dimensions come first."""
     entries, found = {**relative.defaults, **sample.config}, dict[str, Any]()
     for name, text in dimensions.items():
         try:

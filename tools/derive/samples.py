@@ -1,4 +1,4 @@
-"""Tiny models of one family, one size changed in each and its switches turned: configs, and the tensors they save."""
+"""Tiny models of one family, each with one size or one switch changed: their configs and the tensors they save."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BEGIN_DENSE: Config = {"first_k_dense_replace": 2, "num_dense_layers": 2}
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A config as saved, and the shapes of the tensors saved with it."""
+    """A saved config, and the shapes of the tensors saved with it."""
 
     config: Mapping[str, Any]
     shapes: Mapping[str, tuple[int, ...]]
@@ -37,9 +37,9 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """A family in one structure: the first sample, and others with one or two sizes doubled; all have its tensors.
+    """A family in one structure: a first sample, and others with one or two sizes doubled and at least its tensors.
 
-    `switch` is the flag that was turned for this structure, "" for the usual one.
+    `switch` is the flag that was changed for this structure, "" for the usual one.
     """
 
     sized: Sequence[Sample]
@@ -47,38 +47,38 @@ class Samples:
 
 
 def make_samples(model_type: str) -> tuple[Samples, list[Samples]]:
-    """The family's usual structure in several sizes, and every other that turning one switch gives."""
-    case = _beginning_dense(tiny_case(model_type))
-    first = _saved(case)
-    return Samples([first, *_doubled(case, first)]), list(_switched(case, first))
+    """Make the usual structure in several sizes, and every other structure that results from changing one switch."""
+    case = _begin_with_dense_layers(tiny_case(model_type))
+    first = _save_sample(case)
+    return Samples([first, *_double_sizes(case, first)]), list(_turn_switches(case, first))
 
 
-def _beginning_dense(case: Case) -> Case:
-    """With layers that have no experts before those that have them, where one number says how many."""
+def _begin_with_dense_layers(case: Case) -> Case:
+    """The case with dense layers before those with experts, if one config entry counts them."""
     known = AutoConfig.for_model(case.model_type).to_dict()
     return replace(case, config={key: value for key, value in _BEGIN_DENSE.items() if key in known} | case.config)
 
 
-def _doubled(case: Case, first: Sample) -> Iterator[Sample]:
-    """A sample for each size of the config; where the family does not allow it, together with another size."""
-    sizes = dict(_sizes(first.config))
+def _double_sizes(case: Case, first: Sample) -> Iterator[Sample]:
+    """A sample for each size, doubled; if the family does not allow it, doubled together with another size."""
+    sizes = dict(_doubled_sizes(first.config))
     for key in sizes:
         pairs = ({key: sizes[key], other: sizes[other]} for other in sizes if other != key)
-        tried = (_tried(_with(case, first, changes), first) for changes in chain([{key: sizes[key]}], pairs))
+        tried = (_try_case(_change(case, first, changes), first) for changes in chain([{key: sizes[key]}], pairs))
         yield from filter(None, [next(filter(None, tried), None)])
 
 
-def _sizes(config: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, int]]:
-    """Every number that may be a size, doubled; dots reach into nested entries."""
+def _doubled_sizes(config: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, int]]:
+    """Every entry that may be a size, with its doubled value; keys have dots for nested entries."""
     for key, value in config.items():
         if isinstance(value, dict) and not inside:
-            yield from _sizes(value, f"{key}.")
+            yield from _doubled_sizes(value, f"{key}.")
         elif type(value) is int and value > 0 and not _NO_SIZE.search(key):
             yield inside + key, 2 * value
 
 
-def _with(case: Case, first: Sample, changes: Mapping[str, Any]) -> Case:
-    """The case with entries changed under every name that the config class knows them by."""
+def _change(case: Case, first: Sample, changes: Mapping[str, Any]) -> Case:
+    """The case with changed entries, under all names that the config class accepts for them."""
     names = type(AutoConfig.for_model(case.model_type)).attribute_map
     config = dict(case.config)
     for key, value in changes.items():
@@ -88,30 +88,30 @@ def _with(case: Case, first: Sample, changes: Mapping[str, Any]) -> Case:
     return replace(case, config=config)
 
 
-def _switched(case: Case, first: Sample) -> Iterator[Samples]:
+def _turn_switches(case: Case, first: Sample) -> Iterator[Samples]:
     turned: Config = {key: not value for key, value in first.config.items() if _is_switch(key, value)}
     turned |= dict.fromkeys(key for key in _NULL if key in first.config)
     for key, value in turned.items():
-        other = _with(case, first, {key: value})
-        sample = _tried(other)
+        other = _change(case, first, {key: value})
+        sample = _try_case(other)
         if sample and sample.shapes != first.shapes:
-            yield Samples([sample, *_doubled(other, sample)], key)
+            yield Samples([sample, *_double_sizes(other, sample)], key)
 
 
 def _is_switch(key: str, value: Any) -> bool:
     return isinstance(value, bool) and not _NO_SWITCH.match(key)
 
 
-def _tried(case: Case, first: Sample | None = None) -> Sample | None:
-    """The sample; None where the family's config does not allow it, or where tensors of the first are not there."""
+def _try_case(case: Case, first: Sample | None = None) -> Sample | None:
+    """Make the sample; None if the config class refuses it, or if it lacks tensors of `first`."""
     try:
-        sample = _saved(case)
+        sample = _save_sample(case)
     except (StrictDataclassError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
         return None
     return sample if first is None or first.shapes.keys() <= sample.shapes.keys() else None
 
 
-def _saved(case: Case) -> Sample:
+def _save_sample(case: Case) -> Sample:
     with tempfile.TemporaryDirectory() as folder:
         home = write_donor(case, Path(folder) / "a", 0)
         config = json.loads((home / "config.json").read_text())
@@ -121,6 +121,6 @@ def _saved(case: Case) -> Sample:
 
 
 def defaults_of(model_type: str) -> dict[str, Any]:
-    """What the config class takes an absent entry for."""
+    """The defaults of the config class."""
     fields = dataclasses.fields(type(AutoConfig.for_model(model_type)))
     return {field.name: field.default for field in fields}

@@ -1,4 +1,4 @@
-"""The formula behind a size: the first of a list of likely ones that fits every sample, else a sum of products."""
+"""Find the formula of a size: the first likely one that fits every sample, or a sum of products."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ LIKELY = (
     "2 * mamba_d_ssm + 2 * mamba_n_groups * mamba_d_state + mamba_n_heads",
     "max_position_embeddings", "max_position_embeddings + 2",
 )  # fmt: skip
-"""Sizes by the names that a family's dimensions have, the likeliest first."""
+"""Likely formulas over a family's dimensions, the most likely first."""
 
 Names = Mapping[str, Any]
 Values = tuple[int, ...]
 
 
-def formula_for(sizes: Sequence[int], samples: Sequence[Names], first: str = "") -> str | None:
-    """A formula that gives each sample its size, `first` if it does; None where none of those tried does."""
+def find_formula(sizes: Sequence[int], samples: Sequence[Names], first: str = "") -> str | None:
+    """A formula that has the right value in each sample; `first` is tried first. None if no formula fits."""
     wanted = tuple(sizes)
     for text in filter(None, (first, *LIKELY)):
-        if _values(text, samples) == wanted:
+        if _evaluate(text, samples) == wanted:
             return text
     if len(set(wanted)) == 1 and len(wanted) > 1:
         return str(wanted[0])  # no size of the config changes it
-    terms = _products(_numbers(wanted, samples))
-    return next(filter(None, (_sum(wanted, terms, most) for most in (1, 2, 3))), None)
+    terms = _make_products(_candidate_names(wanted, samples))
+    return next(filter(None, (_find_sum(wanted, terms, most) for most in (1, 2, 3))), None)
 
 
-def _values(text: str, samples: Sequence[Names]) -> Values | None:
+def _evaluate(text: str, samples: Sequence[Names]) -> Values | None:
     formula = parse_formula(text)
     try:
         return tuple(formula.value(names) for names in samples)
@@ -52,28 +52,28 @@ def _values(text: str, samples: Sequence[Names]) -> Values | None:
         return None
 
 
-def _numbers(wanted: Values, samples: Sequence[Names]) -> dict[Values, str]:
-    """The names that change nowhere but where the wanted size does, dimensions before config entries."""
+def _candidate_names(wanted: Values, samples: Sequence[Names]) -> dict[Values, str]:
+    """Names by their values, if they change only in samples where the wanted size changes; dimensions come first."""
     found: dict[Values, str] = {}
-    for name, values in _varied(samples):
+    for name, values in _integer_names(samples):
         moved = [place for place, value in enumerate(values) if value != values[0]]
         if all(wanted[place] != wanted[0] for place in moved) and (moved or len(samples) == 1):
             found.setdefault(values, name)
     return found
 
 
-def _varied(samples: Sequence[Names]) -> Iterator[tuple[str, Values]]:
-    """Every number of the samples by its name, those inside of nested entries with a dot."""
+def _integer_names(samples: Sequence[Names]) -> Iterator[tuple[str, Values]]:
+    """Every integer of the samples by name, with a dot for nested entries, and its value in each sample."""
     first = samples[0]
     names = [*first, *(f"{key}.{inner}" for key, value in first.items() if isinstance(value, dict) for inner in value)]
     for name in names:
         if all(part.isidentifier() for part in name.split(".")):
-            values = _values(name, samples)
+            values = _evaluate(name, samples)
             if values and all(type(value) is int for value in values):
                 yield name, values
 
 
-def _products(numbers: Mapping[Values, str]) -> dict[Values, str]:
+def _make_products(numbers: Mapping[Values, str]) -> dict[Values, str]:
     found = dict(numbers)
     for count in (1, 2, 3):
         for some in combinations(numbers.items(), count):
@@ -84,13 +84,13 @@ def _products(numbers: Mapping[Values, str]) -> dict[Values, str]:
     return found
 
 
-def _sum(wanted: Values, terms: Mapping[Values, str], most: int) -> str | None:
-    """The wanted values as a sum of at most so many terms."""
+def _find_sum(wanted: Values, terms: Mapping[Values, str], most: int) -> str | None:
+    """The wanted values as a sum of at most `most` terms; None if there is none."""
     if wanted in terms or most == 1:
         return terms.get(wanted)
     for values, text in terms.items():
         rest = tuple(a - b for a, b in zip(wanted, values, strict=True))
-        found = _sum(rest, terms, most - 1) if min(rest) > 0 else None
+        found = _find_sum(rest, terms, most - 1) if min(rest) > 0 else None
         if found:
             return f"{text} + {found}"
     return None

@@ -1,1 +1,1 @@
-"""Every decoder family of transformers tried, and the table of what came out."""
+"""Stacks of tiny donors for every decoder family of transformers, and a table of the results."""

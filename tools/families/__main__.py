@@ -1,4 +1,4 @@
-"""`python -m tools.families [MODEL_TYPE…]`: try families, print and write what came out; exit 1 if a stack is wrong."""
+"""`python -m tools.families [MODEL_TYPE…]`: try families, print and write the results; exit 1 if a stack is wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from tools.families.attempts import Words, try_families
+from tools.families.attempts import Results, try_families
 from tools.families.table import counts_line, families_page, tested_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +23,7 @@ def main() -> int:
 
     wrapped = wrapped_languages()
     families = [*decoder_families(), *wrapped]
-    found: dict[str, Words] = {}
+    found: dict[str, Results] = {}
     for name, words in try_families(options.names or families, options.kept, options.jobs, options.seconds):
         found[name] = words
         print(name, *(f"{stack}={word}" for stack, word in words.items()), sep="\t", flush=True)
@@ -39,10 +39,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.families", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="MODEL_TYPE", help="families to try (default: all)")
     parser.add_argument(
-        "--kept", type=Path, default=Path("build/families"), help="results of a run that was broken off"
+        "--kept",
+        type=Path,
+        default=Path("build/families"),
+        help="a folder of results, which are reused",
     )
-    parser.add_argument("--jobs", type=int, default=2, help="how many at once")
-    parser.add_argument("--seconds", type=int, default=120, help="the most a family may take")
+    parser.add_argument("--jobs", type=int, default=2, help="how many families to try at the same time")
+    parser.add_argument("--seconds", type=int, default=120, help="the time limit for one family")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Families tried in processes of their own, several at once, each with a limit on its time."""
+"""Try families in separate processes, several at the same time, each with a time limit."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
-Words = dict[str, str]
-"""A word for each stack, or `made`: why there are no donors to stack."""
+Results = dict[str, str]
+"""The result of each stack by name (`right`, `refused: …`, `wrong: …`); or `made`: why donors could not be made."""
 _QUIET = {
     "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error", "PYTHONWARNINGS": "ignore",
 }  # fmt: skip
 
 
-def try_families(names: Sequence[str], kept: Path, jobs: int, seconds: int) -> Iterator[tuple[str, Words]]:
-    """The words for each family, as they come; those in the folder `kept` are not tried again."""
+def try_families(names: Sequence[str], kept: Path, jobs: int, seconds: int) -> Iterator[tuple[str, Results]]:
+    """Each family with its results, as soon as they are known; results in the folder `kept` are reused."""
     os.environ.update(_QUIET)
     kept.mkdir(parents=True, exist_ok=True)
     get_context("forkserver").set_forkserver_preload(["tests.families.trial"])
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(_words, name, kept / f"{name}.json", seconds): name for name in names}
+        waiting = {pool.submit(_results, name, kept / f"{name}.json", seconds): name for name in names}
         for done in as_completed(waiting):
             yield waiting[done], done.result()
 
 
-def _words(name: str, file: Path, seconds: int) -> Words:
-    """What a process of its own wrote of a family, or what became of the process."""
+def _results(name: str, file: Path, seconds: int) -> Results:
+    """The results that a separate process wrote for a family, or how the process failed."""
     if not file.is_file():
         process = get_context("forkserver").Process(target=_try, args=(name, file))
         process.start()
         process.join(seconds)
         if process.is_alive():
             process.kill()
-            return {"made": f"not within {seconds} s"}
+            return {"made": f"no result within {seconds} s"}
         if not file.is_file():
-            return {"made": f"its process ended with {process.exitcode}"}
-    found: Words = json.loads(file.read_text())
+            return {"made": f"its process ended with exit code {process.exitcode}"}
+    found: Results = json.loads(file.read_text())
     return found
 
 
@@ -48,8 +48,8 @@ def _try(name: str, file: Path) -> None:
     file.write_text(json.dumps(try_family_named(name)))
 
 
-def try_family_named(name: str) -> Words:
-    """The words for one family or wrapper, in this process."""
+def try_family_named(name: str) -> Results:
+    """Try one family or wrapper in this process."""
     from tests.families.tiny import tiny_case
     from tests.families.trial import NotMadeError, try_family
     from tests.families.wrappers import wrapper_case, wrapper_families

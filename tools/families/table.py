@@ -1,4 +1,4 @@
-"""What came out of the trials, as a file for programs (`architectures/_tested.yaml`) and as a page for people."""
+"""The results of trying families, as a file for programs (`architectures/_tested.yaml`) and as a page of the docs."""
 
 from __future__ import annotations
 
@@ -6,49 +6,50 @@ import json
 from collections.abc import Iterable, Mapping
 
 from stacker.arch.families import find_architecture
-from tools.families.attempts import Words
+from tools.families.attempts import Results
 
 STACKS = {
     "self": "`a[0:4], a[2:6]`",
     "cross": "`a[0:3], b[2:5], a[4:6]`",
     "prune": "`a[0:2], a[4:6]`",
     "ends": "`a[0:3], b[3:6]`",
-    "blend": "`a[0:2], a[2:4]` and `b[2:4]` half and half, `a[4:6]`",
+    "blend": "`a[0:2]`, the mean of `a[2:4]` and `b[2:4]`, `a[4:6]`",
 }
 _HEAD = """# Every decoder family, tried
 
-Made by `python -m tools.families`; the tests hold it against what stacker does. For each family two tiny donors of
-random weights and six layers as varied as its config can say are stacked, loaded by transformers {version} (nothing
-missing, unexpected or of another shape), and compared with the same layers rearranged in memory: logits and cached
-greedy tokens must be equal to the last bit.
+This page is written by `python -m tools.families`, and tests check that it is up to date. Each family is tried with two
+tiny donors of random weights. Their six layers are as different as the config of the family allows. Each stack is
+loaded by transformers {version}, without missing or unexpected tensors or wrong shapes. Then it is compared with the
+same layers rearranged in memory: logits, and greedy tokens with a cache, must be equal to the last bit. Five stacks of
+the donors `a` and `b` are tried:
 
 {stacks}
 
 {counts}
 
-A stack is refused, before anything is written, where no config of the family can express it; why, and what would work,
-stands below the tables. Families without a file are inferred from config and tensors. The donors here are as awkward as
-possible: of real donors much more can be stacked.
+A stack is refused if no config of the family can express it; then nothing is written. The reasons, and stacks that
+would work, are listed below the tables. Families without a file are inferred from config and tensors. The donors here
+are chosen to be difficult; real donors allow many more stacks.
 """
 _WRAPPERS = """## Language models inside wrappers
 
-Models of pictures, speech and text nest a language model: its config in an entry of the wrapper's, its tensors beside
-those of towers and projectors. Its layers are stacked as its own family's are, with text as the trial's prompt; what
-else the wrapper has goes with the embedding.
+Models of images, speech and text contain a language model. Its config is an entry of the wrapper's config, and its
+tensors are stored next to those of towers and projectors. Its layers are stacked by the rules of its own family, and
+everything else is copied from the donor of the embedding. The prompts of these trials are text.
 
 {counts}
 """
 
 
-def tested_yaml(found: Mapping[str, Words]) -> str:
-    """A line a family, by name: a word for each stack."""
-    head = "# What came of trying each family: made by `python -m tools.families`, held by tests/families.\n"
+def tested_yaml(found: Mapping[str, Results]) -> str:
+    """The text of `_tested.yaml`: one line for each family, sorted by name."""
+    head = "# Results of trying each family: written by `python -m tools.families`, checked by tests/families.\n"
     lines = (f"{name}: {json.dumps(words, ensure_ascii=False)}\n" for name, words in sorted(found.items()))
     return head + "".join(lines)
 
 
-def families_page(found: Mapping[str, Words], wrapped: Mapping[str, str], version: str) -> str:
-    """The page of the docs; `wrapped` gives the family of each wrapper's language model."""
+def families_page(found: Mapping[str, Results], wrapped: Mapping[str, str], version: str) -> str:
+    """The text of docs/families.md; `wrapped` names the language model's family of each wrapper."""
     stacks = "\n".join(f"- **{name}**: {text}" for name, text in STACKS.items())
     own = {name: words for name, words in found.items() if name not in wrapped}
     inside = {name: words for name, words in found.items() if name in wrapped}
@@ -61,14 +62,14 @@ def families_page(found: Mapping[str, Words], wrapped: Mapping[str, str], versio
     return "\n".join([head, *rows, "", around, *rows_around, *last]) + "\n"
 
 
-def _table(first: str, rows: Mapping[str, tuple[str, Words]], second: str = "known by") -> list[str]:
-    """A line of the page for each name: what stands beside it, and how each stack came out."""
+def _table(first: str, rows: Mapping[str, tuple[str, Results]], second: str = "known by") -> list[str]:
+    """A Markdown table: each name, its second column, and the result of each stack."""
     head = [f"| {first} | {second} | {' | '.join(STACKS)} |", "|---|---|" + "---|" * len(STACKS)]
     return head + [f"| {name} | {beside} | {_cells(words)} |" for name, (beside, words) in sorted(rows.items())]
 
 
-def counts_line(found: Mapping[str, Words], called: str = "families") -> str:
-    """How many families (or what they are called) and stacks came out how."""
+def counts_line(found: Mapping[str, Results], called: str = "families") -> str:
+    """A sentence with the numbers of families (or `called`) and of stacks by result."""
     words = [_kind(word) for each in found.values() if "made" not in each for word in each.values()]
     right = sum(set(map(_kind, each.values())) == {"right"} for each in found.values())
     unmade = sum("made" in each for each in found.values())
@@ -85,13 +86,13 @@ def _known_by(name: str) -> str:
     return "its file" if find_architecture({"model_type": name}) else "inference"
 
 
-def _cells(words: Words) -> str:
+def _cells(words: Results) -> str:
     return " | ".join(["not made"] * len(STACKS) if "made" in words else [_kind(words[stack]) for stack in STACKS])
 
 
-def _reasons(name: str, words: Words) -> str:
-    told = {_kind(word): word for word in words.values()}.items() if "made" in words else _refusals(words.items())
-    return "\n".join(f"- **{name}** {stack}: {word}" for stack, word in told)
+def _reasons(name: str, words: Results) -> str:
+    reasons = {_kind(word): word for word in words.values()}.items() if "made" in words else _refusals(words.items())
+    return "\n".join(f"- **{name}** {stack}: {word}" for stack, word in reasons)
 
 
 def _refusals(words: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

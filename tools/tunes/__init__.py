@@ -1,1 +1,1 @@
-"""Two fine-tunes of a small real model, blended by every op, and how well each blend reads what either was tuned on."""
+"""Two fine-tunes of a small real model, blended by every op, and the perplexity of each blend on both subjects."""

@@ -1,4 +1,4 @@
-"""`python -m tools.tunes`: tune twice, blend by every op, print the perplexities; exit 1 when `linear` fails."""
+"""`python -m tools.tunes`: train two fine-tunes, blend by every op, print perplexities; exit 1 when `linear` fails."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tools.smollm2 import MissingPackageError
 from tools.tunes.measure import Row, measure
-from tools.tunes.table import page, table_head, table_line, verdicts
+from tools.tunes.table import page_text, table_head, table_line, verdicts
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "perplexity.md"
 
@@ -25,14 +25,14 @@ def main() -> int:
         print(f"tunes: {error}", file=sys.stderr)
         return 1
     if options.write:
-        PAGE.write_text(page(rows), encoding="utf-8")
+        PAGE.write_text(page_text(rows), encoding="utf-8")
     found = verdicts(rows)
     print("", *(sentence for sentence, _ in found), sep="\n")
     return 0 if all(beaten for _, beaten in found) else 1
 
 
 def _printed(scratch: Path) -> list[Row]:
-    """The rows, each printed as soon as it is known."""
+    """Measure all rows, and print each as soon as it is known."""
     print(table_head(), flush=True)
     rows = []
     for row in measure(scratch):

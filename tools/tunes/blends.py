@@ -1,4 +1,4 @@
-"""Every op with the settings it is tried with, and the spec that says so to stacker."""
+"""Every op with the settings that it is tried with, and the text of its spec."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ BASE, PYTHON, PROSE = "smollm2", "python", "prose"
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """An op over all layers, embedding and head; `settings` as they stand in the spec.
+    """A blend of all layers, embedding and head by an op; `settings` is text for the spec.
 
-    `layers`, where given, is the stack instead: for the ops of one source, which blend nothing.
+    `layers`, if given, replaces the whole stack; it is for ops of one source, which blend nothing.
     """
 
     op: str
@@ -47,11 +47,11 @@ BLENDS = (
     Blend("ram", "epsilon: 0.00001", BASE),
     Blend("ramplus_tl", "r: 0.1, alpha: 0.2", BASE),
 )
-"""One of each op. nearswap and arcee_fusion move one model towards another: here the one tuned on prose."""
+"""One blend for each op. nearswap and arcee_fusion move one model towards another, here the one tuned on prose."""
 
 
 def spec_text(blend: Blend) -> str:
-    """The spec of a stack, to stand in the folder that holds the donors' folders."""
+    """The spec of a blend; its file belongs in the folder that holds the donors' folders."""
     donors = sorted({*blend.sources, blend.base} - {""})
     lines = ["stacker: 1", f"name: tunes-{blend.op}", "donors:", *(f"  {name}: ./{name}" for name in donors)]
     if blend.base:

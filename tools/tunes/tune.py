@@ -1,4 +1,4 @@
-"""Fine-tuning on a kind of text for a few minutes: the plainest there is, and the same on every run of a machine."""
+"""A simple fine-tuning run of a few minutes; it gives the same weights on every run of one machine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tools.tunes.texts import Subject, training_pieces
 STEPS = 120
 BATCH = 2
 WINDOW = 256
-"""Tokens of a window."""
+"""Tokens in a window."""
 RATE = 1e-4
 SEED = 0
 
 
 def tune(base: Path, subject: Subject, folder: Path, steps: int = STEPS) -> Path:
-    """`folder` as a bf16 checkpoint folder: `base` trained on a subject; left as it is when it is there already."""
+    """Train `base` on a subject and save it as a bf16 checkpoint in `folder`; an existing one is kept."""
     if (folder / "config.json").exists():
         return folder
     import torch
@@ -34,12 +34,12 @@ def tune(base: Path, subject: Subject, folder: Path, steps: int = STEPS) -> Path
     partial = folder.with_name(f"{folder.name}.{os.getpid()}")
     checkpoint.to(torch.bfloat16).save_pretrained(partial)
     tokenizer.save_pretrained(partial)
-    smollm2.settle(partial, folder)
+    smollm2.move_into_place(partial, folder)
     return folder
 
 
 def windows(tokenizer: Any, subject: Subject) -> Iterator[list[int]]:
-    """Windows of WINDOW tokens, each the beginning of another piece of what there is to train on."""
+    """Windows of WINDOW tokens: the start of each piece of the training text that is long enough."""
     for piece in training_pieces(subject, SEED):
         tokens = tokenizer(piece).input_ids[:WINDOW]
         if len(tokens) == WINDOW:
@@ -47,7 +47,7 @@ def windows(tokenizer: Any, subject: Subject) -> Iterator[list[int]]:
 
 
 def _train(checkpoint: Any, source: Iterator[list[int]], steps: int) -> None:
-    """AdamW, its rate falling linearly to 0; weights in fp32, arithmetic in bf16."""
+    """Train with AdamW and a learning rate that falls linearly to 0; weights in fp32, arithmetic in bf16."""
     import torch
 
     optimizer = torch.optim.AdamW(checkpoint.parameters(), RATE)

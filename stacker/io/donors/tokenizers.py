@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stacker.core.stack.graph import StackGraph
-from stacker.core.tokens.tokenizer_files import ADDED, TOKENIZER_CONFIG, TOKENIZER, Tokenizers, parse_tokens
+from stacker.core.tokens.tokenizer_files import ADDED, TOKENIZER, TOKENIZER_CONFIG, Tokenizers, parse_tokens
 from stacker.core.tokens.vocabulary import Tokens
 from stacker.core.values.donor import Donor, SideFile
 from stacker.errors import DonorError, Mark, Problem, StackerError, raise_problems
