@@ -18,6 +18,7 @@ import yaml
 
 from stacker.cli.recipes import load_recipe
 from stacker.compose import load
+from stacker.io.files.spec_files import list_recipes
 from tests.donors import write_llama
 
 GOLDEN = Path(__file__).parent / "golden/outputs.json"

@@ -132,7 +132,7 @@ BAD = {
     "a folder as spec": (["check", "a"], 2, "this is a folder"),
     "output exists": (["build", "spec.yml", "a"], 2, "the output folder exists"),
     "no such donor": (["inspect", "./c"], 3, "./c"),
-    "not an output": (["verify", "a"], 2, "no output of stacker"),
+    "not an output": (["verify", "a"], 2, "not an output of stacker"),
     "no such op": (["ops", "slrep"], 2, "did you mean 'slerp'?"),
     "bad size": (["build", "spec.yml", "out", "--max-memory", "plenty"], 2, "plenty"),
     "bad donor place": (["verify", "out", "--donor", "b"], 2, "--donor NAME=FOLDER"),

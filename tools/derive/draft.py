@@ -12,6 +12,7 @@ from stacker.arch.dimensions import collect_names, count_layers
 from stacker.arch.files.architecture import Architecture
 from stacker.arch.inference import infer_architecture
 from stacker.arch.layer_rules import read_layer_properties
+from stacker.arch.placement import compile_prefix
 from stacker.tensors import Dtype, TensorSpec
 from tools.derive.relative import Relative, names_for
 from tools.derive.samples import Samples
