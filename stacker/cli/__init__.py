@@ -13,13 +13,13 @@ import typer
 from rich.console import Console
 from typer.models import CommandInfo
 
-from stacker.cli import build, donors, language, look, machine, new, preview, recipes
+from stacker.cli import build, dry_run, inspection, new, preview, recipes, spec_language
 from stacker.cli.app import ORDER, app
-from stacker.cli.mergekit_options import translated
-from stacker.cli.problems import print_json, problem_json, show_problems
+from stacker.cli.terminal.mergekit_options import translated
+from stacker.cli.terminal.printing import print_json, problem_json, show_problems
 from stacker.errors import StackerError, StorageError
 
-__all__ = ["app", "build", "donors", "language", "look", "machine", "main", "new", "preview", "program", "recipes"]
+__all__ = ["app", "build", "dry_run", "inspection", "main", "new", "preview", "program", "recipes", "spec_language"]
 
 
 def name_of(command: CommandInfo) -> str:

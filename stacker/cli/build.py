@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from stacker.cli.app import BUILD, Json, Spec, app, examples
-from stacker.cli.problems import print_json, show_problems
-from stacker.cli.progress import watching
+from stacker.cli.terminal.printing import print_json, show_problems
+from stacker.cli.terminal.progress import watching
 from stacker.core.plan.plan import LayoutKind
 from stacker.errors import Mark, Severity, SpecError, raise_problems
 
@@ -50,7 +50,7 @@ def build(
     from stacker.compose import BuildOptions, load
     from stacker.compose import build as make
     from stacker.spec.language.settings import parse_size
-    from stacker.view.stack.plan import report_json, report_text
+    from stacker.view.stack.plan_report import report_json, report_text
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
     stack = load(spec)

@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from stacker.cli.app import START, Json, app, examples
-from stacker.cli.completion import complete_named_donor, complete_recipe, complete_reference
-from stacker.cli.problems import print_json, show_problems
+from stacker.cli.terminal.completion import complete_named_donor, complete_recipe, complete_reference
+from stacker.cli.terminal.printing import print_json, show_problems
 from stacker.errors import Mark, Problem, SpecError, StorageError
 
 Recipe = Annotated[
@@ -57,8 +57,8 @@ def new(
     json: Json = False,
 ) -> None:
     """Write a spec from a recipe or a generator, fitted to the donors given; alone on a terminal, it asks."""
-    from stacker.cli.asking import ask
-    from stacker.cli.fitting import Order, fit
+    from stacker.cli.new_prompts import ask
+    from stacker.cli.new_specs import Order, fit
 
     if recipe is None and not (sys.stdin.isatty() and not json):
         raise SpecError.of("say which recipe", f"for instance: stacker {EXAMPLE}\nstacker recipes lists all of them")

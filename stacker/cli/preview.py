@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from stacker.cli.app import LOOK, Json, app, examples
-from stacker.cli.problems import exit_code, print_json, problems_json, show_warnings
+from stacker.cli.terminal.printing import exit_code, print_json, problems_json, show_warnings
 from stacker.errors import SpecError, errors_in, raise_problems
 
 if TYPE_CHECKING:
@@ -78,17 +78,17 @@ def _keep(scene: Scene, files: Mapping[str, Path], printed: list[str]) -> None:
     if not files and not printed:
         return
     from stacker.io.disk.storage import writing
-    from stacker.view.files.formats import VIEWS
+    from stacker.view.files.file_views import FILE_VIEWS
 
     for name, path in files.items():
         with writing(path):
-            path.write_text(VIEWS[name](scene), encoding="utf-8")
+            path.write_text(FILE_VIEWS[name](scene), encoding="utf-8")
     for name in printed:
-        typer.echo(VIEWS[name](scene), nl=False)
+        typer.echo(FILE_VIEWS[name](scene), nl=False)
 
 
 def _preview_json(stack: Stack, scene: Scene) -> dict[str, Any]:
-    from stacker.view.stack.preview_json import preview_json
+    from stacker.view.stack.preview import preview_json
 
     told = {"lints": problems_json(scene.lints), "problems": problems_json(stack.problems)}
     return {"ok": not errors_in(stack.problems)} | preview_json(scene) | told

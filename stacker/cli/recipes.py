@@ -11,8 +11,8 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from stacker.cli.app import START, Json, app, examples
-from stacker.cli.completion import complete_recipe
-from stacker.cli.problems import print_json
+from stacker.cli.terminal.completion import complete_recipe
+from stacker.cli.terminal.printing import print_json
 from stacker.errors import SpecError, StackerError, did_you_mean
 
 if TYPE_CHECKING:

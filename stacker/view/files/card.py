@@ -16,10 +16,10 @@ from rich.console import Console
 from stacker.core.stack.graph import segments
 from stacker.core.values.donor import Donor, all_donors
 from stacker.view.map.depth_map import DepthMap
+from stacker.view.scene.formatting import crossing_text, making_text, source_text, span_text
 from stacker.view.scene.scene import Scene
-from stacker.view.scene.wording import crossing_text, making_text, source_text, span_text
-from stacker.view.stack.head import facts
 from stacker.view.stack.preview import Legend
+from stacker.view.stack.summary import facts
 
 DRAWING = "depth-map.svg"
 LARGEST_DRAWING = 200_000

@@ -15,10 +15,10 @@ from stacker.core.stack.graph import Junction
 from stacker.core.stack.nodes import Node
 from stacker.errors import Problem
 from stacker.view.files.svg import svg_element
+from stacker.view.scene.formatting import crossing_text, node_making_text, node_text
 from stacker.view.scene.provenance import TensorRow, provenance
 from stacker.view.scene.scene import Scene
-from stacker.view.scene.wording import crossing_text, node_making_text, node_text
-from stacker.view.stack.head import facts
+from stacker.view.stack.summary import facts
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _FRAME_HEIGHT = 900

@@ -8,12 +8,12 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from stacker.core.stack.graph import coverage
 from stacker.core.stack.nodes import Node
-from stacker.view.map.marks import round_step
+from stacker.view.map.annotations import round_step
 from stacker.view.map.raster import drawn_depth
+from stacker.view.scene.formatting import node_text
 from stacker.view.scene.palette import DonorStyle, donor_styles
 from stacker.view.scene.scene import Scene
-from stacker.view.scene.wording import node_text
-from stacker.view.stack.head import facts
+from stacker.view.stack.summary import facts
 
 WIDTH, LEFT, RIGHT, TOP = 1000, 44, 16, 64
 PLOT = 400

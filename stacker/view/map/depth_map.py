@@ -15,7 +15,7 @@ from rich.text import Text
 
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
-from stacker.view.map.marks import jump_line, round_step, scale_line, use_line
+from stacker.view.map.annotations import jump_line, round_step, scale_line, use_line
 from stacker.view.map.raster import Axis, Cell, Raster, draw
 from stacker.view.scene.palette import MUTED, DonorStyle, Ink, donor_styles, line_of, mixed
 

@@ -13,11 +13,10 @@ from rich.text import Text
 
 from stacker.core.stack.nodes import Node
 from stacker.view.map.depth_map import DepthMap
+from stacker.view.scene.formatting import node_making_text, node_text, span_text
 from stacker.view.scene.scene import Scene
-from stacker.view.scene.wording import node_making_text, node_text, span_text
-from stacker.view.stack.head import facts
-from stacker.view.stack.preview import Legend
-from stacker.view.stack.preview_json import preview_json
+from stacker.view.stack.preview import Legend, preview_json
+from stacker.view.stack.summary import facts
 
 _BESIDE = 56
 """Columns that a map needs to stand beside another."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.style import Style
@@ -11,13 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from stacker.core.stack.graph import Segment, coverage, segments
+from stacker.core.stack.nodes import Node
+from stacker.core.study.figures import figures_json
+from stacker.core.study.layer_kinds import crossed
 from stacker.errors import Problem, Severity
 from stacker.view.map.coverage import Coverage
 from stacker.view.map.depth_map import DepthMap, is_plain
+from stacker.view.scene.formatting import crossing_text, making_text, source_texts, span_text
 from stacker.view.scene.palette import donor_styles
 from stacker.view.scene.scene import Scene
-from stacker.view.scene.wording import crossing_text, making_text, source_texts, span_text
-from stacker.view.stack.head import head
+from stacker.view.stack.summary import head
 
 _SIGNS = {Severity.WARNING: ("! ", "bold yellow"), Severity.NOTE: ("- ", "dim"), Severity.ERROR: ("! ", "bold red")}
 
@@ -119,3 +123,53 @@ def lint_list(lints: Iterable[Problem]) -> Table:
         if problem.hint:
             table.add_row("", Text(problem.hint, "dim"))
     return table
+
+
+def preview_json(scene: Scene) -> dict[str, Any]:
+    """Figures, layers, segments, junctions and coverage; figures are null while the stack cannot be planned."""
+    graph = scene.graph
+    return {
+        "name": scene.name,
+        "family": scene.family.name,
+        "inferred": scene.family.inferred,
+        "figures": figures_json(scene.figures) if scene.figures else None,
+        "plan": scene.plan.id if scene.plan else None,
+        "embed": [feed.donor for feed in graph.embed.feeds],
+        "head": [feed.donor for feed in graph.head.feeds],
+        "tokenizer": graph.tokenizer,
+        "config": graph.template,
+        "layers": [_layer(node) for node in graph.layers],
+        "segments": _segments(scene),
+        "junctions": _junctions(scene),
+        "coverage": {name: list(uses) for name, uses in coverage(graph, scene.donors).items()},
+    }
+
+
+def _layer(node: Node) -> dict[str, Any]:
+    return {"op": node.op, "from": [{"donor": feed.donor, "layer": feed.layer} for feed in node.feeds]}
+
+
+def _segments(scene: Scene) -> list[dict[str, Any]]:
+    return [
+        {
+            "start": segment.start,
+            "stop": segment.stop,
+            "op": segment.first.op,
+            "made_by": making_text(scene.graph, segment),
+            "from": [{"donor": feed.donor, "start": feed.layer} for feed in segment.first.feeds],
+        }
+        for segment in segments(scene.graph)
+    ]
+
+
+def _junctions(scene: Scene) -> list[dict[str, Any]]:
+    return [
+        {
+            "layer": junction.index,
+            "jump": junction.jump,
+            "differs": {
+                name: {"before": before, "after": after} for name, before, after in crossed(junction, scene.donors)
+            },
+        }
+        for junction in scene.jumps.values()
+    ]

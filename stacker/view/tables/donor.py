@@ -14,7 +14,7 @@ from stacker.arch.files.architecture import Part
 from stacker.core.study.layer_kinds import layer_kinds
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.errors import Problem, ranges_text
-from stacker.view.scene.wording import bytes_text, count_text
+from stacker.view.scene.formatting import bytes_text, count_text
 
 MOST = 3
 """Reasons told for one trial."""

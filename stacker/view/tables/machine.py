@@ -10,7 +10,7 @@ from rich.text import Text
 
 from stacker.io.machine import FOR_DEVICES, Folder, Hub, Machine
 from stacker.version import VERSION
-from stacker.view.scene.wording import bytes_text
+from stacker.view.scene.formatting import bytes_text
 
 
 def machine_table(machine: Machine) -> RenderableType:

@@ -16,7 +16,7 @@ from stacker.spec.generators import Generator
 from stacker.spec.language.stack_spec import DonorSpec
 from stacker.spec.recipes import Recipe
 from stacker.view.map.depth_map import thumbnail
-from stacker.view.scene.wording import count_text
+from stacker.view.scene.formatting import count_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
+from stacker.view.map.annotations import round_step
 from stacker.view.map.depth_map import DepthMap, thumbnail
-from stacker.view.map.marks import round_step
 from stacker.view.map.raster import draw, make_axis
 from tests.core.stacks import graph_of, make_donor
 from tests.view.scenes import BLENDED, GOLIATH, REPEATED, printed, scene_of

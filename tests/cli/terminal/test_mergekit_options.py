@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stacker.cli.mergekit_options import OPTIONS, translated
+from stacker.cli.terminal.mergekit_options import OPTIONS, translated
 from tests.cli.commands import run
 from tests.donors import write_llama
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from stacker.cli.fitting import DEPTH, Order, depth_of
+from stacker.cli.new_specs import DEPTH, Order, depth_of
 from stacker.cli.recipes import recipe_of
 from stacker.errors import StackerError, did_you_mean
 from stacker.io.files.spec_files import recipe_names, recipe_path

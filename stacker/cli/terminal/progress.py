@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from stacker.progress import Watch
-from stacker.view.scene.wording import bytes_text, seconds_text
+from stacker.view.scene.formatting import bytes_text, seconds_text
 
 EVERY = 10.0
 """Seconds between two lines where there is no terminal."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stacker.view.files.graphs import dot_text, mermaid_text
+from stacker.view.files.diagrams import dot_text, mermaid_text
 from stacker.view.files.page import html_page
 from stacker.view.files.svg import svg_text
 from stacker.view.scene.scene import Scene
 
-VIEWS: dict[str, Callable[[Scene], str]] = {
+FILE_VIEWS: dict[str, Callable[[Scene], str]] = {
     "svg": svg_text,
     "html": html_page,
     "mermaid": mermaid_text,

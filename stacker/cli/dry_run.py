@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from stacker.cli.app import LOOK, Json, Spec, app, examples
-from stacker.cli.problems import exit_code, print_json, problems_json, show_warnings
+from stacker.cli.terminal.printing import exit_code, print_json, problems_json, show_warnings
 from stacker.errors import Severity, errors_in, raise_problems
 
 
@@ -57,7 +57,7 @@ def plan(
     """Say what a build would write, tensor by tensor, before any weight is read."""
     from stacker.compose import load, plan_for
     from stacker.core.plan.plan_json import plan_to_json
-    from stacker.view.stack.plan import plan_table
+    from stacker.view.stack.plan_report import plan_table
 
     stack = load(spec)
     made = plan_for(stack, out)

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from stacker.core.stack.nodes import Node
 from stacker.core.study.figures import CONTEXTS, WRITING, Figures
+from stacker.view.scene.formatting import bytes_text, count_text, seconds_text
 from stacker.view.scene.scene import Scene
-from stacker.view.scene.wording import bytes_text, count_text, seconds_text
 
 
 def head(scene: Scene) -> Group:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 from stacker.core.stack.graph import segments
-from stacker.view.scene.wording import making_text, node_text, source_text, span_text
+from stacker.view.scene.formatting import making_text, node_text, source_text, span_text
 
 
 def dot_text(scene: Scene) -> str:

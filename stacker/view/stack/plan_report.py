@@ -13,7 +13,7 @@ from rich.text import Text
 
 from stacker.core.plan.plan import Plan, Report
 from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, Rows, Scale
-from stacker.view.scene.wording import bytes_text, count_text, seconds_text
+from stacker.view.scene.formatting import bytes_text, count_text, seconds_text
 
 
 def plan_table(plan: Plan) -> RenderableType:

@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from stacker.cli.app import LOOK, Json, app, examples
-from stacker.cli.completion import complete_donor
-from stacker.cli.problems import print_json
+from stacker.cli.terminal.completion import complete_donor
+from stacker.cli.terminal.printing import print_json
 from stacker.errors import Mark, Problem, StackerError, errors_in
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ DonorName = Annotated[
     str, typer.Argument(metavar="DONOR", help="A folder or a hub id, id@revision.", autocompletion=complete_donor)
 ]
 Other = Annotated[str, typer.Argument(metavar="OTHER", help="Another one.", autocompletion=complete_donor)]
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where stacks are to be written.", file_okay=False)]
 
 
 @app.command(
@@ -52,6 +53,19 @@ def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
         print_json(difference_json(found))
     else:
         Console(highlight=False).print(difference_table(one, two, found))
+
+
+@app.command(rich_help_panel=LOOK, epilog=examples("doctor", "doctor /data/stacks --json"))
+def doctor(folder: Folder = Path(), *, json: Json = False) -> None:
+    """Say what this machine can do: versions, memory, GPU, and which ways of copying work in FOLDER (tried out)."""
+    from stacker.io.machine import look_at_machine
+    from stacker.view.tables.machine import machine_json, machine_table
+
+    machine = look_at_machine(folder)
+    if json:
+        print_json(machine_json(machine))
+    else:
+        Console(highlight=False).print(machine_table(machine))
 
 
 def _read(source: str, command: str) -> Donor:

@@ -6,14 +6,14 @@ from itertools import count
 
 import pytest
 
-from stacker.cli.progress import watching
+from stacker.cli.terminal.progress import watching
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that goes on by six seconds whenever it is read."""
     ticks = count(100.0, 6.0)
-    monkeypatch.setattr("stacker.cli.progress.time.monotonic", lambda: next(ticks))
+    monkeypatch.setattr("stacker.cli.terminal.progress.time.monotonic", lambda: next(ticks))
 
 
 @pytest.mark.usefixtures("clock")

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 
 from stacker.cli.app import LANGUAGE, Json, Spec, app, examples
-from stacker.cli.completion import complete_architecture, complete_op
-from stacker.cli.problems import print_json
+from stacker.cli.terminal.completion import complete_architecture, complete_op
+from stacker.cli.terminal.printing import print_json
 from stacker.errors import SpecError, did_you_mean
 from stacker.spec.language.stack_spec import Dialect
 
