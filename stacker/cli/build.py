@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stacker.cli.app import BUILD, Json, Spec, app, examples
-from stacker.cli.terminal.printing import print_json, show_problems
-from stacker.cli.terminal.progress import watching
+from stacker.cli.app import BUILD, Json, Spec, app, format_examples
+from stacker.cli.terminal.printing import print_json, print_problems
+from stacker.cli.terminal.progress import show_progress
 from stacker.core.plan.plan import LayoutKind
 from stacker.errors import Mark, Severity, SpecError, raise_problems
 
@@ -30,7 +30,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only problems.")]
 
 
 @app.command(
-    rich_help_panel=BUILD, epilog=examples("build stack.yml ./out", "build stack.yml ./out --force --max-memory 2GB")
+    rich_help_panel=BUILD,
+    epilog=format_examples("build stack.yml ./out", "build stack.yml ./out --force --max-memory 2GB"),
 )
 def build(
     spec: Spec,
@@ -56,9 +57,9 @@ def build(
     stack = load(spec)
     if shard_size:
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
-    show_problems([p for p in stack.problems if p.severity is not Severity.ERROR], Console(stderr=True))
+    print_problems([p for p in stack.problems if p.severity is not Severity.ERROR], Console(stderr=True))
     options = BuildOptions(force, restart, workers, memory, layout, device)
-    with watching("fetching", "building", quiet=quiet or json) as (fetching, watch):
+    with show_progress("fetching", "building", quiet=quiet or json) as (fetching, watch):
         built = make(stack, out, options, watch, fetching)
     if json:
         print_json(report_json(built.plan, built.report, out))
@@ -66,12 +67,12 @@ def build(
         Console(stderr=True, highlight=False).print(report_text(built.plan, built.report, out))
 
 
-@app.command(rich_help_panel=BUILD, epilog=examples("verify ./out", "verify ./out --donor xwin=/data/xwin"))
+@app.command(rich_help_panel=BUILD, epilog=format_examples("verify ./out", "verify ./out --donor xwin=/data/xwin"))
 def verify(out: Written, *, donor: Moved = None, quiet: Quiet = False, json: Json = False) -> None:
     """Compare a checkpoint with its donors, byte for byte; blends are computed again."""
     from stacker.checkpoint import verify as compare
 
-    with watching("verifying", quiet=quiet or json) as (watch,):
+    with show_progress("verifying", quiet=quiet or json) as (watch,):
         checked = compare(out, _places(donor or []), watch)
     raise_problems(checked.problems)
     if json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from stacker.cli.app import LOOK, Json, app, examples
+from stacker.cli.app import LOOK, Json, app, format_examples
 from stacker.cli.terminal.completion import complete_donor
 from stacker.cli.terminal.printing import print_json
 from stacker.errors import Mark, Problem, StackerError, errors_in
@@ -27,45 +27,47 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where stacks are
 
 @app.command(
     rich_help_panel=LOOK,
-    epilog=examples("inspect ./donor", "inspect Qwen/Qwen3-0.6B", "inspect ./donor --json"),
+    epilog=format_examples("inspect ./donor", "inspect Qwen/Qwen3-0.6B", "inspect ./donor --json"),
 )
 def inspect(donor: DonorName, *, json: Json = False) -> None:
     """Show a donor: family, depth, kinds of layers, tensors by role, and what would stop it from being stacked."""
-    from stacker.view.tables.donor import donor_json, donor_table
+    from stacker.view.tables.donor import donor_json, draw_donor
 
     found = _read(donor, "inspect")
     tried = dict(_trials(found))
     if json:
         print_json(donor_json(found, tried))
     else:
-        Console(highlight=False).print(donor_table(found, tried))
+        Console(highlight=False).print(draw_donor(found, tried))
 
 
-@app.command(rich_help_panel=LOOK, epilog=examples("diff ./donor ./stack", "diff org/name@v1 org/name@v2 --json"))
+@app.command(
+    rich_help_panel=LOOK, epilog=format_examples("diff ./donor ./stack", "diff org/name@v1 org/name@v2 --json")
+)
 def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
     """Show where two donors or stacks differ: entries of their configs, tensors by name, shape and type."""
     from stacker.core.study.difference import difference
-    from stacker.view.tables.difference import difference_json, difference_table
+    from stacker.view.tables.difference import difference_json, draw_difference
 
     one, two = _read(donor, "diff"), _read(other, "diff")
     found = difference(one, two)
     if json:
         print_json(difference_json(found))
     else:
-        Console(highlight=False).print(difference_table(one, two, found))
+        Console(highlight=False).print(draw_difference(one, two, found))
 
 
-@app.command(rich_help_panel=LOOK, epilog=examples("doctor", "doctor /data/stacks --json"))
+@app.command(rich_help_panel=LOOK, epilog=format_examples("doctor", "doctor /data/stacks --json"))
 def doctor(folder: Folder = Path(), *, json: Json = False) -> None:
     """Say what this machine can do: versions, memory, GPU, and which ways of copying work in FOLDER (tried out)."""
     from stacker.io.machine import look_at_machine
-    from stacker.view.tables.machine import machine_json, machine_table
+    from stacker.view.tables.machine import draw_machine, machine_json
 
     machine = look_at_machine(folder)
     if json:
         print_json(machine_json(machine))
     else:
-        Console(highlight=False).print(machine_table(machine))
+        Console(highlight=False).print(draw_machine(machine))
 
 
 def _read(source: str, command: str) -> Donor:

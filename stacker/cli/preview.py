@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from stacker.cli.app import LOOK, Json, app, examples
-from stacker.cli.terminal.printing import exit_code, print_json, problems_json, show_warnings
+from stacker.cli.app import LOOK, Json, app, format_examples
+from stacker.cli.terminal.printing import find_exit_code, print_json, print_warnings, problems_json
 from stacker.errors import SpecError, errors_in, raise_problems
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Dot = Annotated[bool, typer.Option("--dot", help="Print it for Graphviz.")]
 
 @app.command(
     rich_help_panel=LOOK,
-    epilog=examples("preview stack.yml", "preview stack.yml --html stack.html", "preview one.yml other.yml"),
+    epilog=format_examples("preview stack.yml", "preview stack.yml --html stack.html", "preview one.yml other.yml"),
 )
 def preview(
     specs: Specs,
@@ -56,9 +56,9 @@ def preview(
         _show(stacks[0], files, printed, as_json=json)
     problems = tuple(problem for stack in stacks for problem in stack.problems)
     if not json:
-        show_warnings(problems)
+        print_warnings(problems)
         raise_problems(problems)
-    raise typer.Exit(exit_code(errors_in(problems)))
+    raise typer.Exit(find_exit_code(errors_in(problems)))
 
 
 def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_json: bool) -> None:
@@ -67,9 +67,9 @@ def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_jso
     if as_json:
         print_json(_preview_json(stack, scene))
     elif not files and not printed:
-        from stacker.view.stack.preview import preview as draw
+        from stacker.view.stack.preview import draw_preview
 
-        Console(highlight=False).print(draw(scene))
+        Console(highlight=False).print(draw_preview(scene))
     _keep(scene, files, printed)
 
 
@@ -95,10 +95,10 @@ def _preview_json(stack: Stack, scene: Scene) -> dict[str, Any]:
 
 
 def _compare(left: Stack, right: Stack, *, as_json: bool) -> None:
-    from stacker.view.stack.comparison import comparison, comparison_json
+    from stacker.view.stack.comparison import comparison_json, draw_comparison
 
     if as_json:
         ok = not errors_in((*left.problems, *right.problems))
         print_json({"ok": ok} | comparison_json(left.scene(), right.scene()))
     else:
-        Console(highlight=False).print(comparison(left.scene(), right.scene()))
+        Console(highlight=False).print(draw_comparison(left.scene(), right.scene()))

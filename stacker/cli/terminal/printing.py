@@ -16,7 +16,7 @@ from stacker.errors import Mark, Problem, Severity, StackerError, raise_problems
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold blue"}
 
 
-def show_problems(problems: Iterable[Problem], console: Console) -> None:
+def print_problems(problems: Iterable[Problem], console: Console) -> None:
     """Write problems out, one after the other, as STYLE says errors look."""
     for problem in problems:
         place = f"{problem.mark}: " if problem.mark else ""
@@ -28,12 +28,12 @@ def show_problems(problems: Iterable[Problem], console: Console) -> None:
             console.print(Text(f"  hint: {line}", "cyan"), soft_wrap=True, highlight=False)
 
 
-def show_warnings(problems: Iterable[Problem]) -> None:
+def print_warnings(problems: Iterable[Problem]) -> None:
     """Write to standard error what does not stop a build."""
-    show_problems([p for p in problems if p.severity is not Severity.ERROR], Console(stderr=True))
+    print_problems([p for p in problems if p.severity is not Severity.ERROR], Console(stderr=True))
 
 
-def exit_code(wrong: Iterable[Problem]) -> int:
+def find_exit_code(wrong: Iterable[Problem]) -> int:
     """What a command returns that has already told these errors."""
     try:
         raise_problems(wrong)

@@ -25,7 +25,7 @@ EVERY = 10.0
 
 
 @contextmanager
-def watching(*whats: str, quiet: bool) -> Iterator[tuple[Watch, ...]]:
+def show_progress(*whats: str, quiet: bool) -> Iterator[tuple[Watch, ...]]:
     """Something to tell of progress while each of `whats` goes on; each is shown once it has begun."""
     console = Console(stderr=True)
     if quiet:

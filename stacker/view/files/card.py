@@ -16,10 +16,10 @@ from rich.console import Console
 from stacker.core.stack.graph import segments
 from stacker.core.values.donor import Donor, all_donors
 from stacker.view.map.depth_map import DepthMap
-from stacker.view.scene.formatting import crossing_text, making_text, source_text, span_text
+from stacker.view.scene.formatting import junction_text, method_text, source_text, span_text
 from stacker.view.scene.scene import Scene
 from stacker.view.stack.preview import Legend
-from stacker.view.stack.summary import facts
+from stacker.view.stack.summary import format_facts
 
 DRAWING = "depth-map.svg"
 LARGEST_DRAWING = 200_000
@@ -32,15 +32,15 @@ _FOLDERS = re.compile(r"(?<![\w:/.~\\])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\",{}\[\]
 """The folders of an absolute path, up to its last name."""
 
 
-def model_card(scene: Scene, spec: str, drawing: str | None = None) -> str:
+def card_text(scene: Scene, spec: str, drawing: str | None = None) -> str:
     """README.md of a stack that was planned; `spec` is its text, `drawing` the name of a picture beside the card."""
     picture = f"![where each layer comes from]({drawing})\n\n" if drawing else ""
     parts = [
-        f"---\n{yaml.safe_dump(metadata(scene), sort_keys=False, allow_unicode=True)}---",
+        f"---\n{yaml.safe_dump(make_metadata(scene), sort_keys=False, allow_unicode=True)}---",
         f"# {scene.name}",
         f"{_summary(scene)}",
         f"{picture}```text\n{map_text(scene)}\n```",
-        _table(("figure", "value"), [item for item in facts(scene).items() if item[0] not in _OF_BUILDING]),
+        _table(("figure", "value"), [item for item in format_facts(scene).items() if item[0] not in _OF_BUILDING]),
         "## Layers\n\n" + _table(("layers", "from", "made by", "jump", "across the jump"), _segments(scene)),
         *([f"## Where it is fragile\n\n{_lints(scene)}"] if scene.lints else []),
         f"## Spec\n\n```yaml\n{_FOLDERS.sub('./', spec).rstrip()}\n```",
@@ -49,7 +49,7 @@ def model_card(scene: Scene, spec: str, drawing: str | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def metadata(scene: Scene) -> dict[str, Any]:
+def make_metadata(scene: Scene) -> dict[str, Any]:
     """What the hub reads from a card's head: the donors it knows, how they were used, tags, a licence all agree on."""
     donors = [*_sources(scene)]
     bases = list(dict.fromkeys(donor.source for donor in donors if donor.revision))
@@ -72,7 +72,7 @@ def _sources(scene: Scene) -> Iterator[Donor]:
 
 
 def _summary(scene: Scene) -> str:
-    names = ", ".join(f"[{name}](https://huggingface.co/{name})" for name in metadata(scene).get("base_model", []))
+    names = ", ".join(f"[{name}](https://huggingface.co/{name})" for name in make_metadata(scene).get("base_model", []))
     made = f" from layers of {names}" if names else ""
     return f"A stack of {len(scene.graph.layers)} layers, composed with stacker{made}. No training took place."
 
@@ -91,9 +91,9 @@ def _segments(scene: Scene) -> Iterator[tuple[str, ...]]:
         yield (
             span_text(segment.start, segment.stop),
             f"`{source_text(segment)}`",
-            making_text(scene.graph, segment),
+            method_text(scene.graph, segment),
             f"{junction.jump:+d}" if junction else "",
-            crossing_text(junction, scene.donors) if junction else "",
+            junction_text(junction, scene.donors) if junction else "",
         )
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from stacker.view.scene.palette import MUTED, donor_styles
+from stacker.view.scene.palette import MUTED, assign_styles
 from stacker.view.scene.scene import Scene
 
 if TYPE_CHECKING:
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 from stacker.core.stack.graph import segments
-from stacker.view.scene.formatting import making_text, node_text, source_text, span_text
+from stacker.view.scene.formatting import method_text, node_source_text, source_text, span_text
 
 
 def dot_text(scene: Scene) -> str:
     """A digraph that `dot -Tsvg` draws from left to right."""
     from stacker.core.study.network import network
 
-    colours = {name: style.colour for name, style in donor_styles(list(scene.donors)).items()}
+    colours = {name: style.colour for name, style in assign_styles(list(scene.donors)).items()}
     lines = _lines(network(scene.graph, scene.donors), colours)
     head = f"digraph {_quoted(scene.name)} {{\n  rankdir=LR\n  node [shape=box, fontname=sans]\n"
     return head + "".join(f"  {line}\n" for line in lines) + "}\n"
@@ -63,17 +63,17 @@ def mermaid_text(scene: Scene) -> str:
 
 
 def _mermaid_lines(scene: Scene) -> Iterator[str]:
-    styles = donor_styles(list(scene.donors))
+    styles = assign_styles(list(scene.donors))
     numbers = {name: number for number, name in enumerate(styles)}
     jumps = scene.jumps
-    yield f"embed([{_label('embedding', node_text(scene.graph.embed))}])"
+    yield f"embed([{_label('embedding', node_source_text(scene.graph.embed))}])"
     before = "embed"
     for number, segment in enumerate(segments(scene.graph)):
-        words = (span_text(segment.start, segment.stop), source_text(segment), making_text(scene.graph, segment))
+        words = (span_text(segment.start, segment.stop), source_text(segment), method_text(scene.graph, segment))
         arrow = f'-->|"{jumps[segment.start].jump:+d}"|' if segment.start in jumps else "-->"
         yield f"{before} {arrow} s{number}[{_label(*words)}]:::donor{numbers[segment.first.feeds[0].donor]}"
         before = f"s{number}"
-    yield f"{before} --> head([{_label('head', node_text(scene.graph.head))}])"
+    yield f"{before} --> head([{_label('head', node_source_text(scene.graph.head))}])"
     yield from (f"classDef donor{n} stroke:{styles[name].colour},stroke-width:3px" for name, n in numbers.items())
 
 

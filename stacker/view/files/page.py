@@ -15,19 +15,21 @@ from stacker.core.stack.graph import Junction
 from stacker.core.stack.nodes import Node
 from stacker.errors import Problem
 from stacker.view.files.svg import svg_element
-from stacker.view.scene.formatting import crossing_text, node_making_text, node_text
-from stacker.view.scene.provenance import TensorRow, provenance
+from stacker.view.scene.formatting import junction_text, node_method_text, node_source_text
+from stacker.view.scene.provenance import TensorRow, trace_tensors
 from stacker.view.scene.scene import Scene
-from stacker.view.stack.summary import facts
+from stacker.view.stack.summary import format_facts
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _FRAME_HEIGHT = 900
 """Pixels of the page's window in a notebook."""
 
 
-def html_page(scene: Scene) -> str:
+def html_text(scene: Scene) -> str:
     """The page as a file of its own."""
-    facts_rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts(scene).items())
+    facts_rows = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in format_facts(scene).items()
+    )
     filled = {
         "title": escape(scene.name),
         "facts": facts_rows,
@@ -41,10 +43,10 @@ def html_page(scene: Scene) -> str:
     return "".join(filled[piece] if number % 2 else piece for number, piece in enumerate(pieces))
 
 
-def framed_page(scene: Scene) -> str:
+def html_frame_text(scene: Scene) -> str:
     """The page in a frame, so that its style and script stay apart from the notebook's."""
     attributes = f'sandbox="allow-scripts" style="width:100%;height:{_FRAME_HEIGHT}px;border:0"'
-    return f'<iframe {attributes} srcdoc="{escape(html_page(scene))}"></iframe>'
+    return f'<iframe {attributes} srcdoc="{escape(html_text(scene))}"></iframe>'
 
 
 def _lint(problem: Problem) -> str:
@@ -53,7 +55,7 @@ def _lint(problem: Problem) -> str:
 
 def _layers(scene: Scene) -> dict[str, Any]:
     """What the script shows, by the layer's number, `embed` or `head`."""
-    rows = provenance(scene)
+    rows = trace_tensors(scene)
     nodes = {str(node.index): node for node in scene.graph.layers}
     ends = {"embed": scene.graph.embed, "head": scene.graph.head}
     return {
@@ -63,10 +65,10 @@ def _layers(scene: Scene) -> dict[str, Any]:
 
 
 def _said(scene: Scene, node: Node, junction: Junction | None, rows: list[TensorRow]) -> dict[str, Any]:
-    jump = f"{junction.jump:+d}: {crossing_text(junction, scene.donors) or 'the same donor'}" if junction else ""
+    jump = f"{junction.jump:+d}: {junction_text(junction, scene.donors) or 'the same donor'}" if junction else ""
     return {
-        "from": node_text(node),
-        "made": node_making_text(node),
+        "from": node_source_text(node),
+        "made": node_method_text(node),
         "jump": jump,
         "tensors": [[row.name, row.count, row.role, row.dtype, list(row.shape), row.made] for row in rows],
     }

@@ -8,12 +8,12 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from stacker.core.stack.graph import coverage
 from stacker.core.stack.nodes import Node
-from stacker.view.map.annotations import round_step
-from stacker.view.map.raster import drawn_depth
-from stacker.view.scene.formatting import node_text
-from stacker.view.scene.palette import DonorStyle, donor_styles
+from stacker.view.map.annotations import choose_step
+from stacker.view.map.raster import find_depth
+from stacker.view.scene.formatting import node_source_text
+from stacker.view.scene.palette import DonorStyle, assign_styles
 from stacker.view.scene.scene import Scene
-from stacker.view.stack.summary import facts
+from stacker.view.stack.summary import format_facts
 
 WIDTH, LEFT, RIGHT, TOP = 1000, 44, 16, 64
 PLOT = 400
@@ -59,7 +59,7 @@ def svg_text(scene: Scene) -> str:
 
 def svg_element(scene: Scene, *, hover: bool = False) -> Element:
     """The drawing; with `hover`, each output layer has a transparent column over it that programs can listen to."""
-    styles = donor_styles(list(scene.donors))
+    styles = assign_styles(list(scene.donors))
     height = TOP + PLOT + 56 + STRIP * len(styles)
     root = Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", role="img")
     SubElement(root, "title").text = f"{scene.name}: where each of its layers comes from"
@@ -67,7 +67,7 @@ def svg_element(scene: Scene, *, hover: bool = False) -> Element:
     _text(root, LEFT, 26, scene.name, "name")
     _text(root, LEFT, 46, _subtitle(scene), "faint")
     if scene.graph.layers:
-        frame = Frame(len(scene.graph.layers), drawn_depth(scene.graph, scene.donors))
+        frame = Frame(len(scene.graph.layers), find_depth(scene.graph, scene.donors))
         _axes(root, frame)
         _jumps(root, frame, scene)
         _layers(root, frame, scene, {name: style.colour for name, style in styles.items()})
@@ -78,7 +78,7 @@ def svg_element(scene: Scene, *, hover: bool = False) -> Element:
 
 
 def _subtitle(scene: Scene) -> str:
-    said = facts(scene)
+    said = format_facts(scene)
     words = [scene.family.name, f"{len(scene.graph.layers)} layers", said.get("parameters"), said.get("on disk")]
     return ", ".join(word for word in words if word)
 
@@ -111,7 +111,7 @@ def _axes(root: Element, frame: Frame) -> None:
 
 def _ticks(count: int, most: int) -> Iterator[int]:
     """Round numbers below `count`, and the last; not more than about `most`, none too near the last."""
-    step = round_step(count / most)
+    step = choose_step(count / most)
     yield from (number for number in range(0, count - step // 2, step) if number != count - 1)
     yield count - 1
 
@@ -129,7 +129,7 @@ def _layers(root: Element, frame: Frame, scene: Scene, colours: dict[str, str]) 
     seen: set[tuple[str, int | None]] = set()
     for node in scene.graph.layers:
         parts = SubElement(group, "g", {"data-layer": str(node.index)})
-        SubElement(parts, "title").text = f"layer {node.index}: {node_text(node)}"
+        SubElement(parts, "title").text = f"layer {node.index}: {node_source_text(node)}"
         if all((feed.donor, feed.layer) in seen for feed in node.feeds):
             parts.set("class", "again")
         seen |= {(feed.donor, feed.layer) for feed in node.feeds}

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from stacker.core.stack.graph import StackGraph, junctions
 from stacker.view.map.raster import Axis
-from stacker.view.scene.palette import MUTED, line_of
+from stacker.view.scene.palette import MUTED, join_characters
 
 
-def round_step(least: float) -> int:
+def choose_step(least: float) -> int:
     """The smallest of 1, 2, 5, 10, 20, 50 … that is not less than `least`."""
     size = 1
     while True:
@@ -22,11 +22,11 @@ def round_step(least: float) -> int:
         size *= 10
 
 
-def scale_line(across: Axis) -> Text:
+def draw_ruler(across: Axis) -> Text:
     """A ruler of output layers: round numbers, each over the first column of its layer, and the last layer's."""
     last = across.count - 1
     needed = len(str(last)) + 2
-    step = round_step(needed * across.count / across.cells)
+    step = choose_step(needed * across.count / across.cells)
     line = [" "] * across.cells
     _put(line, max(0, across.cells - len(str(last))), str(last))
     for layer in range(0, last, step):
@@ -43,7 +43,7 @@ def _put(line: list[str], column: int, word: str) -> bool:
     return True
 
 
-def jump_line(graph: StackGraph, across: Axis) -> Text:
+def draw_jumps(graph: StackGraph, across: Axis) -> Text:
     """How far the stack jumps, under the layers where it does; an arrow where the number has no room."""
     line = [" "] * across.cells
     for junction in sorted(junctions(graph), key=lambda each: each.jump):
@@ -54,14 +54,16 @@ def jump_line(graph: StackGraph, across: Axis) -> Text:
     return Text("".join(line), "bold")
 
 
-def use_line(graph: StackGraph, across: Axis, colours: Mapping[str, str]) -> Text:
+def draw_repeats(graph: StackGraph, across: Axis, colours: Mapping[str, str]) -> Text:
     """2 under layers that the stack uses for the second time, 3 for the third; 9 stands for more too."""
     most: dict[int, tuple[int, str]] = {}
     for index, use, donor in _uses(graph):
         for column in across.span(index):
             most[column] = max(most.get(column, (0, "")), (use, donor))
     told = (most.get(column, (1, "")) for column in range(across.cells))
-    return line_of((str(min(use, 9)), colours.get(donor, MUTED)) if use > 1 else (" ", "") for use, donor in told)
+    return join_characters(
+        (str(min(use, 9)), colours.get(donor, MUTED)) if use > 1 else (" ", "") for use, donor in told
+    )
 
 
 def _uses(graph: StackGraph) -> Iterator[tuple[int, int, str]]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from stacker.core.stack.graph import coverage
 from stacker.view.map.depth_map import is_plain
-from stacker.view.scene.palette import DonorStyle, donor_styles, line_of
+from stacker.view.scene.palette import DonorStyle, assign_styles, join_characters
 from stacker.view.scene.scene import Scene
 
 _BLOCKS = "·▂▄▆█"
@@ -27,14 +27,14 @@ class Coverage:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The strips, wrapped where a donor has more layers than the console columns."""
-        styles = donor_styles(list(self.scene.donors))
+        styles = assign_styles(list(self.scene.donors))
         for name, uses in coverage(self.scene.graph, self.scene.donors).items():
-            yield summary(name, uses, styles[name])
+            yield uses_text(name, uses, styles[name])
             glyphs = _DIGITS if is_plain(console) or options.ascii_only else _BLOCKS
             yield from _strip(uses, styles[name], options.max_width - _INDENT, glyphs)
 
 
-def summary(name: str, uses: Sequence[int], style: DonorStyle) -> Text:
+def uses_text(name: str, uses: Sequence[int], style: DonorStyle) -> Text:
     """How many layers of a donor are used how often."""
     counts = {"never": uses.count(0), "once": uses.count(1), "twice": uses.count(2)}
     counts["more often"] = len(uses) - sum(counts.values())
@@ -51,4 +51,4 @@ def _strip(uses: Sequence[int], style: DonorStyle, room: int, glyphs: str) -> It
     for start in range(0, len(shown), length):
         part = shown[start : start + length]
         marks = ((glyphs[min(count, len(glyphs) - 1)], style.colour if count else "dim") for count in part)
-        yield Text.assemble(" " * _INDENT, line_of(marks))
+        yield Text.assemble(" " * _INDENT, join_characters(marks))

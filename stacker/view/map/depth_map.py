@@ -15,9 +15,9 @@ from rich.text import Text
 
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
-from stacker.view.map.annotations import jump_line, round_step, scale_line, use_line
-from stacker.view.map.raster import Axis, Cell, Raster, draw
-from stacker.view.scene.palette import MUTED, DonorStyle, Ink, donor_styles, line_of, mixed
+from stacker.view.map.annotations import choose_step, draw_jumps, draw_repeats, draw_ruler
+from stacker.view.map.raster import Axis, Cell, Raster, draw_raster
+from stacker.view.scene.palette import MUTED, DonorStyle, Ink, assign_styles, join_characters, mix_colours
 
 LINES = 20
 """Lines of the map at the most."""
@@ -40,27 +40,27 @@ class DepthMap:
         columns = max(1, options.max_width - GUTTER)
         plain = is_plain(console)
         raster = _raster(self.graph, self.donors, columns, LINES, plain=plain)
-        styles = donor_styles(list(self.donors))
+        styles = assign_styles(list(self.donors))
         labels = _row_labels(raster.up, plain=plain)
         for number, line in enumerate(_lines(raster, styles, plain=plain, ascii_only=options.ascii_only)):
             label = labels.get(number, "")
             axis = ("|" if options.ascii_only else "┤" if label else "│") + " "
             yield Text.assemble((f"{label:>4}", "dim"), (axis[:1], "dim"), " ", line, no_wrap=True, end="\n")
         for name, line in (
-            ("", scale_line(raster.across)),
-            ("jump", jump_line(self.graph, raster.across)),
-            ("again", use_line(self.graph, raster.across, {name: style.colour for name, style in styles.items()})),
+            ("", draw_ruler(raster.across)),
+            ("jump", draw_jumps(self.graph, raster.across)),
+            ("again", draw_repeats(self.graph, raster.across, {name: style.colour for name, style in styles.items()})),
         ):
             if line.plain.strip():
                 yield Text.assemble((f"{name:>5} ", "dim"), line, no_wrap=True)
 
 
-def thumbnail(graph: StackGraph, donors: Mapping[str, Donor], width: int = 24, height: int = 4) -> Text:
+def draw_thumbnail(graph: StackGraph, donors: Mapping[str, Donor], width: int = 24, height: int = 4) -> Text:
     """A small map of braille dots without axes, `height` lines of at most `width` columns; it reads without colour."""
-    raster = draw(graph, donors, width * 2, height * 4)
-    styles = donor_styles(list(donors))
+    raster = draw_raster(graph, donors, width * 2, height * 4)
+    styles = assign_styles(list(donors))
     lines = [
-        line_of(_dots(raster, styles, column * 2, line * 4) for column in range(-(-raster.across.cells // 2)))
+        join_characters(_dots(raster, styles, column * 2, line * 4) for column in range(-(-raster.across.cells // 2)))
         for line in range(-(-raster.up.cells // 4))
     ]
     return Text("\n", no_wrap=True).join(reversed(lines))
@@ -87,16 +87,16 @@ def is_plain(console: Console) -> bool:
 
 def _raster(graph: StackGraph, donors: Mapping[str, Donor], columns: int, lines: int, *, plain: bool) -> Raster:
     if plain:
-        return draw(graph, donors, columns, lines)
+        return draw_raster(graph, donors, columns, lines)
     deepest = max(donor.depth for donor in donors.values())
-    return draw(graph, donors, columns, lines * 2, tallest=2 if deepest < SMALL else 1)
+    return draw_raster(graph, donors, columns, lines * 2, tallest=2 if deepest < SMALL else 1)
 
 
 def _row_labels(up: Axis, *, plain: bool) -> dict[int, str]:
     """The numbers of donor layers beside the map, by line from the top: round ones, not crowded."""
     height = 1 if plain else 2
     lines = -(-up.cells // height)
-    step = round_step(2 * height * up.count / up.cells)
+    step = choose_step(2 * height * up.count / up.cells)
     labels = {lines - 1 - up.first(layer) // height: str(layer) for layer in range(0, up.count, step)}
     return labels if {0, 1} & labels.keys() else labels | {0: str(up.count - 1)}
 
@@ -109,7 +109,7 @@ def _lines(raster: Raster, styles: Styles, *, plain: bool, ascii_only: bool) -> 
         if plain:
             yield Text("".join(_letter(raster, styles, (column, line), ascii_only=ascii_only) for column in columns))
         else:
-            yield line_of(_half_blocks(raster, styles, column, line * 2) for column in columns)
+            yield join_characters(_half_blocks(raster, styles, column, line * 2) for column in columns)
 
 
 def _letter(raster: Raster, styles: Styles, place: tuple[int, int], *, ascii_only: bool) -> str:
@@ -141,4 +141,4 @@ def _pair(cell: Cell, styles: Styles) -> Style:
 
 
 def _colour(cell: Cell, styles: Styles) -> str:
-    return mixed([styles[donor].colour for donor in cell.donors])
+    return mix_colours([styles[donor].colour for donor in cell.donors])

@@ -58,13 +58,13 @@ class Raster:
     links: frozenset[tuple[int, int]]
 
 
-def draw(graph: StackGraph, donors: Mapping[str, Donor], columns: int, rows: int, tallest: int = 1) -> Raster:
+def draw_raster(graph: StackGraph, donors: Mapping[str, Donor], columns: int, rows: int, tallest: int = 1) -> Raster:
     """The stack on at most `columns` × `rows` cells; a layer is at most `tallest` cells high.
 
     Where layers share a column, a run of neighbours is drawn at its first, so that lines are equally thin everywhere.
     """
     across = make_axis(len(graph.layers), columns, WIDEST)
-    depth = drawn_depth(graph, donors)
+    depth = find_depth(graph, donors)
     steepest = max(LOWEST, depth * across.cells // across.count)
     up = make_axis(depth, min(rows, steepest), tallest)
     cells: dict[tuple[int, int], Cell] = {}
@@ -90,7 +90,7 @@ def _fill(
             cell.again &= (feed.donor, feed.layer) in seen
 
 
-def drawn_depth(graph: StackGraph, donors: Mapping[str, Donor]) -> int:
+def find_depth(graph: StackGraph, donors: Mapping[str, Donor]) -> int:
     """The depth of the deepest donor that gives a layer."""
     return max(donors[feed.donor].depth for node in graph.layers for feed in node.feeds)
 

@@ -20,10 +20,10 @@ def span_text(start: int, stop: int) -> str:
 
 def source_text(segment: Segment) -> str:
     """Where a segment's layers come from, as slices: `xwin[0:16]`."""
-    return " + ".join(text for text, _ in source_texts(segment))
+    return " + ".join(text for text, _ in list_sources(segment))
 
 
-def source_texts(segment: Segment) -> list[tuple[str, Feed]]:
+def list_sources(segment: Segment) -> list[tuple[str, Feed]]:
     """The slices one by one, each with the feed that its first layer is."""
     return [(_slice(feed.donor, feed.layer or 0, len(segment)), feed) for feed in segment.first.feeds]
 
@@ -32,18 +32,18 @@ def _slice(donor: str, start: int, count: int) -> str:
     return f"{donor}[{start}:{start + count}]" if count > 1 else f"{donor}[{start}]"
 
 
-def making_text(graph: StackGraph, segment: Segment) -> str:
+def method_text(graph: StackGraph, segment: Segment) -> str:
     """How a segment's layers are made: op and parameters, factors, which copy; "" where they are taken as they are."""
     first, last = segment.first, graph.layers[segment.stop - 1]
     return "; ".join(part for part in (_op_text(first, last), _scales_text(first), _copy_text(first)) if part)
 
 
-def node_text(node: Node) -> str:
+def node_source_text(node: Node) -> str:
     """Where one node comes from: `xwin[3]`, `a[3] + b[3]`; the donor alone outside the layers."""
     return " + ".join(feed.donor if feed.layer is None else f"{feed.donor}[{feed.layer}]" for feed in node.feeds)
 
 
-def node_making_text(node: Node) -> str:
+def node_method_text(node: Node) -> str:
     """How one node is made; "" where it is taken as it is."""
     return "; ".join(part for part in (_op_text(node, node), _scales_text(node), _copy_text(node)) if part)
 
@@ -93,7 +93,7 @@ def _value_text(value: Gradient | Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def crossing_text(junction: Junction, donors: Mapping[str, Donor]) -> str:
+def junction_text(junction: Junction, donors: Mapping[str, Donor]) -> str:
     """What differs across a junction: `xwin to euryale, rope_theta 10000 to 500000`."""
     words = [_change(*difference) for difference in crossed(junction, donors)]
     return ", ".join(words)

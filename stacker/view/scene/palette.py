@@ -29,7 +29,7 @@ class DonorStyle:
         return self.letter.lower()
 
 
-def donor_styles(donors: Sequence[str]) -> dict[str, DonorStyle]:
+def assign_styles(donors: Sequence[str]) -> dict[str, DonorStyle]:
     """A letter and a colour for each donor, in order; beyond eight colours and 26 letters they come round again."""
     return {
         name: DonorStyle(name, ascii_uppercase[number % len(ascii_uppercase)], HUES[number % len(HUES)])
@@ -37,7 +37,7 @@ def donor_styles(donors: Sequence[str]) -> dict[str, DonorStyle]:
     }
 
 
-def mixed(colours: Sequence[str]) -> str:
+def mix_colours(colours: Sequence[str]) -> str:
     """The mean of `#rrggbb` colours."""
     parts = [[int(colour[place : place + 2], 16) for colour in colours] for place in (1, 3, 5)]
     return "#" + "".join(f"{round(sum(each) / len(each)):02x}" for each in parts)
@@ -47,7 +47,7 @@ Ink = tuple[str, str | Style]
 """A character and how it looks."""
 
 
-def line_of(cells: Iterable[Ink]) -> Text:
+def join_characters(cells: Iterable[Ink]) -> Text:
     """The characters as one line of text."""
     line = Text(no_wrap=True)
     for style, run in groupby(cells, key=lambda cell: cell[1]):

@@ -27,7 +27,7 @@ class TensorRow:
     count: int = 1
 
 
-def provenance(scene: Scene) -> dict[str, list[TensorRow]]:
+def trace_tensors(scene: Scene) -> dict[str, list[TensorRow]]:
     """The rows of `embed`, of each layer by its number, and of `head`; nothing while there is no plan."""
     steps = {step.tensor.name: step for step in scene.plan.steps} if scene.plan else {}
     found: dict[str, list[TensorRow]] = {}

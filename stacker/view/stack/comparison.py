@@ -13,16 +13,16 @@ from rich.text import Text
 
 from stacker.core.stack.nodes import Node
 from stacker.view.map.depth_map import DepthMap
-from stacker.view.scene.formatting import node_making_text, node_text, span_text
+from stacker.view.scene.formatting import node_method_text, node_source_text, span_text
 from stacker.view.scene.scene import Scene
 from stacker.view.stack.preview import Legend, preview_json
-from stacker.view.stack.summary import facts
+from stacker.view.stack.summary import format_facts
 
 _BESIDE = 56
 """Columns that a map needs to stand beside another."""
 
 
-def comparison(left: Scene, right: Scene) -> Group:
+def draw_comparison(left: Scene, right: Scene) -> Group:
     """Figures, maps, and the layers that differ."""
     return Group(_figures(left, right), Text(), Maps(left, right), Text(), _changes(left, right))
 
@@ -59,7 +59,7 @@ def _figures(left: Scene, right: Scene) -> Table:
     table.add_column(left.name, overflow="fold")
     table.add_column(right.name, overflow="fold")
     here, there = (
-        {"layers": f"{scene.family.name}, {len(scene.graph.layers)}"} | facts(scene) for scene in (left, right)
+        {"layers": f"{scene.family.name}, {len(scene.graph.layers)}"} | format_facts(scene) for scene in (left, right)
     )
     for name in here | there:
         one, other = here.get(name, ""), there.get(name, "")
@@ -69,7 +69,7 @@ def _figures(left: Scene, right: Scene) -> Table:
 
 def _changes(left: Scene, right: Scene) -> RenderableType:
     """The runs of layers that one stack has and the other has not, in the order of the stacks."""
-    found = [*changes(left, right)]
+    found = [*find_changed_runs(left, right)]
     if not found:
         return Text("the layers are the same")
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -88,10 +88,10 @@ def _run(scene: Scene, start: int, stop: int) -> tuple[str, str]:
 
 
 def _made(node: Node) -> str:
-    return " ".join(part for part in (node_text(node), node_making_text(node)) if part)
+    return " ".join(part for part in (node_source_text(node), node_method_text(node)) if part)
 
 
-def changes(left: Scene, right: Scene) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+def find_changed_runs(left: Scene, right: Scene) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """Output layers [start, stop) of the left stack, and those of the right that stand in their place."""
     here, there = ([_made(node) for node in scene.graph.layers] for scene in (left, right))
     for kind, start, stop, begin, end in SequenceMatcher(None, here, there, autojunk=False).get_opcodes():
@@ -101,5 +101,5 @@ def changes(left: Scene, right: Scene) -> Iterator[tuple[tuple[int, int], tuple[
 
 def comparison_json(left: Scene, right: Scene) -> dict[str, Any]:
     """Both previews, and the runs of layers in which they differ."""
-    runs = [{"left": list(one), "right": list(other)} for one, other in changes(left, right)]
+    runs = [{"left": list(one), "right": list(other)} for one, other in find_changed_runs(left, right)]
     return {"left": preview_json(left), "right": preview_json(right), "layers_that_differ": runs}

@@ -16,7 +16,7 @@ from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, E
 from stacker.view.scene.formatting import bytes_text, count_text, seconds_text
 
 
-def plan_table(plan: Plan) -> RenderableType:
+def draw_plan(plan: Plan) -> RenderableType:
     """What a build would write, in short; `--json` has every tensor."""
     return Group(_head(plan), Text(), _shards(plan), Text(), _unused(plan))
 

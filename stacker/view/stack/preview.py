@@ -18,33 +18,33 @@ from stacker.core.study.layer_kinds import crossed
 from stacker.errors import Problem, Severity
 from stacker.view.map.coverage import Coverage
 from stacker.view.map.depth_map import DepthMap, is_plain
-from stacker.view.scene.formatting import crossing_text, making_text, source_texts, span_text
-from stacker.view.scene.palette import donor_styles
+from stacker.view.scene.formatting import junction_text, list_sources, method_text, span_text
+from stacker.view.scene.palette import assign_styles
 from stacker.view.scene.scene import Scene
-from stacker.view.stack.summary import head
+from stacker.view.stack.summary import draw_summary
 
 _SIGNS = {Severity.WARNING: ("! ", "bold yellow"), Severity.NOTE: ("- ", "dim"), Severity.ERROR: ("! ", "bold red")}
 
 
-def preview(scene: Scene) -> Group:
+def draw_preview(scene: Scene) -> Group:
     """The whole picture, as wide as the console; without a plan, what the graph alone tells."""
     return Group(*_parts(scene))
 
 
 def _parts(scene: Scene) -> Iterator[RenderableType]:
-    yield head(scene)
+    yield draw_summary(scene)
     if not scene.graph.layers:
         return
     yield Text()
     yield DepthMap(scene.graph, scene.donors)
     yield Legend(scene)
     yield Text()
-    yield segment_table(scene)
+    yield draw_segments(scene)
     yield Text()
     yield Coverage(scene)
     if scene.lints:
         yield Text()
-        yield lint_list(scene.lints)
+        yield draw_lints(scene.lints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Legend:
         plain = is_plain(console)
         items = [
             Text(f"{style.letter} {style.name}") if plain else Text.assemble(("█", style.colour), f" {style.name}")
-            for style in donor_styles(list(self.scene.donors)).values()
+            for style in assign_styles(list(self.scene.donors)).values()
         ]
         if any(node.op for node in self.scene.graph.layers):
             items.append(_blend_sign(self.scene, plain=plain, ascii_only=options.ascii_only))
@@ -74,7 +74,7 @@ def _blend_sign(scene: Scene, *, plain: bool, ascii_only: bool) -> Text:
     if plain:
         return Text("* blend" if ascii_only else "◆ blend")
     blended = next(node for node in scene.graph.layers if node.op)
-    styles = donor_styles(list(scene.donors))
+    styles = assign_styles(list(scene.donors))
     one, other = (styles[blended.feeds[place].donor].colour for place in (0, -1))
     return Text.assemble(("▚", Style(color=one, bgcolor=other)), " blend")
 
@@ -82,7 +82,7 @@ def _blend_sign(scene: Scene, *, plain: bool, ascii_only: bool) -> Text:
 _COLUMNS = ("layers", "jump", "from", "made by", "across the jump")
 
 
-def segment_table(scene: Scene) -> Table:
+def draw_segments(scene: Scene) -> Table:
     """One row a segment: its layers, the jump before them, where from, how made; what differs across the jump."""
     rows = [_row(scene, segment) for segment in segments(scene.graph)]
     kept = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
@@ -100,19 +100,19 @@ def _row(scene: Scene, segment: Segment) -> tuple[str, str, Text, str, str]:
         span_text(segment.start, segment.stop),
         f"{junction.jump:+d}" if junction else "",
         _sources(scene, segment),
-        making_text(scene.graph, segment),
-        crossing_text(junction, scene.donors) if junction else "",
+        method_text(scene.graph, segment),
+        junction_text(junction, scene.donors) if junction else "",
     )
 
 
 def _sources(scene: Scene, segment: Segment) -> Text:
     """A segment's slices, each in its donor's colour."""
-    styles = donor_styles(list(scene.donors))
-    slices = [Text(text, styles[feed.donor].colour) for text, feed in source_texts(segment)]
+    styles = assign_styles(list(scene.donors))
+    slices = [Text(text, styles[feed.donor].colour) for text, feed in list_sources(segment)]
     return Text(" + ").join(slices)
 
 
-def lint_list(lints: Iterable[Problem]) -> Table:
+def draw_lints(lints: Iterable[Problem]) -> Table:
     """What is doubtful, each with its reason below it."""
     table = Table.grid()
     table.add_column(no_wrap=True)
@@ -155,7 +155,7 @@ def _segments(scene: Scene) -> list[dict[str, Any]]:
             "start": segment.start,
             "stop": segment.stop,
             "op": segment.first.op,
-            "made_by": making_text(scene.graph, segment),
+            "made_by": method_text(scene.graph, segment),
             "from": [{"donor": feed.donor, "start": feed.layer} for feed in segment.first.feeds],
         }
         for segment in segments(scene.graph)

@@ -12,17 +12,17 @@ from stacker.view.scene.formatting import bytes_text, count_text, seconds_text
 from stacker.view.scene.scene import Scene
 
 
-def head(scene: Scene) -> Group:
+def draw_summary(scene: Scene) -> Group:
     """Name, family and depth on a line, then the figures, one a row."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in facts(scene).items():
+    for name, value in format_facts(scene).items():
         table.add_row(name, value)
-    return Group(title(scene), Text(), table)
+    return Group(title_text(scene), Text(), table)
 
 
-def title(scene: Scene) -> Text:
+def title_text(scene: Scene) -> Text:
     inferred = " (inferred from names and config)" if scene.family.inferred else ""
     count = len(scene.graph.layers)
     return Text.assemble(
@@ -30,10 +30,10 @@ def title(scene: Scene) -> Text:
     )
 
 
-def facts(scene: Scene) -> dict[str, str]:
+def format_facts(scene: Scene) -> dict[str, str]:
     """What the head says, by its name."""
     figures = scene.figures
-    said = figure_words(figures) if figures else {"figures": "none: it cannot be built as it is"}
+    said = format_figures(figures) if figures else {"figures": "none: it cannot be built as it is"}
     graph = scene.graph
     ends = f"embedding {_names(graph.embed)}, head {_names(graph.head)}"
     return said | {"ends": f"{ends}, tokenizer {graph.tokenizer}, config {graph.template}"}
@@ -43,7 +43,7 @@ def _names(node: Node) -> str:
     return " + ".join(feed.donor for feed in node.feeds)
 
 
-def figure_words(figures: Figures) -> dict[str, str]:
+def format_figures(figures: Figures) -> dict[str, str]:
     """Every figure of a stack that can be built, in words."""
     moved = figures.moved / max(1, figures.written)
     change = "moved unchanged, or shared where the filesystem clones"

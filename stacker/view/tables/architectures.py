@@ -13,7 +13,7 @@ from stacker.arch.families import tried_stacks
 from stacker.arch.files.architecture import Architecture, LayerRule, TensorTemplate
 
 
-def architectures_table(families: Iterable[Architecture]) -> Table:
+def draw_architectures(families: Iterable[Architecture]) -> Table:
     """One row a family."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("family", "model types", "depth", "follows the layers", "tried"):
@@ -26,7 +26,7 @@ def architectures_table(families: Iterable[Architecture]) -> Table:
     return table
 
 
-def architecture_details(family: Architecture) -> RenderableType:
+def draw_architecture(family: Architecture) -> RenderableType:
     """One family in full: tensors with role and shape, rules, notes."""
     head = Text.assemble((family.name, "bold"), f"  {', '.join(family.model_types)}\n  layers: {family.prefix}")
     table = Table(box=None, pad_edge=False, header_style="bold")

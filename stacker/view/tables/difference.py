@@ -17,7 +17,7 @@ from stacker.tensors import TensorSpec
 LONGEST = 60
 
 
-def difference_table(one: Donor, other: Donor, found: Difference) -> RenderableType:
+def draw_difference(one: Donor, other: Donor, found: Difference) -> RenderableType:
     """Config entries side by side, then tensors; those of many layers on one line."""
     names = _columns(one, other)
     parts: list[RenderableType] = []

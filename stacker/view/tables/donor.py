@@ -22,7 +22,7 @@ Trials = Mapping[str, tuple[Problem, ...]]
 """What stands in the way of each of some simple stacks of the donor."""
 
 
-def donor_table(donor: Donor, trials: Trials) -> RenderableType:
+def draw_donor(donor: Donor, trials: Trials) -> RenderableType:
     """Family, depth and size, kinds of layers, the tensors by role, and what would stop it from being stacked."""
     head = Table.grid(padding=(0, 2))
     head.add_column(style="bold")

@@ -13,7 +13,7 @@ from stacker.version import VERSION
 from stacker.view.scene.formatting import bytes_text
 
 
-def machine_table(machine: Machine) -> RenderableType:
+def draw_machine(machine: Machine) -> RenderableType:
     """What there is and what it means for a build."""
     folder = machine.folder
     return Group(

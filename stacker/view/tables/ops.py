@@ -15,7 +15,7 @@ from stacker.ops.shared.passes import readings_of
 _KINDS: dict[type, str] = {float: "number", int: "whole number", bool: "true or false"}
 
 
-def ops_table(ops: Iterable[Op]) -> Table:
+def draw_ops(ops: Iterable[Op]) -> Table:
     """One row an op."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("op", "what it does", "sources", "parameters"):
@@ -25,7 +25,7 @@ def ops_table(ops: Iterable[Op]) -> Table:
     return table
 
 
-def op_details(op: Op) -> RenderableType:
+def draw_op(op: Op) -> RenderableType:
     """One op in full: formula, where it is from, and each parameter."""
     said = (op.formula, op.source, f"sources: {_arity(op)}", _needs(op), *_ramp(op))
     head = Text.assemble((op.name, "bold"), f"  {op.summary}\n", *(f"\n  {line}" for line in said))

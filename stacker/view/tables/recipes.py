@@ -15,7 +15,7 @@ from stacker.core.values.donor import Donor
 from stacker.spec.generators import Generator
 from stacker.spec.language.stack_spec import DonorSpec
 from stacker.spec.recipes import Recipe
-from stacker.view.map.depth_map import thumbnail
+from stacker.view.map.depth_map import draw_thumbnail
 from stacker.view.scene.formatting import count_text
 
 
@@ -33,7 +33,7 @@ class Sketch:
         return len(self.graph.layers)
 
 
-def recipes_table(recipes: Iterable[tuple[Recipe, Sketch]], room: int) -> Table:
+def draw_recipes(recipes: Iterable[tuple[Recipe, Sketch]], room: int) -> Table:
     """One row a recipe, with its depth map in `room` columns, or without where there are none."""
     table = _table("recipe", "depth map", "layers", "size", "what it is", room=room)
     for recipe, sketch in recipes:
@@ -42,7 +42,7 @@ def recipes_table(recipes: Iterable[tuple[Recipe, Sketch]], room: int) -> Table:
     return table
 
 
-def generators_table(generators: Iterable[tuple[Generator, Sketch]], room: int) -> Table:
+def draw_generators(generators: Iterable[tuple[Generator, Sketch]], room: int) -> Table:
     """One row a generator, with what it makes of its defaults in `room` columns."""
     table = _table("generator", "depth map", "numbers", "what it makes", room=room)
     for generator, sketch in generators:
@@ -61,16 +61,16 @@ def _table(*columns: str, room: int) -> Table:
 
 
 def _picture(sketch: Sketch, room: int) -> tuple[Text, ...]:
-    return (thumbnail(sketch.graph, sketch.donors, room, 3),) if room else ()
+    return (draw_thumbnail(sketch.graph, sketch.donors, room, 3),) if room else ()
 
 
-def recipe_head(recipe: Recipe) -> RenderableType:
+def draw_recipe_head(recipe: Recipe) -> RenderableType:
     """What a recipe says of itself; its picture and its text are to follow."""
     rows = {"source": recipe.source, "licence": recipe.licence, "published": recipe.published}
     return _head(recipe.name, recipe.summary, rows, recipe.notes)
 
 
-def generator_details(generator: Generator, donor: str) -> RenderableType:
+def draw_generator(generator: Generator, donor: str) -> RenderableType:
     """A generator in full: its numbers, and how to call it with a donor like `donor`."""
     head = _head(generator.name, generator.summary, {"source": generator.source}, (generator.advice,))
     table = Table(box=None, pad_edge=False, header_style="bold")
