@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     _accept_any_character()
     words = sys.argv[1:] if arguments is None else arguments
     words, warnings = translate_options(words)
-    print_problems(warnings, Console(stderr=True))
+    print_problems(warnings)
     try:
         status: Any = app(words, prog_name="stacker", standalone_mode=False)
         sys.stdout.flush()
@@ -90,7 +90,7 @@ def _report(error: StackerError, *, as_json: bool) -> None:
     if as_json:
         print_json({"ok": False, "problems": [problem_json(problem) for problem in error.problems]})
     else:
-        print_problems(error.problems, Console(stderr=True))
+        print_problems(error.problems)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from stacker.cli.app import BUILD, Json, Spec, app, format_examples
-from stacker.cli.terminal.printing import print_json, print_problems
+from stacker.cli.terminal.printing import make_console, print_json, print_warnings
 from stacker.cli.terminal.progress import show_progress
 from stacker.core.plan.plan import LayoutKind
-from stacker.errors import Mark, Severity, SpecError, raise_problems
+from stacker.errors import Mark, SpecError, raise_problems
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make; it appears whole or not at all.")]
 Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder that stacker wrote.")]
@@ -57,14 +56,14 @@ def build(
     stack = load(spec)
     if shard_size:
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
-    print_problems([p for p in stack.problems if p.severity is not Severity.ERROR], Console(stderr=True))
+    print_warnings(stack.problems)
     options = BuildOptions(force, restart, workers, memory, layout, device)
     with show_progress("fetching", "building", quiet=quiet or json) as (fetching, watch):
         built = make(stack, out, options, watch, fetching)
     if json:
         print_json(report_json(built.plan, built.report, out))
     elif not quiet:
-        Console(stderr=True, highlight=False).print(report_text(built.plan, built.report, out))
+        make_console(stderr=True).print(report_text(built.plan, built.report, out))
 
 
 @app.command(rich_help_panel=BUILD, epilog=format_examples("verify ./out", "verify ./out --donor xwin=/data/xwin"))

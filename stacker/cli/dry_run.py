@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from stacker.cli.app import LOOK, Json, Spec, app, format_examples
-from stacker.cli.terminal.printing import find_exit_code, print_json, print_warnings, problems_json
+from stacker.cli.terminal.printing import find_exit_code, make_console, print_json, print_warnings, problems_json
 from stacker.errors import Severity, errors_in, raise_problems
 
 
@@ -65,5 +64,4 @@ def plan(
         print_json(plan_to_json(made))
         return
     print_warnings(stack.problems)
-    console = Console(highlight=False)
-    console.print(draw_plan(made))
+    make_console().print(draw_plan(made))

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from stacker.cli.app import LOOK, Json, app, format_examples
 from stacker.cli.terminal.completion import complete_donor
-from stacker.cli.terminal.printing import print_json
+from stacker.cli.terminal.printing import make_console, print_json
 from stacker.errors import Mark, Problem, StackerError, errors_in
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def inspect(donor: DonorName, *, json: Json = False) -> None:
     if json:
         print_json(donor_json(found, tried))
     else:
-        Console(highlight=False).print(draw_donor(found, tried))
+        make_console().print(draw_donor(found, tried))
 
 
 @app.command(
@@ -54,7 +53,7 @@ def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
     if json:
         print_json(difference_json(found))
     else:
-        Console(highlight=False).print(draw_difference(one, two, found))
+        make_console().print(draw_difference(one, two, found))
 
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("doctor", "doctor /data/stacks --json"))
@@ -67,7 +66,7 @@ def doctor(folder: Folder = Path(), *, json: Json = False) -> None:
     if json:
         print_json(machine_json(machine))
     else:
-        Console(highlight=False).print(draw_machine(machine))
+        make_console().print(draw_machine(machine))
 
 
 def _read(source: str, command: str) -> Donor:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from stacker.cli.app import START, Json, app, format_examples
 from stacker.cli.terminal.completion import complete_named_donor, complete_recipe, complete_reference
@@ -67,7 +66,7 @@ def new(
     if order.file and not order.file.parent.is_dir():
         raise StorageError.of("there is no such folder", f"mkdir -p {order.file.parent}", Mark(str(order.file)))
     texts, notes = make_specs(order)
-    print_problems(notes, Console(stderr=True))
+    print_problems(notes)
     if json:
         print_json({"ok": True, "file": str(order.file) if order.file else None, "specs": _by_name(texts)})
     if order.file:

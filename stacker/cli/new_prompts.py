@@ -11,6 +11,7 @@ from rich.text import Text
 
 from stacker.cli.new_specs import DEPTH, Request, read_depth
 from stacker.cli.recipes import read_recipe
+from stacker.cli.terminal.printing import make_console
 from stacker.errors import StackerError, did_you_mean
 from stacker.io.files.spec_files import recipe_names, recipe_path
 from stacker.spec.generators import GENERATORS, Generator
@@ -20,7 +21,7 @@ from stacker.spec.parser import parse_spec
 
 def ask_request() -> Request:
     """The order of somebody who answers; what cannot be is asked again. Everything shown goes to standard error."""
-    console = Console(stderr=True, highlight=False)
+    console = make_console(stderr=True)
     for each in GENERATORS.values():
         console.print(Text.assemble((f"{each.name:<11}", "bold"), each.summary))
     console.print(Text(f"or a published one: {', '.join(recipe_names())}", "dim"))

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from stacker.cli.app import LOOK, Json, app, format_examples
-from stacker.cli.terminal.printing import find_exit_code, print_json, print_warnings, problems_json
+from stacker.cli.terminal.printing import find_exit_code, make_console, print_json, print_warnings, problems_json
 from stacker.errors import SpecError, errors_in, raise_problems
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_jso
     elif not files and not printed:
         from stacker.view.stack.preview import draw_preview
 
-        Console(highlight=False).print(draw_preview(scene))
+        make_console().print(draw_preview(scene))
     _keep(scene, files, printed)
 
 
@@ -101,4 +100,4 @@ def _compare(left: Stack, right: Stack, *, as_json: bool) -> None:
         ok = not errors_in((*left.problems, *right.problems))
         print_json({"ok": ok} | comparison_json(left.scene(), right.scene()))
     else:
-        Console(highlight=False).print(draw_comparison(left.scene(), right.scene()))
+        make_console().print(draw_comparison(left.scene(), right.scene()))

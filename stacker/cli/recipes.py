@@ -12,7 +12,7 @@ from rich.text import Text
 
 from stacker.cli.app import START, Json, app, format_examples
 from stacker.cli.terminal.completion import complete_recipe
-from stacker.cli.terminal.printing import print_json
+from stacker.cli.terminal.printing import make_console, print_json
 from stacker.errors import SpecError, StackerError, did_you_mean
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def recipes(name: Name = None, *, json: Json = False) -> None:
     if json:
         print_json([_json(each) for each in names])
     elif name:
-        _show(name, Console(highlight=False))
+        _show(name, make_console())
     else:
-        _list(names, Console(highlight=False))
+        _list(names, make_console())
 
 
 def _json(name: str) -> dict[str, Any]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from stacker.cli.app import LANGUAGE, Json, Spec, app, format_examples
 from stacker.cli.terminal.completion import complete_architecture, complete_op
-from stacker.cli.terminal.printing import print_json
+from stacker.cli.terminal.printing import make_console, print_json
 from stacker.errors import SpecError, did_you_mean
 from stacker.spec.language.stack_spec import Dialect
 
@@ -64,7 +63,7 @@ def ops(name: OpName = None, *, json: Json = False) -> None:
     if json:
         print_json([op_json(op) for op in chosen])
     else:
-        Console(highlight=False).print(draw_op(OPS[name]) if name else draw_ops(chosen))
+        make_console().print(draw_op(OPS[name]) if name else draw_ops(chosen))
 
 
 @app.command(rich_help_panel=LANGUAGE, epilog=format_examples("architectures", "architectures qwen3"))
@@ -80,4 +79,4 @@ def architectures(name: FamilyName = None, *, json: Json = False) -> None:
     if json:
         print_json([architecture_json(family) for family in chosen])
     else:
-        Console(highlight=False).print(draw_architecture(chosen[0]) if name else draw_architectures(chosen))
+        make_console().print(draw_architecture(chosen[0]) if name else draw_architectures(chosen))

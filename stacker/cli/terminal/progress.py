@@ -17,6 +17,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from stacker.cli.terminal.printing import make_console
 from stacker.progress import Watch
 from stacker.view.scene.formatting import bytes_text, seconds_text
 
@@ -27,7 +28,7 @@ EVERY = 10.0
 @contextmanager
 def show_progress(*whats: str, quiet: bool) -> Iterator[tuple[Watch, ...]]:
     """Something to tell of progress while each of `whats` goes on; each is shown once it has begun."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     if quiet:
         yield tuple(_unseen for _ in whats)
     elif console.is_terminal:

@@ -1,4 +1,4 @@
-"""A plan as a table for the terminal: shards, what is computed, what is left out."""
+"""A plan before a build and a report after it, as text for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from rich.text import Text
 from stacker.core.plan.plan import Plan, Report
 from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, Rows, Scale
 from stacker.view.scene.formatting import bytes_text, count_text, seconds_text
+from stacker.view.scene.text_tables import make_pairs, make_table
 
 
 def draw_plan(plan: Plan) -> RenderableType:
-    """What a build would write, in short; `--json` has every tensor."""
-    return Group(_head(plan), Text(), _shards(plan), Text(), _unused(plan))
+    """A summary of the plan, its shards, and the donor tensors that are not used."""
+    return Group(_draw_head(plan), Text(), _draw_shards(plan), Text(), _draw_unused(plan))
 
 
-def _head(plan: Plan) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+def _draw_head(plan: Plan) -> Table:
     kinds = Counter(verb(step.expression) for step in plan.steps)
-    table.add_row("plan", plan.id)
-    table.add_row("tensors", ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()))
-    table.add_row("parameters", count_text(plan.total_parameters))
-    table.add_row("to write", bytes_text(plan.costs.written))
-    table.add_row("to read", bytes_text(plan.costs.read))
-    table.add_row("memory", f"{bytes_text(plan.costs.peak)} at the peak, with two workers")
-    return table
+    pairs = {
+        "plan": plan.id,
+        "tensors": ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()),
+        "parameters": count_text(plan.total_parameters),
+        "to write": bytes_text(plan.costs.written),
+        "to read": bytes_text(plan.costs.read),
+        "memory": f"{bytes_text(plan.costs.peak)} at the peak, with two workers",
+    }
+    return make_pairs(pairs)
 
 
 def verb(expression: Expression) -> str:
-    """What happens to a tensor, in a word."""
+    """What a build does with a tensor, as a past participle: `moved`, `scaled`, `blended (slerp)`."""
     match expression:
         case Copy() | Columns():
             return "moved"
@@ -52,46 +52,37 @@ def verb(expression: Expression) -> str:
             return "put together"
 
 
-def _shards(plan: Plan) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("shard", "tensors", "bytes"):
-        table.add_column(column, justify="left" if column == "shard" else "right")
+def _draw_shards(plan: Plan) -> Table:
     counts = Counter(step.shard for step in plan.steps)
-    for number, shard in enumerate(plan.shards):
-        table.add_row(shard.name, str(counts[number]), f"{shard.size:,}")
-    return table
+    rows = [(shard.name, str(counts[number]), f"{shard.size:,}") for number, shard in enumerate(plan.shards)]
+    return make_table(("shard", "tensors", "bytes"), rows, right=("tensors", "bytes"))
 
 
-def _unused(plan: Plan) -> RenderableType:
+def _draw_unused(plan: Plan) -> RenderableType:
     if not plan.unused:
         return Text("every tensor of every donor is used", "dim")
     reasons = Counter((each.tensor.donor, each.reason) for each in plan.unused)
-    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
-    table.add_column("unused tensors", justify="right")
-    table.add_column("of")
-    table.add_column("because", overflow="fold")
-    for (donor, reason), count in reasons.items():
-        table.add_row(str(count), donor, reason)
-    return table
+    rows = [(str(count), donor, reason) for (donor, reason), count in reasons.items()]
+    return make_table(("unused tensors", "of", "because"), rows, right=("unused tensors",))
 
 
 def report_text(plan: Plan, report: Report, out: PurePath) -> Text:
-    """Two lines: what is there now, and how its bytes came there."""
+    """Two lines: what was written to `out`, and how many bytes were cloned, copied or computed at what speed."""
     kinds = {
         "cloned": report.cloned,
         "copied": report.copied,
         "left as holes": report.holes,
         "computed": report.computed,
     }
-    how = ", ".join(f"{bytes_text(count)} {kind}" for kind, count in kinds.items() if count) or "nothing left to do"
+    ways = ", ".join(f"{bytes_text(count)} {kind}" for kind, count in kinds.items() if count) or "nothing left to do"
     speed = f" ({bytes_text(sum(kinds.values()) / report.seconds)}/s)" if report.seconds > 0 else ""
     text = Text(f"{out}", "bold").append(f": {count_text(plan.total_parameters)} parameters, ", "none")
     text.append(f"{bytes_text(plan.total_size)} in {len(plan.shards)} shard{'s'[: len(plan.shards) > 1]}\n", "none")
-    return text.append(f"  {how} in {seconds_text(report.seconds)}{speed}", "none")
+    return text.append(f"  {ways} in {seconds_text(report.seconds)}{speed}", "none")
 
 
 def report_json(plan: Plan, report: Report, out: PurePath) -> dict[str, Any]:
-    """The same for programs."""
+    """The report as a JSON value; sizes are in bytes."""
     return {
         "ok": True,
         "out": str(out),

@@ -21,6 +21,7 @@ from stacker.view.map.depth_map import DepthMap, is_plain
 from stacker.view.scene.formatting import junction_text, list_sources, method_text, span_text
 from stacker.view.scene.palette import assign_styles
 from stacker.view.scene.scene import Scene
+from stacker.view.scene.text_tables import make_table
 from stacker.view.stack.summary import draw_summary
 
 _SIGNS = {Severity.WARNING: ("! ", "bold yellow"), Severity.NOTE: ("- ", "dim"), Severity.ERROR: ("! ", "bold red")}
@@ -85,13 +86,9 @@ _COLUMNS = ("layers", "jump", "from", "made by", "across the jump")
 def draw_segments(scene: Scene) -> Table:
     """One row a segment: its layers, the jump before them, where from, how made; what differs across the jump."""
     rows = [_row(scene, segment) for segment in segments(scene.graph)]
-    kept = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for n in kept:
-        table.add_column(_COLUMNS[n], justify="right" if n < 2 else "left", no_wrap=n < 2, overflow="fold")
-    for row in rows:
-        table.add_row(*(row[n] for n in kept))
-    return table
+    filled = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
+    columns = [_COLUMNS[n] for n in filled]
+    return make_table(columns, [[row[n] for n in filled] for row in rows], right=("layers", "jump"), header_style="dim")
 
 
 def _row(scene: Scene, segment: Segment) -> tuple[str, str, Text, str, str]:

@@ -1,28 +1,24 @@
-"""The head of a preview: what the stack is, and its figures in words."""
+"""The summary above every picture of a stack: name, family, depth and figures, as text."""
 
 from __future__ import annotations
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from stacker.core.stack.nodes import Node
 from stacker.core.study.figures import CONTEXTS, WRITING, Figures
 from stacker.view.scene.formatting import bytes_text, count_text, seconds_text
 from stacker.view.scene.scene import Scene
+from stacker.view.scene.text_tables import make_pairs
 
 
 def draw_summary(scene: Scene) -> Group:
-    """Name, family and depth on a line, then the figures, one a row."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in format_facts(scene).items():
-        table.add_row(name, value)
-    return Group(title_text(scene), Text(), table)
+    """A line with name, family and depth, then a row per figure."""
+    return Group(title_text(scene), Text(), make_pairs(format_facts(scene), "dim"))
 
 
 def title_text(scene: Scene) -> Text:
+    """The name in bold, the family, and how many layers the stack has."""
     inferred = " (inferred from names and config)" if scene.family.inferred else ""
     count = len(scene.graph.layers)
     return Text.assemble(
@@ -31,53 +27,53 @@ def title_text(scene: Scene) -> Text:
 
 
 def format_facts(scene: Scene) -> dict[str, str]:
-    """What the head says, by its name."""
+    """The rows of the summary by name: the figures, then the donors of embedding, head, tokenizer and config."""
     figures = scene.figures
-    said = format_figures(figures) if figures else {"figures": "none: it cannot be built as it is"}
+    rows = format_figures(figures) if figures else {"figures": "none: the stack cannot be built as it is"}
     graph = scene.graph
-    ends = f"embedding {_names(graph.embed)}, head {_names(graph.head)}"
-    return said | {"ends": f"{ends}, tokenizer {graph.tokenizer}, config {graph.template}"}
+    ends = f"embedding {_donors_text(graph.embed)}, head {_donors_text(graph.head)}"
+    return rows | {"ends": f"{ends}, tokenizer {graph.tokenizer}, config {graph.template}"}
 
 
-def _names(node: Node) -> str:
+def _donors_text(node: Node) -> str:
     return " + ".join(feed.donor for feed in node.feeds)
 
 
 def format_figures(figures: Figures) -> dict[str, str]:
-    """Every figure of a stack that can be built, in words."""
+    """The figures of a stack that can be built, as text by name."""
     moved = figures.moved / max(1, figures.written)
-    change = "moved unchanged, or shared where the filesystem clones"
+    change = "moved unchanged, or shared with the donors where the filesystem clones"
     return {
-        "parameters": count_text(figures.parameters) + _active_words(figures),
-        "on disk": f"{bytes_text(figures.nbytes)} of {_dtypes(figures)} in {_shards(figures.shards)}",
-        "KV cache": _cache_words(figures),
+        "parameters": count_text(figures.parameters) + _active_text(figures),
+        "on disk": f"{bytes_text(figures.nbytes)} of {_dtypes_text(figures)} in {_shards_text(figures.shards)}",
+        "KV cache": _cache_text(figures),
         "reads": bytes_text(figures.read),
         "writes": f"{bytes_text(figures.written)}, {moved:.0%} {change}",
         "memory": f"{bytes_text(figures.peak)} at the peak",
-        "time": f"about {seconds_text(figures.seconds)} {_terms(moved)}",
+        "time": f"about {seconds_text(figures.seconds)} {_terms_text(moved)}",
     }
 
 
-def _terms(moved: float) -> str:
-    clones = "; next to none with clones" if moved == 1 else ""
+def _terms_text(moved: float) -> str:
+    clones = "; almost none with clones" if moved == 1 else ""
     return f"at {WRITING / 1e9:.1f} GB/s, as measured on a small machine{clones}"
 
 
-def _active_words(figures: Figures) -> str:
+def _active_text(figures: Figures) -> str:
     if figures.active is None:
         return ", of which the config does not say how many are active"
     return f", {count_text(figures.active)} active for a token" if figures.active != figures.parameters else ""
 
 
-def _dtypes(figures: Figures) -> str:
+def _dtypes_text(figures: Figures) -> str:
     return " and ".join(name for name, _ in figures.dtypes[:3])
 
 
-def _shards(count: int) -> str:
+def _shards_text(count: int) -> str:
     return f"{count} shard{'' if count == 1 else 's'}"
 
 
-def _cache_words(figures: Figures) -> str:
+def _cache_text(figures: Figures) -> str:
     sizes = [figures.cache.nbytes(tokens) for tokens in CONTEXTS]
     if None in sizes:
         return "not known for this kind of attention"

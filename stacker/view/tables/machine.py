@@ -1,49 +1,44 @@
-"""What a machine can do for stacker, as people and programs read it."""
+"""What `stacker doctor` found out about a machine, as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from stacker.io.machine import FOR_DEVICES, Folder, Hub, Machine
 from stacker.version import VERSION
 from stacker.view.scene.formatting import bytes_text
+from stacker.view.scene.text_tables import make_pairs
 
 
 def draw_machine(machine: Machine) -> RenderableType:
-    """What there is and what it means for a build."""
+    """Versions, hardware, filesystem and hub access, each with its consequence for a build."""
     folder = machine.folder
     return Group(
-        _section("this program", {"stacker": VERSION, "python": machine.python, **_packages(machine)}),
-        _section("this machine", _hardware(machine)),
-        _section(str(folder.path), _folder(folder)),
-        _section("the hub", _hub(machine.hub)),
+        _draw_section("this program", {"stacker": VERSION, "python": machine.python, **_list_packages(machine)}),
+        _draw_section("this machine", _list_hardware(machine)),
+        _draw_section(str(folder.path), _list_folder(folder)),
+        _draw_section("the hub", _list_hub(machine.hub)),
     )
 
 
-def _section(title: str, rows: dict[str, str]) -> Group:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(min_width=16)
-    table.add_column(overflow="fold")
-    for name, value in rows.items():
-        table.add_row(Text(f"  {name}"), Text(value))
-    return Group(Text(title, "bold"), table)
+def _draw_section(title: str, rows: dict[str, str]) -> Group:
+    return Group(Text(title, "bold"), make_pairs({f"  {name:<14}": value for name, value in rows.items()}, "none"))
 
 
-def _packages(machine: Machine) -> dict[str, str]:
-    return {name: found or _missing(name) for name, found in machine.packages}
+def _list_packages(machine: Machine) -> dict[str, str]:
+    return {name: version or _missing_text(name) for name, version in machine.packages}
 
 
-def _missing(package: str) -> str:
+def _missing_text(package: str) -> str:
     if package in FOR_DEVICES:
         return "not installed: only --device needs it, pip install 'stacker[gpu]' brings it"
     return "not installed: pip install stacker brings it"
 
 
-def _hardware(machine: Machine) -> dict[str, str]:
+def _list_hardware(machine: Machine) -> dict[str, str]:
     memory = "unknown" if machine.memory is None else bytes_text(machine.memory)
     if machine.available is not None:
         memory += f", {bytes_text(machine.available)} available; --max-memory bounds a build"
@@ -55,7 +50,7 @@ def _hardware(machine: Machine) -> dict[str, str]:
     }
 
 
-def _folder(folder: Folder) -> dict[str, str]:
+def _list_folder(folder: Folder) -> dict[str, str]:
     return {
         "filesystem": folder.filesystem,
         "free": bytes_text(folder.free),
@@ -68,7 +63,7 @@ def _folder(folder: Folder) -> dict[str, str]:
     }
 
 
-def _hub(hub: Hub) -> dict[str, str]:
+def _list_hub(hub: Hub) -> dict[str, str]:
     return {
         "address": hub.endpoint,
         "asked": "no: HF_HUB_OFFLINE is set, the cache is all there is" if hub.offline else "yes",
@@ -78,7 +73,7 @@ def _hub(hub: Hub) -> dict[str, str]:
 
 
 def machine_json(machine: Machine) -> dict[str, Any]:
-    """The same for programs; sizes in bytes."""
+    """The machine as a JSON value; sizes are in bytes."""
     folder, hub = machine.folder, machine.hub
     return {
         "stacker": VERSION,
