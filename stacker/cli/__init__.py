@@ -10,7 +10,6 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
 from typer.models import CommandInfo
 
 from stacker.cli import build, dry_run, inspection, new, preview, recipes, spec_language

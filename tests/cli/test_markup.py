@@ -36,7 +36,7 @@ stack:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: two donors and a spec whose names, paths and config entries look like markup."""
     write_llama(tmp_path / "[red]", seed=1, note="[/x]")
-    write_llama(tmp_path / "[x]", seed=2, note="[red]", **{"[/x]": 1})
+    write_llama(tmp_path / "[x]", seed=2, note="[red]", extra={"[/x]": ("BF16", (4,))})
     (tmp_path / "[red].yml").write_text(SPEC)
     (tmp_path / "bad.yml").write_text(SPEC.replace("b[2:6]", "'[/x][red]'"))
     monkeypatch.chdir(tmp_path)

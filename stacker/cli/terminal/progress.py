@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich import filesize
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,7 +20,7 @@ from rich.progress import (
 
 from stacker.cli.terminal.printing import make_console
 from stacker.progress import Watch
-from stacker.view.scene.formatting import bytes_text, seconds_text
+from stacker.view.scene.formatting import seconds_text
 
 EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
@@ -71,6 +72,7 @@ def _lines(what: str, console: Console) -> Watch:
         last = now
         speed = done / (now - start)
         left = seconds_text((total - done) / speed) if total > done else "0 s"
-        console.print(f"{what}: {bytes_text(done)} of {bytes_text(total)}, {bytes_text(speed)}/s, {left} left")
+        sizes = f"{filesize.decimal(done)} of {filesize.decimal(total)}, {filesize.decimal(int(speed))}/s"
+        console.print(f"{what}: {sizes}, {left} left")
 
     return tell

@@ -104,21 +104,12 @@ def _change(name: str, before: Json, after: Json) -> str:
     return said if name == "donor" else f"{name} {said}"
 
 
-def bytes_text(count: float) -> str:
-    """Bytes in decimal units, three figures: `4.30 GB`."""
-    return _scaled(count, (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)), "B")
-
-
 def count_text(count: float) -> str:
-    """A number of parameters, in the units of model names: `117.75 B`."""
-    return _scaled(count, (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)), "")
-
-
-def _scaled(count: float, units: tuple[tuple[str, float], ...], one: str) -> str:
-    for unit, size in units:
+    """A number of parameters in the units of checkpoint names: `117.75 B`."""
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= size:
             return f"{count / size:.2f} {unit}"
-    return f"{count:.0f} {one}".strip()
+    return f"{count:.0f}"
 
 
 def seconds_text(seconds: float) -> str:

@@ -7,13 +7,14 @@ from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any
 
+from rich import filesize
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from stacker.core.plan.plan import Plan, Report
 from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, Rows, Scale
-from stacker.view.scene.formatting import bytes_text, count_text, seconds_text
+from stacker.view.scene.formatting import count_text, seconds_text
 from stacker.view.scene.text_tables import make_pairs, make_table
 
 
@@ -28,9 +29,9 @@ def _draw_head(plan: Plan) -> Table:
         "plan": plan.id,
         "tensors": ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()),
         "parameters": count_text(plan.total_parameters),
-        "to write": bytes_text(plan.costs.written),
-        "to read": bytes_text(plan.costs.read),
-        "memory": f"{bytes_text(plan.costs.peak)} at the peak, with two workers",
+        "to write": filesize.decimal(plan.costs.written),
+        "to read": filesize.decimal(plan.costs.read),
+        "memory": f"{filesize.decimal(plan.costs.peak)} at the peak, with two workers",
     }
     return make_pairs(pairs)
 
@@ -74,11 +75,14 @@ def report_text(plan: Plan, report: Report, out: PurePath) -> Text:
         "left as holes": report.holes,
         "computed": report.computed,
     }
-    ways = ", ".join(f"{bytes_text(count)} {kind}" for kind, count in kinds.items() if count) or "nothing left to do"
-    speed = f" ({bytes_text(sum(kinds.values()) / report.seconds)}/s)" if report.seconds > 0 else ""
-    text = Text(f"{out}", "bold").append(f": {count_text(plan.total_parameters)} parameters, ", "none")
-    text.append(f"{bytes_text(plan.total_size)} in {len(plan.shards)} shard{'s'[: len(plan.shards) > 1]}\n", "none")
-    return text.append(f"  {ways} in {seconds_text(report.seconds)}{speed}", "none")
+    ways = ", ".join(f"{filesize.decimal(count)} {kind}" for kind, count in kinds.items() if count)
+    speed = f" ({filesize.decimal(int(sum(kinds.values()) / report.seconds))}/s)" if report.seconds > 0 else ""
+    size = f"{filesize.decimal(plan.total_size)} in {len(plan.shards)} shard{'s'[: len(plan.shards) > 1]}"
+    return Text.assemble(
+        (f"{out}", "bold"),
+        f": {count_text(plan.total_parameters)} parameters, {size}\n",
+        f"  {ways or 'nothing left to do'} in {seconds_text(report.seconds)}{speed}",
+    )
 
 
 def report_json(plan: Plan, report: Report, out: PurePath) -> dict[str, Any]:

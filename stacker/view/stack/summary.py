@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from rich import filesize
 from rich.console import Group
 from rich.text import Text
 
 from stacker.core.stack.nodes import Node
 from stacker.core.study.figures import CONTEXTS, WRITING, Figures
-from stacker.view.scene.formatting import bytes_text, count_text, seconds_text
+from stacker.view.scene.formatting import count_text, seconds_text
 from stacker.view.scene.scene import Scene
 from stacker.view.scene.text_tables import make_pairs
 
@@ -45,11 +46,11 @@ def format_figures(figures: Figures) -> dict[str, str]:
     change = "moved unchanged, or shared with the donors where the filesystem clones"
     return {
         "parameters": count_text(figures.parameters) + _active_text(figures),
-        "on disk": f"{bytes_text(figures.nbytes)} of {_dtypes_text(figures)} in {_shards_text(figures.shards)}",
+        "on disk": f"{filesize.decimal(figures.nbytes)} of {_dtypes_text(figures)} in {_shards_text(figures.shards)}",
         "KV cache": _cache_text(figures),
-        "reads": bytes_text(figures.read),
-        "writes": f"{bytes_text(figures.written)}, {moved:.0%} {change}",
-        "memory": f"{bytes_text(figures.peak)} at the peak",
+        "reads": filesize.decimal(figures.read),
+        "writes": f"{filesize.decimal(figures.written)}, {moved:.0%} {change}",
+        "memory": f"{filesize.decimal(figures.peak)} at the peak",
         "time": f"about {seconds_text(figures.seconds)} {_terms_text(moved)}",
     }
 
@@ -78,7 +79,7 @@ def _cache_text(figures: Figures) -> str:
     if None in sizes:
         return "not known for this kind of attention"
     each = ", ".join(
-        f"{bytes_text(size or 0)} for {tokens // 1024}k" for size, tokens in zip(sizes, CONTEXTS, strict=True)
+        f"{filesize.decimal(size or 0)} for {tokens // 1024}k" for size, tokens in zip(sizes, CONTEXTS, strict=True)
     )
     notes = "; ".join(figures.cache.notes)
     return f"{each} tokens" + (f" ({notes})" if notes else "")

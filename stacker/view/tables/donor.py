@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from rich import filesize
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +15,7 @@ from stacker.arch.files.architecture import Part
 from stacker.core.study.layer_kinds import layer_kinds
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.errors import Problem, ranges_text
-from stacker.view.scene.formatting import bytes_text, count_text
+from stacker.view.scene.formatting import count_text
 from stacker.view.scene.text_tables import make_pairs, make_table
 
 _MOST_PROBLEMS = 3
@@ -45,7 +46,13 @@ def _draw_kinds(donor: Donor) -> Table:
 def _draw_roles(donor: Donor) -> Table:
     groups = sorted(_group_by_role(donor).items(), key=lambda group: list(Part).index(group[0][0]))
     rows = [
-        (str(part), role, str(len(tensors)), _shapes_text(tensors), bytes_text(sum(t.spec.nbytes for t in tensors)))
+        (
+            str(part),
+            role,
+            str(len(tensors)),
+            _shapes_text(tensors),
+            _size_text(tensors),
+        )
         for (part, role), tensors in groups
     ]
     return make_table(("part", "role", "tensors", "shape", "bytes"), rows, right=("tensors", "bytes"))
@@ -55,6 +62,10 @@ def _shapes_text(tensors: list[DonorTensor]) -> str:
     """Up to three different shapes of the tensors."""
     shapes = sorted({tensor.spec.shape for tensor in tensors})
     return " ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes[:3]) + (" …" if shapes[3:] else "")
+
+
+def _size_text(tensors: Iterable[DonorTensor]) -> str:
+    return filesize.decimal(sum(tensor.spec.nbytes for tensor in tensors))
 
 
 def _draw_trials(trials: Trials) -> Iterator[Text]:
@@ -72,13 +83,12 @@ def _draw_trials(trials: Trials) -> Iterator[Text]:
 def _list_facts(donor: Donor) -> dict[str, str]:
     family = donor.architecture
     elements = sum(tensor.spec.elements for tensor in donor.tensors.values())
-    nbytes = sum(tensor.spec.nbytes for tensor in donor.tensors.values())
     facts = {
         "donor": donor.source + (f"@{donor.revision}" if donor.revision else ""),
         "family": family.name + (" (inferred from names and config)" if family.inferred else ""),
         "layers": str(donor.depth),
         "parameters": count_text(elements),
-        "size": f"{bytes_text(nbytes)} in {len(donor.files)} file{'s'[: len(donor.files) > 1]}",
+        "size": f"{_size_text(donor.tensors.values())} in {len(donor.files)} file{'s'[: len(donor.files) > 1]}",
         "types": ", ".join(f"{label} × {count}" for label, count in _count_dtypes(donor).items()),
         "tokenizer": ", ".join(file.name for file in donor.side_files if "token" in file.name) or "none",
     }

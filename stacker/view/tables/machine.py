@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich import filesize
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from stacker.io.machine import FOR_DEVICES, Folder, Hub, Machine
 from stacker.version import VERSION
-from stacker.view.scene.formatting import bytes_text
 from stacker.view.scene.text_tables import make_pairs
 
 
@@ -39,9 +39,9 @@ def _missing_text(package: str) -> str:
 
 
 def _list_hardware(machine: Machine) -> dict[str, str]:
-    memory = "unknown" if machine.memory is None else bytes_text(machine.memory)
+    memory = "unknown" if machine.memory is None else filesize.decimal(machine.memory)
     if machine.available is not None:
-        memory += f", {bytes_text(machine.available)} available; --max-memory bounds a build"
+        memory += f", {filesize.decimal(machine.available)} available; --max-memory bounds a build"
     return {
         "system": machine.system,
         "cores": f"{machine.cores}; --workers uses fewer",
@@ -53,7 +53,7 @@ def _list_hardware(machine: Machine) -> dict[str, str]:
 def _list_folder(folder: Folder) -> dict[str, str]:
     return {
         "filesystem": folder.filesystem,
-        "free": bytes_text(folder.free),
+        "free": filesize.decimal(folder.free),
         "clone blocks": "yes: layers of donors on this filesystem take no time and no new space"
         if folder.block
         else "no: layers are copied; XFS and Btrfs can share blocks instead",

@@ -56,7 +56,7 @@ def test_a_terminal_of_seven_bits_gets_its_map() -> None:
 def test_goliath_is_understood_at_a_glance() -> None:
     """Parameters, size, cache, every slice and jump, and what is left out."""
     text = printed(draw_preview(scene_of(GOLIATH)), 100)
-    for part in ("137 layers", "117.75 B", "235.50 GB", "2.30 GB for 4k", "euryale[8:24]", "-8", "xwin to euryale"):
+    for part in ("137 layers", "117.75 B", "235.5 GB", "2.3 GB for 4k", "euryale[8:24]", "-8", "xwin to euryale"):
         assert part in text
     assert "layers in no slice: xwin 16, 32, 48, 64; euryale 0–7, 24, 40, 56, 72–79" in text
 
