@@ -1,4 +1,4 @@
-"""The pictures that can be kept, by name: each turns a scene into the text of a file."""
+"""The table of file views: functions that turn a scene into the text of a file, by the name of the option."""
 
 from __future__ import annotations
 

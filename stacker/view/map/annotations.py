@@ -1,4 +1,4 @@
-"""The lines under a depth map: the numbers of the output layers, where the stack jumps, which layers come again."""
+"""The lines below a depth map: a ruler of output layers, the lengths of jumps, and which layers are repeated."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def choose_step(least: float) -> int:
 
 
 def draw_ruler(across: Axis) -> Text:
-    """A ruler of output layers: round numbers, each over the first column of its layer, and the last layer's."""
+    """Round numbers of output layers, each at the first column of its layer, and the last layer's number."""
     last = across.count - 1
     needed = len(str(last)) + 2
     step = choose_step(needed * across.count / across.cells)
     line = [" "] * across.cells
-    _put(line, max(0, across.cells - len(str(last))), str(last))
+    _write_word(line, max(0, across.cells - len(str(last))), str(last))
     for layer in range(0, last, step):
-        _put(line, across.first(layer), str(layer))
+        _write_word(line, across.first(layer), str(layer))
     return Text("".join(line), "dim")
 
 
-def _put(line: list[str], column: int, word: str) -> bool:
-    """Write a word if there is room for it, with a space on both sides."""
+def _write_word(line: list[str], column: int, word: str) -> bool:
+    """Write `word` into the line if a space remains on both sides; returns whether it was written."""
     around = line[max(0, column - 1) : column + len(word) + 1]
     if column + len(word) > len(line) or any(character != " " for character in around):
         return False
@@ -44,30 +44,28 @@ def _put(line: list[str], column: int, word: str) -> bool:
 
 
 def draw_jumps(graph: StackGraph, across: Axis) -> Text:
-    """How far the stack jumps, under the layers where it does; an arrow where the number has no room."""
+    """The length of each jump below the layer after it, or only its sign where the number does not fit."""
     line = [" "] * across.cells
-    for junction in sorted(junctions(graph), key=lambda each: each.jump):
+    for junction in sorted(junctions(graph), key=lambda junction: junction.jump):
         column = across.first(junction.index)
-        arrow = "-" if junction.jump < 0 else "+"
-        if not _put(line, column, f"{junction.jump:+d}") and line[column] == " ":
-            line[column] = arrow
+        sign = "-" if junction.jump < 0 else "+"
+        if not _write_word(line, column, f"{junction.jump:+d}") and line[column] == " ":
+            line[column] = sign
     return Text("".join(line), "bold")
 
 
 def draw_repeats(graph: StackGraph, across: Axis, colours: Mapping[str, str]) -> Text:
-    """2 under layers that the stack uses for the second time, 3 for the third; 9 stands for more too."""
+    """2 below output layers whose donor layer is used for the second time, and so on; 9 for the ninth and later."""
     most: dict[int, tuple[int, str]] = {}
-    for index, use, donor in _uses(graph):
+    for index, use, donor in _count_uses(graph):
         for column in across.span(index):
             most[column] = max(most.get(column, (0, "")), (use, donor))
-    told = (most.get(column, (1, "")) for column in range(across.cells))
-    return join_characters(
-        (str(min(use, 9)), colours.get(donor, MUTED)) if use > 1 else (" ", "") for use, donor in told
-    )
+    uses = (most.get(column, (1, "")) for column in range(across.cells))
+    return join_characters((str(min(use, 9)), colours.get(name, MUTED)) if use > 1 else (" ", "") for use, name in uses)
 
 
-def _uses(graph: StackGraph) -> Iterator[tuple[int, int, str]]:
-    """Each output layer with the number of times that its donor layer has been used by then, and the donor."""
+def _count_uses(graph: StackGraph) -> Iterator[tuple[int, int, str]]:
+    """Index of an output layer, how often its donor layer has been used so far, and the donor; one per feed."""
     counts: Counter[tuple[str, int | None]] = Counter()
     for node in graph.layers:
         for feed in node.feeds:

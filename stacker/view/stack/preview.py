@@ -1,4 +1,4 @@
-"""A stack before it exists, as a picture for the terminal: figures, depth map, segments, junctions, coverage, lints."""
+"""The preview of a stack: summary, depth map, segments, coverage and lints for the terminal; the same as JSON."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _SIGNS = {Severity.WARNING: ("! ", "bold yellow"), Severity.NOTE: ("- ", "dim"),
 
 
 def draw_preview(scene: Scene) -> Group:
-    """The whole picture, as wide as the console; without a plan, what the graph alone tells."""
-    return Group(*_parts(scene))
+    """The preview, as wide as the console; without a plan, only what the graph contains."""
+    return Group(*_draw_parts(scene))
 
 
-def _parts(scene: Scene) -> Iterator[RenderableType]:
+def _draw_parts(scene: Scene) -> Iterator[RenderableType]:
     yield draw_summary(scene)
     if not scene.graph.layers:
         return
@@ -50,19 +50,19 @@ def _parts(scene: Scene) -> Iterator[RenderableType]:
 
 @dataclass(frozen=True, slots=True)
 class Legend:
-    """Which colour or letter is which donor, and what else the map has."""
+    """The legend of a depth map: the colour or letter of each donor, and the signs for blends and repeated layers."""
 
     scene: Scene
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """One item after the other, wrapped between them."""
+        """Yields all items as one text, wrapped between items."""
         plain = is_plain(console)
         items = [
             Text(f"{style.letter} {style.name}") if plain else Text.assemble(("█", style.colour), f" {style.name}")
             for style in assign_styles(list(self.scene.donors)).values()
         ]
         if any(node.op for node in self.scene.graph.layers):
-            items.append(_blend_sign(self.scene, plain=plain, ascii_only=options.ascii_only))
+            items.append(_draw_blend_sign(self.scene, plain=plain, ascii_only=options.ascii_only))
         if plain and any(count > 1 for uses in self._coverage() for count in uses):
             items.append(Text("lower case: used again"))
         yield Text("   ").join(items)
@@ -71,7 +71,7 @@ class Legend:
         return coverage(self.scene.graph, self.scene.donors).values()
 
 
-def _blend_sign(scene: Scene, *, plain: bool, ascii_only: bool) -> Text:
+def _draw_blend_sign(scene: Scene, *, plain: bool, ascii_only: bool) -> Text:
     if plain:
         return Text("* blend" if ascii_only else "◆ blend")
     blended = next(node for node in scene.graph.layers if node.op)
@@ -84,33 +84,33 @@ _COLUMNS = ("layers", "jump", "from", "made by", "across the jump")
 
 
 def draw_segments(scene: Scene) -> Table:
-    """One row a segment: its layers, the jump before them, where from, how made; what differs across the jump."""
-    rows = [_row(scene, segment) for segment in segments(scene.graph)]
+    """A row per segment: output layers, jump before them, sources, op, and what differs across the jump."""
+    rows = [_segment_row(scene, segment) for segment in segments(scene.graph)]
     filled = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
     columns = [_COLUMNS[n] for n in filled]
     return make_table(columns, [[row[n] for n in filled] for row in rows], right=("layers", "jump"), header_style="dim")
 
 
-def _row(scene: Scene, segment: Segment) -> tuple[str, str, Text, str, str]:
+def _segment_row(scene: Scene, segment: Segment) -> tuple[str, str, Text, str, str]:
     junction = scene.jumps.get(segment.start)
     return (
         span_text(segment.start, segment.stop),
         f"{junction.jump:+d}" if junction else "",
-        _sources(scene, segment),
+        _draw_sources(scene, segment),
         method_text(scene.graph, segment),
         junction_text(junction, scene.donors) if junction else "",
     )
 
 
-def _sources(scene: Scene, segment: Segment) -> Text:
-    """A segment's slices, each in its donor's colour."""
+def _draw_sources(scene: Scene, segment: Segment) -> Text:
+    """The slices of a segment, each in its donor's colour."""
     styles = assign_styles(list(scene.donors))
     slices = [Text(text, styles[feed.donor].colour) for text, feed in list_sources(segment)]
     return Text(" + ").join(slices)
 
 
 def draw_lints(lints: Iterable[Problem]) -> Table:
-    """What is doubtful, each with its reason below it."""
+    """A line per lint, and its hint below it."""
     table = Table.grid()
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -123,7 +123,7 @@ def draw_lints(lints: Iterable[Problem]) -> Table:
 
 
 def preview_json(scene: Scene) -> dict[str, Any]:
-    """Figures, layers, segments, junctions and coverage; figures are null while the stack cannot be planned."""
+    """The preview as a JSON value; `figures` and `plan` are null if the stack cannot be built."""
     graph = scene.graph
     return {
         "name": scene.name,
@@ -135,18 +135,18 @@ def preview_json(scene: Scene) -> dict[str, Any]:
         "head": [feed.donor for feed in graph.head.feeds],
         "tokenizer": graph.tokenizer,
         "config": graph.template,
-        "layers": [_layer(node) for node in graph.layers],
-        "segments": _segments(scene),
-        "junctions": _junctions(scene),
+        "layers": [_layer_json(node) for node in graph.layers],
+        "segments": _segments_json(scene),
+        "junctions": _junctions_json(scene),
         "coverage": {name: list(uses) for name, uses in coverage(graph, scene.donors).items()},
     }
 
 
-def _layer(node: Node) -> dict[str, Any]:
+def _layer_json(node: Node) -> dict[str, Any]:
     return {"op": node.op, "from": [{"donor": feed.donor, "layer": feed.layer} for feed in node.feeds]}
 
 
-def _segments(scene: Scene) -> list[dict[str, Any]]:
+def _segments_json(scene: Scene) -> list[dict[str, Any]]:
     return [
         {
             "start": segment.start,
@@ -159,7 +159,7 @@ def _segments(scene: Scene) -> list[dict[str, Any]]:
     ]
 
 
-def _junctions(scene: Scene) -> list[dict[str, Any]]:
+def _junctions_json(scene: Scene) -> list[dict[str, Any]]:
     return [
         {
             "layer": junction.index,

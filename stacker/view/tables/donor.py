@@ -32,27 +32,17 @@ def draw_donor(donor: Donor, trials: Trials) -> RenderableType:
 
 
 def _draw_kinds(donor: Donor) -> Table:
-    rows = [
-        (
-            f"{len(kind.layers)}: {ranges_text(kind.layers)}",
-            f"{count_text(kind.parameters)} each",
-            kind.words or "all alike",
-        )
-        for kind in layer_kinds(donor)
-    ]
+    rows = []
+    for kind in layer_kinds(donor):
+        layers = f"{len(kind.layers)}: {ranges_text(kind.layers)}"
+        rows.append((layers, f"{count_text(kind.parameters)} each", kind.words or "all alike"))
     return make_table(("layers", "parameters", "kind"), rows)
 
 
 def _draw_roles(donor: Donor) -> Table:
     groups = sorted(_group_by_role(donor).items(), key=lambda group: list(Part).index(group[0][0]))
     rows = [
-        (
-            str(part),
-            role,
-            str(len(tensors)),
-            _shapes_text(tensors),
-            _size_text(tensors),
-        )
+        (str(part), role, str(len(tensors)), _shapes_text(tensors), _size_text(tensors))
         for (part, role), tensors in groups
     ]
     return make_table(("part", "role", "tensors", "shape", "bytes"), rows, right=("tensors", "bytes"))

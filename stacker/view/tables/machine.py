@@ -46,7 +46,7 @@ def _list_hardware(machine: Machine) -> dict[str, str]:
         "system": machine.system,
         "cores": f"{machine.cores}; --workers uses fewer",
         "memory": memory,
-        "GPU": ", ".join(machine.gpus) or "none that nvidia-smi knows; stacker itself needs none",
+        "GPU": ", ".join(machine.gpus) or "none found by nvidia-smi; stacker needs none",
     }
 
 
@@ -54,10 +54,10 @@ def _list_folder(folder: Folder) -> dict[str, str]:
     return {
         "filesystem": folder.filesystem,
         "free": filesize.decimal(folder.free),
-        "clone blocks": "yes: layers of donors on this filesystem take no time and no new space"
+        "clone blocks": "yes: layers of donors on this filesystem take almost no time and no new space"
         if folder.block
         else "no: layers are copied; XFS and Btrfs can share blocks instead",
-        "direct writes": "yes (O_DIRECT)" if folder.writes_past_cache else "no: what is written fills the page cache",
+        "direct writes": "yes (O_DIRECT)" if folder.writes_past_cache else "no: writes go through the page cache",
         "copy in kernel": "yes (copy_file_range)" if folder.copies_in_kernel else "no: bytes go through memory",
         "keep holes": "yes" if folder.keeps_holes else "no: empty parts of sparse donors will take space",
     }
@@ -66,9 +66,9 @@ def _list_folder(folder: Folder) -> dict[str, str]:
 def _list_hub(hub: Hub) -> dict[str, str]:
     return {
         "address": hub.endpoint,
-        "asked": "no: HF_HUB_OFFLINE is set, the cache is all there is" if hub.offline else "yes",
-        "token": "there is one" if hub.token else "none: gated donors need `hf auth login`",
-        "cache": f"{hub.cache}" + ("" if hub.exists else " (nothing there yet)"),
+        "used": "no: HF_HUB_OFFLINE is set, only the cache is read" if hub.offline else "yes",
+        "token": "found" if hub.token else "none: gated donors need `hf auth login`",
+        "cache": f"{hub.cache}" + ("" if hub.exists else " (empty so far)"),
     }
 
 
