@@ -39,10 +39,10 @@ from stacker.run.executors import EXECUTORS
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.parser import parse_spec
 from stacker.version import VERSION
-from stacker.view.files.card import DRAWING, LARGEST_DRAWING, model_card
+from stacker.view.files.card import DRAWING, LARGEST_DRAWING, card_text
 from stacker.view.files.svg import svg_text
 from stacker.view.scene.scene import Scene, make_scene
-from stacker.view.stack.preview import preview
+from stacker.view.stack.preview import draw_preview
 
 Paths = tuple[Path, ...]
 Texts = dict[str, str]
@@ -85,13 +85,13 @@ class Stack:
 
     def preview(self) -> Group:
         """The picture of the stack, for rich to print."""
-        return preview(self.scene())
+        return draw_preview(self.scene())
 
     def _repr_html_(self) -> str:
         """The interactive picture, for notebooks."""
-        from stacker.view.files.page import framed_page
+        from stacker.view.files.page import html_frame_text
 
-        return framed_page(self.scene())
+        return html_frame_text(self.scene())
 
     def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = ignore_watch) -> Built:
         """Write the stack; see `build`."""
@@ -260,7 +260,7 @@ def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) 
         **read_tokenizer_files(donors[stack.graph.tokenizer].side_files),
         "config.json": format_json(plan.config),
         **({INDEX_FILE: format_json(index)} if index else {}),
-        "README.md": model_card(scene, stack.text.decode(), next(iter(pictures), None)).encode(),
+        "README.md": card_text(scene, stack.text.decode(), next(iter(pictures), None)).encode(),
         **pictures,
         SPEC: stack.text,
         LOCK: format_json(lock_json(plan, VERSION, found, stack.nested)),

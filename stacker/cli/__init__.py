@@ -10,24 +10,23 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
 from typer.models import CommandInfo
 
-from stacker.cli import build, donors, language, look, machine, new, preview, recipes
+from stacker.cli import build, dry_run, inspection, new, preview, recipes, spec_language
 from stacker.cli.app import ORDER, app
-from stacker.cli.mergekit_options import translated
-from stacker.cli.problems import print_json, problem_json, show_problems
+from stacker.cli.terminal.mergekit_options import translate_options
+from stacker.cli.terminal.printing import print_json, print_problems, problem_json
 from stacker.errors import StackerError, StorageError
 
-__all__ = ["app", "build", "donors", "language", "look", "machine", "main", "new", "preview", "program", "recipes"]
+__all__ = ["app", "build", "dry_run", "inspection", "main", "new", "preview", "program", "recipes", "spec_language"]
 
 
-def name_of(command: CommandInfo) -> str:
+def command_name(command: CommandInfo) -> str:
     """What a command is called on the command line."""
     return str(command.name or getattr(command.callback, "__name__", ""))
 
 
-app.registered_commands.sort(key=lambda command: (*ORDER, name_of(command)).index(name_of(command)))
+app.registered_commands.sort(key=lambda command: (*ORDER, command_name(command)).index(command_name(command)))
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What typer raises for a wrong command line; it has no public name of its own in every version."""
@@ -46,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     _accept_any_character()
     words = sys.argv[1:] if arguments is None else arguments
-    words, warnings = translated(words)
-    show_problems(warnings, Console(stderr=True))
+    words, warnings = translate_options(words)
+    print_problems(warnings)
     try:
         status: Any = app(words, prog_name="stacker", standalone_mode=False)
         sys.stdout.flush()
@@ -90,7 +89,7 @@ def _report(error: StackerError, *, as_json: bool) -> None:
     if as_json:
         print_json({"ok": False, "problems": [problem_json(problem) for problem in error.problems]})
     else:
-        show_problems(error.problems, Console(stderr=True))
+        print_problems(error.problems)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -34,7 +34,7 @@ Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="A spec, native or me
 Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, nothing else there.")]
 
 
-def examples(*lines: str) -> str:
+def format_examples(*lines: str) -> str:
     """What stands below a command's help, one line an example."""
     return "\n\n".join(f"[dim]$[/dim] stacker {line}" for line in lines)
 

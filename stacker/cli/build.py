@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from stacker.cli.app import BUILD, Json, Spec, app, examples
-from stacker.cli.problems import print_json, show_problems
-from stacker.cli.progress import watching
+from stacker.cli.app import BUILD, Json, Spec, app, format_examples
+from stacker.cli.terminal.printing import make_console, print_json, print_warnings
+from stacker.cli.terminal.progress import show_progress
 from stacker.core.plan.plan import LayoutKind
-from stacker.errors import Mark, Severity, SpecError, raise_problems
+from stacker.errors import Mark, SpecError, raise_problems
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make; it appears whole or not at all.")]
 Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder that stacker wrote.")]
@@ -30,7 +29,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only problems.")]
 
 
 @app.command(
-    rich_help_panel=BUILD, epilog=examples("build stack.yml ./out", "build stack.yml ./out --force --max-memory 2GB")
+    rich_help_panel=BUILD,
+    epilog=format_examples("build stack.yml ./out", "build stack.yml ./out --force --max-memory 2GB"),
 )
 def build(
     spec: Spec,
@@ -50,28 +50,28 @@ def build(
     from stacker.compose import BuildOptions, load
     from stacker.compose import build as make
     from stacker.spec.language.settings import parse_size
-    from stacker.view.stack.plan import report_json, report_text
+    from stacker.view.stack.plan_report import report_json, report_text
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
     stack = load(spec)
     if shard_size:
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
-    show_problems([p for p in stack.problems if p.severity is not Severity.ERROR], Console(stderr=True))
+    print_warnings(stack.problems)
     options = BuildOptions(force, restart, workers, memory, layout, device)
-    with watching("fetching", "building", quiet=quiet or json) as (fetching, watch):
+    with show_progress("fetching", "building", quiet=quiet or json) as (fetching, watch):
         built = make(stack, out, options, watch, fetching)
     if json:
         print_json(report_json(built.plan, built.report, out))
     elif not quiet:
-        Console(stderr=True, highlight=False).print(report_text(built.plan, built.report, out))
+        make_console(stderr=True).print(report_text(built.plan, built.report, out))
 
 
-@app.command(rich_help_panel=BUILD, epilog=examples("verify ./out", "verify ./out --donor xwin=/data/xwin"))
+@app.command(rich_help_panel=BUILD, epilog=format_examples("verify ./out", "verify ./out --donor xwin=/data/xwin"))
 def verify(out: Written, *, donor: Moved = None, quiet: Quiet = False, json: Json = False) -> None:
     """Compare a checkpoint with its donors, byte for byte; blends are computed again."""
     from stacker.checkpoint import verify as compare
 
-    with watching("verifying", quiet=quiet or json) as (watch,):
+    with show_progress("verifying", quiet=quiet or json) as (watch,):
         checked = compare(out, _places(donor or []), watch)
     raise_problems(checked.problems)
     if json:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from stacker.cli.app import START, Json, app, examples
-from stacker.cli.completion import complete_named_donor, complete_recipe, complete_reference
-from stacker.cli.problems import print_json, show_problems
+from stacker.cli.app import START, Json, app, format_examples
+from stacker.cli.terminal.completion import complete_named_donor, complete_recipe, complete_reference
+from stacker.cli.terminal.printing import print_json, print_problems
 from stacker.errors import Mark, Problem, SpecError, StorageError
 
 Recipe = Annotated[
@@ -45,7 +44,7 @@ Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that e
 EXAMPLE = "new passes --donor a=./donor -p width=8 -o stack.yml"
 
 
-@app.command(rich_help_panel=START, epilog=examples(EXAMPLE, "new goliath-120b -o goliath.yml", "new"))
+@app.command(rich_help_panel=START, epilog=format_examples(EXAMPLE, "new goliath-120b -o goliath.yml", "new"))
 def new(
     recipe: Recipe = None,
     *,
@@ -57,17 +56,17 @@ def new(
     json: Json = False,
 ) -> None:
     """Write a spec from a recipe or a generator, fitted to the donors given; alone on a terminal, it asks."""
-    from stacker.cli.asking import ask
-    from stacker.cli.fitting import Order, fit
+    from stacker.cli.new_prompts import ask_request
+    from stacker.cli.new_specs import Request, make_specs
 
     if recipe is None and not (sys.stdin.isatty() and not json):
         raise SpecError.of("say which recipe", f"for instance: stacker {EXAMPLE}\nstacker recipes lists all of them")
     numbers, donors = _counts(number or []), _pairs(donor or [], "--donor")
-    order = Order(recipe, donors, numbers, like, out) if recipe else ask()
+    order = Request(recipe, donors, numbers, like, out) if recipe else ask_request()
     if order.file and not order.file.parent.is_dir():
         raise StorageError.of("there is no such folder", f"mkdir -p {order.file.parent}", Mark(str(order.file)))
-    texts, notes = fit(order)
-    show_problems(notes, Console(stderr=True))
+    texts, notes = make_specs(order)
+    print_problems(notes)
     if json:
         print_json({"ok": True, "file": str(order.file) if order.file else None, "specs": _by_name(texts)})
     if order.file:

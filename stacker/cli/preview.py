@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from stacker.cli.app import LOOK, Json, app, examples
-from stacker.cli.problems import exit_code, print_json, problems_json, show_warnings
+from stacker.cli.app import LOOK, Json, app, format_examples
+from stacker.cli.terminal.printing import find_exit_code, make_console, print_json, print_warnings, problems_json
 from stacker.errors import SpecError, raise_problems, select_errors
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ Dot = Annotated[bool, typer.Option("--dot", help="Print it for Graphviz.")]
 
 @app.command(
     rich_help_panel=LOOK,
-    epilog=examples("preview stack.yml", "preview stack.yml --html stack.html", "preview one.yml other.yml"),
+    epilog=format_examples("preview stack.yml", "preview stack.yml --html stack.html", "preview one.yml other.yml"),
 )
 def preview(
     specs: Specs,
@@ -56,9 +55,9 @@ def preview(
         _show(stacks[0], files, printed, as_json=json)
     problems = tuple(problem for stack in stacks for problem in stack.problems)
     if not json:
-        show_warnings(problems)
+        print_warnings(problems)
         raise_problems(problems)
-    raise typer.Exit(exit_code(select_errors(problems)))
+    raise typer.Exit(find_exit_code(select_errors(problems)))
 
 
 def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_json: bool) -> None:
@@ -67,9 +66,9 @@ def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_jso
     if as_json:
         print_json(_preview_json(stack, scene))
     elif not files and not printed:
-        from stacker.view.stack.preview import preview as draw
+        from stacker.view.stack.preview import draw_preview
 
-        Console(highlight=False).print(draw(scene))
+        make_console().print(draw_preview(scene))
     _keep(scene, files, printed)
 
 
@@ -78,27 +77,27 @@ def _keep(scene: Scene, files: Mapping[str, Path], printed: list[str]) -> None:
     if not files and not printed:
         return
     from stacker.io.disk.storage import explain_errors
-    from stacker.view.files.formats import VIEWS
+    from stacker.view.files.file_views import FILE_VIEWS
 
     for name, path in files.items():
         with explain_errors(path):
-            path.write_text(VIEWS[name](scene), encoding="utf-8")
+            path.write_text(FILE_VIEWS[name](scene), encoding="utf-8")
     for name in printed:
-        typer.echo(VIEWS[name](scene), nl=False)
+        typer.echo(FILE_VIEWS[name](scene), nl=False)
 
 
 def _preview_json(stack: Stack, scene: Scene) -> dict[str, Any]:
-    from stacker.view.stack.preview_json import preview_json
+    from stacker.view.stack.preview import preview_json
 
     told = {"lints": problems_json(scene.lints), "problems": problems_json(stack.problems)}
     return {"ok": not select_errors(stack.problems)} | preview_json(scene) | told
 
 
 def _compare(left: Stack, right: Stack, *, as_json: bool) -> None:
-    from stacker.view.stack.comparison import comparison, comparison_json
+    from stacker.view.stack.comparison import comparison_json, draw_comparison
 
     if as_json:
         ok = not select_errors((*left.problems, *right.problems))
         print_json({"ok": ok} | comparison_json(left.scene(), right.scene()))
     else:
-        Console(highlight=False).print(comparison(left.scene(), right.scene()))
+        make_console().print(draw_comparison(left.scene(), right.scene()))

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
-from stacker.cli.app import START, Json, app, examples
-from stacker.cli.completion import complete_recipe
-from stacker.cli.problems import print_json
+from stacker.cli.app import START, Json, app, format_examples
+from stacker.cli.terminal.completion import complete_recipe
+from stacker.cli.terminal.printing import make_console, print_json
 from stacker.errors import SpecError, StackerError, did_you_mean
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Name = Annotated[
 
 @app.command(
     rich_help_panel=START,
-    epilog=examples("recipes", "recipes goliath-120b", "recipes solar --json"),
+    epilog=format_examples("recipes", "recipes goliath-120b", "recipes solar --json"),
 )
 def recipes(name: Name = None, *, json: Json = False) -> None:
     """List published stacks and the patterns behind them, drawn small, or show one in full; no weights needed."""
@@ -46,9 +46,9 @@ def recipes(name: Name = None, *, json: Json = False) -> None:
     if json:
         print_json([_json(each) for each in names])
     elif name:
-        _show(name, Console(highlight=False))
+        _show(name, make_console())
     else:
-        _list(names, Console(highlight=False))
+        _list(names, make_console())
 
 
 def _json(name: str) -> dict[str, Any]:
@@ -58,18 +58,18 @@ def _json(name: str) -> dict[str, Any]:
     if name in GENERATORS:
         return generator_json(GENERATORS[name])
     stack = load_recipe(name)
-    return recipe_json(recipe_of(name), sketch_of(stack))
+    return recipe_json(read_recipe(name), make_sketch(stack))
 
 
 def _list(names: list[str], console: Console) -> None:
     from stacker.spec.generators import GENERATORS
-    from stacker.view.tables.recipes import generators_table, recipes_table
+    from stacker.view.tables.recipes import draw_generators, draw_recipes
 
-    published = [(recipe_of(name), sketch_of(load_recipe(name))) for name in names if name not in GENERATORS]
+    published = [(read_recipe(name), make_sketch(load_recipe(name))) for name in names if name not in GENERATORS]
     room = MAP if console.width >= 80 and not console.options.ascii_only else 0
-    console.print(recipes_table(published, room))
-    patterns = [(each, sketch_of(example_of(each))) for each in GENERATORS.values()]
-    console.print(generators_table(patterns, room))
+    console.print(draw_recipes(published, room))
+    patterns = [(each, make_sketch(load_example(each))) for each in GENERATORS.values()]
+    console.print(draw_generators(patterns, room))
     console.print(
         Text("stacker recipes NAME shows one in full; stacker new NAME --donor name=source writes a spec.", "dim")
     )
@@ -77,15 +77,15 @@ def _list(names: list[str], console: Console) -> None:
 
 def _show(name: str, console: Console) -> None:
     from stacker.spec.generators import GENERATORS
-    from stacker.view.tables.recipes import generator_details, recipe_head
+    from stacker.view.tables.recipes import draw_generator, draw_recipe_head
 
     if name in GENERATORS:
-        stack = example_of(GENERATORS[name])
-        console.print(generator_details(GENERATORS[name], "org/name"))
+        stack = load_example(GENERATORS[name])
+        console.print(draw_generator(GENERATORS[name], "org/name"))
         console.print(Text(f"\nWith its defaults and donors like {EXAMPLE}:\n", "dim"))
     else:
         stack = load_recipe(name)
-        console.print(recipe_head(recipe_of(name)))
+        console.print(draw_recipe_head(read_recipe(name)))
         console.print()
     console.print(stack.preview())
     if name not in GENERATORS:
@@ -103,7 +103,7 @@ def load_recipe(name: str) -> Stack:
     return load_text(read_spec_file(path), path, read=read_from_reference)
 
 
-def recipe_of(name: str) -> Recipe:
+def read_recipe(name: str) -> Recipe:
     """What a recipe says of itself."""
     from stacker.io.files.spec_files import find_recipe, read_spec_file
     from stacker.spec.recipes import parse_recipe
@@ -111,7 +111,7 @@ def recipe_of(name: str) -> Recipe:
     return parse_recipe(name, read_spec_file(find_recipe(name)).decode())
 
 
-def example_of(generator: Generator) -> Stack:
+def load_example(generator: Generator) -> Stack:
     """What a generator makes of its defaults and donors of a well-known shape."""
     from stacker.compose import load_text
     from stacker.io.donors.reader import read_from_reference
@@ -123,7 +123,7 @@ def example_of(generator: Generator) -> Stack:
     return load_text(text.encode(), Path(f"{generator.name}.yml"), read=read_from_reference)
 
 
-def sketch_of(stack: Stack) -> Sketch:
+def make_sketch(stack: Stack) -> Sketch:
     """A stack as the list of recipes draws it."""
     from stacker.view.tables.recipes import Sketch
 

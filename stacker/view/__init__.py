@@ -1,1 +1,1 @@
-"""What people look at: plans, graphs and problems as terminal pictures, text and JSON."""
+"""Draws stacks, donors, plans and machines: for the terminal, as SVG, HTML, Mermaid, Graphviz, Markdown and JSON."""

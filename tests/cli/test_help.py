@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from stacker.cli import app, name_of
+from stacker.cli import app, command_name
 from tests.cli.commands import run
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "command-line.md").read_text(encoding="utf-8")
-COMMANDS = {name_of(command): command for command in app.registered_commands}
+COMMANDS = {command_name(command): command for command in app.registered_commands}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from stacker.cli.recipes import load_recipe
-from stacker.view.files.formats import VIEWS
+from stacker.view.files.file_views import FILE_VIEWS
 from tests.docs.blocks import ROOT, Block, blocks_of, commands, make_donors, missing_line, pages, run_command
 from tests.docs.specs import try_yaml
 from tools.docs import on_page_markdown
@@ -66,7 +66,7 @@ def test_links_lead_somewhere(name: str) -> None:
 
 def test_the_picture_is_what_the_tool_draws() -> None:
     """The README's picture is what `stacker preview slices/goliath-120b.yaml --svg docs/goliath.svg` writes."""
-    drawn = VIEWS["svg"](load_recipe("goliath-120b").scene())
+    drawn = FILE_VIEWS["svg"](load_recipe("goliath-120b").scene())
     assert (ROOT / "docs" / "goliath.svg").read_text(encoding="utf-8") == drawn
 
 

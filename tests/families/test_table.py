@@ -9,7 +9,7 @@ import yaml
 from rich.console import Console
 
 from stacker.arch.families import read_architecture, read_tested_stacks
-from stacker.view.tables.architectures import architecture_details
+from stacker.view.tables.architectures import draw_architecture
 from tests.families.tiny import decoder_families
 from tests.families.wrappers import wrapped_languages, wrapper_families
 from tests.house import ROOT
@@ -40,7 +40,7 @@ def test_the_table_ships() -> None:
     assert read_tested_stacks() == TABLE
     console = Console(width=200)
     with console.capture() as caught:
-        console.print(architecture_details(read_architecture("deepseek_v3")))
+        console.print(draw_architecture(read_architecture("deepseek_v3")))
     assert "layers without experts must come first" in caught.get()
     assert "cross: right" in caught.get()
 

@@ -16,7 +16,7 @@ from stacker.io.donors.reader import read_from_reference
 from stacker.view.map.coverage import Coverage
 from stacker.view.map.depth_map import DepthMap
 from stacker.view.scene.scene import Scene
-from stacker.view.stack.preview import Legend, lint_list, segment_table
+from stacker.view.stack.preview import Legend, draw_lints, draw_segments
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "preview"
 WIDTHS = (60, 100, 160)
@@ -77,8 +77,8 @@ def scene_of(text: str) -> Scene:
 
 def picture(scene: Scene) -> Group:
     """What a preview draws below its figures, which follow measurements and are tested as numbers."""
-    below: list[RenderableType] = [DepthMap(scene.graph, scene.donors), Legend(scene), Text(), segment_table(scene)]
-    return Group(*below, Text(), Coverage(scene), lint_list(scene.lints))
+    below: list[RenderableType] = [DepthMap(scene.graph, scene.donors), Legend(scene), Text(), draw_segments(scene)]
+    return Group(*below, Text(), Coverage(scene), draw_lints(scene.lints))
 
 
 def printed(drawn: RenderableType, width: int, kind: str = "plain", encoding: str = "utf-8") -> str:

@@ -1,1 +1,1 @@
-"""Pictures that are kept as files: SVG, HTML, Graphviz, Mermaid, the model card."""
+"""Views that are written to files: SVG, HTML, Graphviz, Mermaid and the model card."""

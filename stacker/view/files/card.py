@@ -1,6 +1,6 @@
-"""The model card: what a reader of the hub needs to know of a stack, as Markdown with the hub's metadata.
+"""The model card of a stack: Markdown for the readers of the hub, headed by the hub's metadata as YAML.
 
-It names hub donors by id and commit, those of this machine by their names alone: a card tells nothing of the machine.
+Donors from the hub are named by id and commit, local donors by name only: no path of this machine is written.
 """
 
 from __future__ import annotations
@@ -16,46 +16,46 @@ from rich.console import Console
 from stacker.core.stack.graph import segments
 from stacker.core.values.donor import Donor, all_donors
 from stacker.view.map.depth_map import DepthMap
+from stacker.view.scene.formatting import junction_text, method_text, source_text, span_text
 from stacker.view.scene.scene import Scene
-from stacker.view.scene.wording import crossing_text, making_text, source_text, span_text
-from stacker.view.stack.head import facts
 from stacker.view.stack.preview import Legend
+from stacker.view.stack.summary import format_facts
 
 DRAWING = "depth-map.svg"
 LARGEST_DRAWING = 200_000
-"""Bytes of a drawing that may stand beside the card; that of a stack of a thousand layers is as large."""
-_OF_BUILDING = ("reads", "writes", "memory", "time")
-"""Figures that say nothing to who only takes the result."""
+"""The most bytes of a drawing that is written beside the card; a stack of a thousand layers needs about as many."""
+_BUILD_FACTS = ("reads", "writes", "memory", "time")
+"""Rows of the summary that matter only to whoever builds the stack."""
 _COLUMNS = 76
-"""Width of the map in the card, so that it has no scroll bar."""
-_FOLDERS = re.compile(r"(?<![\w:/.~\\])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\",{}\[\]]+[/\\])*(?=[^\s/\\'\",{}\[\]])")
-"""The folders of an absolute path, up to its last name."""
+"""Width of the depth map in the card; the hub shows as much without a scroll bar."""
+_PARENT_FOLDERS = re.compile(r"(?<![\w:/.~\\])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\",{}\[\]]+[/\\])*(?=[^\s/\\'\",{}\[\]])")
+"""Matches an absolute path up to, but without, its last name."""
 
 
-def model_card(scene: Scene, spec: str, drawing: str | None = None) -> str:
-    """README.md of a stack that was planned; `spec` is its text, `drawing` the name of a picture beside the card."""
+def card_text(scene: Scene, spec: str, drawing: str | None = None) -> str:
+    """README.md of a planned stack; `spec` is the text of its spec, `drawing` the file name of a picture beside it."""
     picture = f"![where each layer comes from]({drawing})\n\n" if drawing else ""
     parts = [
-        f"---\n{yaml.safe_dump(metadata(scene), sort_keys=False, allow_unicode=True)}---",
+        f"---\n{yaml.safe_dump(make_metadata(scene), sort_keys=False, allow_unicode=True)}---",
         f"# {scene.name}",
-        f"{_summary(scene)}",
+        _summary_text(scene),
         f"{picture}```text\n{map_text(scene)}\n```",
-        _table(("figure", "value"), [item for item in facts(scene).items() if item[0] not in _OF_BUILDING]),
-        "## Layers\n\n" + _table(("layers", "from", "made by", "jump", "across the jump"), _segments(scene)),
-        *([f"## Where it is fragile\n\n{_lints(scene)}"] if scene.lints else []),
-        f"## Spec\n\n```yaml\n{_FOLDERS.sub('./', spec).rstrip()}\n```",
-        f"## Make it again\n\n{_again(scene)}",
+        _table_text(("figure", "value"), [item for item in format_facts(scene).items() if item[0] not in _BUILD_FACTS]),
+        "## Layers\n\n" + _table_text(("layers", "from", "made by", "jump", "across the jump"), _list_segments(scene)),
+        *([f"## Where it is fragile\n\n{_lints_text(scene)}"] if scene.lints else []),
+        f"## Spec\n\n```yaml\n{_PARENT_FOLDERS.sub('./', spec).rstrip()}\n```",
+        f"## Make it again\n\n{_reproduction_text(scene)}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def metadata(scene: Scene) -> dict[str, Any]:
-    """What the hub reads from a card's head: the donors it knows, how they were used, tags, a licence all agree on."""
-    donors = [*_sources(scene)]
+def make_metadata(scene: Scene) -> dict[str, Any]:
+    """The hub's metadata: donors that are on the hub, tags, and the licence if all donors have the same."""
+    donors = [*_list_donors(scene)]
     bases = list(dict.fromkeys(donor.source for donor in donors if donor.revision))
     licences = {donor.config.get("license") for donor in donors}
     licence = licences.pop() if len(licences) == 1 else None
-    said = {
+    entries = {
         "base_model": bases,
         "base_model_relation": "merge" if bases else None,
         "library_name": "transformers",
@@ -63,62 +63,62 @@ def metadata(scene: Scene) -> dict[str, Any]:
         "pipeline_tag": "text-generation",
         "tags": ["merge", "frankenmerge", "stacker"],
     }
-    return {key: value for key, value in said.items() if value}
+    return {key: value for key, value in entries.items() if value}
 
 
-def _sources(scene: Scene) -> Iterator[Donor]:
-    """Every donor that has files of its own, those inside other stacks too."""
+def _list_donors(scene: Scene) -> Iterator[Donor]:
+    """Every donor with files of its own, including the donors of nested stacks."""
     yield from (donor for donor in all_donors(scene.donors).values() if not donor.nested)
 
 
-def _summary(scene: Scene) -> str:
-    names = ", ".join(f"[{name}](https://huggingface.co/{name})" for name in metadata(scene).get("base_model", []))
-    made = f" from layers of {names}" if names else ""
-    return f"A stack of {len(scene.graph.layers)} layers, composed with stacker{made}. No training took place."
+def _summary_text(scene: Scene) -> str:
+    names = ", ".join(f"[{name}](https://huggingface.co/{name})" for name in make_metadata(scene).get("base_model", []))
+    origin = f" from layers of {names}" if names else ""
+    return f"A stack of {len(scene.graph.layers)} layers, composed with stacker{origin}. No training took place."
 
 
 def map_text(scene: Scene) -> str:
-    """The depth map and its legend in letters."""
+    """The depth map and its legend without colours: a letter for each donor."""
     out = StringIO()
     console = Console(file=out, width=_COLUMNS, color_system=None, legacy_windows=False, _environ={})
     console.print(DepthMap(scene.graph, scene.donors), Legend(scene), sep="")
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
 
 
-def _segments(scene: Scene) -> Iterator[tuple[str, ...]]:
+def _list_segments(scene: Scene) -> Iterator[tuple[str, ...]]:
     for segment in segments(scene.graph):
         junction = scene.jumps.get(segment.start)
         yield (
             span_text(segment.start, segment.stop),
             f"`{source_text(segment)}`",
-            making_text(scene.graph, segment),
+            method_text(scene.graph, segment),
             f"{junction.jump:+d}" if junction else "",
-            crossing_text(junction, scene.donors) if junction else "",
+            junction_text(junction, scene.donors) if junction else "",
         )
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def _table_text(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _lints(scene: Scene) -> str:
+def _lints_text(scene: Scene) -> str:
     return "\n".join(f"- {lint.message}" + (f" ({lint.hint})" if lint.hint else "") for lint in scene.lints)
 
 
-def _again(scene: Scene) -> str:
-    """What it takes to get the same bytes, and whose licences they come under."""
-    donors = [f"`{donor.name}`: {_place(donor)}" for donor in _sources(scene)]
+def _reproduction_text(scene: Scene) -> str:
+    """How to build the same bytes again, from which donors, and whose licences apply."""
+    donors = [f"`{donor.name}`: {_place_text(donor)}" for donor in _list_donors(scene)]
     listed = "\n".join(f"- {line}" for line in donors)
     plan = scene.plan.id if scene.plan else ""
     return (
         "`stacker build stacker.yml OUT` with these donors writes the same tensors, byte for byte, and "
         f"`stacker verify OUT` compares them with the donors. `stacker.lock.json` holds the plan (`{plan}`): "
-        f"where every tensor is from.\n\n{listed}\n\nThe donors' licences apply to what is made of them."
+        f"where every tensor comes from.\n\n{listed}\n\nThe donors' licences apply to this stack."
     )
 
 
-def _place(donor: Donor) -> str:
+def _place_text(donor: Donor) -> str:
     return (
         f"[{donor.source}](https://huggingface.co/{donor.source}) at `{donor.revision}`"
         if donor.revision

@@ -1,6 +1,6 @@
-"""One interactive HTML file: the drawing, and for the layer under the pointer its tensors and where they come from.
+"""The interactive HTML page: the drawing of a stack, and the tensors and sources of the layer under the pointer.
 
-It holds everything itself and asks the network for nothing.
+The page is one file and loads nothing from the network.
 """
 
 from __future__ import annotations
@@ -15,58 +15,60 @@ from stacker.core.stack.graph import Junction
 from stacker.core.stack.nodes import Node
 from stacker.errors import Problem
 from stacker.view.files.svg import svg_element
-from stacker.view.scene.provenance import TensorRow, provenance
+from stacker.view.scene.formatting import junction_text, node_method_text, node_source_text
+from stacker.view.scene.provenance import TensorRow, trace_tensors
 from stacker.view.scene.scene import Scene
-from stacker.view.scene.wording import crossing_text, node_making_text, node_text
-from stacker.view.stack.head import facts
+from stacker.view.stack.summary import format_facts
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _FRAME_HEIGHT = 900
-"""Pixels of the page's window in a notebook."""
+"""Height of the page in a notebook, in pixels."""
 
 
-def html_page(scene: Scene) -> str:
-    """The page as a file of its own."""
-    facts_rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts(scene).items())
-    filled = {
+def html_text(scene: Scene) -> str:
+    """The page as a complete HTML document."""
+    facts_rows = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in format_facts(scene).items()
+    )
+    values = {
         "title": escape(scene.name),
         "facts": facts_rows,
-        "lints": "".join(map(_lint, scene.lints)),
+        "lints": "".join(map(_lint_html, scene.lints)),
         "drawing": tostring(svg_element(scene, hover=True), encoding="unicode"),
-        "data": json.dumps(_layers(scene), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
+        "data": json.dumps(_list_layers(scene), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
     }
     page = _TEMPLATE.read_text(encoding="utf-8")
-    # Cut at the marks first: what is filled in may hold anything, a mark's text too.
+    # Split before values are filled in: a value may contain "@@" itself.
     pieces = page.split("@@")
-    return "".join(filled[piece] if number % 2 else piece for number, piece in enumerate(pieces))
+    return "".join(values[piece] if number % 2 else piece for number, piece in enumerate(pieces))
 
 
-def framed_page(scene: Scene) -> str:
-    """The page in a frame, so that its style and script stay apart from the notebook's."""
+def html_frame_text(scene: Scene) -> str:
+    """The page in an iframe, which keeps its style and script separate from the notebook's."""
     attributes = f'sandbox="allow-scripts" style="width:100%;height:{_FRAME_HEIGHT}px;border:0"'
-    return f'<iframe {attributes} srcdoc="{escape(html_page(scene))}"></iframe>'
+    return f'<iframe {attributes} srcdoc="{escape(html_text(scene))}"></iframe>'
 
 
-def _lint(problem: Problem) -> str:
+def _lint_html(problem: Problem) -> str:
     return f'<li class="{problem.severity}">{escape(problem.message)}<small>{escape(problem.hint)}</small></li>'
 
 
-def _layers(scene: Scene) -> dict[str, Any]:
-    """What the script shows, by the layer's number, `embed` or `head`."""
-    rows = provenance(scene)
+def _list_layers(scene: Scene) -> dict[str, Any]:
+    """The data that the script shows, by `embed`, `head` or the number of the output layer."""
+    rows = trace_tensors(scene)
     nodes = {str(node.index): node for node in scene.graph.layers}
     ends = {"embed": scene.graph.embed, "head": scene.graph.head}
     return {
-        key: _said(scene, node, scene.jumps.get(node.index) if key in nodes else None, rows.get(key, []))
+        key: _layer_json(scene, node, scene.jumps.get(node.index) if key in nodes else None, rows.get(key, []))
         for key, node in (nodes | ends).items()
     }
 
 
-def _said(scene: Scene, node: Node, junction: Junction | None, rows: list[TensorRow]) -> dict[str, Any]:
-    jump = f"{junction.jump:+d}: {crossing_text(junction, scene.donors) or 'the same donor'}" if junction else ""
+def _layer_json(scene: Scene, node: Node, junction: Junction | None, rows: list[TensorRow]) -> dict[str, Any]:
+    jump = f"{junction.jump:+d}: {junction_text(junction, scene.donors) or 'the same donor'}" if junction else ""
     return {
-        "from": node_text(node),
-        "made": node_making_text(node),
+        "from": node_source_text(node),
+        "made": node_method_text(node),
         "jump": jump,
         "tensors": [[row.name, row.count, row.role, row.dtype, list(row.shape), row.made] for row in rows],
     }

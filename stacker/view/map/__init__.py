@@ -1,1 +1,1 @@
-"""The depth map of a stack in a terminal, and the lines below it."""
+"""The depth map of a stack in a terminal, its annotations, and the coverage of its donors."""

@@ -1,4 +1,4 @@
-"""How much of each donor a stack uses: a strip of its layers, higher where they are used more often."""
+"""Which layers of each donor a stack uses: a strip of one character per layer, higher for more uses."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rich.text import Text
 
 from stacker.core.stack.graph import coverage
 from stacker.view.map.depth_map import is_plain
-from stacker.view.scene.palette import DonorStyle, donor_styles, line_of
+from stacker.view.scene.palette import DonorStyle, assign_styles, join_characters
 from stacker.view.scene.scene import Scene
 
-_BLOCKS = "·▂▄▆█"
+_BARS = "·▂▄▆█"
 _DIGITS = ".123456789"
 _INDENT = 2
 _MOST_LINES = 6
@@ -21,29 +21,29 @@ _MOST_LINES = 6
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """A line of numbers and a strip for each donor; without colours the strip has digits."""
+    """A summary and a strip for each donor; without colours the strip consists of digits."""
 
     scene: Scene
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The strips, wrapped where a donor has more layers than the console columns."""
-        styles = donor_styles(list(self.scene.donors))
+        """Wraps a strip with more layers than the console has columns."""
+        styles = assign_styles(list(self.scene.donors))
         for name, uses in coverage(self.scene.graph, self.scene.donors).items():
-            yield summary(name, uses, styles[name])
-            glyphs = _DIGITS if is_plain(console) or options.ascii_only else _BLOCKS
-            yield from _strip(uses, styles[name], options.max_width - _INDENT, glyphs)
+            yield uses_text(name, uses, styles[name])
+            glyphs = _DIGITS if is_plain(console) or options.ascii_only else _BARS
+            yield from _draw_strip(uses, styles[name], options.max_width - _INDENT, glyphs)
 
 
-def summary(name: str, uses: Sequence[int], style: DonorStyle) -> Text:
-    """How many layers of a donor are used how often."""
+def uses_text(name: str, uses: Sequence[int], style: DonorStyle) -> Text:
+    """How many layers of a donor are used never, once, twice and more often; `uses` counts by layer."""
     counts = {"never": uses.count(0), "once": uses.count(1), "twice": uses.count(2)}
     counts["more often"] = len(uses) - sum(counts.values())
-    said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    return Text.assemble((name, style.colour), f"  {len(uses)} layers: {said}")
+    words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return Text.assemble((name, style.colour), f"  {len(uses)} layers: {words}")
 
 
-def _strip(uses: Sequence[int], style: DonorStyle, room: int, glyphs: str) -> Iterator[Text]:
-    """A character a layer, on lines of one length; where that takes too many lines, one for several layers."""
+def _draw_strip(uses: Sequence[int], style: DonorStyle, room: int, glyphs: str) -> Iterator[Text]:
+    """Lines of equal length with a character per layer, or per several layers where `_MOST_LINES` are not enough."""
     per = -(-len(uses) // (max(1, room) * _MOST_LINES))
     shown = [max(uses[start : start + per]) for start in range(0, len(uses), per)]
     lines = -(-len(shown) // max(1, room))
@@ -51,4 +51,4 @@ def _strip(uses: Sequence[int], style: DonorStyle, room: int, glyphs: str) -> It
     for start in range(0, len(shown), length):
         part = shown[start : start + length]
         marks = ((glyphs[min(count, len(glyphs) - 1)], style.colour if count else "dim") for count in part)
-        yield Text.assemble(" " * _INDENT, line_of(marks))
+        yield Text.assemble(" " * _INDENT, join_characters(marks))

@@ -1,6 +1,6 @@
-"""The geometry of a depth map: which cells of a grid the layers of a stack fall on, and which its jumps cross.
+"""The grid behind a depth map: which cells the layers of a stack fill, and which cells its jumps cross.
 
-Columns count output layers from the left, rows donor layers from the bottom. It knows no colours and no characters.
+Columns count output layers from the left, rows donor layers from the bottom. Knows nothing of colours or characters.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
 
 WIDEST = 4
-"""Columns that one layer has at the most."""
+"""The most columns of one layer."""
 LOWEST = 12
-"""Rows below which a map is not made lower for the sake of its lines, which have no gaps up to a slope of one."""
+"""A map may be lowered to this many rows to keep the slope of its lines at one or less, which avoids gaps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """`count` layers along `cells` cells: each has the same number of cells, or else some share one."""
+    """`count` layers on `cells` cells: all layers have the same number of cells, or several layers share one."""
 
     count: int
     cells: int
@@ -30,19 +30,19 @@ class Axis:
         return layer * self.cells // self.count
 
     def span(self, layer: int) -> range:
-        """All cells of a layer."""
+        """The cells of a layer."""
         start = self.first(layer)
         return range(start, start + max(1, self.cells // self.count))
 
 
 def make_axis(count: int, room: int, most: int) -> Axis:
-    """An axis for `count` layers in at most `room` cells, with at most `most` cells a layer."""
+    """An axis for `count` layers on at most `room` cells, with at most `most` cells per layer."""
     return Axis(count, room if count > room else count * max(1, min(most, room // count)))
 
 
 @dataclass(slots=True)
 class Cell:
-    """What falls on one cell: donors in the order they came; `again` while each of them was used before."""
+    """The donors drawn in one cell, in order; `again` is True if all its donor layers were used before."""
 
     donors: list[str] = field(default_factory=list)
     again: bool = True
@@ -50,7 +50,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """A grid of cells by (column, row); `links` are cells that a jump crosses and no layer fills."""
+    """Cells by (column, row); `links` are the empty cells that a jump crosses."""
 
     across: Axis
     up: Axis
@@ -58,13 +58,13 @@ class Raster:
     links: frozenset[tuple[int, int]]
 
 
-def draw(graph: StackGraph, donors: Mapping[str, Donor], columns: int, rows: int, tallest: int = 1) -> Raster:
+def draw_raster(graph: StackGraph, donors: Mapping[str, Donor], columns: int, rows: int, tallest: int = 1) -> Raster:
     """The stack on at most `columns` × `rows` cells; a layer is at most `tallest` cells high.
 
-    Where layers share a column, a run of neighbours is drawn at its first, so that lines are equally thin everywhere.
+    Of neighbouring layers that share a column, only the first is drawn: all lines are equally thin.
     """
     across = make_axis(len(graph.layers), columns, WIDEST)
-    depth = drawn_depth(graph, donors)
+    depth = find_depth(graph, donors)
     steepest = max(LOWEST, depth * across.cells // across.count)
     up = make_axis(depth, min(rows, steepest), tallest)
     cells: dict[tuple[int, int], Cell] = {}
@@ -74,12 +74,12 @@ def draw(graph: StackGraph, donors: Mapping[str, Donor], columns: int, rows: int
     for node in graph.layers:
         column = across.first(node.index)
         if drawn[column] == node.index or node.index in starts:
-            _fill(cells, node, across, up, seen)
+            _fill_cells(cells, node, across, up, seen)
         seen |= {(feed.donor, feed.layer) for feed in node.feeds}
-    return Raster(across, up, cells, frozenset(_links(graph, across, up) - cells.keys()))
+    return Raster(across, up, cells, frozenset(_find_links(graph, across, up) - cells.keys()))
 
 
-def _fill(
+def _fill_cells(
     cells: dict[tuple[int, int], Cell], node: Node, across: Axis, up: Axis, seen: set[tuple[str, int | None]]
 ) -> None:
     for feed in node.feeds:
@@ -90,13 +90,13 @@ def _fill(
             cell.again &= (feed.donor, feed.layer) in seen
 
 
-def drawn_depth(graph: StackGraph, donors: Mapping[str, Donor]) -> int:
-    """The depth of the deepest donor that gives a layer."""
+def find_depth(graph: StackGraph, donors: Mapping[str, Donor]) -> int:
+    """The depth of the deepest donor with a layer in the stack."""
     return max(donors[feed.donor].depth for node in graph.layers for feed in node.feeds)
 
 
-def _links(graph: StackGraph, across: Axis, up: Axis) -> set[tuple[int, int]]:
-    """The cells between the two ends of each jump, in the column where the stack goes on."""
+def _find_links(graph: StackGraph, across: Axis, up: Axis) -> set[tuple[int, int]]:
+    """The cells between the two ends of each jump, in the column of the layer after it."""
     found = set()
     for junction in junctions(graph):
         ends = sorted((up.span(junction.before.layer or 0), up.span(junction.after.layer or 0)), key=lambda s: s.start)

@@ -1,1 +1,1 @@
-"""What every picture of a stack is drawn from: the scene, colours, and parts of a stack in words."""
+"""What every view of a stack is drawn from: the scene, colours, texts and tables."""

@@ -1,4 +1,4 @@
-"""Where every tensor of a stack comes from, layer by layer, in words; the experts of a layer as one row."""
+"""Where every tensor of a stack comes from, as text rows by layer; the experts of a layer share a row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXPERT = re.compile(r"(?<=\.)\d+(?=\.)")
 
 @dataclass(frozen=True, slots=True)
 class TensorRow:
-    """A tensor of the output: its name after the layer's prefix, and how it is made; `count` alike ones together."""
+    """`count` output tensors that differ at most in an expert's number; `name` is without the layer's prefix."""
 
     name: str
     role: str
@@ -27,8 +27,8 @@ class TensorRow:
     count: int = 1
 
 
-def provenance(scene: Scene) -> dict[str, list[TensorRow]]:
-    """The rows of `embed`, of each layer by its number, and of `head`; nothing while there is no plan."""
+def trace_tensors(scene: Scene) -> dict[str, list[TensorRow]]:
+    """The rows by `embed`, `head` or the number of the output layer; no rows without a plan."""
     steps = {step.tensor.name: step for step in scene.plan.steps} if scene.plan else {}
     found: dict[str, list[TensorRow]] = {}
     for node, named, tables in node_tables(scene.graph, scene.donors):
@@ -45,7 +45,7 @@ def _row(step: Step, name: str, role: str) -> TensorRow:
 
 
 def _joined(rows: Iterator[TensorRow]) -> Iterator[TensorRow]:
-    """Rows that differ only in an expert's number, as one."""
+    """Merges rows that differ only in an expert's number."""
     groups: dict[TensorRow, int] = {}
     for row in rows:
         if ".expert" in row.role:
@@ -57,7 +57,7 @@ def _joined(rows: Iterator[TensorRow]) -> Iterator[TensorRow]:
 
 
 def expression_text(expression: Expression) -> str:
-    """How a tensor is made, for people: `xwin:model.layers.3.mlp.up_proj.weight`, `slerp(a, b; t 0.3)`."""
+    """An expression as text: `xwin:model.layers.3.mlp.up_proj.weight`, `slerp(a, b; t 0.3)`."""
     match expression:
         case Copy(tensor):
             return str(tensor)

@@ -1,4 +1,4 @@
-"""Everything that a picture of a stack may show, in one value; every view draws this and reads nothing else."""
+"""The scene: everything that the views of a stack show, in one value. They read nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stacker.spec.language.stack_spec import StackSpec
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A stack to look at; `plan` and `figures` are None while it cannot be built."""
+    """A stack as its views read it; `plan` and `figures` are None if the stack cannot be built."""
 
     name: str
     graph: StackGraph
@@ -28,15 +28,16 @@ class Scene:
 
     @property
     def family(self) -> Architecture:
+        """The architecture of the donor whose config is the template."""
         return self.donors[self.graph.template].architecture
 
     @property
     def jumps(self) -> dict[int, Junction]:
-        """The junctions by the output layer that they stand before."""
+        """The junctions by the index of the output layer after them."""
         return {junction.index: junction for junction in junctions(self.graph)}
 
 
 def make_scene(spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None) -> Scene:
-    """A stack as the views want it."""
+    """The scene of a stack, with its figures and lints; `plan` is None if the stack has errors."""
     figures = make_figures(graph, donors, plan) if plan else None
     return Scene(spec.name, graph, donors, lint(graph, donors, spec), plan, figures)

@@ -1,1 +1,1 @@
-"""A whole stack for the terminal and as JSON: preview, comparison, plan."""
+"""A whole stack for the terminal and as JSON: summary, preview, comparison, plan and build report."""

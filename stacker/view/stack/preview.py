@@ -1,9 +1,10 @@
-"""A stack before it exists, as a picture for the terminal: figures, depth map, segments, junctions, coverage, lints."""
+"""The preview of a stack: summary, depth map, segments, coverage and lints for the terminal; the same as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.style import Style
@@ -11,53 +12,57 @@ from rich.table import Table
 from rich.text import Text
 
 from stacker.core.stack.graph import Segment, coverage, segments
+from stacker.core.stack.nodes import Node
+from stacker.core.study.figures import figures_json
+from stacker.core.study.layer_differences import find_changes
 from stacker.errors import Problem, Severity
 from stacker.view.map.coverage import Coverage
 from stacker.view.map.depth_map import DepthMap, is_plain
-from stacker.view.scene.palette import donor_styles
+from stacker.view.scene.formatting import junction_text, list_sources, method_text, span_text
+from stacker.view.scene.palette import assign_styles
 from stacker.view.scene.scene import Scene
-from stacker.view.scene.wording import crossing_text, making_text, source_texts, span_text
-from stacker.view.stack.head import head
+from stacker.view.scene.text_tables import make_table
+from stacker.view.stack.summary import draw_summary
 
 _SIGNS = {Severity.WARNING: ("! ", "bold yellow"), Severity.NOTE: ("- ", "dim"), Severity.ERROR: ("! ", "bold red")}
 
 
-def preview(scene: Scene) -> Group:
-    """The whole picture, as wide as the console; without a plan, what the graph alone tells."""
-    return Group(*_parts(scene))
+def draw_preview(scene: Scene) -> Group:
+    """The preview, as wide as the console; without a plan, only what the graph contains."""
+    return Group(*_draw_parts(scene))
 
 
-def _parts(scene: Scene) -> Iterator[RenderableType]:
-    yield head(scene)
+def _draw_parts(scene: Scene) -> Iterator[RenderableType]:
+    yield draw_summary(scene)
     if not scene.graph.layers:
         return
     yield Text()
     yield DepthMap(scene.graph, scene.donors)
     yield Legend(scene)
     yield Text()
-    yield segment_table(scene)
+    yield draw_segments(scene)
     yield Text()
     yield Coverage(scene)
     if scene.lints:
         yield Text()
-        yield lint_list(scene.lints)
+        yield draw_lints(scene.lints)
 
 
 @dataclass(frozen=True, slots=True)
 class Legend:
-    """Which colour or letter is which donor, and what else the map has."""
+    """The legend of a depth map: the colour or letter of each donor, and the signs for blends and repeated layers."""
 
     scene: Scene
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """One item after the other, wrapped between them."""
+        """Yields all items as one text, wrapped between items."""
         plain = is_plain(console)
         items = [
             Text(f"{style.letter} {style.name}") if plain else Text.assemble(("█", style.colour), f" {style.name}")
-            for style in donor_styles(list(self.scene.donors)).values()
+            for style in assign_styles(list(self.scene.donors)).values()
         ]
         if any(node.op for node in self.scene.graph.layers):
-            items.append(_blend_sign(self.scene, plain=plain, ascii_only=options.ascii_only))
+            items.append(_draw_blend_sign(self.scene, plain=plain, ascii_only=options.ascii_only))
         if plain and any(count > 1 for uses in self._coverage() for count in uses):
             items.append(Text("lower case: used again"))
         yield Text("   ").join(items)
@@ -66,11 +71,11 @@ class Legend:
         return coverage(self.scene.graph, self.scene.donors).values()
 
 
-def _blend_sign(scene: Scene, *, plain: bool, ascii_only: bool) -> Text:
+def _draw_blend_sign(scene: Scene, *, plain: bool, ascii_only: bool) -> Text:
     if plain:
         return Text("* blend" if ascii_only else "◆ blend")
     blended = next(node for node in scene.graph.layers if node.op)
-    styles = donor_styles(list(scene.donors))
+    styles = assign_styles(list(scene.donors))
     one, other = (styles[blended.feeds[place].donor].colour for place in (0, -1))
     return Text.assemble(("▚", Style(color=one, bgcolor=other)), " blend")
 
@@ -78,38 +83,34 @@ def _blend_sign(scene: Scene, *, plain: bool, ascii_only: bool) -> Text:
 _COLUMNS = ("layers", "jump", "from", "made by", "across the jump")
 
 
-def segment_table(scene: Scene) -> Table:
-    """One row a segment: its layers, the jump before them, where from, how made; what differs across the jump."""
-    rows = [_row(scene, segment) for segment in segments(scene.graph)]
-    kept = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for n in kept:
-        table.add_column(_COLUMNS[n], justify="right" if n < 2 else "left", no_wrap=n < 2, overflow="fold")
-    for row in rows:
-        table.add_row(*(row[n] for n in kept))
-    return table
+def draw_segments(scene: Scene) -> Table:
+    """A row per segment: output layers, jump before them, sources, op, and what differs across the jump."""
+    rows = [_segment_row(scene, segment) for segment in segments(scene.graph)]
+    filled = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
+    columns = [_COLUMNS[n] for n in filled]
+    return make_table(columns, [[row[n] for n in filled] for row in rows], right=("layers", "jump"), header_style="dim")
 
 
-def _row(scene: Scene, segment: Segment) -> tuple[str, str, Text, str, str]:
+def _segment_row(scene: Scene, segment: Segment) -> tuple[str, str, Text, str, str]:
     junction = scene.jumps.get(segment.start)
     return (
         span_text(segment.start, segment.stop),
         f"{junction.jump:+d}" if junction else "",
-        _sources(scene, segment),
-        making_text(scene.graph, segment),
-        crossing_text(junction, scene.donors) if junction else "",
+        _draw_sources(scene, segment),
+        method_text(scene.graph, segment),
+        junction_text(junction, scene.donors) if junction else "",
     )
 
 
-def _sources(scene: Scene, segment: Segment) -> Text:
-    """A segment's slices, each in its donor's colour."""
-    styles = donor_styles(list(scene.donors))
-    slices = [Text(text, styles[feed.donor].colour) for text, feed in source_texts(segment)]
+def _draw_sources(scene: Scene, segment: Segment) -> Text:
+    """The slices of a segment, each in its donor's colour."""
+    styles = assign_styles(list(scene.donors))
+    slices = [Text(text, styles[feed.donor].colour) for text, feed in list_sources(segment)]
     return Text(" + ").join(slices)
 
 
-def lint_list(lints: Iterable[Problem]) -> Table:
-    """What is doubtful, each with its reason below it."""
+def draw_lints(lints: Iterable[Problem]) -> Table:
+    """A line per lint, and its hint below it."""
     table = Table.grid()
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -119,3 +120,53 @@ def lint_list(lints: Iterable[Problem]) -> Table:
         if problem.hint:
             table.add_row("", Text(problem.hint, "dim"))
     return table
+
+
+def preview_json(scene: Scene) -> dict[str, Any]:
+    """The preview as a JSON value; `figures` and `plan` are null if the stack cannot be built."""
+    graph = scene.graph
+    return {
+        "name": scene.name,
+        "family": scene.family.name,
+        "inferred": scene.family.inferred,
+        "figures": figures_json(scene.figures) if scene.figures else None,
+        "plan": scene.plan.id if scene.plan else None,
+        "embed": [feed.donor for feed in graph.embed.feeds],
+        "head": [feed.donor for feed in graph.head.feeds],
+        "tokenizer": graph.tokenizer,
+        "config": graph.template,
+        "layers": [_layer_json(node) for node in graph.layers],
+        "segments": _segments_json(scene),
+        "junctions": _junctions_json(scene),
+        "coverage": {name: list(uses) for name, uses in coverage(graph, scene.donors).items()},
+    }
+
+
+def _layer_json(node: Node) -> dict[str, Any]:
+    return {"op": node.op, "from": [{"donor": feed.donor, "layer": feed.layer} for feed in node.feeds]}
+
+
+def _segments_json(scene: Scene) -> list[dict[str, Any]]:
+    return [
+        {
+            "start": segment.start,
+            "stop": segment.stop,
+            "op": segment.first.op,
+            "made_by": method_text(scene.graph, segment),
+            "from": [{"donor": feed.donor, "start": feed.layer} for feed in segment.first.feeds],
+        }
+        for segment in segments(scene.graph)
+    ]
+
+
+def _junctions_json(scene: Scene) -> list[dict[str, Any]]:
+    return [
+        {
+            "layer": junction.index,
+            "jump": junction.jump,
+            "differs": {
+                name: {"before": before, "after": after} for name, before, after in find_changes(junction, scene.donors)
+            },
+        }
+        for junction in scene.jumps.values()
+    ]

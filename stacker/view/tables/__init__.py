@@ -1,1 +1,1 @@
-"""One thing as a table for people and as JSON for programs: a donor, an op, a family, a recipe, a machine."""
+"""Tables for the terminal and their JSON: donors, differences, ops, families, recipes, machines."""

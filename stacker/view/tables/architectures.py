@@ -1,4 +1,4 @@
-"""Families as people and programs read them."""
+"""Architecture families as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -11,48 +11,50 @@ from rich.text import Text
 
 from stacker.arch.families import read_tested_stacks
 from stacker.arch.files.architecture import Architecture, LayerRule, TensorTemplate
+from stacker.view.scene.text_tables import make_table
 
 
-def architectures_table(families: Iterable[Architecture]) -> Table:
-    """One row a family."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("family", "model types", "depth", "follows the layers", "tried"):
-        table.add_column(column, overflow="fold")
-    for family in families:
-        rules = ", ".join(rule.key or rule.name for rule in family.rules)
-        right = [word == "right" for word in _tried(family).values()]
-        tried = f"{sum(right)} of {len(right)} stacks" if right else ""
-        table.add_row(family.name, ", ".join(family.model_types), family.depth.text, rules, tried)
-    return table
+def draw_architectures(families: Iterable[Architecture]) -> Table:
+    """A table with one row per family."""
+    columns = ("family", "model types", "depth", "follows the layers", "tried")
+    return make_table(columns, [_family_row(family) for family in families])
 
 
-def architecture_details(family: Architecture) -> RenderableType:
-    """One family in full: tensors with role and shape, rules, notes."""
+def _family_row(family: Architecture) -> tuple[str, ...]:
+    rules = ", ".join(rule.key or rule.name for rule in family.rules)
+    right = [result == "right" for result in _find_tried(family).values()]
+    tried = f"{sum(right)} of {len(right)} stacks" if right else ""
+    return family.name, ", ".join(family.model_types), family.depth.text, rules, tried
+
+
+def draw_architecture(family: Architecture) -> RenderableType:
+    """One family in full: tensors with role and shape, config rules, notes, results against transformers."""
     head = Text.assemble((family.name, "bold"), f"  {', '.join(family.model_types)}\n  layers: {family.prefix}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("part", "tensor", "role", "shape", "where"):
-        table.add_column(column, overflow="fold")
-    for template in family.tensors:
-        words = (str(template.part), template.name, template.role, _shape(template), _where(template))
-        table.add_row(*map(Text, words))  # brackets are no markup here
-    rules = [Text(f"  {_rule(rule)}") for rule in family.rules]
-    notes = [Text(f"  {note}") for note in family.notes]
-    tried = [Text(f"  {stack}: {word}") for stack, word in _tried(family).items()]
-    parts = (("follows the layers", rules), ("notes", notes), ("tried with tiny donors", tried))
-    said = [line for title, lines in parts if lines for line in (Text(), Text(title, "bold"), *lines)]
-    return Group(head, Text(), table, *said)
+    rows = [(str(each.part), each.name, each.role, _shape_text(each), _condition_text(each)) for each in family.tensors]
+    sections = {
+        "follows the layers": [_rule_text(rule) for rule in family.rules],
+        "notes": family.notes,
+        "tried with tiny donors": [f"{stack}: {result}" for stack, result in _find_tried(family).items()],
+    }
+    below = [
+        line
+        for title, lines in sections.items()
+        if lines
+        for line in (Text(), Text(title, "bold"), *(Text(f"  {line}") for line in lines))
+    ]
+    return Group(head, Text(), make_table(("part", "tensor", "role", "shape", "where"), rows), *below)
 
 
-def _tried(family: Architecture) -> Mapping[str, str]:
-    """How stacks of the family came out when they were tried against transformers."""
+def _find_tried(family: Architecture) -> Mapping[str, str]:
+    """The result of each stack of the family that was compared with transformers, by the stack's description."""
     return next((read_tested_stacks()[name] for name in family.model_types if name in read_tested_stacks()), {})
 
 
-def _shape(template: TensorTemplate) -> str:
+def _shape_text(template: TensorTemplate) -> str:
     return f"[{', '.join(formula.text for formula in template.shape)}]"
 
 
-def _where(template: TensorTemplate) -> str:
+def _condition_text(template: TensorTemplate) -> str:
     parts = [
         f"if {template.when.text}" if template.when else "",
         f"for each of {template.count.text}" if template.count else "",
@@ -61,14 +63,14 @@ def _where(template: TensorTemplate) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _rule(rule: LayerRule) -> str:
+def _rule_text(rule: LayerRule) -> str:
     reason = f": {rule.reason}" if rule.reason else ""
     readers = " or else ".join(reader.text for reader in rule.read)
     return f"{rule.key or rule.name} ({rule.write}){reason}, read as {readers}"
 
 
 def architecture_json(family: Architecture) -> dict[str, Any]:
-    """A family for programs."""
+    """A family as a JSON value."""
     return {
         "name": family.name,
         "model_types": list(family.model_types),
@@ -80,5 +82,5 @@ def architecture_json(family: Architecture) -> dict[str, Any]:
         ],
         "rules": [{"key": rule.key, "write": str(rule.write), "reason": rule.reason} for rule in family.rules],
         "notes": list(family.notes),
-        "tried": dict(_tried(family)),
+        "tried": dict(_find_tried(family)),
     }

@@ -1,4 +1,4 @@
-"""What two donors have not in common, as people and programs read it."""
+"""The differences between two donors, as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -6,74 +6,63 @@ import json
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from stacker.core.study.difference import ABSENT, Change, Difference, join_layers
 from stacker.core.values.donor import Donor
 from stacker.formats.json_object import Json
 from stacker.tensors import TensorSpec
+from stacker.view.scene.text_tables import make_table
 
-LONGEST = 60
-
-
-def difference_table(one: Donor, other: Donor, found: Difference) -> RenderableType:
-    """Config entries side by side, then tensors; those of many layers on one line."""
-    names = _columns(one, other)
-    parts: list[RenderableType] = []
-    if found.config:
-        table = _table("config", *names)
-        for key, here, there in found.config:
-            table.add_row(key, _value(here), _value(there))
-        parts += [table, Text()]
-    tensors = _table("tensors", *names)
-    for name, layers, here, there in _rows(one, other, found):
-        tensors.add_row(f"{name}  {layers}".rstrip(), here, there)
-    if tensors.row_count:
-        parts += [tensors, Text()]
-    return Group(*parts, Text(_summary(found)))
+_LONGEST = 60
+"""Characters of a config value that are shown."""
 
 
-def _columns(one: Donor, other: Donor) -> tuple[str, str]:
+def draw_difference(one: Donor, other: Donor, found: Difference) -> RenderableType:
+    """Config entries side by side, then tensors; a tensor that differs alike in several layers is one row."""
+    names = _name_columns(one, other)
+    config = [(key, _value_text(here), _value_text(there)) for key, here, there in found.config]
+    tensors = [
+        (f"{name}  {layers}".rstrip(), here, there) for name, layers, here, there in _list_tensors(one, other, found)
+    ]
+    tables = [make_table((head, *names), rows) for head, rows in (("config", config), ("tensors", tensors)) if rows]
+    return Group(*(part for table in tables for part in (table, Text())), Text(_summary_text(found)))
+
+
+def _name_columns(one: Donor, other: Donor) -> tuple[str, str]:
     return (one.source, other.source) if one.source != other.source else (f"{one.source} (A)", f"{other.source} (B)")
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _rows(one: Donor, other: Donor, found: Difference) -> list[tuple[str, str, str, str]]:
+def _list_tensors(one: Donor, other: Donor, found: Difference) -> list[tuple[str, str, str, str]]:
+    """Name, layers, form in the first donor, form in the second donor."""
     rows = []
     for donor, specs, first in ((one, found.only_one, True), (other, found.only_other, False)):
-        shown = {spec.name: _spec(spec) for spec in specs}
+        shown = {spec.name: _spec_text(spec) for spec in specs}
         for name, layers in join_layers(shown, donor.architecture.prefix).items():
-            text = next(shown[spec.name] for spec in specs if _is(spec.name, name, donor))
+            text = next(shown[spec.name] for spec in specs if _stands_for(name, spec.name, donor))
             rows.append((name, layers, text if first else ABSENT, ABSENT if first else text))
     changes = {change.name: change for change in found.changed}
     for name, layers in join_layers(changes, one.architecture.prefix).items():
-        change = next(each for own, each in changes.items() if _is(own, name, one))
-        rows.append((name, layers, _spec(change.one), _spec(change.other)))
+        change = next(change for own, change in changes.items() if _stands_for(name, own, one))
+        rows.append((name, layers, _spec_text(change.one), _spec_text(change.other)))
     return rows
 
 
-def _is(own: str, name: str, donor: Donor) -> bool:
-    """Whether a tensor is one of those that `name` stands for."""
+def _stands_for(name: str, own: str, donor: Donor) -> bool:
+    """Whether `name`, with `{i}` for the layer's number, covers the tensor called `own`."""
     return name in join_layers([own], donor.architecture.prefix)
 
 
-def _spec(spec: TensorSpec) -> str:
+def _spec_text(spec: TensorSpec) -> str:
     return f"{spec.dtype.label} [{', '.join(map(str, spec.shape))}]"
 
 
-def _value(value: Json) -> str:
+def _value_text(value: Json) -> str:
     text = value if value == ABSENT else json.dumps(value, ensure_ascii=False)
-    return str(text) if len(str(text)) <= LONGEST else f"{str(text)[: LONGEST - 1]}…"
+    return str(text) if len(str(text)) <= _LONGEST else f"{str(text)[: _LONGEST - 1]}…"
 
 
-def _summary(found: Difference) -> str:
+def _summary_text(found: Difference) -> str:
     if found.is_empty:
         return f"no difference: the same config, {found.alike} tensors of the same names, shapes and types"
     counts = {
@@ -87,7 +76,7 @@ def _summary(found: Difference) -> str:
 
 
 def difference_json(found: Difference) -> dict[str, Any]:
-    """A difference for programs."""
+    """A difference as a JSON value."""
     return {
         "same": found.is_empty,
         "config": {key: [here, there] for key, here, there in found.config},

@@ -1,11 +1,12 @@
-"""A donor as people and programs read it."""
+"""A donor as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from rich import filesize
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,87 +15,93 @@ from stacker.arch.files.architecture import Part
 from stacker.core.study.layer_differences import group_layers
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.errors import Problem, ranges_text
-from stacker.view.scene.wording import bytes_text, count_text
+from stacker.view.scene.formatting import count_text
+from stacker.view.scene.text_tables import make_pairs, make_table
 
-MOST = 3
-"""Reasons told for one trial."""
+_MOST_PROBLEMS = 3
+"""Problems shown per trial."""
 Trials = Mapping[str, tuple[Problem, ...]]
-"""What stands in the way of each of some simple stacks of the donor."""
+"""The problems of simple stacks of the donor (none where the stack works), by a description of the stack."""
 
 
-def donor_table(donor: Donor, trials: Trials) -> RenderableType:
-    """Family, depth and size, kinds of layers, the tensors by role, and what would stop it from being stacked."""
-    head = Table.grid(padding=(0, 2))
-    head.add_column(style="bold")
-    head.add_column(overflow="fold")
-    for name, value in _facts(donor).items():
-        head.add_row(name, value)
-    roles = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("part", "role", "tensors", "shape", "bytes"):
-        roles.add_column(column, justify="right" if column in ("tensors", "bytes") else "left", overflow="fold")
-    for (part, role), tensors in sorted(_by_role(donor).items(), key=lambda item: list(Part).index(item[0][0])):
-        shapes = sorted({tensor.spec.shape for tensor in tensors})
-        shown = " ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes[:3]) + (" …" if shapes[3:] else "")
-        roles.add_row(str(part), role, str(len(tensors)), shown, bytes_text(sum(t.spec.nbytes for t in tensors)))
+def draw_donor(donor: Donor, trials: Trials) -> RenderableType:
+    """Family, depth, size, kinds of layers, tensors by role, and which simple stacks of the donor would work."""
     ignored = [Text(f"not carried: {name}: {reason}", "dim") for name, reason in donor.ignored]
-    return Group(head, Text(), _kinds(donor), Text(), roles, *ignored, Text(), *_obstacles(trials))
+    parts = (make_pairs(_list_facts(donor)), Text(), _draw_kinds(donor), Text(), _draw_roles(donor))
+    return Group(*parts, *ignored, Text(), *_draw_trials(trials))
 
 
-def _kinds(donor: Donor) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("layers", "parameters", "kind"):
-        table.add_column(column, overflow="fold")
+def _draw_kinds(donor: Donor) -> Table:
+    rows = []
     for kind in group_layers(donor):
-        count = f"{len(kind.layers)}: {ranges_text(kind.layers)}"
-        table.add_row(count, f"{count_text(kind.parameters)} each", kind.distinction or "all alike")
-    return table
+        layers = f"{len(kind.layers)}: {ranges_text(kind.layers)}"
+        rows.append((layers, f"{count_text(kind.parameters)} each", kind.distinction or "all alike"))
+    return make_table(("layers", "parameters", "kind"), rows)
 
 
-def _obstacles(trials: Trials) -> Iterator[Text]:
-    """Each trial with its verdict; reasons under those that fail."""
+def _draw_roles(donor: Donor) -> Table:
+    groups = sorted(_group_by_role(donor).items(), key=lambda group: list(Part).index(group[0][0]))
+    rows = [
+        (str(part), role, str(len(tensors)), _shapes_text(tensors), _size_text(tensors))
+        for (part, role), tensors in groups
+    ]
+    return make_table(("part", "role", "tensors", "shape", "bytes"), rows, right=("tensors", "bytes"))
+
+
+def _shapes_text(tensors: list[DonorTensor]) -> str:
+    """Up to three different shapes of the tensors."""
+    shapes = sorted({tensor.spec.shape for tensor in tensors})
+    return " ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes[:3]) + (" …" if shapes[3:] else "")
+
+
+def _size_text(tensors: Iterable[DonorTensor]) -> str:
+    return filesize.decimal(sum(tensor.spec.nbytes for tensor in tensors))
+
+
+def _draw_trials(trials: Trials) -> Iterator[Text]:
+    """A line per trial with its result, and below it the problems of those that fail."""
     yield Text("stacked", "bold")
-    for words, problems in trials.items():
-        verdict = ("refused", "red") if problems else ("fine", "green")
-        yield Text.assemble(f"  {words}: ", verdict)
-        for problem in problems[:MOST]:
+    for trial, problems in trials.items():
+        result = ("refused", "red") if problems else ("fine", "green")
+        yield Text.assemble(f"  {trial}: ", result)
+        for problem in problems[:_MOST_PROBLEMS]:
             yield Text(f"    {problem.message}")
             if problem.hint:
                 yield Text(f"      hint: {problem.hint}", "cyan")
 
 
-def _facts(donor: Donor) -> dict[str, str]:
+def _list_facts(donor: Donor) -> dict[str, str]:
     family = donor.architecture
     elements = sum(tensor.spec.elements for tensor in donor.tensors.values())
-    nbytes = sum(tensor.spec.nbytes for tensor in donor.tensors.values())
     facts = {
         "donor": donor.source + (f"@{donor.revision}" if donor.revision else ""),
         "family": family.name + (" (inferred from names and config)" if family.inferred else ""),
         "layers": str(donor.depth),
         "parameters": count_text(elements),
-        "size": f"{bytes_text(nbytes)} in {len(donor.files)} file{'s'[: len(donor.files) > 1]}",
-        "types": ", ".join(f"{label} × {count}" for label, count in _dtypes(donor).items()),
+        "size": f"{_size_text(donor.tensors.values())} in {len(donor.files)} file{'s'[: len(donor.files) > 1]}",
+        "types": ", ".join(f"{label} × {count}" for label, count in _count_dtypes(donor).items()),
         "tokenizer": ", ".join(file.name for file in donor.side_files if "token" in file.name) or "none",
     }
     if donor.quantized:
-        facts["quantised"] = f"{donor.quantized}: layers can be moved, not computed with"
+        facts["quantised"] = f"{donor.quantized}: layers can be moved, but not blended or scaled"
     if not donor.weights:
-        facts["weights"] = "none here: sizes are those that the config promises"
+        facts["weights"] = "none here: sizes follow from the config"
     return facts
 
 
-def _dtypes(donor: Donor) -> dict[str, int]:
+def _count_dtypes(donor: Donor) -> dict[str, int]:
     return dict(Counter(tensor.spec.dtype.label for tensor in donor.tensors.values()).most_common())
 
 
-def _by_role(donor: Donor) -> dict[tuple[Part, str], list[DonorTensor]]:
-    found: dict[tuple[Part, str], list[DonorTensor]] = {}
+def _group_by_role(donor: Donor) -> dict[tuple[Part, str], list[DonorTensor]]:
+    groups: dict[tuple[Part, str], list[DonorTensor]] = {}
     for tensor in donor.tensors.values():
-        found.setdefault((tensor.part, tensor.role), []).append(tensor)
-    return found
+        groups.setdefault((tensor.part, tensor.role), []).append(tensor)
+    return groups
 
 
 def donor_json(donor: Donor, trials: Trials) -> dict[str, Any]:
-    """A donor for programs: every tensor with what it is and where it acts."""
+    """A donor as a JSON value, with every tensor's part, layer, role, type and shape."""
     return {
         "source": donor.source,
         "revision": donor.revision,
@@ -120,6 +127,6 @@ def donor_json(donor: Donor, trials: Trials) -> dict[str, Any]:
             {"layers": list(kind.layers), "parameters": kind.parameters, "words": kind.distinction}
             for kind in group_layers(donor)
         ],
-        "stacked": {words: [problem.message for problem in problems] for words, problems in trials.items()},
+        "stacked": {trial: [problem.message for problem in problems] for trial, problems in trials.items()},
         "ignored": dict(donor.ignored),
     }

@@ -1,84 +1,79 @@
-"""What a machine can do for stacker, as people and programs read it."""
+"""What `stacker doctor` found out about a machine, as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from rich import filesize
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from stacker.io.machine import FOR_DEVICES, Folder, Hub, Machine
 from stacker.version import VERSION
-from stacker.view.scene.wording import bytes_text
+from stacker.view.scene.text_tables import make_pairs
 
 
-def machine_table(machine: Machine) -> RenderableType:
-    """What there is and what it means for a build."""
+def draw_machine(machine: Machine) -> RenderableType:
+    """Versions, hardware, filesystem and hub access, each with its consequence for a build."""
     folder = machine.folder
     return Group(
-        _section("this program", {"stacker": VERSION, "python": machine.python, **_packages(machine)}),
-        _section("this machine", _hardware(machine)),
-        _section(str(folder.path), _folder(folder)),
-        _section("the hub", _hub(machine.hub)),
+        _draw_section("this program", {"stacker": VERSION, "python": machine.python, **_list_packages(machine)}),
+        _draw_section("this machine", _list_hardware(machine)),
+        _draw_section(str(folder.path), _list_folder(folder)),
+        _draw_section("the hub", _list_hub(machine.hub)),
     )
 
 
-def _section(title: str, rows: dict[str, str]) -> Group:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(min_width=16)
-    table.add_column(overflow="fold")
-    for name, value in rows.items():
-        table.add_row(Text(f"  {name}"), Text(value))
-    return Group(Text(title, "bold"), table)
+def _draw_section(title: str, rows: dict[str, str]) -> Group:
+    return Group(Text(title, "bold"), make_pairs({f"  {name:<14}": value for name, value in rows.items()}, "none"))
 
 
-def _packages(machine: Machine) -> dict[str, str]:
-    return {name: found or _missing(name) for name, found in machine.packages}
+def _list_packages(machine: Machine) -> dict[str, str]:
+    return {name: version or _missing_text(name) for name, version in machine.packages}
 
 
-def _missing(package: str) -> str:
+def _missing_text(package: str) -> str:
     if package in FOR_DEVICES:
         return "not installed: only --device needs it, pip install 'stacker[gpu]' brings it"
     return "not installed: pip install stacker brings it"
 
 
-def _hardware(machine: Machine) -> dict[str, str]:
-    memory = "unknown" if machine.memory is None else bytes_text(machine.memory)
+def _list_hardware(machine: Machine) -> dict[str, str]:
+    memory = "unknown" if machine.memory is None else filesize.decimal(machine.memory)
     if machine.available is not None:
-        memory += f", {bytes_text(machine.available)} available; --max-memory bounds a build"
+        memory += f", {filesize.decimal(machine.available)} available; --max-memory bounds a build"
     return {
         "system": machine.system,
         "cores": f"{machine.cores}; --workers uses fewer",
         "memory": memory,
-        "GPU": ", ".join(machine.gpus) or "none that nvidia-smi knows; stacker itself needs none",
+        "GPU": ", ".join(machine.gpus) or "none found by nvidia-smi; stacker needs none",
     }
 
 
-def _folder(folder: Folder) -> dict[str, str]:
+def _list_folder(folder: Folder) -> dict[str, str]:
     return {
         "filesystem": folder.filesystem,
-        "free": bytes_text(folder.free),
-        "clone blocks": "yes: layers of donors on this filesystem take no time and no new space"
+        "free": filesize.decimal(folder.free),
+        "clone blocks": "yes: layers of donors on this filesystem take almost no time and no new space"
         if folder.block
         else "no: layers are copied; XFS and Btrfs can share blocks instead",
-        "direct writes": "yes (O_DIRECT)" if folder.writes_past_cache else "no: what is written fills the page cache",
+        "direct writes": "yes (O_DIRECT)" if folder.writes_past_cache else "no: writes go through the page cache",
         "copy in kernel": "yes (copy_file_range)" if folder.copies_in_kernel else "no: bytes go through memory",
         "keep holes": "yes" if folder.keeps_holes else "no: empty parts of sparse donors will take space",
     }
 
 
-def _hub(hub: Hub) -> dict[str, str]:
+def _list_hub(hub: Hub) -> dict[str, str]:
     return {
         "address": hub.endpoint,
-        "asked": "no: HF_HUB_OFFLINE is set, the cache is all there is" if hub.offline else "yes",
-        "token": "there is one" if hub.token else "none: gated donors need `hf auth login`",
-        "cache": f"{hub.cache}" + ("" if hub.exists else " (nothing there yet)"),
+        "used": "no: HF_HUB_OFFLINE is set, only the cache is read" if hub.offline else "yes",
+        "token": "found" if hub.token else "none: gated donors need `hf auth login`",
+        "cache": f"{hub.cache}" + ("" if hub.exists else " (empty so far)"),
     }
 
 
 def machine_json(machine: Machine) -> dict[str, Any]:
-    """The same for programs; sizes in bytes."""
+    """The machine as a JSON value; sizes are in bytes."""
     folder, hub = machine.folder, machine.hub
     return {
         "stacker": VERSION,

@@ -1,4 +1,4 @@
-"""Ops as people and programs read them."""
+"""Blend ops as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ from rich.table import Table
 from rich.text import Text
 
 from stacker.ops.shared.op import Base, Op, OpParameter
+from stacker.view.scene.text_tables import make_table
 
 _KINDS: dict[type, str] = {float: "number", int: "whole number", bool: "true or false"}
 
 
-def ops_table(ops: Iterable[Op]) -> Table:
-    """One row an op."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("op", "what it does", "sources", "parameters"):
-        table.add_column(column, overflow="fold")
-    for op in ops:
-        table.add_row(op.name, op.summary, _arity(op), ", ".join(parameter.name for parameter in op.parameters))
-    return table
+def draw_ops(ops: Iterable[Op]) -> Table:
+    """A table with one row per op."""
+    rows = [
+        (op.name, op.summary, _sources_text(op), ", ".join(parameter.name for parameter in op.parameters)) for op in ops
+    ]
+    return make_table(("op", "what it does", "sources", "parameters"), rows)
 
 
-def op_details(op: Op) -> RenderableType:
-    """One op in full: formula, where it is from, and each parameter."""
-    said = (op.formula, op.source, f"sources: {_arity(op)}", _needs(op), *_ramp(op))
-    head = Text.assemble((op.name, "bold"), f"  {op.summary}\n", *(f"\n  {line}" for line in said))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("parameter", "kind", "default", "range", "meaning"):
-        table.add_column(column, overflow="fold")
-    for each in op.parameters:
-        default = "required" if each.default is None else str(each.default).lower()
-        meaning = each.meaning + (" (of each source)" if each.per_source else "")
-        table.add_row(each.name, _KINDS[each.kind], default, _range(each), meaning)
+def draw_op(op: Op) -> RenderableType:
+    """One op in full: summary, formula, source, requirements and a table of its parameters."""
+    lines = (op.formula, op.source, f"sources: {_sources_text(op)}", _requirements_text(op), *_ramp_lines(op))
+    head = Text.assemble((op.name, "bold"), f"  {op.summary}\n", *(f"\n  {line}" for line in lines))
+    columns = ("parameter", "kind", "default", "range", "meaning")
+    table = make_table(columns, [_parameter_row(parameter) for parameter in op.parameters])
     return Group(head, Text(), table if op.parameters else Text("no parameters"))
 
 
-def _arity(op: Op) -> str:
+def _parameter_row(parameter: OpParameter) -> tuple[str, ...]:
+    default = "required" if parameter.default is None else str(parameter.default).lower()
+    meaning = parameter.meaning + (" (one value per source)" if parameter.per_source else "")
+    return parameter.name, _KINDS[parameter.kind], default, _range_text(parameter), meaning
+
+
+def _sources_text(op: Op) -> str:
     fewest, most = op.arity
     count = f"{fewest}" if fewest == most else f"{fewest} or more" if most is None else f"{fewest} to {most}"
     return count + {Base.NONE: "", Base.OPTIONAL: ", base optional", Base.REQUIRED: " and a base"}[op.base]
 
 
-def _needs(op: Op) -> str:
-    """What it looks at, and how often."""
+def _requirements_text(op: Op) -> str:
+    """Whether the op needs data besides weights, and how many times it reads them."""
     fewest, most = (1 + passes for passes in op.passes)
     times = "once" if most == 1 else f"{fewest} times" if fewest == most else f"{fewest} to {most} times"
     return f"{'weights alone, no data' if op.data_free else 'needs data'}; reads them {times}"
 
 
-def _ramp(op: Op) -> tuple[str, ...]:
+def _ramp_lines(op: Op) -> tuple[str, ...]:
     return (f"a crossfade drives its {op.ramp}",) if op.ramp else ()
 
 
-def _range(parameter: OpParameter) -> str:
+def _range_text(parameter: OpParameter) -> str:
     low, high = parameter.low, parameter.high
     if low is None and high is None:
         return ""
@@ -65,7 +65,7 @@ def _range(parameter: OpParameter) -> str:
 
 
 def op_json(op: Op) -> dict[str, Any]:
-    """An op for programs."""
+    """An op as a JSON value."""
     return {
         "name": op.name,
         "summary": op.summary,
@@ -78,15 +78,15 @@ def op_json(op: Op) -> dict[str, Any]:
         "ramp": op.ramp or None,
         "parameters": [
             {
-                "name": each.name,
-                "kind": each.kind.__name__,
-                "default": each.default,
-                "low": each.low,
-                "high": each.high,
-                "of_roles": dict(each.role_defaults),
-                "per_source": each.per_source,
-                "meaning": each.meaning,
+                "name": parameter.name,
+                "kind": parameter.kind.__name__,
+                "default": parameter.default,
+                "low": parameter.low,
+                "high": parameter.high,
+                "of_roles": dict(parameter.role_defaults),
+                "per_source": parameter.per_source,
+                "meaning": parameter.meaning,
             }
-            for each in op.parameters
+            for parameter in op.parameters
         ],
     }

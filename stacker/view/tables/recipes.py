@@ -1,4 +1,4 @@
-"""Recipes and generators as people and programs read them."""
+"""Recipes and generators as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from stacker.core.values.donor import Donor
 from stacker.spec.generators import Generator
 from stacker.spec.language.stack_spec import DonorSpec
 from stacker.spec.recipes import Recipe
-from stacker.view.map.depth_map import thumbnail
-from stacker.view.scene.wording import count_text
+from stacker.view.map.depth_map import draw_thumbnail
+from stacker.view.scene.formatting import count_text
+from stacker.view.scene.text_tables import make_pairs, make_table, to_texts
 
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """What comes out of a recipe, or of a generator with donors of some shape: enough to draw it small."""
+    """The stack that a recipe or a generator makes, reduced to what a small picture and a row of figures need."""
 
     graph: StackGraph
     donors: Mapping[str, Donor]
@@ -33,67 +34,60 @@ class Sketch:
         return len(self.graph.layers)
 
 
-def recipes_table(recipes: Iterable[tuple[Recipe, Sketch]], room: int) -> Table:
-    """One row a recipe, with its depth map in `room` columns, or without where there are none."""
-    table = _table("recipe", "depth map", "layers", "size", "what it is", room=room)
+def draw_recipes(recipes: Iterable[tuple[Recipe, Sketch]], room: int) -> Table:
+    """A table with one row per recipe; its depth maps are `room` columns wide, or left out when `room` is 0."""
+    table = _make_table("recipe", "depth map", "layers", "size", "what it is", room=room)
     for recipe, sketch in recipes:
         figures = (str(sketch.layers), count_text(sketch.parameters))
-        table.add_row(recipe.name, *_picture(sketch, room), *figures, recipe.summary)
+        table.add_row(*to_texts((recipe.name, *_draw_map(sketch, room), *figures, recipe.summary)))
     return table
 
 
-def generators_table(generators: Iterable[tuple[Generator, Sketch]], room: int) -> Table:
-    """One row a generator, with what it makes of its defaults in `room` columns."""
-    table = _table("generator", "depth map", "numbers", "what it makes", room=room)
+def draw_generators(generators: Iterable[tuple[Generator, Sketch]], room: int) -> Table:
+    """A table with one row per generator, drawn with its default numbers; `room` as for recipes."""
+    table = _make_table("generator", "depth map", "numbers", "what it makes", room=room)
     for generator, sketch in generators:
         numbers = " ".join(number.name for number in generator.numbers)
-        table.add_row(generator.name, *_picture(sketch, room), numbers, generator.summary)
+        table.add_row(*to_texts((generator.name, *_draw_map(sketch, room), numbers, generator.summary)))
     return table
 
 
-def _table(*columns: str, room: int) -> Table:
+def _make_table(*columns: str, room: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 1 if room else 0, 0))
     for name in columns:
-        kept = name in ("recipe", "generator", "depth map", "layers", "size")
+        unwrapped = name in ("recipe", "generator", "depth map", "layers", "size")
         if room or name != "depth map":
-            table.add_column(name, no_wrap=kept, justify="right" if name in ("layers", "size") else "left")
+            table.add_column(name, no_wrap=unwrapped, justify="right" if name in ("layers", "size") else "left")
     return table
 
 
-def _picture(sketch: Sketch, room: int) -> tuple[Text, ...]:
-    return (thumbnail(sketch.graph, sketch.donors, room, 3),) if room else ()
+def _draw_map(sketch: Sketch, room: int) -> tuple[Text, ...]:
+    return (draw_thumbnail(sketch.graph, sketch.donors, room, 3),) if room else ()
 
 
-def recipe_head(recipe: Recipe) -> RenderableType:
-    """What a recipe says of itself; its picture and its text are to follow."""
+def draw_recipe_head(recipe: Recipe) -> RenderableType:
+    """Name, summary, source, licence and notes of a recipe."""
     rows = {"source": recipe.source, "licence": recipe.licence, "published": recipe.published}
-    return _head(recipe.name, recipe.summary, rows, recipe.notes)
+    return _draw_head(recipe.name, recipe.summary, rows, recipe.notes)
 
 
-def generator_details(generator: Generator, donor: str) -> RenderableType:
-    """A generator in full: its numbers, and how to call it with a donor like `donor`."""
-    head = _head(generator.name, generator.summary, {"source": generator.source}, (generator.advice,))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("number", "default", "at least", "meaning"):
-        table.add_column(column)
-    for number in generator.numbers:
-        table.add_row(number.name, number.shown, str(number.least), number.meaning)
+def draw_generator(generator: Generator, donor: str) -> RenderableType:
+    """A generator in full: its numbers, and a command that calls it with `donor` as the source of each donor."""
+    head = _draw_head(generator.name, generator.summary, {"source": generator.source}, (generator.advice,))
+    rows = [(number.name, number.shown, str(number.least), number.meaning) for number in generator.numbers]
+    table = make_table(("number", "default", "at least", "meaning"), rows)
     donors = "".join(f" --donor {name}={donor}" for name in "ab"[: generator.donors[0]])
     call = Text(f"\nstacker new {generator.name}{donors} -o {generator.name}.yml", "bold")
     return Group(head, Text(), table, call)
 
 
-def _head(name: str, summary: str, rows: Mapping[str, str], notes: Iterable[str]) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for key, value in rows.items():
-        table.add_row(key, value)
-    return Group(Text.assemble((name, "bold"), f"  {summary}"), Text(), table, *(Text(note, "dim") for note in notes))
+def _draw_head(name: str, summary: str, pairs: Mapping[str, str], notes: Iterable[str]) -> RenderableType:
+    title = Text.assemble((name, "bold"), f"  {summary}")
+    return Group(title, Text(), make_pairs(pairs), *(Text(note, "dim") for note in notes))
 
 
 def recipe_json(recipe: Recipe, sketch: Sketch) -> dict[str, Any]:
-    """A recipe for programs."""
+    """A recipe as a JSON value, with the text of its spec."""
     return {
         "name": recipe.name,
         "kind": "recipe",
@@ -110,7 +104,7 @@ def recipe_json(recipe: Recipe, sketch: Sketch) -> dict[str, Any]:
 
 
 def generator_json(generator: Generator) -> dict[str, Any]:
-    """A generator for programs."""
+    """A generator as a JSON value."""
     return {
         "name": generator.name,
         "kind": "generator",
@@ -119,7 +113,7 @@ def generator_json(generator: Generator) -> dict[str, Any]:
         "notes": [generator.advice],
         "donors": list(generator.donors),
         "numbers": [
-            {"name": each.name, "meaning": each.meaning, "default": each.shown, "least": each.least}
-            for each in generator.numbers
+            {"name": number.name, "meaning": number.meaning, "default": number.shown, "least": number.least}
+            for number in generator.numbers
         ],
     }

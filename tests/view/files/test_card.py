@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.utils._validators import validate_repo_id
 
 from stacker.compose import load
-from stacker.view.files.card import model_card
+from stacker.view.files.card import card_text
 from stacker.view.scene.scene import Scene
 from tests.donors import write_llama
 from tests.view.scenes import BLENDED, GOLIATH, scene_of
@@ -36,7 +36,7 @@ def read_card(text: str) -> ModelCardData:
 
 def test_the_hub_reads_its_metadata() -> None:
     """Donors of the hub are base models, used to merge; their ids are ids."""
-    text = model_card(from_hub(scene_of(GOLIATH)), GOLIATH)
+    text = card_text(from_hub(scene_of(GOLIATH)), GOLIATH)
     data = read_card(text)
     assert data.base_model == ["Xwin-LM/Xwin-LM-70B-V0.1", "Sao10K/Euryale-1.3-L2-70B"]
     assert yaml.safe_load(data.to_yaml())["base_model_relation"] == "merge"
@@ -48,7 +48,7 @@ def test_the_hub_reads_its_metadata() -> None:
 
 def test_metadata_survives_a_round_trip() -> None:
     """What huggingface_hub writes again is what we wrote."""
-    text = model_card(from_hub(scene_of(GOLIATH)), GOLIATH)
+    text = card_text(from_hub(scene_of(GOLIATH)), GOLIATH)
     head = yaml.safe_load(text.split("---\n")[1])
     assert yaml.safe_load(read_card(text).to_yaml()) == head
 
@@ -57,7 +57,7 @@ def test_metadata_survives_a_round_trip() -> None:
 def test_a_licence_is_named_where_all_agree(licence: str | None, said: str | None) -> None:
     """Otherwise none is claimed; the donors' apply."""
     config = {"license": licence} if licence else {}
-    text = model_card(from_hub(scene_of(GOLIATH), **config), GOLIATH)
+    text = card_text(from_hub(scene_of(GOLIATH), **config), GOLIATH)
     assert read_card(text).license == said
     assert "The donors' licences apply" in text
 
@@ -65,7 +65,7 @@ def test_a_licence_is_named_where_all_agree(licence: str | None, said: str | Non
 def test_it_has_the_map_the_layers_and_the_spec() -> None:
     """A reader sees where each layer is from, and can make it again."""
     scene = scene_of(GOLIATH)
-    text = model_card(scene, GOLIATH, "depth-map.svg")
+    text = card_text(scene, GOLIATH, "depth-map.svg")
     assert "![where each layer comes from](depth-map.svg)" in text
     assert "| 16–31 | `euryale[8:24]` |  | -8 | xwin to euryale |" in text
     assert GOLIATH.rstrip() in text
@@ -77,7 +77,7 @@ def test_it_has_the_map_the_layers_and_the_spec() -> None:
 
 def test_ops_and_their_parameters_are_told() -> None:
     """The table says how blended layers were made."""
-    assert "slerp t attn [0, 0.5, 0.3, 0.7, 1], mlp [1, 0], else 0.5" in model_card(scene_of(BLENDED), BLENDED)
+    assert "slerp t attn [0, 0.5, 0.3, 0.7, 1], mlp [1, 0], else 0.5" in card_text(scene_of(BLENDED), BLENDED)
 
 
 def test_no_folder_of_the_machine_is_told(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stacker.compose import load
-from stacker.view.files.page import framed_page, html_page
+from stacker.view.files.page import html_frame_text, html_text
 from tests.browser import CHROMIUM, Browser, browser
 from tests.donors import write_llama
 from tests.view.scenes import BLENDED, GOLIATH, scene_of
@@ -35,7 +35,7 @@ def data_of(page: str) -> dict[str, Any]:
 
 def test_every_tensor_is_told_with_its_origin() -> None:
     """Each layer, the embedding and the head have their tensors and say where they are from."""
-    data = data_of(html_page(scene_of(GOLIATH)))
+    data = data_of(html_text(scene_of(GOLIATH)))
     assert len(data) == 137 + 2
     assert data["16"]["from"] == "euryale[8]"
     assert data["16"]["jump"] == "-8: xwin to euryale"
@@ -47,7 +47,7 @@ def test_every_tensor_is_told_with_its_origin() -> None:
 
 def test_blends_say_how_they_are_made() -> None:
     """The op with its parameter as it is for that tensor of that layer."""
-    data = data_of(html_page(scene_of(BLENDED)))
+    data = data_of(html_text(scene_of(BLENDED)))
     made = {tensor[0]: tensor[-1] for tensor in data["6"]["tensors"]}
     assert made["mlp.up_proj.weight"].startswith("slerp(a:model.layers.6.mlp.up_proj.weight, b:")
     assert made["mlp.up_proj.weight"].endswith("; t 1)")
@@ -58,14 +58,14 @@ def test_experts_are_one_row(tmp_path: Path) -> None:
     """Tensors that differ in an expert's number alone are told once, with how many there are."""
     (tmp_path / "config.json").write_text(json.dumps(MIXTURE))
     spec = f"stacker: 1\ndonors:\n  a: {{source: some/a, like: '{tmp_path}/config.json'}}\nstack: [a]\n"
-    rows = data_of(html_page(scene_of(spec)))["0"]["tensors"]
+    rows = data_of(html_text(scene_of(spec)))["0"]["tensors"]
     (row,) = [row for row in rows if row[2] == "mlp.down.expert"]
     assert (row[0], row[1]) == ("mlp.experts.*.down_proj.weight", 4)
 
 
 def test_the_page_needs_nothing_else() -> None:
     """No address but the name of the SVG language, no link, no image; and the page forbids itself the network."""
-    page = html_page(scene_of(GOLIATH))
+    page = html_text(scene_of(GOLIATH))
     assert set(re.findall(r"[a-z]+://[^\s\"'<>]+", page)) == {"http://www.w3.org/2000/svg"}
     assert not re.search(r"<(link|img|iframe|script src)", page)
     assert "default-src 'none'" in page
@@ -76,7 +76,7 @@ def test_names_cannot_break_out(tmp_path: Path) -> None:
     write_llama(tmp_path / "a")
     spec = {"stacker": 1, "name": HOSTILE, "donors": {"a": "./a"}, "stack": ["a"]}
     (tmp_path / "spec.yml").write_text(json.dumps(spec))
-    page = html_page(load(tmp_path / "spec.yml").scene())
+    page = html_text(load(tmp_path / "spec.yml").scene())
     assert HOSTILE not in page
     assert f"<title>{html.escape(HOSTILE)}</title>" in page
 
@@ -86,15 +86,15 @@ def test_marks_of_the_template_can_stand_in_names(tmp_path: Path) -> None:
     write_llama(tmp_path / "a")
     spec = {"stacker": 1, "name": "@@data@@", "donors": {"a": "./a"}, "stack": ["a"]}
     (tmp_path / "spec.yml").write_text(json.dumps(spec))
-    assert "<title>@@data@@</title>" in html_page(load(tmp_path / "spec.yml").scene())
+    assert "<title>@@data@@</title>" in html_text(load(tmp_path / "spec.yml").scene())
 
 
 def test_a_notebook_gets_the_page_in_a_frame() -> None:
     """The frame holds the whole page as its source, and may do nothing but run it."""
-    frame = framed_page(scene_of(BLENDED))
+    frame = html_frame_text(scene_of(BLENDED))
     found = re.fullmatch(r'<iframe sandbox="allow-scripts" style="[^"]*" srcdoc="([^"]*)"></iframe>', frame)
     assert found
-    assert html.unescape(found[1]) == html_page(scene_of(BLENDED))
+    assert html.unescape(found[1]) == html_text(scene_of(BLENDED))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here (Debian: apt install chromium)")
     folder = tmp_path_factory.mktemp("browser")
-    (folder / "goliath.html").write_text(html_page(scene_of(GOLIATH)), encoding="utf-8")
+    (folder / "goliath.html").write_text(html_text(scene_of(GOLIATH)), encoding="utf-8")
     with browser(folder / "profile") as found:
         found.open(folder / "goliath.html")
         yield found

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
-from stacker.view.map.depth_map import DepthMap, thumbnail
-from stacker.view.map.marks import round_step
-from stacker.view.map.raster import draw, make_axis
+from stacker.view.map.annotations import choose_step
+from stacker.view.map.depth_map import DepthMap, draw_thumbnail
+from stacker.view.map.raster import draw_raster, make_axis
 from tests.core.stacks import graph_of, make_donor
 from tests.view.scenes import BLENDED, GOLIATH, REPEATED, printed, scene_of
 
@@ -86,7 +86,7 @@ def test_a_blend_has_both_colours() -> None:
 @pytest.mark.parametrize("text", [GOLIATH, BLENDED, REPEATED], ids=["goliath", "blended", "repeated"])
 def test_a_thumbnail_keeps_to_its_size(text: str, width: int, height: int) -> None:
     """Braille dots within the box, and something in every line."""
-    lines = thumbnail(*_seen(text), width, height).plain.splitlines()
+    lines = draw_thumbnail(*_seen(text), width, height).plain.splitlines()
     assert len(lines) <= height
     assert all(0 < len(line) <= width and line.strip() for line in lines)
 
@@ -94,21 +94,21 @@ def test_a_thumbnail_keeps_to_its_size(text: str, width: int, height: int) -> No
 def test_a_thumbnail_of_a_slice_is_a_diagonal_of_dots() -> None:
     """Four layers of a donor: dots from the lower left to the upper right."""
     donors = {"a": make_donor("a", num_hidden_layers=4)}
-    assert thumbnail(graph_of("- a[0:4]", donors), donors, 2, 1).plain == "⡠⠊"
+    assert draw_thumbnail(graph_of("- a[0:4]", donors), donors, 2, 1).plain == "⡠⠊"
 
 
 def test_single_layers_survive_a_narrow_map() -> None:
     """A donor that gives one layer among a hundred is not lost where layers share columns."""
     donors = {"a": make_donor("a", num_hidden_layers=100), "b": make_donor("b", num_hidden_layers=100)}
     graph = graph_of("- a[0:50]\n- b[50]\n- a[51:100]", donors)
-    raster = draw(graph, donors, 20, 20)
+    raster = draw_raster(graph, donors, 20, 20)
     assert any("b" in cell.donors for cell in raster.cells.values())
 
 
 @given(st.floats(0.001, 1e6))
 def test_steps_of_scales_are_round(least: float) -> None:
     """The next of 1, 2, 5, 10 …: enough, and at most two and a half times what is needed."""
-    step = round_step(least)
+    step = choose_step(least)
     assert str(step).rstrip("0") in ("1", "2", "5")
     assert least <= step <= max(1, 2.5 * least)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stacker.view.scene.palette import HUES, MUTED, donor_styles, mixed
+from stacker.view.scene.palette import HUES, MUTED, assign_styles, mix_colours
 
 
 def luminance(colour: str) -> float:
@@ -23,11 +23,11 @@ def test_colours_stand_out_from_light_and_dark(colour: str) -> None:
 
 def test_donors_have_their_own_colour_and_letter() -> None:
     """Eight donors are told apart by colour, 26 by letter."""
-    styles = donor_styles([str(number) for number in range(26)])
+    styles = assign_styles([str(number) for number in range(26)])
     assert len({style.letter for style in styles.values()}) == 26
     assert len({style.colour for style in list(styles.values())[:8]}) == 8
 
 
 def test_a_mixture_lies_between() -> None:
     """The mean of black and white is grey."""
-    assert mixed(["#000000", "#ffffff"]) == "#808080"
+    assert mix_colours(["#000000", "#ffffff"]) == "#808080"

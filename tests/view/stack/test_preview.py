@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from stacker.compose import load_text
-from stacker.view.stack.preview import preview
+from stacker.view.stack.preview import draw_preview
 from tests.donors import write_llama
 from tests.view.scenes import BLENDED, GOLDEN, GOLIATH, KINDS, REPEATED, SPECS, WIDTHS, picture, printed, scene_of
 
@@ -33,20 +33,20 @@ def test_pictures_stay_as_they_were_liked(name: str, width: int, kind: str) -> N
 @settings(max_examples=12)
 def test_no_line_is_wider_than_the_terminal(name: str, kind: str, width: int) -> None:
     """From 60 to 240 columns everything fits."""
-    for line in printed(preview(scene_of(SPECS[name])), width, kind).splitlines():
+    for line in printed(draw_preview(scene_of(SPECS[name])), width, kind).splitlines():
         assert cell_len(_ESCAPE.sub("", line)) <= width
 
 
 def test_without_colours_there_are_no_escapes() -> None:
     """Letters say what colours say."""
-    text = printed(preview(scene_of(BLENDED)), 80)
+    text = printed(draw_preview(scene_of(BLENDED)), 80)
     assert "\x1b" not in text
     assert {"A", "B", "◆"} <= set(text)
 
 
 def test_a_terminal_of_seven_bits_gets_its_map() -> None:
     """Where the encoding has no box drawing, the map is made of what it has."""
-    text = printed(preview(scene_of(BLENDED)), 80, encoding="ascii")
+    text = printed(draw_preview(scene_of(BLENDED)), 80, encoding="ascii")
     assert "* blend" in text
     map_lines = [line for line in text.splitlines() if re.match(r" *\d*\|", line)]
     assert len(map_lines) > 8
@@ -55,15 +55,15 @@ def test_a_terminal_of_seven_bits_gets_its_map() -> None:
 
 def test_goliath_is_understood_at_a_glance() -> None:
     """Parameters, size, cache, every slice and jump, and what is left out."""
-    text = printed(preview(scene_of(GOLIATH)), 100)
-    for part in ("137 layers", "117.75 B", "235.50 GB", "2.30 GB for 4k", "euryale[8:24]", "-8", "xwin to euryale"):
+    text = printed(draw_preview(scene_of(GOLIATH)), 100)
+    for part in ("137 layers", "117.75 B", "235.5 GB", "2.3 GB for 4k", "euryale[8:24]", "-8", "xwin to euryale"):
         assert part in text
     assert "layers in no slice: xwin 16, 32, 48, 64; euryale 0–7, 24, 40, 56, 72–79" in text
 
 
 def test_parameters_and_copies_are_told() -> None:
     """What is scaled by how much, and which copy it is."""
-    text = printed(preview(scene_of(REPEATED)), 120)
+    text = printed(draw_preview(scene_of(REPEATED)), 120)
     assert "scaled attn.o 0.5, mlp.down [0, 1]; copy 2" in text
 
 
@@ -72,7 +72,7 @@ def test_a_stack_with_errors_is_still_drawn(tmp_path: Path) -> None:
     write_llama(tmp_path / "a")
     write_llama(tmp_path / "b", hidden=32)
     text = "stacker: 1\ndonors: {a: ./a, b: ./b}\nstack:\n- a[0:3]\n- b[1:4]\n"
-    drawn = printed(preview(load_text(text.encode(), tmp_path / "spec.yml").scene()), 80)
+    drawn = printed(draw_preview(load_text(text.encode(), tmp_path / "spec.yml").scene()), 80)
     assert "cannot be built" in drawn
     assert "b[1:4]" in drawn
 
@@ -81,4 +81,4 @@ def test_a_stack_without_layers_has_a_head(tmp_path: Path) -> None:
     """Where no slice could be resolved there is nothing to draw, and no failure."""
     write_llama(tmp_path / "a")
     scene = load_text(b"stacker: 1\ndonors: {a: ./a}\nstack:\n- a[7:9]\n", tmp_path / "spec.yml").scene()
-    assert "0 layers" in printed(preview(scene), 80)
+    assert "0 layers" in printed(draw_preview(scene), 80)

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from stacker.ops.shared.op import Op
 from stacker.ops.table import OPS
-from stacker.view.tables.ops import op_details, op_json, ops_table
+from stacker.view.tables.ops import draw_op, draw_ops, op_json
 
 
 def _shown(op: Op) -> str:
     console = Console(width=400, record=True, file=io.StringIO())
-    console.print(op_details(op))
+    console.print(draw_op(op))
     return console.export_text()
 
 
@@ -52,4 +52,4 @@ def test_how_often_an_op_reads(name: str, times: str) -> None:
 
 def test_the_table_has_every_op() -> None:
     """One row each."""
-    assert ops_table(OPS.values()).row_count == len(OPS)
+    assert draw_ops(OPS.values()).row_count == len(OPS)

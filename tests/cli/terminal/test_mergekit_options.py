@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stacker.cli.mergekit_options import OPTIONS, translated
+from stacker.cli.terminal.mergekit_options import OPTIONS, translate_options
 from tests.cli.commands import run
 from tests.donors import write_llama
 
@@ -36,7 +36,7 @@ def test_every_option_is_taken(option: object, home: Path, capsys: pytest.Captur
 
 def test_an_option_said_twice_is_warned_of_once() -> None:
     """And a negative one says why it cannot be had."""
-    words, warnings = translated(
+    words, warnings = translate_options(
         ["build", "c.yml", "--multi-gpu", "out", "--multi-gpu", "--no-copy-tokenizer", "--copy-tokenizer"]
     )
     assert words == ["build", "c.yml", "out"]
@@ -48,7 +48,7 @@ def test_an_option_said_twice_is_warned_of_once() -> None:
 
 def test_cuda_is_a_device() -> None:
     """mergekit's flag is this program's option."""
-    assert translated(["build", "c.yml", "out", "--cuda"]) == (["build", "c.yml", "out", "--device", "cuda"], [])
+    assert translate_options(["build", "c.yml", "out", "--cuda"]) == (["build", "c.yml", "out", "--device", "cuda"], [])
 
 
 @pytest.mark.parametrize("words", [["--out-shard-size", "10K"], ["--out-shard-size=10K"], ["--shard-size", "10kB"]])
@@ -64,7 +64,7 @@ def test_the_size_of_shards_is_the_same(words: list[str], home: Path, capsys: py
 def test_other_commands_have_none_of_them(capsys: pytest.CaptureFixture[str], home: Path) -> None:
     """Only building is what mergekit's scripts do."""
     del home
-    assert translated(["check", "--cuda"]) == (["check", "--cuda"], [])
+    assert translate_options(["check", "--cuda"]) == (["check", "--cuda"], [])
     assert run(capsys, "check", "config.yml", "--cuda")[0] == 2
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from stacker.view.files.formats import VIEWS
-from stacker.view.files.graphs import dot_text, mermaid_text
+from stacker.view.files.diagrams import dot_text, mermaid_text
+from stacker.view.files.file_views import FILE_VIEWS
 from tests.view.scenes import BLENDED, GOLIATH, scene_of
 
 
@@ -42,4 +42,4 @@ def test_dot_tells_the_jumps() -> None:
 def test_every_view_is_text() -> None:
     """A view is a function from a scene to a file's text, and its row."""
     scene = scene_of(BLENDED)
-    assert all(view(scene).endswith(("\n", ">")) for view in VIEWS.values())
+    assert all(view(scene).endswith(("\n", ">")) for view in FILE_VIEWS.values())

@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from stacker.cli.fitting import DEPTH, Order, depth_of
-from stacker.cli.recipes import recipe_of
+from stacker.cli.new_specs import DEPTH, Request, read_depth
+from stacker.cli.recipes import read_recipe
+from stacker.cli.terminal.printing import make_console
 from stacker.errors import StackerError, did_you_mean
 from stacker.io.files.spec_files import find_recipe, list_recipes
 from stacker.spec.generators import GENERATORS, Generator
@@ -18,9 +19,9 @@ from stacker.spec.language.settings import short_name
 from stacker.spec.parser import parse_spec
 
 
-def ask() -> Order:
+def ask_request() -> Request:
     """The order of somebody who answers; what cannot be is asked again. Everything shown goes to standard error."""
-    console = Console(stderr=True, highlight=False)
+    console = make_console(stderr=True)
     for each in GENERATORS.values():
         console.print(Text.assemble((f"{each.name:<11}", "bold"), each.summary))
     console.print(Text(f"or a published one: {', '.join(list_recipes())}", "dim"))
@@ -29,7 +30,7 @@ def ask() -> Order:
     donors = _donors(generator) if generator else _other_donors(recipe)
     numbers = _numbers(generator, donors, console) if generator else {}
     file = typer.prompt("Write it to", default=f"{recipe}.yml", err=True)
-    return Order(recipe, donors, numbers, file=Path(file))
+    return Request(recipe, donors, numbers, file=Path(file))
 
 
 def _recipe(console: Console) -> str:
@@ -52,7 +53,7 @@ def _donors(generator: Generator) -> dict[str, str]:
 
 def _other_donors(recipe: str) -> dict[str, str]:
     """Donors in place of the recipe's own; those that are kept are not named."""
-    own = parse_spec(recipe_of(recipe).text, str(find_recipe(recipe))).donors
+    own = parse_spec(read_recipe(recipe).text, str(find_recipe(recipe))).donors
     sources = {donor.name: str(donor.source) for donor in own if donor.stack is None}
     answers = {name: str(typer.prompt(f"Donor {name}", default=source, err=True)) for name, source in sources.items()}
     return {name: answer for name, answer in answers.items() if answer != sources[name]}
@@ -61,7 +62,7 @@ def _other_donors(recipe: str) -> dict[str, str]:
 def _numbers(generator: Generator, donors: Mapping[str, str], console: Console) -> dict[str, int]:
     numbers: dict[str, int] = {}
     try:
-        depth = depth_of(Order(generator.name, donors, {}))
+        depth = read_depth(Request(generator.name, donors, {}))
         console.print(f"{depth} layers", style="dim")
     except StackerError as error:
         console.print(str(error), style="yellow")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich import filesize
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,17 +18,18 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from stacker.cli.terminal.printing import make_console
 from stacker.progress import Watch
-from stacker.view.scene.wording import bytes_text, seconds_text
+from stacker.view.scene.formatting import seconds_text
 
 EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
 
 
 @contextmanager
-def watching(*whats: str, quiet: bool) -> Iterator[tuple[Watch, ...]]:
+def show_progress(*whats: str, quiet: bool) -> Iterator[tuple[Watch, ...]]:
     """Something to tell of progress while each of `whats` goes on; each is shown once it has begun."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     if quiet:
         yield tuple(_unseen for _ in whats)
     elif console.is_terminal:
@@ -70,6 +72,7 @@ def _lines(what: str, console: Console) -> Watch:
         last = now
         speed = done / (now - start)
         left = seconds_text((total - done) / speed) if total > done else "0 s"
-        console.print(f"{what}: {bytes_text(done)} of {bytes_text(total)}, {bytes_text(speed)}/s, {left} left")
+        sizes = f"{filesize.decimal(done)} of {filesize.decimal(total)}, {filesize.decimal(int(speed))}/s"
+        console.print(f"{what}: {sizes}, {left} left")
 
     return tell

@@ -61,7 +61,7 @@ OPTIONS = {
 }
 
 
-def translated(words: Sequence[str]) -> tuple[list[str], list[Problem]]:
+def translate_options(words: Sequence[str]) -> tuple[list[str], list[Problem]]:
     """The words of a command in this program's options, and a warning for each that means nothing here."""
     if not words or words[0] != _COMMAND:
         return list(words), []

@@ -16,24 +16,30 @@ from stacker.errors import Mark, Problem, Severity, StackerError, raise_problems
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold blue"}
 
 
-def show_problems(problems: Iterable[Problem], console: Console) -> None:
-    """Write problems out, one after the other, as STYLE says errors look."""
+def make_console(*, stderr: bool = False) -> Console:
+    """The console of every command: text is printed letter by letter, `[red]` and `:smile:` are not markup."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def print_problems(problems: Iterable[Problem]) -> None:
+    """Write each problem to standard error: place and message, the line of the spec with the place marked, the hint."""
+    console = make_console(stderr=True)
     for problem in problems:
         place = f"{problem.mark}: " if problem.mark else ""
         head = Text(place, "bold").append(f"{problem.severity}: ", STYLES[problem.severity]).append(problem.message)
-        console.print(head, soft_wrap=True, highlight=False)
+        console.print(head, soft_wrap=True)
         for line in _quoted(problem.mark):
-            console.print(Text(line, "dim"), soft_wrap=True, highlight=False)
+            console.print(Text(line, "dim"), soft_wrap=True)
         for line in problem.hint.splitlines():
-            console.print(Text(f"  hint: {line}", "cyan"), soft_wrap=True, highlight=False)
+            console.print(Text(f"  hint: {line}", "cyan"), soft_wrap=True)
 
 
-def show_warnings(problems: Iterable[Problem]) -> None:
-    """Write to standard error what does not stop a build."""
-    show_problems([p for p in problems if p.severity is not Severity.ERROR], Console(stderr=True))
+def print_warnings(problems: Iterable[Problem]) -> None:
+    """Write warnings and notes to standard error; errors are left out."""
+    print_problems(problem for problem in problems if problem.severity is not Severity.ERROR)
 
 
-def exit_code(wrong: Iterable[Problem]) -> int:
+def find_exit_code(wrong: Iterable[Problem]) -> int:
     """What a command returns that has already told these errors."""
     try:
         raise_problems(wrong)

@@ -1,4 +1,4 @@
-"""Parts of a stack in words: where a segment is from, what its op is told, what differs across a junction."""
+"""Parts of a stack as text (sources, op parameters, junctions), and numbers of parameters and seconds."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ from stacker.spec.language.stack_spec import Gradient, Parameter, Value
 
 
 def span_text(start: int, stop: int) -> str:
-    """Output layers [start, stop) as the numbers of the first and the last."""
+    """The first and last number of the half-open run [start, stop): `0–15`."""
     return f"{start}–{stop - 1}" if stop - start > 1 else f"{start}"
 
 
 def source_text(segment: Segment) -> str:
-    """Where a segment's layers come from, as slices: `xwin[0:16]`."""
-    return " + ".join(text for text, _ in source_texts(segment))
+    """The slices of a segment: `xwin[0:16]`, `a[6:14] + b[6:14]`."""
+    return " + ".join(text for text, _ in list_sources(segment))
 
 
-def source_texts(segment: Segment) -> list[tuple[str, Feed]]:
-    """The slices one by one, each with the feed that its first layer is."""
-    return [(_slice(feed.donor, feed.layer or 0, len(segment)), feed) for feed in segment.first.feeds]
+def list_sources(segment: Segment) -> list[tuple[str, Feed]]:
+    """Each slice of a segment as text, with the feed of its first layer."""
+    return [(_slice_text(feed.donor, feed.layer or 0, len(segment)), feed) for feed in segment.first.feeds]
 
 
-def _slice(donor: str, start: int, count: int) -> str:
+def _slice_text(donor: str, start: int, count: int) -> str:
     return f"{donor}[{start}:{start + count}]" if count > 1 else f"{donor}[{start}]"
 
 
-def making_text(graph: StackGraph, segment: Segment) -> str:
-    """How a segment's layers are made: op and parameters, factors, which copy; "" where they are taken as they are."""
+def method_text(graph: StackGraph, segment: Segment) -> str:
+    """The op with its parameters, factors and copy number of a segment; "" for layers that are only moved."""
     first, last = segment.first, graph.layers[segment.stop - 1]
     return "; ".join(part for part in (_op_text(first, last), _scales_text(first), _copy_text(first)) if part)
 
 
-def node_text(node: Node) -> str:
-    """Where one node comes from: `xwin[3]`, `a[3] + b[3]`; the donor alone outside the layers."""
+def node_source_text(node: Node) -> str:
+    """The sources of a node: `xwin[3]`, `a[3] + b[3]`; only the donors for embedding and head."""
     return " + ".join(feed.donor if feed.layer is None else f"{feed.donor}[{feed.layer}]" for feed in node.feeds)
 
 
-def node_making_text(node: Node) -> str:
-    """How one node is made; "" where it is taken as it is."""
+def node_method_text(node: Node) -> str:
+    """The op with its parameters, factors and copy number of a node; "" if it is only moved."""
     return "; ".join(part for part in (_op_text(node, node), _scales_text(node), _copy_text(node)) if part)
 
 
 def _op_text(first: Node, last: Node) -> str:
     if first.op is None:
         return ""
-    said = [*_settings(first.settings, last.settings)]
+    settings = [*_settings_texts(first.settings, last.settings)]
     for feed, end in zip(first.feeds, last.feeds, strict=True):
-        said += [f"{feed.donor} {text}" for text in _settings(feed.settings, end.settings)]
+        settings += [f"{feed.donor} {text}" for text in _settings_texts(feed.settings, end.settings)]
     base = [f"base {first.base.donor}"] if first.base else []
-    return " ".join([first.op, ", ".join([*base, *said])]).strip()
+    return " ".join([first.op, ", ".join([*base, *settings])]).strip()
 
 
-def _settings(first: Iterable[BoundSetting], last: Iterable[BoundSetting]) -> Iterator[str]:
-    """Each parameter with its value, or those of the first and last layer where every layer has its own."""
-    for one, other in zip(first, last, strict=False):
-        here, there = (parameter_text(each.bound.parameter) for each in (one, other))
-        yield f"{one.name} {here}" + (f" to {there}" if here != there else "")
+def _settings_texts(first: Iterable[BoundSetting], last: Iterable[BoundSetting]) -> Iterator[str]:
+    """Each parameter with its value, or with its values in the first and last layer where they differ."""
+    for setting, end in zip(first, last, strict=False):
+        value, last_value = (parameter_text(each.bound.parameter) for each in (setting, end))
+        yield f"{setting.name} {value}" + (f" to {last_value}" if value != last_value else "")
 
 
 def _scales_text(node: Node) -> str:
@@ -79,7 +79,7 @@ def _copy_text(node: Node) -> str:
 
 
 def parameter_text(parameter: Parameter) -> str:
-    """A parameter as a spec would write it: `0.5`, `[0, 1]`, `attn 0.3, mlp [1, 0], else 0.5`."""
+    """A parameter in the notation of specs: `0.5`, `[0, 1]`, `attn 0.3, mlp [1, 0], else 0.5`."""
     if [rule.match for rule in parameter.rules] == ["*"]:
         return _value_text(parameter.rules[0].value)
     words = (("else" if rule.match == "*" else rule.match, _value_text(rule.value)) for rule in parameter.rules)
@@ -93,32 +93,22 @@ def _value_text(value: Gradient | Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def crossing_text(junction: Junction, donors: Mapping[str, Donor]) -> str:
+def junction_text(junction: Junction, donors: Mapping[str, Donor]) -> str:
     """What differs across a junction: `xwin to euryale, rope_theta 10000 to 500000`."""
-    words = [_change(*difference) for difference in find_changes(junction, donors)]
-    return ", ".join(words)
+    return ", ".join(_change_text(*difference) for difference in find_changes(junction, donors))
 
 
-def _change(name: str, before: Json, after: Json) -> str:
-    said = " to ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in (before, after))
-    return said if name == "donor" else f"{name} {said}"
-
-
-def bytes_text(count: float) -> str:
-    """Bytes in decimal units, three figures: `4.30 GB`."""
-    return _scaled(count, (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)), "B")
+def _change_text(name: str, before: Json, after: Json) -> str:
+    values = " to ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in (before, after))
+    return values if name == "donor" else f"{name} {values}"
 
 
 def count_text(count: float) -> str:
-    """A number of parameters, in the units of model names: `117.75 B`."""
-    return _scaled(count, (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)), "")
-
-
-def _scaled(count: float, units: tuple[tuple[str, float], ...], one: str) -> str:
-    for unit, size in units:
+    """A number of parameters in the units of checkpoint names: `117.75 B`."""
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= size:
             return f"{count / size:.2f} {unit}"
-    return f"{count:.0f} {one}".strip()
+    return f"{count:.0f}"
 
 
 def seconds_text(seconds: float) -> str:

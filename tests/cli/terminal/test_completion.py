@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stacker.cli import completion
+from stacker.cli.terminal import completion
 from tests.donors import write_llama
 
 

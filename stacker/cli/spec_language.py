@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from stacker.cli.app import LANGUAGE, Json, Spec, app, examples
-from stacker.cli.completion import complete_architecture, complete_op
-from stacker.cli.problems import print_json
+from stacker.cli.app import LANGUAGE, Json, Spec, app, format_examples
+from stacker.cli.terminal.completion import complete_architecture, complete_op
+from stacker.cli.terminal.printing import make_console, print_json
 from stacker.errors import SpecError, did_you_mean
 from stacker.spec.language.stack_spec import Dialect
 
@@ -22,7 +21,7 @@ FamilyName = Annotated[
 
 
 @app.command(
-    rich_help_panel=LANGUAGE, epilog=examples("convert theirs.yml > ours.yml", "convert ours.yml --to mergekit")
+    rich_help_panel=LANGUAGE, epilog=format_examples("convert theirs.yml > ours.yml", "convert ours.yml --to mergekit")
 )
 def convert(
     spec: Spec,
@@ -44,7 +43,7 @@ def convert(
         typer.echo(text, nl=False)
 
 
-@app.command(rich_help_panel=LANGUAGE, epilog=examples("schema > stacker.schema.json"))
+@app.command(rich_help_panel=LANGUAGE, epilog=format_examples("schema > stacker.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of the native language, for editors."""
     from stacker.spec.native.shape import json_schema
@@ -52,11 +51,11 @@ def schema() -> None:
     print_json(json_schema())
 
 
-@app.command(rich_help_panel=LANGUAGE, epilog=examples("ops", "ops slerp"))
+@app.command(rich_help_panel=LANGUAGE, epilog=format_examples("ops", "ops slerp"))
 def ops(name: OpName = None, *, json: Json = False) -> None:
     """List the blend ops, or show one with its formula, parameters and source."""
     from stacker.ops.table import OPS
-    from stacker.view.tables.ops import op_details, op_json, ops_table
+    from stacker.view.tables.ops import draw_op, draw_ops, op_json
 
     if name is not None and name not in OPS:
         raise SpecError.of(f"there is no op '{name}'", did_you_mean(name, OPS))
@@ -64,14 +63,14 @@ def ops(name: OpName = None, *, json: Json = False) -> None:
     if json:
         print_json([op_json(op) for op in chosen])
     else:
-        Console(highlight=False).print(op_details(OPS[name]) if name else ops_table(chosen))
+        make_console().print(draw_op(OPS[name]) if name else draw_ops(chosen))
 
 
-@app.command(rich_help_panel=LANGUAGE, epilog=examples("architectures", "architectures qwen3"))
+@app.command(rich_help_panel=LANGUAGE, epilog=format_examples("architectures", "architectures qwen3"))
 def architectures(name: FamilyName = None, *, json: Json = False) -> None:
     """List the families that are known as data, or show one with its tensors and rules."""
     from stacker.arch.families import read_architectures
-    from stacker.view.tables.architectures import architecture_details, architecture_json, architectures_table
+    from stacker.view.tables.architectures import architecture_json, draw_architecture, draw_architectures
 
     families = {family.name: family for family in read_architectures()}
     if name is not None and name not in families:
@@ -80,4 +79,4 @@ def architectures(name: FamilyName = None, *, json: Json = False) -> None:
     if json:
         print_json([architecture_json(family) for family in chosen])
     else:
-        Console(highlight=False).print(architecture_details(chosen[0]) if name else architectures_table(chosen))
+        make_console().print(draw_architecture(chosen[0]) if name else draw_architectures(chosen))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stacker.cli.recipes import recipe_of
+from stacker.cli.recipes import read_recipe
 from stacker.compose import load_text
 from stacker.errors import DonorError, Mark, Problem, Severity, SpecError, StackerError, did_you_mean, raise_problems
 from stacker.io.donors.reader import read_avoiding_hub
@@ -18,14 +18,14 @@ from stacker.spec.language.stack_spec import DonorSpec
 from stacker.spec.parser import parse_spec
 from stacker.spec.recipes import with_donors
 
-Fitted = tuple[dict[Path, str], list[Problem]]
+NewSpecs = tuple[dict[Path, str], list[Problem]]
 """Texts by where they belong, the spec itself first, and what the user should hear about it."""
 DEPTH = "depth"
 """A number that every generator takes: how many layers the donors have, where they cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Request:
     """What is asked for: a recipe, donors by name, numbers by name, and where the spec is to go."""
 
     recipe: str
@@ -35,7 +35,7 @@ class Order:
     file: Path | None = None
 
 
-def fit(order: Order) -> Fitted:
+def make_specs(order: Request) -> NewSpecs:
     """The spec ordered, and those it is made of; raises all that is wrong with it for these donors."""
     names = (*list_recipes(), *GENERATORS)
     if order.recipe not in names:
@@ -46,7 +46,7 @@ def fit(order: Order) -> Fitted:
     return _fit_recipe(order)
 
 
-def _fit_generator(generator: Generator, order: Order) -> Fitted:
+def _fit_generator(generator: Generator, order: Request) -> NewSpecs:
     donors = _donors(order)
     raise_problems(_check_order(generator, order))
     depth, notes = _depth(donors, order)
@@ -60,12 +60,12 @@ def _fit_generator(generator: Generator, order: Order) -> Fitted:
     return {path: text}, notes
 
 
-def depth_of(order: Order) -> int:
+def read_depth(order: Request) -> int:
     """How deep the donors of an order are; raises what keeps it from being known."""
     return _depth(_donors(order), order)[0]
 
 
-def _donors(order: Order) -> list[DonorSpec]:
+def _donors(order: Request) -> list[DonorSpec]:
     """The donors named, their folders as seen from where the spec is to lie."""
     return [
         replace(parse_source(name, _seen_from(source, order.file), Mark(f"--donor {name}={source}")), like=order.like)
@@ -81,7 +81,7 @@ def _seen_from(source: str, file: Path | None) -> str:
     return below if below.startswith(".") else f"./{below}"
 
 
-def _check_order(generator: Generator, order: Order) -> Iterator[Problem]:
+def _check_order(generator: Generator, order: Request) -> Iterator[Problem]:
     fewest, most = generator.donors
     count = len(order.donors)
     if count < fewest or (most is not None and count > most):
@@ -94,7 +94,7 @@ def _check_order(generator: Generator, order: Order) -> Iterator[Problem]:
             yield Problem(f"{generator.name} has no number '{name}'", did_you_mean(name, known))
 
 
-def _depth(donors: list[DonorSpec], order: Order) -> tuple[int, list[Problem]]:
+def _depth(donors: list[DonorSpec], order: Request) -> tuple[int, list[Problem]]:
     """How deep the donors are: as read, or as said where they cannot be read, which a note then tells."""
     depths: dict[str, int] = {}
     problems: list[Problem] = []
@@ -116,7 +116,7 @@ def _depth(donors: list[DonorSpec], order: Order) -> tuple[int, list[Problem]]:
     return found.pop(), []
 
 
-def _fit_recipe(order: Order) -> Fitted:
+def _fit_recipe(order: Request) -> NewSpecs:
     if order.numbers:
         hint = f"generators have: {', '.join(GENERATORS)}"
         raise SpecError.of(f"recipe '{order.recipe}' has no numbers to set", hint)
@@ -137,15 +137,15 @@ def _fit_recipe(order: Order) -> Fitted:
 def _chain(name: str) -> Iterator[str]:
     """A recipe, the recipe that its donor is, and so on."""
     yield name
-    spec = parse_spec(recipe_of(name).text, str(find_recipe(name)))
+    spec = parse_spec(read_recipe(name).text, str(find_recipe(name)))
     for donor in spec.donors:
         if donor.stack is not None:
             yield from _chain(Path(donor.stack).stem)
 
 
-def _texts(order: Order, chain: list[str]) -> list[str]:
+def _texts(order: Request, chain: list[str]) -> list[str]:
     """The recipes' texts with the donors named in place of theirs; the reference configs stay."""
-    texts = {name: recipe_of(name).text for name in chain}
+    texts = {name: read_recipe(name).text for name in chain}
     known = {
         donor.name: donor
         for name, text in texts.items()

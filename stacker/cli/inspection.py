@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from stacker.cli.app import LOOK, Json, app, examples
-from stacker.cli.completion import complete_donor
-from stacker.cli.problems import print_json
+from stacker.cli.app import LOOK, Json, app, format_examples
+from stacker.cli.terminal.completion import complete_donor
+from stacker.cli.terminal.printing import make_console, print_json
 from stacker.errors import Mark, Problem, StackerError, select_errors
 
 if TYPE_CHECKING:
@@ -22,36 +21,52 @@ DonorName = Annotated[
     str, typer.Argument(metavar="DONOR", help="A folder or a hub id, id@revision.", autocompletion=complete_donor)
 ]
 Other = Annotated[str, typer.Argument(metavar="OTHER", help="Another one.", autocompletion=complete_donor)]
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where stacks are to be written.", file_okay=False)]
 
 
 @app.command(
     rich_help_panel=LOOK,
-    epilog=examples("inspect ./donor", "inspect Qwen/Qwen3-0.6B", "inspect ./donor --json"),
+    epilog=format_examples("inspect ./donor", "inspect Qwen/Qwen3-0.6B", "inspect ./donor --json"),
 )
 def inspect(donor: DonorName, *, json: Json = False) -> None:
     """Show a donor: family, depth, kinds of layers, tensors by role, and what would stop it from being stacked."""
-    from stacker.view.tables.donor import donor_json, donor_table
+    from stacker.view.tables.donor import donor_json, draw_donor
 
     found = _read(donor, "inspect")
     tried = dict(_trials(found))
     if json:
         print_json(donor_json(found, tried))
     else:
-        Console(highlight=False).print(donor_table(found, tried))
+        make_console().print(draw_donor(found, tried))
 
 
-@app.command(rich_help_panel=LOOK, epilog=examples("diff ./donor ./stack", "diff org/name@v1 org/name@v2 --json"))
+@app.command(
+    rich_help_panel=LOOK, epilog=format_examples("diff ./donor ./stack", "diff org/name@v1 org/name@v2 --json")
+)
 def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
     """Show where two donors or stacks differ: entries of their configs, tensors by name, shape and type."""
     from stacker.core.study.difference import find_difference
-    from stacker.view.tables.difference import difference_json, difference_table
+    from stacker.view.tables.difference import difference_json, draw_difference
 
     one, two = _read(donor, "diff"), _read(other, "diff")
     found = find_difference(one, two)
     if json:
         print_json(difference_json(found))
     else:
-        Console(highlight=False).print(difference_table(one, two, found))
+        make_console().print(draw_difference(one, two, found))
+
+
+@app.command(rich_help_panel=LOOK, epilog=format_examples("doctor", "doctor /data/stacks --json"))
+def doctor(folder: Folder = Path(), *, json: Json = False) -> None:
+    """Say what this machine can do: versions, memory, GPU, and which ways of copying work in FOLDER (tried out)."""
+    from stacker.io.machine import inspect_machine
+    from stacker.view.tables.machine import draw_machine, machine_json
+
+    machine = inspect_machine(folder)
+    if json:
+        print_json(machine_json(machine))
+    else:
+        make_console().print(draw_machine(machine))
 
 
 def _read(source: str, command: str) -> Donor:

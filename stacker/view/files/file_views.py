@@ -1,0 +1,17 @@
+"""The table of file views: functions that turn a scene into the text of a file, by the name of the option."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stacker.view.files.diagrams import dot_text, mermaid_text
+from stacker.view.files.page import html_text
+from stacker.view.files.svg import svg_text
+from stacker.view.scene.scene import Scene
+
+FILE_VIEWS: dict[str, Callable[[Scene], str]] = {
+    "svg": svg_text,
+    "html": html_text,
+    "mermaid": mermaid_text,
+    "dot": dot_text,
+}

@@ -1,0 +1,73 @@
+"""The lines below a depth map: a ruler of output layers, the lengths of jumps, and which layers are repeated."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from rich.text import Text
+
+from stacker.core.stack.graph import StackGraph, junctions
+from stacker.view.map.raster import Axis
+from stacker.view.scene.palette import MUTED, join_characters
+
+
+def choose_step(least: float) -> int:
+    """The smallest of 1, 2, 5, 10, 20, 50 … that is not less than `least`."""
+    size = 1
+    while True:
+        for step in (size, 2 * size, 5 * size):
+            if step >= least:
+                return step
+        size *= 10
+
+
+def draw_ruler(across: Axis) -> Text:
+    """Round numbers of output layers, each at the first column of its layer, and the last layer's number."""
+    last = across.count - 1
+    needed = len(str(last)) + 2
+    step = choose_step(needed * across.count / across.cells)
+    line = [" "] * across.cells
+    _write_word(line, max(0, across.cells - len(str(last))), str(last))
+    for layer in range(0, last, step):
+        _write_word(line, across.first(layer), str(layer))
+    return Text("".join(line), "dim")
+
+
+def _write_word(line: list[str], column: int, word: str) -> bool:
+    """Write `word` into the line if a space remains on both sides; returns whether it was written."""
+    around = line[max(0, column - 1) : column + len(word) + 1]
+    if column + len(word) > len(line) or any(character != " " for character in around):
+        return False
+    line[column : column + len(word)] = word
+    return True
+
+
+def draw_jumps(graph: StackGraph, across: Axis) -> Text:
+    """The length of each jump below the layer after it, or only its sign where the number does not fit."""
+    line = [" "] * across.cells
+    for junction in sorted(junctions(graph), key=lambda junction: junction.jump):
+        column = across.first(junction.index)
+        sign = "-" if junction.jump < 0 else "+"
+        if not _write_word(line, column, f"{junction.jump:+d}") and line[column] == " ":
+            line[column] = sign
+    return Text("".join(line), "bold")
+
+
+def draw_repeats(graph: StackGraph, across: Axis, colours: Mapping[str, str]) -> Text:
+    """2 below output layers whose donor layer is used for the second time, and so on; 9 for the ninth and later."""
+    most: dict[int, tuple[int, str]] = {}
+    for index, use, donor in _count_uses(graph):
+        for column in across.span(index):
+            most[column] = max(most.get(column, (0, "")), (use, donor))
+    uses = (most.get(column, (1, "")) for column in range(across.cells))
+    return join_characters((str(min(use, 9)), colours.get(name, MUTED)) if use > 1 else (" ", "") for use, name in uses)
+
+
+def _count_uses(graph: StackGraph) -> Iterator[tuple[int, int, str]]:
+    """Index of an output layer, how often its donor layer has been used so far, and the donor; one per feed."""
+    counts: Counter[tuple[str, int | None]] = Counter()
+    for node in graph.layers:
+        for feed in node.feeds:
+            counts[feed.donor, feed.layer] += 1
+            yield node.index, counts[feed.donor, feed.layer], feed.donor

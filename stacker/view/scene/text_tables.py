@@ -1,0 +1,38 @@
+"""Tables without rules, for the terminal. Strings are shown letter by letter: `[red]` in a name is not markup."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+Cells = Sequence[str | Text]
+
+
+def make_table(
+    columns: Sequence[str], rows: Iterable[Cells], right: Collection[str] = (), header_style: str = "bold"
+) -> Table:
+    """A table whose long cells are folded; columns named in `right` are aligned right and never wrapped."""
+    table = Table(box=None, pad_edge=False, header_style=header_style)
+    for name in columns:
+        aligned = name in right
+        table.add_column(Text(name), justify="right" if aligned else "left", no_wrap=aligned, overflow="fold")
+    for row in rows:
+        table.add_row(*to_texts(row))
+    return table
+
+
+def make_pairs(pairs: Mapping[str, str], name_style: str = "bold") -> Table:
+    """A name and a value per row, without a header."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style=name_style, no_wrap=True)
+    table.add_column(overflow="fold")
+    for pair in pairs.items():
+        table.add_row(*to_texts(pair))
+    return table
+
+
+def to_texts(cells: Cells) -> list[Text]:
+    """Table cells that rich does not parse as markup."""
+    return [Text(cell) if isinstance(cell, str) else cell for cell in cells]

@@ -1,0 +1,85 @@
+"""The summary above every picture of a stack: name, family, depth and figures, as text."""
+
+from __future__ import annotations
+
+from rich import filesize
+from rich.console import Group
+from rich.text import Text
+
+from stacker.core.stack.nodes import Node
+from stacker.core.study.figures import CONTEXTS, WRITE_SPEED, Figures
+from stacker.view.scene.formatting import count_text, seconds_text
+from stacker.view.scene.scene import Scene
+from stacker.view.scene.text_tables import make_pairs
+
+
+def draw_summary(scene: Scene) -> Group:
+    """A line with name, family and depth, then a row per figure."""
+    return Group(title_text(scene), Text(), make_pairs(format_facts(scene), "dim"))
+
+
+def title_text(scene: Scene) -> Text:
+    """The name in bold, the family, and how many layers the stack has."""
+    inferred = " (inferred from names and config)" if scene.family.inferred else ""
+    count = len(scene.graph.layers)
+    return Text.assemble(
+        (scene.name, "bold"), f"  {scene.family.name}{inferred}, {count} layer{'' if count == 1 else 's'}"
+    )
+
+
+def format_facts(scene: Scene) -> dict[str, str]:
+    """The rows of the summary by name: the figures, then the donors of embedding, head, tokenizer and config."""
+    figures = scene.figures
+    rows = format_figures(figures) if figures else {"figures": "none: the stack cannot be built as it is"}
+    graph = scene.graph
+    ends = f"embedding {_donors_text(graph.embed)}, head {_donors_text(graph.head)}"
+    return rows | {"ends": f"{ends}, tokenizer {graph.tokenizer}, config {graph.template}"}
+
+
+def _donors_text(node: Node) -> str:
+    return " + ".join(feed.donor for feed in node.feeds)
+
+
+def format_figures(figures: Figures) -> dict[str, str]:
+    """The figures of a stack that can be built, as text by name."""
+    moved = figures.moved / max(1, figures.written)
+    change = "moved unchanged, or shared with the donors where the filesystem clones"
+    return {
+        "parameters": count_text(figures.parameters) + _active_text(figures),
+        "on disk": f"{filesize.decimal(figures.nbytes)} of {_dtypes_text(figures)} in {_shards_text(figures.shards)}",
+        "KV cache": _cache_text(figures),
+        "reads": filesize.decimal(figures.read),
+        "writes": f"{filesize.decimal(figures.written)}, {moved:.0%} {change}",
+        "memory": f"{filesize.decimal(figures.peak)} at the peak",
+        "time": f"about {seconds_text(figures.seconds)} {_terms_text(moved)}",
+    }
+
+
+def _terms_text(moved: float) -> str:
+    clones = "; almost none with clones" if moved == 1 else ""
+    return f"at {WRITE_SPEED / 1e9:.1f} GB/s, as measured on a small machine{clones}"
+
+
+def _active_text(figures: Figures) -> str:
+    if figures.active is None:
+        return ", of which the config does not say how many are active"
+    return f", {count_text(figures.active)} active for a token" if figures.active != figures.parameters else ""
+
+
+def _dtypes_text(figures: Figures) -> str:
+    return " and ".join(name for name, _ in figures.dtypes[:3])
+
+
+def _shards_text(count: int) -> str:
+    return f"{count} shard{'' if count == 1 else 's'}"
+
+
+def _cache_text(figures: Figures) -> str:
+    sizes = [figures.cache.nbytes(tokens) for tokens in CONTEXTS]
+    if None in sizes:
+        return "not known for this kind of attention"
+    each = ", ".join(
+        f"{filesize.decimal(size or 0)} for {tokens // 1024}k" for size, tokens in zip(sizes, CONTEXTS, strict=True)
+    )
+    notes = "; ".join(figures.cache.notes)
+    return f"{each} tokens" + (f" ({notes})" if notes else "")
