@@ -1,4 +1,4 @@
-"""What stacker wrote, looked at again: an output is compared with its plan and with its donors."""
+"""Verifies an output that stacker wrote against its plan and its donors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stacker.spec.language.stack_spec import Dialect, DonorSpec
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a comparison found: `problems` are all the damage; `tensors` and `nbytes` were compared."""
+    """The result of a comparison of `tensors` tensors, `nbytes` bytes in all; no problems means an intact output."""
 
     tensors: int
     nbytes: int
@@ -33,50 +33,50 @@ class Verified:
 
 
 def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: Watch = ignore_watch) -> Verified:
-    """Compare what `out` holds with its plan and its donors, byte for byte; blends are computed again.
+    """Compare the output in `out` with its plan and its donors byte for byte; computes blends again.
 
-    The plan is the one in the output's lock file; `donors` says where donors are now that have moved. DonorError when
-    one is not there or not the one that was used.
+    The plan is read from the lock file; `donors` are new sources, by name, of donors that moved. DonorError when a
+    donor is missing or is not the one that was used.
     """
     lock = _read_lock(out)
     plan = plan_from_json(lock["plan"])
-    found = {each["name"]: each["found"] for each in lock["plan"]["donors"]}
-    read = _read_donors(plan, {**found, **donors}, out)
-    needed = files_read(plan, read)
-    read = {name: fetch_donor(donor, needed[name]) for name, donor in read.items()}
-    problems = tuple(compare(out, plan, read, watch))
+    sources = {donor["name"]: donor.get("found") for donor in lock["plan"]["donors"]}
+    known = _read_donors(plan, {**sources, **donors}, out)
+    needed = files_read(plan, known)
+    known = {name: fetch_donor(donor, needed[name]) for name, donor in known.items()}
+    problems = tuple(compare(out, plan, known, watch))
     return Verified(len(plan.steps), plan.total_size, problems)
 
 
-def _read_donors(plan: Plan, places: Mapping[str, str | None], out: Path) -> dict[str, Donor]:
-    """The donors of a plan that is written; their headers must be those that it was made from."""
+def _read_donors(plan: Plan, sources: Mapping[str, str | None], out: Path) -> dict[str, Donor]:
+    """The donors of a plan, from `sources` by name; DonorError unless they have the headers it was made from."""
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []
-    for each in plan.donors:
-        if not each.files:
+    for used in plan.donors:
+        if not used.files:
             continue
-        spec = DonorSpec(each.name, places.get(each.name) or each.source, each.revision)
+        spec = DonorSpec(used.name, sources.get(used.name) or used.source, used.revision)
         try:
-            donor = donors[each.name] = read_donor(spec, out, Dialect.NATIVE)
+            donor = donors[used.name] = read_donor(spec, out, Dialect.NATIVE)
         except StackerError as error:
             problems += error.problems
             continue
-        if identity(donor).files != each.files:
-            hint = f"say where the right one is: stacker verify --donor {each.name}=FOLDER"
-            message = f"donor '{each.name}' at {donor.source} is not the one that was used: its headers differ"
+        if identity(donor).files != used.files:
+            hint = f"say where the right one is: stacker verify --donor {used.name}=FOLDER"
+            message = f"donor '{used.name}' at {donor.source} is not the one that was used: its headers differ"
             problems.append(Problem(message, hint, blame=Blame.DONOR))
     raise_problems(problems)
     return donors
 
 
 def _read_lock(out: Path) -> dict[str, Any]:
-    """The lock file of an output; SpecError when there is none, VerifyError when it is damaged."""
+    """The content of an output's lock file; SpecError when there is none, VerifyError when it is damaged."""
     path = out / LOCK
     try:
         lock = json.loads(path.read_bytes())
         plan_from_json(lock["plan"])
     except FileNotFoundError as error:
-        raise SpecError.of("this is no output of stacker: it has no lock file", "", Mark(str(path))) from error
+        raise SpecError.of("this is not an output of stacker: it has no lock file", "", Mark(str(path))) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VerifyError.of(f"the lock file is damaged: {error}", "", Mark(str(path))) from error
     return dict(lock)

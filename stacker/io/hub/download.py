@@ -1,6 +1,6 @@
-"""A whole file of the model hub, downloaded into its cache by huggingface_hub: checked, shared, never fetched twice.
+"""Downloads whole files into the hub's cache with huggingface_hub, which verifies them and never downloads one twice.
 
-Knows how to see that it will fit and how to tell its progress; not what is in the file.
+Checks the free space and reports progress. Does not know what is in the files.
 """
 
 from __future__ import annotations
@@ -17,37 +17,39 @@ from stacker.io.hub.requests import retry
 from stacker.progress import Progress
 
 
-def download(place: HubAddress, size: int | None, progress: Progress) -> None:
-    """Have the file at `place` in the hub's cache; `progress` is told its `size` bytes in all, if the size is known."""
+def download(address: HubAddress, size: int | None, progress: Progress) -> None:
+    """Download the file at `address` into the hub's cache; calls `progress` with `size` bytes in all, if known."""
     from huggingface_hub import hf_hub_download
 
-    _check_space(place, size)
-    told = 0
+    _check_space(address, size)
+    reported = 0
 
-    def tell(nbytes: int) -> None:
-        nonlocal told
-        told += nbytes
+    def report(nbytes: int) -> None:
+        nonlocal reported
+        reported += nbytes
         progress(nbytes)
 
-    # Older releases of the client draw a bar of their own and take none from us.
-    bars = {"tqdm_class": _bar(tell)} if "tqdm_class" in inspect.signature(hf_hub_download).parameters else {}
+    # Older releases of the client draw their own progress bar and accept no other.
+    takes_bar = "tqdm_class" in inspect.signature(hf_hub_download).parameters
+    bars = {"tqdm_class": _make_bar_class(report)} if takes_bar else {}
     fetch: Callable[..., Any] = hf_hub_download
-    retry(place, lambda: fetch(place.repo, place.file, revision=place.revision, **bars))
-    if size is not None and told != size:
-        progress(size - told)
+    retry(address, lambda: fetch(address.repo, address.file, revision=address.revision, **bars))
+    if size is not None and reported != size:
+        progress(size - reported)
 
 
-def _check_space(place: HubAddress, size: int | None) -> None:
+def _check_space(address: HubAddress, size: int | None) -> None:
+    """StorageError when the file does not fit on the disk of the hub's cache."""
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
     if size is not None and size > (free := free_bytes(cache)):
         message = f"no space for the download: it has {size:,} bytes, and {free:,} are free in the hub's cache"
-        raise StorageError.of(message, f"the cache is {cache}; HF_HUB_CACHE puts it elsewhere", Mark(str(place)))
+        raise StorageError.of(message, f"the cache is {cache}; HF_HUB_CACHE puts it elsewhere", Mark(str(address)))
 
 
-def _bar(progress: Progress) -> type:
-    """A class that huggingface_hub takes for a progress bar, and that draws nothing but tells `progress`."""
+def _make_bar_class(progress: Progress) -> type:
+    """A class in place of tqdm for huggingface_hub, which calls `progress` and draws nothing."""
 
     class Bar:
         def __init__(self, *_: object, total: int | None = None, initial: int = 0, **__: object) -> None:
@@ -59,7 +61,7 @@ def _bar(progress: Progress) -> type:
             progress(n)
 
         def ignore(self, *_: object, **__: object) -> None:
-            """What a bar does that only matters to one that is drawn, or for bytes counted otherwise."""
+            """Methods of tqdm that only draw, or that count bytes a second time."""
 
         update_transfer = set_postfix_str = set_transfer_postfix_str = set_description = refresh = close = ignore
 

@@ -439,7 +439,7 @@ def no_hub(_: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
         (private, "no such repository, or it is private", "hf auth login"),
         (gated, "gated, and you are not logged in", f"accept its terms at http.*/{REPO}"),
         (gated_for_us, "gated, and your account has no access", f"ask for it at http.*/{REPO}"),
-        (down, "out of order \\(HTTP 503\\)", "try again later"),
+        (down, "the hub is failing \\(HTTP 503\\)", "try again later"),
         (crowded, "too many requests", "wait a few minutes"),
         (refused, "refuses access with your token", "permission"),
         (mistaken, "does not accept your token", "hf auth login"),
