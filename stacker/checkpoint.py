@@ -77,6 +77,6 @@ def _read_lock(out: Path) -> dict[str, Any]:
         plan_from_json(lock["plan"])
     except FileNotFoundError as error:
         raise SpecError.of("this is not an output of stacker: it has no lock file", "", Mark(str(path))) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise VerifyError.of(f"the lock file is damaged: {error}", "", Mark(str(path))) from error
     return dict(lock)

@@ -70,7 +70,7 @@ def inspect_machine(folder: Path) -> Machine:
     """Inspect the machine, and `folder` for writing stacks; StorageError when it cannot be written."""
     memory = _read_memory()
     return Machine(
-        python=f"{platform.python_find_version()} ({sys.executable})",
+        python=f"{platform.python_version()} ({sys.executable})",
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         cores=len(os.sched_getaffinity(0)),
         memory=memory.get("MemTotal"),
