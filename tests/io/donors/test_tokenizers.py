@@ -187,7 +187,7 @@ def test_a_tied_head_stays_tied(home: Path) -> None:
 
 
 def test_other_base_vocabularies_cannot_be_united(home: Path) -> None:
-    """The reason and the first strangers are told."""
+    """The error gives the reason and the first differing tokens."""
     write_tokenizer(home / "b", [*WORDS[:-1], "other"], ["<s>"])
     problems = stack_of(home, "tokenizer: {source: union}").problems
     with pytest.raises(SpecError, match=r"'a' and 'b' cannot be united: 'b' has 1 more \('other'\)"):
@@ -202,7 +202,7 @@ def test_other_base_vocabularies_cannot_be_united(home: Path) -> None:
     ],
 )
 def test_a_row_that_is_not_there(home: Path, token: str, message: str) -> None:
-    """Told with the token's place in the spec."""
+    """The error has the token's place in the spec."""
     stack = stack_of(home, f"tokenizer: {{source: a, tokens: {{w1: {{source: {token}}}}}}}")
     with pytest.raises(SpecError, match=message):
         raise_problems(stack.problems)
@@ -210,7 +210,7 @@ def test_a_row_that_is_not_there(home: Path, token: str, message: str) -> None:
 
 @pytest.mark.parametrize("content", [None, "{}", "[1]", '{"model": {"vocab": [1]}}'])
 def test_a_donor_without_tokens_is_told(home: Path, content: str | None) -> None:
-    """No tokenizer.json, or one that is none."""
+    """A missing and a malformed tokenizer.json are errors."""
     (home / "b/tokenizer.json").unlink()
     if content is not None:
         (home / "b/tokenizer.json").write_text(content)
@@ -233,7 +233,7 @@ def test_code_stays_behind(home: Path) -> None:
 
 
 def test_a_chat_template_is_put_in_place(home: Path) -> None:
-    """Its text is a file of its own, and nothing else says another."""
+    """The template is written to its own file and removed from the others."""
     (home / "b/chat_template.jinja").write_text("{{ 'older' }}")
     stack_of(home, "tokenizer: b\nchat_template: \"{{ 'new' }}\"", donors="bc").build(home / "out")
     assert (home / "out/chat_template.jinja").read_text() == "{{ 'new' }}"

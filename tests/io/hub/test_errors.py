@@ -1,4 +1,4 @@
-"""The hub client's exceptions in our words, where no server can bring them about."""
+"""Translation of exceptions of the hub's client that no test server can cause."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLACE = HubAddress("anna/llama", "main", "config.json")
     ids=["full", "quota", "permission", "read-only"],
 )
 def test_a_cache_that_cannot_be_written_is_a_storage_error(code: int, hint: str) -> None:
-    """What the disk refuses is said with its reason, and where the cache can be put instead."""
+    """Disk errors give the reason, and say how to move the cache."""
     told = explain_hub_error(OSError(code, os.strerror(code)), PLACE)
     assert isinstance(told, StorageError)
     assert os.strerror(code) in str(told)
@@ -58,7 +58,7 @@ def test_what_lies_behind_a_miss_is_said() -> None:
 
 
 def test_our_own_errors_pass_unchanged() -> None:
-    """An error that already speaks our words is not wrapped."""
+    """A StackerError is not wrapped again."""
     ours = SpecError.of("as it is")
     with pytest.raises(StackerError) as raised, translate_hub_errors(PLACE):
         raise ours
