@@ -1,4 +1,4 @@
-"""From hub ids to a checkpoint: previews download headers, builds the shards of the plan, and second builds nothing."""
+"""From hub ids to a checkpoint: check and plan download headers, build the shards of the plan, a second build nothing."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def assert_is_the_tower(out: Path, donors: dict[str, Path]) -> None:
 def test_the_command_line_looks_without_weights_and_builds_with_those_it_needs(
     hub: HubServer, tmp_path: Path, spec: Path, donors: dict[str, Path]
 ) -> None:
-    """Check and plan download each header once, build the shards of the plan, and verify nothing."""
+    """Check and plan download each header once, build downloads the shards of the plan, and verify needs no hub."""
     out = tmp_path / "out"
     for command in (("check", spec), ("plan", spec, "--json")):
         looked = stacker(hub, tmp_path, *command)

@@ -54,7 +54,7 @@ def test_a_folder_wins_over_a_hub_id(places: Path) -> None:
 
 @pytest.mark.parametrize("source", ["./heer", "a/b/c", "/absent", "~/heer"])
 def test_a_path_that_is_not_there_is_no_hub_id(places: Path, source: str) -> None:
-    """A source that looks like a path is not looked up on the hub; the error names the paths tried and the spec's line."""
+    """A source that looks like a path is not looked up on the hub; the error names the paths and the spec's line."""
     with pytest.raises(DonorError, match=r"spec\.yml:3:5: there is no donor 'a' at"):
         located(source, places / "spec")
 
