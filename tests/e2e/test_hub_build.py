@@ -1,4 +1,4 @@
-"""From hub ids to a checkpoint: check and plan download headers, build the shards of the plan, a second build nothing."""
+"""From hub ids to a checkpoint: previews download headers, build the shards of the plan, a second build nothing."""
 
 from __future__ import annotations
 
