@@ -1,14 +1,14 @@
-"""What can go wrong, as values: where (Mark), what (Problem), and the errors a program ends with.
+"""Problems as values (Problem, with its place in a text, Mark), the error tree with exit codes, and message wording.
 
     StackerError            1   a defect of ours
     ├── SpecError           2   the spec, or how a command was called
-    ├── DonorError          3   a donor is missing, broken, gated, out of reach
+    ├── DonorError          3   a donor is missing, broken, gated or unreachable
     ├── UnsafeError         4   input refused because reading it could do harm
     ├── StorageError        5   reading or writing failed
     ├── LockedError         6   another run holds the output
-    └── VerifyError         7   what is on the disk is not what the plan says
+    └── VerifyError         7   the output on the disk differs from its plan
 
-Every error carries Problems. Checks yield them; `raise_problems` is the one place that raises.
+Every error carries Problems. Checks yield problems, and `raise_problems` raises them together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a text: `line` and `column` count from 1; without them, the source as a whole."""
+    """A place in a text; `line` and `column` count from 1, and are None for the source as a whole."""
 
     source: str
     line: int | None = None
@@ -34,7 +34,7 @@ class Mark:
 
 
 class Severity(StrEnum):
-    """How much a problem matters: an error stops the build, a warning and a note do not."""
+    """How serious a problem is: errors stop a build, warnings and notes do not."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -42,7 +42,7 @@ class Severity(StrEnum):
 
 
 class Blame(StrEnum):
-    """Whose fault a problem is; it decides the exit code."""
+    """What caused a problem; it determines the exit code."""
 
     SPEC = "spec"
     DONOR = "donor"
@@ -54,7 +54,7 @@ class Blame(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where, what was found, what to write instead."""
+    """One thing that is wrong, with a hint at what to do and its place in the spec."""
 
     message: str
     hint: str = ""
@@ -70,7 +70,7 @@ class Problem:
 
 
 class StackerError(Exception):
-    """The root: anything stacker raises on purpose; `exit_code` is what the command line returns."""
+    """The base of all errors that stacker raises on purpose; `exit_code` is that of the command line."""
 
     exit_code = 1
     blame = Blame.SPEC
@@ -84,25 +84,25 @@ class StackerError(Exception):
 
     @classmethod
     def of(cls, message: str, hint: str = "", mark: Mark | None = None) -> Self:
-        """An error of this kind with a single problem."""
+        """An error of this class with a single problem."""
         return cls(Problem(message, hint, mark, blame=cls.blame))
 
 
 class SpecError(StackerError):
-    """The spec is wrong, or a command was called with something that cannot be."""
+    """The spec is wrong, or a command got invalid arguments."""
 
     exit_code = 2
 
 
 class DonorError(StackerError):
-    """A donor is missing, broken, gated or out of reach."""
+    """A donor is missing, broken, gated or unreachable."""
 
     exit_code = 3
     blame = Blame.DONOR
 
 
 class UnsafeError(StackerError):
-    """Input that could run code or leave its folder."""
+    """Input that could run code or lead out of its folder."""
 
     exit_code = 4
     blame = Blame.UNSAFE
@@ -123,34 +123,34 @@ class LockedError(StackerError):
 
 
 class VerifyError(StackerError):
-    """The output is not what its plan says."""
+    """The output differs from its plan."""
 
     exit_code = 7
     blame = Blame.VERIFY
 
 
-_KINDS: dict[Blame, type[StackerError]] = {
-    kind.blame: kind for kind in (VerifyError, LockedError, StorageError, UnsafeError, DonorError, SpecError)
+_ERROR_CLASSES: dict[Blame, type[StackerError]] = {
+    error.blame: error for error in (VerifyError, LockedError, StorageError, UnsafeError, DonorError, SpecError)
 }
 
 
 def select_errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Those of the problems that stop a build."""
+    """The problems of severity error, which stop a build."""
     return tuple(problem for problem in problems if problem.severity is Severity.ERROR)
 
 
 def raise_problems(problems: Iterable[Problem]) -> None:
-    """Raise all errors among `problems` as one exception; the kind is that of the gravest blame."""
+    """Raise all errors among `problems` as one exception, whose class is that of the gravest blame."""
     errors = select_errors(problems)
     if not errors:
         return
     blames = {problem.blame for problem in errors}
     gravest = next(blame for blame in (Blame.UNSAFE, *Blame) if blame in blames)
-    raise _KINDS[gravest](*errors)
+    raise _ERROR_CLASSES[gravest](*errors)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt word: the closest known one, or else all that are known."""
+    """A hint for a misspelt word: the most similar known word, or else all known words."""
     options = sorted(set(known))
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
     if close:
@@ -159,18 +159,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def ranges_text(numbers: Iterable[int]) -> str:
-    """Sorted numbers, runs joined: `3, 7–9`."""
+    """Sorted numbers as text, with runs joined: `3, 7–9`."""
     runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])]
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def layers_text(numbers: Iterable[int]) -> str:
-    """The same with the word before it: `layer 3`, `layers 7–9`."""
+    """The same after the word layer: `layer 3`, `layers 7–9`."""
     known = list(numbers)
     return f"layer{'s' if len(known) > 1 else ''} {ranges_text(known)}"
 
 
 def escape_text(text: str, limit: int = 120) -> str:
-    """`text` from a file, fit for a terminal: unprintable characters escaped, long ones cut."""
+    """`text` made safe for a terminal: unprintable characters are escaped, and more than `limit` characters cut off."""
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[: limit + 1])
     return safe if len(text) <= limit else safe[:limit] + "…"

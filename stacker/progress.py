@@ -1,13 +1,13 @@
-"""How long work tells its caller how far it is: by calling a function with numbers of bytes."""
+"""Callbacks through which long work reports its progress in bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Watch = Callable[[int, int], None]
-"""Called now and then with the bytes done so far and the bytes in all."""
+"""Called from time to time with the bytes done so far and the total bytes."""
 Progress = Callable[[int], None]
-"""Called with the bytes done since it was last called."""
+"""Called with the bytes done since the last call."""
 
 
 def ignore_watch(done: int, total: int) -> None:
@@ -16,5 +16,5 @@ def ignore_watch(done: int, total: int) -> None:
 
 
 def ignore_progress(nbytes: int) -> None:
-    """A Progress for callers that show none."""
+    """A Progress for callers that show no progress."""
     del nbytes

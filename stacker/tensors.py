@@ -1,4 +1,4 @@
-"""What a tensor is before its bytes are read: element type, name, shape, and where it comes from."""
+"""Tensors without their bytes: element type, name, shape, and the donor that a tensor belongs to."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from enum import Enum
 
 
 class Dtype(Enum):
-    """The element types of safetensors 0.8, by their name in a header.
+    """The element types of safetensors 0.8; `label` is the name in a header, `bits` the size of an element.
 
-    `bits` per element; `torch_name` is the attribute of the torch module that stands for it, or "" if it has none.
+    `torch_name` is the attribute of the torch module, or "" where torch has no such type.
     """
 
     F64 = ("F64", 64, "float64")
@@ -43,7 +43,7 @@ class Dtype(Enum):
 
     @property
     def arithmetic(self) -> bool:
-        """Whether values of this type can be scaled, cast and blended one by one (not packed, not a bare exponent)."""
+        """Whether elements can be scaled, cast and blended: floats of whole bytes that are not bare exponents."""
         return self.name in _ARITHMETIC
 
 
@@ -53,12 +53,12 @@ CONFIG_DTYPES: dict[str, Dtype] = {
     "float64": Dtype.F64, "float32": Dtype.F32, "float16": Dtype.F16, "bfloat16": Dtype.BF16,
     "float8_e5m2": Dtype.F8_E5M2, "float8_e4m3fn": Dtype.F8_E4M3,
 }  # fmt: skip
-"""The names of float types as `config.json` and specs write them."""
+"""Float types by their names in `config.json` and specs."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """A tensor as a header names it; nothing of its values."""
+    """A tensor's name, element type and shape."""
 
     name: str
     dtype: Dtype

@@ -1,3 +1,3 @@
-"""The version, in the one place that says it."""
+"""The version of the package."""
 
 VERSION = "0.1.0"

@@ -37,7 +37,7 @@ def random_bytes(dtype: str, elements: int, source: random.Random) -> bytes:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]]) -> None:
-    """A safetensors file of dtype, shape and bytes by name, in the order given."""
+    """Write a safetensors file of tensors (dtype, shape and bytes by name) in the given order."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, (dtype, shape, data) in tensors.items():
@@ -49,7 +49,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, tuple[str, tuple[int, ..
 
 
 def write_donor(folder: Path, config: Mapping[str, Any], tensors: Tensors, *, seed: int = 0, shards: int = 1) -> Path:
-    """A donor of this config and these tensors, in `shards` files with an index where there are more than one."""
+    """Write a donor with this config and these tensors; with several `shards`, also an index."""
     folder.mkdir(parents=True, exist_ok=True)
     source = random.Random(seed)
     filled = {
@@ -122,7 +122,7 @@ def write_llama(
     extra: Tensors | None = None,
     **config: Any,
 ) -> Path:
-    """A tiny llama. `config` adds or replaces entries of config.json; `drop` and `extra` take and add tensors."""
+    """Write a tiny llama. `config` adds or replaces entries of config.json; `drop` removes and `extra` adds tensors."""
     sizes = {"layers": layers, "hidden": hidden, "heads": heads, "kv_heads": kv_heads, "ffn": ffn, "vocab": vocab}
     tensors = llama_tensors(**sizes, dtype=dtype, tied=tied)
     for name in drop:

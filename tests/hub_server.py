@@ -1,4 +1,4 @@
-"""A model hub on this machine, as much of one as huggingface_hub needs to list, look into and download repositories.
+"""A local model hub with as much of the API as huggingface_hub needs to list and download repositories.
 
 Two servers on 127.0.0.1: the hub, and the storage that it sends clients to for weights. Every request is kept, so that
 a test can say what was asked for; faults are put in as data.
@@ -79,7 +79,7 @@ class Asked:
 
 
 class HubServer:
-    """The hub: its repositories, what it has been asked, what is to go wrong."""
+    """The hub, with its repositories, the requests received and the faults to inject."""
 
     def __init__(self) -> None:
         self.repos: dict[str, HubRepo] = {}
@@ -89,7 +89,7 @@ class HubServer:
         self.endpoint, self.storage = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
 
     def add(self, repo: str, folder: Path, **about: Any) -> str:
-        """A commit of `repo` with the files of `folder`, on its main branch; the commit."""
+        """Add a commit with the files of `folder` to the main branch of `repo`; returns its id."""
         commit = hashlib.sha1(f"{repo} {folder}".encode()).hexdigest()
         if repo not in self.repos:
             self.repos[repo] = HubRepo({}, {}, **about)
@@ -98,11 +98,11 @@ class HubServer:
         return commit
 
     def weights_sent(self) -> int:
-        """Bytes of safetensors files that have left the hub, headers included."""
+        """Bytes sent of safetensors files, headers included."""
         return sum(asked.sent for asked in self.asked if asked.path.endswith(WEIGHTS))
 
     def downloaded(self, repo: str = "") -> set[str]:
-        """The names of weight files asked for as a whole, of one repository or of all."""
+        """The names of weight files requested without a range, of one repository or of all."""
         return {
             asked.path.rpartition("/")[2]
             for asked in self.asked
@@ -110,7 +110,7 @@ class HubServer:
         }
 
     def fault(self, method: str, path: str) -> Fault | None:
-        """The fault that this request meets, used up once."""
+        """The fault to inject into this request, counted down; None if there is none."""
         for fault in self.faults:
             if fault.method == method and fault.match in path and fault.times > 0:
                 fault.times -= 1
@@ -133,7 +133,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """A client that has read enough hangs up; anything else is a fault of the hub's, and shown."""
+        """Ignore clients that close the connection early; print any other exception."""
         if not isinstance(sys.exception(), ConnectionError):
             traceback.print_exc()
 
@@ -159,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def log_message(self, *_: object) -> None:
-        """Requests are kept, not printed."""
+        """Prints nothing; requests are recorded in the hub."""
 
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
@@ -266,7 +266,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def running_hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """A hub that huggingface_hub asks in this process, with its cache under `home` and nobody logged in."""
+    """A running hub that huggingface_hub uses in this process, with its cache under `home` and no token."""
     from huggingface_hub import close_session, constants
 
     hub = HubServer()
@@ -290,5 +290,5 @@ def running_hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServ
 
 
 def environment(hub: HubServer, home: Path) -> dict[str, str]:
-    """The variables that make a new process ask `hub`, with its cache under `home`."""
+    """The environment that makes a new process use `hub`, with its cache under `home`."""
     return {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0"}

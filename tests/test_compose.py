@@ -189,6 +189,19 @@ def test_verify_refuses_another_donor(home: Path) -> None:
         verify(home / "out")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["[]", '{"plan": []}', '{"plan": {"donors": ["a"]}}', "[" * 100_000],
+    ids=["a list", "no plan", "no donor", "nested"],
+)
+def test_verify_refuses_a_damaged_lock_file(home: Path, text: str) -> None:
+    """A lock file that is not a plan is damage, not a traceback."""
+    (home / "out").mkdir()
+    (home / "out" / "stacker.lock.json").write_text(text)
+    with pytest.raises(VerifyError, match="the lock file is damaged"):
+        verify(home / "out")
+
+
 def test_a_stack_of_a_stack_writes_nothing_between(home: Path) -> None:
     """A donor that is a spec is never built; its tensors come straight from the inner donors."""
     (home / "inner.yml").write_text(SPEC)

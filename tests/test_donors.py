@@ -1,4 +1,4 @@
-"""The tiny donors are what they claim, by the safetensors library and transformers."""
+"""The tiny donors are valid for the safetensors library and for transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiny tokenizers on disk: one word a token, some added."""
+"""Tiny tokenizers on disk, with words as tokens and some added tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this machine can do for stacker, tried out where that is possible. torch is looked up, never imported."""
+"""Inspects this machine: versions, memory, GPUs, and which ways of copying work in a folder. Never imports torch."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from stacker.errors import Mark, StorageError
-from stacker.io.disk.copies import find_data_runs
 from stacker.io.disk.direct import Writer
 from stacker.io.disk.moves import can_clone
+from stacker.io.disk.space import find_data_runs
 from stacker.io.disk.storage import count_free_bytes, explain_errors
 
 PACKAGES = ("numpy", "numba", "ml_dtypes", "huggingface_hub", "networkx", "pydantic", "typer", "rich")
 FOR_DEVICES = ("torch",)
-"""What a build on a GPU takes besides."""
-_TRIAL = 1 << 20
-"""Bytes of the file that the ways of copying are tried on."""
+"""Packages needed only for builds on a GPU."""
+_TRIAL_BYTES = 1 << 20
+"""Bytes of the file on which the ways of copying are tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What can be done in a folder: `block` bytes can be cloned at a time (None: not at all)."""
+    """What a folder's filesystem can do; `free` in bytes, `block` the bytes of a clonable block (None: no cloning)."""
 
     path: Path
     filesystem: str
@@ -42,7 +42,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """How hub donors would be had; whether a token is there, never which."""
+    """The settings of the hub's client; `token` is only whether there is one."""
 
     cache: Path
     exists: bool
@@ -53,7 +53,7 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """All of it. `memory` and `available` are bytes, None where the system does not tell; `gpus` in words."""
+    """What this machine has; `memory` and `available` are bytes, None where unknown, `gpus` names with memory."""
 
     python: str
     system: str
@@ -67,64 +67,64 @@ class Machine:
 
 
 def inspect_machine(folder: Path) -> Machine:
-    """Everything, with `folder` as the place where stacks would be written; StorageError when nothing can be there."""
-    memory = _memory()
+    """Inspect the machine, and `folder` for writing stacks; StorageError when it cannot be written."""
+    memory = _read_memory()
     return Machine(
         python=f"{platform.python_version()} ({sys.executable})",
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         cores=len(os.sched_getaffinity(0)),
         memory=memory.get("MemTotal"),
         available=memory.get("MemAvailable"),
-        packages=tuple((name, _version(name)) for name in (*PACKAGES, *FOR_DEVICES)),
-        gpus=_gpus(),
+        packages=tuple((name, _find_version(name)) for name in (*PACKAGES, *FOR_DEVICES)),
+        gpus=_list_gpus(),
         folder=inspect_folder(folder),
-        hub=_hub(),
+        hub=_inspect_hub(),
     )
 
 
 def inspect_folder(folder: Path) -> Folder:
-    """Each way of copying tried on a small file, which is gone afterwards."""
+    """Try each way of copying on a small temporary file; StorageError when the folder cannot be written."""
     if not folder.is_dir():
         raise StorageError.of("there is no such folder", "", Mark(str(folder)))
     with explain_errors(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".stacker-doctor-") as source:
-        source.write(os.urandom(_TRIAL))
+        source.write(os.urandom(_TRIAL_BYTES))
         source.flush()
         return Folder(
             folder.absolute(),
-            _filesystem(folder),
+            _find_filesystem(folder),
             count_free_bytes(folder),
             can_clone(Path(source.name), folder),
-            _works(lambda: _copy_in_kernel(source.fileno(), folder)),
-            _works(lambda: _write_past_cache(folder)),
-            _works(lambda: _keep_a_hole(folder)),
+            _try(lambda: _copies_in_kernel(source.fileno(), folder)),
+            _try(lambda: _writes_past_cache(folder)),
+            _try(lambda: _keeps_holes(folder)),
         )
 
 
-def _works(attempt: Callable[[], bool]) -> bool:
+def _try(attempt: Callable[[], bool]) -> bool:
     try:
         return attempt()
     except OSError:
         return False
 
 
-def _copy_in_kernel(source: int, folder: Path) -> bool:
+def _copies_in_kernel(source: int, folder: Path) -> bool:
     with tempfile.TemporaryFile(dir=folder) as target:
-        return os.copy_file_range(source, target.fileno(), _TRIAL, 0, 0) > 0
+        return os.copy_file_range(source, target.fileno(), _TRIAL_BYTES, 0, 0) > 0
 
 
-def _write_past_cache(folder: Path) -> bool:
+def _writes_past_cache(folder: Path) -> bool:
     with tempfile.TemporaryFile(dir=folder) as target, Writer(target.fileno()) as writer:
-        return writer.write_blocks(memoryview(mmap.mmap(-1, _TRIAL)), 0)
+        return writer.write_blocks(memoryview(mmap.mmap(-1, _TRIAL_BYTES)), 0)
 
 
-def _keep_a_hole(folder: Path) -> bool:
+def _keeps_holes(folder: Path) -> bool:
     with tempfile.TemporaryFile(dir=folder) as target:
-        os.ftruncate(target.fileno(), _TRIAL)
-        return not find_data_runs(target.fileno(), 0, _TRIAL)
+        os.ftruncate(target.fileno(), _TRIAL_BYTES)
+        return not find_data_runs(target.fileno(), 0, _TRIAL_BYTES)
 
 
-def _filesystem(folder: Path) -> str:
-    """The type of the filesystem, as the mount table has it for the longest mount point above the folder."""
+def _find_filesystem(folder: Path) -> str:
+    """The filesystem type of the folder's mount point in the mount table; `unknown` without such a table."""
     place = str(folder.resolve())
     best, kind = "", "unknown"
     try:
@@ -139,8 +139,8 @@ def _filesystem(folder: Path) -> str:
     return kind
 
 
-def _memory() -> dict[str, int]:
-    """Bytes by the names of /proc/meminfo; empty where there is none."""
+def _read_memory() -> dict[str, int]:
+    """The entries of /proc/meminfo in bytes; empty where there is no such file."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -149,15 +149,15 @@ def _memory() -> dict[str, int]:
     return {name: int(value.split()[0]) * 1024 for name, value in pairs}
 
 
-def _version(package: str) -> str | None:
+def _find_version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
         return None
 
 
-def _gpus() -> tuple[str, ...]:
-    """The GPUs that nvidia-smi names; none where there is no such program or it fails."""
+def _list_gpus() -> tuple[str, ...]:
+    """The GPUs that nvidia-smi lists; empty when it is missing or fails."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()
@@ -169,7 +169,7 @@ def _gpus() -> tuple[str, ...]:
     return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
 
 
-def _hub() -> Hub:
+def _inspect_hub() -> Hub:
     from huggingface_hub import constants, get_token
 
     cache = Path(constants.HF_HUB_CACHE)

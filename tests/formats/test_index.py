@@ -1,4 +1,4 @@
-"""Index files: names that lead outside are unsafe, the rest is held against the shards."""
+"""Index files: names that lead out of the folder are unsafe, the rest is compared with the shards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def header_of(*names: str) -> Header:
 
 
 def problems_of(weight_map: dict[str, str], headers: dict[str, Header], **more: Any) -> list[Problem]:
-    """What is wrong between an index and its shards."""
+    """The problems of an index compared with its shards."""
     return list(check_index(parse_index(index_of(weight_map, **more), "index"), headers))
 
 
@@ -65,7 +65,7 @@ def test_refuses_what_is_no_index(weight_map: Any, message: str) -> None:
 
 @pytest.mark.parametrize("more", [{}, {"metadata": {}}, {"metadata": {"total_size": 2}}], ids=["none", "{}", "size"])
 def test_a_sound_index_has_no_problems(more: dict[str, Any]) -> None:
-    """Metadata may be there or not."""
+    """Metadata is optional."""
     headers = {"1.safetensors": header_of("a"), "2.safetensors": header_of("b")}
     assert not problems_of({"a": "1.safetensors", "b": "2.safetensors"}, headers, **more)
 
@@ -95,14 +95,14 @@ def test_a_misplaced_tensor_is_an_error(weight_map: dict[str, str], message: str
 
 
 def test_a_tensor_in_two_shards_is_an_error() -> None:
-    """Loaders would take either."""
+    """A tensor in two shards is ambiguous, because loaders may take either."""
     headers = {"1.safetensors": header_of("a"), "2.safetensors": header_of("a")}
     (problem,) = problems_of({"a": "1.safetensors", "b": "2.safetensors"} | {}, headers)[:1]
     assert "a (in 1.safetensors and 2.safetensors)" in problem.message
 
 
 def test_a_tensor_that_is_not_listed_is_a_warning() -> None:
-    """It is loaded all the same, as transformers loads it."""
+    """An unlisted tensor is still read, as in transformers."""
     (problem,) = problems_of({"a": "1.safetensors"}, {"1.safetensors": header_of("a", "b")})
     assert problem.severity is Severity.WARNING
 

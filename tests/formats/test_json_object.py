@@ -1,4 +1,4 @@
-"""Donors' JSON: what it may say, and the words for what it may not."""
+"""JSON files of donors: what is accepted, and the errors for the rest."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_repeated_key_with_one_value_is_harmless() -> None:
     ids=["empty", "list", "NaN", "digits", "twice", "nesting", "not UTF-8", "BOM", "surrogate", "LFS", "HTML"],
 )
 def test_refuses_what_is_no_config(data: bytes, message: str) -> None:
-    """Each way to be no config is named, at the file."""
+    """Every kind of malformed file has its own message, with the file's name."""
     with pytest.raises(DonorError, match=message) as caught:
         parse_object(data, "a/config.json")
     assert str(caught.value).startswith("a/config.json: ")

@@ -1,4 +1,4 @@
-"""Quantised donors are told by config or by names."""
+"""Quantised donors are recognised by their config or by tensor names."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ from stacker.tensors import Dtype, TensorSpec
     ],
 )
 def test_kind_of_quantization(config: dict[str, Any], name: str, dtype: Dtype, kind: str) -> None:
-    """The config's word first, then what tensors are called."""
+    """The config is asked first, then the tensor names."""
     assert describe_quantization(config, [TensorSpec(name, dtype, (1,))]) == kind

@@ -1,4 +1,4 @@
-"""Headers: what the safetensors library accepts we accept, bar its laxities, and we see in it what it sees."""
+"""Headers are read like the safetensors library reads them, except that ambiguous files are refused."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ LAXITIES = {
 
 @pytest.mark.parametrize("table", LAXITIES.values(), ids=LAXITIES)
 def test_refuses_two_readings_of_one_file(table: Any) -> None:
-    """Where the library lets something pass that others may read otherwise, we refuse."""
+    """Files that the library accepts but others may read differently are refused."""
     assert seen_by_library(raw_header(table), bytes(4)) is not None
     with pytest.raises(DonorError):
         parse(table)
@@ -179,7 +179,7 @@ MALFORMED: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize(("table", "message"), MALFORMED.values(), ids=MALFORMED)
 def test_says_what_is_wrong_with_a_header(table: Any, message: str) -> None:
-    """Every kind of broken header has its own words, and the library refuses it too."""
+    """Every kind of broken header has its own message, and the library refuses it too."""
     with pytest.raises(DonorError, match=message):
         parse(table)
     assert seen_by_library(raw_header(table), bytes(4)) is None

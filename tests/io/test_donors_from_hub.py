@@ -1,4 +1,4 @@
-"""A donor of the hub, from the question to the bytes."""
+"""Donors on the hub are read without weights, and their shards downloaded on demand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safete
 
 
 def test_weights_come_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading a donor fetches no weights; then only the shards that are wanted come, with the side files."""
+    """Reading a donor downloads no weights; fetching downloads only the wanted shards and the side files."""
     monkeypatch.setattr(hub_requests, "RETRY_PAUSES", (0.0, 0.0))
     folder = write_llama(tmp_path / "anna", hidden=128, ffn=256, vocab=256, shards=2)
     with running_hub(tmp_path / "home", monkeypatch) as hub:
@@ -35,7 +35,7 @@ def test_weights_come_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_gated_repository_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Config and weights are both out of reach for the one reason."""
+    """A gated repository is reported once, although config and weights both fail."""
     monkeypatch.setattr(hub_requests, "RETRY_PAUSES", (0.0, 0.0))
     with running_hub(tmp_path / "home", monkeypatch) as hub:
         hub.add(REPO, write_llama(tmp_path / "anna"))

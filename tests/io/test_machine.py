@@ -1,4 +1,4 @@
-"""What the machine is said to be able to do, held against doing it."""
+"""The reported abilities of the machine agree with those measured by other programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_folder_is_tried_and_left_clean(tmp_path: Path) -> None:
 
 
 def test_direct_writes_are_what_dd_can_do(tmp_path: Path) -> None:
-    """The folder lets blocks past the page cache where another program gets them there."""
+    """Direct writing is reported where another program can write directly."""
     direct = subprocess.run(
         ["dd", "if=/dev/zero", f"of={tmp_path / 'x'}", "bs=1M", "count=1", "oflag=direct"],
         capture_output=True,
@@ -37,7 +37,7 @@ def test_direct_writes_are_what_dd_can_do(tmp_path: Path) -> None:
 
 
 def test_the_filesystem_is_the_mounts(tmp_path: Path) -> None:
-    """The type is that which coreutils tells."""
+    """The filesystem type is the one that coreutils prints."""
     told = subprocess.run(["df", "--output=fstype", tmp_path], capture_output=True, text=True, check=True)
     assert inspect_folder(tmp_path).filesystem == told.stdout.split()[-1]
 
@@ -62,6 +62,6 @@ def test_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
-    """Nothing can be tried where there is nothing."""
+    """A missing folder is a StorageError."""
     with pytest.raises(StorageError, match="no such folder"):
         inspect_folder(tmp_path / "none")

@@ -1,1 +1,1 @@
-"""The Hugging Face hub as a source of donors."""
+"""Reads donors from the Hugging Face hub."""

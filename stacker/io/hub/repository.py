@@ -1,7 +1,7 @@
-"""A donor on the model hub: its files at one commit, from the hub's cache on this machine where they are there.
+"""A donor on the hub: its files at one commit, taken from the hub's local cache where possible.
 
-Configs and headers are read without weights; a shard is downloaded when it is asked for. huggingface_hub does the
-asking and the keeping; it is imported only when there is such a donor.
+Configs and headers are read without weights; shards are downloaded on demand. huggingface_hub is imported only here
+and in this room, when a donor needs it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class HubRepository:
-    """A repository of the hub at the commit `revision`; `source` is what was asked for, `sizes` its files and bytes.
+    """A hub repository at the commit `revision`; `source` is its id and revision in the spec, `sizes` bytes by file.
 
-    `local` is the part of it that the cache holds; `reachable` says that the hub answered when it was asked.
+    `local` is its folder in the cache; `reachable` is whether the hub answered.
     """
 
     repo: str
@@ -48,13 +48,13 @@ class HubRepository:
         size = self.sizes.get(name)
         if size is not None and size > limit:
             raise DonorError.of(
-                f"the file has {size} bytes; stacker reads at most {limit}", "", Mark(str(self._place(name)))
+                f"the file has {size} bytes; stacker reads at most {limit}", "", Mark(str(self._address(name)))
             )
         self.fetch(name)
         return self.local.read(name, limit)
 
     def read_header(self, name: str) -> Header:
-        return self.local.read_header(name) if self.find_path(name) else read_hub_header(self._place(name))
+        return self.local.read_header(name) if self.find_path(name) else read_hub_header(self._address(name))
 
     def find_path(self, name: str) -> Path | None:
         return self.local.find_path(name)
@@ -62,88 +62,89 @@ class HubRepository:
     def fetch(self, name: str, progress: Progress = lambda _: None) -> Path:
         if self.find_path(name) is None:
             if not self.reachable:
-                list_files(self._place(name))  # says sooner than a download would that there is still nobody
-            download(self._place(name), self.sizes.get(name), progress)
+                list_files(self._address(name))  # fails sooner than a download when the hub is still unreachable
+            download(self._address(name), self.sizes.get(name), progress)
         return self.local.fetch(name)
 
-    def _place(self, name: str) -> HubAddress:
+    def _address(self, name: str) -> HubAddress:
         return HubAddress(self.repo, self.revision, name)
 
 
 def open_hub(repo_id: str, revision: str | None) -> HubRepository:
-    """The repository `repo_id` of the hub at `revision`, a branch, tag or commit (None is the default branch).
+    """The hub repository `repo_id` at `revision`, a branch, tag or commit (None: the default branch).
 
-    The hub is asked which commit that is; where it cannot be reached, the cache answers. SpecError for what can be no
-    id, DonorError for what the hub does not give and the cache does not hold.
+    Asks the hub for the commit, or the cache where the hub is unreachable. SpecError for a malformed id, DonorError
+    when neither has the repository.
     """
-    place = HubAddress(repo_id, revision)
-    _check_id(place)
-    with translate_hub_errors(place):
-        cached = _cached_listing(place)
+    address = HubAddress(repo_id, revision)
+    _check_id(address)
+    with translate_hub_errors(address):
+        cached = _list_cached(address)
     reachable = True
     try:
-        # With something to fall back on, there is no point in waiting for a network that is not there.
-        listing = list_files(place, pauses=() if cached else None)
-        _remember(place, listing.commit)
+        # With a cached copy, waiting for a missing network is pointless.
+        listing = list_files(address, pauses=() if cached else None)
+        _save_commit(address, listing.commit)
     except DonorError:
         if cached is None:
             raise
         listing, reachable = cached, False
     source = f"{repo_id}@{revision}" if revision else repo_id
-    snapshot = FolderRepository(_cache(repo_id) / "snapshots" / listing.commit, listing.commit)
+    snapshot = FolderRepository(_cache_folder(repo_id) / "snapshots" / listing.commit, listing.commit)
     return HubRepository(repo_id, source, listing.commit, dict(listing.sizes), snapshot, reachable)
 
 
-def _check_id(place: HubAddress) -> None:
-    if not _ID.fullmatch(place.repo):
-        message = f"'{escape_text(place.repo)}' is neither a folder here nor a hub id"
+def _check_id(address: HubAddress) -> None:
+    if not _ID.fullmatch(address.repo):
+        message = f"'{escape_text(address.repo)}' is neither a folder here nor a hub id"
         hint = "a hub id is name or owner/name, of letters, digits, '-', '_' and '.'; a folder's path must exist"
         raise SpecError.of(message, hint)
-    if place.revision is not None and not _REVISION.fullmatch(place.revision):
-        message = f"'{escape_text(place.revision)}' cannot be a revision of {place.repo}"
+    if address.revision is not None and not _REVISION.fullmatch(address.revision):
+        message = f"'{escape_text(address.revision)}' cannot be a revision of {address.repo}"
         raise SpecError.of(message, "write a branch, a tag or a commit after the '@'")
 
 
-def _cache(repo_id: str) -> Path:
-    """The repository's folder in the hub's cache, whose layout huggingface_hub documents: refs, snapshots, blobs."""
+def _cache_folder(repo_id: str) -> Path:
+    """The repository's folder in the hub's cache, with the documented subfolders refs, snapshots and blobs."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
 
 
-def _remember(place: HubAddress, commit: str) -> None:
-    """Note which commit a branch or tag is, so that its name works without the network."""
-    ref = _cache(place.repo) / "refs" / (place.revision or "main")
-    if commit == place.revision:
+def _save_commit(address: HubAddress, commit: str) -> None:
+    """Save which commit a branch or tag points to, so that its name works offline."""
+    ref = _cache_folder(address.repo) / "refs" / (address.revision or "main")
+    if commit == address.revision:
         return
-    # A cache that cannot be written can still be read, and a download would say so.
+    # A read-only cache is still usable; a download would report the failure.
     with contextlib.suppress(OSError):
         ref.parent.mkdir(parents=True, exist_ok=True)
         ref.write_text(commit)
 
 
-def _cached_listing(place: HubAddress) -> Listing | None:
-    """What the cache holds of the repository, and the shards its index names; None without even a config."""
-    commit = _cached_commit(place)
-    snapshot = _cache(place.repo) / "snapshots" / (commit or "")
+def _list_cached(address: HubAddress) -> Listing | None:
+    """The cached files of the repository and the shards that its index names; None without a config."""
+    commit = _find_cached_commit(address)
+    snapshot = _cache_folder(address.repo) / "snapshots" / (commit or "")
     if commit is None or not (snapshot / "config.json").exists():
         return None
-    sizes: dict[str, int | None] = dict.fromkeys(_named_by_index(snapshot / INDEX_FILE))
+    sizes: dict[str, int | None] = dict.fromkeys(_list_indexed(snapshot / INDEX_FILE))
     sizes |= dict.fromkeys(FolderRepository(snapshot).list_names())
     return Listing(commit, sizes)
 
 
-def _cached_commit(place: HubAddress) -> str | None:
-    cache = _cache(place.repo)
+def _find_cached_commit(address: HubAddress) -> str | None:
+    cache = _cache_folder(address.repo)
     with contextlib.suppress(OSError):
-        return (cache / "refs" / (place.revision or "main")).read_text().strip()
-    commits = [folder.name for folder in cache.glob(f"snapshots/{place.revision}*")] if place.revision else []
+        return (cache / "refs" / (address.revision or "main")).read_text().strip()
+    commits = [folder.name for folder in cache.glob(f"snapshots/{address.revision}*")] if address.revision else []
     return commits[0] if len(commits) == 1 else None
 
 
-def _named_by_index(path: Path) -> Iterator[str]:
-    """The shards that an index names; a broken one names none here, and is refused where it is read."""
+def _list_indexed(path: Path) -> Iterator[str]:
+    """The shards that an index names; none if it is malformed, which is reported when it is read."""
     with contextlib.suppress(OSError, ValueError):
         index = json.loads(path.read_bytes())
-        places = index.get("weight_map") if isinstance(index, dict) else None
-        yield from (name for name in places.values() if isinstance(name, str)) if isinstance(places, dict) else ()
+        weight_map = index.get("weight_map") if isinstance(index, dict) else None
+        names = weight_map.values() if isinstance(weight_map, dict) else ()
+        yield from (name for name in names if isinstance(name, str))

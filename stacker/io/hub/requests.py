@@ -1,6 +1,4 @@
-"""What the model hub is asked, and how often: the files of a repository at a revision; any request again if it fails
-in passing. Headers are `hub_headers`, downloads of whole files `hub_download`.
-"""
+"""Requests to the hub: listing a repository's files, and retrying requests that fail for a moment."""
 
 from __future__ import annotations
 
@@ -13,38 +11,38 @@ from stacker.errors import DonorError, Mark
 from stacker.io.hub.errors import HubAddress, is_transient, translate_hub_errors
 
 RETRY_PAUSES = (0.5, 1.5)
-"""Seconds to wait before each new try of a request that failed in passing."""
+"""Seconds to wait before each retry of a request."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of a repository at a commit, with their bytes where known."""
+    """The files of a repository at a commit; `sizes` are bytes, None where unknown."""
 
     commit: str
     sizes: Mapping[str, int | None]
 
 
-def list_files(place: HubAddress, pauses: Sequence[float] | None = None) -> Listing:
-    """What the repository holds at `place`'s revision, which is resolved to a commit; DonorError says why not."""
+def list_files(address: HubAddress, pauses: Sequence[float] | None = None) -> Listing:
+    """The files of the repository at the revision of `address`, resolved to a commit; DonorError on failure."""
 
     def ask() -> Listing:
         from huggingface_hub import HfApi, constants
 
         info = HfApi().model_info(
-            place.repo, revision=place.revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
+            address.repo, revision=address.revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
         )
         sizes = {file.rfilename: file.size for file in info.siblings or ()}
         if not info.sha:
-            raise DonorError.of("the answer is not that of a model hub: it names no commit", "", Mark(str(place)))
+            raise DonorError.of("the answer is not that of a model hub: it names no commit", "", Mark(str(address)))
         return Listing(info.sha, sizes)
 
-    return retry(place, ask, pauses)
+    return retry(address, ask, pauses)
 
 
-def retry(place: HubAddress, ask: Callable[[], T], pauses: Sequence[float] | None = None) -> T:
-    """The answer to `ask`, tried anew after each of `pauses` (seconds) where it failed in passing."""
-    with translate_hub_errors(place):
+def retry(address: HubAddress, ask: Callable[[], T], pauses: Sequence[float] | None = None) -> T:
+    """The result of `ask`, called again after each of `pauses` (seconds) while its errors are transient."""
+    with translate_hub_errors(address):
         for pause in RETRY_PAUSES if pauses is None else pauses:
             try:
                 return ask()

@@ -36,12 +36,12 @@ def test_relative_folders_start_at_the_spec(places: Path, source: str) -> None:
 
 
 def test_absolute_folders_are_taken_as_they_are(places: Path) -> None:
-    """Wherever the spec is."""
+    """Absolute paths do not depend on the folder of the spec."""
     assert located(str(places / "spec/here"), places / "current") == places / "spec/here"
 
 
 def test_mergekit_looks_in_the_current_folder_first(places: Path) -> None:
-    """And then in the spec's."""
+    """mergekit specs try the current folder first, then that of the spec."""
     assert located("both", places / "spec") == places / "spec/both"
     assert located("both", places / "spec", Dialect.MERGEKIT) == places / "current/both"
     assert located("here", places / "spec", Dialect.MERGEKIT) == places / "spec/here"
@@ -54,19 +54,19 @@ def test_a_folder_wins_over_a_hub_id(places: Path) -> None:
 
 @pytest.mark.parametrize("source", ["./heer", "a/b/c", "/absent", "~/heer"])
 def test_a_path_that_is_not_there_is_no_hub_id(places: Path, source: str) -> None:
-    """What looks like a path is not asked of a hub; the error has the place in the spec and where was looked."""
+    """A source that looks like a path is not looked up on the hub; the error names the paths and the spec's line."""
     with pytest.raises(DonorError, match=r"spec\.yml:3:5: there is no donor 'a' at"):
         located(source, places / "spec")
 
 
 def test_suggests_the_folder_that_was_meant(places: Path) -> None:
-    """A slip of the pen is answered with the name beside it."""
+    """A misspelt path is answered with a similar name in the same folder."""
     with pytest.raises(DonorError, match="did you mean 'here'"):
         located("./heer", places / "spec")
 
 
 def test_a_file_is_no_donor(places: Path) -> None:
-    """A weight file is named instead of its folder: say so."""
+    """The error for a weight file says that a donor is a folder."""
     (places / "spec" / "model.gguf").touch()
     with pytest.raises(DonorError, match="donor 'a' is a file"):
         located("model.gguf", places / "spec")
@@ -74,7 +74,7 @@ def test_a_file_is_no_donor(places: Path) -> None:
 
 @pytest.mark.parametrize(("source", "kind"), [("owner/absent", DonorError), ("owner/--", SpecError)])
 def test_what_the_hub_does_not_have_names_the_folder_too(places: Path, source: str, kind: type[Exception]) -> None:
-    """Both places that were asked are in the error."""
+    """The error names the hub and the local path."""
     with pytest.raises(kind, match="there is no folder at"):
         located(source, places / "spec")
 
@@ -91,7 +91,7 @@ def test_a_path_that_cannot_be_looked_up(places: Path, source: str, reason: str)
 
 
 def test_a_folder_may_have_an_at_sign(places: Path) -> None:
-    """What looks like a revision is part of the name of a folder that is there."""
+    """An '@' belongs to the name where a folder of that name exists."""
     (places / "spec/owner/name@v2").mkdir()
     spec = DonorSpec("a", "owner/name", "v2", mark=MARK)
     assert Path(open_donor(spec, places / "spec", Dialect.NATIVE).source).resolve() == places / "spec/owner/name@v2"

@@ -1,4 +1,4 @@
-"""Donors, read from folders: every tensor at its place, and all that is wrong with them said at once."""
+"""Donors read from folders: the position of every tensor, and all problems reported together."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_files_are_identified(tmp_path: Path) -> None:
 
 
 def test_tensors_that_no_stack_carries_are_ignored(tmp_path: Path) -> None:
-    """With the reason."""
+    """Tensors that no stack carries are listed with the reason."""
     name = "model.layers.0.self_attn.rotary_emb.inv_freq"
     donor = read(write_llama(tmp_path / "a", extra={name: ("F32", (4,))}))
     assert name not in donor.tensors
@@ -78,13 +78,13 @@ def test_side_files_are_an_allowed_few(tmp_path: Path) -> None:
 
 
 def test_a_quantised_donor_is_noted(tmp_path: Path) -> None:
-    """So that arithmetic on it can be refused."""
+    """The method is recorded, so that arithmetic can be refused."""
     assert read(write_llama(tmp_path / "a", quantization_config={"quant_method": "awq"})).quantized == "awq"
     assert read(write_llama(tmp_path / "b")).quantized == ""
 
 
 def test_an_unknown_family_is_inferred(tmp_path: Path) -> None:
-    """And said to be."""
+    """Inferred architectures are marked as inferred."""
     assert read(write_llama(tmp_path / "a", model_type="unheard_of")).architecture.inferred
 
 
@@ -107,7 +107,7 @@ def test_config_and_tensors_must_be_of_one_donor(tmp_path: Path) -> None:
 
 
 def test_tensors_that_the_family_does_not_have_are_noted(tmp_path: Path) -> None:
-    """And carried along."""
+    """Unknown tensors are carried along."""
     name = "model.layers.0.self_attn.surprise.weight"
     donor = read(write_llama(tmp_path / "a", extra={name: ("F32", (4,))}))
     assert name in donor.tensors
@@ -142,7 +142,7 @@ def test_config_and_weights_are_both_looked_at(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_says_both(tmp_path: Path) -> None:
-    """No config and no weights."""
+    """An empty folder has two problems: no config and no weights."""
     with pytest.raises(DonorError, match="there is no such file") as caught:
         read(tmp_path)
     assert "there are no weights" in str(caught.value)
@@ -167,13 +167,13 @@ def test_like_stands_in_for_a_folder_without_weights(tmp_path: Path) -> None:
 
 
 def test_like_is_not_used_where_there_are_weights(tmp_path: Path) -> None:
-    """The donor itself is better than its reference."""
+    """A donor with weights is read although it has a reference config."""
     donor = read(write_llama(tmp_path / "a", layers=3), like="llama-2-70b")
     assert (donor.weights, donor.depth) == (True, 3)
 
 
 def test_like_does_not_hide_a_broken_donor(tmp_path: Path) -> None:
-    """Weights that are there and damaged are an error."""
+    """Damaged weights are an error even with a reference config."""
     folder = write_llama(tmp_path / "a")
     (folder / "model.safetensors").write_bytes(b"")
     with pytest.raises(DonorError, match="has 0 bytes"):
@@ -181,13 +181,13 @@ def test_like_does_not_hide_a_broken_donor(tmp_path: Path) -> None:
 
 
 def test_like_needs_a_family_that_is_known(tmp_path: Path) -> None:
-    """Nothing is inferred without tensors."""
+    """Without tensors, an unknown family is an error."""
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "unheard_of"}))
     with pytest.raises(DonorError, match="'unheard_of' are unknown without weights"):
         read(tmp_path / "absent", like=str(tmp_path))
 
 
 def test_a_folder_needs_no_fetching(tmp_path: Path) -> None:
-    """Its files are here already."""
+    """Fetching a local donor changes nothing."""
     donor = read(write_llama(tmp_path / "a", shards=2))
     assert fetch_donor(donor, [file.name for file in donor.files]) is donor

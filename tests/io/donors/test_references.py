@@ -1,4 +1,4 @@
-"""Configs that stand in for donors: from a folder, a file, or the package."""
+"""Reference configs are read from a folder, a file, or the package."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ PARAMETERS = {
     "qwen2-72b": 72_706_203_648,
     "qwen3.5-27b": 26_895_998_464,
 }
-"""As their cards have it."""
+"""Parameters as stated on the model cards."""
 
 
 @pytest.mark.parametrize("place", [".", "config.json"])
 def test_reads_a_config_of_a_folder_or_a_file(tmp_path: Path, place: str) -> None:
-    """Relative to the spec's folder."""
+    """Paths of reference configs start at the spec's folder."""
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     assert read_reference(DonorSpec("a", "x", like=place), tmp_path) == {"model_type": "llama"}
 
 
 def test_an_unknown_reference_is_an_error_of_the_spec(tmp_path: Path) -> None:
-    """With the nearest one there is."""
+    """The error suggests the most similar name."""
     with pytest.raises(SpecError, match="did you mean 'llama-2-70b'"):
         read_reference(DonorSpec("a", "x", like="llama2-70b"), tmp_path)
 

@@ -1,4 +1,4 @@
-"""Which files are a donor's weights, and what is said where there are none."""
+"""Finding a donor's weight files, and the errors where there are none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_shards_with_an_index(tmp_path: Path) -> None:
 
 
 def test_shards_without_an_index(tmp_path: Path) -> None:
-    """A complete set of numbered shards is told by its names; one that lacks a number is not taken."""
+    """A complete set of numbered shards needs no index; an incomplete one is refused."""
     folder = write_llama(tmp_path / "a", shards=3)
     (folder / "model.safetensors.index.json").unlink()
     assert len(read_weight_headers(FolderRepository(folder)).headers) == 3
@@ -36,7 +36,7 @@ def test_shards_without_an_index(tmp_path: Path) -> None:
 
 
 def test_a_single_file_wins_over_an_index(tmp_path: Path) -> None:
-    """As transformers reads it, with a warning."""
+    """The single file is preferred to an index, with a warning, as in transformers."""
     folder = write_llama(tmp_path / "a", shards=2)
     write_llama(folder)
     weights = read_weight_headers(FolderRepository(folder))
@@ -82,13 +82,13 @@ def test_an_unsafe_link_is_the_gravest(tmp_path: Path) -> None:
     ],
 )
 def test_advice_where_there_are_no_weights(tmp_path: Path, name: str, message: str) -> None:
-    """What is there instead decides what is said."""
+    """The hint depends on the files that the donor has instead."""
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(DonorError, match=message):
         read_weight_headers(FolderRepository(tmp_path))
 
 
 def test_has_weights() -> None:
-    """An adapter is none."""
+    """Adapters are not weights."""
     assert has_weights(["config.json", "model.safetensors"])
     assert not has_weights(["config.json", "adapter_model.safetensors", "x.bin"])

@@ -1,4 +1,4 @@
-"""The hub client's exceptions in our words, where no server can bring them about."""
+"""Translation of exceptions of the hub's client that no test server can cause."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import pytest
 
 from stacker.errors import DonorError, SpecError, StackerError, StorageError
-from stacker.io.hub.errors import HubAddress, explain, translate_hub_errors
+from stacker.io.hub.errors import HubAddress, explain_hub_error, translate_hub_errors
 
 PLACE = HubAddress("anna/llama", "main", "config.json")
 
@@ -25,8 +25,8 @@ PLACE = HubAddress("anna/llama", "main", "config.json")
     ids=["full", "quota", "permission", "read-only"],
 )
 def test_a_cache_that_cannot_be_written_is_a_storage_error(code: int, hint: str) -> None:
-    """What the disk refuses is said with its reason, and where the cache can be put instead."""
-    told = explain(OSError(code, os.strerror(code)), PLACE)
+    """Disk errors give the reason, and say how to move the cache."""
+    told = explain_hub_error(OSError(code, os.strerror(code)), PLACE)
     assert isinstance(told, StorageError)
     assert os.strerror(code) in str(told)
     assert hint in str(told)
@@ -54,11 +54,11 @@ def test_what_lies_behind_a_miss_is_said() -> None:
 
     missed = LocalEntryNotFoundError("Cannot find the requested files")
     missed.__cause__ = FileMetadataError("no header")
-    assert "not that of a model hub: no header" in str(explain(missed, PLACE))
+    assert "not that of a model hub: no header" in str(explain_hub_error(missed, PLACE))
 
 
 def test_our_own_errors_pass_unchanged() -> None:
-    """An error that already speaks our words is not wrapped."""
+    """A StackerError is not wrapped again."""
     ours = SpecError.of("as it is")
     with pytest.raises(StackerError) as raised, translate_hub_errors(PLACE):
         raise ours

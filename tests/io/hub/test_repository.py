@@ -1,4 +1,4 @@
-"""Donors on the hub: what is asked of it, what comes from the cache, what is said when neither has it."""
+"""Donors on the hub: the requests made, the use of the cache, and the errors when neither has a file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[HubServer]:
-    """A hub that holds the donor; nobody waits before trying again."""
+    """A hub that has the donor; retries do not wait."""
     monkeypatch.setattr(hub_requests, "RETRY_PAUSES", (0.0, 0.0))
     with running_hub(tmp_path / "home", monkeypatch) as server:
         server.add(REPO, folder)
@@ -138,7 +138,7 @@ def test_a_header_is_asked_for_once(hub: HubServer, monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize("kept", [b"", b"1234567", b"\0" * 100], ids=["empty", "short", "zeros"])
 def test_a_header_kept_badly_is_asked_for_again(tmp_path: Path, kept: bytes) -> None:
-    """What a crash left of a kept header is not taken for one."""
+    """An incomplete saved header is ignored."""
     repository = open_hub(REPO, None)
     header = repository.read_header(FIRST)
     (path,) = (tmp_path / "home" / "assets").rglob(f"{FIRST}*")
@@ -150,7 +150,7 @@ def test_a_header_kept_badly_is_asked_for_again(tmp_path: Path, kept: bytes) -> 
 def test_headers_are_read_where_none_can_be_kept(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cache that cannot be written only means asking again."""
+    """With a read-only cache, the header is requested each time."""
     (tmp_path / "file").touch()
     monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "file"))
     assert open_hub(REPO, None).read_header(FIRST) == open_hub(REPO, None).read_header(FIRST)
@@ -251,7 +251,7 @@ def offline(_: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def unplugged(hub: HubServer, _: pytest.MonkeyPatch) -> None:
-    """Nobody answers at the hub's address."""
+    """A hub address without a server."""
     from huggingface_hub import close_session
 
     close_session()
@@ -350,7 +350,7 @@ def test_a_cached_repository_survives_its_end_on_the_hub(hub: HubServer) -> None
     ids=["listing-503", "listing-429", "resolve-500", "storage-504-twice", "header-cut"],
 )
 def test_a_passing_fault_is_tried_again(hub: HubServer, fault: Fault) -> None:
-    """A request that fails in passing is made again, and nobody notices."""
+    """A request that fails for a moment is retried without an error."""
     hub.faults.append(fault)
     assert len(open_hub(REPO, None).read_header(FIRST).tensors) > 0
     assert fault.times == 0
@@ -373,7 +373,7 @@ def test_a_download_goes_on_after_a_fault(
 def test_a_download_that_cannot_fit_is_not_begun(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Needed and free bytes are compared first, and said."""
     repository = open_hub(REPO, None)
-    monkeypatch.setattr(hub_download, "count_free_bytes", lambda _: 1000)
+    monkeypatch.setattr(hub_download, "free_bytes", lambda _: 1000)
     with pytest.raises(StorageError, match=r"it has [\d,]+ bytes, and 1,000 are free"):
         repository.fetch(FIRST)
     assert hub.downloaded() == set()
@@ -439,7 +439,7 @@ def no_hub(_: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
         (private, "no such repository, or it is private", "hf auth login"),
         (gated, "gated, and you are not logged in", f"accept its terms at http.*/{REPO}"),
         (gated_for_us, "gated, and your account has no access", f"ask for it at http.*/{REPO}"),
-        (down, "the hub is out of order \\(HTTP 503\\)", "try again later"),
+        (down, "the hub is failing \\(HTTP 503\\)", "try again later"),
         (crowded, "too many requests", "wait a few minutes"),
         (refused, "refuses access with your token", "permission"),
         (mistaken, "does not accept your token", "hf auth login"),
@@ -450,7 +450,7 @@ def no_hub(_: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_trouble_is_said_in_our_words(
     hub: HubServer, monkeypatch: pytest.MonkeyPatch, trouble: Cut, said: str, advised: str
 ) -> None:
-    """What keeps a donor from being read is a DonorError that names it, says what happened and what to do."""
+    """Every failure is a DonorError that names the donor, the reason and what to do."""
     trouble(hub, monkeypatch)
     with pytest.raises(DonorError, match=f"(?s){REPO}.*{said}.*hint: .*{advised}"):
         open_hub(REPO, None).read("config.json", 10_000)
