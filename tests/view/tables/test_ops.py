@@ -1,4 +1,4 @@
-"""What `stacker ops` says of each op."""
+"""Ops as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _shown(op: Op) -> str:
 
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
 def test_an_op_in_full(op: Op) -> None:
-    """Formula, source, number of sources, base, what it needs, how often it reads, and every parameter."""
+    """Formula, source, number of sources, base, passes, and every parameter with its bounds."""
     text = _shown(op)
     for said in (op.name, op.summary, op.formula, op.source, "weights alone, no data", "reads them"):
         assert said in text
@@ -37,8 +37,8 @@ def test_an_op_in_full(op: Op) -> None:
 
 
 @pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
-def test_an_op_for_programs(op: Op) -> None:
-    """The same as a JSON value."""
+def test_an_op_in_json(op: Op) -> None:
+    """JSON has the same parameters."""
     said = json.loads(json.dumps(op_json(op)))
     assert said["data_free"] is True
     assert 1 <= said["readings"][0] <= said["readings"][1]
@@ -49,7 +49,7 @@ def test_an_op_for_programs(op: Op) -> None:
     ("name", "readings"), [("linear", (1, 1)), ("slerp", (2, 2)), ("dare_ties", (1, 2)), ("model_stock", (1, 2))]
 )
 def test_how_often_an_op_reads(name: str, readings: tuple[int, int]) -> None:
-    """An angle takes a reading of its own, a draw takes one more where magnitudes are restored."""
+    """Angles need a pass of their own; random drops need one more to restore magnitudes."""
     assert readings_of(OPS[name]) == readings
 
 
