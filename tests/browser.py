@@ -1,4 +1,4 @@
-"""A headless Chromium spoken to over its debugging pipe: enough to open a page, move the pointer, and look."""
+"""A headless Chromium, controlled over its debugging pipe: opens a page, moves the pointer, evaluates expressions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debuggi
 
 
 class Browser:
-    """One tab; commands are those of the DevTools protocol, each ended by a null byte on file descriptors 3 and 4."""
+    """One tab, controlled by DevTools protocol messages that end in a null byte; `complaints` collects its errors."""
 
     def __init__(self, send: int, receive: int) -> None:
         self.send, self.receive = send, receive
@@ -24,7 +24,7 @@ class Browser:
         self.complaints: list[Any] = []
 
     def attach(self) -> Self:
-        """Open a tab and listen to what it has to say."""
+        """Open a tab and subscribe to its events."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -32,10 +32,12 @@ class Browser:
         return self
 
     def call(self, method: str, **parameters: Any) -> Any:
-        """A command's result."""
+        """Send a command and return its result; events that arrive meanwhile are recorded."""
         self.number += 1
-        said = {"id": self.number, "method": method, "params": parameters}
-        os.write(self.send, json.dumps(said | ({"sessionId": self.session} if self.session else {})).encode() + b"\0")
+        message = {"id": self.number, "method": method, "params": parameters}
+        os.write(
+            self.send, json.dumps(message | ({"sessionId": self.session} if self.session else {})).encode() + b"\0"
+        )
         while True:
             answer = self._next()
             if answer.get("id") == self.number:
@@ -44,13 +46,13 @@ class Browser:
             self._note(answer)
 
     def open(self, path: Path) -> None:
-        """Load a file and wait for it."""
+        """Load a file and wait until it is complete."""
         self.call("Page.navigate", url=path.as_uri())
         while self.value("document.readyState") != "complete" or self.value("location.href") == "about:blank":
             pass
 
     def value(self, expression: str) -> Any:
-        """What an expression comes to in the page."""
+        """The value of a JavaScript expression in the page."""
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def point_at(self, selector: str, *, click: bool = False) -> None:
@@ -68,17 +70,19 @@ class Browser:
     def _next(self) -> Any:
         while b"\0" not in self.rest:
             data = os.read(self.receive, 1 << 20)
-            assert data, "the browser has gone"
+            assert data, "the browser has exited"
             self.rest += data
         message, _, self.rest = self.rest.partition(b"\0")
         return json.loads(message)
 
     def _note(self, event: Any) -> None:
-        """Remember errors of the page, and whatever it asks of a network."""
-        method, told = event.get("method"), event.get("params", {})
-        asked = method == "Network.requestWillBeSent" and not told["request"]["url"].startswith(("file:", "data:"))
-        if asked or method in ("Runtime.exceptionThrown", "Log.entryAdded"):
-            self.complaints.append(told)
+        """Record errors of the page and its network requests."""
+        method, params = event.get("method"), event.get("params", {})
+        requested = method == "Network.requestWillBeSent" and not params["request"]["url"].startswith(
+            ("file:", "data:")
+        )
+        if requested or method in ("Runtime.exceptionThrown", "Log.entryAdded"):
+            self.complaints.append(params)
 
 
 @contextmanager
@@ -87,7 +91,7 @@ def browser(profile: Path) -> Iterator[Browser]:
     ours_in, theirs_out = os.pipe()
     theirs_in, ours_out = os.pipe()
 
-    # The shell puts the pipe's ends where Chromium looks for them: it reads 3 and writes 4.
+    # Chromium reads from file descriptor 3 and writes to 4; the shell moves the pipe's ends there.
     shell = ["bash", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "bash"]
     process = subprocess.Popen(
         [*shell, str(CHROMIUM), *_OPTIONS, f"--user-data-dir={profile}", "about:blank"],

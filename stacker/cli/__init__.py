@@ -1,4 +1,4 @@
-"""The command line: one file a command group; the only floor that prints and exits."""
+"""The command line, one file per group of commands; only here does stacker print and exit."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ __all__ = ["app", "build", "dry_run", "inspection", "main", "new", "preview", "p
 
 
 def command_name(command: CommandInfo) -> str:
-    """What a command is called on the command line."""
+    """The name of a command on the command line."""
     return str(command.name or getattr(command.callback, "__name__", ""))
 
 
 app.registered_commands.sort(key=lambda command: (*ORDER, command_name(command)).index(command_name(command)))
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
-"""What typer raises for a wrong command line; it has no public name of its own in every version."""
+"""The exception of a wrong command line; not every version of typer exports it."""
 
 
 def program() -> NoReturn:
-    """What a shell calls: `main`, and out at once. Measured, taking the interpreter down after a blend takes 0.13 s."""
+    """Entry point of the shell command: `main`, then exit without the interpreter's clean-up, which takes 0.13 s."""
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -41,9 +41,9 @@ def program() -> NoReturn:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; the exit code. Whatever a user can cause ends in a message, not in a traceback."""
+    """Run a command and return its exit code; errors that a user can cause are printed, not raised."""
     signal.signal(signal.SIGTERM, _terminate)
-    _accept_any_character()
+    _replace_unknown_characters()
     words = sys.argv[1:] if arguments is None else arguments
     words, warnings = translate_options(words)
     print_problems(warnings)
@@ -63,23 +63,21 @@ def main(arguments: list[str] | None = None) -> int:
         _drop_output()
         return 0
     except OSError as error:
-        if error.filename is not None:  # not of the stream that is printed to
+        if error.filename is not None:  # not an error of standard output or standard error
             raise
         _drop_output()
-        failure = StorageError.of(
-            f"cannot write what is printed: {error.strerror}", "is the disk that it goes to full?"
-        )
+        failure = StorageError.of(f"cannot write to standard output: {error.strerror}", "is the disk full?")
         _report(failure, as_json=False)
         return failure.exit_code
 
 
 def _drop_output() -> None:
-    """What is still to be printed goes nowhere, so that the end of the program does not stumble over it again."""
+    """Redirect standard output to nowhere, so that flushing it at exit does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _accept_any_character() -> None:
-    """A terminal whose encoding lacks a character shows a question mark, and no traceback."""
+def _replace_unknown_characters() -> None:
+    """Print a question mark for a character that the terminal's encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""The Typer application that the command groups register with, and the arguments they share."""
+"""The Typer application, and the arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ORDER = (
     *("build", "verify"),
     *("convert", "schema", "ops", "architectures"),
 )
-"""Commands as a user meets them; others come after these."""
+"""The order of commands in the help; commands that are not listed come last."""
 
 FIRST_STEPS = ("recipes", "new solar --donor a=./donor -o stack.yml", "preview stack.yml", "build stack.yml ./out")
 
@@ -30,12 +30,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="A spec, native or mergekit's; - reads standard input.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, nothing else there.")]
+Spec = Annotated[
+    Path, typer.Argument(metavar="SPEC", help="A spec file, stacker's or mergekit's; - reads standard input.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, and nothing else.")]
 
 
 def format_examples(*lines: str) -> str:
-    """What stands below a command's help, one line an example."""
+    """The examples below a command's help, one per line."""
     return "\n\n".join(f"[dim]$[/dim] stacker {line}" for line in lines)
 
 
@@ -49,7 +51,13 @@ def _version(*, wanted: bool) -> None:
 def options(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=lambda wanted: _version(wanted=wanted), is_eager=True, help="Show it.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda wanted: _version(wanted=wanted),
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
     ] = False,
 ) -> None:
     """Compose frankenmerges: a short YAML spec stacks layers of donor language models into a new one."""

@@ -1,4 +1,4 @@
-"""Commands that write or compare bytes: build and verify."""
+"""The commands that write or read weights: build and verify."""
 
 from __future__ import annotations
 
@@ -13,19 +13,35 @@ from stacker.cli.terminal.progress import show_progress
 from stacker.core.plan.plan import LayoutKind
 from stacker.errors import Mark, SpecError, raise_problems
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make; it appears whole or not at all.")]
-Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder that stacker wrote.")]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Replace OUT, once the new one is complete.")]
-Restart = Annotated[bool, typer.Option("--restart", help="Drop what an interrupted run left.")]
-Workers = Annotated[int | None, typer.Option("--workers", "-j", min=1, max=256, help="Threads (all cores).")]
-Memory = Annotated[str | None, typer.Option("--max-memory", metavar="SIZE", help="The most resident memory: 1GB.")]
-Shards = Annotated[LayoutKind, typer.Option("--layout", help="How shards are laid out; clone: to share blocks.")]
-Size = Annotated[str | None, typer.Option("--shard-size", metavar="SIZE", help="The most bytes of a file: 5GB.")]
-Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="Where to compute blends: cpu, cuda, cuda:1.")]
-Moved = Annotated[
-    list[str] | None, typer.Option("--donor", metavar="NAME=FOLDER", help="Where a donor is now; may be repeated.")
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it appears only once it is complete.")]
+Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder written by stacker build.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace an existing OUT once the new one is complete.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Start over instead of resuming an interrupted build.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", "-j", min=1, max=256, help="Number of threads; all cores by default.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only problems.")]
+Memory = Annotated[
+    str | None, typer.Option("--max-memory", metavar="SIZE", help="Most resident memory, for example 1GB.")
+]
+Shards = Annotated[
+    LayoutKind,
+    typer.Option(
+        "--layout",
+        help="clone: align tensors so that the filesystem can share blocks with the donors; plain: do not; "
+        "auto: as the filesystem of OUT allows.",
+    ),
+]
+Size = Annotated[
+    str | None, typer.Option("--shard-size", metavar="SIZE", help="Largest size of a shard, for example 5GB.")
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="Where blends are computed: cpu, cuda, cuda:1.")
+]
+Moved = Annotated[
+    list[str] | None,
+    typer.Option("--donor", metavar="NAME=FOLDER", help="Where a moved donor is now. May be repeated."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
 
 
 @app.command(
@@ -46,7 +62,7 @@ def build(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Write the checkpoint that SPEC describes; an interrupted run goes on where it stopped."""
+    """Write the checkpoint that SPEC describes; an interrupted build is resumed by the same command."""
     from stacker.compose import BuildOptions, load
     from stacker.compose import build as make
     from stacker.spec.language.settings import parse_size
@@ -68,11 +84,11 @@ def build(
 
 @app.command(rich_help_panel=BUILD, epilog=format_examples("verify ./out", "verify ./out --donor xwin=/data/xwin"))
 def verify(out: Written, *, donor: Moved = None, quiet: Quiet = False, json: Json = False) -> None:
-    """Compare a checkpoint with its donors, byte for byte; blends are computed again."""
+    """Compare a checkpoint written by stacker with its donors, byte for byte; blends are computed again."""
     from stacker.checkpoint import verify as compare
 
     with show_progress("verifying", quiet=quiet or json) as (watch,):
-        checked = compare(out, _places(donor or []), watch)
+        checked = compare(out, _parse_folders(donor or []), watch)
     raise_problems(checked.problems)
     if json:
         print_json({"ok": True, "tensors": checked.tensors, "bytes": checked.nbytes, "problems": []})
@@ -80,10 +96,10 @@ def verify(out: Written, *, donor: Moved = None, quiet: Quiet = False, json: Jso
         typer.echo(f"{out}: {checked.tensors} tensors as planned, {checked.nbytes:,} bytes compared", err=True)
 
 
-def _places(words: list[str]) -> dict[str, str]:
-    """Folders of donors by name, from `name=folder`."""
+def _parse_folders(words: list[str]) -> dict[str, str]:
+    """Folders of donors by name, from words of the form `name=folder`; raises SpecError for other words."""
     pairs = [word.partition("=") for word in words]
     for word, (name, _, folder) in zip(words, pairs, strict=True):
         if not name or not folder:
-            raise SpecError.of(f"'{word}' does not say where a donor is", "write --donor NAME=FOLDER")
+            raise SpecError.of(f"'{word}' is not NAME=FOLDER", "write --donor NAME=FOLDER")
     return {name: folder for name, _, folder in pairs}

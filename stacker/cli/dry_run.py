@@ -1,4 +1,4 @@
-"""Commands that only look: check, config, plan. None of them reads a weight."""
+"""Commands that tell what a build would do: check, config, plan. They read no weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stacker.errors import Severity, raise_problems, select_errors
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("check stack.yml", "check stack.yml --json"))
 def check(spec: Spec, *, json: Json = False) -> None:
-    """Say everything that is wrong with a spec, or that nothing is."""
+    """Report every error and warning in a spec and its stack, or that there are none."""
     from stacker.compose import load
     from stacker.core.checks.lints import lint
 
@@ -22,22 +22,21 @@ def check(spec: Spec, *, json: Json = False) -> None:
     wrong = select_errors(stack.problems)
     lints = () if wrong else lint(stack.graph, stack.donors, stack.spec)
     if json:
-        told = {"problems": problems_json(stack.problems), "lints": problems_json(lints)}
-        print_json({"ok": not wrong} | told)
+        print_json({"ok": not wrong, "problems": problems_json(stack.problems), "lints": problems_json(lints)})
         raise typer.Exit(find_exit_code(wrong))
     doubts = [problem for problem in lints if problem.severity is Severity.WARNING]
     print_warnings((*stack.problems, *doubts))
     raise_problems(wrong)
-    typer.echo(f"{spec}: {len(stack.graph.layers)} layers, {_verdict(len(doubts))}")
+    typer.echo(f"{spec}: {len(stack.graph.layers)} layers, {_doubts_text(len(doubts))}")
 
 
-def _verdict(doubts: int) -> str:
+def _doubts_text(doubts: int) -> str:
     return f"nothing wrong, {doubts} thing{'s' if doubts > 1 else ''} doubtful" if doubts else "nothing wrong"
 
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("config stack.yml"))
 def config(spec: Spec) -> None:
-    """Print the config.json that the stack would get."""
+    """Print the config.json that a build would write."""
     from stacker.compose import load
 
     stack = load(spec)
@@ -50,18 +49,20 @@ def config(spec: Spec) -> None:
 def plan(
     spec: Spec,
     *,
-    out: Annotated[Path | None, typer.Option("--out", help="Plan for this folder's filesystem.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The output folder; its filesystem decides the layout of the shards.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Say what a build would write, tensor by tensor, before any weight is read."""
+    """Show what a build would write: tensors, shards, bytes, peak memory, unused tensors; no weights are read."""
     from stacker.compose import load, plan_for
     from stacker.core.plan.plan_json import plan_to_json
     from stacker.view.stack.plan_report import draw_plan
 
     stack = load(spec)
-    made = plan_for(stack, out)
+    planned = plan_for(stack, out)
     if json:
-        print_json(plan_to_json(made))
+        print_json(plan_to_json(planned))
         return
     print_warnings(stack.problems)
-    make_console().print(draw_plan(made))
+    make_console().print(draw_plan(planned))

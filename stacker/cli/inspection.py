@@ -1,4 +1,4 @@
-"""Commands about donors by themselves: inspect one, hold two against each other. No weight is read."""
+"""Commands about donors and the machine: inspect, diff and doctor. They read no weights."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from stacker.core.values.donor import Donor
 
 DonorName = Annotated[
-    str, typer.Argument(metavar="DONOR", help="A folder or a hub id, id@revision.", autocompletion=complete_donor)
+    str,
+    typer.Argument(
+        metavar="DONOR", help="A folder, or a hub id: owner/name or owner/name@revision.", autocompletion=complete_donor
+    ),
 ]
-Other = Annotated[str, typer.Argument(metavar="OTHER", help="Another one.", autocompletion=complete_donor)]
-Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where stacks are to be written.", file_okay=False)]
+Other = Annotated[
+    str, typer.Argument(metavar="OTHER", help="The donor to compare it with.", autocompletion=complete_donor)
+]
+Folder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="The folder that stacks will be written to.", file_okay=False)
+]
 
 
 @app.command(
@@ -29,26 +36,26 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where stacks are
     epilog=format_examples("inspect ./donor", "inspect Qwen/Qwen3-0.6B", "inspect ./donor --json"),
 )
 def inspect(donor: DonorName, *, json: Json = False) -> None:
-    """Show a donor: family, depth, kinds of layers, tensors by role, and what would stop it from being stacked."""
+    """Show a donor: family, depth, kinds of layers, tensors by role, and which simple stacks of it would work."""
     from stacker.view.tables.donor import donor_json, draw_donor
 
-    found = _read(donor, "inspect")
-    tried = dict(_trials(found))
+    found = _read_source(donor, "inspect")
+    trials = dict(_try_stacks(found))
     if json:
-        print_json(donor_json(found, tried))
+        print_json(donor_json(found, trials))
     else:
-        make_console().print(draw_donor(found, tried))
+        make_console().print(draw_donor(found, trials))
 
 
 @app.command(
     rich_help_panel=LOOK, epilog=format_examples("diff ./donor ./stack", "diff org/name@v1 org/name@v2 --json")
 )
 def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
-    """Show where two donors or stacks differ: entries of their configs, tensors by name, shape and type."""
+    """Show how two donors or stacks differ: config entries, and names, shapes and types of tensors."""
     from stacker.core.study.difference import find_difference
     from stacker.view.tables.difference import difference_json, draw_difference
 
-    one, two = _read(donor, "diff"), _read(other, "diff")
+    one, two = _read_source(donor, "diff"), _read_source(other, "diff")
     found = find_difference(one, two)
     if json:
         print_json(difference_json(found))
@@ -58,7 +65,7 @@ def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("doctor", "doctor /data/stacks --json"))
 def doctor(folder: Folder = Path(), *, json: Json = False) -> None:
-    """Say what this machine can do: versions, memory, GPU, and which ways of copying work in FOLDER (tried out)."""
+    """Show what this machine offers: versions, memory, GPU, and the ways of copying that work in FOLDER."""
     from stacker.io.machine import inspect_machine
     from stacker.view.tables.machine import draw_machine, machine_json
 
@@ -69,7 +76,7 @@ def doctor(folder: Folder = Path(), *, json: Json = False) -> None:
         make_console().print(draw_machine(machine))
 
 
-def _read(source: str, command: str) -> Donor:
+def _read_source(source: str, command: str) -> Donor:
     from stacker.io.donors.reader import read_donor
     from stacker.spec.language.settings import parse_source
     from stacker.spec.language.stack_spec import Dialect
@@ -77,8 +84,8 @@ def _read(source: str, command: str) -> Donor:
     return read_donor(parse_source(source, source, Mark(command)), Path.cwd(), Dialect.NATIVE)
 
 
-def _trials(donor: Donor) -> Iterator[tuple[str, tuple[Problem, ...]]]:
-    """Small changes of order, each with what stands in its way."""
+def _try_stacks(donor: Donor) -> Iterator[tuple[str, tuple[Problem, ...]]]:
+    """The problems of a few simple stacks of the donor, by a description of the stack."""
     from stacker.compose import load_text
 
     named = replace(donor, name="donor")
@@ -90,10 +97,10 @@ def _trials(donor: Donor) -> Iterator[tuple[str, tuple[Problem, ...]]]:
         "the whole twice": ["donor", "donor"],
         "blended": ["{blend: [donor, donor], op: linear}"],
     }
-    for words, slices in stacks.items():
+    for description, slices in stacks.items():
         text = "stacker: 1\ndonors: {donor: ./donor}\nstack:\n" + "".join(f"  - {each}\n" for each in slices)
         try:
             stack = load_text(text.encode(), Path("inspect"), read=lambda *_: named)
-            yield words, select_errors(stack.problems)
+            yield description, select_errors(stack.problems)
         except StackerError as error:
-            yield words, error.problems
+            yield description, error.problems

@@ -1,4 +1,4 @@
-"""The command `new`: a commented spec from a recipe or a generator, for donors that the user names."""
+"""The command new: writes a commented spec from a recipe or a generator, for the donors that the user names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from stacker.cli.terminal.printing import print_json, print_problems
 from stacker.errors import Mark, Problem, SpecError, StorageError
 
 Recipe = Annotated[
-    str | None, typer.Argument(metavar="RECIPE", help="See `stacker recipes`.", autocompletion=complete_recipe)
+    str | None,
+    typer.Argument(
+        metavar="RECIPE", help="A recipe or generator; `stacker recipes` lists them.", autocompletion=complete_recipe
+    ),
 ]
 Donors = Annotated[
     list[str] | None,
@@ -23,23 +26,27 @@ Donors = Annotated[
         "--donor",
         "-d",
         metavar="NAME=SOURCE",
-        help="A donor and where it is: a folder or a hub id. May be repeated.",
+        help="A donor: its name in the spec, and its folder or hub id. May be repeated.",
         autocompletion=complete_named_donor,
     ),
 ]
 Numbers = Annotated[
     list[str] | None,
-    typer.Option("-p", metavar="NAME=NUMBER", help="A number of a generator, or depth. May be repeated."),
+    typer.Option(
+        "-p",
+        metavar="NAME=NUMBER",
+        help="A number of the generator, or depth=N for donors that cannot be read. May be repeated.",
+    ),
 ]
 Like = Annotated[
     str | None,
     typer.Option(
-        metavar="CONFIG", help="A reference config, where the donors are away.", autocompletion=complete_reference
+        metavar="CONFIG",
+        help="A reference config that stands in for donors that cannot be read.",
+        autocompletion=complete_reference,
     ),
 ]
-File = Annotated[
-    Path | None, typer.Option("-o", metavar="FILE", help="The spec to write; without it, standard output.")
-]
+File = Annotated[Path | None, typer.Option("-o", metavar="FILE", help="The file to write; standard output by default.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
 EXAMPLE = "new passes --donor a=./donor -p width=8 -o stack.yml"
 
@@ -55,33 +62,33 @@ def new(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write a spec from a recipe or a generator, fitted to the donors given; alone on a terminal, it asks."""
+    """Write a spec from a recipe or a generator for the given donors; without arguments on a terminal, it asks."""
     from stacker.cli.new_prompts import ask_request
     from stacker.cli.new_specs import Request, make_specs
 
     if recipe is None and not (sys.stdin.isatty() and not json):
         raise SpecError.of("say which recipe", f"for instance: stacker {EXAMPLE}\nstacker recipes lists all of them")
-    numbers, donors = _counts(number or []), _pairs(donor or [], "--donor")
-    order = Request(recipe, donors, numbers, like, out) if recipe else ask_request()
-    if order.file and not order.file.parent.is_dir():
-        raise StorageError.of("there is no such folder", f"mkdir -p {order.file.parent}", Mark(str(order.file)))
-    texts, notes = make_specs(order)
+    numbers, donors = _parse_numbers(number or []), _parse_pairs(donor or [], "--donor")
+    request = Request(recipe, donors, numbers, like, out) if recipe else ask_request()
+    if request.file and not request.file.parent.is_dir():
+        raise StorageError.of("there is no such folder", f"mkdir -p {request.file.parent}", Mark(str(request.file)))
+    texts, notes = make_specs(request)
     print_problems(notes)
     if json:
-        print_json({"ok": True, "file": str(order.file) if order.file else None, "specs": _by_name(texts)})
-    if order.file:
-        _write(texts, force=force)
-        typer.echo(f"{order.file}: written; look at it with: stacker preview {order.file}", err=True)
+        print_json({"ok": True, "file": str(request.file) if request.file else None, "specs": _group_by_file(texts)})
+    if request.file:
+        _write_specs(texts, force=force)
+        typer.echo(f"{request.file}: written; look at it with: stacker preview {request.file}", err=True)
     elif not json:
         typer.echo(next(iter(texts.values())), nl=False)
 
 
-def _by_name(texts: Mapping[Path, str]) -> dict[str, str]:
+def _group_by_file(texts: Mapping[Path, str]) -> dict[str, str]:
     return {path.name: text for path, text in texts.items()}
 
 
-def _pairs(words: list[str], option: str) -> dict[str, str]:
-    """`name=value` words as a mapping; all that are none are reported together."""
+def _parse_pairs(words: list[str], option: str) -> dict[str, str]:
+    """Words of the form `name=value` as a mapping; SpecError lists all words of another form."""
     split = {word: word.partition("=") for word in words}
     wrong = [word for word, (name, _, value) in split.items() if not name or not value]
     if wrong:
@@ -90,27 +97,27 @@ def _pairs(words: list[str], option: str) -> dict[str, str]:
     return {name: value for name, _, value in split.values()}
 
 
-def _counts(words: list[str]) -> dict[str, int]:
-    pairs = _pairs(words, "-p")
+def _parse_numbers(words: list[str]) -> dict[str, int]:
+    pairs = _parse_pairs(words, "-p")
     wrong = [f"-p {name}={value}" for name, value in pairs.items() if not value.isdecimal() or len(value) > 6]
     if wrong:
         raise SpecError(*(Problem("this must be a whole number, 0 or more", "", Mark(word)) for word in wrong))
     return {name: int(value) for name, value in pairs.items()}
 
 
-def _write(texts: Mapping[Path, str], *, force: bool) -> None:
-    """All files or none: what stands in the way is told before the first is written."""
+def _write_specs(texts: Mapping[Path, str], *, force: bool) -> None:
+    """Write all files or none; SpecError lists the files that exist with other content, unless `force`."""
     from stacker.io.files.spec_files import write_spec_file
 
-    there = [path for path, text in texts.items() if path.exists() and not (force or _same(path, text))]
-    if there:
-        problems = (Problem("this file exists", "--force replaces it", Mark(str(path))) for path in there)
+    existing = [path for path, text in texts.items() if path.exists() and not (force or _has_text(path, text))]
+    if existing:
+        problems = (Problem("this file exists", "--force replaces it", Mark(str(path))) for path in existing)
         raise SpecError(*problems)
     for path, text in texts.items():
         write_spec_file(path, text)
 
 
-def _same(path: Path, text: str) -> bool:
+def _has_text(path: Path, text: str) -> bool:
     try:
         return path.read_text(encoding="utf-8") == text
     except (OSError, UnicodeDecodeError):

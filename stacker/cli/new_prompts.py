@@ -1,4 +1,4 @@
-"""What `stacker new` asks on a terminal: a recipe, its donors, its numbers, a file."""
+"""The questions of `stacker new` on a terminal: recipe, donors, numbers, file."""
 
 from __future__ import annotations
 
@@ -20,53 +20,53 @@ from stacker.spec.parser import parse_spec
 
 
 def ask_request() -> Request:
-    """The order of somebody who answers; what cannot be is asked again. Everything shown goes to standard error."""
+    """Ask for a request on standard error; an unknown recipe is asked for again."""
     console = make_console(stderr=True)
-    for each in GENERATORS.values():
-        console.print(Text.assemble((f"{each.name:<11}", "bold"), each.summary))
-    console.print(Text(f"or a published one: {', '.join(list_recipes())}", "dim"))
-    recipe = _recipe(console)
+    for known in GENERATORS.values():
+        console.print(Text.assemble((f"{known.name:<11}", "bold"), known.summary))
+    console.print(Text(f"or a published recipe: {', '.join(list_recipes())}", "dim"))
+    recipe = _ask_recipe(console)
     generator = GENERATORS.get(recipe)
-    donors = _donors(generator) if generator else _other_donors(recipe)
-    numbers = _numbers(generator, donors, console) if generator else {}
+    donors = _ask_donors(generator) if generator else _ask_replacements(recipe)
+    numbers = _ask_numbers(generator, donors, console) if generator else {}
     file = typer.prompt("Write it to", default=f"{recipe}.yml", err=True)
     return Request(recipe, donors, numbers, file=Path(file))
 
 
-def _recipe(console: Console) -> str:
+def _ask_recipe(console: Console) -> str:
     known = (*GENERATORS, *list_recipes())
     while (answer := str(typer.prompt("Recipe", default="passes", err=True)).strip()) not in known:
         console.print(f"there is no recipe '{answer}'; {did_you_mean(answer, known)}", style="yellow")
     return answer
 
 
-def _donors(generator: Generator) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _ask_donors(generator: Generator) -> dict[str, str]:
+    donors: dict[str, str] = {}
     fewest, most = generator.donors
-    while len(found) < fewest:
-        source = str(typer.prompt(f"Donor {len(found) + 1} (a folder or a hub id)", err=True)).strip()
-        found[short_name(source, set(found))] = source
+    while len(donors) < fewest:
+        source = str(typer.prompt(f"Donor {len(donors) + 1} (a folder or a hub id)", err=True)).strip()
+        donors[short_name(source, set(donors))] = source
     while most is None and (source := str(typer.prompt("Another (enter for none)", default="", err=True)).strip()):
-        found[short_name(source, set(found))] = source
-    return found
+        donors[short_name(source, set(donors))] = source
+    return donors
 
 
-def _other_donors(recipe: str) -> dict[str, str]:
-    """Donors in place of the recipe's own; those that are kept are not named."""
+def _ask_replacements(recipe: str) -> dict[str, str]:
+    """Donors that replace the recipe's own, by name; donors that are kept are left out."""
     own = parse_spec(read_recipe(recipe).text, str(find_recipe(recipe))).donors
     sources = {donor.name: str(donor.source) for donor in own if donor.stack is None}
     answers = {name: str(typer.prompt(f"Donor {name}", default=source, err=True)) for name, source in sources.items()}
     return {name: answer for name, answer in answers.items() if answer != sources[name]}
 
 
-def _numbers(generator: Generator, donors: Mapping[str, str], console: Console) -> dict[str, int]:
+def _ask_numbers(generator: Generator, donors: Mapping[str, str], console: Console) -> dict[str, int]:
     numbers: dict[str, int] = {}
     try:
         depth = read_depth(Request(generator.name, donors, {}))
         console.print(f"{depth} layers", style="dim")
     except StackerError as error:
         console.print(str(error), style="yellow")
-        depth = numbers[DEPTH] = typer.prompt("How many layers have they", type=int, err=True)
+        depth = numbers[DEPTH] = typer.prompt("How many layers do they have", type=int, err=True)
     for number in generator.numbers:
         default = number.default(depth, numbers)
         numbers[number.name] = typer.prompt(f"{number.name}: {number.meaning}", default=default, type=int, err=True)

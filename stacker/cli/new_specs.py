@@ -1,4 +1,4 @@
-"""From what `new` is asked for to the texts of specs that hold for the donors named; nothing is written here."""
+"""Makes the texts of specs that `stacker new` was asked for, and checks them for the named donors. Writes no file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from stacker.spec.parser import parse_spec
 from stacker.spec.recipes import with_donors
 
 NewSpecs = tuple[dict[Path, str], list[Problem]]
-"""Texts by where they belong, the spec itself first, and what the user should hear about it."""
+"""Texts of specs by path, the requested one first, and notes for the user."""
 DEPTH = "depth"
-"""A number that every generator takes: how many layers the donors have, where they cannot be asked."""
+"""A number that every generator takes: the depth of donors that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for: a recipe, donors by name, numbers by name, and where the spec is to go."""
+    """The arguments of `stacker new`: a recipe or generator, sources of donors and numbers by name, and a file."""
 
     recipe: str
     donors: Mapping[str, str]
@@ -35,116 +35,119 @@ class Request:
     file: Path | None = None
 
 
-def make_specs(order: Request) -> NewSpecs:
-    """The spec ordered, and those it is made of; raises all that is wrong with it for these donors."""
+def make_specs(request: Request) -> NewSpecs:
+    """The requested spec and the specs that it nests; raises every problem that it has with these donors."""
     names = (*list_recipes(), *GENERATORS)
-    if order.recipe not in names:
-        hint = did_you_mean(order.recipe, names)
-        raise SpecError.of(f"there is no recipe '{order.recipe}'", hint)
-    if order.recipe in GENERATORS:
-        return _fit_generator(GENERATORS[order.recipe], order)
-    return _fit_recipe(order)
+    if request.recipe not in names:
+        hint = did_you_mean(request.recipe, names)
+        raise SpecError.of(f"there is no recipe '{request.recipe}'", hint)
+    if request.recipe in GENERATORS:
+        return _make_generated(GENERATORS[request.recipe], request)
+    return _make_recipe(request)
 
 
-def _fit_generator(generator: Generator, order: Request) -> NewSpecs:
-    donors = _donors(order)
-    raise_problems(_check_order(generator, order))
-    depth, notes = _depth(donors, order)
-    numbers = {name: value for name, value in order.numbers.items() if name != DEPTH}
+def _make_generated(generator: Generator, request: Request) -> NewSpecs:
+    donors = _parse_donors(request)
+    raise_problems(_check_generator(generator, request))
+    depth, notes = _read_depth(donors, request)
+    numbers = {name: value for name, value in request.numbers.items() if name != DEPTH}
     wrong = faults(generator, depth, numbers_of(generator, depth, numbers))
-    raise_problems(Problem(message, f"stacker recipes {generator.name} tells its numbers") for message in wrong)
-    text = write_generated(generator, donors, depth, numbers, str(order.file or "FILE"))
-    path = order.file or Path(f"{generator.name}.yml")
+    raise_problems(Problem(message, f"stacker recipes {generator.name} explains its numbers") for message in wrong)
+    text = write_generated(generator, donors, depth, numbers, str(request.file or "FILE"))
+    path = request.file or Path(f"{generator.name}.yml")
     if not notes:
         raise_problems(load_text(text.encode(), path, read=read_avoiding_hub).problems)
     return {path: text}, notes
 
 
-def read_depth(order: Request) -> int:
-    """How deep the donors of an order are; raises what keeps it from being known."""
-    return _depth(_donors(order), order)[0]
+def read_depth(request: Request) -> int:
+    """The depth of the request's donors; raises DonorError if one cannot be read, SpecError if they differ."""
+    return _read_depth(_parse_donors(request), request)[0]
 
 
-def _donors(order: Request) -> list[DonorSpec]:
-    """The donors named, their folders as seen from where the spec is to lie."""
+def _parse_donors(request: Request) -> list[DonorSpec]:
+    """The named donors, with folders relative to the file that the spec is written to."""
     return [
-        replace(parse_source(name, _seen_from(source, order.file), Mark(f"--donor {name}={source}")), like=order.like)
-        for name, source in order.donors.items()
+        replace(
+            parse_source(name, _rebase_folder(source, request.file), Mark(f"--donor {name}={source}")),
+            like=request.like,
+        )
+        for name, source in request.donors.items()
     ]
 
 
-def _seen_from(source: str, file: Path | None) -> str:
-    """A relative folder, typed in the current folder, as the spec in `file` must write it."""
+def _rebase_folder(source: str, file: Path | None) -> str:
+    """A relative folder rewritten as seen from the folder of `file`; other sources are returned unchanged."""
     if not Path(source).is_dir() or Path(source).is_absolute():
         return source
     below = os.path.relpath(source, file.parent if file else ".")
     return below if below.startswith(".") else f"./{below}"
 
 
-def _check_order(generator: Generator, order: Request) -> Iterator[Problem]:
+def _check_generator(generator: Generator, request: Request) -> Iterator[Problem]:
     fewest, most = generator.donors
-    count = len(order.donors)
+    count = len(request.donors)
     if count < fewest or (most is not None and count > most):
         wanted = f"{fewest} donor{'s'[: fewest > 1]}{'' if most else ' or more'}"
         example = " ".join(f"--donor {name}=org/name" for name in "ab"[:fewest])
         yield Problem(f"{generator.name} takes {wanted}, not {count}", f"for instance: {example}")
     known = [*(number.name for number in generator.numbers), DEPTH]
-    for name in order.numbers:
+    for name in request.numbers:
         if name not in known:
             yield Problem(f"{generator.name} has no number '{name}'", did_you_mean(name, known))
 
 
-def _depth(donors: list[DonorSpec], order: Request) -> tuple[int, list[Problem]]:
-    """How deep the donors are: as read, or as said where they cannot be read, which a note then tells."""
+def _read_depth(donors: list[DonorSpec], request: Request) -> tuple[int, list[Problem]]:
+    """The donors' number of layers: as read, or else the number `depth` and a note per donor that cannot be read."""
     depths: dict[str, int] = {}
     problems: list[Problem] = []
-    folder = order.file.parent if order.file else Path()
+    folder = request.file.parent if request.file else Path()
     for donor in donors:
         try:
             depths[donor.name] = read_avoiding_hub(donor, folder).depth
         except StackerError as error:
             problems += error.problems
-    if problems and DEPTH in order.numbers:
-        return order.numbers[DEPTH], [replace(problem, severity=Severity.NOTE) for problem in problems]
+    if problems and DEPTH in request.numbers:
+        return request.numbers[DEPTH], [replace(problem, severity=Severity.NOTE) for problem in problems]
     if problems:
-        hint = "say how deep it is with -p depth=32, or what it is like with --like llama-2-70b"
+        hint = "give its depth with -p depth=32, or a reference config with --like llama-2-70b"
         raise DonorError(*(replace(p, hint="\n".join(filter(None, (p.hint, hint)))) for p in problems))
-    found = set(depths.values()) if DEPTH not in order.numbers else {order.numbers[DEPTH]}
-    if len(found) > 1:
-        each = ", ".join(f"{name} has {depth}" for name, depth in depths.items())
-        raise SpecError.of(f"the donors differ in depth: {each}", f"say how much to use: -p depth={min(found)}")
-    return found.pop(), []
+    known = set(depths.values()) if DEPTH not in request.numbers else {request.numbers[DEPTH]}
+    if len(known) > 1:
+        listed = ", ".join(f"{name} has {depth}" for name, depth in depths.items())
+        raise SpecError.of(f"the donors differ in depth: {listed}", f"say how many to use: -p depth={min(known)}")
+    return known.pop(), []
 
 
-def _fit_recipe(order: Request) -> NewSpecs:
-    if order.numbers:
+def _make_recipe(request: Request) -> NewSpecs:
+    if request.numbers:
         hint = f"generators have: {', '.join(GENERATORS)}"
-        raise SpecError.of(f"recipe '{order.recipe}' has no numbers to set", hint)
-    chain = list(_chain(order.recipe))
-    if len(chain) > 1 and order.file is None:
-        made = " of ".join(chain)
-        hint = f"stacker new {order.recipe} -o {order.recipe}.yaml writes all {len(chain)} files side by side"
-        raise SpecError.of(f"this recipe is made of others: {made}", hint)
-    folder = order.file.parent if order.file else Path()
-    texts = _texts(order, chain)
-    paths = [order.file or Path(f"{order.recipe}.yml"), *(folder / f"{name}.yaml" for name in chain[1:])]
-    if order.donors:
-        # The last of the chain has the donors; those before it are as deep as the recipe says if this one holds.
+        raise SpecError.of(f"recipe '{request.recipe}' has no numbers to set", hint)
+    chain = list(_list_nested(request.recipe))
+    if len(chain) > 1 and request.file is None:
+        names = " of ".join(chain)
+        hint = f"stacker new {request.recipe} -o {request.recipe}.yaml writes all {len(chain)} files side by side"
+        raise SpecError.of(f"this recipe nests other recipes: {names}", hint)
+    folder = request.file.parent if request.file else Path()
+    texts = _replace_donors(request, chain)
+    paths = [request.file or Path(f"{request.recipe}.yml"), *(folder / f"{name}.yaml" for name in chain[1:])]
+    if request.donors:
+        # Only the innermost spec has these donors; if it is right, the outer ones have the layers they expect.
         raise_problems(load_text(texts[-1].encode(), paths[-1], read=read_avoiding_hub).problems)
     return dict(zip(paths, texts, strict=True)), []
 
 
-def _chain(name: str) -> Iterator[str]:
-    """A recipe, the recipe that its donor is, and so on."""
+def _list_nested(name: str) -> Iterator[str]:
+    """Names of a recipe and of the recipes nested in it, from the outermost to the innermost."""
     yield name
     spec = parse_spec(read_recipe(name).text, str(find_recipe(name)))
     for donor in spec.donors:
         if donor.stack is not None:
-            yield from _chain(Path(donor.stack).stem)
+            yield from _list_nested(Path(donor.stack).stem)
 
 
-def _texts(order: Request, chain: list[str]) -> list[str]:
-    """The recipes' texts with the donors named in place of theirs; the reference configs stay."""
+def _replace_donors(request: Request, chain: list[str]) -> list[str]:
+    """The recipes' texts with the named donors in place of their own; reference configs are kept."""
     texts = {name: read_recipe(name).text for name in chain}
     known = {
         donor.name: donor
@@ -152,15 +155,15 @@ def _texts(order: Request, chain: list[str]) -> list[str]:
         for donor in parse_spec(text, str(find_recipe(name))).donors
         if donor.stack is None
     }
-    strange = [name for name in order.donors if name not in known]
+    unknown = [name for name in request.donors if name not in known]
     raise_problems(
-        Problem(f"recipe '{order.recipe}' has no donor '{name}'", did_you_mean(name, known)) for name in strange
+        Problem(f"recipe '{request.recipe}' has no donor '{name}'", did_you_mean(name, known)) for name in unknown
     )
-    named = {d.name: replace(d, like=order.like or known[d.name].like) for d in _donors(order)}
-    return [with_donors(text, _of(named, text)) for text in texts.values()]
+    named = {d.name: replace(d, like=request.like or known[d.name].like) for d in _parse_donors(request)}
+    return [with_donors(text, _select_donors(named, text)) for text in texts.values()]
 
 
-def _of(named: Mapping[str, DonorSpec], text: str) -> dict[str, DonorSpec]:
-    """Those of the donors that stand in this text with a source of their own."""
+def _select_donors(named: Mapping[str, DonorSpec], text: str) -> dict[str, DonorSpec]:
+    """The donors that `text` declares with a source of their own."""
     own = {donor.name for donor in parse_spec(text, "recipe").donors if donor.stack is None}
     return {name: donor for name, donor in named.items() if name in own}

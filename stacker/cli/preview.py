@@ -1,4 +1,4 @@
-"""The preview command: a stack as a picture, on the terminal or in a file, or two side by side."""
+"""The command preview: a stack as a picture on the terminal or in a file, or two stacks side by side."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from stacker.compose import Stack
     from stacker.view.scene.scene import Scene
 
-Specs = Annotated[list[Path], typer.Argument(metavar="SPEC", help="A spec, or two to compare; - reads standard input.")]
-Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the depth map as a drawing.")]
-Html = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write an interactive page, all in one file.")
+Specs = Annotated[
+    list[Path], typer.Argument(metavar="SPEC", help="A spec file, or two to compare; - reads standard input.")
 ]
-Mermaid = Annotated[bool, typer.Option("--mermaid", help="Print it as a Mermaid flowchart.")]
-Dot = Annotated[bool, typer.Option("--dot", help="Print it for Graphviz.")]
+Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the depth map as an SVG drawing.")]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write an interactive HTML page, in one file.")
+]
+Mermaid = Annotated[bool, typer.Option("--mermaid", help="Print the stack as a Mermaid flowchart.")]
+Dot = Annotated[bool, typer.Option("--dot", help="Print the stack as a Graphviz digraph.")]
 
 
 @app.command(
@@ -38,7 +40,7 @@ def preview(
     dot: Dot = False,
     json: Json = False,
 ) -> None:
-    """Draw a stack, what it costs and where it is fragile, or two side by side; no weights needed."""
+    """Draw a stack with its size, cost and weak points, or compare two; no weights are needed."""
     from stacker.compose import load
     from stacker.io.donors.reader import read_avoiding_hub
 
@@ -46,9 +48,9 @@ def preview(
     files = {name: path for name, path in (("svg", svg), ("html", html)) if path}
     printed = [name for name, wanted in (("mermaid", mermaid), ("dot", dot)) if wanted]
     if len(stacks) > 2 or (len(stacks) == 2 and (files or printed)):
-        raise SpecError.of(f"there are {len(specs)} specs", "give one, or two to compare on the terminal or in --json")
+        raise SpecError.of(f"there are {len(specs)} specs", "give one, or two to compare on the terminal or as --json")
     if len(printed) + json > 1:
-        raise SpecError.of("standard output holds one thing", "take one of --mermaid, --dot and --json")
+        raise SpecError.of("standard output holds only one result", "use one of --mermaid, --dot and --json")
     if len(stacks) == 2:
         _compare(*stacks, as_json=json)
     else:
@@ -61,7 +63,7 @@ def preview(
 
 
 def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_json: bool) -> None:
-    """A stack in every form that was asked for: on the terminal when none was."""
+    """Print or write a stack in every form that was asked for; without any, draw it on the terminal."""
     scene = stack.scene()
     if as_json:
         print_json(_preview_json(stack, scene))
@@ -69,11 +71,11 @@ def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_jso
         from stacker.view.stack.preview import draw_preview
 
         make_console().print(draw_preview(scene))
-    _keep(scene, files, printed)
+    _write_views(scene, files, printed)
 
 
-def _keep(scene: Scene, files: Mapping[str, Path], printed: list[str]) -> None:
-    """The pictures that go into files or to standard output as text."""
+def _write_views(scene: Scene, files: Mapping[str, Path], printed: list[str]) -> None:
+    """Write views to `files` by name, and print those named in `printed`."""
     if not files and not printed:
         return
     from stacker.io.disk.storage import explain_errors
@@ -89,8 +91,8 @@ def _keep(scene: Scene, files: Mapping[str, Path], printed: list[str]) -> None:
 def _preview_json(stack: Stack, scene: Scene) -> dict[str, Any]:
     from stacker.view.stack.preview import preview_json
 
-    told = {"lints": problems_json(scene.lints), "problems": problems_json(stack.problems)}
-    return {"ok": not select_errors(stack.problems)} | preview_json(scene) | told
+    problems = {"lints": problems_json(scene.lints), "problems": problems_json(stack.problems)}
+    return {"ok": not select_errors(stack.problems)} | preview_json(scene) | problems
 
 
 def _compare(left: Stack, right: Stack, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The command `recipes`: published stacks and patterns, listed with small pictures or shown in full."""
+"""The command recipes: published stacks and generators, listed with small depth maps or shown in full."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from stacker.view.tables.recipes import Sketch
 
 EXAMPLE = "llama-2-70b"
-"""The reference config that generators are drawn with."""
+"""The reference config whose depth generators are drawn with."""
 MAP = 18
-"""Columns of a small depth map; narrow terminals, and those without Unicode, get none."""
+"""Columns of a small depth map, which is left out on narrow terminals and without Unicode."""
 Name = Annotated[
-    str | None, typer.Argument(metavar="NAME", help="Only this one, in full.", autocompletion=complete_recipe)
+    str | None,
+    typer.Argument(metavar="NAME", help="Show only this recipe or generator, in full.", autocompletion=complete_recipe),
 ]
 
 
@@ -35,7 +36,7 @@ Name = Annotated[
     epilog=format_examples("recipes", "recipes goliath-120b", "recipes solar --json"),
 )
 def recipes(name: Name = None, *, json: Json = False) -> None:
-    """List published stacks and the patterns behind them, drawn small, or show one in full; no weights needed."""
+    """List published stacks and generators of common patterns, or show one in full; no weights are needed."""
     from stacker.io.files.spec_files import list_recipes
     from stacker.spec.generators import GENERATORS
 
@@ -44,14 +45,14 @@ def recipes(name: Name = None, *, json: Json = False) -> None:
         raise SpecError.of(f"there is no recipe '{name}'", did_you_mean(name, known))
     names = [name] if name else list(known)
     if json:
-        print_json([_json(each) for each in names])
+        print_json([_recipe_json(name) for name in names])
     elif name:
-        _show(name, make_console())
+        _print_details(name, make_console())
     else:
-        _list(names, make_console())
+        _print_list(names, make_console())
 
 
-def _json(name: str) -> dict[str, Any]:
+def _recipe_json(name: str) -> dict[str, Any]:
     from stacker.spec.generators import GENERATORS
     from stacker.view.tables.recipes import generator_json, recipe_json
 
@@ -61,21 +62,21 @@ def _json(name: str) -> dict[str, Any]:
     return recipe_json(read_recipe(name), make_sketch(stack))
 
 
-def _list(names: list[str], console: Console) -> None:
+def _print_list(names: list[str], console: Console) -> None:
     from stacker.spec.generators import GENERATORS
     from stacker.view.tables.recipes import draw_generators, draw_recipes
 
     published = [(read_recipe(name), make_sketch(load_recipe(name))) for name in names if name not in GENERATORS]
     room = MAP if console.width >= 80 and not console.options.ascii_only else 0
     console.print(draw_recipes(published, room))
-    patterns = [(each, make_sketch(load_example(each))) for each in GENERATORS.values()]
-    console.print(draw_generators(patterns, room))
+    generators = [(each, make_sketch(load_example(each))) for each in GENERATORS.values()]
+    console.print(draw_generators(generators, room))
     console.print(
-        Text("stacker recipes NAME shows one in full; stacker new NAME --donor name=source writes a spec.", "dim")
+        Text("stacker recipes NAME shows one in full; stacker new NAME --donor name=source writes its spec.", "dim")
     )
 
 
-def _show(name: str, console: Console) -> None:
+def _print_details(name: str, console: Console) -> None:
     from stacker.spec.generators import GENERATORS
     from stacker.view.tables.recipes import draw_generator, draw_recipe_head
 
@@ -94,7 +95,7 @@ def _show(name: str, console: Console) -> None:
 
 
 def load_recipe(name: str) -> Stack:
-    """A recipe that ships with stacker, its donors made of reference configs alone: no hub, no folder is asked."""
+    """The stack of a packaged recipe, with reference configs as donors: no hub and no folder is read."""
     from stacker.compose import load_text
     from stacker.io.donors.reader import read_from_reference
     from stacker.io.files.spec_files import find_recipe, read_spec_file
@@ -104,7 +105,7 @@ def load_recipe(name: str) -> Stack:
 
 
 def read_recipe(name: str) -> Recipe:
-    """What a recipe says of itself."""
+    """A packaged recipe: its text, and the entries of its head comment."""
     from stacker.io.files.spec_files import find_recipe, read_spec_file
     from stacker.spec.recipes import parse_recipe
 
@@ -112,7 +113,7 @@ def read_recipe(name: str) -> Recipe:
 
 
 def load_example(generator: Generator) -> Stack:
-    """What a generator makes of its defaults and donors of a well-known shape."""
+    """The stack that a generator makes with its default numbers and donors of EXAMPLE's depth."""
     from stacker.compose import load_text
     from stacker.io.donors.reader import read_from_reference
     from stacker.spec.generators import write_generated
@@ -124,7 +125,7 @@ def load_example(generator: Generator) -> Stack:
 
 
 def make_sketch(stack: Stack) -> Sketch:
-    """A stack as the list of recipes draws it."""
+    """The sketch of a stack for the list of recipes; raises StackerError if it has errors."""
     from stacker.view.tables.recipes import Sketch
 
     if stack.planned is None:

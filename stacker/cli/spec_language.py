@@ -1,4 +1,4 @@
-"""Commands about the language: convert, schema, ops, architectures."""
+"""Commands about the spec language: convert, schema, ops, architectures."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from stacker.errors import SpecError, did_you_mean
 from stacker.spec.language.stack_spec import Dialect
 
 OpName = Annotated[
-    str | None, typer.Argument(metavar="NAME", help="Only this one, in full.", autocompletion=complete_op)
+    str | None, typer.Argument(metavar="NAME", help="Show only this op, in full.", autocompletion=complete_op)
 ]
 FamilyName = Annotated[
-    str | None, typer.Argument(metavar="NAME", help="Only this one, in full.", autocompletion=complete_architecture)
+    str | None,
+    typer.Argument(metavar="NAME", help="Show only this family, in full.", autocompletion=complete_architecture),
 ]
 
 
@@ -26,10 +27,10 @@ FamilyName = Annotated[
 def convert(
     spec: Spec,
     *,
-    to: Annotated[Dialect, typer.Option("--to", help="The dialect to write.")] = Dialect.NATIVE,
+    to: Annotated[Dialect, typer.Option("--to", help="The dialect of the output.")] = Dialect.NATIVE,
     json: Json = False,
 ) -> None:
-    """Write a spec in the other dialect on standard output, or say exactly why it cannot be said there."""
+    """Print a spec in stacker's or mergekit's dialect, or list what that dialect cannot express."""
     from stacker.cli.conversion import mergekit_text
     from stacker.io.files.spec_files import read_spec_file
     from stacker.spec.native.writer import to_native
@@ -45,7 +46,7 @@ def convert(
 
 @app.command(rich_help_panel=LANGUAGE, epilog=format_examples("schema > stacker.schema.json"))
 def schema() -> None:
-    """Print the JSON Schema of the native language, for editors."""
+    """Print the JSON Schema of stacker's spec language, for completion and hints in editors."""
     from stacker.spec.native.shape import json_schema
 
     print_json(json_schema())
@@ -53,7 +54,7 @@ def schema() -> None:
 
 @app.command(rich_help_panel=LANGUAGE, epilog=format_examples("ops", "ops slerp"))
 def ops(name: OpName = None, *, json: Json = False) -> None:
-    """List the blend ops, or show one with its formula, parameters and source."""
+    """List the blend ops, or show one op with its formula, parameters and source."""
     from stacker.ops.table import OPS
     from stacker.view.tables.ops import draw_op, draw_ops, op_json
 
@@ -68,7 +69,7 @@ def ops(name: OpName = None, *, json: Json = False) -> None:
 
 @app.command(rich_help_panel=LANGUAGE, epilog=format_examples("architectures", "architectures qwen3"))
 def architectures(name: FamilyName = None, *, json: Json = False) -> None:
-    """List the families that are known as data, or show one with its tensors and rules."""
+    """List the architecture families that stacker knows, or show one with its tensors and config rules."""
     from stacker.arch.families import read_architectures
     from stacker.view.tables.architectures import architecture_json, draw_architecture, draw_architectures
 

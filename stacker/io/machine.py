@@ -15,9 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from stacker.errors import Mark, StorageError
+from stacker.io.disk.copies import find_data_runs
 from stacker.io.disk.direct import Writer
 from stacker.io.disk.moves import can_clone
-from stacker.io.disk.space import find_data_runs
 from stacker.io.disk.storage import count_free_bytes, explain_errors
 
 PACKAGES = ("numpy", "numba", "ml_dtypes", "huggingface_hub", "networkx", "pydantic", "typer", "rich")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stacker.cli import main
 from stacker.errors import StorageError
+from tests.cli.commands import run
 from tests.donors import write_llama
 
 SPEC = """\
@@ -36,19 +36,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    """A command in this process: exit code, standard output, standard error."""
-    code = main(list(words))
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
 @pytest.mark.usefixtures("home")
 class TestGoodSpec:
     """Commands on a spec with nothing wrong."""
 
     def test_check_says_so(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Exit 0 and a line."""
+        """Exit code 0 and one line."""
         code, out, err = run(capsys, "check", "spec.yml")
         assert (code, err) == (0, "")
         assert "8 layers" in out
@@ -98,18 +91,18 @@ class TestGoodSpec:
         assert said["cloned"] + said["copied"] == said["bytes"]
 
     def test_quiet_says_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Silence is success."""
+        """Nothing is printed on success."""
         assert run(capsys, "build", "spec.yml", "out", "--quiet") == (0, "", "")
 
     @pytest.mark.parametrize("words", [["preview", "spec.yml"], ["check", "spec.yml"], ["inspect", "a"], ["ops"]])
     def test_what_answers_takes_json(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        """Programs get one value."""
+        """One JSON value on standard output."""
         code, out, err = run(capsys, *words, "--json")
         assert (code, err) == (0, "")
         assert json.loads(out)
 
     def test_convert_reads_donors_where_it_must(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """Ends that are not written, and roles, take a look at the donors; the plan is the same."""
+        """Open ends of slices and roles are resolved by reading the donors."""
         more = "  - {slice: 'b[2:]', scale: {attn.o: 0.5, mlp: 0}}\nhead: {slice: b, scale: {attn.o: 0.5, mlp: 0}}\n"
         (home / "spec.yml").write_text(SPEC.replace("  - b[2:6]\n", more))
         code, text, _ = run(capsys, "convert", "spec.yml", "--to", "mergekit")
@@ -118,7 +111,7 @@ class TestGoodSpec:
             assert part in text
 
     def test_convert_there_and_back(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """The same stack in mergekit's words plans the same tensors."""
+        """The same stack in mergekit's dialect has the same config."""
         _, mergekit, _ = run(capsys, "convert", "spec.yml", "--to", "mergekit")
         assert "merge_method: passthrough" in mergekit
         (home / "theirs.yml").write_text(mergekit)
@@ -144,7 +137,7 @@ BAD = {
 
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize(("words", "code", "message"), BAD.values(), ids=BAD.keys())
-def test_bad_input_ends_in_words(
+def test_bad_input_ends_in_a_message(
     words: list[str], code: int, message: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each mistake has its exit code and a message, and leaves nothing behind."""
@@ -156,7 +149,7 @@ def test_bad_input_ends_in_words(
 
 
 def test_problems_quote_the_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The line stands under the message, with the place marked."""
+    """The line of the spec is printed below the message, with a caret below the column."""
     (home / "spec.yml").write_text(SPEC.replace("b[2:6]", "b[2:9]"))
     code, _, err = run(capsys, "check", "spec.yml")
     assert code == 2
@@ -165,7 +158,7 @@ def test_problems_quote_the_line(home: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_problems_in_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`check --json` says where and what, and the exit code says whose fault it is."""
+    """`check --json` lists problems with line and column, and has the exit code of the error."""
     (home / "spec.yml").write_text(SPEC.replace("b[2:6]", "b[2:9]"))
     code, out, err = run(capsys, "check", "spec.yml", "--json")
     assert (code, err) == (2, "")
@@ -207,7 +200,7 @@ LOOKING = {
 
 
 def _imported(home: Path, words: list[str], *modules: str) -> list[str]:
-    """Which of these modules a command brings with it."""
+    """Which of these modules a command imports."""
     code = (
         "import sys; from stacker.cli import main; code = main(sys.argv[1:]); "
         f"print('imported', *sorted({set(modules)!r} & sys.modules.keys())); sys.exit(code)"
@@ -218,14 +211,14 @@ def _imported(home: Path, words: list[str], *modules: str) -> list[str]:
 
 
 def test_looking_and_copying_import_no_arithmetic(home: Path) -> None:
-    """Nothing that only looks, and no build that only copies, pays for numpy, numba, torch or transformers."""
+    """Commands that build nothing, and builds that only copy, import no numpy, numba, torch or transformers."""
     for words in LOOKING.values():
         assert _imported(home, words, "torch", "transformers", "numpy", "numba") == [], words
 
 
 @pytest.mark.parametrize("op", ["linear", "ties", "della"])
 def test_blending_imports_no_torch(home: Path, op: str) -> None:
-    """On the processor: with one pass or several, sorted and drawn."""
+    """Ops on the processor import numba only: with one pass or several, with sorting or random draws."""
     stack = f"base: a\nstack: [{{blend: ['a[0:2]', 'b[0:2]'], op: {op}}}]\noutput: {{dtype: float16}}\n"
     (home / "blend.yml").write_text(f"stacker: 1\ndonors: {{a: ./a, b: ./b}}\n{stack}")
     assert _imported(home, ["build", "blend.yml", "out"], "torch", "transformers", "numba") == ["numba"]
@@ -240,7 +233,7 @@ def test_a_narrow_terminal_and_no_colour(home: Path) -> None:
 
 
 def test_a_closed_pipe_is_quiet(home: Path) -> None:
-    """`stacker plan --json | head -1` ends without a word."""
+    """`stacker plan --json | head -1` ends without an error message."""
     command = f"{sys.executable} -m stacker plan spec.yml --json | head -1"
     done = subprocess.run(["bash", "-c", command], cwd=home, capture_output=True, text=True, check=False)
     assert done.stdout == "{\n"
@@ -260,11 +253,11 @@ def test_standard_input_is_a_spec(home: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_full_disk_under_what_is_printed_is_said() -> None:
-    """No traceback: one line, and the exit code of storage."""
+def test_a_full_disk_is_reported() -> None:
+    """If standard output cannot be written: one line, no traceback, the exit code of storage errors."""
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         command = [sys.executable, "-m", "stacker", "ops"]
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.returncode == StorageError.exit_code
-    assert "cannot write what is printed: No space left on device" in ended.stderr
+    assert "cannot write to standard output: No space left on device" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -1,4 +1,4 @@
-"""Every command explains itself: what it does, how it is called, in its help and on the page about the command line."""
+"""Every command has a help text with examples, and is listed on the page about the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMMANDS = {command_name(command): command for command in app.registered_command
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The help ends with lines to copy, each a call of this very command."""
+    """The help ends with examples, each a call of this command."""
     lines = [line.replace("[dim]$[/dim] ", "") for line in str(COMMANDS[name].epilog).split("\n\n")]
     assert {tuple(shlex.split(line)[:2]) for line in lines} == {("stacker", name)}
     code, out, _ = run(capsys, name, "--help")
@@ -26,12 +26,12 @@ def test_a_command_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_on_the_page(name: str) -> None:
-    """The page about the command line names each."""
+    """docs/command-line.md mentions the command."""
     assert f"stacker {name}" in PAGE
 
 
 def test_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--help` names every command, those to begin with first."""
+    """`--help` lists every command in the order of use."""
     code, out, _ = run(capsys, "--help")
     assert code == 0
     places = [out.index(f"│ {name} ") for name in COMMANDS]

@@ -1,4 +1,4 @@
-"""`stacker inspect`, `diff` and `doctor`: donors and the machine by themselves."""
+"""`stacker inspect`, `diff` and `doctor`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.donors import write_llama
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a plain donor, a deeper one, and one whose attention depends on a layer's place."""
+    """The current folder, with a plain donor, a deeper one, and one whose attention depends on the layer's index."""
     write_llama(tmp_path / "a", seed=1)
     write_llama(tmp_path / "deep", layers=8, seed=2)
     norms = {
@@ -47,8 +47,8 @@ def test_inspect_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert said["stacked"]["as it is"] == []
 
 
-def test_inspect_says_what_stands_in_the_way(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the config of a family cannot say a stack, the reason is told before anybody writes a spec."""
+def test_inspect_shows_problems_of_stacks(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """If a family's config cannot describe a stack, inspect shows the reason."""
     extra = {f"model.layers.{n}.block.weight": ("BF16", (4,)) for n in range(0, 6, 2)}
     write_llama(home / "odd", model_type="unknown_hybrid", extra=extra)
     code, out, _ = run(capsys, "inspect", "./odd")
@@ -57,7 +57,7 @@ def test_inspect_says_what_stands_in_the_way(home: Path, capsys: pytest.CaptureF
     assert "a layer twice: refused" in out
 
 
-def test_inspect_knows_what_arithmetic_cannot_be_done(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_refuses_blends_of_quantised_layers(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Quantised layers can be put in any order, but not blended."""
     write_llama(home / "quantised", quantization_config={"quant_method": "gptq", "bits": 4})
     code, out, _ = run(capsys, "inspect", "./quantised")
@@ -78,7 +78,7 @@ def test_diff(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("home")
 def test_diff_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """The same for programs; two that are alike say so."""
+    """The same as JSON; equal donors are reported as the same."""
     _, out, _ = run(capsys, "diff", "./a", "./deep", "--json")
     said = json.loads(out)
     assert said["config"] == {"num_hidden_layers": [6, 8]}
@@ -90,7 +90,7 @@ def test_diff_in_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("home")
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
-    """What there is, in words and for programs."""
+    """Versions, filesystem and hub as text and as JSON."""
     code, out, err = run(capsys, "doctor")
     assert (code, err) == (0, "")
     for part in ("torch", "clone blocks", "HF_HUB_OFFLINE is set"):
@@ -105,7 +105,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
 def test_doctor_names_what_brings_a_package(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Letter by letter: brackets are no markup of the terminal's."""
+    """The command that installs a missing package is printed with its brackets."""
     monkeypatch.setattr("stacker.io.machine._version", lambda _: None)
     _, out, _ = run(capsys, "doctor")
     assert "pip install 'stacker[gpu]'" in " ".join(out.split())
@@ -113,6 +113,6 @@ def test_doctor_names_what_brings_a_package(
 
 @pytest.mark.usefixtures("home")
 def test_doctor_without_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    """A place that is not there is said so."""
+    """A folder that does not exist is an error."""
     code, _, err = run(capsys, "doctor", "nowhere")
     assert (code, "there is no such folder" in err) == (5, True)

@@ -1,4 +1,4 @@
-"""`stacker new`: specs for the donors that somebody has, from recipes and generators."""
+"""`stacker new`: specs for given donors, from recipes and generators."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def donors(*names: str) -> list[str]:
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_every_generator_fits_the_donor(generator: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """With nothing but donors, a spec comes out that checks and builds."""
+    """With donors alone, the spec that is written passes `check` and builds."""
     named = donors(*"ab"[: GENERATORS[generator].donors[0]])
     code, _, err = run(capsys, "new", generator, *named, "-o", "spec.yml")
     assert (code, err) == (0, "spec.yml: written; look at it with: stacker preview spec.yml\n")
@@ -43,7 +43,7 @@ def test_every_generator_fits_the_donor(generator: str, capsys: pytest.CaptureFi
 
 @pytest.mark.usefixtures("home")
 def test_the_spec_goes_to_standard_output(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Text alone, for a pipe; numbers given stand in it, and it says where it came from."""
+    """The text alone, for a pipe; a comment names the generator and the numbers."""
     code, out, err = run(capsys, "new", "passes", *donors("a"), "-p", "width=3", "-p", "stride=3")
     assert (code, err) == (0, "")
     assert "# Made by: passes with width=3, stride=3; 6 layers of donors with 6." in out
@@ -52,7 +52,7 @@ def test_the_spec_goes_to_standard_output(home: Path, capsys: pytest.CaptureFixt
 
 
 def test_folders_are_seen_from_the_spec(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A donor's folder is typed in the current one, and written as the spec in another folder must say it."""
+    """Donor folders are written relative to the spec's folder."""
     (home / "specs").mkdir()
     assert run(capsys, "new", "solar", "--donor", "a=a", "-o", "specs/solar.yml")[0] == 0
     assert "a: ../a" in (home / "specs/solar.yml").read_text()
@@ -61,7 +61,7 @@ def test_folders_are_seen_from_the_spec(home: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.usefixtures("home")
 def test_a_donor_that_is_away(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its depth is asked for; said as a number or by what it is like, a spec comes out."""
+    """Without a readable donor, its depth is needed: as a number or from a reference config."""
     code, _, err = run(capsys, "new", "solar", "--donor", "a=./away")
     assert code == 3
     assert "-p depth=32" in err
@@ -81,7 +81,7 @@ def test_a_recipe_keeps_its_comments_and_its_reference(capsys: pytest.CaptureFix
 
 
 def test_a_nested_recipe_comes_with_those_it_is_made_of(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All files side by side, the donor named in the innermost; the whole holds together."""
+    """All files are written side by side, with the donor in the innermost one, and pass `check`."""
     (home / "fat").mkdir()
     words = ("new", "fatllama-1.7t", "--donor", "llama=org/llama")
     code, out, err = run(capsys, *words)
@@ -95,7 +95,7 @@ def test_a_nested_recipe_comes_with_those_it_is_made_of(home: Path, capsys: pyte
 
 @pytest.mark.usefixtures("home")
 def test_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Programs get the texts by file, written or not."""
+    """The texts by file name, whether they are written or not."""
     code, out, err = run(capsys, "new", "solar", *donors("a"), "--json")
     said = json.loads(out)
     assert (code, err, said["file"]) == (0, "", None)
@@ -104,7 +104,7 @@ def test_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_files_are_not_overwritten(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Only --force replaces a spec that stands there."""
+    """Only --force replaces an existing file."""
     (home / "mine.yml").write_text("mine")
     words = ("new", "solar", *donors("a"), "-o", "mine.yml")
     code, _, err = run(capsys, *words)
@@ -137,15 +137,15 @@ WRONG = {
 
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize(("words", "code", "message"), WRONG.values(), ids=WRONG.keys())
-def test_wrong_orders(words: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each mistake has its exit code and says what to write instead."""
+def test_wrong_requests(words: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each mistake has its exit code and a message with advice."""
     got, out, err = run(capsys, *words)
     assert (got, out) == (code, "")
     assert message in err
 
 
 def converse(home: Path, answers: Sequence[str], *words: str) -> tuple[int, str]:
-    """A command on a terminal of its own, each answer typed when a prompt stands there; exit code and all it showed."""
+    """Run a command on a terminal of its own and type an answer at each prompt; exit code and everything shown."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(home)
@@ -165,7 +165,7 @@ def converse(home: Path, answers: Sequence[str], *words: str) -> tuple[int, str]
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_alone_on_a_terminal_it_asks(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Recipe (asked again after a slip), donor, numbers, file; the spec holds what was answered."""
+    """Recipe (asked again after a typo), donor, numbers, file; the spec follows the answers."""
     code, shown = converse(home, ["salar", "solar", "./a", "", "2", "asked.yml"], "new")
     assert code == 0
     assert "did you mean 'solar'?" in shown

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stacker.cli import main
+from tests.cli.commands import run
 from tests.view.scenes import BLENDED, GOLIATH
 
 
@@ -23,16 +23,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    """A command in this process: exit code, standard output, standard error."""
-    code = main(list(words))
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
 @pytest.mark.usefixtures("home")
 class TestPreview:
-    """With reference configs alone, no weights and no hub."""
+    """Specs whose donors are reference configs: no weights, no hub."""
 
     def test_json_has_every_figure(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Figures, layers, junctions with what differs, coverage, lints and problems."""
@@ -49,14 +42,14 @@ class TestPreview:
         assert said["problems"] == []
 
     def test_files_are_written(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """Both at once, and the terminal stays quiet."""
+        """Both files at once, and nothing on the terminal."""
         assert run(capsys, "preview", "goliath.yml", "--svg", "map.svg", "--html", "map.html") == (0, "", "")
         assert (home / "map.svg").read_text().startswith("<svg")
         assert (home / "map.html").read_text().startswith("<!doctype html>")
 
     @pytest.mark.parametrize(("option", "start"), [("--mermaid", "flowchart LR"), ("--dot", 'digraph "goliath-120b"')])
     def test_text_goes_to_standard_output(self, option: str, start: str, capsys: pytest.CaptureFixture[str]) -> None:
-        """Nothing but the text, so that it can be piped."""
+        """Only the text, so that it can be piped."""
         code, out, err = run(capsys, "preview", "goliath.yml", option)
         assert (code, err) == (0, "")
         assert out.startswith(start)
@@ -78,20 +71,20 @@ class TestPreview:
         ],
         ids=["three", "two and a file", "two answers"],
     )
-    def test_what_cannot_be_asked_for(self, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-        """Exit 2 and what to do instead."""
+    def test_options_that_exclude_each_other(self, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+        """Exit code 2 and advice."""
         code, out, err = run(capsys, "preview", *words)
         assert (code, out) == (2, "" if "--json" not in words else out)
         assert "one" in err + out
 
     def test_a_picture_that_cannot_be_written(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """The place and the reason, and exit 5."""
+        """Path and reason are printed, exit code 5."""
         code, _, err = run(capsys, "preview", "goliath.yml", "--svg", "nowhere/map.svg")
         assert code == 5
         assert "nowhere/map.svg: error: cannot write" in err
 
-    def test_check_tells_what_is_doubtful(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """Warnings go to standard error and do not fail; notes on how the layers lie are for the preview."""
+    def test_check_shows_warnings(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Warnings go to standard error and do not fail; lints of severity note are shown by preview only."""
         (home / "early.yml").write_text(GOLIATH.replace("xwin[65:80]", "xwin[65:78]"))
         code, out, err = run(capsys, "check", "early.yml")
         assert code == 0
@@ -102,7 +95,7 @@ class TestPreview:
 
 
 def test_a_terminal_of_another_encoding(home: Path) -> None:
-    """A terminal that has no box drawing gets what it has, and no traceback."""
+    """Characters that the encoding lacks are replaced, without a traceback."""
     env = os.environ | {"PYTHONIOENCODING": "latin-1", "COLUMNS": "80"}
     command = [sys.executable, "-m", "stacker", "preview", "blended.yml"]
     done = subprocess.run(command, cwd=home, env=env, capture_output=True, check=False)
@@ -111,7 +104,7 @@ def test_a_terminal_of_another_encoding(home: Path) -> None:
 
 @pytest.mark.parametrize("words", [["--json"], ["--svg", "x.svg"], ["--html", "x.html"], []], ids=str)
 def test_looking_is_light(home: Path, words: list[str]) -> None:
-    """No picture but Graphviz's needs networkx; none needs torch, transformers or numpy."""
+    """Only --dot imports networkx; no view imports torch, transformers or numpy."""
     heavy = "{'torch', 'transformers', 'numpy', 'networkx'}"
     code = f"import sys; from stacker.cli import main; main(sys.argv[1:]); sys.exit(len({heavy} & sys.modules.keys()))"
     command = [sys.executable, "-c", code, "preview", "goliath.yml", *words]

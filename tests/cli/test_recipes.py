@@ -1,4 +1,4 @@
-"""`stacker recipes`: what is listed, what is shown, and that nothing is asked of the hub for it."""
+"""`stacker recipes`: the list, a recipe or generator in full, JSON; without the hub."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def test_all_are_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     assert any("⠀" < char <= "⣿" for char in line)
 
 
-def test_narrow_terminals_get_the_words(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sixty columns have no room for pictures; nothing is wider than the terminal."""
+def test_narrow_terminals_get_no_pictures(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 60 columns depth maps are left out, and no line is wider than the terminal."""
     monkeypatch.setenv("COLUMNS", "60")
     code, out, _ = run(capsys, "recipes")
     assert code == 0
@@ -41,14 +41,14 @@ def test_one_is_shown_in_full(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_generator_is_shown_with_its_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    """What it takes, what the defaults are, how to call it."""
+    """Source, numbers with defaults, and an example call."""
     code, out, _ = run(capsys, "recipes", "solar")
     assert code == 0
     for part in ("2312.15166", "n / 4", "stacker new solar --donor a=org/name"):
         assert part in out
 
 
-def test_programs_get_everything(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_everything(capsys: pytest.CaptureFixture[str]) -> None:
     """One list; recipes with figures and text, generators with numbers."""
     code, out, err = run(capsys, "recipes", "--json")
     said = {each["name"]: each for each in json.loads(out)}
@@ -60,7 +60,7 @@ def test_programs_get_everything(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_misspelt_name(capsys: pytest.CaptureFixture[str]) -> None:
-    """The closest one is offered."""
+    """The hint suggests the closest name."""
     code, out, err = run(capsys, "recipes", "goliat-120b")
     assert (code, out) == (2, "")
     assert "did you mean 'goliath-120b'?" in err

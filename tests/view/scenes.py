@@ -1,6 +1,6 @@
-"""Stacks to look at, from reference configs alone, and their pictures as text.
+"""Example stacks whose donors are reference configs, and their previews as text.
 
-`python -m tests.view.scenes` draws the golden pictures anew; look at them before they are kept.
+`python -m tests.view.scenes` rewrites the golden pictures; look at them before committing.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ def scene_of(text: str) -> Scene:
 
 
 def picture(scene: Scene) -> Group:
-    """What a preview draws below its figures, which follow measurements and are tested as numbers."""
+    """The preview without its summary, whose figures depend on measurements and are tested as numbers."""
     below: list[RenderableType] = [DepthMap(scene.graph, scene.donors), Legend(scene), Text(), draw_segments(scene)]
     return Group(*below, Text(), Coverage(scene), draw_lints(scene.lints))
 
 
 def printed(drawn: RenderableType, width: int, kind: str = "plain", encoding: str = "utf-8") -> str:
-    """What a console of this width prints: without colours (`plain`), or with all there are (`colour`)."""
+    """The output of a console of this width, without colours (`plain`) or with true colour (`colour`)."""
     raw = BytesIO()
     out = TextIOWrapper(raw, encoding=encoding, errors="replace", newline="")
     system = "truecolor" if kind == "colour" else None

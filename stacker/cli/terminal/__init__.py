@@ -1,1 +1,1 @@
-"""What every command needs of a terminal: printing, progress bars, shell completion, mergekit's options."""
+"""What commands share: printing, progress bars, shell completion, mergekit's options."""

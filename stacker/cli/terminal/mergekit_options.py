@@ -1,6 +1,6 @@
-"""The options of mergekit's commands as rows, so that its users' scripts run by replacing the command.
+"""mergekit's command line options as a table, so that scripts work after replacing the command's name.
 
-Each is put into this program's words, or dropped with a word on what happens instead. None of them is in `--help`.
+An option is translated into stacker's, or dropped with a warning that says what happens instead. `--help` lists none.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ _NO_LORA = "LoRAs are not merged here"
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of mergekit. `ours` is the same here, "" where there is none; `instead` is what happens instead.
+    """An option of mergekit: `ours` is stacker's equivalent, or "" and `instead` is the text of the warning.
 
-    `flag` options take no value, and are switched off by `--no-` before their name. Without `instead`, the option asks
-    for what is done anyway, and nothing is said; `off` is what to say of its opposite.
+    A `flag` takes no value, and `--no-` switches it off; `off` is the warning then. No text means no warning.
     """
 
     name: str
@@ -35,7 +34,7 @@ class Option:
 OPTIONS = {
     option.name: option
     for option in (
-        Option("--allow-crimes", instead="what cannot work is refused all the same"),
+        Option("--allow-crimes", instead="stacks that cannot work are always refused"),
         Option("--async-write", instead="reading and writing overlap in any case"),
         Option("--clone-tensors"),
         Option("--copy-tokenizer", off="the tokenizer is carried along in any case"),
@@ -51,22 +50,22 @@ OPTIONS = {
         Option("--random-seed", flag=False, instead="random ops draw by the tensor's name: every build is the same"),
         Option("--read-to-gpu", instead=_GPU),
         Option("--safe-serialization", off=_SAFE),
-        Option("--transformers-cache", flag=False, instead="HF_HUB_CACHE says where the hub's cache is"),
+        Option("--transformers-cache", flag=False, instead="HF_HUB_CACHE sets the folder of the hub's cache"),
         Option("--trust-remote-code", instead="code that comes with a donor is never run"),
-        Option("--verbosity", flag=False, instead="`stacker plan` tells everything"),
+        Option("--verbosity", flag=False, instead="`stacker plan` shows all details"),
         Option("--write-model-card", off="a model card is written in any case"),
-        Option("--write-threads", flag=False, instead="--workers says how many threads there are"),
-        *(Option(f"-{'v' * count}", instead="`stacker plan` tells everything") for count in range(1, 6)),
+        Option("--write-threads", flag=False, instead="--workers sets the number of threads"),
+        *(Option(f"-{'v' * count}", instead="`stacker plan` shows all details") for count in range(1, 6)),
     )
 }
 
 
 def translate_options(words: Sequence[str]) -> tuple[list[str], list[Problem]]:
-    """The words of a command in this program's options, and a warning for each that means nothing here."""
+    """The arguments with mergekit's options replaced or dropped, and a warning per option that has no effect."""
     if not words or words[0] != _COMMAND:
         return list(words), []
     kept: list[str] = []
-    said: dict[str, Problem] = {}
+    warnings: dict[str, Problem] = {}
     rest = iter(words)
     for word in rest:
         name, _, value = word.partition("=")
@@ -79,14 +78,14 @@ def translate_options(words: Sequence[str]) -> tuple[list[str], list[Problem]]:
             value = next(rest, "")
         if option.ours and not off:
             kept += option.ours.split()
-            kept += [] if option.flag else [_size(value) if option.ours == "--shard-size" else value]
+            kept += [] if option.flag else [_translate_size(value) if option.ours == "--shard-size" else value]
         elif warning := option.off if off else option.instead:
-            said[name] = Problem(f"{name} has no effect: {warning}", severity=Severity.WARNING)
-    return kept, list(said.values())
+            warnings[name] = Problem(f"{name} has no effect: {warning}", severity=Severity.WARNING)
+    return kept, list(warnings.values())
 
 
-def _size(size: str) -> str:
-    """mergekit's size of a shard in our units: it counts in powers of 1,000, and calls the third B."""
+def _translate_size(size: str) -> str:
+    """A size in stacker's notation; mergekit writes 5B for 5 GB, in powers of 1,000."""
     units = {"k": "kB", "m": "MB", "b": "GB", "g": "GB"}
     unit = units.get(size[-1:].lower())
     return f"{size[:-1]}{unit}" if unit else size

@@ -1,4 +1,4 @@
-"""Problems as people see them: the place, the line of the spec with the place underlined, the advice."""
+"""Prints problems (place, line of the spec, hint) and JSON; the console that all commands print to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def print_problems(problems: Iterable[Problem]) -> None:
         place = f"{problem.mark}: " if problem.mark else ""
         head = Text(place, "bold").append(f"{problem.severity}: ", STYLES[problem.severity]).append(problem.message)
         console.print(head, soft_wrap=True)
-        for line in _quoted(problem.mark):
+        for line in _quote_line(problem.mark):
             console.print(Text(line, "dim"), soft_wrap=True)
         for line in problem.hint.splitlines():
             console.print(Text(f"  hint: {line}", "cyan"), soft_wrap=True)
@@ -39,17 +39,17 @@ def print_warnings(problems: Iterable[Problem]) -> None:
     print_problems(problem for problem in problems if problem.severity is not Severity.ERROR)
 
 
-def find_exit_code(wrong: Iterable[Problem]) -> int:
-    """What a command returns that has already told these errors."""
+def find_exit_code(errors: Iterable[Problem]) -> int:
+    """The exit code for errors that are printed already; 0 without errors."""
     try:
-        raise_problems(wrong)
+        raise_problems(errors)
     except StackerError as error:
         return error.exit_code
     return 0
 
 
-def _quoted(mark: Mark | None) -> tuple[str, ...]:
-    """The line that a mark points into, and a caret under the place."""
+def _quote_line(mark: Mark | None) -> tuple[str, ...]:
+    """The marked line of the source and a caret below the column; () without a line, or if the file cannot be read."""
     if mark is None or mark.line is None:
         return ()
     try:
@@ -63,7 +63,7 @@ def _quoted(mark: Mark | None) -> tuple[str, ...]:
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:
-    """A problem for programs."""
+    """A problem as a JSON value; line and column start at 1."""
     mark = problem.mark
     return {
         "severity": str(problem.severity),
@@ -77,10 +77,10 @@ def problem_json(problem: Problem) -> dict[str, Any]:
 
 
 def problems_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
-    """Problems for programs, in their order."""
+    """Problems as JSON values, in their order."""
     return [problem_json(problem) for problem in problems]
 
 
 def print_json(content: Any) -> None:
-    """One JSON value on standard output."""
+    """Print a JSON value on standard output."""
     sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

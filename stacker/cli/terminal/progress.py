@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar with bytes, bytes/s and time left on a terminal, a line now and then elsewhere."""
+"""Progress on standard error: on a terminal a bar with bytes, bytes/s and time left, elsewhere a line every 10 s."""
 
 from __future__ import annotations
 
@@ -19,60 +19,56 @@ from rich.progress import (
 )
 
 from stacker.cli.terminal.printing import make_console
-from stacker.progress import Watch
+from stacker.progress import Watch, ignore_watch
 from stacker.view.scene.formatting import seconds_text
 
-EVERY = 10.0
-"""Seconds between two lines where there is no terminal."""
+INTERVAL = 10.0
+"""Seconds between two lines if standard error is not a terminal."""
 
 
 @contextmanager
-def show_progress(*whats: str, quiet: bool) -> Iterator[tuple[Watch, ...]]:
-    """Something to tell of progress while each of `whats` goes on; each is shown once it has begun."""
+def show_progress(*activities: str, quiet: bool) -> Iterator[tuple[Watch, ...]]:
+    """A Watch for each of `activities`; an activity is shown from its first call on, and never if `quiet`."""
     console = make_console(stderr=True)
     if quiet:
-        yield tuple(_unseen for _ in whats)
+        yield tuple(ignore_watch for _ in activities)
     elif console.is_terminal:
-        with _bar(console) as bar:
-            yield tuple(_task(what, bar) for what in whats)
+        with _make_bar(console) as bar:
+            yield tuple(_watch_bar(activity, bar) for activity in activities)
     else:
-        yield tuple(_lines(what, console) for what in whats)
+        yield tuple(_watch_lines(activity, console) for activity in activities)
 
 
-def _unseen(_done: int, _total: int) -> None:
-    """Show nothing."""
-
-
-def _task(what: str, bar: Progress) -> Watch:
+def _watch_bar(activity: str, bar: Progress) -> Watch:
     task: TaskID | None = None
 
-    def tell(done: int, total: int) -> None:
+    def watch(done: int, total: int) -> None:
         nonlocal task
         if task is None:
-            task = bar.add_task(what)
+            task = bar.add_task(activity)
         bar.update(task, completed=done, total=total)
 
-    return tell
+    return watch
 
 
-def _bar(console: Console) -> Progress:
+def _make_bar(console: Console) -> Progress:
     columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     return Progress(TextColumn("{task.description}"), BarColumn(), *columns, console=console, transient=True)
 
 
-def _lines(what: str, console: Console) -> Watch:
+def _watch_lines(activity: str, console: Console) -> Watch:
     start = last = 0.0
 
-    def tell(done: int, total: int) -> None:
+    def watch(done: int, total: int) -> None:
         nonlocal start, last
         now = time.monotonic()
         start, last = start or now, last or now
-        if now - last < EVERY or not done:
+        if now - last < INTERVAL or not done:
             return
         last = now
         speed = done / (now - start)
         left = seconds_text((total - done) / speed) if total > done else "0 s"
         sizes = f"{filesize.decimal(done)} of {filesize.decimal(total)}, {filesize.decimal(int(speed))}/s"
-        console.print(f"{what}: {sizes}, {left} left")
+        console.print(f"{activity}: {sizes}, {left} left")
 
-    return tell
+    return watch

@@ -1,4 +1,4 @@
-"""What the shell is offered after a tab."""
+"""Shell completion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.donors import write_llama
 
 
 def offered(words: str, cwd: Path, **environment: str) -> list[str]:
-    """What a shell that completes the last of these words gets, asked as bash asks."""
+    """The completions of the last word, requested the way bash does it."""
     env = os.environ | {"_STACKER_COMPLETE": "complete_bash", "COMP_WORDS": words, **environment}
     env["COMP_CWORD"] = str(len(words.split(" ")) - 1)
     program = "import sys; sys.argv = ['stacker']; from stacker.cli import main; main()"
@@ -43,7 +43,7 @@ def test_words_are_completed(words: str, expected: str, tmp_path: Path) -> None:
 
 
 def test_hub_ids_come_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was downloaded before is offered by its id."""
+    """Donors in the cache are offered by their hub id."""
     (tmp_path / "models--org--name").mkdir()
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     assert completion.complete_donor("or") == ["org/name"]
@@ -51,7 +51,7 @@ def test_hub_ids_come_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_folders_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder without a config.json is offered with a slash, to go on; hidden ones are not."""
+    """A folder without a config.json is offered with a slash; hidden folders are not offered."""
     write_llama(tmp_path / "donors/tiny")
     (tmp_path / ".git").mkdir()
     monkeypatch.chdir(tmp_path)

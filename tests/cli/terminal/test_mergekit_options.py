@@ -24,8 +24,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=lambda option: option.name)
-def test_every_option_is_taken(option: object, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before or after the arguments, with a value where mergekit has one: the build is the same."""
+def test_every_option_is_accepted(option: object, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each option is accepted, with a value where mergekit has one, and warns if it has no effect."""
     row = OPTIONS[str(getattr(option, "name", ""))]
     words = [row.name] if row.flag else [row.name, "1"]
     code, _, err = run(capsys, "build", "-q", *words, "config.yml", "out")
@@ -34,8 +34,8 @@ def test_every_option_is_taken(option: object, home: Path, capsys: pytest.Captur
     assert (home / "out/config.json").exists()
 
 
-def test_an_option_said_twice_is_warned_of_once() -> None:
-    """And a negative one says why it cannot be had."""
+def test_a_repeated_option_warns_once() -> None:
+    """A `--no-` option warns with its own text."""
     words, warnings = translate_options(
         ["build", "c.yml", "--multi-gpu", "out", "--multi-gpu", "--no-copy-tokenizer", "--copy-tokenizer"]
     )
@@ -47,14 +47,14 @@ def test_an_option_said_twice_is_warned_of_once() -> None:
 
 
 def test_cuda_is_a_device() -> None:
-    """mergekit's flag is this program's option."""
+    """`--cuda` becomes `--device cuda`."""
     assert translate_options(["build", "c.yml", "out", "--cuda"]) == (["build", "c.yml", "out", "--device", "cuda"], [])
 
 
 @pytest.mark.parametrize("words", [["--out-shard-size", "10K"], ["--out-shard-size=10K"], ["--shard-size", "10kB"]])
 @pytest.mark.usefixtures("home")
 def test_the_size_of_shards_is_the_same(words: list[str], home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """mergekit's K, M and B are thousands, millions and milliards of bytes."""
+    """mergekit's K, M and B are 10^3, 10^6 and 10^9 bytes."""
     code, _, err = run(capsys, "build", "-q", "config.yml", "out", *words, "--num-threads", "1")
     assert (code, err) == (0, "")
     index = json.loads((home / "out/model.safetensors.index.json").read_text())
@@ -62,14 +62,14 @@ def test_the_size_of_shards_is_the_same(words: list[str], home: Path, capsys: py
 
 
 def test_other_commands_have_none_of_them(capsys: pytest.CaptureFixture[str], home: Path) -> None:
-    """Only building is what mergekit's scripts do."""
+    """Only `build` accepts mergekit's options."""
     del home
     assert translate_options(["check", "--cuda"]) == (["check", "--cuda"], [])
     assert run(capsys, "check", "config.yml", "--cuda")[0] == 2
 
 
 def test_help_does_not_list_them(capsys: pytest.CaptureFixture[str]) -> None:
-    """They are for scripts that have them already."""
+    """`--help` shows only stacker's own options."""
     _, out, _ = run(capsys, "build", "--help")
     assert "--shard-size" in out
     assert not [name for name in OPTIONS if name.startswith("--") and name in out.replace("--shard-size", "")]

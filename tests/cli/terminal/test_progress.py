@@ -1,4 +1,4 @@
-"""Progress on standard error: what is shown, and when."""
+"""Progress on standard error."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from stacker.cli.terminal.progress import show_progress
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that goes on by six seconds whenever it is read."""
+    """A clock that advances by six seconds at each reading."""
     ticks = count(100.0, 6.0)
     monkeypatch.setattr("stacker.cli.terminal.progress.time.monotonic", lambda: next(ticks))
 
 
 @pytest.mark.usefixtures("clock")
 def test_without_a_terminal_there_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
-    """Not every piece of news is a line; a line has bytes, speed and what is left."""
+    """Not every call prints a line; a line has bytes, speed and time left."""
     with show_progress("building", quiet=False) as (watch,):
         for done in (1000, 2000, 3000, 4000):
             watch(done, 6000)
@@ -29,7 +29,7 @@ def test_without_a_terminal_there_is_a_line_now_and_then(capsys: pytest.CaptureF
 
 @pytest.mark.usefixtures("clock")
 def test_what_has_not_begun_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    """A build whose donors are all here says nothing of fetching; time counts from the first news of each."""
+    """An activity that is never reported is not shown; its time counts from its first report."""
     with show_progress("fetching", "building", quiet=False) as (_, watch):
         for done in (0, 600, 1200):
             watch(done, 1200)
@@ -46,7 +46,7 @@ def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_on_a_terminal_each_has_its_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Bars appear for what has begun, one below the other."""
+    """A bar appears for each activity that has begun."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     with show_progress("fetching", "building", "cleaning", quiet=False) as (fetching, building, _):

@@ -1,4 +1,4 @@
-"""The model card: metadata that the hub's own library reads, and nothing of the machine."""
+"""The model card: metadata that huggingface_hub reads, and no path of the machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.view.scenes import BLENDED, GOLIATH, scene_of
 
 
 def from_hub(scene: Scene, **config: Any) -> Scene:
-    """The same, as if its donors had been read from the hub."""
+    """The scene as if its donors came from the hub."""
     donors = {
         name: replace(donor, revision="0123456789abcdef", config=dict(donor.config) | config)
         for name, donor in scene.donors.items()
@@ -35,7 +35,7 @@ def read_card(text: str) -> ModelCardData:
 
 
 def test_the_hub_reads_its_metadata() -> None:
-    """Donors of the hub are base models, used to merge; their ids are ids."""
+    """Donors from the hub are listed as base models with valid ids."""
     text = card_text(from_hub(scene_of(GOLIATH)), GOLIATH)
     data = read_card(text)
     assert data.base_model == ["Xwin-LM/Xwin-LM-70B-V0.1", "Sao10K/Euryale-1.3-L2-70B"]
@@ -47,7 +47,7 @@ def test_the_hub_reads_its_metadata() -> None:
 
 
 def test_metadata_survives_a_round_trip() -> None:
-    """What huggingface_hub writes again is what we wrote."""
+    """huggingface_hub writes the same metadata that it read."""
     text = card_text(from_hub(scene_of(GOLIATH)), GOLIATH)
     head = yaml.safe_load(text.split("---\n")[1])
     assert yaml.safe_load(read_card(text).to_yaml()) == head
@@ -55,7 +55,7 @@ def test_metadata_survives_a_round_trip() -> None:
 
 @pytest.mark.parametrize(("licence", "said"), [("apache-2.0", "apache-2.0"), (None, None)], ids=["agreed", "unknown"])
 def test_a_licence_is_named_where_all_agree(licence: str | None, said: str | None) -> None:
-    """Otherwise none is claimed; the donors' apply."""
+    """Without a common licence none is named, and the donors' licences apply."""
     config = {"license": licence} if licence else {}
     text = card_text(from_hub(scene_of(GOLIATH), **config), GOLIATH)
     assert read_card(text).license == said
@@ -63,7 +63,7 @@ def test_a_licence_is_named_where_all_agree(licence: str | None, said: str | Non
 
 
 def test_it_has_the_map_the_layers_and_the_spec() -> None:
-    """A reader sees where each layer is from, and can make it again."""
+    """The card holds the drawing, the map, the table of layers, the spec and the plan id."""
     scene = scene_of(GOLIATH)
     text = card_text(scene, GOLIATH, "depth-map.svg")
     assert "![where each layer comes from](depth-map.svg)" in text
@@ -75,13 +75,13 @@ def test_it_has_the_map_the_layers_and_the_spec() -> None:
     assert "A xwin   B euryale" in text
 
 
-def test_ops_and_their_parameters_are_told() -> None:
-    """The table says how blended layers were made."""
+def test_ops_and_their_parameters_are_listed() -> None:
+    """The table of layers has the op of blended layers."""
     assert "slerp t attn [0, 0.5, 0.3, 0.7, 1], mlp [1, 0], else 0.5" in card_text(scene_of(BLENDED), BLENDED)
 
 
-def test_no_folder_of_the_machine_is_told(tmp_path: Path) -> None:
-    """Absolute paths of a spec keep their last name only."""
+def test_no_folder_of_the_machine_is_written(tmp_path: Path) -> None:
+    """Absolute paths in the spec are cut to their last name."""
     place = write_llama(tmp_path / "secret" / "donor-a")
     spec = f"stacker: 1\nname: local\ndonors:\n  a: {place}\n  b: {{source: '{place}'}}\nstack: ['a[0:4]', 'b[2:6]']\n"
     (tmp_path / "spec.yml").write_text(spec)

@@ -1,4 +1,4 @@
-"""Mermaid and Graphviz: the stack for programs that draw."""
+"""Mermaid and Graphviz diagrams, and the table of file views."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def test_mermaid_has_a_box_a_segment() -> None:
 
 
 def test_mermaid_escapes_what_it_would_read_itself() -> None:
-    """Quotes, angles and hashes of names are entities."""
+    """Quotes in names are replaced by entities."""
     text = mermaid_text(scene_of(GOLIATH.replace("name: goliath-120b", "name: x").replace("xwin", "x")))
     assert '"' not in re.sub(r'"[^"]*"', "", text)
 
 
 def test_dot_has_every_layer_and_every_feed() -> None:
-    """Nodes and edges as the network has them: both sources of each blend."""
+    """All nodes and edges of the network, with both sources of each blend."""
     text = dot_text(scene_of(BLENDED))
     assert text.startswith('digraph "blended" {')
     assert text.count("{") == text.count("}") == 1
@@ -34,12 +34,12 @@ def test_dot_has_every_layer_and_every_feed() -> None:
     assert len(re.findall(r'^  "layer \d+" \[', text, re.MULTILINE)) == 32
 
 
-def test_dot_tells_the_jumps() -> None:
-    """The stream's edges are labelled where they jump."""
+def test_dot_labels_jumps() -> None:
+    """Edges of the residual stream carry the length of the jump."""
     assert '"layer 15" -> "layer 16" [style="bold", weight="9", label="-8"]' in dot_text(scene_of(GOLIATH))
 
 
 def test_every_view_is_text() -> None:
-    """A view is a function from a scene to a file's text, and its row."""
+    """Every function of the table returns the text of a file."""
     scene = scene_of(BLENDED)
     assert all(view(scene).endswith(("\n", ">")) for view in FILE_VIEWS.values())

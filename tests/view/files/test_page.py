@@ -1,4 +1,4 @@
-"""The interactive page: whole in one file, safe whatever names donors have, and at work in a real browser."""
+"""The interactive page: one self-contained file, safe with hostile names, tested in a real browser."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ HOSTILE = "</script><script>document.title = 'broken'</script>"
 
 
 def data_of(page: str) -> dict[str, Any]:
-    """What the page's script is given."""
+    """The data of the page's script."""
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert found
-    told: dict[str, Any] = json.loads(found[1])
-    return told
+    data: dict[str, Any] = json.loads(found[1])
+    return data
 
 
-def test_every_tensor_is_told_with_its_origin() -> None:
-    """Each layer, the embedding and the head have their tensors and say where they are from."""
+def test_every_tensor_has_its_origin() -> None:
+    """Each layer, the embedding and the head list their tensors with sources."""
     data = data_of(html_text(scene_of(GOLIATH)))
     assert len(data) == 137 + 2
     assert data["16"]["from"] == "euryale[8]"
@@ -46,7 +46,7 @@ def test_every_tensor_is_told_with_its_origin() -> None:
 
 
 def test_blends_say_how_they_are_made() -> None:
-    """The op with its parameter as it is for that tensor of that layer."""
+    """The op, with the parameter's value for that tensor in that layer."""
     data = data_of(html_text(scene_of(BLENDED)))
     made = {tensor[0]: tensor[-1] for tensor in data["6"]["tensors"]}
     assert made["mlp.up_proj.weight"].startswith("slerp(a:model.layers.6.mlp.up_proj.weight, b:")
@@ -55,7 +55,7 @@ def test_blends_say_how_they_are_made() -> None:
 
 
 def test_experts_are_one_row(tmp_path: Path) -> None:
-    """Tensors that differ in an expert's number alone are told once, with how many there are."""
+    """Tensors that differ only in the expert's number are one row with a count."""
     (tmp_path / "config.json").write_text(json.dumps(MIXTURE))
     spec = f"stacker: 1\ndonors:\n  a: {{source: some/a, like: '{tmp_path}/config.json'}}\nstack: [a]\n"
     rows = data_of(html_text(scene_of(spec)))["0"]["tensors"]
@@ -64,7 +64,7 @@ def test_experts_are_one_row(tmp_path: Path) -> None:
 
 
 def test_the_page_needs_nothing_else() -> None:
-    """No address but the name of the SVG language, no link, no image; and the page forbids itself the network."""
+    """The page has no links or images, and its content security policy forbids network access."""
     page = html_text(scene_of(GOLIATH))
     assert set(re.findall(r"[a-z]+://[^\s\"'<>]+", page)) == {"http://www.w3.org/2000/svg"}
     assert not re.search(r"<(link|img|iframe|script src)", page)
@@ -72,7 +72,7 @@ def test_the_page_needs_nothing_else() -> None:
 
 
 def test_names_cannot_break_out(tmp_path: Path) -> None:
-    """A stack whose name and origins look like markup stays text."""
+    """A stack's name that looks like HTML is escaped."""
     write_llama(tmp_path / "a")
     spec = {"stacker": 1, "name": HOSTILE, "donors": {"a": "./a"}, "stack": ["a"]}
     (tmp_path / "spec.yml").write_text(json.dumps(spec))
@@ -82,7 +82,7 @@ def test_names_cannot_break_out(tmp_path: Path) -> None:
 
 
 def test_marks_of_the_template_can_stand_in_names(tmp_path: Path) -> None:
-    """A name that looks like a place of the template is not filled in."""
+    """A name that looks like a placeholder of the template is not replaced."""
     write_llama(tmp_path / "a")
     spec = {"stacker": 1, "name": "@@data@@", "donors": {"a": "./a"}, "stack": ["a"]}
     (tmp_path / "spec.yml").write_text(json.dumps(spec))
@@ -90,7 +90,7 @@ def test_marks_of_the_template_can_stand_in_names(tmp_path: Path) -> None:
 
 
 def test_a_notebook_gets_the_page_in_a_frame() -> None:
-    """The frame holds the whole page as its source, and may do nothing but run it."""
+    """The sandboxed frame holds the whole page as its source."""
     frame = html_frame_text(scene_of(BLENDED))
     found = re.fullmatch(r'<iframe sandbox="allow-scripts" style="[^"]*" srcdoc="([^"]*)"></iframe>', frame)
     assert found
@@ -115,7 +115,7 @@ def shown(tab: Browser) -> str:
 
 
 def test_pointing_at_a_layer_shows_it(tab: Browser) -> None:
-    """A real pointer over a layer's column: its origin, the jump, and a row for each tensor."""
+    """The layer under the pointer is shown with source, jump, and a row for each tensor."""
     tab.point_at("#layer-16")
     assert shown(tab) == "layer 16 ← euryale[8]"
     assert tab.value("document.getElementById('jump').textContent") == "jump -8: xwin to euryale"
@@ -145,13 +145,13 @@ def test_the_ends_have_buttons(tab: Browser) -> None:
 
 
 def test_the_page_is_quiet(tab: Browser) -> None:
-    """No error in its script, no breach of its policy, nothing asked of a network."""
+    """No script error, no violation of the policy, no network request."""
     tab.value("1")
     assert tab.complaints == []
 
 
 def test_stacks_show_themselves_in_notebooks(tmp_path: Path) -> None:
-    """A Stack of the Python API has a picture of its own."""
+    """A Stack of the Python API has an HTML representation."""
     write_llama(tmp_path / "a")
     (tmp_path / "spec.yml").write_text("stacker: 1\nname: small\ndonors: {a: ./a}\nstack: ['a[0:4]', 'a[2:6]']\n")
     assert "&lt;title&gt;small&lt;/title&gt;" in load(tmp_path / "spec.yml")._repr_html_()

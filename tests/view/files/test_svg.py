@@ -1,4 +1,4 @@
-"""The drawing: well-formed, complete, and legible without the program that made it."""
+"""The SVG drawing: well-formed, complete, within its axes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def layers(root: Element) -> list[Element]:
 
 
 def test_every_layer_is_drawn_and_named() -> None:
-    """137 layers from left to right, each with its origin as the tip."""
+    """137 layers from left to right, each with its source as a tooltip."""
     groups = layers(drawing(GOLIATH))
     assert [group.get("data-layer") for group in groups] == [str(index) for index in range(137)]
     assert groups[16].findtext("svg:title", "", NS) == "layer 16: euryale[8]"
 
 
 def test_jumps_are_lines_with_their_lengths() -> None:
-    """Eight dashed lines, and what is written under them."""
+    """Eight dashed lines, with the lengths below them."""
     root = drawing(GOLIATH)
     assert len(root.findall("svg:line[@class='jump']", NS)) == 8
     assert [text.text for text in root.findall("svg:text", NS)].count("-7") == 7
@@ -48,7 +48,7 @@ def test_blends_show_both_colours() -> None:
 
 
 def test_layers_used_again_are_lighter() -> None:
-    """The second and later uses of a donor layer have their own look."""
+    """Second and later uses of a donor layer have the class `again`."""
     again = [int(group.get("data-layer", "")) for group in layers(drawing(REPEATED)) if group.get("class")]
     assert again == [*range(16, 28)]
 
@@ -63,5 +63,5 @@ def test_nothing_is_drawn_outside(text: str) -> None:
 
 
 def test_it_follows_light_and_dark() -> None:
-    """Its own style has a rule for readers who like it dark."""
+    """The style sheet has a rule for the dark colour scheme."""
     assert "prefers-color-scheme: dark" in svg_text(scene_of(GOLIATH))

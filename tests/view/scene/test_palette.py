@@ -1,4 +1,4 @@
-"""Colours that read on any ground."""
+"""Colours that are legible on any background."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("colour", [*HUES, MUTED])
 def test_colours_stand_out_from_light_and_dark(colour: str) -> None:
-    """A contrast of 3 against white and against black, as WCAG asks of graphics."""
+    """A contrast of at least 3 against white and black, as WCAG 2.2 requires of graphics."""
     assert 1.05 / (luminance(colour) + 0.05) >= 3
     assert (luminance(colour) + 0.05) / 0.05 >= 3
 
 
 def test_donors_have_their_own_colour_and_letter() -> None:
-    """Eight donors are told apart by colour, 26 by letter."""
+    """Eight donors differ in colour, 26 in letter."""
     styles = assign_styles([str(number) for number in range(26)])
     assert len({style.letter for style in styles.values()}) == 26
     assert len({style.colour for style in list(styles.values())[:8]}) == 8

@@ -21,8 +21,8 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 @pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_pictures_stay_as_they_were_liked(name: str, width: int, kind: str) -> None:
-    """The golden pictures, which people have looked at; `python -m tests.view.scenes` draws them anew."""
+def test_previews_equal_the_golden_pictures(name: str, width: int, kind: str) -> None:
+    """The golden pictures are rewritten by `python -m tests.view.scenes`."""
     golden = (GOLDEN / f"{name}-{width}-{kind}.txt").read_text(encoding="utf-8")
     assert printed(picture(scene_of(SPECS[name])), width, kind) == golden
 
@@ -38,14 +38,14 @@ def test_no_line_is_wider_than_the_terminal(name: str, kind: str, width: int) ->
 
 
 def test_without_colours_there_are_no_escapes() -> None:
-    """Letters say what colours say."""
+    """Donors and blends are shown by letters instead."""
     text = printed(draw_preview(scene_of(BLENDED)), 80)
     assert "\x1b" not in text
     assert {"A", "B", "◆"} <= set(text)
 
 
 def test_a_terminal_of_seven_bits_gets_its_map() -> None:
-    """Where the encoding has no box drawing, the map is made of what it has."""
+    """On an ASCII terminal the map has only ASCII characters."""
     text = printed(draw_preview(scene_of(BLENDED)), 80, encoding="ascii")
     assert "* blend" in text
     map_lines = [line for line in text.splitlines() if re.match(r" *\d*\|", line)]
@@ -53,22 +53,22 @@ def test_a_terminal_of_seven_bits_gets_its_map() -> None:
     assert not any("?" in line for line in map_lines)
 
 
-def test_goliath_is_understood_at_a_glance() -> None:
-    """Parameters, size, cache, every slice and jump, and what is left out."""
+def test_goliath_has_all_its_figures() -> None:
+    """Parameters, size, cache, slices, jumps and unused layers."""
     text = printed(draw_preview(scene_of(GOLIATH)), 100)
     for part in ("137 layers", "117.75 B", "235.5 GB", "2.3 GB for 4k", "euryale[8:24]", "-8", "xwin to euryale"):
         assert part in text
     assert "layers in no slice: xwin 16, 32, 48, 64; euryale 0–7, 24, 40, 56, 72–79" in text
 
 
-def test_parameters_and_copies_are_told() -> None:
-    """What is scaled by how much, and which copy it is."""
+def test_factors_and_copies_are_shown() -> None:
+    """Repeated segments show their factors and the number of the copy."""
     text = printed(draw_preview(scene_of(REPEATED)), 120)
     assert "scaled attn.o 0.5, mlp.down [0, 1]; copy 2" in text
 
 
 def test_a_stack_with_errors_is_still_drawn(tmp_path: Path) -> None:
-    """Layers of other widths cannot be stacked, but seen; the figures say that there are none."""
+    """A stack of layers of different widths is drawn without figures."""
     write_llama(tmp_path / "a")
     write_llama(tmp_path / "b", hidden=32)
     text = "stacker: 1\ndonors: {a: ./a, b: ./b}\nstack:\n- a[0:3]\n- b[1:4]\n"
@@ -78,7 +78,7 @@ def test_a_stack_with_errors_is_still_drawn(tmp_path: Path) -> None:
 
 
 def test_a_stack_without_layers_has_a_head(tmp_path: Path) -> None:
-    """Where no slice could be resolved there is nothing to draw, and no failure."""
+    """If no slice can be resolved, only the summary is drawn."""
     write_llama(tmp_path / "a")
     scene = load_text(b"stacker: 1\ndonors: {a: ./a}\nstack:\n- a[7:9]\n", tmp_path / "spec.yml").scene()
     assert "0 layers" in printed(draw_preview(scene), 80)

@@ -1,4 +1,4 @@
-"""What people read of a family."""
+"""A family in full on the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stacker.view.tables.architectures import draw_architecture
 
 
 def test_shapes_are_shown() -> None:
-    """Sizes in brackets are text: none is taken for a style and lost."""
+    """Shapes in brackets are printed, not read as markup."""
     console = Console(width=200)
     with console.capture() as caught:
         console.print(draw_architecture(read_architecture("gpt2")))
