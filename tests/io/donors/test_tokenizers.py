@@ -1,7 +1,4 @@
-"""Tokenizers of several donors in one stack: rows follow their tokens, files say them, code stays behind.
-
-What comes out is read with the safetensors and tokenizers libraries.
-"""
+"""Tokenizers of several donors in one stack, built and read back with the safetensors and tokenizers libraries."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ EMBED, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Three donors: `a` without added tokens and with spare rows, `b` with two, `c` with one of those two first."""
+    """Three donors with the same 20 base tokens: `a` adds none, `b` adds <s> and <e>, `c` adds <e> and <x>."""
     write_llama(tmp_path / "a", seed=1, layers=2, vocab=20, dtype="F32")
     write_llama(tmp_path / "b", seed=2, layers=2, vocab=22, dtype="F32")
     write_llama(tmp_path / "c", seed=3, layers=2, vocab=22, dtype="F32")
@@ -63,7 +60,7 @@ def rows(home: Path, name: str, tensor: str = EMBED) -> torch.Tensor:
 
 @pytest.mark.parametrize("tensor", [EMBED, HEAD])
 def test_a_union_has_all_added_tokens(home: Path, tensor: str) -> None:
-    """Base words keep their rows; a token of two donors is their mean in the third, one of one donor its own."""
+    """In a donor that lacks a token, its row is the mean over the donors that have it."""
     out = built(home, "tokenizer: {source: union}")[tensor]
     a, b, c = (rows(home, name, tensor) for name in "abc")
     tokenizer = Tokenizer.from_file(str(home / "out/tokenizer.json"))
@@ -77,8 +74,8 @@ def test_a_union_has_all_added_tokens(home: Path, tensor: str) -> None:
     assert json.loads((home / "out/config.json").read_text())["vocab_size"] == 23
 
 
-def test_all_files_of_a_union_say_the_same(home: Path) -> None:
-    """Lists of added tokens in the older files grow too, and what only has the base vocabulary is left behind."""
+def test_new_tokens_are_listed_in_every_file(home: Path) -> None:
+    """The older lists of added tokens get them too; tokenizer.model, which cannot hold them, is left out."""
     listed = {"20": {"content": "<s>", "special": True}, "21": {"content": "<e>", "special": True}}
     more = {"added_tokens_decoder": listed, "bos_token": "<s>"}
     settings = json.loads((home / "b/tokenizer_config.json").read_text()) | more
@@ -103,15 +100,15 @@ def test_all_files_of_a_union_say_the_same(home: Path) -> None:
     assert len(tokenizer) == AutoModelForCausalLM.from_pretrained(home / "out").get_input_embeddings().weight.shape[0]
 
 
-def test_a_tokenizer_that_stays_keeps_its_files(home: Path) -> None:
-    """Where no token is new, sentencepiece's file is as right as it was."""
+def test_without_new_tokens_all_files_are_kept(home: Path) -> None:
+    """Sentencepiece's tokenizer.model is still right then."""
     (home / "b/tokenizer.model").write_bytes(b"pieces")
     stack_of(home, "tokenizer: {source: b}", donors="ab").build(home / "out")
     assert (home / "out/tokenizer.model").read_bytes() == b"pieces"
 
 
 def test_generated_specs_take_a_tokenizer_like_any(home: Path) -> None:
-    """What `new` wrote is a spec: its rows follow a union when it is asked for."""
+    """A spec written by `new` accepts a union."""
     donors = (DonorSpec("b", "./b"), DonorSpec("c", "./c"))
     text = write_generated(GENERATORS["interleave"], donors, 2, {"width": 1, "stride": 1}, "s.yml")
     (home / "s.yml").write_text(text + "tokenizer: {source: union}\n")
@@ -119,8 +116,8 @@ def test_generated_specs_take_a_tokenizer_like_any(home: Path) -> None:
     assert load_file(home / "out/model.safetensors")[EMBED].shape == (23, 16)
 
 
-def test_a_donor_s_tokenizer_puts_the_others_in_its_order(home: Path) -> None:
-    """Rows go by the token's text, not by its number."""
+def test_rows_follow_the_order_of_the_chosen_tokenizer(home: Path) -> None:
+    """Rows are matched by the token's text, not by its id."""
     out = built(home, "tokenizer: {source: c}", donors="bc")[EMBED]
     b, c = rows(home, "b"), rows(home, "c")
     assert out.shape == (22, 16)
@@ -129,7 +126,7 @@ def test_a_donor_s_tokenizer_puts_the_others_in_its_order(home: Path) -> None:
 
 
 def test_equal_tokenizers_move_bytes(home: Path) -> None:
-    """Where every row is in its place, nothing is computed."""
+    """Where every row keeps its place, nothing is computed."""
     (home / "s.yml").write_text("stacker: 1\ndonors: {b: ./b}\nstack: [b]\ntokenizer: {source: b}\n")
     built = load(home / "s.yml").build(home / "out")
     assert built.report.computed == 0
@@ -137,7 +134,7 @@ def test_equal_tokenizers_move_bytes(home: Path) -> None:
 
 @pytest.mark.parametrize(("multiple", "size"), [(8, 24), (64, 64), (11, 22), (1, 22)])
 def test_rows_are_padded_with_zeros(home: Path, multiple: int, size: int) -> None:
-    """Up to a multiple, in tensors and config; the head as well."""
+    """Embedding, head and vocab_size reach the multiple."""
     out = built(home, f"tokenizer: {{source: b, pad_to_multiple_of: {multiple}}}", donors="b")
     for tensor in (EMBED, HEAD):
         assert out[tensor].shape == (size, 16)
@@ -146,8 +143,8 @@ def test_rows_are_padded_with_zeros(home: Path, multiple: int, size: int) -> Non
     assert json.loads((home / "out/config.json").read_text())["vocab_size"] == size
 
 
-def test_single_tokens_have_the_rows_that_are_said(home: Path) -> None:
-    """From a donor, from another token, by number, zero; by force also where a donor has its own."""
+def test_single_tokens_get_the_rows_that_the_spec_names(home: Path) -> None:
+    """From a donor, another token, a row number, or zeros; with `force` also in donors that have the token."""
     tokens = """
   source: a
   tokens:
@@ -178,7 +175,7 @@ def test_a_small_type_and_small_tiles_give_the_same(home: Path, monkeypatch: pyt
 
 
 def test_a_tied_head_stays_tied(home: Path) -> None:
-    """What is put in order once is written once."""
+    """A reordered embedding that the head shares is written once."""
     for name in "bc":
         write_llama(home / name, seed=4, layers=2, vocab=22, tied=True)
     out = built(home, "tokenizer: {source: c}", donors="bc")
@@ -186,11 +183,11 @@ def test_a_tied_head_stays_tied(home: Path) -> None:
     assert json.loads((home / "out/config.json").read_text())["tie_word_embeddings"] is True
 
 
-def test_other_base_vocabularies_cannot_be_united(home: Path) -> None:
-    """The error gives the reason and the first differing tokens."""
+def test_base_vocabularies_that_differ_cannot_be_united(home: Path) -> None:
+    """The message names the first base tokens that are missing."""
     write_tokenizer(home / "b", [*WORDS[:-1], "other"], ["<s>"])
     problems = stack_of(home, "tokenizer: {source: union}").problems
-    with pytest.raises(SpecError, match=r"'a' and 'b' cannot be united: 'b' has 1 more \('other'\)"):
+    with pytest.raises(SpecError, match=r"'a' and 'b': 'a' lacks 1 base token of 'b' \('other'\)"):
         raise_problems(problems)
 
 
@@ -201,20 +198,20 @@ def test_other_base_vocabularies_cannot_be_united(home: Path) -> None:
         pytest.param("{donor: b, token_id: 22}", "has 22 rows, none for 22", id="no such row"),
     ],
 )
-def test_a_row_that_is_not_there(home: Path, token: str, message: str) -> None:
-    """The error has the token's place in the spec."""
+def test_a_missing_row_is_reported(home: Path, token: str, message: str) -> None:
+    """The spec names a token or a row number that the donor lacks."""
     stack = stack_of(home, f"tokenizer: {{source: a, tokens: {{w1: {{source: {token}}}}}}}")
     with pytest.raises(SpecError, match=message):
         raise_problems(stack.problems)
 
 
 @pytest.mark.parametrize("content", [None, "{}", "[1]", '{"model": {"vocab": [1]}}'])
-def test_a_donor_without_tokens_is_told(home: Path, content: str | None) -> None:
-    """A missing and a malformed tokenizer.json are errors."""
+def test_a_donor_without_a_tokenizer_is_reported(home: Path, content: str | None) -> None:
+    """There is no tokenizer.json, or it holds no vocabulary."""
     (home / "b/tokenizer.json").unlink()
     if content is not None:
         (home / "b/tokenizer.json").write_text(content)
-    with pytest.raises(DonorError, match=r"tokenizer\.json|no tokenizer|JSON object"):
+    with pytest.raises(DonorError, match=r"tokenizer\.json|not a tokenizer|JSON object"):
         stack_of(home, "tokenizer: {source: a}")
 
 
@@ -222,8 +219,8 @@ def settings(home: Path) -> dict[str, Any]:
     return dict(json.loads((home / "out/tokenizer_config.json").read_text()))
 
 
-def test_code_stays_behind(home: Path) -> None:
-    """The tokenizer's settings lose what names code, with a warning, and keep the rest."""
+def test_code_is_left_out(home: Path) -> None:
+    """`auto_map` is removed from the tokenizer's settings with a warning; the rest is kept."""
     stack = stack_of(home, "tokenizer: b", donors="bc")
     assert [each.message for each in stack.problems if "auto_map" in each.message] == [
         "tokenizer_config.json of 'b' has 'auto_map', which can run code; it is left out"
@@ -232,8 +229,8 @@ def test_code_stays_behind(home: Path) -> None:
     assert settings(home) == {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": "{{ 'old' }}"}
 
 
-def test_a_chat_template_is_put_in_place(home: Path) -> None:
-    """The template is written to its own file and removed from the others."""
+def test_a_chat_template_replaces_all_others(home: Path) -> None:
+    """It is written to chat_template.jinja and removed from the settings."""
     (home / "b/chat_template.jinja").write_text("{{ 'older' }}")
     stack_of(home, "tokenizer: b\nchat_template: \"{{ 'new' }}\"", donors="bc").build(home / "out")
     assert (home / "out/chat_template.jinja").read_text() == "{{ 'new' }}"
@@ -241,7 +238,7 @@ def test_a_chat_template_is_put_in_place(home: Path) -> None:
 
 
 def test_rows_are_planned_and_verified_like_all_else(home: Path) -> None:
-    """The lock file says every row, and a comparison with the donors finds nothing wrong."""
+    """The lock file holds every run of rows, and verify detects a changed byte."""
     plan = stack_of(home, "tokenizer: {source: union, pad_to_multiple_of: 8}").build(home / "out").plan
     assert plan_from_json(json.loads(json.dumps(plan_to_json(plan)))) == plan
     assert verify(home / "out").problems == ()
@@ -253,8 +250,8 @@ def test_rows_are_planned_and_verified_like_all_else(home: Path) -> None:
     assert EMBED in verify(home / "out").problems[0].message
 
 
-def test_an_inner_stack_brings_its_rows(home: Path) -> None:
-    """A stage with a union is a donor like any other: its rows, its tokens, put in order once more."""
+def test_rows_of_a_nested_stack_are_reordered_again(home: Path) -> None:
+    """A stage with a union is a donor with its own tokens, which the next stage pads."""
     stage = "name: both\nmerge_method: passthrough\nbase_model: ./b\ntokenizer_source: union\nslices:\n"
     stage += "  - sources: [{model: ./b, layer_range: [0, 1]}]\n  - sources: [{model: ./c, layer_range: [1, 2]}]\n"
     last = "merge_method: passthrough\nbase_model: both\ntokenizer: {source: base, pad_to_multiple_of: 16}\nslices:\n"
@@ -269,13 +266,13 @@ def test_an_inner_stack_brings_its_rows(home: Path) -> None:
     assert Tokenizer.from_file(str(home / "out/tokenizer.json")).token_to_id("<x>") == 22
 
 
-def test_rows_of_an_inner_blend(home: Path) -> None:
-    """They cannot be put into another order, and the way out that is told works: the inner stack has them in order."""
+def test_blended_rows_of_a_nested_stack_cannot_be_reordered(home: Path) -> None:
+    """The hint works: with the same `tokenizer`, the inner stack has its rows in order already."""
     inner = "stacker: 1\ndonors: {b: ./b, c: ./c}\nstack: [b]\nembed: {blend: [b, c], op: slerp, t: 0.5}\nhead: b\n"
     outer = "stacker: 1\ndonors: {x: {stack: i.yml}, c: ./c}\nstack: [x]\nhead: x\ntokenizer: {source: c}\n"
     (home / "i.yml").write_text(inner)
     (home / "o.yml").write_text(outer)
-    (problem,) = (each for each in load(home / "o.yml").problems if "another order" in each.message)
+    (problem,) = (each for each in load(home / "o.yml").problems if "cannot reorder" in each.message)
     assert "of 'x'" in problem.message
     (home / "i.yml").write_text(inner + "tokenizer: {source: c}\n")
     load(home / "o.yml").build(home / "out")
@@ -287,15 +284,15 @@ def test_rows_of_an_inner_blend(home: Path) -> None:
     )
 
 
-def test_mergekit_blends_the_rows_that_all_have(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a word on tokenizers, a file of mergekit's cuts longer embeddings off; and says so."""
+def test_mergekit_blends_the_rows_that_all_donors_have(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `tokenizer_source`, a mergekit file cuts longer embeddings, with a warning."""
     monkeypatch.chdir(home)
     text = "merge_method: linear\nbase_model: ./b\nmodels:\n - {model: ./b, parameters: {weight: 1}}\n"
     (home / "m.yml").write_text(text + " - {model: ./a, parameters: {weight: 1}}\n")
     stack = load(home / "m.yml")
-    (said,) = (problem for problem in stack.problems if "rows" in problem.message)
-    assert said.severity is Severity.WARNING
-    assert "(b: 22, a: 20); as in mergekit, the first 20" in said.message
+    (warning,) = (problem for problem in stack.problems if "rows" in problem.message)
+    assert warning.severity is Severity.WARNING
+    assert "(b: 22, a: 20); as in mergekit, the first 20" in warning.message
     stack.build(home / "out")
     out = load_file(home / "out/model.safetensors")
     for tensor in (EMBED, HEAD):

@@ -373,7 +373,7 @@ def test_a_download_goes_on_after_a_fault(
 def test_a_download_that_cannot_fit_is_not_begun(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Needed and free bytes are compared first, and said."""
     repository = open_hub(REPO, None)
-    monkeypatch.setattr(hub_download, "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(hub_download, "count_free_bytes", lambda _: 1000)
     with pytest.raises(StorageError, match=r"it has [\d,]+ bytes, and 1,000 are free"):
         repository.fetch(FIRST)
     assert hub.downloaded() == set()
