@@ -12,11 +12,9 @@ from itertools import pairwise
 
 from stacker.arch.files.architecture import Part
 from stacker.arch.layer_names import layer_tensor_name
-from stacker.core.stack.expand import expand_items, expand_part
-from stacker.core.stack.nodes import Expansion, Feed, Node
+from stacker.core.stack.nodes import Feed, Node, make_layers, make_outside
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.errors import Problem
-from stacker.ops.table import OPS
 from stacker.spec.language.stack_spec import SliceSpec, StackSpec
 
 
@@ -69,26 +67,19 @@ class Segment:
 
 
 def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
-    """Resolve every slice against the donors' depths and lay the nodes in a line; never raises for a spec's fault."""
-    depths = {name: donor.depth for name, donor in donors.items()}
-    expansion = Expansion(depths, {named.name: named for named in spec.stacks}, spec, OPS)
-    layers = tuple(expand_items(spec.stack, expansion))
+    """Resolve every slice of a checked spec against the donors' depths and lay the nodes in a line.
+
+    `donors` are all those of the spec. Never raises for a spec's fault.
+    """
+    problems: list[Problem] = []
+    layers = tuple(make_layers(spec, {name: donor.depth for name, donor in donors.items()}, problems))
+    mark = spec.mark_of("stack")
     first, last = (layers[0].feeds[0].donor, layers[-1].feeds[0].donor) if layers else (spec.donors[0].name,) * 2
-    embed = expand_part(spec.embed or SliceSpec(first, mark=spec.mark_of("stack")), Part.EMBED, expansion)
-    head = expand_part(spec.head or SliceSpec(last, mark=spec.mark_of("stack")), Part.HEAD, expansion)
-    if not layers:
-        expansion.report(
-            "the stack has no layers", spec.mark_of("stack"), "give it at least one slice, like xwin[0:16]"
-        )
+    embed = make_outside(spec.embed or SliceSpec(first, mark=mark), Part.EMBED, spec, problems)
+    head = make_outside(spec.head or SliceSpec(last, mark=mark), Part.HEAD, spec, problems)
     default = embed.feeds[0].donor
-    chosen = {key: _named(key, getattr(spec, key), default, expansion) for key in ("config", "tokenizer")}
-    return StackGraph(embed, layers, head, chosen["config"], chosen["tokenizer"], tuple(expansion.problems))
-
-
-def _named(key: str, donor: str | None, default: str, expansion: Expansion) -> str:
-    if donor is None:
-        return default
-    return donor if expansion.knows(donor, expansion.spec.mark_of(key)) else default
+    config, tokenizer = spec.config or default, spec.tokenizer or default
+    return StackGraph(embed, layers, head, config, tokenizer, tuple(dict.fromkeys(problems)))
 
 
 def junctions(graph: StackGraph) -> tuple[Junction, ...]:

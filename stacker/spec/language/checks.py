@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 
 from stacker.errors import Mark, Problem, Severity, did_you_mean
@@ -12,8 +13,8 @@ from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,
     Item,
-    Part,
     RepeatSpec,
+    SliceOrBlend,
     SliceSpec,
     StackSpec,
     UseSpec,
@@ -48,7 +49,7 @@ def walk(items: Iterable[Item]) -> Iterator[Item]:
             yield from walk(item.items)
 
 
-def slices_of(item: Item | Part) -> tuple[SliceSpec, ...]:
+def slices_of(item: Item | SliceOrBlend) -> tuple[SliceSpec, ...]:
     """The slices an item names itself, its base last."""
     match item:
         case SliceSpec():
@@ -97,27 +98,27 @@ def _stacks_used(spec: StackSpec) -> Iterator[Named]:
 
 
 def _check_nesting(spec: StackSpec) -> Iterator[Problem]:
-    """Each circle of named stacks once; more of them than could be nested in each other safely are refused."""
+    """One circle of named stacks after another until none is left; more stacks than are safely nested are refused."""
     if len(spec.stacks) > MOST_STACKS:
         yield Problem(f"{len(spec.stacks)} named stacks; {MOST_STACKS} are the most", "", spec.mark_of("stacks"))
         return
     uses = {
-        named.name: [(item.name, item.mark) for item in walk(named.items) if isinstance(item, UseSpec)]
+        named.name: {item.name: item.mark for item in reversed([*walk(named.items)]) if isinstance(item, UseSpec)}
         for named in spec.stacks
     }
-    done: set[str] = set()
-    for start in uses:
-        stack: list[tuple[str, Iterator[Named]]] = [(start, iter(uses[start]))] if start not in done else []
-        while stack:
-            path = [name for name, _ in stack]
-            name, mark = next(stack[-1][1], ("", None))
-            if not name:
-                done.add(stack.pop()[0])
-            elif name in path:
-                circle = " -> ".join([*path[path.index(name) :], name])
-                yield Problem(f"stack '{shorten(name)}' contains itself: {shorten(circle)}", "", mark)
-            elif name in uses and name not in done:
-                stack.append((name, iter(uses[name])))
+    while circle := _find_circle(uses):
+        mark = uses[circle[-2]].pop(circle[-1])
+        yield Problem(f"stack '{shorten(circle[0])}' contains itself: {shorten(' -> '.join(circle))}", "", mark)
+
+
+def _find_circle(uses: Mapping[str, Iterable[str]]) -> list[str]:
+    """Names of which each uses the next, the last being the first again; none where there is no circle."""
+    try:
+        TopologicalSorter(uses).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle[::-1]
+    return []
 
 
 def _check_lengths(item: Item) -> Iterator[Problem]:

@@ -43,6 +43,25 @@ def combined(*levels: Parameter | None) -> Parameter | None:
     return Parameter(canonical(rules)) if rules else None
 
 
+def constant(value: float) -> Parameter:
+    """The parameter that is this number everywhere."""
+    return Parameter((Rule(EVERYTHING, value),))
+
+
+def constant_of(parameter: Parameter) -> float | None:
+    """The number that a parameter is everywhere; None where it is anything else."""
+    match parameter.rules:
+        case (Rule(match, float() as value),) if match == EVERYTHING:
+            return value
+        case _:
+            return None
+
+
+def varies(parameter: Parameter) -> bool:
+    """Whether a parameter has a gradient, so that it depends on the layer."""
+    return any(isinstance(rule.value, Gradient) for rule in parameter.rules)
+
+
 def parse_value(name: str, node: Node) -> Gradient | Value:
     """A number, flag or word, or a list of numbers as a Gradient; SpecError on anything else."""
     match node:

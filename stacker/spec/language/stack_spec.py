@@ -131,7 +131,7 @@ class UseSpec:
 
 
 Item = SliceSpec | BlendSpec | CrossfadeSpec | RepeatSpec | UseSpec
-Part = SliceSpec | BlendSpec
+SliceOrBlend = SliceSpec | BlendSpec
 """What the embedding or the head is taken from."""
 
 
@@ -209,8 +209,8 @@ class StackSpec:
     stack: tuple[Item, ...]
     stacks: tuple[NamedStack, ...] = ()
     base: str | None = None
-    embed: Part | None = None
-    head: Part | None = None
+    embed: SliceOrBlend | None = None
+    head: SliceOrBlend | None = None
     tokenizer: str | None = None
     vocabulary: VocabularySpec | None = None
     chat_template: str | None = None

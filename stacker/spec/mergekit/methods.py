@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from stacker.spec.language.parameters import EVERYTHING
-from stacker.spec.language.stack_spec import BlendSpec, Parameter, Part, Rule, SliceSpec
+from stacker.spec.language.stack_spec import BlendSpec, Parameter, Rule, SliceOrBlend, SliceSpec
 
 
 class BaseRole(StrEnum):
@@ -98,7 +98,7 @@ RAMPS = {method.op: method.ramp for method in METHODS.values()}
 _OUTER_ROLES = ("embed", "head", "norm")
 
 
-def outside_of(run: SliceSpec | BlendSpec) -> Part:
+def outside_of(run: SliceSpec | BlendSpec) -> SliceOrBlend:
     """The embedding or head made as a run of layers is made: whole donors, the same op and parameters."""
     if isinstance(run, SliceSpec):
         return replace(run, start=None, stop=None)
@@ -106,12 +106,12 @@ def outside_of(run: SliceSpec | BlendSpec) -> Part:
     return replace(run, sources=sources, base=replace(run.base, start=None, stop=None) if run.base else None)
 
 
-def same_part(one: Part, other: Part) -> bool:
+def same_part(one: SliceOrBlend, other: SliceOrBlend) -> bool:
     """Whether two parts come to the same tensors, rules that only select tensors of layers disregarded."""
     return _comparable(one) == _comparable(other)
 
 
-def _comparable(part: Part) -> object:
+def _comparable(part: SliceOrBlend) -> object:
     if isinstance(part, SliceSpec):
         scale = _outer(part.scale)
         neutral = scale is None or all(rule.value == 1.0 for rule in scale.rules)
@@ -119,7 +119,7 @@ def _comparable(part: Part) -> object:
     return (part.op, tuple(map(_comparable, part.sources)), part.base and _comparable(part.base), _settings(part))
 
 
-def _settings(part: Part) -> frozenset[tuple[str, Parameter | None]]:
+def _settings(part: SliceOrBlend) -> frozenset[tuple[str, Parameter | None]]:
     return frozenset((setting.name, _outer(setting.parameter)) for setting in part.settings)
 
 

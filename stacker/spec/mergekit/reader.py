@@ -13,7 +13,15 @@ from types import MappingProxyType
 from stacker.errors import Problem, SpecError, did_you_mean
 from stacker.spec.language.settings import parse_dtype
 from stacker.spec.language.shape_problems import read_shape
-from stacker.spec.language.stack_spec import BlendSpec, Dialect, OutputSpec, Part, SliceSpec, StackSpec, VocabularySpec
+from stacker.spec.language.stack_spec import (
+    BlendSpec,
+    Dialect,
+    OutputSpec,
+    SliceOrBlend,
+    SliceSpec,
+    StackSpec,
+    VocabularySpec,
+)
 from stacker.spec.language.tokenizer import UNION, Grammar, parse_template, parse_vocabulary
 from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, outside_of
 from stacker.spec.mergekit.reading import Reading, unknown_keys
@@ -181,7 +189,7 @@ def _base_source(run: _Run, method: Method) -> SliceSpec:
     raise SpecError.of(f"the base_model '{run.base}' is not among the sources", _BASE_HINT, run.node.mark)
 
 
-def _outside(item: SliceSpec | BlendSpec) -> Part | None:
+def _outside(item: SliceSpec | BlendSpec) -> SliceOrBlend | None:
     """What stands outside the layers, made as the slice beside it; None where that is the default."""
     if isinstance(item, SliceSpec):
         return SliceSpec(item.donor, scale=item.scale, mark=item.mark) if item.scale else None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from stacker.spec.language.parameters import EVERYTHING, combined
 from stacker.spec.language.slices import shown_slice
-from stacker.spec.language.stack_spec import BlendSpec, Parameter, Rule, Setting, SliceSpec
-from stacker.spec.language.unroll import FlatItem
+from stacker.spec.language.stack_spec import BlendSpec, Parameter, Rule, Setting, SliceOrBlend, SliceSpec
 from stacker.spec.mergekit.methods import BaseRole, Method
 from stacker.spec.mergekit.writing import Writing
 from stacker.text.writer import Flow, Tree
@@ -13,7 +12,7 @@ from stacker.text.writer import Flow, Tree
 _COMPARED = (BaseRole.REFERENCE, BaseRole.OPTIONAL)
 
 
-def shown_body(writing: Writing, runs: tuple[FlatItem, ...], method: Method, config: str) -> dict[str, Tree]:
+def shown_body(writing: Writing, runs: tuple[SliceOrBlend, ...], method: Method, config: str) -> dict[str, Tree]:
     """`models` where the stack is whole donors and nothing else, `slices` elsewhere."""
     sources = _sources(writing, runs[0], method) if len(runs) == 1 else ()
     whole = bool(sources) and all(source.start is None and source.stop is None for source in sources)
@@ -23,7 +22,7 @@ def shown_body(writing: Writing, runs: tuple[FlatItem, ...], method: Method, con
     return {"slices": [_slice(writing, run, method, config) for run in runs]}
 
 
-def base_of(writing: Writing, run: FlatItem, method: Method) -> str:
+def base_of(writing: Writing, run: SliceOrBlend, method: Method) -> str:
     """The donor that must be the base_model of a run, if any."""
     if method.base is BaseRole.FIRST:
         return (run.sources if isinstance(run, BlendSpec) else (run,))[0].donor
@@ -31,7 +30,7 @@ def base_of(writing: Writing, run: FlatItem, method: Method) -> str:
     return source.donor if source else ""
 
 
-def _base_source(writing: Writing, run: FlatItem, method: Method) -> SliceSpec | None:
+def _base_source(writing: Writing, run: SliceOrBlend, method: Method) -> SliceSpec | None:
     """The base's layers: those written, or those of the spec's base that have the numbers of the first source's."""
     if isinstance(run, SliceSpec) or method.base not in _COMPARED:
         return None
@@ -46,7 +45,7 @@ def _base_source(writing: Writing, run: FlatItem, method: Method) -> SliceSpec |
     return SliceSpec(writing.spec.base, first.start, stop, mark=run.mark)
 
 
-def _sources(writing: Writing, run: FlatItem, method: Method) -> tuple[SliceSpec, ...]:
+def _sources(writing: Writing, run: SliceOrBlend, method: Method) -> tuple[SliceSpec, ...]:
     """The sources as mergekit lists them, the base last."""
     if isinstance(run, SliceSpec):
         return (run,)
@@ -54,7 +53,7 @@ def _sources(writing: Writing, run: FlatItem, method: Method) -> tuple[SliceSpec
     return (*run.sources, base) if base else run.sources
 
 
-def _slice(writing: Writing, run: FlatItem, method: Method, config: str) -> Tree:
+def _slice(writing: Writing, run: SliceOrBlend, method: Method, config: str) -> Tree:
     sources = _sources(writing, run, method)
     text: dict[str, Tree] = {"sources": [_source(writing, run, source, method, ranges=True) for source in sources]}
     base = base_of(writing, run, method)
@@ -63,7 +62,7 @@ def _slice(writing: Writing, run: FlatItem, method: Method, config: str) -> Tree
     return text | _shared(writing, run, method)
 
 
-def _source(writing: Writing, run: FlatItem, source: SliceSpec, method: Method, *, ranges: bool) -> Tree:
+def _source(writing: Writing, run: SliceOrBlend, source: SliceSpec, method: Method, *, ranges: bool) -> Tree:
     text: dict[str, Tree] = {"model": writing.donor(source.donor)}
     if ranges:
         text["layer_range"] = Flow(_bounds(writing, source))
@@ -93,7 +92,7 @@ def _bounds(writing: Writing, piece: SliceSpec) -> list[Tree]:
     return [piece.start or 0, stop]
 
 
-def _shared(writing: Writing, run: FlatItem, method: Method) -> dict[str, Tree]:
+def _shared(writing: Writing, run: SliceOrBlend, method: Method) -> dict[str, Tree]:
     if isinstance(run, SliceSpec):
         return {}
     _check_blend(writing, run, method)

@@ -10,13 +10,13 @@ from stacker.spec.language.settings import shown_dtype, shown_size
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     OutputSpec,
-    Part,
+    SliceOrBlend,
     SliceSpec,
     StackSpec,
 )
 from stacker.spec.language.tokenizer_text import mergekit_tokenizer
-from stacker.spec.language.unroll import FlatItem, unrolled
-from stacker.spec.mergekit.methods import METHODS, RAMPS, BaseRole, Method, outside_of, same_part
+from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, outside_of, same_part
+from stacker.spec.mergekit.runs import count_layers, make_runs
 from stacker.spec.mergekit.slices_text import base_of, shown_body
 from stacker.spec.mergekit.writing import Names, Writing, in_text_order
 from stacker.text.writer import Tree, write_yaml
@@ -46,22 +46,15 @@ def _documents(writing: Writing, seen: dict[str, str]) -> list[str]:
             if donor.stack not in seen:
                 texts = _documents(inner, seen)
                 seen[donor.stack] = f"name: {donor.stack}\n{texts[-1]}"
-            depths[donor.name] = _layers_in(inner)
+            count = count_layers(inner)
+            depths |= {donor.name: count} if count is not None else {}
     text = _document(replace(writing, depths=depths))
     return [*seen.values(), _remarks(writing.spec, text) + write_yaml(text)]
 
 
-def _layers_in(writing: Writing) -> int:
-    """How many layers a stage makes; what cannot be said of it is found elsewhere."""
-    runs = unrolled(writing.spec, [], writing.depths, RAMPS)
-    first = [run.sources[0] if isinstance(run, BlendSpec) else run for run in runs]
-    stops = (writing.depths.get(piece.donor, 0) if piece.stop is None else piece.stop for piece in first)
-    return sum(stop - (piece.start or 0) for piece, stop in zip(first, stops, strict=True))
-
-
 def _document(writing: Writing) -> dict[str, Tree]:
     spec = writing.spec
-    runs = unrolled(spec, writing.found, writing.depths, RAMPS)
+    runs = make_runs(writing)
     method = _method(writing, runs)
     _check_donors(writing)
     if runs:
@@ -89,7 +82,7 @@ def _document(writing: Writing) -> dict[str, Tree]:
     return text
 
 
-def _with_base(part: Part, spec: StackSpec) -> Part:
+def _with_base(part: SliceOrBlend, spec: StackSpec) -> SliceOrBlend:
     """A blend with the spec's base where it has none of its own."""
     if isinstance(part, SliceSpec) or part.base or spec.base is None:
         return part
@@ -107,14 +100,14 @@ def _remarks(spec: StackSpec, text: Mapping[str, Tree]) -> str:
     return "".join(remarks)
 
 
-def _first_donor(runs: tuple[FlatItem | Part, ...]) -> str:
+def _first_donor(runs: tuple[SliceOrBlend, ...]) -> str:
     if not runs:
         return ""
     first = runs[0]
     return first.donor if isinstance(first, SliceSpec) else first.sources[0].donor
 
 
-def _method(writing: Writing, runs: tuple[FlatItem, ...]) -> Method:
+def _method(writing: Writing, runs: tuple[SliceOrBlend, ...]) -> Method:
     """The one method of the file: that of its blends, or passthrough."""
     blends = [run for run in runs if isinstance(run, BlendSpec)]
     by_op = {method.op: method for method in METHODS.values() if method.op} | {"mean": METHODS["linear"]}
@@ -129,7 +122,7 @@ def _method(writing: Writing, runs: tuple[FlatItem, ...]) -> Method:
     return method
 
 
-def _takes_base_model(writing: Writing, runs: tuple[FlatItem, ...], method: Method) -> bool:
+def _takes_base_model(writing: Writing, runs: tuple[SliceOrBlend, ...], method: Method) -> bool:
     """Whether a base_model may be written, which gives config and tokenizer too: not where it would be a base."""
     if method.base is not BaseRole.OPTIONAL:
         return True
@@ -150,7 +143,7 @@ def _check_without_base_model(writing: Writing, config: str, embed: str, tokeniz
         writing.refuse(message, writing.spec.mark_of("tokenizer"))
 
 
-def _check_plain(writing: Writing, runs: tuple[FlatItem, ...], method: Method) -> None:
+def _check_plain(writing: Writing, runs: tuple[SliceOrBlend, ...], method: Method) -> None:
     for run in runs:
         if isinstance(run, SliceSpec) and method.base is not BaseRole.NONE:
             hint = "blend all slices, or none"
@@ -167,7 +160,7 @@ def _check_donors(writing: Writing) -> None:
             writing.refuse(f"mergekit reads the '+' in {donor.source} as a LoRA", donor.mark)
 
 
-def _check_outside(writing: Writing, runs: tuple[FlatItem, ...]) -> None:
+def _check_outside(writing: Writing, runs: tuple[SliceOrBlend, ...]) -> None:
     """mergekit makes the embedding as it makes the first slice, and final norm and head as the last."""
     spec = writing.spec
     for key, part, run, where in (("embed", spec.embed, runs[0], "first"), ("head", spec.head, runs[-1], "last")):

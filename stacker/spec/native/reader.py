@@ -18,9 +18,9 @@ from stacker.spec.language.stack_spec import (
     NamedStack,
     OutputSpec,
     Parameter,
-    Part,
     RepeatSpec,
     Setting,
+    SliceOrBlend,
     SliceSpec,
     StackSpec,
     UseSpec,
@@ -204,8 +204,8 @@ def _settings(
     return tuple(settings)
 
 
-def _part(shape: str | SliceShape | PartBlendShape | None, node: Node, key: str, found: Found) -> Part | None:
-    part: Part | None
+def _part(shape: str | SliceShape | PartBlendShape | None, node: Node, key: str, found: Found) -> SliceOrBlend | None:
+    part: SliceOrBlend | None
     if isinstance(shape, PartBlendShape):
         sources, base = _sources(shape.blend, child(node, "blend"), found), _base(shape.base, node, found)
         part = BlendSpec(sources, shape.op, _settings(shape, node, found), base, node.mark)

@@ -16,9 +16,9 @@ from stacker.spec.language.stack_spec import (
     Item,
     OutputSpec,
     Parameter,
-    Part,
     RepeatSpec,
     Setting,
+    SliceOrBlend,
     SliceSpec,
     StackSpec,
     UseSpec,
@@ -116,5 +116,5 @@ def _value(value: Gradient | Value) -> Tree:
     return Flow(list(value.knots)) if isinstance(value, Gradient) else value
 
 
-def _part(part: Part | None) -> Tree:
+def _part(part: SliceOrBlend | None) -> Tree:
     return None if part is None else _item(part)

@@ -1,0 +1,117 @@
+"""A spec's flat items as the slices and blends that a mergekit file lists, refusing what it has no words for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stacker.spec.language.parameters import EVERYTHING, canonical, constant_of, varies
+from stacker.spec.language.stack_spec import (
+    BlendSpec,
+    Gradient,
+    Parameter,
+    Rule,
+    Setting,
+    SliceOrBlend,
+    SliceSpec,
+    Value,
+)
+from stacker.spec.language.unroll import FlatItem, FlatSlice, RepeatScale, unroll
+from stacker.spec.mergekit.methods import RAMPS
+from stacker.spec.mergekit.writing import Writing
+
+
+def make_runs(writing: Writing) -> tuple[SliceOrBlend, ...]:
+    """The runs of output layers, each a slice or a blend; what mergekit cannot say is refused."""
+    items = unroll(writing.spec, writing.depths, RAMPS, writing.found)
+    return tuple(_make_run(writing, item) for item in items)
+
+
+def count_layers(writing: Writing) -> int | None:
+    """How many layers a spec makes; None where a donor's depth would be needed and is not known."""
+    items = tuple(unroll(writing.spec, writing.depths, RAMPS, []))
+    known = all(source.known for item in items for source in item.sources)
+    return sum(item.length for item in items) if known else None
+
+
+def _make_run(writing: Writing, item: FlatItem) -> SliceOrBlend:
+    for source in item.sources:
+        if source.length != source.count and _has_factors(source.written):
+            hint = "write the overlapping layers as blends of one layer"
+            message = "mergekit has no crossfade, and factors of its slices cannot be spread out"
+            writing.refuse(message, item.mark, hint)
+    if item.op is not None:
+        return _make_blend(writing, item, item.op)
+    run = replace(_piece(item.sources[0]), settings=())
+    for scale in item.scales:
+        run = replace(run, scale=_scaled(writing, item, run.scale, scale))
+    return run
+
+
+def _make_blend(writing: Writing, item: FlatItem, op: str) -> BlendSpec:
+    for scale in item.scales:
+        writing.refuse("mergekit cannot scale what it blends", scale.mark)
+    settings = item.settings
+    if item.length != item.count:
+        settings = tuple(_fixed(setting, item.position, item.count) for setting in settings)
+    base = _piece(item.base) if item.base else None
+    return BlendSpec(tuple(map(_piece, item.sources)), op, settings, base, item.mark)
+
+
+def _has_factors(piece: SliceSpec) -> bool:
+    return piece.scale is not None or any(varies(setting.parameter) for setting in piece.settings)
+
+
+def _piece(source: FlatSlice) -> SliceSpec:
+    """The slice as it was written, or the part of it that this is."""
+    if source.length == source.count:
+        return source.written
+    return replace(source.written, start=source.start, stop=source.start + source.length)
+
+
+def _fixed(setting: Setting, position: int, count: int) -> Setting:
+    """A parameter as it is at one layer of an overlap."""
+    rules = tuple(
+        replace(rule, value=rule.value.at(position, count)) if isinstance(rule.value, Gradient) else rule
+        for rule in setting.parameter.rules
+    )
+    return replace(setting, parameter=Parameter(rules))
+
+
+def _scaled(writing: Writing, item: FlatItem, own: Parameter | None, scale: RepeatScale) -> Parameter | None:
+    """The factors of a slice, times those of a repeat around it."""
+    if item.length != scale.count and varies(scale.parameter):
+        hint = "give each slice its own factors"
+        writing.refuse("a gradient over several repeated slices cannot be said in mergekit", scale.mark, hint)
+    product = product_of(own, scale.parameter)
+    if product is None:
+        hint = "write the product of both factors yourself"
+        writing.refuse("two sets of factors on one slice cannot be said in mergekit", scale.mark, hint)
+    return product
+
+
+def product_of(one: Parameter | None, other: Parameter) -> Parameter | None:
+    """Both factors as one, where either is a single number or both have the same rules; None elsewhere."""
+    if one is None:
+        return other
+    for number, rules in ((constant_of(one), other.rules), (constant_of(other), one.rules)):
+        if number is not None:
+            scaled = (Rule(rule.match, _times(rule.value, number)) for rule in rules)
+            return Parameter(canonical((*scaled, Rule(EVERYTHING, number))))
+    if [rule.match for rule in one.rules] != [rule.match for rule in other.rules]:
+        return None
+    values = [_product(a.value, b.value) for a, b in zip(one.rules, other.rules, strict=True)]
+    rules = tuple(Rule(rule.match, value) for rule, value in zip(one.rules, values, strict=True) if value is not None)
+    return Parameter(rules) if len(rules) == len(values) else None
+
+
+def _times(value: Gradient | Value, factor: float) -> Gradient | float:
+    if isinstance(value, Gradient):
+        return Gradient(tuple(knot * factor for knot in value.knots))
+    return float(value) * factor
+
+
+def _product(one: Gradient | Value, other: Gradient | Value) -> Gradient | float | None:
+    """The product of two factors; None for that of two gradients."""
+    if isinstance(other, Gradient):
+        return None if isinstance(one, Gradient) else _times(other, float(one))
+    return _times(one, float(other))
