@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from stacker.spec.language.settings import shown_source
 from stacker.spec.language.stack_spec import DonorSpec
-from stacker.text.writer import Flow, Tree, write_yaml
+from stacker.text.emitter import Flow, Tree, write_yaml
 
 _HEAD = ("Source", "Licence", "Published")
 

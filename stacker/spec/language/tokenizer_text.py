@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from stacker.spec.language.stack_spec import StackSpec, TokenRow
 from stacker.spec.language.tokenizer import UNION
-from stacker.text.writer import Flow, Tree
+from stacker.text.emitter import Flow, Tree
 
 
 def shown_tokenizer(spec: StackSpec) -> Tree:

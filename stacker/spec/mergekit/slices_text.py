@@ -7,7 +7,7 @@ from stacker.spec.language.slices import shown_slice
 from stacker.spec.language.stack_spec import BlendSpec, Parameter, Rule, Setting, SliceOrBlend, SliceSpec
 from stacker.spec.mergekit.methods import BaseRole, Method
 from stacker.spec.mergekit.writing import Writing
-from stacker.text.writer import Flow, Tree
+from stacker.text.emitter import Flow, Tree
 
 _COMPARED = (BaseRole.REFERENCE, BaseRole.OPTIONAL)
 

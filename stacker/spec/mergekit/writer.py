@@ -19,7 +19,7 @@ from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, outside_of,
 from stacker.spec.mergekit.runs import count_layers, make_runs
 from stacker.spec.mergekit.slices_text import base_of, shown_body
 from stacker.spec.mergekit.writing import Names, Writing, in_text_order
-from stacker.text.writer import Tree, write_yaml
+from stacker.text.emitter import Tree, write_yaml
 
 
 def to_mergekit(spec: StackSpec, depths: Mapping[str, int] | None = None, names: Names | None = None) -> str:

@@ -9,7 +9,7 @@ from stacker.errors import Mark, Problem
 from stacker.spec.language.parameters import EVERYTHING
 from stacker.spec.language.settings import shown_source
 from stacker.spec.language.stack_spec import DonorSpec, Gradient, Parameter, Rule, StackSpec, Value
-from stacker.text.writer import Flow, Tree
+from stacker.text.emitter import Flow, Tree
 
 Names = Mapping[str, tuple[str, ...]]
 """For a role, parts of tensor names that select the same tensors."""

@@ -25,7 +25,7 @@ from stacker.spec.language.stack_spec import (
     Value,
 )
 from stacker.spec.language.tokenizer_text import shown_tokenizer
-from stacker.text.writer import Flow, Tree, write_yaml
+from stacker.text.emitter import Flow, Tree, write_yaml
 
 
 def to_native(spec: StackSpec) -> str:

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from io import StringIO
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from stacker.core.stack.graph import segments
 from stacker.core.values.donor import Donor, all_donors
+from stacker.text.emitter import write_yaml
 from stacker.view.map.depth_map import DepthMap
 from stacker.view.scene.scene import Scene
 from stacker.view.scene.wording import crossing_text, making_text, source_text, span_text
@@ -36,7 +36,7 @@ def model_card(scene: Scene, spec: str, drawing: str | None = None) -> str:
     """README.md of a stack that was planned; `spec` is its text, `drawing` the name of a picture beside the card."""
     picture = f"![where each layer comes from]({drawing})\n\n" if drawing else ""
     parts = [
-        f"---\n{yaml.safe_dump(metadata(scene), sort_keys=False, allow_unicode=True)}---",
+        f"---\n{write_yaml(metadata(scene))}---",
         f"# {scene.name}",
         f"{_summary(scene)}",
         f"{picture}```text\n{map_text(scene)}\n```",

@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stacker.text.emitter import Flow, Tree, write_yaml
 from stacker.text.node import plain_data
-from stacker.text.writer import Flow, Tree, write_yaml
 from stacker.text.yaml import read_yaml
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
@@ -81,6 +81,8 @@ def test_both_versions_read_it(tree: dict[str, Tree]) -> None:
         pytest.param(
             {"s": "org/name@main", "t": "../x", "u": "no"}, 's: org/name@main\nt: ../x\nu: "no"\n', id="words"
         ),
+        pytest.param({"a b": "5GB", "y": "1e5"}, 'a b: 5GB\n"y": "1e5"\n', id="text for both versions"),
+        pytest.param({"<|é|>": "日本", "a": "x\u200by"}, '<|é|>: 日本\na: "x\\u200By"\n', id="invisible"),
     ],
 )
 def test_text(tree: dict[str, Tree], text: str) -> None:
