@@ -14,7 +14,7 @@ from stacker.cli.recipes import recipe_of
 from stacker.errors import StackerError, did_you_mean
 from stacker.io.files.spec_files import recipe_names, recipe_path
 from stacker.spec.generators import GENERATORS, Generator
-from stacker.spec.language.settings import short_name
+from stacker.spec.language.value_grammar import short_name
 from stacker.spec.parser import parse_spec
 
 

@@ -49,7 +49,7 @@ def build(
     """Write the checkpoint that SPEC describes; an interrupted run goes on where it stopped."""
     from stacker.compose import BuildOptions, load
     from stacker.compose import build as make
-    from stacker.spec.language.settings import parse_size
+    from stacker.spec.language.value_grammar import parse_size
     from stacker.view.stack.plan import report_json, report_text
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None

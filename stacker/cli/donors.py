@@ -56,8 +56,8 @@ def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
 
 def _read(source: str, command: str) -> Donor:
     from stacker.io.donors.reading import read_donor
-    from stacker.spec.language.settings import parse_source
     from stacker.spec.language.stack_spec import Dialect
+    from stacker.spec.language.value_grammar import parse_source
 
     return read_donor(parse_source(source, source, Mark(command)), Path.cwd(), Dialect.NATIVE)
 

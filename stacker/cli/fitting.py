@@ -13,8 +13,8 @@ from stacker.errors import DonorError, Mark, Problem, Severity, SpecError, Stack
 from stacker.io.donors.reading import read_nearby
 from stacker.io.files.spec_files import recipe_names, recipe_path
 from stacker.spec.generators import GENERATORS, Generator, faults, numbers_of, write_generated
-from stacker.spec.language.settings import parse_source
 from stacker.spec.language.stack_spec import DonorSpec
+from stacker.spec.language.value_grammar import parse_source
 from stacker.spec.parser import parse_spec
 from stacker.spec.recipes import with_donors
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from stacker.spec.language.slices import written_length
+from stacker.spec.language.slice_grammar import written_length
 from stacker.spec.language.stack_spec import DonorSpec, Item, Parameter, RepeatSpec, Rule, SliceSpec, StackSpec
 from stacker.spec.native.writer import to_native
 

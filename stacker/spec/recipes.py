@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stacker.spec.language.settings import shown_source
 from stacker.spec.language.stack_spec import DonorSpec
+from stacker.spec.language.value_grammar import shown_source
 from stacker.text.emitter import Flow, Tree, write_yaml
 
 _HEAD = ("Source", "Licence", "Published")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stacker.spec.language.settings import parse_source
 from stacker.spec.language.stack_spec import DonorSpec
+from stacker.spec.language.value_grammar import parse_source
 from stacker.spec.parser import parse_spec
 from stacker.spec.recipes import parse_recipe, with_donors
 

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 
 from stacker.errors import Mark, Problem, Severity, did_you_mean
-from stacker.spec.language.slices import MOST_LAYERS, shown_slice, written_length
+from stacker.spec.language.slice_grammar import MOST_LAYERS, shown_slice, written_length
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,

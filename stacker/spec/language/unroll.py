@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from stacker.errors import Mark, Problem
-from stacker.spec.language.parameters import constant
-from stacker.spec.language.slices import MOST_LAYERS
+from stacker.spec.language.parameter_grammar import constant
+from stacker.spec.language.slice_grammar import MOST_LAYERS
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,

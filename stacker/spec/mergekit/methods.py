@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from stacker.spec.language.parameters import EVERYTHING
+from stacker.spec.language.parameter_grammar import EVERYTHING
 from stacker.spec.language.stack_spec import BlendSpec, Parameter, Rule, SliceOrBlend, SliceSpec
 
 

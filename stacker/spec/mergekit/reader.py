@@ -11,8 +11,6 @@ from functools import partial
 from types import MappingProxyType
 
 from stacker.errors import Problem, SpecError, did_you_mean
-from stacker.spec.language.settings import parse_dtype
-from stacker.spec.language.shape_problems import read_shape
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     Dialect,
@@ -22,11 +20,13 @@ from stacker.spec.language.stack_spec import (
     StackSpec,
     VocabularySpec,
 )
-from stacker.spec.language.tokenizer import UNION, Grammar, parse_template, parse_vocabulary
+from stacker.spec.language.tokenizer_grammar import UNION, Grammar, parse_template, parse_vocabulary
+from stacker.spec.language.validation import read_shape
+from stacker.spec.language.value_grammar import parse_dtype
+from stacker.spec.mergekit.grammar import DonorNames
 from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, outside_of
-from stacker.spec.mergekit.reading import Reading, unknown_keys
-from stacker.spec.mergekit.shape import WORDS, MergekitFile, ModuleOut, SliceOut, SourceIn
-from stacker.spec.mergekit.values import DonorNames
+from stacker.spec.mergekit.read_context import ReadContext
+from stacker.spec.mergekit.shape import ADVICE, MergekitFile, ModuleOut, SliceOut, SourceIn, unknown_keys
 from stacker.text.node import Mapping, Node, Scalar, child, is_null, shorten
 
 _BASE_HINT = "base_model names the model that t = 0 keeps: base_model: org/name"
@@ -47,13 +47,13 @@ def parse_mergekit(
     root: Mapping, name: str, stages: Table[str, StackSpec] = MappingProxyType({})
 ) -> tuple[StackSpec, list[Problem]]:
     """The spec of a mergekit file, and what is wrong with it by itself; `stages` are the documents that it may name."""
-    read, node, found = read_shape(MergekitFile, root, WORDS)
+    read, node, found = read_shape(MergekitFile, root, ADVICE)
     shape = read or MergekitFile()
-    reading = Reading(_method(shape.merge_method, root, found), found, DonorNames(stages=stages))
-    base = reading.reference(node, "base_model")
+    context = ReadContext(_method(shape.merge_method, root, found), found, DonorNames(stages=stages))
+    base = context.reference(node, "base_model")
     if shape.merge_method in METHODS:
-        found += unknown_keys(shape, node, reading.method)
-    return _spec(reading, shape, node, base, name), found
+        found += unknown_keys(shape, node, context.method)
+    return _spec(context, shape, node, base, name), found
 
 
 def _method(name: str, root: Mapping, found: list[Problem]) -> Method:
@@ -65,14 +65,14 @@ def _method(name: str, root: Mapping, found: list[Problem]) -> Method:
     return METHODS.get(name, Method(name, name))
 
 
-def _spec(reading: Reading, shape: MergekitFile, node: Mapping, base: str | None, name: str) -> StackSpec:
-    items = [reading.attempt(partial(_item, reading, run)) for run in _runs(reading, shape, node, base)]
+def _spec(context: ReadContext, shape: MergekitFile, node: Mapping, base: str | None, name: str) -> StackSpec:
+    items = [context.attempt(partial(_item, context, run)) for run in _runs(context, shape, node, base)]
     stack = [item for item in items if item is not None]
-    tokenizer, vocabulary = _tokenizer(reading, node, base)
-    template = _template(reading, node)
+    tokenizer, vocabulary = _tokenizer(context, node, base)
+    template = _template(context, node)
     return StackSpec(
         name=shape.name or name,
-        donors=reading.donors.all(),
+        donors=context.donors.all(),
         stack=tuple(stack),
         base=base,
         embed=_outside(stack[0]) if stack else None,
@@ -81,14 +81,14 @@ def _spec(reading: Reading, shape: MergekitFile, node: Mapping, base: str | None
         vocabulary=vocabulary,
         chat_template=template,
         config=base,
-        output=_output(reading, shape, node),
+        output=_output(context, shape, node),
         source=node.mark.source,
         dialect=Dialect.MERGEKIT,
         marks=tuple((key.text, key.mark) for key, _ in node.entries),
     )
 
 
-def _runs(reading: Reading, shape: MergekitFile, node: Mapping, base: str | None) -> list[_Run]:
+def _runs(context: ReadContext, shape: MergekitFile, node: Mapping, base: str | None) -> list[_Run]:
     """The output slices of the file, those of its only module, or one over whole models."""
     levels = tuple(parameters for parameters in (node.get("parameters"),) if parameters)
     given = [key for key in ("slices", "models", "modules") if not is_null(node.get(key))]
@@ -96,87 +96,87 @@ def _runs(reading: Reading, shape: MergekitFile, node: Mapping, base: str | None
         message = (
             f"{' and '.join(given)} stand here" if given else "nothing to merge: no 'slices', 'models' or 'modules'"
         )
-        reading.error(message, "write exactly one of slices, models and modules", node.mark)
+        context.error(message, "write exactly one of slices, models and modules", node.mark)
     if shape.modules:
-        return _module_runs(reading, shape.modules, child(node, "modules"), levels, base)
-    return _holder_runs(reading, shape, node, levels, base)
+        return _module_runs(context, shape.modules, child(node, "modules"), levels, base)
+    return _holder_runs(context, shape, node, levels, base)
 
 
 def _module_runs(
-    reading: Reading, modules: dict[str, ModuleOut], node: Node, levels: tuple[Node, ...], base: str | None
+    context: ReadContext, modules: dict[str, ModuleOut], node: Node, levels: tuple[Node, ...], base: str | None
 ) -> list[_Run]:
     if len(modules) > 1:
-        reading.error(f"several modules: {', '.join(map(shorten, modules))}", "one module is supported", node.mark)
+        context.error(f"several modules: {', '.join(map(shorten, modules))}", "one module is supported", node.mark)
     (key, module), *_ = modules.items()
     below = child(node, key)
-    return _holder_runs(reading, module, below, reading.below(below, levels), base)
+    return _holder_runs(context, module, below, context.below(below, levels), base)
 
 
 def _holder_runs(
-    reading: Reading, holder: MergekitFile | ModuleOut, node: Node, levels: tuple[Node, ...], base: str | None
+    context: ReadContext, holder: MergekitFile | ModuleOut, node: Node, levels: tuple[Node, ...], base: str | None
 ) -> list[_Run]:
     if holder.slices:
         place = child(node, "slices")
-        return [_slice_run(reading, run, child(place, at), levels, base) for at, run in enumerate(holder.slices)]
+        return [_slice_run(context, run, child(place, at), levels, base) for at, run in enumerate(holder.slices)]
     if holder.models:
-        return [_models_run(reading, child(node, "models"), len(holder.models), levels, base)]
+        return [_models_run(context, child(node, "models"), len(holder.models), levels, base)]
     return []
 
 
-def _slice_run(reading: Reading, shape: SliceOut, node: Node, levels: tuple[Node, ...], base: str | None) -> _Run:
+def _slice_run(context: ReadContext, shape: SliceOut, node: Node, levels: tuple[Node, ...], base: str | None) -> _Run:
     place = child(node, "sources")
-    levels = reading.below(node, levels)
-    sources = (_source(reading, source, child(place, at)) for at, source in enumerate(shape.sources))
-    return _Run(tuple(s for s in sources if s), levels, reading.reference(node, "base_model") or base, node)
+    levels = context.below(node, levels)
+    sources = (_source(context, source, child(place, at)) for at, source in enumerate(shape.sources))
+    return _Run(tuple(s for s in sources if s), levels, context.reference(node, "base_model") or base, node)
 
 
-def _source(reading: Reading, shape: SourceIn, node: Node) -> SliceSpec | None:
-    donor = reading.reference(node, "model")
+def _source(context: ReadContext, shape: SourceIn, node: Node) -> SliceSpec | None:
+    donor = context.reference(node, "model")
     place = child(node, "layer_range")
     start, stop = shape.layer_range
     if start < 0:
-        reading.error(f"layer_range [{start}, {stop}] begins before layer 0", _RANGE_HINT, place.mark)
+        context.error(f"layer_range [{start}, {stop}] begins before layer 0", _RANGE_HINT, place.mark)
     elif stop <= start:
         words = "is empty" if stop == start else "runs backwards"
-        reading.error(f"layer_range [{start}, {stop}] {words}", _RANGE_HINT, place.mark)
+        context.error(f"layer_range [{start}, {stop}] {words}", _RANGE_HINT, place.mark)
     elif donor:
-        return SliceSpec(donor, start, stop, settings=reading.source_settings(node), mark=node.mark)
+        return SliceSpec(donor, start, stop, settings=context.source_settings(node), mark=node.mark)
     return None
 
 
-def _models_run(reading: Reading, node: Node, count: int, levels: tuple[Node, ...], base: str | None) -> _Run:
+def _models_run(context: ReadContext, node: Node, count: int, levels: tuple[Node, ...], base: str | None) -> _Run:
     """Every layer of each model; the base joins them where it is not listed, as in mergekit."""
     sources = []
     for place in (child(node, at) for at in range(count)):
-        donor = reading.reference(place, "model")
+        donor = context.reference(place, "model")
         if donor:
-            sources.append(SliceSpec(donor, settings=reading.source_settings(place), mark=place.mark))
+            sources.append(SliceSpec(donor, settings=context.source_settings(place), mark=place.mark))
     if base and base not in {source.donor for source in sources}:
         sources.append(SliceSpec(base, mark=node.mark))
     return _Run(tuple(sources), levels, base, node)
 
 
-def _item(reading: Reading, run: _Run) -> SliceSpec | BlendSpec | None:
+def _item(context: ReadContext, run: _Run) -> SliceSpec | BlendSpec | None:
     """What a run is: layers as they are where it has one source, else a blend; SpecError where it may not be."""
-    method = reading.method
+    method = context.method
     if method.most is not None and len(run.sources) > method.most:
         hint = "write a slice for each" if method.most == 1 else ""
         count = f"{method.most} model{'s' * (method.most > 1)}"
         raise SpecError.of(f"'{method.name}' takes {count} a slice, not {len(run.sources)}", hint, run.node.mark)
     if len(run.sources) < 2:
-        return next((_plain(reading, source, run) for source in run.sources), None)
+        return next((_plain(context, source, run) for source in run.sources), None)
     if method.base is BaseRole.NONE or (method.base is BaseRole.OPTIONAL and run.base is None):
-        return BlendSpec(run.sources, method.op, reading.shared_settings(run.levels), mark=run.node.mark)
+        return BlendSpec(run.sources, method.op, context.shared_settings(run.levels), mark=run.node.mark)
     base = _base_source(run, method)
     others = tuple(source for source in run.sources if source is not base)
-    settings = reading.shared_settings(run.levels)
+    settings = context.shared_settings(run.levels)
     if method.base is BaseRole.FIRST:
         return BlendSpec((base, *others), method.op, settings, mark=run.node.mark)
     return BlendSpec(others, method.op, settings, replace(base, settings=()), mark=run.node.mark)
 
 
-def _plain(reading: Reading, source: SliceSpec, run: _Run) -> SliceSpec:
-    scale = None if reading.method.op else reading.scale(source, run.levels)
+def _plain(context: ReadContext, source: SliceSpec, run: _Run) -> SliceSpec:
+    scale = None if context.method.op else context.scale(source, run.levels)
     return replace(source, scale=scale, settings=())
 
 
@@ -196,35 +196,35 @@ def _outside(item: SliceSpec | BlendSpec) -> SliceOrBlend | None:
     return outside_of(item)
 
 
-def _tokenizer(reading: Reading, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:
+def _tokenizer(context: ReadContext, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:
     """The donor of the tokenizer (the one asked for, or the base), and how embedding and head follow it, if they do."""
     table = node.get("tokenizer")
     holder, key = (table, "source") if isinstance(table, Mapping) else (node, "tokenizer_source")
     if holder is table and not is_null(node.get("tokenizer_source")):
         hint = "keep 'tokenizer' with its 'source'"
-        reading.error("both 'tokenizer' and 'tokenizer_source' stand here", hint, node.key_mark("tokenizer_source"))
+        context.error("both 'tokenizer' and 'tokenizer_source' stand here", hint, node.key_mark("tokenizer_source"))
     value = holder.get(key)
     vocabulary = None
     if isinstance(table, Mapping):
-        vocabulary = parse_vocabulary(table, Grammar("model", reading.donors.name), reading.found)
+        vocabulary = parse_vocabulary(table, Grammar("model", context.donors.name), context.found)
     elif not is_null(value):
         union = isinstance(value, Scalar) and value.value == UNION
         vocabulary = VocabularySpec(union, mark=child(node, key).mark)
     name = value.value if isinstance(value, Scalar) else None
     if name == "base" and base is None:
-        reading.error("'base' is asked for, but there is no base_model", _BASE_HINT, child(holder, key).mark)
+        context.error("'base' is asked for, but there is no base_model", _BASE_HINT, child(holder, key).mark)
     if is_null(value) or name in ("base", UNION):
         return base, vocabulary
-    return reading.reference(holder, key), vocabulary
+    return context.reference(holder, key), vocabulary
 
 
-def _template(reading: Reading, node: Mapping) -> str | None:
+def _template(context: ReadContext, node: Mapping) -> str | None:
     below = node.get("chat_template")
-    return None if below is None or is_null(below) else reading.attempt(partial(parse_template, below))
+    return None if below is None or is_null(below) else context.attempt(partial(parse_template, below))
 
 
-def _output(reading: Reading, shape: MergekitFile, node: Mapping) -> OutputSpec:
+def _output(context: ReadContext, shape: MergekitFile, node: Mapping) -> OutputSpec:
     """`out_dtype` is how the result is stored, and `dtype` where that is absent."""
     chosen = [(name, key) for key, name in (("out_dtype", shape.out_dtype), ("dtype", shape.dtype)) if name]
-    dtypes = [reading.attempt(partial(parse_dtype, name, child(node, key).mark)) for name, key in chosen]
+    dtypes = [context.attempt(partial(parse_dtype, name, child(node, key).mark)) for name, key in chosen]
     return OutputSpec(dtypes[0] if dtypes else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stacker.spec.language.parameters import EVERYTHING, canonical, constant_of, varies
+from stacker.spec.language.parameter_grammar import EVERYTHING, canonical, constant_of, varies
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     Gradient,
@@ -17,39 +17,39 @@ from stacker.spec.language.stack_spec import (
 )
 from stacker.spec.language.unroll import FlatItem, FlatSlice, RepeatScale, unroll
 from stacker.spec.mergekit.methods import RAMPS
-from stacker.spec.mergekit.writing import Writing
+from stacker.spec.mergekit.write_context import WriteContext
 
 
-def make_runs(writing: Writing) -> tuple[SliceOrBlend, ...]:
+def make_runs(context: WriteContext) -> tuple[SliceOrBlend, ...]:
     """The runs of output layers, each a slice or a blend; what mergekit cannot say is refused."""
-    items = unroll(writing.spec, writing.depths, RAMPS, writing.found)
-    return tuple(_make_run(writing, item) for item in items)
+    items = unroll(context.spec, context.depths, RAMPS, context.found)
+    return tuple(_make_run(context, item) for item in items)
 
 
-def count_layers(writing: Writing) -> int | None:
+def count_layers(context: WriteContext) -> int | None:
     """How many layers a spec makes; None where a donor's depth would be needed and is not known."""
-    items = tuple(unroll(writing.spec, writing.depths, RAMPS, []))
+    items = tuple(unroll(context.spec, context.depths, RAMPS, []))
     known = all(source.known for item in items for source in item.sources)
     return sum(item.length for item in items) if known else None
 
 
-def _make_run(writing: Writing, item: FlatItem) -> SliceOrBlend:
+def _make_run(context: WriteContext, item: FlatItem) -> SliceOrBlend:
     for source in item.sources:
         if source.length != source.count and _has_factors(source.written):
             hint = "write the overlapping layers as blends of one layer"
             message = "mergekit has no crossfade, and factors of its slices cannot be spread out"
-            writing.refuse(message, item.mark, hint)
+            context.refuse(message, item.mark, hint)
     if item.op is not None:
-        return _make_blend(writing, item, item.op)
+        return _make_blend(context, item, item.op)
     run = replace(_piece(item.sources[0]), settings=())
     for scale in item.scales:
-        run = replace(run, scale=_scaled(writing, item, run.scale, scale))
+        run = replace(run, scale=_scaled(context, item, run.scale, scale))
     return run
 
 
-def _make_blend(writing: Writing, item: FlatItem, op: str) -> BlendSpec:
+def _make_blend(context: WriteContext, item: FlatItem, op: str) -> BlendSpec:
     for scale in item.scales:
-        writing.refuse("mergekit cannot scale what it blends", scale.mark)
+        context.refuse("mergekit cannot scale what it blends", scale.mark)
     settings = item.settings
     if item.length != item.count:
         settings = tuple(_fixed(setting, item.position, item.count) for setting in settings)
@@ -77,15 +77,15 @@ def _fixed(setting: Setting, position: int, count: int) -> Setting:
     return replace(setting, parameter=Parameter(rules))
 
 
-def _scaled(writing: Writing, item: FlatItem, own: Parameter | None, scale: RepeatScale) -> Parameter | None:
+def _scaled(context: WriteContext, item: FlatItem, own: Parameter | None, scale: RepeatScale) -> Parameter | None:
     """The factors of a slice, times those of a repeat around it."""
     if item.length != scale.count and varies(scale.parameter):
         hint = "give each slice its own factors"
-        writing.refuse("a gradient over several repeated slices cannot be said in mergekit", scale.mark, hint)
+        context.refuse("a gradient over several repeated slices cannot be said in mergekit", scale.mark, hint)
     product = product_of(own, scale.parameter)
     if product is None:
         hint = "write the product of both factors yourself"
-        writing.refuse("two sets of factors on one slice cannot be said in mergekit", scale.mark, hint)
+        context.refuse("two sets of factors on one slice cannot be said in mergekit", scale.mark, hint)
     return product
 
 

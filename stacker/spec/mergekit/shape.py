@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stacker.errors import Problem
-from stacker.spec.language.shape_problems import Path, Vocabulary, last_key
-from stacker.text.node import Node, describe, shorten
+from stacker.errors import Problem, Severity, did_you_mean
+from stacker.spec.language.validation import Advice, Path, last_key
+from stacker.spec.mergekit.methods import Method
+from stacker.text.node import Mapping, Node, child, describe, shorten
 
 
 class MergekitShape(BaseModel):
@@ -70,7 +72,7 @@ def _misfit(path: Path, node: Node) -> Problem:
     return Problem(f"'{shorten(last_key(path))}' cannot be {describe(node)}", "", node.mark)
 
 
-WORDS = Vocabulary(
+ADVICE = Advice(
     shapes={},
     examples={
         "merge_method": "merge_method: passthrough",
@@ -81,3 +83,48 @@ WORDS = Vocabulary(
     },
     misfit=_misfit,
 )  # fmt: skip
+
+
+_DEAD = ("residual_weight",)
+
+
+def unknown_keys(shape: MergekitShape, node: Node, method: Method) -> Iterator[Problem]:
+    """A warning for each such key of a mapping and of everything below it."""
+    known = type(shape).model_fields
+    for key in (*(shape.model_extra or {}), *(name for name in _DEAD if getattr(shape, name, None) is not None)):
+        yield _warning(f"'{shorten(key)}' has no effect here", _close(key, known), node, key)
+    for key in known:
+        value, below = getattr(shape, key), child(node, key)
+        if key == "parameters" and value:
+            yield from _unknown_parameters(value, below, shape, method)
+        for step, part in _parts(value):
+            yield from unknown_keys(part, child(below, step), method)
+
+
+def _unknown_parameters(
+    names: dict[str, object], node: Node, shape: MergekitShape, method: Method
+) -> Iterator[Problem]:
+    at_source = isinstance(shape, SourceIn | ModelIn)
+    known = method.per_source if at_source else (*method.per_source, *method.shared)
+    for name in names:
+        if name not in known:
+            place = " at a source" if at_source and name in method.shared else ""
+            message = f"'{method.name}' has no parameter '{shorten(name)}'{place}; it has no effect"
+            yield _warning(message, _close(name, known), node, name)
+
+
+def _parts(value: object) -> Iterator[tuple[str | int, MergekitShape]]:
+    pairs = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
+    for step, part in pairs:
+        if isinstance(part, MergekitShape):
+            yield step, part
+
+
+def _close(word: str, known: Iterable[str]) -> str:
+    hint = did_you_mean(word, known)
+    return hint if hint.startswith("did") else ""
+
+
+def _warning(message: str, hint: str, node: Node, key: str) -> Problem:
+    mark = node.key_mark(key) if isinstance(node, Mapping) else node.mark
+    return Problem(message, hint, mark, Severity.WARNING)

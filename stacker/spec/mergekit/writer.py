@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from stacker.errors import Problem, raise_problems
-from stacker.spec.language.settings import shown_dtype, shown_size
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     OutputSpec,
@@ -14,11 +13,12 @@ from stacker.spec.language.stack_spec import (
     SliceSpec,
     StackSpec,
 )
-from stacker.spec.language.tokenizer_text import mergekit_tokenizer
+from stacker.spec.language.tokenizer_grammar import mergekit_tokenizer
+from stacker.spec.language.value_grammar import shown_dtype, shown_size
 from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, outside_of, same_part
 from stacker.spec.mergekit.runs import count_layers, make_runs
-from stacker.spec.mergekit.slices_text import base_of, shown_body
-from stacker.spec.mergekit.writing import Names, Writing, in_text_order
+from stacker.spec.mergekit.slice_writer import base_of, shown_body
+from stacker.spec.mergekit.write_context import Names, WriteContext, in_text_order
 from stacker.text.emitter import Tree, write_yaml
 
 
@@ -30,55 +30,55 @@ def to_mergekit(spec: StackSpec, depths: Mapping[str, int] | None = None, names:
     documents before it; the depths of a stage's own donors stand under `stage/donor`.
     """
     found: list[Problem] = []
-    texts = _documents(Writing(spec, depths or {}, names or {}, found), {})
+    texts = _documents(WriteContext(spec, depths or {}, names or {}, found), {})
     raise_problems(sorted(dict.fromkeys(found), key=in_text_order))
     remark = "# for mergekit-multi: each document but the last is built first\n" if len(texts) > 1 else ""
     return remark + "---\n".join(texts)
 
 
-def _documents(writing: Writing, seen: dict[str, str]) -> list[str]:
+def _documents(context: WriteContext, seen: dict[str, str]) -> list[str]:
     """The texts of a spec's stages, each once and before what names it, and its own."""
-    depths = dict(writing.depths)
-    for donor in writing.spec.donors:
+    depths = dict(context.depths)
+    for donor in context.spec.donors:
         if donor.stage is not None and donor.stack is not None:
-            below = {key.removeprefix(f"{donor.name}/"): depth for key, depth in writing.depths.items()}
-            inner = replace(writing, spec=donor.stage, depths=below)
+            below = {key.removeprefix(f"{donor.name}/"): depth for key, depth in context.depths.items()}
+            inner = replace(context, spec=donor.stage, depths=below)
             if donor.stack not in seen:
                 texts = _documents(inner, seen)
                 seen[donor.stack] = f"name: {donor.stack}\n{texts[-1]}"
             count = count_layers(inner)
             depths |= {donor.name: count} if count is not None else {}
-    text = _document(replace(writing, depths=depths))
-    return [*seen.values(), _remarks(writing.spec, text) + write_yaml(text)]
+    text = _document(replace(context, depths=depths))
+    return [*seen.values(), _remarks(context.spec, text) + write_yaml(text)]
 
 
-def _document(writing: Writing) -> dict[str, Tree]:
-    spec = writing.spec
-    runs = make_runs(writing)
-    method = _method(writing, runs)
-    _check_donors(writing)
+def _document(context: WriteContext) -> dict[str, Tree]:
+    spec = context.spec
+    runs = make_runs(context)
+    method = _method(context, runs)
+    _check_donors(context)
     if runs:
-        _check_outside(writing, runs)
+        _check_outside(context, runs)
     first = _first_donor(runs)
     embed = _first_donor((spec.embed,) if spec.embed else runs)
     config = spec.config or embed or first
     tokenizer = spec.tokenizer or embed
     text: dict[str, Tree] = {"merge_method": method.name}
-    if _takes_base_model(writing, runs, method):
-        text["base_model"] = writing.donor(config)
+    if _takes_base_model(context, runs, method):
+        text["base_model"] = context.donor(config)
     else:
-        _check_without_base_model(writing, config, embed, tokenizer)
-    text |= shown_body(writing, runs, method, config)
+        _check_without_base_model(context, config, embed, tokenizer)
+    text |= shown_body(context, runs, method, config)
     if spec.output.dtype is not None:
         text["out_dtype"] = shown_dtype(spec.output.dtype)
     if spec.vocabulary:
-        text["tokenizer"] = mergekit_tokenizer(spec, writing.donor(tokenizer), writing.donor)
+        text["tokenizer"] = mergekit_tokenizer(spec, context.donor(tokenizer), context.donor)
         if spec.vocabulary.union and tokenizer != config:
-            writing.refuse("mergekit's union begins with the base_model's tokenizer", spec.mark_of("tokenizer"))
+            context.refuse("mergekit's union begins with the base_model's tokenizer", spec.mark_of("tokenizer"))
     if spec.chat_template is not None:
         text["chat_template"] = spec.chat_template
     if tokenizer != config and not spec.vocabulary:
-        text["tokenizer_source"] = writing.donor(tokenizer)
+        text["tokenizer_source"] = context.donor(tokenizer)
     return text
 
 
@@ -107,69 +107,69 @@ def _first_donor(runs: tuple[SliceOrBlend, ...]) -> str:
     return first.donor if isinstance(first, SliceSpec) else first.sources[0].donor
 
 
-def _method(writing: Writing, runs: tuple[SliceOrBlend, ...]) -> Method:
+def _method(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Method:
     """The one method of the file: that of its blends, or passthrough."""
     blends = [run for run in runs if isinstance(run, BlendSpec)]
     by_op = {method.op: method for method in METHODS.values() if method.op} | {"mean": METHODS["linear"]}
     for run in blends:
         if run.op not in by_op:
-            writing.refuse(f"mergekit has no method for the op '{run.op}'", run.mark)
+            context.refuse(f"mergekit has no method for the op '{run.op}'", run.mark)
         elif by_op[run.op] != by_op.get(blends[0].op):
-            writing.refuse(f"mergekit has one method in a file: '{blends[0].op}' above, '{run.op}' here", run.mark)
+            context.refuse(f"mergekit has one method in a file: '{blends[0].op}' above, '{run.op}' here", run.mark)
     method = by_op.get(blends[0].op, METHODS["passthrough"]) if blends else METHODS["passthrough"]
     if method.op:
-        _check_plain(writing, runs, method)
+        _check_plain(context, runs, method)
     return method
 
 
-def _takes_base_model(writing: Writing, runs: tuple[SliceOrBlend, ...], method: Method) -> bool:
+def _takes_base_model(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method) -> bool:
     """Whether a base_model may be written, which gives config and tokenizer too: not where it would be a base."""
     if method.base is not BaseRole.OPTIONAL:
         return True
-    based = [bool(base_of(writing, run, method)) for run in runs]
+    based = [bool(base_of(context, run, method)) for run in runs]
     if len(set(based)) > 1:
         without = runs[based.index(False)]
-        writing.refuse(f"mergekit's {method.name} has a base in all slices or in none", without.mark)
+        context.refuse(f"mergekit's {method.name} has a base in all slices or in none", without.mark)
     return any(based)
 
 
-def _check_without_base_model(writing: Writing, config: str, embed: str, tokenizer: str) -> None:
+def _check_without_base_model(context: WriteContext, config: str, embed: str, tokenizer: str) -> None:
     for key, donor in (("config", config), ("tokenizer", tokenizer)):
         if donor != embed:
             message = f"mergekit takes its {key} from base_model, which this op would compare with"
-            writing.refuse(message, writing.spec.mark_of(key))
-    if writing.spec.vocabulary and writing.spec.vocabulary.union:
+            context.refuse(message, context.spec.mark_of(key))
+    if context.spec.vocabulary and context.spec.vocabulary.union:
         message = "mergekit's union begins with the base_model's tokenizer, and this op would compare with it"
-        writing.refuse(message, writing.spec.mark_of("tokenizer"))
+        context.refuse(message, context.spec.mark_of("tokenizer"))
 
 
-def _check_plain(writing: Writing, runs: tuple[SliceOrBlend, ...], method: Method) -> None:
+def _check_plain(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method) -> None:
     for run in runs:
         if isinstance(run, SliceSpec) and method.base is not BaseRole.NONE:
             hint = "blend all slices, or none"
-            writing.refuse(f"mergekit's {method.name} takes no slice of one donor", run.mark, hint)
+            context.refuse(f"mergekit's {method.name} takes no slice of one donor", run.mark, hint)
         elif isinstance(run, SliceSpec) and run.scale is not None:
-            writing.refuse(f"mergekit cannot scale a slice in a {method.name} file", run.mark)
+            context.refuse(f"mergekit cannot scale a slice in a {method.name} file", run.mark)
 
 
-def _check_donors(writing: Writing) -> None:
-    for donor in writing.spec.donors:
+def _check_donors(context: WriteContext) -> None:
+    for donor in context.spec.donors:
         if donor.stage is None and donor.source is None:
-            writing.refuse(f"donor '{donor.name}' is a stack; mergekit needs it built first", donor.mark)
+            context.refuse(f"donor '{donor.name}' is a stack; mergekit needs it built first", donor.mark)
         elif donor.source is not None and "+" in donor.source:
-            writing.refuse(f"mergekit reads the '+' in {donor.source} as a LoRA", donor.mark)
+            context.refuse(f"mergekit reads the '+' in {donor.source} as a LoRA", donor.mark)
 
 
-def _check_outside(writing: Writing, runs: tuple[SliceOrBlend, ...]) -> None:
+def _check_outside(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> None:
     """mergekit makes the embedding as it makes the first slice, and final norm and head as the last."""
-    spec = writing.spec
+    spec = context.spec
     for key, part, run, where in (("embed", spec.embed, runs[0], "first"), ("head", spec.head, runs[-1], "last")):
         given = part or SliceSpec(_first_donor((run,)))
         if not same_part(_with_base(given, spec), _with_base(outside_of(run), spec)):
             mark = spec.mark_of(key) if part else run.mark
             message = f"mergekit makes the {key} as it makes the {where} slice, and here it is made otherwise"
-            writing.refuse(message, mark, f"write '{key}' as that slice is: the same donors, op and parameters")
+            context.refuse(message, mark, f"write '{key}' as that slice is: the same donors, op and parameters")
     counts = [len(run.sources) if isinstance(run, BlendSpec) else 1 for run in (runs[0], runs[-1])]
     if counts[0] < counts[1]:
         message = f"mergekit blends the head from as many donors as the first slice has ({counts[0]}), here {counts[1]}"
-        writing.refuse(message, runs[-1].mark)
+        context.refuse(message, runs[-1].mark)

@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from stacker.errors import Mark, Problem, SpecError
-from stacker.spec.language.parameters import parse_scale, parse_setting
-from stacker.spec.language.settings import parse_dtype, parse_size, parse_source
-from stacker.spec.language.shape_problems import read_shape
-from stacker.spec.language.slices import NAME, parse_slice
+from stacker.spec.language.parameter_grammar import parse_scale, parse_setting
+from stacker.spec.language.slice_grammar import NAME, parse_slice
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,
@@ -25,7 +23,10 @@ from stacker.spec.language.stack_spec import (
     StackSpec,
     UseSpec,
 )
-from stacker.spec.language.tokenizer import parse_template, parse_tokenizer
+from stacker.spec.language.tokenizer_grammar import parse_template, parse_tokenizer
+from stacker.spec.language.validation import read_shape
+from stacker.spec.language.value_grammar import parse_dtype, parse_size, parse_source
+from stacker.spec.native.advice import ADVICE
 from stacker.spec.native.shape import (
     BlendShape,
     CrossfadeShape,
@@ -38,7 +39,6 @@ from stacker.spec.native.shape import (
     StackShape,
     UseShape,
 )
-from stacker.spec.native.wording import WORDS
 from stacker.text.node import Mapping, Node, child, shorten
 
 Found = list[Problem]
@@ -50,9 +50,9 @@ _FOREIGN = frozenset({"over", "times", *("slice", "blend", "crossfade", "repeat"
 
 def parse_native(root: Mapping, name: str) -> tuple[StackSpec, list[Problem]]:
     """The spec of a native text, `name` where it gives none, and what is wrong with it by itself."""
-    shape, node, found = read_shape(StackShape, root, WORDS)
+    shape, node, found = read_shape(StackShape, root, ADVICE)
     missing = (key for key in _REQUIRED if key not in root.names)
-    found += [Problem(f"'{key}' is missing", f"for instance: {WORDS.examples[key]}", root.mark) for key in missing]
+    found += [Problem(f"'{key}' is missing", f"for instance: {ADVICE.examples[key]}", root.mark) for key in missing]
     return _spec(shape or StackShape(), node, root, name, found), found
 
 

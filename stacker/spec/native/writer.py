@@ -1,13 +1,12 @@
-"""A spec as text of the native language; reading it gives the same spec again."""
+"""A spec as text of the native language; parsing that text returns an equal spec."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from stacker.errors import Problem, SpecError, raise_problems
-from stacker.spec.language.parameters import DEFAULT, EVERYTHING
-from stacker.spec.language.settings import KEEP, parse_source, shown_dtype, shown_size, shown_source
-from stacker.spec.language.slices import shown_slice
+from stacker.spec.language.parameter_grammar import DEFAULT, EVERYTHING
+from stacker.spec.language.slice_grammar import shown_slice
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,
@@ -24,7 +23,8 @@ from stacker.spec.language.stack_spec import (
     UseSpec,
     Value,
 )
-from stacker.spec.language.tokenizer_text import shown_tokenizer
+from stacker.spec.language.tokenizer_grammar import shown_tokenizer
+from stacker.spec.language.value_grammar import KEEP, parse_source, shown_dtype, shown_size, shown_source
 from stacker.text.emitter import Flow, Tree, write_yaml
 
 

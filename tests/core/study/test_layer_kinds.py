@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stacker.core.study.layer_kinds import layer_kinds
 from stacker.io.donors.reading import read_donor
-from stacker.spec.language.settings import parse_source
+from stacker.spec.language.value_grammar import parse_source
 from tests.donors import Tensors, write_llama
 
 KINDS = ["full_attention", "sliding_attention"] * 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stacker.errors import Problem
-from stacker.spec.language.parameters import constant
-from stacker.spec.language.slices import MOST_LAYERS
+from stacker.spec.language.parameter_grammar import constant
+from stacker.spec.language.slice_grammar import MOST_LAYERS
 from stacker.spec.language.stack_spec import Setting
 from stacker.spec.language.unroll import FlatItem, unroll
 from stacker.spec.parser import parse_spec

@@ -25,7 +25,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Vocabulary:
+class Advice:
     """What messages about a dialect need: shapes by union tag or key, an example for a key, and words for a value
     that none of a union's forms fits. `fillers` stand in for missing keys, so that the rest of their item is read.
     """
@@ -36,9 +36,7 @@ class Vocabulary:
     fillers: dict[str, Plain] = field(default_factory=dict)
 
 
-def read_shape(
-    shape: type[AnyShape], root: Mapping, words: Vocabulary
-) -> tuple[AnyShape | None, Mapping, list[Problem]]:
+def read_shape(shape: type[AnyShape], root: Mapping, words: Advice) -> tuple[AnyShape | None, Mapping, list[Problem]]:
     """The text in its shape, as far as it can be had: what is wrong is reported, cut out, and the rest is tried again.
 
     Returns the shape (None when nothing can be saved), the nodes it was read from, and the problems of the first try;
@@ -72,7 +70,7 @@ def node_path(node: Node, location: Iterable[str | int]) -> Path:
     return tuple(path)
 
 
-def _problem(detail: ErrorDetails, path: Path, root: Mapping, shape: type[BaseModel], words: Vocabulary) -> Problem:
+def _problem(detail: ErrorDetails, path: Path, root: Mapping, shape: type[BaseModel], words: Advice) -> Problem:
     node = _at(root, path)
     key = str(detail["loc"][-1]) if detail["loc"] else ""
     known = list(_shape_at(detail["loc"][:-1], shape, words).model_fields)
@@ -89,7 +87,7 @@ def _problem(detail: ErrorDetails, path: Path, root: Mapping, shape: type[BaseMo
             return _value_problem(detail, last_key(path), node, words)
 
 
-def _value_problem(detail: ErrorDetails, key: str, node: Node, words: Vocabulary) -> Problem:
+def _value_problem(detail: ErrorDetails, key: str, node: Node, words: Advice) -> Problem:
     context: dict[str, Any] = detail.get("ctx", {})
     example = f"for instance: {words.examples[key]}" if key in words.examples else ""
     name, shown = shorten(key), shorten(node.text) if isinstance(node, Scalar) else describe(node)
@@ -114,12 +112,12 @@ def _count_problem(context: dict[str, Any], name: str, example: str, node: Node)
     return Problem(f"'{name}' {bound} {count} {entries}, and has {context['actual_length']}", example, node.mark)
 
 
-def _shape_at(location: Path, shape: type[BaseModel], words: Vocabulary) -> type[BaseModel]:
+def _shape_at(location: Path, shape: type[BaseModel], words: Advice) -> type[BaseModel]:
     named = (words.shapes[str(step)] for step in reversed(location) if str(step) in words.shapes)
     return next(named, shape)
 
 
-def _missing_hint(key: str, node: Node, known: list[str], words: Vocabulary) -> str:
+def _missing_hint(key: str, node: Node, known: list[str], words: Advice) -> str:
     strangers = [name for name in (node.names if isinstance(node, Mapping) else ()) if name not in known]
     meant = next((name for name in strangers if did_you_mean(name, [key]).startswith("did")), None)
     if meant:
@@ -138,7 +136,7 @@ def last_key(path: Path) -> str:
     return next((str(step) for step in reversed(path) if isinstance(step, str)), "")
 
 
-def _mended(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], words: Vocabulary) -> Node:
+def _mended(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], words: Advice) -> Node:
     """The text with fillers where keys are missing, and without whatever else was wrong."""
     cuts: list[Path] = []
     for detail, path in zip(details, paths, strict=True):

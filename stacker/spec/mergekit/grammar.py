@@ -6,9 +6,9 @@ from collections.abc import Mapping as Table
 from dataclasses import dataclass, field
 
 from stacker.errors import Mark, Problem, SpecError
-from stacker.spec.language.parameters import EVERYTHING, canonical, parse_value
-from stacker.spec.language.settings import parse_source, short_name
+from stacker.spec.language.parameter_grammar import EVERYTHING, canonical, parse_value
 from stacker.spec.language.stack_spec import DonorSpec, Gradient, Parameter, Rule, StackSpec, Value
+from stacker.spec.language.value_grammar import parse_source, short_name
 from stacker.text.node import Mapping, Node, Scalar, Sequence, child, describe, shorten
 
 _LORA = "merge the LoRA into its model first, for instance with PEFT's merge_and_unload, and name the result"

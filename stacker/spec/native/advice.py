@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from stacker.errors import Problem, did_you_mean
-from stacker.spec.language.shape_problems import Path, Vocabulary, last_key
+from stacker.spec.language.validation import Advice, Path, last_key
 from stacker.spec.native.shape import (
     ITEM_KINDS,
     BlendShape,
@@ -65,7 +65,7 @@ def _advice(node: Node, form: str) -> str:
             return form
 
 
-WORDS = Vocabulary(
+ADVICE = Advice(
     shapes={
         "<donor>": DonorShape, "<slice>": SliceShape, "<blend>": BlendShape, "<crossfade>": CrossfadeShape,
         "<repeat>": RepeatShape, "<use>": UseShape, "output": OutputShape,

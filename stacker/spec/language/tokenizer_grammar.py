@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from stacker.errors import Problem, SpecError, did_you_mean
-from stacker.spec.language.stack_spec import TokenRow, VocabularySpec
+from stacker.spec.language.stack_spec import StackSpec, TokenRow, VocabularySpec
+from stacker.text.emitter import Flow, Tree
 from stacker.text.node import Mapping, Node, Scalar, describe, is_null, shorten
 
 UNION = "union"
@@ -141,3 +142,46 @@ def _unknown(node: Mapping, known: tuple[str, ...]) -> Iterator[Problem]:
     for key in node.names:
         if key not in known:
             yield Problem(f"unknown key '{shorten(key)}'", did_you_mean(key, known), node.key_mark(key))
+
+
+def shown_tokenizer(spec: StackSpec) -> Tree:
+    """The native `tokenizer`; None where it is the default."""
+    return spec.tokenizer if spec.vocabulary is None else _tokenizer_tree(spec, spec.tokenizer, str, _native_row)
+
+
+def mergekit_tokenizer(spec: StackSpec, source: Tree, named: Callable[[str], Tree]) -> Tree:
+    """mergekit's `tokenizer` of a spec whose rows follow it; `named` is what a donor is called there."""
+    return _tokenizer_tree(spec, source, named, _mergekit_row)
+
+
+def _tokenizer_tree(spec: StackSpec, source: Tree, named: Callable[[str], Tree], shown: Callable[..., Tree]) -> Tree:
+    wanted = spec.vocabulary
+    if wanted is None:
+        return None
+    said: dict[str, Tree] = {"source": UNION if wanted.union else source}
+    if wanted.tokens:
+        said["tokens"] = {
+            row.token: Flow({"source": shown(row, named), **({"force": True} if row.force else {})})
+            for row in wanted.tokens
+        }
+    said["pad_to_multiple_of"] = wanted.pad_to_multiple_of
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _native_row(row: TokenRow, named: Callable[[str], Tree]) -> Tree:
+    if row.donor is None:
+        return "zero"
+    return Flow({"donor": named(row.donor), **_row_keys(row)}) if _row_keys(row) else named(row.donor)
+
+
+def _mergekit_row(row: TokenRow, named: Callable[[str], Tree]) -> Tree:
+    if row.donor is None:
+        return Flow({"kind": "zero"})
+    if not _row_keys(row):
+        return named(row.donor)
+    return Flow({"kind": "model_token", "model": named(row.donor), **_row_keys(row)})
+
+
+def _row_keys(row: TokenRow) -> dict[str, Tree]:
+    found: dict[str, Tree] = {"token": row.like, "token_id": row.number}
+    return {key: value for key, value in found.items() if value is not None}

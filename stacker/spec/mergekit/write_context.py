@@ -1,4 +1,4 @@
-"""Writing one mergekit file: donors by their sources, parameters as filters, and what cannot be said."""
+"""WriteContext one mergekit file: donors by their sources, parameters as filters, and what cannot be said."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stacker.errors import Mark, Problem
-from stacker.spec.language.parameters import EVERYTHING
-from stacker.spec.language.settings import shown_source
+from stacker.spec.language.parameter_grammar import EVERYTHING
 from stacker.spec.language.stack_spec import DonorSpec, Gradient, Parameter, Rule, StackSpec, Value
+from stacker.spec.language.value_grammar import shown_source
 from stacker.text.emitter import Flow, Tree
 
 Names = Mapping[str, tuple[str, ...]]
@@ -16,8 +16,8 @@ Names = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
-    """What writing one file needs at every place of it; what cannot be said is collected in `found`."""
+class WriteContext:
+    """What context one file needs at every place of it; what cannot be said is collected in `found`."""
 
     spec: StackSpec
     depths: Mapping[str, int]

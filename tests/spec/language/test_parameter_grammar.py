@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stacker.errors import Mark, Problem
-from stacker.spec.language.parameters import canonical, combined, parse_scale, parse_setting
+from stacker.spec.language.parameter_grammar import canonical, combined, parse_scale, parse_setting
 from stacker.spec.language.stack_spec import Gradient, Parameter, Rule
 from stacker.text.node import Mapping, child
 from stacker.text.yaml import read_yaml

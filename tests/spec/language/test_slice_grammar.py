@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stacker.errors import Mark, SpecError
-from stacker.spec.language.slices import parse_slice, shown_slice, written_length
+from stacker.spec.language.slice_grammar import parse_slice, shown_slice, written_length
 from stacker.spec.language.stack_spec import SliceSpec
 from stacker.spec.native.shape import json_schema
 from tests.strategies import NAMES, slices

@@ -1,18 +1,17 @@
-"""Reading one mergekit file: its method, its donors' names, its levels of parameters, and what was found wrong."""
+"""ReadContext one mergekit file: its method, its donors' names, its levels of parameters, and what was found wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from stacker.errors import Mark, Problem, Severity, SpecError, did_you_mean
-from stacker.spec.language.parameters import combined
+from stacker.errors import Mark, Problem, SpecError
+from stacker.spec.language.parameter_grammar import combined
 from stacker.spec.language.stack_spec import Parameter, Setting, SliceSpec
+from stacker.spec.mergekit.grammar import DonorNames, parse_parameter
 from stacker.spec.mergekit.methods import Method
-from stacker.spec.mergekit.shape import MergekitShape, ModelIn, SourceIn
-from stacker.spec.mergekit.values import DonorNames, parse_parameter
-from stacker.text.node import Mapping, Node, child, is_null, shorten
+from stacker.text.node import Mapping, Node, child, is_null
 
 Made = TypeVar("Made")
 Levels = tuple[Node, ...]
@@ -20,8 +19,8 @@ Levels = tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What reading one file needs at every place of it; problems are collected in `found`."""
+class ReadContext:
+    """What context one file needs at every place of it; problems are collected in `found`."""
 
     method: Method
     found: list[Problem]
@@ -70,48 +69,3 @@ class Reading:
         nodes = [level for level in levels if isinstance(level, Mapping) and not is_null(level.get(name))]
         parameter = combined(*(parse_parameter(name, child(node, name), self.found) for node in nodes))
         return Setting(name, parameter, nodes[0].key_mark(name)) if parameter else None
-
-
-_DEAD = ("residual_weight",)
-
-
-def unknown_keys(shape: MergekitShape, node: Node, method: Method) -> Iterator[Problem]:
-    """A warning for each such key of a mapping and of everything below it."""
-    known = type(shape).model_fields
-    for key in (*(shape.model_extra or {}), *(name for name in _DEAD if getattr(shape, name, None) is not None)):
-        yield _warning(f"'{shorten(key)}' has no effect here", _close(key, known), node, key)
-    for key in known:
-        value, below = getattr(shape, key), child(node, key)
-        if key == "parameters" and value:
-            yield from _unknown_parameters(value, below, shape, method)
-        for step, part in _parts(value):
-            yield from unknown_keys(part, child(below, step), method)
-
-
-def _unknown_parameters(
-    names: dict[str, object], node: Node, shape: MergekitShape, method: Method
-) -> Iterator[Problem]:
-    at_source = isinstance(shape, SourceIn | ModelIn)
-    known = method.per_source if at_source else (*method.per_source, *method.shared)
-    for name in names:
-        if name not in known:
-            place = " at a source" if at_source and name in method.shared else ""
-            message = f"'{method.name}' has no parameter '{shorten(name)}'{place}; it has no effect"
-            yield _warning(message, _close(name, known), node, name)
-
-
-def _parts(value: object) -> Iterator[tuple[str | int, MergekitShape]]:
-    pairs = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
-    for step, part in pairs:
-        if isinstance(part, MergekitShape):
-            yield step, part
-
-
-def _close(word: str, known: Iterable[str]) -> str:
-    hint = did_you_mean(word, known)
-    return hint if hint.startswith("did") else ""
-
-
-def _warning(message: str, hint: str, node: Node, key: str) -> Problem:
-    mark = node.key_mark(key) if isinstance(node, Mapping) else node.mark
-    return Problem(message, hint, mark, Severity.WARNING)
