@@ -14,7 +14,7 @@ from stacker.cli.recipes import recipe_of
 from stacker.errors import StackerError, did_you_mean
 from stacker.io.files.spec_files import recipe_names, recipe_path
 from stacker.spec.generators import GENERATORS, Generator
-from stacker.spec.language.value_grammar import short_name
+from stacker.spec.language.value_grammar import make_donor_name
 from stacker.spec.parser import parse_spec
 
 
@@ -44,9 +44,9 @@ def _donors(generator: Generator) -> dict[str, str]:
     fewest, most = generator.donors
     while len(found) < fewest:
         source = str(typer.prompt(f"Donor {len(found) + 1} (a folder or a hub id)", err=True)).strip()
-        found[short_name(source, set(found))] = source
+        found[make_donor_name(source, set(found))] = source
     while most is None and (source := str(typer.prompt("Another (enter for none)", default="", err=True)).strip()):
-        found[short_name(source, set(found))] = source
+        found[make_donor_name(source, set(found))] = source
     return found
 
 

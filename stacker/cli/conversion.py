@@ -17,7 +17,7 @@ from stacker.spec.mergekit.writer import to_mergekit
 from stacker.spec.parser import parse_spec
 
 
-def mergekit_text(spec: StackSpec, path: Path) -> str:
+def to_mergekit_text(spec: StackSpec, path: Path) -> str:
     """The spec of a file in mergekit's words; SpecError lists what it cannot say."""
     staged = _staged(spec, path.parent, "", (path.resolve(),))
     try:
@@ -27,7 +27,9 @@ def mergekit_text(spec: StackSpec, path: Path) -> str:
             donors = dict(_read(staged, path.parent, ""))
         except StackerError:
             raise error from None
-    return to_mergekit(staged, {key: donor.depth for key, donor in donors.items()}, role_names(tuple(donors.values())))
+    return to_mergekit(
+        staged, {key: donor.depth for key, donor in donors.items()}, find_role_names(tuple(donors.values()))
+    )
 
 
 def _read(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Donor]]:
@@ -67,7 +69,7 @@ def _seen_from(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
     return replace(donor, source=f"./{os.path.relpath(own / donor.source, folder)}")
 
 
-def role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:
+def find_role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:
     """For each role of the donors' tensors, and each head of one, parts of names that its tensors have and no others.
 
     A role of which some tensor has no such part is left out.

@@ -12,11 +12,11 @@ from stacker.compose import load_text
 from stacker.errors import DonorError, Mark, Problem, Severity, SpecError, StackerError, did_you_mean, raise_problems
 from stacker.io.donors.reading import read_nearby
 from stacker.io.files.spec_files import recipe_names, recipe_path
-from stacker.spec.generators import GENERATORS, Generator, faults, numbers_of, write_generated
+from stacker.spec.generators import GENERATORS, Generator, check_numbers, fill_numbers, write_generated
 from stacker.spec.language.stack_spec import DonorSpec
 from stacker.spec.language.value_grammar import parse_source
 from stacker.spec.parser import parse_spec
-from stacker.spec.recipes import with_donors
+from stacker.spec.recipes import replace_donors
 
 Fitted = tuple[dict[Path, str], list[Problem]]
 """Texts by where they belong, the spec itself first, and what the user should hear about it."""
@@ -51,7 +51,7 @@ def _fit_generator(generator: Generator, order: Order) -> Fitted:
     raise_problems(_check_order(generator, order))
     depth, notes = _depth(donors, order)
     numbers = {name: value for name, value in order.numbers.items() if name != DEPTH}
-    wrong = faults(generator, depth, numbers_of(generator, depth, numbers))
+    wrong = check_numbers(generator, depth, fill_numbers(generator, depth, numbers))
     raise_problems(Problem(message, f"stacker recipes {generator.name} tells its numbers") for message in wrong)
     text = write_generated(generator, donors, depth, numbers, str(order.file or "FILE"))
     path = order.file or Path(f"{generator.name}.yml")
@@ -157,7 +157,7 @@ def _texts(order: Order, chain: list[str]) -> list[str]:
         Problem(f"recipe '{order.recipe}' has no donor '{name}'", did_you_mean(name, known)) for name in strange
     )
     named = {d.name: replace(d, like=order.like or known[d.name].like) for d in _donors(order)}
-    return [with_donors(text, _of(named, text)) for text in texts.values()]
+    return [replace_donors(text, _of(named, text)) for text in texts.values()]
 
 
 def _of(named: Mapping[str, DonorSpec], text: str) -> dict[str, DonorSpec]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from stacker.spec.language.slice_grammar import written_length
+from stacker.spec.language.slice_grammar import count_written_layers
 from stacker.spec.language.stack_spec import DonorSpec, Item, Parameter, RepeatSpec, Rule, SliceSpec, StackSpec
 from stacker.spec.native.writer import to_native
 
@@ -46,7 +46,7 @@ class Generator:
     advice: str = ""
 
 
-def numbers_of(generator: Generator, depth: int, given: Numbers) -> dict[str, int]:
+def fill_numbers(generator: Generator, depth: int, given: Numbers) -> dict[str, int]:
     """Every number of a generator: those given, and the defaults for `depth` layers."""
     found: dict[str, int] = {}
     for number in generator.numbers:
@@ -54,7 +54,7 @@ def numbers_of(generator: Generator, depth: int, given: Numbers) -> dict[str, in
     return found
 
 
-def faults(generator: Generator, depth: int, numbers: Numbers) -> Iterator[str]:
+def check_numbers(generator: Generator, depth: int, numbers: Numbers) -> Iterator[str]:
     """What is wrong with these numbers for donors of that depth."""
     small = [n for n in generator.numbers if numbers[n.name] < n.least]
     for number in small:
@@ -231,14 +231,14 @@ def write_generated(
     generator: Generator, donors: Sequence[DonorSpec], depth: int, given: Mapping[str, int], file: str
 ) -> str:
     """The spec that a generator makes of these donors, all `depth` layers deep; `file` stands in the advice."""
-    numbers = numbers_of(generator, depth, given)
+    numbers = fill_numbers(generator, depth, given)
     items = generator.make([donor.name for donor in donors], depth, numbers)
     spec = StackSpec("-".join([*(donor.name for donor in donors), generator.name]), tuple(donors), items)
     said = ", ".join(_shown(number.name, number.shown, numbers, given) for number in generator.numbers)
     comments = (
         generator.summary,
         f"Source: {generator.source}",
-        f"Made by: {generator.name} with {said}; {layers_in(items)} layers of donors with {depth}.",
+        f"Made by: {generator.name} with {said}; {count_layers(items)} layers of donors with {depth}.",
         generator.advice,
         f"Look at it: stacker preview {file}",
         f"Write it:   stacker build {file} OUT",
@@ -246,7 +246,7 @@ def write_generated(
     return "".join(f"# {line}\n" for line in comments) + to_native(spec)
 
 
-def layers_in(items: Sequence[Item]) -> int:
+def count_layers(items: Sequence[Item]) -> int:
     """How many layers generated items make; all their slices have both bounds."""
     return sum(_length(item) for item in items)
 
@@ -254,9 +254,9 @@ def layers_in(items: Sequence[Item]) -> int:
 def _length(item: Item) -> int:
     match item:
         case SliceSpec():
-            return written_length(item) or 0
+            return count_written_layers(item) or 0
         case RepeatSpec(inner, times):
-            return times * layers_in(inner)
+            return times * count_layers(inner)
         case _:
             return 0
 

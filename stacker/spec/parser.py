@@ -13,7 +13,7 @@ from stacker.spec.mergekit.reader import parse_mergekit
 from stacker.spec.mergekit.stages import check_characters, is_staged, parse_stages
 from stacker.spec.native.reader import parse_native
 from stacker.text.node import Mapping, Node, describe
-from stacker.text.yaml import only_document, read_documents
+from stacker.text.yaml import read_documents, take_only_document
 
 _HINT = "a spec begins with 'stacker: 1'; a mergekit file has 'merge_method'"
 
@@ -25,9 +25,9 @@ def parse_spec(text: str | bytes, source: str) -> StackSpec:
     """
     documents = read_documents(text, source)
     if len(documents) > 1 and is_staged(documents[0]):
-        spec, found = parse_stages(documents, default_name(source))
+        spec, found = parse_stages(documents, make_default_name(source))
     else:
-        spec, found = _parse_one(only_document(documents, source), default_name(source))
+        spec, found = _parse_one(take_only_document(documents, source), make_default_name(source))
     problems = sorted(dict.fromkeys((*found, *check_spec(spec))), key=_place)
     raise_problems(problems)
     return dataclasses.replace(spec, warnings=tuple(problems))
@@ -37,11 +37,11 @@ def _parse_one(root: Node, name: str) -> tuple[StackSpec, list[Problem]]:
     if not isinstance(root, Mapping):
         raise SpecError.of(f"a spec is a mapping of keys to values, not {describe(root)}", _HINT, root.mark)
     raise_problems(dict.fromkeys(check_characters(root)))
-    parse = parse_mergekit if dialect_of(root) is Dialect.MERGEKIT else parse_native
+    parse = parse_mergekit if find_dialect(root) is Dialect.MERGEKIT else parse_native
     return parse(root, name)
 
 
-def dialect_of(root: Mapping) -> Dialect:
+def find_dialect(root: Mapping) -> Dialect:
     """Which language a text is in; SpecError when its keys say neither, or both."""
     keys = root.names
     if "merge_method" in keys and "stacker" in keys:
@@ -59,7 +59,7 @@ def dialect_of(root: Mapping) -> Dialect:
     return Dialect.NATIVE
 
 
-def default_name(source: str) -> str:
+def make_default_name(source: str) -> str:
     """The name of a spec that gives none: that of its file, made safe."""
     stem = PurePath(source).name.removesuffix(".yml").removesuffix(".yaml")
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:200] or "stack"

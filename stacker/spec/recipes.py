@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stacker.spec.language.stack_spec import DonorSpec
-from stacker.spec.language.value_grammar import shown_source
+from stacker.spec.language.value_grammar import format_source
 from stacker.text.emitter import Flow, Tree, write_yaml
 
 _HEAD = ("Source", "Licence", "Published")
@@ -34,17 +34,17 @@ def parse_recipe(name: str, text: str) -> Recipe:
     return Recipe(name, lines[0], source, licence, published, tuple(lines[4:]), text)
 
 
-def with_donors(text: str, donors: Mapping[str, DonorSpec]) -> str:
+def replace_donors(text: str, donors: Mapping[str, DonorSpec]) -> str:
     """A recipe's text in which these donors stand in place of its own of the same names; comments stay."""
     for name, donor in donors.items():
-        line = donor_line(donor).replace("\\", r"\\")
+        line = format_donor_line(donor).replace("\\", r"\\")
         text = re.sub(rf"(?m)^  {re.escape(name)}: \{{.*\}}$", line, text, count=1)
     return text
 
 
-def donor_line(donor: DonorSpec) -> str:
+def format_donor_line(donor: DonorSpec) -> str:
     """A donor as the line of a recipe's `donors`."""
-    entry: dict[str, Tree] = {"source": shown_source(donor)}
+    entry: dict[str, Tree] = {"source": format_source(donor)}
     if donor.like is not None:
         entry["like"] = donor.like
     value: Tree = Flow(entry) if donor.like else entry["source"]

@@ -16,7 +16,7 @@ _WIDE = (
 )
 
 
-def decode(text: str | bytes, source: str) -> str:
+def decode_text(text: str | bytes, source: str) -> str:
     """The text, a UTF-8 byte order mark removed; SpecError when it is no such text."""
     size = len(text)
     if size > MOST_BYTES:
@@ -31,12 +31,12 @@ def decode(text: str | bytes, source: str) -> str:
         raise SpecError.of(
             f"the character U+{ord(found[0]):04X} has no place in YAML",
             "remove it; inside double quotes it can be written as an escape, such as \\x01",
-            mark_at(content, found.start(), source),
+            make_mark(content, found.start(), source),
         )
     return content
 
 
-def mark_at(text: str, offset: int, source: str) -> Mark:
+def make_mark(text: str, offset: int, source: str) -> Mark:
     """The place of a character of the text."""
     line = text.count("\n", 0, offset) + 1
     return Mark(source, line, offset - text.rfind("\n", 0, offset))
@@ -53,5 +53,5 @@ def _decoded(content: bytes, source: str) -> str:
         raise SpecError.of(
             f"this text is not UTF-8: byte 0x{content[error.start]:02x} does not belong there",
             "save it as UTF-8",
-            mark_at(before, len(before), source),
+            make_mark(before, len(before), source),
         ) from error

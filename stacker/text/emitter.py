@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from stacker.text.node import Plain
-from stacker.text.scalars import ScalarError, plain_value
+from stacker.text.scalars import ScalarError, parse_plain
 
 _BOOLEANS_OF_1_1 = frozenset({"y", "n"})
 """PyYAML takes them for text, other readers of YAML 1.1 do not."""
@@ -63,7 +63,7 @@ class _Dumper(yaml.SafeDumper):
 def _is_text(text: str) -> bool:
     """Whether a reader takes an unquoted `text` for text; PyYAML knows what readers of 1.1 take it for."""
     try:
-        return plain_value(text) == text and text.lower() not in _BOOLEANS_OF_1_1
+        return parse_plain(text) == text and text.lower() not in _BOOLEANS_OF_1_1
     except ScalarError:
         return False
 

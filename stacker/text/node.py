@@ -56,7 +56,7 @@ class Mapping:
 Node = Scalar | Sequence | Mapping
 
 
-def child(node: Node, step: str | int) -> Node:
+def get_child(node: Node, step: str | int) -> Node:
     """The node under a key or at an index; the node itself where there is none."""
     match node:
         case Mapping():
@@ -67,29 +67,29 @@ def child(node: Node, step: str | int) -> Node:
             return node
 
 
-def plain_data(node: Node) -> Data:
+def to_data(node: Node) -> Data:
     """The same as lists, dicts and values, places forgotten."""
     match node:
         case Scalar(value):
             return value
         case Sequence(items):
-            return [plain_data(item) for item in items]
+            return [to_data(item) for item in items]
         case Mapping(entries):
-            return {key.text: plain_data(value) for key, value in entries}
+            return {key.text: to_data(value) for key, value in entries}
 
 
-def scalars(node: Node) -> Iterator[tuple[Scalar, bool]]:
+def walk_scalars(node: Node) -> Iterator[tuple[Scalar, bool]]:
     """Every scalar in a node, and whether it is a key; what an alias stands for as often as it is used."""
     match node:
         case Scalar():
             yield node, False
         case Sequence(items):
             for item in items:
-                yield from scalars(item)
+                yield from walk_scalars(item)
         case Mapping(entries):
             for key, value in entries:
                 yield key, True
-                yield from scalars(value)
+                yield from walk_scalars(value)
 
 
 def is_null(node: Node | None) -> bool:

@@ -23,7 +23,7 @@ class ScalarError(ValueError):
     """A scalar that its tag or its size forbids."""
 
 
-def plain_value(text: str) -> Plain:
+def parse_plain(text: str) -> Plain:
     """What an unquoted scalar stands for; ScalarError for a number of more digits than anybody means."""
     if text in _NULL:
         return None
@@ -38,20 +38,20 @@ def plain_value(text: str) -> Plain:
     return text
 
 
-def tagged_value(text: str, tag: str) -> Plain:
+def parse_tagged(text: str, tag: str) -> Plain:
     """What a scalar with an explicit tag stands for; ScalarError for other tags than the core schema's."""
     if tag in ("!", f"{_PREFIX}str"):
         return text
     kind = tag.removeprefix(_PREFIX)
     if not tag.startswith(_PREFIX) or kind not in _KINDS:
-        raise ScalarError(f"the tag {shown_tag(tag)} is not allowed")
-    value = plain_value(text)
+        raise ScalarError(f"the tag {format_tag(tag)} is not allowed")
+    value = parse_plain(text)
     if not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "bool"):
-        raise ScalarError(f"'{text}' is not of the type its tag {shown_tag(tag)} says")
+        raise ScalarError(f"'{text}' is not of the type its tag {format_tag(tag)} says")
     return float(value) if kind == "float" and isinstance(value, int) else value
 
 
-def shown_tag(tag: str) -> str:
+def format_tag(tag: str) -> str:
     """A tag as people write it."""
     return f"!!{tag.removeprefix(_PREFIX)}" if tag.startswith(_PREFIX) else tag
 

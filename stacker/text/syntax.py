@@ -13,7 +13,7 @@ _SLICE = re.compile(r"[\w.-]+\s*\[[^\[\]]*\]")
 _BRACKETS = {"sequence": ("list", "]"), "mapping": ("mapping", "}")}
 
 
-def syntax_problem(error: yaml.YAMLError, text: str, source: str) -> Problem:
+def explain_syntax_error(error: yaml.YAMLError, text: str, source: str) -> Problem:
     """The problem that a PyYAML error stands for, at the place where it noticed."""
     spot = _spot(error)
     if spot is None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import yaml
 
 from stacker.errors import Mark, Problem, SpecError
-from stacker.text.decoding import decode
+from stacker.text.decoding import decode_text
 from stacker.text.node import Mapping, Node, Plain, Scalar, Sequence, shorten
-from stacker.text.scalars import ScalarError, plain_value, shown_tag, tagged_value
-from stacker.text.syntax import syntax_problem
+from stacker.text.scalars import ScalarError, format_tag, parse_plain, parse_tagged
+from stacker.text.syntax import explain_syntax_error
 
 MOST_NESTING = 100
 MOST_EXPANDED = 10_000
@@ -27,10 +27,10 @@ _COLLECTION_TAGS = {
 
 def read_yaml(text: str | bytes, source: str) -> Node:
     """The one document of a text; SpecError when it is empty, has several, or is not the YAML of this module's head."""
-    return only_document(read_documents(text, source), source)
+    return take_only_document(read_documents(text, source), source)
 
 
-def only_document(documents: tuple[Node, ...], source: str) -> Node:
+def take_only_document(documents: tuple[Node, ...], source: str) -> Node:
     """The one document among those of a text; SpecError when there is none, or another."""
     if not documents or (len(documents) == 1 and documents[0] == Scalar(None, "", documents[0].mark)):
         raise SpecError.of("this text is empty", "", Mark(source))
@@ -41,12 +41,12 @@ def only_document(documents: tuple[Node, ...], source: str) -> Node:
 
 def read_documents(text: str | bytes, source: str) -> tuple[Node, ...]:
     """Every document of a text, in order; none for a text of comments only."""
-    content = decode(text, source)
+    content = decode_text(text, source)
     reading = _Reading(source, yaml.parse(content, Loader=_LOADER))
     try:
         documents = tuple(_documents(reading))
     except yaml.YAMLError as error:
-        raise SpecError(*reading.problems, syntax_problem(error, content, source)) from error
+        raise SpecError(*reading.problems, explain_syntax_error(error, content, source)) from error
     if reading.problems:
         raise SpecError(*reading.problems)
     return documents
@@ -129,13 +129,13 @@ def _scalar(reading: _Reading, event: yaml.ScalarEvent) -> _Built:
 
 def _value(event: yaml.ScalarEvent) -> Plain:
     if event.tag:
-        return tagged_value(event.value, event.tag)
-    return plain_value(event.value) if event.implicit[0] else event.value
+        return parse_tagged(event.value, event.tag)
+    return parse_plain(event.value) if event.implicit[0] else event.value
 
 
 def _collection(reading: _Reading, event: yaml.Event, depth: int) -> _Built:
     if isinstance(event, yaml.CollectionStartEvent) and event.tag not in (None, "!", _COLLECTION_TAGS[type(event)]):
-        reading.note(f"the tag {shown_tag(str(event.tag))} is not allowed", "", reading.mark(event))
+        reading.note(f"the tag {format_tag(str(event.tag))} is not allowed", "", reading.mark(event))
     if isinstance(event, yaml.SequenceStartEvent):
         return _sequence(reading, reading.mark(event), depth)
     return _mapping(reading, reading.mark(event), depth)

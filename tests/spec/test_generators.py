@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stacker.spec.generators import GENERATORS, faults, layers_in, numbers_of, write_generated
+from stacker.spec.generators import GENERATORS, check_numbers, count_layers, fill_numbers, write_generated
 from stacker.spec.language.stack_spec import DonorSpec, Item, RepeatSpec, SliceSpec
 from stacker.spec.parser import parse_spec
 
@@ -47,7 +47,7 @@ def test_generators_make_the_published_stacks(name: str) -> None:
     recipe = parse_spec((files("stacker.slices") / f"{name}.yaml").read_text(encoding="utf-8"), name)
     generator = GENERATORS[pattern]
     names = [donor.name for donor in recipe.donors]
-    made = generator.make(names, depth, numbers_of(generator, depth, numbers))
+    made = generator.make(names, depth, fill_numbers(generator, depth, numbers))
     assert flat(made) == flat(recipe.stack)
 
 
@@ -61,14 +61,14 @@ numbers_given = st.dictionaries(
 def test_what_is_not_refused_is_a_spec(name: str, depth: int, numbers: dict[str, int]) -> None:
     """Any numbers are refused in words, or the text parses, stays within the donors, and counts right."""
     generator = GENERATORS[name]
-    if list(faults(generator, depth, numbers_of(generator, depth, numbers))):
+    if list(check_numbers(generator, depth, fill_numbers(generator, depth, numbers))):
         return
     donors = DONORS[: generator.donors[0]]
     text = write_generated(generator, donors, depth, numbers, "FILE")
     spec = parse_spec(text, "generated.yml")
     layers = flat(spec.stack)
     assert f"; {len(layers)} layers of donors with {depth}." in text
-    assert len(layers) == layers_in(spec.stack) > 0
+    assert len(layers) == count_layers(spec.stack) > 0
     assert all(layer < depth for _, layer, _ in layers)
 
 
@@ -77,7 +77,7 @@ def test_what_is_not_refused_is_a_spec(name: str, depth: int, numbers: dict[str,
 def test_defaults_hold_for_any_depth(name: str, depth: int) -> None:
     """Nobody must give a number, however shallow the donor."""
     generator = GENERATORS[name]
-    assert list(faults(generator, depth, numbers_of(generator, depth, {}))) == []
+    assert list(check_numbers(generator, depth, fill_numbers(generator, depth, {}))) == []
 
 
 @given(depth=st.integers(1, 90), width=st.integers(1, 90), stride=st.integers(1, 90))
@@ -85,7 +85,7 @@ def test_passes_use_every_layer(depth: int, width: int, stride: int) -> None:
     """Passes begin with the first layer, end with the last, and leave none out."""
     generator = GENERATORS["passes"]
     numbers = {"width": width, "stride": stride}
-    if not list(faults(generator, depth, numbers)):
+    if not list(check_numbers(generator, depth, numbers)):
         layers = [layer for _, layer, _ in flat(generator.make("a", depth, numbers))]
         assert (layers[0], layers[-1], set(layers)) == (0, depth - 1, set(range(depth)))
 
@@ -94,7 +94,7 @@ def test_passes_use_every_layer(depth: int, width: int, stride: int) -> None:
 def test_block_expansion_keeps_the_donor(depth: int, every: int) -> None:
     """Without its silenced copies, a llama-pro stack is its donor, and each copy follows its original."""
     generator = GENERATORS["llama-pro"]
-    if not list(faults(generator, depth, {"every": every})):
+    if not list(check_numbers(generator, depth, {"every": every})):
         layers = flat(generator.make("a", depth, {"every": every}))
         assert [layer for _, layer, scaled in layers if not scaled] == list(range(depth))
         copies = [at for at, (_, _, scaled) in enumerate(layers) if scaled]
@@ -121,6 +121,6 @@ WRONG = {
 def test_numbers_that_cannot_be(name: str, numbers: dict[str, int], message: str) -> None:
     """Each impossible number is told in words."""
     generator = GENERATORS[name]
-    found = list(faults(generator, 32, numbers_of(generator, 32, numbers)))
+    found = list(check_numbers(generator, 32, fill_numbers(generator, 32, numbers)))
     assert len(found) == 1
     assert message in found[0]

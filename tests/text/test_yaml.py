@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stacker.errors import Mark, Problem, SpecError
 from stacker.text import yaml as reading
-from stacker.text.node import Data, Mapping, child, plain_data
+from stacker.text.node import Data, Mapping, get_child, to_data
 from stacker.text.yaml import read_documents, read_yaml
 
 WORDS = st.text(string.ascii_letters, min_size=3, max_size=6).filter(lambda word: word.lower() not in ("yes", "off"))
@@ -29,7 +29,7 @@ def problems_of(text: str | bytes) -> tuple[Problem, ...]:
 
 
 def data_of(text: str) -> Data:
-    return plain_data(read_yaml(text, "s"))
+    return to_data(read_yaml(text, "s"))
 
 
 @given(st.dictionaries(WORDS, TREES, min_size=1, max_size=3), st.booleans())
@@ -44,7 +44,7 @@ def test_marks() -> None:
     node = read_yaml("a:\n  - b: 1\n", "s")
     assert isinstance(node, Mapping)
     assert node.key_mark("a") == Mark("s", 1, 1)
-    assert child(child(child(node, "a"), 0), "b").mark == Mark("s", 2, 8)
+    assert get_child(get_child(get_child(node, "a"), 0), "b").mark == Mark("s", 2, 8)
 
 
 @pytest.mark.parametrize("loader", LOADERS, ids=["python", "c"])
@@ -64,8 +64,8 @@ def test_quoted_scalars_are_text() -> None:
 def test_alias() -> None:
     """An alias stands for the value of its anchor, at the anchor's place."""
     node = read_yaml("a: &x [1]\nb: *x\n", "s")
-    assert plain_data(node) == {"a": [1], "b": [1]}
-    assert child(node, "b").mark == Mark("s", 1, 4)
+    assert to_data(node) == {"a": [1], "b": [1]}
+    assert get_child(node, "b").mark == Mark("s", 1, 4)
 
 
 def test_merge_key() -> None:
@@ -85,7 +85,7 @@ def test_keys_are_text() -> None:
 
 def test_documents() -> None:
     """Several documents are read in order where that is asked for; anchors do not outlive theirs."""
-    assert [plain_data(node) for node in read_documents("a: &x 1\n---\nb: 2\n", "s")] == [{"a": 1}, {"b": 2}]
+    assert [to_data(node) for node in read_documents("a: &x 1\n---\nb: 2\n", "s")] == [{"a": 1}, {"b": 2}]
     with pytest.raises(SpecError, match="no anchor &x"):
         read_documents("a: &x 1\n---\nb: *x\n", "s")
 

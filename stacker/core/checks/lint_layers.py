@@ -11,7 +11,7 @@ from stacker.arch.files.architecture import LayerRule, Part, WriteKind
 from stacker.arch.files.formula import FormulaError
 from stacker.arch.files.roles import NORMED_BY, base_role
 from stacker.arch.layer_rules import holds, layer_value
-from stacker.core.stack.graph import Junction, Naming, StackGraph, Table, coverage, junctions, node_tables
+from stacker.core.stack.graph import Junction, Naming, StackGraph, Table, count_uses, find_junctions, walk_tables
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
 from stacker.core.values.parameters import factor_at
@@ -48,7 +48,7 @@ def _acting(graph: StackGraph, donors: Mapping[str, Donor]) -> StackGraph:
     """The stack without layers that add nothing: what the stream really runs through. Layers keep their numbers."""
     idle = {
         node.index
-        for node, named, tables in node_tables(graph, donors)
+        for node, named, tables in walk_tables(graph, donors)
         if node.part is Part.LAYER and _adds_nothing(node, named, tables[0])
     }
     layers = tuple(node for node in graph.layers if node.index not in idle)
@@ -80,7 +80,7 @@ def lint_ends(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> I
 def lint_unused_layers(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """Layers that the stack leaves out, and donors that give it none."""
     partly = []
-    for name, uses in coverage(graph, donors).items():
+    for name, uses in count_uses(graph, donors).items():
         unused = [layer for layer, count in enumerate(uses) if not count]
         if len(unused) == len(uses):
             yield Problem(f"'{name}' gives no layer to the stack", "", None, Severity.NOTE)
@@ -93,7 +93,7 @@ def lint_unused_layers(graph: StackGraph, donors: Mapping[str, Donor], _: StackS
 
 def lint_backward_jumps(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """Jumps back over more than two fifths of a donor's layers."""
-    far = [each for each in junctions(_acting(graph, donors)) if -each.jump > 0.4 * donors[each.after.donor].depth]
+    far = [each for each in find_junctions(_acting(graph, donors)) if -each.jump > 0.4 * donors[each.after.donor].depth]
     if far:
         worst = min(far, key=lambda each: each.jump)
         more = f" (and {len(far) - 1} more as far)" if far[1:] else ""
@@ -105,7 +105,9 @@ def lint_backward_jumps(graph: StackGraph, donors: Mapping[str, Donor], _: Stack
 def lint_skips(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """Jumps forward over an eighth of a donor's layers and more."""
     far = [
-        each for each in junctions(_acting(graph, donors)) if each.jump >= max(2, donors[each.after.donor].depth // 8)
+        each
+        for each in find_junctions(_acting(graph, donors))
+        if each.jump >= max(2, donors[each.after.donor].depth // 8)
     ]
     if far:
         worst = max(far, key=lambda each: each.jump)
@@ -149,7 +151,7 @@ def _as_placed(rule: LayerRule, names: Mapping[str, Any], node: Node, donors: Ma
 def lint_cancelled_factors(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """Projections are scaled whose output is normed, so that the factor has no effect; 0 has."""
     found: dict[tuple[str, str], list[Node]] = {}
-    for node, named, tables in node_tables(graph, donors):
+    for node, named, tables in walk_tables(graph, donors):
         for role, norm in _cancelled(node, named, tables[0]):
             found.setdefault((role, norm), []).append(node)
     for (role, norm), nodes in found.items():

@@ -9,7 +9,7 @@ from math import prod
 
 from stacker.arch.files.architecture import Part
 from stacker.arch.layer_names import cut_axis, table_name
-from stacker.core.stack.graph import Naming, StackGraph, Table, node_tables
+from stacker.core.stack.graph import Naming, StackGraph, Table, walk_tables
 from stacker.core.stack.nodes import Feed, Node
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, side_by_side
@@ -46,7 +46,7 @@ def make_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | 
 
     Where the sources of a node do not have the same tensors, those that all of them have are made; `checks` tells.
     """
-    embed, *layers, head = [[*_node_tensors(*each)] for each in node_tables(graph, donors)]
+    embed, *layers, head = [[*_node_tensors(*each)] for each in walk_tables(graph, donors)]
     tied = _tied(graph, donors, embed, head)
     ends = [making for making in head if making.tensor.name not in dict(tied)]
     parts: list[PlannedTensor] = []

@@ -82,7 +82,7 @@ def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
     return StackGraph(embed, layers, head, config, tokenizer, tuple(dict.fromkeys(problems)))
 
 
-def junctions(graph: StackGraph) -> tuple[Junction, ...]:
+def find_junctions(graph: StackGraph) -> tuple[Junction, ...]:
     """Every boundary inside the stack where the residual stream meets a layer that it was not trained to meet there.
 
     Where layers are blended, a boundary that any of the donors runs across is none; else the shortest way counts.
@@ -99,7 +99,7 @@ def _neighbours(before: Feed, after: Feed) -> bool:
     return before.donor == after.donor and after.layer == (before.layer or 0) + 1
 
 
-def segments(graph: StackGraph) -> tuple[Segment, ...]:
+def find_segments(graph: StackGraph) -> tuple[Segment, ...]:
     """The stack cut at its junctions and wherever the way its layers are made changes."""
     starts = [node.index for before, node in pairwise(graph.layers) if not _continues(before, node)]
     bounds = [0, *starts, len(graph.layers)]
@@ -111,7 +111,7 @@ def _continues(before: Node, after: Node) -> bool:
     return alike and before.item == after.item and all(map(_neighbours, before.feeds, after.feeds))
 
 
-def coverage(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tuple[int, ...]]:
+def count_uses(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tuple[int, ...]]:
     """How often each layer of each donor is used, by donor and layer."""
     counts = {name: [0] * donor.depth for name, donor in donors.items()}
     for node in graph.layers:
@@ -125,7 +125,7 @@ Naming = Callable[[str], str]
 """The full name in the output of what a table has under a key."""
 
 
-def node_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Node, Naming, tuple[Table, ...]]]:
+def walk_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Node, Naming, tuple[Table, ...]]]:
     """Each node with the names it gives and the tensors of its feeds, last of its base if it has one.
 
     Tensors of a layer go by what follows the layer prefix, those outside the layers by their full names.
@@ -134,10 +134,10 @@ def node_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tupl
     prefix = donors[graph.template].architecture.prefix
     for node in graph.nodes:
         named = partial(layer_tensor_name, prefix, node.index) if node.part is Part.LAYER else str
-        yield node, named, tuple(_table(node.part, feed, donors[feed.donor], layers) for feed in feeds_and_base(node))
+        yield node, named, tuple(_table(node.part, feed, donors[feed.donor], layers) for feed in list_inputs(node))
 
 
-def feeds_and_base(node: Node) -> tuple[Feed, ...]:
+def list_inputs(node: Node) -> tuple[Feed, ...]:
     """What a node reads: its feeds, and last its base if it has one."""
     return (*node.feeds, node.base) if node.base else node.feeds
 

@@ -15,7 +15,7 @@ import networkx as nx
 from stacker.arch.dimensions import names_in
 from stacker.arch.files.architecture import Part
 from stacker.core.config.agreement import rotation
-from stacker.core.stack.graph import StackGraph, junctions
+from stacker.core.stack.graph import StackGraph, find_junctions
 from stacker.core.stack.nodes import Feed, Node
 from stacker.core.values.donor import Donor
 
@@ -30,7 +30,7 @@ def network(graph: StackGraph, donors: Mapping[str, Donor]) -> nx.MultiDiGraph[s
     """
     found: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     types = {name: _types(donor) for name, donor in donors.items()}
-    jumps = {junction.index: junction.jump for junction in junctions(graph)}
+    jumps = {junction.index: junction.jump for junction in find_junctions(graph)}
     for node in graph.nodes:
         found.add_node(node_name(node), kind=str(node.part), op=node.op)
     for before, after in pairwise(graph.nodes):

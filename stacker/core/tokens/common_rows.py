@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stacker.core.stack.graph import StackGraph, feeds_and_base
+from stacker.core.stack.graph import StackGraph, list_inputs
 from stacker.core.tokens.vocabulary import rows_of, with_rows
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem, Severity
@@ -13,7 +13,7 @@ from stacker.errors import Problem, Severity
 def cut_to_common_rows(graph: StackGraph, donors: Mapping[str, Donor]) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
     """The donors that embedding or head are blended from, cut to the shortest of them, with a warning."""
     blended = [node for node in (graph.embed, graph.head) if node.op]
-    sizes = {feed.donor: rows_of(donors[feed.donor]) for node in blended for feed in feeds_and_base(node)}
+    sizes = {feed.donor: rows_of(donors[feed.donor]) for node in blended for feed in list_inputs(node)}
     if len(set(sizes.values())) < 2 or not all(sizes.values()):
         return dict(donors), ()
     problems: list[Problem] = []

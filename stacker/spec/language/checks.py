@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 
 from stacker.errors import Mark, Problem, Severity, did_you_mean
-from stacker.spec.language.slice_grammar import MOST_LAYERS, shown_slice, written_length
+from stacker.spec.language.slice_grammar import MOST_LAYERS, count_written_layers, format_slice
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,
@@ -30,26 +30,26 @@ def check_spec(spec: StackSpec) -> Iterator[Problem]:
     yield from _check_names(spec)
     cycles = tuple(_check_nesting(spec))
     yield from cycles
-    for item in every_item(spec):
+    for item in walk_spec(spec):
         yield from _check_lengths(item)
     if not cycles:
         yield from _check_size(spec)
 
 
-def every_item(spec: StackSpec) -> Iterator[Item]:
+def walk_spec(spec: StackSpec) -> Iterator[Item]:
     """All items of the stack and of the named stacks, those inside a repeat included, in the order of the text."""
-    return chain(walk(spec.stack), *(walk(named.items) for named in spec.stacks))
+    return chain(walk_items(spec.stack), *(walk_items(named.items) for named in spec.stacks))
 
 
-def walk(items: Iterable[Item]) -> Iterator[Item]:
+def walk_items(items: Iterable[Item]) -> Iterator[Item]:
     """The items and, below each repeat, what it repeats."""
     for item in items:
         yield item
         if isinstance(item, RepeatSpec):
-            yield from walk(item.items)
+            yield from walk_items(item.items)
 
 
-def slices_of(item: Item | SliceOrBlend) -> tuple[SliceSpec, ...]:
+def list_slices(item: Item | SliceOrBlend) -> tuple[SliceSpec, ...]:
     """The slices an item names itself, its base last."""
     match item:
         case SliceSpec():
@@ -83,7 +83,7 @@ def _compare(kind: str, used: list[Named], defined: dict[str, Mark | None]) -> I
 
 def _donors_used(spec: StackSpec) -> Iterator[Named]:
     parts = tuple(part for part in (spec.embed, spec.head) if part is not None)
-    for piece in chain.from_iterable(slices_of(item) for item in chain(every_item(spec), parts)):
+    for piece in chain.from_iterable(list_slices(item) for item in chain(walk_spec(spec), parts)):
         yield piece.donor, piece.mark
     for key, name in (("base", spec.base), ("tokenizer", spec.tokenizer), ("config", spec.config)):
         if name is not None:
@@ -94,7 +94,7 @@ def _donors_used(spec: StackSpec) -> Iterator[Named]:
 
 
 def _stacks_used(spec: StackSpec) -> Iterator[Named]:
-    return ((item.name, item.mark) for item in every_item(spec) if isinstance(item, UseSpec))
+    return ((item.name, item.mark) for item in walk_spec(spec) if isinstance(item, UseSpec))
 
 
 def _check_nesting(spec: StackSpec) -> Iterator[Problem]:
@@ -103,7 +103,7 @@ def _check_nesting(spec: StackSpec) -> Iterator[Problem]:
         yield Problem(f"{len(spec.stacks)} named stacks; {MOST_STACKS} are the most", "", spec.mark_of("stacks"))
         return
     uses = {
-        named.name: {item.name: item.mark for item in reversed([*walk(named.items)]) if isinstance(item, UseSpec)}
+        named.name: {item.name: item.mark for item in reversed([*walk_items(named.items)]) if isinstance(item, UseSpec)}
         for named in spec.stacks
     }
     while circle := _find_circle(uses):
@@ -130,7 +130,9 @@ def _check_lengths(item: Item) -> Iterator[Problem]:
 
 def _check_blend(blend: BlendSpec) -> Iterator[Problem]:
     lengths = {
-        shown_slice(piece): length for piece in slices_of(blend) if (length := written_length(piece)) is not None
+        format_slice(piece): length
+        for piece in list_slices(blend)
+        if (length := count_written_layers(piece)) is not None
     }
     if len(set(lengths.values())) > 1:
         each = ", ".join(f"{shown} has {length}" for shown, length in lengths.items())
@@ -139,12 +141,12 @@ def _check_blend(blend: BlendSpec) -> Iterator[Problem]:
 
 def _check_crossfade(fade: CrossfadeSpec) -> Iterator[Problem]:
     for at, piece in enumerate(fade.sources):
-        length = written_length(piece)
+        length = count_written_layers(piece)
         inner = 0 < at < len(fade.sources) - 1
         needed = fade.over * (2 if inner else 1)
         if length is not None and length < needed:
             both = f"{fade.over} at each end" if inner else f"{fade.over}"
-            message = f"{shown_slice(piece)} has {length} layer{'s' * (length != 1)}, but {both} overlap"
+            message = f"{format_slice(piece)} has {length} layer{'s' * (length != 1)}, but {both} overlap"
             yield Problem(
                 message, f"write over: {length // (2 if inner else 1)} or less, or a longer slice", piece.mark
             )
@@ -158,7 +160,7 @@ def _check_size(spec: StackSpec) -> Iterator[Problem]:
     def count(item: Item) -> int:
         match item:
             case SliceSpec():
-                return written_length(item) or 1
+                return count_written_layers(item) or 1
             case BlendSpec():
                 return max((count(source) for source in item.sources), default=0)
             case CrossfadeSpec():

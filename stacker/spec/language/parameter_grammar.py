@@ -16,7 +16,7 @@ _FORMS = "write a number, a list of numbers (a gradient over the slice), or a ma
 
 def parse_setting(name: str, node: Node, mark: Mark, found: list[Problem]) -> Setting:
     """One op parameter: numbers, gradients, flags and words; what is wrong goes to `found` and is left out."""
-    return Setting(name, Parameter(canonical(_rules(name, node, found))), mark)
+    return Setting(name, Parameter(drop_unreachable(_rules(name, node, found))), mark)
 
 
 def parse_scale(node: Node, found: list[Problem]) -> Parameter:
@@ -24,10 +24,10 @@ def parse_scale(node: Node, found: list[Problem]) -> Parameter:
     rules = tuple(_rules("scale", node, found))
     words = (rule.value for rule in rules if isinstance(rule.value, bool | str))
     found += [Problem(f"'scale' must be a number, not {str(word).lower()}", _FORMS, node.mark) for word in words]
-    return Parameter(canonical(rules))
+    return Parameter(drop_unreachable(rules))
 
 
-def canonical(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+def drop_unreachable(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """The rules that can ever be reached: the first for each match, none after the one for everything."""
     reached: dict[str, Rule] = {}
     for rule in rules:
@@ -37,18 +37,18 @@ def canonical(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     return tuple(reached.values())
 
 
-def combined(*levels: Parameter | None) -> Parameter | None:
+def combine_levels(*levels: Parameter | None) -> Parameter | None:
     """The parameters of several levels as one, the nearest level first; None when no level has any."""
     rules = [rule for level in levels if level is not None for rule in level.rules]
-    return Parameter(canonical(rules)) if rules else None
+    return Parameter(drop_unreachable(rules)) if rules else None
 
 
-def constant(value: float) -> Parameter:
+def make_constant(value: float) -> Parameter:
     """The parameter that is this number everywhere."""
     return Parameter((Rule(EVERYTHING, value),))
 
 
-def constant_of(parameter: Parameter) -> float | None:
+def find_constant(parameter: Parameter) -> float | None:
     """The number that a parameter is everywhere; None where it is anything else."""
     match parameter.rules:
         case (Rule(match, float() as value),) if match == EVERYTHING:
@@ -57,7 +57,7 @@ def constant_of(parameter: Parameter) -> float | None:
             return None
 
 
-def varies(parameter: Parameter) -> bool:
+def has_gradient(parameter: Parameter) -> bool:
     """Whether a parameter has a gradient, so that it depends on the layer."""
     return any(isinstance(rule.value, Gradient) for rule in parameter.rules)
 
@@ -68,7 +68,7 @@ def parse_value(name: str, node: Node) -> Gradient | Value:
         case Scalar(bool() | str() as value):
             return value
         case Scalar(int() | float() as value):
-            return finite(name, value, node.mark)
+            return parse_finite(name, value, node.mark)
         case Sequence((_, *_) as items):
             return Gradient(tuple(_knot(name, item) for item in items))
         case Sequence():
@@ -77,7 +77,7 @@ def parse_value(name: str, node: Node) -> Gradient | Value:
             raise SpecError.of(f"'{shorten(name)}' cannot be {describe(node)}", _FORMS, node.mark)
 
 
-def finite(name: str, value: float, mark: Mark) -> float:
+def parse_finite(name: str, value: float, mark: Mark) -> float:
     """A number as a float; SpecError when it is infinite, too large for one, or no number."""
     number = float(value) if abs(value) <= 1e300 or isinstance(value, float) else math.inf
     if not math.isfinite(number):
@@ -87,7 +87,7 @@ def finite(name: str, value: float, mark: Mark) -> float:
 
 def _knot(name: str, node: Node) -> float:
     if isinstance(node, Scalar) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        return finite(name, node.value, node.mark)
+        return parse_finite(name, node.value, node.mark)
     raise SpecError.of(
         f"a gradient is a list of numbers, {describe(node)} is none", "for instance: [0, 0.5, 1]", node.mark
     )

@@ -30,7 +30,7 @@ def parse_slice(text: str, mark: Mark | None = None) -> SliceSpec:
     return SliceSpec(found["donor"], start, stop, mark=mark)
 
 
-def shown_slice(piece: SliceSpec) -> str:
+def format_slice(piece: SliceSpec) -> str:
     """A slice as the grammar writes it."""
     if piece.start is None and piece.stop is None:
         return piece.donor
@@ -40,7 +40,7 @@ def shown_slice(piece: SliceSpec) -> str:
     return f"{piece.donor}[{start}:{stop}]"
 
 
-def written_length(piece: SliceSpec) -> int | None:
+def count_written_layers(piece: SliceSpec) -> int | None:
     """How many layers a slice has, where its text alone says so."""
     return None if piece.stop is None else piece.stop - (piece.start or 0)
 

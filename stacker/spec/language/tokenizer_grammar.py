@@ -48,14 +48,14 @@ def parse_tokenizer(
     """
     if not isinstance(node, Mapping):
         return (node.text if isinstance(node, Scalar) and not is_null(node) else None), None
-    vocabulary = parse_vocabulary(node, Grammar("donor", donor_name), found)
+    vocabulary = parse_vocabulary(node, Grammar("donor", parse_donor_name), found)
     source = node.get("source")
     if source is None or is_null(source) or vocabulary.union:
         return (base if vocabulary.union else None), vocabulary
     return (source.text if isinstance(source, Scalar) else None), vocabulary
 
 
-def donor_name(node: Node) -> str:
+def parse_donor_name(node: Node) -> str:
     """A donor's name; SpecError where no text stands."""
     if isinstance(node, Scalar) and isinstance(node.value, str):
         return node.value
@@ -144,12 +144,12 @@ def _unknown(node: Mapping, known: tuple[str, ...]) -> Iterator[Problem]:
             yield Problem(f"unknown key '{shorten(key)}'", did_you_mean(key, known), node.key_mark(key))
 
 
-def shown_tokenizer(spec: StackSpec) -> Tree:
+def format_tokenizer(spec: StackSpec) -> Tree:
     """The native `tokenizer`; None where it is the default."""
     return spec.tokenizer if spec.vocabulary is None else _tokenizer_tree(spec, spec.tokenizer, str, _native_row)
 
 
-def mergekit_tokenizer(spec: StackSpec, source: Tree, named: Callable[[str], Tree]) -> Tree:
+def format_mergekit_tokenizer(spec: StackSpec, source: Tree, named: Callable[[str], Tree]) -> Tree:
     """mergekit's `tokenizer` of a spec whose rows follow it; `named` is what a donor is called there."""
     return _tokenizer_tree(spec, source, named, _mergekit_row)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from stacker.errors import Mark, Problem
-from stacker.spec.language.parameter_grammar import constant
+from stacker.spec.language.parameter_grammar import make_constant
 from stacker.spec.language.slice_grammar import MOST_LAYERS
 from stacker.spec.language.stack_spec import (
     BlendSpec,
@@ -212,13 +212,13 @@ def _overlap(
         if ramp == "weight":
             sources = (_weighted(sources[0], 1.0 - share), _weighted(sources[1], share))
         else:
-            settings = (*settings, Setting(ramp, constant(share)))
+            settings = (*settings, Setting(ramp, make_constant(share)))
     base = base.part(position % base.length, 1) if base else None
     return FlatItem(sources, item.op, position, item.over, settings, base, mark=item.mark)
 
 
 def _weighted(source: FlatSlice, weight: float) -> FlatSlice:
-    settings = (*source.written.settings, Setting("weight", constant(weight)))
+    settings = (*source.written.settings, Setting("weight", make_constant(weight)))
     return replace(source, written=replace(source.written, settings=settings))
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from stacker.errors import Problem, did_you_mean
-from stacker.text.node import Mapping, Node, Plain, Scalar, Sequence, child, describe, plain_data, shorten
+from stacker.text.node import Mapping, Node, Plain, Scalar, Sequence, describe, get_child, shorten, to_data
 
 Path = tuple[str | int, ...]
 AnyShape = TypeVar("AnyShape", bound=BaseModel)
@@ -46,10 +46,10 @@ def read_shape(shape: type[AnyShape], root: Mapping, words: Advice) -> tuple[Any
     node: Node = root
     while isinstance(node, Mapping):
         try:
-            return shape.model_validate(plain_data(node)), node, problems
+            return shape.model_validate(to_data(node)), node, problems
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
-            paths = [node_path(node, detail["loc"]) for detail in details]
+            paths = [find_path(node, detail["loc"]) for detail in details]
             if node is root:
                 pairs = zip(details, paths, strict=True)
                 problems = [_problem(detail, path, root, shape, words) for detail, path in pairs]
@@ -59,11 +59,11 @@ def read_shape(shape: type[AnyShape], root: Mapping, words: Advice) -> tuple[Any
     return None, root, problems
 
 
-def node_path(node: Node, location: Iterable[str | int]) -> Path:
+def find_path(node: Node, location: Iterable[str | int]) -> Path:
     """The keys and indices of a pydantic location that exist in the text; union tags and absent keys are skipped."""
     path: list[str | int] = []
     for step in location:
-        below = child(node, step)
+        below = get_child(node, step)
         if below is not node:
             path.append(step)
             node = below
@@ -84,7 +84,7 @@ def _problem(detail: ErrorDetails, path: Path, root: Mapping, shape: type[BaseMo
         case "union_tag_not_found":
             return words.misfit(path, node)
         case _:
-            return _value_problem(detail, last_key(path), node, words)
+            return _value_problem(detail, find_last_key(path), node, words)
 
 
 def _value_problem(detail: ErrorDetails, key: str, node: Node, words: Advice) -> Problem:
@@ -127,11 +127,11 @@ def _missing_hint(key: str, node: Node, known: list[str], words: Advice) -> str:
 
 def _at(node: Node, path: Path) -> Node:
     for step in path:
-        node = child(node, step)
+        node = get_child(node, step)
     return node
 
 
-def last_key(path: Path) -> str:
+def find_last_key(path: Path) -> str:
     """The nearest key on a path, indices skipped; empty at the root."""
     return next((str(step) for step in reversed(path) if isinstance(step, str)), "")
 

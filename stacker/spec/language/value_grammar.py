@@ -33,7 +33,7 @@ def parse_dtype(name: str, mark: Mark) -> Dtype | None:
     raise SpecError.of(f"'{shorten(name)}' is not an element type", hint, mark)
 
 
-def shown_dtype(dtype: Dtype) -> str:
+def format_dtype(dtype: Dtype) -> str:
     """The name of an element type as specs write it."""
     return next((name for name, known in CONFIG_DTYPES.items() if known is dtype), dtype.torch_name)
 
@@ -52,7 +52,7 @@ def parse_size(value: str | int, mark: Mark) -> int:
     return size
 
 
-def shown_size(size: int) -> str | int:
+def format_size(size: int) -> str | int:
     """A size in the largest unit that says it exactly; plain bytes otherwise."""
     for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("GiB", 1 << 30), ("MiB", 1 << 20)):
         if size % factor == 0:
@@ -81,12 +81,12 @@ def parse_source(name: str, source: str, mark: Mark | None) -> DonorSpec:
     return DonorSpec(name, source, mark=mark)
 
 
-def shown_source(donor: DonorSpec) -> str:
+def format_source(donor: DonorSpec) -> str:
     """The source of a donor as one text."""
     return f"{donor.source}@{donor.revision}" if donor.revision else str(donor.source)
 
 
-def short_name(source: str, taken: set[str]) -> str:
+def make_donor_name(source: str, taken: set[str]) -> str:
     """A donor name made of the last part of a source, not among those taken."""
     last = source.rstrip("/").rpartition("/")[2]
     name = _PLAIN.sub("-", last).strip("-") or "donor"

@@ -6,10 +6,10 @@ from collections.abc import Mapping as Table
 from dataclasses import dataclass, field
 
 from stacker.errors import Mark, Problem, SpecError
-from stacker.spec.language.parameter_grammar import EVERYTHING, canonical, parse_value
+from stacker.spec.language.parameter_grammar import EVERYTHING, drop_unreachable, parse_value
 from stacker.spec.language.stack_spec import DonorSpec, Gradient, Parameter, Rule, StackSpec, Value
-from stacker.spec.language.value_grammar import parse_source, short_name
-from stacker.text.node import Mapping, Node, Scalar, Sequence, child, describe, shorten
+from stacker.spec.language.value_grammar import make_donor_name, parse_source
+from stacker.text.node import Mapping, Node, Scalar, Sequence, describe, get_child, shorten
 
 _LORA = "merge the LoRA into its model first, for instance with PEFT's merge_and_unload, and name the result"
 FLAGS = frozenset(
@@ -40,7 +40,7 @@ class DonorNames:
         """The name of the donor that a model reference stands for; SpecError when it stands for none."""
         source, revision, mark = parse_reference(node)
         if (source, revision) not in self.donors:
-            short = short_name(source, {donor.name for donor in self.donors.values()})
+            short = make_donor_name(source, {donor.name for donor in self.donors.values()})
             stage = None if revision else self.stages.get(source)
             from_stage = DonorSpec(short, stack=source, stage=stage, mark=mark)
             self.donors[source, revision] = from_stage if stage else DonorSpec(short, source, revision, mark=mark)
@@ -57,7 +57,7 @@ def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
         value = node.get(key)
         if value is not None and not (isinstance(value, Scalar) and value.value is None):
             raise SpecError.of(f"'{key}' is not supported", _LORA if key == "lora" else "", node.key_mark(key))
-    inner = child(node, "model")
+    inner = get_child(node, "model")
     if inner is not node:
         return parse_reference(inner)
     return _parse_mapping(node)
@@ -71,7 +71,7 @@ def parse_parameter(name: str, node: Node, found: list[Problem]) -> Parameter:
             rules.append(Rule(_pattern(filter_text), _value(name, value)))
         except SpecError as error:
             found.extend(error.problems)
-    return Parameter(canonical(rules))
+    return Parameter(drop_unreachable(rules))
 
 
 def _parse_path(text: str, mark: Mark) -> tuple[str, str | None, Mark]:

@@ -98,7 +98,7 @@ RAMPS = {method.op: method.ramp for method in METHODS.values()}
 _OUTER_ROLES = ("embed", "head", "norm")
 
 
-def outside_of(run: SliceSpec | BlendSpec) -> SliceOrBlend:
+def make_outer_part(run: SliceSpec | BlendSpec) -> SliceOrBlend:
     """The embedding or head made as a run of layers is made: whole donors, the same op and parameters."""
     if isinstance(run, SliceSpec):
         return replace(run, start=None, stop=None)
@@ -106,7 +106,7 @@ def outside_of(run: SliceSpec | BlendSpec) -> SliceOrBlend:
     return replace(run, sources=sources, base=replace(run.base, start=None, stop=None) if run.base else None)
 
 
-def same_part(one: SliceOrBlend, other: SliceOrBlend) -> bool:
+def is_same_part(one: SliceOrBlend, other: SliceOrBlend) -> bool:
     """Whether two parts come to the same tensors, rules that only select tensors of layers disregarded."""
     return _comparable(one) == _comparable(other)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from stacker.errors import Mark, Problem, SpecError
-from stacker.spec.language.parameter_grammar import combined
+from stacker.spec.language.parameter_grammar import combine_levels
 from stacker.spec.language.stack_spec import Parameter, Setting, SliceSpec
 from stacker.spec.mergekit.grammar import DonorNames, parse_parameter
 from stacker.spec.mergekit.methods import Method
-from stacker.text.node import Mapping, Node, child, is_null
+from stacker.text.node import Mapping, Node, get_child, is_null
 
 Made = TypeVar("Made")
 Levels = tuple[Node, ...]
@@ -40,12 +40,12 @@ class ReadContext:
 
     def reference(self, node: Node, key: str) -> str | None:
         """The name of the donor under a key; None when there is none, or a bad one."""
-        below = child(node, key)
+        below = get_child(node, key)
         return None if below is node or is_null(below) else self.attempt(lambda: self.donors.name(below))
 
     def below(self, node: Node, levels: Levels) -> Levels:
         """The levels with the parameters of one more place in front."""
-        parameters = child(node, "parameters")
+        parameters = get_child(node, "parameters")
         return levels if parameters is node else (parameters, *levels)
 
     def source_settings(self, node: Node) -> tuple[Setting, ...]:
@@ -60,12 +60,12 @@ class ReadContext:
         """The factors on a slice that is moved as it is."""
         own = [setting.parameter for setting in source.settings if setting.name == "scale"]
         above = [setting.parameter for setting in self.shared_settings(levels) if setting.name == "scale"]
-        return combined(*own, *above)
+        return combine_levels(*own, *above)
 
     def _settings(self, levels: Levels, names: tuple[str, ...]) -> tuple[Setting, ...]:
         return tuple(setting for name in names if (setting := self._setting(name, levels)))
 
     def _setting(self, name: str, levels: Levels) -> Setting | None:
         nodes = [level for level in levels if isinstance(level, Mapping) and not is_null(level.get(name))]
-        parameter = combined(*(parse_parameter(name, child(node, name), self.found) for node in nodes))
+        parameter = combine_levels(*(parse_parameter(name, get_child(node, name), self.found) for node in nodes))
         return Setting(name, parameter, nodes[0].key_mark(name)) if parameter else None

@@ -24,10 +24,10 @@ from stacker.spec.language.tokenizer_grammar import UNION, Grammar, parse_templa
 from stacker.spec.language.validation import read_shape
 from stacker.spec.language.value_grammar import parse_dtype
 from stacker.spec.mergekit.grammar import DonorNames
-from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, outside_of
+from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, make_outer_part
 from stacker.spec.mergekit.read_context import ReadContext
-from stacker.spec.mergekit.shape import ADVICE, MergekitFile, ModuleOut, SliceOut, SourceIn, unknown_keys
-from stacker.text.node import Mapping, Node, Scalar, child, is_null, shorten
+from stacker.spec.mergekit.shape import ADVICE, MergekitFile, ModuleOut, SliceOut, SourceIn, check_keys
+from stacker.text.node import Mapping, Node, Scalar, get_child, is_null, shorten
 
 _BASE_HINT = "base_model names the model that t = 0 keeps: base_model: org/name"
 _RANGE_HINT = "layer_range: [first, last + 1]; the end is not included"
@@ -52,7 +52,7 @@ def parse_mergekit(
     context = ReadContext(_method(shape.merge_method, root, found), found, DonorNames(stages=stages))
     base = context.reference(node, "base_model")
     if shape.merge_method in METHODS:
-        found += unknown_keys(shape, node, context.method)
+        found += check_keys(shape, node, context.method)
     return _spec(context, shape, node, base, name), found
 
 
@@ -61,7 +61,7 @@ def _method(name: str, root: Mapping, found: list[Problem]) -> Method:
         close = did_you_mean(name, METHODS)
         hint = close if close.startswith("known") else f"{close}\nknown: {', '.join(sorted(METHODS))}"
         message = f"merge_method '{shorten(name)}' is not known here"
-        found.append(Problem(message, hint, child(root, "merge_method").mark))
+        found.append(Problem(message, hint, get_child(root, "merge_method").mark))
     return METHODS.get(name, Method(name, name))
 
 
@@ -98,7 +98,7 @@ def _runs(context: ReadContext, shape: MergekitFile, node: Mapping, base: str | 
         )
         context.error(message, "write exactly one of slices, models and modules", node.mark)
     if shape.modules:
-        return _module_runs(context, shape.modules, child(node, "modules"), levels, base)
+        return _module_runs(context, shape.modules, get_child(node, "modules"), levels, base)
     return _holder_runs(context, shape, node, levels, base)
 
 
@@ -108,7 +108,7 @@ def _module_runs(
     if len(modules) > 1:
         context.error(f"several modules: {', '.join(map(shorten, modules))}", "one module is supported", node.mark)
     (key, module), *_ = modules.items()
-    below = child(node, key)
+    below = get_child(node, key)
     return _holder_runs(context, module, below, context.below(below, levels), base)
 
 
@@ -116,23 +116,23 @@ def _holder_runs(
     context: ReadContext, holder: MergekitFile | ModuleOut, node: Node, levels: tuple[Node, ...], base: str | None
 ) -> list[_Run]:
     if holder.slices:
-        place = child(node, "slices")
-        return [_slice_run(context, run, child(place, at), levels, base) for at, run in enumerate(holder.slices)]
+        place = get_child(node, "slices")
+        return [_slice_run(context, run, get_child(place, at), levels, base) for at, run in enumerate(holder.slices)]
     if holder.models:
-        return [_models_run(context, child(node, "models"), len(holder.models), levels, base)]
+        return [_models_run(context, get_child(node, "models"), len(holder.models), levels, base)]
     return []
 
 
 def _slice_run(context: ReadContext, shape: SliceOut, node: Node, levels: tuple[Node, ...], base: str | None) -> _Run:
-    place = child(node, "sources")
+    place = get_child(node, "sources")
     levels = context.below(node, levels)
-    sources = (_source(context, source, child(place, at)) for at, source in enumerate(shape.sources))
+    sources = (_source(context, source, get_child(place, at)) for at, source in enumerate(shape.sources))
     return _Run(tuple(s for s in sources if s), levels, context.reference(node, "base_model") or base, node)
 
 
 def _source(context: ReadContext, shape: SourceIn, node: Node) -> SliceSpec | None:
     donor = context.reference(node, "model")
-    place = child(node, "layer_range")
+    place = get_child(node, "layer_range")
     start, stop = shape.layer_range
     if start < 0:
         context.error(f"layer_range [{start}, {stop}] begins before layer 0", _RANGE_HINT, place.mark)
@@ -147,7 +147,7 @@ def _source(context: ReadContext, shape: SourceIn, node: Node) -> SliceSpec | No
 def _models_run(context: ReadContext, node: Node, count: int, levels: tuple[Node, ...], base: str | None) -> _Run:
     """Every layer of each model; the base joins them where it is not listed, as in mergekit."""
     sources = []
-    for place in (child(node, at) for at in range(count)):
+    for place in (get_child(node, at) for at in range(count)):
         donor = context.reference(place, "model")
         if donor:
             sources.append(SliceSpec(donor, settings=context.source_settings(place), mark=place.mark))
@@ -193,7 +193,7 @@ def _outside(item: SliceSpec | BlendSpec) -> SliceOrBlend | None:
     """What stands outside the layers, made as the slice beside it; None where that is the default."""
     if isinstance(item, SliceSpec):
         return SliceSpec(item.donor, scale=item.scale, mark=item.mark) if item.scale else None
-    return outside_of(item)
+    return make_outer_part(item)
 
 
 def _tokenizer(context: ReadContext, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:
@@ -209,10 +209,10 @@ def _tokenizer(context: ReadContext, node: Mapping, base: str | None) -> tuple[s
         vocabulary = parse_vocabulary(table, Grammar("model", context.donors.name), context.found)
     elif not is_null(value):
         union = isinstance(value, Scalar) and value.value == UNION
-        vocabulary = VocabularySpec(union, mark=child(node, key).mark)
+        vocabulary = VocabularySpec(union, mark=get_child(node, key).mark)
     name = value.value if isinstance(value, Scalar) else None
     if name == "base" and base is None:
-        context.error("'base' is asked for, but there is no base_model", _BASE_HINT, child(holder, key).mark)
+        context.error("'base' is asked for, but there is no base_model", _BASE_HINT, get_child(holder, key).mark)
     if is_null(value) or name in ("base", UNION):
         return base, vocabulary
     return context.reference(holder, key), vocabulary
@@ -226,5 +226,5 @@ def _template(context: ReadContext, node: Mapping) -> str | None:
 def _output(context: ReadContext, shape: MergekitFile, node: Mapping) -> OutputSpec:
     """`out_dtype` is how the result is stored, and `dtype` where that is absent."""
     chosen = [(name, key) for key, name in (("out_dtype", shape.out_dtype), ("dtype", shape.dtype)) if name]
-    dtypes = [context.attempt(partial(parse_dtype, name, child(node, key).mark)) for name, key in chosen]
+    dtypes = [context.attempt(partial(parse_dtype, name, get_child(node, key).mark)) for name, key in chosen]
     return OutputSpec(dtypes[0] if dtypes else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stacker.spec.language.parameter_grammar import EVERYTHING, canonical, constant_of, varies
+from stacker.spec.language.parameter_grammar import EVERYTHING, drop_unreachable, find_constant, has_gradient
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     Gradient,
@@ -26,7 +26,7 @@ def make_runs(context: WriteContext) -> tuple[SliceOrBlend, ...]:
     return tuple(_make_run(context, item) for item in items)
 
 
-def count_layers(context: WriteContext) -> int | None:
+def count_stage_layers(context: WriteContext) -> int | None:
     """How many layers a spec makes; None where a donor's depth would be needed and is not known."""
     items = tuple(unroll(context.spec, context.depths, RAMPS, []))
     known = all(source.known for item in items for source in item.sources)
@@ -58,7 +58,7 @@ def _make_blend(context: WriteContext, item: FlatItem, op: str) -> BlendSpec:
 
 
 def _has_factors(piece: SliceSpec) -> bool:
-    return piece.scale is not None or any(varies(setting.parameter) for setting in piece.settings)
+    return piece.scale is not None or any(has_gradient(setting.parameter) for setting in piece.settings)
 
 
 def _piece(source: FlatSlice) -> SliceSpec:
@@ -79,24 +79,24 @@ def _fixed(setting: Setting, position: int, count: int) -> Setting:
 
 def _scaled(context: WriteContext, item: FlatItem, own: Parameter | None, scale: RepeatScale) -> Parameter | None:
     """The factors of a slice, times those of a repeat around it."""
-    if item.length != scale.count and varies(scale.parameter):
+    if item.length != scale.count and has_gradient(scale.parameter):
         hint = "give each slice its own factors"
         context.refuse("a gradient over several repeated slices cannot be said in mergekit", scale.mark, hint)
-    product = product_of(own, scale.parameter)
+    product = multiply_factors(own, scale.parameter)
     if product is None:
         hint = "write the product of both factors yourself"
         context.refuse("two sets of factors on one slice cannot be said in mergekit", scale.mark, hint)
     return product
 
 
-def product_of(one: Parameter | None, other: Parameter) -> Parameter | None:
+def multiply_factors(one: Parameter | None, other: Parameter) -> Parameter | None:
     """Both factors as one, where either is a single number or both have the same rules; None elsewhere."""
     if one is None:
         return other
-    for number, rules in ((constant_of(one), other.rules), (constant_of(other), one.rules)):
+    for number, rules in ((find_constant(one), other.rules), (find_constant(other), one.rules)):
         if number is not None:
             scaled = (Rule(rule.match, _times(rule.value, number)) for rule in rules)
-            return Parameter(canonical((*scaled, Rule(EVERYTHING, number))))
+            return Parameter(drop_unreachable((*scaled, Rule(EVERYTHING, number))))
     if [rule.match for rule in one.rules] != [rule.match for rule in other.rules]:
         return None
     values = [_product(a.value, b.value) for a, b in zip(one.rules, other.rules, strict=True)]

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from stacker.errors import Problem, Severity, did_you_mean
-from stacker.spec.language.validation import Advice, Path, last_key
+from stacker.spec.language.validation import Advice, Path, find_last_key
 from stacker.spec.mergekit.methods import Method
-from stacker.text.node import Mapping, Node, child, describe, shorten
+from stacker.text.node import Mapping, Node, describe, get_child, shorten
 
 
 class MergekitShape(BaseModel):
@@ -69,7 +69,7 @@ class MergekitFile(MergekitShape):
 
 
 def _misfit(path: Path, node: Node) -> Problem:
-    return Problem(f"'{shorten(last_key(path))}' cannot be {describe(node)}", "", node.mark)
+    return Problem(f"'{shorten(find_last_key(path))}' cannot be {describe(node)}", "", node.mark)
 
 
 ADVICE = Advice(
@@ -88,17 +88,17 @@ ADVICE = Advice(
 _DEAD = ("residual_weight",)
 
 
-def unknown_keys(shape: MergekitShape, node: Node, method: Method) -> Iterator[Problem]:
+def check_keys(shape: MergekitShape, node: Node, method: Method) -> Iterator[Problem]:
     """A warning for each such key of a mapping and of everything below it."""
     known = type(shape).model_fields
     for key in (*(shape.model_extra or {}), *(name for name in _DEAD if getattr(shape, name, None) is not None)):
         yield _warning(f"'{shorten(key)}' has no effect here", _close(key, known), node, key)
     for key in known:
-        value, below = getattr(shape, key), child(node, key)
+        value, below = getattr(shape, key), get_child(node, key)
         if key == "parameters" and value:
             yield from _unknown_parameters(value, below, shape, method)
         for step, part in _parts(value):
-            yield from unknown_keys(part, child(below, step), method)
+            yield from check_keys(part, get_child(below, step), method)
 
 
 def _unknown_parameters(

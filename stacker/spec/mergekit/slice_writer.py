@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stacker.spec.language.parameter_grammar import EVERYTHING, combined
-from stacker.spec.language.slice_grammar import shown_slice
+from stacker.spec.language.parameter_grammar import EVERYTHING, combine_levels
+from stacker.spec.language.slice_grammar import format_slice
 from stacker.spec.language.stack_spec import BlendSpec, Parameter, Rule, Setting, SliceOrBlend, SliceSpec
 from stacker.spec.mergekit.methods import BaseRole, Method
 from stacker.spec.mergekit.write_context import WriteContext
@@ -12,17 +12,17 @@ from stacker.text.emitter import Flow, Tree
 _COMPARED = (BaseRole.REFERENCE, BaseRole.OPTIONAL)
 
 
-def shown_body(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method, config: str) -> dict[str, Tree]:
+def write_body(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method, config: str) -> dict[str, Tree]:
     """`models` where the stack is whole donors and nothing else, `slices` elsewhere."""
     sources = _sources(context, runs[0], method) if len(runs) == 1 else ()
     whole = bool(sources) and all(source.start is None and source.stop is None for source in sources)
-    if whole and config in {source.donor for source in sources} and base_of(context, runs[0], method) in ("", config):
+    if whole and config in {source.donor for source in sources} and find_base(context, runs[0], method) in ("", config):
         parameters = _shared(context, runs[0], method)
         return {"models": [_source(context, runs[0], source, method, ranges=False) for source in sources], **parameters}
     return {"slices": [_slice(context, run, method, config) for run in runs]}
 
 
-def base_of(context: WriteContext, run: SliceOrBlend, method: Method) -> str:
+def find_base(context: WriteContext, run: SliceOrBlend, method: Method) -> str:
     """The donor that must be the base_model of a run, if any."""
     if method.base is BaseRole.FIRST:
         return (run.sources if isinstance(run, BlendSpec) else (run,))[0].donor
@@ -56,7 +56,7 @@ def _sources(context: WriteContext, run: SliceOrBlend, method: Method) -> tuple[
 def _slice(context: WriteContext, run: SliceOrBlend, method: Method, config: str) -> Tree:
     sources = _sources(context, run, method)
     text: dict[str, Tree] = {"sources": [_source(context, run, source, method, ranges=True) for source in sources]}
-    base = base_of(context, run, method)
+    base = find_base(context, run, method)
     if base not in ("", config):
         text["base_model"] = context.donor(base)
     return text | _shared(context, run, method)
@@ -77,7 +77,7 @@ def _source(context: WriteContext, run: SliceOrBlend, source: SliceSpec, method:
         own["scale"] = source.scale
     above = {setting.name: setting.parameter for setting in run.settings}
     for name, value in method.defaults:
-        known = combined(own.get(name), above.get(name))
+        known = combine_levels(own.get(name), above.get(name))
         if known is None or known.rules[-1].match != EVERYTHING:
             own[name] = Parameter((*(known.rules if known else ()), Rule(EVERYTHING, value)))
     return text | context.parameters(own, source.mark or run.mark)
@@ -86,7 +86,7 @@ def _source(context: WriteContext, run: SliceOrBlend, source: SliceSpec, method:
 def _bounds(context: WriteContext, piece: SliceSpec) -> list[Tree]:
     stop = context.depths.get(piece.donor) if piece.stop is None else piece.stop
     if stop is None:
-        shown = shown_slice(piece)
+        shown = format_slice(piece)
         hint = f"write {piece.donor}[{piece.start or 0}:N] with the donor's number of layers N"
         context.refuse(f"mergekit needs the end of {shown}, and the donor's depth is not known", piece.mark, hint)
     return [piece.start or 0, stop]

@@ -11,7 +11,7 @@ from stacker.errors import Problem, Severity
 from stacker.spec.language.checks import check_spec
 from stacker.spec.language.stack_spec import StackSpec
 from stacker.spec.mergekit.reader import parse_mergekit
-from stacker.text.node import Mapping, Node, Scalar, child, describe, is_null, scalars, shorten
+from stacker.text.node import Mapping, Node, Scalar, describe, get_child, is_null, shorten, walk_scalars
 
 _NAME = "name: first-stage; a later document names it as a model"
 _METHOD = "merge_method"
@@ -49,7 +49,7 @@ def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[
 
 def check_characters(root: Node) -> Iterator[Problem]:
     """Characters that nobody sees, or that change how a terminal shows what follows, have no place in a spec."""
-    for scalar, is_key in scalars(root):
+    for scalar, is_key in walk_scalars(root):
         allowed = "" if is_key else "\n\t"
         hidden = next((char for char in scalar.text if not char.isprintable() and char not in allowed), None)
         if hidden:
@@ -57,7 +57,7 @@ def check_characters(root: Node) -> Iterator[Problem]:
 
 
 def _check_name(root: Mapping, stages: dict[str, StackSpec], *, last: bool) -> Iterator[Problem]:
-    name = child(root, "name")
+    name = get_child(root, "name")
     if name is root or is_null(name):
         if not last:
             yield Problem("a document before the last has no 'name', so that nothing can use it", _NAME, root.mark)

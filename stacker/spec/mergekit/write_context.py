@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from stacker.errors import Mark, Problem
 from stacker.spec.language.parameter_grammar import EVERYTHING
 from stacker.spec.language.stack_spec import DonorSpec, Gradient, Parameter, Rule, StackSpec, Value
-from stacker.spec.language.value_grammar import shown_source
+from stacker.spec.language.value_grammar import format_source
 from stacker.text.emitter import Flow, Tree
 
 Names = Mapping[str, tuple[str, ...]]
@@ -29,7 +29,7 @@ class WriteContext:
 
     def donor(self, name: str) -> str:
         donor = next((donor for donor in self.spec.donors if donor.name == name), DonorSpec(name, name))
-        return shown_source(donor) if donor.source is not None else str(donor.stack if donor.stage else name)
+        return format_source(donor) if donor.source is not None else str(donor.stack if donor.stage else name)
 
     def parameters(self, parameters: Mapping[str, Parameter], mark: Mark | None) -> dict[str, Tree]:
         """The `parameters` key, or nothing where there are none."""
@@ -61,7 +61,7 @@ class WriteContext:
         return [{"filter": text, "value": _value(rule.value)} for text in filters]
 
 
-def in_text_order(problem: Problem) -> tuple[int, int]:
+def text_order(problem: Problem) -> tuple[int, int]:
     """A sorting key: by line and column."""
     return (problem.mark.line or 0, problem.mark.column or 0) if problem.mark else (0, 0)
 

@@ -13,12 +13,12 @@ from stacker.spec.language.stack_spec import (
     SliceSpec,
     StackSpec,
 )
-from stacker.spec.language.tokenizer_grammar import mergekit_tokenizer
-from stacker.spec.language.value_grammar import shown_dtype, shown_size
-from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, outside_of, same_part
-from stacker.spec.mergekit.runs import count_layers, make_runs
-from stacker.spec.mergekit.slice_writer import base_of, shown_body
-from stacker.spec.mergekit.write_context import Names, WriteContext, in_text_order
+from stacker.spec.language.tokenizer_grammar import format_mergekit_tokenizer
+from stacker.spec.language.value_grammar import format_dtype, format_size
+from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, is_same_part, make_outer_part
+from stacker.spec.mergekit.runs import count_stage_layers, make_runs
+from stacker.spec.mergekit.slice_writer import find_base, write_body
+from stacker.spec.mergekit.write_context import Names, WriteContext, text_order
 from stacker.text.emitter import Tree, write_yaml
 
 
@@ -31,7 +31,7 @@ def to_mergekit(spec: StackSpec, depths: Mapping[str, int] | None = None, names:
     """
     found: list[Problem] = []
     texts = _documents(WriteContext(spec, depths or {}, names or {}, found), {})
-    raise_problems(sorted(dict.fromkeys(found), key=in_text_order))
+    raise_problems(sorted(dict.fromkeys(found), key=text_order))
     remark = "# for mergekit-multi: each document but the last is built first\n" if len(texts) > 1 else ""
     return remark + "---\n".join(texts)
 
@@ -46,7 +46,7 @@ def _documents(context: WriteContext, seen: dict[str, str]) -> list[str]:
             if donor.stack not in seen:
                 texts = _documents(inner, seen)
                 seen[donor.stack] = f"name: {donor.stack}\n{texts[-1]}"
-            count = count_layers(inner)
+            count = count_stage_layers(inner)
             depths |= {donor.name: count} if count is not None else {}
     text = _document(replace(context, depths=depths))
     return [*seen.values(), _remarks(context.spec, text) + write_yaml(text)]
@@ -68,11 +68,11 @@ def _document(context: WriteContext) -> dict[str, Tree]:
         text["base_model"] = context.donor(config)
     else:
         _check_without_base_model(context, config, embed, tokenizer)
-    text |= shown_body(context, runs, method, config)
+    text |= write_body(context, runs, method, config)
     if spec.output.dtype is not None:
-        text["out_dtype"] = shown_dtype(spec.output.dtype)
+        text["out_dtype"] = format_dtype(spec.output.dtype)
     if spec.vocabulary:
-        text["tokenizer"] = mergekit_tokenizer(spec, context.donor(tokenizer), context.donor)
+        text["tokenizer"] = format_mergekit_tokenizer(spec, context.donor(tokenizer), context.donor)
         if spec.vocabulary.union and tokenizer != config:
             context.refuse("mergekit's union begins with the base_model's tokenizer", spec.mark_of("tokenizer"))
     if spec.chat_template is not None:
@@ -92,7 +92,7 @@ def _with_base(part: SliceOrBlend, spec: StackSpec) -> SliceOrBlend:
 def _remarks(spec: StackSpec, text: Mapping[str, Tree]) -> str:
     remarks = []
     if spec.output.shard_size != OutputSpec().shard_size:
-        remarks.append(f"# run mergekit-yaml with --out-shard-size {shown_size(spec.output.shard_size)}\n")
+        remarks.append(f"# run mergekit-yaml with --out-shard-size {format_size(spec.output.shard_size)}\n")
     if "base_model" not in text:
         remarks.append("# without a base_model, mergekit takes config and tokenizer of any of the models\n")
     if "tokenizer_source" in text:
@@ -126,7 +126,7 @@ def _takes_base_model(context: WriteContext, runs: tuple[SliceOrBlend, ...], met
     """Whether a base_model may be written, which gives config and tokenizer too: not where it would be a base."""
     if method.base is not BaseRole.OPTIONAL:
         return True
-    based = [bool(base_of(context, run, method)) for run in runs]
+    based = [bool(find_base(context, run, method)) for run in runs]
     if len(set(based)) > 1:
         without = runs[based.index(False)]
         context.refuse(f"mergekit's {method.name} has a base in all slices or in none", without.mark)
@@ -165,7 +165,7 @@ def _check_outside(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Non
     spec = context.spec
     for key, part, run, where in (("embed", spec.embed, runs[0], "first"), ("head", spec.head, runs[-1], "last")):
         given = part or SliceSpec(_first_donor((run,)))
-        if not same_part(_with_base(given, spec), _with_base(outside_of(run), spec)):
+        if not is_same_part(_with_base(given, spec), _with_base(make_outer_part(run), spec)):
             mark = spec.mark_of(key) if part else run.mark
             message = f"mergekit makes the {key} as it makes the {where} slice, and here it is made otherwise"
             context.refuse(message, mark, f"write '{key}' as that slice is: the same donors, op and parameters")

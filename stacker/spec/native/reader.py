@@ -39,7 +39,7 @@ from stacker.spec.native.shape import (
     StackShape,
     UseShape,
 )
-from stacker.text.node import Mapping, Node, child, shorten
+from stacker.text.node import Mapping, Node, get_child, shorten
 
 Found = list[Problem]
 Made = TypeVar("Made")
@@ -62,18 +62,18 @@ def _spec(shape: StackShape, node: Mapping, root: Mapping, name: str, found: Fou
     written = node.get("chat_template")
     template = None if written is None else _attempt(found, lambda: parse_template(written))
     return StackSpec(
-        name=_attempt(found, lambda: _name(shape.name or name, child(node, "name").mark)) or name,
-        donors=_donors(shape, child(node, "donors"), root.get("donors"), found),
-        stack=_items(shape.stack, child(node, "stack"), found),
-        stacks=_stacks(shape, child(node, "stacks"), root.get("stacks"), found),
+        name=_attempt(found, lambda: _name(shape.name or name, get_child(node, "name").mark)) or name,
+        donors=_donors(shape, get_child(node, "donors"), root.get("donors"), found),
+        stack=_items(shape.stack, get_child(node, "stack"), found),
+        stacks=_stacks(shape, get_child(node, "stacks"), root.get("stacks"), found),
         base=shape.base,
-        embed=_part(shape.embed, child(node, "embed"), "embed", found),
-        head=_part(shape.head, child(node, "head"), "head", found),
+        embed=_part(shape.embed, get_child(node, "embed"), "embed", found),
+        head=_part(shape.head, get_child(node, "head"), "head", found),
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         chat_template=template,
         config=shape.config,
-        output=_output(shape.output, child(node, "output"), found),
+        output=_output(shape.output, get_child(node, "output"), found),
         source=root.mark.source,
         marks=marks,
     )
@@ -95,7 +95,7 @@ def _name(name: str, mark: Mark) -> str:
 
 
 def _donors(shape: StackShape, node: Node, written: Node | None, found: Found) -> tuple[DonorSpec, ...]:
-    donors = [_donor(name, donor, child(node, name), found) for name, donor in shape.donors.items()]
+    donors = [_donor(name, donor, get_child(node, name), found) for name, donor in shape.donors.items()]
     names = [key for key, _ in written.entries] if isinstance(written, Mapping) else []
     for key in names:
         if not NAME.fullmatch(key.text):
@@ -114,10 +114,12 @@ def _donor(name: str, shape: str | DonorShape, node: Node, found: Found) -> Dono
         return DonorSpec(name)
     if shape.source is None:
         if shape.revision is not None:
-            found.append(Problem("'revision' belongs to a hub id, not to a stack", "", child(node, "revision").mark))
+            found.append(
+                Problem("'revision' belongs to a hub id, not to a stack", "", get_child(node, "revision").mark)
+            )
         return DonorSpec(name, like=shape.like, stack=shape.stack, mark=node.mark)
     source = shape.source
-    donor = _attempt(found, lambda: parse_source(name, source, child(node, "source").mark)) or DonorSpec(name)
+    donor = _attempt(found, lambda: parse_source(name, source, get_child(node, "source").mark)) or DonorSpec(name)
     if donor.revision and shape.revision is not None:
         found.append(Problem("the revision is given twice", "after '@' or as 'revision', not both", node.mark))
     return DonorSpec(name, donor.source, donor.revision or shape.revision, shape.like, mark=node.mark)
@@ -127,13 +129,13 @@ def _stacks(shape: StackShape, node: Node, written: Node | None, found: Found) -
     if not isinstance(written, Mapping):
         return ()
     return tuple(
-        NamedStack(name, _items(shape.stacks.get(name, []), child(node, name), found), written.key_mark(name))
+        NamedStack(name, _items(shape.stacks.get(name, []), get_child(node, name), found), written.key_mark(name))
         for name in written.names
     )
 
 
 def _items(shapes: Sequence[AnyItem], node: Node, found: Found) -> tuple[Item, ...]:
-    items = (_item(shape, child(node, at), found) for at, shape in enumerate(shapes))
+    items = (_item(shape, get_child(node, at), found) for at, shape in enumerate(shapes))
     return tuple(item for item in items if item is not None)
 
 
@@ -142,10 +144,13 @@ def _item(shape: AnyItem, node: Node, found: Found) -> Item | None:
         case str() | SliceShape():
             return _slice(shape, node, found)
         case BlendShape():
-            sources, base = _sources(shape.blend, child(node, "blend"), found), _base(shape.base, node, found)
+            sources, base = _sources(shape.blend, get_child(node, "blend"), found), _base(shape.base, node, found)
             return BlendSpec(sources, shape.op, _settings(shape, node, found), base, node.mark)
         case CrossfadeShape():
-            sources, base = _sources(shape.crossfade, child(node, "crossfade"), found), _base(shape.base, node, found)
+            sources, base = (
+                _sources(shape.crossfade, get_child(node, "crossfade"), found),
+                _base(shape.base, node, found),
+            )
             return CrossfadeSpec(sources, shape.over, shape.op, _settings(shape, node, found), base, node.mark)
         case RepeatShape():
             return _repeat(shape, node, found)
@@ -154,7 +159,7 @@ def _item(shape: AnyItem, node: Node, found: Found) -> Item | None:
 
 
 def _repeat(shape: RepeatShape, node: Node, found: Found) -> RepeatSpec:
-    body = child(node, "repeat")
+    body = get_child(node, "repeat")
     if isinstance(shape.repeat, list):
         items = _items(shape.repeat, body, found)
     else:
@@ -166,7 +171,7 @@ def _repeat(shape: RepeatShape, node: Node, found: Found) -> RepeatSpec:
 def _slice(shape: str | SliceShape | SourceShape, node: Node, found: Found) -> SliceSpec | None:
     """A slice with its factors, and as a source with its parameters."""
     text = shape if isinstance(shape, str) else shape.slice
-    mark = node.mark if isinstance(shape, str) else child(node, "slice").mark
+    mark = node.mark if isinstance(shape, str) else get_child(node, "slice").mark
     piece = _attempt(found, lambda: parse_slice(text, mark))
     if isinstance(shape, str):
         return piece
@@ -176,18 +181,18 @@ def _slice(shape: str | SliceShape | SourceShape, node: Node, found: Found) -> S
 
 
 def _sources(shapes: Sequence[str | SourceShape], node: Node, found: Found) -> tuple[SliceSpec, ...]:
-    sources = (_slice(shape, child(node, at), found) for at, shape in enumerate(shapes))
+    sources = (_slice(shape, get_child(node, at), found) for at, shape in enumerate(shapes))
     return tuple(source for source in sources if source is not None)
 
 
 def _base(text: str | None, node: Node, found: Found) -> SliceSpec | None:
     if text is None:
         return None
-    return _attempt(found, lambda: parse_slice(text, child(node, "base").mark))
+    return _attempt(found, lambda: parse_slice(text, get_child(node, "base").mark))
 
 
 def _scale(node: Node, found: Found) -> Parameter | None:
-    below = child(node, "scale")
+    below = get_child(node, "scale")
     return None if below is node else parse_scale(below, found)
 
 
@@ -200,14 +205,14 @@ def _settings(
         if name in _FOREIGN:
             found.append(Problem(f"'{name}' does not belong in this item", "one item has one kind", mark))
         else:
-            settings.append(parse_setting(name, child(node, name), mark, found))
+            settings.append(parse_setting(name, get_child(node, name), mark, found))
     return tuple(settings)
 
 
 def _part(shape: str | SliceShape | PartBlendShape | None, node: Node, key: str, found: Found) -> SliceOrBlend | None:
     part: SliceOrBlend | None
     if isinstance(shape, PartBlendShape):
-        sources, base = _sources(shape.blend, child(node, "blend"), found), _base(shape.base, node, found)
+        sources, base = _sources(shape.blend, get_child(node, "blend"), found), _base(shape.base, node, found)
         part = BlendSpec(sources, shape.op, _settings(shape, node, found), base, node.mark)
         pieces = (*sources, *((base,) if base else ()))
     else:
@@ -221,6 +226,6 @@ def _part(shape: str | SliceShape | PartBlendShape | None, node: Node, key: str,
 
 
 def _output(shape: OutputShape, node: Node, found: Found) -> OutputSpec:
-    dtype = _attempt(found, lambda: parse_dtype(shape.dtype, child(node, "dtype").mark))
-    size = _attempt(found, lambda: parse_size(shape.shard_size, child(node, "shard_size").mark))
+    dtype = _attempt(found, lambda: parse_dtype(shape.dtype, get_child(node, "dtype").mark))
+    size = _attempt(found, lambda: parse_size(shape.shard_size, get_child(node, "shard_size").mark))
     return OutputSpec(dtype, size or OutputSpec().shard_size)

@@ -161,7 +161,7 @@ class StackShape(Shape):
     output: OutputShape = Field(default=OutputShape(), description="Element type and shard size of the result.")
 
 
-def item_kind(value: object) -> str | None:
+def find_item_kind(value: object) -> str | None:
     """The union tag of a stack item; tags stand in angle brackets so that no key is taken for one."""
     if isinstance(value, str):
         return "<text>"
@@ -170,12 +170,12 @@ def item_kind(value: object) -> str | None:
 
 
 def _source_kind(value: object) -> str | None:
-    kind = item_kind(value)
+    kind = find_item_kind(value)
     return kind if kind in ("<text>", "<slice>") else None
 
 
 def _part_kind(value: object) -> str | None:
-    kind = item_kind(value)
+    kind = find_item_kind(value)
     return kind if kind in ("<text>", "<slice>", "<blend>") else None
 
 
@@ -215,7 +215,7 @@ Item = Annotated[
     | Annotated[CrossfadeShape, Tag("<crossfade>")]
     | Annotated["RepeatShape", Tag("<repeat>")]
     | Annotated[UseShape, Tag("<use>")],
-    Discriminator(item_kind),
+    Discriminator(find_item_kind),
 ]
 Items = Annotated[list[Item], Field(min_length=1)]
 Body = Annotated[Annotated[Items, Tag("<list>")] | Annotated[Item, Tag("<one>")], Discriminator(_body_kind)]
@@ -224,7 +224,7 @@ Body = Annotated[Annotated[Items, Tag("<list>")] | Annotated[Item, Tag("<one>")]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def json_schema() -> dict[str, Any]:
+def make_json_schema() -> dict[str, Any]:
     """The schema as a JSON value."""
     schema = StackShape.model_json_schema()
     title = {"$schema": DIALECT, "title": "stacker spec"}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from stacker.errors import Problem, SpecError, raise_problems
 from stacker.spec.language.parameter_grammar import DEFAULT, EVERYTHING
-from stacker.spec.language.slice_grammar import shown_slice
+from stacker.spec.language.slice_grammar import format_slice
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,
@@ -23,8 +23,8 @@ from stacker.spec.language.stack_spec import (
     UseSpec,
     Value,
 )
-from stacker.spec.language.tokenizer_grammar import shown_tokenizer
-from stacker.spec.language.value_grammar import KEEP, parse_source, shown_dtype, shown_size, shown_source
+from stacker.spec.language.tokenizer_grammar import format_tokenizer
+from stacker.spec.language.value_grammar import KEEP, format_dtype, format_size, format_source, parse_source
 from stacker.text.emitter import Flow, Tree, write_yaml
 
 
@@ -37,12 +37,12 @@ def to_native(spec: StackSpec) -> str:
     if spec.stacks:
         text["stacks"] = {named.name: [_item(item) for item in named.items] for named in spec.stacks}
     parts: dict[str, Tree] = {"embed": _part(spec.embed), "head": _part(spec.head)}
-    rest: dict[str, Tree] = {"base": spec.base, **parts, "tokenizer": shown_tokenizer(spec)}
+    rest: dict[str, Tree] = {"base": spec.base, **parts, "tokenizer": format_tokenizer(spec)}
     rest |= {"chat_template": spec.chat_template, "config": spec.config}
     text |= {key: value for key, value in rest.items() if value is not None}
     if spec.output != OutputSpec():
-        dtype = shown_dtype(spec.output.dtype) if spec.output.dtype else KEEP
-        text["output"] = Flow({"dtype": dtype, "shard_size": shown_size(spec.output.shard_size)})
+        dtype = format_dtype(spec.output.dtype) if spec.output.dtype else KEEP
+        text["output"] = Flow({"dtype": dtype, "shard_size": format_size(spec.output.shard_size)})
     return write_yaml(text)
 
 
@@ -55,14 +55,14 @@ def _unsaid(spec: StackSpec) -> Iterator[Problem]:
 
 def _donor(donor: DonorSpec) -> Tree:
     if donor.like is None and donor.source is not None and _reads_back(donor):
-        return shown_source(donor)
+        return format_source(donor)
     keys = {"source": donor.source, "revision": donor.revision, "stack": donor.stack, "like": donor.like}
     return Flow({key: value for key, value in keys.items() if value is not None})
 
 
 def _reads_back(donor: DonorSpec) -> bool:
     try:
-        return parse_source(donor.name, shown_source(donor), donor.mark) == donor
+        return parse_source(donor.name, format_source(donor), donor.mark) == donor
     except SpecError:
         return False
 
@@ -85,8 +85,8 @@ def _item(item: Item) -> Tree:
 def _source(piece: SliceSpec) -> Tree:
     """A slice as its text alone, or with its factors and parameters."""
     if piece.scale is None and not piece.settings:
-        return shown_slice(piece)
-    text: dict[str, Tree] = {"slice": shown_slice(piece)}
+        return format_slice(piece)
+    text: dict[str, Tree] = {"slice": format_slice(piece)}
     if piece.scale is not None:
         text["scale"] = _parameter(piece.scale)
     return text | _settings(piece.settings)
@@ -95,7 +95,7 @@ def _source(piece: SliceSpec) -> Tree:
 def _op(op: str, settings: tuple[Setting, ...], base: SliceSpec | None) -> dict[str, Tree]:
     text: dict[str, Tree] = {"op": op}
     if base is not None:
-        text["base"] = shown_slice(base)
+        text["base"] = format_slice(base)
     return text | _settings(settings)
 
 

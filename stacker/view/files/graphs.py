@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-from stacker.core.stack.graph import segments
+from stacker.core.stack.graph import find_segments
 from stacker.view.scene.wording import making_text, node_text, source_text, span_text
 
 
@@ -68,7 +68,7 @@ def _mermaid_lines(scene: Scene) -> Iterator[str]:
     jumps = scene.jumps
     yield f"embed([{_label('embedding', node_text(scene.graph.embed))}])"
     before = "embed"
-    for number, segment in enumerate(segments(scene.graph)):
+    for number, segment in enumerate(find_segments(scene.graph)):
         words = (span_text(segment.start, segment.stop), source_text(segment), making_text(scene.graph, segment))
         arrow = f'-->|"{jumps[segment.start].jump:+d}"|' if segment.start in jumps else "-->"
         yield f"{before} {arrow} s{number}[{_label(*words)}]:::donor{numbers[segment.first.feeds[0].donor]}"

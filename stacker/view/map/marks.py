@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from rich.text import Text
 
-from stacker.core.stack.graph import StackGraph, junctions
+from stacker.core.stack.graph import StackGraph, find_junctions
 from stacker.view.map.raster import Axis
 from stacker.view.scene.palette import MUTED, line_of
 
@@ -46,7 +46,7 @@ def _put(line: list[str], column: int, word: str) -> bool:
 def jump_line(graph: StackGraph, across: Axis) -> Text:
     """How far the stack jumps, under the layers where it does; an arrow where the number has no room."""
     line = [" "] * across.cells
-    for junction in sorted(junctions(graph), key=lambda each: each.jump):
+    for junction in sorted(find_junctions(graph), key=lambda each: each.jump):
         column = across.first(junction.index)
         arrow = "-" if junction.jump < 0 else "+"
         if not _put(line, column, f"{junction.jump:+d}") and line[column] == " ":

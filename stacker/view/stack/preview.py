@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from stacker.core.stack.graph import Segment, coverage, segments
+from stacker.core.stack.graph import Segment, count_uses, find_segments
 from stacker.errors import Problem, Severity
 from stacker.view.map.coverage import Coverage
 from stacker.view.map.depth_map import DepthMap, is_plain
@@ -63,7 +63,7 @@ class Legend:
         yield Text("   ").join(items)
 
     def _coverage(self) -> Iterable[tuple[int, ...]]:
-        return coverage(self.scene.graph, self.scene.donors).values()
+        return count_uses(self.scene.graph, self.scene.donors).values()
 
 
 def _blend_sign(scene: Scene, *, plain: bool, ascii_only: bool) -> Text:
@@ -80,7 +80,7 @@ _COLUMNS = ("layers", "jump", "from", "made by", "across the jump")
 
 def segment_table(scene: Scene) -> Table:
     """One row a segment: its layers, the jump before them, where from, how made; what differs across the jump."""
-    rows = [_row(scene, segment) for segment in segments(scene.graph)]
+    rows = [_row(scene, segment) for segment in find_segments(scene.graph)]
     kept = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
     table = Table(box=None, pad_edge=False, header_style="dim")
     for n in kept:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stacker.core.stack.graph import coverage, segments
+from stacker.core.stack.graph import count_uses, find_segments
 from stacker.core.stack.nodes import Node
 from stacker.core.study.figures import figures_json
 from stacker.core.study.layer_kinds import crossed
@@ -28,7 +28,7 @@ def preview_json(scene: Scene) -> dict[str, Any]:
         "layers": [_layer(node) for node in graph.layers],
         "segments": _segments(scene),
         "junctions": _junctions(scene),
-        "coverage": {name: list(uses) for name, uses in coverage(graph, scene.donors).items()},
+        "coverage": {name: list(uses) for name, uses in count_uses(graph, scene.donors).items()},
     }
 
 
@@ -45,7 +45,7 @@ def _segments(scene: Scene) -> list[dict[str, Any]]:
             "made_by": making_text(scene.graph, segment),
             "from": [{"donor": feed.donor, "start": feed.layer} for feed in segment.first.feeds],
         }
-        for segment in segments(scene.graph)
+        for segment in find_segments(scene.graph)
     ]
 
 

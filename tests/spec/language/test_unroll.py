@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stacker.errors import Problem
-from stacker.spec.language.parameter_grammar import constant
+from stacker.spec.language.parameter_grammar import make_constant
 from stacker.spec.language.slice_grammar import MOST_LAYERS
 from stacker.spec.language.stack_spec import Setting
 from stacker.spec.language.unroll import FlatItem, unroll
@@ -54,16 +54,16 @@ def test_a_crossfade_is_slices_and_single_blends() -> None:
 def test_the_ramp_of_a_crossfade(op: str, own: dict[str, float], of_sources: list[dict[str, float]]) -> None:
     """The middle of three overlapping layers is halfway, by the parameter that the op's crossfades drive."""
     items, _ = unrolled(FADE.format(pieces="'a[0:3]', 'b[0:3]'", over=3, op=op))
-    assert items[1].settings == tuple(Setting(name, constant(value)) for name, value in own.items())
+    assert items[1].settings == tuple(Setting(name, make_constant(value)) for name, value in own.items())
     assert [source.written.settings for source in items[1].sources] == [
-        tuple(Setting(name, constant(value)) for name, value in each.items()) for each in of_sources
+        tuple(Setting(name, make_constant(value)) for name, value in each.items()) for each in of_sources
     ]
 
 
 def test_a_written_parameter_is_the_ramp() -> None:
     """A crossfade with the parameter in its own words is left as it was written."""
     items, _ = unrolled(FADE.format(pieces="'a[0:3]', 'b[0:3]'", over=3, op="slerp") + "   t: 0.25\n")
-    assert {item.settings for item in items} == {(Setting("t", constant(0.25)),)}
+    assert {item.settings for item in items} == {(Setting("t", make_constant(0.25)),)}
 
 
 def test_a_repeats_factors_run_over_all_that_it_repeats() -> None:

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from stacker.errors import Mark, SpecError
 from stacker.spec.language.value_grammar import (
+    format_dtype,
+    format_size,
+    format_source,
+    make_donor_name,
     parse_dtype,
     parse_size,
     parse_source,
-    short_name,
-    shown_dtype,
-    shown_size,
-    shown_source,
 )
 from stacker.tensors import CONFIG_DTYPES, Dtype
 
@@ -44,14 +44,14 @@ def test_bad_size(text: str) -> None:
 @given(st.integers(1, 10**15))
 def test_shown_size(size: int) -> None:
     """A size reads back exactly from the way it is shown."""
-    assert parse_size(shown_size(size), HERE) == size
+    assert parse_size(format_size(size), HERE) == size
 
 
 def test_dtypes() -> None:
     """The names are those of config files; `keep` keeps the donors'."""
     assert parse_dtype("bfloat16", HERE) is Dtype.BF16
     assert parse_dtype("keep", HERE) is None
-    assert all(parse_dtype(shown_dtype(dtype), HERE) is dtype for dtype in CONFIG_DTYPES.values())
+    assert all(parse_dtype(format_dtype(dtype), HERE) is dtype for dtype in CONFIG_DTYPES.values())
 
 
 @pytest.mark.parametrize(("name", "hint"), [("fp16", "write 'float16'"), ("bfloat61", "did you mean 'bfloat16'")])
@@ -77,7 +77,7 @@ def test_parse_source(text: str, source: str, revision: str | None) -> None:
     """A revision is split off where what is before it can be a hub id."""
     donor = parse_source("x", text, HERE)
     assert (donor.source, donor.revision) == (source, revision)
-    assert shown_source(donor) == text
+    assert format_source(donor) == text
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ def test_bad_source(text: str, words: str) -> None:
 )
 def test_short_name(source: str, taken: set[str], name: str) -> None:
     """A donor of a mergekit file is called by the last part of its path, made plain and unique."""
-    assert short_name(source, taken) == name
+    assert make_donor_name(source, taken) == name
