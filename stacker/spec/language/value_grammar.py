@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pydantic import ByteSize, TypeAdapter
+
 from stacker.errors import Mark, SpecError, did_you_mean
 from stacker.spec.language.stack_spec import DonorSpec
 from stacker.tensors import CONFIG_DTYPES, Dtype
@@ -14,12 +16,7 @@ _SHORT = {
     "bf16": "bfloat16", "fp16": "float16", "f16": "float16", "half": "float16", "fp32": "float32", "f32": "float32",
     "float": "float32", "fp64": "float64", "double": "float64",
 }  # fmt: skip
-_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
-_UNITS = {"": 1, "b": 1} | {
-    f"{letter}{suffix}": base**power
-    for power, letter in enumerate("kmgt", start=1)
-    for suffix, base in (("b", 1000), ("ib", 1024))
-}
+_SIZE = re.compile(r"\s*[0-9]{1,30}(\.[0-9]{1,30})?\s*(([kmgt]i?)?b)?\s*", re.IGNORECASE)
 _LARGEST = 10**15
 
 
@@ -40,16 +37,13 @@ def format_dtype(dtype: Dtype) -> str:
 
 def parse_size(value: str | int, mark: Mark) -> int:
     """A number of bytes; units are decimal (`5GB` is 5,000,000,000) or binary (`5GiB`)."""
-    found = _SIZE.fullmatch(str(value))
-    if not found or found[2].lower() not in _UNITS:
-        raise SpecError.of(
-            f"'{shorten(str(value))}' is not a size", "write bytes, or a number with kB, MB, GB, KiB, MiB or GiB", mark
-        )
-    number, unit = found[1], _UNITS[found[2].lower()]
-    size = int(float(number) * unit) if "." in number else int(number[:30]) * unit
+    if not _SIZE.fullmatch(str(value)):
+        hint = "write bytes, or a number with kB, MB, GB, KiB, MiB or GiB"
+        raise SpecError.of(f"'{shorten(str(value))}' is not a size", hint, mark)
+    size = TypeAdapter(ByteSize).validate_python(str(value))
     if not 1 <= size <= _LARGEST:
         raise SpecError.of(f"a shard cannot have {shorten(str(value))}", "write for instance 5GB", mark)
-    return size
+    return int(size)
 
 
 def format_size(size: int) -> str | int:

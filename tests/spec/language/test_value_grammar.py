@@ -34,7 +34,9 @@ def test_size(text: str | int, size: int) -> None:
     assert parse_size(text, HERE) == size
 
 
-@pytest.mark.parametrize("text", ["", "GB", "-5GB", "5XB", "0", "1e9", "99999999TB", "0.5", "5 GB 3"])
+@pytest.mark.parametrize(
+    "text", ["", "GB", "-5GB", "5XB", "0", "1e9", "99999999TB", "0.5", "5 GB 3", "5G", "1_000", "9" * 400, "8bit"]
+)
 def test_bad_size(text: str) -> None:
     """What is no size, or none that a file could have, is refused."""
     with pytest.raises(SpecError, match=r"not a size|cannot have"):
