@@ -67,6 +67,28 @@ def get_child(node: Node, step: str | int) -> Node:
             return node
 
 
+def get_text(node: Node | None, key: str) -> str | None:
+    """The text under a key; None where there is none, or a value of another kind."""
+    below = node.get(key) if isinstance(node, Mapping) else None
+    return below.value if isinstance(below, Scalar) and isinstance(below.value, str) else None
+
+
+def get_int(node: Node, key: str) -> int | None:
+    """The whole number under a key; None where there is none, or a value of another kind."""
+    below = node.get(key) if isinstance(node, Mapping) else None
+    return below.value if isinstance(below, Scalar) and type(below.value) is int else None
+
+
+def list_items(node: Node | None) -> tuple[Node, ...]:
+    """The items of a list; none where there is no list."""
+    return node.items if isinstance(node, Sequence) else ()
+
+
+def list_entries(node: Node | None) -> tuple[tuple[Scalar, Node], ...]:
+    """The keys and values of a mapping; none where there is no mapping."""
+    return node.entries if isinstance(node, Mapping) else ()
+
+
 def to_data(node: Node) -> Data:
     """The same as lists, dicts and values, places forgotten."""
     match node:

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from stacker.errors import Problem, did_you_mean
+from stacker.errors import Problem, SpecError, did_you_mean
 from stacker.text.node import Mapping, Node, Plain, Scalar, Sequence, describe, get_child, shorten, to_data
 
 Path = tuple[str | int, ...]
-AnyShape = TypeVar("AnyShape", bound=BaseModel)
+Made = TypeVar("Made")
 _KINDS = {
     "string_type": "text", "int_type": "a whole number", "int_from_float": "a whole number", "list_type": "a list",
     "dict_type": "a mapping", "model_type": "a mapping", "model_attributes_type": "a mapping",
@@ -36,17 +36,18 @@ class Advice:
     fillers: dict[str, Plain] = field(default_factory=dict)
 
 
-def read_shape(shape: type[AnyShape], root: Mapping, words: Advice) -> tuple[AnyShape | None, Mapping, list[Problem]]:
-    """The text in its shape, as far as it can be had: what is wrong is reported, cut out, and the rest is tried again.
+def keep_valid(shape: type[BaseModel], root: Mapping, words: Advice) -> tuple[Mapping, list[Problem]]:
+    """The text without what does not fit its shape, and what does not: problems of the whole text only.
 
-    Returns the shape (None when nothing can be saved), the nodes it was read from, and the problems of the first try;
-    what is wrong only because something was cut out is not reported.
+    Returns an empty mapping when nothing can be kept. Readers walk what is returned without further checks of keys
+    and kinds of values.
     """
     problems: list[Problem] = []
     node: Node = root
     while isinstance(node, Mapping):
         try:
-            return shape.model_validate(to_data(node)), node, problems
+            shape.model_validate(to_data(node))
+            return node, problems
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
             paths = [find_path(node, detail["loc"]) for detail in details]
@@ -56,7 +57,16 @@ def read_shape(shape: type[AnyShape], root: Mapping, words: Advice) -> tuple[Any
             if () in paths:
                 break
             node = _mended(node, details, paths, words)
-    return None, root, problems
+    return Mapping((), root.mark), problems
+
+
+def attempt(problems: list[Problem], parse: Callable[..., Made], *arguments: Any) -> Made | None:
+    """What `parse` returns for the arguments; None, and its problems kept, where it raises SpecError."""
+    try:
+        return parse(*arguments)
+    except SpecError as error:
+        problems.extend(error.problems)
+        return None
 
 
 def find_path(node: Node, location: Iterable[str | int]) -> Path:

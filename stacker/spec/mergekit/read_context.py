@@ -1,14 +1,15 @@
-"""ReadContext one mergekit file: its method, its donors' names, its levels of parameters, and what was found wrong."""
+"""What reading one mergekit file needs at every place of it: the method, the donors, the problems found so far."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from stacker.errors import Mark, Problem, SpecError
+from stacker.errors import Mark, Problem
 from stacker.spec.language.parameter_grammar import combine_levels
 from stacker.spec.language.stack_spec import Parameter, Setting, SliceSpec
+from stacker.spec.language.validation import attempt
 from stacker.spec.mergekit.grammar import DonorNames, parse_parameter
 from stacker.spec.mergekit.methods import Method
 from stacker.text.node import Mapping, Node, get_child, is_null
@@ -20,28 +21,24 @@ Levels = tuple[Node, ...]
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
-    """What context one file needs at every place of it; problems are collected in `found`."""
+    """The method of one file, its donors by the names they get, and the list that its problems go to."""
 
     method: Method
-    found: list[Problem]
+    problems: list[Problem]
     donors: DonorNames = field(default_factory=DonorNames)
 
-    def attempt(self, make: Callable[[], Made]) -> Made | None:
-        """What `make` gives, or None with its problems kept."""
-        try:
-            return make()
-        except SpecError as error:
-            self.found.extend(error.problems)
-            return None
+    def attempt(self, parse: Callable[..., Made], *arguments: Any) -> Made | None:
+        """See `validation.attempt`."""
+        return attempt(self.problems, parse, *arguments)
 
     def error(self, message: str, hint: str, mark: Mark) -> None:
         """Keep one more error."""
-        self.found.append(Problem(message, hint, mark))
+        self.problems.append(Problem(message, hint, mark))
 
     def reference(self, node: Node, key: str) -> str | None:
         """The name of the donor under a key; None when there is none, or a bad one."""
         below = get_child(node, key)
-        return None if below is node or is_null(below) else self.attempt(lambda: self.donors.name(below))
+        return None if below is node or is_null(below) else self.attempt(self.donors.name, below)
 
     def below(self, node: Node, levels: Levels) -> Levels:
         """The levels with the parameters of one more place in front."""
@@ -67,5 +64,5 @@ class ReadContext:
 
     def _setting(self, name: str, levels: Levels) -> Setting | None:
         nodes = [level for level in levels if isinstance(level, Mapping) and not is_null(level.get(name))]
-        parameter = combine_levels(*(parse_parameter(name, get_child(node, name), self.found) for node in nodes))
+        parameter = combine_levels(*(parse_parameter(name, get_child(node, name), self.problems) for node in nodes))
         return Setting(name, parameter, nodes[0].key_mark(name)) if parameter else None

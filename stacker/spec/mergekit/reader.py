@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Table
 from dataclasses import dataclass, replace
-from functools import partial
 from types import MappingProxyType
 
 from stacker.errors import Problem, SpecError, did_you_mean
@@ -21,13 +20,23 @@ from stacker.spec.language.stack_spec import (
     VocabularySpec,
 )
 from stacker.spec.language.tokenizer_grammar import UNION, Grammar, parse_template, parse_vocabulary
-from stacker.spec.language.validation import read_shape
+from stacker.spec.language.validation import keep_valid
 from stacker.spec.language.value_grammar import parse_dtype
 from stacker.spec.mergekit.grammar import DonorNames
 from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, make_outer_part
-from stacker.spec.mergekit.read_context import ReadContext
-from stacker.spec.mergekit.shape import ADVICE, MergekitFile, ModuleOut, SliceOut, SourceIn, check_keys
-from stacker.text.node import Mapping, Node, Scalar, get_child, is_null, shorten
+from stacker.spec.mergekit.read_context import Levels, ReadContext
+from stacker.spec.mergekit.shape import ADVICE, MergekitFile, check_keys
+from stacker.text.node import (
+    Mapping,
+    Node,
+    Scalar,
+    get_child,
+    get_text,
+    is_null,
+    list_entries,
+    list_items,
+    shorten,
+)
 
 _BASE_HINT = "base_model names the model that t = 0 keeps: base_model: org/name"
 _RANGE_HINT = "layer_range: [first, last + 1]; the end is not included"
@@ -38,7 +47,7 @@ class _Run:
     """One output slice: its sources as slices with their own parameters, what is above them, and its base."""
 
     sources: tuple[SliceSpec, ...]
-    levels: tuple[Node, ...]
+    levels: Levels
     base: str | None
     node: Node
 
@@ -47,31 +56,31 @@ def parse_mergekit(
     root: Mapping, name: str, stages: Table[str, StackSpec] = MappingProxyType({})
 ) -> tuple[StackSpec, list[Problem]]:
     """The spec of a mergekit file, and what is wrong with it by itself; `stages` are the documents that it may name."""
-    read, node, found = read_shape(MergekitFile, root, ADVICE)
-    shape = read or MergekitFile()
-    context = ReadContext(_method(shape.merge_method, root, found), found, DonorNames(stages=stages))
+    node, problems = keep_valid(MergekitFile, root, ADVICE)
+    method_name = get_text(node, "merge_method") or ""
+    context = ReadContext(_find_method(method_name, root, problems), problems, DonorNames(stages=stages))
     base = context.reference(node, "base_model")
-    if shape.merge_method in METHODS:
-        found += check_keys(shape, node, context.method)
-    return _spec(context, shape, node, base, name), found
+    if method_name in METHODS:
+        problems += check_keys(node, context.method)
+    return _parse_file(context, node, base, name), problems
 
 
-def _method(name: str, root: Mapping, found: list[Problem]) -> Method:
+def _find_method(name: str, root: Mapping, problems: list[Problem]) -> Method:
     if name and name not in METHODS:
         close = did_you_mean(name, METHODS)
         hint = close if close.startswith("known") else f"{close}\nknown: {', '.join(sorted(METHODS))}"
         message = f"merge_method '{shorten(name)}' is not known here"
-        found.append(Problem(message, hint, get_child(root, "merge_method").mark))
+        problems.append(Problem(message, hint, get_child(root, "merge_method").mark))
     return METHODS.get(name, Method(name, name))
 
 
-def _spec(context: ReadContext, shape: MergekitFile, node: Mapping, base: str | None, name: str) -> StackSpec:
-    items = [context.attempt(partial(_item, context, run)) for run in _runs(context, shape, node, base)]
+def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str) -> StackSpec:
+    items = [context.attempt(_make_item, context, run) for run in _parse_runs(context, node, base)]
     stack = [item for item in items if item is not None]
-    tokenizer, vocabulary = _tokenizer(context, node, base)
-    template = _template(context, node)
+    tokenizer, vocabulary = _parse_tokenizer(context, node, base)
+    template = node.get("chat_template")
     return StackSpec(
-        name=shape.name or name,
+        name=get_text(node, "name") or name,
         donors=context.donors.all(),
         stack=tuple(stack),
         base=base,
@@ -79,61 +88,52 @@ def _spec(context: ReadContext, shape: MergekitFile, node: Mapping, base: str | 
         head=_outside(stack[-1]) if stack else None,
         tokenizer=tokenizer,
         vocabulary=vocabulary,
-        chat_template=template,
+        chat_template=None if template is None or is_null(template) else context.attempt(parse_template, template),
         config=base,
-        output=_output(context, shape, node),
+        output=_parse_output(context, node),
         source=node.mark.source,
         dialect=Dialect.MERGEKIT,
         marks=tuple((key.text, key.mark) for key, _ in node.entries),
     )
 
 
-def _runs(context: ReadContext, shape: MergekitFile, node: Mapping, base: str | None) -> list[_Run]:
+def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_Run]:
     """The output slices of the file, those of its only module, or one over whole models."""
-    levels = tuple(parameters for parameters in (node.get("parameters"),) if parameters)
+    levels = context.below(node, ())
     given = [key for key in ("slices", "models", "modules") if not is_null(node.get(key))]
     if len(given) != 1:
-        message = (
-            f"{' and '.join(given)} stand here" if given else "nothing to merge: no 'slices', 'models' or 'modules'"
-        )
+        listed = " and ".join(given)
+        message = f"{listed} stand here" if given else "nothing to merge: no 'slices', 'models' or 'modules'"
         context.error(message, "write exactly one of slices, models and modules", node.mark)
-    if shape.modules:
-        return _module_runs(context, shape.modules, get_child(node, "modules"), levels, base)
-    return _holder_runs(context, shape, node, levels, base)
-
-
-def _module_runs(
-    context: ReadContext, modules: dict[str, ModuleOut], node: Node, levels: tuple[Node, ...], base: str | None
-) -> list[_Run]:
+    modules = list_entries(node.get("modules"))
     if len(modules) > 1:
-        context.error(f"several modules: {', '.join(map(shorten, modules))}", "one module is supported", node.mark)
-    (key, module), *_ = modules.items()
-    below = get_child(node, key)
-    return _holder_runs(context, module, below, context.below(below, levels), base)
+        names = ", ".join(shorten(key.text) for key, _ in modules)
+        context.error(f"several modules: {names}", "one module is supported", get_child(node, "modules").mark)
+    for _, module in modules[:1]:
+        return _parse_holder(context, module, context.below(module, levels), base)
+    return _parse_holder(context, node, levels, base)
 
 
-def _holder_runs(
-    context: ReadContext, holder: MergekitFile | ModuleOut, node: Node, levels: tuple[Node, ...], base: str | None
-) -> list[_Run]:
-    if holder.slices:
-        place = get_child(node, "slices")
-        return [_slice_run(context, run, get_child(place, at), levels, base) for at, run in enumerate(holder.slices)]
-    if holder.models:
-        return [_models_run(context, get_child(node, "models"), len(holder.models), levels, base)]
+def _parse_holder(context: ReadContext, node: Node, levels: Levels, base: str | None) -> list[_Run]:
+    """The runs of a file or of a module, by its `slices` or else by its `models`."""
+    if slices := list_items(get_child(node, "slices")):
+        return [_parse_slice(context, run, levels, base) for run in slices]
+    if list_items(get_child(node, "models")):
+        return [_parse_models(context, get_child(node, "models"), levels, base)]
     return []
 
 
-def _slice_run(context: ReadContext, shape: SliceOut, node: Node, levels: tuple[Node, ...], base: str | None) -> _Run:
-    place = get_child(node, "sources")
-    levels = context.below(node, levels)
-    sources = (_source(context, source, get_child(place, at)) for at, source in enumerate(shape.sources))
-    return _Run(tuple(s for s in sources if s), levels, context.reference(node, "base_model") or base, node)
+def _parse_slice(context: ReadContext, node: Node, levels: Levels, base: str | None) -> _Run:
+    sources = (_parse_source(context, source) for source in list_items(get_child(node, "sources")))
+    kept = tuple(source for source in sources if source)
+    return _Run(kept, context.below(node, levels), context.reference(node, "base_model") or base, node)
 
 
-def _source(context: ReadContext, shape: SourceIn, node: Node) -> SliceSpec | None:
+def _parse_source(context: ReadContext, node: Node) -> SliceSpec | None:
     donor = context.reference(node, "model")
     place = get_child(node, "layer_range")
-    start, stop = shape.layer_range
+    bounds = (bound.value for bound in list_items(place) if isinstance(bound, Scalar))
+    start, stop = (bound for bound in bounds if isinstance(bound, int))
     if start < 0:
         context.error(f"layer_range [{start}, {stop}] begins before layer 0", _RANGE_HINT, place.mark)
     elif stop <= start:
@@ -144,19 +144,19 @@ def _source(context: ReadContext, shape: SourceIn, node: Node) -> SliceSpec | No
     return None
 
 
-def _models_run(context: ReadContext, node: Node, count: int, levels: tuple[Node, ...], base: str | None) -> _Run:
+def _parse_models(context: ReadContext, node: Node, levels: Levels, base: str | None) -> _Run:
     """Every layer of each model; the base joins them where it is not listed, as in mergekit."""
     sources = []
-    for place in (get_child(node, at) for at in range(count)):
-        donor = context.reference(place, "model")
+    for below in list_items(node):
+        donor = context.reference(below, "model")
         if donor:
-            sources.append(SliceSpec(donor, settings=context.source_settings(place), mark=place.mark))
+            sources.append(SliceSpec(donor, settings=context.source_settings(below), mark=below.mark))
     if base and base not in {source.donor for source in sources}:
         sources.append(SliceSpec(base, mark=node.mark))
     return _Run(tuple(sources), levels, base, node)
 
 
-def _item(context: ReadContext, run: _Run) -> SliceSpec | BlendSpec | None:
+def _make_item(context: ReadContext, run: _Run) -> SliceSpec | BlendSpec | None:
     """What a run is: layers as they are where it has one source, else a blend; SpecError where it may not be."""
     method = context.method
     if method.most is not None and len(run.sources) > method.most:
@@ -196,7 +196,7 @@ def _outside(item: SliceSpec | BlendSpec) -> SliceOrBlend | None:
     return make_outer_part(item)
 
 
-def _tokenizer(context: ReadContext, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:
+def _parse_tokenizer(context: ReadContext, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:
     """The donor of the tokenizer (the one asked for, or the base), and how embedding and head follow it, if they do."""
     table = node.get("tokenizer")
     holder, key = (table, "source") if isinstance(table, Mapping) else (node, "tokenizer_source")
@@ -206,7 +206,7 @@ def _tokenizer(context: ReadContext, node: Mapping, base: str | None) -> tuple[s
     value = holder.get(key)
     vocabulary = None
     if isinstance(table, Mapping):
-        vocabulary = parse_vocabulary(table, Grammar("model", context.donors.name), context.found)
+        vocabulary = parse_vocabulary(table, Grammar("model", context.donors.name), context.problems)
     elif not is_null(value):
         union = isinstance(value, Scalar) and value.value == UNION
         vocabulary = VocabularySpec(union, mark=get_child(node, key).mark)
@@ -218,13 +218,8 @@ def _tokenizer(context: ReadContext, node: Mapping, base: str | None) -> tuple[s
     return context.reference(holder, key), vocabulary
 
 
-def _template(context: ReadContext, node: Mapping) -> str | None:
-    below = node.get("chat_template")
-    return None if below is None or is_null(below) else context.attempt(partial(parse_template, below))
-
-
-def _output(context: ReadContext, shape: MergekitFile, node: Mapping) -> OutputSpec:
-    """`out_dtype` is how the result is stored, and `dtype` where that is absent."""
-    chosen = [(name, key) for key, name in (("out_dtype", shape.out_dtype), ("dtype", shape.dtype)) if name]
-    dtypes = [context.attempt(partial(parse_dtype, name, get_child(node, key).mark)) for name, key in chosen]
+def _parse_output(context: ReadContext, node: Mapping) -> OutputSpec:
+    """`out_dtype` is how the result is stored, and `dtype` where that is absent; both must be element types."""
+    chosen = [(name, key) for key in ("out_dtype", "dtype") if (name := get_text(node, key))]
+    dtypes = [context.attempt(parse_dtype, name, get_child(node, key).mark) for name, key in chosen]
     return OutputSpec(dtypes[0] if dtypes else None)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stacker.errors import Problem, Severity, did_you_mean
 from stacker.spec.language.validation import Advice, Path, find_last_key
 from stacker.spec.mergekit.methods import Method
-from stacker.text.node import Mapping, Node, describe, get_child, shorten
+from stacker.text.node import Node, Scalar, describe, is_null, list_entries, list_items, shorten
 
 
 class MergekitShape(BaseModel):
@@ -85,46 +85,40 @@ ADVICE = Advice(
 )  # fmt: skip
 
 
-_DEAD = ("residual_weight",)
+_LISTED: dict[str, type[MergekitShape]] = {
+    "slices": SliceOut, "models": ModelIn, "modules": ModuleOut, "sources": SourceIn,
+}  # fmt: skip
+"""The shape of each entry of the lists and mappings under these keys."""
+_WITHOUT_EFFECT = ("residual_weight",)
 
 
-def check_keys(shape: MergekitShape, node: Node, method: Method) -> Iterator[Problem]:
-    """A warning for each such key of a mapping and of everything below it."""
-    known = type(shape).model_fields
-    for key in (*(shape.model_extra or {}), *(name for name in _DEAD if getattr(shape, name, None) is not None)):
-        yield _warning(f"'{shorten(key)}' has no effect here", _close(key, known), node, key)
-    for key in known:
-        value, below = getattr(shape, key), get_child(node, key)
-        if key == "parameters" and value:
-            yield from _unknown_parameters(value, below, shape, method)
-        for step, part in _parts(value):
-            yield from check_keys(part, get_child(below, step), method)
+def check_keys(node: Node, method: Method, shape: type[MergekitShape] = MergekitFile) -> Iterator[Problem]:
+    """A warning for each key without effect, in a mapping and in everything below it; the mapping fits `shape`."""
+    for key, below in list_entries(node):
+        name = key.text
+        if name not in shape.model_fields or (name in _WITHOUT_EFFECT and not is_null(below)):
+            yield _warn(f"'{shorten(name)}' has no effect here", _find_close(name, shape.model_fields), key)
+        elif name == "parameters":
+            yield from _check_parameters(below, shape, method)
+        elif name in _LISTED:
+            for entry in (*list_items(below), *(entry for _, entry in list_entries(below))):
+                yield from check_keys(entry, method, _LISTED[name])
 
 
-def _unknown_parameters(
-    names: dict[str, object], node: Node, shape: MergekitShape, method: Method
-) -> Iterator[Problem]:
-    at_source = isinstance(shape, SourceIn | ModelIn)
+def _check_parameters(node: Node, shape: type[MergekitShape], method: Method) -> Iterator[Problem]:
+    at_source = shape in (SourceIn, ModelIn)
     known = method.per_source if at_source else (*method.per_source, *method.shared)
-    for name in names:
-        if name not in known:
-            place = " at a source" if at_source and name in method.shared else ""
-            message = f"'{method.name}' has no parameter '{shorten(name)}'{place}; it has no effect"
-            yield _warning(message, _close(name, known), node, name)
+    for key, _ in list_entries(node):
+        if key.text not in known:
+            place = " at a source" if at_source and key.text in method.shared else ""
+            message = f"'{method.name}' has no parameter '{shorten(key.text)}'{place}; it has no effect"
+            yield _warn(message, _find_close(key.text, known), key)
 
 
-def _parts(value: object) -> Iterator[tuple[str | int, MergekitShape]]:
-    pairs = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
-    for step, part in pairs:
-        if isinstance(part, MergekitShape):
-            yield step, part
-
-
-def _close(word: str, known: Iterable[str]) -> str:
+def _find_close(word: str, known: Iterable[str]) -> str:
     hint = did_you_mean(word, known)
     return hint if hint.startswith("did") else ""
 
 
-def _warning(message: str, hint: str, node: Node, key: str) -> Problem:
-    mark = node.key_mark(key) if isinstance(node, Mapping) else node.mark
-    return Problem(message, hint, mark, Severity.WARNING)
+def _warn(message: str, hint: str, key: Scalar) -> Problem:
+    return Problem(message, hint, key.mark, Severity.WARNING)
