@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from stacker.core.stack.nodes import RAMPS
 from stacker.core.values.donor import Donor
 from stacker.errors import SpecError, StackerError
 from stacker.io.donors.reading import read_nearby
@@ -19,34 +20,33 @@ from stacker.spec.parser import parse_spec
 
 def to_mergekit_text(spec: StackSpec, path: Path) -> str:
     """The spec of a file in mergekit's words; SpecError lists what it cannot say."""
-    staged = _staged(spec, path.parent, "", (path.resolve(),))
+    staged = _add_stages(spec, path.parent, "", (path.resolve(),))
     try:
-        return to_mergekit(staged)
+        return to_mergekit(staged, ramps=RAMPS)
     except SpecError as error:
         try:
-            donors = dict(_read(staged, path.parent, ""))
+            donors = dict(_read_donors(staged, path.parent, ""))
         except StackerError:
             raise error from None
-    return to_mergekit(
-        staged, {key: donor.depth for key, donor in donors.items()}, find_role_names(tuple(donors.values()))
-    )
+    depths = {key: donor.depth for key, donor in donors.items()}
+    return to_mergekit(staged, depths, find_role_names(tuple(donors.values())), RAMPS)
 
 
-def _read(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Donor]]:
+def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Donor]]:
     """Every donor with weights of its own, those of stages under `stage/donor`."""
     for each in spec.donors:
         if each.stage is not None:
-            yield from _read(each.stage, folder, f"{prefix}{each.name}/")
+            yield from _read_donors(each.stage, folder, f"{prefix}{each.name}/")
         elif each.source:
             yield prefix + each.name, read_nearby(each, folder, spec.dialect)
 
 
-def _staged(spec: StackSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> StackSpec:
+def _add_stages(spec: StackSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> StackSpec:
     """The spec with the specs that its donors are made by inside it, all relative folders seen from `folder`."""
-    return replace(spec, donors=tuple(_with_stage(each, folder, prefix, opened) for each in spec.donors))
+    return replace(spec, donors=tuple(_add_stage(each, folder, prefix, opened) for each in spec.donors))
 
 
-def _with_stage(each: DonorSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> DonorSpec:
+def _add_stage(each: DonorSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> DonorSpec:
     if each.stack is None or each.stage is not None:
         return each
     path = folder / each.stack
@@ -54,15 +54,15 @@ def _with_stage(each: DonorSpec, folder: Path, prefix: str, opened: tuple[Path, 
         raise SpecError.of(f"donor '{each.name}' is made of itself", "", each.mark)
     inner = parse_spec(read_spec_file(path), str(path))
     name = f"{prefix}{each.name}"
-    stage = _staged(inner, path.parent, f"{name}-", (*opened, path.resolve()))
-    seen = tuple(_seen_from(donor, path.parent, folder) for donor in stage.donors)
+    stage = _add_stages(inner, path.parent, f"{name}-", (*opened, path.resolve()))
+    seen = tuple(_rebase_source(donor, path.parent, folder) for donor in stage.donors)
     return replace(each, stack=name, stage=replace(stage, donors=seen))
 
 
-def _seen_from(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
+def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
     """A donor whose folder was relative to `own`, relative to `folder`."""
     if donor.stage is not None:
-        below = tuple(_seen_from(each, own, folder) for each in donor.stage.donors)
+        below = tuple(_rebase_source(each, own, folder) for each in donor.stage.donors)
         return replace(donor, stage=replace(donor.stage, donors=below))
     if own == folder or donor.source is None or not (own / donor.source).is_dir():
         return donor
@@ -75,20 +75,23 @@ def find_role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:
     A role of which some tensor has no such part is left out.
     """
     roles = {name: tensor.role for donor in donors for name, tensor in donor.tensors.items()}
-    words = {word for role in roles.values() for word in _heads(role)}
-    found = {word: _parts({name for name, role in roles.items() if word in _heads(role)}, roles) for word in words}
-    return {word: parts for word, parts in sorted(found.items()) if parts}
+    names: dict[str, set[str]] = {}
+    for name, role in roles.items():
+        for head in _list_heads(role):
+            names.setdefault(head, set()).add(name)
+    parts = {head: _choose_parts(wanted, roles) for head, wanted in sorted(names.items())}
+    return {head: chosen for head, chosen in parts.items() if chosen}
 
 
-def _heads(role: str) -> tuple[str, ...]:
+def _list_heads(role: str) -> tuple[str, ...]:
     """A role and what it stands under: `attn.q.bias` is also `attn.q` and `attn`."""
     steps = role.split(".")
     return tuple(".".join(steps[:count]) for count in range(1, len(steps) + 1))
 
 
-def _parts(wanted: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
+def _choose_parts(wanted: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
     """Parts that between them select the wanted names alone, in few words; none where some name has none."""
-    segments = {part for name in wanted for part in _candidates(name)}
+    segments = {part for name in wanted for part in _list_candidates(name)}
     others = names.keys() - wanted
     fitting = {part for part in segments if not any(part in name for name in others)}
     chosen: list[str] = []
@@ -102,7 +105,7 @@ def _parts(wanted: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _candidates(name: str) -> tuple[str, ...]:
+def _list_candidates(name: str) -> tuple[str, ...]:
     steps = [step for step in name.split(".") if not step.isdigit()]
     pairs = (f"{one}.{two}" for one, two in pairwise(steps))
     return (*steps, *pairs)

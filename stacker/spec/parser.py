@@ -28,7 +28,7 @@ def parse_spec(text: str | bytes, source: str) -> StackSpec:
         spec, found = parse_stages(documents, make_default_name(source))
     else:
         spec, found = _parse_one(take_only_document(documents, source), make_default_name(source))
-    problems = sorted(dict.fromkeys((*found, *check_spec(spec))), key=_place)
+    problems = sorted(dict.fromkeys((*found, *check_spec(spec))), key=_sort_key)
     raise_problems(problems)
     return dataclasses.replace(spec, warnings=tuple(problems))
 
@@ -65,6 +65,6 @@ def make_default_name(source: str) -> str:
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:200] or "stack"
 
 
-def _place(problem: Problem) -> tuple[int, int, int]:
+def _sort_key(problem: Problem) -> tuple[int, int, int]:
     mark = problem.mark or Mark("")
     return (problem.severity is not Severity.ERROR, mark.line or 0, mark.column or 0)

@@ -25,7 +25,7 @@ def decode_text(text: str | bytes, source: str) -> str:
             "is this the right file? a spec is a few lines of YAML, never weights",
             Mark(source),
         )
-    content = (_decoded(text, source) if isinstance(text, bytes) else text).removeprefix("\ufeff")
+    content = (_decode_utf8(text, source) if isinstance(text, bytes) else text).removeprefix("\ufeff")
     found = _FORBIDDEN.search(content)
     if found:
         raise SpecError.of(
@@ -42,7 +42,7 @@ def make_mark(text: str, offset: int, source: str) -> Mark:
     return Mark(source, line, offset - text.rfind("\n", 0, offset))
 
 
-def _decoded(content: bytes, source: str) -> str:
+def _decode_utf8(content: bytes, source: str) -> str:
     wide = next((name for start, name in _WIDE if content.startswith(start)), "UTF-16" if b"\0" in content[:4] else "")
     if wide:
         raise SpecError.of(f"this text is encoded as {wide}", "save it as UTF-8", Mark(source))

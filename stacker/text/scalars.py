@@ -30,7 +30,7 @@ def parse_plain(text: str) -> Plain:
     if text in _BOOL:
         return _BOOL[text]
     if _INT.fullmatch(text):
-        return _integer(text)
+        return _parse_integer(text)
     if _FLOAT.fullmatch(text):
         return float(text)
     if _INFINITE.fullmatch(text):
@@ -56,7 +56,7 @@ def format_tag(tag: str) -> str:
     return f"!!{tag.removeprefix(_PREFIX)}" if tag.startswith(_PREFIX) else tag
 
 
-def _integer(text: str) -> int:
+def _parse_integer(text: str) -> int:
     if len(text) > _MOST_DIGITS:
         raise ScalarError(f"a number of {len(text)} digits")
     return int(text, 0) if text.startswith(("0o", "0x")) else int(text)

@@ -90,25 +90,25 @@ def find_junctions(graph: StackGraph) -> tuple[Junction, ...]:
     found = []
     for before, after in pairwise(graph.layers):
         pairs = [Junction(after.index, one, other) for one in before.feeds for other in after.feeds]
-        if not any(_neighbours(pair.before, pair.after) for pair in pairs):
+        if not any(_are_neighbours(pair.before, pair.after) for pair in pairs):
             found.append(min(pairs, key=lambda pair: (pair.before.donor != pair.after.donor, abs(pair.jump))))
     return tuple(found)
 
 
-def _neighbours(before: Feed, after: Feed) -> bool:
+def _are_neighbours(before: Feed, after: Feed) -> bool:
     return before.donor == after.donor and after.layer == (before.layer or 0) + 1
 
 
 def find_segments(graph: StackGraph) -> tuple[Segment, ...]:
     """The stack cut at its junctions and wherever the way its layers are made changes."""
-    starts = [node.index for before, node in pairwise(graph.layers) if not _continues(before, node)]
+    starts = [node.index for before, node in pairwise(graph.layers) if not _is_continued(before, node)]
     bounds = [0, *starts, len(graph.layers)]
     return tuple(Segment(a, b, graph.layers[a]) for a, b in pairwise(bounds) if b > a)
 
 
-def _continues(before: Node, after: Node) -> bool:
+def _is_continued(before: Node, after: Node) -> bool:
     alike = before.op == after.op and len(before.feeds) == len(after.feeds) and before.copy == after.copy
-    return alike and before.item == after.item and all(map(_neighbours, before.feeds, after.feeds))
+    return alike and before.item == after.item and all(map(_are_neighbours, before.feeds, after.feeds))
 
 
 def count_uses(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tuple[int, ...]]:
@@ -134,7 +134,7 @@ def walk_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tupl
     prefix = donors[graph.template].architecture.prefix
     for node in graph.nodes:
         named = partial(layer_tensor_name, prefix, node.index) if node.part is Part.LAYER else str
-        yield node, named, tuple(_table(node.part, feed, donors[feed.donor], layers) for feed in list_inputs(node))
+        yield node, named, tuple(_find_table(node.part, feed, donors[feed.donor], layers) for feed in list_inputs(node))
 
 
 def list_inputs(node: Node) -> tuple[Feed, ...]:
@@ -142,5 +142,7 @@ def list_inputs(node: Node) -> tuple[Feed, ...]:
     return (*node.feeds, node.base) if node.base else node.feeds
 
 
-def _table(part: Part, feed: Feed, donor: Donor, layers: Mapping[str, tuple[dict[str, DonorTensor], ...]]) -> Table:
+def _find_table(
+    part: Part, feed: Feed, donor: Donor, layers: Mapping[str, tuple[dict[str, DonorTensor], ...]]
+) -> Table:
     return layers[feed.donor][feed.layer or 0] if part is Part.LAYER else donor.outside(part)

@@ -43,29 +43,33 @@ class Node:
     mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
+RAMPS = {op.name: op.ramp for op in OPS.values()}
+"""The parameter of each op that a crossfade drives; "" where there is none."""
+
+
 def make_layers(spec: StackSpec, depths: Mapping[str, int], problems: list[Problem]) -> Iterator[Node]:
     """The nodes of the output layers, numbered from 0; what does not fit the donors or the ops goes to `problems`."""
     index = 0
-    for item in unroll(spec, depths, {op.name: op.ramp for op in OPS.values()}, problems):
+    for item in unroll(spec, depths, RAMPS, problems):
         takes_base = _takes_base(item.op, item.base.written if item.base else None, problems)
         if takes_base and item.base and item.base.count != item.count:
             message = f"the base has {item.base.count} layers, the blend {item.count}"
             problems.append(Problem(message, "", item.base.written.mark or item.mark))
         for layer in range(item.length):
-            feeds = tuple(_feed(source, layer) for source in item.sources)
-            base = _base_feed(item, layer, feeds[0], spec.base, depths) if takes_base else None
-            yield _layer_node(item, layer, index, feeds, base)
+            feeds = tuple(_make_feed(source, layer) for source in item.sources)
+            base = _make_base_feed(item, layer, feeds[0], spec.base, depths) if takes_base else None
+            yield _make_layer(item, layer, index, feeds, base)
             index += 1
 
 
 def make_outside(piece: SliceOrBlend, part: Part, spec: StackSpec, problems: list[Problem]) -> Node:
     """The node of the embedding or of the head."""
     if isinstance(piece, SliceSpec):
-        return Node(part, 0, (_whole(piece),), mark=piece.mark)
+        return Node(part, 0, (_make_outside_feed(piece),), mark=piece.mark)
     base = None
     if _takes_base(piece.op, piece.base, problems):
-        base = _whole(piece.base) if piece.base else Feed(spec.base, None) if spec.base else None
-    feeds = tuple(map(_whole, piece.sources))
+        base = _make_outside_feed(piece.base) if piece.base else Feed(spec.base, None) if spec.base else None
+    feeds = tuple(map(_make_outside_feed, piece.sources))
     return Node(part, 0, feeds, piece.op, bind(piece.settings, 0, 2), base, mark=piece.mark)
 
 
@@ -77,31 +81,33 @@ def _takes_base(op: str | None, written: SliceSpec | None, problems: list[Proble
     return takes
 
 
-def _base_feed(item: FlatItem, layer: int, first: Feed, donor: str | None, depths: Mapping[str, int]) -> Feed | None:
+def _make_base_feed(
+    item: FlatItem, layer: int, first: Feed, donor: str | None, depths: Mapping[str, int]
+) -> Feed | None:
     """The reference layer: from the item's own base, or the layer of base `donor` with the number of the `first` feed.
 
     A base of too few layers starts again, so that no layer is also reported to lack one.
     """
     if item.base is not None:
-        return _feed(item.base, layer % item.base.length)
+        return _make_feed(item.base, layer % item.base.length)
     if donor is None or (first.layer or 0) >= depths[donor]:
         return None
     return Feed(donor, first.layer)
 
 
-def _layer_node(item: FlatItem, layer: int, index: int, feeds: tuple[Feed, ...], base: Feed | None) -> Node:
+def _make_layer(item: FlatItem, layer: int, index: int, feeds: tuple[Feed, ...], base: Feed | None) -> Node:
     settings = bind(item.settings, item.position + layer, item.count)
     scales = tuple(Bound(scale.parameter, scale.position + layer, scale.count) for scale in item.scales)
     return Node(Part.LAYER, index, feeds, item.op, settings, base, scales, item.number, item.copy, item.mark)
 
 
-def _feed(source: FlatSlice, layer: int) -> Feed:
+def _make_feed(source: FlatSlice, layer: int) -> Feed:
     """Layer `layer` of a flat slice, with its factors and parameters as they are there."""
     piece, position = source.written, source.position + layer
     scales = (Bound(piece.scale, position, source.count),) if piece.scale else ()
     return Feed(piece.donor, source.start + layer, scales, bind(piece.settings, position, source.count))
 
 
-def _whole(source: SliceSpec) -> Feed:
+def _make_outside_feed(source: SliceSpec) -> Feed:
     """A donor's embedding or head, which counts as layer 0 of 2 for gradients."""
     return Feed(source.donor, None, (Bound(source.scale, 0, 2),) if source.scale else (), bind(source.settings, 0, 2))

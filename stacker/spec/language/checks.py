@@ -64,11 +64,11 @@ def _check_names(spec: StackSpec) -> Iterator[Problem]:
     donors = {donor.name: donor.mark for donor in spec.donors}
     stacks = {named.name: named.mark for named in spec.stacks}
     if donors:
-        yield from _compare("donor", list(_donors_used(spec)), donors)
-    yield from _compare("stack", list(_stacks_used(spec)), stacks)
+        yield from _check_references("donor", list(_list_donor_names(spec)), donors)
+    yield from _check_references("stack", list(_list_stack_names(spec)), stacks)
 
 
-def _compare(kind: str, used: list[Named], defined: dict[str, Mark | None]) -> Iterator[Problem]:
+def _check_references(kind: str, used: list[Named], defined: dict[str, Mark | None]) -> Iterator[Problem]:
     """One problem for each unknown name, at its first place; a warning for each name that nothing refers to."""
     first = dict(reversed(used))
     counts = Counter(name for name, _ in used)
@@ -81,7 +81,7 @@ def _compare(kind: str, used: list[Named], defined: dict[str, Mark | None]) -> I
             yield Problem(f"{kind} '{shorten(name)}' is never used", "", mark, Severity.WARNING)
 
 
-def _donors_used(spec: StackSpec) -> Iterator[Named]:
+def _list_donor_names(spec: StackSpec) -> Iterator[Named]:
     parts = tuple(part for part in (spec.embed, spec.head) if part is not None)
     for piece in chain.from_iterable(list_slices(item) for item in chain(walk_spec(spec), parts)):
         yield piece.donor, piece.mark
@@ -93,7 +93,7 @@ def _donors_used(spec: StackSpec) -> Iterator[Named]:
             yield row.donor, row.mark
 
 
-def _stacks_used(spec: StackSpec) -> Iterator[Named]:
+def _list_stack_names(spec: StackSpec) -> Iterator[Named]:
     return ((item.name, item.mark) for item in walk_spec(spec) if isinstance(item, UseSpec))
 
 

@@ -16,12 +16,12 @@ _FORMS = "write a number, a list of numbers (a gradient over the slice), or a ma
 
 def parse_setting(name: str, node: Node, mark: Mark, found: list[Problem]) -> Setting:
     """One op parameter: numbers, gradients, flags and words; what is wrong goes to `found` and is left out."""
-    return Setting(name, Parameter(drop_unreachable(_rules(name, node, found))), mark)
+    return Setting(name, Parameter(drop_unreachable(_parse_rules(name, node, found))), mark)
 
 
 def parse_scale(node: Node, found: list[Problem]) -> Parameter:
     """A `scale`: as a setting, but numbers only."""
-    rules = tuple(_rules("scale", node, found))
+    rules = tuple(_parse_rules("scale", node, found))
     words = (rule.value for rule in rules if isinstance(rule.value, bool | str))
     found += [Problem(f"'scale' must be a number, not {str(word).lower()}", _FORMS, node.mark) for word in words]
     return Parameter(drop_unreachable(rules))
@@ -70,7 +70,7 @@ def parse_value(name: str, node: Node) -> Gradient | Value:
         case Scalar(int() | float() as value):
             return parse_finite(name, value, node.mark)
         case Sequence((_, *_) as items):
-            return Gradient(tuple(_knot(name, item) for item in items))
+            return Gradient(tuple(_parse_knot(name, item) for item in items))
         case Sequence():
             raise SpecError.of(f"'{shorten(name)}' is an empty list", "a gradient has one number or more", node.mark)
         case _:
@@ -85,7 +85,7 @@ def parse_finite(name: str, value: float, mark: Mark) -> float:
     return number
 
 
-def _knot(name: str, node: Node) -> float:
+def _parse_knot(name: str, node: Node) -> float:
     if isinstance(node, Scalar) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
         return parse_finite(name, node.value, node.mark)
     raise SpecError.of(
@@ -93,7 +93,7 @@ def _knot(name: str, node: Node) -> float:
     )
 
 
-def _rules(name: str, node: Node, found: list[Problem]) -> Iterable[Rule]:
+def _parse_rules(name: str, node: Node, found: list[Problem]) -> Iterable[Rule]:
     entries = node.entries if isinstance(node, Mapping) else ((None, node),)
     rules: list[Rule] = []
     last: list[Rule] = []
@@ -101,7 +101,7 @@ def _rules(name: str, node: Node, found: list[Problem]) -> Iterable[Rule]:
         found.append(Problem(f"'{shorten(name)}' is an empty mapping", _FORMS, node.mark))
     for key, value in entries:
         try:
-            match_text = _match(key) if key else EVERYTHING
+            match_text = _parse_match(key) if key else EVERYTHING
             rule = Rule(match_text, parse_value(key.text if key else name, value))
         except SpecError as error:
             found.extend(error.problems)
@@ -110,7 +110,7 @@ def _rules(name: str, node: Node, found: list[Problem]) -> Iterable[Rule]:
     return (*rules, *last)
 
 
-def _match(key: Scalar) -> str:
+def _parse_match(key: Scalar) -> str:
     if key.text == DEFAULT:
         return EVERYTHING
     if key.text == EVERYTHING:

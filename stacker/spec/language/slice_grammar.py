@@ -23,7 +23,7 @@ def parse_slice(text: str, mark: Mark | None = None) -> SliceSpec:
     """The slice a text stands for; SpecError says what to write instead."""
     found = _SLICE.fullmatch(text)
     if not found:
-        raise SpecError.of(f"'{shorten(text)}' is not a slice", _slice_advice(text), mark)
+        raise SpecError.of(f"'{shorten(text)}' is not a slice", _advise_slice(text), mark)
     if found["range"] is None:
         return SliceSpec(found["donor"], mark=mark)
     start, stop = _parse_range(found["donor"], found["range"], mark)
@@ -48,7 +48,7 @@ def count_written_layers(piece: SliceSpec) -> int | None:
 def _parse_range(donor: str, text: str, mark: Mark | None) -> tuple[int | None, int | None]:
     found = _RANGE.fullmatch(text)
     if not found or not (found["colon"] or found["start"]):
-        raise SpecError.of(f"'[{shorten(text)}]' is not a range of layers", _range_advice(donor, text), mark)
+        raise SpecError.of(f"'[{shorten(text)}]' is not a range of layers", _advise_range(donor, text), mark)
     if any(len(found[bound]) > len(str(MOST_LAYERS)) for bound in ("start", "stop")):
         raise SpecError.of(f"'{shorten(donor + '[' + text + ']')}' is past the last layer of any donor", "", mark)
     start, stop = (int(found[bound]) if found[bound] else None for bound in ("start", "stop"))
@@ -69,7 +69,7 @@ def _check_order(donor: str, start: int, stop: int | None, mark: Mark | None) ->
     raise SpecError.of(f"slice {shown} runs backwards", hint, mark)
 
 
-def _slice_advice(text: str) -> str:
+def _advise_slice(text: str) -> str:
     if "/" in text:
         return "a hub id or folder is named once under 'donors'; a slice uses that name"
     if " -" in text:
@@ -84,7 +84,7 @@ def _slice_advice(text: str) -> str:
     return f"{_FORM}\na name is made of letters, digits, '_', '-' and '.'"
 
 
-def _range_advice(donor: str, text: str) -> str:
+def _advise_range(donor: str, text: str) -> str:
     pair = _PAIR.fullmatch(text)
     if pair:
         return f"write {donor}[{pair[1]}:{pair[2]}], where layer {pair[2]} is not included"

@@ -32,11 +32,11 @@ class Grammar:
 def parse_vocabulary(node: Mapping, grammar: Grammar, found: list[Problem]) -> VocabularySpec:
     """A `tokenizer` mapping but for its donor; what is wrong with it goes to `found`."""
     source, tokens, pad = (node.get(key) for key in KEYS)
-    found += _unknown(node, KEYS)
+    found += _check_unknown_keys(node, KEYS)
     union = isinstance(source, Scalar) and source.value == UNION
     union = union or (grammar.key == "model" and is_null(source))  # mergekit's default
-    rows = _rows(tokens, grammar, found) if tokens is not None and not is_null(tokens) else ()
-    return VocabularySpec(union, tuple(rows), _padding(pad, found), node.mark)
+    rows = _parse_rows(tokens, grammar, found) if tokens is not None and not is_null(tokens) else ()
+    return VocabularySpec(union, tuple(rows), _parse_padding(pad, found), node.mark)
 
 
 def parse_tokenizer(
@@ -73,15 +73,17 @@ def parse_template(node: Node) -> str:
     if node.value == "auto":
         hint = "leave it out: the tokenizer keeps its own; or name the donor that has the right one as tokenizer"
         raise SpecError.of("'auto' chooses no chat template here", hint, node.mark)
-    hint = f"write the template itself, in Jinja, or take the tokenizer of a donor that has it\nknown: {_known()}"
+    hint = (
+        f"write the template itself, in Jinja, or take the tokenizer of a donor that has it\nknown: {_list_templates()}"
+    )
     raise SpecError.of(f"there is no chat template '{shorten(node.value)}' here", hint, node.mark)
 
 
-def _known() -> str:
+def _list_templates() -> str:
     return ", ".join(_TEMPLATES)
 
 
-def _padding(node: Node | None, found: list[Problem]) -> int | None:
+def _parse_padding(node: Node | None, found: list[Problem]) -> int | None:
     if node is None or is_null(node):
         return None
     if isinstance(node, Scalar) and type(node.value) is int and 1 <= node.value <= 1 << 20:
@@ -90,32 +92,32 @@ def _padding(node: Node | None, found: list[Problem]) -> int | None:
     return None
 
 
-def _rows(node: Node, grammar: Grammar, found: list[Problem]) -> Iterator[TokenRow]:
+def _parse_rows(node: Node, grammar: Grammar, found: list[Problem]) -> Iterator[TokenRow]:
     if not isinstance(node, Mapping):
         found.append(Problem(f"'tokens' cannot be {describe(node)}", _ENTRY, node.mark))
         return
     for key, value in node.entries:
         try:
-            yield _row(key, value, grammar, found)
+            yield _parse_row(key, value, grammar, found)
         except SpecError as error:
             found.extend(error.problems)
 
 
-def _row(key: Scalar, node: Node, grammar: Grammar, found: list[Problem]) -> TokenRow:
+def _parse_row(key: Scalar, node: Node, grammar: Grammar, found: list[Problem]) -> TokenRow:
     if not isinstance(node, Mapping):
         raise SpecError.of(f"the token '{shorten(key.text)}' cannot be {describe(node)}", _ENTRY, node.mark)
-    found += _unknown(node, ("source", "force"))
+    found += _check_unknown_keys(node, ("source", "force"))
     force, source = node.get("force"), node.get("source")
     if force is not None and not (isinstance(force, Scalar) and type(force.value) is bool):
         raise SpecError.of(f"'force' cannot be {describe(force)}", "force: true, or false", force.mark)
     forced = isinstance(force, Scalar) and force.value is True
     if source is None or is_null(source):
         raise SpecError.of(f"the token '{shorten(key.text)}' has no source", _SOURCE, key.mark)
-    donor, like, number = _source(source, grammar)
+    donor, like, number = _parse_row_source(source, grammar)
     return TokenRow(key.text, donor, like, number, forced, key.mark)
 
 
-def _source(node: Node, grammar: Grammar) -> tuple[str | None, str | None, int | None]:
+def _parse_row_source(node: Node, grammar: Grammar) -> tuple[str | None, str | None, int | None]:
     """Donor, token and number of a row; all None for zeros."""
     kind = node.get("kind") if isinstance(node, Mapping) else node if grammar.key == "donor" else None
     if isinstance(kind, Scalar) and kind.value == "zero":
@@ -138,7 +140,7 @@ def _is_model(node: Mapping) -> bool:
     return not {"kind", "token", "token_id"} & set(node.names)
 
 
-def _unknown(node: Mapping, known: tuple[str, ...]) -> Iterator[Problem]:
+def _check_unknown_keys(node: Mapping, known: tuple[str, ...]) -> Iterator[Problem]:
     for key in node.names:
         if key not in known:
             yield Problem(f"unknown key '{shorten(key)}'", did_you_mean(key, known), node.key_mark(key))
@@ -146,15 +148,17 @@ def _unknown(node: Mapping, known: tuple[str, ...]) -> Iterator[Problem]:
 
 def format_tokenizer(spec: StackSpec) -> Tree:
     """The native `tokenizer`; None where it is the default."""
-    return spec.tokenizer if spec.vocabulary is None else _tokenizer_tree(spec, spec.tokenizer, str, _native_row)
+    return spec.tokenizer if spec.vocabulary is None else _make_tokenizer_tree(spec, spec.tokenizer, str, _native_row)
 
 
 def format_mergekit_tokenizer(spec: StackSpec, source: Tree, named: Callable[[str], Tree]) -> Tree:
     """mergekit's `tokenizer` of a spec whose rows follow it; `named` is what a donor is called there."""
-    return _tokenizer_tree(spec, source, named, _mergekit_row)
+    return _make_tokenizer_tree(spec, source, named, _mergekit_row)
 
 
-def _tokenizer_tree(spec: StackSpec, source: Tree, named: Callable[[str], Tree], shown: Callable[..., Tree]) -> Tree:
+def _make_tokenizer_tree(
+    spec: StackSpec, source: Tree, named: Callable[[str], Tree], shown: Callable[..., Tree]
+) -> Tree:
     wanted = spec.vocabulary
     if wanted is None:
         return None

@@ -115,7 +115,7 @@ def _unroll_item(item: Item, state: _Unrolling) -> Iterator[FlatItem]:
         case SliceSpec():
             source = _resolve(item, state)
             if source is not None:
-                yield _plain(source, item.mark)
+                yield _make_plain(source, item.mark)
         case BlendSpec():
             yield from _unroll_blend(item, state)
         case CrossfadeSpec():
@@ -127,7 +127,7 @@ def _unroll_item(item: Item, state: _Unrolling) -> Iterator[FlatItem]:
                 yield from _unroll_item(inner, state)
 
 
-def _plain(source: FlatSlice, mark: Mark | None) -> FlatItem:
+def _make_plain(source: FlatSlice, mark: Mark | None) -> FlatItem:
     return FlatItem((source,), None, 0, source.length, mark=mark)
 
 
@@ -171,11 +171,11 @@ def _unroll_crossfade(item: CrossfadeSpec, state: _Unrolling) -> Iterator[FlatIt
     base = _resolve(item.base, state) if item.base else None
     skip = 0
     for left, right in pairwise(sources):
-        yield from _between(left, skip, item.over, item.mark)
+        yield from _keep_between(left, skip, item.over, item.mark)
         before = left.part(left.length - item.over, item.over)
-        yield from (_overlap(item, before, right, base, position, state) for position in range(item.over))
+        yield from (_blend_overlap(item, before, right, base, position, state) for position in range(item.over))
         skip = item.over
-    yield from _between(sources[-1], skip, 0, item.mark)
+    yield from _keep_between(sources[-1], skip, 0, item.mark)
 
 
 def _fits_overlaps(item: CrossfadeSpec, sources: tuple[FlatSlice, ...], state: _Unrolling) -> bool:
@@ -194,14 +194,14 @@ def _fits_overlaps(item: CrossfadeSpec, sources: tuple[FlatSlice, ...], state: _
     return True
 
 
-def _between(source: FlatSlice, skip: int, leave: int, mark: Mark | None) -> Iterator[FlatItem]:
+def _keep_between(source: FlatSlice, skip: int, leave: int, mark: Mark | None) -> Iterator[FlatItem]:
     """The layers of a slice but for the first `skip` and the last `leave`, if there are any."""
     length = source.length - skip - leave
     if length:
-        yield _plain(source.part(skip, length), mark)
+        yield _make_plain(source.part(skip, length), mark)
 
 
-def _overlap(
+def _blend_overlap(
     item: CrossfadeSpec, left: FlatSlice, right: FlatSlice, base: FlatSlice | None, position: int, state: _Unrolling
 ) -> FlatItem:
     """The blend at layer `position` of an overlap; its share of `right` grows from 1/(over + 1) to over/(over + 1)."""
@@ -210,14 +210,14 @@ def _overlap(
     ramp = state.ramps.get(item.op, "")
     if ramp and ramp not in {setting.name for setting in settings}:
         if ramp == "weight":
-            sources = (_weighted(sources[0], 1.0 - share), _weighted(sources[1], share))
+            sources = (_add_weight(sources[0], 1.0 - share), _add_weight(sources[1], share))
         else:
             settings = (*settings, Setting(ramp, make_constant(share)))
     base = base.part(position % base.length, 1) if base else None
     return FlatItem(sources, item.op, position, item.over, settings, base, mark=item.mark)
 
 
-def _weighted(source: FlatSlice, weight: float) -> FlatSlice:
+def _add_weight(source: FlatSlice, weight: float) -> FlatSlice:
     settings = (*source.written.settings, Setting("weight", make_constant(weight)))
     return replace(source, written=replace(source.written, settings=settings))
 

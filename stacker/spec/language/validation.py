@@ -53,10 +53,10 @@ def keep_valid(shape: type[BaseModel], root: Mapping, words: Advice) -> tuple[Ma
             paths = [find_path(node, detail["loc"]) for detail in details]
             if node is root:
                 pairs = zip(details, paths, strict=True)
-                problems = [_problem(detail, path, root, shape, words) for detail, path in pairs]
+                problems = [_make_problem(detail, path, root, shape, words) for detail, path in pairs]
             if () in paths:
                 break
-            node = _mended(node, details, paths, words)
+            node = _mend(node, details, paths, words)
     return Mapping((), root.mark), problems
 
 
@@ -80,30 +80,30 @@ def find_path(node: Node, location: Iterable[str | int]) -> Path:
     return tuple(path)
 
 
-def _problem(detail: ErrorDetails, path: Path, root: Mapping, shape: type[BaseModel], words: Advice) -> Problem:
-    node = _at(root, path)
+def _make_problem(detail: ErrorDetails, path: Path, root: Mapping, shape: type[BaseModel], words: Advice) -> Problem:
+    node = _find_node(root, path)
     key = str(detail["loc"][-1]) if detail["loc"] else ""
-    known = list(_shape_at(detail["loc"][:-1], shape, words).model_fields)
+    known = list(_find_shape(detail["loc"][:-1], shape, words).model_fields)
     match detail["type"]:
         case "missing":
-            return Problem(f"'{key}' is missing", _missing_hint(key, node, known, words), node.mark)
+            return Problem(f"'{key}' is missing", _advise_missing(key, node, known, words), node.mark)
         case "extra_forbidden":
-            holder = _at(root, path[:-1])
+            holder = _find_node(root, path[:-1])
             mark = holder.key_mark(key) if isinstance(holder, Mapping) else node.mark
             return Problem(f"unknown key '{shorten(key)}'", did_you_mean(key, known), mark)
         case "union_tag_not_found":
             return words.misfit(path, node)
         case _:
-            return _value_problem(detail, find_last_key(path), node, words)
+            return _make_value_problem(detail, find_last_key(path), node, words)
 
 
-def _value_problem(detail: ErrorDetails, key: str, node: Node, words: Advice) -> Problem:
+def _make_value_problem(detail: ErrorDetails, key: str, node: Node, words: Advice) -> Problem:
     context: dict[str, Any] = detail.get("ctx", {})
     example = f"for instance: {words.examples[key]}" if key in words.examples else ""
     name, shown = shorten(key), shorten(node.text) if isinstance(node, Scalar) else describe(node)
     match detail["type"]:
         case "too_short" | "too_long":
-            return _count_problem(context, name, example, node)
+            return _make_count_problem(context, name, example, node)
         case "greater_than_equal":
             return Problem(f"'{name}' must be at least {context['ge']}, not {shown}", example, node.mark)
         case "literal_error":
@@ -115,19 +115,19 @@ def _value_problem(detail: ErrorDetails, key: str, node: Node, words: Advice) ->
             return Problem(f"'{name}' must be {wanted}, not {describe(node)}", example, node.mark)
 
 
-def _count_problem(context: dict[str, Any], name: str, example: str, node: Node) -> Problem:
+def _make_count_problem(context: dict[str, Any], name: str, example: str, node: Node) -> Problem:
     bound = "needs at least" if "min_length" in context else "takes at most"
     count = context.get("min_length", context.get("max_length"))
     entries = "entry" if count == 1 else "entries"
     return Problem(f"'{name}' {bound} {count} {entries}, and has {context['actual_length']}", example, node.mark)
 
 
-def _shape_at(location: Path, shape: type[BaseModel], words: Advice) -> type[BaseModel]:
+def _find_shape(location: Path, shape: type[BaseModel], words: Advice) -> type[BaseModel]:
     named = (words.shapes[str(step)] for step in reversed(location) if str(step) in words.shapes)
     return next(named, shape)
 
 
-def _missing_hint(key: str, node: Node, known: list[str], words: Advice) -> str:
+def _advise_missing(key: str, node: Node, known: list[str], words: Advice) -> str:
     strangers = [name for name in (node.names if isinstance(node, Mapping) else ()) if name not in known]
     meant = next((name for name in strangers if did_you_mean(name, [key]).startswith("did")), None)
     if meant:
@@ -135,7 +135,7 @@ def _missing_hint(key: str, node: Node, known: list[str], words: Advice) -> str:
     return f"for instance: {words.examples[key]}" if key in words.examples else ""
 
 
-def _at(node: Node, path: Path) -> Node:
+def _find_node(node: Node, path: Path) -> Node:
     for step in path:
         node = get_child(node, step)
     return node
@@ -146,19 +146,19 @@ def find_last_key(path: Path) -> str:
     return next((str(step) for step in reversed(path) if isinstance(step, str)), "")
 
 
-def _mended(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], words: Advice) -> Node:
+def _mend(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], words: Advice) -> Node:
     """The text with fillers where keys are missing, and without whatever else was wrong."""
     cuts: list[Path] = []
     for detail, path in zip(details, paths, strict=True):
         key = str(detail["loc"][-1])
         if detail["type"] == "missing" and key in words.fillers:
-            node = _filled(node, path, key, words.fillers[key])
+            node = _add_filler(node, path, key, words.fillers[key])
         else:
             cuts.append(path)
-    return _pruned(node, frozenset(cuts))
+    return _cut_out(node, frozenset(cuts))
 
 
-def _filled(node: Node, path: Path, key: str, value: Plain) -> Node:
+def _add_filler(node: Node, path: Path, key: str, value: Plain) -> Node:
     """The text with one more key in the mapping at a path."""
     match node:
         case Mapping(entries) if not path:
@@ -166,17 +166,19 @@ def _filled(node: Node, path: Path, key: str, value: Plain) -> Node:
             return Mapping((*entries, filler), node.mark)
         case Mapping(entries):
             return Mapping(
-                tuple((k, _filled(v, path[1:], key, value) if k.text == path[0] else v) for k, v in entries), node.mark
+                tuple((k, _add_filler(v, path[1:], key, value) if k.text == path[0] else v) for k, v in entries),
+                node.mark,
             )
         case Sequence(items):
             return Sequence(
-                tuple(_filled(v, path[1:], key, value) if at == path[0] else v for at, v in enumerate(items)), node.mark
+                tuple(_add_filler(v, path[1:], key, value) if at == path[0] else v for at, v in enumerate(items)),
+                node.mark,
             )
         case _:
             return node
 
 
-def _pruned(node: Node, paths: frozenset[Path]) -> Node:
+def _cut_out(node: Node, paths: frozenset[Path]) -> Node:
     """The text without the nodes at these paths."""
     if not paths:
         return node
@@ -185,13 +187,13 @@ def _pruned(node: Node, paths: frozenset[Path]) -> Node:
     match node:
         case Mapping(entries):
             kept = (
-                (key, _pruned(value, below.get(key.text, frozenset())))
+                (key, _cut_out(value, below.get(key.text, frozenset())))
                 for key, value in entries
                 if key.text not in gone
             )
             return Mapping(tuple(kept), node.mark)
         case Sequence(items):
-            left = (_pruned(item, below.get(at, frozenset())) for at, item in enumerate(items) if at not in gone)
+            left = (_cut_out(item, below.get(at, frozenset())) for at, item in enumerate(items) if at not in gone)
             return Sequence(tuple(left), node.mark)
         case _:
             return node

@@ -66,9 +66,9 @@ def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
 def parse_parameter(name: str, node: Node, found: list[Problem]) -> Parameter:
     """A value, a gradient, or filters in the order they are tried (a filter is a part of a tensor's name)."""
     rules: list[Rule] = []
-    for filter_text, value in _conditions(name, node, found):
+    for filter_text, value in _list_conditions(name, node, found):
         try:
-            rules.append(Rule(_pattern(filter_text), _value(name, value)))
+            rules.append(Rule(_parse_filter(filter_text), _parse_value(name, value)))
         except SpecError as error:
             found.extend(error.problems)
     return Parameter(drop_unreachable(rules))
@@ -90,7 +90,7 @@ def _parse_mapping(node: Mapping) -> tuple[str, str | None, Mark]:
     return source, given or written, mark
 
 
-def _conditions(name: str, node: Node, found: list[Problem]) -> list[tuple[Node | None, Node]]:
+def _list_conditions(name: str, node: Node, found: list[Problem]) -> list[tuple[Node | None, Node]]:
     """Pairs of filter and value; a plain value has no filter."""
     listed = node.items if isinstance(node, Sequence) else (node,)
     if not any(isinstance(item, Mapping) for item in listed):
@@ -106,7 +106,7 @@ def _conditions(name: str, node: Node, found: list[Problem]) -> list[tuple[Node 
     return conditions
 
 
-def _pattern(node: Node | None) -> str:
+def _parse_filter(node: Node | None) -> str:
     if node is None or (isinstance(node, Scalar) and node.value is None):
         return EVERYTHING
     if not isinstance(node, Scalar) or not node.text:
@@ -120,7 +120,7 @@ def _pattern(node: Node | None) -> str:
     return f"*{node.text}*"
 
 
-def _value(name: str, node: Node) -> Gradient | Value:
+def _parse_value(name: str, node: Node) -> Gradient | Value:
     if isinstance(node, Mapping):
         raise SpecError.of(f"'{shorten(name)}' cannot be a mapping here", "a number, or a list of numbers", node.mark)
     value = parse_value(name, node)

@@ -84,8 +84,8 @@ def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str
         donors=context.donors.all(),
         stack=tuple(stack),
         base=base,
-        embed=_outside(stack[0]) if stack else None,
-        head=_outside(stack[-1]) if stack else None,
+        embed=_make_outside(stack[0]) if stack else None,
+        head=_make_outside(stack[-1]) if stack else None,
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         chat_template=None if template is None or is_null(template) else context.attempt(parse_template, template),
@@ -164,10 +164,10 @@ def _make_item(context: ReadContext, run: _Run) -> SliceSpec | BlendSpec | None:
         count = f"{method.most} model{'s' * (method.most > 1)}"
         raise SpecError.of(f"'{method.name}' takes {count} a slice, not {len(run.sources)}", hint, run.node.mark)
     if len(run.sources) < 2:
-        return next((_plain(context, source, run) for source in run.sources), None)
+        return next((_make_slice(context, source, run) for source in run.sources), None)
     if method.base is BaseRole.NONE or (method.base is BaseRole.OPTIONAL and run.base is None):
         return BlendSpec(run.sources, method.op, context.shared_settings(run.levels), mark=run.node.mark)
-    base = _base_source(run, method)
+    base = _find_base_source(run, method)
     others = tuple(source for source in run.sources if source is not base)
     settings = context.shared_settings(run.levels)
     if method.base is BaseRole.FIRST:
@@ -175,12 +175,12 @@ def _make_item(context: ReadContext, run: _Run) -> SliceSpec | BlendSpec | None:
     return BlendSpec(others, method.op, settings, replace(base, settings=()), mark=run.node.mark)
 
 
-def _plain(context: ReadContext, source: SliceSpec, run: _Run) -> SliceSpec:
+def _make_slice(context: ReadContext, source: SliceSpec, run: _Run) -> SliceSpec:
     scale = None if context.method.op else context.scale(source, run.levels)
     return replace(source, scale=scale, settings=())
 
 
-def _base_source(run: _Run, method: Method) -> SliceSpec:
+def _find_base_source(run: _Run, method: Method) -> SliceSpec:
     if run.base is None:
         raise SpecError.of(f"'{method.name}' needs a base_model", _BASE_HINT, run.node.mark)
     for source in run.sources:
@@ -189,7 +189,7 @@ def _base_source(run: _Run, method: Method) -> SliceSpec:
     raise SpecError.of(f"the base_model '{run.base}' is not among the sources", _BASE_HINT, run.node.mark)
 
 
-def _outside(item: SliceSpec | BlendSpec) -> SliceOrBlend | None:
+def _make_outside(item: SliceSpec | BlendSpec) -> SliceOrBlend | None:
     """What stands outside the layers, made as the slice beside it; None where that is the default."""
     if isinstance(item, SliceSpec):
         return SliceSpec(item.donor, scale=item.scale, mark=item.mark) if item.scale else None

@@ -16,19 +16,18 @@ from stacker.spec.language.stack_spec import (
     Value,
 )
 from stacker.spec.language.unroll import FlatItem, FlatSlice, RepeatScale, unroll
-from stacker.spec.mergekit.methods import RAMPS
 from stacker.spec.mergekit.write_context import WriteContext
 
 
 def make_runs(context: WriteContext) -> tuple[SliceOrBlend, ...]:
     """The runs of output layers, each a slice or a blend; what mergekit cannot say is refused."""
-    items = unroll(context.spec, context.depths, RAMPS, context.found)
+    items = unroll(context.spec, context.depths, context.ramps, context.found)
     return tuple(_make_run(context, item) for item in items)
 
 
 def count_stage_layers(context: WriteContext) -> int | None:
     """How many layers a spec makes; None where a donor's depth would be needed and is not known."""
-    items = tuple(unroll(context.spec, context.depths, RAMPS, []))
+    items = tuple(unroll(context.spec, context.depths, context.ramps, []))
     known = all(source.known for item in items for source in item.sources)
     return sum(item.length for item in items) if known else None
 
@@ -41,9 +40,9 @@ def _make_run(context: WriteContext, item: FlatItem) -> SliceOrBlend:
             context.refuse(message, item.mark, hint)
     if item.op is not None:
         return _make_blend(context, item, item.op)
-    run = replace(_piece(item.sources[0]), settings=())
+    run = replace(_cut_slice(item.sources[0]), settings=())
     for scale in item.scales:
-        run = replace(run, scale=_scaled(context, item, run.scale, scale))
+        run = replace(run, scale=_scale_by_repeat(context, item, run.scale, scale))
     return run
 
 
@@ -52,23 +51,23 @@ def _make_blend(context: WriteContext, item: FlatItem, op: str) -> BlendSpec:
         context.refuse("mergekit cannot scale what it blends", scale.mark)
     settings = item.settings
     if item.length != item.count:
-        settings = tuple(_fixed(setting, item.position, item.count) for setting in settings)
-    base = _piece(item.base) if item.base else None
-    return BlendSpec(tuple(map(_piece, item.sources)), op, settings, base, item.mark)
+        settings = tuple(_fix_setting(setting, item.position, item.count) for setting in settings)
+    base = _cut_slice(item.base) if item.base else None
+    return BlendSpec(tuple(map(_cut_slice, item.sources)), op, settings, base, item.mark)
 
 
 def _has_factors(piece: SliceSpec) -> bool:
     return piece.scale is not None or any(has_gradient(setting.parameter) for setting in piece.settings)
 
 
-def _piece(source: FlatSlice) -> SliceSpec:
+def _cut_slice(source: FlatSlice) -> SliceSpec:
     """The slice as it was written, or the part of it that this is."""
     if source.length == source.count:
         return source.written
     return replace(source.written, start=source.start, stop=source.start + source.length)
 
 
-def _fixed(setting: Setting, position: int, count: int) -> Setting:
+def _fix_setting(setting: Setting, position: int, count: int) -> Setting:
     """A parameter as it is at one layer of an overlap."""
     rules = tuple(
         replace(rule, value=rule.value.at(position, count)) if isinstance(rule.value, Gradient) else rule
@@ -77,7 +76,9 @@ def _fixed(setting: Setting, position: int, count: int) -> Setting:
     return replace(setting, parameter=Parameter(rules))
 
 
-def _scaled(context: WriteContext, item: FlatItem, own: Parameter | None, scale: RepeatScale) -> Parameter | None:
+def _scale_by_repeat(
+    context: WriteContext, item: FlatItem, own: Parameter | None, scale: RepeatScale
+) -> Parameter | None:
     """The factors of a slice, times those of a repeat around it."""
     if item.length != scale.count and has_gradient(scale.parameter):
         hint = "give each slice its own factors"
@@ -95,23 +96,23 @@ def multiply_factors(one: Parameter | None, other: Parameter) -> Parameter | Non
         return other
     for number, rules in ((find_constant(one), other.rules), (find_constant(other), one.rules)):
         if number is not None:
-            scaled = (Rule(rule.match, _times(rule.value, number)) for rule in rules)
+            scaled = (Rule(rule.match, _multiply_number(rule.value, number)) for rule in rules)
             return Parameter(drop_unreachable((*scaled, Rule(EVERYTHING, number))))
     if [rule.match for rule in one.rules] != [rule.match for rule in other.rules]:
         return None
-    values = [_product(a.value, b.value) for a, b in zip(one.rules, other.rules, strict=True)]
+    values = [_multiply_values(a.value, b.value) for a, b in zip(one.rules, other.rules, strict=True)]
     rules = tuple(Rule(rule.match, value) for rule, value in zip(one.rules, values, strict=True) if value is not None)
     return Parameter(rules) if len(rules) == len(values) else None
 
 
-def _times(value: Gradient | Value, factor: float) -> Gradient | float:
+def _multiply_number(value: Gradient | Value, factor: float) -> Gradient | float:
     if isinstance(value, Gradient):
         return Gradient(tuple(knot * factor for knot in value.knots))
     return float(value) * factor
 
 
-def _product(one: Gradient | Value, other: Gradient | Value) -> Gradient | float | None:
+def _multiply_values(one: Gradient | Value, other: Gradient | Value) -> Gradient | float | None:
     """The product of two factors; None for that of two gradients."""
     if isinstance(other, Gradient):
-        return None if isinstance(one, Gradient) else _times(other, float(one))
-    return _times(one, float(other))
+        return None if isinstance(one, Gradient) else _multiply_number(other, float(one))
+    return _multiply_number(one, float(other))

@@ -68,7 +68,7 @@ class MergekitFile(MergekitShape):
     name: str | None = None
 
 
-def _misfit(path: Path, node: Node) -> Problem:
+def _explain_misfit(path: Path, node: Node) -> Problem:
     return Problem(f"'{shorten(find_last_key(path))}' cannot be {describe(node)}", "", node.mark)
 
 
@@ -81,7 +81,7 @@ ADVICE = Advice(
         "parameters": "parameters: {t: 0.5}", "slices": "slices: then '- sources:'",
         "models": "models: then '- model: org/name'",
     },
-    misfit=_misfit,
+    misfit=_explain_misfit,
 )  # fmt: skip
 
 

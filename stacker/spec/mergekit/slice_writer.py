@@ -14,23 +14,26 @@ _COMPARED = (BaseRole.REFERENCE, BaseRole.OPTIONAL)
 
 def write_body(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method, config: str) -> dict[str, Tree]:
     """`models` where the stack is whole donors and nothing else, `slices` elsewhere."""
-    sources = _sources(context, runs[0], method) if len(runs) == 1 else ()
+    sources = _list_sources(context, runs[0], method) if len(runs) == 1 else ()
     whole = bool(sources) and all(source.start is None and source.stop is None for source in sources)
     if whole and config in {source.donor for source in sources} and find_base(context, runs[0], method) in ("", config):
-        parameters = _shared(context, runs[0], method)
-        return {"models": [_source(context, runs[0], source, method, ranges=False) for source in sources], **parameters}
-    return {"slices": [_slice(context, run, method, config) for run in runs]}
+        parameters = _shared_tree(context, runs[0], method)
+        return {
+            "models": [_source_tree(context, runs[0], source, method, ranges=False) for source in sources],
+            **parameters,
+        }
+    return {"slices": [_slice_tree(context, run, method, config) for run in runs]}
 
 
 def find_base(context: WriteContext, run: SliceOrBlend, method: Method) -> str:
     """The donor that must be the base_model of a run, if any."""
     if method.base is BaseRole.FIRST:
         return (run.sources if isinstance(run, BlendSpec) else (run,))[0].donor
-    source = _base_source(context, run, method)
+    source = _find_base_source(context, run, method)
     return source.donor if source else ""
 
 
-def _base_source(context: WriteContext, run: SliceOrBlend, method: Method) -> SliceSpec | None:
+def _find_base_source(context: WriteContext, run: SliceOrBlend, method: Method) -> SliceSpec | None:
     """The base's layers: those written, or those of the spec's base that have the numbers of the first source's."""
     if isinstance(run, SliceSpec) or method.base not in _COMPARED:
         return None
@@ -45,27 +48,27 @@ def _base_source(context: WriteContext, run: SliceOrBlend, method: Method) -> Sl
     return SliceSpec(context.spec.base, first.start, stop, mark=run.mark)
 
 
-def _sources(context: WriteContext, run: SliceOrBlend, method: Method) -> tuple[SliceSpec, ...]:
+def _list_sources(context: WriteContext, run: SliceOrBlend, method: Method) -> tuple[SliceSpec, ...]:
     """The sources as mergekit lists them, the base last."""
     if isinstance(run, SliceSpec):
         return (run,)
-    base = _base_source(context, run, method)
+    base = _find_base_source(context, run, method)
     return (*run.sources, base) if base else run.sources
 
 
-def _slice(context: WriteContext, run: SliceOrBlend, method: Method, config: str) -> Tree:
-    sources = _sources(context, run, method)
-    text: dict[str, Tree] = {"sources": [_source(context, run, source, method, ranges=True) for source in sources]}
+def _slice_tree(context: WriteContext, run: SliceOrBlend, method: Method, config: str) -> Tree:
+    sources = _list_sources(context, run, method)
+    text: dict[str, Tree] = {"sources": [_source_tree(context, run, source, method, ranges=True) for source in sources]}
     base = find_base(context, run, method)
     if base not in ("", config):
         text["base_model"] = context.donor(base)
-    return text | _shared(context, run, method)
+    return text | _shared_tree(context, run, method)
 
 
-def _source(context: WriteContext, run: SliceOrBlend, source: SliceSpec, method: Method, *, ranges: bool) -> Tree:
+def _source_tree(context: WriteContext, run: SliceOrBlend, source: SliceSpec, method: Method, *, ranges: bool) -> Tree:
     text: dict[str, Tree] = {"model": context.donor(source.donor)}
     if ranges:
-        text["layer_range"] = Flow(_bounds(context, source))
+        text["layer_range"] = Flow(_find_bounds(context, source))
     if isinstance(run, BlendSpec) and source not in run.sources:
         return text
     own = {setting.name: setting.parameter for setting in source.settings}
@@ -83,7 +86,7 @@ def _source(context: WriteContext, run: SliceOrBlend, source: SliceSpec, method:
     return text | context.parameters(own, source.mark or run.mark)
 
 
-def _bounds(context: WriteContext, piece: SliceSpec) -> list[Tree]:
+def _find_bounds(context: WriteContext, piece: SliceSpec) -> list[Tree]:
     stop = context.depths.get(piece.donor) if piece.stop is None else piece.stop
     if stop is None:
         shown = format_slice(piece)
@@ -92,19 +95,19 @@ def _bounds(context: WriteContext, piece: SliceSpec) -> list[Tree]:
     return [piece.start or 0, stop]
 
 
-def _shared(context: WriteContext, run: SliceOrBlend, method: Method) -> dict[str, Tree]:
+def _shared_tree(context: WriteContext, run: SliceOrBlend, method: Method) -> dict[str, Tree]:
     if isinstance(run, SliceSpec):
         return {}
     _check_blend(context, run, method)
-    for setting in _strangers(run.settings, method):
+    for setting in _list_unknown(run.settings, method):
         context.refuse(f"mergekit's {method.name} has no parameter '{setting.name}'", setting.mark or run.mark)
     return context.parameters({setting.name: setting.parameter for setting in run.settings}, run.mark)
 
 
 def _check_blend(context: WriteContext, run: BlendSpec, method: Method) -> None:
-    sources = _sources(context, run, method)
+    sources = _list_sources(context, run, method)
     donors = [source.donor for source in run.sources]
-    base = _base_source(context, run, method)
+    base = _find_base_source(context, run, method)
     if len(set(donors)) < len(donors):
         context.refuse("mergekit cannot blend a donor with itself", run.mark)
     elif base and base.donor in donors:
@@ -117,5 +120,5 @@ def _check_blend(context: WriteContext, run: BlendSpec, method: Method) -> None:
         context.refuse(f"mergekit's {method.name} takes {method.most} donors", run.mark)
 
 
-def _strangers(settings: tuple[Setting, ...], method: Method) -> list[Setting]:
+def _list_unknown(settings: tuple[Setting, ...], method: Method) -> list[Setting]:
     return [setting for setting in settings if setting.name not in (*method.per_source, *method.shared)]

@@ -43,7 +43,7 @@ def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[
         if not last:
             found += check_spec(spec)
             stages[spec.name] = spec
-    found += (_unused(stages[stage]) for stage in stages if stage not in used)
+    found += (_warn_unused(stages[stage]) for stage in stages if stage not in used)
     return spec, found
 
 
@@ -65,6 +65,6 @@ def _check_name(root: Mapping, stages: dict[str, StackSpec], *, last: bool) -> I
         yield Problem(f"two documents are called '{shorten(name.text)}'", "give each its own name", name.mark)
 
 
-def _unused(spec: StackSpec) -> Problem:
+def _warn_unused(spec: StackSpec) -> Problem:
     message = f"no later document uses '{shorten(spec.name)}'; only the last document is built"
     return Problem(message, "", spec.mark_of("name"), Severity.WARNING)

@@ -22,6 +22,7 @@ class WriteContext:
     spec: StackSpec
     depths: Mapping[str, int]
     names: Names
+    ramps: Mapping[str, str]
     found: list[Problem] = field(default_factory=list)
 
     def refuse(self, message: str, mark: Mark | None, hint: str = "") -> None:
@@ -33,19 +34,19 @@ class WriteContext:
 
     def parameters(self, parameters: Mapping[str, Parameter], mark: Mark | None) -> dict[str, Tree]:
         """The `parameters` key, or nothing where there are none."""
-        texts = {name: self._parameter(parameter, mark) for name, parameter in parameters.items()}
+        texts = {name: self._parameter_tree(parameter, mark) for name, parameter in parameters.items()}
         return {"parameters": texts} if texts else {}
 
-    def _parameter(self, parameter: Parameter, mark: Mark | None) -> Tree:
+    def _parameter_tree(self, parameter: Parameter, mark: Mark | None) -> Tree:
         match parameter.rules:
             case (Rule(match, value),) if match == EVERYTHING:
-                return _value(value)
+                return _value_tree(value)
             case rules:
-                return [Flow(condition) for rule in rules for condition in self._conditions(rule, mark)]
+                return [Flow(condition) for rule in rules for condition in self._list_conditions(rule, mark)]
 
-    def _conditions(self, rule: Rule, mark: Mark | None) -> list[dict[str, Tree]]:
+    def _list_conditions(self, rule: Rule, mark: Mark | None) -> list[dict[str, Tree]]:
         if rule.match == EVERYTHING:
-            return [{"value": _value(rule.value)}]
+            return [{"value": _value_tree(rule.value)}]
         inner = rule.match.strip("*")
         filters: tuple[str, ...] = ()
         if rule.match == f"*{inner}*" and "*" not in inner:
@@ -58,7 +59,7 @@ class WriteContext:
         else:
             hint = "write a part of the names instead, as '*o_proj*' where attn.o is meant"
             self.refuse(f"mergekit knows no roles, so it cannot select '{rule.match}'", mark, hint)
-        return [{"filter": text, "value": _value(rule.value)} for text in filters]
+        return [{"filter": text, "value": _value_tree(rule.value)} for text in filters]
 
 
 def text_order(problem: Problem) -> tuple[int, int]:
@@ -66,5 +67,5 @@ def text_order(problem: Problem) -> tuple[int, int]:
     return (problem.mark.line or 0, problem.mark.column or 0) if problem.mark else (0, 0)
 
 
-def _value(value: Gradient | Value) -> Tree:
+def _value_tree(value: Gradient | Value) -> Tree:
     return Flow(list(value.knots)) if isinstance(value, Gradient) else value

@@ -22,7 +22,12 @@ from stacker.spec.mergekit.write_context import Names, WriteContext, text_order
 from stacker.text.emitter import Tree, write_yaml
 
 
-def to_mergekit(spec: StackSpec, depths: Mapping[str, int] | None = None, names: Names | None = None) -> str:
+def to_mergekit(
+    spec: StackSpec,
+    depths: Mapping[str, int] | None = None,
+    names: Names | None = None,
+    ramps: Mapping[str, str] | None = None,
+) -> str:
     """The spec in mergekit's language; SpecError lists each thing that mergekit cannot say.
 
     `depths` are the donors' numbers of layers, needed where a slice gives no end. `names` are, for each role, parts of
@@ -30,13 +35,13 @@ def to_mergekit(spec: StackSpec, depths: Mapping[str, int] | None = None, names:
     documents before it; the depths of a stage's own donors stand under `stage/donor`.
     """
     found: list[Problem] = []
-    texts = _documents(WriteContext(spec, depths or {}, names or {}, found), {})
+    texts = _write_documents(WriteContext(spec, depths or {}, names or {}, ramps or {}, found), {})
     raise_problems(sorted(dict.fromkeys(found), key=text_order))
     remark = "# for mergekit-multi: each document but the last is built first\n" if len(texts) > 1 else ""
     return remark + "---\n".join(texts)
 
 
-def _documents(context: WriteContext, seen: dict[str, str]) -> list[str]:
+def _write_documents(context: WriteContext, seen: dict[str, str]) -> list[str]:
     """The texts of a spec's stages, each once and before what names it, and its own."""
     depths = dict(context.depths)
     for donor in context.spec.donors:
@@ -44,23 +49,23 @@ def _documents(context: WriteContext, seen: dict[str, str]) -> list[str]:
             below = {key.removeprefix(f"{donor.name}/"): depth for key, depth in context.depths.items()}
             inner = replace(context, spec=donor.stage, depths=below)
             if donor.stack not in seen:
-                texts = _documents(inner, seen)
+                texts = _write_documents(inner, seen)
                 seen[donor.stack] = f"name: {donor.stack}\n{texts[-1]}"
             count = count_stage_layers(inner)
             depths |= {donor.name: count} if count is not None else {}
-    text = _document(replace(context, depths=depths))
-    return [*seen.values(), _remarks(context.spec, text) + write_yaml(text)]
+    text = _make_document(replace(context, depths=depths))
+    return [*seen.values(), _write_remarks(context.spec, text) + write_yaml(text)]
 
 
-def _document(context: WriteContext) -> dict[str, Tree]:
+def _make_document(context: WriteContext) -> dict[str, Tree]:
     spec = context.spec
     runs = make_runs(context)
-    method = _method(context, runs)
+    method = _choose_method(context, runs)
     _check_donors(context)
     if runs:
         _check_outside(context, runs)
-    first = _first_donor(runs)
-    embed = _first_donor((spec.embed,) if spec.embed else runs)
+    first = _find_first_donor(runs)
+    embed = _find_first_donor((spec.embed,) if spec.embed else runs)
     config = spec.config or embed or first
     tokenizer = spec.tokenizer or embed
     text: dict[str, Tree] = {"merge_method": method.name}
@@ -82,14 +87,14 @@ def _document(context: WriteContext) -> dict[str, Tree]:
     return text
 
 
-def _with_base(part: SliceOrBlend, spec: StackSpec) -> SliceOrBlend:
+def _add_base(part: SliceOrBlend, spec: StackSpec) -> SliceOrBlend:
     """A blend with the spec's base where it has none of its own."""
     if isinstance(part, SliceSpec) or part.base or spec.base is None:
         return part
     return replace(part, base=SliceSpec(spec.base))
 
 
-def _remarks(spec: StackSpec, text: Mapping[str, Tree]) -> str:
+def _write_remarks(spec: StackSpec, text: Mapping[str, Tree]) -> str:
     remarks = []
     if spec.output.shard_size != OutputSpec().shard_size:
         remarks.append(f"# run mergekit-yaml with --out-shard-size {format_size(spec.output.shard_size)}\n")
@@ -100,14 +105,14 @@ def _remarks(spec: StackSpec, text: Mapping[str, Tree]) -> str:
     return "".join(remarks)
 
 
-def _first_donor(runs: tuple[SliceOrBlend, ...]) -> str:
+def _find_first_donor(runs: tuple[SliceOrBlend, ...]) -> str:
     if not runs:
         return ""
     first = runs[0]
     return first.donor if isinstance(first, SliceSpec) else first.sources[0].donor
 
 
-def _method(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Method:
+def _choose_method(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Method:
     """The one method of the file: that of its blends, or passthrough."""
     blends = [run for run in runs if isinstance(run, BlendSpec)]
     by_op = {method.op: method for method in METHODS.values() if method.op} | {"mean": METHODS["linear"]}
@@ -164,8 +169,8 @@ def _check_outside(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Non
     """mergekit makes the embedding as it makes the first slice, and final norm and head as the last."""
     spec = context.spec
     for key, part, run, where in (("embed", spec.embed, runs[0], "first"), ("head", spec.head, runs[-1], "last")):
-        given = part or SliceSpec(_first_donor((run,)))
-        if not is_same_part(_with_base(given, spec), _with_base(make_outer_part(run), spec)):
+        given = part or SliceSpec(_find_first_donor((run,)))
+        if not is_same_part(_add_base(given, spec), _add_base(make_outer_part(run), spec)):
             mark = spec.mark_of(key) if part else run.mark
             message = f"mergekit makes the {key} as it makes the {where} slice, and here it is made otherwise"
             context.refuse(message, mark, f"write '{key}' as that slice is: the same donors, op and parameters")

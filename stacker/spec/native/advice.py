@@ -28,7 +28,7 @@ _DONOR = "write a hub id, a folder, or {source: ..., like: ..., revision: ...}"
 _MERGEKIT = frozenset({"sources", "model", "layer_range", "merge_method"})
 
 
-def _misfit(path: Path, node: Node) -> Problem:
+def _explain_misfit(path: Path, node: Node) -> Problem:
     """What to say of a value that has none of the forms its place allows."""
     if path[0] == "donors":
         return Problem(f"donor '{shorten(find_last_key(path))}' cannot be {describe(node)}", _DONOR, node.mark)
@@ -37,17 +37,17 @@ def _misfit(path: Path, node: Node) -> Problem:
     if path[0] in ("embed", "head") and len(path) == 1:
         return Problem(f"'{path[0]}' cannot be {describe(node)}", _PART, node.mark)
     if find_last_key(path) in ("blend", "crossfade") and path[-1] != find_last_key(path):
-        return Problem(f"a source cannot be {_item_words(node)}", _advice(node, _SOURCE), node.mark)
-    return Problem(f"an item of the stack cannot be {_item_words(node)}", _advice(node, _ITEM), node.mark)
+        return Problem(f"a source cannot be {_describe_item(node)}", _advise(node, _SOURCE), node.mark)
+    return Problem(f"an item of the stack cannot be {_describe_item(node)}", _advise(node, _ITEM), node.mark)
 
 
-def _item_words(node: Node) -> str:
+def _describe_item(node: Node) -> str:
     keys = node.names if isinstance(node, Mapping) else ()
     shown = ", ".join(f"'{shorten(key)}'" for key in keys[:4])
     return f"a mapping with {shown}" if shown else describe(node)
 
 
-def _advice(node: Node, form: str) -> str:
+def _advise(node: Node, form: str) -> str:
     match node:
         case Sequence():
             return "is there a '- ' too many?"
@@ -80,6 +80,6 @@ ADVICE = Advice(
         "output": "output: {dtype: keep, shard_size: 5GB}", "shard_size": "shard_size: 5GB",
         "stacks": "stacks: then 'tail:' and its items", "use": "use: tail",
     },
-    misfit=_misfit,
+    misfit=_explain_misfit,
     fillers={"op": "", "over": 1, "times": 1},
 )  # fmt: skip

@@ -17,7 +17,7 @@ _VALUE = {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "num
 _SETTING = {"anyOf": [*_VALUE["anyOf"], {"type": "boolean"}, {"type": "string"}]}
 
 
-def _schema(value: dict[str, Any], description: str) -> dict[str, Any]:
+def _make_schema(value: dict[str, Any], description: str) -> dict[str, Any]:
     rules = {"type": "object", "minProperties": 1, "additionalProperties": value}
     return {"anyOf": [*value["anyOf"], rules], "description": description}
 
@@ -26,14 +26,14 @@ _SETTING_WORDS = (
     "A parameter of the op: a value, a gradient (list of numbers), or a mapping from role or pattern to either."
 )
 _SCALE_WORDS = "Factors on what is written: a number, a gradient, or a mapping from role or name pattern to either."
-_SETTING_SCHEMA = _schema(_SETTING, _SETTING_WORDS)
+_SETTING_SCHEMA = _make_schema(_SETTING, _SETTING_WORDS)
 SliceText = Annotated[
     str, WithJsonSchema({"type": "string", "pattern": _SLICE_FORM, "description": "Layers of a donor: xwin[0:16]."})
 ]
 DonorName = Annotated[
     str, WithJsonSchema({"type": "string", "pattern": _NAME_FORM, "description": "A name of `donors`."})
 ]
-Scale = Annotated[Any, WithJsonSchema(_schema(_VALUE, _SCALE_WORDS))]
+Scale = Annotated[Any, WithJsonSchema(_make_schema(_VALUE, _SCALE_WORDS))]
 
 
 class Shape(BaseModel):
@@ -169,44 +169,45 @@ def find_item_kind(value: object) -> str | None:
     return next((f"<{kind}>" for kind in ITEM_KINDS if kind in keys), None)
 
 
-def _source_kind(value: object) -> str | None:
+def _find_source_kind(value: object) -> str | None:
     kind = find_item_kind(value)
     return kind if kind in ("<text>", "<slice>") else None
 
 
-def _part_kind(value: object) -> str | None:
+def _find_part_kind(value: object) -> str | None:
     kind = find_item_kind(value)
     return kind if kind in ("<text>", "<slice>", "<blend>") else None
 
 
-def _donor_kind(value: object) -> str | None:
+def _find_donor_kind(value: object) -> str | None:
     return "<text>" if isinstance(value, str) else "<donor>" if isinstance(value, dict) else None
 
 
-def _tokenizer_kind(value: object) -> str | None:
+def _find_tokenizer_kind(value: object) -> str | None:
     return "<text>" if isinstance(value, str) else "<tokenizer>" if isinstance(value, dict) else None
 
 
-def _body_kind(value: object) -> str:
+def _find_body_kind(value: object) -> str:
     return "<list>" if isinstance(value, list) else "<one>"
 
 
 TokenizerIn = Annotated[
-    Annotated[DonorName, Tag("<text>")] | Annotated[TokenizerShape, Tag("<tokenizer>")], Discriminator(_tokenizer_kind)
+    Annotated[DonorName, Tag("<text>")] | Annotated[TokenizerShape, Tag("<tokenizer>")],
+    Discriminator(_find_tokenizer_kind),
 ]
 Donor = Annotated[
     Annotated[str, Tag("<text>"), Field(description="Hub id, hub id@revision, or a folder.")]
     | Annotated[DonorShape, Tag("<donor>")],
-    Discriminator(_donor_kind),
+    Discriminator(_find_donor_kind),
 ]
 Source = Annotated[
-    Annotated[SliceText, Tag("<text>")] | Annotated[SourceShape, Tag("<slice>")], Discriminator(_source_kind)
+    Annotated[SliceText, Tag("<text>")] | Annotated[SourceShape, Tag("<slice>")], Discriminator(_find_source_kind)
 ]
 EmbedPart = Annotated[
     Annotated[DonorName, Tag("<text>")]
     | Annotated[SliceShape, Tag("<slice>")]
     | Annotated[PartBlendShape, Tag("<blend>")],
-    Discriminator(_part_kind),
+    Discriminator(_find_part_kind),
 ]
 Item = Annotated[
     Annotated[SliceText, Tag("<text>")]
@@ -218,7 +219,7 @@ Item = Annotated[
     Discriminator(find_item_kind),
 ]
 Items = Annotated[list[Item], Field(min_length=1)]
-Body = Annotated[Annotated[Items, Tag("<list>")] | Annotated[Item, Tag("<one>")], Discriminator(_body_kind)]
+Body = Annotated[Annotated[Items, Tag("<list>")] | Annotated[Item, Tag("<one>")], Discriminator(_find_body_kind)]
 
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -228,16 +229,16 @@ def make_json_schema() -> dict[str, Any]:
     """The schema as a JSON value."""
     schema = StackShape.model_json_schema()
     title = {"$schema": DIALECT, "title": "stacker spec"}
-    return {**title, **{key: value for key, value in _plain(schema).items() if key != "title"}}
+    return {**title, **{key: value for key, value in _simplify(schema).items() if key != "title"}}
 
 
-def _plain(value: Any) -> Any:
+def _simplify(value: Any) -> Any:
     """The schema without the titles and null alternatives that pydantic adds and no author of a spec needs."""
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_simplify(item) for item in value]
     if not isinstance(value, dict):
         return value
-    kept = {key: _plain(below) for key, below in value.items() if not (key == "title" and isinstance(below, str))}
+    kept = {key: _simplify(below) for key, below in value.items() if not (key == "title" and isinstance(below, str))}
     if kept.get("default", ...) is None:
         del kept["default"]
     options = [option for option in kept.get("anyOf", ()) if option != {"type": "null"}]
