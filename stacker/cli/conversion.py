@@ -1,4 +1,4 @@
-"""A spec in mergekit's words: nested spec files become stages, donors are read where depths or names are wanted."""
+"""Convert spec files to mergekit's language: nested spec files become stages, and donors are read if needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from stacker.spec.parser import parse_spec
 
 
 def to_mergekit_text(spec: StackSpec, path: Path) -> str:
-    """The spec of a file in mergekit's words; SpecError lists what it cannot say."""
+    """The spec of a file in mergekit's language; SpecError lists what mergekit cannot express.
+
+    Donors are read only if the conversion fails without their depths and tensor names.
+    """
     staged = _add_stages(spec, path.parent, "", (path.resolve(),))
     try:
         return to_mergekit(staged, ramps=RAMPS)
@@ -33,7 +36,7 @@ def to_mergekit_text(spec: StackSpec, path: Path) -> str:
 
 
 def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Donor]]:
-    """Every donor with weights of its own, those of stages under `stage/donor`."""
+    """Every donor that has its own weights; the donors of a stage have the key `stage/donor`."""
     for each in spec.donors:
         if each.stage is not None:
             yield from _read_donors(each.stage, folder, f"{prefix}{each.name}/")
@@ -42,7 +45,7 @@ def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[s
 
 
 def _add_stages(spec: StackSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> StackSpec:
-    """The spec with the specs that its donors are made by inside it, all relative folders seen from `folder`."""
+    """The spec with nested spec files parsed into its donors, and relative donor folders rebased to `folder`."""
     return replace(spec, donors=tuple(_add_stage(each, folder, prefix, opened) for each in spec.donors))
 
 
@@ -60,7 +63,7 @@ def _add_stage(each: DonorSpec, folder: Path, prefix: str, opened: tuple[Path, .
 
 
 def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
-    """A donor whose folder was relative to `own`, relative to `folder`."""
+    """A donor whose folder is relative to `own`, made relative to `folder`."""
     if donor.stage is not None:
         below = tuple(_rebase_source(each, own, folder) for each in donor.stage.donors)
         return replace(donor, stage=replace(donor.stage, donors=below))
@@ -70,9 +73,9 @@ def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
 
 
 def find_role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:
-    """For each role of the donors' tensors, and each head of one, parts of names that its tensors have and no others.
+    """For each role and role prefix of the donors' tensors, parts of names that select its tensors and no others.
 
-    A role of which some tensor has no such part is left out.
+    A role is left out if one of its tensors has no such part.
     """
     roles = {name: tensor.role for donor in donors for name, tensor in donor.tensors.items()}
     names: dict[str, set[str]] = {}
@@ -84,13 +87,13 @@ def find_role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:
 
 
 def _list_heads(role: str) -> tuple[str, ...]:
-    """A role and what it stands under: `attn.q.bias` is also `attn.q` and `attn`."""
+    """A role and its prefixes: for `attn.q.bias` also `attn.q` and `attn`."""
     steps = role.split(".")
     return tuple(".".join(steps[:count]) for count in range(1, len(steps) + 1))
 
 
 def _choose_parts(wanted: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
-    """Parts that between them select the wanted names alone, in few words; none where some name has none."""
+    """A few name parts that together select exactly the wanted names; empty if a name has no such part."""
     segments = {part for name in wanted for part in _list_candidates(name)}
     others = names.keys() - wanted
     fitting = {part for part in segments if not any(part in name for name in others)}

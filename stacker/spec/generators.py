@@ -1,6 +1,6 @@
-"""Ways to make a spec from a donor's depth and a few numbers: published patterns with the ranges left open.
+"""Make specs from a donor's depth and a few numbers: published stacking patterns as functions.
 
-A generator is data and one pure function from depth and numbers to items; it knows no donor but by name and depth.
+Of a donor, only its name and depth are known here.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from stacker.spec.native.writer import to_native
 
 Numbers = Mapping[str, int]
 MakeItems = Callable[[Sequence[str], int, Numbers], tuple[Item, ...]]
-"""From donor names, depth (layers of every donor) and all numbers to the stack's items."""
+"""From donor names, the depth of every donor in layers, and all numbers, to the items of the stack."""
 CheckNumbers = Callable[[int, Numbers], Iterator[str]]
-"""What is wrong with numbers that are each at least their least."""
+"""Messages about numbers that do not fit together; each number is already at least its `least`."""
 SILENT = Parameter((Rule("attn.o", 0.0), Rule("mlp.down", 0.0)))
-"""Nothing is added to the residual stream: the layer is the identity."""
+"""Factors of 0 on what a layer adds to the residual stream, which makes the layer the identity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that a generator takes; `default` gives it from depth and the numbers before it, `shown` says how."""
+    """A number that a generator takes. `default` computes it from the depth and earlier numbers by formula `shown`."""
 
     name: str
     meaning: str
@@ -34,7 +34,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """A pattern: what it makes, where it was published, how many donors and which numbers it takes."""
+    """A stacking pattern, where it was published, and the donors (fewest, most) and numbers that it takes."""
 
     name: str
     summary: str
@@ -47,7 +47,7 @@ class Generator:
 
 
 def fill_numbers(generator: Generator, depth: int, given: Numbers) -> dict[str, int]:
-    """Every number of a generator: those given, and the defaults for `depth` layers."""
+    """All numbers of a generator: the given ones, and defaults for a donor of `depth` layers."""
     found: dict[str, int] = {}
     for number in generator.numbers:
         found[number.name] = given[number.name] if number.name in given else number.default(depth, found)
@@ -55,7 +55,7 @@ def fill_numbers(generator: Generator, depth: int, given: Numbers) -> dict[str, 
 
 
 def check_numbers(generator: Generator, depth: int, numbers: Numbers) -> Iterator[str]:
-    """What is wrong with these numbers for donors of that depth."""
+    """Messages about numbers that do not fit donors of `depth` layers."""
     small = [n for n in generator.numbers if numbers[n.name] < n.least]
     for number in small:
         yield f"{number.name} must be at least {number.least}, not {numbers[number.name]}"
@@ -138,7 +138,7 @@ def _check_run(depth: int, numbers: Numbers) -> Iterator[str]:
 
 
 def _make_run(name: str, start: int, stop: int) -> tuple[SliceSpec, ...]:
-    """Layers [start, stop), or nothing."""
+    """Layers [start, stop) as a slice, or nothing if there are none."""
     return (SliceSpec(name, start, stop),) if stop > start else ()
 
 
@@ -224,13 +224,13 @@ _ALL = (
     ),
 )
 GENERATORS = {generator.name: generator for generator in _ALL}
-"""All generators by name, in the order they are listed."""
+"""All generators by name, in the order in which they are listed."""
 
 
 def write_generated(
     generator: Generator, donors: Sequence[DonorSpec], depth: int, given: Mapping[str, int], file: str
 ) -> str:
-    """The spec that a generator makes of these donors, all `depth` layers deep; `file` stands in the advice."""
+    """The generated spec as text with comments. All donors have `depth` layers; `file` is named in the comments."""
     numbers = fill_numbers(generator, depth, given)
     items = generator.make([donor.name for donor in donors], depth, numbers)
     spec = StackSpec("-".join([*(donor.name for donor in donors), generator.name]), tuple(donors), items)
@@ -247,7 +247,7 @@ def write_generated(
 
 
 def count_layers(items: Sequence[Item]) -> int:
-    """How many layers generated items make; all their slices have both bounds."""
+    """The number of layers of generated items, whose slices all have both bounds."""
     return sum(_count_item_layers(item) for item in items)
 
 

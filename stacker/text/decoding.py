@@ -1,4 +1,4 @@
-"""Bytes or a string as text that YAML can be read from: UTF-8, of bounded size, without control characters."""
+"""Decode a spec's bytes: UTF-8 of bounded size, without control characters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WIDE = (
 
 
 def decode_text(text: str | bytes, source: str) -> str:
-    """The text, a UTF-8 byte order mark removed; SpecError when it is no such text."""
+    """The text without a byte order mark; SpecError when it is too large, not UTF-8, or has control characters."""
     size = len(text)
     if size > MOST_BYTES:
         raise SpecError.of(
@@ -37,7 +37,7 @@ def decode_text(text: str | bytes, source: str) -> str:
 
 
 def make_mark(text: str, offset: int, source: str) -> Mark:
-    """The place of a character of the text."""
+    """The line and column of the character at `offset`."""
     line = text.count("\n", 0, offset) + 1
     return Mark(source, line, offset - text.rfind("\n", 0, offset))
 

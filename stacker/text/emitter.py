@@ -1,4 +1,4 @@
-"""Data as YAML that readers of 1.1 and of 1.2 understand alike, in PyYAML's emitter with a layout for people."""
+"""Write data as YAML that readers of 1.1 and 1.2 understand alike. PyYAML emits it, with a layout for people."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from stacker.text.node import Plain
 from stacker.text.scalars import ScalarError, parse_plain
 
 _BOOLEANS_OF_1_1 = frozenset({"y", "n"})
-"""PyYAML takes them for text, other readers of YAML 1.1 do not."""
+"""PyYAML takes these for text, other YAML 1.1 readers for booleans."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A list or mapping to be written on one line, in brackets."""
+    """A list or mapping to write on one line, in brackets."""
 
     value: Tree
 
@@ -26,7 +26,7 @@ Tree = Plain | Flow | Sequence["Tree"] | Mapping[str, "Tree"]
 
 
 def write_yaml(data: Mapping[str, Tree]) -> str:
-    """The text of one document: blocks indented by two, double quotes where a reader needs them."""
+    """The text of one document: blocks indented by two, and double quotes where a reader needs them."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=float("inf"))
 
 
@@ -61,7 +61,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _is_text(text: str) -> bool:
-    """Whether a reader takes an unquoted `text` for text; PyYAML knows what readers of 1.1 take it for."""
+    """Whether our reader takes an unquoted `text` for a string; PyYAML itself checks this for YAML 1.1."""
     try:
         return parse_plain(text) == text and text.lower() not in _BOOLEANS_OF_1_1
     except ScalarError:

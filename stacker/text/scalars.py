@@ -1,6 +1,6 @@
-"""Plain YAML scalars as values: the core schema of YAML 1.2.2, section 10.3.2.
+"""Convert plain YAML scalars to values by the core schema of YAML 1.2.2, section 10.3.2.
 
-There `no` and `8:24` are text, `012` is twelve and `1e-4` is a number, unlike in YAML 1.1.
+Unlike in YAML 1.1, `no` and `8:24` are text, `012` is twelve and `1e-4` is a number.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _KINDS: dict[str, tuple[type, ...]] = {"null": (type(None),), "bool": (bool,), "
 
 
 class ScalarError(ValueError):
-    """A scalar that its tag or its size forbids."""
+    """A scalar that does not match its tag, or a number with too many digits."""
 
 
 def parse_plain(text: str) -> Plain:
-    """What an unquoted scalar stands for; ScalarError for a number of more digits than anybody means."""
+    """The value of an unquoted scalar; ScalarError for a number of more than 400 digits."""
     if text in _NULL:
         return None
     if text in _BOOL:
@@ -39,7 +39,7 @@ def parse_plain(text: str) -> Plain:
 
 
 def parse_tagged(text: str, tag: str) -> Plain:
-    """What a scalar with an explicit tag stands for; ScalarError for other tags than the core schema's."""
+    """The value of a scalar with an explicit tag; ScalarError for tags outside the core schema."""
     if tag in ("!", f"{_PREFIX}str"):
         return text
     kind = tag.removeprefix(_PREFIX)
@@ -52,7 +52,7 @@ def parse_tagged(text: str, tag: str) -> Plain:
 
 
 def format_tag(tag: str) -> str:
-    """A tag as people write it."""
+    """A tag in its short form, such as `!!str`."""
     return f"!!{tag.removeprefix(_PREFIX)}" if tag.startswith(_PREFIX) else tag
 
 

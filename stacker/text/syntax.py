@@ -1,4 +1,4 @@
-"""What PyYAML says about a text it cannot read, in words that tell a newcomer what to write instead."""
+"""Explain PyYAML's syntax errors: what is wrong in the text and what to write instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BRACKETS = {"sequence": ("list", "]"), "mapping": ("mapping", "}")}
 
 
 def explain_syntax_error(error: yaml.YAMLError, text: str, source: str) -> Problem:
-    """The problem that a PyYAML error stands for, at the place where it noticed."""
+    """The problem that a PyYAML error reports, with a hint and its line and column."""
     spot = _find_spot(error)
     if spot is None:
         return Problem("this text is not YAML", str(error), Mark(source))
@@ -25,7 +25,7 @@ def explain_syntax_error(error: yaml.YAMLError, text: str, source: str) -> Probl
 
 
 def _find_spot(error: yaml.YAMLError) -> yaml.Mark | None:
-    """Where the mistake is: a key without its colon is noticed only after it."""
+    """The place of the mistake. For a missing colon it is where the key begins, not where PyYAML notices."""
     noticed: yaml.Mark | None = getattr(error, "problem_mark", None)
     begun: yaml.Mark | None = getattr(error, "context_mark", None)
     if begun and "expected ':'" in str(getattr(error, "problem", "")):

@@ -1,6 +1,6 @@
-"""YAML 1.2 as nodes with marks, from PyYAML's events: no constructor runs, nothing explodes, every problem has a place.
+"""Read YAML 1.2 into nodes with marks, from PyYAML's events; no constructor runs.
 
-It knows no key and no language; refused are duplicate keys, custom tags, deep nesting, large expansions, cycles.
+Duplicate keys, custom tags, deep nesting, large alias expansions and cycles are refused. Keys have no meaning here.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _COLLECTION_TAGS = {
 
 
 def read_yaml(text: str | bytes, source: str) -> Node:
-    """The one document of a text; SpecError when it is empty, has several, or is not the YAML of this module's head."""
+    """The only document of a text; SpecError if it is empty, has several documents, or is not valid."""
     return take_only_document(read_documents(text, source), source)
 
 
 def take_only_document(documents: tuple[Node, ...], source: str) -> Node:
-    """The one document among those of a text; SpecError when there is none, or another."""
+    """The only document of a text; SpecError if there are none or several."""
     if not documents or (len(documents) == 1 and documents[0] == Scalar(None, "", documents[0].mark)):
         raise SpecError.of("this text is empty", "", Mark(source))
     if len(documents) > 1:
@@ -40,7 +40,7 @@ def take_only_document(documents: tuple[Node, ...], source: str) -> Node:
 
 
 def read_documents(text: str | bytes, source: str) -> tuple[Node, ...]:
-    """Every document of a text, in order; none for a text of comments only."""
+    """Every document of a text, in order; empty for a text of comments only. Raises SpecError."""
     content = decode_text(text, source)
     composer = _Composer(source, yaml.parse(content, Loader=_LOADER))
     try:
@@ -54,7 +54,7 @@ def read_documents(text: str | bytes, source: str) -> tuple[Node, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Composed:
-    """A node with its size (nodes, aliases counted as often as they are used) and height (levels of nesting)."""
+    """A node with its size (nodes, the target of an alias counted at each use) and its height (levels of nesting)."""
 
     node: Node
     size: int = 1
@@ -190,7 +190,7 @@ def _add_entry(composer: _Composer, entries: dict[str, tuple[Scalar, Node]], key
 
 
 def _list_merged(composer: _Composer, node: Node) -> list[tuple[Scalar, Node]]:
-    """The entries that a merge key brings; earlier mappings of a list win, as in YAML's merge type."""
+    """The entries that a merge key (`<<`) adds; earlier mappings of a list win, as YAML's merge type defines."""
     mappings = node.items if isinstance(node, Sequence) else (node,)
     entries: list[tuple[Scalar, Node]] = []
     for mapping in mappings:

@@ -1,6 +1,6 @@
-"""The stack as a line of nodes on the residual stream, each with the donor layers that feed it.
+"""The stack as a line of nodes on the residual stream: its junctions, its segments, and the tensors of each node.
 
-Built from the spec and the donors' depths; shapes and configs are for `checks`. A networkx picture of it is `network`.
+Built from the spec and the donors' depths. Shapes and configs are checked in `core.checks`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from stacker.spec.language.stack_spec import SliceSpec, StackSpec
 
 @dataclass(frozen=True, slots=True)
 class StackGraph:
-    """The nodes of a stack, `embed` first, then `layers` from 0, then `head`.
+    """The nodes of a stack: `embed`, then `layers` from 0, then `head`.
 
-    `template` is the donor whose config the result's starts from, `tokenizer` the one whose tokenizer it gets.
-    `problems` are what could not be resolved; a graph with an error among them is for showing, not for building.
+    `template` is the donor whose config is the starting point of the result's, `tokenizer` the donor of its tokenizer.
+    A graph with an error among its `problems` can be shown, but not built.
     """
 
     embed: Node
@@ -40,9 +40,9 @@ class StackGraph:
 
 @dataclass(frozen=True, slots=True)
 class Junction:
-    """The boundary before output layer `index` whose two layers were not neighbours in one donor.
+    """The boundary before output layer `index`, where two layers meet that were not neighbours in one donor.
 
-    `jump` is how many layers the donor index moves beyond the natural step of one: negative is backward.
+    `jump` is how far the donor's layer index moves beyond the usual step of one; negative is backward.
     """
 
     index: int
@@ -56,7 +56,7 @@ class Junction:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Output layers [start, stop) that run through a donor (or through the same donors, blended) without a junction."""
+    """Output layers [start, stop) that follow one donor, or the same blended donors, without a junction."""
 
     start: int
     stop: int
@@ -67,9 +67,9 @@ class Segment:
 
 
 def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
-    """Resolve every slice of a checked spec against the donors' depths and lay the nodes in a line.
+    """Resolve every slice of a checked spec against the depths of its donors. `donors` has all donors of the spec.
 
-    `donors` are all those of the spec. Never raises for a spec's fault.
+    Never raises for a mistake in the spec; see `StackGraph.problems`.
     """
     problems: list[Problem] = []
     layers = tuple(make_layers(spec, {name: donor.depth for name, donor in donors.items()}, problems))
@@ -83,9 +83,10 @@ def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
 
 
 def find_junctions(graph: StackGraph) -> tuple[Junction, ...]:
-    """Every boundary inside the stack where the residual stream meets a layer that it was not trained to meet there.
+    """All junctions between layers, in order.
 
-    Where layers are blended, a boundary that any of the donors runs across is none; else the shortest way counts.
+    Where layers are blended, a boundary is no junction if one of the donors continues across it; else its smallest jump
+    counts, preferably within one donor.
     """
     found = []
     for before, after in pairwise(graph.layers):
@@ -100,7 +101,7 @@ def _are_neighbours(before: Feed, after: Feed) -> bool:
 
 
 def find_segments(graph: StackGraph) -> tuple[Segment, ...]:
-    """The stack cut at its junctions and wherever the way its layers are made changes."""
+    """The layers as segments, cut at every junction and wherever the op, the item or the round of a repeat changes."""
     starts = [node.index for before, node in pairwise(graph.layers) if not _is_continued(before, node)]
     bounds = [0, *starts, len(graph.layers)]
     return tuple(Segment(a, b, graph.layers[a]) for a, b in pairwise(bounds) if b > a)
@@ -112,7 +113,7 @@ def _is_continued(before: Node, after: Node) -> bool:
 
 
 def count_uses(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tuple[int, ...]]:
-    """How often each layer of each donor is used, by donor and layer."""
+    """How often each layer of each donor is used: for each donor, one count per layer."""
     counts = {name: [0] * donor.depth for name, donor in donors.items()}
     for node in graph.layers:
         for feed in node.feeds:
@@ -122,13 +123,13 @@ def count_uses(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tupl
 
 Table = Mapping[str, DonorTensor]
 Naming = Callable[[str], str]
-"""The full name in the output of what a table has under a key."""
+"""From a key of a table to the full name of the output tensor."""
 
 
 def walk_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Node, Naming, tuple[Table, ...]]]:
-    """Each node with the names it gives and the tensors of its feeds, last of its base if it has one.
+    """Each node with the naming of its output tensors and the tensor tables of its feeds, the base's last.
 
-    Tensors of a layer go by what follows the layer prefix, those outside the layers by their full names.
+    Keys of a layer's table are names after the layer prefix; outside the layers they are full names.
     """
     layers = {name: donor.layers() for name, donor in donors.items()}
     prefix = donors[graph.template].architecture.prefix
@@ -138,7 +139,7 @@ def walk_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tupl
 
 
 def list_inputs(node: Node) -> tuple[Feed, ...]:
-    """What a node reads: its feeds, and last its base if it has one."""
+    """The feeds of a node, and last its base if it has one."""
     return (*node.feeds, node.base) if node.base else node.feeds
 
 

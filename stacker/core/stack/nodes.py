@@ -1,4 +1,4 @@
-"""The places on the residual stream (Node), what feeds them (Feed), and how a spec's flat items become nodes."""
+"""Nodes of the residual stream (Node), the donor layers that feed them (Feed), and how flat items become nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stacker.spec.language.unroll import FlatItem, FlatSlice, unroll
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A donor layer (None: the donor's embedding or head) on its way into the stack, with factors and op parameters."""
+    """A donor layer (None: the donor's embedding or head) as an input of a node, with its factors and op parameters."""
 
     donor: str
     layer: int | None
@@ -26,9 +26,9 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One place on the residual stream. With one feed and no `op` it is that feed; else the feeds, blended.
+    """One output layer, or the embedding or head: a copy of its only feed, or with an `op` a blend of its feeds.
 
-    `item` is the index of the spec's item that it comes from, `copy` counts the rounds of a repeat from 0.
+    `item` is the index of its item in the spec's stack, `copy` the round of a repeat, from 0.
     """
 
     part: Part
@@ -44,11 +44,11 @@ class Node:
 
 
 RAMPS = {op.name: op.ramp for op in OPS.values()}
-"""The parameter of each op that a crossfade drives; "" where there is none."""
+"""The parameter of each op that a crossfade drives; "" if there is none."""
 
 
 def make_layers(spec: StackSpec, depths: Mapping[str, int], problems: list[Problem]) -> Iterator[Node]:
-    """The nodes of the output layers, numbered from 0; what does not fit the donors or the ops goes to `problems`."""
+    """The nodes of the output layers, numbered from 0. What does not fit the donors or ops goes to `problems`."""
     index = 0
     for item in unroll(spec, depths, RAMPS, problems):
         takes_base = _takes_base(item.op, item.base.written if item.base else None, problems)
@@ -63,7 +63,7 @@ def make_layers(spec: StackSpec, depths: Mapping[str, int], problems: list[Probl
 
 
 def make_outside(piece: SliceOrBlend, part: Part, spec: StackSpec, problems: list[Problem]) -> Node:
-    """The node of the embedding or of the head."""
+    """The node of the embedding or head."""
     if isinstance(piece, SliceSpec):
         return Node(part, 0, (_make_outside_feed(piece),), mark=piece.mark)
     base = None
@@ -74,7 +74,7 @@ def make_outside(piece: SliceOrBlend, part: Part, spec: StackSpec, problems: lis
 
 
 def _takes_base(op: str | None, written: SliceSpec | None, problems: list[Problem]) -> bool:
-    """Whether an op has a base; reported when one is `written` at its blend all the same."""
+    """Whether an op uses a base; a base `written` for an op without one is reported."""
     takes = op is not None and (op not in OPS or OPS[op].base is not Base.NONE)
     if written is not None and not takes:
         problems.append(Problem(f"op '{op}' takes no base", "leave `base` out here", written.mark))
@@ -84,9 +84,9 @@ def _takes_base(op: str | None, written: SliceSpec | None, problems: list[Proble
 def _make_base_feed(
     item: FlatItem, layer: int, first: Feed, donor: str | None, depths: Mapping[str, int]
 ) -> Feed | None:
-    """The reference layer: from the item's own base, or the layer of base `donor` with the number of the `first` feed.
+    """The reference layer: from the item's own base, or the layer of donor `donor` with the index of the `first` feed.
 
-    A base of too few layers starts again, so that no layer is also reported to lack one.
+    A base of too few layers starts again, so that its length is the only problem reported.
     """
     if item.base is not None:
         return _make_feed(item.base, layer % item.base.length)
@@ -102,12 +102,12 @@ def _make_layer(item: FlatItem, layer: int, index: int, feeds: tuple[Feed, ...],
 
 
 def _make_feed(source: FlatSlice, layer: int) -> Feed:
-    """Layer `layer` of a flat slice, with its factors and parameters as they are there."""
+    """Layer `layer` of a flat slice, with its factors and parameters at that layer."""
     piece, position = source.written, source.position + layer
     scales = (Bound(piece.scale, position, source.count),) if piece.scale else ()
     return Feed(piece.donor, source.start + layer, scales, bind(piece.settings, position, source.count))
 
 
 def _make_outside_feed(source: SliceSpec) -> Feed:
-    """A donor's embedding or head, which counts as layer 0 of 2 for gradients."""
+    """A donor's embedding or head; gradients take it for layer 0 of 2."""
     return Feed(source.donor, None, (Bound(source.scale, 0, 2),) if source.scale else (), bind(source.settings, 0, 2))

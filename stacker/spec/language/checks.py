@@ -1,4 +1,4 @@
-"""What can be known to be wrong from a spec alone, whichever dialect it was written in; no donor has been looked at."""
+"""Check a spec of either dialect without its donors: references, lengths that are written out, size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_STACKS = 100
 
 
 def check_spec(spec: StackSpec) -> Iterator[Problem]:
-    """Every problem of the references, lengths and sizes of a spec; warnings for what is defined and never used."""
+    """Problems of references, lengths and size; warnings for donors and stacks that are never used."""
     yield from _check_names(spec)
     cycles = tuple(_check_nesting(spec))
     yield from cycles
@@ -37,12 +37,12 @@ def check_spec(spec: StackSpec) -> Iterator[Problem]:
 
 
 def walk_spec(spec: StackSpec) -> Iterator[Item]:
-    """All items of the stack and of the named stacks, those inside a repeat included, in the order of the text."""
+    """All items of the stack and of the named stacks in the order of the text, including those inside repeats."""
     return chain(walk_items(spec.stack), *(walk_items(named.items) for named in spec.stacks))
 
 
 def walk_items(items: Iterable[Item]) -> Iterator[Item]:
-    """The items and, below each repeat, what it repeats."""
+    """The items, each repeat followed by the items inside it."""
     for item in items:
         yield item
         if isinstance(item, RepeatSpec):
@@ -50,7 +50,7 @@ def walk_items(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def list_slices(item: Item | SliceOrBlend) -> tuple[SliceSpec, ...]:
-    """The slices an item names itself, its base last."""
+    """The slices written in an item itself, its base last."""
     match item:
         case SliceSpec():
             return (item,)
@@ -69,7 +69,7 @@ def _check_names(spec: StackSpec) -> Iterator[Problem]:
 
 
 def _check_references(kind: str, used: list[Named], defined: dict[str, Mark | None]) -> Iterator[Problem]:
-    """One problem for each unknown name, at its first place; a warning for each name that nothing refers to."""
+    """One problem for each undefined name, at its first use, and a warning for each name that is never used."""
     first = dict(reversed(used))
     counts = Counter(name for name, _ in used)
     for name in dict.fromkeys(name for name, _ in used if name not in defined):
@@ -98,7 +98,7 @@ def _list_stack_names(spec: StackSpec) -> Iterator[Named]:
 
 
 def _check_nesting(spec: StackSpec) -> Iterator[Problem]:
-    """One circle of named stacks after another until none is left; more stacks than are safely nested are refused."""
+    """One problem for each cycle of named stacks; too many named stacks are refused before they are nested."""
     if len(spec.stacks) > MOST_STACKS:
         yield Problem(f"{len(spec.stacks)} named stacks; {MOST_STACKS} are the most", "", spec.mark_of("stacks"))
         return
@@ -112,7 +112,7 @@ def _check_nesting(spec: StackSpec) -> Iterator[Problem]:
 
 
 def _find_circle(uses: Mapping[str, Iterable[str]]) -> list[str]:
-    """Names of which each uses the next, the last being the first again; none where there is no circle."""
+    """The names along a cycle, each using the next, with the first repeated at the end; empty if there is no cycle."""
     try:
         TopologicalSorter(uses).prepare()
     except CycleError as error:
@@ -153,7 +153,7 @@ def _check_crossfade(fade: CrossfadeSpec) -> Iterator[Problem]:
 
 
 def _check_size(spec: StackSpec) -> Iterator[Problem]:
-    """A stack of more layers than anything could run is a slip of `repeat` or `use`."""
+    """A stack with more layers than any model could have is a mistake in `repeat` or `use`."""
     named = {stack.name: stack.items for stack in spec.stacks}
     known: dict[str, int] = {}
 

@@ -1,4 +1,4 @@
-"""Parameters as the native language writes them: a number, a gradient, or a mapping from role or pattern to either."""
+"""The grammar of parameters: a number, a gradient, or a mapping from roles or name patterns to either."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _FORMS = "write a number, a list of numbers (a gradient over the slice), or a ma
 
 
 def parse_setting(name: str, node: Node, mark: Mark, found: list[Problem]) -> Setting:
-    """One op parameter: numbers, gradients, flags and words; what is wrong goes to `found` and is left out."""
+    """One parameter of an op: numbers, gradients, flags or words. Invalid values are left out and go to `problems`."""
     return Setting(name, Parameter(drop_unreachable(_parse_rules(name, node, found))), mark)
 
 
 def parse_scale(node: Node, found: list[Problem]) -> Parameter:
-    """A `scale`: as a setting, but numbers only."""
+    """The value of `scale`: numbers and gradients only. Others go to `problems`."""
     rules = tuple(_parse_rules("scale", node, found))
     words = (rule.value for rule in rules if isinstance(rule.value, bool | str))
     found += [Problem(f"'scale' must be a number, not {str(word).lower()}", _FORMS, node.mark) for word in words]
@@ -28,7 +28,7 @@ def parse_scale(node: Node, found: list[Problem]) -> Parameter:
 
 
 def drop_unreachable(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """The rules that can ever be reached: the first for each match, none after the one for everything."""
+    """The rules without those that are never tried: repeated matches, and all after the one that matches everything."""
     reached: dict[str, Rule] = {}
     for rule in rules:
         reached.setdefault(rule.match, rule)
@@ -38,18 +38,18 @@ def drop_unreachable(rules: Iterable[Rule]) -> tuple[Rule, ...]:
 
 
 def combine_levels(*levels: Parameter | None) -> Parameter | None:
-    """The parameters of several levels as one, the nearest level first; None when no level has any."""
+    """The parameters of several levels as one; nearer levels come first and win. None if no level has any."""
     rules = [rule for level in levels if level is not None for rule in level.rules]
     return Parameter(drop_unreachable(rules)) if rules else None
 
 
 def make_constant(value: float) -> Parameter:
-    """The parameter that is this number everywhere."""
+    """The parameter with this number for every tensor."""
     return Parameter((Rule(EVERYTHING, value),))
 
 
 def find_constant(parameter: Parameter) -> float | None:
-    """The number that a parameter is everywhere; None where it is anything else."""
+    """The number of a parameter that is the same for every tensor and layer; else None."""
     match parameter.rules:
         case (Rule(match, float() as value),) if match == EVERYTHING:
             return value
@@ -58,12 +58,12 @@ def find_constant(parameter: Parameter) -> float | None:
 
 
 def has_gradient(parameter: Parameter) -> bool:
-    """Whether a parameter has a gradient, so that it depends on the layer."""
+    """Whether a parameter depends on the layer."""
     return any(isinstance(rule.value, Gradient) for rule in parameter.rules)
 
 
 def parse_value(name: str, node: Node) -> Gradient | Value:
-    """A number, flag or word, or a list of numbers as a Gradient; SpecError on anything else."""
+    """A number, flag or word, or a list of numbers as a Gradient; SpecError for anything else."""
     match node:
         case Scalar(bool() | str() as value):
             return value
@@ -78,7 +78,7 @@ def parse_value(name: str, node: Node) -> Gradient | Value:
 
 
 def parse_finite(name: str, value: float, mark: Mark) -> float:
-    """A number as a float; SpecError when it is infinite, too large for one, or no number."""
+    """The number as a float; SpecError if it is infinite, NaN or too large."""
     number = float(value) if abs(value) <= 1e300 or isinstance(value, float) else math.inf
     if not math.isfinite(number):
         raise SpecError.of(f"'{shorten(name)}' must be a finite number, not {number}", "", mark)

@@ -1,4 +1,4 @@
-"""What both dialects say of the tokenizer beside its donor: unions, rows of single tokens, padding, chat templates."""
+"""The grammar of `tokenizer` and `chat_template` in both dialects: unions, rows of single tokens, padding."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Resolve = Callable[[Node], str]
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """How a dialect writes the source of a token: the key of a donor in a mapping, and how a donor is named."""
+    """How a dialect writes the source of a token: the key of the donor in a mapping, and the parser of its name."""
 
     key: str
     resolve: Resolve
 
 
 def parse_vocabulary(node: Mapping, grammar: Grammar, found: list[Problem]) -> VocabularySpec:
-    """A `tokenizer` mapping but for its donor; what is wrong with it goes to `found`."""
+    """A `tokenizer` mapping without its donor. Invalid parts are left out and go to `problems`."""
     source, tokens, pad = (node.get(key) for key in KEYS)
     found += _check_unknown_keys(node, KEYS)
     union = isinstance(source, Scalar) and source.value == UNION
@@ -42,9 +42,9 @@ def parse_vocabulary(node: Mapping, grammar: Grammar, found: list[Problem]) -> V
 def parse_tokenizer(
     node: Node | None, base: str | None, found: list[Problem]
 ) -> tuple[str | None, VocabularySpec | None]:
-    """The native `tokenizer`: a donor whose files are carried as they are, or a mapping that rows follow.
+    """The native `tokenizer`: the donor of the tokenizer files, and how rows follow it if a mapping is written.
 
-    A union begins with the tokenizer of the `base`, where there is one.
+    A union starts from the tokenizer of `base`, if the spec has a base.
     """
     if not isinstance(node, Mapping):
         return (node.text if isinstance(node, Scalar) and not is_null(node) else None), None
@@ -56,14 +56,14 @@ def parse_tokenizer(
 
 
 def parse_donor_name(node: Node) -> str:
-    """A donor's name; SpecError where no text stands."""
+    """A donor's name; SpecError if the node is not text."""
     if isinstance(node, Scalar) and isinstance(node.value, str):
         return node.value
     raise SpecError.of(f"a donor's name cannot be {describe(node)}", _SOURCE, node.mark)
 
 
 def parse_template(node: Node) -> str:
-    """A chat template: Jinja text, or the name of a well-known one; SpecError for anything else."""
+    """A chat template: Jinja text, or the name of a well-known template; SpecError for anything else."""
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value.strip():
         raise SpecError.of(f"'chat_template' cannot be {describe(node)}", "write Jinja text", node.mark)
     if "{" in node.value:
@@ -118,7 +118,7 @@ def _parse_row(key: Scalar, node: Node, grammar: Grammar, found: list[Problem]) 
 
 
 def _parse_row_source(node: Node, grammar: Grammar) -> tuple[str | None, str | None, int | None]:
-    """Donor, token and number of a row; all None for zeros."""
+    """Donor, token and index of a row; all None for zeros."""
     kind = node.get("kind") if isinstance(node, Mapping) else node if grammar.key == "donor" else None
     if isinstance(kind, Scalar) and kind.value == "zero":
         return None, None, None
@@ -136,7 +136,7 @@ def _parse_row_source(node: Node, grammar: Grammar) -> tuple[str | None, str | N
 
 
 def _is_model(node: Mapping) -> bool:
-    """Whether a mapping is mergekit's long form of a model, and not a token of one."""
+    """Whether a mapping is mergekit's long form of a model reference rather than a token of a model."""
     return not {"kind", "token", "token_id"} & set(node.names)
 
 
@@ -147,12 +147,12 @@ def _check_unknown_keys(node: Mapping, known: tuple[str, ...]) -> Iterator[Probl
 
 
 def format_tokenizer(spec: StackSpec) -> Tree:
-    """The native `tokenizer`; None where it is the default."""
+    """The native `tokenizer` as data for YAML; None if it is the default."""
     return spec.tokenizer if spec.vocabulary is None else _make_tokenizer_tree(spec, spec.tokenizer, str, _native_row)
 
 
 def format_mergekit_tokenizer(spec: StackSpec, source: Tree, named: Callable[[str], Tree]) -> Tree:
-    """mergekit's `tokenizer` of a spec whose rows follow it; `named` is what a donor is called there."""
+    """mergekit's `tokenizer` as data for YAML; `named` turns a donor's name into its model reference."""
     return _make_tokenizer_tree(spec, source, named, _mergekit_row)
 
 

@@ -1,6 +1,6 @@
-"""A spec with its crossfades, repeats and named stacks written out as a flat list of slices and blends.
+"""Write out a spec's crossfades, repeats and named stacks as a flat list of slices and blends.
 
-The graph and the conversion to mergekit both read this list. Of the donors it knows their depths, and nothing else.
+The graph and the conversion to mergekit both read this list. Of the donors only their depths are known here.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from stacker.spec.language.stack_spec import (
 
 @dataclass(frozen=True, slots=True)
 class FlatSlice:
-    """`length` layers of a donor from `start` on: the slice `written`, or its part from layer `position` on.
+    """`length` layers of a donor from `start` on: the slice `written`, or its part that begins at layer `position`.
 
-    Its factors and parameters vary over the `count` layers of the whole slice. Without `known`, the donor's depth and
-    so the end are unknown, and `length` is 1.
+    Factors and parameters vary over the `count` layers of the whole slice. If the donor's depth and thus the end are
+    unknown, `known` is False and `length` is 1.
     """
 
     written: SliceSpec
@@ -41,13 +41,13 @@ class FlatSlice:
     known: bool = True
 
     def part(self, skip: int, length: int) -> FlatSlice:
-        """`length` layers of it, after the first `skip`."""
+        """`length` layers of this slice, after its first `skip`."""
         return replace(self, start=self.start + skip, position=self.position + skip, length=length)
 
 
 @dataclass(frozen=True, slots=True)
 class RepeatScale:
-    """Factors of a repeat on a flat item, which begins at layer `position` of the `count` layers that are repeated."""
+    """Factors of a repeat on a flat item that begins at layer `position` of the `count` repeated layers."""
 
     parameter: Parameter
     position: int
@@ -57,10 +57,10 @@ class RepeatScale:
 
 @dataclass(frozen=True, slots=True)
 class FlatItem:
-    """One slice (`op` is None), or a blend of as many layers from each source.
+    """One slice (`op` is None), or a blend of equally many layers from each source.
 
-    `settings` vary over `count` layers, and the first layer of the item is at `position` of them. `number` is the index
-    of the item of the spec that it comes from, `copy` counts the rounds of the outermost repeat around it from 0.
+    `settings` vary over `count` layers, and this item begins at layer `position` of them. `number` is the index of
+    its item in the spec's stack, `copy` the round (from 0) of the outermost repeat around it.
     """
 
     sources: tuple[FlatSlice, ...]
@@ -76,7 +76,7 @@ class FlatItem:
 
     @property
     def length(self) -> int:
-        """Its number of layers."""
+        """The number of output layers."""
         return max(source.length for source in self.sources)
 
 
@@ -94,10 +94,10 @@ class _Unrolling:
 def unroll(
     spec: StackSpec, depths: Mapping[str, int], ramps: Mapping[str, str], problems: list[Problem]
 ) -> Iterator[FlatItem]:
-    """The flat items of a checked spec in order; what does not fit the donors goes to `problems` and is left out.
+    """The flat items of a checked spec in order. Items that do not fit their donors are left out and go to `problems`.
 
-    `depths` are the donors' numbers of layers as far as they are known; `ramps` is, for each op, the parameter that a
-    crossfade drives: `t`, `weight`, or "" for none.
+    `depths` are the known depths of donors in layers; `ramps` is the parameter that a crossfade drives for each op:
+    `t`, `weight`, or "" for none.
     """
     state = _Unrolling({named.name: named.items for named in spec.stacks}, depths, ramps, problems)
     total = 0
@@ -132,7 +132,7 @@ def _make_plain(source: FlatSlice, mark: Mark | None) -> FlatItem:
 
 
 def _resolve(piece: SliceSpec, state: _Unrolling) -> FlatSlice | None:
-    """A slice with its bounds; None, and a report, where it ends past its donor."""
+    """A slice with its bounds; None, and a problem, if it ends past its donor."""
     depth = state.depths.get(piece.donor)
     start, stop = piece.start or 0, depth if piece.stop is None else piece.stop
     if depth is not None and stop is not None and (stop > depth or start >= depth):
@@ -145,7 +145,7 @@ def _resolve(piece: SliceSpec, state: _Unrolling) -> FlatSlice | None:
 
 
 def _resolve_all(pieces: tuple[SliceSpec, ...], state: _Unrolling) -> tuple[FlatSlice, ...]:
-    """All of the slices, or none where one of them does not fit its donor."""
+    """All of the slices, or none if one of them does not fit its donor."""
     sources = [_resolve(piece, state) for piece in pieces]
     fitting = tuple(source for source in sources if source is not None)
     return fitting if len(fitting) == len(sources) else ()
@@ -164,7 +164,7 @@ def _unroll_blend(item: BlendSpec, state: _Unrolling) -> Iterator[FlatItem]:
 
 
 def _unroll_crossfade(item: CrossfadeSpec, state: _Unrolling) -> Iterator[FlatItem]:
-    """What lies around the overlaps as slices, and each overlapping layer as a blend of its own."""
+    """The layers outside the overlaps as slices, and each overlapping layer as a blend."""
     sources = _resolve_all(item.sources, state)
     if not sources or not _fits_overlaps(item, sources, state):
         return
@@ -179,7 +179,7 @@ def _unroll_crossfade(item: CrossfadeSpec, state: _Unrolling) -> Iterator[FlatIt
 
 
 def _fits_overlaps(item: CrossfadeSpec, sources: tuple[FlatSlice, ...], state: _Unrolling) -> bool:
-    """Whether every slice is known to be long enough for the overlaps at its ends; reported where not."""
+    """Whether every slice is known to be long enough for the overlaps at its ends; if not, a problem is reported."""
     if not all(source.known for source in sources):
         hint = "write where each slice ends, with the donor's number of layers"
         state.report("mergekit has no crossfade, and where it begins and ends is not known", item.mark, hint)
@@ -195,7 +195,7 @@ def _fits_overlaps(item: CrossfadeSpec, sources: tuple[FlatSlice, ...], state: _
 
 
 def _keep_between(source: FlatSlice, skip: int, leave: int, mark: Mark | None) -> Iterator[FlatItem]:
-    """The layers of a slice but for the first `skip` and the last `leave`, if there are any."""
+    """The layers of a slice without the first `skip` and the last `leave`, if any remain."""
     length = source.length - skip - leave
     if length:
         yield _make_plain(source.part(skip, length), mark)
@@ -204,7 +204,7 @@ def _keep_between(source: FlatSlice, skip: int, leave: int, mark: Mark | None) -
 def _blend_overlap(
     item: CrossfadeSpec, left: FlatSlice, right: FlatSlice, base: FlatSlice | None, position: int, state: _Unrolling
 ) -> FlatItem:
-    """The blend at layer `position` of an overlap; its share of `right` grows from 1/(over + 1) to over/(over + 1)."""
+    """The blend at layer `position` of an overlap; the share of `right` grows from 1/(over + 1) to over/(over + 1)."""
     share = (position + 1) / (item.over + 1)
     settings, sources = item.settings, (left.part(position, 1), right.part(position, 1))
     ramp = state.ramps.get(item.op, "")

@@ -1,6 +1,6 @@
-"""pydantic's errors in this language's own words, each at its place in the text; and the text less what was wrong.
+"""Validate a text with pydantic: explain its errors in the language's words, and keep the valid part of the text.
 
-It knows how errors are located (paths of keys, indices and union tags), and what each key is for; not what specs mean.
+Knows how pydantic locates errors (paths of keys, indices and union tags), but not what specs mean.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What messages about a dialect need: shapes by union tag or key, an example for a key, and words for a value
-    that none of a union's forms fits. `fillers` stand in for missing keys, so that the rest of their item is read.
+    """What the messages of a dialect need: shapes by union tag or key, examples by key, a message for bad union values.
+
+    `fillers` are values for missing keys, so that the rest of their item can still be read.
     """
 
     shapes: dict[str, type[BaseModel]]
@@ -37,10 +38,10 @@ class Advice:
 
 
 def keep_valid(shape: type[BaseModel], root: Mapping, words: Advice) -> tuple[Mapping, list[Problem]]:
-    """The text without what does not fit its shape, and what does not: problems of the whole text only.
+    """The part of a text that fits its shape, and the problems of the whole text. The part is empty if nothing fits.
 
-    Returns an empty mapping when nothing can be kept. Readers walk what is returned without further checks of keys
-    and kinds of values.
+    Readers rely on the keys and types of values in that part. Problems that arise only because something was cut
+    out are not reported.
     """
     problems: list[Problem] = []
     node: Node = root
@@ -61,7 +62,7 @@ def keep_valid(shape: type[BaseModel], root: Mapping, words: Advice) -> tuple[Ma
 
 
 def attempt(problems: list[Problem], parse: Callable[..., Made], *arguments: Any) -> Made | None:
-    """What `parse` returns for the arguments; None, and its problems kept, where it raises SpecError."""
+    """Return what `parse` returns; if it raises SpecError, keep its problems and return None."""
     try:
         return parse(*arguments)
     except SpecError as error:
@@ -70,7 +71,7 @@ def attempt(problems: list[Problem], parse: Callable[..., Made], *arguments: Any
 
 
 def find_path(node: Node, location: Iterable[str | int]) -> Path:
-    """The keys and indices of a pydantic location that exist in the text; union tags and absent keys are skipped."""
+    """The keys and indices of a pydantic location that exist in the text, without union tags and missing keys."""
     path: list[str | int] = []
     for step in location:
         below = get_child(node, step)
@@ -142,12 +143,12 @@ def _find_node(node: Node, path: Path) -> Node:
 
 
 def find_last_key(path: Path) -> str:
-    """The nearest key on a path, indices skipped; empty at the root."""
+    """The last key on a path, ignoring indices; "" at the root."""
     return next((str(step) for step in reversed(path) if isinstance(step, str)), "")
 
 
 def _mend(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], words: Advice) -> Node:
-    """The text with fillers where keys are missing, and without whatever else was wrong."""
+    """The text with fillers for missing keys, and without everything else that was wrong."""
     cuts: list[Path] = []
     for detail, path in zip(details, paths, strict=True):
         key = str(detail["loc"][-1])

@@ -1,4 +1,4 @@
-"""How the result is stored, as both dialects write it: element types by name, and sizes in bytes with a unit."""
+"""The grammars of single values in both dialects: element types, sizes in bytes, sources of donors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LARGEST = 10**15
 
 
 def parse_dtype(name: str, mark: Mark) -> Dtype | None:
-    """The element type of that name; None for `keep`."""
+    """The element type of that name, None for `keep`; SpecError for an unknown name."""
     if name == KEEP:
         return None
     if name in CONFIG_DTYPES:
@@ -31,12 +31,12 @@ def parse_dtype(name: str, mark: Mark) -> Dtype | None:
 
 
 def format_dtype(dtype: Dtype) -> str:
-    """The name of an element type as specs write it."""
+    """The name of an element type in specs."""
     return next((name for name, known in CONFIG_DTYPES.items() if known is dtype), dtype.torch_name)
 
 
 def parse_size(value: str | int, mark: Mark) -> int:
-    """A number of bytes; units are decimal (`5GB` is 5,000,000,000) or binary (`5GiB`)."""
+    """A size in bytes, in decimal (`5GB` is 5,000,000,000) or binary units (`5GiB`); SpecError if it is not a size."""
     if not _SIZE.fullmatch(str(value)):
         hint = "write bytes, or a number with kB, MB, GB, KiB, MiB or GiB"
         raise SpecError.of(f"'{shorten(str(value))}' is not a size", hint, mark)
@@ -47,7 +47,7 @@ def parse_size(value: str | int, mark: Mark) -> int:
 
 
 def format_size(size: int) -> str | int:
-    """A size in the largest unit that says it exactly; plain bytes otherwise."""
+    """A size in the largest unit that is exact, so that it reads back the same; else plain bytes."""
     for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("GiB", 1 << 30), ("MiB", 1 << 20)):
         if size % factor == 0:
             return f"{size // factor}{unit}"
@@ -60,7 +60,7 @@ _URL = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<id>[\w.-]+
 
 
 def parse_source(name: str, source: str, mark: Mark | None) -> DonorSpec:
-    """A donor from the text of its source; a revision after '@' is split off only where the rest can be a hub id."""
+    """A donor from the text of its source; text after '@' is a revision only if the text before it can be a hub id."""
     if not source.strip():
         raise SpecError.of(f"donor '{name}' has an empty source", "write a folder or a hub id", mark)
     if "://" in source:
@@ -76,12 +76,12 @@ def parse_source(name: str, source: str, mark: Mark | None) -> DonorSpec:
 
 
 def format_source(donor: DonorSpec) -> str:
-    """The source of a donor as one text."""
+    """The source of a donor as text, with its revision."""
     return f"{donor.source}@{donor.revision}" if donor.revision else str(donor.source)
 
 
 def make_donor_name(source: str, taken: set[str]) -> str:
-    """A donor name made of the last part of a source, not among those taken."""
+    """A donor name from the last part of a source, numbered if it is in `taken`."""
     last = source.rstrip("/").rpartition("/")[2]
     name = _PLAIN.sub("-", last).strip("-") or "donor"
     numbered = (name if count == 1 else f"{name}-{count}" for count in range(1, len(taken) + 2))

@@ -1,4 +1,4 @@
-"""mergekit's small grammars: model references, and parameters with gradients and filters."""
+"""The grammars of single values in mergekit files: model references, and parameters with gradients and filters."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ FLAGS = frozenset(
         *("nuslerp_flatten", "nuslerp_row_wise", "rescale"),
     }
 )
-"""Parameters that are true or false; mergekit also takes 1 and 0, and writes them so itself."""
+"""Boolean parameters; mergekit also reads and writes them as 1 and 0."""
 _REFERENCE = "write org/name, org/name@revision, or a folder"
 
 
 @dataclass(slots=True)
 class DonorNames:
-    """The donors of a document in the order they are met; each distinct reference gets one name.
+    """The donors of a document in order of appearance; each distinct model reference gets one name.
 
-    `stages` are the documents before it, by the names that stand for what they make.
+    `stages` are the specs of earlier documents, by the names under which they can be used as models.
     """
 
     donors: dict[tuple[str, str | None], DonorSpec] = field(default_factory=dict)
     stages: Table[str, StackSpec] = field(default_factory=dict)
 
     def all(self) -> tuple[DonorSpec, ...]:
-        """Every donor met so far."""
+        """All donors so far."""
         return tuple(self.donors.values())
 
     def name(self, node: Node) -> str:
-        """The name of the donor that a model reference stands for; SpecError when it stands for none."""
+        """The donor name of a model reference, added if it is new; SpecError if it is not a model reference."""
         source, revision, mark = parse_reference(node)
         if (source, revision) not in self.donors:
             short = make_donor_name(source, {donor.name for donor in self.donors.values()})
@@ -48,7 +48,7 @@ class DonorNames:
 
 
 def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
-    """Path, revision and place of `path@rev`, `{model: path}` or `{model: {path, revision}}`; LoRAs are refused."""
+    """Path, revision and mark of `path@rev`, `{model: path}` or `{model: {path, revision}}`; SpecError for LoRAs."""
     if isinstance(node, Scalar) and isinstance(node.value, str) and node.value.strip():
         return _parse_path(node.value, node.mark)
     if not isinstance(node, Mapping):
@@ -64,7 +64,7 @@ def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
 
 
 def parse_parameter(name: str, node: Node, found: list[Problem]) -> Parameter:
-    """A value, a gradient, or filters in the order they are tried (a filter is a part of a tensor's name)."""
+    """A value, a gradient, or a list of filters in the order they are tried; a filter is a part of a tensor's name."""
     rules: list[Rule] = []
     for filter_text, value in _list_conditions(name, node, found):
         try:

@@ -1,4 +1,4 @@
-"""mergekit's merge methods as rows: which op of ours each is, and how its parameters and its base are read."""
+"""mergekit's merge methods as a table: the op of each, its parameters, and its use of the base."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from stacker.spec.language.stack_spec import BlendSpec, Parameter, Rule, SliceOr
 
 
 class BaseRole(StrEnum):
-    """What a method does with `base_model`: nothing; the first of its two sources; the reference beside the sources.
+    """How a method uses `base_model`: not at all, as the first of its two sources, or as a reference beside them.
 
-    The reference may be OPTIONAL: without a `base_model` all are sources.
+    OPTIONAL is a reference if there is a `base_model`; without one, all models are sources.
     """
 
     NONE = "none"
@@ -23,10 +23,10 @@ class BaseRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A merge method. `op` "" moves layers as they are. `most` is the largest number of models in a slice (None: any).
+    """A merge method. `op` "" copies layers. `most` is the largest number of models in a slice (None: any).
 
-    `per_source` parameters may stand at a source too, `shared` ones only at slices and above.
-    `defaults` are those of our op that mergekit wants written.
+    `per_source` parameters are allowed at a source too, `shared` ones only at slices and above.
+    `defaults` are defaults of our op that mergekit requires to be written.
     """
 
     name: str
@@ -42,7 +42,7 @@ _WEIGHT = (("weight", 1.0),)
 
 
 def _make_task_vector_method(name: str, *each: str, rescale: bool = True) -> Method:
-    """A method of the task-vector family; `each` are its parameters of a source beside the weight."""
+    """A method of the task-vector family; `each` are its parameters per source other than the weight."""
     shared = ("normalize", "lambda", *(("rescale",) if rescale else ()))
     return Method(name, name, ("weight", *each), shared, BaseRole.REFERENCE, _WEIGHT)
 
@@ -79,7 +79,7 @@ _OUTER_ROLES = ("embed", "head", "norm")
 
 
 def make_outer_part(run: SliceSpec | BlendSpec) -> SliceOrBlend:
-    """The embedding or head made as a run of layers is made: whole donors, the same op and parameters."""
+    """The embedding or head, made like a run of layers: the same op and parameters, from whole donors."""
     if isinstance(run, SliceSpec):
         return replace(run, start=None, stop=None)
     sources = tuple(replace(source, start=None, stop=None) for source in run.sources)
@@ -87,7 +87,7 @@ def make_outer_part(run: SliceSpec | BlendSpec) -> SliceOrBlend:
 
 
 def is_same_part(one: SliceOrBlend, other: SliceOrBlend) -> bool:
-    """Whether two parts come to the same tensors, rules that only select tensors of layers disregarded."""
+    """Whether two embeddings or heads have the same values; rules that select only tensors of layers are ignored."""
     return _normalize(one) == _normalize(other)
 
 

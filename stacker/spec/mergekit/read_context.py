@@ -1,4 +1,4 @@
-"""What reading one mergekit file needs at every place of it: the method, the donors, the problems found so far."""
+"""What is needed everywhere while reading one mergekit file: its method, its donors, and the problems so far."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from stacker.text.node import Mapping, Node, get_child, is_null
 
 Made = TypeVar("Made")
 Levels = tuple[Node, ...]
-"""`parameters` mappings around a place, the nearest first."""
+"""`parameters` mappings that apply at a place, the nearest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
-    """The method of one file, its donors by the names they get, and the list that its problems go to."""
+    """The method of one file, the names of its donors, and the list that collects its problems."""
 
     method: Method
     problems: list[Problem]
     donors: DonorNames = field(default_factory=DonorNames)
 
     def attempt(self, parse: Callable[..., Made], *arguments: Any) -> Made | None:
-        """See `validation.attempt`."""
+        """`validation.attempt` with this file's problems."""
         return attempt(self.problems, parse, *arguments)
 
     def error(self, message: str, hint: str, mark: Mark) -> None:
-        """Keep one more error."""
+        """Add one error to the problems."""
         self.problems.append(Problem(message, hint, mark))
 
     def reference(self, node: Node, key: str) -> str | None:
-        """The name of the donor under a key; None when there is none, or a bad one."""
+        """The name of the donor under a key; None if it is missing or invalid."""
         below = get_child(node, key)
         return None if below is node or is_null(below) else self.attempt(self.donors.name, below)
 
     def below(self, node: Node, levels: Levels) -> Levels:
-        """The levels with the parameters of one more place in front."""
+        """The levels at `node`: its own parameters before those around it."""
         parameters = get_child(node, "parameters")
         return levels if parameters is node else (parameters, *levels)
 
     def source_settings(self, node: Node) -> tuple[Setting, ...]:
-        """A source's own parameters, as far as the method takes them there."""
+        """The parameters written at a source, as far as the method allows them there."""
         return self._settings(self.below(node, ()), self.method.per_source)
 
     def shared_settings(self, levels: Levels) -> tuple[Setting, ...]:
-        """The parameters above the sources, each from all its levels."""
+        """The parameters written above the sources, each combined from all levels."""
         return self._settings(levels, (*self.method.shared, *self.method.per_source))
 
     def scale(self, source: SliceSpec, levels: Levels) -> Parameter | None:
-        """The factors on a slice that is moved as it is."""
+        """The factors on a slice that is copied; None if there are none."""
         own = [setting.parameter for setting in source.settings if setting.name == "scale"]
         above = [setting.parameter for setting in self.shared_settings(levels) if setting.name == "scale"]
         return combine_levels(*own, *above)

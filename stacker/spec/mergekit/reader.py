@@ -1,6 +1,6 @@
-"""mergekit's dialect: its file as the same values, with the same meaning, and its defects left behind.
+"""Read mergekit's dialect into a StackSpec with the same meaning, without mergekit's bugs.
 
-Embeddings follow the first slice, and final norm and head the last, each in the way that slice is made.
+The embedding is made like the first slice; final norm and head are made like the last.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _RANGE_HINT = "layer_range: [first, last + 1]; the end is not included"
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One output slice: its sources as slices with their own parameters, what is above them, and its base."""
+    """One output slice: its sources with their own parameters, the levels of parameters around them, and its base."""
 
     sources: tuple[SliceSpec, ...]
     levels: Levels
@@ -55,7 +55,7 @@ class _Run:
 def parse_mergekit(
     root: Mapping, name: str, stages: Table[str, StackSpec] = MappingProxyType({})
 ) -> tuple[StackSpec, list[Problem]]:
-    """The spec of a mergekit file, and what is wrong with it by itself; `stages` are the documents that it may name."""
+    """The spec of a mergekit file, and its problems; `stages` are earlier documents that it can use as models."""
     node, problems = keep_valid(MergekitFile, root, ADVICE)
     method_name = get_text(node, "merge_method") or ""
     context = ReadContext(_find_method(method_name, root, problems), problems, DonorNames(stages=stages))
@@ -98,7 +98,7 @@ def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str
 
 
 def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_Run]:
-    """The output slices of the file, those of its only module, or one over whole models."""
+    """The output slices of the file or of its only module, or one run over whole models."""
     levels = context.below(node, ())
     given = [key for key in ("slices", "models", "modules") if not is_null(node.get(key))]
     if len(given) != 1:
@@ -115,7 +115,7 @@ def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_
 
 
 def _parse_holder(context: ReadContext, node: Node, levels: Levels, base: str | None) -> list[_Run]:
-    """The runs of a file or of a module, by its `slices` or else by its `models`."""
+    """The runs of a file or module: one for each of its `slices`, or one for all its `models`."""
     if slices := list_items(get_child(node, "slices")):
         return [_parse_slice(context, run, levels, base) for run in slices]
     if list_items(get_child(node, "models")):
@@ -145,7 +145,7 @@ def _parse_source(context: ReadContext, node: Node) -> SliceSpec | None:
 
 
 def _parse_models(context: ReadContext, node: Node, levels: Levels, base: str | None) -> _Run:
-    """Every layer of each model; the base joins them where it is not listed, as in mergekit."""
+    """A run over all layers of each model. As in mergekit, a base that is not listed becomes a source."""
     sources = []
     for below in list_items(node):
         donor = context.reference(below, "model")
@@ -157,7 +157,7 @@ def _parse_models(context: ReadContext, node: Node, levels: Levels, base: str | 
 
 
 def _make_item(context: ReadContext, run: _Run) -> SliceSpec | BlendSpec | None:
-    """What a run is: layers as they are where it has one source, else a blend; SpecError where it may not be."""
+    """A run as a slice if it has one source, else as a blend; SpecError if the method does not allow it."""
     method = context.method
     if method.most is not None and len(run.sources) > method.most:
         hint = "write a slice for each" if method.most == 1 else ""
@@ -190,14 +190,14 @@ def _find_base_source(run: _Run, method: Method) -> SliceSpec:
 
 
 def _make_outside(item: SliceSpec | BlendSpec) -> SliceOrBlend | None:
-    """What stands outside the layers, made as the slice beside it; None where that is the default."""
+    """The embedding or head beside a slice; None if the default is the same."""
     if isinstance(item, SliceSpec):
         return SliceSpec(item.donor, scale=item.scale, mark=item.mark) if item.scale else None
     return make_outer_part(item)
 
 
 def _parse_tokenizer(context: ReadContext, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:
-    """The donor of the tokenizer (the one asked for, or the base), and how embedding and head follow it, if they do."""
+    """The donor of the tokenizer (default: the base), and whether and how embedding and head follow it."""
     table = node.get("tokenizer")
     holder, key = (table, "source") if isinstance(table, Mapping) else (node, "tokenizer_source")
     if holder is table and not is_null(node.get("tokenizer_source")):
@@ -219,7 +219,7 @@ def _parse_tokenizer(context: ReadContext, node: Mapping, base: str | None) -> t
 
 
 def _parse_output(context: ReadContext, node: Mapping) -> OutputSpec:
-    """`out_dtype` is how the result is stored, and `dtype` where that is absent; both must be element types."""
+    """The element type of the result: `out_dtype`, or `dtype` if that is missing."""
     chosen = [(name, key) for key in ("out_dtype", "dtype") if (name := get_text(node, key))]
     dtypes = [context.attempt(parse_dtype, name, get_child(node, key).mark) for name, key in chosen]
     return OutputSpec(dtypes[0] if dtypes else None)

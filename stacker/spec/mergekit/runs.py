@@ -1,4 +1,4 @@
-"""A spec's flat items as the slices and blends that a mergekit file lists, refusing what it has no words for."""
+"""Turn a spec's flat items into the slices and blends of a mergekit file, and refuse what mergekit cannot express."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from stacker.spec.mergekit.write_context import WriteContext
 
 
 def make_runs(context: WriteContext) -> tuple[SliceOrBlend, ...]:
-    """The runs of output layers, each a slice or a blend; what mergekit cannot say is refused."""
+    """The runs of output layers; what mergekit cannot express is reported to the context."""
     items = unroll(context.spec, context.depths, context.ramps, context.found)
     return tuple(_make_run(context, item) for item in items)
 
 
 def count_stage_layers(context: WriteContext) -> int | None:
-    """How many layers a spec makes; None where a donor's depth would be needed and is not known."""
+    """The number of layers of a stage; None if it depends on a donor of unknown depth."""
     items = tuple(unroll(context.spec, context.depths, context.ramps, []))
     known = all(source.known for item in items for source in item.sources)
     return sum(item.length for item in items) if known else None
@@ -61,14 +61,14 @@ def _has_factors(piece: SliceSpec) -> bool:
 
 
 def _cut_slice(source: FlatSlice) -> SliceSpec:
-    """The slice as it was written, or the part of it that this is."""
+    """The slice as written, or the part of it that the flat slice covers."""
     if source.length == source.count:
         return source.written
     return replace(source.written, start=source.start, stop=source.start + source.length)
 
 
 def _fix_setting(setting: Setting, position: int, count: int) -> Setting:
-    """A parameter as it is at one layer of an overlap."""
+    """A parameter with the value that it has at one layer of an overlap."""
     rules = tuple(
         replace(rule, value=rule.value.at(position, count)) if isinstance(rule.value, Gradient) else rule
         for rule in setting.parameter.rules
@@ -79,7 +79,7 @@ def _fix_setting(setting: Setting, position: int, count: int) -> Setting:
 def _scale_by_repeat(
     context: WriteContext, item: FlatItem, own: Parameter | None, scale: RepeatScale
 ) -> Parameter | None:
-    """The factors of a slice, times those of a repeat around it."""
+    """The factors of a slice, multiplied by those of a repeat around it."""
     if item.length != scale.count and has_gradient(scale.parameter):
         hint = "give each slice its own factors"
         context.refuse("a gradient over several repeated slices cannot be said in mergekit", scale.mark, hint)
@@ -91,7 +91,7 @@ def _scale_by_repeat(
 
 
 def multiply_factors(one: Parameter | None, other: Parameter) -> Parameter | None:
-    """Both factors as one, where either is a single number or both have the same rules; None elsewhere."""
+    """The product of two factors, if one is a single number or both have the same rules; else None."""
     if one is None:
         return other
     for number, rules in ((find_constant(one), other.rules), (find_constant(other), one.rules)):
@@ -112,7 +112,7 @@ def _multiply_number(value: Gradient | Value, factor: float) -> Gradient | float
 
 
 def _multiply_values(one: Gradient | Value, other: Gradient | Value) -> Gradient | float | None:
-    """The product of two factors; None for that of two gradients."""
+    """The product of two values; None for two gradients."""
     if isinstance(other, Gradient):
         return None if isinstance(one, Gradient) else _multiply_number(other, float(one))
     return _multiply_number(one, float(other))

@@ -1,4 +1,4 @@
-"""The shape of a mergekit file, as mergekit 0.1.5 reads it; keys it does not know are kept, to be warned of."""
+"""The shape of a mergekit file, as mergekit 0.1.5 reads it, and warnings for keys without effect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stacker.text.node import Node, Scalar, describe, is_null, list_entries, lis
 
 
 class MergekitShape(BaseModel):
-    """A mapping of a mergekit file; further keys are allowed, as mergekit allows them."""
+    """A mapping of a mergekit file. Unknown keys are allowed, as in mergekit."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, defer_build=True)
 
@@ -88,12 +88,12 @@ ADVICE = Advice(
 _LISTED: dict[str, type[MergekitShape]] = {
     "slices": SliceOut, "models": ModelIn, "modules": ModuleOut, "sources": SourceIn,
 }  # fmt: skip
-"""The shape of each entry of the lists and mappings under these keys."""
+"""The shape of the entries of the list or mapping under each of these keys."""
 _WITHOUT_EFFECT = ("residual_weight",)
 
 
 def check_keys(node: Node, method: Method, shape: type[MergekitShape] = MergekitFile) -> Iterator[Problem]:
-    """A warning for each key without effect, in a mapping and in everything below it; the mapping fits `shape`."""
+    """A warning for each key that has no effect in a mapping, which fits `shape`, and in everything below it."""
     for key, below in list_entries(node):
         name = key.text
         if name not in shape.model_fields or (name in _WITHOUT_EFFECT and not is_null(below)):

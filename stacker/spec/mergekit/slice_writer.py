@@ -1,4 +1,4 @@
-"""The slices of a mergekit file: sources with their layers and parameters, and the base among them."""
+"""Write the slices of a mergekit file: sources with their layers and parameters, and their bases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COMPARED = (BaseRole.REFERENCE, BaseRole.OPTIONAL)
 
 
 def write_body(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method, config: str) -> dict[str, Tree]:
-    """`models` where the stack is whole donors and nothing else, `slices` elsewhere."""
+    """`models` if the stack consists of whole donors only, else `slices`."""
     sources = _list_sources(context, runs[0], method) if len(runs) == 1 else ()
     whole = bool(sources) and all(source.start is None and source.stop is None for source in sources)
     if whole and config in {source.donor for source in sources} and find_base(context, runs[0], method) in ("", config):
@@ -26,7 +26,7 @@ def write_body(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Me
 
 
 def find_base(context: WriteContext, run: SliceOrBlend, method: Method) -> str:
-    """The donor that must be the base_model of a run, if any."""
+    """The donor that must be the base_model of a run; "" if it needs none."""
     if method.base is BaseRole.FIRST:
         return (run.sources if isinstance(run, BlendSpec) else (run,))[0].donor
     source = _find_base_source(context, run, method)
@@ -34,7 +34,7 @@ def find_base(context: WriteContext, run: SliceOrBlend, method: Method) -> str:
 
 
 def _find_base_source(context: WriteContext, run: SliceOrBlend, method: Method) -> SliceSpec | None:
-    """The base's layers: those written, or those of the spec's base that have the numbers of the first source's."""
+    """The layers of the base: those written, or those of the spec's base with the first source's layer numbers."""
     if isinstance(run, SliceSpec) or method.base not in _COMPARED:
         return None
     if run.base is not None:
@@ -49,7 +49,7 @@ def _find_base_source(context: WriteContext, run: SliceOrBlend, method: Method) 
 
 
 def _list_sources(context: WriteContext, run: SliceOrBlend, method: Method) -> tuple[SliceSpec, ...]:
-    """The sources as mergekit lists them, the base last."""
+    """The sources in mergekit's order, with the base last."""
     if isinstance(run, SliceSpec):
         return (run,)
     base = _find_base_source(context, run, method)

@@ -1,6 +1,6 @@
-"""A mergekit file of several documents: stages, each with a `name` that later ones use as a model.
+"""Read mergekit files of several documents: stages, each with a `name` that later documents use as a model.
 
-The last is the result. Nothing is written in between: a stage is a stack that is a donor.
+The last document is the result. A stage becomes a donor that is a stack, so nothing is written in between.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _METHOD = "merge_method"
 
 
 def is_staged(document: Node) -> bool:
-    """Whether the first document of a text is mergekit's, the only dialect that has several."""
+    """Whether the first document of a text is mergekit's, the only dialect with several documents."""
     return isinstance(document, Mapping) and _METHOD in document.names
 
 
 def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[Problem]]:
-    """The spec of the last document, whose donors may be those before it, and what is wrong with all of them."""
+    """The spec of the last document, with earlier documents as donors, and the problems of all documents."""
     found: list[Problem] = []
     stages: dict[str, StackSpec] = {}
     used: set[str] = set()
@@ -48,7 +48,7 @@ def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[
 
 
 def check_characters(root: Node) -> Iterator[Problem]:
-    """Characters that nobody sees, or that change how a terminal shows what follows, have no place in a spec."""
+    """A problem for each scalar with invisible characters or characters that change how a terminal shows the text."""
     for scalar, is_key in walk_scalars(root):
         allowed = "" if is_key else "\n\t"
         hidden = next((char for char in scalar.text if not char.isprintable() and char not in allowed), None)

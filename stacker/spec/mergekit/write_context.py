@@ -1,4 +1,4 @@
-"""WriteContext one mergekit file: donors by their sources, parameters as filters, and what cannot be said."""
+"""What is needed everywhere while writing one mergekit file: donors by their sources, parameters as filters."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from stacker.spec.language.value_grammar import format_source
 from stacker.text.emitter import Flow, Tree
 
 Names = Mapping[str, tuple[str, ...]]
-"""For a role, parts of tensor names that select the same tensors."""
+"""For each role, parts of tensor names that select the same tensors."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteContext:
-    """What context one file needs at every place of it; what cannot be said is collected in `found`."""
+    """The spec to write, what is known of its donors, and the list that collects what mergekit cannot express.
+
+    `depths` are donors' depths in layers, `ramps` the parameter of each op that a crossfade drives.
+    """
 
     spec: StackSpec
     depths: Mapping[str, int]
@@ -33,7 +36,7 @@ class WriteContext:
         return format_source(donor) if donor.source is not None else str(donor.stack if donor.stage else name)
 
     def parameters(self, parameters: Mapping[str, Parameter], mark: Mark | None) -> dict[str, Tree]:
-        """The `parameters` key, or nothing where there are none."""
+        """The `parameters` key with its value; empty if there are no parameters."""
         texts = {name: self._parameter_tree(parameter, mark) for name, parameter in parameters.items()}
         return {"parameters": texts} if texts else {}
 
@@ -63,7 +66,7 @@ class WriteContext:
 
 
 def text_order(problem: Problem) -> tuple[int, int]:
-    """A sorting key: by line and column."""
+    """A sort key: line and column of a problem."""
     return (problem.mark.line or 0, problem.mark.column or 0) if problem.mark else (0, 0)
 
 

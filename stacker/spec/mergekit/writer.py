@@ -1,4 +1,4 @@
-"""A spec as a mergekit file, where mergekit can say it; where it cannot, every reason with its place."""
+"""Write a spec as a mergekit file, or list every reason why mergekit cannot express it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def to_mergekit(
     names: Names | None = None,
     ramps: Mapping[str, str] | None = None,
 ) -> str:
-    """The spec in mergekit's language; SpecError lists each thing that mergekit cannot say.
+    """The spec in mergekit's language; SpecError lists everything that mergekit cannot express.
 
-    `depths` are the donors' numbers of layers, needed where a slice gives no end. `names` are, for each role, parts of
-    tensor names that select the same tensors, needed where a parameter goes by role. Donors that are stages become
-    documents before it; the depths of a stage's own donors stand under `stage/donor`.
+    `depths` are donors' depths in layers, needed for slices without an end; those of a stage's donors have the key
+    `stage/donor`. `names` are, for each role, parts of tensor names that select the same tensors, needed for parameters
+    by role. `ramps` is the parameter of each op that a crossfade drives. A stage becomes an earlier document.
     """
     found: list[Problem] = []
     texts = _write_documents(WriteContext(spec, depths or {}, names or {}, ramps or {}, found), {})
@@ -42,7 +42,7 @@ def to_mergekit(
 
 
 def _write_documents(context: WriteContext, seen: dict[str, str]) -> list[str]:
-    """The texts of a spec's stages, each once and before what names it, and its own."""
+    """The texts of a spec's stages, each once and before its first use, and of the spec itself."""
     depths = dict(context.depths)
     for donor in context.spec.donors:
         if donor.stage is not None and donor.stack is not None:
@@ -88,7 +88,7 @@ def _make_document(context: WriteContext) -> dict[str, Tree]:
 
 
 def _add_base(part: SliceOrBlend, spec: StackSpec) -> SliceOrBlend:
-    """A blend with the spec's base where it has none of its own."""
+    """A blend with the spec's base, unless it has its own."""
     if isinstance(part, SliceSpec) or part.base or spec.base is None:
         return part
     return replace(part, base=SliceSpec(spec.base))
@@ -113,7 +113,7 @@ def _find_first_donor(runs: tuple[SliceOrBlend, ...]) -> str:
 
 
 def _choose_method(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Method:
-    """The one method of the file: that of its blends, or passthrough."""
+    """The only method of the file: that of its blends, or passthrough."""
     blends = [run for run in runs if isinstance(run, BlendSpec)]
     by_op = {method.op: method for method in METHODS.values() if method.op} | {"mean": METHODS["linear"]}
     for run in blends:
@@ -128,7 +128,7 @@ def _choose_method(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Met
 
 
 def _takes_base_model(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method) -> bool:
-    """Whether a base_model may be written, which gives config and tokenizer too: not where it would be a base."""
+    """Whether to write a base_model for config and tokenizer: not where mergekit would also use it as a reference."""
     if method.base is not BaseRole.OPTIONAL:
         return True
     based = [bool(find_base(context, run, method)) for run in runs]
@@ -166,7 +166,7 @@ def _check_donors(context: WriteContext) -> None:
 
 
 def _check_outside(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> None:
-    """mergekit makes the embedding as it makes the first slice, and final norm and head as the last."""
+    """mergekit makes the embedding like the first slice, and final norm and head like the last."""
     spec = context.spec
     for key, part, run, where in (("embed", spec.embed, runs[0], "first"), ("head", spec.head, runs[-1], "last")):
         given = part or SliceSpec(_find_first_donor((run,)))

@@ -1,4 +1,4 @@
-"""The native dialect's examples and advice, for messages about the shape of a text."""
+"""Examples and advice for messages about the shape of a native text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MERGEKIT = frozenset({"sources", "model", "layer_range", "merge_method"})
 
 
 def _explain_misfit(path: Path, node: Node) -> Problem:
-    """What to say of a value that has none of the forms its place allows."""
+    """The problem of a value that has none of the forms allowed at its place."""
     if path[0] == "donors":
         return Problem(f"donor '{shorten(find_last_key(path))}' cannot be {describe(node)}", _DONOR, node.mark)
     if path[0] == "tokenizer":

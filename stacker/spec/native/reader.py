@@ -1,4 +1,4 @@
-"""The native dialect: from the valid part of a text to a StackSpec. Problems are collected, and the rest is read."""
+"""Read the native dialect into a StackSpec. Problems are collected, and the valid rest is read."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _OF_OTHER_ITEMS = frozenset({"over", "times", *ITEM_KINDS})
 
 
 def parse_native(root: Mapping, name: str) -> tuple[StackSpec, Problems]:
-    """The spec of a native text, called `name` unless the text says otherwise, and the problems of the text alone."""
+    """The spec of a native text, called `name` by default, and the problems of the text."""
     node, problems = keep_valid(StackShape, root, ADVICE)
     missing = (key for key in _REQUIRED if key not in root.names)
     problems += [Problem(f"'{key}' is missing", f"for instance: {ADVICE.examples[key]}", root.mark) for key in missing]
@@ -154,7 +154,7 @@ def _parse_repeat(node: Node, problems: Problems) -> RepeatSpec:
 
 
 def _parse_slice(node: Node, problems: Problems) -> SliceSpec | None:
-    """A slice as text alone, or with its factors; as a source of a blend also with its parameters."""
+    """A slice: its text alone, or a mapping with factors and, for a source of a blend, parameters."""
     if isinstance(node, Scalar):
         return attempt(problems, parse_slice, node.text, node.mark)
     mark = get_child(node, "slice").mark
@@ -183,7 +183,7 @@ def _parse_scale(node: Node, problems: Problems) -> Parameter | None:
 
 
 def _parse_settings(node: Node, shape: type[OpShape], problems: Problems) -> tuple[Setting, ...]:
-    """The op's parameters at a blend or at a source: all keys that `shape` does not know."""
+    """The op's parameters at a blend or source: all keys that are not fields of `shape`."""
     settings = []
     for key, below in list_entries(node):
         if key.text in shape.model_fields:
@@ -197,7 +197,7 @@ def _parse_settings(node: Node, shape: type[OpShape], problems: Problems) -> tup
 
 
 def _parse_part(node: Node | None, key: str, problems: Problems) -> SliceOrBlend | None:
-    """What the embedding or the head is taken from: a donor's name, or a blend of whole donors."""
+    """The source of the embedding or head: a donor's name, or a blend of whole donors."""
     if node is None or is_null(node):
         return None
     part: SliceOrBlend | None

@@ -1,7 +1,7 @@
-"""The shape of a native spec's text: which keys stand where, and what kind of value each takes.
+"""The shape of a native spec as pydantic models: allowed keys and the types of their values.
 
-Grammars inside the values (slices, parameters, sizes) and references between them are not its business.
-The descriptions end up in the JSON schema that editors use.
+Grammars inside values (slices, parameters, sizes) and references are checked elsewhere. The field descriptions
+become the JSON schema for editors.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Shape(BaseModel):
 
 
 class OpShape(Shape):
-    """A mapping whose further keys are parameters of an op."""
+    """A mapping whose other keys are parameters of an op."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": _SETTING_SCHEMA})
 
 
 class DonorShape(Shape):
-    """A donor with more than a source."""
+    """A donor with more keys than its source."""
 
     source: str | None = Field(default=None, description="Hub id, hub id@revision, or a folder.")
     revision: str | None = Field(default=None, description="Branch, tag or commit of a hub id.")
@@ -58,7 +58,7 @@ class DonorShape(Shape):
 
 
 class SliceShape(Shape):
-    """Layers of a donor, scaled."""
+    """Layers of a donor with factors."""
 
     slice: SliceText = Field(description="Layers of a donor, half-open: xwin[0:16], [5], [8:], or the bare name.")
     scale: Scale = None
@@ -72,7 +72,7 @@ class SourceShape(OpShape):
 
 
 class UseShape(Shape):
-    """A named run of items."""
+    """A reference to a named list of items."""
 
     use: str = Field(description="A name of `stacks`.")
 
@@ -96,7 +96,7 @@ class BlendShape(OpShape):
 
 
 class CrossfadeShape(OpShape):
-    """Slices laid end to end, overlapping."""
+    """Slices in a row that overlap."""
 
     crossfade: list[Source] = Field(min_length=2, description="Slices, in order.")
     over: int = Field(ge=1, description="How many layers of each slice overlap the next.")
@@ -105,7 +105,7 @@ class CrossfadeShape(OpShape):
 
 
 class RepeatShape(Shape):
-    """Items several times over."""
+    """Items repeated several times."""
 
     repeat: Body = Field(description="An item, or a list of items.")
     times: int = Field(ge=1, description="How often they stand in the stack, the first time included.")
@@ -120,7 +120,7 @@ class OutputShape(Shape):
 
 
 class TokenShape(Shape):
-    """Where the row of a token comes from."""
+    """The source of a token's row."""
 
     source: Any = Field(description="A donor, zero, or {donor: name, token: text} or {donor: name, token_id: number}.")
     force: bool = Field(default=False, description="In all donors, not only in those that lack the token.")
@@ -162,7 +162,7 @@ class StackShape(Shape):
 
 
 def find_item_kind(value: object) -> str | None:
-    """The union tag of a stack item; tags stand in angle brackets so that no key is taken for one."""
+    """The union tag of an item; tags are in angle brackets so that they differ from all keys."""
     if isinstance(value, str):
         return "<text>"
     keys = value if isinstance(value, dict) else ()
@@ -226,14 +226,14 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def make_json_schema() -> dict[str, Any]:
-    """The schema as a JSON value."""
+    """The JSON schema as a JSON value."""
     schema = StackShape.model_json_schema()
     title = {"$schema": DIALECT, "title": "stacker spec"}
     return {**title, **{key: value for key, value in _simplify(schema).items() if key != "title"}}
 
 
 def _simplify(value: Any) -> Any:
-    """The schema without the titles and null alternatives that pydantic adds and no author of a spec needs."""
+    """The schema without titles and null alternatives, which pydantic adds and editors do not need."""
     if isinstance(value, list):
         return [_simplify(item) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A spec as text of the native language; parsing that text returns an equal spec."""
+"""Write a spec as native text; parsing that text returns an equal spec."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from stacker.text.emitter import Flow, Tree, write_yaml
 
 
 def to_native(spec: StackSpec) -> str:
-    """The spec in stacker's own language; SpecError names what one text of it cannot say."""
+    """The spec in the native language; SpecError lists what a single native text cannot express."""
     raise_problems(_check_sayable(spec))
     text: dict[str, Tree] = {"stacker": 1, "name": spec.name}
     text["donors"] = {donor.name: _donor_tree(donor) for donor in spec.donors}
@@ -87,7 +87,7 @@ def _item_tree(item: Item) -> Tree:
 
 
 def _source_tree(piece: SliceSpec) -> Tree:
-    """A slice as its text alone, or with its factors and parameters."""
+    """A slice as text, or as a mapping if it has factors or parameters."""
     if piece.scale is None and not piece.settings:
         return format_slice(piece)
     text: dict[str, Tree] = {"slice": format_slice(piece)}
