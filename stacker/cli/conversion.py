@@ -37,29 +37,29 @@ def to_mergekit_text(spec: StackSpec, path: Path) -> str:
 
 def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Donor]]:
     """Every donor that has its own weights; the donors of a stage have the key `stage/donor`."""
-    for each in spec.donors:
-        if each.stage is not None:
-            yield from _read_donors(each.stage, folder, f"{prefix}{each.name}/")
-        elif each.source:
-            yield prefix + each.name, read_nearby(each, folder, spec.dialect)
+    for donor in spec.donors:
+        if donor.stage is not None:
+            yield from _read_donors(donor.stage, folder, f"{prefix}{donor.name}/")
+        elif donor.source:
+            yield prefix + donor.name, read_nearby(donor, folder, spec.dialect)
 
 
 def _add_stages(spec: StackSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> StackSpec:
     """The spec with nested spec files parsed into its donors, and relative donor folders rebased to `folder`."""
-    return replace(spec, donors=tuple(_add_stage(each, folder, prefix, opened) for each in spec.donors))
+    return replace(spec, donors=tuple(_add_stage(donor, folder, prefix, opened) for donor in spec.donors))
 
 
-def _add_stage(each: DonorSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> DonorSpec:
-    if each.stack is None or each.stage is not None:
-        return each
-    path = folder / each.stack
+def _add_stage(donor: DonorSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> DonorSpec:
+    if donor.stack is None or donor.stage is not None:
+        return donor
+    path = folder / donor.stack
     if path.resolve() in opened:
-        raise SpecError.of(f"donor '{each.name}' is made of itself", "", each.mark)
+        raise SpecError.of(f"donor '{donor.name}' is made of itself", "", donor.mark)
     inner = parse_spec(read_spec_file(path), str(path))
-    name = f"{prefix}{each.name}"
+    name = f"{prefix}{donor.name}"
     stage = _add_stages(inner, path.parent, f"{name}-", (*opened, path.resolve()))
     seen = tuple(_rebase_source(donor, path.parent, folder) for donor in stage.donors)
-    return replace(each, stack=name, stage=replace(stage, donors=seen))
+    return replace(donor, stack=name, stage=replace(stage, donors=seen))
 
 
 def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:

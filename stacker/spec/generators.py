@@ -48,10 +48,10 @@ class Generator:
 
 def fill_numbers(generator: Generator, depth: int, given: Numbers) -> dict[str, int]:
     """All numbers of a generator: the given ones, and defaults for a donor of `depth` layers."""
-    found: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for number in generator.numbers:
-        found[number.name] = given[number.name] if number.name in given else number.default(depth, found)
-    return found
+        numbers[number.name] = given[number.name] if number.name in given else number.default(depth, numbers)
+    return numbers
 
 
 def check_numbers(generator: Generator, depth: int, numbers: Numbers) -> Iterator[str]:
@@ -234,11 +234,11 @@ def write_generated(
     numbers = fill_numbers(generator, depth, given)
     items = generator.make([donor.name for donor in donors], depth, numbers)
     spec = StackSpec("-".join([*(donor.name for donor in donors), generator.name]), tuple(donors), items)
-    said = ", ".join(_format_number(number.name, number.shown, numbers, given) for number in generator.numbers)
+    settings = ", ".join(_format_number(number.name, number.shown, numbers, given) for number in generator.numbers)
     comments = (
         generator.summary,
         f"Source: {generator.source}",
-        f"Made by: {generator.name} with {said}; {count_layers(items)} layers of donors with {depth}.",
+        f"Made by: {generator.name} with {settings}; {count_layers(items)} layers of donors with {depth}.",
         generator.advice,
         f"Look at it: stacker preview {file}",
         f"Write it:   stacker build {file} OUT",

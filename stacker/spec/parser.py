@@ -25,10 +25,10 @@ def parse_spec(text: str | bytes, source: str) -> StackSpec:
     """
     documents = read_documents(text, source)
     if len(documents) > 1 and is_staged(documents[0]):
-        spec, found = parse_stages(documents, make_default_name(source))
+        spec, problems = parse_stages(documents, make_default_name(source))
     else:
-        spec, found = _parse_one(take_only_document(documents, source), make_default_name(source))
-    problems = sorted(dict.fromkeys((*found, *check_spec(spec))), key=_sort_key)
+        spec, problems = _parse_one(take_only_document(documents, source), make_default_name(source))
+    problems = sorted(dict.fromkeys((*problems, *check_spec(spec))), key=_sort_key)
     raise_problems(problems)
     return dataclasses.replace(spec, warnings=tuple(problems))
 
@@ -46,16 +46,14 @@ def find_dialect(root: Mapping) -> Dialect:
     keys = root.names
     if "merge_method" in keys and "stacker" in keys:
         hint = "keep 'stacker' for a native spec, 'merge_method' for mergekit's"
-        raise SpecError.of("both 'stacker' and 'merge_method' stand here", hint, root.key_mark("merge_method"))
+        raise SpecError.of("the text has both 'stacker' and 'merge_method'", hint, root.key_mark("merge_method"))
     if "merge_method" in keys:
         return Dialect.MERGEKIT
     if not {"stacker", "stack", "donors"} & set(keys):
         meant = next(
             (hint for key in keys if (hint := did_you_mean(key, ["stacker", "merge_method"]))[:3] == "did"), ""
         )
-        raise SpecError.of(
-            "this is no spec: neither 'stacker' nor 'merge_method' stands here", meant or _HINT, root.mark
-        )
+        raise SpecError.of("this is not a spec: it has neither 'stacker' nor 'merge_method'", meant or _HINT, root.mark)
     return Dialect.NATIVE
 
 

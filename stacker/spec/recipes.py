@@ -29,8 +29,8 @@ class Recipe:
 def parse_recipe(name: str, text: str) -> Recipe:
     """A recipe from its text, which begins with a summary line, then Source, Licence and Published, then notes."""
     lines = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
-    said = dict(line.split(": ", 1) for line in lines[1:4])
-    source, licence, published = (said[key] for key in _HEAD)
+    fields = dict(line.split(": ", 1) for line in lines[1:4])
+    source, licence, published = (fields[key] for key in _HEAD)
     return Recipe(name, lines[0], source, licence, published, tuple(lines[4:]), text)
 
 

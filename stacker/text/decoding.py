@@ -26,12 +26,12 @@ def decode_text(text: str | bytes, source: str) -> str:
             Mark(source),
         )
     content = (_decode_utf8(text, source) if isinstance(text, bytes) else text).removeprefix("\ufeff")
-    found = _FORBIDDEN.search(content)
-    if found:
+    forbidden = _FORBIDDEN.search(content)
+    if forbidden:
         raise SpecError.of(
-            f"the character U+{ord(found[0]):04X} has no place in YAML",
+            f"the character U+{ord(forbidden[0]):04X} is not allowed in YAML",
             "remove it; inside double quotes it can be written as an escape, such as \\x01",
-            make_mark(content, found.start(), source),
+            make_mark(content, forbidden.start(), source),
         )
     return content
 
@@ -51,7 +51,7 @@ def _decode_utf8(content: bytes, source: str) -> str:
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8")
         raise SpecError.of(
-            f"this text is not UTF-8: byte 0x{content[error.start]:02x} does not belong there",
+            f"this text is not UTF-8: byte 0x{content[error.start]:02x} is invalid",
             "save it as UTF-8",
             make_mark(before, len(before), source),
         ) from error

@@ -56,17 +56,17 @@ def _explain(error: yaml.YAMLError, line: str, column: int, lines: list[str]) ->
             "keys of one mapping, and items of one list, begin in the same column",
         )
     if "node content" in problem:
-        return f"a value should stand here, not {_quote_rest(rest)}", "quote it if it is text"
+        return f"expected a value here, not {_quote_rest(rest)}", "quote it if it is text"
     return f"this is not YAML: {problem or context or error}", ""
 
 
 def _explain_brackets(context: str, line: str, column: int, opened: yaml.Mark | None) -> tuple[str, str]:
     name, closing = next(words for kind, words in _BRACKETS.items() if kind in context)
-    found = next((match for match in _SLICE.finditer(line) if match.start() <= column < match.end()), None)
-    if found:
+    bare = next((match for match in _SLICE.finditer(line) if match.start() <= column < match.end()), None)
+    if bare:
         return (
-            f"inside [ ] and {{ }} YAML does not allow a bare {found[0]}",
-            f'quote it: "{found[0]}"; or write a list with one item a line, each after "- "',
+            f"inside [ ] and {{ }} YAML does not allow a bare {bare[0]}",
+            f'quote it: "{bare[0]}"; or write a list with one item a line, each after "- "',
         )
     place = f" opened on line {opened.line + 1}" if opened else ""
     return f"this {name}{place} is not closed, or a comma is missing", f"separate with ',' and close with '{closing}'"
@@ -74,7 +74,7 @@ def _explain_brackets(context: str, line: str, column: int, opened: yaml.Mark | 
 
 def _explain_start(char: str) -> tuple[str, str]:
     if char == "\t":
-        return "a tab stands where YAML wants spaces", "indent with spaces"
+        return "a tab is not allowed here", "indent with spaces"
     return f"a value cannot begin with {char}", "quote it"
 
 

@@ -108,11 +108,11 @@ def _compose_node(composer: _Composer, event: yaml.Event, depth: int) -> _Compos
 def _resolve_alias(composer: _Composer, event: yaml.AliasEvent, depth: int) -> _Composed:
     mark = composer.mark(event)
     if event.anchor not in composer.anchors:
-        composer.note(f"no anchor &{event.anchor} stands before this *{event.anchor}", "", mark)
+        composer.note(f"no anchor &{event.anchor} comes before the alias *{event.anchor}", "", mark)
         return _Composed(Scalar(None, "", mark))
     composed = composer.anchors[event.anchor]
     if composed is None:
-        raise composer.stop(f"*{event.anchor} stands inside its own anchor &{event.anchor}", "", mark)
+        raise composer.stop(f"the alias *{event.anchor} is inside its own anchor &{event.anchor}", "", mark)
     composer.expanded += composed.size
     if composer.expanded > MOST_EXPANDED:
         raise composer.stop(f"the aliases of this text stand for more than {MOST_EXPANDED:,} values", "", mark)
@@ -177,11 +177,11 @@ def _measure(node: Node, parts: list[_Composed]) -> _Composed:
 
 def _add_entry(composer: _Composer, entries: dict[str, tuple[Scalar, Node]], key: Node, value: Node) -> None:
     if not isinstance(key, Scalar):
-        composer.note("a key must be a single word or text", "", key.mark)
+        composer.note("a key must be text, not a list or mapping", "", key.mark)
     elif key.text in entries:
         first = entries[key.text][0].mark
         composer.note(
-            f"'{shorten(key.text)}' stands here a second time, first on line {first.line}, column {first.column}",
+            f"the key '{shorten(key.text)}' is already on line {first.line}, column {first.column}",
             "keep one of the two",
             key.mark,
         )

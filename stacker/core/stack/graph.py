@@ -88,12 +88,12 @@ def find_junctions(graph: StackGraph) -> tuple[Junction, ...]:
     Where layers are blended, a boundary is no junction if one of the donors continues across it; else its smallest jump
     counts, preferably within one donor.
     """
-    found = []
+    junctions = []
     for before, after in pairwise(graph.layers):
         pairs = [Junction(after.index, one, other) for one in before.feeds for other in after.feeds]
         if not any(_are_neighbours(pair.before, pair.after) for pair in pairs):
-            found.append(min(pairs, key=lambda pair: (pair.before.donor != pair.after.donor, abs(pair.jump))))
-    return tuple(found)
+            junctions.append(min(pairs, key=lambda pair: (pair.before.donor != pair.after.donor, abs(pair.jump))))
+    return tuple(junctions)
 
 
 def _are_neighbours(before: Feed, after: Feed) -> bool:

@@ -100,7 +100,7 @@ def _list_stack_names(spec: StackSpec) -> Iterator[Named]:
 def _check_nesting(spec: StackSpec) -> Iterator[Problem]:
     """One problem for each cycle of named stacks; too many named stacks are refused before they are nested."""
     if len(spec.stacks) > MOST_STACKS:
-        yield Problem(f"{len(spec.stacks)} named stacks; {MOST_STACKS} are the most", "", spec.mark_of("stacks"))
+        yield Problem(f"{len(spec.stacks)} named stacks; at most {MOST_STACKS} are allowed", "", spec.mark_of("stacks"))
         return
     uses = {
         named.name: {item.name: item.mark for item in reversed([*walk_items(named.items)]) if isinstance(item, UseSpec)}
@@ -135,8 +135,8 @@ def _check_blend(blend: BlendSpec) -> Iterator[Problem]:
         if (length := count_written_layers(piece)) is not None
     }
     if len(set(lengths.values())) > 1:
-        each = ", ".join(f"{shown} has {length}" for shown, length in lengths.items())
-        yield Problem("the slices of a blend must have the same number of layers", each, blend.mark)
+        counts = ", ".join(f"{shown} has {length}" for shown, length in lengths.items())
+        yield Problem("the slices of a blend must have the same number of layers", counts, blend.mark)
 
 
 def _check_crossfade(fade: CrossfadeSpec) -> Iterator[Problem]:
@@ -174,7 +174,7 @@ def _check_size(spec: StackSpec) -> Iterator[Problem]:
 
     total = sum(map(count, spec.stack))
     if total > MOST_LAYERS:
-        hint = "look at 'times' and at what 'use' brings in"
+        hint = "check 'times', and the stacks that 'use' refers to"
         yield Problem(
-            f"the stack has {total:,} layers or more; {MOST_LAYERS:,} are the most", hint, spec.mark_of("stack")
+            f"the stack has {total:,} layers or more; at most {MOST_LAYERS:,} are allowed", hint, spec.mark_of("stack")
         )

@@ -14,16 +14,16 @@ DEFAULT = "default"
 _FORMS = "write a number, a list of numbers (a gradient over the slice), or a mapping from roles to either"
 
 
-def parse_setting(name: str, node: Node, mark: Mark, found: list[Problem]) -> Setting:
+def parse_setting(name: str, node: Node, mark: Mark, problems: list[Problem]) -> Setting:
     """One parameter of an op: numbers, gradients, flags or words. Invalid values are left out and go to `problems`."""
-    return Setting(name, Parameter(drop_unreachable(_parse_rules(name, node, found))), mark)
+    return Setting(name, Parameter(drop_unreachable(_parse_rules(name, node, problems))), mark)
 
 
-def parse_scale(node: Node, found: list[Problem]) -> Parameter:
+def parse_scale(node: Node, problems: list[Problem]) -> Parameter:
     """The value of `scale`: numbers and gradients only. Others go to `problems`."""
-    rules = tuple(_parse_rules("scale", node, found))
+    rules = tuple(_parse_rules("scale", node, problems))
     words = (rule.value for rule in rules if isinstance(rule.value, bool | str))
-    found += [Problem(f"'scale' must be a number, not {str(word).lower()}", _FORMS, node.mark) for word in words]
+    problems += [Problem(f"'scale' must be a number, not {str(word).lower()}", _FORMS, node.mark) for word in words]
     return Parameter(drop_unreachable(rules))
 
 
@@ -89,22 +89,22 @@ def _parse_knot(name: str, node: Node) -> float:
     if isinstance(node, Scalar) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
         return parse_finite(name, node.value, node.mark)
     raise SpecError.of(
-        f"a gradient is a list of numbers, {describe(node)} is none", "for instance: [0, 0.5, 1]", node.mark
+        f"a gradient is a list of numbers, and {describe(node)} is not a number", "for instance: [0, 0.5, 1]", node.mark
     )
 
 
-def _parse_rules(name: str, node: Node, found: list[Problem]) -> Iterable[Rule]:
+def _parse_rules(name: str, node: Node, problems: list[Problem]) -> Iterable[Rule]:
     entries = node.entries if isinstance(node, Mapping) else ((None, node),)
     rules: list[Rule] = []
     last: list[Rule] = []
     if not entries:
-        found.append(Problem(f"'{shorten(name)}' is an empty mapping", _FORMS, node.mark))
+        problems.append(Problem(f"'{shorten(name)}' is an empty mapping", _FORMS, node.mark))
     for key, value in entries:
         try:
             match_text = _parse_match(key) if key else EVERYTHING
             rule = Rule(match_text, parse_value(key.text if key else name, value))
         except SpecError as error:
-            found.extend(error.problems)
+            problems.extend(error.problems)
         else:
             (last if match_text == EVERYTHING else rules).append(rule)
     return (*rules, *last)
@@ -114,7 +114,7 @@ def _parse_match(key: Scalar) -> str:
     if key.text == DEFAULT:
         return EVERYTHING
     if key.text == EVERYTHING:
-        raise SpecError.of("'*' alone is written 'default'", "", key.mark)
+        raise SpecError.of("write 'default' instead of '*' alone", "", key.mark)
     if not key.text or any(char.isspace() or not char.isprintable() for char in key.text):
         raise SpecError.of(
             f"'{shorten(key.text)}' is neither a role nor a pattern",

@@ -21,13 +21,13 @@ _FORM = "write donor[first:last+1], for instance xwin[0:16] for the first 16 lay
 
 def parse_slice(text: str, mark: Mark | None = None) -> SliceSpec:
     """The slice that a text denotes; SpecError with a hint what to write instead."""
-    found = _SLICE.fullmatch(text)
-    if not found:
+    match = _SLICE.fullmatch(text)
+    if not match:
         raise SpecError.of(f"'{shorten(text)}' is not a slice", _advise_slice(text), mark)
-    if found["range"] is None:
-        return SliceSpec(found["donor"], mark=mark)
-    start, stop = _parse_range(found["donor"], found["range"], mark)
-    return SliceSpec(found["donor"], start, stop, mark=mark)
+    if match["range"] is None:
+        return SliceSpec(match["donor"], mark=mark)
+    start, stop = _parse_range(match["donor"], match["range"], mark)
+    return SliceSpec(match["donor"], start, stop, mark=mark)
 
 
 def format_slice(piece: SliceSpec) -> str:
@@ -46,13 +46,13 @@ def count_written_layers(piece: SliceSpec) -> int | None:
 
 
 def _parse_range(donor: str, text: str, mark: Mark | None) -> tuple[int | None, int | None]:
-    found = _RANGE.fullmatch(text)
-    if not found or not (found["colon"] or found["start"]):
+    match = _RANGE.fullmatch(text)
+    if not match or not (match["colon"] or match["start"]):
         raise SpecError.of(f"'[{shorten(text)}]' is not a range of layers", _advise_range(donor, text), mark)
-    if any(len(found[bound]) > len(str(MOST_LAYERS)) for bound in ("start", "stop")):
+    if any(len(match[bound]) > len(str(MOST_LAYERS)) for bound in ("start", "stop")):
         raise SpecError.of(f"'{shorten(donor + '[' + text + ']')}' is past the last layer of any donor", "", mark)
-    start, stop = (int(found[bound]) if found[bound] else None for bound in ("start", "stop"))
-    if start is not None and not found["colon"]:
+    start, stop = (int(match[bound]) if match[bound] else None for bound in ("start", "stop"))
+    if start is not None and not match["colon"]:
         return start, start + 1
     _check_order(donor, start or 0, stop, mark)
     return start, stop
@@ -76,11 +76,11 @@ def _advise_slice(text: str) -> str:
         return "is this two items? each begins on its own line with '- ', the dash followed by a space"
     if text.count("[") != text.count("]"):
         return "a bracket is not closed, or there is one too many"
-    found = re.fullmatch(r"\s*([A-Za-z0-9_.-]+)\s*[\s:(]\s*([0-9]*\s*:\s*[0-9]*|[0-9]+)\s*\)?\s*", text)
-    if found and found[1].isdigit():
+    match = re.fullmatch(r"\s*([A-Za-z0-9_.-]+)\s*[\s:(]\s*([0-9]*\s*:\s*[0-9]*|[0-9]+)\s*\)?\s*", text)
+    if match and match[1].isdigit():
         return f"a slice begins with its donor's name: xwin[{text.strip()}]"
-    if found:
-        return f"write {found[1]}[{found[2].replace(' ', '')}]"
+    if match:
+        return f"write {match[1]}[{match[2].replace(' ', '')}]"
     return f"{_FORM}\na name is made of letters, digits, '_', '-' and '.'"
 
 

@@ -29,18 +29,18 @@ class Grammar:
     resolve: Resolve
 
 
-def parse_vocabulary(node: Mapping, grammar: Grammar, found: list[Problem]) -> VocabularySpec:
+def parse_vocabulary(node: Mapping, grammar: Grammar, problems: list[Problem]) -> VocabularySpec:
     """A `tokenizer` mapping without its donor. Invalid parts are left out and go to `problems`."""
     source, tokens, pad = (node.get(key) for key in KEYS)
-    found += _check_unknown_keys(node, KEYS)
+    problems += _check_unknown_keys(node, KEYS)
     union = isinstance(source, Scalar) and source.value == UNION
     union = union or (grammar.key == "model" and is_null(source))  # mergekit's default
-    rows = _parse_rows(tokens, grammar, found) if tokens is not None and not is_null(tokens) else ()
-    return VocabularySpec(union, tuple(rows), _parse_padding(pad, found), node.mark)
+    rows = _parse_rows(tokens, grammar, problems) if tokens is not None and not is_null(tokens) else ()
+    return VocabularySpec(union, tuple(rows), _parse_padding(pad, problems), node.mark)
 
 
 def parse_tokenizer(
-    node: Node | None, base: str | None, found: list[Problem]
+    node: Node | None, base: str | None, problems: list[Problem]
 ) -> tuple[str | None, VocabularySpec | None]:
     """The native `tokenizer`: the donor of the tokenizer files, and how rows follow it if a mapping is written.
 
@@ -48,7 +48,7 @@ def parse_tokenizer(
     """
     if not isinstance(node, Mapping):
         return (node.text if isinstance(node, Scalar) and not is_null(node) else None), None
-    vocabulary = parse_vocabulary(node, Grammar("donor", parse_donor_name), found)
+    vocabulary = parse_vocabulary(node, Grammar("donor", parse_donor_name), problems)
     source = node.get("source")
     if source is None or is_null(source) or vocabulary.union:
         return (base if vocabulary.union else None), vocabulary
@@ -72,41 +72,41 @@ def parse_template(node: Node) -> str:
         return _TEMPLATES[node.value]
     if node.value == "auto":
         hint = "leave it out: the tokenizer keeps its own; or name the donor that has the right one as tokenizer"
-        raise SpecError.of("'auto' chooses no chat template here", hint, node.mark)
+        raise SpecError.of("'auto' is not supported as a chat template", hint, node.mark)
     hint = (
         f"write the template itself, in Jinja, or take the tokenizer of a donor that has it\nknown: {_list_templates()}"
     )
-    raise SpecError.of(f"there is no chat template '{shorten(node.value)}' here", hint, node.mark)
+    raise SpecError.of(f"there is no chat template '{shorten(node.value)}'", hint, node.mark)
 
 
 def _list_templates() -> str:
     return ", ".join(_TEMPLATES)
 
 
-def _parse_padding(node: Node | None, found: list[Problem]) -> int | None:
+def _parse_padding(node: Node | None, problems: list[Problem]) -> int | None:
     if node is None or is_null(node):
         return None
     if isinstance(node, Scalar) and type(node.value) is int and 1 <= node.value <= 1 << 20:
         return node.value
-    found.append(Problem(f"'pad_to_multiple_of' cannot be {describe(node)}", "pad_to_multiple_of: 64", node.mark))
+    problems.append(Problem(f"'pad_to_multiple_of' cannot be {describe(node)}", "pad_to_multiple_of: 64", node.mark))
     return None
 
 
-def _parse_rows(node: Node, grammar: Grammar, found: list[Problem]) -> Iterator[TokenRow]:
+def _parse_rows(node: Node, grammar: Grammar, problems: list[Problem]) -> Iterator[TokenRow]:
     if not isinstance(node, Mapping):
-        found.append(Problem(f"'tokens' cannot be {describe(node)}", _ENTRY, node.mark))
+        problems.append(Problem(f"'tokens' cannot be {describe(node)}", _ENTRY, node.mark))
         return
     for key, value in node.entries:
         try:
-            yield _parse_row(key, value, grammar, found)
+            yield _parse_row(key, value, grammar, problems)
         except SpecError as error:
-            found.extend(error.problems)
+            problems.extend(error.problems)
 
 
-def _parse_row(key: Scalar, node: Node, grammar: Grammar, found: list[Problem]) -> TokenRow:
+def _parse_row(key: Scalar, node: Node, grammar: Grammar, problems: list[Problem]) -> TokenRow:
     if not isinstance(node, Mapping):
         raise SpecError.of(f"the token '{shorten(key.text)}' cannot be {describe(node)}", _ENTRY, node.mark)
-    found += _check_unknown_keys(node, ("source", "force"))
+    problems += _check_unknown_keys(node, ("source", "force"))
     force, source = node.get("force"), node.get("source")
     if force is not None and not (isinstance(force, Scalar) and type(force.value) is bool):
         raise SpecError.of(f"'force' cannot be {describe(force)}", "force: true, or false", force.mark)
@@ -132,7 +132,7 @@ def _parse_row_source(node: Node, grammar: Grammar) -> tuple[str | None, str | N
         return grammar.resolve(donor), None, number.value
     if isinstance(token, Scalar) and token.text:
         return grammar.resolve(donor), token.text, None
-    raise SpecError.of("'token' is a text, 'token_id' a number from 0", _SOURCE, node.mark)
+    raise SpecError.of("'token' must be text, and 'token_id' a number from 0", _SOURCE, node.mark)
 
 
 def _is_model(node: Mapping) -> bool:
@@ -162,14 +162,14 @@ def _make_tokenizer_tree(
     wanted = spec.vocabulary
     if wanted is None:
         return None
-    said: dict[str, Tree] = {"source": UNION if wanted.union else source}
+    tree: dict[str, Tree] = {"source": UNION if wanted.union else source}
     if wanted.tokens:
-        said["tokens"] = {
+        tree["tokens"] = {
             row.token: Flow({"source": shown(row, named), **({"force": True} if row.force else {})})
             for row in wanted.tokens
         }
-    said["pad_to_multiple_of"] = wanted.pad_to_multiple_of
-    return {key: value for key, value in said.items() if value is not None}
+    tree["pad_to_multiple_of"] = wanted.pad_to_multiple_of
+    return {key: value for key, value in tree.items() if value is not None}
 
 
 def _native_row(row: TokenRow, named: Callable[[str], Tree]) -> Tree:
@@ -187,5 +187,5 @@ def _mergekit_row(row: TokenRow, named: Callable[[str], Tree]) -> Tree:
 
 
 def _row_keys(row: TokenRow) -> dict[str, Tree]:
-    found: dict[str, Tree] = {"token": row.like, "token_id": row.number}
-    return {key: value for key, value in found.items() if value is not None}
+    keys: dict[str, Tree] = {"token": row.like, "token_id": row.number}
+    return {key: value for key, value in keys.items() if value is not None}

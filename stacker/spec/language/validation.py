@@ -129,8 +129,8 @@ def _find_shape(location: Path, shape: type[BaseModel], words: Advice) -> type[B
 
 
 def _advise_missing(key: str, node: Node, known: list[str], words: Advice) -> str:
-    strangers = [name for name in (node.names if isinstance(node, Mapping) else ()) if name not in known]
-    meant = next((name for name in strangers if did_you_mean(name, [key]).startswith("did")), None)
+    unknown = [name for name in (node.names if isinstance(node, Mapping) else ()) if name not in known]
+    meant = next((name for name in unknown if did_you_mean(name, [key]).startswith("did")), None)
     if meant:
         return f"did you mean '{key}' where it says '{shorten(meant)}'?"
     return f"for instance: {words.examples[key]}" if key in words.examples else ""

@@ -42,7 +42,7 @@ def parse_size(value: str | int, mark: Mark) -> int:
         raise SpecError.of(f"'{shorten(str(value))}' is not a size", hint, mark)
     size = TypeAdapter(ByteSize).validate_python(str(value))
     if not 1 <= size <= _LARGEST:
-        raise SpecError.of(f"a shard cannot have {shorten(str(value))}", "write for instance 5GB", mark)
+        raise SpecError.of(f"the size {shorten(str(value))} is out of range", "write for instance 5GB", mark)
     return int(size)
 
 
@@ -66,7 +66,7 @@ def parse_source(name: str, source: str, mark: Mark | None) -> DonorSpec:
     if "://" in source:
         hub = _URL.fullmatch(source)
         hint = f"write {hub['id']}" if hub else "write a folder or a hub id such as org/name"
-        raise SpecError.of(f"donor '{name}' is an address: {shorten(source)}", hint, mark)
+        raise SpecError.of(f"the source of donor '{name}' is a URL: {shorten(source)}", hint, mark)
     if not source.isprintable():
         raise SpecError.of(f"the source of donor '{name}' has control characters", "", mark)
     hub = _HUB.fullmatch(source)

@@ -63,14 +63,14 @@ def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
     return _parse_mapping(node)
 
 
-def parse_parameter(name: str, node: Node, found: list[Problem]) -> Parameter:
+def parse_parameter(name: str, node: Node, problems: list[Problem]) -> Parameter:
     """A value, a gradient, or a list of filters in the order they are tried; a filter is a part of a tensor's name."""
     rules: list[Rule] = []
-    for filter_text, value in _list_conditions(name, node, found):
+    for filter_text, value in _list_conditions(name, node, problems):
         try:
             rules.append(Rule(_parse_filter(filter_text), _parse_value(name, value)))
         except SpecError as error:
-            found.extend(error.problems)
+            problems.extend(error.problems)
     return Parameter(drop_unreachable(rules))
 
 
@@ -90,7 +90,7 @@ def _parse_mapping(node: Mapping) -> tuple[str, str | None, Mark]:
     return source, given or written, mark
 
 
-def _list_conditions(name: str, node: Node, found: list[Problem]) -> list[tuple[Node | None, Node]]:
+def _list_conditions(name: str, node: Node, problems: list[Problem]) -> list[tuple[Node | None, Node]]:
     """Pairs of filter and value; a plain value has no filter."""
     listed = node.items if isinstance(node, Sequence) else (node,)
     if not any(isinstance(item, Mapping) for item in listed):
@@ -101,8 +101,8 @@ def _list_conditions(name: str, node: Node, found: list[Problem]) -> list[tuple[
         if isinstance(item, Mapping) and value is not None:
             conditions.append((item.get("filter"), value))
         else:
-            message = f"each condition of '{shorten(name)}' has a value"
-            found.append(Problem(message, "for instance: - {filter: mlp, value: 0.5}", item.mark))
+            message = f"each condition of '{shorten(name)}' needs a 'value'"
+            problems.append(Problem(message, "for instance: - {filter: mlp, value: 0.5}", item.mark))
     return conditions
 
 

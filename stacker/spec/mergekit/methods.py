@@ -41,10 +41,10 @@ class Method:
 _WEIGHT = (("weight", 1.0),)
 
 
-def _make_task_vector_method(name: str, *each: str, rescale: bool = True) -> Method:
-    """A method of the task-vector family; `each` are its parameters per source other than the weight."""
+def _make_task_vector_method(name: str, *per_source: str, rescale: bool = True) -> Method:
+    """A method of the task-vector family; `per_source` are its parameters per source other than the weight."""
     shared = ("normalize", "lambda", *(("rescale",) if rescale else ()))
-    return Method(name, name, ("weight", *each), shared, BaseRole.REFERENCE, _WEIGHT)
+    return Method(name, name, ("weight", *per_source), shared, BaseRole.REFERENCE, _WEIGHT)
 
 
 METHODS = {

@@ -69,7 +69,7 @@ def _find_method(name: str, root: Mapping, problems: list[Problem]) -> Method:
     if name and name not in METHODS:
         close = did_you_mean(name, METHODS)
         hint = close if close.startswith("known") else f"{close}\nknown: {', '.join(sorted(METHODS))}"
-        message = f"merge_method '{shorten(name)}' is not known here"
+        message = f"merge_method '{shorten(name)}' is unknown"
         problems.append(Problem(message, hint, get_child(root, "merge_method").mark))
     return METHODS.get(name, Method(name, name))
 
@@ -103,7 +103,7 @@ def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_
     given = [key for key in ("slices", "models", "modules") if not is_null(node.get(key))]
     if len(given) != 1:
         listed = " and ".join(given)
-        message = f"{listed} stand here" if given else "nothing to merge: no 'slices', 'models' or 'modules'"
+        message = f"the file has {listed}" if given else "nothing to merge: no 'slices', 'models' or 'modules'"
         context.error(message, "write exactly one of slices, models and modules", node.mark)
     modules = list_entries(node.get("modules"))
     if len(modules) > 1:
@@ -202,7 +202,7 @@ def _parse_tokenizer(context: ReadContext, node: Mapping, base: str | None) -> t
     holder, key = (table, "source") if isinstance(table, Mapping) else (node, "tokenizer_source")
     if holder is table and not is_null(node.get("tokenizer_source")):
         hint = "keep 'tokenizer' with its 'source'"
-        context.error("both 'tokenizer' and 'tokenizer_source' stand here", hint, node.key_mark("tokenizer_source"))
+        context.error("the file has both 'tokenizer' and 'tokenizer_source'", hint, node.key_mark("tokenizer_source"))
     value = holder.get(key)
     vocabulary = None
     if isinstance(table, Mapping):

@@ -21,7 +21,7 @@ from stacker.spec.mergekit.write_context import WriteContext
 
 def make_runs(context: WriteContext) -> tuple[SliceOrBlend, ...]:
     """The runs of output layers; what mergekit cannot express is reported to the context."""
-    items = unroll(context.spec, context.depths, context.ramps, context.found)
+    items = unroll(context.spec, context.depths, context.ramps, context.problems)
     return tuple(_make_run(context, item) for item in items)
 
 

@@ -24,7 +24,7 @@ def is_staged(document: Node) -> bool:
 
 def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[Problem]]:
     """The spec of the last document, with earlier documents as donors, and the problems of all documents."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     stages: dict[str, StackSpec] = {}
     used: set[str] = set()
     roots = [document for document in documents if not is_null(document)]
@@ -32,19 +32,19 @@ def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[
     for number, root in enumerate(roots, start=1):
         last = number == len(roots)
         if not isinstance(root, Mapping) or _METHOD not in root.names:
-            said = describe(root) if not isinstance(root, Mapping) else "one without 'merge_method'"
-            found.append(Problem(f"each document is a mergekit file, this is {said}", "", root.mark))
+            shown = describe(root) if not isinstance(root, Mapping) else "one without 'merge_method'"
+            problems.append(Problem(f"each document is a mergekit file, this is {shown}", "", root.mark))
             continue
-        found += check_characters(root)
-        spec, problems = parse_mergekit(root, name, stages)
-        found += problems
-        found += _check_name(root, stages, last=last)
+        problems += check_characters(root)
+        spec, own_problems = parse_mergekit(root, name, stages)
+        problems += own_problems
+        problems += _check_name(root, stages, last=last)
         used |= {str(donor.stack) for donor in spec.donors if donor.stage}
         if not last:
-            found += check_spec(spec)
+            problems += check_spec(spec)
             stages[spec.name] = spec
-    found += (_warn_unused(stages[stage]) for stage in stages if stage not in used)
-    return spec, found
+    problems += (_warn_unused(stages[stage]) for stage in stages if stage not in used)
+    return spec, problems
 
 
 def check_characters(root: Node) -> Iterator[Problem]:

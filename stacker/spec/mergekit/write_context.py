@@ -26,10 +26,10 @@ class WriteContext:
     depths: Mapping[str, int]
     names: Names
     ramps: Mapping[str, str]
-    found: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
     def refuse(self, message: str, mark: Mark | None, hint: str = "") -> None:
-        self.found.append(Problem(message, hint, mark or Mark(self.spec.source)))
+        self.problems.append(Problem(message, hint, mark or Mark(self.spec.source)))
 
     def donor(self, name: str) -> str:
         donor = next((donor for donor in self.spec.donors if donor.name == name), DonorSpec(name, name))

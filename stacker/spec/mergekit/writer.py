@@ -34,9 +34,9 @@ def to_mergekit(
     `stage/donor`. `names` are, for each role, parts of tensor names that select the same tensors, needed for parameters
     by role. `ramps` is the parameter of each op that a crossfade drives. A stage becomes an earlier document.
     """
-    found: list[Problem] = []
-    texts = _write_documents(WriteContext(spec, depths or {}, names or {}, ramps or {}, found), {})
-    raise_problems(sorted(dict.fromkeys(found), key=text_order))
+    problems: list[Problem] = []
+    texts = _write_documents(WriteContext(spec, depths or {}, names or {}, ramps or {}, problems), {})
+    raise_problems(sorted(dict.fromkeys(problems), key=text_order))
     remark = "# for mergekit-multi: each document but the last is built first\n" if len(texts) > 1 else ""
     return remark + "---\n".join(texts)
 
@@ -172,7 +172,7 @@ def _check_outside(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Non
         given = part or SliceSpec(_find_first_donor((run,)))
         if not is_same_part(_add_base(given, spec), _add_base(make_outer_part(run), spec)):
             mark = spec.mark_of(key) if part else run.mark
-            message = f"mergekit makes the {key} as it makes the {where} slice, and here it is made otherwise"
+            message = f"mergekit makes the {key} as it makes the {where} slice, but this spec makes it differently"
             context.refuse(message, mark, f"write '{key}' as that slice is: the same donors, op and parameters")
     counts = [len(run.sources) if isinstance(run, BlendSpec) else 1 for run in (runs[0], runs[-1])]
     if counts[0] < counts[1]:

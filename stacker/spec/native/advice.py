@@ -52,7 +52,7 @@ def _advise(node: Node, form: str) -> str:
         case Sequence():
             return "is there a '- ' too many?"
         case Mapping() if _MERGEKIT & set(node.names):
-            return f"these are mergekit's words; its files have 'merge_method' at the top. Here {form}"
+            return f"these are mergekit's keys; its files have 'merge_method' at the top. In a stacker spec {form}"
         case Mapping(((key, Sequence((Scalar(int()), Scalar(int())) as bounds)),)):
             start, stop = (to_data(bound) for bound in bounds)
             return f"write {key.text}[{start}:{stop}]"

@@ -108,7 +108,7 @@ class RepeatShape(Shape):
     """Items repeated several times."""
 
     repeat: Body = Field(description="An item, or a list of items.")
-    times: int = Field(ge=1, description="How often they stand in the stack, the first time included.")
+    times: int = Field(ge=1, description="How often they are in the stack, the first time included.")
     scale: Scale = None
 
 

@@ -64,7 +64,7 @@ def test_an_empty_document_at_the_end_is_nothing() -> None:
         pytest.param((FIRST, "stacker: 1\n", LAST), "one without 'merge_method'", id="another dialect"),
         pytest.param((FIRST, "- 1\n", LAST), "this is a list", id="no mapping"),
         pytest.param((FIRST.replace("[0, 2]", "[2, 0]"), LAST), "runs backwards", id="a fault of the first"),
-        pytest.param((FIRST, LAST.replace("linear", "liner")), "'liner' is not known", id="a fault of the last"),
+        pytest.param((FIRST, LAST.replace("linear", "liner")), "'liner' is unknown", id="a fault of the last"),
         pytest.param(("stacker: 1\n", LAST), "a second document begins here", id="a native text has one"),
     ],
 )
