@@ -15,10 +15,10 @@ from stacker.spec.language.stack_spec import (
     NamedStack,
     OutputSpec,
     Parameter,
-    Part,
     RepeatSpec,
     Rule,
     Setting,
+    SliceOrBlend,
     SliceSpec,
     StackSpec,
     UseSpec,
@@ -110,7 +110,7 @@ def items(donors: list[str], uses: list[str]) -> st.SearchStrategy[Item]:
     return leaves | repeat
 
 
-def parts(donors: list[str]) -> st.SearchStrategy[Part | None]:
+def parts(donors: list[str]) -> st.SearchStrategy[SliceOrBlend | None]:
     """A valid value of `embed` or `head`."""
     whole = st.builds(SliceSpec, st.sampled_from(donors), scale=st.none() | SCALES)
     return st.none() | whole | blends(donors, None)

@@ -65,7 +65,7 @@ def build(
     """Write the checkpoint that SPEC describes; an interrupted build is resumed by the same command."""
     from stacker.compose import BuildOptions, load
     from stacker.compose import build as make
-    from stacker.spec.language.settings import parse_size
+    from stacker.spec.language.value_grammar import parse_size
     from stacker.view.stack.plan_report import report_json, report_text
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None

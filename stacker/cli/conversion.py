@@ -1,4 +1,4 @@
-"""A spec in mergekit's words: nested spec files become stages, donors are read where depths or names are wanted."""
+"""Convert spec files to mergekit's language: nested spec files become stages, and donors are read if needed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from stacker.core.stack.nodes import RAMPS
 from stacker.core.values.donor import Donor
 from stacker.errors import SpecError, StackerError
 from stacker.io.donors.reader import read_avoiding_hub
@@ -17,76 +18,83 @@ from stacker.spec.mergekit.writer import to_mergekit
 from stacker.spec.parser import parse_spec
 
 
-def mergekit_text(spec: StackSpec, path: Path) -> str:
-    """The spec of a file in mergekit's words; SpecError lists what it cannot say."""
-    staged = _staged(spec, path.parent, "", (path.resolve(),))
+def to_mergekit_text(spec: StackSpec, path: Path) -> str:
+    """The spec of a file in mergekit's language; SpecError lists what mergekit cannot express.
+
+    Donors are read only if the conversion fails without their depths and tensor names.
+    """
+    staged = _add_stages(spec, path.parent, "", (path.resolve(),))
     try:
-        return to_mergekit(staged)
+        return to_mergekit(staged, ramps=RAMPS)
     except SpecError as error:
         try:
-            donors = dict(_read(staged, path.parent, ""))
+            donors = dict(_read_donors(staged, path.parent, ""))
         except StackerError:
             raise error from None
-    return to_mergekit(staged, {key: donor.depth for key, donor in donors.items()}, role_names(tuple(donors.values())))
+    depths = {key: donor.depth for key, donor in donors.items()}
+    return to_mergekit(staged, depths, find_role_names(tuple(donors.values())), RAMPS)
 
 
-def _read(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Donor]]:
-    """Every donor with weights of its own, those of stages under `stage/donor`."""
-    for each in spec.donors:
-        if each.stage is not None:
-            yield from _read(each.stage, folder, f"{prefix}{each.name}/")
-        elif each.source:
-            yield prefix + each.name, read_avoiding_hub(each, folder, spec.dialect)
+def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Donor]]:
+    """Every donor that has its own weights; the donors of a stage have the key `stage/donor`."""
+    for donor in spec.donors:
+        if donor.stage is not None:
+            yield from _read_donors(donor.stage, folder, f"{prefix}{donor.name}/")
+        elif donor.source:
+            yield prefix + donor.name, read_avoiding_hub(donor, folder, spec.dialect)
 
 
-def _staged(spec: StackSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> StackSpec:
-    """The spec with the specs that its donors are made by inside it, all relative folders seen from `folder`."""
-    return replace(spec, donors=tuple(_with_stage(each, folder, prefix, opened) for each in spec.donors))
+def _add_stages(spec: StackSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> StackSpec:
+    """The spec with nested spec files parsed into its donors, and relative donor folders rebased to `folder`."""
+    return replace(spec, donors=tuple(_add_stage(donor, folder, prefix, opened) for donor in spec.donors))
 
 
-def _with_stage(each: DonorSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> DonorSpec:
-    if each.stack is None or each.stage is not None:
-        return each
-    path = folder / each.stack
+def _add_stage(donor: DonorSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> DonorSpec:
+    if donor.stack is None or donor.stage is not None:
+        return donor
+    path = folder / donor.stack
     if path.resolve() in opened:
-        raise SpecError.of(f"donor '{each.name}' is made of itself", "", each.mark)
+        raise SpecError.of(f"donor '{donor.name}' is made of itself", "", donor.mark)
     inner = parse_spec(read_spec_file(path), str(path))
-    name = f"{prefix}{each.name}"
-    stage = _staged(inner, path.parent, f"{name}-", (*opened, path.resolve()))
-    seen = tuple(_seen_from(donor, path.parent, folder) for donor in stage.donors)
-    return replace(each, stack=name, stage=replace(stage, donors=seen))
+    name = f"{prefix}{donor.name}"
+    stage = _add_stages(inner, path.parent, f"{name}-", (*opened, path.resolve()))
+    seen = tuple(_rebase_source(donor, path.parent, folder) for donor in stage.donors)
+    return replace(donor, stack=name, stage=replace(stage, donors=seen))
 
 
-def _seen_from(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
-    """A donor whose folder was relative to `own`, relative to `folder`."""
+def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
+    """A donor whose folder is relative to `own`, made relative to `folder`."""
     if donor.stage is not None:
-        below = tuple(_seen_from(each, own, folder) for each in donor.stage.donors)
+        below = tuple(_rebase_source(each, own, folder) for each in donor.stage.donors)
         return replace(donor, stage=replace(donor.stage, donors=below))
     if own == folder or donor.source is None or not (own / donor.source).is_dir():
         return donor
     return replace(donor, source=f"./{os.path.relpath(own / donor.source, folder)}")
 
 
-def role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:
-    """For each role of the donors' tensors, and each head of one, parts of names that its tensors have and no others.
+def find_role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:
+    """For each role and role prefix of the donors' tensors, parts of names that select its tensors and no others.
 
-    A role of which some tensor has no such part is left out.
+    A role is left out if one of its tensors has no such part.
     """
     roles = {name: tensor.role for donor in donors for name, tensor in donor.tensors.items()}
-    words = {word for role in roles.values() for word in _heads(role)}
-    found = {word: _parts({name for name, role in roles.items() if word in _heads(role)}, roles) for word in words}
-    return {word: parts for word, parts in sorted(found.items()) if parts}
+    names: dict[str, set[str]] = {}
+    for name, role in roles.items():
+        for head in _list_heads(role):
+            names.setdefault(head, set()).add(name)
+    parts = {head: _choose_parts(wanted, roles) for head, wanted in sorted(names.items())}
+    return {head: chosen for head, chosen in parts.items() if chosen}
 
 
-def _heads(role: str) -> tuple[str, ...]:
-    """A role and what it stands under: `attn.q.bias` is also `attn.q` and `attn`."""
+def _list_heads(role: str) -> tuple[str, ...]:
+    """A role and its prefixes: for `attn.q.bias` also `attn.q` and `attn`."""
     steps = role.split(".")
     return tuple(".".join(steps[:count]) for count in range(1, len(steps) + 1))
 
 
-def _parts(wanted: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
-    """Parts that between them select the wanted names alone, in few words; none where some name has none."""
-    segments = {part for name in wanted for part in _candidates(name)}
+def _choose_parts(wanted: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
+    """A few name parts that together select exactly the wanted names; empty if a name has no such part."""
+    segments = {part for name in wanted for part in _list_candidates(name)}
     others = names.keys() - wanted
     fitting = {part for part in segments if not any(part in name for name in others)}
     chosen: list[str] = []
@@ -100,7 +108,7 @@ def _parts(wanted: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _candidates(name: str) -> tuple[str, ...]:
+def _list_candidates(name: str) -> tuple[str, ...]:
     steps = [step for step in name.split(".") if not step.isdigit()]
     pairs = (f"{one}.{two}" for one, two in pairwise(steps))
     return (*steps, *pairs)

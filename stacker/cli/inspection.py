@@ -78,8 +78,8 @@ def doctor(folder: Folder = Path(), *, json: Json = False) -> None:
 
 def _read_source(source: str, command: str) -> Donor:
     from stacker.io.donors.reader import read_donor
-    from stacker.spec.language.settings import parse_source
     from stacker.spec.language.stack_spec import Dialect
+    from stacker.spec.language.value_grammar import parse_source
 
     return read_donor(parse_source(source, source, Mark(command)), Path.cwd(), Dialect.NATIVE)
 

@@ -15,7 +15,7 @@ from stacker.cli.terminal.printing import make_console
 from stacker.errors import StackerError, did_you_mean
 from stacker.io.files.spec_files import find_recipe, list_recipes
 from stacker.spec.generators import GENERATORS, Generator
-from stacker.spec.language.settings import short_name
+from stacker.spec.language.value_grammar import make_donor_name
 from stacker.spec.parser import parse_spec
 
 
@@ -45,9 +45,9 @@ def _ask_donors(generator: Generator) -> dict[str, str]:
     fewest, most = generator.donors
     while len(donors) < fewest:
         source = str(typer.prompt(f"Donor {len(donors) + 1} (a folder or a hub id)", err=True)).strip()
-        donors[short_name(source, set(donors))] = source
+        donors[make_donor_name(source, set(donors))] = source
     while most is None and (source := str(typer.prompt("Another (enter for none)", default="", err=True)).strip()):
-        donors[short_name(source, set(donors))] = source
+        donors[make_donor_name(source, set(donors))] = source
     return donors
 
 

@@ -12,11 +12,11 @@ from stacker.compose import load_text
 from stacker.errors import DonorError, Mark, Problem, Severity, SpecError, StackerError, did_you_mean, raise_problems
 from stacker.io.donors.reader import read_avoiding_hub
 from stacker.io.files.spec_files import find_recipe, list_recipes
-from stacker.spec.generators import GENERATORS, Generator, faults, numbers_of, write_generated
-from stacker.spec.language.settings import parse_source
+from stacker.spec.generators import GENERATORS, Generator, check_numbers, fill_numbers, write_generated
 from stacker.spec.language.stack_spec import DonorSpec
+from stacker.spec.language.value_grammar import parse_source
 from stacker.spec.parser import parse_spec
-from stacker.spec.recipes import with_donors
+from stacker.spec.recipes import replace_donors
 
 NewSpecs = tuple[dict[Path, str], list[Problem]]
 """Texts of specs by path, the requested one first, and notes for the user."""
@@ -51,7 +51,7 @@ def _make_generated(generator: Generator, request: Request) -> NewSpecs:
     raise_problems(_check_generator(generator, request))
     depth, notes = _read_depth(donors, request)
     numbers = {name: value for name, value in request.numbers.items() if name != DEPTH}
-    wrong = faults(generator, depth, numbers_of(generator, depth, numbers))
+    wrong = check_numbers(generator, depth, fill_numbers(generator, depth, numbers))
     raise_problems(Problem(message, f"stacker recipes {generator.name} explains its numbers") for message in wrong)
     text = write_generated(generator, donors, depth, numbers, str(request.file or "FILE"))
     path = request.file or Path(f"{generator.name}.yml")
@@ -160,7 +160,7 @@ def _replace_donors(request: Request, chain: list[str]) -> list[str]:
         Problem(f"recipe '{request.recipe}' has no donor '{name}'", did_you_mean(name, known)) for name in unknown
     )
     named = {d.name: replace(d, like=request.like or known[d.name].like) for d in _parse_donors(request)}
-    return [with_donors(text, _select_donors(named, text)) for text in texts.values()]
+    return [replace_donors(text, _select_donors(named, text)) for text in texts.values()]
 
 
 def _select_donors(named: Mapping[str, DonorSpec], text: str) -> dict[str, DonorSpec]:

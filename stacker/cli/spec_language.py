@@ -31,13 +31,13 @@ def convert(
     json: Json = False,
 ) -> None:
     """Print a spec in stacker's or mergekit's dialect, or list what that dialect cannot express."""
-    from stacker.cli.conversion import mergekit_text
+    from stacker.cli.conversion import to_mergekit_text
     from stacker.io.files.spec_files import read_spec_file
     from stacker.spec.native.writer import to_native
     from stacker.spec.parser import parse_spec
 
     parsed = parse_spec(read_spec_file(spec), str(spec))
-    text = to_native(parsed) if to is Dialect.NATIVE else mergekit_text(parsed, spec)
+    text = to_native(parsed) if to is Dialect.NATIVE else to_mergekit_text(parsed, spec)
     if json:
         print_json({"ok": True, "from": str(parsed.dialect), "to": str(to), "text": text})
     else:
@@ -47,9 +47,9 @@ def convert(
 @app.command(rich_help_panel=LANGUAGE, epilog=format_examples("schema > stacker.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of stacker's spec language, for completion and hints in editors."""
-    from stacker.spec.native.shape import json_schema
+    from stacker.spec.native.shape import make_json_schema
 
-    print_json(json_schema())
+    print_json(make_json_schema())
 
 
 @app.command(rich_help_panel=LANGUAGE, epilog=format_examples("ops", "ops slerp"))

@@ -1,1 +1,1 @@
-"""The spec language: text in, frozen values out. It knows neither files nor donors nor tensors' bytes."""
+"""The spec language: text to frozen values and back. Knows no files, donors or tensor bytes."""

@@ -1,6 +1,6 @@
-"""Ways to make a spec from a donor's depth and a few numbers: published patterns with the ranges left open.
+"""Make specs from a donor's depth and a few numbers: published stacking patterns as functions.
 
-A generator is data and one pure function from depth and numbers to items; it knows no donor but by name and depth.
+Of a donor, only its name and depth are known here.
 """
 
 from __future__ import annotations
@@ -8,22 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from stacker.spec.language.slices import written_length
+from stacker.spec.language.slice_grammar import count_written_layers
 from stacker.spec.language.stack_spec import DonorSpec, Item, Parameter, RepeatSpec, Rule, SliceSpec, StackSpec
 from stacker.spec.native.writer import to_native
 
 Numbers = Mapping[str, int]
 MakeItems = Callable[[Sequence[str], int, Numbers], tuple[Item, ...]]
-"""From donor names, depth (layers of every donor) and all numbers to the stack's items."""
+"""From donor names, the depth of every donor in layers, and all numbers, to the items of the stack."""
 CheckNumbers = Callable[[int, Numbers], Iterator[str]]
-"""What is wrong with numbers that are each at least their least."""
+"""Messages about numbers that do not fit together; each number is already at least its `least`."""
 SILENT = Parameter((Rule("attn.o", 0.0), Rule("mlp.down", 0.0)))
-"""Nothing is added to the residual stream: the layer is the identity."""
+"""Factors of 0 on what a layer adds to the residual stream, which makes the layer the identity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that a generator takes; `default` gives it from depth and the numbers before it, `shown` says how."""
+    """A number that a generator takes. `default` computes it from the depth and earlier numbers by formula `shown`."""
 
     name: str
     meaning: str
@@ -34,7 +34,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """A pattern: what it makes, where it was published, how many donors and which numbers it takes."""
+    """A stacking pattern, where it was published, and the donors (fewest, most) and numbers that it takes."""
 
     name: str
     summary: str
@@ -46,16 +46,16 @@ class Generator:
     advice: str = ""
 
 
-def numbers_of(generator: Generator, depth: int, given: Numbers) -> dict[str, int]:
-    """Every number of a generator: those given, and the defaults for `depth` layers."""
-    found: dict[str, int] = {}
+def fill_numbers(generator: Generator, depth: int, given: Numbers) -> dict[str, int]:
+    """All numbers of a generator: the given ones, and defaults for a donor of `depth` layers."""
+    numbers: dict[str, int] = {}
     for number in generator.numbers:
-        found[number.name] = given[number.name] if number.name in given else number.default(depth, found)
-    return found
+        numbers[number.name] = given[number.name] if number.name in given else number.default(depth, numbers)
+    return numbers
 
 
-def faults(generator: Generator, depth: int, numbers: Numbers) -> Iterator[str]:
-    """What is wrong with these numbers for donors of that depth."""
+def check_numbers(generator: Generator, depth: int, numbers: Numbers) -> Iterator[str]:
+    """Messages about numbers that do not fit donors of `depth` layers."""
     small = [n for n in generator.numbers if numbers[n.name] < n.least]
     for number in small:
         yield f"{number.name} must be at least {number.least}, not {numbers[number.name]}"
@@ -63,7 +63,7 @@ def faults(generator: Generator, depth: int, numbers: Numbers) -> Iterator[str]:
         yield from generator.check(depth, numbers)
 
 
-def _passes(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
+def _make_passes(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
     width, stride = numbers["width"], numbers["stride"]
     starts = [*range(0, max(1, depth - width), stride)]
     if starts[-1] + width < depth:
@@ -83,7 +83,7 @@ def _check_passes(depth: int, numbers: Numbers) -> Iterator[str]:
         yield f"stride {stride} is more than width {width}: layers between two passes would be in none"
 
 
-def _solar(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
+def _make_solar(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
     del depth
     n, m = numbers["n"], numbers["m"]
     return SliceSpec(names[0], 0, n - m), SliceSpec(names[0], m, n)
@@ -97,18 +97,18 @@ def _check_solar(depth: int, numbers: Numbers) -> Iterator[str]:
         yield f"m is {m}, more than half of n ({n}): layers of the middle would be in neither part"
 
 
-def _rys(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
+def _make_rys(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
     start, stop = numbers["start"], numbers["stop"]
     repeat = RepeatSpec((SliceSpec(names[0], start, stop),), numbers["times"])
-    return (*_run(names[0], 0, start), repeat, *_run(names[0], stop, depth))
+    return (*_make_run(names[0], 0, start), repeat, *_make_run(names[0], stop, depth))
 
 
-def _llama_pro(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
+def _make_llama_pro(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
     every, name = numbers["every"], names[0]
     items: list[Item] = []
     for stop in range(every, depth + 1, every):
         items += [SliceSpec(name, stop - every, stop), SliceSpec(name, stop - 1, stop, SILENT)]
-    return (*items, *_run(name, depth - depth % every, depth))
+    return (*items, *_make_run(name, depth - depth % every, depth))
 
 
 def _check_llama_pro(depth: int, numbers: Numbers) -> Iterator[str]:
@@ -116,9 +116,9 @@ def _check_llama_pro(depth: int, numbers: Numbers) -> Iterator[str]:
         yield f"every is {numbers['every']}, but there are only {depth} layers"
 
 
-def _prune(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
+def _make_prune(names: Sequence[str], depth: int, numbers: Numbers) -> tuple[Item, ...]:
     start, drop = numbers["start"], numbers["drop"]
-    return (*_run(names[0], 0, start), *_run(names[0], start + drop, depth))
+    return (*_make_run(names[0], 0, start), *_make_run(names[0], start + drop, depth))
 
 
 def _check_prune(depth: int, numbers: Numbers) -> Iterator[str]:
@@ -137,8 +137,8 @@ def _check_run(depth: int, numbers: Numbers) -> Iterator[str]:
         yield f"stop ({stop}) must be more than start ({start}): the run is half-open"
 
 
-def _run(name: str, start: int, stop: int) -> tuple[SliceSpec, ...]:
-    """Layers [start, stop), or nothing."""
+def _make_run(name: str, start: int, stop: int) -> tuple[SliceSpec, ...]:
+    """Layers [start, stop) as a slice, or nothing if there are none."""
     return (SliceSpec(name, start, stop),) if stop > start else ()
 
 
@@ -154,7 +154,7 @@ _ALL = (
         "Overlapping passes over one donor, each some layers further: the 7×20 of many 120B stacks.",
         "model cards of Venus-120b-v1.2, MegaDolphin-120b, Meta-Llama-3-120B-Instruct, phi-4-25b",
         (WIDTH, STRIDE),
-        _passes,
+        _make_passes,
         _check_passes,
         advice="More overlap is more layers; most published stacks overlap by half.",
     ),
@@ -166,7 +166,7 @@ _ALL = (
             Number("width", "layers of a slice", "depth / 5", lambda depth, _: max(1, depth // 5), 1),
             STRIDE,
         ),
-        _passes,
+        _make_passes,
         _check_passes,
         (2, None),
         "Take fine-tunes of one base. The first gives embedding and tokenizer, the donor of the last slice the head.",
@@ -179,7 +179,7 @@ _ALL = (
             Number("n", "layers of the donor to use", "depth", lambda depth, _: depth, 2),
             Number("m", "layers to drop at the seam, on each side", "n / 4", lambda _, n: max(1, n["n"] // 4), 1),
         ),
-        _solar,
+        _make_solar,
         _check_solar,
         advice="The paper continues pretraining after stacking.",
     ),
@@ -197,7 +197,7 @@ _ALL = (
             ),
             Number("times", "how often it runs in all", "2", lambda _, __: 2, 2),
         ),
-        _rys,
+        _make_rys,
         _check_run,
         advice="Runs of the middle hurt least; the first and the last layers should run once.",
     ),
@@ -206,7 +206,7 @@ _ALL = (
         "Block expansion: after every few layers a copy of the last one that adds nothing yet, to be trained.",
         "Wu et al. 2024, LLaMA Pro (arXiv 2401.02415), section 3",
         (Number("every", "layers between two copies", "4", lambda depth, _: min(4, depth), 1),),
-        _llama_pro,
+        _make_llama_pro,
         _check_llama_pro,
         advice="The result computes what the donor does until the copies are trained.",
     ),
@@ -218,27 +218,27 @@ _ALL = (
             Number("drop", "how many layers to leave out", "depth / 8", lambda depth, _: max(1, depth // 8), 1),
             Number("start", "the first of them", "depth - 1 - drop", lambda depth, n: max(0, depth - 1 - n["drop"])),
         ),
-        _prune,
+        _make_prune,
         _check_prune,
         advice="The paper keeps the last layer, as here, and heals the rest with a little training.",
     ),
 )
 GENERATORS = {generator.name: generator for generator in _ALL}
-"""All generators by name, in the order they are listed."""
+"""All generators by name, in the order in which they are listed."""
 
 
 def write_generated(
     generator: Generator, donors: Sequence[DonorSpec], depth: int, given: Mapping[str, int], file: str
 ) -> str:
-    """The spec that a generator makes of these donors, all `depth` layers deep; `file` stands in the advice."""
-    numbers = numbers_of(generator, depth, given)
+    """The generated spec as text with comments. All donors have `depth` layers; `file` is named in the comments."""
+    numbers = fill_numbers(generator, depth, given)
     items = generator.make([donor.name for donor in donors], depth, numbers)
     spec = StackSpec("-".join([*(donor.name for donor in donors), generator.name]), tuple(donors), items)
-    said = ", ".join(_shown(number.name, number.shown, numbers, given) for number in generator.numbers)
+    settings = ", ".join(_format_number(number.name, number.shown, numbers, given) for number in generator.numbers)
     comments = (
         generator.summary,
         f"Source: {generator.source}",
-        f"Made by: {generator.name} with {said}; {layers_in(items)} layers of donors with {depth}.",
+        f"Made by: {generator.name} with {settings}; {count_layers(items)} layers of donors with {depth}.",
         generator.advice,
         f"Look at it: stacker preview {file}",
         f"Write it:   stacker build {file} OUT",
@@ -246,21 +246,21 @@ def write_generated(
     return "".join(f"# {line}\n" for line in comments) + to_native(spec)
 
 
-def layers_in(items: Sequence[Item]) -> int:
-    """How many layers generated items make; all their slices have both bounds."""
-    return sum(_length(item) for item in items)
+def count_layers(items: Sequence[Item]) -> int:
+    """The number of layers of generated items, whose slices all have both bounds."""
+    return sum(_count_item_layers(item) for item in items)
 
 
-def _length(item: Item) -> int:
+def _count_item_layers(item: Item) -> int:
     match item:
         case SliceSpec():
-            return written_length(item) or 0
+            return count_written_layers(item) or 0
         case RepeatSpec(inner, times):
-            return times * layers_in(inner)
+            return times * count_layers(inner)
         case _:
             return 0
 
 
-def _shown(name: str, formula: str, numbers: Mapping[str, int], given: Mapping[str, int]) -> str:
+def _format_number(name: str, formula: str, numbers: Mapping[str, int], given: Mapping[str, int]) -> str:
     reason = "" if name in given or formula == str(numbers[name]) else f" ({formula})"
     return f"{name}={numbers[name]}{reason}"

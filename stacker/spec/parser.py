@@ -1,4 +1,4 @@
-"""Text in, StackSpec out, whichever dialect: read this first. All problems of a text are raised as one SpecError."""
+"""Parse the text of a spec in either dialect: read this first. All problems of a text are raised together."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from stacker.spec.mergekit.reader import parse_mergekit
 from stacker.spec.mergekit.stages import check_characters, is_staged, parse_stages
 from stacker.spec.native.reader import parse_native
 from stacker.text.node import Mapping, Node, describe
-from stacker.text.yaml import only_document, read_documents
+from stacker.text.yaml import read_documents, take_only_document
 
 _HINT = "a spec begins with 'stacker: 1'; a mergekit file has 'merge_method'"
 
 
 def parse_spec(text: str | bytes, source: str) -> StackSpec:
-    """The spec that a text says, native or mergekit's; `source` stands in messages and gives the default name.
+    """The spec in a native or mergekit text; `source` names the text in messages and is the default name of the spec.
 
-    Raises SpecError with every problem of the text; warnings are left in `StackSpec.warnings`.
+    Raises SpecError with every problem of the text; warnings are kept in `StackSpec.warnings`.
     """
     documents = read_documents(text, source)
     if len(documents) > 1 and is_staged(documents[0]):
-        spec, found = parse_stages(documents, default_name(source))
+        spec, problems = parse_stages(documents, make_default_name(source))
     else:
-        spec, found = _parse_one(only_document(documents, source), default_name(source))
-    problems = sorted(dict.fromkeys((*found, *check_spec(spec))), key=_place)
+        spec, problems = _parse_one(take_only_document(documents, source), make_default_name(source))
+    problems = sorted(dict.fromkeys((*problems, *check_spec(spec))), key=_sort_key)
     raise_problems(problems)
     return dataclasses.replace(spec, warnings=tuple(problems))
 
@@ -37,34 +37,32 @@ def _parse_one(root: Node, name: str) -> tuple[StackSpec, list[Problem]]:
     if not isinstance(root, Mapping):
         raise SpecError.of(f"a spec is a mapping of keys to values, not {describe(root)}", _HINT, root.mark)
     raise_problems(dict.fromkeys(check_characters(root)))
-    parse = parse_mergekit if dialect_of(root) is Dialect.MERGEKIT else parse_native
+    parse = parse_mergekit if find_dialect(root) is Dialect.MERGEKIT else parse_native
     return parse(root, name)
 
 
-def dialect_of(root: Mapping) -> Dialect:
-    """Which language a text is in; SpecError when its keys say neither, or both."""
+def find_dialect(root: Mapping) -> Dialect:
+    """The dialect of a text; SpecError if its keys belong to neither, or to both."""
     keys = root.names
     if "merge_method" in keys and "stacker" in keys:
         hint = "keep 'stacker' for a native spec, 'merge_method' for mergekit's"
-        raise SpecError.of("both 'stacker' and 'merge_method' stand here", hint, root.key_mark("merge_method"))
+        raise SpecError.of("the text has both 'stacker' and 'merge_method'", hint, root.key_mark("merge_method"))
     if "merge_method" in keys:
         return Dialect.MERGEKIT
     if not {"stacker", "stack", "donors"} & set(keys):
         meant = next(
             (hint for key in keys if (hint := did_you_mean(key, ["stacker", "merge_method"]))[:3] == "did"), ""
         )
-        raise SpecError.of(
-            "this is no spec: neither 'stacker' nor 'merge_method' stands here", meant or _HINT, root.mark
-        )
+        raise SpecError.of("this is not a spec: it has neither 'stacker' nor 'merge_method'", meant or _HINT, root.mark)
     return Dialect.NATIVE
 
 
-def default_name(source: str) -> str:
-    """The name of a spec that gives none: that of its file, made safe."""
+def make_default_name(source: str) -> str:
+    """A spec's default name: that of its file, with anything but letters, digits, `.`, `_`, `-` replaced."""
     stem = PurePath(source).name.removesuffix(".yml").removesuffix(".yaml")
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:200] or "stack"
 
 
-def _place(problem: Problem) -> tuple[int, int, int]:
+def _sort_key(problem: Problem) -> tuple[int, int, int]:
     mark = problem.mark or Mark("")
     return (problem.severity is not Severity.ERROR, mark.line or 0, mark.column or 0)

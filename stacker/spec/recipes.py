@@ -1,4 +1,4 @@
-"""What a packaged recipe says of itself, and its text with other donors. Where recipes lie is not known here."""
+"""Parse packaged recipes and put other donors into their text. Does not know where recipes are stored."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stacker.spec.language.settings import shown_source
 from stacker.spec.language.stack_spec import DonorSpec
-from stacker.text.writer import Flow, Tree, write_yaml
+from stacker.spec.language.value_grammar import format_source
+from stacker.text.emitter import Flow, Tree, write_yaml
 
 _HEAD = ("Source", "Licence", "Published")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A published stack: the comments at the top of its file in words, and the file's text."""
+    """A published stack: the text of its file, and the fields of the comments at its top."""
 
     name: str
     summary: str
@@ -27,24 +27,24 @@ class Recipe:
 
 
 def parse_recipe(name: str, text: str) -> Recipe:
-    """A recipe from its text: first a line that sums it up, then Source, Licence and Published, then notes."""
+    """A recipe from its text, which begins with a summary line, then Source, Licence and Published, then notes."""
     lines = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
-    said = dict(line.split(": ", 1) for line in lines[1:4])
-    source, licence, published = (said[key] for key in _HEAD)
+    fields = dict(line.split(": ", 1) for line in lines[1:4])
+    source, licence, published = (fields[key] for key in _HEAD)
     return Recipe(name, lines[0], source, licence, published, tuple(lines[4:]), text)
 
 
-def with_donors(text: str, donors: Mapping[str, DonorSpec]) -> str:
-    """A recipe's text in which these donors stand in place of its own of the same names; comments stay."""
+def replace_donors(text: str, donors: Mapping[str, DonorSpec]) -> str:
+    """A recipe's text with these donors in place of its own donors of the same names; comments are kept."""
     for name, donor in donors.items():
-        line = donor_line(donor).replace("\\", r"\\")
+        line = format_donor_line(donor).replace("\\", r"\\")
         text = re.sub(rf"(?m)^  {re.escape(name)}: \{{.*\}}$", line, text, count=1)
     return text
 
 
-def donor_line(donor: DonorSpec) -> str:
-    """A donor as the line of a recipe's `donors`."""
-    entry: dict[str, Tree] = {"source": shown_source(donor)}
+def format_donor_line(donor: DonorSpec) -> str:
+    """A donor as one line of a recipe's `donors`."""
+    entry: dict[str, Tree] = {"source": format_source(donor)}
     if donor.like is not None:
         entry["like"] = donor.like
     value: Tree = Flow(entry) if donor.like else entry["source"]

@@ -1,1 +1,1 @@
-"""Text as data that remembers where it stood: YAML 1.2 core, read without executing or exploding anything."""
+"""YAML 1.2 core schema as nodes that know their place in the text, and data as YAML text."""

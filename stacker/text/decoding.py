@@ -1,4 +1,4 @@
-"""Bytes or a string as text that YAML can be read from: UTF-8, of bounded size, without control characters."""
+"""Decode a spec's bytes: UTF-8 of bounded size, without control characters."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _WIDE = (
 )
 
 
-def decode(text: str | bytes, source: str) -> str:
-    """The text, a UTF-8 byte order mark removed; SpecError when it is no such text."""
+def decode_text(text: str | bytes, source: str) -> str:
+    """The text without a byte order mark; SpecError when it is too large, not UTF-8, or has control characters."""
     size = len(text)
     if size > MOST_BYTES:
         raise SpecError.of(
@@ -25,24 +25,24 @@ def decode(text: str | bytes, source: str) -> str:
             "is this the right file? a spec is a few lines of YAML, never weights",
             Mark(source),
         )
-    content = (_decoded(text, source) if isinstance(text, bytes) else text).removeprefix("\ufeff")
-    found = _FORBIDDEN.search(content)
-    if found:
+    content = (_decode_utf8(text, source) if isinstance(text, bytes) else text).removeprefix("\ufeff")
+    forbidden = _FORBIDDEN.search(content)
+    if forbidden:
         raise SpecError.of(
-            f"the character U+{ord(found[0]):04X} has no place in YAML",
+            f"the character U+{ord(forbidden[0]):04X} is not allowed in YAML",
             "remove it; inside double quotes it can be written as an escape, such as \\x01",
-            mark_at(content, found.start(), source),
+            make_mark(content, forbidden.start(), source),
         )
     return content
 
 
-def mark_at(text: str, offset: int, source: str) -> Mark:
-    """The place of a character of the text."""
+def make_mark(text: str, offset: int, source: str) -> Mark:
+    """The line and column of the character at `offset`."""
     line = text.count("\n", 0, offset) + 1
     return Mark(source, line, offset - text.rfind("\n", 0, offset))
 
 
-def _decoded(content: bytes, source: str) -> str:
+def _decode_utf8(content: bytes, source: str) -> str:
     wide = next((name for start, name in _WIDE if content.startswith(start)), "UTF-16" if b"\0" in content[:4] else "")
     if wide:
         raise SpecError.of(f"this text is encoded as {wide}", "save it as UTF-8", Mark(source))
@@ -51,7 +51,7 @@ def _decoded(content: bytes, source: str) -> str:
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8")
         raise SpecError.of(
-            f"this text is not UTF-8: byte 0x{content[error.start]:02x} does not belong there",
+            f"this text is not UTF-8: byte 0x{content[error.start]:02x} is invalid",
             "save it as UTF-8",
-            mark_at(before, len(before), source),
+            make_mark(before, len(before), source),
         ) from error

@@ -1,4 +1,4 @@
-"""Text as data: scalars, sequences and mappings, each with the place where it stands. Nothing here knows YAML."""
+"""Parsed text as data: scalars, sequences and mappings, each with its line and column. Knows nothing of YAML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Data = Plain | list["Data"] | dict[str, "Data"]
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A single value; `text` is how it was written, quotes and escapes resolved."""
+    """A single value; `text` is how it was written, with quotes and escapes resolved."""
 
     value: Plain
     text: str
@@ -30,7 +30,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Keys with their nodes, in the order of the text; a key counts by its text, so `8` and `"8"` are one key."""
+    """Keys and values in the order of the text. Keys are compared as text, so `8` and `"8"` are the same key."""
 
     entries: tuple[tuple[Scalar, Node], ...]
     mark: Mark = field(compare=False, repr=False)
@@ -40,11 +40,11 @@ class Mapping:
         object.__setattr__(self, "by_key", {entry[0].text: entry for entry in self.entries})
 
     def get(self, key: str) -> Node | None:
-        """The node under a key."""
+        """The value of a key, or None."""
         return self.by_key[key][1] if key in self.by_key else None
 
     def key_mark(self, key: str) -> Mark:
-        """The place of the key itself, or of the whole mapping where it has no such key."""
+        """Where the key itself is written, or where the mapping begins if it has no such key."""
         return self.by_key[key][0].mark if key in self.by_key else self.mark
 
     @property
@@ -56,8 +56,8 @@ class Mapping:
 Node = Scalar | Sequence | Mapping
 
 
-def child(node: Node, step: str | int) -> Node:
-    """The node under a key or at an index; the node itself where there is none."""
+def get_child(node: Node, step: str | int) -> Node:
+    """The node under a key or at an index; `node` itself if it has none."""
     match node:
         case Mapping():
             return node.get(str(step)) or node
@@ -67,38 +67,60 @@ def child(node: Node, step: str | int) -> Node:
             return node
 
 
-def plain_data(node: Node) -> Data:
-    """The same as lists, dicts and values, places forgotten."""
+def get_text(node: Node | None, key: str) -> str | None:
+    """The string under a key; None if it is missing or another type."""
+    below = node.get(key) if isinstance(node, Mapping) else None
+    return below.value if isinstance(below, Scalar) and isinstance(below.value, str) else None
+
+
+def get_int(node: Node, key: str) -> int | None:
+    """The integer under a key; None if it is missing or another type."""
+    below = node.get(key) if isinstance(node, Mapping) else None
+    return below.value if isinstance(below, Scalar) and type(below.value) is int else None
+
+
+def list_items(node: Node | None) -> tuple[Node, ...]:
+    """The items of a list; empty for anything else."""
+    return node.items if isinstance(node, Sequence) else ()
+
+
+def list_entries(node: Node | None) -> tuple[tuple[Scalar, Node], ...]:
+    """The keys and values of a mapping; empty for anything else."""
+    return node.entries if isinstance(node, Mapping) else ()
+
+
+def to_data(node: Node) -> Data:
+    """The node as plain lists, dicts and values, without marks."""
     match node:
         case Scalar(value):
             return value
         case Sequence(items):
-            return [plain_data(item) for item in items]
+            return [to_data(item) for item in items]
         case Mapping(entries):
-            return {key.text: plain_data(value) for key, value in entries}
+            return {key.text: to_data(value) for key, value in entries}
 
 
-def scalars(node: Node) -> Iterator[tuple[Scalar, bool]]:
-    """Every scalar in a node, and whether it is a key; what an alias stands for as often as it is used."""
+def walk_scalars(node: Node) -> Iterator[tuple[Scalar, bool]]:
+    """Every scalar below a node, and whether it is a key. The target of an alias is repeated at each use."""
     match node:
         case Scalar():
             yield node, False
         case Sequence(items):
             for item in items:
-                yield from scalars(item)
+                yield from walk_scalars(item)
         case Mapping(entries):
             for key, value in entries:
                 yield key, True
-                yield from scalars(value)
+                yield from walk_scalars(value)
 
 
 def is_null(node: Node | None) -> bool:
-    """Whether there is no value: no node, or one that says null."""
+    """Whether the node is missing or null."""
     return node is None or (isinstance(node, Scalar) and node.value is None)
 
 
 def describe(node: Node) -> str:
-    """What a node is, as a message says it: `a list`, `a mapping`, `nothing`, `the number 5`, `'text'`."""
+    """A node in the words of a message: `a list`, `a mapping`, `nothing`, `the number 5`, `'text'`."""
     match node:
         case Sequence():
             return "a list"
@@ -115,6 +137,6 @@ def describe(node: Node) -> str:
 
 
 def shorten(text: str, width: int = 60) -> str:
-    """A text safe and short enough for a message: no control characters, at most `width` characters."""
+    """A text that is safe in a message: control characters escaped, cut to `width` characters."""
     clean = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
     return clean if len(clean) <= width else f"{clean[: width - 1]}…"

@@ -1,6 +1,6 @@
-"""Plain YAML scalars as values: the core schema of YAML 1.2.2, section 10.3.2.
+"""Convert plain YAML scalars to values by the core schema of YAML 1.2.2, section 10.3.2.
 
-There `no` and `8:24` are text, `012` is twelve and `1e-4` is a number, unlike in YAML 1.1.
+Unlike in YAML 1.1, `no` and `8:24` are text, `012` is twelve and `1e-4` is a number.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _KINDS: dict[str, tuple[type, ...]] = {"null": (type(None),), "bool": (bool,), "
 
 
 class ScalarError(ValueError):
-    """A scalar that its tag or its size forbids."""
+    """A scalar that does not match its tag, or a number with too many digits."""
 
 
-def plain_value(text: str) -> Plain:
-    """What an unquoted scalar stands for; ScalarError for a number of more digits than anybody means."""
+def parse_plain(text: str) -> Plain:
+    """The value of an unquoted scalar; ScalarError for a number of more than 400 digits."""
     if text in _NULL:
         return None
     if text in _BOOL:
         return _BOOL[text]
     if _INT.fullmatch(text):
-        return _integer(text)
+        return _parse_integer(text)
     if _FLOAT.fullmatch(text):
         return float(text)
     if _INFINITE.fullmatch(text):
@@ -38,25 +38,25 @@ def plain_value(text: str) -> Plain:
     return text
 
 
-def tagged_value(text: str, tag: str) -> Plain:
-    """What a scalar with an explicit tag stands for; ScalarError for other tags than the core schema's."""
+def parse_tagged(text: str, tag: str) -> Plain:
+    """The value of a scalar with an explicit tag; ScalarError for tags outside the core schema."""
     if tag in ("!", f"{_PREFIX}str"):
         return text
     kind = tag.removeprefix(_PREFIX)
     if not tag.startswith(_PREFIX) or kind not in _KINDS:
-        raise ScalarError(f"the tag {shown_tag(tag)} is not allowed")
-    value = plain_value(text)
+        raise ScalarError(f"the tag {format_tag(tag)} is not allowed")
+    value = parse_plain(text)
     if not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "bool"):
-        raise ScalarError(f"'{text}' is not of the type its tag {shown_tag(tag)} says")
+        raise ScalarError(f"'{text}' is not of the type its tag {format_tag(tag)} says")
     return float(value) if kind == "float" and isinstance(value, int) else value
 
 
-def shown_tag(tag: str) -> str:
-    """A tag as people write it."""
+def format_tag(tag: str) -> str:
+    """A tag in its short form, such as `!!str`."""
     return f"!!{tag.removeprefix(_PREFIX)}" if tag.startswith(_PREFIX) else tag
 
 
-def _integer(text: str) -> int:
+def _parse_integer(text: str) -> int:
     if len(text) > _MOST_DIGITS:
         raise ScalarError(f"a number of {len(text)} digits")
     return int(text, 0) if text.startswith(("0o", "0x")) else int(text)

@@ -1,4 +1,4 @@
-"""What PyYAML says about a text it cannot read, in words that tell a newcomer what to write instead."""
+"""Explain PyYAML's syntax errors: what is wrong in the text and what to write instead."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _SLICE = re.compile(r"[\w.-]+\s*\[[^\[\]]*\]")
 _BRACKETS = {"sequence": ("list", "]"), "mapping": ("mapping", "}")}
 
 
-def syntax_problem(error: yaml.YAMLError, text: str, source: str) -> Problem:
-    """The problem that a PyYAML error stands for, at the place where it noticed."""
-    spot = _spot(error)
+def explain_syntax_error(error: yaml.YAMLError, text: str, source: str) -> Problem:
+    """The problem that a PyYAML error reports, with a hint and its line and column."""
+    spot = _find_spot(error)
     if spot is None:
         return Problem("this text is not YAML", str(error), Mark(source))
     lines = text.splitlines() or [""]
     line = lines[spot.line] if spot.line < len(lines) else ""
-    message, hint = _explained(error, line, spot.column, lines)
+    message, hint = _explain(error, line, spot.column, lines)
     return Problem(message, hint, Mark(source, spot.line + 1, spot.column + 1))
 
 
-def _spot(error: yaml.YAMLError) -> yaml.Mark | None:
-    """Where the mistake is: a key without its colon is noticed only after it."""
+def _find_spot(error: yaml.YAMLError) -> yaml.Mark | None:
+    """The place of the mistake. For a missing colon it is where the key begins, not where PyYAML notices."""
     noticed: yaml.Mark | None = getattr(error, "problem_mark", None)
     begun: yaml.Mark | None = getattr(error, "context_mark", None)
     if begun and "expected ':'" in str(getattr(error, "problem", "")):
@@ -33,52 +33,52 @@ def _spot(error: yaml.YAMLError) -> yaml.Mark | None:
     return noticed or begun
 
 
-def _explained(error: yaml.YAMLError, line: str, column: int, lines: list[str]) -> tuple[str, str]:
+def _explain(error: yaml.YAMLError, line: str, column: int, lines: list[str]) -> tuple[str, str]:
     problem, context = str(getattr(error, "problem", "") or ""), str(getattr(error, "context", "") or "")
     rest = line[column:]
     if "flow sequence" in context or "flow mapping" in context:
-        return _in_brackets(context, line, column, getattr(error, "context_mark", None))
+        return _explain_brackets(context, line, column, getattr(error, "context_mark", None))
     if "cannot start any token" in problem:
-        return _bad_start(rest[:1])
+        return _explain_start(rest[:1])
     if "mapping values are not allowed" in problem:
-        return _second_colon(line, column)
+        return _explain_second_colon(line, column)
     if "sequence entries are not allowed" in problem:
         return "a list cannot begin on the line of its key", "put '- ' on a line of its own, below the key"
     if "expected ':'" in problem:
-        return _no_colon(error, lines)
+        return _explain_missing_colon(error, lines)
     if "scalar" in context and "end of stream" in problem:
         return "this quote is never closed", "add the closing quote"
     if "escape character" in problem:
         return "an unknown escape in double quotes", "write \\\\ for a backslash, or use single quotes"
     if "block collection" in context or "block mapping" in context:
         return (
-            f"{_shown(rest)} does not fit here",
+            f"{_quote_rest(rest)} does not fit here",
             "keys of one mapping, and items of one list, begin in the same column",
         )
     if "node content" in problem:
-        return f"a value should stand here, not {_shown(rest)}", "quote it if it is text"
+        return f"expected a value here, not {_quote_rest(rest)}", "quote it if it is text"
     return f"this is not YAML: {problem or context or error}", ""
 
 
-def _in_brackets(context: str, line: str, column: int, opened: yaml.Mark | None) -> tuple[str, str]:
+def _explain_brackets(context: str, line: str, column: int, opened: yaml.Mark | None) -> tuple[str, str]:
     name, closing = next(words for kind, words in _BRACKETS.items() if kind in context)
-    found = next((match for match in _SLICE.finditer(line) if match.start() <= column < match.end()), None)
-    if found:
+    bare = next((match for match in _SLICE.finditer(line) if match.start() <= column < match.end()), None)
+    if bare:
         return (
-            f"inside [ ] and {{ }} YAML does not allow a bare {found[0]}",
-            f'quote it: "{found[0]}"; or write a list with one item a line, each after "- "',
+            f"inside [ ] and {{ }} YAML does not allow a bare {bare[0]}",
+            f'quote it: "{bare[0]}"; or write a list with one item a line, each after "- "',
         )
     place = f" opened on line {opened.line + 1}" if opened else ""
     return f"this {name}{place} is not closed, or a comma is missing", f"separate with ',' and close with '{closing}'"
 
 
-def _bad_start(char: str) -> tuple[str, str]:
+def _explain_start(char: str) -> tuple[str, str]:
     if char == "\t":
-        return "a tab stands where YAML wants spaces", "indent with spaces"
+        return "a tab is not allowed here", "indent with spaces"
     return f"a value cannot begin with {char}", "quote it"
 
 
-def _second_colon(line: str, column: int) -> tuple[str, str]:
+def _explain_second_colon(line: str, column: int) -> tuple[str, str]:
     if ":" in line[:column]:
         return (
             "a second ': ' on this line",
@@ -87,11 +87,11 @@ def _second_colon(line: str, column: int) -> tuple[str, str]:
     return "this key is indented deeper than the line above allows", "keys of one mapping begin in the same column"
 
 
-def _no_colon(error: yaml.YAMLError, lines: list[str]) -> tuple[str, str]:
+def _explain_missing_colon(error: yaml.YAMLError, lines: list[str]) -> tuple[str, str]:
     mark = getattr(error, "context_mark", None)
     line = lines[mark.line].strip() if mark and mark.line < len(lines) else ""
     return f"'{shorten(line)}' is neither a key with a value nor an item of a list", "write 'key: value', or '- item'"
 
 
-def _shown(rest: str) -> str:
+def _quote_rest(rest: str) -> str:
     return f"'{shorten(rest.strip())}'" if rest.strip() else "the end of the text"

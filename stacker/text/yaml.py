@@ -1,6 +1,6 @@
-"""YAML 1.2 as nodes with marks, from PyYAML's events: no constructor runs, nothing explodes, every problem has a place.
+"""Read YAML 1.2 into nodes with marks, from PyYAML's events; no constructor runs.
 
-It knows no key and no language; refused are duplicate keys, custom tags, deep nesting, large expansions, cycles.
+Duplicate keys, custom tags, deep nesting, large alias expansions and cycles are refused. Keys have no meaning here.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import yaml
 
 from stacker.errors import Mark, Problem, SpecError
-from stacker.text.decoding import decode
+from stacker.text.decoding import decode_text
 from stacker.text.node import Mapping, Node, Plain, Scalar, Sequence, shorten
-from stacker.text.scalars import ScalarError, plain_value, shown_tag, tagged_value
-from stacker.text.syntax import syntax_problem
+from stacker.text.scalars import ScalarError, format_tag, parse_plain, parse_tagged
+from stacker.text.syntax import explain_syntax_error
 
 MOST_NESTING = 100
 MOST_EXPANDED = 10_000
@@ -26,12 +26,12 @@ _COLLECTION_TAGS = {
 
 
 def read_yaml(text: str | bytes, source: str) -> Node:
-    """The one document of a text; SpecError when it is empty, has several, or is not the YAML of this module's head."""
-    return only_document(read_documents(text, source), source)
+    """The only document of a text; SpecError if it is empty, has several documents, or is not valid."""
+    return take_only_document(read_documents(text, source), source)
 
 
-def only_document(documents: tuple[Node, ...], source: str) -> Node:
-    """The one document among those of a text; SpecError when there is none, or another."""
+def take_only_document(documents: tuple[Node, ...], source: str) -> Node:
+    """The only document of a text; SpecError if there are none or several."""
     if not documents or (len(documents) == 1 and documents[0] == Scalar(None, "", documents[0].mark)):
         raise SpecError.of("this text is empty", "", Mark(source))
     if len(documents) > 1:
@@ -40,21 +40,21 @@ def only_document(documents: tuple[Node, ...], source: str) -> Node:
 
 
 def read_documents(text: str | bytes, source: str) -> tuple[Node, ...]:
-    """Every document of a text, in order; none for a text of comments only."""
-    content = decode(text, source)
-    reading = _Reading(source, yaml.parse(content, Loader=_LOADER))
+    """Every document of a text, in order; empty for a text of comments only. Raises SpecError."""
+    content = decode_text(text, source)
+    composer = _Composer(source, yaml.parse(content, Loader=_LOADER))
     try:
-        documents = tuple(_documents(reading))
+        documents = tuple(_compose_documents(composer))
     except yaml.YAMLError as error:
-        raise SpecError(*reading.problems, syntax_problem(error, content, source)) from error
-    if reading.problems:
-        raise SpecError(*reading.problems)
+        raise SpecError(*composer.problems, explain_syntax_error(error, content, source)) from error
+    if composer.problems:
+        raise SpecError(*composer.problems)
     return documents
 
 
 @dataclass(frozen=True, slots=True)
-class _Built:
-    """A node with its size (nodes, aliases counted as often as they are used) and height (levels of nesting)."""
+class _Composed:
+    """A node with its size (nodes, the target of an alias counted at each use) and its height (levels of nesting)."""
 
     node: Node
     size: int = 1
@@ -62,11 +62,11 @@ class _Built:
 
 
 @dataclass(slots=True)
-class _Reading:
+class _Composer:
     source: str
     events: Iterator[yaml.Event]
     problems: list[Problem] = field(default_factory=list)
-    anchors: dict[str, _Built | None] = field(default_factory=dict)
+    anchors: dict[str, _Composed | None] = field(default_factory=dict)
     expanded: int = 0
 
     def mark(self, event: yaml.Event) -> Mark:
@@ -80,104 +80,108 @@ class _Reading:
         return SpecError(*self.problems, Problem(message, hint, mark))
 
 
-def _documents(reading: _Reading) -> Iterator[Node]:
-    for event in reading.events:
+def _compose_documents(composer: _Composer) -> Iterator[Node]:
+    for event in composer.events:
         if isinstance(event, yaml.DocumentStartEvent):
-            reading.anchors.clear()
-            yield _compose(reading, next(reading.events), 1).node
+            composer.anchors.clear()
+            yield _compose_node(composer, next(composer.events), 1).node
 
 
-def _compose(reading: _Reading, event: yaml.Event, depth: int) -> _Built:
+def _compose_node(composer: _Composer, event: yaml.Event, depth: int) -> _Composed:
     if depth > MOST_NESTING:
-        raise reading.stop(f"nested deeper than {MOST_NESTING} levels", "", reading.mark(event))
+        raise composer.stop(f"nested deeper than {MOST_NESTING} levels", "", composer.mark(event))
     if isinstance(event, yaml.AliasEvent):
-        return _alias(reading, event, depth)
+        return _resolve_alias(composer, event, depth)
     anchor = event.anchor if isinstance(event, yaml.NodeEvent) else None
     if anchor:
-        reading.anchors[anchor] = None
-    built = _scalar(reading, event) if isinstance(event, yaml.ScalarEvent) else _collection(reading, event, depth)
+        composer.anchors[anchor] = None
+    composed = (
+        _compose_scalar(composer, event)
+        if isinstance(event, yaml.ScalarEvent)
+        else _compose_collection(composer, event, depth)
+    )
     if anchor:
-        reading.anchors[anchor] = built
-    return built
+        composer.anchors[anchor] = composed
+    return composed
 
 
-def _alias(reading: _Reading, event: yaml.AliasEvent, depth: int) -> _Built:
-    mark = reading.mark(event)
-    if event.anchor not in reading.anchors:
-        reading.note(f"no anchor &{event.anchor} stands before this *{event.anchor}", "", mark)
-        return _Built(Scalar(None, "", mark))
-    built = reading.anchors[event.anchor]
-    if built is None:
-        raise reading.stop(f"*{event.anchor} stands inside its own anchor &{event.anchor}", "", mark)
-    reading.expanded += built.size
-    if reading.expanded > MOST_EXPANDED:
-        raise reading.stop(f"the aliases of this text stand for more than {MOST_EXPANDED:,} values", "", mark)
-    if depth + built.height - 1 > MOST_NESTING:
-        raise reading.stop(f"nested deeper than {MOST_NESTING} levels", "", mark)
-    return built
+def _resolve_alias(composer: _Composer, event: yaml.AliasEvent, depth: int) -> _Composed:
+    mark = composer.mark(event)
+    if event.anchor not in composer.anchors:
+        composer.note(f"no anchor &{event.anchor} comes before the alias *{event.anchor}", "", mark)
+        return _Composed(Scalar(None, "", mark))
+    composed = composer.anchors[event.anchor]
+    if composed is None:
+        raise composer.stop(f"the alias *{event.anchor} is inside its own anchor &{event.anchor}", "", mark)
+    composer.expanded += composed.size
+    if composer.expanded > MOST_EXPANDED:
+        raise composer.stop(f"the aliases of this text stand for more than {MOST_EXPANDED:,} values", "", mark)
+    if depth + composed.height - 1 > MOST_NESTING:
+        raise composer.stop(f"nested deeper than {MOST_NESTING} levels", "", mark)
+    return composed
 
 
-def _scalar(reading: _Reading, event: yaml.ScalarEvent) -> _Built:
-    mark = reading.mark(event)
+def _compose_scalar(composer: _Composer, event: yaml.ScalarEvent) -> _Composed:
+    mark = composer.mark(event)
     try:
-        value = _value(event)
+        value = _parse_scalar(event)
     except ScalarError as error:
-        reading.note(str(error), "", mark)
+        composer.note(str(error), "", mark)
         value = None
-    return _Built(Scalar(value, event.value, mark))
+    return _Composed(Scalar(value, event.value, mark))
 
 
-def _value(event: yaml.ScalarEvent) -> Plain:
+def _parse_scalar(event: yaml.ScalarEvent) -> Plain:
     if event.tag:
-        return tagged_value(event.value, event.tag)
-    return plain_value(event.value) if event.implicit[0] else event.value
+        return parse_tagged(event.value, event.tag)
+    return parse_plain(event.value) if event.implicit[0] else event.value
 
 
-def _collection(reading: _Reading, event: yaml.Event, depth: int) -> _Built:
+def _compose_collection(composer: _Composer, event: yaml.Event, depth: int) -> _Composed:
     if isinstance(event, yaml.CollectionStartEvent) and event.tag not in (None, "!", _COLLECTION_TAGS[type(event)]):
-        reading.note(f"the tag {shown_tag(str(event.tag))} is not allowed", "", reading.mark(event))
+        composer.note(f"the tag {format_tag(str(event.tag))} is not allowed", "", composer.mark(event))
     if isinstance(event, yaml.SequenceStartEvent):
-        return _sequence(reading, reading.mark(event), depth)
-    return _mapping(reading, reading.mark(event), depth)
+        return _compose_sequence(composer, composer.mark(event), depth)
+    return _compose_mapping(composer, composer.mark(event), depth)
 
 
-def _sequence(reading: _Reading, mark: Mark, depth: int) -> _Built:
+def _compose_sequence(composer: _Composer, mark: Mark, depth: int) -> _Composed:
     items = []
-    while not isinstance(event := next(reading.events), yaml.SequenceEndEvent):
-        items.append(_compose(reading, event, depth + 1))
-    return _around(Sequence(tuple(item.node for item in items), mark), items)
+    while not isinstance(event := next(composer.events), yaml.SequenceEndEvent):
+        items.append(_compose_node(composer, event, depth + 1))
+    return _measure(Sequence(tuple(item.node for item in items), mark), items)
 
 
-def _mapping(reading: _Reading, mark: Mark, depth: int) -> _Built:
+def _compose_mapping(composer: _Composer, mark: Mark, depth: int) -> _Composed:
     entries: dict[str, tuple[Scalar, Node]] = {}
     merged: list[tuple[Scalar, Node]] = []
-    parts: list[_Built] = []
-    while not isinstance(event := next(reading.events), yaml.MappingEndEvent):
+    parts: list[_Composed] = []
+    while not isinstance(event := next(composer.events), yaml.MappingEndEvent):
         is_merge = isinstance(event, yaml.ScalarEvent) and event.value == "<<" and event.implicit[0]
-        key = _compose(reading, event, depth + 1)
-        value = _compose(reading, next(reading.events), depth + 1)
+        key = _compose_node(composer, event, depth + 1)
+        value = _compose_node(composer, next(composer.events), depth + 1)
         parts += [key, value]
         if is_merge:
-            merged += _merged(reading, value.node)
+            merged += _list_merged(composer, value.node)
         else:
-            _enter(reading, entries, key.node, value.node)
+            _add_entry(composer, entries, key.node, value.node)
     for name, node in merged:
         entries.setdefault(name.text, (name, node))
-    return _around(Mapping(tuple(entries.values()), mark), parts)
+    return _measure(Mapping(tuple(entries.values()), mark), parts)
 
 
-def _around(node: Node, parts: list[_Built]) -> _Built:
+def _measure(node: Node, parts: list[_Composed]) -> _Composed:
     size = 1 + sum(part.size for part in parts)
-    return _Built(node, size, 1 + max((part.height for part in parts), default=0))
+    return _Composed(node, size, 1 + max((part.height for part in parts), default=0))
 
 
-def _enter(reading: _Reading, entries: dict[str, tuple[Scalar, Node]], key: Node, value: Node) -> None:
+def _add_entry(composer: _Composer, entries: dict[str, tuple[Scalar, Node]], key: Node, value: Node) -> None:
     if not isinstance(key, Scalar):
-        reading.note("a key must be a single word or text", "", key.mark)
+        composer.note("a key must be text, not a list or mapping", "", key.mark)
     elif key.text in entries:
         first = entries[key.text][0].mark
-        reading.note(
-            f"'{shorten(key.text)}' stands here a second time, first on line {first.line}, column {first.column}",
+        composer.note(
+            f"the key '{shorten(key.text)}' is already on line {first.line}, column {first.column}",
             "keep one of the two",
             key.mark,
         )
@@ -185,13 +189,13 @@ def _enter(reading: _Reading, entries: dict[str, tuple[Scalar, Node]], key: Node
         entries[key.text] = (key, value)
 
 
-def _merged(reading: _Reading, node: Node) -> list[tuple[Scalar, Node]]:
-    """The entries that a merge key brings; earlier mappings of a list win, as in YAML's merge type."""
+def _list_merged(composer: _Composer, node: Node) -> list[tuple[Scalar, Node]]:
+    """The entries that a merge key (`<<`) adds; earlier mappings of a list win, as YAML's merge type defines."""
     mappings = node.items if isinstance(node, Sequence) else (node,)
     entries: list[tuple[Scalar, Node]] = []
     for mapping in mappings:
         if isinstance(mapping, Mapping):
             entries += mapping.entries
         else:
-            reading.note("'<<' takes a mapping, or a list of mappings", "for instance: <<: *name", mapping.mark)
+            composer.note("'<<' takes a mapping, or a list of mappings", "for instance: <<: *name", mapping.mark)
     return entries

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stacker.cli.conversion import role_names
+from stacker.cli.conversion import find_role_names
 from stacker.io.donors.reader import read_donor
 from stacker.spec.language.stack_spec import DonorSpec
 from tests.donors import write_llama
@@ -27,7 +27,7 @@ from tests.donors import write_llama
 def test_a_llama_s_roles(tmp_path: Path, role: str, parts: set[str]) -> None:
     """The words that people use in their filters, each selecting the role's tensors alone."""
     donor = read_donor(DonorSpec("a", str(write_llama(tmp_path / "a"))), tmp_path)
-    names = role_names([donor])
+    names = find_role_names([donor])
     chosen = {n for n, t in donor.tensors.items() if t.role == role or t.role.startswith(f"{role}.")}
     assert {name for name in donor.tensors if any(part in name for part in names[role])} == chosen
     assert set(names[role]) == parts

@@ -12,9 +12,9 @@ from stacker.spec.language.stack_spec import (
     Gradient,
     Item,
     Parameter,
-    Part,
     RepeatSpec,
     Setting,
+    SliceOrBlend,
     SliceSpec,
     StackSpec,
     UseSpec,
@@ -131,14 +131,14 @@ def _interpolated(knots: Sequence[float], at: int, count: int) -> float:
     return knots[below] * (1 - (place - below)) + knots[above] * (place - below)
 
 
-def _outside(part: Part, samples: Sequence[Sample], sources: Mapping[str, Any]) -> Any:
+def _outside(part: SliceOrBlend, samples: Sequence[Sample], sources: Mapping[str, Any]) -> Any:
     pieces = (part,) if isinstance(part, SliceSpec) else part.sources
     op, settings = ("", ()) if isinstance(part, SliceSpec) else (part.op, part.settings)
     tensors = [_tensor(pieces, op, settings, sample, 0, 2) for sample in samples]
     return (op, [sources[piece.donor] for piece in pieces], tensors)
 
 
-def _donor(part: Part) -> str:
+def _donor(part: SliceOrBlend) -> str:
     return part.donor if isinstance(part, SliceSpec) else part.sources[0].donor
 
 

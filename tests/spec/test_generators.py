@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stacker.spec.generators import GENERATORS, faults, layers_in, numbers_of, write_generated
+from stacker.spec.generators import GENERATORS, Numbers, check_numbers, count_layers, fill_numbers, write_generated
 from stacker.spec.language.stack_spec import DonorSpec, Item, RepeatSpec, SliceSpec
 from stacker.spec.parser import parse_spec
 
@@ -47,28 +48,66 @@ def test_generators_make_the_published_stacks(name: str) -> None:
     recipe = parse_spec((files("stacker.slices") / f"{name}.yaml").read_text(encoding="utf-8"), name)
     generator = GENERATORS[pattern]
     names = [donor.name for donor in recipe.donors]
-    made = generator.make(names, depth, numbers_of(generator, depth, numbers))
+    made = generator.make(names, depth, fill_numbers(generator, depth, numbers))
     assert flat(made) == flat(recipe.stack)
 
 
-numbers_given = st.dictionaries(
+FITS: dict[str, Callable[[int, Numbers], bool]] = {
+    "passes": lambda depth, n: 1 <= n["stride"] <= n["width"] <= depth,
+    "interleave": lambda depth, n: 1 <= n["stride"] <= n["width"] <= depth,
+    "solar": lambda depth, n: 2 <= 2 * n["m"] <= n["n"] <= depth,
+    "rys": lambda depth, n: 0 <= n["start"] < n["stop"] <= depth and n["times"] >= 2,
+    "llama-pro": lambda depth, n: 1 <= n["every"] <= depth,
+    "prune": lambda depth, n: 1 <= n["drop"] < depth and 0 <= n["start"] <= depth - n["drop"],
+}
+NUMBERS = st.dictionaries(
     st.sampled_from(["width", "stride", "n", "m", "start", "stop", "times", "every", "drop"]), st.integers(0, 60)
 )
 
 
+@st.composite
+def fitting(draw: st.DrawFn, name: str) -> tuple[int, dict[str, int]]:
+    """A depth, and numbers that a generator takes for donors of that depth."""
+
+    def between(low: int, high: int) -> int:
+        return draw(st.integers(low, high))
+
+    depth = between(2, 90)
+    match name:
+        case "passes" | "interleave":
+            width = between(1, depth)
+            return depth, {"width": width, "stride": between(1, width)}
+        case "solar":
+            layers = between(2, depth)
+            return depth, {"n": layers, "m": between(1, layers // 2)}
+        case "rys":
+            start = between(0, depth - 1)
+            return depth, {"start": start, "stop": between(start + 1, depth), "times": between(2, 6)}
+        case "llama-pro":
+            return depth, {"every": between(1, depth)}
+        case _:
+            drop = between(1, depth - 1)
+            return depth, {"drop": drop, "start": between(0, depth - drop)}
+
+
 @pytest.mark.parametrize("name", GENERATORS)
-@given(depth=st.integers(1, 90), numbers=numbers_given)
-def test_what_is_not_refused_is_a_spec(name: str, depth: int, numbers: dict[str, int]) -> None:
-    """Any numbers are refused in words, or the text parses, stays within the donors, and counts right."""
+@given(depth=st.integers(1, 90), given_numbers=NUMBERS)
+def test_numbers_are_refused_where_they_do_not_fit(name: str, depth: int, given_numbers: dict[str, int]) -> None:
+    """Whatever is given and whatever is left to the defaults, numbers are taken or refused as the table above says."""
+    numbers = fill_numbers(GENERATORS[name], depth, given_numbers)
+    assert (list(check_numbers(GENERATORS[name], depth, numbers)) == []) is FITS[name](depth, numbers)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+@given(data=st.data())
+def test_what_is_not_refused_is_a_spec(name: str, data: st.DataObject) -> None:
+    """The text parses, stays within the donors, and counts right."""
+    depth, numbers = data.draw(fitting(name))
     generator = GENERATORS[name]
-    if list(faults(generator, depth, numbers_of(generator, depth, numbers))):
-        return
-    donors = DONORS[: generator.donors[0]]
-    text = write_generated(generator, donors, depth, numbers, "FILE")
-    spec = parse_spec(text, "generated.yml")
-    layers = flat(spec.stack)
+    text = write_generated(generator, DONORS[: generator.donors[0]], depth, numbers, "FILE")
+    layers = flat(parse_spec(text, "generated.yml").stack)
     assert f"; {len(layers)} layers of donors with {depth}." in text
-    assert len(layers) == layers_in(spec.stack) > 0
+    assert len(layers) == count_layers(generator.make(["a", "b"], depth, numbers)) > 0
     assert all(layer < depth for _, layer, _ in layers)
 
 
@@ -77,29 +116,26 @@ def test_what_is_not_refused_is_a_spec(name: str, depth: int, numbers: dict[str,
 def test_defaults_hold_for_any_depth(name: str, depth: int) -> None:
     """Nobody must give a number, however shallow the donor."""
     generator = GENERATORS[name]
-    assert list(faults(generator, depth, numbers_of(generator, depth, {}))) == []
+    assert list(check_numbers(generator, depth, fill_numbers(generator, depth, {}))) == []
 
 
-@given(depth=st.integers(1, 90), width=st.integers(1, 90), stride=st.integers(1, 90))
-def test_passes_use_every_layer(depth: int, width: int, stride: int) -> None:
+@given(fitting("passes"))
+def test_passes_use_every_layer(example: tuple[int, dict[str, int]]) -> None:
     """Passes begin with the first layer, end with the last, and leave none out."""
-    generator = GENERATORS["passes"]
-    numbers = {"width": width, "stride": stride}
-    if not list(faults(generator, depth, numbers)):
-        layers = [layer for _, layer, _ in flat(generator.make("a", depth, numbers))]
-        assert (layers[0], layers[-1], set(layers)) == (0, depth - 1, set(range(depth)))
+    depth, numbers = example
+    layers = [layer for _, layer, _ in flat(GENERATORS["passes"].make("a", depth, numbers))]
+    assert (layers[0], layers[-1], set(layers)) == (0, depth - 1, set(range(depth)))
 
 
-@given(depth=st.integers(1, 90), every=st.integers(1, 90))
-def test_block_expansion_keeps_the_donor(depth: int, every: int) -> None:
+@given(fitting("llama-pro"))
+def test_block_expansion_keeps_the_donor(example: tuple[int, dict[str, int]]) -> None:
     """Without its silenced copies, a llama-pro stack is its donor, and each copy follows its original."""
-    generator = GENERATORS["llama-pro"]
-    if not list(faults(generator, depth, {"every": every})):
-        layers = flat(generator.make("a", depth, {"every": every}))
-        assert [layer for _, layer, scaled in layers if not scaled] == list(range(depth))
-        copies = [at for at, (_, _, scaled) in enumerate(layers) if scaled]
-        assert all(layers[at][1] == layers[at - 1][1] for at in copies)
-        assert len(copies) == depth // every
+    depth, numbers = example
+    layers = flat(GENERATORS["llama-pro"].make("a", depth, numbers))
+    assert [layer for _, layer, scaled in layers if not scaled] == list(range(depth))
+    copies = [at for at, (_, _, scaled) in enumerate(layers) if scaled]
+    assert all(layers[at][1] == layers[at - 1][1] for at in copies)
+    assert len(copies) == depth // numbers["every"]
 
 
 WRONG = {
@@ -121,6 +157,6 @@ WRONG = {
 def test_numbers_that_cannot_be(name: str, numbers: dict[str, int], message: str) -> None:
     """Each impossible number is told in words."""
     generator = GENERATORS[name]
-    found = list(faults(generator, 32, numbers_of(generator, 32, numbers)))
+    found = list(check_numbers(generator, 32, fill_numbers(generator, 32, numbers)))
     assert len(found) == 1
     assert message in found[0]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stacker.errors import SpecError
 from stacker.spec.language.stack_spec import Dialect, StackSpec
 from stacker.spec.native.writer import to_native
-from stacker.spec.parser import default_name, parse_spec
+from stacker.spec.parser import make_default_name, parse_spec
 from tests.strategies import specs
 
 LINES = """
@@ -108,7 +108,7 @@ def test_dialect(text: str, dialect: Dialect) -> None:
 )
 def test_default_name(source: str, name: str) -> None:
     """A spec without a name is called like its file."""
-    assert default_name(source) == name
+    assert make_default_name(source) == name
 
 
 def test_light() -> None:

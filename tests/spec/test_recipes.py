@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from stacker.spec.language.settings import parse_source
 from stacker.spec.language.stack_spec import DonorSpec
+from stacker.spec.language.value_grammar import parse_source
 from stacker.spec.parser import parse_spec
-from stacker.spec.recipes import parse_recipe, with_donors
+from stacker.spec.recipes import parse_recipe, replace_donors
 
 TEXT = """\
 # Two in turn.
@@ -44,7 +44,7 @@ def test_the_head_is_read() -> None:
 )
 def test_another_donor_is_put_in(donor: DonorSpec) -> None:
     """The text says the new donor and is otherwise as before, comments included."""
-    text = with_donors(TEXT, {"one": donor})
+    text = replace_donors(TEXT, {"one": donor})
     spec = parse_spec(text, "tiny.yml")
     assert spec.donors[0] == donor
     assert spec.donors[1].source == "org/other"

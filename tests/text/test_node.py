@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stacker.text.node import Mapping, child, describe, is_null, scalars, shorten
+from stacker.text.node import Mapping, describe, get_child, is_null, shorten, walk_scalars
 from stacker.text.yaml import read_yaml
 
 
@@ -22,14 +22,14 @@ from stacker.text.yaml import read_yaml
 def test_describe(text: str, words: str) -> None:
     """A value is described by its kind, a scalar by what was written."""
     node = read_yaml(f"x: {text}", "s")
-    assert describe(child(node, "x")) == words
+    assert describe(get_child(node, "x")) == words
 
 
 def test_child_falls_back() -> None:
     """Where there is no such key or index, a node stands for itself."""
     node = read_yaml("a: [1]", "s")
-    assert child(node, "b") is node
-    assert child(child(node, "a"), 3) is child(node, "a")
+    assert get_child(node, "b") is node
+    assert get_child(get_child(node, "a"), 3) is get_child(node, "a")
 
 
 def test_is_null() -> None:
@@ -41,7 +41,7 @@ def test_is_null() -> None:
 
 def test_scalars() -> None:
     """Every scalar is found, keys told from values."""
-    found = [(scalar.text, is_key) for scalar, is_key in scalars(read_yaml("a: [1, {b: c}]", "s"))]
+    found = [(scalar.text, is_key) for scalar, is_key in walk_scalars(read_yaml("a: [1, {b: c}]", "s"))]
     assert found == [("a", True), ("1", False), ("b", True), ("c", False)]
 
 

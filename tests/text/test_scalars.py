@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stacker.text.node import Plain
-from stacker.text.scalars import ScalarError, plain_value, tagged_value
+from stacker.text.scalars import ScalarError, parse_plain, parse_tagged
 
 
 @pytest.mark.parametrize(
@@ -47,25 +47,25 @@ from stacker.text.scalars import ScalarError, plain_value, tagged_value
 )
 def test_value(text: str, value: Plain) -> None:
     """A plain scalar stands for what YAML 1.2 says, in value and in type."""
-    assert plain_value(text) == value
-    assert type(plain_value(text)) is type(value)
+    assert parse_plain(text) == value
+    assert type(parse_plain(text)) is type(value)
 
 
 def test_not_a_number() -> None:
     """`.nan` is the float that equals nothing."""
-    assert math.isnan(float(str(plain_value(".NaN"))))
+    assert math.isnan(float(str(parse_plain(".NaN"))))
 
 
 @given(st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.none())
 def test_json_scalars(value: float | bool | None) -> None:
     """Every number, boolean and null of JSON means in YAML 1.2 what it means in JSON."""
-    assert plain_value(json.dumps(value)) == value
+    assert parse_plain(json.dumps(value)) == value
 
 
 def test_endless_number() -> None:
     """A number of thousands of digits is refused before Python converts it."""
     with pytest.raises(ScalarError, match="5000 digits"):
-        plain_value("9" * 5000)
+        parse_plain("9" * 5000)
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_endless_number() -> None:
 )
 def test_tag(text: str, tag: str, value: Plain) -> None:
     """The core schema's own tags choose the type."""
-    assert tagged_value(text, tag) == value
-    assert type(tagged_value(text, tag)) is type(value)
+    assert parse_tagged(text, tag) == value
+    assert type(parse_tagged(text, tag)) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_tag(text: str, tag: str, value: Plain) -> None:
 def test_bad_tag(text: str, tag: str) -> None:
     """Other tags, and values that are not of their tag's type, are refused."""
     with pytest.raises(ScalarError, match="tag"):
-        tagged_value(text, tag)
+        parse_tagged(text, tag)

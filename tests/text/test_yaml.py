@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stacker.errors import Mark, Problem, SpecError
 from stacker.text import yaml as reading
-from stacker.text.node import Data, Mapping, child, plain_data
+from stacker.text.node import Data, Mapping, get_child, to_data
 from stacker.text.yaml import read_documents, read_yaml
 
 WORDS = st.text(string.ascii_letters, min_size=3, max_size=6).filter(lambda word: word.lower() not in ("yes", "off"))
@@ -29,7 +29,7 @@ def problems_of(text: str | bytes) -> tuple[Problem, ...]:
 
 
 def data_of(text: str) -> Data:
-    return plain_data(read_yaml(text, "s"))
+    return to_data(read_yaml(text, "s"))
 
 
 @given(st.dictionaries(WORDS, TREES, min_size=1, max_size=3), st.booleans())
@@ -44,7 +44,7 @@ def test_marks() -> None:
     node = read_yaml("a:\n  - b: 1\n", "s")
     assert isinstance(node, Mapping)
     assert node.key_mark("a") == Mark("s", 1, 1)
-    assert child(child(child(node, "a"), 0), "b").mark == Mark("s", 2, 8)
+    assert get_child(get_child(get_child(node, "a"), 0), "b").mark == Mark("s", 2, 8)
 
 
 @pytest.mark.parametrize("loader", LOADERS, ids=["python", "c"])
@@ -64,8 +64,8 @@ def test_quoted_scalars_are_text() -> None:
 def test_alias() -> None:
     """An alias stands for the value of its anchor, at the anchor's place."""
     node = read_yaml("a: &x [1]\nb: *x\n", "s")
-    assert plain_data(node) == {"a": [1], "b": [1]}
-    assert child(node, "b").mark == Mark("s", 1, 4)
+    assert to_data(node) == {"a": [1], "b": [1]}
+    assert get_child(node, "b").mark == Mark("s", 1, 4)
 
 
 def test_merge_key() -> None:
@@ -85,7 +85,7 @@ def test_keys_are_text() -> None:
 
 def test_documents() -> None:
     """Several documents are read in order where that is asked for; anchors do not outlive theirs."""
-    assert [plain_data(node) for node in read_documents("a: &x 1\n---\nb: 2\n", "s")] == [{"a": 1}, {"b": 2}]
+    assert [to_data(node) for node in read_documents("a: &x 1\n---\nb: 2\n", "s")] == [{"a": 1}, {"b": 2}]
     with pytest.raises(SpecError, match="no anchor &x"):
         read_documents("a: &x 1\n---\nb: *x\n", "s")
 
@@ -104,9 +104,7 @@ def bomb(levels: int) -> str:
         pytest.param("# only this\n", "s: this text is empty", id="comment"),
         pytest.param("---\n", "s: this text is empty", id="empty-document"),
         pytest.param("a: 1\n---\nb: 2\n", "s:3:1: a second document begins here", id="two-documents"),
-        pytest.param(
-            "a: 1\nb: {c: 1, c: 2}\n", "s:2:11: 'c' stands here a second time, first on line 2", id="duplicate"
-        ),
+        pytest.param("a: 1\nb: {c: 1, c: 2}\n", "s:2:11: the key 'c' is already on line 2", id="duplicate"),
         pytest.param("a: !!python/object:os.system x", "s:1:4: the tag !!python/object:os.system is not", id="python"),
         pytest.param("a: !mine [1]", "s:1:4: the tag !mine is not allowed", id="custom-tag"),
         pytest.param("a: !!set {b}", "s:1:4: the tag !!set is not allowed", id="set"),
@@ -116,11 +114,11 @@ def bomb(levels: int) -> str:
             "a: &a " + "[" * 60 + "]" * 60 + "\nb: " + "[" * 60 + "*a" + "]" * 60, "s:2:64: nested", id="deep-alias"
         ),
         pytest.param(bomb(9), "s:4:45: the aliases of this text stand for more than 10,000 values", id="bomb"),
-        pytest.param("a: &a [*a]", r"s:1:8: \*a stands inside its own anchor", id="cycle"),
+        pytest.param("a: &a [*a]", r"s:1:8: the alias \*a is inside its own anchor", id="cycle"),
         pytest.param("&a b: {c: *a, d: *e}", r"s:1:18: no anchor &e", id="no-anchor"),
-        pytest.param("? [a]\n: b", "s:1:3: a key must be a single word or text", id="list-as-key"),
+        pytest.param("? [a]\n: b", "s:1:3: a key must be text", id="list-as-key"),
         pytest.param("<<: 1", "s:1:5: '<<' takes a mapping", id="merge-number"),
-        pytest.param("a:\n\tb: 1", "s:2:1: a tab stands where YAML wants spaces", id="tab"),
+        pytest.param("a:\n\tb: 1", "s:2:1: a tab is not allowed here", id="tab"),
         pytest.param("a: {b: x[5]}", r's:1:9: .* bare x\[5\]\n  hint: quote it: "x\[5\]"', id="slice-in-mapping"),
         pytest.param("a: b: c", "s:1:5: a second ': ' on this line", id="second-colon"),
         pytest.param("a: 1\n b: 2", "s:2:3: this key is indented deeper", id="indented"),
@@ -132,7 +130,7 @@ def bomb(levels: int) -> str:
         pytest.param("a: - b", "s:1:4: a list cannot begin on the line of its key", id="list-on-line"),
         pytest.param("a: [1, 2", r"s:\d:\d: this list opened on line 1 is not closed", id="open-list"),
         pytest.param("a: {b: 1", r"s:\d:\d: this mapping opened on line 1 is not closed", id="open-mapping"),
-        pytest.param("a: ]", "s:1:4: a value should stand here, not ']'", id="stray-bracket"),
+        pytest.param("a: ]", "s:1:4: expected a value here, not ']'", id="stray-bracket"),
         pytest.param("%YAML 2.0\n---\na: 1", "s:1:1: this is not YAML", id="version"),
     ],
 )

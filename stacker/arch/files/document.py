@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from stacker.arch.files.formula import Formula, FormulaError, parse_formula
 from stacker.errors import SpecError, did_you_mean
 from stacker.formats.json_object import Json
-from stacker.text.node import Mapping, Node, Scalar, Sequence, describe, plain_data
+from stacker.text.node import Mapping, Node, Scalar, Sequence, describe, to_data
 from stacker.text.yaml import read_yaml
 
 Entries = dict[str, Node]
@@ -62,7 +62,7 @@ def expect_text(node: Node) -> str:
 
 def read_json_value(node: Node) -> Json:
     """The node as a JSON value."""
-    data: Json = plain_data(node)
+    data: Json = to_data(node)
     return data
 
 

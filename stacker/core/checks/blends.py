@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from stacker.core.stack.graph import Naming, StackGraph, Table, feeds_and_base, node_tables
+from stacker.core.stack.graph import Naming, StackGraph, Table, list_inputs, walk_tables
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.core.values.parameters import BoundSetting, factor_at, values_at
@@ -18,7 +18,7 @@ from stacker.spec.language.stack_spec import Gradient
 
 def check_ops(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
     """An op is unknown, has the wrong number of sources, or lacks a valid parameter for some tensor."""
-    for node, named, tables in node_tables(graph, donors):
+    for node, named, tables in walk_tables(graph, donors):
         op = OPS.get(node.op) if node.op else None
         if node.op and op is None:
             yield Problem(f"there is no op '{node.op}'", did_you_mean(node.op, OPS), node.mark)
@@ -57,8 +57,8 @@ def _check_tensor_values(op: Op, node: Node, named: Naming, table: Table) -> Ite
 
 def check_sources(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
     """A source of a blend has other tensors than the first, or other shapes."""
-    for node, _, tables in node_tables(graph, donors):
-        for feed, table in zip(feeds_and_base(node)[1:], tables[1:], strict=True):
+    for node, _, tables in walk_tables(graph, donors):
+        for feed, table in zip(list_inputs(node)[1:], tables[1:], strict=True):
             yield from _compare_tables(node, feed.donor, tables[0], table)
 
 
@@ -80,9 +80,9 @@ def _compare_tables(node: Node, donor: str, ours: Table, theirs: Table) -> Itera
 
 def check_arithmetic(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
     """A tensor to scale or blend is quantised or packed."""
-    for node, named, tables in node_tables(graph, donors):
+    for node, named, tables in walk_tables(graph, donors):
         for name, tensors in _computed_tensors(node, named, tables):
-            for feed, tensor in zip(feeds_and_base(node), tensors, strict=False):
+            for feed, tensor in zip(list_inputs(node), tensors, strict=False):
                 problem = _check_computable(donors[feed.donor], name, tensor)
                 if problem:
                     yield replace(problem, mark=node.mark)

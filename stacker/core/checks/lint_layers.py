@@ -11,7 +11,7 @@ from stacker.arch.files.architecture import LayerRule, Part, WriteKind
 from stacker.arch.files.formula import FormulaError
 from stacker.arch.files.roles import NORMED_BY, strip_role_suffixes
 from stacker.arch.layer_rules import is_applicable, read_layer_value
-from stacker.core.stack.graph import Junction, Naming, StackGraph, Table, coverage, junctions, node_tables
+from stacker.core.stack.graph import Junction, Naming, StackGraph, Table, count_uses, find_junctions, walk_tables
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
 from stacker.core.values.parameters import factor_at
@@ -50,7 +50,7 @@ def _without_idle_layers(graph: StackGraph, donors: Mapping[str, Donor]) -> Stac
     """The stack without layers that add nothing to the residual stream; the others keep their indices."""
     idle = {
         node.index
-        for node, named, tables in node_tables(graph, donors)
+        for node, named, tables in walk_tables(graph, donors)
         if node.part is Part.LAYER and _is_idle(node, named, tables[0])
     }
     layers = tuple(node for node in graph.layers if node.index not in idle)
@@ -85,7 +85,7 @@ def lint_ends(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> I
 def lint_unused_layers(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """Layers that are in no slice, and donors without any layer in the stack."""
     partly = []
-    for name, uses in coverage(graph, donors).items():
+    for name, uses in count_uses(graph, donors).items():
         unused = [layer for layer, count in enumerate(uses) if not count]
         if len(unused) == len(uses):
             yield Problem(f"no layer of '{name}' is used", "", None, Severity.NOTE)
@@ -100,7 +100,7 @@ def lint_backward_jumps(graph: StackGraph, donors: Mapping[str, Donor], _: Stack
     """The stack jumps back over more than two fifths of a donor's layers."""
     far = [
         each
-        for each in junctions(_without_idle_layers(graph, donors))
+        for each in find_junctions(_without_idle_layers(graph, donors))
         if -each.jump > 0.4 * donors[each.after.donor].depth
     ]
     if far:
@@ -115,7 +115,7 @@ def lint_skips(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> 
     """The stack skips at least an eighth of a donor's layers, and at least two."""
     far = [
         each
-        for each in junctions(_without_idle_layers(graph, donors))
+        for each in find_junctions(_without_idle_layers(graph, donors))
         if each.jump >= max(2, donors[each.after.donor].depth // 8)
     ]
     if far:
@@ -160,7 +160,7 @@ def _fits_pattern(rule: LayerRule, names: Mapping[str, Any], node: Node, donors:
 def lint_cancelled_factors(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """A projection is scaled by a factor other than 0, but a norm follows it and cancels the factor."""
     cancelled: dict[tuple[str, str], list[Node]] = {}
-    for node, named, tables in node_tables(graph, donors):
+    for node, named, tables in walk_tables(graph, donors):
         for role, norm in _find_cancelled(node, named, tables[0]):
             cancelled.setdefault((role, norm), []).append(node)
     for (role, norm), nodes in cancelled.items():

@@ -8,7 +8,7 @@ from itertools import combinations
 from stacker.arch.files.architecture import Part
 from stacker.core.checks.blends import check_arithmetic, check_ops, check_sources
 from stacker.core.config.agreement import compare_donors
-from stacker.core.stack.graph import StackGraph, node_tables
+from stacker.core.stack.graph import StackGraph, walk_tables
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
 from stacker.core.values.parameters import called
@@ -118,7 +118,7 @@ def check_rules(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Prob
     """A role or name pattern of a parameter selects no tensor of the stack."""
     roles: set[str] = set()
     names: set[str] = set()
-    for _, named, tables in node_tables(graph, donors):
+    for _, named, tables in walk_tables(graph, donors):
         roles |= {tensor.role for tensor in tables[0].values()}
         names |= {named(name) for name in tables[0]}
     known = roles | {role.partition(".")[0] for role in roles}

@@ -9,7 +9,7 @@ from math import prod
 
 from stacker.arch.files.architecture import Part
 from stacker.arch.layer_names import find_split_axis, find_table_name
-from stacker.core.stack.graph import Naming, StackGraph, Table, node_tables
+from stacker.core.stack.graph import Naming, StackGraph, Table, walk_tables
 from stacker.core.stack.nodes import Feed, Node
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, concatenate
@@ -47,7 +47,7 @@ def plan_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | 
 
     If the sources of a blend have different tensor names, only the common ones are planned; `checks` reports the rest.
     """
-    embed, *layers, head = [[*_plan_node(*each)] for each in node_tables(graph, donors)]
+    embed, *layers, head = [[*_plan_node(*each)] for each in walk_tables(graph, donors)]
     tied = _find_tied(graph, donors, embed, head)
     ends = [planned for planned in head if planned.tensor.name not in dict(tied)]
     inside = [*chain.from_iterable(layers)]

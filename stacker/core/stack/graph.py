@@ -1,6 +1,6 @@
-"""The stack as a line of nodes on the residual stream, each with the donor layers that feed it.
+"""The stack as a line of nodes on the residual stream: its junctions, its segments, and the tensors of each node.
 
-Built from the spec and the donors' depths; shapes and configs are for `checks`. A networkx picture of it is `network`.
+Built from the spec and the donors' depths. Shapes and configs are checked in `core.checks`.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ from itertools import pairwise
 
 from stacker.arch.files.architecture import Part
 from stacker.arch.layer_names import format_tensor_name
-from stacker.core.stack.expand import expand_items, expand_part
-from stacker.core.stack.nodes import Expansion, Feed, Node
+from stacker.core.stack.nodes import Feed, Node, make_layers, make_outside
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.errors import Problem
-from stacker.ops.table import OPS
 from stacker.spec.language.stack_spec import SliceSpec, StackSpec
 
 
 @dataclass(frozen=True, slots=True)
 class StackGraph:
-    """The nodes of a stack, `embed` first, then `layers` from 0, then `head`.
+    """The nodes of a stack: `embed`, then `layers` from 0, then `head`.
 
-    `template` is the donor whose config the result's starts from, `tokenizer` the one whose tokenizer it gets.
-    `problems` are what could not be resolved; a graph with an error among them is for showing, not for building.
+    `template` is the donor whose config is the starting point of the result's, `tokenizer` the donor of its tokenizer.
+    A graph with an error among its `problems` can be shown, but not built.
     """
 
     embed: Node
@@ -42,9 +40,9 @@ class StackGraph:
 
 @dataclass(frozen=True, slots=True)
 class Junction:
-    """The boundary before output layer `index` whose two layers were not neighbours in one donor.
+    """The boundary before output layer `index`, where two layers meet that were not neighbours in one donor.
 
-    `jump` is how many layers the donor index moves beyond the natural step of one: negative is backward.
+    `jump` is how far the donor's layer index moves beyond the usual step of one; negative is backward.
     """
 
     index: int
@@ -58,7 +56,7 @@ class Junction:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Output layers [start, stop) that run through a donor (or through the same donors, blended) without a junction."""
+    """Output layers [start, stop) that follow one donor, or the same blended donors, without a junction."""
 
     start: int
     stop: int
@@ -69,59 +67,53 @@ class Segment:
 
 
 def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
-    """Resolve every slice against the donors' depths and lay the nodes in a line; never raises for a spec's fault."""
-    depths = {name: donor.depth for name, donor in donors.items()}
-    expansion = Expansion(depths, {named.name: named for named in spec.stacks}, spec, OPS)
-    layers = tuple(expand_items(spec.stack, expansion))
-    first, last = (layers[0].feeds[0].donor, layers[-1].feeds[0].donor) if layers else (spec.donors[0].name,) * 2
-    embed = expand_part(spec.embed or SliceSpec(first, mark=spec.mark_of("stack")), Part.EMBED, expansion)
-    head = expand_part(spec.head or SliceSpec(last, mark=spec.mark_of("stack")), Part.HEAD, expansion)
-    if not layers:
-        expansion.report(
-            "the stack has no layers", spec.mark_of("stack"), "give it at least one slice, like xwin[0:16]"
-        )
-    default = embed.feeds[0].donor
-    chosen = {key: _named(key, getattr(spec, key), default, expansion) for key in ("config", "tokenizer")}
-    return StackGraph(embed, layers, head, chosen["config"], chosen["tokenizer"], tuple(expansion.problems))
+    """Resolve every slice of a checked spec against the depths of its donors. `donors` has all donors of the spec.
 
-
-def _named(key: str, donor: str | None, default: str, expansion: Expansion) -> str:
-    if donor is None:
-        return default
-    return donor if expansion.knows(donor, expansion.spec.mark_of(key)) else default
-
-
-def junctions(graph: StackGraph) -> tuple[Junction, ...]:
-    """Every boundary inside the stack where the residual stream meets a layer that it was not trained to meet there.
-
-    Where layers are blended, a boundary that any of the donors runs across is none; else the shortest way counts.
+    Never raises for a mistake in the spec; see `StackGraph.problems`.
     """
-    found = []
+    problems: list[Problem] = []
+    layers = tuple(make_layers(spec, {name: donor.depth for name, donor in donors.items()}, problems))
+    mark = spec.mark_of("stack")
+    first, last = (layers[0].feeds[0].donor, layers[-1].feeds[0].donor) if layers else (spec.donors[0].name,) * 2
+    embed = make_outside(spec.embed or SliceSpec(first, mark=mark), Part.EMBED, spec, problems)
+    head = make_outside(spec.head or SliceSpec(last, mark=mark), Part.HEAD, spec, problems)
+    default = embed.feeds[0].donor
+    config, tokenizer = spec.config or default, spec.tokenizer or default
+    return StackGraph(embed, layers, head, config, tokenizer, tuple(dict.fromkeys(problems)))
+
+
+def find_junctions(graph: StackGraph) -> tuple[Junction, ...]:
+    """All junctions between layers, in order.
+
+    Where layers are blended, a boundary is no junction if one of the donors continues across it; else its smallest jump
+    counts, preferably within one donor.
+    """
+    junctions = []
     for before, after in pairwise(graph.layers):
         pairs = [Junction(after.index, one, other) for one in before.feeds for other in after.feeds]
-        if not any(_neighbours(pair.before, pair.after) for pair in pairs):
-            found.append(min(pairs, key=lambda pair: (pair.before.donor != pair.after.donor, abs(pair.jump))))
-    return tuple(found)
+        if not any(_are_neighbours(pair.before, pair.after) for pair in pairs):
+            junctions.append(min(pairs, key=lambda pair: (pair.before.donor != pair.after.donor, abs(pair.jump))))
+    return tuple(junctions)
 
 
-def _neighbours(before: Feed, after: Feed) -> bool:
+def _are_neighbours(before: Feed, after: Feed) -> bool:
     return before.donor == after.donor and after.layer == (before.layer or 0) + 1
 
 
-def segments(graph: StackGraph) -> tuple[Segment, ...]:
-    """The stack cut at its junctions and wherever the way its layers are made changes."""
-    starts = [node.index for before, node in pairwise(graph.layers) if not _continues(before, node)]
+def find_segments(graph: StackGraph) -> tuple[Segment, ...]:
+    """The layers as segments, cut at every junction and wherever the op, the item or the round of a repeat changes."""
+    starts = [node.index for before, node in pairwise(graph.layers) if not _is_continued(before, node)]
     bounds = [0, *starts, len(graph.layers)]
     return tuple(Segment(a, b, graph.layers[a]) for a, b in pairwise(bounds) if b > a)
 
 
-def _continues(before: Node, after: Node) -> bool:
+def _is_continued(before: Node, after: Node) -> bool:
     alike = before.op == after.op and len(before.feeds) == len(after.feeds) and before.copy == after.copy
-    return alike and before.item == after.item and all(map(_neighbours, before.feeds, after.feeds))
+    return alike and before.item == after.item and all(map(_are_neighbours, before.feeds, after.feeds))
 
 
-def coverage(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tuple[int, ...]]:
-    """How often each layer of each donor is used, by donor and layer."""
+def count_uses(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tuple[int, ...]]:
+    """How often each layer of each donor is used: for each donor, one count per layer."""
     counts = {name: [0] * donor.depth for name, donor in donors.items()}
     for node in graph.layers:
         for feed in node.feeds:
@@ -131,25 +123,27 @@ def coverage(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tuple[
 
 Table = Mapping[str, DonorTensor]
 Naming = Callable[[str], str]
-"""The full name in the output of what a table has under a key."""
+"""From a key of a table to the full name of the output tensor."""
 
 
-def node_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Node, Naming, tuple[Table, ...]]]:
-    """Each node with the names it gives and the tensors of its feeds, last of its base if it has one.
+def walk_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Node, Naming, tuple[Table, ...]]]:
+    """Each node with the naming of its output tensors and the tensor tables of its feeds, the base's last.
 
-    Tensors of a layer go by what follows the layer prefix, those outside the layers by their full names.
+    Keys of a layer's table are names after the layer prefix; outside the layers they are full names.
     """
     layers = {name: donor.layers() for name, donor in donors.items()}
     prefix = donors[graph.template].architecture.prefix
     for node in graph.nodes:
         named = partial(format_tensor_name, prefix, node.index) if node.part is Part.LAYER else str
-        yield node, named, tuple(_table(node.part, feed, donors[feed.donor], layers) for feed in feeds_and_base(node))
+        yield node, named, tuple(_find_table(node.part, feed, donors[feed.donor], layers) for feed in list_inputs(node))
 
 
-def feeds_and_base(node: Node) -> tuple[Feed, ...]:
-    """What a node reads: its feeds, and last its base if it has one."""
+def list_inputs(node: Node) -> tuple[Feed, ...]:
+    """The feeds of a node, and last its base if it has one."""
     return (*node.feeds, node.base) if node.base else node.feeds
 
 
-def _table(part: Part, feed: Feed, donor: Donor, layers: Mapping[str, tuple[dict[str, DonorTensor], ...]]) -> Table:
+def _find_table(
+    part: Part, feed: Feed, donor: Donor, layers: Mapping[str, tuple[dict[str, DonorTensor], ...]]
+) -> Table:
     return layers[feed.donor][feed.layer or 0] if part is Part.LAYER else donor.outside(part)

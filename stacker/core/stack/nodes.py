@@ -1,20 +1,22 @@
-"""One place on the residual stream (Node), what flows into it (Feed), and slices turned into feeds."""
+"""Nodes of the residual stream (Node), the donor layers that feed them (Feed), and how flat items become nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stacker.arch.files.architecture import Part
 from stacker.core.values.parameters import Bound, BoundSetting, bind
-from stacker.errors import Mark, Problem, did_you_mean
-from stacker.ops.shared.op import Base, Op
-from stacker.spec.language.stack_spec import NamedStack, SliceSpec, StackSpec
+from stacker.errors import Mark, Problem
+from stacker.ops.shared.op import Base
+from stacker.ops.table import OPS
+from stacker.spec.language.stack_spec import SliceOrBlend, SliceSpec, StackSpec
+from stacker.spec.language.unroll import FlatItem, FlatSlice, unroll
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A donor layer (None: the donor's embedding or head) on its way into the stack, with factors and op parameters."""
+    """A donor layer (None: the donor's embedding or head) as an input of a node, with its factors and op parameters."""
 
     donor: str
     layer: int | None
@@ -24,9 +26,9 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One place on the residual stream. With one feed and no `op` it is that feed; else the feeds, blended.
+    """One output layer, or the embedding or head: a copy of its only feed, or with an `op` a blend of its feeds.
 
-    `item` tells runs apart that one item of the spec wrote, `copy` counts the times a repeat has come round (from 0).
+    `item` is the index of its item in the spec's stack, `copy` the round of a repeat, from 0.
     """
 
     part: Part
@@ -41,57 +43,71 @@ class Node:
     mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(slots=True)
-class Expansion:
-    """What spreading out needs to know, and the problems it found on the way.
+RAMPS = {op.name: op.ramp for op in OPS.values()}
+"""The parameter of each op that a crossfade drives; "" if there is none."""
 
-    `ops` are those that a spec may name; `open` are the named stacks being spread out.
+
+def make_layers(spec: StackSpec, depths: Mapping[str, int], problems: list[Problem]) -> Iterator[Node]:
+    """The nodes of the output layers, numbered from 0. What does not fit the donors or ops goes to `problems`."""
+    index = 0
+    for item in unroll(spec, depths, RAMPS, problems):
+        takes_base = _takes_base(item.op, item.base.written if item.base else None, problems)
+        if takes_base and item.base and item.base.count != item.count:
+            message = f"the base has {item.base.count} layers, the blend {item.count}"
+            problems.append(Problem(message, "", item.base.written.mark or item.mark))
+        for layer in range(item.length):
+            feeds = tuple(_make_feed(source, layer) for source in item.sources)
+            base = _make_base_feed(item, layer, feeds[0], spec.base, depths) if takes_base else None
+            yield _make_layer(item, layer, index, feeds, base)
+            index += 1
+
+
+def make_outside(piece: SliceOrBlend, part: Part, spec: StackSpec, problems: list[Problem]) -> Node:
+    """The node of the embedding or head."""
+    if isinstance(piece, SliceSpec):
+        return Node(part, 0, (_make_outside_feed(piece),), mark=piece.mark)
+    base = None
+    if _takes_base(piece.op, piece.base, problems):
+        base = _make_outside_feed(piece.base) if piece.base else Feed(spec.base, None) if spec.base else None
+    feeds = tuple(map(_make_outside_feed, piece.sources))
+    return Node(part, 0, feeds, piece.op, bind(piece.settings, 0, 2), base, mark=piece.mark)
+
+
+def _takes_base(op: str | None, written: SliceSpec | None, problems: list[Problem]) -> bool:
+    """Whether an op uses a base; a base `written` for an op without one is reported."""
+    takes = op is not None and (op not in OPS or OPS[op].base is not Base.NONE)
+    if written is not None and not takes:
+        problems.append(Problem(f"op '{op}' takes no base", "leave `base` out here", written.mark))
+    return takes
+
+
+def _make_base_feed(
+    item: FlatItem, layer: int, first: Feed, donor: str | None, depths: Mapping[str, int]
+) -> Feed | None:
+    """The reference layer: from the item's own base, or the layer of donor `donor` with the index of the `first` feed.
+
+    A base of too few layers starts again, so that its length is the only problem reported.
     """
-
-    depths: Mapping[str, int]
-    stacks: Mapping[str, NamedStack]
-    spec: StackSpec
-    ops: Mapping[str, Op] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    open: tuple[str, ...] = ()
-
-    def report(self, message: str, mark: Mark | None, hint: str = "") -> None:
-        self.problems.append(Problem(message, hint, mark))
-
-    def knows(self, donor: str, mark: Mark | None) -> bool:
-        """Whether there is such a donor; reported when not."""
-        if donor not in self.depths:
-            self.report(f"there is no donor '{donor}'", mark, did_you_mean(donor, self.depths))
-        return donor in self.depths
-
-    def takes_base(self, op: str, written: SliceSpec | None) -> bool:
-        """Whether an op has a base; reported when one is `written` at its blend all the same."""
-        takes = op not in self.ops or self.ops[op].base is not Base.NONE
-        if written is not None and not takes:
-            self.report(f"op '{op}' takes no base", written.mark, "leave `base` out here")
-        return takes
+    if item.base is not None:
+        return _make_feed(item.base, layer % item.base.length)
+    if donor is None or (first.layer or 0) >= depths[donor]:
+        return None
+    return Feed(donor, first.layer)
 
 
-def feeds_of(piece: SliceSpec, expansion: Expansion) -> tuple[Feed, ...]:
-    """The layers of a slice; none, and a report, when the donor is unknown or the range does not fit it."""
-    if not expansion.knows(piece.donor, piece.mark):
-        return ()
-    depth = expansion.depths[piece.donor]
-    start = 0 if piece.start is None else piece.start
-    stop = depth if piece.stop is None else piece.stop
-    if stop > depth or start >= depth:
-        wrote = f"{piece.donor}[{start}:{stop}]"
-        hint = f"ranges are half-open; the last valid end is {depth}"
-        expansion.report(f"slice {wrote} ends past donor '{piece.donor}', which has {depth} layers", piece.mark, hint)
-        return ()
-    count = stop - start
-    scales = (piece.scale,) if piece.scale else ()
-    return tuple(
-        Feed(
-            piece.donor,
-            start + position,
-            tuple(Bound(scale, position, count) for scale in scales),
-            bind(piece.settings, position, count),
-        )
-        for position in range(count)
-    )
+def _make_layer(item: FlatItem, layer: int, index: int, feeds: tuple[Feed, ...], base: Feed | None) -> Node:
+    settings = bind(item.settings, item.position + layer, item.count)
+    scales = tuple(Bound(scale.parameter, scale.position + layer, scale.count) for scale in item.scales)
+    return Node(Part.LAYER, index, feeds, item.op, settings, base, scales, item.number, item.copy, item.mark)
+
+
+def _make_feed(source: FlatSlice, layer: int) -> Feed:
+    """Layer `layer` of a flat slice, with its factors and parameters at that layer."""
+    piece, position = source.written, source.position + layer
+    scales = (Bound(piece.scale, position, source.count),) if piece.scale else ()
+    return Feed(piece.donor, source.start + layer, scales, bind(piece.settings, position, source.count))
+
+
+def _make_outside_feed(source: SliceSpec) -> Feed:
+    """A donor's embedding or head; gradients take it for layer 0 of 2."""
+    return Feed(source.donor, None, (Bound(source.scale, 0, 2),) if source.scale else (), bind(source.settings, 0, 2))

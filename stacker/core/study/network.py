@@ -14,7 +14,7 @@ import networkx as nx
 from stacker.arch.dimensions import collect_names
 from stacker.arch.files.architecture import Part
 from stacker.core.config.agreement import rotary_parameters
-from stacker.core.stack.graph import StackGraph, junctions
+from stacker.core.stack.graph import StackGraph, find_junctions
 from stacker.core.stack.nodes import Feed, Node
 from stacker.core.values.donor import Donor
 
@@ -29,7 +29,7 @@ def build_network(graph: StackGraph, donors: Mapping[str, Donor]) -> nx.MultiDiG
     """
     network: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     types = {name: _edge_types(donor) for name, donor in donors.items()}
-    jumps = {junction.index: junction.jump for junction in junctions(graph)}
+    jumps = {junction.index: junction.jump for junction in find_junctions(graph)}
     for node in graph.nodes:
         network.add_node(node_name(node), kind=str(node.part), op=node.op)
     for before, after in pairwise(graph.nodes):

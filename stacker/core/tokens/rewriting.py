@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stacker.core.stack.graph import StackGraph, feeds_and_base
+from stacker.core.stack.graph import StackGraph, list_inputs
 from stacker.core.tokens.rows import align_rows, cut_rows
 from stacker.core.tokens.tokenizer_files import Tokenizers, add_tokens, check_code, replace_template
 from stacker.core.tokens.vocabulary import count_rows, make_vocabulary
@@ -47,7 +47,7 @@ def _follow_tokens(
 def _cut_to_common_rows(graph: StackGraph, donors: Mapping[str, Donor]) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
     """Cut the donors of a blended embedding or head to the fewest rows among them, as mergekit does, with a warning."""
     blended = [node for node in (graph.embed, graph.head) if node.op]
-    sizes = {feed.donor: count_rows(donors[feed.donor]) for node in blended for feed in feeds_and_base(node)}
+    sizes = {feed.donor: count_rows(donors[feed.donor]) for node in blended for feed in list_inputs(node)}
     if len(set(sizes.values())) < 2 or not all(sizes.values()):
         return dict(donors), ()
     least = min(sizes.values())

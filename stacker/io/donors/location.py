@@ -13,7 +13,7 @@ from stacker.errors import DonorError, Mark, SpecError, StackerError, did_you_me
 from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
 from stacker.io.files.repository import FolderRepository, Repository
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
-from stacker.text.node import plain_data
+from stacker.text.node import to_data
 from stacker.text.yaml import read_yaml
 
 _PATH = re.compile(r"[./~\\]|[A-Za-z]:|[^/]*/[^/]*/")
@@ -121,6 +121,6 @@ def read_reference(spec: DonorSpec, folder: Path) -> dict[str, Json]:
 
 def packaged_references() -> dict[str, dict[str, Json]]:
     """The packaged reference configs by name."""
-    table = plain_data(read_yaml(read_packaged_text(_PACKAGED), f"{_PACKAGED}.yaml"))
+    table = to_data(read_yaml(read_packaged_text(_PACKAGED), f"{_PACKAGED}.yaml"))
     assert isinstance(table, dict)
     return {name: dict(config) for name, config in table.items() if isinstance(config, dict)}

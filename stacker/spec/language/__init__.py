@@ -1,1 +1,1 @@
-"""What a spec says, whichever language it was written in: its values, the grammars inside them, and checks of them."""
+"""What both dialects share: the values of a spec, the grammars inside them, and their checks."""

@@ -1,19 +1,20 @@
-"""What can be known to be wrong from a spec alone, whichever dialect it was written in; no donor has been looked at."""
+"""Check a spec of either dialect without its donors: references, lengths that are written out, size."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 
 from stacker.errors import Mark, Problem, Severity, did_you_mean
-from stacker.spec.language.slices import MOST_LAYERS, shown_slice, written_length
+from stacker.spec.language.slice_grammar import MOST_LAYERS, count_written_layers, format_slice
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,
     Item,
-    Part,
     RepeatSpec,
+    SliceOrBlend,
     SliceSpec,
     StackSpec,
     UseSpec,
@@ -25,31 +26,31 @@ MOST_STACKS = 100
 
 
 def check_spec(spec: StackSpec) -> Iterator[Problem]:
-    """Every problem of the references, lengths and sizes of a spec; warnings for what is defined and never used."""
+    """Problems of references, lengths and size; warnings for donors and stacks that are never used."""
     yield from _check_names(spec)
     cycles = tuple(_check_nesting(spec))
     yield from cycles
-    for item in every_item(spec):
+    for item in walk_spec(spec):
         yield from _check_lengths(item)
     if not cycles:
         yield from _check_size(spec)
 
 
-def every_item(spec: StackSpec) -> Iterator[Item]:
-    """All items of the stack and of the named stacks, those inside a repeat included, in the order of the text."""
-    return chain(walk(spec.stack), *(walk(named.items) for named in spec.stacks))
+def walk_spec(spec: StackSpec) -> Iterator[Item]:
+    """All items of the stack and of the named stacks in the order of the text, including those inside repeats."""
+    return chain(walk_items(spec.stack), *(walk_items(named.items) for named in spec.stacks))
 
 
-def walk(items: Iterable[Item]) -> Iterator[Item]:
-    """The items and, below each repeat, what it repeats."""
+def walk_items(items: Iterable[Item]) -> Iterator[Item]:
+    """The items, each repeat followed by the items inside it."""
     for item in items:
         yield item
         if isinstance(item, RepeatSpec):
-            yield from walk(item.items)
+            yield from walk_items(item.items)
 
 
-def slices_of(item: Item | Part) -> tuple[SliceSpec, ...]:
-    """The slices an item names itself, its base last."""
+def list_slices(item: Item | SliceOrBlend) -> tuple[SliceSpec, ...]:
+    """The slices written in an item itself, its base last."""
     match item:
         case SliceSpec():
             return (item,)
@@ -63,12 +64,12 @@ def _check_names(spec: StackSpec) -> Iterator[Problem]:
     donors = {donor.name: donor.mark for donor in spec.donors}
     stacks = {named.name: named.mark for named in spec.stacks}
     if donors:
-        yield from _compare("donor", list(_donors_used(spec)), donors)
-    yield from _compare("stack", list(_stacks_used(spec)), stacks)
+        yield from _check_references("donor", list(_list_donor_names(spec)), donors)
+    yield from _check_references("stack", list(_list_stack_names(spec)), stacks)
 
 
-def _compare(kind: str, used: list[Named], defined: dict[str, Mark | None]) -> Iterator[Problem]:
-    """One problem for each unknown name, at its first place; a warning for each name that nothing refers to."""
+def _check_references(kind: str, used: list[Named], defined: dict[str, Mark | None]) -> Iterator[Problem]:
+    """One problem for each undefined name, at its first use, and a warning for each name that is never used."""
     first = dict(reversed(used))
     counts = Counter(name for name, _ in used)
     for name in dict.fromkeys(name for name, _ in used if name not in defined):
@@ -80,9 +81,9 @@ def _compare(kind: str, used: list[Named], defined: dict[str, Mark | None]) -> I
             yield Problem(f"{kind} '{shorten(name)}' is never used", "", mark, Severity.WARNING)
 
 
-def _donors_used(spec: StackSpec) -> Iterator[Named]:
+def _list_donor_names(spec: StackSpec) -> Iterator[Named]:
     parts = tuple(part for part in (spec.embed, spec.head) if part is not None)
-    for piece in chain.from_iterable(slices_of(item) for item in chain(every_item(spec), parts)):
+    for piece in chain.from_iterable(list_slices(item) for item in chain(walk_spec(spec), parts)):
         yield piece.donor, piece.mark
     for key, name in (("base", spec.base), ("tokenizer", spec.tokenizer), ("config", spec.config)):
         if name is not None:
@@ -92,32 +93,32 @@ def _donors_used(spec: StackSpec) -> Iterator[Named]:
             yield row.donor, row.mark
 
 
-def _stacks_used(spec: StackSpec) -> Iterator[Named]:
-    return ((item.name, item.mark) for item in every_item(spec) if isinstance(item, UseSpec))
+def _list_stack_names(spec: StackSpec) -> Iterator[Named]:
+    return ((item.name, item.mark) for item in walk_spec(spec) if isinstance(item, UseSpec))
 
 
 def _check_nesting(spec: StackSpec) -> Iterator[Problem]:
-    """Each circle of named stacks once; more of them than could be nested in each other safely are refused."""
+    """One problem for each cycle of named stacks; too many named stacks are refused before they are nested."""
     if len(spec.stacks) > MOST_STACKS:
-        yield Problem(f"{len(spec.stacks)} named stacks; {MOST_STACKS} are the most", "", spec.mark_of("stacks"))
+        yield Problem(f"{len(spec.stacks)} named stacks; at most {MOST_STACKS} are allowed", "", spec.mark_of("stacks"))
         return
     uses = {
-        named.name: [(item.name, item.mark) for item in walk(named.items) if isinstance(item, UseSpec)]
+        named.name: {item.name: item.mark for item in reversed([*walk_items(named.items)]) if isinstance(item, UseSpec)}
         for named in spec.stacks
     }
-    done: set[str] = set()
-    for start in uses:
-        stack: list[tuple[str, Iterator[Named]]] = [(start, iter(uses[start]))] if start not in done else []
-        while stack:
-            path = [name for name, _ in stack]
-            name, mark = next(stack[-1][1], ("", None))
-            if not name:
-                done.add(stack.pop()[0])
-            elif name in path:
-                circle = " -> ".join([*path[path.index(name) :], name])
-                yield Problem(f"stack '{shorten(name)}' contains itself: {shorten(circle)}", "", mark)
-            elif name in uses and name not in done:
-                stack.append((name, iter(uses[name])))
+    while circle := _find_circle(uses):
+        mark = uses[circle[-2]].pop(circle[-1])
+        yield Problem(f"stack '{shorten(circle[0])}' contains itself: {shorten(' -> '.join(circle))}", "", mark)
+
+
+def _find_circle(uses: Mapping[str, Iterable[str]]) -> list[str]:
+    """The names along a cycle, each using the next, with the first repeated at the end; empty if there is no cycle."""
+    try:
+        TopologicalSorter(uses).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle[::-1]
+    return []
 
 
 def _check_lengths(item: Item) -> Iterator[Problem]:
@@ -129,35 +130,37 @@ def _check_lengths(item: Item) -> Iterator[Problem]:
 
 def _check_blend(blend: BlendSpec) -> Iterator[Problem]:
     lengths = {
-        shown_slice(piece): length for piece in slices_of(blend) if (length := written_length(piece)) is not None
+        format_slice(piece): length
+        for piece in list_slices(blend)
+        if (length := count_written_layers(piece)) is not None
     }
     if len(set(lengths.values())) > 1:
-        each = ", ".join(f"{shown} has {length}" for shown, length in lengths.items())
-        yield Problem("the slices of a blend must have the same number of layers", each, blend.mark)
+        counts = ", ".join(f"{shown} has {length}" for shown, length in lengths.items())
+        yield Problem("the slices of a blend must have the same number of layers", counts, blend.mark)
 
 
 def _check_crossfade(fade: CrossfadeSpec) -> Iterator[Problem]:
     for at, piece in enumerate(fade.sources):
-        length = written_length(piece)
+        length = count_written_layers(piece)
         inner = 0 < at < len(fade.sources) - 1
         needed = fade.over * (2 if inner else 1)
         if length is not None and length < needed:
             both = f"{fade.over} at each end" if inner else f"{fade.over}"
-            message = f"{shown_slice(piece)} has {length} layer{'s' * (length != 1)}, but {both} overlap"
+            message = f"{format_slice(piece)} has {length} layer{'s' * (length != 1)}, but {both} overlap"
             yield Problem(
                 message, f"write over: {length // (2 if inner else 1)} or less, or a longer slice", piece.mark
             )
 
 
 def _check_size(spec: StackSpec) -> Iterator[Problem]:
-    """A stack of more layers than anything could run is a slip of `repeat` or `use`."""
+    """A stack with more layers than any model could have is a mistake in `repeat` or `use`."""
     named = {stack.name: stack.items for stack in spec.stacks}
     known: dict[str, int] = {}
 
     def count(item: Item) -> int:
         match item:
             case SliceSpec():
-                return written_length(item) or 1
+                return count_written_layers(item) or 1
             case BlendSpec():
                 return max((count(source) for source in item.sources), default=0)
             case CrossfadeSpec():
@@ -171,7 +174,7 @@ def _check_size(spec: StackSpec) -> Iterator[Problem]:
 
     total = sum(map(count, spec.stack))
     if total > MOST_LAYERS:
-        hint = "look at 'times' and at what 'use' brings in"
+        hint = "check 'times', and the stacks that 'use' refers to"
         yield Problem(
-            f"the stack has {total:,} layers or more; {MOST_LAYERS:,} are the most", hint, spec.mark_of("stack")
+            f"the stack has {total:,} layers or more; at most {MOST_LAYERS:,} are allowed", hint, spec.mark_of("stack")
         )

@@ -1,6 +1,6 @@
-"""What a spec says, once parsed: frozen values, whichever dialect it was written in.
+"""The frozen values of a parsed spec, the same for both dialects.
 
-Nothing here is resolved against donors: a bound that was not written is None, a `use` is still a name.
+Nothing is resolved against donors: a bound that was not written is None, a `use` is a name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from stacker.tensors import Dtype
 
 
 class Dialect(StrEnum):
-    """The language a spec was written in."""
+    """The language in which a spec was written."""
 
     NATIVE = "native"
     MERGEKIT = "mergekit"
@@ -24,15 +24,15 @@ Value = float | bool | str
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """A number that varies over a slice: knots equally spaced over its layers, linear between them; one is a constant.
+    """A number that varies over a slice: knots equally spaced over its layers, linear in between; one is a constant.
 
-    A tensor outside the layers (embedding, final norm, head) is at the first knot: position 0 of 2.
+    A tensor outside the layers (embedding, final norm, head) has the value of the first knot: it is position 0 of 2.
     """
 
     knots: tuple[float, ...]
 
     def at(self, position: int, count: int) -> float:
-        """The value at layer `position` (from 0) of `count`; a slice of one layer is at the last knot."""
+        """The value at layer `position` (from 0) of `count`. A slice of one layer has the value of the last knot."""
         if len(self.knots) == 1:
             return self.knots[0]
         place = (position / (count - 1) if count > 1 else 1.0) * (len(self.knots) - 1)
@@ -44,7 +44,7 @@ class Gradient:
 class Rule:
     """A value for the tensors that `match` selects.
 
-    `match` is a role or the head of one (`attn`, `attn.q`), a pattern over full tensor names with `*`, or `*` for all.
+    `match` is a role or its prefix (`attn`, `attn.q`), a pattern over full tensor names with `*`, or `*` for all.
     """
 
     match: str
@@ -53,7 +53,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """Rules in the order they are tried: the first that matches a tensor gives its value."""
+    """Rules in the order they are tried: the first rule that matches a tensor decides its value."""
 
     rules: tuple[Rule, ...]
 
@@ -64,7 +64,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A parameter by its name, as written at one place of the spec."""
+    """An op's parameter by name, as written at one place of the spec."""
 
     name: str
     parameter: Parameter
@@ -73,9 +73,9 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class SliceSpec:
-    """Layers [start, stop) of a donor; a bound that was not written is None; both None is the whole donor.
+    """Layers [start, stop) of a donor. A bound that was not written is None; without both it is the whole donor.
 
-    `scale` multiplies what the slice writes; `settings` are per-source parameters where the slice is part of a blend.
+    `scale` multiplies the slice's outputs; `settings` are per-source parameters of a blend that the slice is part of.
     """
 
     donor: str
@@ -88,7 +88,7 @@ class SliceSpec:
 
 @dataclass(frozen=True, slots=True)
 class BlendSpec:
-    """The same number of layers from each source, one output layer per position; for embed and head, whole donors.
+    """A blend of equally many layers from each source, one output layer per position. Embed and head take whole donors.
 
     `base` is the reference of ops that need one; None means the spec's `base`.
     """
@@ -102,7 +102,7 @@ class BlendSpec:
 
 @dataclass(frozen=True, slots=True)
 class CrossfadeSpec:
-    """Slices laid end to end so that the last `over` layers of each are blended with the first `over` of the next."""
+    """Slices in a row, where the last `over` layers of each are blended with the first `over` layers of the next."""
 
     sources: tuple[SliceSpec, ...]
     over: int
@@ -114,7 +114,7 @@ class CrossfadeSpec:
 
 @dataclass(frozen=True, slots=True)
 class RepeatSpec:
-    """Items `times` times over; `scale` multiplies what the copies after the first write."""
+    """Items repeated `times` times in all; `scale` multiplies the outputs of every round after the first."""
 
     items: tuple[Item, ...]
     times: int
@@ -124,23 +124,23 @@ class RepeatSpec:
 
 @dataclass(frozen=True, slots=True)
 class UseSpec:
-    """A named run of items from the spec's `stacks`."""
+    """A reference to a named list of items in the spec's `stacks`."""
 
     name: str
     mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 Item = SliceSpec | BlendSpec | CrossfadeSpec | RepeatSpec | UseSpec
-Part = SliceSpec | BlendSpec
-"""What the embedding or the head is taken from."""
+SliceOrBlend = SliceSpec | BlendSpec
+"""A run of layers that is copied or blended; also where the embedding or the head is taken from."""
 
 
 @dataclass(frozen=True, slots=True)
 class DonorSpec:
-    """A donor: `source` is a folder or a hub id (at `revision`), or `stack` a spec file whose result is the donor.
+    """A donor: `source` is a folder or a hub id (at `revision`), or `stack` is a spec file whose result is the donor.
 
-    `like` names a reference config (a folder, a config.json, or a packaged one) that stands in while weights are away.
-    With `stage`, `stack` is the name of another document of the same text, and `stage` what that document says.
+    `like` names a reference config (a folder, a config.json, or a packaged one), used while the weights are missing.
+    With `stage`, `stack` is the name of another document in the same text, and `stage` is that document's spec.
     """
 
     name: str
@@ -154,7 +154,7 @@ class DonorSpec:
 
 @dataclass(frozen=True, slots=True)
 class NamedStack:
-    """One entry of `stacks`: items that `use` can refer to."""
+    """One entry of `stacks`: a list of items that `use` refers to by name."""
 
     name: str
     items: tuple[Item, ...]
@@ -163,7 +163,7 @@ class NamedStack:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """How the result is stored: element type (None keeps the donors') and the most bytes of a shard."""
+    """How the result is stored: element type (None keeps the donors') and the largest size of a shard in bytes."""
 
     dtype: Dtype | None = None
     shard_size: int = 5_000_000_000
@@ -171,9 +171,9 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """Where the row of a token comes from, in donors that lack it or, by `force`, in all: zeros where `donor` is None.
+    """The source of a token's embedding and head row, for donors that lack the token or, with `force`, for all.
 
-    It is the row of the same token, or of the one called `like`, or row `number`.
+    `donor` None means zeros. Else it is the donor's row of the same token, of the token `like`, or with index `number`.
     """
 
     token: str
@@ -186,9 +186,9 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class VocabularySpec:
-    """That embedding and head follow the tokenizer: with a `union`, of all donors' tokens, begun with the tokenizer's.
+    """How the rows of embedding and head follow the tokenizer. A `union` adds all donors' tokens to the tokenizer's.
 
-    Rows are filled up to a multiple of `pad_to_multiple_of`.
+    The number of rows is padded to a multiple of `pad_to_multiple_of`.
     """
 
     union: bool = False
@@ -199,9 +199,9 @@ class VocabularySpec:
 
 @dataclass(frozen=True, slots=True)
 class StackSpec:
-    """A whole spec. Donors named by `base`, `tokenizer` and `config` are None where the spec leaves the default.
+    """A whole spec. `base`, `tokenizer` and `config` name donors; None leaves the default.
 
-    Without `vocabulary` the tokenizer's files are carried along and no row moves. `chat_template` is Jinja.
+    Without `vocabulary` the tokenizer files are copied and rows stay as they are. `chat_template` is Jinja.
     """
 
     name: str
@@ -209,8 +209,8 @@ class StackSpec:
     stack: tuple[Item, ...]
     stacks: tuple[NamedStack, ...] = ()
     base: str | None = None
-    embed: Part | None = None
-    head: Part | None = None
+    embed: SliceOrBlend | None = None
+    head: SliceOrBlend | None = None
     tokenizer: str | None = None
     vocabulary: VocabularySpec | None = None
     chat_template: str | None = None
@@ -220,8 +220,8 @@ class StackSpec:
     dialect: Dialect = Dialect.NATIVE
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
     marks: tuple[tuple[str, Mark], ...] = field(default=(), compare=False, repr=False)
-    """Where the top-level keys stand in the text, by key."""
+    """The places of the top-level keys in the text."""
 
     def mark_of(self, key: str) -> Mark:
-        """The place of a top-level key, or the whole source where it was not written."""
+        """The place of a top-level key, or of the whole source if the key was not written."""
         return dict(self.marks).get(key, Mark(self.source))

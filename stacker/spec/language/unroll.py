@@ -1,198 +1,233 @@
-"""A spec with its repeats and named stacks written out: a plain list of slices and blends, as mergekit wants it."""
+"""Write out a spec's crossfades, repeats and named stacks as a flat list of slices and blends.
+
+The graph and the conversion to mergekit both read this list. Of the donors only their depths are known here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from stacker.errors import Mark, Problem
-from stacker.spec.language.parameters import EVERYTHING, canonical
+from stacker.spec.language.parameter_grammar import make_constant
+from stacker.spec.language.slice_grammar import MOST_LAYERS
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,
-    Gradient,
     Item,
     Parameter,
     RepeatSpec,
-    Rule,
     Setting,
     SliceSpec,
     StackSpec,
     UseSpec,
-    Value,
 )
 
 
 @dataclass(frozen=True, slots=True)
+class FlatSlice:
+    """`length` layers of a donor from `start` on: the slice `written`, or its part that begins at layer `position`.
+
+    Factors and parameters vary over the `count` layers of the whole slice. If the donor's depth and thus the end are
+    unknown, `known` is False and `length` is 1.
+    """
+
+    written: SliceSpec
+    start: int
+    length: int
+    position: int
+    count: int
+    known: bool = True
+
+    def part(self, skip: int, length: int) -> FlatSlice:
+        """`length` layers of this slice, after its first `skip`."""
+        return replace(self, start=self.start + skip, position=self.position + skip, length=length)
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatScale:
+    """Factors of a repeat on a flat item that begins at layer `position` of the `count` repeated layers."""
+
+    parameter: Parameter
+    position: int
+    count: int
+    mark: Mark | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FlatItem:
+    """One slice (`op` is None), or a blend of equally many layers from each source.
+
+    `settings` vary over `count` layers, and this item begins at layer `position` of them. `number` is the index of
+    its item in the spec's stack, `copy` the round (from 0) of the outermost repeat around it.
+    """
+
+    sources: tuple[FlatSlice, ...]
+    op: str | None
+    position: int
+    count: int
+    settings: tuple[Setting, ...] = ()
+    base: FlatSlice | None = None
+    scales: tuple[RepeatScale, ...] = ()
+    number: int = 0
+    copy: int = 0
+    mark: Mark | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def length(self) -> int:
+        """The number of output layers."""
+        return max(source.length for source in self.sources)
+
+
+@dataclass(frozen=True, slots=True)
 class _Unrolling:
-    spec: StackSpec
-    found: list[Problem]
+    stacks: Mapping[str, tuple[Item, ...]]
     depths: Mapping[str, int]
     ramps: Mapping[str, str]
+    problems: list[Problem]
 
-    def report(self, message: str, mark: Mark | None, hint: str = "") -> None:
-        self.found.append(Problem(message, hint, mark))
+    def report(self, message: str, mark: Mark | None, hint: str) -> None:
+        self.problems.append(Problem(message, hint, mark))
 
 
-def unrolled(
-    spec: StackSpec, found: list[Problem], depths: Mapping[str, int], ramps: Mapping[str, str]
-) -> tuple[FlatItem, ...]:
-    """The runs of a spec in order; what cannot be written as slices and blends goes to `found`.
+def unroll(
+    spec: StackSpec, depths: Mapping[str, int], ramps: Mapping[str, str], problems: list[Problem]
+) -> Iterator[FlatItem]:
+    """The flat items of a checked spec in order. Items that do not fit their donors are left out and go to `problems`.
 
-    `depths` are the donors' numbers of layers, as far as they are known; `ramps` is, for each op, the
-    parameter that a crossfade drives.
+    `depths` are the known depths of donors in layers; `ramps` is the parameter that a crossfade drives for each op:
+    `t`, `weight`, or "" for none.
     """
-    state = _Unrolling(spec, found, depths, ramps)
-    return tuple(run for item in spec.stack for run in _runs(item, state))
+    state = _Unrolling({named.name: named.items for named in spec.stacks}, depths, ramps, problems)
+    total = 0
+    for number, item in enumerate(spec.stack):
+        for flat in _unroll_item(item, state):
+            total += flat.length
+            if total > MOST_LAYERS:
+                state.report(f"the stack has more than {MOST_LAYERS:,} layers", flat.mark, "is a repeat too long?")
+                return
+            yield replace(flat, number=number)
 
 
-def _runs(item: Item, state: _Unrolling) -> Iterator[FlatItem]:
+def _unroll_item(item: Item, state: _Unrolling) -> Iterator[FlatItem]:
     match item:
-        case SliceSpec() | BlendSpec():
-            yield item
+        case SliceSpec():
+            source = _resolve(item, state)
+            if source is not None:
+                yield _make_plain(source, item.mark)
+        case BlendSpec():
+            yield from _unroll_blend(item, state)
         case CrossfadeSpec():
-            yield from _faded(item, state)
+            yield from _unroll_crossfade(item, state)
         case RepeatSpec():
-            yield from _copies(item, state)
+            yield from _unroll_repeat(item, state)
         case UseSpec(name):
-            for inner in next(named.items for named in state.spec.stacks if named.name == name):
-                yield from _runs(inner, state)
+            for inner in state.stacks[name]:
+                yield from _unroll_item(inner, state)
 
 
-def _faded(item: CrossfadeSpec, state: _Unrolling) -> Iterator[FlatItem]:
-    """A crossfade as what stands around the overlaps, and a blend for each overlapping layer."""
-    pieces = [replace(piece, start=piece.start or 0, stop=_stop(piece, state)) for piece in item.sources]
-    if any(piece.stop is None for piece in pieces):
+def _make_plain(source: FlatSlice, mark: Mark | None) -> FlatItem:
+    return FlatItem((source,), None, 0, source.length, mark=mark)
+
+
+def _resolve(piece: SliceSpec, state: _Unrolling) -> FlatSlice | None:
+    """A slice with its bounds; None, and a problem, if it ends past its donor."""
+    depth = state.depths.get(piece.donor)
+    start, stop = piece.start or 0, depth if piece.stop is None else piece.stop
+    if depth is not None and stop is not None and (stop > depth or start >= depth):
+        shown = f"{piece.donor}[{start}:{stop}]"
+        hint = f"ranges are half-open; the last valid end is {depth}"
+        state.report(f"slice {shown} ends past donor '{piece.donor}', which has {depth} layers", piece.mark, hint)
+        return None
+    length = 1 if stop is None else stop - start
+    return FlatSlice(piece, start, length, 0, length, known=stop is not None)
+
+
+def _resolve_all(pieces: tuple[SliceSpec, ...], state: _Unrolling) -> tuple[FlatSlice, ...]:
+    """All of the slices, or none if one of them does not fit its donor."""
+    sources = [_resolve(piece, state) for piece in pieces]
+    fitting = tuple(source for source in sources if source is not None)
+    return fitting if len(fitting) == len(sources) else ()
+
+
+def _unroll_blend(item: BlendSpec, state: _Unrolling) -> Iterator[FlatItem]:
+    sources = _resolve_all(item.sources, state)
+    if len({source.length for source in sources if source.known}) > 1:
+        counts = ", ".join(f"{source.written.donor}: {source.length}" for source in sources)
+        hint = "a blend takes the same number of layers from each source"
+        state.report(f"the sources of a blend have different lengths ({counts})", item.mark, hint)
+    elif sources:
+        base = _resolve(item.base, state) if item.base else None
+        count = max(source.length for source in sources)
+        yield FlatItem(sources, item.op, 0, count, item.settings, base, mark=item.mark)
+
+
+def _unroll_crossfade(item: CrossfadeSpec, state: _Unrolling) -> Iterator[FlatItem]:
+    """The layers outside the overlaps as slices, and each overlapping layer as a blend."""
+    sources = _resolve_all(item.sources, state)
+    if not sources or not _fits_overlaps(item, sources, state):
+        return
+    base = _resolve(item.base, state) if item.base else None
+    skip = 0
+    for left, right in pairwise(sources):
+        yield from _keep_between(left, skip, item.over, item.mark)
+        before = left.part(left.length - item.over, item.over)
+        yield from (_blend_overlap(item, before, right, base, position, state) for position in range(item.over))
+        skip = item.over
+    yield from _keep_between(sources[-1], skip, 0, item.mark)
+
+
+def _fits_overlaps(item: CrossfadeSpec, sources: tuple[FlatSlice, ...], state: _Unrolling) -> bool:
+    """Whether every slice is known to be long enough for the overlaps at its ends; if not, a problem is reported."""
+    if not all(source.known for source in sources):
         hint = "write where each slice ends, with the donor's number of layers"
         state.report("mergekit has no crossfade, and where it begins and ends is not known", item.mark, hint)
-    elif any(piece.scale or _varies(piece.settings) for piece in pieces):
-        hint = "write the overlapping layers as blends of one layer"
-        state.report("mergekit has no crossfade, and factors of its slices cannot be spread out", item.mark, hint)
-    else:
-        yield from crossfade_runs(item, tuple(pieces), state.ramps.get(item.op, ""))
+        return False
+    for number, source in enumerate(sources):
+        needed = item.over * (1 if number in (0, len(sources) - 1) else 2)
+        if source.length < needed:
+            piece = source.written
+            message = f"{piece.donor} gives {source.length} layers, but fading over {item.over} takes {needed}"
+            state.report(message, piece.mark or item.mark, "make the slice longer or `over` smaller")
+            return False
+    return True
 
 
-def _stop(piece: SliceSpec, state: _Unrolling) -> int | None:
-    return state.depths.get(piece.donor) if piece.stop is None else piece.stop
+def _keep_between(source: FlatSlice, skip: int, leave: int, mark: Mark | None) -> Iterator[FlatItem]:
+    """The layers of a slice without the first `skip` and the last `leave`, if any remain."""
+    length = source.length - skip - leave
+    if length:
+        yield _make_plain(source.part(skip, length), mark)
 
 
-def _varies(settings: tuple[Setting, ...]) -> bool:
-    return any(isinstance(rule.value, Gradient) for each in settings for rule in each.parameter.rules)
-
-
-def _copies(item: RepeatSpec, state: _Unrolling) -> Iterator[FlatItem]:
-    once = [run for inner in item.items for run in _runs(inner, state)]
-    yield from once
-    if item.times > 1 and item.scale:
-        once = list(_scaled(once, item, item.scale, state))
-    for _ in range(item.times - 1):
-        yield from once
-
-
-def _scaled(runs: list[FlatItem], item: RepeatSpec, scale: Parameter, state: _Unrolling) -> Iterator[FlatItem]:
-    if len(runs) > 1 and any(isinstance(rule.value, Gradient) for rule in scale.rules):
-        hint = "give each slice its own factors"
-        state.report("a gradient over several repeated slices cannot be said in mergekit", item.mark, hint)
-    for run in runs:
-        if isinstance(run, BlendSpec):
-            state.report("mergekit cannot scale what it blends", item.mark)
-            continue
-        product = product_of(run.scale, scale)
-        if product is None:
-            hint = "write the product of both factors yourself"
-            state.report("two sets of factors on one slice cannot be said in mergekit", item.mark, hint)
-        yield replace(run, scale=product)
-
-
-def product_of(one: Parameter | None, other: Parameter) -> Parameter | None:
-    """Both factors as one, where either is a single number or both have the same rules; None elsewhere."""
-    if one is None:
-        return other
-    for constant, rules in ((_constant(one), other.rules), (_constant(other), one.rules)):
-        if constant is not None:
-            scaled = (Rule(rule.match, _times(rule.value, constant)) for rule in rules)
-            return Parameter(canonical((*scaled, Rule(EVERYTHING, constant))))
-    values = [_product(a.value, b.value) for a, b in zip(one.rules, other.rules, strict=False)]
-    matches = [rule.match for rule in one.rules]
-    if None in values or matches != [rule.match for rule in other.rules]:
-        return None
-    return Parameter(
-        tuple(Rule(match, value) for match, value in zip(matches, values, strict=True) if value is not None)
-    )
-
-
-def _constant(parameter: Parameter) -> float | None:
-    match parameter.rules:
-        case (Rule(match, float() as value),) if match == EVERYTHING:
-            return value
-        case _:
-            return None
-
-
-def _times(value: Gradient | Value, factor: float) -> Gradient | float:
-    if isinstance(value, Gradient):
-        return Gradient(tuple(knot * factor for knot in value.knots))
-    return float(value) * factor
-
-
-def _product(one: Gradient | Value, other: Gradient | Value) -> Gradient | float | None:
-    if isinstance(other, Gradient):
-        return None if isinstance(one, Gradient) else _times(other, float(one))
-    return _times(one, float(other))
-
-
-FlatItem = SliceSpec | BlendSpec
-
-
-def crossfade_runs(item: CrossfadeSpec, pieces: tuple[SliceSpec, ...], ramp: str) -> Iterator[FlatItem]:
-    """The runs of a crossfade of `pieces`, whose ends are all known, without factors or gradients of their own."""
-    yield from _between(pieces[0], 0, item.over)
-    for number, (left, right) in enumerate(pairwise(pieces), start=2):
-        yield from (_overlap(item, left, right, position, ramp) for position in range(item.over))
-        yield from _between(right, item.over, item.over if number < len(pieces) else 0)
-
-
-def _between(piece: SliceSpec, skip: int, leave: int) -> Iterator[SliceSpec]:
-    """The layers of a piece but for the first `skip` and the last `leave`."""
-    start, stop = (piece.start or 0) + skip, (piece.stop or 0) - leave
-    if start < stop:
-        yield SliceSpec(piece.donor, start, stop, mark=piece.mark)
-
-
-def _overlap(item: CrossfadeSpec, left: SliceSpec, right: SliceSpec, position: int, ramp: str) -> BlendSpec:
-    sources: tuple[SliceSpec, ...] = (
-        _layer(left, (left.stop or 0) - item.over + position),
-        _layer(right, (right.start or 0) + position),
-    )
-    settings = tuple(_fixed(setting, position, item.over) for setting in item.settings)
-    base = _layer(item.base, (item.base.start or 0) + position) if item.base else None
+def _blend_overlap(
+    item: CrossfadeSpec, left: FlatSlice, right: FlatSlice, base: FlatSlice | None, position: int, state: _Unrolling
+) -> FlatItem:
+    """The blend at layer `position` of an overlap; the share of `right` grows from 1/(over + 1) to over/(over + 1)."""
     share = (position + 1) / (item.over + 1)
-    if ramp in {setting.name for setting in settings}:
-        ramp = ""
-    if ramp == "t":
-        settings += (_constant_setting("t", share),)
-    elif ramp == "weight":
-        weights = (1.0 - share, share)
-        pairs = zip(sources, weights, strict=True)
-        sources = tuple(
-            replace(each, settings=(*each.settings, _constant_setting("weight", share))) for each, share in pairs
-        )
-    return BlendSpec(sources, item.op, settings, base, item.mark)
+    settings, sources = item.settings, (left.part(position, 1), right.part(position, 1))
+    ramp = state.ramps.get(item.op, "")
+    if ramp and ramp not in {setting.name for setting in settings}:
+        if ramp == "weight":
+            sources = (_add_weight(sources[0], 1.0 - share), _add_weight(sources[1], share))
+        else:
+            settings = (*settings, Setting(ramp, make_constant(share)))
+    base = base.part(position % base.length, 1) if base else None
+    return FlatItem(sources, item.op, position, item.over, settings, base, mark=item.mark)
 
 
-def _layer(piece: SliceSpec, at: int) -> SliceSpec:
-    return replace(piece, start=at, stop=at + 1)
+def _add_weight(source: FlatSlice, weight: float) -> FlatSlice:
+    settings = (*source.written.settings, Setting("weight", make_constant(weight)))
+    return replace(source, written=replace(source.written, settings=settings))
 
 
-def _fixed(setting: Setting, position: int, count: int) -> Setting:
-    """A parameter as it is at one layer of the overlap."""
-    rules = tuple(
-        replace(rule, value=rule.value.at(position, count)) if isinstance(rule.value, Gradient) else rule
-        for rule in setting.parameter.rules
-    )
-    return replace(setting, parameter=Parameter(rules))
-
-
-def _constant_setting(name: str, value: float) -> Setting:
-    return Setting(name, Parameter((Rule(EVERYTHING, value),)))
+def _unroll_repeat(item: RepeatSpec, state: _Unrolling) -> Iterator[FlatItem]:
+    once = [flat for inner in item.items for flat in _unroll_item(inner, state)]
+    count = sum(flat.length for flat in once)
+    for copy in range(item.times):
+        position = 0
+        for flat in once:
+            scales = (RepeatScale(item.scale, position, count, item.mark),) if item.scale and copy else ()
+            yield replace(flat, copy=copy, scales=flat.scales + scales)
+            position += flat.length

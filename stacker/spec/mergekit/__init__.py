@@ -1,1 +1,1 @@
-"""mergekit's language: its reader, its merge methods as a table, and its writer."""
+"""mergekit's language: its reader, its table of merge methods, and its writer."""

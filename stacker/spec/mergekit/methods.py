@@ -1,18 +1,18 @@
-"""mergekit's merge methods as rows: which op of ours each is, and how its parameters and its base are read."""
+"""mergekit's merge methods as a table: the op of each, its parameters, and its use of the base."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from stacker.spec.language.parameters import EVERYTHING
-from stacker.spec.language.stack_spec import BlendSpec, Parameter, Part, Rule, SliceSpec
+from stacker.spec.language.parameter_grammar import EVERYTHING
+from stacker.spec.language.stack_spec import BlendSpec, Parameter, Rule, SliceOrBlend, SliceSpec
 
 
 class BaseRole(StrEnum):
-    """What a method does with `base_model`: nothing; the first of its two sources; the reference beside the sources.
+    """How a method uses `base_model`: not at all, as the first of its two sources, or as a reference beside them.
 
-    The reference may be OPTIONAL: without a `base_model` all are sources.
+    OPTIONAL is a reference if there is a `base_model`; without one, all models are sources.
     """
 
     NONE = "none"
@@ -23,10 +23,10 @@ class BaseRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A merge method. `op` "" moves layers as they are. `most` is the largest number of models in a slice (None: any).
+    """A merge method. `op` "" copies layers. `most` is the largest number of models in a slice (None: any).
 
-    `per_source` parameters may stand at a source too, `shared` ones only at slices and above.
-    `defaults` are those of our op that mergekit wants written, `ramp` is the parameter that a crossfade drives.
+    `per_source` parameters are allowed at a source too, `shared` ones only at slices and above.
+    `defaults` are defaults of our op that mergekit requires to be written.
     """
 
     name: str
@@ -36,52 +36,36 @@ class Method:
     base: BaseRole = BaseRole.NONE
     defaults: tuple[tuple[str, float], ...] = ()
     most: int | None = None
-    ramp: str = ""
 
 
 _WEIGHT = (("weight", 1.0),)
 
 
-def _family(name: str, *each: str, rescale: bool = True) -> Method:
-    """A method of the task-vector family; `each` are its parameters of a source beside the weight."""
+def _make_task_vector_method(name: str, *per_source: str, rescale: bool = True) -> Method:
+    """A method of the task-vector family; `per_source` are its parameters per source other than the weight."""
     shared = ("normalize", "lambda", *(("rescale",) if rescale else ()))
-    return Method(name, name, ("weight", *each), shared, BaseRole.REFERENCE, _WEIGHT)
+    return Method(name, name, ("weight", *per_source), shared, BaseRole.REFERENCE, _WEIGHT)
 
 
 METHODS = {
     method.name: method
     for method in (
         Method("passthrough", "", per_source=("scale",), most=1),
-        Method("linear", "linear", per_source=("weight",), shared=("normalize",), defaults=_WEIGHT, ramp="weight"),
-        Method("slerp", "slerp", shared=("t",), base=BaseRole.FIRST, most=2, ramp="t"),
+        Method("linear", "linear", per_source=("weight",), shared=("normalize",), defaults=_WEIGHT),
+        Method("slerp", "slerp", shared=("t",), base=BaseRole.FIRST, most=2),
         Method(
-            "nuslerp",
-            "nuslerp",
-            ("weight",),
-            ("nuslerp_flatten", "nuslerp_row_wise"),
-            BaseRole.OPTIONAL,
-            _WEIGHT,
-            3,
-            "weight",
+            "nuslerp", "nuslerp", ("weight",), ("nuslerp_flatten", "nuslerp_row_wise"), BaseRole.OPTIONAL, _WEIGHT, 3
         ),
-        Method(
-            "multislerp",
-            "multislerp",
-            ("weight",),
-            ("normalize_weights", "eps"),
-            BaseRole.OPTIONAL,
-            _WEIGHT,
-            ramp="weight",
-        ),
+        Method("multislerp", "multislerp", ("weight",), ("normalize_weights", "eps"), BaseRole.OPTIONAL, _WEIGHT),
         Method("karcher", "karcher", shared=("max_iter", "tol")),
-        _family("task_arithmetic", rescale=False),
-        _family("ties", "density"),
-        _family("dare_linear", "density"),
-        _family("dare_ties", "density"),
-        _family("della", "density", "epsilon"),
-        _family("della_linear", "density", "epsilon"),
-        _family("breadcrumbs", "density", "gamma"),
-        _family("breadcrumbs_ties", "density", "gamma"),
+        _make_task_vector_method("task_arithmetic", rescale=False),
+        _make_task_vector_method("ties", "density"),
+        _make_task_vector_method("dare_linear", "density"),
+        _make_task_vector_method("dare_ties", "density"),
+        _make_task_vector_method("della", "density", "epsilon"),
+        _make_task_vector_method("della_linear", "density", "epsilon"),
+        _make_task_vector_method("breadcrumbs", "density", "gamma"),
+        _make_task_vector_method("breadcrumbs_ties", "density", "gamma"),
         Method("sce", "sce", shared=("select_topk",), base=BaseRole.REFERENCE),
         Method("model_stock", "model_stock", shared=("filter_wise",), base=BaseRole.REFERENCE),
         Method("nearswap", "nearswap", shared=("t",), base=BaseRole.REFERENCE, most=2),
@@ -91,42 +75,38 @@ METHODS = {
     )
 }
 
-RAMPS = {method.op: method.ramp for method in METHODS.values()}
-"""The parameter of each op that a crossfade drives; "" where there is none."""
-
-
 _OUTER_ROLES = ("embed", "head", "norm")
 
 
-def outside_of(run: SliceSpec | BlendSpec) -> Part:
-    """The embedding or head made as a run of layers is made: whole donors, the same op and parameters."""
+def make_outer_part(run: SliceSpec | BlendSpec) -> SliceOrBlend:
+    """The embedding or head, made like a run of layers: the same op and parameters, from whole donors."""
     if isinstance(run, SliceSpec):
         return replace(run, start=None, stop=None)
     sources = tuple(replace(source, start=None, stop=None) for source in run.sources)
     return replace(run, sources=sources, base=replace(run.base, start=None, stop=None) if run.base else None)
 
 
-def same_part(one: Part, other: Part) -> bool:
-    """Whether two parts come to the same tensors, rules that only select tensors of layers disregarded."""
-    return _comparable(one) == _comparable(other)
+def is_same_part(one: SliceOrBlend, other: SliceOrBlend) -> bool:
+    """Whether two embeddings or heads have the same values; rules that select only tensors of layers are ignored."""
+    return _normalize(one) == _normalize(other)
 
 
-def _comparable(part: Part) -> object:
+def _normalize(part: SliceOrBlend) -> object:
     if isinstance(part, SliceSpec):
-        scale = _outer(part.scale)
+        scale = _keep_outer(part.scale)
         neutral = scale is None or all(rule.value == 1.0 for rule in scale.rules)
-        return (part.donor, None if neutral else scale, _settings(part))
-    return (part.op, tuple(map(_comparable, part.sources)), part.base and _comparable(part.base), _settings(part))
+        return (part.donor, None if neutral else scale, _outer_settings(part))
+    return (part.op, tuple(map(_normalize, part.sources)), part.base and _normalize(part.base), _outer_settings(part))
 
 
-def _settings(part: Part) -> frozenset[tuple[str, Parameter | None]]:
-    return frozenset((setting.name, _outer(setting.parameter)) for setting in part.settings)
+def _outer_settings(part: SliceOrBlend) -> frozenset[tuple[str, Parameter | None]]:
+    return frozenset((setting.name, _keep_outer(setting.parameter)) for setting in part.settings)
 
 
-def _outer(parameter: Parameter | None) -> Parameter | None:
+def _keep_outer(parameter: Parameter | None) -> Parameter | None:
     """The rules that can select a tensor outside the layers."""
-    return None if parameter is None else Parameter(tuple(filter(_may_be_outside, parameter.rules)))
+    return None if parameter is None else Parameter(tuple(filter(_may_select_outside, parameter.rules)))
 
 
-def _may_be_outside(rule: Rule) -> bool:
+def _may_select_outside(rule: Rule) -> bool:
     return EVERYTHING in rule.match or rule.match.partition(".")[0] in _OUTER_ROLES

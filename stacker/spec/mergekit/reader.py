@@ -1,25 +1,42 @@
-"""mergekit's dialect: its file as the same values, with the same meaning, and its defects left behind.
+"""Read mergekit's dialect into a StackSpec with the same meaning, without mergekit's bugs.
 
-Embeddings follow the first slice, and final norm and head the last, each in the way that slice is made.
+The embedding is made like the first slice; final norm and head are made like the last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping as Table
 from dataclasses import dataclass, replace
-from functools import partial
 from types import MappingProxyType
 
 from stacker.errors import Problem, SpecError, did_you_mean
-from stacker.spec.language.settings import parse_dtype
-from stacker.spec.language.shape_problems import read_shape
-from stacker.spec.language.stack_spec import BlendSpec, Dialect, OutputSpec, Part, SliceSpec, StackSpec, VocabularySpec
-from stacker.spec.language.tokenizer import UNION, Grammar, parse_template, parse_vocabulary
-from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, outside_of
-from stacker.spec.mergekit.reading import Reading, unknown_keys
-from stacker.spec.mergekit.shape import WORDS, MergekitFile, ModuleOut, SliceOut, SourceIn
-from stacker.spec.mergekit.values import DonorNames
-from stacker.text.node import Mapping, Node, Scalar, child, is_null, shorten
+from stacker.spec.language.stack_spec import (
+    BlendSpec,
+    Dialect,
+    OutputSpec,
+    SliceOrBlend,
+    SliceSpec,
+    StackSpec,
+    VocabularySpec,
+)
+from stacker.spec.language.tokenizer_grammar import UNION, Grammar, parse_template, parse_vocabulary
+from stacker.spec.language.validation import keep_valid
+from stacker.spec.language.value_grammar import parse_dtype
+from stacker.spec.mergekit.grammar import DonorNames
+from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, make_outer_part
+from stacker.spec.mergekit.read_context import Levels, ReadContext
+from stacker.spec.mergekit.shape import ADVICE, MergekitFile, check_keys
+from stacker.text.node import (
+    Mapping,
+    Node,
+    Scalar,
+    get_child,
+    get_text,
+    is_null,
+    list_entries,
+    list_items,
+    shorten,
+)
 
 _BASE_HINT = "base_model names the model that t = 0 keeps: base_model: org/name"
 _RANGE_HINT = "layer_range: [first, last + 1]; the end is not included"
@@ -27,10 +44,10 @@ _RANGE_HINT = "layer_range: [first, last + 1]; the end is not included"
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One output slice: its sources as slices with their own parameters, what is above them, and its base."""
+    """One output slice: its sources with their own parameters, the levels of parameters around them, and its base."""
 
     sources: tuple[SliceSpec, ...]
-    levels: tuple[Node, ...]
+    levels: Levels
     base: str | None
     node: Node
 
@@ -38,141 +55,132 @@ class _Run:
 def parse_mergekit(
     root: Mapping, name: str, stages: Table[str, StackSpec] = MappingProxyType({})
 ) -> tuple[StackSpec, list[Problem]]:
-    """The spec of a mergekit file, and what is wrong with it by itself; `stages` are the documents that it may name."""
-    read, node, found = read_shape(MergekitFile, root, WORDS)
-    shape = read or MergekitFile()
-    reading = Reading(_method(shape.merge_method, root, found), found, DonorNames(stages=stages))
-    base = reading.reference(node, "base_model")
-    if shape.merge_method in METHODS:
-        found += unknown_keys(shape, node, reading.method)
-    return _spec(reading, shape, node, base, name), found
+    """The spec of a mergekit file, and its problems; `stages` are earlier documents that it can use as models."""
+    node, problems = keep_valid(MergekitFile, root, ADVICE)
+    method_name = get_text(node, "merge_method") or ""
+    context = ReadContext(_find_method(method_name, root, problems), problems, DonorNames(stages=stages))
+    base = context.reference(node, "base_model")
+    if method_name in METHODS:
+        problems += check_keys(node, context.method)
+    return _parse_file(context, node, base, name), problems
 
 
-def _method(name: str, root: Mapping, found: list[Problem]) -> Method:
+def _find_method(name: str, root: Mapping, problems: list[Problem]) -> Method:
     if name and name not in METHODS:
         close = did_you_mean(name, METHODS)
         hint = close if close.startswith("known") else f"{close}\nknown: {', '.join(sorted(METHODS))}"
-        message = f"merge_method '{shorten(name)}' is not known here"
-        found.append(Problem(message, hint, child(root, "merge_method").mark))
+        message = f"merge_method '{shorten(name)}' is unknown"
+        problems.append(Problem(message, hint, get_child(root, "merge_method").mark))
     return METHODS.get(name, Method(name, name))
 
 
-def _spec(reading: Reading, shape: MergekitFile, node: Mapping, base: str | None, name: str) -> StackSpec:
-    items = [reading.attempt(partial(_item, reading, run)) for run in _runs(reading, shape, node, base)]
+def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str) -> StackSpec:
+    items = [context.attempt(_make_item, context, run) for run in _parse_runs(context, node, base)]
     stack = [item for item in items if item is not None]
-    tokenizer, vocabulary = _tokenizer(reading, node, base)
-    template = _template(reading, node)
+    tokenizer, vocabulary = _parse_tokenizer(context, node, base)
+    template = node.get("chat_template")
     return StackSpec(
-        name=shape.name or name,
-        donors=reading.donors.all(),
+        name=get_text(node, "name") or name,
+        donors=context.donors.all(),
         stack=tuple(stack),
         base=base,
-        embed=_outside(stack[0]) if stack else None,
-        head=_outside(stack[-1]) if stack else None,
+        embed=_make_outside(stack[0]) if stack else None,
+        head=_make_outside(stack[-1]) if stack else None,
         tokenizer=tokenizer,
         vocabulary=vocabulary,
-        chat_template=template,
+        chat_template=None if template is None or is_null(template) else context.attempt(parse_template, template),
         config=base,
-        output=_output(reading, shape, node),
+        output=_parse_output(context, node),
         source=node.mark.source,
         dialect=Dialect.MERGEKIT,
         marks=tuple((key.text, key.mark) for key, _ in node.entries),
     )
 
 
-def _runs(reading: Reading, shape: MergekitFile, node: Mapping, base: str | None) -> list[_Run]:
-    """The output slices of the file, those of its only module, or one over whole models."""
-    levels = tuple(parameters for parameters in (node.get("parameters"),) if parameters)
+def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_Run]:
+    """The output slices of the file or of its only module, or one run over whole models."""
+    levels = context.below(node, ())
     given = [key for key in ("slices", "models", "modules") if not is_null(node.get(key))]
     if len(given) != 1:
-        message = (
-            f"{' and '.join(given)} stand here" if given else "nothing to merge: no 'slices', 'models' or 'modules'"
-        )
-        reading.error(message, "write exactly one of slices, models and modules", node.mark)
-    if shape.modules:
-        return _module_runs(reading, shape.modules, child(node, "modules"), levels, base)
-    return _holder_runs(reading, shape, node, levels, base)
-
-
-def _module_runs(
-    reading: Reading, modules: dict[str, ModuleOut], node: Node, levels: tuple[Node, ...], base: str | None
-) -> list[_Run]:
+        listed = " and ".join(given)
+        message = f"the file has {listed}" if given else "nothing to merge: no 'slices', 'models' or 'modules'"
+        context.error(message, "write exactly one of slices, models and modules", node.mark)
+    modules = list_entries(node.get("modules"))
     if len(modules) > 1:
-        reading.error(f"several modules: {', '.join(map(shorten, modules))}", "one module is supported", node.mark)
-    (key, module), *_ = modules.items()
-    below = child(node, key)
-    return _holder_runs(reading, module, below, reading.below(below, levels), base)
+        names = ", ".join(shorten(key.text) for key, _ in modules)
+        context.error(f"several modules: {names}", "one module is supported", get_child(node, "modules").mark)
+    for _, module in modules[:1]:
+        return _parse_holder(context, module, context.below(module, levels), base)
+    return _parse_holder(context, node, levels, base)
 
 
-def _holder_runs(
-    reading: Reading, holder: MergekitFile | ModuleOut, node: Node, levels: tuple[Node, ...], base: str | None
-) -> list[_Run]:
-    if holder.slices:
-        place = child(node, "slices")
-        return [_slice_run(reading, run, child(place, at), levels, base) for at, run in enumerate(holder.slices)]
-    if holder.models:
-        return [_models_run(reading, child(node, "models"), len(holder.models), levels, base)]
+def _parse_holder(context: ReadContext, node: Node, levels: Levels, base: str | None) -> list[_Run]:
+    """The runs of a file or module: one for each of its `slices`, or one for all its `models`."""
+    if slices := list_items(get_child(node, "slices")):
+        return [_parse_slice(context, run, levels, base) for run in slices]
+    if list_items(get_child(node, "models")):
+        return [_parse_models(context, get_child(node, "models"), levels, base)]
     return []
 
 
-def _slice_run(reading: Reading, shape: SliceOut, node: Node, levels: tuple[Node, ...], base: str | None) -> _Run:
-    place = child(node, "sources")
-    levels = reading.below(node, levels)
-    sources = (_source(reading, source, child(place, at)) for at, source in enumerate(shape.sources))
-    return _Run(tuple(s for s in sources if s), levels, reading.reference(node, "base_model") or base, node)
+def _parse_slice(context: ReadContext, node: Node, levels: Levels, base: str | None) -> _Run:
+    sources = (_parse_source(context, source) for source in list_items(get_child(node, "sources")))
+    kept = tuple(source for source in sources if source)
+    return _Run(kept, context.below(node, levels), context.reference(node, "base_model") or base, node)
 
 
-def _source(reading: Reading, shape: SourceIn, node: Node) -> SliceSpec | None:
-    donor = reading.reference(node, "model")
-    place = child(node, "layer_range")
-    start, stop = shape.layer_range
+def _parse_source(context: ReadContext, node: Node) -> SliceSpec | None:
+    donor = context.reference(node, "model")
+    place = get_child(node, "layer_range")
+    bounds = (bound.value for bound in list_items(place) if isinstance(bound, Scalar))
+    start, stop = (bound for bound in bounds if isinstance(bound, int))
     if start < 0:
-        reading.error(f"layer_range [{start}, {stop}] begins before layer 0", _RANGE_HINT, place.mark)
+        context.error(f"layer_range [{start}, {stop}] begins before layer 0", _RANGE_HINT, place.mark)
     elif stop <= start:
         words = "is empty" if stop == start else "runs backwards"
-        reading.error(f"layer_range [{start}, {stop}] {words}", _RANGE_HINT, place.mark)
+        context.error(f"layer_range [{start}, {stop}] {words}", _RANGE_HINT, place.mark)
     elif donor:
-        return SliceSpec(donor, start, stop, settings=reading.source_settings(node), mark=node.mark)
+        return SliceSpec(donor, start, stop, settings=context.source_settings(node), mark=node.mark)
     return None
 
 
-def _models_run(reading: Reading, node: Node, count: int, levels: tuple[Node, ...], base: str | None) -> _Run:
-    """Every layer of each model; the base joins them where it is not listed, as in mergekit."""
+def _parse_models(context: ReadContext, node: Node, levels: Levels, base: str | None) -> _Run:
+    """A run over all layers of each model. As in mergekit, a base that is not listed becomes a source."""
     sources = []
-    for place in (child(node, at) for at in range(count)):
-        donor = reading.reference(place, "model")
+    for below in list_items(node):
+        donor = context.reference(below, "model")
         if donor:
-            sources.append(SliceSpec(donor, settings=reading.source_settings(place), mark=place.mark))
+            sources.append(SliceSpec(donor, settings=context.source_settings(below), mark=below.mark))
     if base and base not in {source.donor for source in sources}:
         sources.append(SliceSpec(base, mark=node.mark))
     return _Run(tuple(sources), levels, base, node)
 
 
-def _item(reading: Reading, run: _Run) -> SliceSpec | BlendSpec | None:
-    """What a run is: layers as they are where it has one source, else a blend; SpecError where it may not be."""
-    method = reading.method
+def _make_item(context: ReadContext, run: _Run) -> SliceSpec | BlendSpec | None:
+    """A run as a slice if it has one source, else as a blend; SpecError if the method does not allow it."""
+    method = context.method
     if method.most is not None and len(run.sources) > method.most:
         hint = "write a slice for each" if method.most == 1 else ""
         count = f"{method.most} model{'s' * (method.most > 1)}"
         raise SpecError.of(f"'{method.name}' takes {count} a slice, not {len(run.sources)}", hint, run.node.mark)
     if len(run.sources) < 2:
-        return next((_plain(reading, source, run) for source in run.sources), None)
+        return next((_make_slice(context, source, run) for source in run.sources), None)
     if method.base is BaseRole.NONE or (method.base is BaseRole.OPTIONAL and run.base is None):
-        return BlendSpec(run.sources, method.op, reading.shared_settings(run.levels), mark=run.node.mark)
-    base = _base_source(run, method)
+        return BlendSpec(run.sources, method.op, context.shared_settings(run.levels), mark=run.node.mark)
+    base = _find_base_source(run, method)
     others = tuple(source for source in run.sources if source is not base)
-    settings = reading.shared_settings(run.levels)
+    settings = context.shared_settings(run.levels)
     if method.base is BaseRole.FIRST:
         return BlendSpec((base, *others), method.op, settings, mark=run.node.mark)
     return BlendSpec(others, method.op, settings, replace(base, settings=()), mark=run.node.mark)
 
 
-def _plain(reading: Reading, source: SliceSpec, run: _Run) -> SliceSpec:
-    scale = None if reading.method.op else reading.scale(source, run.levels)
+def _make_slice(context: ReadContext, source: SliceSpec, run: _Run) -> SliceSpec:
+    scale = None if context.method.op else context.scale(source, run.levels)
     return replace(source, scale=scale, settings=())
 
 
-def _base_source(run: _Run, method: Method) -> SliceSpec:
+def _find_base_source(run: _Run, method: Method) -> SliceSpec:
     if run.base is None:
         raise SpecError.of(f"'{method.name}' needs a base_model", _BASE_HINT, run.node.mark)
     for source in run.sources:
@@ -181,42 +189,37 @@ def _base_source(run: _Run, method: Method) -> SliceSpec:
     raise SpecError.of(f"the base_model '{run.base}' is not among the sources", _BASE_HINT, run.node.mark)
 
 
-def _outside(item: SliceSpec | BlendSpec) -> Part | None:
-    """What stands outside the layers, made as the slice beside it; None where that is the default."""
+def _make_outside(item: SliceSpec | BlendSpec) -> SliceOrBlend | None:
+    """The embedding or head beside a slice; None if the default is the same."""
     if isinstance(item, SliceSpec):
         return SliceSpec(item.donor, scale=item.scale, mark=item.mark) if item.scale else None
-    return outside_of(item)
+    return make_outer_part(item)
 
 
-def _tokenizer(reading: Reading, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:
-    """The donor of the tokenizer (the one asked for, or the base), and how embedding and head follow it, if they do."""
+def _parse_tokenizer(context: ReadContext, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:
+    """The donor of the tokenizer (default: the base), and whether and how embedding and head follow it."""
     table = node.get("tokenizer")
     holder, key = (table, "source") if isinstance(table, Mapping) else (node, "tokenizer_source")
     if holder is table and not is_null(node.get("tokenizer_source")):
         hint = "keep 'tokenizer' with its 'source'"
-        reading.error("both 'tokenizer' and 'tokenizer_source' stand here", hint, node.key_mark("tokenizer_source"))
+        context.error("the file has both 'tokenizer' and 'tokenizer_source'", hint, node.key_mark("tokenizer_source"))
     value = holder.get(key)
     vocabulary = None
     if isinstance(table, Mapping):
-        vocabulary = parse_vocabulary(table, Grammar("model", reading.donors.name), reading.found)
+        vocabulary = parse_vocabulary(table, Grammar("model", context.donors.name), context.problems)
     elif not is_null(value):
         union = isinstance(value, Scalar) and value.value == UNION
-        vocabulary = VocabularySpec(union, mark=child(node, key).mark)
+        vocabulary = VocabularySpec(union, mark=get_child(node, key).mark)
     name = value.value if isinstance(value, Scalar) else None
     if name == "base" and base is None:
-        reading.error("'base' is asked for, but there is no base_model", _BASE_HINT, child(holder, key).mark)
+        context.error("'base' is asked for, but there is no base_model", _BASE_HINT, get_child(holder, key).mark)
     if is_null(value) or name in ("base", UNION):
         return base, vocabulary
-    return reading.reference(holder, key), vocabulary
+    return context.reference(holder, key), vocabulary
 
 
-def _template(reading: Reading, node: Mapping) -> str | None:
-    below = node.get("chat_template")
-    return None if below is None or is_null(below) else reading.attempt(partial(parse_template, below))
-
-
-def _output(reading: Reading, shape: MergekitFile, node: Mapping) -> OutputSpec:
-    """`out_dtype` is how the result is stored, and `dtype` where that is absent."""
-    chosen = [(name, key) for key, name in (("out_dtype", shape.out_dtype), ("dtype", shape.dtype)) if name]
-    dtypes = [reading.attempt(partial(parse_dtype, name, child(node, key).mark)) for name, key in chosen]
+def _parse_output(context: ReadContext, node: Mapping) -> OutputSpec:
+    """The element type of the result: `out_dtype`, or `dtype` if that is missing."""
+    chosen = [(name, key) for key in ("out_dtype", "dtype") if (name := get_text(node, key))]
+    dtypes = [context.attempt(parse_dtype, name, get_child(node, key).mark) for name, key in chosen]
     return OutputSpec(dtypes[0] if dtypes else None)

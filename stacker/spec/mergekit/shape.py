@@ -1,18 +1,20 @@
-"""The shape of a mergekit file, as mergekit 0.1.5 reads it; keys it does not know are kept, to be warned of."""
+"""The shape of a mergekit file, as mergekit 0.1.5 reads it, and warnings for keys without effect."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stacker.errors import Problem
-from stacker.spec.language.shape_problems import Path, Vocabulary, last_key
-from stacker.text.node import Node, describe, shorten
+from stacker.errors import Problem, Severity, did_you_mean
+from stacker.spec.language.validation import Advice, Path, find_last_key
+from stacker.spec.mergekit.methods import Method
+from stacker.text.node import Node, Scalar, describe, is_null, list_entries, list_items, shorten
 
 
 class MergekitShape(BaseModel):
-    """A mapping of a mergekit file; further keys are allowed, as mergekit allows them."""
+    """A mapping of a mergekit file. Unknown keys are allowed, as in mergekit."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, defer_build=True)
 
@@ -66,11 +68,11 @@ class MergekitFile(MergekitShape):
     name: str | None = None
 
 
-def _misfit(path: Path, node: Node) -> Problem:
-    return Problem(f"'{shorten(last_key(path))}' cannot be {describe(node)}", "", node.mark)
+def _explain_misfit(path: Path, node: Node) -> Problem:
+    return Problem(f"'{shorten(find_last_key(path))}' cannot be {describe(node)}", "", node.mark)
 
 
-WORDS = Vocabulary(
+ADVICE = Advice(
     shapes={},
     examples={
         "merge_method": "merge_method: passthrough",
@@ -79,5 +81,44 @@ WORDS = Vocabulary(
         "parameters": "parameters: {t: 0.5}", "slices": "slices: then '- sources:'",
         "models": "models: then '- model: org/name'",
     },
-    misfit=_misfit,
+    misfit=_explain_misfit,
 )  # fmt: skip
+
+
+_LISTED: dict[str, type[MergekitShape]] = {
+    "slices": SliceOut, "models": ModelIn, "modules": ModuleOut, "sources": SourceIn,
+}  # fmt: skip
+"""The shape of the entries of the list or mapping under each of these keys."""
+_WITHOUT_EFFECT = ("residual_weight",)
+
+
+def check_keys(node: Node, method: Method, shape: type[MergekitShape] = MergekitFile) -> Iterator[Problem]:
+    """A warning for each key that has no effect in a mapping, which fits `shape`, and in everything below it."""
+    for key, below in list_entries(node):
+        name = key.text
+        if name not in shape.model_fields or (name in _WITHOUT_EFFECT and not is_null(below)):
+            yield _warn(f"'{shorten(name)}' has no effect here", _find_close(name, shape.model_fields), key)
+        elif name == "parameters":
+            yield from _check_parameters(below, shape, method)
+        elif name in _LISTED:
+            for entry in (*list_items(below), *(entry for _, entry in list_entries(below))):
+                yield from check_keys(entry, method, _LISTED[name])
+
+
+def _check_parameters(node: Node, shape: type[MergekitShape], method: Method) -> Iterator[Problem]:
+    at_source = shape in (SourceIn, ModelIn)
+    known = method.per_source if at_source else (*method.per_source, *method.shared)
+    for key, _ in list_entries(node):
+        if key.text not in known:
+            place = " at a source" if at_source and key.text in method.shared else ""
+            message = f"'{method.name}' has no parameter '{shorten(key.text)}'{place}; it has no effect"
+            yield _warn(message, _find_close(key.text, known), key)
+
+
+def _find_close(word: str, known: Iterable[str]) -> str:
+    hint = did_you_mean(word, known)
+    return hint if hint.startswith("did") else ""
+
+
+def _warn(message: str, hint: str, key: Scalar) -> Problem:
+    return Problem(message, hint, key.mark, Severity.WARNING)

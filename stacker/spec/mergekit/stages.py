@@ -1,6 +1,6 @@
-"""A mergekit file of several documents: stages, each with a `name` that later ones use as a model.
+"""Read mergekit files of several documents: stages, each with a `name` that later documents use as a model.
 
-The last is the result. Nothing is written in between: a stage is a stack that is a donor.
+The last document is the result. A stage becomes a donor that is a stack, so nothing is written in between.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from stacker.errors import Problem, Severity
 from stacker.spec.language.checks import check_spec
 from stacker.spec.language.stack_spec import StackSpec
 from stacker.spec.mergekit.reader import parse_mergekit
-from stacker.text.node import Mapping, Node, Scalar, child, describe, is_null, scalars, shorten
+from stacker.text.node import Mapping, Node, Scalar, describe, get_child, is_null, shorten, walk_scalars
 
 _NAME = "name: first-stage; a later document names it as a model"
 _METHOD = "merge_method"
 
 
 def is_staged(document: Node) -> bool:
-    """Whether the first document of a text is mergekit's, the only dialect that has several."""
+    """Whether the first document of a text is mergekit's, the only dialect with several documents."""
     return isinstance(document, Mapping) and _METHOD in document.names
 
 
 def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[Problem]]:
-    """The spec of the last document, whose donors may be those before it, and what is wrong with all of them."""
-    found: list[Problem] = []
+    """The spec of the last document, with earlier documents as donors, and the problems of all documents."""
+    problems: list[Problem] = []
     stages: dict[str, StackSpec] = {}
     used: set[str] = set()
     roots = [document for document in documents if not is_null(document)]
@@ -32,24 +32,24 @@ def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[
     for number, root in enumerate(roots, start=1):
         last = number == len(roots)
         if not isinstance(root, Mapping) or _METHOD not in root.names:
-            said = describe(root) if not isinstance(root, Mapping) else "one without 'merge_method'"
-            found.append(Problem(f"each document is a mergekit file, this is {said}", "", root.mark))
+            shown = describe(root) if not isinstance(root, Mapping) else "one without 'merge_method'"
+            problems.append(Problem(f"each document is a mergekit file, this is {shown}", "", root.mark))
             continue
-        found += check_characters(root)
-        spec, problems = parse_mergekit(root, name, stages)
-        found += problems
-        found += _check_name(root, stages, last=last)
+        problems += check_characters(root)
+        spec, own_problems = parse_mergekit(root, name, stages)
+        problems += own_problems
+        problems += _check_name(root, stages, last=last)
         used |= {str(donor.stack) for donor in spec.donors if donor.stage}
         if not last:
-            found += check_spec(spec)
+            problems += check_spec(spec)
             stages[spec.name] = spec
-    found += (_unused(stages[stage]) for stage in stages if stage not in used)
-    return spec, found
+    problems += (_warn_unused(stages[stage]) for stage in stages if stage not in used)
+    return spec, problems
 
 
 def check_characters(root: Node) -> Iterator[Problem]:
-    """Characters that nobody sees, or that change how a terminal shows what follows, have no place in a spec."""
-    for scalar, is_key in scalars(root):
+    """A problem for each scalar with invisible characters or characters that change how a terminal shows the text."""
+    for scalar, is_key in walk_scalars(root):
         allowed = "" if is_key else "\n\t"
         hidden = next((char for char in scalar.text if not char.isprintable() and char not in allowed), None)
         if hidden:
@@ -57,7 +57,7 @@ def check_characters(root: Node) -> Iterator[Problem]:
 
 
 def _check_name(root: Mapping, stages: dict[str, StackSpec], *, last: bool) -> Iterator[Problem]:
-    name = child(root, "name")
+    name = get_child(root, "name")
     if name is root or is_null(name):
         if not last:
             yield Problem("a document before the last has no 'name', so that nothing can use it", _NAME, root.mark)
@@ -65,6 +65,6 @@ def _check_name(root: Mapping, stages: dict[str, StackSpec], *, last: bool) -> I
         yield Problem(f"two documents are called '{shorten(name.text)}'", "give each its own name", name.mark)
 
 
-def _unused(spec: StackSpec) -> Problem:
+def _warn_unused(spec: StackSpec) -> Problem:
     message = f"no later document uses '{shorten(spec.name)}'; only the last document is built"
     return Problem(message, "", spec.mark_of("name"), Severity.WARNING)

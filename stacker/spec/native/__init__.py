@@ -1,1 +1,1 @@
-"""The native language: its shape, its reader, its writer, and the words of its messages."""
+"""The native language: its shape, its reader, its writer, and the advice in its messages."""

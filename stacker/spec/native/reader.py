@@ -1,15 +1,12 @@
-"""The native dialect: from shape and nodes to the values of `model`. What is wrong is collected, the rest goes on."""
+"""Read the native dialect into a StackSpec. Problems are collected, and the valid rest is read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from dataclasses import replace
 
 from stacker.errors import Mark, Problem, SpecError
-from stacker.spec.language.parameters import parse_scale, parse_setting
-from stacker.spec.language.settings import parse_dtype, parse_size, parse_source
-from stacker.spec.language.shape_problems import read_shape
-from stacker.spec.language.slices import NAME, parse_slice
+from stacker.spec.language.parameter_grammar import parse_scale, parse_setting
+from stacker.spec.language.slice_grammar import NAME, parse_slice
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,
@@ -18,209 +15,210 @@ from stacker.spec.language.stack_spec import (
     NamedStack,
     OutputSpec,
     Parameter,
-    Part,
     RepeatSpec,
     Setting,
+    SliceOrBlend,
     SliceSpec,
     StackSpec,
     UseSpec,
 )
-from stacker.spec.language.tokenizer import parse_template, parse_tokenizer
-from stacker.spec.native.shape import (
-    BlendShape,
-    CrossfadeShape,
-    DonorShape,
-    OutputShape,
-    PartBlendShape,
-    RepeatShape,
-    SliceShape,
-    SourceShape,
-    StackShape,
-    UseShape,
+from stacker.spec.language.tokenizer_grammar import parse_template, parse_tokenizer
+from stacker.spec.language.validation import attempt, keep_valid
+from stacker.spec.language.value_grammar import parse_dtype, parse_size, parse_source
+from stacker.spec.native.advice import ADVICE
+from stacker.spec.native.shape import ITEM_KINDS, BlendShape, CrossfadeShape, OpShape, SourceShape, StackShape
+from stacker.text.node import (
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    get_child,
+    get_int,
+    get_text,
+    is_null,
+    list_entries,
+    list_items,
+    shorten,
 )
-from stacker.spec.native.wording import WORDS
-from stacker.text.node import Mapping, Node, child, shorten
 
-Found = list[Problem]
-Made = TypeVar("Made")
-AnyItem = str | SliceShape | BlendShape | CrossfadeShape | RepeatShape | UseShape
+Problems = list[Problem]
 _REQUIRED = ("stacker", "donors", "stack")
-_FOREIGN = frozenset({"over", "times", *("slice", "blend", "crossfade", "repeat", "use")})
+_OF_OTHER_ITEMS = frozenset({"over", "times", *ITEM_KINDS})
 
 
-def parse_native(root: Mapping, name: str) -> tuple[StackSpec, list[Problem]]:
-    """The spec of a native text, `name` where it gives none, and what is wrong with it by itself."""
-    shape, node, found = read_shape(StackShape, root, WORDS)
+def parse_native(root: Mapping, name: str) -> tuple[StackSpec, Problems]:
+    """The spec of a native text, called `name` by default, and the problems of the text."""
+    node, problems = keep_valid(StackShape, root, ADVICE)
     missing = (key for key in _REQUIRED if key not in root.names)
-    found += [Problem(f"'{key}' is missing", f"for instance: {WORDS.examples[key]}", root.mark) for key in missing]
-    return _spec(shape or StackShape(), node, root, name, found), found
+    problems += [Problem(f"'{key}' is missing", f"for instance: {ADVICE.examples[key]}", root.mark) for key in missing]
+    return _parse_spec(node, root, name, problems), problems
 
 
-def _spec(shape: StackShape, node: Mapping, root: Mapping, name: str, found: Found) -> StackSpec:
-    marks = tuple((key.text, key.mark) for key, _ in root.entries)
-    tokenizer, vocabulary = parse_tokenizer(node.get("tokenizer"), shape.base, found)
-    written = node.get("chat_template")
-    template = None if written is None else _attempt(found, lambda: parse_template(written))
+def _parse_spec(node: Mapping, root: Mapping, name: str, problems: Problems) -> StackSpec:
+    base, template = get_text(node, "base"), node.get("chat_template")
+    tokenizer, vocabulary = parse_tokenizer(node.get("tokenizer"), base, problems)
+    written_name = get_text(node, "name") or name
     return StackSpec(
-        name=_attempt(found, lambda: _name(shape.name or name, child(node, "name").mark)) or name,
-        donors=_donors(shape, child(node, "donors"), root.get("donors"), found),
-        stack=_items(shape.stack, child(node, "stack"), found),
-        stacks=_stacks(shape, child(node, "stacks"), root.get("stacks"), found),
-        base=shape.base,
-        embed=_part(shape.embed, child(node, "embed"), "embed", found),
-        head=_part(shape.head, child(node, "head"), "head", found),
+        name=attempt(problems, _parse_name, written_name, get_child(node, "name").mark) or name,
+        donors=_parse_donors(node.get("donors"), root.get("donors"), problems),
+        stack=_parse_items(node.get("stack"), problems),
+        stacks=_parse_stacks(node.get("stacks"), root.get("stacks"), problems),
+        base=base,
+        embed=_parse_part(node.get("embed"), "embed", problems),
+        head=_parse_part(node.get("head"), "head", problems),
         tokenizer=tokenizer,
         vocabulary=vocabulary,
-        chat_template=template,
-        config=shape.config,
-        output=_output(shape.output, child(node, "output"), found),
+        chat_template=attempt(problems, parse_template, template) if template else None,
+        config=get_text(node, "config"),
+        output=_parse_output(node.get("output"), problems),
         source=root.mark.source,
-        marks=marks,
+        marks=tuple((key.text, key.mark) for key, _ in root.entries),
     )
 
 
-def _attempt(found: Found, make: Callable[[], Made]) -> Made | None:
-    """What `make` gives, or None with its problems kept."""
-    try:
-        return make()
-    except SpecError as error:
-        found.extend(error.problems)
-        return None
-
-
-def _name(name: str, mark: Mark) -> str:
+def _parse_name(name: str, mark: Mark) -> str:
     if name.strip() and name.isprintable() and len(name) <= 200:
         return name
     raise SpecError.of("'name' must be one line of 1 to 200 printable characters", "", mark)
 
 
-def _donors(shape: StackShape, node: Node, written: Node | None, found: Found) -> tuple[DonorSpec, ...]:
-    donors = [_donor(name, donor, child(node, name), found) for name, donor in shape.donors.items()]
-    names = [key for key, _ in written.entries] if isinstance(written, Mapping) else []
-    for key in names:
+def _parse_donors(node: Node | None, written: Node | None, problems: Problems) -> tuple[DonorSpec, ...]:
+    donors = {key.text: _parse_donor(key.text, below, problems) for key, below in list_entries(node)}
+    keys = [key for key, _ in list_entries(written)]
+    for key in keys:
         if not NAME.fullmatch(key.text):
             hint = "use letters, digits, '_', '-' and '.'; the hub id or folder is the value: short-name: org/name"
-            found.append(Problem(f"'{shorten(key.text)}' cannot be a donor's name", hint, key.mark))
+            problems.append(Problem(f"'{shorten(key.text)}' cannot be a donor's name", hint, key.mark))
     # A donor cut out for a problem already reported is still a name that others may use.
-    return (*donors, *(DonorSpec(key.text) for key in names if key.text not in shape.donors))
+    return (*donors.values(), *(DonorSpec(key.text) for key in keys if key.text not in donors))
 
 
-def _donor(name: str, shape: str | DonorShape, node: Node, found: Found) -> DonorSpec:
-    if isinstance(shape, str):
-        return _attempt(found, lambda: parse_source(name, shape, node.mark)) or DonorSpec(name)
-    if (shape.source is None) == (shape.stack is None):
+def _parse_donor(name: str, node: Node, problems: Problems) -> DonorSpec:
+    if isinstance(node, Scalar):
+        return attempt(problems, parse_source, name, node.text, node.mark) or DonorSpec(name)
+    source, revision, like, stack = (get_text(node, key) for key in ("source", "revision", "like", "stack"))
+    if (source is None) == (stack is None):
         hint = "source: a folder or hub id; stack: another spec file whose result is the donor"
-        found.append(Problem(f"donor '{shorten(name)}' needs one of 'source' and 'stack'", hint, node.mark))
+        problems.append(Problem(f"donor '{shorten(name)}' needs one of 'source' and 'stack'", hint, node.mark))
         return DonorSpec(name)
-    if shape.source is None:
-        if shape.revision is not None:
-            found.append(Problem("'revision' belongs to a hub id, not to a stack", "", child(node, "revision").mark))
-        return DonorSpec(name, like=shape.like, stack=shape.stack, mark=node.mark)
-    source = shape.source
-    donor = _attempt(found, lambda: parse_source(name, source, child(node, "source").mark)) or DonorSpec(name)
-    if donor.revision and shape.revision is not None:
-        found.append(Problem("the revision is given twice", "after '@' or as 'revision', not both", node.mark))
-    return DonorSpec(name, donor.source, donor.revision or shape.revision, shape.like, mark=node.mark)
+    if source is None:
+        if revision is not None:
+            mark = get_child(node, "revision").mark
+            problems.append(Problem("'revision' belongs to a hub id, not to a stack", "", mark))
+        return DonorSpec(name, like=like, stack=stack, mark=node.mark)
+    donor = attempt(problems, parse_source, name, source, get_child(node, "source").mark) or DonorSpec(name)
+    if donor.revision and revision is not None:
+        problems.append(Problem("the revision is given twice", "after '@' or as 'revision', not both", node.mark))
+    return DonorSpec(name, donor.source, donor.revision or revision, like, mark=node.mark)
 
 
-def _stacks(shape: StackShape, node: Node, written: Node | None, found: Found) -> tuple[NamedStack, ...]:
-    if not isinstance(written, Mapping):
-        return ()
+def _parse_stacks(node: Node | None, written: Node | None, problems: Problems) -> tuple[NamedStack, ...]:
+    kept = {key.text: below for key, below in list_entries(node)}
     return tuple(
-        NamedStack(name, _items(shape.stacks.get(name, []), child(node, name), found), written.key_mark(name))
-        for name in written.names
+        NamedStack(key.text, _parse_items(kept.get(key.text), problems), key.mark) for key, _ in list_entries(written)
     )
 
 
-def _items(shapes: Sequence[AnyItem], node: Node, found: Found) -> tuple[Item, ...]:
-    items = (_item(shape, child(node, at), found) for at, shape in enumerate(shapes))
+def _parse_items(node: Node | None, problems: Problems) -> tuple[Item, ...]:
+    items = (_parse_item(below, problems) for below in list_items(node))
     return tuple(item for item in items if item is not None)
 
 
-def _item(shape: AnyItem, node: Node, found: Found) -> Item | None:
-    match shape:
-        case str() | SliceShape():
-            return _slice(shape, node, found)
-        case BlendShape():
-            sources, base = _sources(shape.blend, child(node, "blend"), found), _base(shape.base, node, found)
-            return BlendSpec(sources, shape.op, _settings(shape, node, found), base, node.mark)
-        case CrossfadeShape():
-            sources, base = _sources(shape.crossfade, child(node, "crossfade"), found), _base(shape.base, node, found)
-            return CrossfadeSpec(sources, shape.over, shape.op, _settings(shape, node, found), base, node.mark)
-        case RepeatShape():
-            return _repeat(shape, node, found)
-        case UseShape():
-            return UseSpec(shape.use, node.mark)
+def _parse_item(node: Node, problems: Problems) -> Item | None:
+    keys = node.names if isinstance(node, Mapping) else ("slice",)
+    match next(kind for kind in ITEM_KINDS if kind in keys):
+        case "slice":
+            return _parse_slice(node, problems)
+        case "blend":
+            return _parse_blend(node, problems)
+        case "crossfade":
+            sources, over = _parse_sources(get_child(node, "crossfade"), problems), get_int(node, "over") or 1
+            settings = _parse_settings(node, CrossfadeShape, problems)
+            return CrossfadeSpec(sources, over, _get_op(node), settings, _parse_base(node, problems), node.mark)
+        case "repeat":
+            return _parse_repeat(node, problems)
+        case _:
+            return UseSpec(get_text(node, "use") or "", node.mark)
 
 
-def _repeat(shape: RepeatShape, node: Node, found: Found) -> RepeatSpec:
-    body = child(node, "repeat")
-    if isinstance(shape.repeat, list):
-        items = _items(shape.repeat, body, found)
-    else:
-        item = _item(shape.repeat, body, found)
-        items = (item,) if item is not None else ()
-    return RepeatSpec(items, shape.times, _scale(node, found), node.mark)
+def _parse_blend(node: Node, problems: Problems) -> BlendSpec:
+    sources = _parse_sources(get_child(node, "blend"), problems)
+    settings = _parse_settings(node, BlendShape, problems)
+    return BlendSpec(sources, _get_op(node), settings, _parse_base(node, problems), node.mark)
 
 
-def _slice(shape: str | SliceShape | SourceShape, node: Node, found: Found) -> SliceSpec | None:
-    """A slice with its factors, and as a source with its parameters."""
-    text = shape if isinstance(shape, str) else shape.slice
-    mark = node.mark if isinstance(shape, str) else child(node, "slice").mark
-    piece = _attempt(found, lambda: parse_slice(text, mark))
-    if isinstance(shape, str):
-        return piece
-    scale = _scale(node, found)
-    settings = _settings(shape, node, found) if isinstance(shape, SourceShape) else ()
+def _parse_repeat(node: Node, problems: Problems) -> RepeatSpec:
+    body = get_child(node, "repeat")
+    items = _parse_items(body if isinstance(body, Sequence) else Sequence((body,), body.mark), problems)
+    return RepeatSpec(items, get_int(node, "times") or 1, _parse_scale(node, problems), node.mark)
+
+
+def _parse_slice(node: Node, problems: Problems) -> SliceSpec | None:
+    """A slice: its text alone, or a mapping with factors and, for a source of a blend, parameters."""
+    if isinstance(node, Scalar):
+        return attempt(problems, parse_slice, node.text, node.mark)
+    mark = get_child(node, "slice").mark
+    piece = attempt(problems, parse_slice, get_text(node, "slice"), mark)
+    scale, settings = _parse_scale(node, problems), _parse_settings(node, SourceShape, problems)
     return piece and SliceSpec(piece.donor, piece.start, piece.stop, scale, settings, mark)
 
 
-def _sources(shapes: Sequence[str | SourceShape], node: Node, found: Found) -> tuple[SliceSpec, ...]:
-    sources = (_slice(shape, child(node, at), found) for at, shape in enumerate(shapes))
+def _parse_sources(node: Node, problems: Problems) -> tuple[SliceSpec, ...]:
+    sources = (_parse_slice(below, problems) for below in list_items(node))
     return tuple(source for source in sources if source is not None)
 
 
-def _base(text: str | None, node: Node, found: Found) -> SliceSpec | None:
-    if text is None:
-        return None
-    return _attempt(found, lambda: parse_slice(text, child(node, "base").mark))
+def _get_op(node: Node) -> str:
+    return get_text(node, "op") or ""
 
 
-def _scale(node: Node, found: Found) -> Parameter | None:
-    below = child(node, "scale")
-    return None if below is node else parse_scale(below, found)
+def _parse_base(node: Node, problems: Problems) -> SliceSpec | None:
+    text = get_text(node, "base")
+    return None if text is None else attempt(problems, parse_slice, text, get_child(node, "base").mark)
 
 
-def _settings(
-    shape: BlendShape | CrossfadeShape | PartBlendShape | SourceShape, node: Node, found: Found
-) -> tuple[Setting, ...]:
+def _parse_scale(node: Node, problems: Problems) -> Parameter | None:
+    below = get_child(node, "scale")
+    return None if below is node else parse_scale(below, problems)
+
+
+def _parse_settings(node: Node, shape: type[OpShape], problems: Problems) -> tuple[Setting, ...]:
+    """The op's parameters at a blend or source: all keys that are not fields of `shape`."""
     settings = []
-    for name in shape.model_extra or {}:
-        mark = node.key_mark(name) if isinstance(node, Mapping) else node.mark
-        if name in _FOREIGN:
-            found.append(Problem(f"'{name}' does not belong in this item", "one item has one kind", mark))
+    for key, below in list_entries(node):
+        if key.text in shape.model_fields:
+            continue
+        if key.text in _OF_OTHER_ITEMS:
+            message = f"'{key.text}' does not belong in this item"
+            problems.append(Problem(message, "one item has one kind", key.mark))
         else:
-            settings.append(parse_setting(name, child(node, name), mark, found))
+            settings.append(parse_setting(key.text, below, key.mark, problems))
     return tuple(settings)
 
 
-def _part(shape: str | SliceShape | PartBlendShape | None, node: Node, key: str, found: Found) -> Part | None:
-    part: Part | None
-    if isinstance(shape, PartBlendShape):
-        sources, base = _sources(shape.blend, child(node, "blend"), found), _base(shape.base, node, found)
-        part = BlendSpec(sources, shape.op, _settings(shape, node, found), base, node.mark)
-        pieces = (*sources, *((base,) if base else ()))
+def _parse_part(node: Node | None, key: str, problems: Problems) -> SliceOrBlend | None:
+    """The source of the embedding or head: a donor's name, or a blend of whole donors."""
+    if node is None or is_null(node):
+        return None
+    part: SliceOrBlend | None
+    if isinstance(node, Mapping) and node.get("blend"):
+        part = _parse_blend(node, problems)
+        pieces = (*part.sources, *((part.base,) if part.base else ()))
     else:
-        part = None if shape is None else _slice(shape, node, found)
+        part = _parse_slice(node, problems)
         pieces = (part,) if part else ()
     for piece in pieces:
         if (piece.start, piece.stop) != (None, None):
-            hint = f"write {piece.donor}"
-            found.append(Problem(f"'{key}' takes whole donors, not layers", hint, piece.mark))
+            problems.append(Problem(f"'{key}' takes whole donors, not layers", f"write {piece.donor}", piece.mark))
     return part
 
 
-def _output(shape: OutputShape, node: Node, found: Found) -> OutputSpec:
-    dtype = _attempt(found, lambda: parse_dtype(shape.dtype, child(node, "dtype").mark))
-    size = _attempt(found, lambda: parse_size(shape.shard_size, child(node, "shard_size").mark))
-    return OutputSpec(dtype, size or OutputSpec().shard_size)
+def _parse_output(node: Node | None, problems: Problems) -> OutputSpec:
+    output = OutputSpec()
+    for key, below in list_entries(node):
+        if key.text == "dtype" and isinstance(below, Scalar):
+            output = replace(output, dtype=attempt(problems, parse_dtype, below.text, below.mark))
+        elif isinstance(below, Scalar):
+            size = attempt(problems, parse_size, below.value, below.mark)
+            output = replace(output, shard_size=size or output.shard_size)
+    return output

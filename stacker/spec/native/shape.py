@@ -1,7 +1,7 @@
-"""The shape of a native spec's text: which keys stand where, and what kind of value each takes.
+"""The shape of a native spec as pydantic models: allowed keys and the types of their values.
 
-Grammars inside the values (slices, parameters, sizes) and references between them are not its business.
-The descriptions end up in the JSON schema that editors use.
+Grammars inside values (slices, parameters, sizes) and references are checked elsewhere. The field descriptions
+become the JSON schema for editors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _VALUE = {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "num
 _SETTING = {"anyOf": [*_VALUE["anyOf"], {"type": "boolean"}, {"type": "string"}]}
 
 
-def _schema(value: dict[str, Any], description: str) -> dict[str, Any]:
+def _make_schema(value: dict[str, Any], description: str) -> dict[str, Any]:
     rules = {"type": "object", "minProperties": 1, "additionalProperties": value}
     return {"anyOf": [*value["anyOf"], rules], "description": description}
 
@@ -26,14 +26,14 @@ _SETTING_WORDS = (
     "A parameter of the op: a value, a gradient (list of numbers), or a mapping from role or pattern to either."
 )
 _SCALE_WORDS = "Factors on what is written: a number, a gradient, or a mapping from role or name pattern to either."
-_SETTING_SCHEMA = _schema(_SETTING, _SETTING_WORDS)
+_SETTING_SCHEMA = _make_schema(_SETTING, _SETTING_WORDS)
 SliceText = Annotated[
     str, WithJsonSchema({"type": "string", "pattern": _SLICE_FORM, "description": "Layers of a donor: xwin[0:16]."})
 ]
 DonorName = Annotated[
     str, WithJsonSchema({"type": "string", "pattern": _NAME_FORM, "description": "A name of `donors`."})
 ]
-Scale = Annotated[Any, WithJsonSchema(_schema(_VALUE, _SCALE_WORDS))]
+Scale = Annotated[Any, WithJsonSchema(_make_schema(_VALUE, _SCALE_WORDS))]
 
 
 class Shape(BaseModel):
@@ -43,13 +43,13 @@ class Shape(BaseModel):
 
 
 class OpShape(Shape):
-    """A mapping whose further keys are parameters of an op."""
+    """A mapping whose other keys are parameters of an op."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": _SETTING_SCHEMA})
 
 
 class DonorShape(Shape):
-    """A donor with more than a source."""
+    """A donor with more keys than its source."""
 
     source: str | None = Field(default=None, description="Hub id, hub id@revision, or a folder.")
     revision: str | None = Field(default=None, description="Branch, tag or commit of a hub id.")
@@ -58,7 +58,7 @@ class DonorShape(Shape):
 
 
 class SliceShape(Shape):
-    """Layers of a donor, scaled."""
+    """Layers of a donor with factors."""
 
     slice: SliceText = Field(description="Layers of a donor, half-open: xwin[0:16], [5], [8:], or the bare name.")
     scale: Scale = None
@@ -72,7 +72,7 @@ class SourceShape(OpShape):
 
 
 class UseShape(Shape):
-    """A named run of items."""
+    """A reference to a named list of items."""
 
     use: str = Field(description="A name of `stacks`.")
 
@@ -96,7 +96,7 @@ class BlendShape(OpShape):
 
 
 class CrossfadeShape(OpShape):
-    """Slices laid end to end, overlapping."""
+    """Slices in a row that overlap."""
 
     crossfade: list[Source] = Field(min_length=2, description="Slices, in order.")
     over: int = Field(ge=1, description="How many layers of each slice overlap the next.")
@@ -105,10 +105,10 @@ class CrossfadeShape(OpShape):
 
 
 class RepeatShape(Shape):
-    """Items several times over."""
+    """Items repeated several times."""
 
     repeat: Body = Field(description="An item, or a list of items.")
-    times: int = Field(ge=1, description="How often they stand in the stack, the first time included.")
+    times: int = Field(ge=1, description="How often they are in the stack, the first time included.")
     scale: Scale = None
 
 
@@ -120,7 +120,7 @@ class OutputShape(Shape):
 
 
 class TokenShape(Shape):
-    """Where the row of a token comes from."""
+    """The source of a token's row."""
 
     source: Any = Field(description="A donor, zero, or {donor: name, token: text} or {donor: name, token_id: number}.")
     force: bool = Field(default=False, description="In all donors, not only in those that lack the token.")
@@ -161,52 +161,53 @@ class StackShape(Shape):
     output: OutputShape = Field(default=OutputShape(), description="Element type and shard size of the result.")
 
 
-def item_kind(value: object) -> str | None:
-    """The union tag of a stack item; tags stand in angle brackets so that no key is taken for one."""
+def find_item_kind(value: object) -> str | None:
+    """The union tag of an item; tags are in angle brackets so that they differ from all keys."""
     if isinstance(value, str):
         return "<text>"
     keys = value if isinstance(value, dict) else ()
     return next((f"<{kind}>" for kind in ITEM_KINDS if kind in keys), None)
 
 
-def _source_kind(value: object) -> str | None:
-    kind = item_kind(value)
+def _find_source_kind(value: object) -> str | None:
+    kind = find_item_kind(value)
     return kind if kind in ("<text>", "<slice>") else None
 
 
-def _part_kind(value: object) -> str | None:
-    kind = item_kind(value)
+def _find_part_kind(value: object) -> str | None:
+    kind = find_item_kind(value)
     return kind if kind in ("<text>", "<slice>", "<blend>") else None
 
 
-def _donor_kind(value: object) -> str | None:
+def _find_donor_kind(value: object) -> str | None:
     return "<text>" if isinstance(value, str) else "<donor>" if isinstance(value, dict) else None
 
 
-def _tokenizer_kind(value: object) -> str | None:
+def _find_tokenizer_kind(value: object) -> str | None:
     return "<text>" if isinstance(value, str) else "<tokenizer>" if isinstance(value, dict) else None
 
 
-def _body_kind(value: object) -> str:
+def _find_body_kind(value: object) -> str:
     return "<list>" if isinstance(value, list) else "<one>"
 
 
 TokenizerIn = Annotated[
-    Annotated[DonorName, Tag("<text>")] | Annotated[TokenizerShape, Tag("<tokenizer>")], Discriminator(_tokenizer_kind)
+    Annotated[DonorName, Tag("<text>")] | Annotated[TokenizerShape, Tag("<tokenizer>")],
+    Discriminator(_find_tokenizer_kind),
 ]
 Donor = Annotated[
     Annotated[str, Tag("<text>"), Field(description="Hub id, hub id@revision, or a folder.")]
     | Annotated[DonorShape, Tag("<donor>")],
-    Discriminator(_donor_kind),
+    Discriminator(_find_donor_kind),
 ]
 Source = Annotated[
-    Annotated[SliceText, Tag("<text>")] | Annotated[SourceShape, Tag("<slice>")], Discriminator(_source_kind)
+    Annotated[SliceText, Tag("<text>")] | Annotated[SourceShape, Tag("<slice>")], Discriminator(_find_source_kind)
 ]
 EmbedPart = Annotated[
     Annotated[DonorName, Tag("<text>")]
     | Annotated[SliceShape, Tag("<slice>")]
     | Annotated[PartBlendShape, Tag("<blend>")],
-    Discriminator(_part_kind),
+    Discriminator(_find_part_kind),
 ]
 Item = Annotated[
     Annotated[SliceText, Tag("<text>")]
@@ -215,29 +216,29 @@ Item = Annotated[
     | Annotated[CrossfadeShape, Tag("<crossfade>")]
     | Annotated["RepeatShape", Tag("<repeat>")]
     | Annotated[UseShape, Tag("<use>")],
-    Discriminator(item_kind),
+    Discriminator(find_item_kind),
 ]
 Items = Annotated[list[Item], Field(min_length=1)]
-Body = Annotated[Annotated[Items, Tag("<list>")] | Annotated[Item, Tag("<one>")], Discriminator(_body_kind)]
+Body = Annotated[Annotated[Items, Tag("<list>")] | Annotated[Item, Tag("<one>")], Discriminator(_find_body_kind)]
 
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def json_schema() -> dict[str, Any]:
-    """The schema as a JSON value."""
+def make_json_schema() -> dict[str, Any]:
+    """The JSON schema as a JSON value."""
     schema = StackShape.model_json_schema()
     title = {"$schema": DIALECT, "title": "stacker spec"}
-    return {**title, **{key: value for key, value in _plain(schema).items() if key != "title"}}
+    return {**title, **{key: value for key, value in _simplify(schema).items() if key != "title"}}
 
 
-def _plain(value: Any) -> Any:
-    """The schema without the titles and null alternatives that pydantic adds and no author of a spec needs."""
+def _simplify(value: Any) -> Any:
+    """The schema without titles and null alternatives, which pydantic adds and editors do not need."""
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_simplify(item) for item in value]
     if not isinstance(value, dict):
         return value
-    kept = {key: _plain(below) for key, below in value.items() if not (key == "title" and isinstance(below, str))}
+    kept = {key: _simplify(below) for key, below in value.items() if not (key == "title" and isinstance(below, str))}
     if kept.get("default", ...) is None:
         del kept["default"]
     options = [option for option in kept.get("anyOf", ()) if option != {"type": "null"}]

@@ -1,13 +1,12 @@
-"""A spec as text of the native language; reading it gives the same spec again."""
+"""Write a spec as native text; parsing that text returns an equal spec."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from stacker.errors import Problem, SpecError, raise_problems
-from stacker.spec.language.parameters import DEFAULT, EVERYTHING
-from stacker.spec.language.settings import KEEP, parse_source, shown_dtype, shown_size, shown_source
-from stacker.spec.language.slices import shown_slice
+from stacker.spec.language.parameter_grammar import DEFAULT, EVERYTHING
+from stacker.spec.language.slice_grammar import format_slice
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,
@@ -16,105 +15,110 @@ from stacker.spec.language.stack_spec import (
     Item,
     OutputSpec,
     Parameter,
-    Part,
     RepeatSpec,
     Setting,
+    SliceOrBlend,
     SliceSpec,
     StackSpec,
     UseSpec,
     Value,
 )
-from stacker.spec.language.tokenizer_text import shown_tokenizer
-from stacker.text.writer import Flow, Tree, write_yaml
+from stacker.spec.language.tokenizer_grammar import format_tokenizer
+from stacker.spec.language.value_grammar import KEEP, format_dtype, format_size, format_source, parse_source
+from stacker.text.emitter import Flow, Tree, write_yaml
 
 
 def to_native(spec: StackSpec) -> str:
-    """The spec in stacker's own language; SpecError names what one text of it cannot say."""
-    raise_problems(_unsaid(spec))
+    """The spec in the native language; SpecError lists what a single native text cannot express."""
+    raise_problems(_check_sayable(spec))
     text: dict[str, Tree] = {"stacker": 1, "name": spec.name}
-    text["donors"] = {donor.name: _donor(donor) for donor in spec.donors}
-    text["stack"] = [_item(item) for item in spec.stack]
+    text["donors"] = {donor.name: _donor_tree(donor) for donor in spec.donors}
+    text["stack"] = [_item_tree(item) for item in spec.stack]
     if spec.stacks:
-        text["stacks"] = {named.name: [_item(item) for item in named.items] for named in spec.stacks}
-    parts: dict[str, Tree] = {"embed": _part(spec.embed), "head": _part(spec.head)}
-    rest: dict[str, Tree] = {"base": spec.base, **parts, "tokenizer": shown_tokenizer(spec)}
+        text["stacks"] = {named.name: [_item_tree(item) for item in named.items] for named in spec.stacks}
+    parts: dict[str, Tree] = {"embed": _part_tree(spec.embed), "head": _part_tree(spec.head)}
+    rest: dict[str, Tree] = {"base": spec.base, **parts, "tokenizer": format_tokenizer(spec)}
     rest |= {"chat_template": spec.chat_template, "config": spec.config}
     text |= {key: value for key, value in rest.items() if value is not None}
     if spec.output != OutputSpec():
-        dtype = shown_dtype(spec.output.dtype) if spec.output.dtype else KEEP
-        text["output"] = Flow({"dtype": dtype, "shard_size": shown_size(spec.output.shard_size)})
+        dtype = format_dtype(spec.output.dtype) if spec.output.dtype else KEEP
+        text["output"] = Flow({"dtype": dtype, "shard_size": format_size(spec.output.shard_size)})
     return write_yaml(text)
 
 
-def _unsaid(spec: StackSpec) -> Iterator[Problem]:
+def _check_sayable(spec: StackSpec) -> Iterator[Problem]:
     for donor in spec.donors:
         if donor.stage is not None:
             hint = f"put it into a file of its own, and write {donor.name}: {{stack: that-file.yml}}"
             yield Problem(f"'{donor.stack}' is another document of this text", hint, donor.mark)
 
 
-def _donor(donor: DonorSpec) -> Tree:
+def _donor_tree(donor: DonorSpec) -> Tree:
     if donor.like is None and donor.source is not None and _reads_back(donor):
-        return shown_source(donor)
+        return format_source(donor)
     keys = {"source": donor.source, "revision": donor.revision, "stack": donor.stack, "like": donor.like}
     return Flow({key: value for key, value in keys.items() if value is not None})
 
 
 def _reads_back(donor: DonorSpec) -> bool:
     try:
-        return parse_source(donor.name, shown_source(donor), donor.mark) == donor
+        return parse_source(donor.name, format_source(donor), donor.mark) == donor
     except SpecError:
         return False
 
 
-def _item(item: Item) -> Tree:
+def _item_tree(item: Item) -> Tree:
     match item:
         case SliceSpec():
-            return _source(item)
+            return _source_tree(item)
         case BlendSpec(sources, op, settings, base):
-            return {"blend": [_source(source) for source in sources], **_op(op, settings, base)}
+            return {"blend": [_source_tree(source) for source in sources], **_op_tree(op, settings, base)}
         case CrossfadeSpec(sources, over, op, settings, base):
-            return {"crossfade": [_source(source) for source in sources], "over": over, **_op(op, settings, base)}
+            return {
+                "crossfade": [_source_tree(source) for source in sources],
+                "over": over,
+                **_op_tree(op, settings, base),
+            }
         case RepeatSpec(items, times, scale):
-            body: dict[str, Tree] = {"repeat": [_item(inner) for inner in items], "times": times}
-            return body | ({"scale": _parameter(scale)} if scale else {})
+            body: dict[str, Tree] = {"repeat": [_item_tree(inner) for inner in items], "times": times}
+            return body | ({"scale": _parameter_tree(scale)} if scale else {})
         case UseSpec(name):
             return {"use": name}
 
 
-def _source(piece: SliceSpec) -> Tree:
-    """A slice as its text alone, or with its factors and parameters."""
+def _source_tree(piece: SliceSpec) -> Tree:
+    """A slice as text, or as a mapping if it has factors or parameters."""
     if piece.scale is None and not piece.settings:
-        return shown_slice(piece)
-    text: dict[str, Tree] = {"slice": shown_slice(piece)}
+        return format_slice(piece)
+    text: dict[str, Tree] = {"slice": format_slice(piece)}
     if piece.scale is not None:
-        text["scale"] = _parameter(piece.scale)
-    return text | _settings(piece.settings)
+        text["scale"] = _parameter_tree(piece.scale)
+    return text | _settings_tree(piece.settings)
 
 
-def _op(op: str, settings: tuple[Setting, ...], base: SliceSpec | None) -> dict[str, Tree]:
+def _op_tree(op: str, settings: tuple[Setting, ...], base: SliceSpec | None) -> dict[str, Tree]:
     text: dict[str, Tree] = {"op": op}
     if base is not None:
-        text["base"] = shown_slice(base)
-    return text | _settings(settings)
+        text["base"] = format_slice(base)
+    return text | _settings_tree(settings)
 
 
-def _settings(settings: tuple[Setting, ...]) -> dict[str, Tree]:
-    return {setting.name: _parameter(setting.parameter) for setting in settings}
+def _settings_tree(settings: tuple[Setting, ...]) -> dict[str, Tree]:
+    return {setting.name: _parameter_tree(setting.parameter) for setting in settings}
 
 
-def _parameter(parameter: Parameter) -> Tree:
+def _parameter_tree(parameter: Parameter) -> Tree:
     match parameter.rules:
         case (rule,) if rule.match == EVERYTHING:
-            return _value(rule.value)
+            return _value_tree(rule.value)
         case rules:
             keys = (DEFAULT if rule.match == EVERYTHING else rule.match for rule in rules)
-            return Flow(dict(zip(keys, (_value(rule.value) for rule in rules), strict=True)))
+            return Flow(dict(zip(keys, (_value_tree(rule.value) for rule in rules), strict=True)))
 
 
-def _value(value: Gradient | Value) -> Tree:
+def _value_tree(value: Gradient | Value) -> Tree:
     return Flow(list(value.knots)) if isinstance(value, Gradient) else value
 
 
-def _part(part: Part | None) -> Tree:
-    return None if part is None else _item(part)
+def _part_tree(part: SliceOrBlend | None) -> Tree:
+    return None if part is None else _item_tree(part)

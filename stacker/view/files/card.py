@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from stacker.core.stack.graph import segments
+from stacker.core.stack.graph import find_segments
 from stacker.core.values.donor import Donor, all_donors
 from stacker.view.map.depth_map import DepthMap
 from stacker.view.scene.formatting import junction_text, method_text, source_text, span_text
@@ -86,7 +86,7 @@ def map_text(scene: Scene) -> str:
 
 
 def _list_segments(scene: Scene) -> Iterator[tuple[str, ...]]:
-    for segment in segments(scene.graph):
+    for segment in find_segments(scene.graph):
         junction = scene.jumps.get(segment.start)
         yield (
             span_text(segment.start, segment.stop),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from stacker.core.stack.graph import segments
+from stacker.core.stack.graph import find_segments
 from stacker.view.scene.formatting import method_text, node_source_text, source_text, span_text
 from stacker.view.scene.palette import MUTED, assign_styles
 from stacker.view.scene.scene import Scene
@@ -66,7 +66,7 @@ def _mermaid_lines(scene: Scene) -> Iterator[str]:
     jumps = scene.jumps
     yield f"embed([{_label_text('embedding', node_source_text(scene.graph.embed))}])"
     before = "embed"
-    for number, segment in enumerate(segments(scene.graph)):
+    for number, segment in enumerate(find_segments(scene.graph)):
         words = (span_text(segment.start, segment.stop), source_text(segment), method_text(scene.graph, segment))
         arrow = f'-->|"{jumps[segment.start].jump:+d}"|' if segment.start in jumps else "-->"
         yield f"{before} {arrow} s{number}[{_label_text(*words)}]:::donor{numbers[segment.first.feeds[0].donor]}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from stacker.core.stack.graph import coverage
+from stacker.core.stack.graph import count_uses
 from stacker.core.stack.nodes import Node
 from stacker.view.map.annotations import choose_step
 from stacker.view.map.raster import find_depth
@@ -153,7 +153,7 @@ def _draw_coverage(root: Element, scene: Scene, styles: dict[str, DonorStyle]) -
     """How often each donor's layers are used: a bar per layer whose height is the number of uses."""
     deepest = max(donor.depth for donor in scene.donors.values())
     width = (WIDTH - LEFT - RIGHT) / deepest
-    for row, (name, uses) in enumerate(coverage(scene.graph, scene.donors).items()):
+    for row, (name, uses) in enumerate(count_uses(scene.graph, scene.donors).items()):
         base = TOP + PLOT + 56 + STRIP * (row + 1) - 8
         label = f"{name}: {uses.count(0)} of {len(uses)} layers unused" if 0 in uses else f"{name}: every layer used"
         _add_rect(root, (LEFT, base - 24, 8, 8), fill=styles[name].colour)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from rich.text import Text
 
-from stacker.core.stack.graph import StackGraph, junctions
+from stacker.core.stack.graph import StackGraph, find_junctions
 from stacker.view.map.raster import Axis
 from stacker.view.scene.palette import MUTED, join_characters
 
@@ -46,7 +46,7 @@ def _write_word(line: list[str], column: int, word: str) -> bool:
 def draw_jumps(graph: StackGraph, across: Axis) -> Text:
     """The length of each jump below the layer after it, or only its sign where the number does not fit."""
     line = [" "] * across.cells
-    for junction in sorted(junctions(graph), key=lambda junction: junction.jump):
+    for junction in sorted(find_junctions(graph), key=lambda junction: junction.jump):
         column = across.first(junction.index)
         sign = "-" if junction.jump < 0 else "+"
         if not _write_word(line, column, f"{junction.jump:+d}") and line[column] == " ":

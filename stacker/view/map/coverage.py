@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from stacker.core.stack.graph import coverage
+from stacker.core.stack.graph import count_uses
 from stacker.view.map.depth_map import is_plain
 from stacker.view.scene.palette import DonorStyle, assign_styles, join_characters
 from stacker.view.scene.scene import Scene
@@ -28,7 +28,7 @@ class Coverage:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Wraps a strip with more layers than the console has columns."""
         styles = assign_styles(list(self.scene.donors))
-        for name, uses in coverage(self.scene.graph, self.scene.donors).items():
+        for name, uses in count_uses(self.scene.graph, self.scene.donors).items():
             yield uses_text(name, uses, styles[name])
             glyphs = _DIGITS if is_plain(console) or options.ascii_only else _BARS
             yield from _draw_strip(uses, styles[name], options.max_width - _INDENT, glyphs)

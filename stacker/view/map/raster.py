@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stacker.core.stack.graph import StackGraph, junctions, segments
+from stacker.core.stack.graph import StackGraph, find_junctions, find_segments
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
 
@@ -69,7 +69,7 @@ def draw_raster(graph: StackGraph, donors: Mapping[str, Donor], columns: int, ro
     up = make_axis(depth, min(rows, steepest), tallest)
     cells: dict[tuple[int, int], Cell] = {}
     seen: set[tuple[str, int | None]] = set()
-    starts = {segment.start for segment in segments(graph)}
+    starts = {segment.start for segment in find_segments(graph)}
     drawn = {across.first(index): index for index in reversed(range(len(graph.layers)))}
     for node in graph.layers:
         column = across.first(node.index)
@@ -98,7 +98,7 @@ def find_depth(graph: StackGraph, donors: Mapping[str, Donor]) -> int:
 def _find_links(graph: StackGraph, across: Axis, up: Axis) -> set[tuple[int, int]]:
     """The cells between the two ends of each jump, in the column of the layer after it."""
     found = set()
-    for junction in junctions(graph):
+    for junction in find_junctions(graph):
         ends = sorted((up.span(junction.before.layer or 0), up.span(junction.after.layer or 0)), key=lambda s: s.start)
         column = across.first(junction.index)
         found |= {(column, row) for row in range(ends[0].stop, ends[1].start)}

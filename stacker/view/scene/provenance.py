@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from stacker.arch.files.architecture import Part
 from stacker.core.plan.plan import Step
-from stacker.core.stack.graph import node_tables
+from stacker.core.stack.graph import walk_tables
 from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, Rows, Scale
 from stacker.view.scene.scene import Scene
 
@@ -31,7 +31,7 @@ def trace_tensors(scene: Scene) -> dict[str, list[TensorRow]]:
     """The rows by `embed`, `head` or the number of the output layer; no rows without a plan."""
     steps = {step.tensor.name: step for step in scene.plan.steps} if scene.plan else {}
     found: dict[str, list[TensorRow]] = {}
-    for node, named, tables in node_tables(scene.graph, scene.donors):
+    for node, named, tables in walk_tables(scene.graph, scene.donors):
         rows = (
             _row(steps[named(name)], name, tensor.role) for name, tensor in tables[0].items() if named(name) in steps
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from stacker.arch.files.architecture import Architecture
 from stacker.core.checks.lints import lint
 from stacker.core.plan.plan import Plan
-from stacker.core.stack.graph import Junction, StackGraph, junctions
+from stacker.core.stack.graph import Junction, StackGraph, find_junctions
 from stacker.core.study.figures import Figures, make_figures
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem
@@ -34,7 +34,7 @@ class Scene:
     @property
     def jumps(self) -> dict[int, Junction]:
         """The junctions by the index of the output layer after them."""
-        return {junction.index: junction for junction in junctions(self.graph)}
+        return {junction.index: junction for junction in find_junctions(self.graph)}
 
 
 def make_scene(spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None) -> Scene:

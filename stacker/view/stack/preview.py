@@ -11,7 +11,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from stacker.core.stack.graph import Segment, coverage, segments
+from stacker.core.stack.graph import Segment, count_uses, find_segments
 from stacker.core.stack.nodes import Node
 from stacker.core.study.figures import figures_json
 from stacker.core.study.layer_differences import find_changes
@@ -68,7 +68,7 @@ class Legend:
         yield Text("   ").join(items)
 
     def _coverage(self) -> Iterable[tuple[int, ...]]:
-        return coverage(self.scene.graph, self.scene.donors).values()
+        return count_uses(self.scene.graph, self.scene.donors).values()
 
 
 def _draw_blend_sign(scene: Scene, *, plain: bool, ascii_only: bool) -> Text:
@@ -85,7 +85,7 @@ _COLUMNS = ("layers", "jump", "from", "made by", "across the jump")
 
 def draw_segments(scene: Scene) -> Table:
     """A row per segment: output layers, jump before them, sources, op, and what differs across the jump."""
-    rows = [_segment_row(scene, segment) for segment in segments(scene.graph)]
+    rows = [_segment_row(scene, segment) for segment in find_segments(scene.graph)]
     filled = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
     columns = [_COLUMNS[n] for n in filled]
     return make_table(columns, [[row[n] for n in filled] for row in rows], right=("layers", "jump"), header_style="dim")
@@ -138,7 +138,7 @@ def preview_json(scene: Scene) -> dict[str, Any]:
         "layers": [_layer_json(node) for node in graph.layers],
         "segments": _segments_json(scene),
         "junctions": _junctions_json(scene),
-        "coverage": {name: list(uses) for name, uses in coverage(graph, scene.donors).items()},
+        "coverage": {name: list(uses) for name, uses in count_uses(graph, scene.donors).items()},
     }
 
 
@@ -155,7 +155,7 @@ def _segments_json(scene: Scene) -> list[dict[str, Any]]:
             "made_by": method_text(scene.graph, segment),
             "from": [{"donor": feed.donor, "start": feed.layer} for feed in segment.first.feeds],
         }
-        for segment in segments(scene.graph)
+        for segment in find_segments(scene.graph)
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stacker.core.stack.graph import coverage, junctions, segments
+from stacker.core.stack.graph import count_uses, find_junctions, find_segments
 from stacker.core.values.parameters import factor_at, values_at
 from tests.core.stacks import graph_of, make_donor, origins
 
@@ -111,9 +111,9 @@ def test_goliath_is_a_sawtooth() -> None:
     donors = {name: make_donor(name, num_hidden_layers=80) for name in (x, e)}
     graph = graph_of(stack, donors)
     assert len(graph.layers) == 137
-    assert [junction.jump for junction in junctions(graph)] == [-8, -7, -7, -7, -7, -7, -7, -7]
-    assert [len(segment) for segment in segments(graph)] == [16, 16, 15, 15, 15, 15, 15, 15, 15]
-    used = coverage(graph, donors)
+    assert [junction.jump for junction in find_junctions(graph)] == [-8, -7, -7, -7, -7, -7, -7, -7]
+    assert [len(segment) for segment in find_segments(graph)] == [16, 16, 15, 15, 15, 15, 15, 15, 15]
+    used = count_uses(graph, donors)
     assert [layer for layer, count in enumerate(used[x]) if not count] == [16, 32, 48, 64]
     assert [layer for layer, count in enumerate(used[e][8:72], start=8) if not count] == [24, 40, 56]
 
@@ -131,5 +131,5 @@ def test_coverage_counts_every_layer(pieces: list[tuple[str, int, int]]) -> None
     slices = [(donor, start, min(6, start + length)) for donor, start, length in pieces]
     donors = {name: make_donor(name) for name in "ab"}
     graph = graph_of("\n".join(f" - {donor}[{start}:{stop}]" for donor, start, stop in slices), donors)
-    assert sum(map(sum, coverage(graph, donors).values())) == len(graph.layers)
-    assert sum(map(len, segments(graph))) == len(graph.layers)
+    assert sum(map(sum, count_uses(graph, donors).values())) == len(graph.layers)
+    assert sum(map(len, find_segments(graph))) == len(graph.layers)

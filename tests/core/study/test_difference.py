@@ -7,7 +7,7 @@ from typing import Any
 
 from stacker.core.study.difference import ABSENT, Difference, find_difference, join_layers
 from stacker.io.donors.reader import read_donor
-from stacker.spec.language.settings import parse_source
+from stacker.spec.language.value_grammar import parse_source
 from tests.donors import write_llama
 
 

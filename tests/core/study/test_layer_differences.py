@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stacker.core.stack.graph import junctions
+from stacker.core.stack.graph import find_junctions
 from stacker.core.study.layer_differences import find_changes, group_layers
 from stacker.io.donors.reader import read_donor
-from stacker.spec.language.settings import parse_source
+from stacker.spec.language.value_grammar import parse_source
 from tests.core.stacks import graph_of, make_donor
 from tests.donors import Tensors, write_llama
 
@@ -48,26 +48,26 @@ def test_layers_whose_tensors_differ(tmp_path: Path) -> None:
 def test_inside_one_donor_nothing_changes() -> None:
     """A jump between two layers of one donor that are alike changes nothing."""
     donors = {"a": make_donor("a")}
-    (junction,) = junctions(graph_of("- a[0:4]\n- a[2:6]", donors))
+    (junction,) = find_junctions(graph_of("- a[0:4]\n- a[2:6]", donors))
     assert find_changes(junction, donors) == ()
 
 
 def test_changes_of_donor_and_rotary_base() -> None:
     """The donor and the base of its rotary embedding change."""
     donors = {"a": make_donor("a", rope_theta=1e4), "b": make_donor("b", rope_theta=5e5)}
-    (junction,) = junctions(graph_of("- a[0:4]\n- b[3:6]", donors))
+    (junction,) = find_junctions(graph_of("- a[0:4]\n- b[3:6]", donors))
     assert find_changes(junction, donors) == (("donor", "a", "b"), ("rope_theta", 1e4, 5e5))
 
 
 def test_changes_of_attention() -> None:
     """With alternating attention, only a jump from one type to the other is a change."""
     donors = {"a": make_donor("a", model_type="gemma2", head_dim=8, sliding_window=4)}
-    same, changed = junctions(graph_of("- a[0:3]\n- a[2:4]\n- a[2:6]", donors))[0], None
+    same, changed = find_junctions(graph_of("- a[0:3]\n- a[2:4]\n- a[2:6]", donors))[0], None
     assert same.before.layer == 2
     assert find_changes(same, donors) == ()
-    (changed,) = junctions(graph_of("- a[0:4]\n- a[1:6]", donors))
+    (changed,) = find_junctions(graph_of("- a[0:4]\n- a[1:6]", donors))
     assert find_changes(changed, donors) == ()
-    (changed,) = junctions(graph_of("- a[0:4]\n- a[0:6]", donors))
+    (changed,) = find_junctions(graph_of("- a[0:4]\n- a[0:6]", donors))
     assert find_changes(changed, donors) == (("attention", "full_attention", "sliding_attention"),)
 
 
@@ -75,6 +75,8 @@ def test_a_crossfade_is_no_junction() -> None:
     """A donor that continues into a blend or out of it makes no junction."""
     donors = {name: make_donor(name) for name in "ab"}
     graph = graph_of('- crossfade: ["a[0:4]", "b[2:6]"]\n  over: 2\n  op: slerp', donors)
-    assert junctions(graph) == ()
-    jumps = [each.jump for each in junctions(graph_of('- a[0:2]\n- blend: ["a[0:2]", "b[3:5]"]\n  op: slerp', donors))]
+    assert find_junctions(graph) == ()
+    jumps = [
+        each.jump for each in find_junctions(graph_of('- a[0:2]\n- blend: ["a[0:2]", "b[3:5]"]\n  op: slerp', donors))
+    ]
     assert jumps == [-2]

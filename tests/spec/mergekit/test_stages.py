@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from stacker.errors import SpecError
 from stacker.spec.language.stack_spec import BlendSpec, SliceSpec, StackSpec
+from stacker.spec.mergekit.writer import to_mergekit
 from stacker.spec.native.writer import to_native
 from stacker.spec.parser import parse_spec
 
@@ -61,7 +64,7 @@ def test_an_empty_document_at_the_end_is_nothing() -> None:
         pytest.param((FIRST, "stacker: 1\n", LAST), "one without 'merge_method'", id="another dialect"),
         pytest.param((FIRST, "- 1\n", LAST), "this is a list", id="no mapping"),
         pytest.param((FIRST.replace("[0, 2]", "[2, 0]"), LAST), "runs backwards", id="a fault of the first"),
-        pytest.param((FIRST, LAST.replace("linear", "liner")), "'liner' is not known", id="a fault of the last"),
+        pytest.param((FIRST, LAST.replace("linear", "liner")), "'liner' is unknown", id="a fault of the last"),
         pytest.param(("stacker: 1\n", LAST), "a second document begins here", id="a native text has one"),
     ],
 )
@@ -75,3 +78,16 @@ def test_stages_cannot_be_one_native_text() -> None:
     """The native language has a file for each stack, and says so."""
     with pytest.raises(SpecError, match=r"s\.yml:\d+:\d+: 'first' is another document of this text"):
         to_native(spec_of(FIRST, LAST))
+
+
+def test_the_depth_of_a_stage_follows_from_its_donors() -> None:
+    """Where a stage ends is known once its donors' depths are, and asked for until then."""
+    whole = FIRST.split("slices:")[0] + "models: [{model: org/a}]\n"
+    last = "merge_method: passthrough\nslices:\n  - sources: [{model: first, layer_range: [1, 3]}]\n"
+    spec = spec_of(whole, last)
+    (piece,) = spec.stack
+    assert isinstance(piece, SliceSpec)
+    opened = replace(spec, stack=(replace(piece, stop=None),))
+    with pytest.raises(SpecError, match=r"needs the end of first\[1:\]"):
+        to_mergekit(opened)
+    assert "layer_range: [1, 5]" in to_mergekit(opened, {"first/a": 5})

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from stacker.spec.native.shape import json_schema
+from stacker.spec.native.shape import make_json_schema
 
 
 def mappings(value: Any) -> Iterator[dict[str, Any]]:
@@ -18,14 +18,14 @@ def mappings(value: Any) -> Iterator[dict[str, Any]]:
 
 def test_every_key_is_described() -> None:
     """Each key of each mapping of the language has a description."""
-    keys = [(name, key) for part in mappings(json_schema()) for name, key in part.get("properties", {}).items()]
+    keys = [(name, key) for part in mappings(make_json_schema()) for name, key in part.get("properties", {}).items()]
     assert len(keys) > 30
     assert [name for name, key in keys if not key.get("description")] == []
 
 
 def test_required_keys() -> None:
     """Version, donors and stack are required; unknown keys are not allowed at the top."""
-    schema = json_schema()
+    schema = make_json_schema()
     assert schema["required"] == ["stacker", "donors", "stack"]
     assert schema["additionalProperties"] is False
     assert schema["properties"]["stacker"]["const"] == 1
@@ -33,13 +33,13 @@ def test_required_keys() -> None:
 
 def test_references_lead_somewhere() -> None:
     """Every reference inside the schema has its definition, and the whole is plain JSON."""
-    schema = json.loads(json.dumps(json_schema()))
+    schema = json.loads(json.dumps(make_json_schema()))
     references = {part["$ref"].removeprefix("#/$defs/") for part in mappings(schema) if "$ref" in part}
     assert references == set(schema["$defs"])
 
 
 def test_no_library_noise() -> None:
     """Titles and nulls that no author of a spec needs are left out."""
-    schema = json_schema()
+    schema = make_json_schema()
     assert not any(isinstance(part.get("title"), str) for part in mappings(schema) if part is not schema)
     assert not any(part.get("type") == "null" for part in mappings(schema))

@@ -1,6 +1,6 @@
-"""pydantic's errors in this language's own words, each at its place in the text; and the text less what was wrong.
+"""Validate a text with pydantic: explain its errors in the language's words, and keep the valid part of the text.
 
-It knows how errors are located (paths of keys, indices and union tags), and what each key is for; not what specs mean.
+Knows how pydantic locates errors (paths of keys, indices and union tags), but not what specs mean.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from stacker.errors import Problem, did_you_mean
-from stacker.text.node import Mapping, Node, Plain, Scalar, Sequence, child, describe, plain_data, shorten
+from stacker.errors import Problem, SpecError, did_you_mean
+from stacker.text.node import Mapping, Node, Plain, Scalar, Sequence, describe, get_child, shorten, to_data
 
 Path = tuple[str | int, ...]
-AnyShape = TypeVar("AnyShape", bound=BaseModel)
+Made = TypeVar("Made")
 _KINDS = {
     "string_type": "text", "int_type": "a whole number", "int_from_float": "a whole number", "list_type": "a list",
     "dict_type": "a mapping", "model_type": "a mapping", "model_attributes_type": "a mapping",
@@ -25,9 +25,10 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """What messages about a dialect need: shapes by union tag or key, an example for a key, and words for a value
-    that none of a union's forms fits. `fillers` stand in for missing keys, so that the rest of their item is read.
+class Advice:
+    """What the messages of a dialect need: shapes by union tag or key, examples by key, a message for bad union values.
+
+    `fillers` are values for missing keys, so that the rest of their item can still be read.
     """
 
     shapes: dict[str, type[BaseModel]]
@@ -36,66 +37,74 @@ class Vocabulary:
     fillers: dict[str, Plain] = field(default_factory=dict)
 
 
-def read_shape(
-    shape: type[AnyShape], root: Mapping, words: Vocabulary
-) -> tuple[AnyShape | None, Mapping, list[Problem]]:
-    """The text in its shape, as far as it can be had: what is wrong is reported, cut out, and the rest is tried again.
+def keep_valid(shape: type[BaseModel], root: Mapping, words: Advice) -> tuple[Mapping, list[Problem]]:
+    """The part of a text that fits its shape, and the problems of the whole text. The part is empty if nothing fits.
 
-    Returns the shape (None when nothing can be saved), the nodes it was read from, and the problems of the first try;
-    what is wrong only because something was cut out is not reported.
+    Readers rely on the keys and types of values in that part. Problems that arise only because something was cut
+    out are not reported.
     """
     problems: list[Problem] = []
     node: Node = root
     while isinstance(node, Mapping):
         try:
-            return shape.model_validate(plain_data(node)), node, problems
+            shape.model_validate(to_data(node))
+            return node, problems
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
-            paths = [node_path(node, detail["loc"]) for detail in details]
+            paths = [find_path(node, detail["loc"]) for detail in details]
             if node is root:
                 pairs = zip(details, paths, strict=True)
-                problems = [_problem(detail, path, root, shape, words) for detail, path in pairs]
+                problems = [_make_problem(detail, path, root, shape, words) for detail, path in pairs]
             if () in paths:
                 break
-            node = _mended(node, details, paths, words)
-    return None, root, problems
+            node = _mend(node, details, paths, words)
+    return Mapping((), root.mark), problems
 
 
-def node_path(node: Node, location: Iterable[str | int]) -> Path:
-    """The keys and indices of a pydantic location that exist in the text; union tags and absent keys are skipped."""
+def attempt(problems: list[Problem], parse: Callable[..., Made], *arguments: Any) -> Made | None:
+    """Return what `parse` returns; if it raises SpecError, keep its problems and return None."""
+    try:
+        return parse(*arguments)
+    except SpecError as error:
+        problems.extend(error.problems)
+        return None
+
+
+def find_path(node: Node, location: Iterable[str | int]) -> Path:
+    """The keys and indices of a pydantic location that exist in the text, without union tags and missing keys."""
     path: list[str | int] = []
     for step in location:
-        below = child(node, step)
+        below = get_child(node, step)
         if below is not node:
             path.append(step)
             node = below
     return tuple(path)
 
 
-def _problem(detail: ErrorDetails, path: Path, root: Mapping, shape: type[BaseModel], words: Vocabulary) -> Problem:
-    node = _at(root, path)
+def _make_problem(detail: ErrorDetails, path: Path, root: Mapping, shape: type[BaseModel], words: Advice) -> Problem:
+    node = _find_node(root, path)
     key = str(detail["loc"][-1]) if detail["loc"] else ""
-    known = list(_shape_at(detail["loc"][:-1], shape, words).model_fields)
+    known = list(_find_shape(detail["loc"][:-1], shape, words).model_fields)
     match detail["type"]:
         case "missing":
-            return Problem(f"'{key}' is missing", _missing_hint(key, node, known, words), node.mark)
+            return Problem(f"'{key}' is missing", _advise_missing(key, node, known, words), node.mark)
         case "extra_forbidden":
-            holder = _at(root, path[:-1])
+            holder = _find_node(root, path[:-1])
             mark = holder.key_mark(key) if isinstance(holder, Mapping) else node.mark
             return Problem(f"unknown key '{shorten(key)}'", did_you_mean(key, known), mark)
         case "union_tag_not_found":
             return words.misfit(path, node)
         case _:
-            return _value_problem(detail, last_key(path), node, words)
+            return _make_value_problem(detail, find_last_key(path), node, words)
 
 
-def _value_problem(detail: ErrorDetails, key: str, node: Node, words: Vocabulary) -> Problem:
+def _make_value_problem(detail: ErrorDetails, key: str, node: Node, words: Advice) -> Problem:
     context: dict[str, Any] = detail.get("ctx", {})
     example = f"for instance: {words.examples[key]}" if key in words.examples else ""
     name, shown = shorten(key), shorten(node.text) if isinstance(node, Scalar) else describe(node)
     match detail["type"]:
         case "too_short" | "too_long":
-            return _count_problem(context, name, example, node)
+            return _make_count_problem(context, name, example, node)
         case "greater_than_equal":
             return Problem(f"'{name}' must be at least {context['ge']}, not {shown}", example, node.mark)
         case "literal_error":
@@ -107,50 +116,50 @@ def _value_problem(detail: ErrorDetails, key: str, node: Node, words: Vocabulary
             return Problem(f"'{name}' must be {wanted}, not {describe(node)}", example, node.mark)
 
 
-def _count_problem(context: dict[str, Any], name: str, example: str, node: Node) -> Problem:
+def _make_count_problem(context: dict[str, Any], name: str, example: str, node: Node) -> Problem:
     bound = "needs at least" if "min_length" in context else "takes at most"
     count = context.get("min_length", context.get("max_length"))
     entries = "entry" if count == 1 else "entries"
     return Problem(f"'{name}' {bound} {count} {entries}, and has {context['actual_length']}", example, node.mark)
 
 
-def _shape_at(location: Path, shape: type[BaseModel], words: Vocabulary) -> type[BaseModel]:
+def _find_shape(location: Path, shape: type[BaseModel], words: Advice) -> type[BaseModel]:
     named = (words.shapes[str(step)] for step in reversed(location) if str(step) in words.shapes)
     return next(named, shape)
 
 
-def _missing_hint(key: str, node: Node, known: list[str], words: Vocabulary) -> str:
-    strangers = [name for name in (node.names if isinstance(node, Mapping) else ()) if name not in known]
-    meant = next((name for name in strangers if did_you_mean(name, [key]).startswith("did")), None)
+def _advise_missing(key: str, node: Node, known: list[str], words: Advice) -> str:
+    unknown = [name for name in (node.names if isinstance(node, Mapping) else ()) if name not in known]
+    meant = next((name for name in unknown if did_you_mean(name, [key]).startswith("did")), None)
     if meant:
         return f"did you mean '{key}' where it says '{shorten(meant)}'?"
     return f"for instance: {words.examples[key]}" if key in words.examples else ""
 
 
-def _at(node: Node, path: Path) -> Node:
+def _find_node(node: Node, path: Path) -> Node:
     for step in path:
-        node = child(node, step)
+        node = get_child(node, step)
     return node
 
 
-def last_key(path: Path) -> str:
-    """The nearest key on a path, indices skipped; empty at the root."""
+def find_last_key(path: Path) -> str:
+    """The last key on a path, ignoring indices; "" at the root."""
     return next((str(step) for step in reversed(path) if isinstance(step, str)), "")
 
 
-def _mended(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], words: Vocabulary) -> Node:
-    """The text with fillers where keys are missing, and without whatever else was wrong."""
+def _mend(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], words: Advice) -> Node:
+    """The text with fillers for missing keys, and without everything else that was wrong."""
     cuts: list[Path] = []
     for detail, path in zip(details, paths, strict=True):
         key = str(detail["loc"][-1])
         if detail["type"] == "missing" and key in words.fillers:
-            node = _filled(node, path, key, words.fillers[key])
+            node = _add_filler(node, path, key, words.fillers[key])
         else:
             cuts.append(path)
-    return _pruned(node, frozenset(cuts))
+    return _cut_out(node, frozenset(cuts))
 
 
-def _filled(node: Node, path: Path, key: str, value: Plain) -> Node:
+def _add_filler(node: Node, path: Path, key: str, value: Plain) -> Node:
     """The text with one more key in the mapping at a path."""
     match node:
         case Mapping(entries) if not path:
@@ -158,17 +167,19 @@ def _filled(node: Node, path: Path, key: str, value: Plain) -> Node:
             return Mapping((*entries, filler), node.mark)
         case Mapping(entries):
             return Mapping(
-                tuple((k, _filled(v, path[1:], key, value) if k.text == path[0] else v) for k, v in entries), node.mark
+                tuple((k, _add_filler(v, path[1:], key, value) if k.text == path[0] else v) for k, v in entries),
+                node.mark,
             )
         case Sequence(items):
             return Sequence(
-                tuple(_filled(v, path[1:], key, value) if at == path[0] else v for at, v in enumerate(items)), node.mark
+                tuple(_add_filler(v, path[1:], key, value) if at == path[0] else v for at, v in enumerate(items)),
+                node.mark,
             )
         case _:
             return node
 
 
-def _pruned(node: Node, paths: frozenset[Path]) -> Node:
+def _cut_out(node: Node, paths: frozenset[Path]) -> Node:
     """The text without the nodes at these paths."""
     if not paths:
         return node
@@ -177,13 +188,13 @@ def _pruned(node: Node, paths: frozenset[Path]) -> Node:
     match node:
         case Mapping(entries):
             kept = (
-                (key, _pruned(value, below.get(key.text, frozenset())))
+                (key, _cut_out(value, below.get(key.text, frozenset())))
                 for key, value in entries
                 if key.text not in gone
             )
             return Mapping(tuple(kept), node.mark)
         case Sequence(items):
-            left = (_pruned(item, below.get(at, frozenset())) for at, item in enumerate(items) if at not in gone)
+            left = (_cut_out(item, below.get(at, frozenset())) for at, item in enumerate(items) if at not in gone)
             return Sequence(tuple(left), node.mark)
         case _:
             return node

@@ -1,6 +1,6 @@
-"""The slice grammar: `xwin[0:16]`, `xwin[5]`, `xwin[8:]`, `xwin[:16]`, `xwin[:]`, `xwin`.
+"""The grammar of slices: `xwin[0:16]`, `xwin[5]`, `xwin[8:]`, `xwin[:16]`, `xwin[:]`, `xwin`.
 
-Ranges are half-open, layers count from 0; how many there are is not known here.
+Ranges are half-open and layers count from 0. Donors' depths are not known here.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _FORM = "write donor[first:last+1], for instance xwin[0:16] for the first 16 lay
 
 
 def parse_slice(text: str, mark: Mark | None = None) -> SliceSpec:
-    """The slice a text stands for; SpecError says what to write instead."""
-    found = _SLICE.fullmatch(text)
-    if not found:
-        raise SpecError.of(f"'{shorten(text)}' is not a slice", _slice_advice(text), mark)
-    if found["range"] is None:
-        return SliceSpec(found["donor"], mark=mark)
-    start, stop = _parse_range(found["donor"], found["range"], mark)
-    return SliceSpec(found["donor"], start, stop, mark=mark)
+    """The slice that a text denotes; SpecError with a hint what to write instead."""
+    match = _SLICE.fullmatch(text)
+    if not match:
+        raise SpecError.of(f"'{shorten(text)}' is not a slice", _advise_slice(text), mark)
+    if match["range"] is None:
+        return SliceSpec(match["donor"], mark=mark)
+    start, stop = _parse_range(match["donor"], match["range"], mark)
+    return SliceSpec(match["donor"], start, stop, mark=mark)
 
 
-def shown_slice(piece: SliceSpec) -> str:
-    """A slice as the grammar writes it."""
+def format_slice(piece: SliceSpec) -> str:
+    """A slice in the slice grammar."""
     if piece.start is None and piece.stop is None:
         return piece.donor
     if piece.start is not None and piece.stop == piece.start + 1:
@@ -40,19 +40,19 @@ def shown_slice(piece: SliceSpec) -> str:
     return f"{piece.donor}[{start}:{stop}]"
 
 
-def written_length(piece: SliceSpec) -> int | None:
-    """How many layers a slice has, where its text alone says so."""
+def count_written_layers(piece: SliceSpec) -> int | None:
+    """The number of layers of a slice; None if its end is not written."""
     return None if piece.stop is None else piece.stop - (piece.start or 0)
 
 
 def _parse_range(donor: str, text: str, mark: Mark | None) -> tuple[int | None, int | None]:
-    found = _RANGE.fullmatch(text)
-    if not found or not (found["colon"] or found["start"]):
-        raise SpecError.of(f"'[{shorten(text)}]' is not a range of layers", _range_advice(donor, text), mark)
-    if any(len(found[bound]) > len(str(MOST_LAYERS)) for bound in ("start", "stop")):
+    match = _RANGE.fullmatch(text)
+    if not match or not (match["colon"] or match["start"]):
+        raise SpecError.of(f"'[{shorten(text)}]' is not a range of layers", _advise_range(donor, text), mark)
+    if any(len(match[bound]) > len(str(MOST_LAYERS)) for bound in ("start", "stop")):
         raise SpecError.of(f"'{shorten(donor + '[' + text + ']')}' is past the last layer of any donor", "", mark)
-    start, stop = (int(found[bound]) if found[bound] else None for bound in ("start", "stop"))
-    if start is not None and not found["colon"]:
+    start, stop = (int(match[bound]) if match[bound] else None for bound in ("start", "stop"))
+    if start is not None and not match["colon"]:
         return start, start + 1
     _check_order(donor, start or 0, stop, mark)
     return start, stop
@@ -69,22 +69,22 @@ def _check_order(donor: str, start: int, stop: int | None, mark: Mark | None) ->
     raise SpecError.of(f"slice {shown} runs backwards", hint, mark)
 
 
-def _slice_advice(text: str) -> str:
+def _advise_slice(text: str) -> str:
     if "/" in text:
         return "a hub id or folder is named once under 'donors'; a slice uses that name"
     if " -" in text:
         return "is this two items? each begins on its own line with '- ', the dash followed by a space"
     if text.count("[") != text.count("]"):
         return "a bracket is not closed, or there is one too many"
-    found = re.fullmatch(r"\s*([A-Za-z0-9_.-]+)\s*[\s:(]\s*([0-9]*\s*:\s*[0-9]*|[0-9]+)\s*\)?\s*", text)
-    if found and found[1].isdigit():
+    match = re.fullmatch(r"\s*([A-Za-z0-9_.-]+)\s*[\s:(]\s*([0-9]*\s*:\s*[0-9]*|[0-9]+)\s*\)?\s*", text)
+    if match and match[1].isdigit():
         return f"a slice begins with its donor's name: xwin[{text.strip()}]"
-    if found:
-        return f"write {found[1]}[{found[2].replace(' ', '')}]"
+    if match:
+        return f"write {match[1]}[{match[2].replace(' ', '')}]"
     return f"{_FORM}\na name is made of letters, digits, '_', '-' and '.'"
 
 
-def _range_advice(donor: str, text: str) -> str:
+def _advise_range(donor: str, text: str) -> str:
     pair = _PAIR.fullmatch(text)
     if pair:
         return f"write {donor}[{pair[1]}:{pair[2]}], where layer {pair[2]} is not included"

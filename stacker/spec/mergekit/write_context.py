@@ -1,4 +1,4 @@
-"""Writing one mergekit file: donors by their sources, parameters as filters, and what cannot be said."""
+"""What is needed everywhere while writing one mergekit file: donors by their sources, parameters as filters."""
 
 from __future__ import annotations
 
@@ -6,46 +6,50 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stacker.errors import Mark, Problem
-from stacker.spec.language.parameters import EVERYTHING
-from stacker.spec.language.settings import shown_source
+from stacker.spec.language.parameter_grammar import EVERYTHING
 from stacker.spec.language.stack_spec import DonorSpec, Gradient, Parameter, Rule, StackSpec, Value
-from stacker.text.writer import Flow, Tree
+from stacker.spec.language.value_grammar import format_source
+from stacker.text.emitter import Flow, Tree
 
 Names = Mapping[str, tuple[str, ...]]
-"""For a role, parts of tensor names that select the same tensors."""
+"""For each role, parts of tensor names that select the same tensors."""
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
-    """What writing one file needs at every place of it; what cannot be said is collected in `found`."""
+class WriteContext:
+    """The spec to write, what is known of its donors, and the list that collects what mergekit cannot express.
+
+    `depths` are donors' depths in layers, `ramps` the parameter of each op that a crossfade drives.
+    """
 
     spec: StackSpec
     depths: Mapping[str, int]
     names: Names
-    found: list[Problem] = field(default_factory=list)
+    ramps: Mapping[str, str]
+    problems: list[Problem] = field(default_factory=list)
 
     def refuse(self, message: str, mark: Mark | None, hint: str = "") -> None:
-        self.found.append(Problem(message, hint, mark or Mark(self.spec.source)))
+        self.problems.append(Problem(message, hint, mark or Mark(self.spec.source)))
 
     def donor(self, name: str) -> str:
         donor = next((donor for donor in self.spec.donors if donor.name == name), DonorSpec(name, name))
-        return shown_source(donor) if donor.source is not None else str(donor.stack if donor.stage else name)
+        return format_source(donor) if donor.source is not None else str(donor.stack if donor.stage else name)
 
     def parameters(self, parameters: Mapping[str, Parameter], mark: Mark | None) -> dict[str, Tree]:
-        """The `parameters` key, or nothing where there are none."""
-        texts = {name: self._parameter(parameter, mark) for name, parameter in parameters.items()}
+        """The `parameters` key with its value; empty if there are no parameters."""
+        texts = {name: self._parameter_tree(parameter, mark) for name, parameter in parameters.items()}
         return {"parameters": texts} if texts else {}
 
-    def _parameter(self, parameter: Parameter, mark: Mark | None) -> Tree:
+    def _parameter_tree(self, parameter: Parameter, mark: Mark | None) -> Tree:
         match parameter.rules:
             case (Rule(match, value),) if match == EVERYTHING:
-                return _value(value)
+                return _value_tree(value)
             case rules:
-                return [Flow(condition) for rule in rules for condition in self._conditions(rule, mark)]
+                return [Flow(condition) for rule in rules for condition in self._list_conditions(rule, mark)]
 
-    def _conditions(self, rule: Rule, mark: Mark | None) -> list[dict[str, Tree]]:
+    def _list_conditions(self, rule: Rule, mark: Mark | None) -> list[dict[str, Tree]]:
         if rule.match == EVERYTHING:
-            return [{"value": _value(rule.value)}]
+            return [{"value": _value_tree(rule.value)}]
         inner = rule.match.strip("*")
         filters: tuple[str, ...] = ()
         if rule.match == f"*{inner}*" and "*" not in inner:
@@ -58,13 +62,13 @@ class Writing:
         else:
             hint = "write a part of the names instead, as '*o_proj*' where attn.o is meant"
             self.refuse(f"mergekit knows no roles, so it cannot select '{rule.match}'", mark, hint)
-        return [{"filter": text, "value": _value(rule.value)} for text in filters]
+        return [{"filter": text, "value": _value_tree(rule.value)} for text in filters]
 
 
-def in_text_order(problem: Problem) -> tuple[int, int]:
-    """A sorting key: by line and column."""
+def text_order(problem: Problem) -> tuple[int, int]:
+    """A sort key: line and column of a problem."""
     return (problem.mark.line or 0, problem.mark.column or 0) if problem.mark else (0, 0)
 
 
-def _value(value: Gradient | Value) -> Tree:
+def _value_tree(value: Gradient | Value) -> Tree:
     return Flow(list(value.knots)) if isinstance(value, Gradient) else value

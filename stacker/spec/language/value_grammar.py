@@ -1,8 +1,10 @@
-"""How the result is stored, as both dialects write it: element types by name, and sizes in bytes with a unit."""
+"""The grammars of single values in both dialects: element types, sizes in bytes, sources of donors."""
 
 from __future__ import annotations
 
 import re
+
+from pydantic import ByteSize, TypeAdapter
 
 from stacker.errors import Mark, SpecError, did_you_mean
 from stacker.spec.language.stack_spec import DonorSpec
@@ -14,17 +16,12 @@ _SHORT = {
     "bf16": "bfloat16", "fp16": "float16", "f16": "float16", "half": "float16", "fp32": "float32", "f32": "float32",
     "float": "float32", "fp64": "float64", "double": "float64",
 }  # fmt: skip
-_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
-_UNITS = {"": 1, "b": 1} | {
-    f"{letter}{suffix}": base**power
-    for power, letter in enumerate("kmgt", start=1)
-    for suffix, base in (("b", 1000), ("ib", 1024))
-}
+_SIZE = re.compile(r"\s*[0-9]{1,30}(\.[0-9]{1,30})?\s*(([kmgt]i?)?b)?\s*", re.IGNORECASE)
 _LARGEST = 10**15
 
 
 def parse_dtype(name: str, mark: Mark) -> Dtype | None:
-    """The element type of that name; None for `keep`."""
+    """The element type of that name, None for `keep`; SpecError for an unknown name."""
     if name == KEEP:
         return None
     if name in CONFIG_DTYPES:
@@ -33,27 +30,24 @@ def parse_dtype(name: str, mark: Mark) -> Dtype | None:
     raise SpecError.of(f"'{shorten(name)}' is not an element type", hint, mark)
 
 
-def shown_dtype(dtype: Dtype) -> str:
-    """The name of an element type as specs write it."""
+def format_dtype(dtype: Dtype) -> str:
+    """The name of an element type in specs."""
     return next((name for name, known in CONFIG_DTYPES.items() if known is dtype), dtype.torch_name)
 
 
 def parse_size(value: str | int, mark: Mark) -> int:
-    """A number of bytes; units are decimal (`5GB` is 5,000,000,000) or binary (`5GiB`)."""
-    found = _SIZE.fullmatch(str(value))
-    if not found or found[2].lower() not in _UNITS:
-        raise SpecError.of(
-            f"'{shorten(str(value))}' is not a size", "write bytes, or a number with kB, MB, GB, KiB, MiB or GiB", mark
-        )
-    number, unit = found[1], _UNITS[found[2].lower()]
-    size = int(float(number) * unit) if "." in number else int(number[:30]) * unit
+    """A size in bytes, in decimal (`5GB` is 5,000,000,000) or binary units (`5GiB`); SpecError if it is not a size."""
+    if not _SIZE.fullmatch(str(value)):
+        hint = "write bytes, or a number with kB, MB, GB, KiB, MiB or GiB"
+        raise SpecError.of(f"'{shorten(str(value))}' is not a size", hint, mark)
+    size = TypeAdapter(ByteSize).validate_python(str(value))
     if not 1 <= size <= _LARGEST:
-        raise SpecError.of(f"a shard cannot have {shorten(str(value))}", "write for instance 5GB", mark)
-    return size
+        raise SpecError.of(f"the size {shorten(str(value))} is out of range", "write for instance 5GB", mark)
+    return int(size)
 
 
-def shown_size(size: int) -> str | int:
-    """A size in the largest unit that says it exactly; plain bytes otherwise."""
+def format_size(size: int) -> str | int:
+    """A size in the largest unit that is exact, so that it reads back the same; else plain bytes."""
     for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("GiB", 1 << 30), ("MiB", 1 << 20)):
         if size % factor == 0:
             return f"{size // factor}{unit}"
@@ -66,13 +60,13 @@ _URL = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<id>[\w.-]+
 
 
 def parse_source(name: str, source: str, mark: Mark | None) -> DonorSpec:
-    """A donor from the text of its source; a revision after '@' is split off only where the rest can be a hub id."""
+    """A donor from the text of its source; text after '@' is a revision only if the text before it can be a hub id."""
     if not source.strip():
         raise SpecError.of(f"donor '{name}' has an empty source", "write a folder or a hub id", mark)
     if "://" in source:
         hub = _URL.fullmatch(source)
         hint = f"write {hub['id']}" if hub else "write a folder or a hub id such as org/name"
-        raise SpecError.of(f"donor '{name}' is an address: {shorten(source)}", hint, mark)
+        raise SpecError.of(f"the source of donor '{name}' is a URL: {shorten(source)}", hint, mark)
     if not source.isprintable():
         raise SpecError.of(f"the source of donor '{name}' has control characters", "", mark)
     hub = _HUB.fullmatch(source)
@@ -81,13 +75,13 @@ def parse_source(name: str, source: str, mark: Mark | None) -> DonorSpec:
     return DonorSpec(name, source, mark=mark)
 
 
-def shown_source(donor: DonorSpec) -> str:
-    """The source of a donor as one text."""
+def format_source(donor: DonorSpec) -> str:
+    """The source of a donor as text, with its revision."""
     return f"{donor.source}@{donor.revision}" if donor.revision else str(donor.source)
 
 
-def short_name(source: str, taken: set[str]) -> str:
-    """A donor name made of the last part of a source, not among those taken."""
+def make_donor_name(source: str, taken: set[str]) -> str:
+    """A donor name from the last part of a source, numbered if it is in `taken`."""
     last = source.rstrip("/").rpartition("/")[2]
     name = _PLAIN.sub("-", last).strip("-") or "donor"
     numbered = (name if count == 1 else f"{name}-{count}" for count in range(1, len(taken) + 2))

@@ -1,11 +1,11 @@
-"""The native dialect's examples and advice, for messages about the shape of a text."""
+"""Examples and advice for messages about the shape of a native text."""
 
 from __future__ import annotations
 
 import re
 
 from stacker.errors import Problem, did_you_mean
-from stacker.spec.language.shape_problems import Path, Vocabulary, last_key
+from stacker.spec.language.validation import Advice, Path, find_last_key
 from stacker.spec.native.shape import (
     ITEM_KINDS,
     BlendShape,
@@ -18,7 +18,7 @@ from stacker.spec.native.shape import (
     TokenShape,
     UseShape,
 )
-from stacker.text.node import Mapping, Node, Scalar, Sequence, describe, plain_data, shorten
+from stacker.text.node import Mapping, Node, Scalar, Sequence, describe, shorten, to_data
 
 _ITEM = f"an item is a slice such as xwin[0:16], or a mapping with one of: {', '.join(ITEM_KINDS)}"
 _SOURCE = 'a source is a slice such as xwin[0:16], or {slice: "xwin[0:16]", weight: 0.3}'
@@ -28,33 +28,33 @@ _DONOR = "write a hub id, a folder, or {source: ..., like: ..., revision: ...}"
 _MERGEKIT = frozenset({"sources", "model", "layer_range", "merge_method"})
 
 
-def _misfit(path: Path, node: Node) -> Problem:
-    """What to say of a value that has none of the forms its place allows."""
+def _explain_misfit(path: Path, node: Node) -> Problem:
+    """The problem of a value that has none of the forms allowed at its place."""
     if path[0] == "donors":
-        return Problem(f"donor '{shorten(last_key(path))}' cannot be {describe(node)}", _DONOR, node.mark)
+        return Problem(f"donor '{shorten(find_last_key(path))}' cannot be {describe(node)}", _DONOR, node.mark)
     if path[0] == "tokenizer":
         return Problem(f"'tokenizer' cannot be {describe(node)}", _TOKENIZER, node.mark)
     if path[0] in ("embed", "head") and len(path) == 1:
         return Problem(f"'{path[0]}' cannot be {describe(node)}", _PART, node.mark)
-    if last_key(path) in ("blend", "crossfade") and path[-1] != last_key(path):
-        return Problem(f"a source cannot be {_item_words(node)}", _advice(node, _SOURCE), node.mark)
-    return Problem(f"an item of the stack cannot be {_item_words(node)}", _advice(node, _ITEM), node.mark)
+    if find_last_key(path) in ("blend", "crossfade") and path[-1] != find_last_key(path):
+        return Problem(f"a source cannot be {_describe_item(node)}", _advise(node, _SOURCE), node.mark)
+    return Problem(f"an item of the stack cannot be {_describe_item(node)}", _advise(node, _ITEM), node.mark)
 
 
-def _item_words(node: Node) -> str:
+def _describe_item(node: Node) -> str:
     keys = node.names if isinstance(node, Mapping) else ()
     shown = ", ".join(f"'{shorten(key)}'" for key in keys[:4])
     return f"a mapping with {shown}" if shown else describe(node)
 
 
-def _advice(node: Node, form: str) -> str:
+def _advise(node: Node, form: str) -> str:
     match node:
         case Sequence():
             return "is there a '- ' too many?"
         case Mapping() if _MERGEKIT & set(node.names):
-            return f"these are mergekit's words; its files have 'merge_method' at the top. Here {form}"
+            return f"these are mergekit's keys; its files have 'merge_method' at the top. In a stacker spec {form}"
         case Mapping(((key, Sequence((Scalar(int()), Scalar(int())) as bounds)),)):
-            start, stop = (plain_data(bound) for bound in bounds)
+            start, stop = (to_data(bound) for bound in bounds)
             return f"write {key.text}[{start}:{stop}]"
         case Mapping(((key, Scalar(_, text)),)) if re.fullmatch(r"\[?[0-9:]+\]?", text):
             return f"write {key.text}[{text.strip('[]')}]"
@@ -65,7 +65,7 @@ def _advice(node: Node, form: str) -> str:
             return form
 
 
-WORDS = Vocabulary(
+ADVICE = Advice(
     shapes={
         "<donor>": DonorShape, "<slice>": SliceShape, "<blend>": BlendShape, "<crossfade>": CrossfadeShape,
         "<repeat>": RepeatShape, "<use>": UseShape, "output": OutputShape,
@@ -80,6 +80,6 @@ WORDS = Vocabulary(
         "output": "output: {dtype: keep, shard_size: 5GB}", "shard_size": "shard_size: 5GB",
         "stacks": "stacks: then 'tail:' and its items", "use": "use: tail",
     },
-    misfit=_misfit,
+    misfit=_explain_misfit,
     fillers={"op": "", "over": 1, "times": 1},
 )  # fmt: skip

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stacker.errors import Mark, SpecError
-from stacker.spec.language.slices import parse_slice, shown_slice, written_length
+from stacker.spec.language.slice_grammar import count_written_layers, format_slice, parse_slice
 from stacker.spec.language.stack_spec import SliceSpec
-from stacker.spec.native.shape import json_schema
+from stacker.spec.native.shape import make_json_schema
 from tests.strategies import NAMES, slices
 
 
@@ -68,14 +68,16 @@ def test_refused(text: str, words: str) -> None:
 @given(NAMES.flatmap(lambda name: slices([name])))
 def test_shown(piece: SliceSpec) -> None:
     """A slice reads back from the way it is shown."""
-    assert parse_slice(shown_slice(piece)) == piece
+    assert parse_slice(format_slice(piece)) == piece
 
 
 @given(st.text(max_size=12) | st.text("xw[]:0123456789 -.", max_size=12))
 def test_schema_agrees(text: str) -> None:
     """The pattern of the JSON schema accepts each text that the parser takes."""
     pattern = next(
-        option["pattern"] for option in json_schema()["properties"]["stack"]["items"]["oneOf"] if "pattern" in option
+        option["pattern"]
+        for option in make_json_schema()["properties"]["stack"]["items"]["oneOf"]
+        if "pattern" in option
     )
     try:
         parse_slice(text)
@@ -89,4 +91,4 @@ def test_schema_agrees(text: str) -> None:
 )
 def test_written_length(text: str, length: int | None) -> None:
     """The length is known where the end is written."""
-    assert written_length(parse_slice(text)) == length
+    assert count_written_layers(parse_slice(text)) == length

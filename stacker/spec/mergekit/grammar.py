@@ -1,4 +1,4 @@
-"""mergekit's small grammars: model references, and parameters with gradients and filters."""
+"""The grammars of single values in mergekit files: model references, and parameters with gradients and filters."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping as Table
 from dataclasses import dataclass, field
 
 from stacker.errors import Mark, Problem, SpecError
-from stacker.spec.language.parameters import EVERYTHING, canonical, parse_value
-from stacker.spec.language.settings import parse_source, short_name
+from stacker.spec.language.parameter_grammar import EVERYTHING, drop_unreachable, parse_value
 from stacker.spec.language.stack_spec import DonorSpec, Gradient, Parameter, Rule, StackSpec, Value
-from stacker.text.node import Mapping, Node, Scalar, Sequence, child, describe, shorten
+from stacker.spec.language.value_grammar import make_donor_name, parse_source
+from stacker.text.node import Mapping, Node, Scalar, Sequence, describe, get_child, shorten
 
 _LORA = "merge the LoRA into its model first, for instance with PEFT's merge_and_unload, and name the result"
 FLAGS = frozenset(
@@ -18,29 +18,29 @@ FLAGS = frozenset(
         *("nuslerp_flatten", "nuslerp_row_wise", "rescale"),
     }
 )
-"""Parameters that are true or false; mergekit also takes 1 and 0, and writes them so itself."""
+"""Boolean parameters; mergekit also reads and writes them as 1 and 0."""
 _REFERENCE = "write org/name, org/name@revision, or a folder"
 
 
 @dataclass(slots=True)
 class DonorNames:
-    """The donors of a document in the order they are met; each distinct reference gets one name.
+    """The donors of a document in order of appearance; each distinct model reference gets one name.
 
-    `stages` are the documents before it, by the names that stand for what they make.
+    `stages` are the specs of earlier documents, by the names under which they can be used as models.
     """
 
     donors: dict[tuple[str, str | None], DonorSpec] = field(default_factory=dict)
     stages: Table[str, StackSpec] = field(default_factory=dict)
 
     def all(self) -> tuple[DonorSpec, ...]:
-        """Every donor met so far."""
+        """All donors so far."""
         return tuple(self.donors.values())
 
     def name(self, node: Node) -> str:
-        """The name of the donor that a model reference stands for; SpecError when it stands for none."""
+        """The donor name of a model reference, added if it is new; SpecError if it is not a model reference."""
         source, revision, mark = parse_reference(node)
         if (source, revision) not in self.donors:
-            short = short_name(source, {donor.name for donor in self.donors.values()})
+            short = make_donor_name(source, {donor.name for donor in self.donors.values()})
             stage = None if revision else self.stages.get(source)
             from_stage = DonorSpec(short, stack=source, stage=stage, mark=mark)
             self.donors[source, revision] = from_stage if stage else DonorSpec(short, source, revision, mark=mark)
@@ -48,7 +48,7 @@ class DonorNames:
 
 
 def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
-    """Path, revision and place of `path@rev`, `{model: path}` or `{model: {path, revision}}`; LoRAs are refused."""
+    """Path, revision and mark of `path@rev`, `{model: path}` or `{model: {path, revision}}`; SpecError for LoRAs."""
     if isinstance(node, Scalar) and isinstance(node.value, str) and node.value.strip():
         return _parse_path(node.value, node.mark)
     if not isinstance(node, Mapping):
@@ -57,21 +57,21 @@ def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
         value = node.get(key)
         if value is not None and not (isinstance(value, Scalar) and value.value is None):
             raise SpecError.of(f"'{key}' is not supported", _LORA if key == "lora" else "", node.key_mark(key))
-    inner = child(node, "model")
+    inner = get_child(node, "model")
     if inner is not node:
         return parse_reference(inner)
     return _parse_mapping(node)
 
 
-def parse_parameter(name: str, node: Node, found: list[Problem]) -> Parameter:
-    """A value, a gradient, or filters in the order they are tried (a filter is a part of a tensor's name)."""
+def parse_parameter(name: str, node: Node, problems: list[Problem]) -> Parameter:
+    """A value, a gradient, or a list of filters in the order they are tried; a filter is a part of a tensor's name."""
     rules: list[Rule] = []
-    for filter_text, value in _conditions(name, node, found):
+    for filter_text, value in _list_conditions(name, node, problems):
         try:
-            rules.append(Rule(_pattern(filter_text), _value(name, value)))
+            rules.append(Rule(_parse_filter(filter_text), _parse_value(name, value)))
         except SpecError as error:
-            found.extend(error.problems)
-    return Parameter(canonical(rules))
+            problems.extend(error.problems)
+    return Parameter(drop_unreachable(rules))
 
 
 def _parse_path(text: str, mark: Mark) -> tuple[str, str | None, Mark]:
@@ -90,7 +90,7 @@ def _parse_mapping(node: Mapping) -> tuple[str, str | None, Mark]:
     return source, given or written, mark
 
 
-def _conditions(name: str, node: Node, found: list[Problem]) -> list[tuple[Node | None, Node]]:
+def _list_conditions(name: str, node: Node, problems: list[Problem]) -> list[tuple[Node | None, Node]]:
     """Pairs of filter and value; a plain value has no filter."""
     listed = node.items if isinstance(node, Sequence) else (node,)
     if not any(isinstance(item, Mapping) for item in listed):
@@ -101,12 +101,12 @@ def _conditions(name: str, node: Node, found: list[Problem]) -> list[tuple[Node 
         if isinstance(item, Mapping) and value is not None:
             conditions.append((item.get("filter"), value))
         else:
-            message = f"each condition of '{shorten(name)}' has a value"
-            found.append(Problem(message, "for instance: - {filter: mlp, value: 0.5}", item.mark))
+            message = f"each condition of '{shorten(name)}' needs a 'value'"
+            problems.append(Problem(message, "for instance: - {filter: mlp, value: 0.5}", item.mark))
     return conditions
 
 
-def _pattern(node: Node | None) -> str:
+def _parse_filter(node: Node | None) -> str:
     if node is None or (isinstance(node, Scalar) and node.value is None):
         return EVERYTHING
     if not isinstance(node, Scalar) or not node.text:
@@ -120,7 +120,7 @@ def _pattern(node: Node | None) -> str:
     return f"*{node.text}*"
 
 
-def _value(name: str, node: Node) -> Gradient | Value:
+def _parse_value(name: str, node: Node) -> Gradient | Value:
     if isinstance(node, Mapping):
         raise SpecError.of(f"'{shorten(name)}' cannot be a mapping here", "a number, or a list of numbers", node.mark)
     value = parse_value(name, node)

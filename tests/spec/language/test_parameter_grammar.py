@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stacker.errors import Mark, Problem
-from stacker.spec.language.parameters import canonical, combined, parse_scale, parse_setting
+from stacker.spec.language.parameter_grammar import combine_levels, drop_unreachable, parse_scale, parse_setting
 from stacker.spec.language.stack_spec import Gradient, Parameter, Rule
-from stacker.text.node import Mapping, child
+from stacker.text.node import Mapping, get_child
 from stacker.text.yaml import read_yaml
 from tests.spec.meaning import _value
 from tests.strategies import parameters
@@ -19,7 +19,7 @@ def rules_of(text: str) -> tuple[Rule, ...]:
     found: list[Problem] = []
     node = read_yaml(f"t: {text}", "s")
     assert isinstance(node, Mapping)
-    setting = parse_setting("t", child(node, "t"), Mark("s"), found)
+    setting = parse_setting("t", get_child(node, "t"), Mark("s"), found)
     assert found == []
     return setting.parameter.rules
 
@@ -48,7 +48,7 @@ def test_forms(text: str, rules: tuple[Rule, ...]) -> None:
 def test_scale_is_numeric() -> None:
     """Factors are numbers: a flag or a word among them is a problem."""
     found: list[Problem] = []
-    parse_scale(child(read_yaml("s: {a: 1, b: yes, c: true}", "s"), "s"), found)
+    parse_scale(get_child(read_yaml("s: {a: 1, b: yes, c: true}", "s"), "s"), found)
     assert [problem.message for problem in found] == [
         "'scale' must be a number, not yes",
         "'scale' must be a number, not true",
@@ -62,13 +62,13 @@ def test_nearest_first(levels: list[Parameter], sample: tuple[str, str]) -> None
     """Levels combined give each tensor the value of the nearest level that has one for it."""
     values = (_value(level, sample, 0, 2) for level in levels)
     expected = next((value for value in values if value is not None), None)
-    together = combined(*levels, None)
+    together = combine_levels(*levels, None)
     assert (None if together is None else _value(together, sample, 0, 2)) == expected
 
 
 @given(parameters(), parameters())
 def test_canonical(one: Parameter, other: Parameter) -> None:
     """Unreachable rules are dropped: no match twice, nothing after the one for everything."""
-    matches = [rule.match for rule in canonical(one.rules + other.rules)]
+    matches = [rule.match for rule in drop_unreachable(one.rules + other.rules)]
     assert len(set(matches)) == len(matches)
     assert "*" not in matches[:-1]

@@ -1,0 +1,124 @@
+"""The grammar of parameters: a number, a gradient, or a mapping from roles or name patterns to either."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from stacker.errors import Mark, Problem, SpecError
+from stacker.spec.language.stack_spec import Gradient, Parameter, Rule, Setting, Value
+from stacker.text.node import Mapping, Node, Scalar, Sequence, describe, shorten
+
+EVERYTHING = "*"
+DEFAULT = "default"
+_FORMS = "write a number, a list of numbers (a gradient over the slice), or a mapping from roles to either"
+
+
+def parse_setting(name: str, node: Node, mark: Mark, problems: list[Problem]) -> Setting:
+    """One parameter of an op: numbers, gradients, flags or words. Invalid values are left out and go to `problems`."""
+    return Setting(name, Parameter(drop_unreachable(_parse_rules(name, node, problems))), mark)
+
+
+def parse_scale(node: Node, problems: list[Problem]) -> Parameter:
+    """The value of `scale`: numbers and gradients only. Others go to `problems`."""
+    rules = tuple(_parse_rules("scale", node, problems))
+    words = (rule.value for rule in rules if isinstance(rule.value, bool | str))
+    problems += [Problem(f"'scale' must be a number, not {str(word).lower()}", _FORMS, node.mark) for word in words]
+    return Parameter(drop_unreachable(rules))
+
+
+def drop_unreachable(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The rules without those that are never tried: repeated matches, and all after the one that matches everything."""
+    reached: dict[str, Rule] = {}
+    for rule in rules:
+        reached.setdefault(rule.match, rule)
+        if rule.match == EVERYTHING:
+            break
+    return tuple(reached.values())
+
+
+def combine_levels(*levels: Parameter | None) -> Parameter | None:
+    """The parameters of several levels as one; nearer levels come first and win. None if no level has any."""
+    rules = [rule for level in levels if level is not None for rule in level.rules]
+    return Parameter(drop_unreachable(rules)) if rules else None
+
+
+def make_constant(value: float) -> Parameter:
+    """The parameter with this number for every tensor."""
+    return Parameter((Rule(EVERYTHING, value),))
+
+
+def find_constant(parameter: Parameter) -> float | None:
+    """The number of a parameter that is the same for every tensor and layer; else None."""
+    match parameter.rules:
+        case (Rule(match, float() as value),) if match == EVERYTHING:
+            return value
+        case _:
+            return None
+
+
+def has_gradient(parameter: Parameter) -> bool:
+    """Whether a parameter depends on the layer."""
+    return any(isinstance(rule.value, Gradient) for rule in parameter.rules)
+
+
+def parse_value(name: str, node: Node) -> Gradient | Value:
+    """A number, flag or word, or a list of numbers as a Gradient; SpecError for anything else."""
+    match node:
+        case Scalar(bool() | str() as value):
+            return value
+        case Scalar(int() | float() as value):
+            return parse_finite(name, value, node.mark)
+        case Sequence((_, *_) as items):
+            return Gradient(tuple(_parse_knot(name, item) for item in items))
+        case Sequence():
+            raise SpecError.of(f"'{shorten(name)}' is an empty list", "a gradient has one number or more", node.mark)
+        case _:
+            raise SpecError.of(f"'{shorten(name)}' cannot be {describe(node)}", _FORMS, node.mark)
+
+
+def parse_finite(name: str, value: float, mark: Mark) -> float:
+    """The number as a float; SpecError if it is infinite, NaN or too large."""
+    number = float(value) if abs(value) <= 1e300 or isinstance(value, float) else math.inf
+    if not math.isfinite(number):
+        raise SpecError.of(f"'{shorten(name)}' must be a finite number, not {number}", "", mark)
+    return number
+
+
+def _parse_knot(name: str, node: Node) -> float:
+    if isinstance(node, Scalar) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        return parse_finite(name, node.value, node.mark)
+    raise SpecError.of(
+        f"a gradient is a list of numbers, and {describe(node)} is not a number", "for instance: [0, 0.5, 1]", node.mark
+    )
+
+
+def _parse_rules(name: str, node: Node, problems: list[Problem]) -> Iterable[Rule]:
+    entries = node.entries if isinstance(node, Mapping) else ((None, node),)
+    rules: list[Rule] = []
+    last: list[Rule] = []
+    if not entries:
+        problems.append(Problem(f"'{shorten(name)}' is an empty mapping", _FORMS, node.mark))
+    for key, value in entries:
+        try:
+            match_text = _parse_match(key) if key else EVERYTHING
+            rule = Rule(match_text, parse_value(key.text if key else name, value))
+        except SpecError as error:
+            problems.extend(error.problems)
+        else:
+            (last if match_text == EVERYTHING else rules).append(rule)
+    return (*rules, *last)
+
+
+def _parse_match(key: Scalar) -> str:
+    if key.text == DEFAULT:
+        return EVERYTHING
+    if key.text == EVERYTHING:
+        raise SpecError.of("write 'default' instead of '*' alone", "", key.mark)
+    if not key.text or any(char.isspace() or not char.isprintable() for char in key.text):
+        raise SpecError.of(
+            f"'{shorten(key.text)}' is neither a role nor a pattern",
+            "a role such as attn.o or mlp, a name with '*' such as '*o_proj*', or default",
+            key.mark,
+        )
+    return key.text

@@ -1,0 +1,118 @@
+"""Turn a spec's flat items into the slices and blends of a mergekit file, and refuse what mergekit cannot express."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stacker.spec.language.parameter_grammar import EVERYTHING, drop_unreachable, find_constant, has_gradient
+from stacker.spec.language.stack_spec import (
+    BlendSpec,
+    Gradient,
+    Parameter,
+    Rule,
+    Setting,
+    SliceOrBlend,
+    SliceSpec,
+    Value,
+)
+from stacker.spec.language.unroll import FlatItem, FlatSlice, RepeatScale, unroll
+from stacker.spec.mergekit.write_context import WriteContext
+
+
+def make_runs(context: WriteContext) -> tuple[SliceOrBlend, ...]:
+    """The runs of output layers; what mergekit cannot express is reported to the context."""
+    items = unroll(context.spec, context.depths, context.ramps, context.problems)
+    return tuple(_make_run(context, item) for item in items)
+
+
+def count_stage_layers(context: WriteContext) -> int | None:
+    """The number of layers of a stage; None if it depends on a donor of unknown depth."""
+    items = tuple(unroll(context.spec, context.depths, context.ramps, []))
+    known = all(source.known for item in items for source in item.sources)
+    return sum(item.length for item in items) if known else None
+
+
+def _make_run(context: WriteContext, item: FlatItem) -> SliceOrBlend:
+    for source in item.sources:
+        if source.length != source.count and _has_factors(source.written):
+            hint = "write the overlapping layers as blends of one layer"
+            message = "mergekit has no crossfade, and factors of its slices cannot be spread out"
+            context.refuse(message, item.mark, hint)
+    if item.op is not None:
+        return _make_blend(context, item, item.op)
+    run = replace(_cut_slice(item.sources[0]), settings=())
+    for scale in item.scales:
+        run = replace(run, scale=_scale_by_repeat(context, item, run.scale, scale))
+    return run
+
+
+def _make_blend(context: WriteContext, item: FlatItem, op: str) -> BlendSpec:
+    for scale in item.scales:
+        context.refuse("mergekit cannot scale what it blends", scale.mark)
+    settings = item.settings
+    if item.length != item.count:
+        settings = tuple(_fix_setting(setting, item.position, item.count) for setting in settings)
+    base = _cut_slice(item.base) if item.base else None
+    return BlendSpec(tuple(map(_cut_slice, item.sources)), op, settings, base, item.mark)
+
+
+def _has_factors(piece: SliceSpec) -> bool:
+    return piece.scale is not None or any(has_gradient(setting.parameter) for setting in piece.settings)
+
+
+def _cut_slice(source: FlatSlice) -> SliceSpec:
+    """The slice as written, or the part of it that the flat slice covers."""
+    if source.length == source.count:
+        return source.written
+    return replace(source.written, start=source.start, stop=source.start + source.length)
+
+
+def _fix_setting(setting: Setting, position: int, count: int) -> Setting:
+    """A parameter with the value that it has at one layer of an overlap."""
+    rules = tuple(
+        replace(rule, value=rule.value.at(position, count)) if isinstance(rule.value, Gradient) else rule
+        for rule in setting.parameter.rules
+    )
+    return replace(setting, parameter=Parameter(rules))
+
+
+def _scale_by_repeat(
+    context: WriteContext, item: FlatItem, own: Parameter | None, scale: RepeatScale
+) -> Parameter | None:
+    """The factors of a slice, multiplied by those of a repeat around it."""
+    if item.length != scale.count and has_gradient(scale.parameter):
+        hint = "give each slice its own factors"
+        context.refuse("a gradient over several repeated slices cannot be said in mergekit", scale.mark, hint)
+    product = multiply_factors(own, scale.parameter)
+    if product is None:
+        hint = "write the product of both factors yourself"
+        context.refuse("two sets of factors on one slice cannot be said in mergekit", scale.mark, hint)
+    return product
+
+
+def multiply_factors(one: Parameter | None, other: Parameter) -> Parameter | None:
+    """The product of two factors, if one is a single number or both have the same rules; else None."""
+    if one is None:
+        return other
+    for number, rules in ((find_constant(one), other.rules), (find_constant(other), one.rules)):
+        if number is not None:
+            scaled = (Rule(rule.match, _multiply_number(rule.value, number)) for rule in rules)
+            return Parameter(drop_unreachable((*scaled, Rule(EVERYTHING, number))))
+    if [rule.match for rule in one.rules] != [rule.match for rule in other.rules]:
+        return None
+    values = [_multiply_values(a.value, b.value) for a, b in zip(one.rules, other.rules, strict=True)]
+    rules = tuple(Rule(rule.match, value) for rule, value in zip(one.rules, values, strict=True) if value is not None)
+    return Parameter(rules) if len(rules) == len(values) else None
+
+
+def _multiply_number(value: Gradient | Value, factor: float) -> Gradient | float:
+    if isinstance(value, Gradient):
+        return Gradient(tuple(knot * factor for knot in value.knots))
+    return float(value) * factor
+
+
+def _multiply_values(one: Gradient | Value, other: Gradient | Value) -> Gradient | float | None:
+    """The product of two values; None for two gradients."""
+    if isinstance(other, Gradient):
+        return None if isinstance(one, Gradient) else _multiply_number(other, float(one))
+    return _multiply_number(one, float(other))
