@@ -1,4 +1,4 @@
-"""Native specs said in mergekit's words: read back, they are the same plan; and so they are after further rewriting."""
+"""Native specs converted to mergekit's language and back make the same plans."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DONORS = "stacker: 1\ndonors: {a: ./a, b: ./b, base: ./base}\n"
 
 
 def _whole(op: str, more: str = "", sources: str = "a, b") -> str:
-    """Everything blended alike, as mergekit has it."""
+    """Layers, embedding and head blended alike, as mergekit requires."""
     blend = f"{{blend: [{sources}], op: {op}{more}}}"
     return f"stack:\n - {blend}\nembed: {blend}\nhead: {blend}\n"
 
@@ -78,7 +78,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _made(stack: Stack) -> tuple[Any, Any]:
-    """How every tensor is made, and the config."""
+    """The dtype and expression of every tensor, and the config."""
     plan = plan_to_json(stack.plan())
     return {each["name"]: (each["dtype"], each["from"]) for each in plan["tensors"]}, plan["config"]
 
@@ -91,7 +91,7 @@ def _converted(spec: Path, to: str) -> str:
 
 @pytest.mark.parametrize("text", SPECS.values(), ids=SPECS)
 def test_the_same_plan_in_mergekits_words(home: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Native to mergekit's, that to native again, and once more: each makes every tensor in the same way."""
+    """Native to mergekit's, to native, and to mergekit's again: every spec makes every tensor in the same way."""
     monkeypatch.chdir(home)
     spec = home / "spec.yml"
     spec.write_text(DONORS + text)
@@ -102,7 +102,7 @@ def test_the_same_plan_in_mergekits_words(home: Path, text: str, monkeypatch: py
 
 
 def test_nested_specs_become_stages(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A donor that is another spec, in another folder and nested itself, is a document before the last."""
+    """A donor that is another spec, in another folder and itself nested, becomes an earlier document."""
     monkeypatch.chdir(home)
     (home / "more").mkdir()
     (home / "more" / "deep.yml").write_text("stacker: 1\ndonors: {b: ../b}\nstack: ['b[1:3]', b]\n")

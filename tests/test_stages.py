@@ -1,4 +1,4 @@
-"""Stacks of stacks in one text, and what a nested stack takes along; built from tiny donors."""
+"""Nested stacks in one text, and what a nested stack passes on, built from tiny donors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_stages_are_built_as_one(home: Path) -> None:
-    """The first document's layers are blended with the second donor's, and nothing else is written."""
+    """The first document's layers are blended with the second donor's, and no intermediate output is written."""
     (home / "staged.yml").write_text(STAGED)
     load(home / "staged.yml").build(home / "out")
     a, b, out = (load_file(home / name / "model.safetensors") for name in ("a", "b", "out"))
@@ -49,7 +49,7 @@ def test_stages_are_built_as_one(home: Path) -> None:
 
 
 def test_an_inner_stack_brings_its_own_tokenizer(home: Path) -> None:
-    """What the inner spec says of its tokenizer holds for the outer one too."""
+    """The tokenizer of the inner spec is the nested donor's tokenizer in the outer spec."""
     donors = "donors: {a: ./a, b: ./b}\n"
     (home / "inner.yml").write_text(f"stacker: 1\n{donors}stack: [a, b]\ntokenizer: b\n")
     (home / "outer.yml").write_text("stacker: 1\ndonors: {i: {stack: inner.yml}}\nstack: [i]\n")
@@ -60,7 +60,7 @@ def test_an_inner_stack_brings_its_own_tokenizer(home: Path) -> None:
 
 @pytest.mark.parametrize("out", ["a", "."], ids=["the donor", "a folder with donors in it"])
 def test_a_donor_is_never_replaced(home: Path, out: str) -> None:
-    """Force replaces an output, never what it would be made of."""
+    """`force` replaces an output, but never a donor of the stack."""
     (home / "s.yml").write_text("stacker: 1\ndonors: {a: ./a}\nstack: [a]\n")
     (home / "model.safetensors").touch()
     with pytest.raises(SpecError, match="the donor would be overwritten: 'a'"):

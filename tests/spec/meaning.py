@@ -1,4 +1,4 @@
-"""What a spec means, tensor by tensor and without the code under test, so that two spellings can be compared."""
+"""An independent expansion of specs, tensor by tensor, to compare the meaning of two spellings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Scales = Sequence[tuple[Parameter, int, int]]
 
 
 def meaning(spec: StackSpec, depths: Mapping[str, int]) -> dict[str, Any]:
-    """Every layer's op, sources, parameters and factors for sample tensors; donors by where they come from."""
+    """The op, sources, parameters and factors of every layer for sample tensors; donors by their sources."""
     sources = {donor.name: (donor.source, donor.revision) for donor in spec.donors}
     runs = [run for item in spec.stack for run in _layers(item, spec, depths, sources)]
     embed = spec.embed or SliceSpec(_first(spec, first=True))
@@ -124,7 +124,7 @@ def _value(parameter: Parameter, sample: Sample, at: int, count: int) -> Any:
 
 
 def _interpolated(knots: Sequence[float], at: int, count: int) -> float:
-    """Equally spaced knots, linear between; a single layer is at the last one."""
+    """The value between equally spaced knots, linearly interpolated; a single layer has the last knot's."""
     place = (at / (count - 1) if count > 1 else 1.0) * (len(knots) - 1)
     below = min(int(place), len(knots) - 1)
     above = min(below + 1, len(knots) - 1)

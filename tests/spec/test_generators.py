@@ -1,4 +1,4 @@
-"""Generators against the published stacks that they generalise, and against what any numbers must give."""
+"""Generators compared with the published stacks that they generalise, and tested with any numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PUBLISHED = {
 
 
 def flat(items: tuple[Item, ...]) -> list[tuple[str, int, bool]]:
-    """Donor, layer and whether it is scaled, for every layer that items make."""
+    """Donor, layer and whether it has factors, for every layer of the items."""
     layers: list[tuple[str, int, bool]] = []
     for item in items:
         if isinstance(item, RepeatSpec):
@@ -43,7 +43,7 @@ def flat(items: tuple[Item, ...]) -> list[tuple[str, int, bool]]:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_generators_make_the_published_stacks(name: str) -> None:
-    """With the published numbers, or with the defaults where those are the published ones, ranges are the same."""
+    """The published numbers, or the defaults where they are equal, make the published ranges."""
     pattern, depth, numbers = PUBLISHED[name]
     recipe = parse_spec((files("stacker.slices") / f"{name}.yaml").read_text(encoding="utf-8"), name)
     generator = GENERATORS[pattern]
@@ -67,7 +67,7 @@ NUMBERS = st.dictionaries(
 
 @st.composite
 def fitting(draw: st.DrawFn, name: str) -> tuple[int, dict[str, int]]:
-    """A depth, and numbers that a generator takes for donors of that depth."""
+    """A depth, and numbers that the generator accepts for donors of that depth."""
 
     def between(low: int, high: int) -> int:
         return draw(st.integers(low, high))
@@ -93,7 +93,7 @@ def fitting(draw: st.DrawFn, name: str) -> tuple[int, dict[str, int]]:
 @pytest.mark.parametrize("name", GENERATORS)
 @given(depth=st.integers(1, 90), given_numbers=NUMBERS)
 def test_numbers_are_refused_where_they_do_not_fit(name: str, depth: int, given_numbers: dict[str, int]) -> None:
-    """Whatever is given and whatever is left to the defaults, numbers are taken or refused as the table above says."""
+    """Given and default numbers are accepted exactly where the table above says that they fit."""
     numbers = fill_numbers(GENERATORS[name], depth, given_numbers)
     assert (list(check_numbers(GENERATORS[name], depth, numbers)) == []) is FITS[name](depth, numbers)
 
@@ -101,7 +101,7 @@ def test_numbers_are_refused_where_they_do_not_fit(name: str, depth: int, given_
 @pytest.mark.parametrize("name", GENERATORS)
 @given(data=st.data())
 def test_what_is_not_refused_is_a_spec(name: str, data: st.DataObject) -> None:
-    """The text parses, stays within the donors, and counts right."""
+    """Accepted numbers make a valid spec within the donors' layers, and its comment has the right count."""
     depth, numbers = data.draw(fitting(name))
     generator = GENERATORS[name]
     text = write_generated(generator, DONORS[: generator.donors[0]], depth, numbers, "FILE")
@@ -114,14 +114,14 @@ def test_what_is_not_refused_is_a_spec(name: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize("depth", [2, 3, 6, 12, 30, 126])
 def test_defaults_hold_for_any_depth(name: str, depth: int) -> None:
-    """Nobody must give a number, however shallow the donor."""
+    """The defaults fit donors of any depth."""
     generator = GENERATORS[name]
     assert list(check_numbers(generator, depth, fill_numbers(generator, depth, {}))) == []
 
 
 @given(fitting("passes"))
 def test_passes_use_every_layer(example: tuple[int, dict[str, int]]) -> None:
-    """Passes begin with the first layer, end with the last, and leave none out."""
+    """Passes begin at the first layer, end at the last, and use every layer."""
     depth, numbers = example
     layers = [layer for _, layer, _ in flat(GENERATORS["passes"].make("a", depth, numbers))]
     assert (layers[0], layers[-1], set(layers)) == (0, depth - 1, set(range(depth)))
@@ -129,7 +129,7 @@ def test_passes_use_every_layer(example: tuple[int, dict[str, int]]) -> None:
 
 @given(fitting("llama-pro"))
 def test_block_expansion_keeps_the_donor(example: tuple[int, dict[str, int]]) -> None:
-    """Without its silenced copies, a llama-pro stack is its donor, and each copy follows its original."""
+    """Without its silenced copies, a llama-pro stack is its donor; each copy follows its original."""
     depth, numbers = example
     layers = flat(GENERATORS["llama-pro"].make("a", depth, numbers))
     assert [layer for _, layer, scaled in layers if not scaled] == list(range(depth))
@@ -155,7 +155,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("name", "numbers", "message"), WRONG.values(), ids=WRONG.keys())
 def test_numbers_that_cannot_be(name: str, numbers: dict[str, int], message: str) -> None:
-    """Each impossible number is told in words."""
+    """Each kind of impossible number has its message."""
     generator = GENERATORS[name]
     found = list(check_numbers(generator, 32, fill_numbers(generator, 32, numbers)))
     assert len(found) == 1

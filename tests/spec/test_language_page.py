@@ -1,4 +1,4 @@
-"""The page about the language: its examples are specs."""
+"""The examples of the language page are valid specs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_first_example() -> None:
-    """The first example is a whole spec."""
+    """The first example is a complete spec."""
     assert parse_spec(BLOCKS[0], "s.yml").warnings == ()
 
 
 def test_every_kind_of_item() -> None:
-    """The second shows each kind of item, and all of them parse."""
+    """The second example has every kind of item, and all of them parse."""
     items = "".join(f"  {line}\n" for line in BLOCKS[1].splitlines())
     spec = parse_spec(
         f"stacker: 1\ndonors: {{xwin: x/y, euryale: ./e}}\nstack:\n{items}stacks: {{tail: [xwin]}}\n", "s.yml"

@@ -1,4 +1,4 @@
-"""Methods of mergekit that compare with a base: what becomes of its models, and of its parameters."""
+"""mergekit's methods with a reference base: their sources, base and parameters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _blend(spec: StackSpec) -> BlendSpec:
 
 @pytest.mark.parametrize("method", [name for name in REFERENCED if METHODS[name].most is None])
 def test_the_base_stands_beside_the_sources(method: str) -> None:
-    """Listed among the models or not, the base_model is what sources are compared with."""
+    """The base_model is the reference, whether or not it is listed among the models."""
     for text in (MODELS, MODELS + "  - model: o/base\n"):
         blend = _blend(_spec(method, text + "base_model: o/base\n"))
         assert [source.donor for source in blend.sources] == ["a", "b"]
@@ -38,14 +38,14 @@ def test_the_base_stands_beside_the_sources(method: str) -> None:
 
 @pytest.mark.parametrize("method", REFERENCED)
 def test_a_base_is_asked_for(method: str) -> None:
-    """Without a base_model the file is refused."""
+    """A file without a base_model is refused."""
     with pytest.raises(SpecError, match="needs a base_model"):
         _spec(method, "models: [{model: o/a}, {model: o/b}]\n")
 
 
 @pytest.mark.parametrize("method", OPTIONAL)
 def test_a_base_may_be_absent(method: str) -> None:
-    """Then all models are sources; with one it is beside them."""
+    """Without a base_model all models are sources; with one it is the reference."""
     models = "models: [{model: o/a, parameters: {weight: 1}}, {model: o/b, parameters: {weight: 2}}]\n"
     assert _blend(_spec(method, models)).base is None
     based = _blend(_spec(method, models + "base_model: o/base\n"))
@@ -54,7 +54,7 @@ def test_a_base_may_be_absent(method: str) -> None:
 
 
 def test_parameters_stand_where_they_are_written() -> None:
-    """Those of a source with it, the others with the blend."""
+    """Parameters of a source stay with the source, and the others with the blend."""
     spec = _spec("ties", MODELS + "base_model: o/base\nparameters: {lambda: 0.9, normalize: false, weight: 0.5}\n")
     blend = _blend(spec)
     assert [setting.name for setting in blend.sources[0].settings] == ["weight", "density"]
@@ -62,7 +62,7 @@ def test_parameters_stand_where_they_are_written() -> None:
 
 
 def test_a_base_is_written_as_mergekit_reads_it() -> None:
-    """Among the models, without parameters, and named as base_model."""
+    """The base is listed among the models without parameters, and named as base_model."""
     spec = _spec("ties", MODELS + "base_model: o/base\n")
     text = to_mergekit(spec)
     written = yaml.safe_load(text)

@@ -1,4 +1,4 @@
-"""Texts of either dialect, and texts of neither."""
+"""Texts of either dialect, and texts that are neither."""
 
 from __future__ import annotations
 
@@ -63,20 +63,20 @@ def read(text: str | bytes) -> StackSpec | None:
 
 @given(st.lists(PIECES, max_size=12).map("".join))
 def test_any_pieces(text: str) -> None:
-    """Whatever pieces of specs are put together, they are a spec or a SpecError with places and printable words."""
+    """Any combination of pieces of specs is a spec, or a SpecError with places and printable messages."""
     read(text)
 
 
 @given(st.dictionaries(KEYS, JSON, max_size=6), st.sampled_from([{"stacker": 1}, {"merge_method": "slerp"}, {}]))
 def test_any_shape(data: dict[str, object], lead: dict[str, object]) -> None:
-    """The same for any data under known keys."""
+    """Any data under known keys is a spec or such a SpecError."""
     read(json.dumps({**data, **lead}))
 
 
 @settings(max_examples=40)
 @given(specs(), st.data())
 def test_damaged_specs(spec: StackSpec, data: st.DataObject) -> None:
-    """A spec with a line lost or doubled is a spec or a SpecError."""
+    """A spec with a line removed or doubled is a spec or such a SpecError."""
     lines = to_native(spec).splitlines(keepends=True)
     at = data.draw(st.integers(0, len(lines) - 1))
     read("".join(lines[:at] + lines[at + 1 :]))
@@ -91,7 +91,7 @@ def test_damaged_specs(spec: StackSpec, data: st.DataObject) -> None:
     ],
 )
 def test_dialect(text: str, dialect: Dialect) -> None:
-    """`merge_method` makes a text mergekit's."""
+    """A text with `merge_method` is mergekit's."""
     assert parse_spec(text, "s.yml").dialect is dialect
 
 
@@ -107,12 +107,12 @@ def test_dialect(text: str, dialect: Dialect) -> None:
     ],
 )
 def test_default_name(source: str, name: str) -> None:
-    """A spec without a name is called like its file."""
+    """A spec without a name is named after its file."""
     assert make_default_name(source) == name
 
 
 def test_light() -> None:
-    """Reading a spec loads neither torch nor transformers nor numpy."""
+    """Reading a spec does not import torch, transformers or numpy."""
     heavy = "torch", "transformers", "numpy", "networkx", "rich", "huggingface_hub"
     imports = "import sys; import stacker.spec.parser, stacker.spec.native.writer"
     code = f"{imports}; print([m for m in {heavy} if m in sys.modules])"

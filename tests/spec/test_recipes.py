@@ -1,4 +1,4 @@
-"""Recipes as texts: what their heads say, and other donors put in."""
+"""Recipes as text: the fields of their comments, and replaced donors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ stack:
 
 
 def test_the_head_is_read() -> None:
-    """Summary, source (colons kept), licence, figures, notes."""
+    """Summary, source (with colons), licence, published figures and notes are parsed."""
     recipe = parse_recipe("tiny", TEXT)
     assert (recipe.summary, recipe.source) == ("Two in turn.", "model card of org/stack: the first")
     assert (recipe.licence, recipe.published, recipe.notes) == ("none", "8 layers.", ("A note.",))
@@ -43,7 +43,7 @@ def test_the_head_is_read() -> None:
     ],
 )
 def test_another_donor_is_put_in(donor: DonorSpec) -> None:
-    """The text says the new donor and is otherwise as before, comments included."""
+    """A replaced donor changes only its own line; comments stay."""
     text = replace_donors(TEXT, {"one": donor})
     spec = parse_spec(text, "tiny.yml")
     assert spec.donors[0] == donor

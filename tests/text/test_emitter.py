@@ -1,4 +1,4 @@
-"""YAML as it is written: readers of 1.1 and of 1.2 must find the same in it."""
+"""Written YAML: readers of 1.1 and of 1.2 must read the same data."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def bare(tree: object) -> object:
 
 @given(TREES)
 def test_both_versions_read_it(tree: dict[str, Tree]) -> None:
-    """What is written comes back the same from PyYAML's 1.1 and from our 1.2."""
+    """PyYAML's YAML 1.1 and our YAML 1.2 read back what was written."""
     text = write_yaml(tree)
     assert yaml.safe_load(text) == bare(tree)
     assert to_data(read_yaml(text, "s")) == bare(tree)
@@ -86,5 +86,5 @@ def test_both_versions_read_it(tree: dict[str, Tree]) -> None:
     ],
 )
 def test_text(tree: dict[str, Tree], text: str) -> None:
-    """Blocks are indented by two, slices stay bare in them, and quotes stand only where a reader needs them."""
+    """Blocks are indented by two, slices are unquoted in them, and only text that needs quotes has them."""
     assert write_yaml(tree) == text

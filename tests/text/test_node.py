@@ -1,4 +1,4 @@
-"""Nodes as plain data and as words."""
+"""Nodes as plain data and in messages."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from stacker.text.yaml import read_yaml
     ],
 )
 def test_describe(text: str, words: str) -> None:
-    """A value is described by its kind, a scalar by what was written."""
+    """A value is described by its kind, a scalar by its text."""
     node = read_yaml(f"x: {text}", "s")
     assert describe(get_child(node, "x")) == words
 
 
 def test_child_falls_back() -> None:
-    """Where there is no such key or index, a node stands for itself."""
+    """For a missing key or index, the node itself is returned."""
     node = read_yaml("a: [1]", "s")
     assert get_child(node, "b") is node
     assert get_child(get_child(node, "a"), 3) is get_child(node, "a")
 
 
 def test_is_null() -> None:
-    """Null and nothing at all are both no value."""
+    """Null and a missing node both count as no value."""
     node = read_yaml("{a: ~, b: 0}", "s")
     assert isinstance(node, Mapping)
     assert [is_null(node.get(key)) for key in ("a", "b", "c")] == [True, False, True]
 
 
 def test_scalars() -> None:
-    """Every scalar is found, keys told from values."""
+    """Every scalar is found, and keys are distinguished from values."""
     found = [(scalar.text, is_key) for scalar, is_key in walk_scalars(read_yaml("a: [1, {b: c}]", "s"))]
     assert found == [("a", True), ("1", False), ("b", True), ("c", False)]
 
 
 def test_shorten() -> None:
-    """What is shown in a message is printable and of bounded length."""
+    """Text in a message is printable and of bounded length."""
     assert shorten("a\x1b[31m" + "b" * 100) == "a\\x1b[31m" + "b" * 50 + "…"

@@ -46,19 +46,19 @@ from stacker.text.scalars import ScalarError, parse_plain, parse_tagged
     ],
 )
 def test_value(text: str, value: Plain) -> None:
-    """A plain scalar stands for what YAML 1.2 says, in value and in type."""
+    """A plain scalar has the value and type that YAML 1.2 defines."""
     assert parse_plain(text) == value
     assert type(parse_plain(text)) is type(value)
 
 
 def test_not_a_number() -> None:
-    """`.nan` is the float that equals nothing."""
+    """`.nan` is a float that does not equal itself."""
     assert math.isnan(float(str(parse_plain(".NaN"))))
 
 
 @given(st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.none())
 def test_json_scalars(value: float | bool | None) -> None:
-    """Every number, boolean and null of JSON means in YAML 1.2 what it means in JSON."""
+    """Every JSON number, boolean and null has the same value in YAML 1.2."""
     assert parse_plain(json.dumps(value)) == value
 
 
@@ -79,7 +79,7 @@ def test_endless_number() -> None:
     ],
 )
 def test_tag(text: str, tag: str, value: Plain) -> None:
-    """The core schema's own tags choose the type."""
+    """The core schema's own tags decide the type."""
     assert parse_tagged(text, tag) == value
     assert type(parse_tagged(text, tag)) is type(value)
 
@@ -94,6 +94,6 @@ def test_tag(text: str, tag: str, value: Plain) -> None:
     ],
 )
 def test_bad_tag(text: str, tag: str) -> None:
-    """Other tags, and values that are not of their tag's type, are refused."""
+    """Other tags, and values that do not match their tag, are refused."""
     with pytest.raises(ScalarError, match="tag"):
         parse_tagged(text, tag)

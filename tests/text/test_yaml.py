@@ -1,4 +1,4 @@
-"""YAML as nodes: what is read, where it stood, and what is refused."""
+"""YAML read as nodes: data, marks, and what is refused."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def data_of(text: str) -> Data:
 
 @given(st.dictionaries(WORDS, TREES, min_size=1, max_size=3), st.booleans())
 def test_agrees_with_pyyaml(tree: dict[str, Data], flow: bool) -> None:
-    """Where YAML 1.1 and 1.2 agree, so do PyYAML's own constructors."""
+    """Where YAML 1.1 and 1.2 agree, the data are those of PyYAML's own constructors."""
     text = yaml.safe_dump(tree, default_flow_style=flow)
     assert data_of(text) == yaml.safe_load(text)
 
 
 def test_marks() -> None:
-    """Every node remembers its line and column, keys their own."""
+    """Every node and every key has its line and column."""
     node = read_yaml("a:\n  - b: 1\n", "s")
     assert isinstance(node, Mapping)
     assert node.key_mark("a") == Mark("s", 1, 1)
@@ -57,41 +57,41 @@ def test_either_parser(loader: type, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_quoted_scalars_are_text() -> None:
-    """Quotes make text of what would be a number."""
+    """Quoted numbers are text."""
     assert data_of("""[ "1", '1', 1 ]""") == ["1", "1", 1]
 
 
 def test_alias() -> None:
-    """An alias stands for the value of its anchor, at the anchor's place."""
+    """An alias is the value of its anchor, with the anchor's mark."""
     node = read_yaml("a: &x [1]\nb: *x\n", "s")
     assert to_data(node) == {"a": [1], "b": [1]}
     assert get_child(node, "b").mark == Mark("s", 1, 4)
 
 
 def test_merge_key() -> None:
-    """`<<` brings in keys that are not written; of a list, the earlier mapping wins."""
+    """`<<` adds keys that are not written; in a list, the earlier mapping wins."""
     assert data_of("a: {<<: [{x: 1}, {x: 2, y: 3}], z: 4, y: 5}") == {"a": {"z": 4, "y": 5, "x": 1}}
 
 
 def test_quoted_merge_key() -> None:
-    """A quoted `<<` is a key like any other."""
+    """A quoted `<<` is an ordinary key."""
     assert data_of('{"<<": 1}') == {"<<": 1}
 
 
 def test_keys_are_text() -> None:
-    """A key counts by its text, whatever it would be as a value."""
+    """A key is its text, whatever its value would be."""
     assert data_of("{8: a, no: b}") == {"8": "a", "no": "b"}
 
 
 def test_documents() -> None:
-    """Several documents are read in order where that is asked for; anchors do not outlive theirs."""
+    """Several documents are read in order if asked for; an anchor is valid only in its own document."""
     assert [to_data(node) for node in read_documents("a: &x 1\n---\nb: 2\n", "s")] == [{"a": 1}, {"b": 2}]
     with pytest.raises(SpecError, match="no anchor &x"):
         read_documents("a: &x 1\n---\nb: *x\n", "s")
 
 
 def bomb(levels: int) -> str:
-    """A text whose aliases stand for 10 to the power of `levels` values."""
+    """A text whose aliases expand to 10 to the power of `levels` values."""
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, levels)]
     return "\n".join(lines)
@@ -135,13 +135,13 @@ def bomb(levels: int) -> str:
     ],
 )
 def test_refused(text: str, message: str) -> None:
-    """Each text is refused at its place, in words that say what to change."""
+    """Each text is refused with its place and what to change."""
     with pytest.raises(SpecError, match=f"^{message}"):
         read_yaml(text, "s")
 
 
 def test_all_at_once() -> None:
-    """Problems that do not stop the reading are told together with the one that does."""
+    """Problems that do not stop the reading are reported together with the one that does."""
     with pytest.raises(SpecError) as caught:
         read_yaml("a: !x 1\na: 2\nb: @", "s")
     assert [str(problem.mark) for problem in caught.value.problems] == ["s:1:4", "s:2:1", "s:3:4"]
@@ -149,11 +149,11 @@ def test_all_at_once() -> None:
 
 @given(st.text(st.characters(codec="utf-8"), max_size=60) | st.text(" -:[]{},&*!|>'\"%@`#?\n\tab1", max_size=60))
 def test_any_text(text: str) -> None:
-    """Whatever is read, it is nodes or a SpecError."""
+    """Any text is read as nodes, or refused with a SpecError."""
     assert all(problem.mark and problem.message for problem in problems_of(text))
 
 
 @given(st.binary(max_size=40))
 def test_any_bytes(content: bytes) -> None:
-    """The same for bytes."""
+    """Any bytes are read as nodes, or refused with a SpecError."""
     assert all(problem.mark and problem.message for problem in problems_of(content))

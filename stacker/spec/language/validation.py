@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -17,6 +17,7 @@ from stacker.text.node import Mapping, Node, Plain, Scalar, Sequence, describe, 
 
 Path = tuple[str | int, ...]
 Made = TypeVar("Made")
+Given = ParamSpec("Given")
 _KINDS = {
     "string_type": "text", "int_type": "a whole number", "int_from_float": "a whole number", "list_type": "a list",
     "dict_type": "a mapping", "model_type": "a mapping", "model_attributes_type": "a mapping",
@@ -61,10 +62,12 @@ def keep_valid(shape: type[BaseModel], root: Mapping, words: Advice) -> tuple[Ma
     return Mapping((), root.mark), problems
 
 
-def attempt(problems: list[Problem], parse: Callable[..., Made], *arguments: Any) -> Made | None:
+def attempt(
+    problems: list[Problem], parse: Callable[Given, Made], *given: Given.args, **named: Given.kwargs
+) -> Made | None:
     """Return what `parse` returns; if it raises SpecError, keep its problems and return None."""
     try:
-        return parse(*arguments)
+        return parse(*given, **named)
     except SpecError as error:
         problems.extend(error.problems)
         return None

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 from stacker.errors import Mark, Problem
 from stacker.spec.language.parameter_grammar import combine_levels
 from stacker.spec.language.stack_spec import Parameter, Setting, SliceSpec
-from stacker.spec.language.validation import attempt
+from stacker.spec.language.validation import Given, Made, attempt
 from stacker.spec.mergekit.grammar import DonorNames, parse_parameter
 from stacker.spec.mergekit.methods import Method
 from stacker.text.node import Mapping, Node, get_child, is_null
 
-Made = TypeVar("Made")
 Levels = tuple[Node, ...]
 """`parameters` mappings that apply at a place, the nearest first."""
 
@@ -27,9 +25,9 @@ class ReadContext:
     problems: list[Problem]
     donors: DonorNames = field(default_factory=DonorNames)
 
-    def attempt(self, parse: Callable[..., Made], *arguments: Any) -> Made | None:
+    def attempt(self, parse: Callable[Given, Made], *given: Given.args, **named: Given.kwargs) -> Made | None:
         """`validation.attempt` with this file's problems."""
-        return attempt(self.problems, parse, *arguments)
+        return attempt(self.problems, parse, *given, **named)
 
     def error(self, message: str, hint: str, mark: Mark) -> None:
         """Add one error to the problems."""

@@ -158,7 +158,7 @@ def _parse_slice(node: Node, problems: Problems) -> SliceSpec | None:
     if isinstance(node, Scalar):
         return attempt(problems, parse_slice, node.text, node.mark)
     mark = get_child(node, "slice").mark
-    piece = attempt(problems, parse_slice, get_text(node, "slice"), mark)
+    piece = attempt(problems, parse_slice, get_text(node, "slice") or "", mark)
     scale, settings = _parse_scale(node, problems), _parse_settings(node, SourceShape, problems)
     return piece and SliceSpec(piece.donor, piece.start, piece.stop, scale, settings, mark)
 
@@ -219,6 +219,6 @@ def _parse_output(node: Node | None, problems: Problems) -> OutputSpec:
         if key.text == "dtype" and isinstance(below, Scalar):
             output = replace(output, dtype=attempt(problems, parse_dtype, below.text, below.mark))
         elif isinstance(below, Scalar):
-            size = attempt(problems, parse_size, below.value, below.mark)
+            size = attempt(problems, parse_size, str(below.value), below.mark)
             output = replace(output, shard_size=size or output.shard_size)
     return output

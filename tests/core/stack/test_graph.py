@@ -1,4 +1,4 @@
-"""Specs spread out into the layers they mean."""
+"""Specs expanded into the layers of a graph."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ITEMS = {
 
 @pytest.mark.parametrize(("stack", "expected"), ITEMS.values(), ids=ITEMS.keys())
 def test_each_item_spreads_into_its_layers(stack: str, expected: list[str]) -> None:
-    """Every kind of item gives the layers that the language promises, numbered from 0."""
+    """Every kind of item becomes the layers that the language defines, numbered from 0."""
     graph = graph_of(stack)
     assert origins(graph) == expected
     assert [node.index for node in graph.layers] == list(range(len(expected)))
@@ -39,19 +39,19 @@ def test_each_item_spreads_into_its_layers(stack: str, expected: list[str]) -> N
 
 
 def test_a_named_stack_stands_for_its_items() -> None:
-    """`use` puts the items of a named stack in its place."""
+    """`use` is replaced by the items of the named stack."""
     graph = graph_of(" - a[0:1]\n - use: tail", stacks="{tail: ['b[2:4]']}")
     assert origins(graph) == ["a0", "b2", "b3"]
 
 
 def test_crossfade_ramps_slerp_from_the_first_to_the_second() -> None:
-    """Without a `t`, each faded layer gets its share of the way, the ends excluded."""
+    """Without a `t`, the overlapping layers move from the first source to the second in equal steps, ends excluded."""
     graph = graph_of(" - crossfade:\n    - a[0:3]\n    - b[0:3]\n   over: 3\n   op: slerp")
     assert [values_at(node.settings, "attn.q", "x")["t"] for node in graph.layers] == [0.25, 0.5, 0.75]
 
 
 def test_crossfade_ramps_the_weights_of_linear() -> None:
-    """Ops without a `t` are driven by the sources' weights, which add up to 1."""
+    """Ops without a `t` get weights of the sources that add up to 1."""
     graph = graph_of(" - crossfade:\n    - a[0:1]\n    - b[0:1]\n   over: 1\n   op: linear")
     (node,) = graph.layers
     assert [values_at(feed.settings, "attn.q", "x")["weight"] for feed in node.feeds] == [0.5, 0.5]
@@ -59,7 +59,7 @@ def test_crossfade_ramps_the_weights_of_linear() -> None:
 
 @pytest.mark.parametrize("op", ["linear", "karcher"])
 def test_an_op_without_a_base_has_none(op: str) -> None:
-    """The spec's base is for the ops that compare with one; a base written at another's blend is an error."""
+    """The spec's base is used only by ops with a base; a base written for another op is an error."""
     blend = f" - blend: ['a[0:1]', 'b[0:1]']\n   op: {op}"
     assert all(node.base is None for node in graph_of(blend, base="a").nodes)
     (problem,) = graph_of(f"{blend}\n   base: a[0:1]").problems
@@ -67,21 +67,21 @@ def test_an_op_without_a_base_has_none(op: str) -> None:
 
 
 def test_a_base_of_another_length_is_still_a_base() -> None:
-    """Its length is the one thing that is wrong: no layer of the blend is said to lack it."""
+    """A base of the wrong length is one problem; no layer of the blend is also reported to lack a base."""
     graph = graph_of(" - blend: ['a[0:4]', 'b[0:4]']\n   op: ties\n   base: a[3:]")
     assert [problem.message for problem in graph.problems] == ["the base has 3 layers, the blend 4"]
     assert [node.base.layer for node in graph.layers if node.base] == [3, 4, 5, 3]
 
 
 def test_repeat_scales_only_the_copies() -> None:
-    """A repeat's factors leave the first round alone."""
+    """A repeat's factors do not apply to the first round."""
     graph = graph_of(" - repeat:\n    - a[1:3]\n   times: 2\n   scale: {attn.o: 0.5, mlp: 0}")
     factors = [(factor_at(n.scales, "attn.o", ""), factor_at(n.scales, "mlp.up", "")) for n in graph.layers]
     assert factors == [(1, 1), (1, 1), (0.5, 0), (0.5, 0)]
 
 
 def test_gradients_run_over_their_slice() -> None:
-    """The first layer has the first knot, the last layer the last."""
+    """The first layer has the value of the first knot, the last layer that of the last."""
     graph = graph_of(" - blend:\n    - a[0:5]\n    - b[0:5]\n   op: slerp\n   t: [0, 1, 0.5]")
     assert [values_at(node.settings, "", "")["t"] for node in graph.layers] == [0, 0.5, 1, 0.75, 0.5]
 
@@ -96,7 +96,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("stack", "message"), WRONG.values(), ids=WRONG.keys())
 def test_what_does_not_fit_the_donors_is_reported(stack: str, message: str) -> None:
-    """Ranges are only known to be wrong once the depth is; they are reported with their place."""
+    """Ranges and lengths that do not fit the donors' depths are reported with their place in the text."""
     (problem, *_) = graph_of(stack).problems
     assert message in problem.message
     assert problem.mark is not None
@@ -104,7 +104,7 @@ def test_what_does_not_fit_the_donors_is_reported(stack: str, message: str) -> N
 
 
 def test_goliath_is_a_sawtooth() -> None:
-    """Goliath-120b has 137 layers and eight junctions, each some layers back (author's model card)."""
+    """Goliath-120b has 137 layers and eight junctions, each jumping back by several layers (author's model card)."""
     x, e = "a", "b"
     runs = [(x, 0, 16), (e, 8, 24), (x, 17, 32), (e, 25, 40), (x, 33, 48), (e, 41, 56), (x, 49, 64), (e, 57, 72)]
     stack = "\n".join(f" - {donor}[{start}:{stop}]" for donor, start, stop in [*runs, (x, 65, 80)])
@@ -119,7 +119,7 @@ def test_goliath_is_a_sawtooth() -> None:
 
 
 def test_donors_of_embed_and_head_follow_the_ends() -> None:
-    """Unless the spec says otherwise, the first layer's donor embeds and the last one's gives the head."""
+    """By default, the embedding is the first layer's donor's, and the head the last layer's donor's."""
     graph = graph_of(" - b[0:2]\n - a[2:6]")
     assert (graph.embed.feeds[0].donor, graph.head.feeds[0].donor) == ("b", "a")
     assert (graph.template, graph.tokenizer) == ("b", "b")
@@ -127,7 +127,7 @@ def test_donors_of_embed_and_head_follow_the_ends() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5), st.integers(1, 6)), min_size=1, max_size=8))
 def test_coverage_counts_every_layer(pieces: list[tuple[str, int, int]]) -> None:
-    """However slices lie, coverage adds up to the depth of the stack, and segments join to all of it."""
+    """For any slices, the use counts add up to the depth of the stack, and so do the lengths of the segments."""
     slices = [(donor, start, min(6, start + length)) for donor, start, length in pieces]
     donors = {name: make_donor(name) for name in "ab"}
     graph = graph_of("\n".join(f" - {donor}[{start}:{stop}]" for donor, start, stop in slices), donors)

@@ -1,4 +1,4 @@
-"""Parameters of the native language, and how levels of them combine."""
+"""Parameters in the native language, and how their levels combine."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_forms(text: str, rules: tuple[Rule, ...]) -> None:
 
 
 def test_scale_is_numeric() -> None:
-    """Factors are numbers: a flag or a word among them is a problem."""
+    """Flags and words among factors are problems."""
     found: list[Problem] = []
     parse_scale(get_child(read_yaml("s: {a: 1, b: yes, c: true}", "s"), "s"), found)
     assert [problem.message for problem in found] == [
@@ -59,7 +59,7 @@ def test_scale_is_numeric() -> None:
     st.lists(parameters(), max_size=4), st.sampled_from([("attn.o", "m.o_proj.w"), ("mlp.down", "m.mlp.w"), ("x", "y")])
 )
 def test_nearest_first(levels: list[Parameter], sample: tuple[str, str]) -> None:
-    """Levels combined give each tensor the value of the nearest level that has one for it."""
+    """Each tensor gets the value of the nearest level with a value for it."""
     values = (_value(level, sample, 0, 2) for level in levels)
     expected = next((value for value in values if value is not None), None)
     together = combine_levels(*levels, None)
@@ -68,7 +68,7 @@ def test_nearest_first(levels: list[Parameter], sample: tuple[str, str]) -> None
 
 @given(parameters(), parameters())
 def test_canonical(one: Parameter, other: Parameter) -> None:
-    """Unreachable rules are dropped: no match twice, nothing after the one for everything."""
+    """Unreachable rules are dropped: repeated matches, and all after the rule for everything."""
     matches = [rule.match for rule in drop_unreachable(one.rules + other.rules)]
     assert len(set(matches)) == len(matches)
     assert "*" not in matches[:-1]

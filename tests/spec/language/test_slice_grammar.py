@@ -29,7 +29,7 @@ from tests.strategies import NAMES, slices
     ],
 )
 def test_parse(text: str, piece: SliceSpec) -> None:
-    """Every form of the grammar, spaces tolerated."""
+    """Every form of the grammar is parsed, with or without spaces."""
     assert parse_slice(text) == piece
 
 
@@ -59,7 +59,7 @@ def test_parse(text: str, piece: SliceSpec) -> None:
     ],
 )
 def test_refused(text: str, words: str) -> None:
-    """What is no slice is refused with the slice that was probably meant."""
+    """Text that is not a slice is refused with a hint of the slice that was probably meant."""
     with pytest.raises(SpecError, match=words) as caught:
         parse_slice(text, Mark("s", 2, 5))
     assert caught.value.problems[0].mark == Mark("s", 2, 5)
@@ -67,7 +67,7 @@ def test_refused(text: str, words: str) -> None:
 
 @given(NAMES.flatmap(lambda name: slices([name])))
 def test_shown(piece: SliceSpec) -> None:
-    """A slice reads back from the way it is shown."""
+    """A formatted slice parses to the same slice."""
     assert parse_slice(format_slice(piece)) == piece
 
 
@@ -90,5 +90,5 @@ def test_schema_agrees(text: str) -> None:
     ("text", "length"), [("a[2:8]", 6), ("a[:8]", 8), ("a[5]", 1), ("a[2:]", None), ("a", None)], ids=str
 )
 def test_written_length(text: str, length: int | None) -> None:
-    """The length is known where the end is written."""
+    """The length is known if the end is written."""
     assert count_written_layers(parse_slice(text)) == length

@@ -1,4 +1,4 @@
-"""What a spec says of the tokenizer, in both dialects."""
+"""The tokenizer and chat template of a spec, in both dialects."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def spec_of(text: str) -> StackSpec:
     ],
 )
 def test_both_dialects_say_it(text: str, tokenizer: str | None, vocabulary: VocabularySpec | None) -> None:
-    """The same values, whichever dialect they were written in; and written again, in either, they are the same."""
+    """Both dialects parse to the same values, which can be written in either dialect and read back."""
     spec = spec_of(text)
     assert (spec.tokenizer, _plain(spec.vocabulary)) == (tokenizer, _plain(vocabulary))
     again = spec_of(to_native(spec))
@@ -79,7 +79,7 @@ def _plain(spec: VocabularySpec | None) -> tuple[object, ...] | None:
 
 @pytest.mark.parametrize("text", [NATIVE, THEIRS], ids=["native", "mergekit"])
 def test_a_chat_template_is_jinja(text: str) -> None:
-    """Its own text, and read back from what is written."""
+    """A template is kept as text when it is written and read back."""
     spec = spec_of(text + "chat_template: \"{{ messages[0]['content'] }}\\n\"\n")
     assert spec.chat_template == "{{ messages[0]['content'] }}\n"
     assert spec_of(to_native(spec)).chat_template == spec.chat_template
@@ -87,5 +87,5 @@ def test_a_chat_template_is_jinja(text: str) -> None:
 
 
 def test_a_named_chat_template() -> None:
-    """ChatML is known by its name."""
+    """ChatML can be named instead of written out."""
     assert "<|im_start|>" in str(spec_of(f"{THEIRS}chat_template: chatml\n").chat_template)

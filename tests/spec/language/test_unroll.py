@@ -19,7 +19,7 @@ FADE = " - crossfade: [{pieces}]\n   over: {over}\n   op: {op}\n"
 def unrolled(
     stack: str, stacks: str = "{}", depths: dict[str, int] | None = None
 ) -> tuple[list[FlatItem], list[Problem]]:
-    """The flat items of a stack over the donors a and b, and what was reported."""
+    """The flat items of a stack over donors a and b, and the reported problems."""
     problems: list[Problem] = []
     spec = parse_spec(f"stacker: 1\ndonors: {{a: ./a, b: ./b}}\nstack:\n{stack}stacks: {stacks}\n", "s.yml")
     return list(unroll(spec, DEPTHS if depths is None else depths, RAMPS, problems)), problems
@@ -33,7 +33,7 @@ def layers(items: list[FlatItem]) -> list[str]:
 
 
 def test_a_crossfade_is_slices_and_single_blends() -> None:
-    """Each part remembers where it lies in its slice, and each blend where it lies in the overlap."""
+    """Each part keeps its position in its slice, and each blend its position in the overlap."""
     items, problems = unrolled(FADE.format(pieces="'a[0:4]', b", over=2, op="slerp"))
     assert layers(items) == ["a[0:2]", "a[2:3]+b[0:1]", "a[3:4]+b[1:2]", "b[2:6]"]
     assert [(s.position, s.count) for item in items for s in item.sources] == [
@@ -52,7 +52,7 @@ def test_a_crossfade_is_slices_and_single_blends() -> None:
     ],
 )
 def test_the_ramp_of_a_crossfade(op: str, own: dict[str, float], of_sources: list[dict[str, float]]) -> None:
-    """The middle of three overlapping layers is halfway, by the parameter that the op's crossfades drive."""
+    """The second of three overlapping layers is halfway, by the parameter that the op's crossfades drive."""
     items, _ = unrolled(FADE.format(pieces="'a[0:3]', 'b[0:3]'", over=3, op=op))
     assert items[1].settings == tuple(Setting(name, make_constant(value)) for name, value in own.items())
     assert [source.written.settings for source in items[1].sources] == [
@@ -61,13 +61,13 @@ def test_the_ramp_of_a_crossfade(op: str, own: dict[str, float], of_sources: lis
 
 
 def test_a_written_parameter_is_the_ramp() -> None:
-    """A crossfade with the parameter in its own words is left as it was written."""
+    """A crossfade whose spec sets the ramp's parameter keeps that value."""
     items, _ = unrolled(FADE.format(pieces="'a[0:3]', 'b[0:3]'", over=3, op="slerp") + "   t: 0.25\n")
     assert {item.settings for item in items} == {(Setting("t", make_constant(0.25)),)}
 
 
 def test_a_repeats_factors_run_over_all_that_it_repeats() -> None:
-    """The first round has none; in the others each item knows its place among the repeated layers."""
+    """The first round has no factors; in later rounds each item has its position among the repeated layers."""
     items, _ = unrolled(" - repeat: ['a[0:2]', 'b[3:6]']\n   times: 3\n   scale: [1, 0]\n")
     assert layers(items) == ["a[0:2]", "b[3:6]"] * 3
     assert [item.copy for item in items] == [0, 0, 1, 1, 2, 2]
@@ -75,7 +75,7 @@ def test_a_repeats_factors_run_over_all_that_it_repeats() -> None:
 
 
 def test_items_of_a_named_stack_count_as_the_item_that_uses_it() -> None:
-    """`number` tells items of the spec apart, whatever they were made of."""
+    """`number` is the index of the item in the spec's stack, also for items that come from a named stack."""
     items, _ = unrolled(" - a\n - use: tail\n", "{tail: ['b[0:1]', 'a[0:1]']}")
     assert [(item.number, shown) for item, shown in zip(items, layers(items), strict=True)] == [
         (0, "a[0:6]"), (1, "b[0:1]"), (1, "a[0:1]"),
@@ -83,7 +83,7 @@ def test_items_of_a_named_stack_count_as_the_item_that_uses_it() -> None:
 
 
 def test_unknown_depths() -> None:
-    """What needs no depth goes on without; a crossfade with an open end is refused."""
+    """Items that need no depth are unrolled without it; a crossfade with an open end is refused."""
     items, problems = unrolled(" - 'a[2:]'\n - blend: [a, 'b[0:4]']\n   op: slerp\n", depths={})
     assert [[(s.start, s.known) for s in item.sources] for item in items] == [[(2, False)], [(0, False), (0, True)]]
     assert problems == []
@@ -94,7 +94,7 @@ def test_unknown_depths() -> None:
 
 
 def test_too_many_layers_once_depths_are_known() -> None:
-    """The spec alone counts an open slice as one layer; here the limit holds for what it stands for."""
+    """The limit applies to real lengths, while the check of the spec alone counts an open slice as one layer."""
     items, problems = unrolled(f" - repeat: [a, b]\n   times: {MOST_LAYERS // 2}\n")
     assert sum(item.length for item in items) <= MOST_LAYERS
     assert [problem.message for problem in problems] == ["the stack has more than 10,000 layers"]

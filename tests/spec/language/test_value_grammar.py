@@ -1,4 +1,4 @@
-"""Element types by name and sizes with units."""
+"""Element types, sizes with units, and sources of donors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HERE = Mark("s", 1, 1)
     ids=str,
 )  # fmt: skip
 def test_size(text: str | int, size: int) -> None:
-    """Units are decimal, or binary with an i; without one they are bytes."""
+    """Units are decimal, or binary with an i; a plain number is bytes."""
     assert parse_size(text, HERE) == size
 
 
@@ -38,19 +38,19 @@ def test_size(text: str | int, size: int) -> None:
     "text", ["", "GB", "-5GB", "5XB", "0", "1e9", "99999999TB", "0.5", "5 GB 3", "5G", "1_000", "9" * 400, "8bit"]
 )
 def test_bad_size(text: str) -> None:
-    """What is no size, or none that a file could have, is refused."""
+    """Text that is not a size, and sizes out of range, are refused."""
     with pytest.raises(SpecError, match=r"not a size|out of range"):
         parse_size(text, HERE)
 
 
 @given(st.integers(1, 10**15))
 def test_shown_size(size: int) -> None:
-    """A size reads back exactly from the way it is shown."""
+    """A formatted size parses to exactly the same size."""
     assert parse_size(format_size(size), HERE) == size
 
 
 def test_dtypes() -> None:
-    """The names are those of config files; `keep` keeps the donors'."""
+    """Names are those of config files; `keep` means the donors' types."""
     assert parse_dtype("bfloat16", HERE) is Dtype.BF16
     assert parse_dtype("keep", HERE) is None
     assert all(parse_dtype(format_dtype(dtype), HERE) is dtype for dtype in CONFIG_DTYPES.values())
@@ -58,7 +58,7 @@ def test_dtypes() -> None:
 
 @pytest.mark.parametrize(("name", "hint"), [("fp16", "write 'float16'"), ("bfloat61", "did you mean 'bfloat16'")])
 def test_bad_dtype(name: str, hint: str) -> None:
-    """Other names lead to the right one."""
+    """Other names are refused with a hint of the right name."""
     with pytest.raises(SpecError, match=hint):
         parse_dtype(name, HERE)
 
@@ -76,7 +76,7 @@ def test_bad_dtype(name: str, hint: str) -> None:
     ],
 )
 def test_parse_source(text: str, source: str, revision: str | None) -> None:
-    """A revision is split off where what is before it can be a hub id."""
+    """A revision is split off if the text before it can be a hub id."""
     donor = parse_source("x", text, HERE)
     assert (donor.source, donor.revision) == (source, revision)
     assert format_source(donor) == text
@@ -92,7 +92,7 @@ def test_parse_source(text: str, source: str, revision: str | None) -> None:
     ],
 )
 def test_bad_source(text: str, words: str) -> None:
-    """Addresses, nothing, and control characters are refused."""
+    """URLs, empty text and control characters are refused."""
     with pytest.raises(SpecError, match=words):
         parse_source("x", text, HERE)
 
@@ -107,5 +107,5 @@ def test_bad_source(text: str, words: str) -> None:
     ],
 )
 def test_short_name(source: str, taken: set[str], name: str) -> None:
-    """A donor of a mergekit file is called by the last part of its path, made plain and unique."""
+    """A mergekit donor is named by the last part of its path, reduced to valid characters and made unique."""
     assert make_donor_name(source, taken) == name

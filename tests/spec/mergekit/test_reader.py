@@ -1,4 +1,4 @@
-"""mergekit's dialect: the same meaning in the same values."""
+"""mergekit files parsed to specs with the same meaning."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def golden(name: str) -> StackSpec:
 
 
 def run(*sources: str, more: str = "") -> str:
-    """One entry of `slices`, from `model [start, stop] parameters` texts."""
+    """One entry of `slices` from texts like `model [start, stop] parameters`."""
     lines = "".join(f"      - {{{source}}}\n" for source in sources)
     return f"  - sources:\n{lines}{more}"
 
@@ -46,7 +46,7 @@ def rules(*pairs: tuple[str, float | Gradient]) -> Parameter:
 
 
 def test_goliath() -> None:
-    """A passthrough file: one donor a repository, named by its last part, one slice a source."""
+    """A passthrough file: a donor for each repository, named by the last part of its path, a slice for each source."""
     spec = golden("goliath-mergekit")
     assert spec.dialect is Dialect.MERGEKIT
     assert [(donor.name, donor.source) for donor in spec.donors] == [
@@ -60,7 +60,7 @@ def test_goliath() -> None:
 
 
 def test_slerp_of_models() -> None:
-    """`models` are whole donors, the base first; embedding and head are blended as the layers are."""
+    """`models` are whole donors with the base first; embedding and head are blended like the layers."""
     spec = golden("slerp-mergekit")
     t = rules(
         ("*self_attn*", Gradient((0.0, 0.5, 0.3, 0.7, 1.0))), ("*mlp*", Gradient((1.0, 0.5, 0.7, 0.3, 0.0))), ("*", 0.5)
@@ -73,7 +73,7 @@ def test_slerp_of_models() -> None:
 
 
 def test_zeroed_copies() -> None:
-    """Anchors, merge keys and filters: the famous block expansion, its stray top-level keys as warnings."""
+    """Anchors, merge keys and filters in a well-known block expansion, with warnings for its unknown top-level keys."""
     spec = golden("zeroed-mergekit")
     scale = rules(("*o_proj*", 0.0), ("*down_proj*", 0.0), ("*", 1.0))
     donor = "Meta-Llama-3-8B-Instruct"
@@ -89,7 +89,7 @@ def test_zeroed_copies() -> None:
 
 
 def test_base_goes_first() -> None:
-    """slerp keeps the base at t = 0 wherever it is listed; a slice may have a base of its own."""
+    """slerp keeps the base at t = 0 wherever it is listed; a slice may have its own base."""
     two = ("model: o/a, layer_range: [0, 4]", "model: o/b, layer_range: [4, 8]")
     slices = run(*two) + run(*two, more="    base_model: o/a")
     spec = spec_of(f"merge_method: slerp\nbase_model: o/b\nparameters: {{t: 0}}\nslices:\n{slices}")
@@ -98,7 +98,7 @@ def test_base_goes_first() -> None:
 
 
 def test_precedence() -> None:
-    """Parameters nearer to a source come first; a filter that does not match falls through."""
+    """Parameters nearer to a source win; if a filter does not match, the next one is tried."""
     spec = spec_of(
         "merge_method: linear\n"
         "parameters: {weight: 1, normalize: false}\n"
@@ -119,7 +119,7 @@ def test_precedence() -> None:
 
 
 def test_scale_levels() -> None:
-    """passthrough's `scale` comes from all levels, and reaches embedding and head beside a scaled slice."""
+    """passthrough's `scale` comes from all levels, and also applies to embedding and head beside a scaled slice."""
     sources = "model: o/a, layer_range: [0, 4], parameters: {scale: [{filter: o_proj, value: 0}]}"
     spec = spec_of(f"merge_method: passthrough\nparameters: {{scale: 2}}\nslices:\n{run(sources)}")
     scale = rules(("*o_proj*", 0.0), ("*", 2.0))
@@ -128,7 +128,7 @@ def test_scale_levels() -> None:
 
 
 def test_one_source_among_blends() -> None:
-    """A slice of one donor in a file of blends is that donor's layers, as they are."""
+    """A slice of one donor in a file of blends copies that donor's layers."""
     blend = ("model: o/a, layer_range: [0, 4]", "model: o/b, layer_range: [0, 4]")
     plain = "model: o/b, layer_range: [4, 8], parameters: {weight: 0.5}"
     spec = spec_of(f"merge_method: linear\nparameters: {{weight: 1}}\nslices:\n{run(*blend)}{run(plain)}")
@@ -138,7 +138,7 @@ def test_one_source_among_blends() -> None:
 
 
 def test_base_joins_models() -> None:
-    """A base that is not among `models` is added to them."""
+    """A base that is not among `models` is added to the sources."""
     spec = spec_of(
         "merge_method: linear\nbase_model: o/c\nmodels: [{model: o/a}, {model: o/b}]\nparameters: {weight: 1}\n"
     )
@@ -163,7 +163,7 @@ def test_references(reference: str, donor: DonorSpec) -> None:
 
 
 def test_names_are_unique() -> None:
-    """Two models whose paths end alike get different names; the same model has one."""
+    """Two models whose paths end alike get different names; one model has one name."""
     sources = [
         f"model: {model}, layer_range: [{at}, {at + 1}]" for at, model in enumerate(["x/m", "y/m", "x/m", "x/m@v"])
     ]
@@ -184,7 +184,7 @@ def test_names_are_unique() -> None:
     ],
 )
 def test_tokenizer(lines: str, tokenizer: str) -> None:
-    """The tokenizer is that of the model asked for, else of the base."""
+    """The tokenizer is that of the named model, or else of the base."""
     spec = spec_of(
         f"merge_method: passthrough\nbase_model: o/b\nslices:\n{run('model: o/a, layer_range: [0, 4]')}{lines}"
     )
@@ -201,12 +201,12 @@ def test_tokenizer(lines: str, tokenizer: str) -> None:
     ],
 )
 def test_dtype(lines: str, dtype: Dtype | None) -> None:
-    """What is stored is `out_dtype`, or `dtype`, or the donors' own."""
+    """The stored type is `out_dtype`, or `dtype`, or else the donors'."""
     assert spec_of(f"merge_method: passthrough\nmodels: [{{model: o/a}}]\n{lines}").output.dtype is dtype
 
 
 def test_no_effect() -> None:
-    """What mergekit passes over in silence is a warning with its place."""
+    """Keys that mergekit ignores silently are warnings with their places."""
     spec = spec_of(
         "merge_method: slerp\nbase_model: o/a\nnote: x\nslices:\n"
         "  - residual_weight: 0.5\n    sources:\n"
@@ -224,7 +224,7 @@ def test_no_effect() -> None:
 
 
 def test_a_method_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task-vector method needs nothing but its row: the base leaves the sources and becomes the reference."""
+    """A task-vector method is only a row of the table: the base leaves the sources and becomes the reference."""
     row = Method("ties", "ties", ("weight", "density"), ("lambda",), BaseRole.REFERENCE)
     monkeypatch.setitem(METHODS, "ties", row)
     text = "merge_method: ties\nbase_model: o/c\nmodels: [{model: o/a, parameters: {density: 0.5}}, {model: o/b}]\n"
@@ -238,7 +238,7 @@ def test_a_method_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("text", "value"), [("1", True), ("0.0", False), ("true", True), ("false", False)])
 def test_flags_may_be_numbers(text: str, value: bool) -> None:
-    """mergekit writes `true` as 1.0 itself."""
+    """mergekit itself writes `true` as 1.0."""
     models = "models: [{model: a/x}, {model: a/y}]"
     spec = spec_of(f"merge_method: linear\n{models}\nparameters: {{weight: 1, normalize: {text}}}\n")
     assert isinstance(spec.stack[0], BlendSpec)

@@ -32,7 +32,7 @@ def spec_of(*documents: str) -> StackSpec:
 
 
 def test_a_later_document_uses_an_earlier_one() -> None:
-    """A name of an earlier document is that document's stack, not a repository."""
+    """The name of an earlier document refers to its stack, not to a repository."""
     spec = spec_of(FIRST, LAST)
     first, other = spec.donors
     assert (first.name, first.source, first.stack) == ("first", None, "first")
@@ -44,7 +44,7 @@ def test_a_later_document_uses_an_earlier_one() -> None:
 
 
 def test_a_document_that_nothing_uses_is_told() -> None:
-    """It would not be built."""
+    """A document that no later document uses is a warning, because it would not be built."""
     spec = spec_of(FIRST, LAST.replace("first", "org/x"))
     assert [problem.message for problem in spec.warnings] == [
         "no later document uses 'first'; only the last document is built"
@@ -52,7 +52,7 @@ def test_a_document_that_nothing_uses_is_told() -> None:
 
 
 def test_an_empty_document_at_the_end_is_nothing() -> None:
-    """Separators at the end of a file are common."""
+    """A separator at the end of a file adds no document."""
     assert spec_of(FIRST, LAST, "") == spec_of(FIRST, LAST)
 
 
@@ -69,19 +69,19 @@ def test_an_empty_document_at_the_end_is_nothing() -> None:
     ],
 )
 def test_what_documents_may_not_be(documents: tuple[str, ...], message: str) -> None:
-    """Every fault of every document is found."""
+    """Mistakes in every document are found."""
     with pytest.raises(SpecError, match=message):
         spec_of(*documents)
 
 
 def test_stages_cannot_be_one_native_text() -> None:
-    """The native language has a file for each stack, and says so."""
+    """The native language needs a file for each stack, and the error says so."""
     with pytest.raises(SpecError, match=r"s\.yml:\d+:\d+: 'first' is another document of this text"):
         to_native(spec_of(FIRST, LAST))
 
 
 def test_the_depth_of_a_stage_follows_from_its_donors() -> None:
-    """Where a stage ends is known once its donors' depths are, and asked for until then."""
+    """The end of a stage is computed from its donors' depths, and required while they are unknown."""
     whole = FIRST.split("slices:")[0] + "models: [{model: org/a}]\n"
     last = "merge_method: passthrough\nslices:\n  - sources: [{model: first, layer_range: [1, 3]}]\n"
     spec = spec_of(whole, last)

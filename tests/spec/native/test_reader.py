@@ -1,4 +1,4 @@
-"""The native language as values."""
+"""Native texts parsed to values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def constant(name: str, value: float | bool | str) -> Setting:
 
 
 def test_the_whole_language() -> None:
-    """The example that shows every form comes to these values."""
+    """The example with every form of the language parses to these values."""
     spec = parse_spec((GOLDEN / "language.yml").read_bytes(), "language.yml")
     half = Parameter((Rule("attn.o", 0.5), Rule("mlp.down", 0.5)))
     none = Parameter((Rule("attn.o", 0.0), Rule("mlp.down", 0.0)))
@@ -73,7 +73,7 @@ def test_the_whole_language() -> None:
 
 
 def test_defaults() -> None:
-    """What is not written is None, and the name is the file's."""
+    """Keys that are not written are None, and the default name is the file's."""
     spec = spec_of("stack:\n  - a\n  - b\n")
     assert spec.name == "s"
     assert spec.dialect is Dialect.NATIVE
@@ -91,12 +91,12 @@ def test_defaults() -> None:
     ],
 )
 def test_donors(text: str, donor: DonorSpec) -> None:
-    """A donor is a text, or a mapping with its source or the spec it is built from."""
+    """A donor is a text, or a mapping with its source or with another spec."""
     assert parse_spec(f"stacker: 1\ndonors:\n  x: {text}\nstack:\n  - x\n", "s").donors == (donor,)
 
 
 def test_source_with_parameters() -> None:
-    """A source of a blend may carry parameters and factors of its own; other keys of the blend are the op's."""
+    """A source of a blend may have its own parameters and factors; other keys of the blend belong to the op."""
     spec = spec_of(
         "stack:\n  - blend:\n      - {slice: a, weight: 0.3, scale: 2}\n      - b\n"
         "    op: linear\n    normalize: false\n    base: a\n"
@@ -106,7 +106,7 @@ def test_source_with_parameters() -> None:
 
 
 def test_repeat_of_one_item() -> None:
-    """A repeat takes one item or a list, which come to the same."""
+    """A single item and a list with that item are the same repeat."""
     assert (
         spec_of("stack:\n  - repeat: a\n    times: 2\n  - b\n").stack
         == spec_of("stack:\n  - repeat:\n      - a\n    times: 2\n  - b\n").stack
@@ -123,7 +123,7 @@ def test_parts() -> None:
 
 
 def test_anchors() -> None:
-    """Anchors and merge keys save writing."""
+    """Anchors and merge keys work in specs."""
     spec = spec_of("stack:\n  - &s {slice: a, scale: 0}\n  - <<: *s\n    slice: b\n")
     zero = Parameter((Rule("*", 0.0),))
     assert spec.stack == (SliceSpec("a", scale=zero), SliceSpec("b", scale=zero))
@@ -136,7 +136,7 @@ def test_output() -> None:
 
 
 def test_marks() -> None:
-    """Items, sources, settings and top-level keys know their places."""
+    """Items, sources, settings and top-level keys have their places in the text."""
     spec = spec_of("stack:\n  - blend:\n      - a[0:2]\n      - b[0:2]\n    op: slerp\n    t: 0.5\nbase: a\n")
     (blend,) = spec.stack
     assert isinstance(blend, BlendSpec)
@@ -147,7 +147,7 @@ def test_marks() -> None:
 
 
 def test_problems_in_order() -> None:
-    """Problems of text, shape, grammar and reference come together, in the order of the text."""
+    """Problems of syntax, shape, grammar and references are reported together, in the order of the text."""
     with pytest.raises(SpecError) as caught:
         spec_of("stack:\n  - a[4:2]\n  - c\n  - {slice: b, scal: 1}\n  - use: x\nnmae: y\noutput: {shard_size: 1XB}\n")
     lines = [problem.mark.line for problem in caught.value.problems if problem.mark]

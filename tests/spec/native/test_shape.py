@@ -32,14 +32,14 @@ def test_required_keys() -> None:
 
 
 def test_references_lead_somewhere() -> None:
-    """Every reference inside the schema has its definition, and the whole is plain JSON."""
+    """Every reference inside the schema has a definition, and the schema is plain JSON."""
     schema = json.loads(json.dumps(make_json_schema()))
     references = {part["$ref"].removeprefix("#/$defs/") for part in mappings(schema) if "$ref" in part}
     assert references == set(schema["$defs"])
 
 
 def test_no_library_noise() -> None:
-    """Titles and nulls that no author of a spec needs are left out."""
+    """The schema has no generated titles and no null alternatives."""
     schema = make_json_schema()
     assert not any(isinstance(part.get("title"), str) for part in mappings(schema) if part is not schema)
     assert not any(part.get("type") == "null" for part in mappings(schema))

@@ -1,4 +1,4 @@
-"""Specs written and read again: nothing is lost in the native language, and the meaning stays in mergekit's."""
+"""Specs written and read back: equal in the native language, and of the same meaning in mergekit's."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def spec_of(stack: str, more: str = "") -> StackSpec:
 
 @given(specs())
 def test_native_round_trip(spec: StackSpec) -> None:
-    """Reading what was written gives the same spec."""
+    """A written spec parses to the same spec."""
     assert parse_spec(to_native(spec), spec.source) == spec
 
 
 @given(stacked() | blended())
 def test_meaning_survives_mergekit(spec: StackSpec) -> None:
-    """Said in mergekit's words and read back, each tensor of each layer is made in the same way."""
+    """Converted to mergekit's language and read back, every tensor of every layer is computed in the same way."""
     text = to_mergekit(spec, DEPTHS, ROLE_NAMES)
     again = parse_spec(text, "s.yml")
     depths = {donor.name: DEPTH for donor in again.donors}
@@ -52,20 +52,20 @@ def test_meaning_survives_mergekit(spec: StackSpec) -> None:
 
 @given(blended())
 def test_mergekit_to_native(spec: StackSpec) -> None:
-    """A mergekit file rewritten natively is the same spec."""
+    """A mergekit file converted to the native language is the same spec."""
     read = parse_spec(to_mergekit(spec, DEPTHS, ROLE_NAMES), "s.yml")
     assert parse_spec(to_native(read), "s.yml") == replace(read, dialect=Dialect.NATIVE)
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.yml")), ids=lambda path: path.stem)
 def test_golden_files_keep_their_meaning(path: Path) -> None:
-    """Every golden spec, whichever dialect, is the same after it was written natively."""
+    """Every golden spec of either dialect is the same after it was written in the native language."""
     spec = parse_spec(path.read_bytes(), path.name)
     assert parse_spec(to_native(spec), path.name) == replace(spec, dialect=Dialect.NATIVE)
 
 
 def test_goliath_in_both_dialects() -> None:
-    """Goliath means the same in either dialect, and its native text is written as people write it."""
+    """Goliath means the same in both dialects, and its native text is as people write it."""
     native, other = (
         parse_spec((GOLDEN / f"{name}.yml").read_bytes(), name) for name in ("goliath", "goliath-mergekit")
     )
@@ -76,7 +76,7 @@ def test_goliath_in_both_dialects() -> None:
 
 
 def test_models_form() -> None:
-    """A blend of whole donors becomes `models`, so that no depth is needed."""
+    """A blend of whole donors becomes `models`, which needs no depth."""
     spec = spec_of(
         "  - blend: [a, b]\n    op: slerp\n    t: 0.5\n",
         "embed: {blend: [a, b], op: slerp, t: 0.5}\nhead: {blend: [a, b], op: slerp, t: 0.5}\n",
@@ -88,7 +88,7 @@ def test_models_form() -> None:
 
 
 def test_depth_is_needed() -> None:
-    """An open slice needs its donor's depth, and uses it where it is known."""
+    """A slice with an open end needs its donor's depth."""
     spec = spec_of("  - a[8:]\n  - b\n")
     assert problems_of(spec)[0] == "mergekit needs the end of a[8:], and the donor's depth is not known"
     slices = yaml.safe_load(to_mergekit(spec, {"a": 32, "b": 24}))["slices"]
@@ -96,13 +96,13 @@ def test_depth_is_needed() -> None:
 
 
 def test_shard_size_is_told() -> None:
-    """mergekit takes the shard size on its command line: a comment says so."""
+    """mergekit takes the shard size on its command line, so a comment gives it."""
     text = to_mergekit(spec_of("  - a[0:4]\n", "output: {shard_size: 2GiB}\n"))
     assert text.startswith("# run mergekit-yaml with --out-shard-size 2GiB\n")
 
 
 def test_what_mergekit_does_otherwise_is_remarked() -> None:
-    """Without a base_model mergekit chooses config and tokenizer itself, and a tokenizer of its own moves rows."""
+    """Comments say where mergekit chooses config and tokenizer itself, and where its tokenizer moves rows."""
     blend = "{blend: [a, b], op: nuslerp}"
     free = spec_of(f"  - {blend}\n", f"embed: {blend}\nhead: {blend}\n")
     assert "without a base_model" in to_mergekit(free)
@@ -186,18 +186,18 @@ SLERP, LINEAR = BLEND.format(op="slerp"), BLEND.format(op="linear")
     ],
 )
 def test_what_mergekit_cannot_say(stack: str, message: str) -> None:
-    """Each thing that mergekit has no words for is named."""
+    """Everything that mergekit cannot express is reported."""
     assert any(problem.startswith(message) for problem in problems_of(spec_of(stack)))
 
 
 def test_nested_donor() -> None:
-    """A donor that is a stack itself has no place in a mergekit file."""
+    """A donor that is a stack itself cannot be in a single mergekit file."""
     spec = parse_spec("stacker: 1\ndonors: {a: {stack: b.yml}}\nstack:\n  - a[0:4]\n", "s.yml")
     assert problems_of(spec) == ["donor 'a' is a stack; mergekit needs it built first"]
 
 
 def test_every_reason_has_a_place() -> None:
-    """The golden example of the whole language cannot be said in mergekit; each reason points into the text."""
+    """The example of the whole language cannot be converted to mergekit's; every reason has a place in the text."""
     spec = golden("language")
     with pytest.raises(SpecError) as caught:
         to_mergekit(spec)
