@@ -324,7 +324,7 @@ REFUSED: dict[str, tuple[Case, list[str], str, str]] = {
                 "indexer_types": ["full", "shared", "full", "full", "shared", "full"],
             },
         ),
-        ["a[1:4]"], "uses the tokens that one before it picked", "put a layer before it",
+        ["a[1:4]"], "uses the tokens that one before it picked", "put a layer that provides",
     ),
     "a fixed period": (
         Case(
