@@ -9,9 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from stacker.core.plan.documents import LOCK
 from stacker.core.plan.plan import Plan
-from stacker.core.plan.plan_json import plan_from_json
+from stacker.core.plan.plan_json import LOCK, plan_from_json
 from stacker.core.plan.planning import find_files, identify_donor
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, SpecError, StackerError, VerifyError, raise_problems

@@ -15,15 +15,14 @@ from rich.console import Group
 
 from stacker.core.checks.stack import check
 from stacker.core.config.compiling import compile_config
-from stacker.core.plan.documents import LOCK, SPEC, index_json, lock_json
-from stacker.core.plan.nested import donor_of_plan
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan, Report
-from stacker.core.plan.planning import find_files, make_plan
+from stacker.core.plan.plan_json import LOCK, SPEC, make_lock, make_plan_index
+from stacker.core.plan.planning import find_files, make_plan, make_stacked_donor
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tensors import PlannedTensors, plan_tensors
 from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.tokens.rewriting import rewrite_donors
-from stacker.core.values.donor import Donor, all_donors
+from stacker.core.values.donor import Donor, collect_donors
 from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
 from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json, format_json
@@ -176,7 +175,7 @@ def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, rea
 def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
     graph, donors = stack.graph, stack.donors
     template, tokenizer = donors[graph.template], donors[graph.tokenizer]
-    return donor_of_plan(each.name, str(each.stack), stack.plan(), template, tokenizer, donors)
+    return make_stacked_donor(each.name, str(each.stack), stack.plan(), template, tokenizer, donors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +211,7 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
 
 def _files(stack: Stack) -> list[Path]:
     """A file of each donor on the filesystem of its weights, to find out what can be cloned from there."""
-    known = all_donors(stack.donors).values()
+    known = collect_donors(stack.donors).values()
     paths = (next((file.path for file in donor.files if file.path), donor.anchor) for donor in known)
     return [Path(path) for path in paths if path]
 
@@ -230,7 +229,7 @@ def build(
     once; while writing, StorageError, LockedError and DonorError.
     """
     raise_problems(stack.problems)
-    known = all_donors(stack.donors)
+    known = collect_donors(stack.donors)
     check_vacant(out, force=options.force)
     check_not_overwritten(out, known.values())
     plan = plan_for(stack, out, options.layout)
@@ -250,7 +249,7 @@ def build(
 
 def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) -> dict[str, bytes]:
     """All files of the output except the shards, by name."""
-    index = index_json(plan)
+    index = make_plan_index(plan)
     scene = make_scene(stack.spec, stack.graph, stack.donors, plan)
     drawing = svg_text(scene).encode()
     pictures = {DRAWING: drawing} if len(drawing) <= LARGEST_DRAWING else {}
@@ -263,5 +262,5 @@ def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) 
         "README.md": card_text(scene, stack.text.decode(), next(iter(pictures), None)).encode(),
         **pictures,
         SPEC: stack.text,
-        LOCK: format_json(lock_json(plan, VERSION, found, stack.nested)),
+        LOCK: format_json(make_lock(plan, VERSION, found, stack.nested)),
     }

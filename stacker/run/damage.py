@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from stacker.core.plan.documents import index_json
 from stacker.core.plan.plan import Plan, Step
+from stacker.core.plan.plan_json import make_plan_index
 from stacker.errors import Blame, Mark, Problem
 from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json
@@ -70,7 +70,7 @@ CONFIG = "config.json"
 def check_contents(folder: Path, plan: Plan) -> Iterator[Problem]:
     """Problems of config.json and the index, and of weight files that are not in the plan."""
     yield from _check_json(folder / CONFIG, dict(plan.config))
-    index = index_json(plan)
+    index = make_plan_index(plan)
     if index is not None:
         yield from _check_json(folder / INDEX_FILE, index)
     planned = {shard.name for shard in plan.shards} | ({INDEX_FILE} if index else set())

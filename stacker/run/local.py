@@ -13,12 +13,12 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-from stacker.core.plan.memory import workers_within
+from stacker.core.plan.costs import fit_workers
 from stacker.core.plan.plan import Plan, Report
 from stacker.core.plan.task_making import find_tensors
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, Zeros
 from stacker.core.values.donor import DonorFile
-from stacker.core.values.expression import needed_tensors
+from stacker.core.values.expression import find_needed_tensors
 from stacker.errors import StackerError
 from stacker.io.disk.direct import Writer
 from stacker.io.disk.moves import move
@@ -68,7 +68,7 @@ def execute(
     read, StorageError when the output cannot be written, SpecError when `max_memory` is too small.
     """
     started = time.monotonic()
-    threads = workers_within(plan.steps, workers or count_workers(), max_memory)
+    threads = fit_workers(plan.steps, workers or count_workers(), max_memory)
     todo = sorted((task for task in tasks if task.id not in output.done), key=_is_computed)
     computes = [task for task in todo if isinstance(task, Compute)]
     meter = Meter()
@@ -223,4 +223,4 @@ def _find_files(tasks: Sequence[Task]) -> Iterator[DonorFile]:
             case CopyColumns():
                 yield from (source.file for source in task.columns if source.file)
             case Compute():
-                yield from (task.places[ref].file for ref in needed_tensors(task.expression))
+                yield from (task.places[ref].file for ref in find_needed_tensors(task.expression))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stacker.core.plan.memory import TILE
+from stacker.core.plan.costs import TILE
 from stacker.core.plan.plan import Report
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.values.donor import Donor

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stacker.core.plan.memory import MB
+from stacker.core.plan.costs import MB
 from tests.donors import write_llama
 
 COPY = "stack: ['a[0:4]', 'b[2:6]']"

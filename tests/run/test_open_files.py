@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stacker.core.plan.documents import index_json
 from stacker.core.plan.plan import Plan, Shard
+from stacker.core.plan.plan_json import make_plan_index
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.values.donor import Donor
 from stacker.core.values.expression import Scale
@@ -91,7 +91,7 @@ def _shards(out: Path) -> dict[str, bytes]:
 def _save(folder: Path, plan: Plan, donors: Mapping[str, Donor]) -> None:
     (folder / "work").write_bytes(pickle.dumps((plan, donors)))
     (folder / "config").write_text(json.dumps(plan.config))
-    (folder / "index").write_text(json.dumps(index_json(plan)))
+    (folder / "index").write_text(json.dumps(make_plan_index(plan)))
 
 
 def test_more_shards_than_open_files(tmp_path: Path, donors: dict[str, Donor], plan: Plan) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from stacker.core.plan.memory import TILE
+from stacker.core.plan.costs import TILE
 from stacker.core.values.expression import Blend
 from stacker.ops.shared.op import Base, Op
 from stacker.ops.shared.settings import fill_defaults

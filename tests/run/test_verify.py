@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stacker.core.plan.documents import index_json
 from stacker.core.plan.plan import Plan
+from stacker.core.plan.plan_json import make_plan_index
 from stacker.core.values.donor import Donor
 from stacker.core.values.expression import Expression, Scale
 from stacker.errors import Blame, DonorError
@@ -45,7 +45,7 @@ def out(tmp_path: Path, donors: dict[str, Donor], plan: Plan) -> Path:
     """The plan, built, with config and index."""
     build(plan, donors, tmp_path / "out")
     (tmp_path / "out" / "config.json").write_text(json.dumps(plan.config))
-    (tmp_path / "out" / "model.safetensors.index.json").write_text(json.dumps(index_json(plan)))
+    (tmp_path / "out" / "model.safetensors.index.json").write_text(json.dumps(make_plan_index(plan)))
     return tmp_path / "out"
 
 
@@ -166,7 +166,7 @@ def test_a_single_shard_has_no_index(tmp_path: Path, plan: Plan, donors: dict[st
     build(single, donors, tmp_path / "out")
     (tmp_path / "out" / "config.json").write_text(json.dumps(single.config))
     assert not _said(tmp_path / "out", single, donors)
-    (tmp_path / "out" / "model.safetensors.index.json").write_text(json.dumps(index_json(plan)))
+    (tmp_path / "out" / "model.safetensors.index.json").write_text(json.dumps(make_plan_index(plan)))
     assert _said(tmp_path / "out", single, donors)[0].startswith("model.safetensors.index.json: this file is not in")
 
 

@@ -42,15 +42,15 @@ def _run_apart(name: str, times: int) -> dict[str, float]:
 
 def time_plan_memory(times: int) -> dict[str, float]:
     """Median seconds to compute the peak memory once, and to find the number of workers within it."""
-    from stacker.core.plan.memory import peak_bytes, workers_within
+    from stacker.core.plan.costs import fit_workers, predict_peak
     from stacker.core.plan.plan import Step
     from stacker.core.values.expression import Blend, Copy
     from stacker.tensors import Dtype, TensorRef, TensorSpec
 
     blend = Blend("linear", (Copy(TensorRef("a", "x")), Copy(TensorRef("b", "x"))))
     steps = [Step(TensorSpec(f"x.{number}", Dtype.BF16, (4096, 4096)), 0, 0, blend) for number in range(TENSORS)]
-    once = partial(peak_bytes, steps, 1)
-    planned = partial(workers_within, steps, MOST_WORKERS, once())
+    once = partial(predict_peak, steps, 1)
+    planned = partial(fit_workers, steps, MOST_WORKERS, once())
     return {"once": _median_seconds(times, once), "planned": _median_seconds(times, planned)}
 
 

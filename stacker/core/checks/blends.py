@@ -8,7 +8,7 @@ from dataclasses import replace
 from stacker.core.stack.graph import Naming, StackGraph, Table, list_inputs, walk_tables
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor, DonorTensor
-from stacker.core.values.parameters import BoundSetting, factor_at, values_at
+from stacker.core.values.parameters import BoundSetting, find_factor, find_values
 from stacker.errors import Blame, Problem, did_you_mean
 from stacker.ops.shared.op import Op, Value
 from stacker.ops.shared.settings import check_blend, check_setting
@@ -46,8 +46,8 @@ def _check_tensor_values(op: Op, node: Node, named: Naming, table: Table) -> Ite
     """Problems of the values that each tensor gets, each reported once; it names a tensor unless it concerns all."""
     problems: dict[Problem, list[str]] = {}
     for name, tensor in table.items():
-        own = values_at(node.settings, tensor.role, named(name))
-        of_sources = [values_at(feed.settings, tensor.role, named(name)) for feed in node.feeds]
+        own = find_values(node.settings, tensor.role, named(name))
+        of_sources = [find_values(feed.settings, tensor.role, named(name)) for feed in node.feeds]
         for problem in check_blend(op, own, of_sources, node.base is not None):
             problems.setdefault(problem, []).append(f"{name}, role {tensor.role}")
     for problem, tensors in problems.items():
@@ -93,7 +93,7 @@ def _computed_tensors(node: Node, named: Naming, tables: Sequence[Table]) -> Ite
     """The names of the node's tensors that are scaled or blended, with their sources."""
     for name, tensor in tables[0].items():
         scales = (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))
-        if node.op or factor_at(scales, tensor.role, named(name)) != 1.0:
+        if node.op or find_factor(scales, tensor.role, named(name)) != 1.0:
             yield name, [table[name] for table in tables if name in table]
 
 

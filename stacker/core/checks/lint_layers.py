@@ -14,7 +14,7 @@ from stacker.arch.layer_rules import is_applicable, read_layer_value
 from stacker.core.stack.graph import Junction, Naming, StackGraph, Table, count_uses, find_junctions, walk_tables
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
-from stacker.core.values.parameters import factor_at
+from stacker.core.values.parameters import find_factor
 from stacker.errors import Problem, Severity, layers_text, ranges_text
 from stacker.spec.language.stack_spec import StackSpec
 
@@ -63,7 +63,7 @@ def _is_idle(node: Node, named: Naming, table: Table) -> bool:
     writers = [
         (name, tensor.role) for name, tensor in table.items() if strip_role_suffixes(tensor.role) in _WRITER_ROLES
     ]
-    return bool(scales and writers) and all(factor_at(scales, role, named(name)) == 0 for name, role in writers)
+    return bool(scales and writers) and all(find_factor(scales, role, named(name)) == 0 for name, role in writers)
 
 
 def lint_ends(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
@@ -173,7 +173,7 @@ def _find_cancelled(node: Node, named: Naming, table: Table) -> Iterator[tuple[s
     scales = (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))
     if not scales:
         return
-    factors = {tensor.role: factor_at(scales, tensor.role, named(name)) for name, tensor in table.items()}
+    factors = {tensor.role: find_factor(scales, tensor.role, named(name)) for name, tensor in table.items()}
     for role, factor in factors.items():
         norm = NORMED_BY.get(strip_role_suffixes(role))
         if norm in factors and not role.endswith(".bias") and factor not in (0.0, 1.0) and factors[norm] == 1.0:

@@ -11,7 +11,7 @@ from stacker.core.config.agreement import compare_donors
 from stacker.core.stack.graph import StackGraph, walk_tables
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
-from stacker.core.values.parameters import called
+from stacker.core.values.parameters import match_name
 from stacker.errors import Blame, Mark, Problem, did_you_mean
 from stacker.spec.language.stack_spec import Rule
 
@@ -125,7 +125,7 @@ def check_rules(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Prob
     written = {rule: mark for node in graph.nodes for rule, mark in _written_rules(node)}
     for rule, mark in written.items():
         if "*" in rule.match:
-            if not any(called(name, rule.match) for name in names):
+            if not any(match_name(name, rule.match) for name in names):
                 yield Problem(
                     f"no tensor of the stack has a name like '{rule.match}'", "patterns must match full names", mark
                 )

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from stacker.core.plan.plan import BLOCK, Layout, Shard, Step
 from stacker.core.plan.tensors import PlannedTensor
-from stacker.core.values.donor import Donor, Extent, all_donors
+from stacker.core.values.donor import Donor, Extent, collect_donors
 from stacker.core.values.expression import Copy
 from stacker.formats.safetensors import make_header
 
@@ -84,7 +84,7 @@ def lay_out(
 
 
 def _find_sources(tensors: Sequence[PlannedTensor], donors: Mapping[str, Donor]) -> Iterator[_Sourced]:
-    known = all_donors(donors)
+    known = collect_donors(donors)
     order = {name: number for number, name in enumerate(known)}
     for planned in tensors:
         if isinstance(planned.expression, Copy):

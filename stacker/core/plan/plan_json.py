@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from stacker.core.plan.plan import Costs, DonorIdentity, Layout, Plan, Shard, Step, Unused
 from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, RowRun, Rows, Scale
+from stacker.formats.index import make_index
 from stacker.formats.json_object import Json
 from stacker.formats.safetensors import make_header
 from stacker.tensors import DTYPES, TensorRef, TensorSpec
 
 FORMAT = 1
+LOCK = "stacker.lock.json"
+SPEC = "stacker.yml"
 
 
-def plan_id(content: dict[str, Any]) -> str:
+def hash_plan(content: dict[str, Any]) -> str:
     """The first 16 bytes, in hex, of the SHA-256 of a plan's JSON in canonical form.
 
     Cost estimates and the sources of donors are left out: the same donors in another place have the same plan id.
@@ -172,3 +176,22 @@ def _blend_from_json(content: dict[str, Any]) -> Blend:
 def _parse_ref(text: str) -> TensorRef:
     donor, _, name = text.partition(":")
     return TensorRef(donor, name)
+
+
+def make_plan_index(plan: Plan) -> dict[str, Json] | None:
+    """The index over several shards as transformers writes it; None when there is only one."""
+    if len(plan.shards) == 1:
+        return None
+    weight_map = {step.tensor.name: plan.shards[step.shard].name for step in plan.steps}
+    return make_index(weight_map, plan.total_size, plan.total_parameters)
+
+
+def make_lock(plan: Plan, version: str, places: Mapping[str, str | None], specs: Mapping[str, str]) -> dict[str, Any]:
+    """How the output was made, enough to check it and to make it again.
+
+    `places` says for each donor where it was found, relative to the output; `specs` holds the text of nested specs.
+    """
+    content = plan_to_json(plan)
+    for donor in content["donors"]:
+        donor["found"] = places.get(donor["name"])
+    return {"stacker": version, "plan": content, "specs": dict(specs)}

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from stacker.arch.files.architecture import Part
-from stacker.core.plan.kernels import readings
+from stacker.arch.placement import place_tensors
+from stacker.core.plan.costs import add_up_costs
 from stacker.core.plan.layout import lay_out
-from stacker.core.plan.memory import peak_bytes
-from stacker.core.plan.plan import Costs, DonorIdentity, Layout, Plan, Step, Unused
-from stacker.core.plan.plan_json import plan_id, plan_to_json
+from stacker.core.plan.plan import DonorIdentity, Layout, Plan, Unused
+from stacker.core.plan.plan_json import hash_plan, plan_to_json
 from stacker.core.plan.tensors import PlannedTensors
 from stacker.core.stack.graph import StackGraph
-from stacker.core.values.donor import Donor, DonorTensor, all_donors
-from stacker.core.values.expression import Columns, Concat, Copy, Expression, needed_leaves, read_tensors
+from stacker.core.values.donor import GENERATION, Donor, DonorTensor, SideFile, collect_donors
+from stacker.core.values.expression import find_tensor_refs, rename_donors
 from stacker.formats.json_object import Json
 from stacker.tensors import TensorRef
 
@@ -29,7 +29,7 @@ def make_plan(
 ) -> Plan:
     """Everything that a build will write, from tensors that were checked; no weight is read."""
     steps, shards = lay_out(planned.tensors, donors, layout)
-    known = all_donors(donors)
+    known = collect_donors(donors)
     plan = Plan(
         id="",
         name=name,
@@ -42,7 +42,7 @@ def make_plan(
         unused=tuple(find_unused(graph, donors, planned)),
         tied=planned.tied,
     )
-    return replace(plan, id=plan_id(plan_to_json(plan)))
+    return replace(plan, id=hash_plan(plan_to_json(plan)))
 
 
 def identify_donor(donor: Donor) -> DonorIdentity:
@@ -51,50 +51,11 @@ def identify_donor(donor: Donor) -> DonorIdentity:
     return DonorIdentity(donor.name, donor.source, donor.revision, files)
 
 
-def add_up_costs(steps: Sequence[Step], donors: Mapping[str, Donor]) -> Costs:
-    """Bytes read, written and copied unchanged, and the peak of resident memory with two workers."""
-    sizes = _tensor_sizes(donors.values())
-    read = sum(count_bytes_read(step.expression, sizes) for step in steps)
-    written = sum(step.tensor.nbytes for step in steps)
-    moved = sum(_bytes_copied(step) for step in steps)
-    return Costs(read, written, moved, peak_bytes(steps, workers=2))
-
-
-def _tensor_sizes(donors: Iterable[Donor]) -> dict[TensorRef, int]:
-    """Bytes of every tensor that is stored in a donor's file."""
-    return {
-        TensorRef(donor.name, name): tensor.extent.nbytes if tensor.extent else tensor.spec.nbytes
-        for donor in donors
-        for name, tensor in donor.tensors.items()
-        if tensor.extent or tensor.expression is None
-    }
-
-
-def count_bytes_read(expression: Expression, sizes: Mapping[TensorRef, int]) -> int:
-    """Bytes of donors read for one output tensor; each pass of a blend's op reads its sources again."""
-    return sum(_leaf_bytes(leaf, sizes) for each in readings(expression) for leaf in needed_leaves(each))
-
-
-def _leaf_bytes(leaf: Copy | Columns, sizes: Mapping[TensorRef, int]) -> int:
-    size = sizes.get(leaf.tensor, 0)
-    return size * leaf.count // leaf.width if isinstance(leaf, Columns) else size
-
-
-def _bytes_copied(step: Step) -> int:
-    """Bytes of an output tensor that are the donor's own."""
-    if isinstance(step.expression, Copy):
-        return step.tensor.nbytes
-    if isinstance(step.expression, Concat):
-        copied = sum(width for _, width, part in step.expression.parts() if isinstance(part, Columns))
-        return step.tensor.nbytes * copied // sum(step.expression.widths)
-    return 0
-
-
 def find_files(plan: Plan, donors: Mapping[str, Donor]) -> dict[str, frozenset[str]]:
     """For each donor, the names of its files that hold tensors of the plan."""
     found: dict[str, set[str]] = {name: set() for name in donors}
     for step in plan.steps:
-        for ref in read_tensors(step.expression):
+        for ref in find_tensor_refs(step.expression):
             donor = donors[ref.donor]
             extent = donor.tensors[ref.name].extent
             if extent is not None:
@@ -104,7 +65,7 @@ def find_files(plan: Plan, donors: Mapping[str, Donor]) -> dict[str, frozenset[s
 
 def find_unused(graph: StackGraph, donors: Mapping[str, Donor], planned: PlannedTensors) -> Iterator[Unused]:
     """Every donor tensor that no output tensor reads, with the reason."""
-    used = {ref for each in planned.tensors for ref in read_tensors(each.expression)}
+    used = {ref for each in planned.tensors for ref in find_tensor_refs(each.expression)}
     layers = {(feed.donor, feed.layer) for node in graph.layers for feed in node.feeds}
     for donor in donors.values():
         for name, tensor in donor.tensors.items():
@@ -116,7 +77,7 @@ def find_unused(graph: StackGraph, donors: Mapping[str, Donor], planned: Planned
 
 def _is_used(donor: Donor, tensor: DonorTensor, used: set[TensorRef]) -> bool:
     if tensor.expression is not None:
-        return all(ref in used for ref in read_tensors(tensor.expression))
+        return all(ref in used for ref in find_tensor_refs(tensor.expression))
     return TensorRef(donor.name, tensor.spec.name) in used
 
 
@@ -129,3 +90,42 @@ def _explain_unused(graph: StackGraph, donor: Donor, tensor: DonorTensor, layers
         return f"layer {tensor.layer} is in no slice"
     node, name = (graph.embed, "embedding") if tensor.part is Part.EMBED else (graph.head, "head")
     return f"the {name} is {' + '.join(dict.fromkeys(feed.donor for feed in node.feeds))}'s"
+
+
+def make_stacked_donor(
+    name: str, source: str, plan: Plan, template: Donor, tokenizer: Donor, inner: Mapping[str, Donor]
+) -> Donor:
+    """The donor that building `plan` would produce, without building it.
+
+    It has the architecture of `template` and the files of `tokenizer`. The `inner` donors are renamed to
+    `name/inner name`, so that two stacks may use the same name for different donors.
+    """
+    placements = place_tensors(template.architecture, plan.config, {s.tensor.name: s.tensor for s in plan.steps})
+    tensors = {}
+    for step in plan.steps:
+        place = placements[step.tensor.name]
+        expression = rename_donors(step.expression, name)
+        tensors[step.tensor.name] = DonorTensor(
+            step.tensor, place.part, place.role, place.layer, place.suffix, expression=expression
+        )
+    nested = {
+        f"{name}/{key}": replace(donor, name=f"{name}/{key}", nested={}) for key, donor in collect_donors(inner).items()
+    }
+    return Donor(
+        name=name,
+        source=source,
+        config=plan.config,
+        architecture=template.architecture,
+        depth=1 + max((tensor.layer for tensor in tensors.values() if tensor.layer is not None), default=-1),
+        tensors=tensors,
+        side_files=list_side_files(template, tokenizer),
+        weights=all(donor.weights for donor in inner.values()),
+        quantized=next((donor.quantized for donor in inner.values() if donor.quantized), ""),
+        nested=nested,
+    )
+
+
+def list_side_files(template: Donor, tokenizer: Donor) -> tuple[SideFile, ...]:
+    """The side files of a stack: the generation config of its template, everything else of its tokenizer's donor."""
+    how = (file for file in template.side_files if file.name == GENERATION)
+    return (*how, *(file for file in tokenizer.side_files if file.name != GENERATION))

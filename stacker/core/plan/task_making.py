@@ -8,8 +8,8 @@ from dataclasses import replace
 from stacker.core.plan.layout import group_runs
 from stacker.core.plan.plan import Plan, Step
 from stacker.core.plan.tasks import ColumnSource, Compute, CopyColumns, CopyRun, Task, TensorBytes, Zeros
-from stacker.core.values.donor import Donor, all_donors
-from stacker.core.values.expression import Cast, Columns, Concat, Copy, Expression, Scale, is_zero, needed_tensors
+from stacker.core.values.donor import Donor, collect_donors
+from stacker.core.values.expression import Cast, Columns, Concat, Copy, Expression, Scale, find_needed_tensors, is_zero
 from stacker.errors import DonorError, Problem, raise_problems
 from stacker.tensors import Dtype, TensorRef
 
@@ -44,8 +44,8 @@ def find_tensors(plan: Plan, task: Task) -> list[str]:
 
 def _locate_tensors(plan: Plan, donors: Mapping[str, Donor]) -> dict[TensorRef, TensorBytes]:
     """Where every donor tensor that has to be read is stored; DonorError names the donors that have no weights here."""
-    known = all_donors(donors)
-    refs = dict.fromkeys(ref for step in plan.steps for ref in needed_tensors(step.expression))
+    known = collect_donors(donors)
+    refs = dict.fromkeys(ref for step in plan.steps for ref in find_needed_tensors(step.expression))
     places = {ref: _locate(ref, known) for ref in refs}
     raise_problems(_check_present(places))
     return {ref: place for ref, place in places.items() if place}

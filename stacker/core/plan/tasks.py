@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stacker.core.values.donor import DonorFile
-from stacker.core.values.expression import Expression, needed_tensors
+from stacker.core.values.expression import Expression, find_needed_tensors
 from stacker.tensors import Dtype, TensorRef
 
 
@@ -72,7 +72,7 @@ class Compute(Task):
     @property
     def wide(self) -> bool:
         """Whether to compute in fp64, because a source or the result is fp64; everything else is computed in fp32."""
-        return Dtype.F64 in (self.dtype, *(self.places[ref].dtype for ref in needed_tensors(self.expression)))
+        return Dtype.F64 in (self.dtype, *(self.places[ref].dtype for ref in find_needed_tensors(self.expression)))
 
     def spans(self, begin: int, nbytes: int) -> Iterator[tuple[int, int, int]]:
         """Where bytes [begin, begin + nbytes) of the tensor go: (start in the tensor, offset in the shard, length)."""

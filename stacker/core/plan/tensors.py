@@ -13,7 +13,7 @@ from stacker.core.stack.graph import Naming, StackGraph, Table, walk_tables
 from stacker.core.stack.nodes import Feed, Node
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, concatenate
-from stacker.core.values.parameters import factor_at, values_at
+from stacker.core.values.parameters import find_factor, find_values
 from stacker.ops.shared.settings import fill_defaults, find_role_defaults
 from stacker.ops.table import OPS
 from stacker.tensors import Dtype, TensorRef, TensorSpec
@@ -103,7 +103,7 @@ def _plan_tensor(
 ) -> PlannedTensor:
     role = "head" if node.part is Part.HEAD and first.part is Part.EMBED else first.role
     sources = [
-        _scale(_read(feed, tensor), factor_at(feed.scales, role, name))
+        _scale(_read(feed, tensor), find_factor(feed.scales, role, name))
         for feed, tensor in zip(node.feeds, tensors, strict=True)
     ]
     # A tensor that no arithmetic applies to (a mask, a counter) is taken from the first source.
@@ -111,7 +111,7 @@ def _plan_tensor(
         combined = sources[0]
     else:
         combined = _blend(node, name, role, sources, _read(node.base, base) if node.base and base else None)
-    expression = _scale(combined, factor_at(node.scales, role, name))
+    expression = _scale(combined, find_factor(node.scales, role, name))
     axis = find_split_axis(first.suffix)
     table = "" if axis is None else find_table_name(first.suffix)
     return PlannedTensor(TensorSpec(name, first.spec.dtype, first.spec.shape), role, expression, table, axis or 0)
@@ -128,8 +128,8 @@ def _scale(expression: Expression, factor: float) -> Expression:
 def _blend(node: Node, name: str, role: str, sources: list[Expression], base: Expression | None) -> Blend:
     """A blend with every parameter written out: the most specific value in the spec, or the op's default."""
     op = OPS[str(node.op)]
-    own = find_role_defaults(op, role) | values_at(node.settings, role, name)
-    shared, per_source = fill_defaults(op, own, [values_at(feed.settings, role, name) for feed in node.feeds])
+    own = find_role_defaults(op, role) | find_values(node.settings, role, name)
+    shared, per_source = fill_defaults(op, own, [find_values(feed.settings, role, name) for feed in node.feeds])
     of_sources = {parameter.name for parameter in op.parameters if parameter.per_source}
     parameters = tuple(sorted(item for item in shared.items() if item[0] not in of_sources))
     return Blend(

@@ -143,6 +143,6 @@ class Donor:
         return tuple((name, partner) for name, partner in pairs if name not in self.tensors and partner in self.tensors)
 
 
-def all_donors(donors: Mapping[str, Donor]) -> dict[str, Donor]:
+def collect_donors(donors: Mapping[str, Donor]) -> dict[str, Donor]:
     """The donors and all donors nested in them, by the names in expressions."""
     return {**{name: inner for donor in donors.values() for name, inner in donor.nested.items()}, **donors}

@@ -106,6 +106,10 @@ class Blend:
         count = len(self.of)
         return replace(self, of=tuple(children[:count]), base=children[count] if self.base else None)
 
+    def source_values(self) -> list[dict[str, Value]]:
+        """The parameters of each source by name."""
+        return [dict(values) for values in self.per_source] or [{} for _ in self.of]
+
 
 @dataclass(frozen=True, slots=True)
 class RowRun:
@@ -175,26 +179,26 @@ def is_zero(expression: Expression) -> bool:
     return isinstance(expression, Cast | Scale | Concat) and all(map(is_zero, expression.children()))
 
 
-def read_tensors(expression: Expression) -> Iterator[TensorRef]:
+def find_tensor_refs(expression: Expression) -> Iterator[TensorRef]:
     """The donor tensors in an expression from left to right, repeated as often as they occur."""
     if isinstance(expression, Copy | Columns):
         yield expression.tensor
     for child in expression.children():
-        yield from read_tensors(child)
+        yield from find_tensor_refs(child)
 
 
-def needed_leaves(expression: Expression) -> Iterator[Copy | Columns]:
+def find_needed_leaves(expression: Expression) -> Iterator[Copy | Columns]:
     """The leaves that have to be read: all but those that a factor of 0 cancels."""
     if isinstance(expression, Copy | Columns):
         yield expression
     if not is_zero(expression):
         for child in expression.children():
-            yield from needed_leaves(child)
+            yield from find_needed_leaves(child)
 
 
-def needed_tensors(expression: Expression) -> Iterator[TensorRef]:
+def find_needed_tensors(expression: Expression) -> Iterator[TensorRef]:
     """The donor tensors that have to be read, repeated as often as they are."""
-    return (leaf.tensor for leaf in needed_leaves(expression))
+    return (leaf.tensor for leaf in find_needed_leaves(expression))
 
 
 def find_blends(expression: Expression) -> Iterator[Blend]:

@@ -46,11 +46,11 @@ def bind(settings: Iterable[Setting], position: int, count: int) -> tuple[BoundS
 def matches(rule: Rule, role: str, name: str) -> bool:
     """Whether a rule selects a tensor: by its full name if the rule has a `*`, else by its role or a prefix of it."""
     if "*" in rule.match:
-        return called(name, rule.match)
+        return match_name(name, rule.match)
     return role == rule.match or role.startswith(f"{rule.match}.")
 
 
-def called(name: str, pattern: str) -> bool:
+def match_name(name: str, pattern: str) -> bool:
     """Whether a full tensor name matches a pattern in which only `*` is special and matches any characters.
 
     Takes time proportional to the lengths; a regular expression with many `.*` would backtrack.
@@ -70,7 +70,7 @@ def called(name: str, pattern: str) -> bool:
     return True
 
 
-def values_at(settings: Iterable[BoundSetting], role: str, name: str) -> dict[str, Value]:
+def find_values(settings: Iterable[BoundSetting], role: str, name: str) -> dict[str, Value]:
     """The settings that have a value for the tensor, by name; the first of two with the same name counts."""
     found: dict[str, Value] = {}
     for setting in settings:
@@ -80,7 +80,7 @@ def values_at(settings: Iterable[BoundSetting], role: str, name: str) -> dict[st
     return found
 
 
-def factor_at(scales: Iterable[Bound], role: str, name: str) -> float:
+def find_factor(scales: Iterable[Bound], role: str, name: str) -> float:
     """The product of all factors that apply to the tensor; 1 if there are none."""
     product = 1.0
     for scale in scales:

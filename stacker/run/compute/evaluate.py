@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stacker.core.plan.kernels import kernels_of, readings
-from stacker.core.plan.memory import tile_elements
+from stacker.core.plan.costs import choose_tile, list_reads
 from stacker.core.plan.tasks import Compute, TensorBytes
 from stacker.core.values.expression import (
     Blend,
@@ -22,12 +21,15 @@ from stacker.core.values.expression import (
     Expression,
     Rows,
     Scale,
+    find_blends,
+    find_needed_tensors,
     is_zero,
-    needed_tensors,
 )
 from stacker.io.disk.copies import read_into
 from stacker.io.disk.direct import DIRECT_ALIGNMENT
 from stacker.ops.shared.op import Kernel, Tile
+from stacker.ops.shared.settings import make_kernel
+from stacker.ops.table import OPS
 from stacker.run.compute.rows import gather_rows
 from stacker.run.compute.scratch import Scratch
 from stacker.run.compute.sums import BoundedMaskCache
@@ -58,7 +60,7 @@ class Evaluation:
 
     def bytes_read(self) -> int:
         """Donor bytes read to compute the tensor, all passes included."""
-        refs = (ref for reading in readings(self.compute.expression) for ref in needed_tensors(reading))
+        refs = (ref for reading in list_reads(self.compute.expression) for ref in find_needed_tensors(reading))
         return sum(self.compute.places[ref].dtype.bits for ref in refs) * self.compute.elements // 8
 
     def finish_pass(self, blend: Blend, number: int, total: Any) -> None:
@@ -84,8 +86,8 @@ class TileRange:
 
 def begin_evaluation(compute: Compute, sources: OpenFiles) -> Evaluation:
     """An evaluation before its first pass."""
-    kernels = kernels_of(compute.expression)
-    tile = tile_elements(compute.expression, compute.row)
+    kernels = make_kernels(compute.expression)
+    tile = choose_tile(compute.expression, compute.row)
     return Evaluation(
         compute,
         sources,
@@ -199,3 +201,11 @@ def _read_columns(tile_range: TileRange, columns: Columns, slot: int) -> Array:
 
     with tile_range.evaluation.sources.lease(place.file) as fd:
         return tile_range.scratch.load(slot, tile_range.count, tile_range.kind, place.dtype, read)
+
+
+def make_kernels(expression: Expression) -> dict[Blend, Kernel]:
+    """The kernels of all blends, inner ones before those that use them; equal blends share one."""
+    return {
+        blend: make_kernel(OPS[blend.op], dict(blend.parameters), blend.source_values())
+        for blend in find_blends(expression)
+    }

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, reduce
 
-from stacker.core.plan.memory import TILE, live_tiles, tile_elements
+from stacker.core.plan.costs import TILE, choose_tile, count_live_tiles
 from stacker.core.plan.tasks import Compute
 from stacker.core.values.expression import Blend
 from stacker.run.compute.device import HOST, choose_scratch
@@ -46,8 +46,8 @@ class WorkerScratch(threading.local):
 def find_scratch_size(compute: Compute) -> ScratchSize:
     """The scratch that computing a tensor needs."""
     expression = compute.expression
-    elements = max(TILE, tile_elements(expression, compute.row))
-    return ScratchSize(live_tiles(expression), 8 if compute.wide else 4, elements)
+    elements = max(TILE, choose_tile(expression, compute.row))
+    return ScratchSize(count_live_tiles(expression), 8 if compute.wide else 4, elements)
 
 
 def compute_rounds(evaluation: Evaluation, worker_scratch: WorkerScratch, consume: Consume) -> Iterator[Sequence[Job]]:

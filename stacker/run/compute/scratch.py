@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from stacker.core.plan.memory import TILE
+from stacker.core.plan.costs import TILE
 from stacker.io.disk.direct import DIRECT_ALIGNMENT
 from stacker.tensors import Dtype
 

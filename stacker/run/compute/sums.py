@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stacker.core.plan.memory import MASK_CACHE
+from stacker.core.plan.costs import MASK_CACHE
 from stacker.ops.shared.op import Tile
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 
 from stacker.core.stack.graph import find_segments
-from stacker.core.values.donor import Donor, all_donors
+from stacker.core.values.donor import Donor, collect_donors
 from stacker.view.map.depth_map import DepthMap
 from stacker.view.scene.formatting import junction_text, method_text, source_text, span_text
 from stacker.view.scene.scene import Scene
@@ -68,7 +68,7 @@ def make_metadata(scene: Scene) -> dict[str, Any]:
 
 def _list_donors(scene: Scene) -> Iterator[Donor]:
     """Every donor with files of its own, including the donors of nested stacks."""
-    yield from (donor for donor in all_donors(scene.donors).values() if not donor.nested)
+    yield from (donor for donor in collect_donors(scene.donors).values() if not donor.nested)
 
 
 def _summary_text(scene: Scene) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stacker.core.stack.graph import count_uses, find_junctions, find_segments
-from stacker.core.values.parameters import factor_at, values_at
+from stacker.core.values.parameters import find_factor, find_values
 from tests.core.stacks import graph_of, make_donor, origins
 
 ITEMS = {
@@ -47,14 +47,14 @@ def test_a_named_stack_stands_for_its_items() -> None:
 def test_crossfade_ramps_slerp_from_the_first_to_the_second() -> None:
     """Without a `t`, the overlapping layers move from the first source to the second in equal steps, ends excluded."""
     graph = graph_of(" - crossfade:\n    - a[0:3]\n    - b[0:3]\n   over: 3\n   op: slerp")
-    assert [values_at(node.settings, "attn.q", "x")["t"] for node in graph.layers] == [0.25, 0.5, 0.75]
+    assert [find_values(node.settings, "attn.q", "x")["t"] for node in graph.layers] == [0.25, 0.5, 0.75]
 
 
 def test_crossfade_ramps_the_weights_of_linear() -> None:
     """Ops without a `t` get weights of the sources that add up to 1."""
     graph = graph_of(" - crossfade:\n    - a[0:1]\n    - b[0:1]\n   over: 1\n   op: linear")
     (node,) = graph.layers
-    assert [values_at(feed.settings, "attn.q", "x")["weight"] for feed in node.feeds] == [0.5, 0.5]
+    assert [find_values(feed.settings, "attn.q", "x")["weight"] for feed in node.feeds] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("op", ["linear", "karcher"])
@@ -76,14 +76,14 @@ def test_a_base_of_another_length_is_still_a_base() -> None:
 def test_repeat_scales_only_the_copies() -> None:
     """A repeat's factors do not apply to the first round."""
     graph = graph_of(" - repeat:\n    - a[1:3]\n   times: 2\n   scale: {attn.o: 0.5, mlp: 0}")
-    factors = [(factor_at(n.scales, "attn.o", ""), factor_at(n.scales, "mlp.up", "")) for n in graph.layers]
+    factors = [(find_factor(n.scales, "attn.o", ""), find_factor(n.scales, "mlp.up", "")) for n in graph.layers]
     assert factors == [(1, 1), (1, 1), (0.5, 0), (0.5, 0)]
 
 
 def test_gradients_run_over_their_slice() -> None:
     """The first layer has the value of the first knot, the last layer that of the last."""
     graph = graph_of(" - blend:\n    - a[0:5]\n    - b[0:5]\n   op: slerp\n   t: [0, 1, 0.5]")
-    assert [values_at(node.settings, "", "")["t"] for node in graph.layers] == [0, 0.5, 1, 0.75, 0.5]
+    assert [find_values(node.settings, "", "")["t"] for node in graph.layers] == [0, 0.5, 1, 0.75, 0.5]
 
 
 WRONG = {

@@ -19,9 +19,9 @@ from stacker.core.values.expression import (
     Scale,
     concatenate,
     find_blends,
+    find_needed_tensors,
+    find_tensor_refs,
     is_zero,
-    needed_tensors,
-    read_tensors,
     take_columns,
 )
 from stacker.tensors import Dtype, TensorRef
@@ -74,7 +74,7 @@ def test_columns_that_cannot_be_told(expression: Expression) -> None:
 def test_what_is_read() -> None:
     """Leaves, blends and zeros are those of the parts."""
     table = Concat((HALF, Scale(Columns(B, 6, 2, 2), 0.0)), (2, 2))
-    assert (list(read_tensors(table)), list(needed_tensors(table))) == ([A, B, B], [A, B])
+    assert (list(find_tensor_refs(table)), list(find_needed_tensors(table))) == ([A, B, B], [A, B])
     assert list(find_blends(table)) == [HALF]
     assert not is_zero(table)
     assert is_zero(Concat((Scale(HALF, 0.0),), (2,)))

@@ -166,7 +166,7 @@ def test_single_tokens_get_the_rows_that_the_spec_names(home: Path) -> None:
 def test_a_small_type_and_small_tiles_give_the_same(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles that end in the middle of a row change nothing."""
     whole = built(home, "tokenizer: {source: union, pad_to_multiple_of: 8}")
-    monkeypatch.setattr("stacker.core.plan.memory.TILE", 37)
+    monkeypatch.setattr("stacker.core.plan.costs.TILE", 37)
     monkeypatch.setattr("stacker.run.compute.rounds.TILE", 37)
     stack_of(home, "tokenizer: {source: union, pad_to_multiple_of: 8}").build(home / "small")
     small = load_file(home / "small/model.safetensors")

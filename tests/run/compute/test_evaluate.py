@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from stacker.core.plan.memory import TILE
-from stacker.core.values.expression import Blend, Cast, Expression, Scale
-from stacker.tensors import CONFIG_DTYPES, Dtype
+from stacker.core.plan.costs import TILE
+from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale
+from stacker.run.compute.evaluate import make_kernels
+from stacker.tensors import CONFIG_DTYPES, Dtype, TensorRef
 from tests.ops.test_slerp import reference
 from tests.run.builds import Made, build, built, copy, linear, make_plain_plan, random, slerp, write_plain_donor
 
@@ -159,3 +160,11 @@ def test_the_scale_of_passthrough(tmp_path: Path) -> None:
     """`passthrough` in a blend multiplies by its scale."""
     a = random(50, seed=1)
     assert _made(tmp_path, a, a, torch.bfloat16, Blend("passthrough", (copy("x"),), (("scale", 0.5),))).equal(a / 2)
+
+
+def test_inner_blends_come_first() -> None:
+    """A blend's statistics need those of the blends in it."""
+    a, b = (Copy(TensorRef("donor", name)) for name in "ab")
+    inner = Blend("slerp", (a, b), (("t", 0.5),))
+    outer = Blend("slerp", (inner, a), (("t", 0.5),))
+    assert list(make_kernels(outer)) == [inner, outer]

@@ -1,17 +1,30 @@
-"""Resident memory of a build, predicted from its plan; executors size their scratch memory by the numbers here.
+"""What a build will cost, predicted from its steps: bytes read and written, and resident memory.
 
+Executors size their scratch memory by the numbers here.
 Memory does not grow with the donors: a build holds its plan and, for arithmetic, compiled code and tiles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from stacker.core.plan.plan import Step
-from stacker.core.values.expression import Blend, Columns, Concat, Copy, Expression, Rows, find_blends, is_zero
+from stacker.core.plan.plan import Costs, Step
+from stacker.core.values.donor import Donor
+from stacker.core.values.expression import (
+    Blend,
+    Columns,
+    Concat,
+    Copy,
+    Expression,
+    Rows,
+    find_blends,
+    find_needed_leaves,
+    is_zero,
+)
 from stacker.errors import SpecError
+from stacker.ops.shared.settings import count_passes
 from stacker.ops.table import OPS
-from stacker.tensors import Dtype
+from stacker.tensors import Dtype, TensorRef
 
 TILE = 1 << 19
 """Elements of a tile; where an op needs whole rows, the largest number of whole rows below that, at least one.
@@ -29,12 +42,12 @@ _STEP = 3_600
 """A tensor's names, places and header entry in plan, donors and tasks; measured."""
 
 
-def peak_bytes(steps: Sequence[Step], workers: int) -> int:
+def predict_peak(steps: Sequence[Step], workers: int) -> int:
     """The most resident bytes of a build of these steps."""
     return _peak(len(steps), _largest_work(steps), workers)
 
 
-def workers_within(steps: Sequence[Step], workers: int, max_memory: int | None) -> int:
+def fit_workers(steps: Sequence[Step], workers: int, max_memory: int | None) -> int:
     """How many of `workers` fit into `max_memory` bytes (None: all of them); SpecError if not even one does."""
     if max_memory is None:
         return workers
@@ -54,10 +67,10 @@ def _peak(count: int, work: int, workers: int) -> int:
 
 
 def _largest_work(steps: Sequence[Step]) -> int:
-    return max((work_bytes(step) for step in steps), default=0)
+    return max((predict_work(step) for step in steps), default=0)
 
 
-def work_bytes(step: Step) -> int:
+def predict_work(step: Step) -> int:
     """Bytes that a worker needs to compute a step's tensor; 0 where no arithmetic is needed."""
     if isinstance(step.expression, Concat):
         rows = step.tensor.elements // step.tensor.row
@@ -70,20 +83,20 @@ def _work(expression: Expression, dtype: Dtype, row: int, elements: int) -> int:
     if isinstance(expression, Copy | Columns) or is_zero(expression):
         return 0
     width = 8 if dtype is Dtype.F64 else 4
-    per_element = width * (1 + live_tiles(expression)) + op_temporaries(expression)
-    return max(TILE, tile_elements(expression, row)) * per_element + mask_bytes(expression, elements)
+    per_element = width * (1 + count_live_tiles(expression)) + count_temporaries(expression)
+    return max(TILE, choose_tile(expression, row)) * per_element + predict_masks(expression, elements)
 
 
-def tile_elements(expression: Expression, row: int) -> int:
+def choose_tile(expression: Expression, row: int) -> int:
     """Elements of a tile of a tensor with rows of `row` elements: whole rows if one of its ops needs them."""
     if not row or not any(OPS[blend.op].whole_rows for blend in find_blends(expression)):
         return TILE
     return max(TILE // row, 1) * row
 
 
-def live_tiles(expression: Expression) -> int:
+def count_live_tiles(expression: Expression) -> int:
     """How many tiles, in the type of the arithmetic, are held at once while an expression is evaluated."""
-    tiles = [live_tiles(child) for child in expression.children()]
+    tiles = [count_live_tiles(child) for child in expression.children()]
     if isinstance(expression, Blend):
         return max(number + count for number, count in enumerate(tiles))
     if isinstance(expression, Rows):
@@ -91,12 +104,61 @@ def live_tiles(expression: Expression) -> int:
     return max(tiles, default=1)
 
 
-def op_temporaries(expression: Expression) -> int:
+def count_temporaries(expression: Expression) -> int:
     """The most bytes per element of a tile that one of the expression's ops allocates beside its scratch."""
     return max((OPS[blend.op].extra_bytes for blend in find_blends(expression)), default=0)
 
 
-def mask_bytes(expression: Expression, elements: int) -> int:
+def predict_masks(expression: Expression, elements: int) -> int:
     """The most bytes of masks that the passes over a tensor of so many elements keep for each other."""
     sources = (len(blend.of) for blend in find_blends(expression) if OPS[blend.op].caches_masks)
     return sum(min(MASK_CACHE, -(-elements // 8) * count) for count in sources)
+
+
+def add_up_costs(steps: Sequence[Step], donors: Mapping[str, Donor]) -> Costs:
+    """Bytes read, written and copied unchanged, and the peak of resident memory with two workers."""
+    sizes = _tensor_sizes(donors.values())
+    read = sum(count_bytes_read(step.expression, sizes) for step in steps)
+    written = sum(step.tensor.nbytes for step in steps)
+    moved = sum(_bytes_copied(step) for step in steps)
+    return Costs(read, written, moved, predict_peak(steps, workers=2))
+
+
+def _tensor_sizes(donors: Iterable[Donor]) -> dict[TensorRef, int]:
+    """Bytes of every tensor that is stored in a donor's file."""
+    return {
+        TensorRef(donor.name, name): tensor.extent.nbytes if tensor.extent else tensor.spec.nbytes
+        for donor in donors
+        for name, tensor in donor.tensors.items()
+        if tensor.extent or tensor.expression is None
+    }
+
+
+def count_bytes_read(expression: Expression, sizes: Mapping[TensorRef, int]) -> int:
+    """Bytes of donors read for one output tensor; each pass of a blend's op reads its sources again."""
+    return sum(_leaf_bytes(leaf, sizes) for each in list_reads(expression) for leaf in find_needed_leaves(each))
+
+
+def _leaf_bytes(leaf: Copy | Columns, sizes: Mapping[TensorRef, int]) -> int:
+    size = sizes.get(leaf.tensor, 0)
+    return size * leaf.count // leaf.width if isinstance(leaf, Columns) else size
+
+
+def _bytes_copied(step: Step) -> int:
+    """Bytes of an output tensor that are the donor's own."""
+    if isinstance(step.expression, Copy):
+        return step.tensor.nbytes
+    if isinstance(step.expression, Concat):
+        copied = sum(width for _, width, part in step.expression.parts() if isinstance(part, Columns))
+        return step.tensor.nbytes * copied // sum(step.expression.widths)
+    return 0
+
+
+def list_reads(expression: Expression) -> tuple[Expression, ...]:
+    """The expressions whose tensors are read, in order: a blend once for each pass of its op, then the whole one."""
+    blends = dict.fromkeys(find_blends(expression))
+    return (*(blend for blend in blends for _ in range(_count_passes(blend))), expression)
+
+
+def _count_passes(blend: Blend) -> int:
+    return count_passes(OPS[blend.op], dict(blend.parameters), blend.source_values())
