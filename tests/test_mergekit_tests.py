@@ -58,7 +58,7 @@ def test_tests_that_merge_are_reported(checkout: Path) -> None:
         "TestMerges.test_bad_as_expected",
     ]
     assert [each.passed for each in outcomes] == [True, False, True]
-    assert outcomes[1].reason == "merge_method 'unheard_of' is not known here"
+    assert outcomes[1].reason == "merge_method 'unheard_of' is unknown"
 
 
 def test_the_table_counts() -> None:
