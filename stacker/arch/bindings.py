@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
-from stacker.arch.files.architecture import Architecture, Config
+from stacker.arch.dimensions import select_text_config
+from stacker.arch.files.architecture import Architecture, Config, WriteKind
+from stacker.errors import Blame, Problem, Severity
 from stacker.formats.json_object import Json
 
 _PERIOD = re.compile(
@@ -23,6 +25,8 @@ _NOT_LAYERS = re.compile(
     r"token|vocab|lang|label|section|size|dim|rank|channel|head|kernel|dilation|image|audio|vision|rope|scale"
 )
 _NUMBERS = re.compile(r"\s*\d+(\s*[,;\s]\s*\d+)*\s*")
+_CHECKED_LISTS = ("layer_types", "mlp_layer_types")
+"""Lists whose length transformers compares with the depth when it loads a config."""
 _PATTERN = re.compile(r"[A-Za-z*_\-|]+")
 
 
@@ -119,3 +123,29 @@ def _number_binding(key: str, value: int, config: Config) -> Binding | None:
     if value and stem != key and _LAYERS.search(key) and not partner and not _NOT_LAYERS.search(key):
         return Binding(key, "the first layer of something", lambda index: index)
     return None
+
+
+def check_list_lengths(architecture: Architecture, config: Config, depth: int) -> Iterator[Problem]:
+    """Problems of per-layer lists that are not as long as the model is deep, such as those left over from pruning.
+
+    A list may also cover the layers of `num_nextn_predict_layers`. Entries beyond the depth are only a warning, unless
+    transformers refuses to load them.
+    """
+    entries = select_text_config(architecture, config)
+    extra = entries.get("num_nextn_predict_layers")
+    allowed = {depth, depth + extra} if isinstance(extra, int) else {depth}
+    listed = {rule.key for rule in architecture.rules if rule.write is WriteKind.LIST} | set(_CHECKED_LISTS)
+    for key in sorted(listed):
+        value = entries.get(key)
+        if not isinstance(value, list) or not value or len(value) in allowed:  # an empty list means the default
+            continue
+        message = f"'{key}' has {len(value)} entries, but the model has {depth} layers"
+        if key in _CHECKED_LISTS:
+            hint = "transformers does not load such a config: cut or complete the list"
+        elif len(value) < depth:
+            hint = "complete the list: a layer without an entry has no known kind"
+        else:
+            hint = f"the last {len(value) - depth} are ignored; cut the list if it is left over from a deeper model"
+            yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.DONOR)
+            continue
+        yield Problem(message, hint, blame=Blame.DONOR)

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from stacker.arch.bindings import find_bindings
+from stacker.arch.bindings import check_list_lengths, find_bindings
+from stacker.arch.families import read_architecture
+from stacker.errors import Severity
 from stacker.formats.json_object import Json
 
 DEPTH = 12
@@ -62,3 +64,19 @@ def test_an_offset_belongs_to_its_period() -> None:
 def test_explained_keys_are_left_out() -> None:
     """What a rule follows is not reported."""
     assert list(find_bindings({"global_attn_idx": [1]}, DEPTH, frozenset({"global_attn_idx"}))) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "severity"),
+    [
+        pytest.param({"layer_types": ["full_attention"] * 12}, None, id="as deep"),
+        pytest.param({"layer_types": ["full_attention"] * 13, "num_nextn_predict_layers": 1}, None, id="and one more"),
+        pytest.param({"layer_types": ["full_attention"] * 14}, Severity.ERROR, id="left over from pruning"),
+        pytest.param({"layer_types": ["full_attention"] * 8}, Severity.ERROR, id="too short"),
+        pytest.param({"layer_types": None}, None, id="none"),
+    ],
+)
+def test_lists_are_as_long_as_the_model_is_deep(config: dict[str, Any], severity: Severity | None) -> None:
+    """A list of another length is an error of the donor, except where it also counts layers of token prediction."""
+    problems = list(check_list_lengths(read_architecture("qwen3"), config, DEPTH))
+    assert [problem.severity for problem in problems] == ([severity] if severity else [])

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from stacker.arch.bindings import check_list_lengths
 from stacker.arch.completeness import check_tensors
 from stacker.arch.dimensions import count_layers, select_text_config
 from stacker.arch.families import find_architecture
@@ -145,7 +146,8 @@ def _check_placements(
     placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
     """Errors where config and tensors contradict each other, or two tensors have one name in the architecture."""
-    for problem in check_tensors(architecture, config, specs, placements):
+    lengths = check_list_lengths(architecture, config, count_layers(architecture, config))
+    for problem in (*lengths, *check_tensors(architecture, config, specs, placements)):
         yield replace(problem, mark=problem.mark or mark_file(repository, _CONFIG))
     names: dict[str, str] = {}
     for own, place in placements.items():
