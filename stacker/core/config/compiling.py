@@ -37,7 +37,7 @@ def compile_config(
 ) -> tuple[Entries, tuple[Problem, ...]]:
     """Return the stack's config and its problems; output layer k is made from the donor layers `layers[k]`.
 
-    `embed`, `head` and `tokenizer` are the donors of these parts, `marks` the places of the output layers in the spec.
+    `embed`, `head` and `tokenizer` are the donors of these parts and `marks` the output layers' places in the spec;
     None for `dtype`, `tied` (whether the head shares the embedding's tensor) or `tokenizer` keeps the template's value.
     """
     outputs = [OutputLayer(k, tuple(feeds), marks[k] if k < len(marks) else None) for k, feeds in enumerate(layers)]

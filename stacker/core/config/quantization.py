@@ -1,7 +1,7 @@
-"""Checks whether quantised donors fit into one stack, and renumbers the layers in their quantization configs.
+"""Checks whether quantised donors fit into one stack, and renumbers their quantization configs without reading weights.
 
-Quantization configs name modules by plain names or regular expressions; a name with a layer number is repeated for
-every output layer that this layer becomes. Weights are never decoded.
+Such a config names modules by plain names or regular expressions; a name with a layer number is repeated for every
+output layer that this layer becomes.
 """
 
 from __future__ import annotations

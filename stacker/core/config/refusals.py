@@ -170,9 +170,10 @@ def _refuse_unsupplied(values: RuleValues, _: Mapping[str, Any]) -> Problem | No
 
 
 def _refuse_shared(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """A problem if the layers with a true value come from several donors or do not begin with the first of their donor.
+    """A problem if the layers with a true value come from several donors or do not begin with the right layer; else
+    None.
 
-    None otherwise. These layers share tensors that only the first layer of their donor with a true value has.
+    They share tensors that only one layer has, the first layer of their donor with a true value.
     """
     chosen = [output for output in values.outputs if values.values[output.index]]
     if not chosen:

@@ -25,7 +25,7 @@ _GEOMETRY = ("heads", "kv_heads", "head_dim")
 def build_network(graph: StackGraph, donors: Mapping[str, Donor]) -> nx.MultiDiGraph[str]:
     """Build the graph; the `kind` of an edge is `stream` (to the next layer), `feed` (from a donor layer), or `base`.
 
-    Stream edges have the hidden size, and at junctions the `jump`. Feed and base edges have the vocabulary size if they
+    Stream edges have the hidden size and at junctions the `jump`; feed and base edges have the vocabulary size if they
     lead to `embed` or `head`, else the head geometry and rotary parameters.
     """
     network: nx.MultiDiGraph[str] = nx.MultiDiGraph()

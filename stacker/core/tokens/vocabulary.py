@@ -41,11 +41,11 @@ class Vocabulary:
 def make_vocabulary(
     wanted: VocabularySpec, chosen: str, donors: Mapping[str, Donor], tokens: Mapping[str, Tokens]
 ) -> Vocabulary:
-    """Start from the tokens of donor `chosen` and add the tokens that the spec wants.
+    """Start from the tokens of donor `chosen`; add the other donors' added tokens if `wanted` is a union, and the
+    spec's own.
 
-    For a union these are the other donors' added tokens; a base token that `chosen` lacks is a problem, because base
-    tokens cannot be added to a tokenizer. The rows are at least those of that donor, padded to the multiple in the
-    spec.
+    There are at least as many rows as in that donor, padded to the multiple in the spec; in a union it is a problem if
+    `chosen` lacks a base token of another donor, because base tokens cannot be added to a tokenizer.
     """
     ids = dict(tokens[chosen].ids)
     new: list[Mapping[str, Json]] = []
