@@ -1,6 +1,6 @@
 """Lints that compare donors: common origin, vocabulary, special tokens, element type.
 
-Only configs and headers are read; differences that `agreement` reports are not repeated.
+They read only configs and file headers, and do not repeat differences that `core.config.agreement` reports.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from stacker.errors import Blame, Problem, Severity
 from stacker.spec.language.stack_spec import StackSpec
 
 _MAX_ADDED = 0.01
-"""The largest share of a vocabulary that fine-tunes add to it; a larger difference means another tokenizer."""
+"""The largest share of a vocabulary that fine-tuning adds; a larger difference in size means another tokenizer."""
 _TOKEN_IDS = ("bos_token_id", "eos_token_id")
 
 
 def lint_lineage(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Two donors differ in several properties that fine-tuning does not change, so they share no weights."""
+    """Warn if a donor seems unrelated to the donor of the first layer.
+
+    Unrelated donors differ in at least two properties that fine-tuning keeps, such as family, depth or rotary base.
+    """
     for one, other in _donor_pairs(graph, donors):
         differences = _lineage_differences(one, other)
         if len(differences) > 1:
@@ -32,7 +35,7 @@ def lint_lineage(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -
 
 
 def _donor_pairs(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Donor, Donor]]:
-    """The donor of the first layer with each other donor of layers."""
+    """Yield the donor of the first layer paired with each other donor of layers."""
     names = list(dict.fromkeys(feed.donor for node in graph.layers for feed in node.feeds))
     yield from ((donors[names[0]], donors[name]) for name in names[1:])
 
@@ -61,7 +64,10 @@ def _join_words(words: list[str]) -> str:
 
 
 def lint_vocabularies(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """The vocabularies of two donors have different sizes: other tokenizers, or a few added tokens."""
+    """Report donors whose vocabularies have different sizes.
+
+    It is a warning if the tokenizers seem to differ, a note if only a few tokens were added.
+    """
     for one, other in _donor_pairs(graph, donors):
         ours, theirs = (collect_names(donor.architecture, donor.config) for donor in (one, other))
         sizes = ours.get("vocab_size"), theirs.get("vocab_size")
@@ -78,7 +84,7 @@ def lint_vocabularies(graph: StackGraph, donors: Mapping[str, Donor], _: StackSp
 
 
 def lint_token_ids(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """A donor begins or ends its texts with other tokens than the donor of the tokenizer."""
+    """Note donors that begin or end texts with other token ids than the donor of the stack's tokenizer."""
     chosen = donors[graph.tokenizer]
     ours = collect_names(chosen.architecture, chosen.config)
     for name in dict.fromkeys(feed.donor for node in graph.layers for feed in node.feeds):
@@ -91,7 +97,7 @@ def lint_token_ids(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec)
 
 
 def lint_dtypes(graph: StackGraph, donors: Mapping[str, Donor], spec: StackSpec) -> Iterator[Problem]:
-    """Donors have different element types, and the output would have them all."""
+    """Warn if the donors have different element types and the spec does not cast the output to one."""
     if spec.output.dtype is not None:
         return
     used = dict.fromkeys(feed.donor for node in graph.nodes for feed in node.feeds)
@@ -103,7 +109,7 @@ def lint_dtypes(graph: StackGraph, donors: Mapping[str, Donor], spec: StackSpec)
 
 
 def _main_dtype(donor: Donor) -> str:
-    """The element type with the most elements."""
+    """The element type that most elements of a donor's tensors have; "" if it has no tensors."""
     counts: dict[str, int] = {}
     for tensor in donor.tensors.values():
         counts[tensor.spec.dtype.label] = counts.get(tensor.spec.dtype.label, 0) + tensor.spec.elements

@@ -1,4 +1,4 @@
-"""Lints of the order of layers: repeated and unused layers, the ends of the stack, jumps, patterns, useless factors."""
+"""Lints of the order of layers: repeated and unused layers, first and last layer, jumps, patterns, useless factors."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from stacker.errors import Problem, Severity, layers_text, ranges_text
 from stacker.spec.language.stack_spec import StackSpec
 
 _WRITER_ROLES = {"attn.o", "mlp.down", "ssm.out"}
-"""Roles of projections that write to the residual stream."""
+"""Roles of projections whose output is added to the residual stream."""
 _FIRST, _LAST = 10, 20
-"""Repeating the first 1/10 of a donor's layers, or the last 1/20, hurts most."""
+"""Repeating the first 1/_FIRST or the last 1/_LAST of a donor's layers hurts most."""
 
 
 def lint_edges_repeated(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """The first or last layers of a donor are repeated; copies with factors of 0, which add nothing, do not count."""
+    """Warn if first or last layers of a donor are repeated; copies with factors of 0, which do nothing, are ignored."""
     uses: dict[tuple[str, int], list[Node]] = {}
     for node in _without_idle_layers(graph, donors).layers:
         for feed in node.feeds:
@@ -47,7 +47,10 @@ def lint_edges_repeated(graph: StackGraph, donors: Mapping[str, Donor], _: Stack
 
 
 def _without_idle_layers(graph: StackGraph, donors: Mapping[str, Donor]) -> StackGraph:
-    """The stack without layers that add nothing to the residual stream; the others keep their indices."""
+    """The stack without layers that add nothing to the residual stream, or the whole stack if no layer adds anything.
+
+    The remaining layers keep their indices.
+    """
     idle = {
         node.index
         for node, named, tables in walk_tables(graph, donors)
@@ -58,7 +61,7 @@ def _without_idle_layers(graph: StackGraph, donors: Mapping[str, Donor]) -> Stac
 
 
 def _is_idle(node: Node, named: Naming, table: Table) -> bool:
-    """Whether every projection of a layer that writes to the residual stream is scaled to zero."""
+    """Whether a layer adds nothing, since all projections that write to the residual stream are scaled by 0."""
     scales = (*node.scales, *(node.feeds[0].scales if len(node.feeds) == 1 else ()))
     writers = [
         (name, tensor.role) for name, tensor in table.items() if strip_role_suffixes(tensor.role) in _WRITER_ROLES
@@ -67,7 +70,7 @@ def _is_idle(node: Node, named: Naming, table: Table) -> bool:
 
 
 def lint_ends(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """The stack does not begin with the first layer of a donor, or not end with the last."""
+    """Warn if the stack does not begin with a donor's first layer or does not end with a donor's last layer."""
     active = _without_idle_layers(graph, donors).layers
     first, last = active[0], active[-1]
     starts, stops = first.feeds[0], last.feeds[0]
@@ -83,7 +86,7 @@ def lint_ends(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> I
 
 
 def lint_unused_layers(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Layers that are in no slice, and donors without any layer in the stack."""
+    """Note donor layers that are in no slice, and donors without any layer in the stack."""
     partly = []
     for name, uses in count_uses(graph, donors).items():
         unused = [layer for layer, count in enumerate(uses) if not count]
@@ -97,7 +100,7 @@ def lint_unused_layers(graph: StackGraph, donors: Mapping[str, Donor], _: StackS
 
 
 def lint_backward_jumps(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """The stack jumps back over more than two fifths of a donor's layers."""
+    """Warn if the stack jumps back over more than two fifths of a donor's layers."""
     far = [
         each
         for each in find_junctions(_without_idle_layers(graph, donors))
@@ -112,7 +115,7 @@ def lint_backward_jumps(graph: StackGraph, donors: Mapping[str, Donor], _: Stack
 
 
 def lint_skips(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """The stack skips at least an eighth of a donor's layers, and at least two."""
+    """Warn if the stack skips at least two layers and at least an eighth of a donor's layers."""
     far = [
         each
         for each in find_junctions(_without_idle_layers(graph, donors))
@@ -131,7 +134,10 @@ def _junction_text(junction: Junction) -> str:
 
 
 def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """A per-layer value breaks the pattern by which some programs derive it from the layer's number."""
+    """Warn if a per-layer value, such as the attention type, breaks the family's pattern over layer numbers.
+
+    The config lists the right values, but some programs compute them from the layer number instead.
+    """
     template = donors[graph.template]
     names = {**collect_names(template.architecture, template.config), "depth": len(graph.layers)}
     for rule in template.architecture.rules:
@@ -147,7 +153,10 @@ def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) 
 
 
 def _fits_pattern(rule: LayerRule, names: Mapping[str, Any], node: Node, donors: Mapping[str, Donor]) -> bool:
-    """Whether a layer's value is what the rule's last formula, by layer number, gives at its new index."""
+    """Whether a layer's value in its donor equals the value that the rule's pattern implies at its index in the stack.
+
+    The pattern is the last formula of `rule.read`, evaluated with `names`; True if a formula has no value.
+    """
     donor = donors[node.feeds[0].donor]
     own = {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
     try:
@@ -158,7 +167,7 @@ def _fits_pattern(rule: LayerRule, names: Mapping[str, Any], node: Node, donors:
 
 
 def lint_cancelled_factors(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """A projection is scaled by a factor other than 0, but a norm follows it and cancels the factor."""
+    """Warn if a projection is scaled but a following norm cancels the factor; a factor of 0 is never cancelled."""
     cancelled: dict[tuple[str, str], list[Node]] = {}
     for node, named, tables in walk_tables(graph, donors):
         for role, norm in _find_cancelled(node, named, tables[0]):
@@ -169,7 +178,7 @@ def lint_cancelled_factors(graph: StackGraph, donors: Mapping[str, Donor], _: St
 
 
 def _find_cancelled(node: Node, named: Naming, table: Table) -> Iterator[tuple[str, str]]:
-    """The scaled roles of a layer with the norm that cancels the factor."""
+    """Yield the role of each scaled projection whose factor a norm cancels, with the role of that norm."""
     scales = (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))
     if not scales:
         return

@@ -1,4 +1,7 @@
-"""Whether a stack can be built. Each check is one function in the table: it yields problems and never raises."""
+"""Checks whether a stack can be built; each check is one function in the table CHECKS that yields problems.
+
+Checks never raise for a faulty stack.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ Check = Callable[[StackGraph, Mapping[str, Donor]], Iterator[Problem]]
 
 
 def check(graph: StackGraph, donors: Mapping[str, Donor]) -> tuple[Problem, ...]:
-    """All problems of a stack without duplicates, beginning with those found while building the graph."""
+    """All problems of a stack without duplicates; those found while building the graph come first."""
     problems = [*graph.problems, *(problem for run_check in CHECKS for problem in run_check(graph, donors))]
     return tuple(dict.fromkeys(problems))
 
 
 def check_donors_agree(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """A donor's config disagrees with the template's in sizes, structure, or settings such as rotary parameters."""
+    """Report donors whose config disagrees with the template's in sizes, structure, or settings such as rotary base."""
     used = dict.fromkeys(feed.donor for node in graph.nodes for feed in node.feeds)
     template = donors[graph.template]
     for name in used:
@@ -34,7 +37,7 @@ def check_donors_agree(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterat
 
 
 def check_shapes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """A tensor of the layers of two donors has no shape in common."""
+    """Report pairs of donors whose layers cannot be mixed because a tensor has no shape that both donors have."""
     names = dict.fromkeys(feed.donor for node in graph.layers for feed in node.feeds)
     shapes = {name: _shapes(donors[name]) for name in names}
     for one, other in combinations(names, 2):
@@ -60,7 +63,7 @@ def _shapes(donor: Donor) -> dict[str, set[tuple[int, ...]]]:
 
 
 def _find_meeting(graph: StackGraph, one: str, other: str) -> Mark | None:
-    """The place in the spec where both donors have been used for the first time."""
+    """The place in the spec of the first layer by which both donors have been used; None if one of them is not used."""
     seen: set[str] = set()
     for node in graph.layers:
         seen |= {feed.donor for feed in node.feeds}
@@ -70,7 +73,7 @@ def _find_meeting(graph: StackGraph, one: str, other: str) -> Mark | None:
 
 
 def check_ends(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Embedding and head have different numbers of tokens, or the donors different hidden sizes."""
+    """Report an embedding and a head with different numbers of tokens, and donors with different hidden sizes."""
     embed, head = donors[graph.embed.feeds[0].donor], donors[graph.head.feeds[0].donor]
     known, predicted = _count_tokens(embed), _count_tokens(head)
     if known is not None and predicted is not None and known != predicted:
@@ -87,7 +90,10 @@ def check_ends(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Probl
 
 
 def _count_tokens(donor: Donor) -> int | None:
-    """The number of rows of a donor's head, or else of its embedding, which may have rows beyond its tokens."""
+    """The number of rows of a donor's head, or of its embedding if there is no head; None if it has neither tensor.
+
+    The head counts first, because an embedding may have more rows than there are tokens.
+    """
     for part in (Part.HEAD, Part.EMBED):
         tables = [t for t in donor.outside(part).values() if t.role in ("head", "embed") and len(t.spec.shape) == 2]
         if tables:
@@ -96,13 +102,16 @@ def _count_tokens(donor: Donor) -> int | None:
 
 
 def _hidden_size(donor: Donor) -> int | None:
-    """The hidden size, from the embedding."""
+    """A donor's hidden size, which is the width of its embedding; None if it has no embedding."""
     tables = [t for t in donor.outside(Part.EMBED).values() if t.role == "embed" and len(t.spec.shape) == 2]
     return tables[0].spec.shape[1] if tables else None
 
 
 def check_prefixes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Embedding or head come from a donor whose tensor names differ from the template's; they keep their names."""
+    """Report donors of the embedding or head whose layers have another name prefix than the template's layers.
+
+    The embedding and the head keep their donor's tensor names, which would not fit the stack's layers.
+    """
     template = donors[graph.template]
     ends = (graph.embed, graph.head)
     for name in dict.fromkeys(feed.donor for node in ends for feed in node.feeds):
@@ -115,7 +124,7 @@ def check_prefixes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[P
 
 
 def check_rules(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """A role or name pattern of a parameter selects no tensor of the stack."""
+    """Report roles and name patterns in parameters of the spec that select no tensor of the stack."""
     roles: set[str] = set()
     names: set[str] = set()
     for _, named, tables in walk_tables(graph, donors):

@@ -1,1 +1,1 @@
-"""Compiles the config.json of a stack and refuses stacks that no config can express."""
+"""Compiles the config.json of a stack, and refuses stacks whose layers no config.json can describe."""

@@ -1,4 +1,4 @@
-"""Whether the layers of two donors fit into one stack, by their configs: sizes, switches, rotary parameters."""
+"""Compares the configs of two donors to tell whether layers from both fit into one stack."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from stacker.formats.json_object import Json
 
 
 def compare_donors(template: Donor, donor: Donor) -> Iterator[Problem]:
-    """Differences between the config that a stack starts from and that of another donor of its layers.
+    """Yield a problem for each difference between the configs of `donor` and `template`, whose config the stack uses.
 
-    Errors are differences in sizes and structure, which one config cannot hold. Warnings are settings that the donor's
-    layers were trained with and lose: rotary base, epsilon, activation, window.
+    Differences in sizes and structure are errors; other differences, such as the rotary base, are warnings that the
+    donor's layers lose the value that they were trained with.
     """
     ours, theirs = (collect_names(each.architecture, each.config) for each in (template, donor))
     if template.architecture.name != donor.architecture.name:
@@ -30,7 +30,10 @@ def compare_donors(template: Donor, donor: Donor) -> Iterator[Problem]:
 
 
 def _compare_families(template: Donor, donor: Donor) -> Problem:
-    """Another family is an error only where its layers have other tensors."""
+    """The problem that two donors are of different model families.
+
+    It is an error if their layers have different tensors, else a warning.
+    """
     mine, other = ({t.suffix for t in each.tensors.values() if t.layer is not None} for each in (template, donor))
     names = f"'{donor.name}' is {donor.architecture.name}, '{template.name}' is {template.architecture.name}"
     if mine != other:
@@ -41,7 +44,11 @@ def _compare_families(template: Donor, donor: Donor) -> Problem:
 
 
 def _keys_to_agree(template: Donor, donor: Donor) -> set[str]:
-    """Names that must agree: dimensions except the vocabulary (for unknown families, well-known keys), and switches."""
+    """The names of the config values that must be equal in both donors.
+
+    They are the dimensions except the vocabulary size (well-known size keys if there are no dimensions), and the keys
+    that a family lists under `agree`.
+    """
     sized = {name for each in (template, donor) for name in compute_dimensions(each.architecture, each.config)}
     keys = {key for each in (template, donor) for key in each.architecture.agree}
     return (sized or set(GEOMETRY_KEYS)) - {"vocab"} | keys
@@ -61,12 +68,12 @@ def _warn_of_differences(
 
 
 def _is_tower(value: Json) -> bool:
-    """Whether an entry is the config of a wrapper's tower, which is not part of any layer."""
+    """Whether an entry is the nested config of a tower, such as a vision encoder, and so concerns no decoder layer."""
     return isinstance(value, dict) and "model_type" in value
 
 
 def _keys_compared_elsewhere(architecture: Architecture) -> set[str]:
-    """Keys that belong to the depth, to dimensions, or to per-layer rules, and are compared there."""
+    """Config keys that other checks compare: vocabulary size, depth, dimensions, and keys of per-layer rules."""
     formulas = [architecture.depth, *(formula for _, formula in architecture.dimensions)]
     inside = {node.id for formula in formulas for node in ast.walk(formula.tree) if isinstance(node, ast.Name)}
     followed = {key for rule in architecture.rules for key in (rule.key, *rule.drop, *dict(rule.put), *dict(rule.over))}
@@ -74,7 +81,7 @@ def _keys_compared_elsewhere(architecture: Architecture) -> set[str]:
 
 
 def rotary_parameters(names: Mapping[str, Any]) -> dict[str, Json]:
-    """The rotary parameters of a config, in the one form that all published styles are normalised to."""
+    """The rotary parameters of a config in one common form, whichever keys the config writes them under."""
     parameters: dict[str, Json] = {}
     for key in ("rope_scaling", "rope_parameters"):
         entry = names.get(key)

@@ -1,4 +1,7 @@
-"""Config entries that nothing explains and that could bind layers to their places: errors where a stack breaks them."""
+"""Finds config entries that no layer rule covers and that may depend on a layer's position, such as a list of layers.
+
+A stack is refused if it moves a layer to a position for which such an entry says something else.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,15 @@ from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem, Severity, escape_text
 
 IGNORE = "ignore"
-"""The word in a spec's `config_keys` that says of an entry that it binds no layer to its place."""
+"""The value in a spec's `config_keys` that declares a config entry independent of the layers' positions."""
 
 
 def check_bindings(template: Donor, layers: Sequence[OutputLayer], config_keys: Mapping[str, str]) -> Iterator[Problem]:
-    """A problem for each unexplained entry of a donor: an error if its value differs where a layer is moved to."""
+    """Yield a problem for each donor config entry that no rule covers and that may depend on a layer's position.
+
+    The problem is an error if the entry in the stack's config says something else of a layer's new position than the
+    donor's entry says of its old one, else a warning.
+    """
     written = _bindings_of(template)
     donors = {donor.name: donor for layer in layers for donor, _ in layer.feeds}
     told: set[str] = set()
@@ -41,7 +48,10 @@ def _bindings_of(donor: Donor) -> dict[str, Binding]:
 
 
 def _is_broken(binding: Binding, written: Binding | None, donor: Donor, layer: OutputLayer) -> bool:
-    """Whether the config of the stack says something else of an output layer than its donor's says of the layer."""
+    """Whether the stack's entry (`written`) treats an output layer differently from the donor's entry (`binding`).
+
+    `written` is None if the stack's config lacks the entry; a layer that is not from `donor` is never broken.
+    """
     there = written.value_at(layer.index) if written else None
     return any(each.name == donor.name and binding.value_at(index) != there for each, index in layer.feeds)
 

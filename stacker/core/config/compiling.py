@@ -1,6 +1,6 @@
-"""Compiles the config.json of a stack from its template's: depth, per-layer entries, vocabulary, dtype, quantization.
+"""Compiles the config.json of a stack from the config of its template, the donor that the spec chooses for this.
 
-Keys keep the template's order. Keys that could run code or point at other files are left out.
+Keys keep the template's order, and keys that could run code or point at other files are left out.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def compile_config(
     tokenizer: Donor | None = None,
     marks: Sequence[Mark | None] = (),
 ) -> tuple[Entries, tuple[Problem, ...]]:
-    """The config of a stack whose output layer k is made from the donor layers `layers[k]`, and its problems.
+    """Return the stack's config and its problems; output layer k is made from the donor layers `layers[k]`.
 
-    None for `dtype` or `tied` (whether the head shares the embedding's tensor) keeps the template's value. `marks` are
-    the places of the output layers in the spec; the ids of special tokens are those of `tokenizer`.
+    `embed`, `head` and `tokenizer` are the donors of these parts and `marks` the output layers' places in the spec;
+    None for `dtype`, `tied` (whether the head shares the embedding's tensor) or `tokenizer` keeps the template's value.
     """
     outputs = [OutputLayer(k, tuple(feeds), marks[k] if k < len(marks) else None) for k, feeds in enumerate(layers)]
     donors = {donor.name: donor for donor in (template, embed, head, *(d for feeds in layers for d, _ in feeds))}
@@ -62,7 +62,7 @@ def compile_config(
 
 
 def _set_layers(target: Entries, template: Donor, depth: int, changes: LayerEntries) -> None:
-    """Set the number of layers, the entries computed from it, and the per-layer entries."""
+    """Write the new number of layers, the entries computed from it, and the per-layer entries into `target`."""
     architecture = template.architecture
     names = {**collect_names(architecture, template.config), "old_depth": template.depth, "depth": depth}
     if architecture.depth.text.isidentifier():
@@ -83,7 +83,7 @@ def _set_layers(target: Entries, template: Donor, depth: int, changes: LayerEntr
 
 
 def _update_repeated_entries(config: Entries, target: Entries, template: Donor) -> None:
-    """Update entries of a wrapper's config that repeat an entry of the language model's own config."""
+    """Update outer entries of a multimodal model's config that repeat an entry of its nested language model config."""
     inner = template.config.get(template.architecture.scope)
     before = inner if isinstance(inner, dict) else {}
     for key in config.keys() & target.keys() & before.keys():
@@ -122,7 +122,7 @@ def _set_ends(config: Entries, target: Entries, template: Donor, embed: Donor, t
 
 
 def _set_dtype(config: Entries, target: Entries, dtype: Dtype | None) -> None:
-    """Set the element type under `dtype`, the present name of transformers 4's `torch_dtype`."""
+    """Rename transformers 4's key `torch_dtype` to `dtype`, and set it to the given type unless that is None."""
     for entries in (config, target):
         old = entries.get("torch_dtype")
         if "torch_dtype" in entries:
@@ -139,7 +139,10 @@ def _set_dtype(config: Entries, target: Entries, dtype: Dtype | None) -> None:
 
 
 def _dtype_entry(dtype: Dtype, before: Json) -> Json:
-    """The name of the type to compute in; for fp8 tensors the one before, or bfloat16 where that was no wider."""
+    """The config's entry for the type to compute in, if the tensors have type `dtype`.
+
+    For 8-bit tensors it is the old entry `before` if that type is wider than 8 bits, else bfloat16.
+    """
     if dtype.bits > 8:
         return _DTYPE_NAMES.get(dtype, before)
     known = CONFIG_DTYPES.get(str(before))
@@ -176,7 +179,10 @@ def _report_unsafe_keys(template: Donor) -> Iterator[Problem]:
 
 
 def _check_towers(template: Donor, embed: Donor) -> Iterator[Problem]:
-    """The towers of a wrapper come from the embedding's donor, so their configs must agree with the template's."""
+    """Report towers (such as a vision encoder) whose config differs between the template and the embedding's donor.
+
+    The stack takes the towers' tensors from the embedding's donor, but their config from the template.
+    """
     if not template.architecture.inner or embed.name == template.name:
         return
     scope = template.architecture.scope

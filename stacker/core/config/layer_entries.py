@@ -1,6 +1,6 @@
-"""The per-layer entries of a stack's config, from the value that each layer has in its donor's config.
+"""Computes the per-layer entries of a stack's config from the values that its layers have in their donors' configs.
 
-A stack whose values the config cannot express is a Problem, with the reason and the nearest stack that works.
+If no config can express these values, it reports the reason and, if it finds one, a similar stack that works.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Feeds = Sequence[tuple[Donor, int]]
 
 @dataclass(slots=True)
 class LayerEntries:
-    """Changes to the template's config: entries to set, entries to drop (dotted paths), and problems."""
+    """Changes to the template's config: entries to set, dotted paths of entries to remove, and problems found."""
 
     entries: dict[str, Json] = field(default_factory=dict)
     drop: set[str] = field(default_factory=set)
@@ -32,7 +32,10 @@ class LayerEntries:
 
 
 def apply_layer_rules(template: Donor, outputs: Sequence[OutputLayer], ends: Sequence[Donor] = ()) -> LayerEntries:
-    """Apply every rule of the template's family to the output layers; `ends` are the donors of embedding and head."""
+    """Apply every per-layer rule of the template's family to the output layers and return the changes to the config.
+
+    `ends` are the donors of the embedding and the head.
+    """
     changes = LayerEntries()
     names = {donor.name: formula_names(donor) for output in outputs for donor, _ in output.feeds}
     names[template.name] = formula_names(template)
@@ -54,7 +57,10 @@ def _collect_values(
     ends: Sequence[Donor],
     problems: list[Problem],
 ) -> Iterator[RuleValues]:
-    """Each rule with the values of the output layers; rules for which a value is missing are only problems."""
+    """Yield each rule together with its values for all output layers.
+
+    A rule without a value for some layer is left out and reported in `problems`.
+    """
     for rule in rules:
         values = _layer_values(rule, outputs, names, problems)
         if values is not None:
@@ -62,7 +68,7 @@ def _collect_values(
 
 
 def _implied_list_rules(template: Donor, rules: Sequence[LayerRule]) -> Iterator[LayerRule]:
-    """Rules for lists of strings with one entry a layer that the family's file does not mention."""
+    """Make a rule for each config list of strings that has one entry per layer and that no rule mentions."""
     config = select_text_config(template.architecture, template.config)
     lists = {key: value for key, value in config.items() if isinstance(value, list) and all(map(_is_text, value))}
     return infer_list_rules(lists, rules, template.depth, frozenset({"architectures"}))
@@ -75,7 +81,10 @@ def _is_text(value: Json) -> bool:
 def _layer_values(
     rule: LayerRule, outputs: Sequence[OutputLayer], names: Mapping[str, Mapping[str, Any]], problems: list[Problem]
 ) -> list[Json] | None:
-    """The rule's value for each output layer; None and a problem where one is missing or blended layers differ."""
+    """The rule's value for each output layer.
+
+    If a value is missing or blended layers have different values, return None and add a problem to `problems`.
+    """
     values: list[Json] = []
     for output in outputs:
         try:
@@ -94,7 +103,7 @@ def _layer_values(
 
 
 def _donor_value(rule: LayerRule, donor: Donor, names: Mapping[str, Any], layer: int) -> Json:
-    """A layer's value by its own family's rule of the same name, or else by `rule`."""
+    """The value of a donor layer by the donor family's rule of the same name, or by `rule` if that family has none."""
     own = next((one for one in donor.architecture.rules if one.name == rule.name and is_applicable(one, names)), rule)
     return read_layer_value(own, names, layer)
 
@@ -110,7 +119,7 @@ def _find_refusals(collected: Sequence[RuleValues], names: Mapping[str, Any]) ->
 def _suggest_nearest(
     refused: Sequence[Problem], collected: Sequence[RuleValues], names: Mapping[str, Mapping[str, Any]], template: str
 ) -> Sequence[Problem]:
-    """The problems; where a nearby stack passes all rules, the hints of errors name it."""
+    """The `refused` problems; if a similar stack passes all rules, the hints of their errors name it."""
     outputs = find_nearest_stack(collected, names[template]) if select_errors(refused) else None
     if outputs is None or any(len(output.feeds) > 1 for output in outputs):
         return refused
@@ -127,7 +136,7 @@ def _suggest_nearest(
 
 
 def _add_entries(values: RuleValues, names: Mapping[str, Any], changes: LayerEntries) -> None:
-    """Add the config entries for a rule's values; where the stack is refused, they may be anything."""
+    """Add the config entries that a rule writes for its values. If the stack is refused, the entries may be wrong."""
     if values.rule.write is WriteKind.SOLVE:
         changes.entries.update(solve_entries(values.rule, names, values.values).entries)
     elif values.rule.write not in CHECK_ONLY:
@@ -139,7 +148,7 @@ def _add_entries(values: RuleValues, names: Mapping[str, Any], changes: LayerEnt
 def _check_missing_entries(
     template: Donor, rules: Sequence[LayerRule], outputs: Sequence[OutputLayer], names: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Problem]:
-    """Report per-layer entries of other donors' configs that the template's config has no counterpart for."""
+    """Report each per-layer entry that another donor's config has and the template's config lacks."""
     known = {rule.name for rule in rules}
     donors = {donor.name: donor for output in outputs for donor, _ in output.feeds}
     for donor in donors.values():

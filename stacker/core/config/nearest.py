@@ -1,4 +1,4 @@
-"""Suggests a stack near to a refused one, by exchanging layers whose values do not fit their positions.
+"""Suggests a stack similar to a refused one, with other layers where a layer's values do not fit its position.
 
 Only config values are compared; the caller must check the suggestion against all rules.
 """
@@ -16,13 +16,14 @@ from stacker.core.values.donor import Donor
 from stacker.formats.json_object import Json
 
 Requirement = Callable[[Donor, int], bool]
-"""Whether a donor's layer is allowed at one output position."""
+"""Tells whether a donor's layer, given by its index, is allowed at one position of the stack."""
 
 
 def find_nearest_stack(rules: Sequence[RuleValues], names: Mapping[str, Any]) -> list[OutputLayer] | None:
-    """The output layers with each misfit replaced by the nearest donor layer that every rule allows there.
+    """The output layers, each misfit replaced by the nearest donor layer that all rules allow at its position.
 
-    Returns None where none is allowed or a blend would have to change. `names` are the template's formula names.
+    Returns None if no donor layer is allowed there, or if a blend would have to change; `names` are the values that
+    formulas may use, from the template's config.
     """
     outputs = list(rules[0].outputs)
     requirements = [[*_requirements(values, names)] for values in rules]
@@ -39,7 +40,10 @@ def find_nearest_stack(rules: Sequence[RuleValues], names: Mapping[str, Any]) ->
 
 
 def _nearby_layers(output: OutputLayer, donors: Sequence[Donor]) -> Iterator[tuple[Donor, int]]:
-    """All layers of the donors by distance from the output layer's own, those of its donor first."""
+    """Yield all donor layers, those of the output layer's own donor first.
+
+    Each donor's layers are sorted by how far their index is from the donor layer that the output layer is made from.
+    """
     own, layer = output.feeds[0]
     for donor in (own, *(other for other in donors if other.name != own.name)):
         for index in sorted(range(donor.depth), key=lambda index: abs(index - layer)):
@@ -47,7 +51,10 @@ def _nearby_layers(output: OutputLayer, donors: Sequence[Donor]) -> Iterator[tup
 
 
 def _requirements(values: RuleValues, names: Mapping[str, Any]) -> Sequence[Requirement]:
-    """What a rule requires at each output layer; empty for a rule that requires nothing of single layers."""
+    """For each output position, the test that a rule requires of the layer there.
+
+    Empty if the rule restricts no single layers.
+    """
     rule, count = values.rule, len(values.values)
     true = sum(map(bool, values.values))
     match rule.write:
@@ -71,7 +78,11 @@ def _requirements(values: RuleValues, names: Mapping[str, Any]) -> Sequence[Requ
 
 
 def _shared_requirements(values: RuleValues) -> Iterator[Requirement]:
-    """Layers with a true value must be of the first one's donor and begin with its first, or be all in its order."""
+    """For each output position, yield the test that a rule of kind `shared` or `whole` requires of the layer there.
+
+    Layers with a true value must come from one donor: with `shared`, beginning with the donor's first such layer; with
+    `whole`, all such layers of the donor in its order.
+    """
     owner = next((output.feeds[0][0] for output in values.outputs if values.values[output.index]), None)
     layers = find_true_layers(values.rule, owner) if owner else []
     whole, taken = values.rule.write is WriteKind.WHOLE, 0

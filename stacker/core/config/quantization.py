@@ -1,7 +1,7 @@
-"""Quantised donors: whether they fit into one stack, and their quantization config renumbered for its layers.
+"""Checks whether quantised donors fit into one stack, and renumbers their quantization configs without reading weights.
 
-Quantization configs name modules in lists and as keys, as plain names or as regular expressions. A name that contains a
-layer number is repeated for every output layer that this layer becomes. Weights are never decoded.
+Such a config names modules by plain names or regular expressions; a name with a layer number is repeated for every
+output layer that this layer becomes.
 """
 
 from __future__ import annotations
@@ -20,21 +20,24 @@ from stacker.tensors import Dtype
 
 _ANY_NUMBER = re.compile(r"\\d|\[0-9\]")
 _WRAPPERS = frozenset({"", "model", "language_model", "transformer", "base_model"})
-"""Modules that may contain the decoder, whatever the prefix of the donor's tensors is."""
+"""Names of modules that may contain the decoder, in addition to those in the donor's tensor names."""
 _FULL_PRECISION = "use the donors in full precision"
 OutputIndices = Mapping[str, Mapping[int, Sequence[int]]]
-"""By donor and donor layer, the indices of the output layers made from it."""
+"""By donor name and donor layer index, the indices of the output layers made from that layer."""
 
 
 def quantization_of(donor: Donor) -> dict[str, Json] | None:
-    """The quantization config of a donor; None in full precision."""
+    """The quantization config of a donor; None if it has none."""
     config = select_text_config(donor.architecture, donor.config)
     found = next((config[key] for key in QUANTIZATION_KEYS if config.get(key)), None)
     return found if isinstance(found, dict) else None
 
 
 def check_quantization(template: Donor, donors: Iterable[Donor], dtype: Dtype | None) -> Iterator[Problem]:
-    """Donors must be quantised alike and not be cast, and each module name must concern one layer or all."""
+    """Report donors that are quantised differently from the template, and quantised donors that `dtype` would cast.
+
+    Also report module names that select several layers by number, since they cannot be renumbered.
+    """
     mine = _shared_settings(template)
     for donor in donors:
         if _shared_settings(donor) != mine:
@@ -53,7 +56,10 @@ def check_quantization(template: Donor, donors: Iterable[Donor], dtype: Dtype | 
 
 
 def renumber_quantization(template: Donor, donors: Iterable[Donor], indices: OutputIndices) -> dict[str, Json] | None:
-    """The quantization configs of all donors merged, with layer numbers replaced by those of the output layers."""
+    """Merge the donors' quantization configs, with donor layer numbers replaced by output layer numbers.
+
+    Returns None if no donor has a quantization config.
+    """
     merged: Json = None
     for donor in {donor.name: donor for donor in (template, *donors)}.values():
         names = _ModuleNames(donor.architecture.prefix)
@@ -63,7 +69,10 @@ def renumber_quantization(template: Donor, donors: Iterable[Donor], indices: Out
 
 
 def _shared_settings(donor: Donor) -> str:
-    """The quantization config without the names that contain a layer number, as text to compare."""
+    """The part of a donor's quantization config that concerns all layers, as JSON text to compare with other donors.
+
+    Without such a part, it is the name of the quantization method, which is "" in full precision.
+    """
     shared = _ModuleNames(donor.architecture.prefix).renumber(quantization_of(donor), {})
     return json.dumps(shared, sort_keys=True) if shared else _method(donor)
 
@@ -80,12 +89,18 @@ def _method_text(donor: Donor) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _ModuleNames:
-    """Renumbers module names; `prefix` begins the names of the donor's layers, as in `model.layers.{i}.`."""
+    """Renumbers module names in a quantization config.
+
+    `prefix` is how the names of the donor's layer tensors begin, as in `model.layers.{i}.`.
+    """
 
     prefix: str
 
     def renumber(self, value: Json, indices: Mapping[int, Sequence[int]]) -> Json:
-        """The value with each name of a layer's module repeated for the layer's output indices."""
+        """A copy of the value where a name with a layer number is repeated for each output index of that layer.
+
+        A name is dropped if its layer is not in `indices`.
+        """
         match value:
             case dict():
                 return {
@@ -108,7 +123,7 @@ class _ModuleNames:
         return [name[: found.start(1)] + str(index) + name[found.end(1) :] for index in indices.get(int(found[1]), ())]
 
     def find_ambiguous(self, value: Json) -> Iterator[str]:
-        """Names that select several layers by number."""
+        """Yield the names in a config value that select several layers by number, as `layers.[0-3]` does."""
         match value:
             case dict():
                 yield from (
@@ -126,11 +141,14 @@ class _ModuleNames:
 
     @property
     def _layers_word(self) -> str:
-        """The last module name before the layer number, escaped for regular expressions."""
+        """The last word before the layer number in the prefix, such as `layers`, escaped for a regular expression."""
         return re.escape(self.prefix.partition("{i}")[0].rstrip(".").rpartition(".")[2])
 
     def _find_number(self, name: str) -> re.Match[str] | None:
-        """The match of the layer number in a name or expression; None for layers of other towers."""
+        """Find the decoder layer number in a module name or regular expression; group 1 of the match is the number.
+
+        None if there is no layer number, or if it numbers the layers of another tower, such as a vision encoder.
+        """
         found = re.search(rf"(?:(?<!\w){self._layers_word}|\.\*)\\?\.(\d+)(?=\\?\.|\$|$)", name)
         return found if found and self._is_decoder(name[: found.start()]) else None
 
@@ -140,7 +158,10 @@ class _ModuleNames:
 
 
 def _merge(one: Json, other: Json) -> Json:
-    """Merge two configs; keys of `other` alone come first, since they concern fewer modules."""
+    """Merge two config values: objects by key, lists without duplicates; of any other values, `one` is kept.
+
+    Keys that only `other` has come before the keys of `one`, since they concern fewer modules.
+    """
     if isinstance(one, dict) and isinstance(other, dict):
         rest = {key: value for key, value in other.items() if key not in one}
         return {**rest, **one} | {key: _merge(one[key], other[key]) for key in one.keys() & other.keys()}

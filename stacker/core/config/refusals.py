@@ -1,4 +1,7 @@
-"""Stacks that no config of a family can express: one refusal for each kind of rule, with the reason and a hint."""
+"""Refuses stacks that no config of a family can express.
+
+Each kind of per-layer rule has one function, which returns a problem with the reason and a hint, or None.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ from stacker.formats.json_object import Json
 
 @dataclass(frozen=True, slots=True)
 class OutputLayer:
-    """An output layer: its index from 0, the donor layers that feed it (several for a blend), its place in the spec."""
+    """A layer of the stack: its index from 0, the donor layers it is made from, and its place in the spec.
+
+    Only a blend is made from several donor layers.
+    """
 
     index: int
     feeds: tuple[tuple[Donor, int], ...]
@@ -30,7 +36,7 @@ class OutputLayer:
 
 @dataclass(frozen=True, slots=True)
 class RuleValues:
-    """A rule with the value of each output layer, in order; `ends` are the donors of embedding and head."""
+    """A per-layer rule and its value for each output layer, in order; `ends` are the donors of embedding and head."""
 
     rule: LayerRule
     outputs: Sequence[OutputLayer]
@@ -38,17 +44,17 @@ class RuleValues:
     ends: tuple[Donor, ...] = ()
 
     def slices(self, chosen: Callable[[int], bool]) -> str:
-        """The chosen output layers as slices of their (first) donors, by their index."""
+        """Write the output layers with a `chosen` index as slices of donors, a blend as its first donor layer."""
         return slices_text([output.feeds[0] for output in self.outputs if chosen(output.index)])
 
 
 def formula_names(donor: Donor) -> dict[str, Any]:
-    """The values that formulas of rules may name: config entries, dimensions, and `depth`."""
+    """The values that a rule's formulas may use, by name: config entries, dimensions, and `depth`."""
     return {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
 
 
 def _refuse_prefix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """Refuse a layer with a true value after one with a false value."""
+    """A problem if a layer with a true value comes after a layer with a false value, else None."""
     first = next((index for index, value in enumerate(values.values) if not value), len(values.values))
     late = [index for index, value in enumerate(values.values) if value and index > first]
     if not late:
@@ -61,7 +67,7 @@ def _refuse_prefix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
 
 
 def _refuse_suffix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """Refuse a layer with a true value before one with a false value."""
+    """A problem if a layer with a true value comes before a layer with a false value, else None."""
     last = max((index for index, value in enumerate(values.values) if not value), default=-1)
     early = [index for index, value in enumerate(values.values) if value and index < last]
     if not early:
@@ -74,7 +80,7 @@ def _refuse_suffix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
 
 
 def _refuse_constant(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """Refuse layers whose values differ."""
+    """A problem if the values of the layers differ, else None."""
     other = next((index for index, value in enumerate(values.values) if value != values.values[0]), None)
     if other is None:
         return None
@@ -88,20 +94,20 @@ def _refuse_constant(values: RuleValues, _: Mapping[str, Any]) -> Problem | None
 
 
 def _refuse_position(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """Refuse a layer whose value is not the one that its new position implies."""
+    """A problem if a layer's value is not the one that its new position implies, else None."""
     whole = {**names, "depth": len(values.outputs)}
     moved = [index for index, value in enumerate(values.values) if value_at(values.rule, whole, index) != value]
     return _misplaced_problem(values, whole, moved)
 
 
 def _refuse_unsolved(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """Refuse values that no combination of the config entries to solve for produces."""
+    """A problem if the config entries that the rule may change cannot be set to produce all values, else None."""
     found = solve_entries(values.rule, names, values.values)
     return _misplaced_problem(values, {**names, "depth": len(values.outputs), **found.entries}, found.misfits)
 
 
 def _refuse_last(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """Refuse a last layer whose value is false."""
+    """A problem if the value of the last layer is false, else None."""
     if not values.values or values.values[-1]:
         return None
     output = values.outputs[-1]
@@ -111,7 +117,10 @@ def _refuse_last(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
 
 
 def _misplaced_problem(values: RuleValues, names: Mapping[str, Any], misfits: Sequence[int]) -> Problem | None:
-    """The problem of the output layers `misfits`, whose values are not those that the entries in `names` imply."""
+    """The problem of the output layers `misfits`, whose values are not those that the entries in `names` imply.
+
+    None if there are no misfits.
+    """
     if not misfits:
         return None
     output = values.outputs[misfits[0]]
@@ -123,7 +132,7 @@ def _misplaced_problem(values: RuleValues, names: Mapping[str, Any], misfits: Se
 
 
 def value_at(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
-    """The value that a config implies for the layer at `index`; None where the formulas have none."""
+    """The value that a config implies for the layer at `index`; None if no formula of the rule has a value there."""
     try:
         return read_layer_value(rule, names, index)
     except FormulaError:
@@ -131,7 +140,10 @@ def value_at(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
 
 
 def _suggest_layers(values: RuleValues, wanted: Json, output: OutputLayer) -> str:
-    """Hint: up to three layers of the same donor with the wanted value, nearest to the chosen one."""
+    """A hint that names up to three layers with the `wanted` value, from the donor of the refused layer.
+
+    They are the nearest to the refused layer; if there are none, the hint says so.
+    """
     donor, layer = output.feeds[0]
     own = formula_names(donor)
     fitting = [i for i in range(donor.depth) if wanted is not None and value_at(values.rule, own, i) == wanted]
@@ -142,7 +154,10 @@ def _suggest_layers(values: RuleValues, wanted: Json, output: OutputLayer) -> st
 
 
 def _refuse_unsupplied(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """Refuse a layer that takes something that no layer before it provides; values are [provided, taken]."""
+    """A problem if a layer takes something that no layer before it provides, else None.
+
+    The value of a layer is a pair [provided, taken].
+    """
     available: list[Json] = []
     for output, value in zip(values.outputs, values.values, strict=True):
         provided, taken = value if isinstance(value, list) else (None, None)
@@ -155,7 +170,11 @@ def _refuse_unsupplied(values: RuleValues, _: Mapping[str, Any]) -> Problem | No
 
 
 def _refuse_shared(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """Refuse layers with a true value unless they are of one donor and begin with its first, which has the tensors."""
+    """A problem if the layers with a true value come from several donors or do not begin with the right layer; else
+    None.
+
+    They share tensors that only one layer has, the first layer of their donor with a true value.
+    """
     chosen = [output for output in values.outputs if values.values[output.index]]
     if not chosen:
         return None
@@ -167,7 +186,7 @@ def _refuse_shared(values: RuleValues, names: Mapping[str, Any]) -> Problem | No
 
 
 def _refuse_whole(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """Refuse layers with a true value unless they are all those of one donor, in its order."""
+    """A problem if the layers with a true value are not all such layers of one donor, in its order; else None."""
     chosen = [output for output in values.outputs if values.values[output.index]]
     if not chosen:
         return None
@@ -183,7 +202,10 @@ def _refuse_whole(values: RuleValues, names: Mapping[str, Any]) -> Problem | Non
 
 
 def _refuse_ends(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """Refuse embedding and head of two donors where layers share tensors: programs tie all of these or none."""
+    """A problem if embedding and head come from two donors in a stack whose layers share tensors, else None.
+
+    Programs tie all of these tensors or none, so there is no problem if the config says that the head is not tied.
+    """
     ends = list(dict.fromkeys(donor.name for donor in values.ends))
     if len(ends) < 2 or names.get("tie_word_embeddings") is False:
         return None
@@ -193,7 +215,7 @@ def _refuse_ends(values: RuleValues, names: Mapping[str, Any]) -> Problem | None
 
 
 def find_true_layers(rule: LayerRule, donor: Donor) -> list[int]:
-    """The indices of a donor's layers with a true value."""
+    """The indices of a donor's layers for which the rule's value is true."""
     names = formula_names(donor)
     return [index for index in range(donor.depth) if value_at(rule, names, index)]
 
@@ -209,7 +231,10 @@ def _separated_problem(values: RuleValues, output: OutputLayer, owner: Donor, wa
 
 
 def _advise_position(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """Warn where a position implies another value than a layer has, for rules that concern no weights of the layer."""
+    """A warning if a layer's value is not the one that its new position implies, else None.
+
+    It serves rules whose value does not concern the weights of a layer.
+    """
     refused = _refuse_position(values, names)
     return replace(refused, severity=Severity.WARNING) if refused else None
 
@@ -229,7 +254,7 @@ REFUSALS: dict[WriteKind, Callable[[RuleValues, Mapping[str, Any]], Problem | No
 
 
 def slices_text(feeds: Sequence[tuple[Donor, int]]) -> str:
-    """Donor layers written as slices of a spec: `a[0:2], b[5:6]`."""
+    """Write donor layers as slices in the form that specs use: `a[0:2], b[5:6]`."""
     slices: list[tuple[str, int, int]] = []
     for donor, layer in feeds:
         if slices and slices[-1][0] == donor.name and slices[-1][2] == layer:

@@ -1,1 +1,1 @@
-"""The stack as a line of nodes on the residual stream."""
+"""Turns a spec into the ordered nodes of a stack: the embedding, each output layer, and the head."""

@@ -1,6 +1,6 @@
-"""The stack as a line of nodes on the residual stream: its junctions, its segments, and the tensors of each node.
+"""Builds a stack from a spec as ordered nodes (embedding, layers, head), and finds its junctions and segments.
 
-Built from the spec and the donors' depths. Shapes and configs are checked in `core.checks`.
+It needs only the spec and the donors' depths; shapes and configs are checked in `core.checks`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from stacker.spec.language.stack_spec import SliceSpec, StackSpec
 class StackGraph:
     """The nodes of a stack: `embed`, then `layers` from 0, then `head`.
 
-    `template` is the donor whose config is the starting point of the result's, `tokenizer` the donor of its tokenizer.
-    A graph with an error among its `problems` can be shown, but not built.
+    The result's config is made from that of donor `template`, and its tokenizer is that of donor `tokenizer`. A graph
+    with an error among its `problems` can be shown, but not built.
     """
 
     embed: Node
@@ -42,7 +42,8 @@ class StackGraph:
 class Junction:
     """The boundary before output layer `index`, where two layers meet that were not neighbours in one donor.
 
-    `jump` is how far the donor's layer index moves beyond the usual step of one; negative is backward.
+    `before` and `after` are these donor layers. `jump` is how far the donor's layer index moves beyond the usual step
+    of one; negative is backward.
     """
 
     index: int
@@ -56,7 +57,10 @@ class Junction:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Output layers [start, stop) that follow one donor, or the same blended donors, without a junction."""
+    """Output layers [start, stop) that follow one donor, or one blend of donors, without a junction.
+
+    `first` is the node of layer `start`.
+    """
 
     start: int
     stop: int
@@ -67,9 +71,9 @@ class Segment:
 
 
 def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
-    """Resolve every slice of a checked spec against the depths of its donors. `donors` has all donors of the spec.
+    """Build the graph of a checked spec by resolving its slices to donor layers; `donors` has all donors of the spec.
 
-    Never raises for a mistake in the spec; see `StackGraph.problems`.
+    Mistakes in the spec are not raised but listed in `StackGraph.problems`.
     """
     problems: list[Problem] = []
     layers = tuple(make_layers(spec, {name: donor.depth for name, donor in donors.items()}, problems))
@@ -83,10 +87,9 @@ def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
 
 
 def find_junctions(graph: StackGraph) -> tuple[Junction, ...]:
-    """All junctions between layers, in order.
+    """All junctions between layers, in order; a boundary between blends is one only if no donor continues across it.
 
-    Where layers are blended, a boundary is no junction if one of the donors continues across it; else its smallest jump
-    counts, preferably within one donor.
+    A junction between blends is reported for the two donor layers with the smallest jump, preferably of one donor.
     """
     junctions = []
     for before, after in pairwise(graph.layers):
@@ -101,7 +104,11 @@ def _are_neighbours(before: Feed, after: Feed) -> bool:
 
 
 def find_segments(graph: StackGraph) -> tuple[Segment, ...]:
-    """The layers as segments, cut at every junction and wherever the op, the item or the round of a repeat changes."""
+    """Divide the layers into segments.
+
+    A new segment starts where a donor does not continue, and where the op, the item of the spec or the round of a
+    repeat changes.
+    """
     starts = [node.index for before, node in pairwise(graph.layers) if not _is_continued(before, node)]
     bounds = [0, *starts, len(graph.layers)]
     return tuple(Segment(a, b, graph.layers[a]) for a, b in pairwise(bounds) if b > a)
@@ -113,7 +120,7 @@ def _is_continued(before: Node, after: Node) -> bool:
 
 
 def count_uses(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tuple[int, ...]]:
-    """How often each layer of each donor is used: for each donor, one count per layer."""
+    """For each donor, a tuple that tells how often the stack uses each of its layers."""
     counts = {name: [0] * donor.depth for name, donor in donors.items()}
     for node in graph.layers:
         for feed in node.feeds:
@@ -123,13 +130,13 @@ def count_uses(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tupl
 
 Table = Mapping[str, DonorTensor]
 Naming = Callable[[str], str]
-"""From a key of a table to the full name of the output tensor."""
+"""Turns a key of a table into the full name of the output tensor."""
 
 
 def walk_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Node, Naming, tuple[Table, ...]]]:
-    """Each node with the naming of its output tensors and the tensor tables of its feeds, the base's last.
+    """Yield each node, a function that names its output tensors, and the donor tensors of each feed, then of the base.
 
-    Keys of a layer's table are names after the layer prefix; outside the layers they are full names.
+    Donor tensors are listed by name: without the layer prefix for layers, in full for the embedding and the head.
     """
     layers = {name: donor.layers() for name, donor in donors.items()}
     prefix = donors[graph.template].architecture.prefix
@@ -139,7 +146,7 @@ def walk_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tupl
 
 
 def list_inputs(node: Node) -> tuple[Feed, ...]:
-    """The feeds of a node, and last its base if it has one."""
+    """The feeds of a node, followed by its base if it has one."""
     return (*node.feeds, node.base) if node.base else node.feeds
 
 

@@ -1,4 +1,4 @@
-"""Nodes of the residual stream (Node), the donor layers that feed them (Feed), and how flat items become nodes."""
+"""The nodes of a stack (Node), the donor layers they are made from (Feed), and how both are made from a spec."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from stacker.spec.language.unroll import FlatItem, FlatSlice, unroll
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A donor layer (None: the donor's embedding or head) as an input of a node, with its factors and op parameters."""
+    """A donor layer that a node is made from, with its factors and op parameters.
+
+    `layer` is None if it is the donor's embedding or head.
+    """
 
     donor: str
     layer: int | None
@@ -26,9 +29,10 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One output layer, or the embedding or head: a copy of its only feed, or with an `op` a blend of its feeds.
+    """An output layer, the embedding or the head: a copy of its only feed, or a blend of its feeds by `op`.
 
-    `item` is the index of its item in the spec's stack, `copy` the round of a repeat, from 0.
+    `settings` are parameters of the op, `base` is its reference layer, and `scales` are factors of a repeat. `item` is
+    the index of the node's item in the spec's stack, `copy` the round of a repeat, from 0.
     """
 
     part: Part
@@ -44,11 +48,11 @@ class Node:
 
 
 RAMPS = {op.name: op.ramp for op in OPS.values()}
-"""The parameter of each op that a crossfade drives; "" if there is none."""
+"""By op name, the parameter that a crossfade changes from layer to layer; "" if the op has none."""
 
 
 def make_layers(spec: StackSpec, depths: Mapping[str, int], problems: list[Problem]) -> Iterator[Node]:
-    """The nodes of the output layers, numbered from 0. What does not fit the donors or ops goes to `problems`."""
+    """Yield the nodes of the output layers, numbered from 0, and add mistakes of the spec to `problems`."""
     index = 0
     for item in unroll(spec, depths, RAMPS, problems):
         takes_base = _takes_base(item.op, item.base.written if item.base else None, problems)
@@ -63,7 +67,7 @@ def make_layers(spec: StackSpec, depths: Mapping[str, int], problems: list[Probl
 
 
 def make_outside(piece: SliceOrBlend, part: Part, spec: StackSpec, problems: list[Problem]) -> Node:
-    """The node of the embedding or head."""
+    """Make the node of the embedding or the head, and add mistakes of the spec to `problems`."""
     if isinstance(piece, SliceSpec):
         return Node(part, 0, (_make_outside_feed(piece),), mark=piece.mark)
     base = None
@@ -74,7 +78,7 @@ def make_outside(piece: SliceOrBlend, part: Part, spec: StackSpec, problems: lis
 
 
 def _takes_base(op: str | None, written: SliceSpec | None, problems: list[Problem]) -> bool:
-    """Whether an op uses a base; a base `written` for an op without one is reported."""
+    """Whether an op uses a base; if it does not but the spec has `written` one, add a problem."""
     takes = op is not None and (op not in OPS or OPS[op].base is not Base.NONE)
     if written is not None and not takes:
         problems.append(Problem(f"op '{op}' takes no base", "leave `base` out here", written.mark))
@@ -84,9 +88,10 @@ def _takes_base(op: str | None, written: SliceSpec | None, problems: list[Proble
 def _make_base_feed(
     item: FlatItem, layer: int, first: Feed, donor: str | None, depths: Mapping[str, int]
 ) -> Feed | None:
-    """The reference layer: from the item's own base, or the layer of donor `donor` with the index of the `first` feed.
+    """The reference layer of an item's layer, from the item's own base or else from `donor` at the index of `first`.
 
-    A base of too few layers starts again, so that its length is the only problem reported.
+    None if there is no such layer; an own base with too few layers starts again, since its length is reported
+    elsewhere.
     """
     if item.base is not None:
         return _make_feed(item.base, layer % item.base.length)
@@ -102,12 +107,12 @@ def _make_layer(item: FlatItem, layer: int, index: int, feeds: tuple[Feed, ...],
 
 
 def _make_feed(source: FlatSlice, layer: int) -> Feed:
-    """Layer `layer` of a flat slice, with its factors and parameters at that layer."""
+    """The donor layer at index `layer` of a flat slice, with its factors and op parameters."""
     piece, position = source.written, source.position + layer
     scales = (Bound(piece.scale, position, source.count),) if piece.scale else ()
     return Feed(piece.donor, source.start + layer, scales, bind(piece.settings, position, source.count))
 
 
 def _make_outside_feed(source: SliceSpec) -> Feed:
-    """A donor's embedding or head; gradients take it for layer 0 of 2."""
+    """The feed for a donor's embedding or head, to which gradients apply their first value."""
     return Feed(source.donor, None, (Bound(source.scale, 0, 2),) if source.scale else (), bind(source.settings, 0, 2))

@@ -1,1 +1,1 @@
-"""Facts about donors and stacks from configs and headers alone: figures, KV cache, layer groups, differences."""
+"""Facts about donors and stacks, from configs and file headers alone: figures, KV cache, layer groups, differences."""

@@ -18,7 +18,7 @@ ABSENT = "—"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A tensor whose shape or element type differs."""
+    """A tensor that has another shape or element type in the other donor."""
 
     name: str
     one: TensorSpec
@@ -27,7 +27,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Config entries with both values (ABSENT where one is missing), tensors of one donor only, and changed tensors."""
+    """What differs between two donors: config entries, tensors that only one donor has, and changed tensors.
+
+    A config entry is listed as (name, value in the first donor, value in the second), with ABSENT for a missing value.
+    """
 
     config: tuple[Entry, ...]
     only_one: tuple[TensorSpec, ...]
@@ -42,7 +45,7 @@ class Difference:
 
 
 def find_difference(one: Donor, other: Donor) -> Difference:
-    """Compare the configs and tensor tables of two donors."""
+    """Compare two donors by config entries and by the names, shapes and element types of their tensors."""
     ours, theirs = ({name: tensor.spec for name, tensor in donor.tensors.items()} for donor in (one, other))
     both = [name for name in ours if name in theirs]
     changed = [Change(name, ours[name], theirs[name]) for name in both if not _is_same(ours[name], theirs[name])]
@@ -60,7 +63,7 @@ def _is_same(one: TensorSpec, other: TensorSpec) -> bool:
 
 
 def _changed_entries(one: Config, other: Config, path: str = "") -> Iterable[Entry]:
-    """Entries that differ; those of nested objects have dotted names."""
+    """Yield entries that differ as (name, value in `one`, value in `other`); nested entries have dotted names."""
     for key in dict.fromkeys((*one, *other)):
         mine, theirs = one.get(key, ABSENT), other.get(key, ABSENT)
         if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
@@ -70,7 +73,10 @@ def _changed_entries(one: Config, other: Config, path: str = "") -> Iterable[Ent
 
 
 def join_layers(names: Iterable[str], prefix: str) -> dict[str, str]:
-    """Names with `{i}` for the layer number, each with its layers as text: `40–79`, or "" outside the layers."""
+    """Merge tensor names that differ only in the layer number, which becomes `{i}`.
+
+    Each merged name has its layer numbers as text, such as `40–79`, or "" if it is outside the layers.
+    """
     pattern = compile_prefix(prefix)
     layers_of: dict[str, list[int]] = {}
     for name in names:

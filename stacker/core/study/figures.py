@@ -1,4 +1,7 @@
-"""Figures of a stack before it is built: parameters, bytes, KV cache, memory, time. Computed from headers alone."""
+"""Computes figures of a stack before it is built: parameters, bytes, KV cache, memory, time.
+
+It reads only the donors' configs and file headers.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +17,24 @@ from stacker.core.study.kv_cache import KvCache, estimate_kv_cache
 from stacker.core.values.donor import Donor, DonorTensor
 
 CONTEXTS = (4096, 32768)
-"""Sequence lengths, in tokens, for which the KV cache is shown."""
+"""Sequence lengths, in tokens, for which the size of the KV cache is shown."""
 WRITE_SPEED = 2.0e9
-"""Bytes/s of a build that is synced to disk, measured with two cores and ext4; clones are much faster."""
+"""Bytes that a build writes and syncs to disk per second, measured with two cores and ext4; clones are much faster."""
 COMPUTE_SPEED = 8e9
-"""Bytes/s of sources that blends process on that machine."""
+"""Bytes of source tensors that blends process per second on the machine of WRITE_SPEED."""
 COMPUTE_START = 0.6
-"""Seconds until the first tensor is computed on that machine."""
+"""Seconds until the first tensor is computed on the machine of WRITE_SPEED."""
 _CHOSEN = ("num_experts_per_tok", "experts_per_token", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
 _EXPERTS = ("experts", "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The size and cost of a stack: sizes in bytes, `seconds` at the speeds above, `dtypes` in elements of each type.
+    """The size and cost of a stack: `nbytes`, `read`, `written`, `moved` and `peak` memory are in bytes.
 
-    `active` counts the parameters used for one token, without inactive experts; None where the config does not tell.
-    `moved` is the part of `written` that is copied or cloned without arithmetic.
+    `active` counts the parameters used for one token, without inactive experts (None if unknown); `dtypes` counts the
+    elements of each type. `moved` is the part of `written` that is copied unchanged, and `seconds` the estimated build
+    time.
     """
 
     layers: int
@@ -66,7 +70,7 @@ def make_figures(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan) -> 
 
 
 def _dtypes(plan: Plan) -> tuple[tuple[str, int], ...]:
-    """Number of elements by element type, largest first."""
+    """Pairs of element type and number of elements with that type, the largest number first."""
     counts: dict[str, int] = {}
     for step in plan.steps:
         counts[step.tensor.dtype.label] = counts.get(step.tensor.dtype.label, 0) + step.tensor.elements
@@ -74,14 +78,17 @@ def _dtypes(plan: Plan) -> tuple[tuple[str, int], ...]:
 
 
 def _seconds(plan: Plan) -> float:
-    """Estimated build time: writing everything, and reading what blends compute with."""
+    """The estimated build time: the time to write all bytes, plus the time to compute blended and scaled tensors."""
     costs = plan.costs
     computing = COMPUTE_START + (costs.read - costs.moved) / COMPUTE_SPEED if costs.written > costs.moved else 0.0
     return costs.written / WRITE_SPEED + computing
 
 
 def _count_active(graph: StackGraph, donors: Mapping[str, Donor], total: int) -> int | None:
-    """The total minus the experts that are inactive for a token; None where their number is unknown."""
+    """The number of parameters used for one token, which leaves out inactive experts.
+
+    None if the config does not say how many experts are active.
+    """
     tables = {name: donor.layers() for name, donor in donors.items()}
     inactive: dict[Feed, int | None] = {}
     skipped = 0
@@ -97,7 +104,7 @@ def _count_active(graph: StackGraph, donors: Mapping[str, Donor], total: int) ->
 
 
 def _count_inactive(donor: Donor, table: Mapping[str, DonorTensor]) -> int | None:
-    """Parameters of a layer's experts that a token does not use; None where the config lacks their numbers."""
+    """How many parameters of a layer's experts are not used for one token; None if the config does not say."""
     elements = sum(tensor.spec.elements for tensor in table.values() if _is_expert(tensor.role))
     if not elements:
         return 0
@@ -111,7 +118,7 @@ def _is_expert(role: str) -> bool:
 
 
 def _first_int(names: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
-    """The first of these config entries that is a whole number."""
+    """The value of the first of these config keys that has a whole number; None if none has."""
     values = (names.get(key) for key in keys)
     return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)
 

@@ -1,4 +1,4 @@
-"""Estimates the KV cache of a stack: bytes per token and layer, bounded by attention windows."""
+"""Estimates the size of a stack's KV cache from the bytes per token in each layer and the attention windows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from stacker.tensors import CONFIG_DTYPES
 
 _KEY_VALUE_ROLES = {"attn.k", "attn.kv", "attn.qkv"}
 _WINDOWS = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
-"""Attention types that keep only the last tokens, with the config entry for their number."""
+"""Attention types that cache only the last tokens, each with the config key for how many."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerCache:
-    """The cache of one layer: bytes per token (None where unknown), for at most `window` tokens where that is set."""
+    """The KV cache of one layer: bytes per token (None if unknown), and the number of tokens that it is limited to.
+
+    `window` is None if there is no limit.
+    """
 
     per_token: int | None
     window: int | None = None
@@ -40,14 +43,17 @@ class KvCache:
     notes: tuple[str, ...] = ()
 
     def nbytes(self, tokens: int) -> int | None:
-        """Bytes for one sequence of this many tokens; None when a layer's cache is unknown."""
+        """Bytes for one sequence of this many tokens; None if the cache of some layer is unknown."""
         if any(layer.per_token is None for layer in self.layers):
             return None
         return sum(layer.nbytes(tokens) for layer in self.layers)
 
 
 def estimate_kv_cache(graph: StackGraph, donors: Mapping[str, Donor], config: Config) -> KvCache:
-    """The cache of a stack with this config, in the config's element type (16 bits where it has none)."""
+    """Estimate the KV cache of a stack with this `config`, in the element type that the config names.
+
+    It is 16 bits if the config names no type or a smaller one.
+    """
     names = collect_names(donors[graph.template].architecture, config)
     dtype = CONFIG_DTYPES.get(str(names.get("dtype") or names.get("torch_dtype")))
     width = 2 if dtype is None or dtype.bits < 16 else dtype.bits // 8
@@ -67,7 +73,10 @@ def estimate_kv_cache(graph: StackGraph, donors: Mapping[str, Donor], config: Co
 
 @dataclass(frozen=True, slots=True)
 class _LayerState:
-    """Elements that a layer keeps for each token (None where unknown), as latents or as one state of fixed size."""
+    """How many elements a layer caches for each token (None if unknown).
+
+    `latent` layers cache latents instead of keys and values; `stateful` layers keep one state of fixed size instead.
+    """
 
     elements: int | None
     latent: bool = False
@@ -87,7 +96,10 @@ def _find_layer_state(donor: Donor, table: Mapping[str, DonorTensor]) -> _LayerS
 
 
 def _count_keys_and_values(names: Mapping[str, Any], roles: Mapping[str, DonorTensor]) -> int | None:
-    """Elements of keys and values per token, from the config's dimensions or else from the projections' rows."""
+    """How many elements of keys and values a layer caches per token; None if unknown.
+
+    Computed from the config's dimensions, or else from the rows of the key and value projections.
+    """
     heads = names.get("kv_heads") or names.get("num_key_value_heads") or names.get("heads")
     hidden = names.get("hidden")
     queries = names.get("heads") or names.get("num_attention_heads")

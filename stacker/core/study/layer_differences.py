@@ -1,4 +1,4 @@
-"""Groups a donor's layers that are alike, and lists what changes at a junction. Read from configs and shapes alone."""
+"""Groups layers of a donor that are alike, and lists what changes at a junction, from configs and shapes alone."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ Table = Mapping[str, DonorTensor]
 
 @dataclass(frozen=True, slots=True)
 class LayerGroup:
-    """Layers with the same config values and tensor shapes; `distinction` is "" where all layers are alike."""
+    """Layers of a donor with the same config values and tensor shapes.
+
+    `distinction` says in words how they differ from the other groups; it is "" if there is only one group.
+    """
 
     distinction: str
     layers: tuple[int, ...]
     parameters: int
-    """Of one layer."""
+    """The number of parameters of one layer of the group."""
 
 
 def group_layers(donor: Donor) -> tuple[LayerGroup, ...]:
-    """The groups of a donor's layers, in order of their first layers."""
+    """Group the layers of a donor by config values and tensor shapes; groups are in order of their first layers."""
     names = {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
     properties = [read_layer_properties(donor.architecture.rules, names, index) for index in range(donor.depth)]
     tables = donor.layers()
@@ -57,7 +60,10 @@ def _shapes(table: Table) -> frozenset[tuple[str, tuple[int, ...]]]:
 def _describe(
     index: int, firsts: Sequence[int], properties: Sequence[Mapping[str, Json]], tables: Sequence[Table]
 ) -> str:
-    """What distinguishes layer `index` from the first layers of other groups: values, roles of tensors, or shapes."""
+    """How layer `index` differs from the first layers of other groups: in config values or tensor roles.
+
+    If it differs in neither, "other shapes"; "" if there is no other group.
+    """
     others = [first for first in firsts if first != index]
     values = [
         f"{name}: {value}"
@@ -71,7 +77,7 @@ def _describe(
 
 
 def find_changes(junction: Junction, donors: Mapping[str, Donor]) -> tuple[tuple[str, Json, Json], ...]:
-    """What changes at a junction (donor, per-layer values, rotary parameters), as (name, value before, after)."""
+    """What changes at a junction, as (name, value before, value after): donor, per-layer values, rotary parameters."""
     return tuple(_changes(junction, donors))
 
 

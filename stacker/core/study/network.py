@@ -1,6 +1,7 @@
-"""A stack as a networkx graph, to traverse or draw with that library.
+"""Turns a stack into a networkx graph, to traverse or draw with that library.
 
-Nodes are `embed`, `layer 0` … and `head` on the residual stream, and the donor layers that feed them (`xwin[3]`).
+Nodes are `embed`, `layer 0` … and `head` on the residual stream, and the donor layers they are made from, such as
+`xwin[3]`.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ _GEOMETRY = ("heads", "kv_heads", "head_dim")
 
 
 def build_network(graph: StackGraph, donors: Mapping[str, Donor]) -> nx.MultiDiGraph[str]:
-    """The stack as a graph with typed edges: stream, feed, and base (from the reference layers of ops).
+    """Build the graph; the `kind` of an edge is `stream` (to the next layer), `feed` (from a donor layer), or `base`.
 
-    Stream edges have the hidden size, and `jump` at junctions. Feed and base edges have the vocabulary size into embed
-    and head, and the head geometry and rotary parameters into layers.
+    Stream edges have the hidden size and at junctions the `jump`; feed and base edges have the vocabulary size if they
+    lead to `embed` or `head`, else the head geometry and rotary parameters.
     """
     network: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     types = {name: _edge_types(donor) for name, donor in donors.items()}
@@ -45,7 +46,7 @@ def build_network(graph: StackGraph, donors: Mapping[str, Donor]) -> nx.MultiDiG
 
 
 def node_name(node: Node) -> str:
-    """The name of an output node in the graph: `embed`, `layer 3`, `head`."""
+    """The name of an output node in the networkx graph: `embed`, `layer 3`, or `head`."""
     return f"layer {node.index}" if node.part is Part.LAYER else str(node.part)
 
 

@@ -1,1 +1,1 @@
-"""Tokenizers of several donors in one stack: vocabulary, rows of embedding and head, tokenizer files."""
+"""Combines the tokenizers of a stack's donors: vocabulary, rows of embedding and head, tokenizer files."""

@@ -1,4 +1,4 @@
-"""Donors rewritten for the tokenizer of a result: the rows of embedding and head, and the tokenizer's files."""
+"""Rewrites donors for the tokenizer of the result: the rows of embedding and head, and the tokenizer's files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from stacker.spec.language.stack_spec import Dialect, StackSpec, VocabularySpec
 def rewrite_donors(
     spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], tokenizers: Tokenizers
 ) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
-    """The donors with their rows in the order of the result's tokens, and the result's tokenizer files in its donor.
+    """The donors with embedding and head rows in the order of the result's tokens, and the problems found.
 
-    Where the spec asks for no vocabulary, rows stay as they are, but mergekit's blends use only rows that all have.
+    If the spec sets no vocabulary, rows stay as they are, but mergekit's blends use only row numbers that all sources
+    have.
     """
     chosen = graph.tokenizer
     rewritten, problems = dict(donors), [*check_code(donors[chosen], tokenizers.files)]
@@ -45,7 +46,10 @@ def _follow_tokens(
 
 
 def _cut_to_common_rows(graph: StackGraph, donors: Mapping[str, Donor]) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
-    """Cut the donors of a blended embedding or head to the fewest rows among them, as mergekit does, with a warning."""
+    """Cut the donors of a blended embedding or head to the smallest number of rows among them, as mergekit does.
+
+    Returns the donors and the problems, which include a warning if rows were cut.
+    """
     blended = [node for node in (graph.embed, graph.head) if node.op]
     sizes = {feed.donor: count_rows(donors[feed.donor]) for node in blended for feed in list_inputs(node)}
     if len(set(sizes.values())) < 2 or not all(sizes.values()):

@@ -1,4 +1,4 @@
-"""The rows of embedding and head: which donor rows each token takes, and donors rewritten to have them."""
+"""Chooses which donor rows each token gets in embedding and head, and rewrites donors to have these rows."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from stacker.spec.language.stack_spec import TokenRow, VocabularySpec
 from stacker.tensors import TensorRef, TensorSpec
 
 _BY_TOKEN = ("embed", "head", "head.bias")
-"""The roles of tensors with a row for each token."""
+"""The roles of tensors that have one row for each token."""
 Row = tuple[tuple[str, int, float], ...]
-"""A row as a sum of (donor, row number, factor); empty for a row of zeros."""
+"""A row as a sum of (donor name, row number in that donor, factor); an empty tuple is a row of zeros."""
 
 
 def align_rows(
     vocabulary: Vocabulary, wanted: VocabularySpec, base: str, donors: Mapping[str, Donor], tokens: Mapping[str, Tokens]
 ) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
-    """Put the rows of every donor's embedding and head into the order of the vocabulary.
+    """Put the rows of every donor's embedding and head into the order of the vocabulary; also return problems.
 
-    A token that a donor lacks takes the row of `base`, or else the mean over the donors that have it. A token listed
-    in the spec takes the row given there, in donors that lack it or, with `force`, in all.
+    A token that a donor lacks takes the row that the spec lists for it, else the row of donor `base`, else the mean
+    over the donors that have it; a listed row with `force` also replaces rows that a donor has.
     """
     choice = _RowChoice(vocabulary, {row.token: row for row in wanted.tokens}, base, donors, tokens)
     aligned = dict(donors)
@@ -48,7 +48,11 @@ class _RowChoice:
     tokens: Mapping[str, Tokens]
 
     def rows(self, name: str) -> tuple[Row, ...]:
-        """All rows of a donor in the vocabulary's order; rows that belong to no token keep their numbers."""
+        """The rows that a donor gets, one for each row number of the vocabulary.
+
+        A number without a token keeps the donor's row of that number if no token of the donor uses it, else it gets
+        zeros.
+        """
         token_of = {number: token for token, number in self.vocabulary.ids.items()}
         taken = set(self.tokens[name].ids.values())
         spare = {number for number in range(count_rows(self.donors[name])) if number not in taken}
@@ -84,12 +88,15 @@ def _written_row(row: TokenRow, tokens: Mapping[str, Tokens]) -> Row:
 
 
 def cut_rows(donor: Donor, count: int) -> tuple[Donor, tuple[Problem, ...]]:
-    """The donor with the first `count` rows of its embedding and head."""
+    """The donor with only the first `count` rows of its embedding and head, and the problems that prevent this."""
     return replace_rows(donor, _own_rows(donor.name, count), {donor.name: donor})
 
 
 def replace_rows(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor]) -> tuple[Donor, tuple[Problem, ...]]:
-    """The donor with these rows in its embedding and head and their number in its config, and why that fails."""
+    """The donor with these `rows` in its embedding and head, and the problems that prevent this.
+
+    Its config gets the number of rows as the vocabulary size.
+    """
     size = count_rows(donor)
     problems = [*_check_fixed_tables(donor, rows), *_check_quantized(donor, size)]
     tensors = dict(donor.tensors)
@@ -107,7 +114,7 @@ def replace_rows(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor
 
 
 def _check_fixed_tables(donor: Donor, rows: tuple[Row, ...]) -> Iterator[Problem]:
-    """A table with a row for each token and columns for each layer cannot be reordered."""
+    """Report a tensor with a row for each token and columns for each layer if its rows would have to move."""
     for name, tensor in donor.tensors.items():
         known = rows[: tensor.spec.shape[0]] if tensor.suffix.endswith(COLUMNS) else ()
         if any(row != ((donor.name, number, 1.0),) for number, row in enumerate(known)):
@@ -116,7 +123,7 @@ def _check_fixed_tables(donor: Donor, rows: tuple[Row, ...]) -> Iterator[Problem
 
 
 def _check_quantized(donor: Donor, size: int) -> Iterator[Problem]:
-    """Rows of a table that is quantised in blocks cannot be separated."""
+    """Report an embedding or head that is quantised in blocks, since its rows cannot be separated."""
     by_token = (tensor.spec for tensor in donor.tensors.values() if tensor.role in _BY_TOKEN)
     packed = [spec.name for spec in by_token if spec.shape[:1] != (size,)]
     if donor.quantized and packed:
@@ -127,7 +134,7 @@ def _check_quantized(donor: Donor, size: int) -> Iterator[Problem]:
 def _check_sources(
     donor: Donor, tensor: DonorTensor, rows: tuple[Row, ...], donors: Mapping[str, Donor]
 ) -> Iterator[Problem]:
-    """Every source of the rows must have this tensor, as wide, in plain numbers, and not as a blend."""
+    """Report donors that cannot supply rows of `tensor`: they lack it, or have another width, or pack or blend it."""
     name = tensor.spec.name
     for source, table in _sources(tensor, rows, donors).items():
         if table is None or table.spec.shape[1:] != tensor.spec.shape[1:]:
@@ -144,7 +151,7 @@ def _check_sources(
 
 
 def _sources(tensor: DonorTensor, rows: tuple[Row, ...], donors: Mapping[str, Donor]) -> dict[str, DonorTensor | None]:
-    """The donors that the rows come from, in order of use, each with its tensor of this name."""
+    """The donors that the rows come from, in order of use, each with its tensor of this name (None if it lacks it)."""
     used = dict.fromkeys(name for row in rows for name, _, _ in row)
     return {name: donors[name].outside(tensor.part).get(tensor.spec.name) for name in used}
 
@@ -166,7 +173,7 @@ def _expression(donor: str, tensor: DonorTensor) -> Expression:
 
 
 def _runs(rows: tuple[Row, ...], number_of: Mapping[str, int]) -> Iterator[RowRun]:
-    """The rows as runs; consecutive rows of one source are joined."""
+    """Yield the rows as runs; consecutive rows of one source with factor 1 are joined into one run."""
     last: RowRun | None = None
     for to, row in enumerate(rows):
         for donor, number, factor in row:

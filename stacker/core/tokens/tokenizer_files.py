@@ -1,4 +1,4 @@
-"""The files of a tokenizer as bytes: parse their tokens, list new tokens in them, replace the chat template."""
+"""Reads and changes the files of a tokenizer: parses tokens, adds new tokens, replaces the chat template."""
 
 from __future__ import annotations
 
@@ -26,14 +26,17 @@ _PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": 
 
 @dataclass(frozen=True, slots=True)
 class Tokenizers:
-    """The tokens of every donor where rows follow them, and those files of the result's tokenizer that may change."""
+    """The tokens of each donor by donor name, and by file name the bytes of the tokenizer files that may change.
+
+    `tokens` is empty if the spec does not match rows by token.
+    """
 
     tokens: Mapping[str, Tokens]
     files: Mapping[str, bytes]
 
 
 def parse_tokens(data: bytes, where: str) -> Tokens:
-    """Parse a tokenizer.json; DonorError when its vocabulary cannot be found. `where` names it in errors."""
+    """Parse the tokens in a tokenizer.json; raises DonorError if there are none. `where` names the file in errors."""
     content = parse_object(data, where)
     try:
         return _tokens_in(content)
@@ -54,10 +57,10 @@ def _tokens_in(content: Mapping[str, Any]) -> Tokens:
 def add_tokens(
     donor: Donor, new: tuple[Mapping[str, Json], ...], files: Mapping[str, bytes]
 ) -> tuple[Donor, tuple[Problem, ...]]:
-    """List the new tokens in the donor's tokenizer.json, added_tokens.json and tokenizer_config.json.
+    """List the `new` tokens in the donor's tokenizer.json, added_tokens.json and tokenizer_config.json.
 
-    Files with the base vocabulary in another format are dropped with a note, since programs that prefer them would
-    miss the new tokens.
+    Files that have the base vocabulary in another format are left out with a note, since programs that prefer them
+    would miss the new tokens.
     """
     if not new:
         return donor, ()
@@ -78,7 +81,7 @@ def add_tokens(
 def _with_tokens(
     new: tuple[Mapping[str, Json], ...], files: Mapping[str, bytes]
 ) -> Iterator[tuple[str, dict[str, Json]]]:
-    """The content of each file that lists added tokens, with the new ones."""
+    """Yield the name and new content of each file that lists added tokens, with the `new` tokens added."""
     for name, data in files.items():
         content = parse_object(data, name)
         if name == TOKENIZER:
@@ -92,12 +95,12 @@ def _with_tokens(
 
 
 def _flags(entry: Mapping[str, Json]) -> dict[str, Json]:
-    """An added token as tokenizer_config.json lists it, under its id."""
+    """The entry for an added token in tokenizer_config.json, which has no id because the id is its key."""
     return {key: value for key, value in {**_PLAIN, **entry}.items() if key != "id"}
 
 
 def replace_template(donor: Donor, template: str, files: Mapping[str, bytes]) -> Donor:
-    """Put the chat template into the file that transformers reads first, and remove any other."""
+    """Put the chat template into chat_template.jinja, which transformers reads first, and remove any other template."""
     own = next((file.data for file in donor.side_files if file.name == TOKENIZER_CONFIG), None) or files.get(
         TOKENIZER_CONFIG
     )
@@ -111,13 +114,13 @@ def replace_template(donor: Donor, template: str, files: Mapping[str, bytes]) ->
 
 
 def _with_files(donor: Donor, files: Mapping[str, bytes], dropped: Collection[str] = ()) -> Donor:
-    """The donor with these side files instead of those of the same names, and without the dropped ones."""
+    """The donor with these side files (contents by name) added or replaced, and without the `dropped` ones."""
     kept = tuple(file for file in donor.side_files if file.name not in files and file.name not in dropped)
     return replace(donor, side_files=(*kept, *(SideFile(name, "", data=data) for name, data in files.items())))
 
 
 def check_code(donor: Donor, files: Mapping[str, bytes]) -> Iterator[Problem]:
-    """Warn where the tokenizer's settings name code of their own."""
+    """Warn if the tokenizer's config names Python code to run."""
     if CODE_KEY.encode() in files.get(TOKENIZER_CONFIG, b""):
         message = f"{TOKENIZER_CONFIG} of '{donor.name}' has '{CODE_KEY}', which can run code; it is left out"
         hint = "the tokenizer loads where the program itself knows its class"

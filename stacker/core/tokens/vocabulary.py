@@ -1,6 +1,6 @@
-"""The tokens of a result and the number of rows for them.
+"""Determines the tokens of a result and the number of rows of its embedding and head.
 
-Compares tokens as texts. It does not know how a tokenizer splits text, nor its files.
+Tokens are compared as texts, without knowing how a tokenizer splits text or stores its files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The id of each token of a tokenizer; `added` holds the tokenizer.json entries of its added tokens."""
+    """The tokens of one tokenizer: `ids` has the id of each, `added` the tokenizer.json entries of added tokens."""
 
     ids: Mapping[str, int]
     added: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
@@ -27,7 +27,10 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The token ids of a result and its number of rows; `new` are entries for tokens that its tokenizer lacks."""
+    """The token ids of a result and its number of rows.
+
+    `new` are tokenizer.json entries for the tokens that its tokenizer lacks.
+    """
 
     ids: Mapping[str, int]
     rows: int
@@ -38,10 +41,11 @@ class Vocabulary:
 def make_vocabulary(
     wanted: VocabularySpec, chosen: str, donors: Mapping[str, Donor], tokens: Mapping[str, Tokens]
 ) -> Vocabulary:
-    """Start from the tokenizer of the donor `chosen`, add the other donors' added tokens (union) and the spec's own.
+    """Start from the tokens of donor `chosen`; add the other donors' added tokens if `wanted` is a union, and the
+    spec's own.
 
-    The number of rows is at least the donor's, padded to the multiple that is asked for. A base token that only
-    another donor has is a problem, because it depends on the merges of its tokenizer.
+    There are at least as many rows as in that donor, padded to the multiple in the spec; in a union it is a problem if
+    `chosen` lacks a base token of another donor, because base tokens cannot be added to a tokenizer.
     """
     ids = dict(tokens[chosen].ids)
     new: list[Mapping[str, Json]] = []
@@ -66,7 +70,7 @@ def make_vocabulary(
 
 
 def count_rows(donor: Donor) -> int:
-    """The number of rows of a donor's embedding; 0 without one."""
+    """The number of rows of a donor's embedding; 0 if it has no embedding."""
     tables = (tensor for tensor in donor.outside(Part.EMBED).values() if tensor.role == "embed")
     return next((tensor.spec.shape[0] for tensor in tables), 0)
 
@@ -82,7 +86,7 @@ def _cannot_unite(wanted: VocabularySpec, chosen: str, name: str, unknown: list[
 def _check_tokens(
     wanted: VocabularySpec, donors: Mapping[str, Donor], tokens: Mapping[str, Tokens]
 ) -> Iterator[Problem]:
-    """A row that the spec takes from a donor must exist there."""
+    """Report rows in the spec that do not exist in the donor that they are to come from."""
     for row in wanted.tokens:
         if row.donor is None or row.donor not in tokens:
             continue
