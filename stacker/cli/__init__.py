@@ -1,4 +1,4 @@
-"""The command line, one file per group of commands; only here does stacker print and exit."""
+"""stacker's command line, one module per group of commands; no other package prints or ends the process."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ __all__ = ["app", "build", "dry_run", "inspection", "main", "new", "preview", "p
 
 
 def command_name(command: CommandInfo) -> str:
-    """The name of a command on the command line."""
+    """The name that a user types for a command: its explicit name, or else that of its function."""
     return str(command.name or getattr(command.callback, "__name__", ""))
 
 
 app.registered_commands.sort(key=lambda command: (*ORDER, command_name(command)).index(command_name(command)))
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
-"""The exception of a wrong command line; not every version of typer exports it."""
+"""The exception that typer raises for wrong arguments. Not every version of typer exports it under its own name."""
 
 
 def program() -> NoReturn:
-    """Entry point of the shell command: `main`, then exit without the interpreter's clean-up, which takes 0.13 s."""
+    """Entry point of the `stacker` command: run `main`, then exit without the interpreter's clean-up of 0.13 s."""
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -41,7 +41,10 @@ def program() -> NoReturn:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code; errors that a user can cause are printed, not raised."""
+    """Run the command in `arguments`, or in `sys.argv` if None, and return its exit code.
+
+    Errors that a user can cause are printed, not raised.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     _replace_unknown_characters()
     words = sys.argv[1:] if arguments is None else arguments
@@ -72,12 +75,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _drop_output() -> None:
-    """Redirect standard output to nowhere, so that flushing it at exit does not fail again."""
+    """Redirect standard output to the null device, so that the flush at exit does not fail a second time."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _replace_unknown_characters() -> None:
-    """Print a question mark for a character that the terminal's encoding lacks, instead of failing."""
+    """Make standard output and error print `?` for a character that their encoding lacks, instead of raising."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -37,7 +37,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stan
 
 
 def format_examples(*lines: str) -> str:
-    """The examples below a command's help, one per line."""
+    """Example calls for the end of a command's help; each of `lines` is a call without the leading `stacker`."""
     return "\n\n".join(f"[dim]$[/dim] stacker {line}" for line in lines)
 
 

@@ -21,21 +21,21 @@ Workers = Annotated[
     int | None, typer.Option("--workers", "-j", min=1, max=256, help="Number of threads; all cores by default.")
 ]
 Memory = Annotated[
-    str | None, typer.Option("--max-memory", metavar="SIZE", help="Most resident memory, for example 1GB.")
+    str | None, typer.Option("--max-memory", metavar="SIZE", help="Limit of resident memory, for example 1GB.")
 ]
 Shards = Annotated[
     LayoutKind,
     typer.Option(
         "--layout",
-        help="clone: align tensors so that the filesystem can share blocks with the donors; plain: do not; "
-        "auto: as the filesystem of OUT allows.",
+        help="clone: align tensors so that the filesystem can share blocks with the donors; plain: do not "
+        "align; auto: clone if the filesystem of OUT supports it.",
     ),
 ]
 Size = Annotated[
     str | None, typer.Option("--shard-size", metavar="SIZE", help="Largest size of a shard, for example 5GB.")
 ]
 Device = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", help="Where blends are computed: cpu, cuda, cuda:1.")
+    str, typer.Option("--device", metavar="DEVICE", help="The device that computes blends: cpu, cuda or cuda:1.")
 ]
 Moved = Annotated[
     list[str] | None,
@@ -97,7 +97,7 @@ def verify(out: Written, *, donor: Moved = None, quiet: Quiet = False, json: Jso
 
 
 def _parse_folders(words: list[str]) -> dict[str, str]:
-    """Folders of donors by name, from words of the form `name=folder`; raises SpecError for other words."""
+    """Parse `name=folder` arguments into folders by donor name; SpecError for an argument of another form."""
     pairs = [word.partition("=") for word in words]
     for word, (name, _, folder) in zip(words, pairs, strict=True):
         if not name or not folder:

@@ -1,4 +1,4 @@
-"""Convert spec files to mergekit's language: nested spec files become stages, and donors are read if needed."""
+"""Convert spec files to mergekit's YAML, in which a nested spec file becomes a document of its own (a stage)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stacker.spec.parser import parse_spec
 
 
 def to_mergekit_text(spec: StackSpec, path: Path) -> str:
-    """The spec of a file in mergekit's language; SpecError lists what mergekit cannot express.
+    """Convert a spec that was read from `path` to mergekit's YAML; SpecError lists what mergekit cannot express.
 
     Donors are read only if the conversion fails without their depths and tensor names.
     """
@@ -36,7 +36,10 @@ def to_mergekit_text(spec: StackSpec, path: Path) -> str:
 
 
 def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Donor]]:
-    """Every donor that has its own weights; the donors of a stage have the key `stage/donor`."""
+    """Read each donor that names a folder or hub id, and yield it with its key.
+
+    The key is the donor's name, or `outer/inner` for donor `inner` in the nested spec of donor `outer`.
+    """
     for donor in spec.donors:
         if donor.stage is not None:
             yield from _read_donors(donor.stage, folder, f"{prefix}{donor.name}/")
@@ -45,7 +48,10 @@ def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[s
 
 
 def _add_stages(spec: StackSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> StackSpec:
-    """The spec with nested spec files parsed into its donors, and relative donor folders rebased to `folder`."""
+    """The spec with every nested spec file parsed into `DonorSpec.stage`, and its donors' folders relative to `folder`.
+
+    `prefix` begins the names of stages; `opened` lists the spec files being parsed, to find one that nests itself.
+    """
     return replace(spec, donors=tuple(_add_stage(donor, folder, prefix, opened) for donor in spec.donors))
 
 
@@ -63,7 +69,7 @@ def _add_stage(donor: DonorSpec, folder: Path, prefix: str, opened: tuple[Path, 
 
 
 def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
-    """A donor whose folder is relative to `own`, made relative to `folder`."""
+    """Make a donor's folder relative to `folder` instead of `own`, also in its stages; hub ids stay unchanged."""
     if donor.stage is not None:
         below = tuple(_rebase_source(each, own, folder) for each in donor.stage.donors)
         return replace(donor, stage=replace(donor.stage, donors=below))
@@ -73,9 +79,10 @@ def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
 
 
 def find_role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:
-    """For each role and role prefix of the donors' tensors, parts of names that select its tensors and no others.
+    """Substrings of tensor names by tensor role (`attn.q`) and by prefix of a role (`attn`).
 
-    A role is left out if one of its tensors has no such part.
+    Every tensor name of the role contains one of its substrings, and no other tensor name does. A role without such
+    substrings is left out.
     """
     roles = {name: tensor.role for donor in donors for name, tensor in donor.tensors.items()}
     names: dict[str, set[str]] = {}
@@ -87,13 +94,16 @@ def find_role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:
 
 
 def _list_heads(role: str) -> tuple[str, ...]:
-    """A role and its prefixes: for `attn.q.bias` also `attn.q` and `attn`."""
+    """The prefixes of a role, and the role itself: `attn`, `attn.q` and `attn.q.bias` for `attn.q.bias`."""
     steps = role.split(".")
     return tuple(".".join(steps[:count]) for count in range(1, len(steps) + 1))
 
 
 def _choose_parts(wanted: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
-    """A few name parts that together select exactly the wanted names; empty if a name has no such part."""
+    """A few substrings: each name in `wanted` contains at least one, and no other name in `names` contains any.
+
+    Returns () if a wanted name has no substring that sets it apart.
+    """
     segments = {part for name in wanted for part in _list_candidates(name)}
     others = names.keys() - wanted
     fitting = {part for part in segments if not any(part in name for name in others)}

@@ -24,7 +24,7 @@ DonorName = Annotated[
     ),
 ]
 Other = Annotated[
-    str, typer.Argument(metavar="OTHER", help="The donor to compare it with.", autocompletion=complete_donor)
+    str, typer.Argument(metavar="OTHER", help="The donor to compare DONOR with.", autocompletion=complete_donor)
 ]
 Folder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="The folder that stacks will be written to.", file_okay=False)
@@ -85,7 +85,7 @@ def _read_source(source: str, command: str) -> Donor:
 
 
 def _try_stacks(donor: Donor) -> Iterator[tuple[str, tuple[Problem, ...]]]:
-    """The problems of a few simple stacks of the donor, by a description of the stack."""
+    """Plan a few simple stacks of the donor, and yield a description and the errors of each; () if it would work."""
     from stacker.compose import load_text
 
     named = replace(donor, name="donor")

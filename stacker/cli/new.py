@@ -88,7 +88,7 @@ def _group_by_file(texts: Mapping[Path, str]) -> dict[str, str]:
 
 
 def _parse_pairs(words: list[str], option: str) -> dict[str, str]:
-    """Words of the form `name=value` as a mapping; SpecError lists all words of another form."""
+    """Parse `name=value` arguments of `option` into a mapping; SpecError lists all arguments of another form."""
     split = {word: word.partition("=") for word in words}
     wrong = [word for word, (name, _, value) in split.items() if not name or not value]
     if wrong:
@@ -106,7 +106,10 @@ def _parse_numbers(words: list[str]) -> dict[str, int]:
 
 
 def _write_specs(texts: Mapping[Path, str], *, force: bool) -> None:
-    """Write all files or none; SpecError lists the files that exist with other content, unless `force`."""
+    """Write each text to its path; without `force`, write none if some file exists with other content.
+
+    SpecError then lists the files that exist.
+    """
     from stacker.io.files.spec_files import write_spec_file
 
     existing = [path for path, text in texts.items() if path.exists() and not (force or _has_text(path, text))]

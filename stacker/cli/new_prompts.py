@@ -1,4 +1,4 @@
-"""The questions of `stacker new` on a terminal: recipe, donors, numbers, file."""
+"""Asks on a terminal for what `stacker new` was not told: the recipe, donors, numbers and output file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stacker.spec.parser import parse_spec
 
 
 def ask_request() -> Request:
-    """Ask for a request on standard error; an unknown recipe is asked for again."""
+    """Ask the user for the arguments of `stacker new`, on standard error, until the recipe is a known one."""
     console = make_console(stderr=True)
     for known in GENERATORS.values():
         console.print(Text.assemble((f"{known.name:<11}", "bold"), known.summary))
@@ -52,7 +52,7 @@ def _ask_donors(generator: Generator) -> dict[str, str]:
 
 
 def _ask_replacements(recipe: str) -> dict[str, str]:
-    """Donors that replace the recipe's own, by name; donors that are kept are left out."""
+    """Ask for the source of each donor of a recipe; returns the sources that the user changed, by donor name."""
     own = parse_spec(read_recipe(recipe).text, str(find_recipe(recipe))).donors
     sources = {donor.name: str(donor.source) for donor in own if donor.stack is None}
     answers = {name: str(typer.prompt(f"Donor {name}", default=source, err=True)) for name, source in sources.items()}

@@ -1,4 +1,4 @@
-"""Makes the texts of specs that `stacker new` was asked for, and checks them for the named donors. Writes no file."""
+"""Makes the spec that `stacker new` was asked for and the specs it nests, and checks them. Writes no file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from stacker.spec.parser import parse_spec
 from stacker.spec.recipes import replace_donors
 
 NewSpecs = tuple[dict[Path, str], list[Problem]]
-"""Texts of specs by path, the requested one first, and notes for the user."""
+"""The texts of the requested spec and of the specs that it nests, by path in this order, and notes for the user."""
 DEPTH = "depth"
-"""A number that every generator takes: the depth of donors that cannot be read."""
+"""Name of a number that every generator takes: how many layers to assume for donors that cannot be read or differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The arguments of `stacker new`: a recipe or generator, sources of donors and numbers by name, and a file."""
+    """The arguments of `stacker new`: a recipe or generator, and by name the donors' folders or hub ids and numbers.
+
+    `like` is a reference config for donors that cannot be read; `file` is the output, or None for standard output.
+    """
 
     recipe: str
     donors: Mapping[str, str]
@@ -36,7 +39,7 @@ class Request:
 
 
 def make_specs(request: Request) -> NewSpecs:
-    """The requested spec and the specs that it nests; raises every problem that it has with these donors."""
+    """The requested spec and the specs that it nests; a StackerError lists what is wrong with the request or donors."""
     names = (*list_recipes(), *GENERATORS)
     if request.recipe not in names:
         hint = did_you_mean(request.recipe, names)
@@ -61,12 +64,15 @@ def _make_generated(generator: Generator, request: Request) -> NewSpecs:
 
 
 def read_depth(request: Request) -> int:
-    """The depth of the request's donors; raises DonorError if one cannot be read, SpecError if they differ."""
+    """How many layers each donor of the request has: the number `depth` if the request gives it, else as read.
+
+    Raises DonorError if a donor cannot be read, and SpecError if the donors differ in depth.
+    """
     return _read_depth(_parse_donors(request), request)[0]
 
 
 def _parse_donors(request: Request) -> list[DonorSpec]:
-    """The named donors, with folders relative to the file that the spec is written to."""
+    """The donors of the request, with folders rewritten to be relative to the folder of the output file."""
     return [
         replace(
             parse_source(name, _rebase_folder(source, request.file), Mark(f"--donor {name}={source}")),
@@ -77,7 +83,7 @@ def _parse_donors(request: Request) -> list[DonorSpec]:
 
 
 def _rebase_folder(source: str, file: Path | None) -> str:
-    """A relative folder rewritten as seen from the folder of `file`; other sources are returned unchanged."""
+    """Rewrite a folder relative to the working directory to start at the folder of `file`; others stay unchanged."""
     if not Path(source).is_dir() or Path(source).is_absolute():
         return source
     below = os.path.relpath(source, file.parent if file else ".")
@@ -98,7 +104,7 @@ def _check_generator(generator: Generator, request: Request) -> Iterator[Problem
 
 
 def _read_depth(donors: list[DonorSpec], request: Request) -> tuple[int, list[Problem]]:
-    """The donors' number of layers: as read, or else the number `depth` and a note per donor that cannot be read."""
+    """How many layers each donor has, as in `read_depth`, and a note for each donor that cannot be read."""
     depths: dict[str, int] = {}
     problems: list[Problem] = []
     folder = request.file.parent if request.file else Path()
@@ -138,7 +144,7 @@ def _make_recipe(request: Request) -> NewSpecs:
 
 
 def _list_nested(name: str) -> Iterator[str]:
-    """Names of a recipe and of the recipes nested in it, from the outermost to the innermost."""
+    """The names of a recipe and of the recipes nested in it, from the outermost to the innermost."""
     yield name
     spec = parse_spec(read_recipe(name).text, str(find_recipe(name)))
     for donor in spec.donors:
@@ -147,7 +153,10 @@ def _list_nested(name: str) -> Iterator[str]:
 
 
 def _replace_donors(request: Request, chain: list[str]) -> list[str]:
-    """The recipes' texts with the named donors in place of their own; reference configs are kept."""
+    """The texts of the recipes in `chain`, in which donors of the request replace donors of the same name.
+
+    A replaced donor keeps its reference config, unless the request names another one.
+    """
     texts = {name: read_recipe(name).text for name in chain}
     known = {
         donor.name: donor
@@ -164,6 +173,6 @@ def _replace_donors(request: Request, chain: list[str]) -> list[str]:
 
 
 def _select_donors(named: Mapping[str, DonorSpec], text: str) -> dict[str, DonorSpec]:
-    """The donors that `text` declares with a source of their own."""
+    """The entries of `named` for donors that the spec `text` reads from a folder or hub id, not from a nested spec."""
     own = {donor.name for donor in parse_spec(text, "recipe").donors if donor.stack is None}
     return {name: donor for name, donor in named.items() if name in own}

@@ -40,7 +40,7 @@ def preview(
     dot: Dot = False,
     json: Json = False,
 ) -> None:
-    """Draw a stack with its size, cost and weak points, or compare two; no weights are needed."""
+    """Draw a stack with its size, cost and weak points, or compare two stacks; no weights are needed."""
     from stacker.compose import load
     from stacker.io.donors.reader import read_avoiding_hub
 
@@ -63,7 +63,7 @@ def preview(
 
 
 def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_json: bool) -> None:
-    """Print or write a stack in every form that was asked for; without any, draw it on the terminal."""
+    """Print or write a stack in every form that was asked for; if none was, draw the stack on the terminal."""
     scene = stack.scene()
     if as_json:
         print_json(_preview_json(stack, scene))
@@ -75,7 +75,7 @@ def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_jso
 
 
 def _write_views(scene: Scene, files: Mapping[str, Path], printed: list[str]) -> None:
-    """Write views to `files` by name, and print those named in `printed`."""
+    """Write each view in `files` to its path, and print each view in `printed`; view names are those of FILE_VIEWS."""
     if not files and not printed:
         return
     from stacker.io.disk.storage import explain_errors

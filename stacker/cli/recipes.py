@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from stacker.view.tables.recipes import Sketch
 
 EXAMPLE = "llama-2-70b"
-"""The reference config whose depth generators are drawn with."""
+"""The reference config that stands in for the donors when a generator is drawn."""
 MAP = 18
-"""Columns of a small depth map, which is left out on narrow terminals and without Unicode."""
+"""Width of a small depth map in columns. Narrow terminals and terminals without Unicode get no depth maps."""
 Name = Annotated[
     str | None,
     typer.Argument(metavar="NAME", help="Show only this recipe or generator, in full.", autocompletion=complete_recipe),
@@ -95,7 +95,7 @@ def _print_details(name: str, console: Console) -> None:
 
 
 def load_recipe(name: str) -> Stack:
-    """The stack of a packaged recipe, with reference configs as donors: no hub and no folder is read."""
+    """The stack of a packaged recipe, with donors made from packaged reference configs: nothing is downloaded."""
     from stacker.compose import load_text
     from stacker.io.donors.reader import read_from_reference
     from stacker.io.files.spec_files import find_recipe, read_spec_file
@@ -105,7 +105,7 @@ def load_recipe(name: str) -> Stack:
 
 
 def read_recipe(name: str) -> Recipe:
-    """A packaged recipe: its text, and the entries of its head comment."""
+    """Read a packaged recipe: its text, and its summary, source, licence and notes from the comment at the top."""
     from stacker.io.files.spec_files import find_recipe, read_spec_file
     from stacker.spec.recipes import parse_recipe
 
@@ -113,7 +113,7 @@ def read_recipe(name: str) -> Recipe:
 
 
 def load_example(generator: Generator) -> Stack:
-    """The stack that a generator makes with its default numbers and donors of EXAMPLE's depth."""
+    """The stack that a generator makes with its default numbers and with donors made from the config EXAMPLE."""
     from stacker.compose import load_text
     from stacker.io.donors.reader import read_from_reference
     from stacker.spec.generators import write_generated
@@ -125,7 +125,7 @@ def load_example(generator: Generator) -> Stack:
 
 
 def make_sketch(stack: Stack) -> Sketch:
-    """The sketch of a stack for the list of recipes; raises StackerError if it has errors."""
+    """Reduce a stack to its entry in the list of recipes; raises StackerError if the stack has errors."""
     from stacker.view.tables.recipes import Sketch
 
     if stack.planned is None:

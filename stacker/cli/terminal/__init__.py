@@ -1,1 +1,1 @@
-"""What commands share: printing, progress bars, shell completion, mergekit's options."""
+"""Helpers that commands share: printing, progress bars, shell completion, and mergekit's options."""

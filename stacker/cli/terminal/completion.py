@@ -10,7 +10,7 @@ _PREFIX = "models--"
 
 
 def complete_recipe(incomplete: str) -> list[str]:
-    """Names of recipes and generators."""
+    """Names of recipes and generators that begin with `incomplete`."""
     from stacker.io.files.spec_files import list_recipes
     from stacker.spec.generators import GENERATORS
 
@@ -18,33 +18,33 @@ def complete_recipe(incomplete: str) -> list[str]:
 
 
 def complete_op(incomplete: str) -> list[str]:
-    """Names of blend ops."""
+    """Names of blend ops that begin with `incomplete`."""
     from stacker.ops.table import OPS
 
     return _filter(OPS, incomplete)
 
 
 def complete_architecture(incomplete: str) -> list[str]:
-    """Names of architecture families."""
+    """Names of architecture families that begin with `incomplete`."""
     from stacker.arch.families import list_families
 
     return _filter(list_families(), incomplete)
 
 
 def complete_reference(incomplete: str) -> list[str]:
-    """Names of the packaged reference configs, for `--like`."""
+    """Names of packaged reference configs that begin with `incomplete`, for the option `--like`."""
     from stacker.io.donors.location import packaged_references
 
     return _filter(packaged_references(), incomplete)
 
 
 def complete_donor(incomplete: str) -> list[str]:
-    """Folders with a config.json, other folders with a slash behind, and hub ids in the cache."""
+    """Folders and cached hub ids that begin with `incomplete`; a slash ends each folder without a config.json."""
     return [*_list_folders(incomplete), *_filter(_list_cached(), incomplete)]
 
 
 def complete_named_donor(incomplete: str) -> list[str]:
-    """Completes the source in `name=source`; nothing before the equals sign."""
+    """Completes the source in `name=source`; offers nothing until the equals sign is typed."""
     name, equals, source = incomplete.partition("=")
     return [f"{name}={completed}" for completed in complete_donor(source)] if equals else []
 
@@ -64,7 +64,7 @@ def _list_folders(incomplete: str) -> list[str]:
 
 
 def _list_cached() -> list[str]:
-    """Hub ids from the folder names of the cache, whose place HF_HUB_CACHE or HF_HOME can set."""
+    """Hub ids of the models in the hub's local cache, whose path HF_HUB_CACHE or HF_HOME can set."""
     home = os.environ.get("HF_HOME", "~/.cache/huggingface")
     folder = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
     try:

@@ -1,6 +1,6 @@
-"""mergekit's command line options as a table, so that scripts work after replacing the command's name.
+"""Lets `stacker build` accept mergekit's options, so that a script works after only its command name is replaced.
 
-An option is translated into stacker's, or dropped with a warning that says what happens instead. `--help` lists none.
+A mergekit option is translated into one of stacker's, or dropped with a warning that says what happens instead.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ _NO_LORA = "LoRAs are not merged here"
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of mergekit: `ours` is stacker's equivalent, or "" and `instead` is the text of the warning.
+    """An option of mergekit; `ours` is its equivalent, or "" if the option is dropped with the warning `instead`.
 
-    A `flag` takes no value, and `--no-` switches it off; `off` is the warning then. No text means no warning.
+    A `flag` takes no value and has a negative form, `--no-…`, which is dropped with warning `off`. An empty warning is
+    not printed.
     """
 
     name: str
@@ -61,7 +62,10 @@ OPTIONS = {
 
 
 def translate_options(words: Sequence[str]) -> tuple[list[str], list[Problem]]:
-    """The arguments with mergekit's options replaced or dropped, and a warning per option that has no effect."""
+    """Replace or drop mergekit's options in the arguments of `stacker build`; other commands keep their arguments.
+
+    Returns the new arguments and the warnings about dropped options.
+    """
     if not words or words[0] != _COMMAND:
         return list(words), []
     kept: list[str] = []
@@ -85,7 +89,7 @@ def translate_options(words: Sequence[str]) -> tuple[list[str], list[Problem]]:
 
 
 def _translate_size(size: str) -> str:
-    """A size in stacker's notation; mergekit writes 5B for 5 GB, in powers of 1,000."""
+    """Rewrite a size from mergekit's notation in stacker's: `5B`, 5 billion bytes, becomes `5GB`."""
     units = {"k": "kB", "m": "MB", "b": "GB", "g": "GB"}
     unit = units.get(size[-1:].lower())
     return f"{size[:-1]}{unit}" if unit else size

@@ -1,4 +1,4 @@
-"""Prints problems (place, line of the spec, hint) and JSON; the console that all commands print to."""
+"""Prints problems and JSON values, and makes the console that all commands print to."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """The console of every command: text is printed letter by letter, `[red]` and `:smile:` are not markup."""
+    """The rich console of every command; it prints text as it is, so `[red]` and `:smile:` are not markup."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
-    """Write each problem to standard error: place and message, the line of the spec with the place marked, the hint."""
+    """Write each problem to standard error: place and message, the line of the spec with a caret, and the hint."""
     console = make_console(stderr=True)
     for problem in problems:
         place = f"{problem.mark}: " if problem.mark else ""
@@ -40,7 +40,7 @@ def print_warnings(problems: Iterable[Problem]) -> None:
 
 
 def find_exit_code(errors: Iterable[Problem]) -> int:
-    """The exit code for errors that are printed already; 0 without errors."""
+    """The exit code of a command that has printed these errors; 0 if there are none."""
     try:
         raise_problems(errors)
     except StackerError as error:
@@ -49,7 +49,7 @@ def find_exit_code(errors: Iterable[Problem]) -> int:
 
 
 def _quote_line(mark: Mark | None) -> tuple[str, ...]:
-    """The marked line of the source and a caret below the column; () without a line, or if the file cannot be read."""
+    """Two texts: the line that `mark` points at, and a caret below its column. () if there is no such line to read."""
     if mark is None or mark.line is None:
         return ()
     try:

@@ -1,4 +1,4 @@
-"""Progress on standard error: on a terminal a bar with bytes, bytes/s and time left, elsewhere a line every 10 s."""
+"""Shows progress on standard error: a bar with bytes, bytes/s and time left on a terminal, else a line every 10 s."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ from stacker.progress import Watch, ignore_watch
 from stacker.view.scene.formatting import seconds_text
 
 INTERVAL = 10.0
-"""Seconds between two lines if standard error is not a terminal."""
+"""Seconds between two progress lines if standard error is not a terminal."""
 
 
 @contextmanager
 def show_progress(*activities: str, quiet: bool) -> Iterator[tuple[Watch, ...]]:
-    """A Watch for each of `activities`; an activity is shown from its first call on, and never if `quiet`."""
+    """Yields a progress callback for each of `activities`, in order.
+
+    An activity is shown from the first call of its callback on, and never if `quiet`.
+    """
     console = make_console(stderr=True)
     if quiet:
         yield tuple(ignore_watch for _ in activities)

@@ -23,17 +23,17 @@ from stacker.view.stack.summary import format_facts
 
 DRAWING = "depth-map.svg"
 LARGEST_DRAWING = 200_000
-"""The most bytes of a drawing that is written beside the card; a stack of a thousand layers needs about as many."""
+"""The largest drawing, in bytes, that is written beside the card: about that of a stack of a thousand layers."""
 _BUILD_FACTS = ("reads", "writes", "memory", "time")
-"""Rows of the summary that matter only to whoever builds the stack."""
+"""Rows of the summary that the card leaves out, because they matter only for building the stack."""
 _COLUMNS = 76
-"""Width of the depth map in the card; the hub shows as much without a scroll bar."""
+"""Width of the depth map in the card, in characters: the most that the hub shows without a scroll bar."""
 _PARENT_FOLDERS = re.compile(r"(?<![\w:/.~\\])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\",{}\[\]]+[/\\])*(?=[^\s/\\'\",{}\[\]])")
-"""Matches an absolute path up to, but without, its last name."""
+"""Matches the parent folders of an absolute path, up to and with the last slash."""
 
 
 def card_text(scene: Scene, spec: str, drawing: str | None = None) -> str:
-    """README.md of a planned stack; `spec` is the text of its spec, `drawing` the file name of a picture beside it."""
+    """The text of README.md; `spec` is the text of the spec, `drawing` the name of an image file in the same folder."""
     picture = f"![where each layer comes from]({drawing})\n\n" if drawing else ""
     parts = [
         f"---\n{yaml.safe_dump(make_metadata(scene), sort_keys=False, allow_unicode=True)}---",
@@ -50,7 +50,7 @@ def card_text(scene: Scene, spec: str, drawing: str | None = None) -> str:
 
 
 def make_metadata(scene: Scene) -> dict[str, Any]:
-    """The hub's metadata: donors that are on the hub, tags, and the licence if all donors have the same."""
+    """Metadata for the hub: the donors that are on the hub, tags, and the licence if all donors share one."""
     donors = [*_list_donors(scene)]
     bases = list(dict.fromkeys(donor.source for donor in donors if donor.revision))
     licences = {donor.config.get("license") for donor in donors}
@@ -78,7 +78,7 @@ def _summary_text(scene: Scene) -> str:
 
 
 def map_text(scene: Scene) -> str:
-    """The depth map and its legend without colours: a letter for each donor."""
+    """The depth map and its legend as plain text, with a letter for each donor instead of a colour."""
     out = StringIO()
     console = Console(file=out, width=_COLUMNS, color_system=None, legacy_windows=False, _environ={})
     console.print(DepthMap(scene.graph, scene.donors), Legend(scene), sep="")
@@ -107,7 +107,7 @@ def _lints_text(scene: Scene) -> str:
 
 
 def _reproduction_text(scene: Scene) -> str:
-    """How to build the same bytes again, from which donors, and whose licences apply."""
+    """The section on building the same bytes again: the command, the donors, and whose licences apply."""
     donors = [f"`{donor.name}`: {_place_text(donor)}" for donor in _list_donors(scene)]
     listed = "\n".join(f"- {line}" for line in donors)
     plan = scene.plan.id if scene.plan else ""

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import networkx as nx
 
 _ENTITIES = str.maketrans({'"': "#quot;", "#": "#35;", "<": "#lt;", ">": "#gt;", "\n": " "})
-"""Characters that Mermaid would read as syntax, in the form in which it prints them."""
+"""Escapes for the characters that Mermaid would read as syntax."""
 
 
 def dot_text(scene: Scene) -> str:
-    """Graphviz: a digraph, drawn from left to right, of all output layers and the donor layers that feed them."""
+    """A Graphviz digraph, from left to right, with every output layer and the donor layers that it is made from."""
     from stacker.core.study.network import build_network
 
     colours = {name: style.colour for name, style in assign_styles(list(scene.donors)).items()}
@@ -56,7 +56,7 @@ def _quote(text: str) -> str:
 
 
 def mermaid_text(scene: Scene) -> str:
-    """Mermaid: a flowchart from the embedding to the head, with a box per segment and jumps on the arrows."""
+    """A Mermaid flowchart from the embedding to the head, with a box per segment and jumps on the arrows."""
     return "flowchart LR\n" + "".join(f"  {line}\n" for line in _mermaid_lines(scene))
 
 

@@ -1,4 +1,4 @@
-"""The table of file views: functions that turn a scene into the text of a file, by the name of the option."""
+"""The functions that turn a scene into the text of a file, by the name of their option of `stacker preview`."""
 
 from __future__ import annotations
 

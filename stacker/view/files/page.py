@@ -44,7 +44,7 @@ def html_text(scene: Scene) -> str:
 
 
 def html_frame_text(scene: Scene) -> str:
-    """The page in an iframe, which keeps its style and script separate from the notebook's."""
+    """The page as an iframe for a notebook, which keeps the page's style and script apart from the notebook's."""
     attributes = f'sandbox="allow-scripts" style="width:100%;height:{_FRAME_HEIGHT}px;border:0"'
     return f'<iframe {attributes} srcdoc="{escape(html_text(scene))}"></iframe>'
 
@@ -54,7 +54,7 @@ def _lint_html(problem: Problem) -> str:
 
 
 def _list_layers(scene: Scene) -> dict[str, Any]:
-    """The data that the script shows, by `embed`, `head` or the number of the output layer."""
+    """What the page's script shows of each layer, by `embed`, `head` or the number of the output layer."""
     rows = trace_tensors(scene)
     nodes = {str(node.index): node for node in scene.graph.layers}
     ends = {"embed": scene.graph.embed, "head": scene.graph.head}

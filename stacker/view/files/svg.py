@@ -18,7 +18,7 @@ from stacker.view.stack.summary import format_facts
 WIDTH, LEFT, RIGHT, TOP = 1000, 44, 16, 64
 PLOT = 400
 STRIP = 34
-"""Heights in pixels of the map and of one donor's coverage below it."""
+"""Heights in pixels: PLOT of the map, STRIP of each row below the map, which shows the uses of one donor."""
 _STYLE = """
 svg { --ink: #1f2328; --faint: #8a919a; --ground: #ffffff; background: var(--ground);
   font: 12px ui-sans-serif, system-ui, sans-serif; }
@@ -61,7 +61,7 @@ def svg_text(scene: Scene) -> str:
 
 
 def svg_element(scene: Scene, *, hover: bool = False) -> Element:
-    """The drawing; with `hover`, a transparent column over each output layer receives pointer events."""
+    """The drawing as an element; with `hover`, a transparent column over each output layer gets pointer events."""
     styles = assign_styles(list(scene.donors))
     height = TOP + PLOT + 56 + STRIP * len(styles)
     root = Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", role="img")
@@ -113,14 +113,14 @@ def _draw_axes(root: Element, frame: Frame) -> None:
 
 
 def _choose_ticks(count: int, most: int) -> Iterator[int]:
-    """About `most` numbers below `count`: multiples of a round step, and the last number."""
+    """Layer numbers to label on an axis: about `most` multiples of a round step, and the last number, `count` - 1."""
     step = choose_step(count / most)
     yield from (number for number in range(0, count - step // 2, step) if number != count - 1)
     yield count - 1
 
 
 def _draw_jumps(root: Element, frame: Frame, scene: Scene) -> None:
-    """A dashed line from the layer before each jump to the layer after it; its length is below the axis."""
+    """Draw each jump: a dashed line between the donor layers before and after, and the jump's length below the axis."""
     for index, junction in scene.jumps.items():
         before, after = (frame.y(feed.layer or 0) + frame.up / 2 for feed in (junction.before, junction.after))
         _add_line(root, frame.x(index), before, frame.x(index), after, "jump")
@@ -140,7 +140,7 @@ def _draw_layers(root: Element, frame: Frame, scene: Scene, colours: dict[str, s
 
 
 def _draw_feeds(parts: Element, frame: Frame, node: Node, colours: dict[str, str]) -> None:
-    """A rectangle per donor layer; feeds with the same layer number share the height of one."""
+    """Draw a rectangle for each feed of a node; feeds with the same layer number split the height of one rectangle."""
     height = max(frame.up, 4.0)
     together = [[other for other in node.feeds if other.layer == feed.layer] for feed in node.feeds]
     for feed, sharing in zip(node.feeds, together, strict=True):
@@ -150,7 +150,7 @@ def _draw_feeds(parts: Element, frame: Frame, node: Node, colours: dict[str, str
 
 
 def _draw_coverage(root: Element, scene: Scene, styles: dict[str, DonorStyle]) -> None:
-    """How often each donor's layers are used: a bar per layer whose height is the number of uses."""
+    """Draw how often the layers of each donor are used: a bar for each donor layer, higher for more uses."""
     deepest = max(donor.depth for donor in scene.donors.values())
     width = (WIDTH - LEFT - RIGHT) / deepest
     for row, (name, uses) in enumerate(count_uses(scene.graph, scene.donors).items()):

@@ -23,7 +23,7 @@ def choose_step(least: float) -> int:
 
 
 def draw_ruler(across: Axis) -> Text:
-    """Round numbers of output layers, each at the first column of its layer, and the last layer's number."""
+    """A line of output layer numbers: round ones at the first column of their layer, and the last at the right end."""
     last = across.count - 1
     needed = len(str(last)) + 2
     step = choose_step(needed * across.count / across.cells)
@@ -44,7 +44,10 @@ def _write_word(line: list[str], column: int, word: str) -> bool:
 
 
 def draw_jumps(graph: StackGraph, across: Axis) -> Text:
-    """The length of each jump below the layer after it, or only its sign where the number does not fit."""
+    """A line with the length of each jump, such as `-8`, below the layer after the jump.
+
+    Where the number does not fit, only its sign is shown.
+    """
     line = [" "] * across.cells
     for junction in sorted(find_junctions(graph), key=lambda junction: junction.jump):
         column = across.first(junction.index)
@@ -55,7 +58,7 @@ def draw_jumps(graph: StackGraph, across: Axis) -> Text:
 
 
 def draw_repeats(graph: StackGraph, across: Axis, colours: Mapping[str, str]) -> Text:
-    """2 below output layers whose donor layer is used for the second time, and so on; 9 for the ninth and later."""
+    """A line with a digit below each output layer that repeats a donor layer: 2 for its second use, at most 9."""
     most: dict[int, tuple[int, str]] = {}
     for index, use, donor in _count_uses(graph):
         for column in across.span(index):
@@ -65,7 +68,10 @@ def draw_repeats(graph: StackGraph, across: Axis, colours: Mapping[str, str]) ->
 
 
 def _count_uses(graph: StackGraph) -> Iterator[tuple[int, int, str]]:
-    """Index of an output layer, how often its donor layer has been used so far, and the donor; one per feed."""
+    """Yields for each donor layer in the stack: index of the output layer, which use of the donor layer it is, donor.
+
+    The first use is 1.
+    """
     counts: Counter[tuple[str, int | None]] = Counter()
     for node in graph.layers:
         for feed in node.feeds:

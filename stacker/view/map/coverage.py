@@ -21,12 +21,12 @@ _MOST_LINES = 6
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """A summary and a strip for each donor; without colours the strip consists of digits."""
+    """For each donor, a line of counts and a strip of bars, or of digits on a console without colours or Unicode."""
 
     scene: Scene
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Wraps a strip with more layers than the console has columns."""
+        """Yields the lines; a strip with more layers than the console has columns is wrapped."""
         styles = assign_styles(list(self.scene.donors))
         for name, uses in count_uses(self.scene.graph, self.scene.donors).items():
             yield uses_text(name, uses, styles[name])
@@ -35,7 +35,10 @@ class Coverage:
 
 
 def uses_text(name: str, uses: Sequence[int], style: DonorStyle) -> Text:
-    """How many layers of a donor are used never, once, twice and more often; `uses` counts by layer."""
+    """A line with how many layers of a donor are used never, once, twice or more often.
+
+    `uses` has the number of uses of each layer.
+    """
     counts = {"never": uses.count(0), "once": uses.count(1), "twice": uses.count(2)}
     counts["more often"] = len(uses) - sum(counts.values())
     words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
@@ -43,7 +46,10 @@ def uses_text(name: str, uses: Sequence[int], style: DonorStyle) -> Text:
 
 
 def _draw_strip(uses: Sequence[int], style: DonorStyle, room: int, glyphs: str) -> Iterator[Text]:
-    """Lines of equal length with a character per layer, or per several layers where `_MOST_LINES` are not enough."""
+    """A strip with one character per layer, wrapped to `room` columns.
+
+    If that takes more than _MOST_LINES lines, a character shows the most used of several neighbouring layers.
+    """
     per = -(-len(uses) // (max(1, room) * _MOST_LINES))
     shown = [max(uses[start : start + per]) for start in range(0, len(uses), per)]
     lines = -(-len(shown) // max(1, room))

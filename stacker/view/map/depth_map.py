@@ -1,7 +1,7 @@
 """The depth map in a terminal: output layers from left to right, donor layers from bottom to top.
 
-With colours, half blocks put two rows on a line. Without, a cell is its donor's letter, in lower case where the layer
-was used before; jumps are thin vertical lines.
+With colours, half blocks put two rows of cells on a line. Without colours, a cell is the letter of its donor, in lower
+case if an earlier output layer uses the same donor layer. Jumps are thin vertical lines.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ LINES = 20
 GUTTER = 6
 """Columns to the left of the map, for layer numbers and the axis."""
 SMALL = 10
-"""Where no donor has as many layers, the map has two rows per layer."""
+"""If every donor has fewer layers than this, a coloured map may use two rows for each layer."""
 Styles = Mapping[str, DonorStyle]
 
 
 @dataclass(frozen=True, slots=True)
 class DepthMap:
-    """The map with its axes and annotations, as wide as the console; printed by rich."""
+    """The depth map of a stack with its axes and annotations, as wide as the console; rich prints it."""
 
     graph: StackGraph
     donors: Mapping[str, Donor]
@@ -69,7 +69,7 @@ def draw_thumbnail(graph: StackGraph, donors: Mapping[str, Donor], width: int = 
 
 
 _BRAILLE = ((0x40, 0x80), (0x04, 0x20), (0x02, 0x10), (0x01, 0x08))
-"""Bits of a braille character's dots, by row from the bottom and by column."""
+"""The bit of each dot in a braille character: a pair of left and right dot for each row, from the bottom."""
 
 
 def _draw_dots(raster: Raster, styles: Styles, left: int, bottom: int) -> Ink:
@@ -95,7 +95,7 @@ def _make_raster(graph: StackGraph, donors: Mapping[str, Donor], columns: int, l
 
 
 def _label_rows(up: Axis, *, plain: bool) -> dict[int, str]:
-    """Round donor layer numbers for the vertical axis, by line counted from the top."""
+    """Labels of the vertical axis, round numbers of donor layers, by the number of the line from the top."""
     height = 1 if plain else 2
     lines = -(-up.cells // height)
     step = choose_step(2 * height * up.count / up.cells)

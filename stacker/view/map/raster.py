@@ -1,6 +1,7 @@
 """The grid behind a depth map: which cells the layers of a stack fill, and which cells its jumps cross.
 
-Columns count output layers from the left, rows donor layers from the bottom. Knows nothing of colours or characters.
+Columns stand for output layers, from the left; rows stand for donor layers, from the bottom. This module knows no
+colours or characters.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
 
 WIDEST = 4
-"""The most columns of one layer."""
+"""The most columns that one output layer takes."""
 LOWEST = 12
-"""A map may be lowered to this many rows to keep the slope of its lines at one or less, which avoids gaps."""
+"""The fewest rows to which a map is reduced so that its lines rise at most one row per column and have no gaps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """`count` layers on `cells` cells: all layers have the same number of cells, or several layers share one."""
+    """An axis of `cells` cells for `count` layers: each layer takes the same number of cells, or several share one."""
 
     count: int
     cells: int
@@ -42,7 +43,7 @@ def make_axis(count: int, room: int, most: int) -> Axis:
 
 @dataclass(slots=True)
 class Cell:
-    """The donors drawn in one cell, in order; `again` is True if all its donor layers were used before."""
+    """One cell: the donors drawn in it, and `again`, True if earlier output layers use all donor layers drawn in it."""
 
     donors: list[str] = field(default_factory=list)
     again: bool = True
@@ -50,7 +51,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """Cells by (column, row); `links` are the empty cells that a jump crosses."""
+    """The filled cells of a map by (column, row), and the two axes; `links` are the empty cells that a jump crosses."""
 
     across: Axis
     up: Axis
@@ -59,9 +60,9 @@ class Raster:
 
 
 def draw_raster(graph: StackGraph, donors: Mapping[str, Donor], columns: int, rows: int, tallest: int = 1) -> Raster:
-    """The stack on at most `columns` × `rows` cells; a layer is at most `tallest` cells high.
+    """Draw the stack on at most `columns` × `rows` cells; a layer is at most `tallest` cells high.
 
-    Of neighbouring layers that share a column, only the first is drawn: all lines are equally thin.
+    If several layers share a column, only the first of them and the first of a segment are drawn, to keep lines thin.
     """
     across = make_axis(len(graph.layers), columns, WIDEST)
     depth = find_depth(graph, donors)
@@ -91,12 +92,12 @@ def _fill_cells(
 
 
 def find_depth(graph: StackGraph, donors: Mapping[str, Donor]) -> int:
-    """The depth of the deepest donor with a layer in the stack."""
+    """The number of layers of the deepest donor that the stack uses."""
     return max(donors[feed.donor].depth for node in graph.layers for feed in node.feeds)
 
 
 def _find_links(graph: StackGraph, across: Axis, up: Axis) -> set[tuple[int, int]]:
-    """The cells between the two ends of each jump, in the column of the layer after it."""
+    """The cells that jumps cross: in the column of the layer after a jump, the rows between the two donor layers."""
     found = set()
     for junction in find_junctions(graph):
         ends = sorted((up.span(junction.before.layer or 0), up.span(junction.after.layer or 0)), key=lambda s: s.start)

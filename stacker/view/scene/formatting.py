@@ -1,4 +1,4 @@
-"""Parts of a stack as text (sources, op parameters, junctions), and numbers of parameters and seconds."""
+"""Formats parts of a stack as text: sources, ops, junctions, parameter counts and durations."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from stacker.spec.language.stack_spec import Gradient, Parameter, Value
 
 
 def span_text(start: int, stop: int) -> str:
-    """The first and last number of the half-open run [start, stop): `0–15`."""
+    """The first and last number of the half-open range [start, stop): `0–15`, or `7` for a single number."""
     return f"{start}–{stop - 1}" if stop - start > 1 else f"{start}"
 
 
 def source_text(segment: Segment) -> str:
-    """The slices of a segment: `xwin[0:16]`, `a[6:14] + b[6:14]`."""
+    """The donor slices that a segment is made from: `xwin[0:16]`, or `a[6:14] + b[6:14]` for a blend."""
     return " + ".join(text for text, _ in list_sources(segment))
 
 
 def list_sources(segment: Segment) -> list[tuple[str, Feed]]:
-    """Each slice of a segment as text, with the feed of its first layer."""
+    """Each donor slice of a segment as a pair: its text, such as `xwin[0:16]`, and the feed of its first layer."""
     return [(_slice_text(feed.donor, feed.layer or 0, len(segment)), feed) for feed in segment.first.feeds]
 
 
@@ -33,18 +33,18 @@ def _slice_text(donor: str, start: int, count: int) -> str:
 
 
 def method_text(graph: StackGraph, segment: Segment) -> str:
-    """The op with its parameters, factors and copy number of a segment; "" for layers that are only moved."""
+    """How a segment is made from its sources: op with parameters, factors, copy number; "" if copied unchanged."""
     first, last = segment.first, graph.layers[segment.stop - 1]
     return "; ".join(part for part in (_op_text(first, last), _scales_text(first), _copy_text(first)) if part)
 
 
 def node_source_text(node: Node) -> str:
-    """The sources of a node: `xwin[3]`, `a[3] + b[3]`; only the donors for embedding and head."""
+    """The donor layers that a node is made from: `a[3] + b[3]`; without layer numbers for embedding and head."""
     return " + ".join(feed.donor if feed.layer is None else f"{feed.donor}[{feed.layer}]" for feed in node.feeds)
 
 
 def node_method_text(node: Node) -> str:
-    """The op with its parameters, factors and copy number of a node; "" if it is only moved."""
+    """How a node is made from its sources: op with parameters, factors, copy number; "" if copied unchanged."""
     return "; ".join(part for part in (_op_text(node, node), _scales_text(node), _copy_text(node)) if part)
 
 
@@ -59,7 +59,7 @@ def _op_text(first: Node, last: Node) -> str:
 
 
 def _settings_texts(first: Iterable[BoundSetting], last: Iterable[BoundSetting]) -> Iterator[str]:
-    """Each parameter with its value, or with its values in the first and last layer where they differ."""
+    """Each op parameter as text: `t 0.5`, or `t 0 to 1` if the settings of the `first` and `last` layer differ."""
     for setting, end in zip(first, last, strict=False):
         value, last_value = (parameter_text(each.bound.parameter) for each in (setting, end))
         yield f"{setting.name} {value}" + (f" to {last_value}" if value != last_value else "")
@@ -94,7 +94,7 @@ def _value_text(value: Gradient | Value) -> str:
 
 
 def junction_text(junction: Junction, donors: Mapping[str, Donor]) -> str:
-    """What differs across a junction: `xwin to euryale, rope_theta 10000 to 500000`."""
+    """What changes at a junction, as values before and after: `xwin to euryale, rope_theta 10000 to 500000`."""
     return ", ".join(_change_text(*difference) for difference in find_changes(junction, donors))
 
 

@@ -11,13 +11,13 @@ from rich.style import Style
 from rich.text import Text
 
 HUES = ("#2f7ff0", "#d5640f", "#159a4a", "#c23ad6", "#d63245", "#0b93a3", "#7d63f0", "#95810b")
-"""Relative luminance 0.13 to 0.28: a contrast of at least 3 against white and against black (WCAG 2.2)."""
+"""Donor colours. Their relative luminance, 0.13 to 0.28, contrasts at least 3:1 with white and black (WCAG 2.2)."""
 MUTED = "#808080"
 
 
 @dataclass(frozen=True, slots=True)
 class DonorStyle:
-    """How one donor is drawn: its colour, and its letter where there are no colours."""
+    """How one donor is drawn: in its colour, or as its letter where the output has no colours."""
 
     name: str
     letter: str
@@ -25,7 +25,7 @@ class DonorStyle:
 
     @property
     def again(self) -> str:
-        """The letter for a layer that the stack has used before."""
+        """The letter for a donor layer that an earlier output layer uses too: lower case."""
         return self.letter.lower()
 
 
@@ -38,7 +38,7 @@ def assign_styles(donors: Sequence[str]) -> dict[str, DonorStyle]:
 
 
 def mix_colours(colours: Sequence[str]) -> str:
-    """The mean of `#rrggbb` colours."""
+    """The average of several `#rrggbb` colours, as `#rrggbb`."""
     parts = [[int(colour[place : place + 2], 16) for colour in colours] for place in (1, 3, 5)]
     return "#" + "".join(f"{round(sum(each) / len(each)):02x}" for each in parts)
 
@@ -48,7 +48,7 @@ Ink = tuple[str, str | Style]
 
 
 def join_characters(cells: Iterable[Ink]) -> Text:
-    """One line of text from single characters."""
+    """Join single styled characters into one line of text."""
     line = Text(no_wrap=True)
     for style, run in groupby(cells, key=lambda cell: cell[1]):
         line.append("".join(character for character, _ in run), style)

@@ -1,4 +1,4 @@
-"""Where every tensor of a stack comes from, as text rows by layer; the experts of a layer share a row."""
+"""Where every output tensor of a stack comes from, as rows of text per layer; the experts of a layer share rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _EXPERT = re.compile(r"(?<=\.)\d+(?=\.)")
 
 @dataclass(frozen=True, slots=True)
 class TensorRow:
-    """`count` output tensors that differ at most in an expert's number; `name` is without the layer's prefix."""
+    """One output tensor, or `count` tensors of a layer that differ only in the number of the expert.
+
+    `name` lacks the prefix of the layer; `made` is the expression that computes the tensor, as text.
+    """
 
     name: str
     role: str
@@ -28,7 +31,7 @@ class TensorRow:
 
 
 def trace_tensors(scene: Scene) -> dict[str, list[TensorRow]]:
-    """The rows by `embed`, `head` or the number of the output layer; no rows without a plan."""
+    """Rows of output tensors by `embed`, `head` or the number of the output layer; all empty without a plan."""
     steps = {step.tensor.name: step for step in scene.plan.steps} if scene.plan else {}
     found: dict[str, list[TensorRow]] = {}
     for node, named, tables in walk_tables(scene.graph, scene.donors):

@@ -1,4 +1,4 @@
-"""The scene: everything that the views of a stack show, in one value. They read nothing else."""
+"""The scene: one value with everything that the views of a stack show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stacker.spec.language.stack_spec import StackSpec
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A stack as its views read it; `plan` and `figures` are None if the stack cannot be built."""
+    """Everything that a view shows of one stack; `plan` and `figures` are None if the stack cannot be built."""
 
     name: str
     graph: StackGraph
@@ -28,12 +28,12 @@ class Scene:
 
     @property
     def family(self) -> Architecture:
-        """The architecture of the donor whose config is the template."""
+        """The architecture of the donor whose config is the starting point of the stack's config."""
         return self.donors[self.graph.template].architecture
 
     @property
     def jumps(self) -> dict[int, Junction]:
-        """The junctions by the index of the output layer after them."""
+        """The junctions of the stack, each by the index of the output layer after it."""
         return {junction.index: junction for junction in find_junctions(self.graph)}
 
 

@@ -1,4 +1,4 @@
-"""Tables without rules, for the terminal. Strings are shown letter by letter: `[red]` in a name is not markup."""
+"""Tables without lines, for the terminal. Strings are shown as they are: `[red]` in a name is not markup."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def make_table(
 
 
 def make_pairs(pairs: Mapping[str, str], name_style: str = "bold") -> Table:
-    """A name and a value per row, without a header."""
+    """A table without a header: each row shows a name and its value."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style=name_style, no_wrap=True)
     table.add_column(overflow="fold")
@@ -34,5 +34,5 @@ def make_pairs(pairs: Mapping[str, str], name_style: str = "bold") -> Table:
 
 
 def to_texts(cells: Cells) -> list[Text]:
-    """Table cells that rich does not parse as markup."""
+    """Wrap strings in Text, so that rich does not parse them as markup."""
     return [Text(cell) if isinstance(cell, str) else cell for cell in cells]

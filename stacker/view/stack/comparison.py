@@ -20,23 +20,23 @@ from stacker.view.stack.preview import Legend, preview_json
 from stacker.view.stack.summary import format_facts
 
 _MAP_WIDTH = 56
-"""Columns that a depth map needs at least, to be drawn beside another."""
+"""The fewest columns for each of two depth maps that are drawn side by side."""
 
 
 def draw_comparison(left: Scene, right: Scene) -> Group:
-    """Figures, maps, and the layers that differ."""
+    """The figures and depth maps of two stacks, and the layers in which the stacks differ."""
     return Group(_draw_figures(left, right), Text(), Maps(left, right), Text(), _draw_changes(left, right))
 
 
 @dataclass(frozen=True, slots=True)
 class Maps:
-    """Both depth maps, side by side where the console is wide enough, otherwise one above the other."""
+    """The depth maps of two stacks: side by side if the console is wide enough, else one above the other."""
 
     left: Scene
     right: Scene
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Each map under its stack's name."""
+        """Yields each map below the name of its stack."""
         pictures = [_draw_map(scene) for scene in (self.left, self.right)]
         if options.max_width < 2 * _MAP_WIDTH + 2:
             yield Group(pictures[0], Text(), pictures[1])
@@ -54,7 +54,7 @@ def _draw_map(scene: Scene) -> RenderableType:
 
 
 def _draw_figures(left: Scene, right: Scene) -> Table:
-    """A row per figure; on the right, values that differ are bold and others are only called the same."""
+    """A table with a row per figure; the right column shows only values that differ, in bold, or else `the same`."""
     lefts, rights = (
         {"layers": f"{scene.family.name}, {len(scene.graph.layers)}"} | format_facts(scene) for scene in (left, right)
     )
@@ -66,7 +66,7 @@ def _draw_figures(left: Scene, right: Scene) -> Table:
 
 
 def _draw_changes(left: Scene, right: Scene) -> RenderableType:
-    """The runs of layers that differ, in the order of the stacks."""
+    """A table of the ranges of layers that differ, or one line that says that no layer differs."""
     rows = [(*_run_texts(left, run), *_run_texts(right, other)) for run, other in find_changed_runs(left, right)]
     if not rows:
         return Text("the layers are the same")
@@ -75,7 +75,10 @@ def _draw_changes(left: Scene, right: Scene) -> RenderableType:
 
 
 def _run_texts(scene: Scene, run: tuple[int, int]) -> tuple[str, str]:
-    """Numbers of the layers in the half-open `run`, and where the first and the last come from; "" for an empty run."""
+    """The layer numbers of the half-open range `run` as text, and how its first and last layer are made.
+
+    Returns two empty strings for an empty range.
+    """
     layers = [_layer_text(node) for node in scene.graph.layers[slice(*run)]]
     return (span_text(*run), layers[0] if len(layers) == 1 else f"{layers[0]} to {layers[-1]}") if layers else ("", "")
 
@@ -85,7 +88,10 @@ def _layer_text(node: Node) -> str:
 
 
 def find_changed_runs(left: Scene, right: Scene) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Pairs of half-open runs of output layers: those of the left stack, and those that replace them in the right."""
+    """Yields pairs of half-open ranges of output layers that differ: one of the left stack, and what replaces it.
+
+    One range of a pair is empty where a stack has layers that the other stack lacks.
+    """
     lefts, rights = ([_layer_text(node) for node in scene.graph.layers] for scene in (left, right))
     for kind, start, stop, begin, end in SequenceMatcher(None, lefts, rights, autojunk=False).get_opcodes():
         if kind != "equal":
@@ -93,6 +99,6 @@ def find_changed_runs(left: Scene, right: Scene) -> Iterator[tuple[tuple[int, in
 
 
 def comparison_json(left: Scene, right: Scene) -> dict[str, Any]:
-    """Both previews as JSON values, and the half-open runs of layers in which they differ."""
+    """The previews of two stacks, and the half-open ranges of layers in which the stacks differ, as a JSON value."""
     runs = [{"left": list(one), "right": list(other)} for one, other in find_changed_runs(left, right)]
     return {"left": preview_json(left), "right": preview_json(right), "layers_that_differ": runs}

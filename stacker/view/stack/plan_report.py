@@ -37,7 +37,7 @@ def _draw_head(plan: Plan) -> Table:
 
 
 def verb(expression: Expression) -> str:
-    """What a build does with a tensor, as a past participle: `moved`, `scaled`, `blended (slerp)`."""
+    """What a build does to make a tensor, as a past participle: `moved`, `scaled`, `blended (slerp)`."""
     match expression:
         case Copy() | Columns():
             return "moved"
@@ -68,7 +68,7 @@ def _draw_unused(plan: Plan) -> RenderableType:
 
 
 def report_text(plan: Plan, report: Report, out: PurePath) -> Text:
-    """Two lines: what was written to `out`, and how many bytes were cloned, copied or computed at what speed."""
+    """Two lines: what a build wrote to `out`, and how many bytes it cloned, copied and computed at what speed."""
     kinds = {
         "cloned": report.cloned,
         "copied": report.copied,
@@ -86,7 +86,7 @@ def report_text(plan: Plan, report: Report, out: PurePath) -> Text:
 
 
 def report_json(plan: Plan, report: Report, out: PurePath) -> dict[str, Any]:
-    """The report as a JSON value; sizes are in bytes."""
+    """The report of a build as a JSON value; sizes are in bytes."""
     return {
         "ok": True,
         "out": str(out),

@@ -1,4 +1,4 @@
-"""The preview of a stack: summary, depth map, segments, coverage and lints for the terminal; the same as JSON."""
+"""The preview of a stack, for the terminal and as JSON: summary, depth map, segments, coverage and lints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SIGNS = {Severity.WARNING: ("! ", "bold yellow"), Severity.NOTE: ("- ", "dim"),
 
 
 def draw_preview(scene: Scene) -> Group:
-    """The preview, as wide as the console; without a plan, only what the graph contains."""
+    """The preview, as wide as the console; a stack without a plan has no figures, one without layers no map."""
     return Group(*_draw_parts(scene))
 
 
@@ -55,7 +55,7 @@ class Legend:
     scene: Scene
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields all items as one text, wrapped between items."""
+        """Yields all items of the legend as one text, which is wrapped between items."""
         plain = is_plain(console)
         items = [
             Text(f"{style.letter} {style.name}") if plain else Text.assemble(("█", style.colour), f" {style.name}")
@@ -84,7 +84,10 @@ _COLUMNS = ("layers", "jump", "from", "made by", "across the jump")
 
 
 def draw_segments(scene: Scene) -> Table:
-    """A row per segment: output layers, jump before them, sources, op, and what differs across the jump."""
+    """A table with a row per segment: its layers, the jump before it, its sources, its op, and what the jump changes.
+
+    A column that is empty in every row is left out.
+    """
     rows = [_segment_row(scene, segment) for segment in find_segments(scene.graph)]
     filled = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
     columns = [_COLUMNS[n] for n in filled]
@@ -103,14 +106,14 @@ def _segment_row(scene: Scene, segment: Segment) -> tuple[str, str, Text, str, s
 
 
 def _draw_sources(scene: Scene, segment: Segment) -> Text:
-    """The slices of a segment, each in its donor's colour."""
+    """The donor slices that a segment is made from, each in the colour of its donor."""
     styles = assign_styles(list(scene.donors))
     slices = [Text(text, styles[feed.donor].colour) for text, feed in list_sources(segment)]
     return Text(" + ").join(slices)
 
 
 def draw_lints(lints: Iterable[Problem]) -> Table:
-    """A line per lint, and its hint below it."""
+    """A table with a line per lint, each with the hint of the lint below."""
     table = Table.grid()
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

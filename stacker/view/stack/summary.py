@@ -41,7 +41,7 @@ def _donors_text(node: Node) -> str:
 
 
 def format_figures(figures: Figures) -> dict[str, str]:
-    """The figures of a stack that can be built, as text by name."""
+    """The figures of a stack as text, by the name of the row that shows them."""
     moved = figures.moved / max(1, figures.written)
     change = "moved unchanged, or shared with the donors where the filesystem clones"
     return {

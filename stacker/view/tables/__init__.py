@@ -1,1 +1,1 @@
-"""Tables for the terminal and their JSON: donors, differences, ops, families, recipes, machines."""
+"""Donors, differences, ops, families, recipes and machines as tables for the terminal and as JSON."""

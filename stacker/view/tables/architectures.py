@@ -28,7 +28,7 @@ def _family_row(family: Architecture) -> tuple[str, ...]:
 
 
 def draw_architecture(family: Architecture) -> RenderableType:
-    """One family in full: tensors with role and shape, config rules, notes, results against transformers."""
+    """One family in full: its tensors, config rules and notes, and the stacks that were tested against transformers."""
     head = Text.assemble((family.name, "bold"), f"  {', '.join(family.model_types)}\n  layers: {family.prefix}")
     rows = [(str(each.part), each.name, each.role, _shape_text(each), _condition_text(each)) for each in family.tensors]
     sections = {
@@ -46,7 +46,7 @@ def draw_architecture(family: Architecture) -> RenderableType:
 
 
 def _find_tried(family: Architecture) -> Mapping[str, str]:
-    """The result of each stack of the family that was compared with transformers, by the stack's description."""
+    """Results of the family's stacks that were tested against transformers, by description; {} if none was."""
     return next((read_tested_stacks()[name] for name in family.model_types if name in read_tested_stacks()), {})
 
 

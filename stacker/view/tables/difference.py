@@ -15,11 +15,14 @@ from stacker.tensors import TensorSpec
 from stacker.view.scene.text_tables import make_table
 
 _LONGEST = 60
-"""Characters of a config value that are shown."""
+"""The most characters of a config value that are shown."""
 
 
 def draw_difference(one: Donor, other: Donor, found: Difference) -> RenderableType:
-    """Config entries side by side, then tensors; a tensor that differs alike in several layers is one row."""
+    """The config entries and the tensors that differ, with a column per donor, and a line that sums them up.
+
+    A tensor that differs in several layers has one row for all of them.
+    """
     names = _name_columns(one, other)
     config = [(key, _value_text(here), _value_text(there)) for key, here, there in found.config]
     tensors = [
@@ -34,7 +37,10 @@ def _name_columns(one: Donor, other: Donor) -> tuple[str, str]:
 
 
 def _list_tensors(one: Donor, other: Donor, found: Difference) -> list[tuple[str, str, str, str]]:
-    """Name, layers, form in the first donor, form in the second donor."""
+    """A row per tensor that differs: its name, its layers as text, and its dtype and shape in each donor.
+
+    ABSENT is shown for the donor that lacks the tensor.
+    """
     rows = []
     for donor, specs, first in ((one, found.only_one, True), (other, found.only_other, False)):
         shown = {spec.name: _spec_text(spec) for spec in specs}
@@ -49,7 +55,7 @@ def _list_tensors(one: Donor, other: Donor, found: Difference) -> list[tuple[str
 
 
 def _stands_for(name: str, own: str, donor: Donor) -> bool:
-    """Whether `name`, with `{i}` for the layer's number, covers the tensor called `own`."""
+    """Whether the tensor name `own` is `name` with a layer number in place of `{i}`."""
     return name in join_layers([own], donor.architecture.prefix)
 
 
@@ -76,7 +82,7 @@ def _summary_text(found: Difference) -> str:
 
 
 def difference_json(found: Difference) -> dict[str, Any]:
-    """A difference as a JSON value."""
+    """The difference between two donors as a JSON value."""
     return {
         "same": found.is_empty,
         "config": {key: [here, there] for key, here, there in found.config},

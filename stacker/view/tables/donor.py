@@ -19,9 +19,9 @@ from stacker.view.scene.formatting import count_text
 from stacker.view.scene.text_tables import make_pairs, make_table
 
 _MOST_PROBLEMS = 3
-"""Problems shown per trial."""
+"""The most problems shown for one trial stack."""
 Trials = Mapping[str, tuple[Problem, ...]]
-"""The problems of simple stacks of the donor (none where the stack works), by a description of the stack."""
+"""Simple stacks of a donor that were tried: the errors of each by its description, () if it would work."""
 
 
 def draw_donor(donor: Donor, trials: Trials) -> RenderableType:
@@ -49,7 +49,7 @@ def _draw_roles(donor: Donor) -> Table:
 
 
 def _shapes_text(tensors: list[DonorTensor]) -> str:
-    """Up to three different shapes of the tensors."""
+    """Up to three distinct shapes, and `…` if the tensors have more."""
     shapes = sorted({tensor.spec.shape for tensor in tensors})
     return " ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes[:3]) + (" …" if shapes[3:] else "")
 
@@ -59,7 +59,7 @@ def _size_text(tensors: Iterable[DonorTensor]) -> str:
 
 
 def _draw_trials(trials: Trials) -> Iterator[Text]:
-    """A line per trial with its result, and below it the problems of those that fail."""
+    """A line per trial stack with its result, and below each refused stack its first problems and their hints."""
     yield Text("stacked", "bold")
     for trial, problems in trials.items():
         result = ("refused", "red") if problems else ("fine", "green")

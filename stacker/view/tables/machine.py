@@ -14,7 +14,7 @@ from stacker.view.scene.text_tables import make_pairs
 
 
 def draw_machine(machine: Machine) -> RenderableType:
-    """Versions, hardware, filesystem and hub access, each with its consequence for a build."""
+    """Versions, hardware, filesystem and hub access of a machine, each with what it means for a build."""
     folder = machine.folder
     return Group(
         _draw_section("this program", {"stacker": VERSION, "python": machine.python, **_list_packages(machine)}),

@@ -45,7 +45,7 @@ def _sources_text(op: Op) -> str:
 
 
 def _requirements_text(op: Op) -> str:
-    """Whether the op needs data besides weights, and how many times it reads them."""
+    """Whether the op needs data besides the weights, and how many times it reads the weights."""
     fewest, most = (1 + passes for passes in op.passes)
     times = "once" if most == 1 else f"{fewest} times" if fewest == most else f"{fewest} to {most} times"
     return f"{'weights alone, no data' if op.data_free else 'needs data'}; reads them {times}"

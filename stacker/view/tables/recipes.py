@@ -22,7 +22,10 @@ from stacker.view.scene.text_tables import make_pairs, make_table, to_texts
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """The stack that a recipe or a generator makes, reduced to what a small picture and a row of figures need."""
+    """What a list of recipes or generators shows of a stack; `parameters` is the stack's parameter count.
+
+    `donors` are the donors as read, `sources` as the spec declares them.
+    """
 
     graph: StackGraph
     donors: Mapping[str, Donor]
@@ -44,7 +47,7 @@ def draw_recipes(recipes: Iterable[tuple[Recipe, Sketch]], room: int) -> Table:
 
 
 def draw_generators(generators: Iterable[tuple[Generator, Sketch]], room: int) -> Table:
-    """A table with one row per generator, drawn with its default numbers; `room` as for recipes."""
+    """A table with one row per generator; depth maps use its default numbers, and `room` is as in `draw_recipes`."""
     table = _make_table("generator", "depth map", "numbers", "what it makes", room=room)
     for generator, sketch in generators:
         numbers = " ".join(number.name for number in generator.numbers)
