@@ -1,1 +1,3 @@
-"""What both dialects share: the values of a spec, the grammars inside them, and their checks."""
+"""What the native and the mergekit dialect share: the values of a parsed spec, the grammars of single values, and
+checks.
+"""
