@@ -19,7 +19,7 @@ _WIDE = (
 def decode_text(text: str | bytes, source: str) -> str:
     """The decoded text without its byte order mark.
 
-    SpecError if it is too large, not UTF-8, or has control characters; `source` names it there.
+    SpecError, with `source` as the text's name, if it is too large, not UTF-8, or has control characters.
     """
     size = len(text)
     if size > MOST_BYTES:

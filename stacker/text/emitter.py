@@ -64,10 +64,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _is_text(text: str) -> bool:
-    """Whether `text` is read as a string if it is written without quotes.
-
-    Only what PyYAML does not check itself is checked.
-    """
+    """Whether `text` without quotes is read as a string; PyYAML itself checks most of this for YAML 1.1."""
     try:
         return parse_plain(text) == text and text.lower() not in _BOOLEANS_OF_1_1
     except ScalarError:

@@ -1,3 +1,1 @@
-"""What the native and the mergekit dialect share: the values of a parsed spec, the grammars of single values, and
-checks.
-"""
+"""What the native and the mergekit dialect share: the values of a parsed spec, their grammars, and checks."""

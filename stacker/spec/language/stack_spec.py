@@ -48,8 +48,8 @@ class Gradient:
 class Rule:
     """The value for the tensors that `match` selects.
 
-    `match` is a role or its prefix (`attn.q`, `attn`), a pattern with `*` over full tensor names, or `*` for all
-    tensors.
+    `match` is a role or its prefix (`attn.q`, `attn`), a pattern with `*` over full tensor names, or `*` for every
+    tensor.
     """
 
     match: str

@@ -74,9 +74,7 @@ def attempt(
 
 
 def find_path(node: Node, location: Iterable[str | int]) -> Path:
-    """The keys and indices of a pydantic error location that exist in the text; union tags and missing keys are
-    skipped.
-    """
+    """The keys and indices of a pydantic error location that exist in the text, without union tags and missing keys."""
     path: list[str | int] = []
     for step in location:
         below = get_child(node, step)

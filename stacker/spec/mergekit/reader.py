@@ -44,8 +44,9 @@ _RANGE_HINT = "layer_range: [first, last + 1]; the end is not included"
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One output slice: `sources` with their own parameters, and `base`, the name of its base donor (None if it has
-    none). `levels` are the `parameters` mappings at the slice and around it.
+    """One output slice: its `sources`, and `levels`, the `parameters` mappings at the slice and around it.
+
+    `base` is the name of its base donor; None if it has none.
     """
 
     sources: tuple[SliceSpec, ...]
@@ -205,9 +206,9 @@ def _make_outside(item: SliceSpec | BlendSpec) -> SliceOrBlend | None:
 
 
 def _parse_tokenizer(context: ReadContext, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:
-    """The tokenizer's donor (the base if none is written), and how rows of embedding and head are arranged to match.
+    """The tokenizer's donor (the base if none is written), and how embedding and head rows are arranged to match it.
 
-    None for the rows if they stay as they are.
+    The second is None if the rows stay as they are.
     """
     table = node.get("tokenizer")
     holder, key = (table, "source") if isinstance(table, Mapping) else (node, "tokenizer_source")
