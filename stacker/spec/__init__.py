@@ -1,1 +1,1 @@
-"""The spec language: text to frozen values and back. Knows no files, donors or tensor bytes."""
+"""The spec language: parse text into immutable values and write them back. No file and no donor is read here."""

@@ -1,6 +1,6 @@
-"""Make specs from a donor's depth and a few numbers: published stacking patterns as functions.
+"""Make specs in published stacking patterns from donors' names, their number of layers and a few other numbers.
 
-Of a donor, only its name and depth are known here.
+The donors themselves are not read.
 """
 
 from __future__ import annotations
@@ -14,16 +14,22 @@ from stacker.spec.native.writer import to_native
 
 Numbers = Mapping[str, int]
 MakeItems = Callable[[Sequence[str], int, Numbers], tuple[Item, ...]]
-"""From donor names, the depth of every donor in layers, and all numbers, to the items of the stack."""
+"""A function of the donors' names, their number of layers, and all numbers; it returns the items of the stack."""
 CheckNumbers = Callable[[int, Numbers], Iterator[str]]
-"""Messages about numbers that do not fit together; each number is already at least its `least`."""
+"""A function of the donors' number of layers and all numbers (each at least its `least`).
+
+It yields messages about numbers that do not fit together.
+"""
 SILENT = Parameter((Rule("attn.o", 0.0), Rule("mlp.down", 0.0)))
-"""Factors of 0 on what a layer adds to the residual stream, which makes the layer the identity."""
+"""Factors of 0 for the two tensors that write to the residual stream, so that the layer changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that a generator takes. `default` computes it from the depth and earlier numbers by formula `shown`."""
+    """A number that a generator takes, at least `least`; `meaning` describes it to users.
+
+    `default` computes it from the number of layers and the numbers before it; `shown` is that formula as text.
+    """
 
     name: str
     meaning: str
@@ -34,7 +40,10 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """A stacking pattern, where it was published, and the donors (fewest, most) and numbers that it takes."""
+    """A stacking pattern with the numbers that it takes; `source` says where it was published.
+
+    `make` and `check` are its functions. `donors` is how many donors it takes at least and at most (None: any number).
+    """
 
     name: str
     summary: str
@@ -47,7 +56,7 @@ class Generator:
 
 
 def fill_numbers(generator: Generator, depth: int, given: Numbers) -> dict[str, int]:
-    """All numbers of a generator: the given ones, and defaults for a donor of `depth` layers."""
+    """All numbers of a generator for donors of `depth` layers: those in `given`, and defaults for the others."""
     numbers: dict[str, int] = {}
     for number in generator.numbers:
         numbers[number.name] = given[number.name] if number.name in given else number.default(depth, numbers)
@@ -55,7 +64,7 @@ def fill_numbers(generator: Generator, depth: int, given: Numbers) -> dict[str, 
 
 
 def check_numbers(generator: Generator, depth: int, numbers: Numbers) -> Iterator[str]:
-    """Messages about numbers that do not fit donors of `depth` layers."""
+    """Messages about numbers that are too small, or that do not fit donors of `depth` layers."""
     small = [n for n in generator.numbers if numbers[n.name] < n.least]
     for number in small:
         yield f"{number.name} must be at least {number.least}, not {numbers[number.name]}"
@@ -138,7 +147,7 @@ def _check_run(depth: int, numbers: Numbers) -> Iterator[str]:
 
 
 def _make_run(name: str, start: int, stop: int) -> tuple[SliceSpec, ...]:
-    """Layers [start, stop) as a slice, or nothing if there are none."""
+    """A slice of the layers [start, stop) of donor `name`; empty if there are no such layers."""
     return (SliceSpec(name, start, stop),) if stop > start else ()
 
 
@@ -230,7 +239,10 @@ GENERATORS = {generator.name: generator for generator in _ALL}
 def write_generated(
     generator: Generator, donors: Sequence[DonorSpec], depth: int, given: Mapping[str, int], file: str
 ) -> str:
-    """The generated spec as text with comments. All donors have `depth` layers; `file` is named in the comments."""
+    """A generated spec as native text, with comments on where it comes from and what to run next.
+
+    Every donor has `depth` layers; `file` is the spec's path in those comments.
+    """
     numbers = fill_numbers(generator, depth, given)
     items = generator.make([donor.name for donor in donors], depth, numbers)
     spec = StackSpec("-".join([*(donor.name for donor in donors), generator.name]), tuple(donors), items)

@@ -1,4 +1,4 @@
-"""Parse the text of a spec in either dialect: read this first. All problems of a text are raised together."""
+"""Parse a spec in either dialect, native or mergekit. All problems of a text are raised together."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _HINT = "a spec begins with 'stacker: 1'; a mergekit file has 'merge_method'"
 
 
 def parse_spec(text: str | bytes, source: str) -> StackSpec:
-    """The spec in a native or mergekit text; `source` names the text in messages and is the default name of the spec.
+    """The spec in a native or mergekit text; `source` names the text in messages, and the spec by default.
 
-    Raises SpecError with every problem of the text; warnings are kept in `StackSpec.warnings`.
+    SpecError has every problem of the text; warnings alone are kept in `StackSpec.warnings`.
     """
     documents = read_documents(text, source)
     if len(documents) > 1 and is_staged(documents[0]):
@@ -42,7 +42,7 @@ def _parse_one(root: Node, name: str) -> tuple[StackSpec, list[Problem]]:
 
 
 def find_dialect(root: Mapping) -> Dialect:
-    """The dialect of a text; SpecError if its keys belong to neither, or to both."""
+    """The dialect of a text by its top-level keys; SpecError if they fit no dialect, or both."""
     keys = root.names
     if "merge_method" in keys and "stacker" in keys:
         hint = "keep 'stacker' for a native spec, 'merge_method' for mergekit's"
@@ -58,7 +58,10 @@ def find_dialect(root: Mapping) -> Dialect:
 
 
 def make_default_name(source: str) -> str:
-    """A spec's default name: that of its file, with anything but letters, digits, `.`, `_`, `-` replaced."""
+    """The name for a spec that gives none: its file's name without .yml or .yaml.
+
+    Everything but letters, digits, `.`, `_` and `-` is replaced by `-`.
+    """
     stem = PurePath(source).name.removesuffix(".yml").removesuffix(".yaml")
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:200] or "stack"
 

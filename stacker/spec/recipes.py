@@ -1,4 +1,4 @@
-"""Parse packaged recipes and put other donors into their text. Does not know where recipes are stored."""
+"""Parse the texts of packaged recipes, which are published stacks as spec files, and replace their donors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEAD = ("Source", "Licence", "Published")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A published stack: the text of its file, and the fields of the comments at its top."""
+    """A published stack: `text` is its whole spec file, and the other fields come from the comments at the top."""
 
     name: str
     summary: str
@@ -27,7 +27,7 @@ class Recipe:
 
 
 def parse_recipe(name: str, text: str) -> Recipe:
-    """A recipe from its text, which begins with a summary line, then Source, Licence and Published, then notes."""
+    """A recipe from its text, which begins with comments: a summary line, Source, Licence, Published, then notes."""
     lines = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
     fields = dict(line.split(": ", 1) for line in lines[1:4])
     source, licence, published = (fields[key] for key in _HEAD)
@@ -35,7 +35,7 @@ def parse_recipe(name: str, text: str) -> Recipe:
 
 
 def replace_donors(text: str, donors: Mapping[str, DonorSpec]) -> str:
-    """A recipe's text with these donors in place of its own donors of the same names; comments are kept."""
+    """A recipe's text in which the donors named in `donors` are replaced by the given ones; comments are kept."""
     for name, donor in donors.items():
         line = format_donor_line(donor).replace("\\", r"\\")
         text = re.sub(rf"(?m)^  {re.escape(name)}: \{{.*\}}$", line, text, count=1)
@@ -43,7 +43,7 @@ def replace_donors(text: str, donors: Mapping[str, DonorSpec]) -> str:
 
 
 def format_donor_line(donor: DonorSpec) -> str:
-    """A donor as one line of a recipe's `donors`."""
+    """A donor as one line of text under a recipe's `donors` key."""
     entry: dict[str, Tree] = {"source": format_source(donor)}
     if donor.like is not None:
         entry["like"] = donor.like

@@ -1,1 +1,1 @@
-"""YAML 1.2 core schema as nodes that know their place in the text, and data as YAML text."""
+"""Read YAML 1.2 into nodes that know their line and column, and write data as YAML text."""

@@ -1,4 +1,4 @@
-"""Decode a spec's bytes: UTF-8 of bounded size, without control characters."""
+"""Decode the text of a spec, which must be UTF-8, of limited size and without control characters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _WIDE = (
 
 
 def decode_text(text: str | bytes, source: str) -> str:
-    """The text without a byte order mark; SpecError when it is too large, not UTF-8, or has control characters."""
+    """The decoded text without its byte order mark.
+
+    SpecError, with `source` as the text's name, if it is too large, not UTF-8, or has control characters.
+    """
     size = len(text)
     if size > MOST_BYTES:
         raise SpecError.of(
@@ -37,7 +40,7 @@ def decode_text(text: str | bytes, source: str) -> str:
 
 
 def make_mark(text: str, offset: int, source: str) -> Mark:
-    """The line and column of the character at `offset`."""
+    """The line and column of the character at `offset` of `text`, whose name is `source`."""
     line = text.count("\n", 0, offset) + 1
     return Mark(source, line, offset - text.rfind("\n", 0, offset))
 

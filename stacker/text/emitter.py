@@ -1,4 +1,4 @@
-"""Write data as YAML that readers of 1.1 and 1.2 understand alike. PyYAML emits it, with a layout for people."""
+"""Write data as YAML with a layout for people. Readers of YAML 1.1 and of YAML 1.2 get the same data from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stacker.text.node import Plain
 from stacker.text.scalars import ScalarError, parse_plain
 
 _BOOLEANS_OF_1_1 = frozenset({"y", "n"})
-"""PyYAML takes these for text, other YAML 1.1 readers for booleans."""
+"""Words that must be quoted: PyYAML writes them bare, but other readers of YAML 1.1 take them for booleans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,10 @@ Tree = Plain | Flow | Sequence["Tree"] | Mapping[str, "Tree"]
 
 
 def write_yaml(data: Mapping[str, Tree]) -> str:
-    """The text of one document: blocks indented by two, and double quotes where a reader needs them."""
+    """The text of one YAML document, with blocks indented by two spaces.
+
+    Strings that a reader could take for another type are in double quotes.
+    """
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=float("inf"))
 
 
@@ -38,7 +41,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def analyze_scalar(self, scalar: str) -> Any:
-        self.allow_unicode = scalar.isprintable()  # escapes show what nobody would see
+        self.allow_unicode = scalar.isprintable()  # characters that nobody would see are escaped
         return super().analyze_scalar(scalar)
 
     def choose_scalar_style(self) -> str:
@@ -61,7 +64,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _is_text(text: str) -> bool:
-    """Whether our reader takes an unquoted `text` for a string; PyYAML itself checks this for YAML 1.1."""
+    """Whether `text` without quotes is read as a string; PyYAML itself checks most of this for YAML 1.1."""
     try:
         return parse_plain(text) == text and text.lower() not in _BOOLEANS_OF_1_1
     except ScalarError:

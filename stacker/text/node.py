@@ -1,4 +1,4 @@
-"""Parsed text as data: scalars, sequences and mappings, each with its line and column. Knows nothing of YAML."""
+"""The nodes of a parsed text: scalars, sequences and mappings, each with its line and column. Independent of YAML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ Data = Plain | list["Data"] | dict[str, "Data"]
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A single value; `text` is how it was written, with quotes and escapes resolved."""
+    """A single value.
+
+    `text` is how it was written, but without quotes and with escapes replaced by their characters.
+    """
 
     value: Plain
     text: str
@@ -30,7 +33,10 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Keys and values in the order of the text. Keys are compared as text, so `8` and `"8"` are the same key."""
+    """Keys and values in the order of the text; `by_key` finds an entry by the text of its key.
+
+    Keys are compared as text, so `8` and `"8"` are the same key.
+    """
 
     entries: tuple[tuple[Scalar, Node], ...]
     mark: Mark = field(compare=False, repr=False)
@@ -40,16 +46,16 @@ class Mapping:
         object.__setattr__(self, "by_key", {entry[0].text: entry for entry in self.entries})
 
     def get(self, key: str) -> Node | None:
-        """The value of a key, or None."""
+        """The value under `key`; None if there is no such key."""
         return self.by_key[key][1] if key in self.by_key else None
 
     def key_mark(self, key: str) -> Mark:
-        """Where the key itself is written, or where the mapping begins if it has no such key."""
+        """Where `key` itself is written, or where the mapping begins if it has no such key."""
         return self.by_key[key][0].mark if key in self.by_key else self.mark
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The texts of the keys, in order."""
+        """The keys as text, in order."""
         return tuple(name.text for name, _ in self.entries)
 
 
@@ -57,7 +63,7 @@ Node = Scalar | Sequence | Mapping
 
 
 def get_child(node: Node, step: str | int) -> Node:
-    """The node under a key or at an index; `node` itself if it has none."""
+    """The node under a key of a mapping or at an index of a sequence; `node` itself if there is none."""
     match node:
         case Mapping():
             return node.get(str(step)) or node
@@ -68,13 +74,13 @@ def get_child(node: Node, step: str | int) -> Node:
 
 
 def get_text(node: Node | None, key: str) -> str | None:
-    """The string under a key; None if it is missing or another type."""
+    """The string under a key of `node`; None if `node` is no mapping, the key is missing, or its value is no string."""
     below = node.get(key) if isinstance(node, Mapping) else None
     return below.value if isinstance(below, Scalar) and isinstance(below.value, str) else None
 
 
 def get_int(node: Node, key: str) -> int | None:
-    """The integer under a key; None if it is missing or another type."""
+    """The integer under a key of `node`; None if `node` is no mapping, the key is missing, or it has another type."""
     below = node.get(key) if isinstance(node, Mapping) else None
     return below.value if isinstance(below, Scalar) and type(below.value) is int else None
 
@@ -101,7 +107,7 @@ def to_data(node: Node) -> Data:
 
 
 def walk_scalars(node: Node) -> Iterator[tuple[Scalar, bool]]:
-    """Every scalar below a node, and whether it is a key. The target of an alias is repeated at each use."""
+    """Every scalar in a node, paired with whether it is a key. Content that an alias repeats is yielded at each use."""
     match node:
         case Scalar():
             yield node, False
@@ -120,7 +126,7 @@ def is_null(node: Node | None) -> bool:
 
 
 def describe(node: Node) -> str:
-    """A node in the words of a message: `a list`, `a mapping`, `nothing`, `the number 5`, `'text'`."""
+    """How messages name a node: `a list`, `a mapping`, `nothing`, `the number 5`, `'text'`."""
     match node:
         case Sequence():
             return "a list"
@@ -137,6 +143,6 @@ def describe(node: Node) -> str:
 
 
 def shorten(text: str, width: int = 60) -> str:
-    """A text that is safe in a message: control characters escaped, cut to `width` characters."""
+    """The text made safe for a message: unprintable characters are escaped, and it is cut to `width` characters."""
     clean = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
     return clean if len(clean) <= width else f"{clean[: width - 1]}…"

@@ -1,4 +1,4 @@
-"""Convert plain YAML scalars to values by the core schema of YAML 1.2.2, section 10.3.2.
+"""Convert unquoted YAML scalars to values by the core schema of YAML 1.2.2, section 10.3.2.
 
 Unlike in YAML 1.1, `no` and `8:24` are text, `012` is twelve and `1e-4` is a number.
 """
@@ -20,11 +20,14 @@ _KINDS: dict[str, tuple[type, ...]] = {"null": (type(None),), "bool": (bool,), "
 
 
 class ScalarError(ValueError):
-    """A scalar that does not match its tag, or a number with too many digits."""
+    """A scalar whose tag is not allowed or does not fit it, or a number with too many digits."""
 
 
 def parse_plain(text: str) -> Plain:
-    """The value of an unquoted scalar; ScalarError for a number of more than 400 digits."""
+    """The value of an unquoted scalar: None, a boolean, a number, or else the text itself.
+
+    ScalarError for an integer of more than 400 digits.
+    """
     if text in _NULL:
         return None
     if text in _BOOL:
@@ -39,7 +42,10 @@ def parse_plain(text: str) -> Plain:
 
 
 def parse_tagged(text: str, tag: str) -> Plain:
-    """The value of a scalar with an explicit tag; ScalarError for tags outside the core schema."""
+    """The value of a scalar with an explicit tag, such as `!!int`.
+
+    ScalarError if the tag is not allowed or the text does not fit it.
+    """
     if tag in ("!", f"{_PREFIX}str"):
         return text
     kind = tag.removeprefix(_PREFIX)
@@ -52,7 +58,7 @@ def parse_tagged(text: str, tag: str) -> Plain:
 
 
 def format_tag(tag: str) -> str:
-    """A tag in its short form, such as `!!str`."""
+    """A tag of the core schema in its short form, such as `!!str`; any other tag unchanged."""
     return f"!!{tag.removeprefix(_PREFIX)}" if tag.startswith(_PREFIX) else tag
 
 

@@ -14,7 +14,7 @@ _BRACKETS = {"sequence": ("list", "]"), "mapping": ("mapping", "}")}
 
 
 def explain_syntax_error(error: yaml.YAMLError, text: str, source: str) -> Problem:
-    """The problem that a PyYAML error reports, with a hint and its line and column."""
+    """The problem that a PyYAML error reports, with its line and column and a hint at what to write instead."""
     spot = _find_spot(error)
     if spot is None:
         return Problem("this text is not YAML", str(error), Mark(source))
@@ -25,7 +25,10 @@ def explain_syntax_error(error: yaml.YAMLError, text: str, source: str) -> Probl
 
 
 def _find_spot(error: yaml.YAMLError) -> yaml.Mark | None:
-    """The place of the mistake. For a missing colon it is where the key begins, not where PyYAML notices."""
+    """Where the mistake is; None if PyYAML does not say.
+
+    A missing colon is reported where the key begins, not where PyYAML notices it.
+    """
     noticed: yaml.Mark | None = getattr(error, "problem_mark", None)
     begun: yaml.Mark | None = getattr(error, "context_mark", None)
     if begun and "expected ':'" in str(getattr(error, "problem", "")):

@@ -1,6 +1,6 @@
-"""Read YAML 1.2 into nodes with marks, from PyYAML's events; no constructor runs.
+"""Read YAML 1.2 into nodes with line and column, from PyYAML's parse events. PyYAML constructs no objects.
 
-Duplicate keys, custom tags, deep nesting, large alias expansions and cycles are refused. Keys have no meaning here.
+Duplicate keys, custom tags, deep nesting, large alias expansions and cycles are refused.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ _COLLECTION_TAGS = {
 
 
 def read_yaml(text: str | bytes, source: str) -> Node:
-    """The only document of a text; SpecError if it is empty, has several documents, or is not valid."""
+    """The root node of a text that is one YAML document.
+
+    SpecError if it is empty, has several documents, or is not valid.
+    """
     return take_only_document(read_documents(text, source), source)
 
 
 def take_only_document(documents: tuple[Node, ...], source: str) -> Node:
-    """The only document of a text; SpecError if there are none or several."""
+    """The root node of a text's only document. SpecError if the text is empty or has several documents."""
     if not documents or (len(documents) == 1 and documents[0] == Scalar(None, "", documents[0].mark)):
         raise SpecError.of("this text is empty", "", Mark(source))
     if len(documents) > 1:
@@ -40,7 +43,10 @@ def take_only_document(documents: tuple[Node, ...], source: str) -> Node:
 
 
 def read_documents(text: str | bytes, source: str) -> tuple[Node, ...]:
-    """Every document of a text, in order; empty for a text of comments only. Raises SpecError."""
+    """The root node of every document of a text, in order; empty if it has only comments.
+
+    SpecError if it is not valid.
+    """
     content = decode_text(text, source)
     composer = _Composer(source, yaml.parse(content, Loader=_LOADER))
     try:
@@ -54,7 +60,11 @@ def read_documents(text: str | bytes, source: str) -> tuple[Node, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Composed:
-    """A node with its size (nodes, the target of an alias counted at each use) and its height (levels of nesting)."""
+    """A node with two measures.
+
+    `size` is its number of nodes, where the content of an alias counts at each use; `height` is its number of nested
+    levels.
+    """
 
     node: Node
     size: int = 1
@@ -190,7 +200,10 @@ def _add_entry(composer: _Composer, entries: dict[str, tuple[Scalar, Node]], key
 
 
 def _list_merged(composer: _Composer, node: Node) -> list[tuple[Scalar, Node]]:
-    """The entries that a merge key (`<<`) adds; earlier mappings of a list win, as YAML's merge type defines."""
+    """The entries that a merge key (`<<`) with the value `node` adds.
+
+    If a key occurs twice, the caller keeps the first, as YAML's merge type defines.
+    """
     mappings = node.items if isinstance(node, Sequence) else (node,)
     entries: list[tuple[Scalar, Node]] = []
     for mapping in mappings:

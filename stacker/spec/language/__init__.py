@@ -1,1 +1,1 @@
-"""What both dialects share: the values of a spec, the grammars inside them, and their checks."""
+"""What the native and the mergekit dialect share: the values of a parsed spec, their grammars, and checks."""

@@ -1,4 +1,4 @@
-"""Check a spec of either dialect without its donors: references, lengths that are written out, size."""
+"""Check what needs no donor: names that are used, slice lengths that are written out, the size of the stack."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_STACKS = 100
 
 
 def check_spec(spec: StackSpec) -> Iterator[Problem]:
-    """Problems of references, lengths and size; warnings for donors and stacks that are never used."""
+    """Problems with undefined names, misfitting lengths and too many layers; warnings for unused donors and stacks."""
     yield from _check_names(spec)
     cycles = tuple(_check_nesting(spec))
     yield from cycles
@@ -50,7 +50,7 @@ def walk_items(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def list_slices(item: Item | SliceOrBlend) -> tuple[SliceSpec, ...]:
-    """The slices written in an item itself, its base last."""
+    """The slices written directly in an item, its base last; empty for a repeat or a use."""
     match item:
         case SliceSpec():
             return (item,)
@@ -69,7 +69,7 @@ def _check_names(spec: StackSpec) -> Iterator[Problem]:
 
 
 def _check_references(kind: str, used: list[Named], defined: dict[str, Mark | None]) -> Iterator[Problem]:
-    """One problem for each undefined name, at its first use, and a warning for each name that is never used."""
+    """A problem for each undefined name, at its first use, and a warning for each defined name that is never used."""
     first = dict(reversed(used))
     counts = Counter(name for name, _ in used)
     for name in dict.fromkeys(name for name, _ in used if name not in defined):
@@ -98,7 +98,7 @@ def _list_stack_names(spec: StackSpec) -> Iterator[Named]:
 
 
 def _check_nesting(spec: StackSpec) -> Iterator[Problem]:
-    """One problem for each cycle of named stacks; too many named stacks are refused before they are nested."""
+    """A problem for each cycle of named stacks, or a single one if there are too many named stacks to search."""
     if len(spec.stacks) > MOST_STACKS:
         yield Problem(f"{len(spec.stacks)} named stacks; at most {MOST_STACKS} are allowed", "", spec.mark_of("stacks"))
         return
@@ -153,7 +153,7 @@ def _check_crossfade(fade: CrossfadeSpec) -> Iterator[Problem]:
 
 
 def _check_size(spec: StackSpec) -> Iterator[Problem]:
-    """A stack with more layers than any model could have is a mistake in `repeat` or `use`."""
+    """A problem if the stack has more layers than any model could have, likely a mistake in `repeat` or `use`."""
     named = {stack.name: stack.items for stack in spec.stacks}
     known: dict[str, int] = {}
 

@@ -1,4 +1,4 @@
-"""The grammar of parameters: a number, a gradient, or a mapping from roles or name patterns to either."""
+"""Parse parameters: a number, a gradient, or a mapping from roles or name patterns to numbers or gradients."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ _FORMS = "write a number, a list of numbers (a gradient over the slice), or a ma
 
 
 def parse_setting(name: str, node: Node, mark: Mark, problems: list[Problem]) -> Setting:
-    """One parameter of an op: numbers, gradients, flags or words. Invalid values are left out and go to `problems`."""
+    """One parameter of an op, with numbers, gradients, flags or words as values.
+
+    Invalid values are left out, and their problems are added to `problems`.
+    """
     return Setting(name, Parameter(drop_unreachable(_parse_rules(name, node, problems))), mark)
 
 
 def parse_scale(node: Node, problems: list[Problem]) -> Parameter:
-    """The value of `scale`: numbers and gradients only. Others go to `problems`."""
+    """The value of `scale`, with numbers and gradients only. Problems with other values are added to `problems`."""
     rules = tuple(_parse_rules("scale", node, problems))
     words = (rule.value for rule in rules if isinstance(rule.value, bool | str))
     problems += [Problem(f"'scale' must be a number, not {str(word).lower()}", _FORMS, node.mark) for word in words]
@@ -28,7 +31,10 @@ def parse_scale(node: Node, problems: list[Problem]) -> Parameter:
 
 
 def drop_unreachable(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """The rules without those that are never tried: repeated matches, and all after the one that matches everything."""
+    """The rules that can apply to a tensor.
+
+    A later rule with the same `match`, and every rule after the one that matches all tensors, are dropped.
+    """
     reached: dict[str, Rule] = {}
     for rule in rules:
         reached.setdefault(rule.match, rule)
@@ -38,18 +44,21 @@ def drop_unreachable(rules: Iterable[Rule]) -> tuple[Rule, ...]:
 
 
 def combine_levels(*levels: Parameter | None) -> Parameter | None:
-    """The parameters of several levels as one; nearer levels come first and win. None if no level has any."""
+    """One parameter from those of several levels, such as source, slice and file.
+
+    The rules of earlier levels are tried first; None if no level has any.
+    """
     rules = [rule for level in levels if level is not None for rule in level.rules]
     return Parameter(drop_unreachable(rules)) if rules else None
 
 
 def make_constant(value: float) -> Parameter:
-    """The parameter with this number for every tensor."""
+    """A parameter that is `value` for every tensor."""
     return Parameter((Rule(EVERYTHING, value),))
 
 
 def find_constant(parameter: Parameter) -> float | None:
-    """The number of a parameter that is the same for every tensor and layer; else None."""
+    """The number of a parameter that is one number for all tensors and layers; None for any other parameter."""
     match parameter.rules:
         case (Rule(match, float() as value),) if match == EVERYTHING:
             return value
@@ -58,12 +67,15 @@ def find_constant(parameter: Parameter) -> float | None:
 
 
 def has_gradient(parameter: Parameter) -> bool:
-    """Whether a parameter depends on the layer."""
+    """Whether any value of a parameter changes from layer to layer."""
     return any(isinstance(rule.value, Gradient) for rule in parameter.rules)
 
 
 def parse_value(name: str, node: Node) -> Gradient | Value:
-    """A number, flag or word, or a list of numbers as a Gradient; SpecError for anything else."""
+    """The value of a node: a number, a flag, a word, or a Gradient from a list of numbers.
+
+    SpecError for anything else.
+    """
     match node:
         case Scalar(bool() | str() as value):
             return value

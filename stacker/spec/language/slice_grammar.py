@@ -1,6 +1,6 @@
-"""The grammar of slices: `xwin[0:16]`, `xwin[5]`, `xwin[8:]`, `xwin[:16]`, `xwin[:]`, `xwin`.
+"""Parse and write slices: `xwin[0:16]`, `xwin[5]`, `xwin[8:]`, `xwin[:16]`, `xwin[:]`, `xwin`.
 
-Ranges are half-open and layers count from 0. Donors' depths are not known here.
+Ranges are half-open and layers count from 0. Whether a donor has so many layers is checked elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FORM = "write donor[first:last+1], for instance xwin[0:16] for the first 16 lay
 
 
 def parse_slice(text: str, mark: Mark | None = None) -> SliceSpec:
-    """The slice that a text denotes; SpecError with a hint what to write instead."""
+    """The slice in a text such as `xwin[0:16]`. SpecError, with a hint at what to write, if it is not a slice."""
     match = _SLICE.fullmatch(text)
     if not match:
         raise SpecError.of(f"'{shorten(text)}' is not a slice", _advise_slice(text), mark)
@@ -31,7 +31,7 @@ def parse_slice(text: str, mark: Mark | None = None) -> SliceSpec:
 
 
 def format_slice(piece: SliceSpec) -> str:
-    """A slice in the slice grammar."""
+    """A slice as text, such as `xwin[0:16]`, without its factors and parameters."""
     if piece.start is None and piece.stop is None:
         return piece.donor
     if piece.start is not None and piece.stop == piece.start + 1:
@@ -41,7 +41,7 @@ def format_slice(piece: SliceSpec) -> str:
 
 
 def count_written_layers(piece: SliceSpec) -> int | None:
-    """The number of layers of a slice; None if its end is not written."""
+    """The number of layers of a slice; None if its `stop` is not written, since it then depends on the donor."""
     return None if piece.stop is None else piece.stop - (piece.start or 0)
 
 

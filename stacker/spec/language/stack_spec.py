@@ -1,6 +1,6 @@
-"""The frozen values of a parsed spec, the same for both dialects.
+"""The immutable values that a spec is parsed into, the same for the native and the mergekit dialect.
 
-Nothing is resolved against donors: a bound that was not written is None, a `use` is a name.
+Donors are not looked at: a slice bound that was not written is None, and a `use` is only a name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from stacker.tensors import Dtype
 
 
 class Dialect(StrEnum):
-    """The language in which a spec was written."""
+    """The two languages of specs: stacker's own and mergekit's."""
 
     NATIVE = "native"
     MERGEKIT = "mergekit"
@@ -24,15 +24,19 @@ Value = float | bool | str
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """A number that varies over a slice: knots equally spaced over its layers, linear in between; one is a constant.
+    """A number that varies over the layers of a slice, along straight lines between equally spaced `knots`.
 
-    A tensor outside the layers (embedding, final norm, head) has the value of the first knot: it is position 0 of 2.
+    A single knot is a constant. A tensor outside the layers (embedding, final norm, head) has the value of the first
+    knot.
     """
 
     knots: tuple[float, ...]
 
     def at(self, position: int, count: int) -> float:
-        """The value at layer `position` (from 0) of `count`. A slice of one layer has the value of the last knot."""
+        """The value at layer `position` (counted from 0) of `count` layers.
+
+        A slice of one layer has the value of the last knot.
+        """
         if len(self.knots) == 1:
             return self.knots[0]
         place = (position / (count - 1) if count > 1 else 1.0) * (len(self.knots) - 1)
@@ -42,9 +46,10 @@ class Gradient:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A value for the tensors that `match` selects.
+    """The value for the tensors that `match` selects.
 
-    `match` is a role or its prefix (`attn`, `attn.q`), a pattern over full tensor names with `*`, or `*` for all.
+    `match` is a role or its prefix (`attn.q`, `attn`), a pattern with `*` over full tensor names, or `*` for every
+    tensor.
     """
 
     match: str
@@ -58,13 +63,13 @@ class Parameter:
     rules: tuple[Rule, ...]
 
     def over(self, other: Parameter | None) -> Parameter:
-        """These rules first, and those of `other` where none of these matches."""
+        """A parameter that tries these rules first and then those of `other`, if there is one."""
         return self if other is None else Parameter(self.rules + other.rules)
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """An op's parameter by name, as written at one place of the spec."""
+    """A parameter of an op with its name, as written at one place of the spec."""
 
     name: str
     parameter: Parameter
@@ -73,9 +78,10 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class SliceSpec:
-    """Layers [start, stop) of a donor. A bound that was not written is None; without both it is the whole donor.
+    """Layers [start, stop) of a donor; `start` None means its first layer, `stop` None its end.
 
-    `scale` multiplies the slice's outputs; `settings` are per-source parameters of a blend that the slice is part of.
+    `scale` multiplies the tensors of these layers. `settings` are this source's own parameters if the slice is in a
+    blend.
     """
 
     donor: str
@@ -88,9 +94,10 @@ class SliceSpec:
 
 @dataclass(frozen=True, slots=True)
 class BlendSpec:
-    """A blend of equally many layers from each source, one output layer per position. Embed and head take whole donors.
+    """A blend that makes one layer from the first layers of all sources, one from their second layers, and so on.
 
-    `base` is the reference of ops that need one; None means the spec's `base`.
+    The sources of an embedding or head are whole donors. `base` is the reference of ops that need one; None means the
+    spec's `base`.
     """
 
     sources: tuple[SliceSpec, ...]
@@ -102,7 +109,10 @@ class BlendSpec:
 
 @dataclass(frozen=True, slots=True)
 class CrossfadeSpec:
-    """Slices in a row, where the last `over` layers of each are blended with the first `over` layers of the next."""
+    """Slices one after another; the last `over` layers of each are blended with the first `over` layers of the next.
+
+    `base` is the reference of ops that need one; None means the spec's `base`.
+    """
 
     sources: tuple[SliceSpec, ...]
     over: int
@@ -114,7 +124,7 @@ class CrossfadeSpec:
 
 @dataclass(frozen=True, slots=True)
 class RepeatSpec:
-    """Items repeated `times` times in all; `scale` multiplies the outputs of every round after the first."""
+    """Items that the stack has `times` times in all; `scale` multiplies the tensors of every round after the first."""
 
     items: tuple[Item, ...]
     times: int
@@ -132,15 +142,16 @@ class UseSpec:
 
 Item = SliceSpec | BlendSpec | CrossfadeSpec | RepeatSpec | UseSpec
 SliceOrBlend = SliceSpec | BlendSpec
-"""A run of layers that is copied or blended; also where the embedding or the head is taken from."""
+"""A run of layers that is copied or blended, or the source of the embedding or head."""
 
 
 @dataclass(frozen=True, slots=True)
 class DonorSpec:
     """A donor: `source` is a folder or a hub id (at `revision`), or `stack` is a spec file whose result is the donor.
 
-    `like` names a reference config (a folder, a config.json, or a packaged one), used while the weights are missing.
-    With `stage`, `stack` is the name of another document in the same text, and `stage` is that document's spec.
+    `like` names a reference config (a folder, a config.json, or a packaged one) that is used while the weights are
+    missing. If `stage` is given, it is the spec of another document in the same text, and `stack` is that document's
+    name.
     """
 
     name: str
@@ -163,7 +174,10 @@ class NamedStack:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """How the result is stored: element type (None keeps the donors') and the largest size of a shard in bytes."""
+    """How the result is stored.
+
+    `dtype` None keeps the donors' element types, and `shard_size` is the largest size of a file in bytes.
+    """
 
     dtype: Dtype | None = None
     shard_size: int = 5_000_000_000
@@ -171,9 +185,10 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """The source of a token's embedding and head row, for donors that lack the token or, with `force`, for all.
+    """Where the embedding and head rows of `token` come from in donors that lack it, or with `force` in every donor.
 
-    `donor` None means zeros. Else it is the donor's row of the same token, of the token `like`, or with index `number`.
+    `donor` None means a row of zeros. Otherwise it is that donor's row of the same token, of the token `like`, or at
+    index `number`.
     """
 
     token: str
@@ -186,9 +201,10 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class VocabularySpec:
-    """How the rows of embedding and head follow the tokenizer. A `union` adds all donors' tokens to the tokenizer's.
+    """How the tokenizer of the result is changed; the rows of embedding and head are arranged to match it.
 
-    The number of rows is padded to a multiple of `pad_to_multiple_of`.
+    `union` appends the added tokens of all donors, and `tokens` are sources of single tokens' rows. The number of rows
+    is padded up to a multiple of `pad_to_multiple_of`.
     """
 
     union: bool = False
@@ -199,9 +215,9 @@ class VocabularySpec:
 
 @dataclass(frozen=True, slots=True)
 class StackSpec:
-    """A whole spec. `base`, `tokenizer` and `config` name donors; None leaves the default.
+    """A whole parsed spec. `base`, `tokenizer` and `config` are names of donors; None means that none was written.
 
-    Without `vocabulary` the tokenizer files are copied and rows stay as they are. `chat_template` is Jinja.
+    If `vocabulary` is None, the tokenizer files are copied and the rows of embedding and head keep their order.
     """
 
     name: str
@@ -214,14 +230,16 @@ class StackSpec:
     tokenizer: str | None = None
     vocabulary: VocabularySpec | None = None
     chat_template: str | None = None
+    """The text of a Jinja template; None keeps the tokenizer's own."""
     config: str | None = None
     output: OutputSpec = OutputSpec()
     source: str = "<spec>"
+    """The name of the spec's text in messages, such as its path."""
     dialect: Dialect = Dialect.NATIVE
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
     marks: tuple[tuple[str, Mark], ...] = field(default=(), compare=False, repr=False)
-    """The places of the top-level keys in the text."""
+    """Where each top-level key is written in the text."""
 
     def mark_of(self, key: str) -> Mark:
-        """The place of a top-level key, or of the whole source if the key was not written."""
+        """Where a top-level key is written, or the source as a whole if the key was not written."""
         return dict(self.marks).get(key, Mark(self.source))

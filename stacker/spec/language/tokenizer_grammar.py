@@ -1,4 +1,4 @@
-"""The grammar of `tokenizer` and `chat_template` in both dialects: unions, rows of single tokens, padding."""
+"""Parse and write `tokenizer` and `chat_template` in both dialects: unions, rows of single tokens, padding."""
 
 from __future__ import annotations
 
@@ -23,14 +23,20 @@ Resolve = Callable[[Node], str]
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """How a dialect writes the source of a token: the key of the donor in a mapping, and the parser of its name."""
+    """How a dialect writes the source of a token's row.
+
+    `key` is the key of the donor in a mapping; `resolve` turns its value into the donor's name.
+    """
 
     key: str
     resolve: Resolve
 
 
 def parse_vocabulary(node: Mapping, grammar: Grammar, problems: list[Problem]) -> VocabularySpec:
-    """A `tokenizer` mapping without its donor. Invalid parts are left out and go to `problems`."""
+    """A `tokenizer` mapping, except for the donor in it.
+
+    Invalid parts are left out, and their problems are added to `problems`.
+    """
     source, tokens, pad = (node.get(key) for key in KEYS)
     problems += _check_unknown_keys(node, KEYS)
     union = isinstance(source, Scalar) and source.value == UNION
@@ -42,9 +48,9 @@ def parse_vocabulary(node: Mapping, grammar: Grammar, problems: list[Problem]) -
 def parse_tokenizer(
     node: Node | None, base: str | None, problems: list[Problem]
 ) -> tuple[str | None, VocabularySpec | None]:
-    """The native `tokenizer`: the donor of the tokenizer files, and how rows follow it if a mapping is written.
+    """The native `tokenizer`: the donor of the tokenizer files (None: the default), and what a mapping says about rows.
 
-    A union starts from the tokenizer of `base`, if the spec has a base.
+    The second is None if `tokenizer` is no mapping; for a union, the donor is `base`.
     """
     if not isinstance(node, Mapping):
         return (node.text if isinstance(node, Scalar) and not is_null(node) else None), None
@@ -56,14 +62,14 @@ def parse_tokenizer(
 
 
 def parse_donor_name(node: Node) -> str:
-    """A donor's name; SpecError if the node is not text."""
+    """The donor's name that a node is; SpecError if the node is not text."""
     if isinstance(node, Scalar) and isinstance(node.value, str):
         return node.value
     raise SpecError.of(f"a donor's name cannot be {describe(node)}", _SOURCE, node.mark)
 
 
 def parse_template(node: Node) -> str:
-    """A chat template: Jinja text, or the name of a well-known template; SpecError for anything else."""
+    """The Jinja text of a chat template, written out or named as a well-known template. SpecError for anything else."""
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value.strip():
         raise SpecError.of(f"'chat_template' cannot be {describe(node)}", "write Jinja text", node.mark)
     if "{" in node.value:
@@ -118,7 +124,10 @@ def _parse_row(key: Scalar, node: Node, grammar: Grammar, problems: list[Problem
 
 
 def _parse_row_source(node: Node, grammar: Grammar) -> tuple[str | None, str | None, int | None]:
-    """Donor, token and index of a row; all None for zeros."""
+    """The donor of a token's row, and the text or index of the token whose row it is (None twice: the token itself).
+
+    All three are None for a row of zeros.
+    """
     kind = node.get("kind") if isinstance(node, Mapping) else node if grammar.key == "donor" else None
     if isinstance(kind, Scalar) and kind.value == "zero":
         return None, None, None
@@ -136,7 +145,7 @@ def _parse_row_source(node: Node, grammar: Grammar) -> tuple[str | None, str | N
 
 
 def _is_model(node: Mapping) -> bool:
-    """Whether a mapping is mergekit's long form of a model reference rather than a token of a model."""
+    """Whether a mapping is mergekit's long form of a model reference, and not one token of a model."""
     return not {"kind", "token", "token_id"} & set(node.names)
 
 
@@ -147,12 +156,15 @@ def _check_unknown_keys(node: Mapping, known: tuple[str, ...]) -> Iterator[Probl
 
 
 def format_tokenizer(spec: StackSpec) -> Tree:
-    """The native `tokenizer` as data for YAML; None if it is the default."""
+    """The value of the native `tokenizer` key; None if the key can be left out."""
     return spec.tokenizer if spec.vocabulary is None else _make_tokenizer_tree(spec, spec.tokenizer, str, _native_row)
 
 
 def format_mergekit_tokenizer(spec: StackSpec, source: Tree, named: Callable[[str], Tree]) -> Tree:
-    """mergekit's `tokenizer` as data for YAML; `named` turns a donor's name into its model reference."""
+    """The value of mergekit's `tokenizer` key; None if the key can be left out.
+
+    `source` is the model of the tokenizer, and `named` turns a donor's name into a model.
+    """
     return _make_tokenizer_tree(spec, source, named, _mergekit_row)
 
 

@@ -1,6 +1,6 @@
-"""Write out a spec's crossfades, repeats and named stacks as a flat list of slices and blends.
+"""Expand a spec's crossfades, repeats and named stacks into a flat list of slices and blends.
 
-The graph and the conversion to mergekit both read this list. Of the donors only their depths are known here.
+The stack's graph and the conversion to mergekit are made from this list. Of the donors, only depths are needed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from stacker.spec.language.stack_spec import (
 
 @dataclass(frozen=True, slots=True)
 class FlatSlice:
-    """`length` layers of a donor from `start` on: the slice `written`, or its part that begins at layer `position`.
+    """`length` layers of a donor from layer `start` on: all of the slice `written`, or its part from `position` on.
 
-    Factors and parameters vary over the `count` layers of the whole slice. If the donor's depth and thus the end are
-    unknown, `known` is False and `length` is 1.
+    `count` is the length of the whole slice, over which its gradients run. If the donor's depth and thus the slice's
+    end are unknown, `known` is False and `length` is 1.
     """
 
     written: SliceSpec
@@ -41,13 +41,13 @@ class FlatSlice:
     known: bool = True
 
     def part(self, skip: int, length: int) -> FlatSlice:
-        """`length` layers of this slice, after its first `skip`."""
+        """The `length` layers of this slice that follow its first `skip` layers."""
         return replace(self, start=self.start + skip, position=self.position + skip, length=length)
 
 
 @dataclass(frozen=True, slots=True)
 class RepeatScale:
-    """Factors of a repeat on a flat item that begins at layer `position` of the `count` repeated layers."""
+    """The factors of a repeat for one flat item that begins at layer `position` of the `count` repeated layers."""
 
     parameter: Parameter
     position: int
@@ -59,8 +59,8 @@ class RepeatScale:
 class FlatItem:
     """One slice (`op` is None), or a blend of equally many layers from each source.
 
-    `settings` vary over `count` layers, and this item begins at layer `position` of them. `number` is the index of
-    its item in the spec's stack, `copy` the round (from 0) of the outermost repeat around it.
+    Gradients in `settings` run over `count` layers, and this item begins at layer `position` of them. `number` is the
+    index in the spec's stack of the item it comes from, `copy` the round (from 0) of the outermost repeat around it.
     """
 
     sources: tuple[FlatSlice, ...]
@@ -76,7 +76,7 @@ class FlatItem:
 
     @property
     def length(self) -> int:
-        """The number of output layers."""
+        """How many output layers this item makes."""
         return max(source.length for source in self.sources)
 
 
@@ -94,9 +94,9 @@ class _Unrolling:
 def unroll(
     spec: StackSpec, depths: Mapping[str, int], ramps: Mapping[str, str], problems: list[Problem]
 ) -> Iterator[FlatItem]:
-    """The flat items of a checked spec in order. Items that do not fit their donors are left out and go to `problems`.
+    """The flat items of a checked spec in order, without those that do not fit their donors, which become `problems`.
 
-    `depths` are the known depths of donors in layers; `ramps` is the parameter that a crossfade drives for each op:
+    `depths` are the known depths of donors in layers. `ramps` is, for each op, the parameter that a crossfade varies:
     `t`, `weight`, or "" for none.
     """
     state = _Unrolling({named.name: named.items for named in spec.stacks}, depths, ramps, problems)
@@ -132,7 +132,10 @@ def _make_plain(source: FlatSlice, mark: Mark | None) -> FlatItem:
 
 
 def _resolve(piece: SliceSpec, state: _Unrolling) -> FlatSlice | None:
-    """A slice with its bounds; None, and a problem, if it ends past its donor."""
+    """A slice with missing bounds filled in.
+
+    If it ends past its donor's last layer, a problem is reported, and it is None.
+    """
     depth = state.depths.get(piece.donor)
     start, stop = piece.start or 0, depth if piece.stop is None else piece.stop
     if depth is not None and stop is not None and (stop > depth or start >= depth):
@@ -164,7 +167,7 @@ def _unroll_blend(item: BlendSpec, state: _Unrolling) -> Iterator[FlatItem]:
 
 
 def _unroll_crossfade(item: CrossfadeSpec, state: _Unrolling) -> Iterator[FlatItem]:
-    """The layers outside the overlaps as slices, and each overlapping layer as a blend."""
+    """Plain slices for the layers outside the overlaps, and a blend for each overlapping layer."""
     sources = _resolve_all(item.sources, state)
     if not sources or not _fits_overlaps(item, sources, state):
         return
@@ -195,7 +198,7 @@ def _fits_overlaps(item: CrossfadeSpec, sources: tuple[FlatSlice, ...], state: _
 
 
 def _keep_between(source: FlatSlice, skip: int, leave: int, mark: Mark | None) -> Iterator[FlatItem]:
-    """The layers of a slice without the first `skip` and the last `leave`, if any remain."""
+    """The layers of a slice without its first `skip` and last `leave`, as one flat item; empty if none remain."""
     length = source.length - skip - leave
     if length:
         yield _make_plain(source.part(skip, length), mark)
@@ -204,7 +207,10 @@ def _keep_between(source: FlatSlice, skip: int, leave: int, mark: Mark | None) -
 def _blend_overlap(
     item: CrossfadeSpec, left: FlatSlice, right: FlatSlice, base: FlatSlice | None, position: int, state: _Unrolling
 ) -> FlatItem:
-    """The blend at layer `position` of an overlap; the share of `right` grows from 1/(over + 1) to over/(over + 1)."""
+    """The blend of layer `position` of an overlap.
+
+    From layer to layer the share of `right` grows from 1/(over + 1) to over/(over + 1).
+    """
     share = (position + 1) / (item.over + 1)
     settings, sources = item.settings, (left.part(position, 1), right.part(position, 1))
     ramp = state.ramps.get(item.op, "")

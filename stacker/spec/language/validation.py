@@ -1,6 +1,6 @@
-"""Validate a text with pydantic: explain its errors in the language's words, and keep the valid part of the text.
+"""Validate a text with pydantic, explain its errors in the words of the spec language, and keep the valid part.
 
-Knows how pydantic locates errors (paths of keys, indices and union tags), but not what specs mean.
+Only the form of pydantic's error locations (keys, indices and union tags) is known here, not what specs mean.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What the messages of a dialect need: shapes by union tag or key, examples by key, a message for bad union values.
+    """What messages about a dialect need: its pydantic models (`shapes`) by union tag or key, and examples by key.
 
-    `fillers` are values for missing keys, so that the rest of their item can still be read.
+    `misfit` makes the problem for a value that no member of a union fits. `fillers` are put in for missing keys, so
+    that the rest of the item can still be read.
     """
 
     shapes: dict[str, type[BaseModel]]
@@ -39,10 +40,9 @@ class Advice:
 
 
 def keep_valid(shape: type[BaseModel], root: Mapping, words: Advice) -> tuple[Mapping, list[Problem]]:
-    """The part of a text that fits its shape, and the problems of the whole text. The part is empty if nothing fits.
+    """The part of `root` that fits `shape` (empty if nothing fits), and the problems of the whole text.
 
-    Readers rely on the keys and types of values in that part. Problems that arise only because something was cut
-    out are not reported.
+    Readers can rely on the keys and types in that part, and parts that were cut out cause no further problems.
     """
     problems: list[Problem] = []
     node: Node = root
@@ -65,7 +65,7 @@ def keep_valid(shape: type[BaseModel], root: Mapping, words: Advice) -> tuple[Ma
 def attempt(
     problems: list[Problem], parse: Callable[Given, Made], *given: Given.args, **named: Given.kwargs
 ) -> Made | None:
-    """Return what `parse` returns; if it raises SpecError, keep its problems and return None."""
+    """The result of `parse`; if it raises SpecError, None, and the error's problems are added to `problems`."""
     try:
         return parse(*given, **named)
     except SpecError as error:
@@ -74,7 +74,7 @@ def attempt(
 
 
 def find_path(node: Node, location: Iterable[str | int]) -> Path:
-    """The keys and indices of a pydantic location that exist in the text, without union tags and missing keys."""
+    """The keys and indices of a pydantic error location that exist in the text, without union tags and missing keys."""
     path: list[str | int] = []
     for step in location:
         below = get_child(node, step)
@@ -146,12 +146,12 @@ def _find_node(node: Node, path: Path) -> Node:
 
 
 def find_last_key(path: Path) -> str:
-    """The last key on a path, ignoring indices; "" at the root."""
+    """The last key on a path, ignoring list indices; "" if the path has no key."""
     return next((str(step) for step in reversed(path) if isinstance(step, str)), "")
 
 
 def _mend(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], words: Advice) -> Node:
-    """The text with fillers for missing keys, and without everything else that was wrong."""
+    """The text after one round of repair: missing keys with a filler are added, all else that is wrong is cut out."""
     cuts: list[Path] = []
     for detail, path in zip(details, paths, strict=True):
         key = str(detail["loc"][-1])
@@ -163,7 +163,7 @@ def _mend(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], wo
 
 
 def _add_filler(node: Node, path: Path, key: str, value: Plain) -> Node:
-    """The text with one more key in the mapping at a path."""
+    """The text with `key: value` added to the mapping at `path`."""
     match node:
         case Mapping(entries) if not path:
             filler = (Scalar(key, key, node.mark), Scalar(value, str(value), node.mark))

@@ -1,4 +1,4 @@
-"""The grammars of single values in both dialects: element types, sizes in bytes, sources of donors."""
+"""Parse and write single values of both dialects: element types, sizes in bytes, sources of donors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LARGEST = 10**15
 
 
 def parse_dtype(name: str, mark: Mark) -> Dtype | None:
-    """The element type of that name, None for `keep`; SpecError for an unknown name."""
+    """The element type called `name`, or None for `keep`; SpecError for an unknown name."""
     if name == KEEP:
         return None
     if name in CONFIG_DTYPES:
@@ -31,7 +31,7 @@ def parse_dtype(name: str, mark: Mark) -> Dtype | None:
 
 
 def format_dtype(dtype: Dtype) -> str:
-    """The name of an element type in specs."""
+    """The name that specs use for an element type."""
     return next((name for name, known in CONFIG_DTYPES.items() if known is dtype), dtype.torch_name)
 
 
@@ -47,7 +47,7 @@ def parse_size(value: str | int, mark: Mark) -> int:
 
 
 def format_size(size: int) -> str | int:
-    """A size in the largest unit that is exact, so that it reads back the same; else plain bytes."""
+    """A size in the largest unit that divides it, such as `5GB`, or as a plain number of bytes."""
     for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("GiB", 1 << 30), ("MiB", 1 << 20)):
         if size % factor == 0:
             return f"{size // factor}{unit}"
@@ -60,7 +60,10 @@ _URL = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<id>[\w.-]+
 
 
 def parse_source(name: str, source: str, mark: Mark | None) -> DonorSpec:
-    """A donor from the text of its source; text after '@' is a revision only if the text before it can be a hub id."""
+    """A donor from a hub id, hub id@revision or folder; SpecError for a URL, an empty text or control characters.
+
+    Text after '@' is a revision only if the text before it can be a hub id.
+    """
     if not source.strip():
         raise SpecError.of(f"donor '{name}' has an empty source", "write a folder or a hub id", mark)
     if "://" in source:
@@ -76,12 +79,12 @@ def parse_source(name: str, source: str, mark: Mark | None) -> DonorSpec:
 
 
 def format_source(donor: DonorSpec) -> str:
-    """The source of a donor as text, with its revision."""
+    """The source of a donor as text, followed by `@` and its revision if it has one."""
     return f"{donor.source}@{donor.revision}" if donor.revision else str(donor.source)
 
 
 def make_donor_name(source: str, taken: set[str]) -> str:
-    """A donor name from the last part of a source, numbered if it is in `taken`."""
+    """A name for a donor from the last part of its hub id or path, with a number appended if it is in `taken`."""
     last = source.rstrip("/").rpartition("/")[2]
     name = _PLAIN.sub("-", last).strip("-") or "donor"
     numbered = (name if count == 1 else f"{name}-{count}" for count in range(1, len(taken) + 2))

@@ -1,4 +1,4 @@
-"""The grammars of single values in mergekit files: model references, and parameters with gradients and filters."""
+"""Parse single values of mergekit files: model references, and parameters with gradients and filters."""
 
 from __future__ import annotations
 
@@ -24,20 +24,23 @@ _REFERENCE = "write org/name, org/name@revision, or a folder"
 
 @dataclass(slots=True)
 class DonorNames:
-    """The donors of a document in order of appearance; each distinct model reference gets one name.
+    """The donors of a document in order of appearance, one for each model reference (source and revision).
 
-    `stages` are the specs of earlier documents, by the names under which they can be used as models.
+    `stages` are the specs of earlier documents by their names, which can be used as models.
     """
 
     donors: dict[tuple[str, str | None], DonorSpec] = field(default_factory=dict)
     stages: Table[str, StackSpec] = field(default_factory=dict)
 
     def all(self) -> tuple[DonorSpec, ...]:
-        """All donors so far."""
+        """All donors found so far, in order of appearance."""
         return tuple(self.donors.values())
 
     def name(self, node: Node) -> str:
-        """The donor name of a model reference, added if it is new; SpecError if it is not a model reference."""
+        """The name of the donor that a model reference means; a new donor is added.
+
+        SpecError if the node is no model reference.
+        """
         source, revision, mark = parse_reference(node)
         if (source, revision) not in self.donors:
             short = make_donor_name(source, {donor.name for donor in self.donors.values()})
@@ -48,7 +51,10 @@ class DonorNames:
 
 
 def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
-    """Path, revision and mark of `path@rev`, `{model: path}` or `{model: {path, revision}}`; SpecError for LoRAs."""
+    """Path, revision (or None) and place of `path@revision`, `{model: path}` or `{model: {path, revision}}`.
+
+    SpecError for LoRAs and everything else.
+    """
     if isinstance(node, Scalar) and isinstance(node.value, str) and node.value.strip():
         return _parse_path(node.value, node.mark)
     if not isinstance(node, Mapping):
@@ -64,7 +70,10 @@ def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
 
 
 def parse_parameter(name: str, node: Node, problems: list[Problem]) -> Parameter:
-    """A value, a gradient, or a list of filters in the order they are tried; a filter is a part of a tensor's name."""
+    """A parameter: a value, a gradient, or a list of `{filter, value}`, where a filter is a part of a tensor's name.
+
+    Invalid parts are left out, and their problems are added to `problems`.
+    """
     rules: list[Rule] = []
     for filter_text, value in _list_conditions(name, node, problems):
         try:
@@ -91,7 +100,7 @@ def _parse_mapping(node: Mapping) -> tuple[str, str | None, Mark]:
 
 
 def _list_conditions(name: str, node: Node, problems: list[Problem]) -> list[tuple[Node | None, Node]]:
-    """Pairs of filter and value; a plain value has no filter."""
+    """Pairs of filter (None: all tensors) and value."""
     listed = node.items if isinstance(node, Sequence) else (node,)
     if not any(isinstance(item, Mapping) for item in listed):
         return [(None, node)]

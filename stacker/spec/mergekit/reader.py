@@ -1,6 +1,6 @@
-"""Read mergekit's dialect into a StackSpec with the same meaning, without mergekit's bugs.
+"""Read a mergekit file into a StackSpec with the same meaning, but without mergekit's bugs.
 
-The embedding is made like the first slice; final norm and head are made like the last.
+The embedding is made like the first slice; final norm and head are made like the last slice.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ _RANGE_HINT = "layer_range: [first, last + 1]; the end is not included"
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One output slice: its sources with their own parameters, the levels of parameters around them, and its base."""
+    """One output slice: its `sources`, and `levels`, the `parameters` mappings at the slice and around it.
+
+    `base` is the name of its base donor; None if it has none.
+    """
 
     sources: tuple[SliceSpec, ...]
     levels: Levels
@@ -55,7 +58,10 @@ class _Run:
 def parse_mergekit(
     root: Mapping, name: str, stages: Table[str, StackSpec] = MappingProxyType({})
 ) -> tuple[StackSpec, list[Problem]]:
-    """The spec of a mergekit file, and its problems; `stages` are earlier documents that it can use as models."""
+    """The spec in a mergekit file, and all problems of the file.
+
+    `name` is used if the file gives no name; `stages` are earlier documents that it can use as models, by name.
+    """
     node, problems = keep_valid(MergekitFile, root, ADVICE)
     method_name = get_text(node, "merge_method") or ""
     context = ReadContext(_find_method(method_name, root, problems), problems, DonorNames(stages=stages))
@@ -98,7 +104,7 @@ def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str
 
 
 def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_Run]:
-    """The output slices of the file or of its only module, or one run over whole models."""
+    """The output slices of the file or of its only module; `models` makes a single one."""
     levels = context.below(node, ())
     given = [key for key in ("slices", "models", "modules") if not is_null(node.get(key))]
     if len(given) != 1:
@@ -115,7 +121,7 @@ def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_
 
 
 def _parse_holder(context: ReadContext, node: Node, levels: Levels, base: str | None) -> list[_Run]:
-    """The runs of a file or module: one for each of its `slices`, or one for all its `models`."""
+    """The output slices of a file or module: those in its `slices`, or a single one from all its `models`."""
     if slices := list_items(get_child(node, "slices")):
         return [_parse_slice(context, run, levels, base) for run in slices]
     if list_items(get_child(node, "models")):
@@ -145,7 +151,7 @@ def _parse_source(context: ReadContext, node: Node) -> SliceSpec | None:
 
 
 def _parse_models(context: ReadContext, node: Node, levels: Levels, base: str | None) -> _Run:
-    """A run over all layers of each model. As in mergekit, a base that is not listed becomes a source."""
+    """One output slice with all layers of every model. As in mergekit, a base that is not listed becomes a source."""
     sources = []
     for below in list_items(node):
         donor = context.reference(below, "model")
@@ -157,7 +163,10 @@ def _parse_models(context: ReadContext, node: Node, levels: Levels, base: str | 
 
 
 def _make_item(context: ReadContext, run: _Run) -> SliceSpec | BlendSpec | None:
-    """A run as a slice if it has one source, else as a blend; SpecError if the method does not allow it."""
+    """The stack item for an output slice: a slice if it has one source, a blend if it has more, None if it has none.
+
+    SpecError if the method takes fewer models, or needs a base that is missing.
+    """
     method = context.method
     if method.most is not None and len(run.sources) > method.most:
         hint = "write a slice for each" if method.most == 1 else ""
@@ -190,14 +199,17 @@ def _find_base_source(run: _Run, method: Method) -> SliceSpec:
 
 
 def _make_outside(item: SliceSpec | BlendSpec) -> SliceOrBlend | None:
-    """The embedding or head beside a slice; None if the default is the same."""
+    """The embedding or head that mergekit makes like this item; None if that is the default, an unscaled copy."""
     if isinstance(item, SliceSpec):
         return SliceSpec(item.donor, scale=item.scale, mark=item.mark) if item.scale else None
     return make_outer_part(item)
 
 
 def _parse_tokenizer(context: ReadContext, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:
-    """The donor of the tokenizer (default: the base), and whether and how embedding and head follow it."""
+    """The tokenizer's donor (the base if none is written), and how embedding and head rows are arranged to match it.
+
+    The second is None if the rows stay as they are.
+    """
     table = node.get("tokenizer")
     holder, key = (table, "source") if isinstance(table, Mapping) else (node, "tokenizer_source")
     if holder is table and not is_null(node.get("tokenizer_source")):

@@ -1,4 +1,4 @@
-"""Turn a spec's flat items into the slices and blends of a mergekit file, and refuse what mergekit cannot express."""
+"""Turn a spec's flat items into the slices and blends of a mergekit file; report what mergekit cannot express."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from stacker.spec.mergekit.write_context import WriteContext
 
 
 def make_runs(context: WriteContext) -> tuple[SliceOrBlend, ...]:
-    """The runs of output layers; what mergekit cannot express is reported to the context."""
+    """The slices and blends of the file, in order. What mergekit cannot express is added to the context's problems."""
     items = unroll(context.spec, context.depths, context.ramps, context.problems)
     return tuple(_make_run(context, item) for item in items)
 
 
 def count_stage_layers(context: WriteContext) -> int | None:
-    """The number of layers of a stage; None if it depends on a donor of unknown depth."""
+    """The number of layers of the context's spec, a stage; None if that depends on a donor of unknown depth."""
     items = tuple(unroll(context.spec, context.depths, context.ramps, []))
     known = all(source.known for item in items for source in item.sources)
     return sum(item.length for item in items) if known else None
@@ -61,14 +61,14 @@ def _has_factors(piece: SliceSpec) -> bool:
 
 
 def _cut_slice(source: FlatSlice) -> SliceSpec:
-    """The slice as written, or the part of it that the flat slice covers."""
+    """The slice as it was written, or only the part of it that `source` covers."""
     if source.length == source.count:
         return source.written
     return replace(source.written, start=source.start, stop=source.start + source.length)
 
 
 def _fix_setting(setting: Setting, position: int, count: int) -> Setting:
-    """A parameter with the value that it has at one layer of an overlap."""
+    """The parameter with every gradient replaced by its value at layer `position` of `count`."""
     rules = tuple(
         replace(rule, value=rule.value.at(position, count)) if isinstance(rule.value, Gradient) else rule
         for rule in setting.parameter.rules
@@ -79,7 +79,10 @@ def _fix_setting(setting: Setting, position: int, count: int) -> Setting:
 def _scale_by_repeat(
     context: WriteContext, item: FlatItem, own: Parameter | None, scale: RepeatScale
 ) -> Parameter | None:
-    """The factors of a slice, multiplied by those of a repeat around it."""
+    """The factors of a slice multiplied by those of a repeat around it.
+
+    None, and a problem, if the product is no parameter.
+    """
     if item.length != scale.count and has_gradient(scale.parameter):
         hint = "give each slice its own factors"
         context.refuse("a gradient over several repeated slices cannot be said in mergekit", scale.mark, hint)
@@ -91,7 +94,10 @@ def _scale_by_repeat(
 
 
 def multiply_factors(one: Parameter | None, other: Parameter) -> Parameter | None:
-    """The product of two factors, if one is a single number or both have the same rules; else None."""
+    """The product of two sets of factors.
+
+    None if both differ between tensors by different rules, or if it would multiply two gradients.
+    """
     if one is None:
         return other
     for number, rules in ((find_constant(one), other.rules), (find_constant(other), one.rules)):
@@ -112,7 +118,7 @@ def _multiply_number(value: Gradient | Value, factor: float) -> Gradient | float
 
 
 def _multiply_values(one: Gradient | Value, other: Gradient | Value) -> Gradient | float | None:
-    """The product of two values; None for two gradients."""
+    """The product of two values; None if both are gradients."""
     if isinstance(other, Gradient):
         return None if isinstance(one, Gradient) else _multiply_number(other, float(one))
     return _multiply_number(one, float(other))

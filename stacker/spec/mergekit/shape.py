@@ -1,4 +1,4 @@
-"""The shape of a mergekit file, as mergekit 0.1.5 reads it, and warnings for keys without effect."""
+"""The keys and types of a mergekit file, as mergekit 0.1.5 reads it, and warnings for keys without effect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class MergekitShape(BaseModel):
 
 
 class SourceIn(MergekitShape):
-    """One source of an output slice."""
+    """One entry of a slice's `sources`: layers of a model."""
 
     model: Any
     layer_range: list[int] = Field(min_length=2, max_length=2)
@@ -35,7 +35,7 @@ class ModelIn(MergekitShape):
 
 
 class SliceOut(MergekitShape):
-    """One run of output layers."""
+    """One entry of `slices`: a run of output layers."""
 
     sources: list[SourceIn] = Field(min_length=1)
     base_model: Any = None
@@ -44,7 +44,7 @@ class SliceOut(MergekitShape):
 
 
 class ModuleOut(MergekitShape):
-    """One entry of `modules`."""
+    """One entry of `modules`, with slices or models of its own."""
 
     slices: list[SliceOut] | None = Field(default=None, min_length=1)
     models: list[ModelIn] | None = Field(default=None, min_length=1)
@@ -52,7 +52,7 @@ class ModuleOut(MergekitShape):
 
 
 class MergekitFile(MergekitShape):
-    """The whole file."""
+    """The top-level mapping of a file."""
 
     merge_method: str = ""
     slices: list[SliceOut] | None = Field(default=None, min_length=1)
@@ -93,7 +93,7 @@ _WITHOUT_EFFECT = ("residual_weight",)
 
 
 def check_keys(node: Node, method: Method, shape: type[MergekitShape] = MergekitFile) -> Iterator[Problem]:
-    """A warning for each key that has no effect in a mapping, which fits `shape`, and in everything below it."""
+    """A warning for each key without effect in `node`, a mapping that fits `shape`, and in everything below it."""
     for key, below in list_entries(node):
         name = key.text
         if name not in shape.model_fields or (name in _WITHOUT_EFFECT and not is_null(below)):

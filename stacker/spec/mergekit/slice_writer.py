@@ -1,4 +1,4 @@
-"""Write the slices of a mergekit file: sources with their layers and parameters, and their bases."""
+"""Write the `slices` or `models` of a mergekit file: sources with their layers and parameters, and base models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _COMPARED = (BaseRole.REFERENCE, BaseRole.OPTIONAL)
 
 
 def write_body(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method, config: str) -> dict[str, Tree]:
-    """`models` if the stack consists of whole donors only, else `slices`."""
+    """The file's `models` if it has one run, of whole donors with `config` among them; else its `slices`.
+
+    `config` is the donor named as the file's base_model.
+    """
     sources = _list_sources(context, runs[0], method) if len(runs) == 1 else ()
     whole = bool(sources) and all(source.start is None and source.stop is None for source in sources)
     if whole and config in {source.donor for source in sources} and find_base(context, runs[0], method) in ("", config):
@@ -26,7 +29,7 @@ def write_body(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Me
 
 
 def find_base(context: WriteContext, run: SliceOrBlend, method: Method) -> str:
-    """The donor that must be the base_model of a run; "" if it needs none."""
+    """The donor that a run needs as its base_model; "" if it needs none."""
     if method.base is BaseRole.FIRST:
         return (run.sources if isinstance(run, BlendSpec) else (run,))[0].donor
     source = _find_base_source(context, run, method)
@@ -34,7 +37,10 @@ def find_base(context: WriteContext, run: SliceOrBlend, method: Method) -> str:
 
 
 def _find_base_source(context: WriteContext, run: SliceOrBlend, method: Method) -> SliceSpec | None:
-    """The layers of the base: those written, or those of the spec's base with the first source's layer numbers."""
+    """The base's layers for a run: those written at it, or the spec's base with the first source's layer numbers.
+
+    None if the run is a slice, or the method or the spec has no such base.
+    """
     if isinstance(run, SliceSpec) or method.base not in _COMPARED:
         return None
     if run.base is not None:
@@ -49,7 +55,7 @@ def _find_base_source(context: WriteContext, run: SliceOrBlend, method: Method) 
 
 
 def _list_sources(context: WriteContext, run: SliceOrBlend, method: Method) -> tuple[SliceSpec, ...]:
-    """The sources in mergekit's order, with the base last."""
+    """The sources of a run in mergekit's order: its base, if it has one, comes last."""
     if isinstance(run, SliceSpec):
         return (run,)
     base = _find_base_source(context, run, method)

@@ -1,6 +1,6 @@
 """Read mergekit files of several documents: stages, each with a `name` that later documents use as a model.
 
-The last document is the result. A stage becomes a donor that is a stack, so nothing is written in between.
+The last document is the result. Each stage it uses becomes a donor made from a spec, so no checkpoint of it is written.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ _METHOD = "merge_method"
 
 
 def is_staged(document: Node) -> bool:
-    """Whether the first document of a text is mergekit's, the only dialect with several documents."""
+    """Whether a text with this first document is mergekit's, the only dialect that allows several documents."""
     return isinstance(document, Mapping) and _METHOD in document.names
 
 
 def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[Problem]]:
-    """The spec of the last document, with earlier documents as donors, and the problems of all documents."""
+    """The spec of the last document, whose donors include the stages it uses, and the problems of all documents.
+
+    `name` is the spec's name if the document gives none.
+    """
     problems: list[Problem] = []
     stages: dict[str, StackSpec] = {}
     used: set[str] = set()

@@ -1,4 +1,4 @@
-"""What is needed everywhere while writing one mergekit file: donors by their sources, parameters as filters."""
+"""What every step of writing one mergekit file needs: donors as model references, parameters as lists of filters."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from stacker.spec.language.value_grammar import format_source
 from stacker.text.emitter import Flow, Tree
 
 Names = Mapping[str, tuple[str, ...]]
-"""For each role, parts of tensor names that select the same tensors."""
+"""For each role, the parts of tensor names that select the tensors of that role."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteContext:
-    """The spec to write, what is known of its donors, and the list that collects what mergekit cannot express.
+    """The spec to write, what is known of its donors, and a list that collects what mergekit cannot express.
 
-    `depths` are donors' depths in layers, `ramps` the parameter of each op that a crossfade drives.
+    `depths` are donors' depths in layers; `ramps` is, for each op, the parameter that a crossfade varies.
     """
 
     spec: StackSpec
@@ -36,7 +36,7 @@ class WriteContext:
         return format_source(donor) if donor.source is not None else str(donor.stack if donor.stage else name)
 
     def parameters(self, parameters: Mapping[str, Parameter], mark: Mark | None) -> dict[str, Tree]:
-        """The `parameters` key with its value; empty if there are no parameters."""
+        """A `parameters` key with these parameters as its value; empty if there are none."""
         texts = {name: self._parameter_tree(parameter, mark) for name, parameter in parameters.items()}
         return {"parameters": texts} if texts else {}
 
@@ -66,7 +66,7 @@ class WriteContext:
 
 
 def text_order(problem: Problem) -> tuple[int, int]:
-    """A sort key: line and column of a problem."""
+    """A key that sorts problems by their line and column."""
     return (problem.mark.line or 0, problem.mark.column or 0) if problem.mark else (0, 0)
 
 

@@ -28,11 +28,11 @@ def to_mergekit(
     names: Names | None = None,
     ramps: Mapping[str, str] | None = None,
 ) -> str:
-    """The spec in mergekit's language; SpecError lists everything that mergekit cannot express.
+    """The spec as a mergekit file with each stage as an earlier document; SpecError lists what mergekit cannot express.
 
-    `depths` are donors' depths in layers, needed for slices without an end; those of a stage's donors have the key
-    `stage/donor`. `names` are, for each role, parts of tensor names that select the same tensors, needed for parameters
-    by role. `ramps` is the parameter of each op that a crossfade drives. A stage becomes an earlier document.
+    `depths` are the donors' numbers of layers, which slices without an end need; donors of a stage have the key
+    `stage/donor`. `names` are parts of tensor names for each role, and `ramps` is, for each op, the parameter that a
+    crossfade varies.
     """
     problems: list[Problem] = []
     texts = _write_documents(WriteContext(spec, depths or {}, names or {}, ramps or {}, problems), {})
@@ -42,7 +42,10 @@ def to_mergekit(
 
 
 def _write_documents(context: WriteContext, seen: dict[str, str]) -> list[str]:
-    """The texts of a spec's stages, each once and before its first use, and of the spec itself."""
+    """The texts of the spec's stages, each once and before its first use, and last the text of the spec itself.
+
+    `seen` collects the stages' texts by name.
+    """
     depths = dict(context.depths)
     for donor in context.spec.donors:
         if donor.stage is not None and donor.stack is not None:
@@ -88,7 +91,7 @@ def _make_document(context: WriteContext) -> dict[str, Tree]:
 
 
 def _add_base(part: SliceOrBlend, spec: StackSpec) -> SliceOrBlend:
-    """A blend with the spec's base, unless it has its own."""
+    """The part as it is, or with the spec's `base` if it is a blend without a base of its own."""
     if isinstance(part, SliceSpec) or part.base or spec.base is None:
         return part
     return replace(part, base=SliceSpec(spec.base))
@@ -113,7 +116,10 @@ def _find_first_donor(runs: tuple[SliceOrBlend, ...]) -> str:
 
 
 def _choose_method(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Method:
-    """The only method of the file: that of its blends, or passthrough."""
+    """The only method of the file: that of its blends, or passthrough if it has none.
+
+    Blends with other methods are refused.
+    """
     blends = [run for run in runs if isinstance(run, BlendSpec)]
     by_op = {method.op: method for method in METHODS.values() if method.op} | {"mean": METHODS["linear"]}
     for run in blends:
@@ -128,7 +134,10 @@ def _choose_method(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Met
 
 
 def _takes_base_model(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method) -> bool:
-    """Whether to write a base_model for config and tokenizer: not where mergekit would also use it as a reference."""
+    """Whether to name a base_model, from which mergekit takes config and tokenizer.
+
+    Not if the method would also use it as a reference that the spec does not have.
+    """
     if method.base is not BaseRole.OPTIONAL:
         return True
     based = [bool(find_base(context, run, method)) for run in runs]
@@ -166,7 +175,7 @@ def _check_donors(context: WriteContext) -> None:
 
 
 def _check_outside(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> None:
-    """mergekit makes the embedding like the first slice, and final norm and head like the last."""
+    """Refuse an embedding unlike the first slice, or a head unlike the last: mergekit makes them like these slices."""
     spec = context.spec
     for key, part, run, where in (("embed", spec.embed, runs[0], "first"), ("head", spec.head, runs[-1], "last")):
         given = part or SliceSpec(_find_first_donor((run,)))

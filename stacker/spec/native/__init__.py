@@ -1,1 +1,1 @@
-"""The native language: its shape, its reader, its writer, and the advice in its messages."""
+"""The native language: allowed keys and types, the reader, the writer, and advice for error messages."""

@@ -1,4 +1,4 @@
-"""Examples and advice for messages about the shape of a native text."""
+"""Examples and hints for messages about keys and types in a native spec."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MERGEKIT = frozenset({"sources", "model", "layer_range", "merge_method"})
 
 
 def _explain_misfit(path: Path, node: Node) -> Problem:
-    """The problem of a value that has none of the forms allowed at its place."""
+    """The problem to report for a value that has none of the forms allowed at `path`."""
     if path[0] == "donors":
         return Problem(f"donor '{shorten(find_last_key(path))}' cannot be {describe(node)}", _DONOR, node.mark)
     if path[0] == "tokenizer":

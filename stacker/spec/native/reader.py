@@ -1,4 +1,4 @@
-"""Read the native dialect into a StackSpec. Problems are collected, and the valid rest is read."""
+"""Read a native spec into a StackSpec. Problems are collected, and reading goes on with the parts that are valid."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _OF_OTHER_ITEMS = frozenset({"over", "times", *ITEM_KINDS})
 
 
 def parse_native(root: Mapping, name: str) -> tuple[StackSpec, Problems]:
-    """The spec of a native text, called `name` by default, and the problems of the text."""
+    """The spec in a native text, and all problems of the text. `name` is used if the text gives no name."""
     node, problems = keep_valid(StackShape, root, ADVICE)
     missing = (key for key in _REQUIRED if key not in root.names)
     problems += [Problem(f"'{key}' is missing", f"for instance: {ADVICE.examples[key]}", root.mark) for key in missing]
@@ -89,7 +89,7 @@ def _parse_donors(node: Node | None, written: Node | None, problems: Problems) -
         if not NAME.fullmatch(key.text):
             hint = "use letters, digits, '_', '-' and '.'; the hub id or folder is the value: short-name: org/name"
             problems.append(Problem(f"'{shorten(key.text)}' cannot be a donor's name", hint, key.mark))
-    # A donor cut out for a problem already reported is still a name that others may use.
+    # A donor that was cut out for a reported problem keeps its name, so that its uses are not reported as unknown.
     return (*donors.values(), *(DonorSpec(key.text) for key in keys if key.text not in donors))
 
 
@@ -154,7 +154,10 @@ def _parse_repeat(node: Node, problems: Problems) -> RepeatSpec:
 
 
 def _parse_slice(node: Node, problems: Problems) -> SliceSpec | None:
-    """A slice: its text alone, or a mapping with factors and, for a source of a blend, parameters."""
+    """A slice, written as text or as a mapping with factors and, in a blend, parameters.
+
+    If it is not valid, its problem is collected and the result is None.
+    """
     if isinstance(node, Scalar):
         return attempt(problems, parse_slice, node.text, node.mark)
     mark = get_child(node, "slice").mark
@@ -183,7 +186,7 @@ def _parse_scale(node: Node, problems: Problems) -> Parameter | None:
 
 
 def _parse_settings(node: Node, shape: type[OpShape], problems: Problems) -> tuple[Setting, ...]:
-    """The op's parameters at a blend or source: all keys that are not fields of `shape`."""
+    """The op's parameters written at a blend, crossfade or source: all keys that are not fields of `shape`."""
     settings = []
     for key, below in list_entries(node):
         if key.text in shape.model_fields:
@@ -197,7 +200,10 @@ def _parse_settings(node: Node, shape: type[OpShape], problems: Problems) -> tup
 
 
 def _parse_part(node: Node | None, key: str, problems: Problems) -> SliceOrBlend | None:
-    """The source of the embedding or head: a donor's name, or a blend of whole donors."""
+    """Where the embedding or head (`key`) comes from: a donor, or a blend of whole donors.
+
+    None if that is not written or not valid.
+    """
     if node is None or is_null(node):
         return None
     part: SliceOrBlend | None

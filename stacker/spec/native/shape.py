@@ -1,7 +1,6 @@
-"""The shape of a native spec as pydantic models: allowed keys and the types of their values.
+"""A native spec as pydantic models: allowed keys, the types of their values, and descriptions for the JSON schema.
 
-Grammars inside values (slices, parameters, sizes) and references are checked elsewhere. The field descriptions
-become the JSON schema for editors.
+The text of slices, parameters and sizes, and references to donors and stacks, are checked elsewhere.
 """
 
 from __future__ import annotations
@@ -23,115 +22,147 @@ def _make_schema(value: dict[str, Any], description: str) -> dict[str, Any]:
 
 
 _SETTING_WORDS = (
-    "A parameter of the op: a value, a gradient (list of numbers), or a mapping from role or pattern to either."
+    "A parameter of the op: a value, a gradient (a list of numbers), "
+    "or a mapping from tensor roles or name patterns to values or gradients."
 )
-_SCALE_WORDS = "Factors on what is written: a number, a gradient, or a mapping from role or name pattern to either."
+_SCALE_WORDS = (
+    "Factors that multiply the weights: a number, a gradient (a list of numbers), "
+    "or a mapping from tensor roles or name patterns to numbers or gradients."
+)
 _SETTING_SCHEMA = _make_schema(_SETTING, _SETTING_WORDS)
 SliceText = Annotated[
     str, WithJsonSchema({"type": "string", "pattern": _SLICE_FORM, "description": "Layers of a donor: xwin[0:16]."})
 ]
 DonorName = Annotated[
-    str, WithJsonSchema({"type": "string", "pattern": _NAME_FORM, "description": "A name of `donors`."})
+    str, WithJsonSchema({"type": "string", "pattern": _NAME_FORM, "description": "The name of a donor in `donors`."})
 ]
 Scale = Annotated[Any, WithJsonSchema(_make_schema(_VALUE, _SCALE_WORDS))]
 
 
 class Shape(BaseModel):
-    """A mapping of the text; unknown keys are errors."""
+    """The base of all mappings of a native spec; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class OpShape(Shape):
-    """A mapping whose other keys are parameters of an op."""
+    """A mapping that takes further keys; these are parameters of its op."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": _SETTING_SCHEMA})
 
 
 class DonorShape(Shape):
-    """A donor with more keys than its source."""
+    """A donor written as a mapping instead of its source alone."""
 
     source: str | None = Field(default=None, description="Hub id, hub id@revision, or a folder.")
     revision: str | None = Field(default=None, description="Branch, tag or commit of a hub id.")
-    like: str | None = Field(default=None, description="A reference config that stands in while the donor is away.")
+    like: str | None = Field(
+        default=None, description="A reference config that is used while the donor's weights are missing."
+    )
     stack: str | None = Field(default=None, description="A spec file whose result is this donor.")
 
 
 class SliceShape(Shape):
-    """Layers of a donor with factors."""
+    """A slice written as a mapping, so that it can have factors."""
 
-    slice: SliceText = Field(description="Layers of a donor, half-open: xwin[0:16], [5], [8:], or the bare name.")
+    slice: SliceText = Field(
+        description="Layers of a donor: xwin[0:16] for layers 0 to 15, xwin[5], xwin[8:], or xwin for all."
+    )
     scale: Scale = None
 
 
 class SourceShape(OpShape):
-    """A source of a blend with parameters of its own, such as `weight`."""
+    """A source of a blend or crossfade with parameters of its own, such as `weight`."""
 
-    slice: SliceText = Field(description="Layers of a donor.")
+    slice: SliceText = Field(description="Layers of a donor: xwin[0:16].")
     scale: Scale = None
 
 
 class UseShape(Shape):
     """A reference to a named list of items."""
 
-    use: str = Field(description="A name of `stacks`.")
+    use: str = Field(description="The name of an entry of `stacks`; its items are put here.")
 
 
 class PartBlendShape(OpShape):
     """An embedding or head blended from several donors."""
 
-    blend: list[Source] = Field(min_length=1, description="Donors, by name, or {slice: name, weight: ...}.")
-    op: str = Field(description="How they are blended: linear, slerp, ... (`stacker ops` lists all).")
-    base: DonorName | None = Field(default=None, description="The reference donor of task-vector ops.")
+    blend: list[Source] = Field(
+        min_length=1, description="The donors to blend, each a name or {slice: name, weight: ...}."
+    )
+    op: str = Field(description="How the sources are blended: linear, slerp, ... (`stacker ops` lists all).")
+    base: DonorName | None = Field(default=None, description="The reference donor of ops that need one, such as ties.")
 
 
 class BlendShape(OpShape):
-    """The same number of layers from each source; one output layer per position."""
+    """A blend that makes one layer from the first layers of all sources, one from their second layers, and so on."""
 
-    blend: list[Source] = Field(min_length=1, description="Slices of equal length.")
-    op: str = Field(description="How they are blended: linear, slerp, ... (`stacker ops` lists all).")
+    blend: list[Source] = Field(min_length=1, description="Slices with the same number of layers.")
+    op: str = Field(description="How the sources are blended: linear, slerp, ... (`stacker ops` lists all).")
     base: SliceText | None = Field(
-        default=None, description="The reference layers of task-vector ops; default: those of `base`."
+        default=None,
+        description="The reference layers of ops that need some, such as ties; default: the same layers of `base`.",
     )
 
 
 class CrossfadeShape(OpShape):
-    """Slices in a row that overlap."""
+    """Slices one after another, where the last layers of each are blended with the first layers of the next."""
 
-    crossfade: list[Source] = Field(min_length=2, description="Slices, in order.")
-    over: int = Field(ge=1, description="How many layers of each slice overlap the next.")
+    crossfade: list[Source] = Field(min_length=2, description="The slices, in order.")
+    over: int = Field(
+        ge=1, description="How many last layers of a slice are blended with the first layers of the next."
+    )
     op: str = Field(description="How the overlapping layers are blended.")
-    base: SliceText | None = Field(default=None, description="The reference layers of task-vector ops.")
+    base: SliceText | None = Field(
+        default=None,
+        description="The reference layers of ops that need some, such as ties; default: the same layers of `base`.",
+    )
 
 
 class RepeatShape(Shape):
-    """Items repeated several times."""
+    """Items that are in the stack several times, one round after the other."""
 
     repeat: Body = Field(description="An item, or a list of items.")
-    times: int = Field(ge=1, description="How often they are in the stack, the first time included.")
+    times: int = Field(ge=1, description="How often the items are in the stack, the first time included.")
     scale: Scale = None
 
 
 class OutputShape(Shape):
     """How the result is stored."""
 
-    dtype: str = Field(default="keep", description="keep (the donors' element type), bfloat16, float16, float32, ...")
-    shard_size: str | int = Field(default="5GB", description="The most bytes of a file: a number, or 5GB, 800MB, 2GiB.")
+    dtype: str = Field(
+        default="keep",
+        description="The element type: keep (each tensor keeps its donor's), bfloat16, float16, float32, ...",
+    )
+    shard_size: str | int = Field(
+        default="5GB", description="The largest size of a file in bytes: a number, or 5GB, 800MB, 2GiB."
+    )
 
 
 class TokenShape(Shape):
-    """The source of a token's row."""
+    """Where the embedding and head rows of one token come from."""
 
-    source: Any = Field(description="A donor, zero, or {donor: name, token: text} or {donor: name, token_id: number}.")
-    force: bool = Field(default=False, description="In all donors, not only in those that lack the token.")
+    source: Any = Field(
+        description="A donor, zero, or another row: {donor: name, token: text} or {donor: name, token_id: number}."
+    )
+    force: bool = Field(
+        default=False, description="Use this source for every donor's row, even where the donor has the token."
+    )
 
 
 class TokenizerShape(Shape):
-    """A tokenizer that the rows of embedding and head follow."""
+    """The tokenizer of the result; the rows of embedding and head are arranged to match it."""
 
-    source: str | None = Field(default=None, description="A donor, or union: all donors' added tokens.")
-    tokens: dict[str, TokenShape] = Field(default={}, description="Rows of single tokens, by token.")
-    pad_to_multiple_of: int | None = Field(default=None, ge=1, description="Rows are filled up to a multiple of it.")
+    source: str | None = Field(
+        default=None,
+        description="A donor whose tokenizer is used, or union: one tokenizer with the added tokens of all donors.",
+    )
+    tokens: dict[str, TokenShape] = Field(
+        default={}, description="Where the rows of single tokens come from, by token."
+    )
+    pad_to_multiple_of: int | None = Field(
+        default=None, ge=1, description="The number of rows is padded up to a multiple of this."
+    )
 
 
 class StackShape(Shape):
@@ -140,29 +171,43 @@ class StackShape(Shape):
     model_config = ConfigDict(json_schema_extra={"required": ["stacker", "donors", "stack"]})
 
     stacker: Literal[1] = Field(default=1, description="The version of this language.")
-    name: str | None = Field(default=None, description="The name of the result; default: the spec file's.")
+    name: str | None = Field(default=None, description="The name of the result; default: the spec file's name.")
     donors: dict[str, Donor] = Field(
         default={},
         min_length=1,
-        description="Where layers come from: hub ids, folders, or other specs, each by a name.",
+        description="The models that layers come from, by short names: hub ids, folders, or other specs.",
     )
     stack: list[Item] = Field(default=[], min_length=1, description="The layers of the result, from first to last.")
-    stacks: dict[str, Items] = Field(default={}, description="Named runs of items for `use`.")
-    base: DonorName | None = Field(default=None, description="The reference donor of task-vector ops.")
-    embed: EmbedPart | None = Field(default=None, description="Donor of the embedding; default: the first layer's.")
-    head: EmbedPart | None = Field(default=None, description="Donor of final norm and head; default: the last layer's.")
+    stacks: dict[str, Items] = Field(default={}, description="Named lists of items, which `use` puts into the stack.")
+    base: DonorName | None = Field(default=None, description="The reference donor of ops that need one, such as ties.")
+    embed: EmbedPart | None = Field(
+        default=None, description="The donor of the embedding; default: the first layer's donor."
+    )
+    head: EmbedPart | None = Field(
+        default=None, description="The donor of final norm and head; default: the last layer's donor."
+    )
     tokenizer: TokenizerIn | None = Field(
-        default=None, description="Donor of the tokenizer files; default: the embedding's. A mapping moves rows too."
+        default=None,
+        description="The donor of the tokenizer files; default: the embedding's donor. "
+        "A mapping also rearranges the rows of embedding and head.",
     )
-    chat_template: str | None = Field(default=None, description="A chat template in Jinja; default: the tokenizer's.")
+    chat_template: str | None = Field(
+        default=None, description="A chat template in Jinja; default: the tokenizer's own."
+    )
     config: DonorName | None = Field(
-        default=None, description="Donor whose config is the template; default: the embedding's."
+        default=None,
+        description="The donor whose config.json is the template for the result's; default: the embedding's donor.",
     )
-    output: OutputShape = Field(default=OutputShape(), description="Element type and shard size of the result.")
+    output: OutputShape = Field(
+        default=OutputShape(), description="The element type and the largest file size of the result."
+    )
 
 
 def find_item_kind(value: object) -> str | None:
-    """The union tag of an item; tags are in angle brackets so that they differ from all keys."""
+    """The tag of an item's kind, such as `<blend>`, by which pydantic chooses the model; None if it is no item.
+
+    Tags are in angle brackets so that they differ from all keys of a spec.
+    """
     if isinstance(value, str):
         return "<text>"
     keys = value if isinstance(value, dict) else ()
@@ -226,14 +271,14 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def make_json_schema() -> dict[str, Any]:
-    """The JSON schema as a JSON value."""
+    """The JSON schema of native specs as a JSON value, for editors."""
     schema = StackShape.model_json_schema()
     title = {"$schema": DIALECT, "title": "stacker spec"}
     return {**title, **{key: value for key, value in _simplify(schema).items() if key != "title"}}
 
 
 def _simplify(value: Any) -> Any:
-    """The schema without titles and null alternatives, which pydantic adds and editors do not need."""
+    """A part of the schema without the titles and null alternatives that pydantic adds and editors do not need."""
     if isinstance(value, list):
         return [_simplify(item) for item in value]
     if not isinstance(value, dict):

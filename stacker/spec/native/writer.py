@@ -29,7 +29,10 @@ from stacker.text.emitter import Flow, Tree, write_yaml
 
 
 def to_native(spec: StackSpec) -> str:
-    """The spec in the native language; SpecError lists what a single native text cannot express."""
+    """The spec as native text.
+
+    SpecError if a donor is another document of the same text, which native text cannot express.
+    """
     raise_problems(_check_sayable(spec))
     text: dict[str, Tree] = {"stacker": 1, "name": spec.name}
     text["donors"] = {donor.name: _donor_tree(donor) for donor in spec.donors}
@@ -87,7 +90,7 @@ def _item_tree(item: Item) -> Tree:
 
 
 def _source_tree(piece: SliceSpec) -> Tree:
-    """A slice as text, or as a mapping if it has factors or parameters."""
+    """A slice as a string, or as a mapping if it has factors or parameters."""
     if piece.scale is None and not piece.settings:
         return format_slice(piece)
     text: dict[str, Tree] = {"slice": format_slice(piece)}
