@@ -20,7 +20,7 @@ from rich.progress import (
 
 from stacker.cli.terminal.printing import make_console
 from stacker.progress import Watch, ignore_watch
-from stacker.view.scene.formatting import seconds_text
+from stacker.view.scene.tabular import seconds_text
 
 INTERVAL = 10.0
 """Seconds between two progress lines if standard error is not a terminal."""

@@ -101,22 +101,3 @@ def junction_text(junction: Junction, donors: Mapping[str, Donor]) -> str:
 def _change_text(name: str, before: Json, after: Json) -> str:
     values = " to ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in (before, after))
     return values if name == "donor" else f"{name} {values}"
-
-
-def count_text(count: float) -> str:
-    """A number of parameters in the units of checkpoint names: `117.75 B`."""
-    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= size:
-            return f"{count / size:.2f} {unit}"
-    return f"{count:.0f}"
-
-
-def seconds_text(seconds: float) -> str:
-    """A duration: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 05 min`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -15,7 +15,7 @@ from stacker.core.stack.nodes import Node
 from stacker.view.map.depth_map import DepthMap
 from stacker.view.scene.formatting import node_method_text, node_source_text, span_text
 from stacker.view.scene.scene import Scene
-from stacker.view.scene.text_tables import make_table
+from stacker.view.scene.tabular import make_table
 from stacker.view.stack.preview import Legend, preview_json
 from stacker.view.stack.summary import format_facts
 

@@ -14,8 +14,7 @@ from rich.text import Text
 
 from stacker.core.plan.plan import Plan, Report
 from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, Rows, Scale
-from stacker.view.scene.formatting import count_text, seconds_text
-from stacker.view.scene.text_tables import make_pairs, make_table
+from stacker.view.scene.tabular import count_text, make_pairs, make_table, seconds_text
 
 
 def draw_plan(plan: Plan) -> RenderableType:

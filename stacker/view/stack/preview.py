@@ -21,7 +21,7 @@ from stacker.view.map.depth_map import DepthMap, is_plain
 from stacker.view.scene.formatting import junction_text, list_sources, method_text, span_text
 from stacker.view.scene.palette import assign_styles
 from stacker.view.scene.scene import Scene
-from stacker.view.scene.text_tables import make_table
+from stacker.view.scene.tabular import make_table
 from stacker.view.stack.summary import draw_summary
 
 _SIGNS = {Severity.WARNING: ("! ", "bold yellow"), Severity.NOTE: ("- ", "dim"), Severity.ERROR: ("! ", "bold red")}

@@ -8,9 +8,8 @@ from rich.text import Text
 
 from stacker.core.stack.nodes import Node
 from stacker.core.study.figures import CONTEXTS, WRITE_SPEED, Figures
-from stacker.view.scene.formatting import count_text, seconds_text
 from stacker.view.scene.scene import Scene
-from stacker.view.scene.text_tables import make_pairs
+from stacker.view.scene.tabular import count_text, make_pairs, seconds_text
 
 
 def draw_summary(scene: Scene) -> Group:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from stacker.arch.families import read_tested_stacks
 from stacker.arch.files.architecture import Architecture, LayerRule, TensorTemplate
-from stacker.view.scene.text_tables import make_table
+from stacker.view.scene.tabular import make_table
 
 
 def draw_architectures(families: Iterable[Architecture]) -> Table:

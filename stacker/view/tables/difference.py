@@ -12,7 +12,7 @@ from stacker.core.study.difference import ABSENT, Change, Difference, join_layer
 from stacker.core.values.donor import Donor
 from stacker.formats.json_object import Json
 from stacker.tensors import TensorSpec
-from stacker.view.scene.text_tables import make_table
+from stacker.view.scene.tabular import make_table
 
 _LONGEST = 60
 """The most characters of a config value that are shown."""

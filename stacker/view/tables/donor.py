@@ -15,8 +15,7 @@ from stacker.arch.files.architecture import Part
 from stacker.core.study.layer_differences import group_layers
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.errors import Problem, ranges_text
-from stacker.view.scene.formatting import count_text
-from stacker.view.scene.text_tables import make_pairs, make_table
+from stacker.view.scene.tabular import count_text, make_pairs, make_table
 
 _MOST_PROBLEMS = 3
 """The most problems shown for one trial stack."""

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from stacker.io.machine import FOR_DEVICES, Folder, Hub, Machine
 from stacker.version import VERSION
-from stacker.view.scene.text_tables import make_pairs
+from stacker.view.scene.tabular import make_pairs
 
 
 def draw_machine(machine: Machine) -> RenderableType:

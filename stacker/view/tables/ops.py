@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stacker.ops.shared.op import Base, Op, OpParameter
-from stacker.view.scene.text_tables import make_table
+from stacker.view.scene.tabular import make_table
 
 _KINDS: dict[type, str] = {float: "number", int: "whole number", bool: "true or false"}
 

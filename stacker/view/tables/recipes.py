@@ -16,8 +16,7 @@ from stacker.spec.generators import Generator
 from stacker.spec.language.stack_spec import DonorSpec
 from stacker.spec.recipes import Recipe
 from stacker.view.map.depth_map import draw_thumbnail
-from stacker.view.scene.formatting import count_text
-from stacker.view.scene.text_tables import make_pairs, make_table, to_texts
+from stacker.view.scene.tabular import count_text, make_pairs, make_table, to_texts
 
 
 @dataclass(frozen=True, slots=True)

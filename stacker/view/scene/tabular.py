@@ -1,4 +1,7 @@
-"""Tables without lines, for the terminal. Strings are shown as they are: `[red]` in a name is not markup."""
+"""Tables without lines, and numbers as text, for the terminal.
+
+Strings are shown as they are: `[red]` in a name is not markup.
+"""
 
 from __future__ import annotations
 
@@ -36,3 +39,22 @@ def make_pairs(pairs: Mapping[str, str], name_style: str = "bold") -> Table:
 def to_texts(cells: Cells) -> list[Text]:
     """Wrap strings in Text, so that rich does not parse them as markup."""
     return [Text(cell) if isinstance(cell, str) else cell for cell in cells]
+
+
+def count_text(count: float) -> str:
+    """A number of parameters in the units of checkpoint names: `117.75 B`."""
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return f"{count:.0f}"
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
