@@ -140,6 +140,7 @@ def _compile_config(
         tied=bool(planned.tied) if planned else None,
         tokenizer=donors[graph.tokenizer],
         marks=[node.mark for node in graph.layers],
+        ignored_keys=spec.ignored_keys,
     )
 
 

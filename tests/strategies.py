@@ -146,6 +146,7 @@ def specs(draw: st.DrawFn) -> StackSpec:
         head=draw(parts(donors)),
         tokenizer=draw(donor),
         config=draw(donor),
+        ignored_keys=draw(st.sampled_from([(), ("moe_idx",), ("a_1", "b-2")])),
         output=OutputSpec(
             draw(st.none() | st.sampled_from(list(CONFIG_DTYPES.values()))), draw(st.integers(1, 10**13))
         ),

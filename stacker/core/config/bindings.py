@@ -5,7 +5,7 @@ A stack is refused if it moves a layer to a position for which such an entry say
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from stacker.arch.bindings import Binding, explained_keys, find_bindings
 from stacker.arch.dimensions import select_text_config
@@ -14,11 +14,8 @@ from stacker.core.config.refusals import OutputLayer
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem, Severity, escape_text
 
-IGNORE = "ignore"
-"""The value in a spec's `config_keys` that declares a config entry independent of the layers' positions."""
 
-
-def check_bindings(template: Donor, layers: Sequence[OutputLayer], config_keys: Mapping[str, str]) -> Iterator[Problem]:
+def check_bindings(template: Donor, layers: Sequence[OutputLayer], ignored_keys: Collection[str]) -> Iterator[Problem]:
     """Yield a problem for each donor config entry that no rule covers and that may depend on a layer's position.
 
     The problem is an error if the entry in the stack's config says something else of a layer's new position than the
@@ -26,12 +23,12 @@ def check_bindings(template: Donor, layers: Sequence[OutputLayer], config_keys: 
     """
     written = _bindings_of(template)
     donors = {donor.name: donor for layer in layers for donor, _ in layer.feeds}
-    told: set[str] = set()
+    reported: set[str] = set()
     for donor in donors.values():
         for key, binding in _bindings_of(donor).items():
-            if key in told or config_keys.get(key) == IGNORE:
+            if key in reported or key in ignored_keys:
                 continue
-            told.add(key)
+            reported.add(key)
             broken = next((layer for layer in layers if _is_broken(binding, written.get(key), donor, layer)), None)
             yield _problem(donor, binding, broken)
 
@@ -61,7 +58,7 @@ def _problem(donor: Donor, binding: Binding, broken: OutputLayer | None) -> Prob
     what = (
         f"'{binding.key}: {value}' in the config of '{donor.name}' may say something of each layer ({binding.meaning})"
     )
-    hint = f"if it does not, write `config_keys: {{{binding.key}: {IGNORE}}}`"
+    hint = f"if it does not, write `config_keys: {{{binding.key}: ignore}}`"
     if broken is None:
         message = f"{what}; this stack keeps it, since no layer is moved to a place where it would differ"
         return Problem(message, hint, severity=Severity.WARNING, blame=Blame.DONOR)

@@ -5,11 +5,12 @@ Keys keep the template's order, and keys that could run code or point at other f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from stacker.arch.dimensions import collect_names, select_text_config
 from stacker.arch.files.formula import FormulaError
+from stacker.core.config.bindings import check_bindings
 from stacker.core.config.keys import DEPTH_KEYS, find_reported_keys, remove_unsafe_keys
 from stacker.core.config.layer_entries import Feeds, LayerEntries, apply_layer_rules
 from stacker.core.config.quantization import check_quantization, renumber_quantization
@@ -34,6 +35,7 @@ def compile_config(
     tied: bool | None = None,
     tokenizer: Donor | None = None,
     marks: Sequence[Mark | None] = (),
+    ignored_keys: Collection[str] = (),
 ) -> tuple[Entries, tuple[Problem, ...]]:
     """Return the stack's config and its problems; output layer k is made from the donor layers `layers[k]`.
 
@@ -56,6 +58,7 @@ def compile_config(
     checked = (
         *_check_towers(template, embed),
         *_report_unsafe_keys(template),
+        *check_bindings(template, outputs, ignored_keys),
         *check_quantization(template, donors.values(), dtype),
     )
     return config, (*changes.problems, *checked)

@@ -232,6 +232,8 @@ class StackSpec:
     chat_template: str | None = None
     """The text of a Jinja template; None keeps the tokenizer's own."""
     config: str | None = None
+    ignored_keys: tuple[str, ...] = ()
+    """Config entries that the user declared independent of the layers' positions."""
     output: OutputSpec = OutputSpec()
     source: str = "<spec>"
     """The name of the spec's text in messages, such as its path."""

@@ -78,6 +78,7 @@ ADVICE = Advice(
         "blend": "blend: then '- xwin[0:16]' and '- euryale[0:16]'", "dtype": "dtype: bfloat16",
         "crossfade": "crossfade: then '- xwin[40:60]' and '- euryale[56:72]'", "repeat": "repeat: then '- xwin[60:64]'",
         "output": "output: {dtype: keep, shard_size: 5GB}", "shard_size": "shard_size: 5GB",
+        "config_keys": "config_keys: {moe_idx: ignore}",
         "stacks": "stacks: then 'tail:' and its items", "use": "use: tail",
     },
     misfit=_explain_misfit,

@@ -70,6 +70,7 @@ def _parse_spec(node: Mapping, root: Mapping, name: str, problems: Problems) -> 
         vocabulary=vocabulary,
         chat_template=attempt(problems, parse_template, template) if template else None,
         config=get_text(node, "config"),
+        ignored_keys=tuple(key.text for key, _ in list_entries(node.get("config_keys"))),
         output=_parse_output(node.get("output"), problems),
         source=root.mark.source,
         marks=tuple((key.text, key.mark) for key, _ in root.entries),

@@ -198,6 +198,9 @@ class StackShape(Shape):
         default=None,
         description="The donor whose config.json is the template for the result's; default: the embedding's donor.",
     )
+    config_keys: dict[str, Literal["ignore"]] = Field(
+        default={}, description="Config entries that do not depend on a layer's position, such as {moe_idx: ignore}."
+    )
     output: OutputShape = Field(
         default=OutputShape(), description="The element type and the largest file size of the result."
     )

@@ -43,6 +43,8 @@ def to_native(spec: StackSpec) -> str:
     rest: dict[str, Tree] = {"base": spec.base, **parts, "tokenizer": format_tokenizer(spec)}
     rest |= {"chat_template": spec.chat_template, "config": spec.config}
     text |= {key: value for key, value in rest.items() if value is not None}
+    if spec.ignored_keys:
+        text["config_keys"] = Flow(dict.fromkeys(spec.ignored_keys, "ignore"))
     if spec.output != OutputSpec():
         dtype = format_dtype(spec.output.dtype) if spec.output.dtype else KEEP
         text["output"] = Flow({"dtype": dtype, "shard_size": format_size(spec.output.shard_size)})
