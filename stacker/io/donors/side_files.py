@@ -57,7 +57,7 @@ def read_tokenizer_files(files: Iterable[SideFile]) -> dict[str, bytes]:
 
 
 def read_side_file(file: SideFile) -> bytes:
-    """Read a side file, and download it first if it is only on the hub; DonorError when that fails or it is too large."""
+    """Read a side file, downloaded first if it is only on the hub; DonorError when that fails or it is too large."""
     if file.data is not None:
         return file.data
     path = Path(file.path) if file.path else _download(file)

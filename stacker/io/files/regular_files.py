@@ -37,7 +37,7 @@ def open_regular(path: Path) -> int:
 
 
 def read_exactly(fd: int, nbytes: int, offset: int, path: Path) -> bytes:
-    """Read `nbytes` bytes from `offset` on; DonorError, which names `path`, when the file is too short or broken."""
+    """Read `nbytes` bytes from `offset` on; DonorError, which names `path`, when that fails."""
     parts: list[bytes] = []
     while nbytes:
         try:
