@@ -23,7 +23,10 @@ from stacker.spec.language.stack_spec import Dialect, DonorSpec
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The result of a comparison of `tensors` tensors, `nbytes` bytes in all; no problems means an intact output."""
+    """The result of verifying an output: how many tensors and bytes it has, and the problems that were found.
+
+    An intact output has no problems.
+    """
 
     tensors: int
     nbytes: int
@@ -31,10 +34,10 @@ class Verified:
 
 
 def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: Watch = ignore_watch) -> Verified:
-    """Compare the output in `out` with its plan and its donors byte for byte; computes blends again.
+    """Compare every byte of the output in `out` with the plan in its lock file and with its donors.
 
-    The plan is read from the lock file; `donors` are new sources, by name, of donors that moved. DonorError when a
-    donor is missing or is not the one that was used.
+    `donors` maps the names of donors that moved to their new folders or hub ids; DonorError when a donor is missing or
+    is not the one that was used.
     """
     lock = _read_lock(out)
     plan = plan_from_json(lock["plan"])
@@ -47,7 +50,10 @@ def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: W
 
 
 def _read_donors(plan: Plan, sources: Mapping[str, str | None], out: Path) -> dict[str, Donor]:
-    """The donors of a plan, from `sources` by name; DonorError unless they have the headers it was made from."""
+    """Read the donors whose files a plan uses, by name, from `sources` or else from the source in the plan.
+
+    DonorError when a donor cannot be read or its headers are not the ones that the plan was made from.
+    """
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []
     for used in plan.donors:
@@ -68,7 +74,7 @@ def _read_donors(plan: Plan, sources: Mapping[str, str | None], out: Path) -> di
 
 
 def _read_lock(out: Path) -> dict[str, Any]:
-    """The content of an output's lock file; SpecError when there is none, VerifyError when it is damaged."""
+    """The content of the lock file in folder `out`; SpecError when there is none, VerifyError when it is damaged."""
     path = out / LOCK
     try:
         lock = json.loads(path.read_bytes())

@@ -1,6 +1,6 @@
-"""Problems as values (Problem, with its place in a text, Mark), the error tree with exit codes, and message wording.
+"""Problems that checks find, the error classes with their exit codes, and functions that word messages.
 
-    StackerError            1   a defect of ours
+    StackerError            1   a bug in stacker
     ├── SpecError           2   the spec, or how a command was called
     ├── DonorError          3   a donor is missing, broken, gated or unreachable
     ├── UnsafeError         4   input refused because reading it could do harm
@@ -8,7 +8,7 @@
     ├── LockedError         6   another run holds the output
     └── VerifyError         7   the output on the disk differs from its plan
 
-Every error carries Problems. Checks yield problems, and `raise_problems` raises them together.
+Checks yield Problems, and `raise_problems` raises them together as one StackerError.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a text; `line` and `column` count from 1, and are None for the source as a whole."""
+    """The place that a message points to: a line and a column, counted from 1, of a file or other `source`.
+
+    `line` and `column` are None when the whole source is meant.
+    """
 
     source: str
     line: int | None = None
@@ -54,7 +57,7 @@ class Blame(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, with a hint at what to do and its place in the spec."""
+    """One thing that is wrong: the message, a hint at what to do, its place, how serious it is, and what caused it."""
 
     message: str
     hint: str = ""
@@ -70,7 +73,7 @@ class Problem:
 
 
 class StackerError(Exception):
-    """The base of all errors that stacker raises on purpose; `exit_code` is that of the command line."""
+    """The base class of all errors that stacker raises on purpose; the command then exits with `exit_code`."""
 
     exit_code = 1
     blame = Blame.SPEC
@@ -84,7 +87,7 @@ class StackerError(Exception):
 
     @classmethod
     def of(cls, message: str, hint: str = "", mark: Mark | None = None) -> Self:
-        """An error of this class with a single problem."""
+        """Make an error of this class from the message, hint and mark of its only problem."""
         return cls(Problem(message, hint, mark, blame=cls.blame))
 
 
@@ -102,7 +105,7 @@ class DonorError(StackerError):
 
 
 class UnsafeError(StackerError):
-    """Input that could run code or lead out of its folder."""
+    """Input was refused because it could run code or lead out of its folder."""
 
     exit_code = 4
     blame = Blame.UNSAFE
@@ -135,12 +138,15 @@ _ERROR_CLASSES: dict[Blame, type[StackerError]] = {
 
 
 def select_errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """The problems of severity error, which stop a build."""
+    """The problems whose severity is ERROR; only these stop a build."""
     return tuple(problem for problem in problems if problem.severity is Severity.ERROR)
 
 
 def raise_problems(problems: Iterable[Problem]) -> None:
-    """Raise all errors among `problems` as one exception, whose class is that of the gravest blame."""
+    """Raise all errors among `problems` as one exception, of the class that belongs to the most serious error.
+
+    Unsafe input is the most serious, then the other causes in the order of `Blame`; without errors nothing is raised.
+    """
     errors = select_errors(problems)
     if not errors:
         return
@@ -150,7 +156,7 @@ def raise_problems(problems: Iterable[Problem]) -> None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt word: the most similar known word, or else all known words."""
+    """A hint for a misspelt word: the most similar known word, or else all known words; "" if no words are known."""
     options = sorted(set(known))
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
     if close:
@@ -159,18 +165,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def ranges_text(numbers: Iterable[int]) -> str:
-    """Sorted numbers as text, with runs joined: `3, 7–9`."""
+    """Write sorted integers as text, consecutive ones as a range: `3, 7–9`."""
     runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])]
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def layers_text(numbers: Iterable[int]) -> str:
-    """The same after the word layer: `layer 3`, `layers 7–9`."""
+    """Write sorted layer numbers as text, consecutive ones as a range: `layer 3`, `layers 3, 7–9`."""
     known = list(numbers)
     return f"layer{'s' if len(known) > 1 else ''} {ranges_text(known)}"
 
 
 def escape_text(text: str, limit: int = 120) -> str:
-    """`text` made safe for a terminal: unprintable characters are escaped, and more than `limit` characters cut off."""
+    """`text` safe for a terminal: unprintable characters are escaped, and text beyond `limit` characters is cut."""
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[: limit + 1])
     return safe if len(text) <= limit else safe[:limit] + "…"

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 Watch = Callable[[int, int], None]
-"""Called from time to time with the bytes done so far and the total bytes."""
+"""A function that is called from time to time with the number of bytes done so far and the total number of bytes."""
 Progress = Callable[[int], None]
-"""Called with the bytes done since the last call."""
+"""A function that is called with the number of bytes done since its last call."""
 
 
 def ignore_watch(done: int, total: int) -> None:
-    """A Watch for callers that show no progress."""
+    """Do nothing; a Watch for callers that show no progress."""
     del done, total
 
 
 def ignore_progress(nbytes: int) -> None:
-    """A Progress for callers that show no progress."""
+    """Do nothing; a Progress for callers that show no progress."""
     del nbytes

@@ -1,4 +1,4 @@
-"""Tensors without their bytes: element type, name, shape, and the donor that a tensor belongs to."""
+"""Describes tensors without their bytes: element type, name and shape, and which donor a tensor belongs to."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from enum import Enum
 
 
 class Dtype(Enum):
-    """The element types of safetensors 0.8; `label` is the name in a header, `bits` the size of an element.
+    """The element types of safetensors 0.8; `label` is a type's name in a file's header, `bits` the size of an element.
 
-    `torch_name` is the attribute of the torch module, or "" where torch has no such type.
+    `torch_name` is the type's name in the torch module, or "" where torch has no such type.
     """
 
     F64 = ("F64", 64, "float64")
@@ -43,7 +43,10 @@ class Dtype(Enum):
 
     @property
     def arithmetic(self) -> bool:
-        """Whether elements can be scaled, cast and blended: floats of whole bytes that are not bare exponents."""
+        """Whether stacker can scale, cast and blend tensors of this type: real floats of one or more whole bytes.
+
+        F8_E8M0 is excluded, because its elements are exponents without a sign or a fraction.
+        """
         return self.name in _ARITHMETIC
 
 
@@ -53,7 +56,7 @@ CONFIG_DTYPES: dict[str, Dtype] = {
     "float64": Dtype.F64, "float32": Dtype.F32, "float16": Dtype.F16, "bfloat16": Dtype.BF16,
     "float8_e5m2": Dtype.F8_E5M2, "float8_e4m3fn": Dtype.F8_E4M3,
 }  # fmt: skip
-"""Float types by their names in `config.json` and specs."""
+"""The float types that `config.json` and specs can name, by these names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,13 @@ class TensorSpec:
 
     @property
     def row(self) -> int:
-        """The length of the last dimension."""
+        """The length of the last dimension; 1 for a tensor without dimensions."""
         return self.shape[-1] if self.shape else 1
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class TensorRef:
-    """A tensor of a donor, by name."""
+    """Refers to one tensor by the name of its donor and its name in that donor."""
 
     donor: str
     name: str

@@ -1,1 +1,1 @@
-"""File formats: bytes to tables and back. No module here opens a file."""
+"""File formats: functions that parse bytes and functions that make bytes. No module here opens a file."""

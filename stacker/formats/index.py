@@ -1,6 +1,6 @@
-"""The file names of shards and `model.safetensors.index.json`: parsed, made, and compared with the shards' headers.
+"""Names shard files, and parses, makes and checks `model.safetensors.index.json`, which says where each tensor is.
 
-Loaders use only the shard names of an index, so its other entries are checked and then ignored.
+Like other loaders, stacker takes only the names of the shards from an index, and reads the tensors from their headers.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def make_shard_name(number: int, count: int) -> str:
-    """The file name of shard `number` (from 0) of `count`, as transformers writes it."""
+    """The file name that transformers gives to shard `number` (counted from 0) of `count` shards."""
     return SINGLE_FILE if count == 1 else f"model-{number + 1:05d}-of-{count:05d}.safetensors"
 
 
 def find_shards(names: Iterable[str]) -> list[str]:
-    """The numbered shards among `names`, sorted; empty unless they are one complete set."""
+    """The names of numbered shards (`model-00001-of-00003.safetensors`) among `names`, sorted.
+
+    The list is empty unless these shards are exactly one complete set.
+    """
     shards = {name: match for name in names if (match := _SHARD.fullmatch(name))}
     counts = {int(match[2]) for match in shards.values()}
     numbers = sorted(int(match[1]) for match in shards.values())
@@ -37,14 +40,20 @@ def find_shards(names: Iterable[str]) -> list[str]:
 
 
 def make_index(weight_map: Mapping[str, str], total_size: int, total_parameters: int) -> dict[str, Json]:
-    """The index as transformers writes it: the file of each tensor, and the bytes and elements of all tensors."""
+    """The content of an index file as transformers writes it; `weight_map` maps each tensor to the name of its file.
+
+    `total_size` is the number of bytes of all tensors, `total_parameters` their number of elements.
+    """
     metadata: dict[str, Json] = {"total_parameters": total_parameters, "total_size": total_size}
     return {"metadata": metadata, "weight_map": dict(weight_map)}
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index: the file of each tensor, and the bytes of all tensors (None when it does not say)."""
+    """A parsed index; `weight_map` maps each tensor to the name of its file, and `where` names the index in messages.
+
+    `total_size` is the number of bytes of all tensors that the index states, None if it states none.
+    """
 
     where: str
     weight_map: Mapping[str, str] = field(repr=False)
@@ -52,12 +61,16 @@ class Index:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The shards that the index names, sorted."""
+        """The names of the shards in the index, each once, sorted."""
         return tuple(sorted(set(self.weight_map.values())))
 
 
 def parse_index(data: bytes, where: str) -> Index:
-    """The index in `data`; UnsafeError for file names outside the donor's folder, DonorError for a malformed index."""
+    """Parse the bytes of an index file; `where` names the file in messages.
+
+    UnsafeError when it names a file outside the donor's folder, DonorError when it is malformed or names a file that is
+    not a safetensors file.
+    """
     table = parse_object(data, where)
     weight_map = table.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
@@ -86,7 +99,7 @@ def _check_name(name: str, where: str) -> None:
 
 
 def _check_case(files: Sequence[str], where: str) -> None:
-    """DonorError for names that differ only in case, which many filesystems treat as one file."""
+    """Raise a DonorError if file names differ only in case, because many filesystems treat them as one file."""
     count = Counter(name.casefold() for name in files)
     alike = sorted(name for name in files if count[name.casefold()] > 1)
     if alike:
@@ -95,7 +108,11 @@ def _check_case(files: Sequence[str], where: str) -> None:
 
 
 def check_index(index: Index, headers: Mapping[str, Header]) -> Iterator[Problem]:
-    """Errors for tensors that are missing, in two shards, or not in the shard that the index says; warnings else."""
+    """Compare an index with the headers of its shards (by file name) and yield the problems.
+
+    Errors are tensors that are missing, in two shards, or in another shard than the index says; warnings are tensors
+    that the index does not list, and a wrong total size.
+    """
     found: dict[str, str] = {}
     twice = [
         f"{tensor.spec.name} (in {found[tensor.spec.name]} and {file})"
@@ -126,7 +143,7 @@ def _list_names(index: Index, what: str, names: list[str], severity: Severity = 
 
 
 def _check_total(index: Index, headers: Mapping[str, Header]) -> Iterator[Problem]:
-    """A warning when `total_size` is not the bytes of all tensors."""
+    """Yield a warning when the total size in the index differs from the number of bytes that all tensors take."""
     total = sum(tensor.nbytes for header in headers.values() for tensor in header.tensors)
     if index.total_size not in (None, total):
         message = f"the index says {index.total_size:,} bytes of tensors, the shards have {total:,}"

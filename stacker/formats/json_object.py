@@ -16,7 +16,11 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_object(data: bytes, where: str | Path) -> dict[str, Json]:
-    """The object in the JSON file `where`; DonorError for other content, NaN, huge numbers and contradictory keys."""
+    """Parse the bytes of a JSON file that must contain one object; `where` names the file in messages.
+
+    DonorError for invalid JSON, for anything but an object, for NaN, for integers of more than 40 digits, and for a key
+    that appears twice with different values.
+    """
     try:
         text = data.decode("utf-8")
         value = json.loads(
@@ -33,12 +37,12 @@ def parse_object(data: bytes, where: str | Path) -> dict[str, Json]:
 
 
 def format_json(content: Any) -> bytes:
-    """JSON text for a file: indented by two spaces, UTF-8, with a final newline."""
+    """The bytes of a JSON file with this content: indented by two spaces, UTF-8, with a final newline."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _suggest_repair(data: bytes) -> str:
-    """A hint that depends on what the file looks like."""
+    """A hint for a file that is not a JSON object: it may be a Git LFS pointer, a web page, or damaged."""
     if data.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer: run `git lfs pull` in the donor's folder"
     if data.lstrip().startswith(b"<"):
@@ -47,7 +51,7 @@ def _suggest_repair(data: bytes) -> str:
 
 
 def _merge_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The pairs as a dict; ValueError for a repeated key with different values."""
+    """Make a dict of the keys and values of a JSON object; ValueError when a key is repeated with a different value."""
     table: dict[str, Any] = {}
     for key, value in pairs:
         if key in table and table[key] != value:
@@ -63,7 +67,7 @@ def _parse_integer(digits: str) -> int:
 
 
 def _parse_constant(word: str) -> float:
-    """Infinity, which real configs use for an unbounded time step; ValueError for NaN."""
+    """Parse `Infinity` or `-Infinity`, which some published configs contain; ValueError for `NaN`."""
     if word == "NaN":
         raise ValueError("NaN is not a number")
     return float(word)

@@ -1,4 +1,4 @@
-"""Recognises quantised weights by a config's entries and by the tensors that each method stores. Decodes no value."""
+"""Recognises quantised weights by the entries of a config and by the names of tensors. Decodes no weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _NAME_ENDINGS = (
 
 
 def describe_quantization(config: Mapping[str, Json], tensors: Iterable[TensorSpec]) -> str:
-    """How the weights are quantised, in a few words; "" when they are not. The config is asked before the names."""
+    """How a model's weights are quantised, in a few words; "" when they are not quantised.
+
+    An entry in the config decides; without one, the names of the tensors do.
+    """
     for key in QUANTIZATION_KEYS:
         entry = config.get(key)
         if isinstance(entry, dict) and entry:

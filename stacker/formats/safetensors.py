@@ -1,4 +1,4 @@
-"""Headers of safetensors files: parsed strictly into tensors and their byte ranges, and made for new files.
+"""Parses headers of safetensors files strictly, into tensors and their byte ranges, and makes headers for new files.
 
 Stricter than the reference library, which accepts files that can be read in two ways (duplicate names, unknown fields).
 """
@@ -17,7 +17,7 @@ from stacker.errors import DonorError, Mark, escape_text
 from stacker.tensors import DTYPES, TensorSpec
 
 MAX_HEADER_BYTES = 64_000_000
-"""Bytes of the longest header accepted: ten times that of 70,000 tensors. The format allows 100 MB."""
+"""The longest accepted header, in bytes: ten times as long as one of 70,000 tensors. The format allows 100 MB."""
 MAX_TENSORS = 500_000
 MAX_RANK = 64
 _U64 = 1 << 64
@@ -42,9 +42,10 @@ class StoredTensor:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A file's header: its tensors in byte order; the data are the bytes [data_start, size) of the file.
+    """The parsed header of a safetensors file of `size` bytes, with its tensors in byte order.
 
-    `digest` is the SHA-256 of everything before the data. `mtime` (ns) is set for a file on this machine.
+    The tensors' data are the bytes [data_start, size) of the file, and `digest` is the SHA-256 of all bytes before
+    them. `mtime` is when the file was last modified, in nanoseconds; None if the file is not on this machine.
     """
 
     tensors: tuple[StoredTensor, ...] = field(repr=False)
@@ -56,7 +57,11 @@ class Header:
 
 
 def parse_header_length(first: bytes, file_size: int, where: str) -> int:
-    """Bytes before the data of a file of `file_size` bytes, from its `first` 8; errors name other formats given 64."""
+    """How many bytes precede the tensor data in a file of `file_size` bytes, according to its `first` 8 bytes.
+
+    DonorError when the number is impossible; if `first` has 64 bytes, the error can also say that the file is a pickle,
+    a GGUF file or a web page.
+    """
     if file_size < 8 or len(first) < 8:
         _refuse(where, f"the file has {file_size} bytes; a safetensors file has at least 10", _FETCH_AGAIN)
     length = int.from_bytes(first[:8], "little")
@@ -69,7 +74,7 @@ def parse_header_length(first: bytes, file_size: int, where: str) -> int:
 
 
 def _refuse_other_format(first: bytes, where: str) -> None:
-    """Raise an error that names the format of the file, if its first bytes are those of another format."""
+    """Raise a DonorError if the first bytes of a file show that it has another known format, such as GGUF or zip."""
     start = first.lstrip(b"\xef\xbb\xbf \t\r\n")
     for magic, what, advice in _OTHER_FORMATS:
         if start.startswith(magic):
@@ -77,7 +82,10 @@ def _refuse_other_format(first: bytes, where: str) -> None:
 
 
 def parse_header(raw: bytes, file_size: int, where: str) -> Header:
-    """The header in `raw`, all bytes before the data (length field and JSON); DonorError when it is not valid."""
+    """Parse a header; `raw` is all bytes before the tensor data, including the length field.
+
+    DonorError when the header is not valid or does not match a file of `file_size` bytes; `where` names the file.
+    """
     if len(raw) != parse_header_length(raw, file_size, where):
         _refuse(where, f"the header was cut off after {len(raw)} bytes", _FETCH_AGAIN)
     table = _load_json(raw, where)
@@ -98,7 +106,7 @@ def _refuse(where: str, message: str, hint: str = "") -> NoReturn:
 
 
 def _load_json(raw: bytes, where: str) -> dict[str, Any]:
-    """The JSON object of a header; DonorError for repeated names and invalid Unicode."""
+    """Parse the JSON of a header; DonorError when it is not an object, repeats a name, or has invalid Unicode."""
     if raw.count(b"{") + raw.count(b"[") > 4 * MAX_TENSORS or raw.count(b",") > 16 * MAX_TENSORS:
         _refuse(where, "the header is far larger than any list of tensors")
     parse_int = _parse_size if b"-" in raw else int  # int is ten times as fast
@@ -146,7 +154,7 @@ def _check_metadata(value: Any, where: str) -> dict[str, str]:
 
 
 def _parse_tensor(name: str, fields: Any, where: str) -> StoredTensor:
-    """The tensor of one entry; `begin` counts from the start of the data."""
+    """Parse the entry of one tensor; `begin` of the result counts from the start of the data, not of the file."""
     if type(fields) is not dict or fields.keys() != _FIELDS:
         _refuse(where, f"tensor '{escape_text(name)}' must have dtype, shape and data_offsets, and nothing else")
     dtype = DTYPES.get(fields["dtype"]) if type(fields["dtype"]) is str else None
@@ -165,12 +173,15 @@ def _parse_tensor(name: str, fields: Any, where: str) -> StoredTensor:
 
 
 def _is_sizes(value: Any) -> bool:
-    """Whether a value is a list of integers (not bools); negative ones were refused while parsing."""
+    """Whether a value is a list of integers and not of bools; the JSON parser has already refused negative numbers."""
     return type(value) is list and [*map(type, value)].count(int) == len(value)
 
 
 def _count_bits(shape: list[int], bits: int) -> int | None:
-    """Bits of a tensor; None where a partial product overflows 64 bits, even if a later dimension is 0."""
+    """The size of a tensor in bits, or None if it does not fit into 64 bits.
+
+    The dimensions are multiplied in order, so that a product that overflows before a dimension of 0 is None as well.
+    """
     product = math.prod(shape) * bits
     if product:
         return product if product < _U64 else None
@@ -182,7 +193,7 @@ def _count_bits(shape: list[int], bits: int) -> int | None:
 
 
 def _check_contiguous(tensors: list[StoredTensor], data_size: int, where: str) -> None:
-    """Raise unless the tensors, sorted by offset, cover all data bytes without hole or overlap."""
+    """Raise a DonorError unless the tensors, sorted by offset, cover all data bytes without a hole or an overlap."""
     end = 0
     for tensor in tensors:
         if tensor.begin != end:
@@ -196,9 +207,10 @@ def _check_contiguous(tensors: list[StoredTensor], data_size: int, where: str) -
 
 
 def make_header(tensors: Iterable[TensorSpec], *, residue: int = 0, step: int = 8) -> bytes:
-    """All bytes before the data, for tensors stored one after another.
+    """Make all bytes before the data of a safetensors file that stores `tensors` one after another.
 
-    Spaces pad the JSON so that the data starts at `residue` modulo `step` (bytes); with `step` 0, at exactly `residue`.
+    Spaces pad the JSON so that the data starts at an offset with the remainder `residue` modulo `step` (bytes), or
+    exactly at `residue` if `step` is 0.
     """
     table: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0

@@ -24,12 +24,15 @@ PACKAGES = ("numpy", "numba", "ml_dtypes", "huggingface_hub", "networkx", "pydan
 FOR_DEVICES = ("torch",)
 """Packages needed only for builds on a GPU."""
 _TRIAL_BYTES = 1 << 20
-"""Bytes of the file on which the ways of copying are tried."""
+"""The size in bytes of the temporary file on which the ways of copying are tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What a folder's filesystem can do; `free` in bytes, `block` the bytes of a clonable block (None: no cloning)."""
+    """What a folder's filesystem can do: copy inside the kernel, write past the page cache, keep holes in sparse files.
+
+    `free` is the free space in bytes. `block` is the size in bytes of the blocks that can be cloned, None if none can.
+    """
 
     path: Path
     filesystem: str
@@ -42,7 +45,10 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """The settings of the hub's client; `token` is only whether there is one."""
+    """The settings of huggingface_hub: its cache folder and whether that exists, offline mode, and the hub's address.
+
+    `token` says whether an access token is set.
+    """
 
     cache: Path
     exists: bool
@@ -53,7 +59,11 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What this machine has; `memory` and `available` are bytes, None where unknown, `gpus` names with memory."""
+    """What this machine has, and what `folder` and the hub's client can do.
+
+    `memory` is all memory and `available` the unused memory, in bytes, None where unknown. `packages` pairs each name
+    with its version (None: not installed), and `gpus` has the name and memory of each GPU.
+    """
 
     python: str
     system: str
@@ -67,7 +77,10 @@ class Machine:
 
 
 def inspect_machine(folder: Path) -> Machine:
-    """Inspect the machine, and `folder` for writing stacks; StorageError when it cannot be written."""
+    """Find out what this machine has, and try on a temporary file in `folder` which ways of copying work there.
+
+    StorageError when `folder` does not exist or cannot be written.
+    """
     memory = _read_memory()
     return Machine(
         python=f"{platform.python_version()} ({sys.executable})",
@@ -83,7 +96,10 @@ def inspect_machine(folder: Path) -> Machine:
 
 
 def inspect_folder(folder: Path) -> Folder:
-    """Try each way of copying on a small temporary file; StorageError when the folder cannot be written."""
+    """Try on a temporary file in `folder` which ways of copying work there.
+
+    StorageError when `folder` does not exist or cannot be written.
+    """
     if not folder.is_dir():
         raise StorageError.of("there is no such folder", "", Mark(str(folder)))
     with explain_errors(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".stacker-doctor-") as source:
@@ -124,7 +140,7 @@ def _keeps_holes(folder: Path) -> bool:
 
 
 def _find_filesystem(folder: Path) -> str:
-    """The filesystem type of the folder's mount point in the mount table; `unknown` without such a table."""
+    """The type of a folder's filesystem, such as `ext4`; `unknown` if /proc/self/mounts cannot be read."""
     place = str(folder.resolve())
     best, kind = "", "unknown"
     try:
@@ -140,7 +156,7 @@ def _find_filesystem(folder: Path) -> str:
 
 
 def _read_memory() -> dict[str, int]:
-    """The entries of /proc/meminfo in bytes; empty where there is no such file."""
+    """The sizes in /proc/meminfo, in bytes, by the names of the entries; empty if that file cannot be read."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -157,7 +173,7 @@ def _find_version(package: str) -> str | None:
 
 
 def _list_gpus() -> tuple[str, ...]:
-    """The GPUs that nvidia-smi lists; empty when it is missing or fails."""
+    """The name and memory of each GPU that nvidia-smi lists; empty when nvidia-smi is missing or fails."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()

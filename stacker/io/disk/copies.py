@@ -1,6 +1,7 @@
 """Copies stored bytes between files: past the page cache, in the kernel, or by reading and writing.
 
-A method that fails is replaced by the next one. Only the last knows whether reading or writing failed, and reports it.
+The methods are tried in this order, each when the one before it fails. The last one raises errors that say whether
+reading or writing failed.
 """
 
 from __future__ import annotations
@@ -21,14 +22,20 @@ from stacker.progress import Progress
 
 _BUFFER_BYTES = 1 << 20
 _DIRECT_BYTES = 1 << 21
-"""Bytes of a source that are mapped or read at once for a direct write; mapped pages count as resident memory."""
+"""How many bytes of a source are mapped or read at once for a direct write.
+
+More would show up as resident memory, which includes mapped pages.
+"""
 _RETRY_PAUSES = (0.05, 0.5)
 """Seconds to wait before each retry of a failed read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Bytes to copy: `nbytes` from offset `begin` of the source descriptor to offset `target_begin` of the target."""
+    """Bytes to copy: `nbytes` bytes from offset `begin` of a source file to offset `target_begin` of a target file.
+
+    `source` is the descriptor of the source file.
+    """
 
     source: int
     begin: int
@@ -41,21 +48,27 @@ class Span:
         return self.begin + self.nbytes
 
     def part(self, begin: int, end: int) -> Span:
-        """The part of the span that is [begin, end) in the source."""
+        """The part of this span whose bytes in the source file are [begin, end)."""
         return Span(self.source, begin, self.target, self.target_begin + begin - self.begin, end - begin)
 
     def pieces(self, size: int) -> Iterator[Span]:
-        """The span cut into parts of `size` bytes; the last may be shorter."""
+        """Cut this span into spans of `size` bytes, in order; the last one may be shorter."""
         for begin in range(self.begin, self.end, size):
             yield self.part(begin, min(begin + size, self.end))
 
 
 CopyMethod = Callable[[Span], int]
-"""Copies some bytes from the beginning of a span and returns how many; 0 or an OSError when it cannot."""
+"""A function that copies bytes from the beginning of a span and returns how many it copied.
+
+When it cannot copy any, it returns 0 or raises an OSError.
+"""
 
 
 def copy_stored(span: Span, chunk: int, progress: Progress) -> None:
-    """Copy a span in calls of at most `chunk` bytes; whole blocks of the target are written past the page cache."""
+    """Copy a span in steps of at most `chunk` bytes, and call `progress` with the bytes of each step.
+
+    In large spans, whole blocks are written past the page cache if the filesystem supports that.
+    """
     begin = min(span.begin + -span.target_begin % DIRECT_ALIGNMENT, span.end)
     end = begin + (span.end - begin) // DIRECT_ALIGNMENT * DIRECT_ALIGNMENT
     if not span.target.direct or end - begin < MIN_DIRECT_BYTES:
@@ -82,7 +95,11 @@ def _copy(span: Span, methods: Sequence[CopyMethod], chunk: int, progress: Progr
 
 
 def _write_direct(span: Span) -> int:
-    """Write aligned blocks directly from the source's cached pages: measured a third faster than from a buffer."""
+    """Copy a span of whole blocks past the target's page cache; returns how many bytes it copied.
+
+    It stops when the filesystem refuses such writes. A source with an aligned offset is mapped into memory instead of
+    read into a buffer, which was measured to be a third faster.
+    """
     span.target.reserve(span.target_begin, span.nbytes)
     read = (
         partial(_read_aligned, memoryview(mmap.mmap(-1, min(_DIRECT_BYTES, span.nbytes))))
@@ -96,7 +113,11 @@ def _write_direct(span: Span) -> int:
 
 
 def _map_source(span: Span) -> memoryview:
-    """A span's source, mapped. Only the kernel reads it, so a truncated source is an error of write(2), not SIGBUS."""
+    """Map a span's bytes of the source file into memory; OSError when the file ends before them.
+
+    Pass the result only to write(2), which returns an error if the file is truncated meanwhile; any other access to the
+    bytes would end the process with SIGBUS.
+    """
     try:
         return memoryview(mmap.mmap(span.source, span.nbytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=span.begin))
     except ValueError as error:
@@ -114,7 +135,10 @@ def _copy_in_kernel(span: Span) -> int:
 
 
 def _send(span: Span) -> int:
-    """Copy with sendfile(2), which writes at the descriptor's position and so needs a descriptor of its own."""
+    """Copy with sendfile(2) and return how many bytes were copied.
+
+    sendfile writes at the current position of a descriptor, and threads share the target's, so this opens another one.
+    """
     own = os.open(f"/proc/self/fd/{span.target.fd}", os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.lseek(own, span.target_begin, os.SEEK_SET)
@@ -124,7 +148,10 @@ def _send(span: Span) -> int:
 
 
 def _read_and_write(span: Span) -> int:
-    """Copy the whole span through a buffer. DonorError when reading fails, StorageError when writing fails."""
+    """Copy the whole span through a buffer and return its length.
+
+    DonorError when reading fails, StorageError when writing fails.
+    """
     buffer = memoryview(bytearray(min(_BUFFER_BYTES, span.nbytes)))
     for piece in span.pieces(len(buffer)):
         view = buffer[: piece.nbytes]
@@ -138,7 +165,7 @@ _THROUGH_CACHE: tuple[CopyMethod, ...] = (_copy_in_kernel, _send, _read_and_writ
 
 
 def read_into(fd: int, view: memoryview, offset: int) -> None:
-    """Fill `view` with a donor's bytes from `offset` on; DonorError when the file ends before or cannot be read."""
+    """Fill `view` with the bytes of a donor's file from `offset` on; DonorError when that fails."""
     while view:
         count = _read_some(fd, view, offset)
         if not count:
@@ -159,13 +186,13 @@ def _read_some(fd: int, view: memoryview, offset: int) -> int:
 
 
 def make_read_error(fd: int, nbytes: int, offset: int, error: OSError) -> DonorError:
-    """The DonorError for a file of which `nbytes` at `offset` cannot be read."""
+    """Make the DonorError for an open file whose `nbytes` bytes at `offset` cannot be read."""
     message = f"cannot read {nbytes} bytes at {offset}: {error.strerror}"
     return DonorError.of(message, "the disk may be failing", Mark(str(find_path(fd))))
 
 
 def make_truncated_error(fd: int, offset: int) -> DonorError:
-    """The DonorError for a file that ends at byte `offset`, before the bytes that its header promises."""
+    """Make the DonorError for an open file that ends at byte `offset`, earlier than its header says."""
     hint = "it was truncated or replaced while it was read: fetch the donor again"
     return DonorError.of(f"the donor's file ends at byte {offset}, too early", hint, Mark(str(find_path(fd))))
 
@@ -179,7 +206,10 @@ def find_path(fd: int) -> Path:
 
 
 def find_data_runs(fd: int, offset: int, nbytes: int) -> list[tuple[int, int]]:
-    """The stored parts [begin, end) of a range of a sparse file, in order; the rest of the range is zeros."""
+    """Which of the `nbytes` bytes from `offset` on a sparse file stores on the disk, as ranges [begin, end) in order.
+
+    The bytes between these ranges are holes, which read as zeros.
+    """
     runs: list[tuple[int, int]] = []
     stop = offset + nbytes
     while offset < stop:
@@ -195,7 +225,7 @@ def find_data_runs(fd: int, offset: int, nbytes: int) -> list[tuple[int, int]]:
 
 
 def _seek(fd: int, offset: int, whence: int) -> int | None:
-    """The offset of the first data (or hole) at or after `offset`; None when the rest of the file has none."""
+    """The offset of the first data (`whence` SEEK_DATA) or hole (SEEK_HOLE) at or after `offset`; None without any."""
     try:
         return os.lseek(fd, offset, whence)
     except OSError as error:

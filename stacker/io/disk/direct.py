@@ -18,17 +18,21 @@ from stacker.core.plan import plan
 from stacker.io.disk.storage import OUT_OF_DESCRIPTORS
 
 DIRECT_ALIGNMENT = max(plan.BLOCK, mmap.PAGESIZE)
-"""Offsets, lengths and addresses of direct reads and writes are multiples of this (bytes), which all disks accept."""
+"""Offsets, lengths and addresses of direct reads and writes are multiples of this many bytes, as all disks accept."""
 MIN_DIRECT_BYTES = 1 << 16
-"""Smaller writes (bytes) go through the cache: waiting for the disk would take longer than a copy."""
+"""Reads and writes of fewer bytes go through the page cache: waiting for the disk would take longer than a copy."""
 _MIN_RESERVED_BYTES = 1 << 20
-"""Space for at least so many bytes is allocated before they are written: longer extents, less waiting among threads."""
+"""Disk space is allocated before writing only for ranges of at least this many bytes.
+
+The file then has longer extents, and threads that write to it wait less for each other.
+"""
 
 
 class Writer:
-    """Writes a file from many threads: whole blocks past the page cache, the rest through it. Raises OSErrors.
+    """Writes to an open file from many threads: whole blocks past the page cache, all other bytes through the cache.
 
-    `fd` stays open when the Writer is closed; `direct` is whether blocks still go past the cache.
+    Methods raise OSErrors, and `fd` stays open when the Writer is closed. `direct` says whether blocks still go past
+    the cache.
     """
 
     def __init__(self, fd: int) -> None:
@@ -43,14 +47,17 @@ class Writer:
         self.close()
 
     def close(self) -> None:
-        """Close the descriptor that goes past the cache; later writes go through the cache."""
+        """Close the extra descriptor for writes past the cache; later writes go through the cache."""
         self.direct = False
         if self._direct is not None:
             os.close(self._direct)
             self._direct = None
 
     def reserve(self, offset: int, nbytes: int) -> None:
-        """Allocate disk space for a large range before it is written; raises an OSError now if the disk is too full."""
+        """Allocate disk space for a range before it is written, so that a full disk raises an OSError now.
+
+        Does nothing for small ranges, or when writes go through the cache.
+        """
         if not self.direct or nbytes < _MIN_RESERVED_BYTES:
             return
         try:
@@ -60,7 +67,10 @@ class Writer:
                 raise
 
     def write(self, data: memoryview, offset: int) -> None:
-        """Write all of `data` at byte `offset`, past the cache if its address has the same alignment as `offset`."""
+        """Write all of `data` at byte `offset`.
+
+        Whole blocks of large data go past the cache if the memory address of `data` is aligned as `offset` is.
+        """
         begin, end = 0, 0
         if (
             self.direct
@@ -75,7 +85,10 @@ class Writer:
         write_all(self.fd, data[end:], offset + end)
 
     def write_blocks(self, data: memoryview, offset: int) -> bool:
-        """Write whole aligned blocks past the cache. False, with any part of them written, when that is impossible."""
+        """Write whole aligned blocks past the cache, and return True.
+
+        False when the filesystem refuses such a write; the caller must then write all blocks in another way.
+        """
         if self._direct is None or not self.direct:
             return False
         try:
@@ -89,9 +102,9 @@ class Writer:
 
 
 class Reader:
-    """Reads a file from many threads, large ranges from the disk itself and not from the page cache. Raises OSErrors.
+    """Reads an open file from many threads; large ranges are read from the disk itself, past the page cache.
 
-    `fd` stays open when the Reader is closed.
+    Methods raise OSErrors, and `fd` stays open when the Reader is closed.
     """
 
     def __init__(self, fd: int) -> None:
@@ -105,13 +118,16 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Close the descriptor that goes past the cache; later reads go through the cache."""
+        """Close the extra descriptor for reads past the cache; later reads go through the cache."""
         if self._direct is not None:
             os.close(self._direct)
             self._direct = None
 
     def read(self, nbytes: int, offset: int) -> memoryview:
-        """`nbytes` from `offset` on, fewer at the end of the file; valid until the thread's next read of any file."""
+        """Read `nbytes` bytes from `offset` on, or fewer if the file ends there.
+
+        The result is valid until the same thread calls `read` of any Reader again, because a thread reuses its buffer.
+        """
         begin = offset // DIRECT_ALIGNMENT * DIRECT_ALIGNMENT
         if self._direct is not None and nbytes >= MIN_DIRECT_BYTES:
             buffer = _own_buffer(offset - begin + nbytes)
@@ -126,7 +142,7 @@ _BUFFERS = threading.local()
 
 
 def _own_buffer(nbytes: int) -> memoryview:
-    """The buffer of the calling thread for reads past the cache: `nbytes`, rounded up to whole blocks."""
+    """A buffer of `nbytes` bytes, rounded up to whole blocks; each thread has one, for its reads past the cache."""
     blocks = -(-nbytes // DIRECT_ALIGNMENT) * DIRECT_ALIGNMENT
     buffer: memoryview | None = getattr(_BUFFERS, "buffer", None)
     if buffer is None or len(buffer) < blocks:
@@ -135,9 +151,10 @@ def _own_buffer(nbytes: int) -> memoryview:
 
 
 def _open_direct(fd: int, access: int) -> int | None:
-    """A second descriptor of an open file, for direct access; None when the filesystem has none, or larger blocks.
+    """Open a second descriptor of an open file that bypasses the page cache.
 
-    In larger blocks, bytes written through the cache could overwrite others of the block that were written past it.
+    None when the filesystem does not support that or has blocks larger than DIRECT_ALIGNMENT: there, writing one part
+    of a block through the cache could undo what was written past the cache to another part.
     """
     try:
         if os.fstatvfs(fd).f_bsize > DIRECT_ALIGNMENT:
@@ -158,5 +175,5 @@ def write_all(fd: int, data: memoryview | bytes, offset: int) -> None:
 
 
 def _find_address(data: memoryview) -> int:
-    """The address of a buffer; -1, which is never aligned, when it is read-only."""
+    """The memory address of a buffer; -1 when the buffer is read-only, because ctypes cannot find its address."""
     return -1 if data.readonly else ctypes.addressof(ctypes.c_char.from_buffer(data))

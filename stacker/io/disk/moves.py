@@ -1,6 +1,6 @@
-"""Makes bytes of one file equal to another's at the lowest cost: cloned blocks, holes left as holes, or a copy.
+"""Copies bytes from one file to another at the lowest cost: clones blocks, leaves holes as holes, copies the rest.
 
-Knows descriptors and offsets, not tensors.
+Works on file descriptors and offsets, and knows nothing about tensors. Threads may share the files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ZERO_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Bytes that were cloned, copied, and left as holes."""
+    """How many bytes were cloned, how many were copied, and how many were left as holes."""
 
     cloned: int = 0
     copied: int = 0
@@ -43,10 +43,10 @@ def move(
     chunk: int = 16 << 20,
     progress: Progress = ignore_progress,
 ) -> Moved:
-    """Make `nbytes` of the target equal to those of the source, in calls of at most `chunk` bytes. Thread-safe.
+    """Clone or copy `nbytes` bytes of the source into the target in steps of about `chunk` bytes, leaving out holes.
 
-    `progress` gets the bytes of each call; an exception it raises stops the move. DonorError when the source ends early
-    or cannot be read, StorageError when the target cannot be written.
+    `progress` is called with the bytes of each step, and may stop the move by raising an exception. DonorError when the
+    source ends early or cannot be read, StorageError when the target cannot be written.
     """
     run = Span(source_fd, source_offset, target, target_offset, nbytes)
     cloned = _clone(run, chunk, progress)
@@ -58,9 +58,9 @@ def move(
 
 
 def can_clone(source: Path, target: Path) -> int | None:
-    """The block size (bytes) if blocks of the file `source` can be cloned into new files of the folder `target`.
+    """The block size in bytes if blocks of the file `source` can be cloned into new files in the folder `target`.
 
-    Tried with an unnamed file. None when they cannot, and when `target` is missing or may not be written.
+    None if they cannot, or if `target` does not exist or cannot be written; tried on an unnamed temporary file.
     """
     try:
         block = os.statvfs(target).f_bsize
@@ -73,7 +73,7 @@ def can_clone(source: Path, target: Path) -> int | None:
 
 
 def _clone(run: Span, chunk: int, progress: Progress) -> Span:
-    """Clone the whole blocks of a run. Returns the part that was cloned, which may be empty."""
+    """Clone the whole blocks of a span until one fails; returns the part that was cloned, which may be empty."""
     block = os.fstatvfs(run.target.fd).f_bsize
     begin, end = -(-run.begin // block) * block, run.end // block * block
     if (run.target_begin - run.begin) % block or begin >= end:
@@ -90,12 +90,15 @@ def _clone(run: Span, chunk: int, progress: Progress) -> Span:
 
 
 def _clone_range(source: int, begin: int, target: int, target_begin: int, nbytes: int) -> None:
-    """Share blocks; a length of 0 means up to the end of the source. See ioctl_ficlonerange(2)."""
+    """Make the target share blocks of the source, see ioctl_ficlonerange(2); OSError when the filesystem refuses.
+
+    If `nbytes` is 0, all blocks up to the end of the source are shared.
+    """
     fcntl.ioctl(target, _FICLONERANGE, struct.pack("qQQQ", source, begin, nbytes, target_begin))
 
 
 def _copy(run: Span, chunk: int, progress: Progress) -> Moved:
-    """Copy the stored parts of a run and leave its holes as holes."""
+    """Copy the parts of a span that the source stores on the disk, and leave the holes of the source as holes."""
     reached, copied = run.begin, 0
     for begin, end in _find_stored(run):
         _leave_hole(run.part(reached, begin), progress)
@@ -107,7 +110,10 @@ def _copy(run: Span, chunk: int, progress: Progress) -> Moved:
 
 
 def _find_stored(run: Span) -> list[tuple[int, int]]:
-    """The stored parts [begin, end) of a run's source; files without holes are not searched."""
+    """The ranges [begin, end) of a span that the source stores on the disk, in order; the bytes between them are holes.
+
+    DonorError when the source ends early or cannot be read.
+    """
     status = os.fstat(run.source)
     if status.st_blocks * 512 >= status.st_size:
         return [(run.begin, run.end)]
@@ -120,7 +126,10 @@ def _find_stored(run: Span) -> list[tuple[int, int]]:
 
 
 def _leave_hole(run: Span, progress: Progress) -> None:
-    """Leave a hole of the source as a hole of the target; bytes that the target already stores there become zeros."""
+    """Make the target read as zeros where the source has a hole, and call `progress` with the length of the hole.
+
+    Zeros are written only where the target already stores bytes; elsewhere the target keeps a hole.
+    """
     if not run.nbytes:
         return
     with explain_errors(find_path(run.target.fd)):

@@ -1,6 +1,6 @@
-"""Open files that threads share: opened at first use, closed when idle and descriptors are needed elsewhere.
+"""Keeps files open that threads share. A file that no thread uses is closed when its descriptor is needed elsewhere.
 
-Knows nothing of what the files hold: it keeps donors' files, shards being written and shards being verified alike.
+The files are donors' files, shards being written, and shards being verified.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def _do_nothing(name: str, file: object) -> None:
 
 
 class FileCache(Generic[File]):
-    """Open files by name. At most `most` stay open, but for those in use; the least recently used is closed first.
+    """Keeps up to `most` files open, by name, or more while threads use more; closes the least recently used first.
 
-    `close` closes a file; `settle` is called with its name before it is closed to make room. When the process may open
-    no more files, idle ones of all caches in `group` are closed.
+    `close` closes a file; before a file is closed to make room, `settle` is called with its name and the file. When the
+    process cannot open another file, files that are not in use are closed in all caches of `group`.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class FileCache(Generic[File]):
 
     @contextmanager
     def lease(self, name: str, open_file: Callable[[], File]) -> Iterator[File]:
-        """The file `name`, opened by `open_file` if it is not open; it stays open at least until the block ends."""
+        """Yield the file `name`, opened by `open_file` if needed; it stays open until the `with` block ends."""
         entry = self._use(name) or self._open(name, open_file)
         try:
             yield entry.file
@@ -69,7 +69,7 @@ class FileCache(Generic[File]):
 
     @contextmanager
     def lease_all(self) -> Iterator[dict[str, File]]:
-        """All files that are open now, by name; they stay open at least until the block ends."""
+        """Yield all files that are open now, by name; these stay open until the `with` block ends."""
         with self._lock:
             entries = dict(self._entries)
             for entry in entries.values():
@@ -82,7 +82,7 @@ class FileCache(Generic[File]):
                     entry.users -= 1
 
     def _use(self, name: str) -> _Entry[File] | None:
-        """Count a user of an open file; None when it is not open."""
+        """Count one more user of the file `name` and return its entry; None when the file is not open."""
         with self._lock:
             entry = self._entries.get(name)
             if entry:
@@ -91,7 +91,7 @@ class FileCache(Generic[File]):
             return entry
 
     def _open(self, name: str, open_file: Callable[[], File]) -> _Entry[File]:
-        """Open a file for its first user. Files that are open already can be leased meanwhile."""
+        """Open the file `name` and return its entry with one user; other threads can lease open files meanwhile."""
         with self._opening:
             entry = self._use(name)  # another thread may have opened it meanwhile
             if entry is None:
@@ -103,7 +103,11 @@ class FileCache(Generic[File]):
             return entry
 
     def retry(self, attempt: Callable[[], Result]) -> Result:
-        """What `attempt` returns; while it fails for want of descriptors, close an idle file and call it again."""
+        """Call `attempt` and return its result.
+
+        If it fails because the process has too many files open, close one that is not in use and try again; the error
+        is raised when all files are in use.
+        """
         while True:
             try:
                 return attempt()
@@ -114,7 +118,10 @@ class FileCache(Generic[File]):
                     raise
 
     def close_idle(self, names: Iterable[str] | None = None) -> bool:
-        """Settle and close one idle file (of these `names`); False when all of them are in use."""
+        """Call `settle` for one file that is not in use, close it, and return True; False when there is no such file.
+
+        If `names` is given, only files of these names are closed.
+        """
         with self._lock:
             for name in self._entries if names is None else names:
                 entry = self._entries.get(name)
@@ -126,16 +133,16 @@ class FileCache(Generic[File]):
             return False
 
     def close(self) -> None:
-        """Close every file without settling it; none may be in use any more."""
+        """Close every file without calling `settle`; call this only when no file is in use."""
         with self._lock:
             while self._entries:
                 self._close_file(self._entries.popitem()[1].file)
 
 
 def limit_open_files(most: int, descriptors: int = 1) -> int:
-    """`most`, or fewer where the process may open few files.
+    """How many files a cache may keep open: `most`, or fewer if the process may open only few files.
 
-    Files of a cache, with so many `descriptors` each, may take a quarter of the limit.
+    A cache may use a quarter of the descriptors that the process may open, and each file uses `descriptors` of them.
     """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return most if limit == resource.RLIM_INFINITY else max(1, min(most, limit // 4 // descriptors))

@@ -1,4 +1,4 @@
-"""Disk space: how much an output will take, and whether it is free, before the first byte is written."""
+"""Finds out how much disk space an output will take, and whether it is free, before the first byte is written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, count_free_bytes, make_s
 
 
 def check_space(out: Path, needed: int) -> None:
-    """StorageError when fewer than `needed` bytes are free on the disk of `out`.
+    """Raise a StorageError when fewer than `needed` bytes are free on the disk of `out`.
 
     Space that an unfinished build of `out` occupies counts as free.
     """
@@ -33,7 +33,10 @@ def _count_occupied_bytes(folder: Path) -> int:
 
 
 def count_allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
-    """How many of the `nbytes` from `offset` on a file stores; the rest are holes. DonorError if it cannot be read."""
+    """How many of the `nbytes` bytes from `offset` on the file stores on the disk; the other bytes are holes.
+
+    DonorError when the file cannot be read.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -50,14 +53,14 @@ def count_allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
 
 
 def find_nearest_folder(path: Path) -> Path:
-    """The first of a path's parents that is an existing folder."""
+    """The innermost folder above `path` that exists."""
     return next(parent for parent in path.absolute().parents if parent.is_dir())
 
 
 def count_new_bytes(tasks: Sequence[Task], folder: Path, block: int | None) -> int:
-    """Bytes of disk space that the tasks will take in `folder`: neither clones nor holes count.
+    """How many bytes of disk space the tasks will take in `folder`; cloned blocks and holes take none.
 
-    `block` is the filesystem's block size (bytes) if it can clone donors' files, else None.
+    `block` is the filesystem's block size in bytes if it can clone blocks of donors' files, else None.
     """
     return sum(_count_new_bytes(task, folder, block) for task in tasks)
 
@@ -81,6 +84,6 @@ def _clones(path: Path, folder: Path) -> bool:
 
 
 def find_clone_block(paths: Sequence[Path], folder: Path) -> int | None:
-    """The block size (bytes) if blocks of any of these files can be cloned into `folder`, else None."""
+    """The block size in bytes if blocks of at least one of these files can be cloned into `folder`, else None."""
     blocks = (can_clone(path, folder) for path in paths)
     return next((block for block in blocks if block), None)

@@ -1,4 +1,4 @@
-"""OSErrors as StorageErrors that name the file, the limit that was reached, and what to do."""
+"""Turns OSErrors into StorageErrors that name the file, the limit that was reached, and what to do."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 @contextmanager
 def explain_errors(path: Path, doing: str = "write") -> Iterator[None]:
-    """Turn an OSError of the block into a StorageError: `cannot {doing}`, with `path` and a hint."""
+    """Turn an OSError in the `with` block into a StorageError that says `cannot {doing}`, with `path` and a hint."""
     try:
         yield
     except OSError as error:
@@ -37,7 +37,7 @@ def explain_errors(path: Path, doing: str = "write") -> Iterator[None]:
 
 
 def make_storage_error(error: OSError, path: Path, doing: str = "write") -> StorageError:
-    """The StorageError for an OSError: `cannot {doing}`, the system's reason, and a hint."""
+    """Make a StorageError from an OSError: it says `cannot {doing}`, with the system's reason, `path` and a hint."""
     code = error.errno or errno.EIO
     return StorageError.of(
         f"cannot {doing}: {os.strerror(code)}{_limit(code, path)}", _ADVICE.get(code, ""), Mark(str(path))
@@ -45,7 +45,7 @@ def make_storage_error(error: OSError, path: Path, doing: str = "write") -> Stor
 
 
 def _limit(code: int, path: Path) -> str:
-    """The limit that was reached, in parentheses; "" when the error has none."""
+    """The free space or the limit on open files for the end of a message, if the error is about these; else ""."""
     if code == errno.ENOSPC:
         return f" ({count_free_bytes(path):,} bytes are free)"
     if code == errno.EMFILE:
@@ -54,7 +54,7 @@ def _limit(code: int, path: Path) -> str:
 
 
 def count_free_bytes(path: Path) -> int:
-    """Bytes that are free on the disk of `path`, which need not exist; 0 when the system does not say."""
+    """How many bytes are free on the disk of `path`, which need not exist yet; 0 when the system does not say."""
     place = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
     try:
         status = os.statvfs(place)

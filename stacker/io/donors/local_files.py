@@ -1,4 +1,4 @@
-"""Brings the files of donors onto this machine before a build, and says where they are relative to the output."""
+"""Downloads files of donors before a build, protects donors from being overwritten, and finds their folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from stacker.progress import Progress, Watch, ignore_progress
 
 
 def fetch_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]], watch: Watch) -> dict[str, Donor]:
-    """The donors with the files that a build reads, by donor in `needed`, downloaded where they are on the hub."""
+    """Download what a build reads and is only on the hub; returns the donors with the paths of the downloaded files.
+
+    `needed` names the weight files to download for each donor; side files are always downloaded. `watch` is called with
+    the bytes downloaded so far and the bytes to download in all.
+    """
     remote = [
         file for name, donor in known.items() for file in donor.files if file.name in needed[name] and not file.path
     ]
@@ -29,9 +33,9 @@ def fetch_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[str
 
 
 def fetch_donor(donor: Donor, names: Collection[str], progress: Progress = ignore_progress) -> Donor:
-    """The donor with the files `names` and all its side files downloaded where they are on the hub.
+    """Download the weight files `names` and all side files that are only on the hub; returns the donor with new paths.
 
-    Calls `progress` with bytes as they arrive; DonorError when a download fails.
+    `progress` is called with the bytes as they arrive; DonorError when a download fails.
     """
     remote = {file.name for file in donor.files if file.name in names and not file.path}
     sides = [file for file in donor.side_files if not file.path and file.data is None]
@@ -57,7 +61,7 @@ def _fetch_file(file: DonorFile, repository: Repository, progress: Progress) -> 
 
 
 def check_not_overwritten(out: Path, donors: Iterable[Donor]) -> None:
-    """SpecError when a donor is inside the output folder, which a build replaces."""
+    """Raise a SpecError when a donor is in the output folder or below it, because a build replaces that folder."""
     target = out.resolve()
     for donor in donors:
         paths = (donor.anchor, *(file.path for file in donor.files))
@@ -68,7 +72,7 @@ def check_not_overwritten(out: Path, donors: Iterable[Donor]) -> None:
 
 
 def find_relative_folder(donor: Donor, out: Path) -> str | None:
-    """The folder of a local donor relative to `out`; None for a hub donor."""
+    """The folder of a donor's weight files relative to `out`; None for a donor from the hub or without weights."""
     path = next((file.path for file in donor.files if file.path), None)
     if path is None or donor.revision:
         return None

@@ -21,9 +21,9 @@ _PATH = re.compile(r"[./~\\]|[A-Za-z]:|[^/]*/[^/]*/")
 
 
 def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
-    """The files of a donor; relative paths start at `folder` (the spec's), for mergekit at the current folder first.
+    """Open the folder that is a donor's source or, if there is none, the hub repository; DonorError without either.
 
-    An existing folder is preferred to a hub id of the same name. DonorError when neither exists.
+    Relative paths start at `folder`, where the spec file is; in mergekit's dialect the current folder is tried first.
     """
     source = str(spec.source)
     with _translate_path_errors(spec):
@@ -37,14 +37,14 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
 
 
 def is_local(spec: DonorSpec, folder: Path, dialect: Dialect) -> bool:
-    """Whether a donor is a folder on this machine."""
+    """Whether the source of a donor is an existing folder on this machine; relative paths start at `folder`."""
     with _translate_path_errors(spec):
         return _find_folder(spec, folder, dialect) is not None
 
 
 @contextmanager
 def _translate_path_errors(spec: DonorSpec) -> Iterator[None]:
-    """Raise a DonorError for paths that cannot be looked up: too long, not permitted, an unknown home directory."""
+    """Turn errors about paths in the `with` block (too long, not permitted, no home folder) into a DonorError."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -60,7 +60,7 @@ def _find_folder(spec: DonorSpec, folder: Path, dialect: Dialect) -> Path | None
 
 
 def _candidate_paths(source: str, folder: Path, dialect: Dialect) -> Sequence[Path]:
-    """The paths that a donor's source may mean, the preferred one first."""
+    """The paths that a donor's source may stand for, in the order in which they are tried."""
     path = Path(source)
     if source.startswith("~"):
         path = path.expanduser()
@@ -69,7 +69,7 @@ def _candidate_paths(source: str, folder: Path, dialect: Dialect) -> Sequence[Pa
 
 
 def _missing_donor(spec: DonorSpec, paths: Sequence[Path]) -> DonorError:
-    """The error for a source that is no folder, with a similar name beside it as a hint."""
+    """Make the error for a source that is not an existing folder; the hint can be a similar name in the same folder."""
     looked = " or ".join(f"'{escape_text(str(path))}'" for path in paths)
     if any(path.exists() for path in paths):
         return DonorError.of(f"donor '{spec.name}' is a file: {looked}", "a donor is a folder, or a hub id", spec.mark)
@@ -80,7 +80,7 @@ def _missing_donor(spec: DonorSpec, paths: Sequence[Path]) -> DonorError:
 
 
 def _open_on_hub(spec: DonorSpec, source: str, paths: Sequence[Path]) -> Repository:
-    """The hub repository `source`; its errors also say which local paths were tried."""
+    """Open the hub repository `source`; errors also say which local `paths` were tried."""
     from stacker.io.hub.repository import open_hub
 
     try:
@@ -96,7 +96,7 @@ def _open_on_hub(spec: DonorSpec, source: str, paths: Sequence[Path]) -> Reposit
 
 
 def mark_file(repository: Repository, name: str) -> Mark:
-    """The mark of a donor's file, for messages."""
+    """The Mark with which messages refer to a donor's file."""
     return Mark(f"{repository.source}/{name}")
 
 
@@ -104,7 +104,10 @@ _PACKAGED = "_references"
 
 
 def read_reference(spec: DonorSpec, folder: Path) -> dict[str, Json]:
-    """The config that `like` names: a folder with a config.json, a JSON file, or a packaged config."""
+    """Read the config that the donor's `like` names: a folder with a config.json, a JSON file, or a packaged config.
+
+    Relative paths start at `folder`; SpecError when there is no such config.
+    """
     like = str(spec.like)
     with _translate_path_errors(spec):
         path = folder / Path(like).expanduser()
@@ -120,7 +123,7 @@ def read_reference(spec: DonorSpec, folder: Path) -> dict[str, Json]:
 
 
 def packaged_references() -> dict[str, dict[str, Json]]:
-    """The packaged reference configs by name."""
+    """Read the reference configs that are packaged with stacker; returns them by name."""
     table = to_data(read_yaml(read_packaged_text(_PACKAGED), f"{_PACKAGED}.yaml"))
     assert isinstance(table, dict)
     return {name: dict(config) for name, config in table.items() if isinstance(config, dict)}

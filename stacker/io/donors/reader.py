@@ -1,6 +1,6 @@
 """Reads donors: the config, the headers of the weight files, the architecture, and the position of every tensor.
 
-Reads no weights, and does not know whether donors fit together: that is for `core`.
+Reads no weights, and does not check whether donors fit together; `core` does.
 """
 
 from __future__ import annotations
@@ -32,14 +32,13 @@ from stacker.tensors import TensorSpec
 
 _CONFIG = "config.json"
 ReadDonor = Callable[[DonorSpec, Path, Dialect], Donor]
-"""A function that reads a donor, given the folder of the spec."""
+"""A function that reads the donor of a DonorSpec, given the folder and the dialect of the spec file."""
 
 
 def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
-    """The donor that `spec` names; relative paths start at `folder`, that of the spec file.
+    """Read the donor that `spec` names (relative paths start at `folder`), or raise all its problems together.
 
-    With `like`, a donor that is missing or has no weights is built from the reference config, without bytes. All
-    problems of the donor are raised together, as a DonorError or an UnsafeError.
+    If the spec has `like`, a donor that is missing or has no weights is made from the reference config alone.
     """
     reasons: tuple[Problem, ...] = (Problem("the donor has no weights"),)
     try:
@@ -56,29 +55,35 @@ def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE)
 
 
 def _note_reference(spec: DonorSpec, reason: Problem) -> Problem:
-    """A note that the reference config was read instead of the donor; a build would fail, a preview does not."""
+    """Make a note that the reference config was read instead of the donor, with the reason why."""
     message = f"{spec.like} stands in for donor '{spec.name}': {reason.message}"
     return Problem(message, reason.hint, spec.mark, Severity.NOTE, Blame.DONOR)
 
 
 def read_from_reference(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
-    """The donor built from the reference config that `like` names; without `like`, the donor itself."""
+    """Make a donor from the reference config that `like` names, without looking for its weights.
+
+    Without `like`, read the donor itself.
+    """
     if spec.like is None:
         return read_donor(spec, folder, dialect)
     return _build_from_config(spec, read_reference(spec, folder))
 
 
 def read_avoiding_hub(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
-    """The donor, built from its reference config if it has one and is no local folder.
+    """Read a donor, but make it from its reference config if it has one and is not a folder on this machine.
 
-    This spares commands that only look from waiting for the hub.
+    Commands that only show something use this, so that they need not wait for the hub.
     """
     read = read_donor if spec.like is None or is_local(spec, folder, dialect) else read_from_reference
     return read(spec, folder, dialect)
 
 
 def build_donor(repository: Repository, name: str, source: str) -> Donor:
-    """The donor `name` from the files of a repository; `source` is what the spec wrote for it."""
+    """Read the donor `name` from the files of a repository; `source` is the donor's source as written in the spec.
+
+    All problems of the donor are raised together.
+    """
     config, weights = _read_config_and_headers(repository)
     specs = {tensor.spec.name: tensor.spec for header in weights.headers.values() for tensor in header.tensors}
     with _default_mark(mark_file(repository, _CONFIG)):
@@ -105,13 +110,13 @@ def build_donor(repository: Repository, name: str, source: str) -> Donor:
 
 
 def _find_architecture(config: Config, specs: Mapping[str, TensorSpec]) -> Architecture:
-    """The architecture from a packaged file, from that of a wrapped language model, or else inferred."""
+    """The architecture of a donor: from a packaged file, from the file of the language model inside it, or inferred."""
     known = find_architecture(config) or find_wrapped_architecture(config, specs)
     return known or infer_architecture(config, specs)
 
 
 def _read_config_and_headers(repository: Repository) -> tuple[dict[str, Json], WeightHeaders]:
-    """The config and the headers; the problems of both are raised together."""
+    """Read a donor's config and the headers of its weight files; all problems of these files are raised together."""
     config: dict[str, Json] = {}
     weights = WeightHeaders({})
     problems: list[Problem] = []
@@ -130,7 +135,7 @@ def _read_config_and_headers(repository: Repository) -> tuple[dict[str, Json], W
 
 @contextmanager
 def _default_mark(mark: Mark) -> Iterator[None]:
-    """Add `mark` to the problems of any StackerError raised inside that have none."""
+    """Add `mark` to the problems without a mark in a StackerError that the `with` block raises."""
     try:
         yield
     except StackerError as error:
@@ -145,7 +150,7 @@ def _check_placements(
     specs: Mapping[str, TensorSpec],
     placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
-    """Errors where config and tensors contradict each other, or two tensors have one name in the architecture."""
+    """Yield problems where config and tensors disagree, or where two tensors have one name in the architecture."""
     lengths = check_list_lengths(architecture, config, count_layers(architecture, config))
     for problem in (*lengths, *check_tensors(architecture, config, specs, placements)):
         yield replace(problem, mark=problem.mark or mark_file(repository, _CONFIG))
@@ -157,7 +162,7 @@ def _check_placements(
 
 
 def _build_tensors(headers: Mapping[str, Header], placements: Mapping[str, TensorPlacement]) -> dict[str, DonorTensor]:
-    """The tensors that a stack may use, by their name in the architecture, in the order of the files' bytes."""
+    """The tensors that a stack may use, by their names in the architecture, in the order of their bytes in files."""
     tensors = {}
     for number, header in enumerate(headers.values()):
         for tensor in header.tensors:
@@ -181,13 +186,13 @@ def _build_files(repository: Repository, headers: Mapping[str, Header]) -> tuple
 
 
 def _find_local_path(repository: Repository, name: str) -> str | None:
-    """The absolute path of a file; None while it is only on the hub."""
+    """The absolute path of a file on this machine; None if the file is only on the hub."""
     path = repository.find_path(name)
     return str(path.absolute()) if path else None
 
 
 def _build_from_config(spec: DonorSpec, config: Config) -> Donor:
-    """A donor from its config alone, with the tensors that the architecture expects and no bytes."""
+    """Make a donor from its config alone: it has all tensors that the architecture expects, but no weights."""
     architecture = _find_packaged(spec, config)
     with _default_mark(spec.mark or Mark(str(spec.like))):
         depth = count_layers(architecture, config)
@@ -206,7 +211,7 @@ def _build_from_config(spec: DonorSpec, config: Config) -> Donor:
 
 
 def _find_packaged(spec: DonorSpec, config: Config) -> Architecture:
-    """The packaged architecture for a config; DonorError when there is none."""
+    """The architecture that is packaged with stacker for this config; DonorError when there is none."""
     architecture = find_architecture(config)
     if architecture is None:
         family = escape_text(str(config.get("model_type")))

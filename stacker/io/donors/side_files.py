@@ -27,7 +27,10 @@ _SIDE_FILE = re.compile(
 
 
 def list_side_files(repository: Repository, source: str) -> tuple[SideFile, ...]:
-    """The side files of a donor that the spec calls `source`, not read yet; `path` is "" for those still on the hub."""
+    """List the side files of a donor without reading them; `source` is the donor's source as written in the spec.
+
+    The `path` of a file that is only on the hub is "".
+    """
     names = [name for name in repository.list_names() if _SIDE_FILE.fullmatch(name)]
     paths = {name: repository.find_path(name) for name in names}
     return tuple(
@@ -37,12 +40,15 @@ def list_side_files(repository: Repository, source: str) -> tuple[SideFile, ...]
 
 
 def read_generation_config(files: Iterable[SideFile]) -> dict[str, bytes]:
-    """The content of the generation config by its name; empty when there is none."""
+    """A dict with the name and the content of the generation config; empty when there is no such file."""
     return {file.name: read_side_file(file) for file in files if file.name == GENERATION}
 
 
 def read_tokenizer_files(files: Iterable[SideFile]) -> dict[str, bytes]:
-    """The contents of all other side files by name. Removes from the tokenizer config the code that it names."""
+    """The contents of all side files except the generation config, by name.
+
+    The entry `auto_map`, which names code to run, is removed from the tokenizer config.
+    """
     found = {file.name: read_side_file(file) for file in files if file.name != GENERATION}
     if CODE_KEY.encode() in found.get(TOKENIZER_CONFIG, b""):
         content = parse_object(found[TOKENIZER_CONFIG], TOKENIZER_CONFIG)
@@ -51,7 +57,7 @@ def read_tokenizer_files(files: Iterable[SideFile]) -> dict[str, bytes]:
 
 
 def read_side_file(file: SideFile) -> bytes:
-    """A file's content, downloaded if it is only on the hub; DonorError when that fails or it is too large."""
+    """Read a side file, downloaded first if it is only on the hub; DonorError when that fails or it is too large."""
     if file.data is not None:
         return file.data
     path = Path(file.path) if file.path else _download(file)

@@ -15,9 +15,10 @@ from stacker.spec.language.stack_spec import StackSpec
 
 
 def read_tokenizers(spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor]) -> Tokenizers:
-    """Read what the spec's `tokenizer` and `chat_template` need; the settings also where they are on this machine.
+    """Read what the spec's `tokenizer` and `chat_template` need: tokens of all donors, and files of one tokenizer.
 
-    Raises DonorError with the problems of all donors whose tokenizer is needed and cannot be read.
+    The tokenizer config is read even without need if it is on this machine. DonorError when a needed tokenizer cannot
+    be read.
     """
     needed = (
         {TOKENIZER, ADDED, TOKENIZER_CONFIG}

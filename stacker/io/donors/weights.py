@@ -14,7 +14,7 @@ from stacker.formats.safetensors import Header
 from stacker.io.files.repository import Repository
 
 _CONCURRENT_REQUESTS = 8
-"""Headers requested at once from the hub, whose answers are slow; local files are read one after the other."""
+"""How many headers are requested from the hub at once, because it answers slowly; local ones are read one by one."""
 _OTHER_FORMATS = (
     (r"adapter_(config\.json|model\..*)", "this is a LoRA adapter, not a whole model", "merge it into its model first"),
     (r".*\.gguf", "this donor has only GGUF files", "dequantise one into a safetensors folder with transformers first"),
@@ -30,19 +30,22 @@ _OTHER_FORMATS = (
 
 @dataclass(frozen=True, slots=True)
 class WeightHeaders:
-    """The headers of a donor's weight files by name, sorted; `warnings` are harmless oddities of these files."""
+    """The headers of a donor's weight files, sorted by file name, and warnings about harmless oddities of the files."""
 
     headers: Mapping[str, Header] = field(repr=False)
     warnings: tuple[Problem, ...] = ()
 
 
 def has_weights(names: Sequence[str]) -> bool:
-    """Whether any of a donor's files is a safetensors file with weights (not an adapter)."""
+    """Whether the names of a donor's files include a safetensors file that is not a LoRA adapter."""
     return any(name.endswith(".safetensors") and not name.startswith("adapter_") for name in names)
 
 
 def read_weight_headers(repository: Repository) -> WeightHeaders:
-    """The headers of all weight files of a donor; their problems are raised together."""
+    """Read the headers of all weight files of a donor; all problems of these files are raised together.
+
+    DonorError when the donor has no weights that stacker reads.
+    """
     names = repository.list_names()
     if SINGLE_FILE in names:
         headers, problems = _read_headers(repository, [SINGLE_FILE])
@@ -59,7 +62,7 @@ def read_weight_headers(repository: Repository) -> WeightHeaders:
 
 
 def _check_single(repository: Repository, names: Sequence[str]) -> Iterator[Problem]:
-    """A warning where both a single file and an index of shards exist."""
+    """Yield a warning if the donor has an index of shards as well as a single weight file."""
     if INDEX_FILE in names:
         message = f"there is a {SINGLE_FILE} and an index of shards; the single file is used, as transformers does"
         hint = "remove the one that is out of date"
@@ -67,7 +70,7 @@ def _check_single(repository: Repository, names: Sequence[str]) -> Iterator[Prob
 
 
 def _read_indexed(repository: Repository, names: Sequence[str]) -> tuple[dict[str, Header], list[Problem]]:
-    """The headers of the shards that the index names, and the problems of shards and index."""
+    """Read the headers of the shards in the index; returns them by file name, and the problems of index and shards."""
     where = f"{repository.source}/{INDEX_FILE}"
     index = parse_index(repository.read(INDEX_FILE, MAX_INDEX_BYTES), where)
     missing = [name for name in index.files if name not in names]
@@ -81,7 +84,7 @@ def _read_indexed(repository: Repository, names: Sequence[str]) -> tuple[dict[st
 
 
 def _read_headers(repository: Repository, names: Sequence[str]) -> tuple[dict[str, Header], list[Problem]]:
-    """The readable headers by file name, and the problems of the others."""
+    """Read the headers of these files; returns the valid headers by file name, and the problems of all other files."""
     local = all(_is_local(repository, name) for name in names)
     with nullcontext() if local else ThreadPoolExecutor(_CONCURRENT_REQUESTS) as pool:
         answers = list((pool.map if pool else map)(lambda name: _try_header(repository, name), names))
@@ -104,7 +107,7 @@ def _try_header(repository: Repository, name: str) -> Header | StackerError:
 
 
 def _no_weights(source: str, names: Sequence[str]) -> DonorError:
-    """The error for a donor without readable weights, which names the format that it has instead."""
+    """Make the error for a donor without weights that stacker reads; it names the format of other weights, if any."""
     mark = Mark(source)
     other = [name for name in names if name.endswith(".safetensors") and not name.startswith("adapter_")]
     if other:

@@ -18,7 +18,10 @@ _KINDS = (
 
 
 def open_regular(path: Path) -> int:
-    """A file descriptor for reading the regular file at `path`; DonorError for pipes, devices and other kinds."""
+    """Open the regular file at `path` for reading and return its descriptor.
+
+    DonorError when it cannot be opened, or is a folder, a pipe, a device or another special file.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -34,7 +37,7 @@ def open_regular(path: Path) -> int:
 
 
 def read_exactly(fd: int, nbytes: int, offset: int, path: Path) -> bytes:
-    """`nbytes` bytes from `offset`; DonorError, which names `path`, when the file is shorter or cannot be read."""
+    """Read `nbytes` bytes from `offset` on; DonorError, which names `path`, when that fails."""
     parts: list[bytes] = []
     while nbytes:
         try:
@@ -52,7 +55,7 @@ def read_exactly(fd: int, nbytes: int, offset: int, path: Path) -> bytes:
 
 
 def read_header(path: Path) -> Header:
-    """The header of the safetensors file at `path`; DonorError when it is not valid."""
+    """Read the header of the safetensors file at `path`; DonorError when it cannot be read or is not valid."""
     fd = open_regular(path)
     try:
         status = os.fstat(fd)

@@ -1,6 +1,6 @@
-"""A donor's files, in a local folder or elsewhere behind the same interface. Refuses links that leave the donor.
+"""The interface to a donor's files, wherever they are, and its implementation for files in a local folder.
 
-Knows names, bytes and headers, but nothing of configs or architectures.
+Refuses links that lead out of the folder. Knows names, bytes and headers, but no configs or architectures.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from stacker.progress import Progress, ignore_progress
 
 
 class Repository(Protocol):
-    """A donor's files. `source` is the folder or hub id for messages, `revision` the commit of a hub repository.
+    """A donor's files, by names relative to its folder. Messages call the donor `source`: its folder or its hub id.
 
-    File names are relative. Methods raise DonorError for unavailable files and UnsafeError for links out of the donor.
+    `revision` is the commit if the donor is on the hub, else None. Methods raise DonorError for files that are not
+    available, and UnsafeError for links that lead out of the donor's folder.
     """
 
     @property
@@ -29,7 +30,7 @@ class Repository(Protocol):
     def revision(self) -> str | None: ...
 
     def list_names(self) -> tuple[str, ...]:
-        """The names of the files, sorted; files in subfolders may be missing."""
+        """The names of the donor's files, sorted; files in subfolders may be left out."""
         ...
 
     def read(self, name: str, limit: int) -> bytes:
@@ -37,21 +38,21 @@ class Repository(Protocol):
         ...
 
     def read_header(self, name: str) -> Header:
-        """The header of a safetensors file, if possible without downloading its weights."""
+        """Read the header of a safetensors file, if possible without downloading its weights."""
         ...
 
     def find_path(self, name: str) -> Path | None:
-        """The local path of a file; None when it would have to be downloaded."""
+        """The path of a file on this machine; None when the file would have to be downloaded or does not exist."""
         ...
 
     def fetch(self, name: str, progress: Progress) -> Path:
-        """Download the file if needed; its local path."""
+        """Download a file if needed, and return its path; `progress` is called with the bytes as they arrive."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FolderRepository:
-    """A local folder, such as a saved checkpoint or a snapshot in the hub's cache."""
+    """A local folder, such as a saved checkpoint, or the snapshot of the commit `revision` in the hub's cache."""
 
     folder: Path
     revision: str | None = None
@@ -97,7 +98,7 @@ class FolderRepository:
 
 
 def _missing_file(path: Path) -> DonorError:
-    """The error for a file that does not exist, or a link to one."""
+    """Make the error for a path at which there is no file, or a link that leads to no file."""
     if path.is_symlink():
         hint = "a download that did not finish leaves such links: fetch the donor again"
         return DonorError.of(
@@ -107,9 +108,9 @@ def _missing_file(path: Path) -> DonorError:
 
 
 def _check_inside(path: Path, folder: Path) -> None:
-    """UnsafeError for a link out of the donor's folder, unless it leads into the `blobs` of a hub cache.
+    """Raise an UnsafeError for a link out of the donor's folder, unless it leads into `blobs` of the hub's cache.
 
-    Each repository in the cache has a folder `blobs`, and another one is shared by all repositories.
+    Each repository in that cache has a folder `blobs`, and all repositories share another one.
     """
     if path.parent == folder and not path.is_symlink():
         return

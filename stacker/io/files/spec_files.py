@@ -13,9 +13,9 @@ STANDARD_INPUT = "-"
 
 
 def read_spec_file(path: Path) -> bytes:
-    """The bytes of a spec file, or of standard input for `-`; SpecError when it cannot be read.
+    """Read a spec file, or standard input if `path` is `-`; SpecError when the file cannot be read.
 
-    Reads one byte more than is allowed, so that the parser can refuse a longer file.
+    Reads at most one byte more than a spec may have, so that the parser can refuse longer files.
     """
     if str(path) == STANDARD_INPUT:
         return sys.stdin.buffer.read(MAX_SPEC_BYTES + 1)
@@ -39,7 +39,7 @@ def write_spec_file(path: Path, text: str) -> None:
 
 
 def _suggest_file(path: Path) -> str:
-    """A hint at the recipe of that name, or at a spec in the same folder with a similar name."""
+    """A hint for a spec file that does not exist: the recipe of that name, or spec files in the same folder."""
     name = path.name.removesuffix(".yaml").removesuffix(".yml")
     if name in list_recipes():
         return f"that is a recipe: `stacker recipes {name}` shows it, `stacker new {name} -o {name}.yml` writes it"
@@ -51,13 +51,13 @@ _SUFFIX = ".yaml"
 
 
 def list_recipes() -> tuple[str, ...]:
-    """The names of all recipes, sorted."""
+    """The names of all recipes that are packaged with stacker, sorted."""
     names = (entry.name for entry in files("stacker.slices").iterdir())
     return tuple(sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)))
 
 
 def find_recipe(name: str) -> Path:
-    """The file of a recipe; SpecError for an unknown name."""
+    """The path of the spec file of a packaged recipe; SpecError when no recipe has this name."""
     known = list_recipes()
     if name not in known:
         raise SpecError.of(f"there is no recipe '{name}'", did_you_mean(name, known))

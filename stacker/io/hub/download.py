@@ -18,7 +18,10 @@ from stacker.progress import Progress
 
 
 def download(address: HubAddress, size: int | None, progress: Progress) -> None:
-    """Download the file at `address` into the hub's cache; calls `progress` with `size` bytes in all, if known."""
+    """Download the file at `address` into the hub's cache; `size` is its length in bytes, if known.
+
+    `progress` is called with the bytes as they arrive, which add up to `size`.
+    """
     from huggingface_hub import hf_hub_download
 
     _check_space(address, size)
@@ -39,7 +42,7 @@ def download(address: HubAddress, size: int | None, progress: Progress) -> None:
 
 
 def _check_space(address: HubAddress, size: int | None) -> None:
-    """StorageError when the file does not fit on the disk of the hub's cache."""
+    """Raise a StorageError when a file of `size` bytes does not fit on the disk of the hub's cache."""
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
@@ -49,7 +52,7 @@ def _check_space(address: HubAddress, size: int | None) -> None:
 
 
 def _make_bar_class(progress: Progress) -> type:
-    """A class in place of tqdm for huggingface_hub, which calls `progress` and draws nothing."""
+    """Make a class that huggingface_hub can use in place of tqdm; it calls `progress` and draws nothing."""
 
     class Bar:
         def __init__(self, *_: object, total: int | None = None, initial: int = 0, **__: object) -> None:
@@ -61,7 +64,7 @@ def _make_bar_class(progress: Progress) -> type:
             progress(n)
 
         def ignore(self, *_: object, **__: object) -> None:
-            """Methods of tqdm that only draw, or that count bytes a second time."""
+            """Do nothing, in place of methods of tqdm that only draw or that count the same bytes again."""
 
         update_transfer = set_postfix_str = set_transfer_postfix_str = set_description = refresh = close = ignore
 

@@ -23,21 +23,24 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @dataclass(frozen=True, slots=True)
 class HubAddress:
-    """The address of a hub repository, or of a file in it, at a branch, tag or commit (None: the default branch)."""
+    """The address of a hub repository, or of the file `file` in it.
+
+    `revision` is a branch, a tag or a commit; None means the default branch.
+    """
 
     repo: str
     revision: str | None = None
     file: str | None = None
 
     def __str__(self) -> str:
-        """As a spec writes it, with a commit shortened to 12 digits."""
+        """The address as a spec writes it; a commit is shortened to 12 digits."""
         revision = self.revision or ""
         at = f"@{revision[:12] if _COMMIT.fullmatch(revision) else revision}" if revision else ""
         return self.repo + at + (f"/{self.file}" if self.file else "")
 
     @property
     def page(self) -> str:
-        """The web page of the repository."""
+        """The URL of the repository's web page."""
         from huggingface_hub import constants
 
         return f"{constants.ENDPOINT}/{self.repo}"
@@ -45,9 +48,10 @@ class HubAddress:
 
 @contextmanager
 def translate_hub_errors(address: HubAddress) -> Iterator[None]:
-    """Turn any exception of the hub's client into a DonorError or a StorageError at `address`.
+    """Turn any exception in the `with` block into a DonorError or a StorageError about `address`.
 
-    Wraps single calls of the client only, because it raises more kinds of exceptions than it documents.
+    Put only calls of the hub's client into the block: every exception is caught, because the client raises more kinds
+    than it documents.
     """
     try:
         yield
@@ -58,7 +62,7 @@ def translate_hub_errors(address: HubAddress) -> Iterator[None]:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same request may succeed a moment later: the connection broke, or the server is busy or failing."""
+    """Whether the same request may succeed a moment later, because the connection broke or the server is busy."""
     from huggingface_hub.errors import HfHubHTTPError
 
     if isinstance(error, HfHubHTTPError):
@@ -67,7 +71,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def explain_hub_error(error: Exception, address: HubAddress) -> StackerError:
-    """The StackerError for an exception of the hub's client."""
+    """Make the StackerError that tells the user what an exception of the hub's client means."""
     from huggingface_hub import errors
 
     cause = _find_cause(error)
@@ -90,13 +94,16 @@ def _donor_error(address: HubAddress, words: Words) -> DonorError:
 
 
 def _find_cause(error: Exception) -> Exception:
-    """The failed request behind a 'not in the cache' error, which the client raises from it."""
+    """The exception to explain: the failed request that caused a 'not in the cache' error, else the error itself."""
     behind = error.__cause__
     return behind if isinstance(error, FileNotFoundError) and isinstance(behind, Exception) else error
 
 
 def _is_transport(error: Exception) -> bool:
-    """Whether no answer arrived. Errors of the HTTP client (httpx or httpx2) and of the hub share one base class."""
+    """Whether a request failed because no answer arrived.
+
+    Such errors are recognised by a base class of HfHubHTTPError, because the HTTP client is httpx or httpx2.
+    """
     from huggingface_hub.errors import HfHubHTTPError
 
     return isinstance(error, HfHubHTTPError.__bases__[0]) and not isinstance(error, HfHubHTTPError)
@@ -135,7 +142,7 @@ def _explain_offline(_error: Exception, address: HubAddress) -> Words:
 
 
 def _explain_status(error: Exception, address: HubAddress) -> Words:
-    """A refusal or failure, by its HTTP status."""
+    """The message and hint for a request that the hub answered with an HTTP status that means an error."""
     status = _status_of(error)
     if status == 401:
         return "the hub does not accept your token", f"{_LOG_IN} anew"
@@ -187,7 +194,7 @@ def _status_of(error: Exception) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    """The first line of an exception's text, escaped for a terminal; its type where the text is empty."""
+    """The first line of an exception's text, escaped for a terminal, or the name of its class if it has no text."""
     return escape_text(next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__), 200)
 
 
@@ -201,4 +208,7 @@ _EXPLANATIONS: tuple[tuple[str, Callable[[Exception, HubAddress], Words]], ...] 
     ("FileMetadataError", _explain_no_hub),
     ("HfHubHTTPError", _explain_status),
 )
-"""Exceptions of huggingface_hub.errors, by name because it is imported lazily; the first match is used."""
+"""Names of exception classes in huggingface_hub.errors, each with the function that words its message and hint.
+
+The first match is used. The classes are given by name because huggingface_hub is imported only when it is needed.
+"""

@@ -16,16 +16,19 @@ from stacker.io.hub.errors import HubAddress
 from stacker.io.hub.requests import retry
 
 FIRST_REQUEST = 256 * 1024
-"""Bytes of the first range request: longer than nearly every header, and quick to download."""
+"""How many bytes the first range request asks for: more than nearly every header has, and quick to download."""
 _CHUNK = 64 * 1024
 _SIZE = 8
-"""Bytes before a saved header: the size of its file, little-endian."""
+"""How many bytes precede a saved header; they are the size of the safetensors file, little-endian."""
 Response = Any
 """A response of httpx or httpx2, depending on the release of huggingface_hub."""
 
 
 def read_hub_header(address: HubAddress) -> Header:
-    """The header of the safetensors file at `address`, whose revision is a commit; saved for the next call."""
+    """Read the header of the safetensors file at `address`, whose revision must be a commit.
+
+    The header is saved on this machine, so that the next call needs no request.
+    """
     saved = _read_saved(address)
     if saved:
         return saved
@@ -36,7 +39,7 @@ def read_hub_header(address: HubAddress) -> Header:
 
 
 def _fetch(address: HubAddress) -> tuple[bytes, int]:
-    """All bytes before the data of a file, and the size of the whole file."""
+    """Request the header of a file; returns all bytes before the tensor data, and the size of the whole file."""
     first, size = retry(address, lambda: _read_range(address, 0, FIRST_REQUEST))
     length = parse_header_length(first[:64], size, str(address))
     if length > len(first):
@@ -46,7 +49,7 @@ def _fetch(address: HubAddress) -> tuple[bytes, int]:
 
 
 def _read_saved(address: HubAddress) -> Header | None:
-    """The saved header; None when there is none or it is damaged."""
+    """The header that an earlier call saved on this machine; None when there is none or it is damaged."""
     with contextlib.suppress(OSError, ValueError, DonorError):
         data = _saved_path(address).read_bytes()
         return parse_header(data[_SIZE:], int.from_bytes(data[:_SIZE], "little"), str(address))
@@ -70,9 +73,9 @@ def _saved_path(address: HubAddress) -> Path:
 
 
 def _read_range(address: HubAddress, begin: int, end: int) -> tuple[bytes, int]:
-    """Bytes [begin, end) of a file, or up to its end, and the size of the whole file.
+    """Request the bytes [begin, end) of a file; returns these (fewer at the end of the file) and the file's size.
 
-    Stops at `end` even when the server ignores the range and sends the whole file.
+    Stops reading at `end` even when the server ignores the range and sends the whole file.
     """
     from huggingface_hub import constants, get_session, hf_hub_url, hf_raise_for_status
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but exported lazily
@@ -100,7 +103,10 @@ def _read_up_to(response: Response, limit: int) -> bytes:
 
 
 def _file_size(response: Response, address: HubAddress) -> int:
-    """Bytes of the whole file, from the response to a request with or without a range."""
+    """The size of the whole file in bytes, from the response to a request for the file or a part of it.
+
+    DonorError when the response does not state the size.
+    """
     text = response.headers.get("Content-Range", "").rpartition("/")[2] or response.headers.get("Content-Length", "")
     if not text.isdecimal():
         raise DonorError.of("the hub does not say how long this file is", "", Mark(str(address)))

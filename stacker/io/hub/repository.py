@@ -1,7 +1,7 @@
 """A donor on the hub: its files at one commit, taken from the hub's local cache where possible.
 
-Configs and headers are read without weights; shards are downloaded on demand. huggingface_hub is imported only here
-and in this room, when a donor needs it.
+Configs and headers are read without weights; shards are downloaded on demand. huggingface_hub is imported only when a
+donor needs it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class HubRepository:
-    """A hub repository at the commit `revision`; `source` is its id and revision in the spec, `sizes` bytes by file.
+    """A hub repository at the commit `revision`; `source` is its id and revision as written in the spec.
 
-    `local` is its folder in the cache; `reachable` is whether the hub answered.
+    `sizes` maps each file name to its size in bytes (None: unknown). `local` is the commit's folder in the hub's cache,
+    and `reachable` says whether the hub answered.
     """
 
     repo: str
@@ -71,10 +72,9 @@ class HubRepository:
 
 
 def open_hub(repo_id: str, revision: str | None) -> HubRepository:
-    """The hub repository `repo_id` at `revision`, a branch, tag or commit (None: the default branch).
+    """Open a hub repository at a branch, tag or commit (None: the default branch), from the cache if the hub fails.
 
-    Asks the hub for the commit, or the cache where the hub is unreachable. SpecError for a malformed id, DonorError
-    when neither has the repository.
+    SpecError when the id or the revision is malformed, DonorError when neither hub nor cache has the repository.
     """
     address = HubAddress(repo_id, revision)
     _check_id(address)
@@ -105,14 +105,14 @@ def _check_id(address: HubAddress) -> None:
 
 
 def _cache_folder(repo_id: str) -> Path:
-    """The repository's folder in the hub's cache, with the documented subfolders refs, snapshots and blobs."""
+    """The folder of a repository in the hub's cache; its documented subfolders are refs, snapshots and blobs."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
 
 
 def _save_commit(address: HubAddress, commit: str) -> None:
-    """Save which commit a branch or tag points to, so that its name works offline."""
+    """Save in the hub's cache which commit a branch or tag points to, so that the branch or tag can be used offline."""
     ref = _cache_folder(address.repo) / "refs" / (address.revision or "main")
     if commit == address.revision:
         return
@@ -123,7 +123,10 @@ def _save_commit(address: HubAddress, commit: str) -> None:
 
 
 def _list_cached(address: HubAddress) -> Listing | None:
-    """The cached files of the repository and the shards that its index names; None without a config."""
+    """List the cached files of a repository and the shards that its cached index names, without sizes.
+
+    None unless the config is in the cache.
+    """
     commit = _find_cached_commit(address)
     snapshot = _cache_folder(address.repo) / "snapshots" / (commit or "")
     if commit is None or not (snapshot / "config.json").exists():
@@ -142,7 +145,10 @@ def _find_cached_commit(address: HubAddress) -> str | None:
 
 
 def _list_indexed(path: Path) -> Iterator[str]:
-    """The shards that an index names; none if it is malformed, which is reported when it is read."""
+    """The names of the shards in the index file at `path`; none when it is missing or malformed.
+
+    A malformed index is reported later, when it is parsed.
+    """
     with contextlib.suppress(OSError, ValueError):
         index = json.loads(path.read_bytes())
         weight_map = index.get("weight_map") if isinstance(index, dict) else None

@@ -17,14 +17,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of a repository at a commit; `sizes` are bytes, None where unknown."""
+    """The files of a hub repository at a commit; `sizes` maps each file name to its size in bytes (None: unknown)."""
 
     commit: str
     sizes: Mapping[str, int | None]
 
 
 def list_files(address: HubAddress, pauses: Sequence[float] | None = None) -> Listing:
-    """The files of the repository at the revision of `address`, resolved to a commit; DonorError on failure."""
+    """Ask the hub for the files of a repository and for the commit of its revision; DonorError when that fails.
+
+    `pauses` is as in `retry`.
+    """
 
     def ask() -> Listing:
         from huggingface_hub import HfApi, constants
@@ -41,7 +44,10 @@ def list_files(address: HubAddress, pauses: Sequence[float] | None = None) -> Li
 
 
 def retry(address: HubAddress, ask: Callable[[], T], pauses: Sequence[float] | None = None) -> T:
-    """The result of `ask`, called again after each of `pauses` (seconds) while its errors are transient."""
+    """Call `ask` and return its result.
+
+    After an error that may pass, wait for the next of `pauses` (seconds; None: RETRY_PAUSES) and call `ask` again.
+    """
     with translate_hub_errors(address):
         for pause in RETRY_PAUSES if pauses is None else pauses:
             try:

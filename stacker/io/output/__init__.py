@@ -1,1 +1,1 @@
-"""The output folder: locked, journalled, resumed, and put in place whole."""
+"""The output folder: locked while it is written, resumed after a crash, renamed to its final name when complete."""

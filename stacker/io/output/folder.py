@@ -1,7 +1,7 @@
-"""The output folder, which appears complete or not at all.
+"""Writes an output folder, which gets its name only when it is complete.
 
-It is written as `OUT.partial`, locked, with a journal of what is durable; `commit` syncs everything and renames it.
-Knows nothing of what the bytes mean.
+Until then it is the locked folder `OUT.partial`, whose journal lists the tasks that are safely on the disk; `commit`
+syncs everything and renames the folder.
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ from stacker.io.output.lock import lock_folder, move_into_place
 
 _WEIGHTS = (".safetensors", ".bin")
 _MOST_OPEN = 32
-"""Shards that stay open at once, but for those that are being written to."""
+"""How many shards stay open at once, unless more are being written to."""
 _FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @contextmanager
 def open_output(out: Path, plan_id: str, summary: Mapping[str, str], *, force: bool, restart: bool) -> Iterator[Output]:
-    """Open the unfinished output for `out`, or resume the one that an earlier run of the same plan left.
+    """Yield the unfinished output for `out`, with the work that an earlier run of the same plan left.
 
-    `summary` describes the plan (name, donors, layers) to a user who tries another plan in this folder. `force` lets a
-    checkpoint at `out` be replaced at the end; `restart` deletes unfinished work. Without `commit`, the work is kept
-    for a later run if any task was recorded, else removed. SpecError when `out` or another plan's work is in the way,
-    LockedError when another process is building it, StorageError when the disk cannot be written.
+    `force` allows to replace a checkpoint at `out` at the end, and `restart` to delete unfinished work; a later run of
+    another plan shows `summary` to the user. SpecError when `out` or another plan's work is in the way, LockedError
+    when another process builds this output, StorageError when the disk cannot be written.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link at OUT
     partial = out.with_name(out.name + ".partial") if out.name else out
@@ -50,14 +49,15 @@ def open_output(out: Path, plan_id: str, summary: Mapping[str, str], *, force: b
             yield output
         finally:
             output.close()
+            # without a commit, the work is kept for a later run if any task was recorded
             if not output.committed and not output.has_recorded:
                 _remove(partial, made)
 
 
 def check_vacant(out: Path, *, force: bool) -> None:
-    """SpecError when `out` exists and may not be replaced: a file, a link, or a folder with content.
+    """Raise a SpecError when `out` is a file, a link or a folder with content, which a build must not replace.
 
-    With `force`, only a folder that holds weights may be: a home folder typed by mistake is left alone.
+    With `force`, a folder that contains weights may be replaced, but not a home folder that was typed by mistake.
     """
     mark = Mark(str(out))
     if not out.name:
@@ -75,10 +75,10 @@ def check_vacant(out: Path, *, force: bool) -> None:
 
 
 class Output:
-    """An output being written in `folder`. `done` are the ids of tasks that earlier runs recorded.
+    """An output that is being written in `folder`; `done` is the ids of the tasks that earlier runs recorded as done.
 
-    Methods are thread-safe and raise StorageError. After a failed sync or journal write nothing more is recorded.
-    Caches in `caches` close idle files when another one of them finds no descriptor left.
+    Methods are thread-safe and raise StorageErrors; after a failed write or sync, all later ones fail too. When one of
+    the file caches in `caches` cannot open another file, all of them close files that are not in use.
     """
 
     def __init__(self, out: Path, folder: Path, record: Record, *, force: bool) -> None:
@@ -90,8 +90,8 @@ class Output:
         self._force = force
         self._keep = record.nbytes
         self._sizes = dict(record.shards)
-        self._synced: set[str] = set()  # by this run, at least once
-        self._named = set(record.shards)  # in the journal
+        self._synced: set[str] = set()  # shards that this run has synced at least once
+        self._named = set(record.shards)  # shards that the journal lists
         most = limit_open_files(_MOST_OPEN, 2)
         self._shards: FileCache[Writer] = FileCache(_close_shard, most, settle=self._sync_shard)
         self.caches = self._shards.group
@@ -100,7 +100,7 @@ class Output:
         self._failed = False
 
     def begin(self, plan_id: str, summary: Mapping[str, str]) -> None:
-        """Open the journal, and write to it the plan (in a new one) and this process's id."""
+        """Open the journal and append this process's id; in a new journal, the plan comes first."""
         with self._guard(JOURNAL):
             self._journal = Journal.open(self.folder, self._keep)
             plan = [] if self._keep else [{"plan": plan_id, "summary": dict(summary)}]
@@ -108,16 +108,16 @@ class Output:
 
     @contextmanager
     def lease_shard(self, shard: Shard) -> Iterator[Writer]:
-        """A Writer of a shard's file for a `with` block. A new file is created at its final size, with its header.
+        """Yield a Writer for a shard's file, which is created at its final size with its header if it is new.
 
-        OSErrors in the block become StorageErrors that name the file.
+        OSErrors in the `with` block become StorageErrors that name the file.
         """
         opening = partial(self._open_shard, shard)
         with explain_errors(self.folder / shard.name), self._shards.lease(shard.name, opening) as writer:
             yield writer
 
     def _open_shard(self, shard: Shard) -> Writer:
-        """Open a shard's file; create it if no run of this plan has."""
+        """Open a shard's file for writing; create it with its header if no run of this plan has done so."""
         is_new = shard.name not in self._sizes
         fd = os.open(self.folder / shard.name, _FILE if is_new else _FILE & ~os.O_CREAT, 0o644)
         try:
@@ -132,13 +132,13 @@ class Output:
         return writer
 
     def _sync_shard(self, name: str, writer: Writer) -> None:
-        """Make what was written to a shard durable."""
+        """Sync a shard's file, so that everything written to it so far survives a crash."""
         with self._guard(name):
             os.fdatasync(writer.fd)
         self._synced.add(name)
 
     def record(self, task_ids: Iterable[str], complete: Iterable[str] = ()) -> None:
-        """Sync all open shards, note these tasks in the journal as done, then close the shards named in `complete`."""
+        """Sync all open shards, list these tasks in the journal as done, and close the shards named in `complete`."""
         done = list(task_ids)
         with self._lock:
             with self._shards.lease_all() as shards:
@@ -152,7 +152,7 @@ class Output:
                 pass
 
     def _note(self, done: list[str]) -> None:
-        """Add tasks to the journal, and before them the synced shards that it does not list yet."""
+        """Append to the journal the synced shards that it does not list yet, and then the ids of these tasks."""
         if self._journal is None:
             raise ValueError("the output is closed")
         new = sorted(self._synced - self._named)
@@ -164,7 +164,7 @@ class Output:
         self._named.update(new)
 
     def write_text(self, name: str, data: bytes) -> None:
-        """Write a small file and sync it."""
+        """Write the small file `name` in the output folder and sync it."""
         with self._guard(name):
             fd = os.open(self.folder / name, _FILE | os.O_TRUNC, 0o644)
             try:
@@ -196,7 +196,7 @@ class Output:
                 shutil.rmtree(old)
 
     def close(self) -> None:
-        """Close all files; what was not recorded may be lost."""
+        """Close all files without syncing them; bytes of tasks that were not recorded may be lost."""
         with self._lock:
             self._close_files()
 
@@ -208,9 +208,9 @@ class Output:
 
     @contextmanager
     def _guard(self, name: str) -> Iterator[None]:
-        """Turn an OSError of the block into a StorageError and record nothing afterwards.
+        """Turn an OSError in the `with` block into a StorageError, and let all later blocks fail at once.
 
-        Linux reports a failed sync only once, so that later syncs prove nothing.
+        Linux reports a failed sync only once, so later syncs that succeed prove nothing.
         """
         if self._failed:
             raise StorageError.of("an earlier write failed", "", Mark(str(self.folder / name)))
@@ -222,7 +222,7 @@ class Output:
 
 
 def _make_parents(partial: Path) -> list[Path]:
-    """Make the folders above `partial`; returns those that were missing, innermost first."""
+    """Make the missing folders above `partial`; returns their paths, innermost first."""
     missing = [parent for parent in partial.parents if not parent.exists()]
     with explain_errors(partial.parent, "make this folder"):
         partial.parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +230,10 @@ def _make_parents(partial: Path) -> list[Path]:
 
 
 def _remove(partial: Path, parents: Iterable[Path]) -> None:
-    """Delete `partial` and the empty folders above it. Errors are ignored: they would hide the one that led here."""
+    """Delete the folder `partial`, and then each of `parents` that is empty.
+
+    Errors are ignored, because they would hide the error that stopped the build.
+    """
     shutil.rmtree(partial, ignore_errors=True)
     with suppress(OSError):
         for parent in parents:

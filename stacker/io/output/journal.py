@@ -1,6 +1,6 @@
-"""The journal of an unfinished output: appended lines of JSON, each with its CRC, that say what is durable.
+"""The journal of an unfinished output: lines of JSON, each with its CRC, that list the tasks safely on the disk.
 
-A line that a crash has cut off or damaged does not count, nor does anything after it.
+The first line that a crash has cut off or damaged is ignored, and so is everything after it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ JOURNAL = ".journal"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A journal's content: plan, process id of the last writer, sizes (bytes) of shards by name, ids of tasks done.
+    """The content of a journal: the plan's id and summary, the id of the last process that wrote it, and what is done.
 
-    `nbytes` is the length of its undamaged part.
+    `shards` maps the name of each shard to its size in bytes, and `done` is the ids of the tasks that are done.
+    `nbytes` is the length of the journal's undamaged part.
     """
 
     plan_id: str = ""
@@ -61,7 +62,7 @@ def _make_record(values: list[dict[str, Any]], nbytes: int) -> Record:
 
 
 def _parse_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The values of the lines before the first damaged one, and the number of bytes of those lines."""
+    """Parse the lines before the first damaged one; returns their values, and how many bytes these lines take."""
     values: list[dict[str, Any]] = []
     nbytes = 0
     for line in data.splitlines(keepends=True):
@@ -85,31 +86,31 @@ class Journal:
 
     @classmethod
     def open(cls, folder: Path, keep: int) -> Self:
-        """Open or create the journal of a folder, and cut it off after `keep` bytes."""
+        """Open the journal in `folder`, or create it, and delete everything after its first `keep` bytes."""
         fd = os.open(folder / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         os.ftruncate(fd, keep)
         return cls(fd)
 
     def write(self, values: Iterable[Mapping[str, Any]]) -> None:
-        """Append a line for each value; they are durable once `sync` has returned."""
+        """Append a line for each value; the lines survive a crash only once `sync` has returned."""
         texts = [json.dumps(value, separators=(",", ":")).encode() for value in values]
         data = b"".join(b"%s %s\n" % (_crc(text), text) for text in texts)
         while data:
             data = data[os.write(self._fd, data) :]
 
     def sync(self) -> None:
-        """Make all lines written so far durable."""
+        """Make sure that all lines written so far survive a crash."""
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the journal's file."""
         os.close(self._fd)
 
 
 def prepare_folder(partial: Path, plan_id: str, summary: Mapping[str, str], *, restart: bool) -> Record:
-    """The record of this plan's unfinished work in `partial`; without any, the folder is emptied.
+    """Read what an earlier run of this plan has done in the folder `partial`; if there is nothing, empty the folder.
 
-    SpecError when the folder holds other files or another plan's work, unless `restart` lets them be deleted.
+    SpecError when the folder contains other files or another plan's work; with `restart`, it is always emptied.
     """
     with explain_errors(partial, "read the journal"):
         record = read_journal(partial)
@@ -127,7 +128,7 @@ def prepare_folder(partial: Path, plan_id: str, summary: Mapping[str, str], *, r
 
 
 def _has_all_shards(partial: Path, record: Record) -> bool:
-    """Whether every shard in the journal still exists at its full size."""
+    """Whether every shard that the journal lists still exists at its full size."""
     try:
         return all((partial / name).lstat().st_size == size for name, size in record.shards.items())
     except OSError:

@@ -1,4 +1,4 @@
-"""One writer at a time, and the rename at the end.
+"""Lets only one process at a time write an output folder, and renames the folder at the end.
 
 The folder itself is locked: no lock file is left behind, and the kernel releases the lock of a process that died.
 """
@@ -25,7 +25,10 @@ _RENAME_EXCHANGE = 2
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Create `folder` if it is missing and lock it; LockedError names the process that has it locked."""
+    """Create `folder` if it is missing, and keep it locked until the `with` block ends.
+
+    LockedError when another process has locked it.
+    """
     fd = _lock(folder)
     try:
         yield
@@ -34,7 +37,10 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> int:
-    """A descriptor of the locked folder. Tries again if the folder was renamed before it was locked."""
+    """Lock a folder and return its descriptor; closing the descriptor ends the lock.
+
+    Starts again if another process renamed or removed the folder just before the lock.
+    """
     while True:
         with explain_errors(folder, "make this folder"):
             folder.mkdir(exist_ok=True)
@@ -60,7 +66,10 @@ def _make_locked_error(folder: Path) -> LockedError:
 
 
 def move_into_place(new: Path, out: Path, *, force: bool) -> Path | None:
-    """Rename `new` to `out`. With `force` a folder at `out` is moved aside, to the path returned. Raises OSErrors."""
+    """Rename the folder `new` to `out`; OSError when that fails.
+
+    With `force`, a folder that already has the name `out` gets another name, which is returned; otherwise None.
+    """
     if not force or not out.exists():
         new.rename(out)  # replaces an empty folder, raises ENOTEMPTY for any other
         return None
@@ -73,7 +82,7 @@ def move_into_place(new: Path, out: Path, *, force: bool) -> Path | None:
 
 
 def _exchange_folders(new: Path, out: Path) -> bool:
-    """Exchange two folders in one call; False when the filesystem or the C library cannot."""
+    """Exchange the names of two folders in one system call; False when the filesystem or the C library cannot."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:
@@ -87,7 +96,7 @@ def _exchange_folders(new: Path, out: Path) -> bool:
 
 
 def _rename_twice(new: Path, out: Path, old: Path) -> None:
-    """Move `out` to `old`, then `new` to `out`; when the second fails, the first is undone."""
+    """Rename `out` to `old`, then `new` to `out`; if the second renaming fails, undo the first."""
     out.rename(old)
     try:
         new.rename(out)
