@@ -1,4 +1,4 @@
-"""The whole way from a spec to a checkpoint. Read this first: each function here makes the value that follows it.
+"""The whole way from a spec to a checkpoint. Read this first: each function makes the value after it.
 
 text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph → StackGraph
      → read_tokenizers (IO) → Tokenizers → rewrite_donors → Donors → check → Problems
@@ -135,7 +135,7 @@ def _compile_config(
 ) -> tuple[dict[str, Json], tuple[Problem, ...]]:
     """The new config.json and its problems.
 
-    The config says whether embedding and head are tied only if `planned` is given.
+    Without `planned`, the config keeps the template's value for whether embedding and head are tied.
     """
     return compile_config(
         donors[graph.template],

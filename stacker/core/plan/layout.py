@@ -62,8 +62,7 @@ class _Sourced:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The tensors of one shard in file order; the shard's data starts at an offset of `residue` modulo the block size.
-    """
+    """The tensors of one shard in file order; the shard's data starts at offset `residue` modulo the block size."""
 
     members: tuple[_Sourced, ...]
     residue: int = 0

@@ -146,8 +146,7 @@ def _copy_columns(step: Step, columns: Sequence[ColumnSource], row: int, rows: i
 
 
 def _cut(task: Task, longest: int) -> Iterator[Task]:
-    """Cut a copy at multiples of `longest` in the shard, so that disk blocks are not divided; other tasks stay whole.
-    """
+    """Cut a copy at multiples of `longest` in the shard, so that no disk block is divided; other tasks stay whole."""
     if isinstance(task, CopyColumns):
         yield from _cut_columns(task, longest)
     elif isinstance(task, CopyRun):

@@ -91,8 +91,7 @@ class Donor:
     ignored: tuple[tuple[str, str], ...] = ()
     revision: str | None = None
     anchor: str | None = None
-    """The path of the donor's config on this machine; the donor's other files are beside it, or will be once fetched.
-    """
+    """The path of the donor's config on this machine; its other files are beside it, or will be once fetched."""
     weights: bool = True
     warnings: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
     """Harmless oddities of the donor's files."""
@@ -131,8 +130,7 @@ class Donor:
         )
 
     def outside(self, part: Part) -> dict[str, DonorTensor]:
-        """The tensors before or after the layers by name; a tied tensor that is not stored is replaced by its partner.
-        """
+        """The tensors before or after the layers by name; an absent tied tensor is replaced by its partner."""
         found = {name: tensor for name, tensor in self.tensors.items() if tensor.part is part}
         if part is Part.HEAD:
             found |= {name: self.tensors[partner] for name, partner in self.tied()}

@@ -23,7 +23,7 @@ class _Leaf:
         return ()
 
     def rebuild(self, children: Sequence[Expression]) -> Self:
-        """This expression itself, because it has no children."""
+        """The expression itself, because it has no children."""
         del children
         return self
 
