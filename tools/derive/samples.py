@@ -37,8 +37,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Samples of a family: a first one, then ones with one or two sizes doubled, which have at least the first's
-    tensors.
+    """Samples of a family: a first one, then ones with one or two sizes doubled and at least the first one's tensors.
 
     `switch` is the config entry (on/off flag) that was changed for all of these samples, "" if none was.
     """
