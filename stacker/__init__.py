@@ -14,7 +14,7 @@ __all__ = ["Stack", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """The pipeline, imported when it is first asked for: the command line must start without it."""
+    """Import `Stack` or `load` when it is first used, because the command line must start without the pipeline."""
     if name in ("Stack", "load"):
         from stacker import compose
 

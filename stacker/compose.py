@@ -1,4 +1,4 @@
-"""The whole way from a spec to a checkpoint, in order. Read this first; every arrow of it is one function.
+"""The whole way from a spec to a checkpoint. Read this first: each function makes the value after it.
 
 text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph → StackGraph
      → read_tokenizers (IO) → Tokenizers → rewrite_donors → Donors → check → Problems
@@ -51,8 +51,8 @@ Texts = dict[str, str]
 class Stack:
     """A spec with its donors read and checked.
 
-    `problems` is everything that is wrong; with an error among them, `planned` is None and `config` may be empty.
-    Relative paths start at `folder`; `nested` holds the texts of the specs that its donors are built by.
+    `problems` has all errors and warnings; if there is an error, `planned` is None and `config` may be empty. Relative
+    paths start at `folder`; `nested` has the texts of the specs of donors that are stacks, by path.
     """
 
     text: bytes
@@ -66,7 +66,7 @@ class Stack:
     nested: Mapping[str, str] = field(default_factory=dict)
 
     def plan(self, layout: Layout | None = None) -> Plan:
-        """What a build would write; raises all problems at once if it cannot be built."""
+        """The plan of a build; raises all errors of the stack together if it has any."""
         raise_problems(self.problems)
         if self.planned is None:
             raise StackerError.of("a stack without problems has no tensors")
@@ -78,7 +78,7 @@ class Stack:
         return replace(self, spec=replace(self.spec, output=replace(self.spec.output, shard_size=size)))
 
     def scene(self) -> Scene:
-        """The value that pictures are drawn from; with errors, it holds what is known in spite of them."""
+        """The data that pictures are drawn from; if the stack has errors, only what is known despite them."""
         plan = None if select_errors(self.problems) else self.plan()
         return make_scene(self.spec, self.graph, self.donors, plan)
 
@@ -93,21 +93,24 @@ class Stack:
         return html_frame_text(self.scene())
 
     def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = ignore_watch) -> Built:
-        """Write the stack; see `build`."""
+        """Write the checkpoint to `out`; see the function `build`."""
         return build(self, Path(out), options or BuildOptions(), watch)
 
 
 def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:
     """Read a spec file and its donors' configs and headers, and check the stack; no weights are read.
 
-    `read` reads one donor. Raises SpecError if the file is not a spec and DonorError if a donor cannot be read; what is
-    wrong with the stack itself is in its `problems`.
+    `read` reads one donor. Raises SpecError if the file is not a spec and DonorError if a donor cannot be read;
+    problems of the stack itself are not raised but listed in its `problems`.
     """
     return load_text(read_spec_file(Path(path)), Path(path), read=read)
 
 
 def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = read_donor) -> Stack:
-    """The stack of a spec's text at `path`; `opened` are the specs it is nested in, and `read` reads one donor."""
+    """Load the stack of a spec's `text`, which is stored at `path`; `read` reads one donor.
+
+    `opened` has the paths of the outer specs, if the stack is a donor of another stack.
+    """
     return _load_spec(parse_spec(text, str(path)), text, path, opened, read)
 
 
@@ -130,7 +133,10 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
 def _compile_config(
     spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], planned: PlannedTensors | None
 ) -> tuple[dict[str, Json], tuple[Problem, ...]]:
-    """The new config.json and what is wrong with it; whether it says tied is known once the tensors are planned."""
+    """The new config.json and its problems.
+
+    Without `planned`, the config keeps the template's value for whether embedding and head are tied.
+    """
     return compile_config(
         donors[graph.template],
         [[(donors[feed.donor], feed.layer or 0) for feed in node.feeds] for node in graph.layers],
@@ -145,7 +151,7 @@ def _compile_config(
 
 
 def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
-    """All donors by name; the problems of those that cannot be read are raised together."""
+    """Read all donors, by name; the problems of all donors that cannot be read are raised together."""
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []
     for each in spec.donors:
@@ -159,7 +165,7 @@ def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read
 
 
 def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> Donor:
-    """A donor that is itself a stack; it is planned but not built."""
+    """Plan, but do not build, a donor that is itself a stack."""
     if each.stage:
         return _as_donor(each, _load_spec(each.stage, b"", path, opened, read))
     inner = path.parent / str(each.stack)
@@ -181,7 +187,11 @@ def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """How to build; `max_memory` is in bytes. Only `device` can change output bytes, by its rounding."""
+    """Options of a build; `max_memory` is in bytes.
+
+    `force` replaces an existing output, `restart` discards an interrupted build. Only `device` can change the values of
+    tensors, by its rounding.
+    """
 
     force: bool = False
     restart: bool = False
@@ -201,7 +211,10 @@ class Built:
 
 
 def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO) -> Plan:
-    """The plan of a build into `out`; with layout AUTO, the filesystem there decides how shards are laid out."""
+    """The plan of a build into `out`.
+
+    With layout AUTO, shards are laid out for cloning if the filesystem of `out` can clone blocks of the donors.
+    """
     block = None
     if kind is not LayoutKind.PLAIN and out is not None:
         block = find_clone_block(_files(stack), find_nearest_folder(out))
@@ -211,7 +224,7 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
 
 
 def _files(stack: Stack) -> list[Path]:
-    """A file of each donor on the filesystem of its weights, to find out what can be cloned from there."""
+    """For each donor, a file on the filesystem of its weights, to find out whether blocks can be cloned from there."""
     known = collect_donors(stack.donors).values()
     paths = (next((file.path for file in donor.files if file.path), donor.anchor) for donor in known)
     return [Path(path) for path in paths if path]
@@ -226,8 +239,8 @@ def build(
 ) -> Built:
     """Write the stack to `out`, which appears whole or not at all; an interrupted build is continued.
 
-    `watch` follows the bytes written, `fetching` the bytes that come from the hub. Raises all problems of the stack at
-    once; while writing, StorageError, LockedError and DonorError.
+    `watch` is called with the bytes written, `fetching` with the bytes fetched from the hub. Raises all errors of the
+    stack together; while writing, StorageError, LockedError and DonorError.
     """
     raise_problems(stack.problems)
     known = collect_donors(stack.donors)
@@ -249,7 +262,7 @@ def build(
 
 
 def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) -> dict[str, bytes]:
-    """All files of the output except the shards, by name."""
+    """The contents of all output files except the shards, by file name."""
     index = make_plan_index(plan)
     scene = make_scene(stack.spec, stack.graph, stack.donors, plan)
     drawing = svg_text(scene).encode()

@@ -1,6 +1,6 @@
 """Tiny donors on disk, without torch: config.json and safetensors files of random, finite, small values.
 
-Written by hand after the safetensors format, so that what reads them is held against the format and not against itself.
+The files are written from the definition of the format, without stacker's own code, so that its readers are tested.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
-"""Tensors to write: name to dtype (as in a safetensors header) and shape."""
+"""Tensors to write: from each name to (dtype as in a safetensors header, shape)."""
 
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "F8_E4M3": 1}
 _FLOATS = {
@@ -22,7 +22,10 @@ _FLOATS = {
     "F16": (0x8FFF, 0x2000),
     "BF16": (0x81FF, 0x3C00),
 }
-"""Bits kept and bits set of each random element: magnitudes between 2**-7 and 2**-3, either sign, never NaN."""
+"""For each float dtype, the bits kept and the bits set in a random element.
+
+The results have either sign and magnitudes between 2**-7 and 2**-3, and are never NaN.
+"""
 _CONFIG_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 

@@ -1,4 +1,4 @@
-"""Checks of the source tree of stacker: what each module imports, and how long functions are, from the syntax trees.
+"""Checks stacker's source tree by its syntax trees: what each module imports, and how long functions are.
 
 No module is imported or run. Imports inside functions and under TYPE_CHECKING count as well.
 """
@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
 _IMPORT_CALLS = ("import_module", "__import__")
 HEAVY = {"transformers": "live", "accelerate": "live"}
-"""Packages that only one unit may import. The unit `live` does not exist yet."""
+"""Packages that only one unit may import: from the package to the unit. The unit `live` does not exist yet."""
 LATE = ("torch", "numpy", "numba", "ml_dtypes")
 COMPUTING = "arithmetic"
 """The only unit whose modules may import the packages in LATE at import time."""
@@ -41,9 +41,9 @@ IMPURE = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """An import: for `from a import b`, `owner` is `a` and `target` is `a.b`, which may or may not be a module.
+    """An import in a module; `eager` means that it runs when the module itself is imported.
 
-    `eager` means that it runs when the importing module is imported.
+    For `from a import b`, `owner` is `a` and `target` is `a.b`, whether or not `a.b` is a module.
     """
 
     target: str
@@ -62,7 +62,7 @@ class Module:
 
     @property
     def unit(self) -> str:
-        """The part that has a floor: a package or module directly below `stacker`."""
+        """The package or module directly below `stacker` that this module belongs to; each unit has a floor."""
         parts = self.name.split(".")
         return parts[1] if len(parts) > 1 else "__init__"
 
@@ -76,7 +76,7 @@ def parse_module(name: str, text: str, package: bool = False) -> Module:
 
 
 def read_house(root: Path = ROOT / "stacker") -> dict[str, Module]:
-    """Parse every module below `root`, by dotted name."""
+    """Parse every module below `root`; returns the modules by dotted name."""
     modules = {}
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root.parent).with_suffix("").parts
@@ -96,7 +96,7 @@ def find_edges(house: Mapping[str, Module]) -> Iterator[tuple[Module, Module, in
 
 
 def find_climbs(house: Mapping[str, Module]) -> list[str]:
-    """Imports from a higher floor or from another unit of the same floor; units that have no floor."""
+    """Imports from a higher floor or from another unit on the same floor, and units that have no floor."""
     climbs = [f"{name}: '{m.unit}' has no floor" for name, m in house.items() if m.unit not in FLOOR_OF]
     for module, target, line in find_edges(house):
         if module.unit == target.unit:
@@ -114,7 +114,10 @@ def find_cycles(house: Mapping[str, Module]) -> list[list[str]]:
 
 
 def find_room_cycles(house: Mapping[str, Module]) -> list[list[str]]:
-    """Groups of rooms in one unit that import each other; the modules directly in the unit count as one room."""
+    """Groups of rooms (packages in one unit) that import each other.
+
+    The modules directly in the unit count as one room.
+    """
     inside = ((one, other) for one, other, _ in find_edges(house) if one.unit == other.unit)
     graph = nx.DiGraph((room_of(one), room_of(other)) for one, other in inside)
     return [sorted(group) for group in nx.strongly_connected_components(graph) if len(group) > 1]
@@ -126,7 +129,10 @@ def room_of(module: Module) -> str:
 
 
 def find_heavy_imports(house: Mapping[str, Module]) -> list[str]:
-    """Imports of numeric packages at import time outside of `arithmetic`, and of HEAVY packages outside their unit."""
+    """Imports of packages in LATE at import time outside `arithmetic`, and of HEAVY packages outside their unit.
+
+    Importing a module that imports a package in LATE counts as well.
+    """
     heavy = _numeric_modules(house)
     found = []
     for module in house.values():
@@ -152,7 +158,7 @@ def _numeric_modules(house: Mapping[str, Module]) -> set[str]:
 
 
 def _is_numeric(one: Import, heavy: set[str]) -> bool:
-    """Whether it imports a package in LATE or one of these modules; safetensors.torch counts as torch."""
+    """Whether an import loads a package in LATE or a module in `heavy`; safetensors.torch counts as torch."""
     top, _, rest = one.target.partition(".")
     return top in LATE or (top == "safetensors" and rest.split(".")[0] in LATE) or bool({one.target, one.owner} & heavy)
 
@@ -170,7 +176,7 @@ def find_talk(house: Mapping[str, Module]) -> list[str]:
 
 
 def find_impurities(house: Mapping[str, Module], unit: str = "core") -> list[str]:
-    """Uses of files, clocks, random numbers and the environment in a unit that must be pure."""
+    """Imports of modules for files, clocks, random numbers or the system, and calls of `open`, in a pure unit."""
     return [
         f"{module.name}:{one.line} imports {one.target}"
         for module in house.values()
@@ -193,7 +199,7 @@ def function_lengths(tree: ast.Module) -> list[tuple[ast.FunctionDef | ast.Async
 
 
 def find_long_functions(tree: ast.Module, limit: int) -> list[str]:
-    """Functions with more than `limit` lines."""
+    """Functions with more than `limit` lines, each with its name, first line and length."""
     found = function_lengths(tree)
     return [f"{node.name} (line {node.lineno}): {length} lines" for node, length in found if length > limit]
 
@@ -217,14 +223,14 @@ def _imports(node: ast.AST, module: Module, eager: bool) -> Iterator[Import]:
 
 
 def _owner(node: ast.ImportFrom, module: Module) -> str:
-    """The module that names are imported from, as an absolute name."""
+    """The absolute name of the module that a `from … import` statement imports from."""
     package = module.name.split(".")
     kept = package[: len(package) - node.level + module.package] if node.level else []
     return ".".join([*kept, *([node.module] if node.module else [])])
 
 
 def _by_name(node: ast.AST, eager: bool) -> Iterator[Import]:
-    """A module imported by a call such as `import_module("name")`."""
+    """The module that a call such as `import_module("name")` imports; nothing for any other syntax node."""
     match node:
         case ast.Call(function, [ast.Constant(str(name)), *_]) if ast.unparse(function).endswith(_IMPORT_CALLS):
             yield Import(name, name, node.lineno, eager)

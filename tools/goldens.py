@@ -1,4 +1,4 @@
-"""Write tests/golden/ops/mergekit.json: results of mergekit's ops on small tensors, for the tests of our ops.
+"""Writes tests/golden/ops/mergekit.json: results of mergekit's ops on small tensors, for the tests of our ops.
 
 Run it as `python -m tools.goldens PYTHON`, where PYTHON is an interpreter with mergekit 0.1.5.
 """
@@ -39,7 +39,7 @@ print(json.dumps([(statistics if case["random"] else lambda c: merged(c).tolist(
 
 
 def inputs() -> list[list[float]]:
-    """Three sources near a base, then the base itself; each a flat list of numbers."""
+    """Three sources near a base, then the base itself, each as a flat list of numbers."""
     numbers = random.Random(1)
     base = [numbers.gauss(0, 1) for _ in range(SHAPE[0] * SHAPE[1])]
     sources = [[value + numbers.gauss(0, 0.5) for value in base] for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Compare blends computed on a GPU with the same blends on the processor: they must be equal up to rounding.
+"""Compares blends computed on a GPU with the same blends on the CPU: they must be equal up to rounding.
 
 Run `python -m tools.gpu [FOLDER]` on a machine with a GPU and a CUDA build of torch; it also prints times.
 """
@@ -43,7 +43,7 @@ stack:
 
 
 def main(arguments: list[str]) -> int:
-    """Print seconds on both devices and the largest difference for each op; 1 if a difference exceeds rounding."""
+    """Print seconds on GPU and CPU and the largest difference for each op; 1 if a difference exceeds rounding."""
     with tempfile.TemporaryDirectory(dir=arguments[0] if arguments else None) as scratch:
         home = Path(scratch)
         for seed, name in enumerate("abc"):
@@ -84,7 +84,7 @@ def write_donor(folder: Path, seed: int) -> None:
 
 
 def compare(home: Path, op: Op) -> int:
-    """Build on both devices and print the comparison; 1 if more than one element in a thousand differs."""
+    """Build on GPU and CPU and print the comparison; 1 if more than one element in a thousand differs."""
     path = home / f"{op.name}.yml"
     path.write_text(spec_text(op))
     stack = load(path)
@@ -102,7 +102,7 @@ def compare(home: Path, op: Op) -> int:
 
 
 def difference(one: torch.Tensor, other: torch.Tensor) -> float:
-    """The largest difference, as a fraction of the largest magnitude in `one`."""
+    """The largest difference between two tensors, as a fraction of the largest magnitude in `one`."""
     top = one.abs().max().item()
     return (one.double() - other.double()).abs().max().item() / top if top else 0.0
 

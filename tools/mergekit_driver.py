@@ -1,6 +1,7 @@
 """A pytest plugin that makes mergekit's own tests merge with stacker; it runs in mergekit's environment.
 
-The variable `STACKER` holds the command. Tests that called it get the property `driven` in pytest's report.
+The environment variable `STACKER` has the stacker command. A test that calls it gets the property `driven` in pytest's
+report.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from typing import Any
 import pytest
 
 _SPEC = 2
-"""The exit code for a wrong spec, where mergekit raises ValueError."""
+"""The exit code of stacker for a wrong spec; mergekit raises ValueError instead."""
 _driven: set[str] = set()
 
 
 def run_merge(config: Any, out_path: str, **_: object) -> None:
-    """Replace mergekit's `run_merge` by `stacker build`; its errors are raised as ValueError or RuntimeError."""
+    """Replace mergekit's `run_merge` by `stacker build`; errors of stacker become ValueError or RuntimeError."""
     _driven.add(os.environ["PYTEST_CURRENT_TEST"])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yml"

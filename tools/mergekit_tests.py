@@ -22,7 +22,7 @@ _MOST = 160
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A test that called stacker: whether it passed, and the first line of its message if not."""
+    """A test that called stacker: whether it passed, and if not, the first line of its message."""
 
     test: str
     passed: bool
@@ -30,7 +30,7 @@ class Outcome:
 
 
 def run_tests(checkout: Path, python: str, stacker: str) -> tuple[Outcome, ...]:
-    """Run the tests of a checkout; `stacker` is the command line that merges in place of mergekit."""
+    """Run the tests of a checkout; `stacker` is the command that merges in place of mergekit."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         plugin = ["-p", "mergekit_driver", "-p", "no:cacheprovider", "-o", "junit_family=xunit1"]
@@ -64,7 +64,7 @@ def _first_line(message: str) -> str:
 
 
 def table(outcomes: tuple[Outcome, ...]) -> str:
-    """The outcomes as a Markdown table, after a line with the number of passed tests."""
+    """A line with the number of passed tests, then the outcomes as a Markdown table."""
     passed = sum(each.passed for each in outcomes)
     rows = [f"| `{each.test}` | {'passes' if each.passed else 'fails'} | {each.reason} |" for each in outcomes]
     return "\n".join(

@@ -35,7 +35,7 @@ def find_gguf() -> Path:
 
 
 def make_donor(folder: Path) -> Path:
-    """Write the model as a bf16 checkpoint into `folder`; an existing one is kept."""
+    """Write the model as a bf16 checkpoint into `folder`; an existing checkpoint is kept."""
     if (folder / "config.json").exists():
         return folder
     gguf = find_gguf()
@@ -53,7 +53,7 @@ def make_donor(folder: Path) -> Path:
 
 
 def move_into_place(partial: Path, folder: Path) -> None:
-    """Rename a finished folder to its final name; it is deleted if another process was first."""
+    """Rename a finished folder to its final name; delete it if another process has made that folder meanwhile."""
     try:
         partial.rename(folder)
     except OSError:
@@ -72,7 +72,10 @@ def load(folder: Path) -> tuple[Any, Any]:
 
 
 def rearrange(checkpoint: Any, layers: Sequence[int]) -> Any:
-    """Replace the layers of a loaded checkpoint by these; run it without a cache, because layers may be shared."""
+    """Replace the layers of a loaded checkpoint by its layers with these numbers.
+
+    The result must run without a key-value cache, because one layer may be used at several places.
+    """
     from torch.nn import ModuleList
 
     body = checkpoint.model
@@ -89,7 +92,7 @@ def english() -> str:
 
 
 def logits_of(checkpoint: Any, tokenizer: Any, text: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits [tokens, vocabulary] in fp32 for the first TEXT_TOKENS tokens of a text, and these tokens."""
+    """Logits [tokens, vocabulary] in fp32 for the first TEXT_TOKENS tokens of a text, and the tokens themselves."""
     import torch
 
     tokens = tokenizer(text, return_tensors="pt").input_ids[:, :TEXT_TOKENS]
@@ -98,7 +101,7 @@ def logits_of(checkpoint: Any, tokenizer: Any, text: str) -> tuple[torch.Tensor,
 
 
 def perplexity(logits: torch.Tensor, tokens: torch.Tensor) -> float:
-    """The perplexity of the tokens under the logits of the position before each."""
+    """The perplexity of the tokens, each predicted by the logits at the position before it."""
     from torch.nn.functional import cross_entropy
 
     return math.exp(cross_entropy(logits[:-1], tokens[1:]).item())

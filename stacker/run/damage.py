@@ -1,6 +1,6 @@
-"""Differences between an output and its plan, as problems: damaged tensors, and wrong or superfluous files.
+"""Reports how an output differs from its plan, as problems: damaged tensors, and wrong, missing or extra files.
 
-Does not know where the expected bytes come from: `verify` compares, from many threads.
+`verify` reads the expected bytes and passes them here, from many threads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stacker.formats.json_object import Json
 
 
 class Damage:
-    """The damaged tensors of an output, each with its first wrong byte (offset in the shard's file). Thread-safe."""
+    """Collects the damaged tensors of an output, each with the file offset of its first wrong byte. Thread-safe."""
 
     def __init__(self, plan: Plan) -> None:
         self._steps: list[list[Step]] = [[] for _ in plan.shards]
@@ -31,7 +31,7 @@ class Damage:
         self._lock = threading.Lock()
 
     def compare(self, shard: int, offset: int, expected: bytes, found: bytes) -> None:
-        """Compare bytes of a shard from `offset` on, and note the tensors in which they differ."""
+        """Compare the bytes of a shard from `offset` on with the expected bytes, and note every tensor that differs."""
         begin = 0
         while expected[begin:] != found[begin:]:
             place = begin + _find_first_difference(expected[begin:], found[begin:])
@@ -41,7 +41,7 @@ class Damage:
             begin = step.offset + step.tensor.nbytes - offset
 
     def problems(self, paths: Sequence[Path]) -> Iterator[Problem]:
-        """One problem for each damaged tensor, in the order of shards and offsets."""
+        """One problem for each damaged tensor, in the order of shards and offsets; `paths` are the shards' files."""
         for step, byte in sorted(self._first.items(), key=lambda item: (item[0].shard, item[1])):
             inside = byte - step.offset
             message = f"tensor '{step.tensor.name}' is damaged, first at its byte {inside} (byte {byte} of the file)"
@@ -68,7 +68,7 @@ CONFIG = "config.json"
 
 
 def check_contents(folder: Path, plan: Plan) -> Iterator[Problem]:
-    """Problems of config.json and the index, and of weight files that are not in the plan."""
+    """Problems of config.json and the index, and one for each weight file in the folder that is not in the plan."""
     yield from _check_json(folder / CONFIG, dict(plan.config))
     index = make_plan_index(plan)
     if index is not None:
@@ -82,7 +82,7 @@ def check_contents(folder: Path, plan: Plan) -> Iterator[Problem]:
 
 
 def make_file_problem(path: Path, message: str, hint: str = "") -> Problem:
-    """A problem of an output's file, found by verification."""
+    """A problem of an output's file that verification found."""
     return Problem(message, hint, Mark(str(path)), blame=Blame.VERIFY)
 
 
@@ -99,7 +99,10 @@ def _check_json(path: Path, expected: dict[str, Json]) -> Iterator[Problem]:
 
 
 def _differences(found: Any, expected: dict[str, Json], most: int = 5) -> list[str]:
-    """The names of the first `most` entries that differ (nested ones dotted), and how many more do."""
+    """The names of at most `most` entries that differ, then a text with the number of further ones.
+
+    Names of nested entries have dots.
+    """
     names = sorted(_find_differing(found, expected, ""))
     more = [f"and {len(names) - most} more"] if len(names) > most else []
     return [f"'{name}'" if name else "the whole of it" for name in names[:most]] + more

@@ -1,4 +1,4 @@
-"""The table of executors. To add one, write its module and its row here."""
+"""The table of executors by name. To add an executor, write its module and add a row to the table."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The executor on this machine: threads share the tasks of a plan, and the tiles of large tensors.
 
-Knows nothing of layouts or ops: tasks say which bytes go where, `compute` evaluates expressions.
+Tasks say which bytes belong where, and `compute` evaluates expressions; this module knows no layouts and no ops.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from stacker.run.work.sources import OpenFiles, check_unchanged
 from stacker.run.work.workers import Meter, count_workers
 
 _RECORD = 1.0
-"""Seconds between two records of finished tasks; syncing often also keeps the last sync short."""
+"""Seconds between two records of finished tasks; recording often also keeps the last sync to disk short."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Execution:
-    """What the tasks of a plan work with: donors' files, the output, scratch memory, and the count of bytes done."""
+    """What all tasks of a build share: donors' files, the output, scratch memory, and the count of bytes done."""
 
     plan: Plan
     sources: OpenFiles
@@ -47,7 +47,7 @@ class _Execution:
     meter: Meter
 
     def lease_shard(self, task: Task) -> AbstractContextManager[Writer]:
-        """The shard that a task writes to; OSErrors in the `with` block become StorageErrors that name it."""
+        """The shard that a task writes to, for a `with` block; OSErrors there become StorageErrors that name it."""
         return self.output.lease_shard(self.plan.shards[task.shard])
 
 
@@ -61,10 +61,10 @@ def execute(
     device: str = HOST,
     watch: Watch = ignore_watch,
 ) -> Report:
-    """Do a plan's tasks in an output, except those that an earlier run has done. `max_memory` is in bytes.
+    """Do a plan's tasks, except those that an earlier run recorded in `output`. `max_memory` is in bytes.
 
-    `device` is where arithmetic is done: cpu, cuda or cuda:k; results on a GPU are equal to rounding. Finished tasks
-    are recorded durably, also before an error or interrupt is raised. DonorError when donors changed or cannot be
+    Tensors are computed on `device` (cpu, cuda or cuda:k), and results on a GPU are equal up to rounding. Finished
+    tasks are recorded durably, also before an error or interrupt is raised. DonorError when donors changed or cannot be
     read, StorageError when the output cannot be written, SpecError when `max_memory` is too small.
     """
     started = time.monotonic()
@@ -87,12 +87,12 @@ def execute(
 
 
 def _is_computed(task: Task) -> bool:
-    """Sort key: copies come first, so that libraries for arithmetic are imported while they run."""
+    """Sort key that puts copies first, so that numeric libraries are imported while bytes are copied."""
     return isinstance(task, Compute)
 
 
 def _create_empty_shards(plan: Plan, tasks: Sequence[Task], output: Output) -> None:
-    """Create the shards without any task: all of their tensors are empty."""
+    """Create the shards that no task writes to, because all of their tensors are empty."""
     started = {task.shard for task in tasks}
     for number, shard in enumerate(plan.shards):
         if number not in started:
@@ -105,7 +105,7 @@ def _rounds(task: Task, execution: _Execution) -> Iterator[Sequence[Job]]:
 
 
 def _do(job: Job, task: Task, plan: Plan) -> None:
-    """Do a job; errors are raised again with the names of the task's tensors before each message."""
+    """Run a job; a StackerError is raised again with the names of the task's tensors before each message."""
     try:
         job()
     except StackerError as error:
@@ -149,7 +149,7 @@ def _copy_columns(columns: CopyColumns, execution: _Execution) -> None:
 
 
 def _leave_zeros(zeros: Zeros, execution: _Execution) -> None:
-    """Count zeros as done once the shard exists: the bytes of a new file are zero."""
+    """Create the shard and count its zeros as done; they need no writing, because a new file reads as zeros."""
     with execution.lease_shard(zeros):
         execution.meter.count(Report(holes=zeros.nbytes))
         execution.meter.advance(zeros.nbytes)
@@ -168,7 +168,7 @@ def _write(compute: Compute, execution: _Execution, begin: int, data: memoryview
 
 
 class _Recorder:
-    """Makes finished tasks durable and closes the shards whose tasks are all finished."""
+    """Records finished tasks durably in the output, and closes each shard once all of its tasks are finished."""
 
     def __init__(self, plan: Plan, tasks: Sequence[Task], schedule: Schedule, output: Output) -> None:
         self.schedule = schedule
@@ -184,7 +184,7 @@ class _Recorder:
             self._output.record(finished, {name for name in shards if not self._left[name]})
 
     def record_until(self, over: threading.Event) -> None:
-        """Record every now and then until `over` is set; an error stops the schedule."""
+        """Record finished tasks every second until `over` is set; an error stops the schedule."""
         while not over.wait(_RECORD):
             try:
                 self.record()
@@ -195,7 +195,7 @@ class _Recorder:
 
 @contextmanager
 def _recording(recorder: _Recorder) -> Iterator[None]:
-    """Record finished tasks in a thread while the block runs, and once more after it, also when it raises."""
+    """Record finished tasks in a second thread while the `with` block runs, and once more when it ends or raises."""
     over = threading.Event()
     thread = threading.Thread(target=recorder.record_until, args=(over,), name="recorder")
     thread.start()

@@ -1,4 +1,4 @@
-"""Verifies an output: compares every file, and every byte of every shard, with what the plan says.
+"""Verifies an output: compares config.json, the index and every byte of every shard with what the plan says.
 
 Copied tensors are compared with the donors, computed ones are computed again.
 """
@@ -33,14 +33,14 @@ from stacker.run.work.workers import Meter, count_workers
 
 _CHUNK = 1 << 21
 _PART = 32 * _CHUNK
-"""Bytes that one job compares."""
+"""The most copied bytes that one job compares."""
 _MOST_OPEN = 32
-"""Shards that stay open at once, but for those that are being read."""
+"""The most shards that stay open at once, not counting shards that are being read."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """What an output is compared with: donors' files, scratch memory; and where bytes and damage are counted."""
+    """What all jobs of a verification share: shards, donors' files, scratch memory, counted bytes, and the damage."""
 
     paths: Sequence[Path]
     shards: FileCache[Reader]
@@ -50,14 +50,14 @@ class _Comparison:
     damage: Damage
 
     def lease_shard(self, number: int) -> AbstractContextManager[Reader]:
-        """The shard of that number; OSErrors in the `with` block become StorageErrors that name it."""
+        """Shard `number`, for a `with` block; OSErrors there become StorageErrors that name the shard."""
         return _lease(self.shards, self.paths[number])
 
 
 def compare(
     folder: Path, plan: Plan, donors: Mapping[str, Donor], watch: Watch = ignore_watch, *, workers: int | None = None
 ) -> Iterator[Problem]:
-    """The problems of an output, one for each wrong file and damaged tensor; `watch` is called with bytes compared.
+    """A problem for each wrong file and each damaged tensor; `watch` is called with the compared and the total bytes.
 
     DonorError when donors are missing, changed, or cannot be read.
     """
@@ -134,7 +134,10 @@ def _rounds(task: Task, comparison: _Comparison) -> Iterator[Sequence[Job]]:
 
 
 def _compare_unchanged(task: Task, comparison: _Comparison) -> None:
-    """Compare a copied run with the donor's bytes, or zeros with zeros. Holes on both sides are not read."""
+    """Compare copied bytes with the donor's file, or a Zeros task's bytes with zeros.
+
+    A hole in the shard is not read where zeros are expected or the donor's file has a hole too.
+    """
     for begin in range(0, task.nbytes, _CHUNK):
         nbytes = min(_CHUNK, task.nbytes - begin)
         expected = _expected(task, comparison, begin, nbytes)
@@ -145,7 +148,7 @@ def _compare_unchanged(task: Task, comparison: _Comparison) -> None:
 
 
 def _is_hole(task: Task, comparison: _Comparison, begin: int, nbytes: int) -> bool:
-    """Whether the shard stores none of a task's `nbytes` bytes from `begin` on."""
+    """Whether a task's bytes [begin, begin + nbytes) lie in a hole of the shard: zeros that are not stored."""
     with comparison.lease_shard(task.shard) as shard:
         return not find_data_runs(shard.fd, task.offset + begin, nbytes)
 
@@ -161,7 +164,10 @@ def _compare_columns(columns: CopyColumns, comparison: _Comparison) -> None:
 
 
 def _expected(task: Task, comparison: _Comparison, begin: int, nbytes: int) -> bytes | None:
-    """The bytes that a task should have written from its byte `begin` on; None where they are zeros without storage."""
+    """The `nbytes` bytes that a task should have written from its byte `begin` on.
+
+    None if they are zeros: the task is Zeros, or the donor's file has a hole there.
+    """
     if not isinstance(task, CopyRun):
         return None
     with comparison.sources.lease(task.file) as fd:

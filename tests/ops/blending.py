@@ -1,4 +1,4 @@
-"""Applies ops to whole tensors as an executor does: the passes and then the result, tile by tile."""
+"""Applies ops to whole tensors as an executor does: first all passes, then the result, tile by tile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stacker.ops.table import OPS
 from stacker.run.compute.sums import Accumulator
 
 TORCH = TorchBackend(torch.device("cpu"))
-"""The backend of blends on a GPU, here on the CPU."""
+"""The backend that computes blends on a GPU, here on the CPU."""
 
 
 def blend(
@@ -31,9 +31,10 @@ def blend(
     backend: Backend = NUMPY,
     **own: Value,
 ) -> torch.Tensor:
-    """The blend of `sources`, which are not changed; `weights` and the values in `each` are per source.
+    """Blend `sources`, which are not changed.
 
-    A `tile` other than 0 is how many elements are computed at a time.
+    `weights` has one weight for each source, or `each` has all values of each source; `own` are the values of the whole
+    blend. A `tile` other than 0 is how many elements are computed at a time.
     """
     values = each if each is not None else [{"weight": weight} for weight in weights or ()] or [{} for _ in sources]
     kernel = make_kernel(OPS[op], own, values)
@@ -44,13 +45,13 @@ def blend(
 
 
 def array_of(tensor: torch.Tensor, backend: Backend) -> Array:
-    """A flat copy as an array of the backend."""
+    """A flat copy of a tensor as an array of the backend."""
     copy = tensor.flatten().clone()
     return copy if isinstance(backend, TorchBackend) else copy.numpy()
 
 
 class _Tiles:
-    """Tiles of whole tensors; every call makes new copies."""
+    """Cuts whole tensors into tiles; every call of `tile` makes new copies."""
 
     def __init__(
         self, sources: Sequence[torch.Tensor], base: torch.Tensor | None, backend: Backend, size: int, seed: str

@@ -1,6 +1,6 @@
-"""Donors and plans made tensor by tensor, and builds of them, for tests of executors.
+"""Makes donors and plans tensor by tensor, and builds them, for tests of executors.
 
-Layout is the plainest there is (tensors in order, a shard after every `per_shard`), headers are written by hand.
+The layout is as simple as possible: tensors in order, a new shard after every `per_shard` tensors, headers made here.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _header(specs: Sequence[TensorSpec]) -> bytes:
 
 
 def build(plan: Plan, donors: Mapping[str, Donor], out: Path, *, workers: int = 2) -> Report:
-    """Execute a plan into `out`, and check that the watch was called with all bytes done."""
+    """Execute a plan into `out`, and check that the last call of the watch reported all bytes as done."""
     told: list[tuple[int, int]] = []
     with open_output(out, plan.id, {}, force=False, restart=False) as output:
         report = execute(plan, make_tasks(plan, donors), output, workers=workers, watch=lambda *news: told.append(news))
@@ -105,7 +105,7 @@ def built(out: Path) -> dict[str, torch.Tensor]:
 
 
 def copy(name: str, donor: str = "a") -> Copy:
-    """A donor's tensor as it is."""
+    """An unchanged tensor of a donor."""
     return Copy(TensorRef(donor, name))
 
 
@@ -120,5 +120,5 @@ def slerp(a: Expression, b: Expression, t: float) -> Blend:
 
 
 def random(*shape: int, seed: int, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
-    """Normal values, the same for the same seed."""
+    """A tensor of normally distributed values, which are the same for the same seed."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)

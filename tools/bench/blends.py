@@ -34,9 +34,10 @@ DENSE = {"weight": 0.5, "density": 0.5}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An op, its parameters per source and for the blend, and how many times faster than mergekit it should be.
+    """An op, its parameters for each source and for the whole blend, and its target.
 
-    `base` adds a third donor as the base; `streams` also compares with two ways to read and write the same bytes.
+    `target` is how many times faster than mergekit stacker should be. `base` adds a third donor as the base; `streams`
+    also compares with two ways to read and write the same bytes.
     """
 
     op: str
@@ -78,7 +79,7 @@ def measure_task_vectors(bench: Bench) -> Iterator[Row]:
 
 
 def measure_larger(bench: Bench) -> Iterator[Row]:
-    """Resident memory with sparse donors of 2.7 GB, and with sparse donors ten times as large."""
+    """Resident memory with sparse donors of 2.7 GB, and with sparse donors that are ten times as large."""
     out = bench.scratch / "out"
     for case in LARGER:
         small, large = (_blend(bench, case, shape) for shape in (donors.MIDDLE, donors.LARGE))
@@ -93,7 +94,7 @@ def measure_larger(bench: Bench) -> Iterator[Row]:
 
 
 def blend_of(case: Case, pair: tuple[Path, Path], base: Path) -> BlendOf:
-    """The blend of a case over these donors; `base` is left out for ops without one."""
+    """The blend of two donors that a case describes; `base` is left out for ops without a base."""
     return BlendOf(case.op, pair, base if case.base else None, case.per_source, case.own)
 
 
@@ -113,7 +114,7 @@ def _measure(bench: Bench, case: Case, merges: int) -> Iterator[Row]:
 
 
 def _streams(case: Case, read: Sequence[Path], out: Path) -> dict[str, Callable[[], Run]]:
-    """Two ways to read and write the same bytes without arithmetic, by name; empty unless the case asks for them."""
+    """Two ways to read and write the same bytes without arithmetic, by name; empty unless `case.streams` is set."""
     if not case.streams:
         return {}
     return {

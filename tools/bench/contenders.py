@@ -1,4 +1,4 @@
-"""The programs that are compared (stacker, mergekit, `cp`, `dd`), and the spec files that stacker and mergekit get."""
+"""Runs the compared programs (stacker, mergekit, `cp`, `dd`) and writes the specs that stacker and mergekit read."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Slice:
 
 
 def find_mergekit(given: Path | None, scratch: Path) -> Path:
-    """The path of `mergekit-yaml`: the one given, or one installed into a virtual environment in `scratch`.
+    """The path of `mergekit-yaml`: `given`, or one that is installed into a virtual environment in `scratch`.
 
-    BenchError when the given file does not exist.
+    BenchError when `given` does not exist.
     """
     if given is not None:
         if not given.exists():
@@ -49,7 +49,7 @@ def write_stack(path: Path, slices: Sequence[Slice]) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class BlendOf:
-    """Two donors blended by an op: parameters that each source gets, and parameters of the blend itself."""
+    """Two donors blended by an op, with the parameters that each source gets and the parameters of the blend."""
 
     op: str
     donors: tuple[Path, Path]
@@ -76,7 +76,7 @@ def write_mergekit_stack(path: Path, slices: Sequence[Slice]) -> Path:
 
 
 def write_mergekit_blend(path: Path, blend: BlendOf) -> Path:
-    """Write the config for mergekit of the same blend; mergekit's slerp calls the first donor the base."""
+    """Write the config with which mergekit makes this blend; mergekit's slerp calls the first donor the base."""
     base = blend.donors[0] if blend.op == "slerp" else blend.base
     lines = [f"merge_method: {blend.op}", "dtype: bfloat16", "models:"]
     lines += [f"  - {{model: {one.absolute()}, parameters: {_flow(blend.per_source)}}}" for one in blend.donors]
@@ -106,7 +106,7 @@ def copy(source: Path, out: Path) -> Run:
 
 
 def stream(written: Path, read: Sequence[Path], out: Path) -> Run:
-    """Copy and `sync` the files of one folder while reading those of others: a blend's bytes without its arithmetic."""
+    """Copy and `sync` the files of one folder while reading the files of others: a blend without its arithmetic."""
     return _stream('cp "$from"/* "$out"; wait; sync "$out"/*', out, written, read)
 
 
@@ -123,7 +123,7 @@ def _stream(copy: str, out: Path, written: Path, read: Sequence[Path]) -> Run:
 
 
 def prepare(out: Path, *warm: Path) -> None:
-    """Remove `out`, write all cached data to the disk, and read these folders' weights into the page cache."""
+    """Remove `out`, write all cached data to the disk, and read the weights in `warm` folders into the page cache."""
     remove(out)
     settle()
     for folder in warm:
@@ -131,7 +131,7 @@ def prepare(out: Path, *warm: Path) -> None:
 
 
 def prepare_cold(out: Path, *cold: Path) -> None:
-    """Remove `out`, write all cached data to the disk, and drop these folders' weights from the page cache."""
+    """Remove `out`, write all cached data to the disk, and drop the weights in `cold` folders from the page cache."""
     prepare(out)
     for path in (path for folder in cold for path in folder.glob("*.safetensors")):
         with path.open("rb") as file:

@@ -16,7 +16,7 @@ from tools.bench.measure import run
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The dimensions of a Llama-like model; `shard` is the largest number of tensor bytes in a file."""
+    """The dimensions of a Llama-like model; `shard` is the most bytes of tensors in one file."""
 
     layers: int
     hidden: int
@@ -38,7 +38,7 @@ LLAMA_70B = Shape(layers=80, hidden=8192, inner=28672, heads=64, kv_heads=8, voc
 
 
 def make_donor(folder: Path, shape: Shape, seed: int | None) -> Path:
-    """Write a donor with random weights, or with sparse files where `seed` is None; an existing one is kept."""
+    """Write a donor with random weights, or with sparse files if `seed` is None; an existing donor is kept."""
     if not (folder / "config.json").exists():
         run(sys.executable, "-m", "tools.bench.donors", folder, json.dumps(asdict(shape)), str(seed))
     return folder
@@ -87,7 +87,7 @@ def tensors(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def nbytes(size: Sequence[int]) -> int:
-    """Bytes of a bf16 tensor."""
+    """How many bytes a bf16 tensor of this shape has."""
     total = 2
     for length in size:
         total *= length
@@ -95,7 +95,7 @@ def nbytes(size: Sequence[int]) -> int:
 
 
 def shards(shape: Shape) -> list[list[tuple[str, tuple[int, ...]]]]:
-    """The tensors of each file; a file is filled up to the shard size."""
+    """The names and shapes of the tensors in each file; a file is filled up to the shard size."""
     files: list[list[tuple[str, tuple[int, ...]]]] = [[]]
     room = shape.shard
     for name, size in tensors(shape):
@@ -108,7 +108,7 @@ def shards(shape: Shape) -> list[list[tuple[str, tuple[int, ...]]]]:
 
 
 def header(listed: Sequence[tuple[str, tuple[int, ...]]]) -> tuple[bytes, int]:
-    """The header of a safetensors file with its length and padding, and the number of tensor bytes after it."""
+    """The header of a safetensors file with its length and padding, and how many bytes of tensors follow it."""
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, size in listed:

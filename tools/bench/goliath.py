@@ -63,7 +63,7 @@ def measure_startup(bench: Bench) -> Iterator[Row]:
 
 
 def _imports(words: tuple[str, ...]) -> Row:
-    """Which of numpy, numba, torch, transformers and accelerate were imported, from `python -X importtime`."""
+    """A row that says which of numpy, numba, torch, transformers and accelerate a stacker command imports."""
     python, *module = STACKER
     lines = run(python, "-X", "importtime", *module, *words).errors.splitlines()
     names = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line.startswith("import time:")}

@@ -20,7 +20,7 @@ TASKS, SETUP_SECONDS, WORKERS = 40, 0.05, 8
 
 
 def measure_plan_memory(bench: Bench) -> Iterator[Row]:
-    """Time to find that one worker of 64 fits, as a ratio to the time of computing the peak memory once."""
+    """Time to find how many of 64 workers fit into memory, as a ratio to computing the peak memory once."""
     found = _run_apart("plan-memory", bench.times)
     yield Row(f"peak memory of {TENSORS:,} blended tensors, computed once", f"{found['once']:.2f} s")
     yield Row(f"--max-memory planning for {MOST_WORKERS} workers", f"{found['planned']:.2f} s")
@@ -41,7 +41,7 @@ def _run_apart(name: str, times: int) -> dict[str, float]:
 
 
 def time_plan_memory(times: int) -> dict[str, float]:
-    """Median seconds to compute the peak memory once, and to find the number of workers within it."""
+    """Median seconds to compute the peak memory once, and to find how many workers fit into that much."""
     from stacker.core.plan.costs import fit_workers, predict_peak
     from stacker.core.plan.plan import Step
     from stacker.core.values.expression import Blend, Copy
@@ -55,7 +55,7 @@ def time_plan_memory(times: int) -> dict[str, float]:
 
 
 def time_setup(times: int) -> dict[str, float]:
-    """Median seconds of tasks whose set-up takes time and whose only job takes none."""
+    """Median seconds to run tasks whose set-up takes time and whose only job does nothing."""
     from stacker.run.work.schedule import Job, Schedule, run_schedule
 
     def do_nothing() -> None: ...

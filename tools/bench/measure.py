@@ -37,7 +37,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table: what was measured, the result, the target, and whether it was reached (None: no target)."""
+    """A line of the table: what was measured, the result, the target, and whether the target was reached.
+
+    `reached` is None if there is no target.
+    """
 
     what: str
     found: str
@@ -47,7 +50,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Options of every case: a scratch folder, the number of repetitions, and the path of mergekit if it was given."""
+    """Options of every benchmark: a scratch folder, the number of repetitions, and the path of mergekit if given."""
 
     scratch: Path
     times: int
@@ -78,7 +81,7 @@ def _text(file: IO[bytes]) -> str:
 def alternate(times: int, prepare: Callable[[], None], **contenders: Callable[[], Run]) -> dict[str, list[Run]]:
     """Run every contender `times` times in turns (A B A B), so that slow phases of the machine affect all alike.
 
-    `prepare` runs before each and is not measured.
+    `prepare` is called before each run and is not measured. Returns the runs of each contender by name.
     """
     runs: dict[str, list[Run]] = {name: [] for name in contenders}
     for _ in range(times):
@@ -99,7 +102,7 @@ def seconds(runs: Sequence[Run]) -> float:
 
 
 def peak(runs: Iterable[Run]) -> int:
-    """The largest peak of resident memory, in bytes."""
+    """The largest peak of resident memory among the runs, in bytes."""
     return max(one.peak for one in runs)
 
 
@@ -114,22 +117,22 @@ def megabytes(size: float) -> str:
 
 
 def at_most(what: str, value: float, limit: float, unit: str, digits: int = 2, note: str = "") -> Row:
-    """A row whose target is an upper bound in `unit`."""
+    """A row whose target is that `value` is at most `limit`."""
     return Row(what, f"{value:.{digits}f} {unit}{note}", f"≤ {limit:g} {unit}", value <= limit)
 
 
 def at_least(what: str, value: float, limit: float, unit: str, digits: int = 1, note: str = "") -> Row:
-    """A row whose target is a lower bound in `unit`."""
+    """A row whose target is that `value` is at least `limit`."""
     return Row(what, f"{value:.{digits}f} {unit}{note}", f"≥ {limit:g} {unit}", value >= limit)
 
 
 def blocks(folder: Path) -> int:
-    """Bytes on the disk that the files below a folder occupy; holes are not counted."""
+    """How many bytes on the disk the files below a folder occupy; holes are not counted."""
     return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
 def used(folder: Path) -> int:
-    """Bytes in use on the filesystem of `folder`, after a sync."""
+    """How many bytes are in use on the filesystem of `folder`, after a sync."""
     os.sync()
     found = os.statvfs(folder)
     return (found.f_blocks - found.f_bfree) * found.f_frsize

@@ -55,7 +55,7 @@ def _compare(what: str, runs: dict[str, list[Run]]) -> Iterator[Row]:
 
 
 def _four_times(bench: Bench, slices: list[Slice], before: int) -> Iterator[Row]:
-    """Resident memory with the same slices four times over: four times the bytes and the tensors."""
+    """Resident memory of a build with the same slices four times over: four times the bytes and the tensors."""
     out = bench.scratch / "out"
     contenders.prepare(out)
     large = contenders.build(contenders.write_stack(bench.scratch / "four.yml", slices * 4), out)

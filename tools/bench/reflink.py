@@ -17,7 +17,7 @@ from tools.bench.passthrough import make_five_slices
 
 @contextmanager
 def mount_xfs(image: Path, size: int) -> Iterator[Path]:
-    """Make and mount an XFS of `size` bytes in an image file; unmount and delete it at the end."""
+    """Make an XFS of `size` bytes in an image file and mount it; unmount and delete it when the block ends."""
     contenders.require("mkfs.xfs", "xfsprogs")
     with image.open("wb") as file:
         file.truncate(size)

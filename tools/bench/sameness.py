@@ -14,7 +14,7 @@ from tools.bench.measure import STACKER, Bench, BenchError, Row, remove
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Build each blend in five ways and count the different results."""
+    """Build each blend in five ways, and count how many different results there are."""
     first, second, base = (donors.make_donor(bench.scratch / f"small-{seed}", donors.SMALL, seed) for seed in (1, 2, 3))
     out = bench.scratch / "same"
     for case in (*BLENDS, *TASK_VECTORS):
@@ -52,7 +52,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def _interrupted(spec: Path, out: Path) -> int:
-    """Build and kill the build, each time a little later, until one finishes; the number of kills."""
+    """Build and kill the build, each time a little later, until a build finishes; returns the number of kills."""
     stops = 0
     while not out.exists():
         process = subprocess.Popen([*STACKER, "build", str(spec), str(out), "--quiet"])

@@ -1,1 +1,1 @@
-"""Draft the architecture file of a family from tiny models of several sizes that transformers saves."""
+"""Drafts the architecture file of a family from tiny models of several sizes that transformers saves."""

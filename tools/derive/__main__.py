@@ -17,7 +17,10 @@ def main() -> int:
 
 
 def draft(model_type: str, like: str = "llama") -> str:
-    """The drafted text of a family's file; sizes and conditions that could not be explained are marked UNKNOWN."""
+    """The drafted text of a family's file, which starts from the file of the family `like`.
+
+    Sizes and conditions for which no formula was found are marked UNKNOWN.
+    """
     os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     from transformers import AutoConfig
 

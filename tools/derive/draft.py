@@ -1,4 +1,4 @@
-"""Find the tensors of a family from samples: names, roles, sizes, and the condition under which each exists."""
+"""Finds a family's tensors in samples: names, roles, sizes, and the condition under which each tensor exists."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tools.derive.samples import Samples
 from tools.derive.sizes import find_formula
 
 RULE_NAMES = {"first_dense": "dense", "first_dense_layers": "dense", "dense_alone": "dense", "mixer": "attention"}
-"""The names that architecture files use for inferred rules."""
+"""From the names of inferred rules to the names that architecture files use for them."""
 _EXPERT = re.compile(r"(?<=experts)\.\d+(?=\.)")
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The sections of a draft: the text of each tensor by name."""
+    """The sections of a drafted file; each maps tensor names to the text that describes the tensor."""
 
     embed: dict[str, str]
     layer: dict[str, str]
@@ -34,7 +34,10 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """The inferred family of one structure, and the names that formulas may use in each of its samples."""
+    """A family as inferred from samples that differ only in sizes; `names` has the names for formulas in each sample.
+
+    `relative` is the family that the draft starts from.
+    """
 
     family: Architecture
     samples: Samples
@@ -43,7 +46,7 @@ class Structure:
 
 
 def infer_structure(samples: Samples, relative: Relative, dimensions: Mapping[str, str]) -> Structure:
-    """Infer the family of these samples from the first."""
+    """Infer the architecture from the first of these samples."""
     first = samples.sized[0]
     specs = {name: TensorSpec(name, Dtype.F32, shape) for name, shape in first.shapes.items()}
     family = infer_architecture(first.config, specs)
@@ -51,7 +54,10 @@ def infer_structure(samples: Samples, relative: Relative, dimensions: Mapping[st
 
 
 def draft_parts(usual: Structure, switched: Sequence[Structure]) -> Parts:
-    """The tensors of each part in saved order; tensors that only exist in a switched structure come last."""
+    """The tensors of each part in saved order, described for an architecture file.
+
+    Tensors that only exist when an on/off flag is changed come last.
+    """
     parts = Parts({}, {}, {})
     for seen in (usual, *switched):
         _add_tensors(parts, seen, [] if seen is usual else [_switch_condition(seen)], switched)
@@ -94,7 +100,7 @@ def _if_text(conditions: Sequence[str]) -> str:
 
 
 def _shape_text(seen: Structure, name: str, likely: Sequence[str] = ()) -> str:
-    """The sizes of a tensor as formulas; those of the relative are tried first."""
+    """The sizes of a tensor as formulas; formulas in `likely` are tried first, one for each dimension."""
     sizes = list(zip(*(sample.shapes[name] for sample in seen.samples.sized), strict=True))
     tried = likely if len(likely) == len(sizes) else [""] * len(sizes)
     found = [find_formula(size, seen.names, first) for size, first in zip(sizes, tried, strict=True)]
@@ -107,7 +113,10 @@ def _relative_sizes(relative: Relative, name: str) -> list[str]:
 
 
 def _layer_condition(seen: Structure, layers: Sequence[int]) -> Iterator[str]:
-    """The condition on a layer's properties that separates layers with a tensor from those without."""
+    """The condition on a layer's properties under which it has a tensor; nothing if all layers have the tensor.
+
+    `layers` are the numbers of the layers that have the tensor. The condition is UNKNOWN if no property fits.
+    """
     config = seen.samples.sized[0].config
     depth = count_layers(seen.family, config)
     if len(layers) == depth:
@@ -134,12 +143,12 @@ def _property_condition(name: str, mine: Sequence[Any], others: set[str]) -> str
 
 
 def _switch_condition(seen: Structure) -> str:
-    """The condition that is true in this structure and false in the usual one."""
+    """The condition on the changed on/off flag that is true in this structure and false in the usual one."""
     switch = seen.samples.switch
     return switch if seen.samples.sized[0].config.get(switch) else f"not {switch}"
 
 
 def _needed(seen: Structure, switched: Sequence[Structure], name: str) -> list[str]:
-    """The conditions on switches without which a tensor does not exist."""
+    """The conditions on on/off flags that must hold for a tensor to exist."""
     gone = [other.samples.switch for other in switched if name not in other.samples.sized[0].shapes]
     return [key if seen.samples.sized[0].config[key] else f"not {key}" for key in gone]

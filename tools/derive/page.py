@@ -1,4 +1,4 @@
-"""The text of a drafted architecture file: section by section, what differs from the relative."""
+"""Writes the text of a drafted architecture file: section by section, only what differs from the related family."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FALSE = ("tie_word_embeddings", "attention_bias", "mlp_bias")
 
 
 def page_text(name: str, seen: Structure, parts: Parts, dimensions: Mapping[str, str], usual: Mapping[str, Any]) -> str:
-    """The text of the file; `usual` holds the defaults of the config class."""
+    """The text of the architecture file; `usual` has the defaults of the family's config class."""
     relative, config = seen.relative, seen.samples.sized[0].config
     own = {"embed": parts.embed, "layer": parts.layer, "head": _add_tied_head(seen, parts.head)}
     used = " ".join(text for lines in own.values() for text in lines.values())
@@ -47,31 +47,31 @@ def page_text(name: str, seen: Structure, parts: Parts, dimensions: Mapping[str,
 
 
 def _names_in(used: str, dimensions: Mapping[str, str]) -> set[str]:
-    """The names in a text, and the names in the formulas of these dimensions."""
+    """The names in the text `used`, and the names in the formulas of the dimensions that it mentions."""
     words = set(_WORD.findall(used))
     return words.union(*(_WORD.findall(text) for key, text in dimensions.items() if key in words))
 
 
 def _is_new(key: str, text: str, relative: Relative, used: str) -> bool:
-    """Whether to write a dimension: a size uses it, and the relative lacks it or has another formula."""
+    """Whether the file needs a dimension: a size uses it, and the related family lacks it or has another formula."""
     below = relative.sections["dimensions"].get(key)
     return not relative.name or (below != text and bool(re.search(rf"\b{key}\b", used)))
 
 
 def _agree_keys(used: str, config: Mapping[str, Any], dimensions: Mapping[str, str]) -> list[str]:
-    """Entries that donors must share: sizes without a dimension, and how experts are selected."""
+    """Config entries that all donors must share: sizes that are no dimension, and how experts are selected."""
     asked = {word for word in _WORD.findall(used) if type(config.get(word)) in (int, bool)} - dimensions.keys()
     return sorted(asked) + [key for key in _SWITCHES if key in config]
 
 
 def _add_tied_head(seen: Structure, head: dict[str, str]) -> dict[str, str]:
-    """The tensors of the head, with a tied one added, because it is not saved."""
+    """The tensors of the head; a tied head tensor is added, because it is not saved."""
     saved = any(text.startswith("head ") for text in head.values())
     return head if saved or not seen.family.tied else {**head, seen.family.tied[0][0]: "head [vocab, hidden]"}
 
 
 def _differences(below: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """The entries that differ from the relative; `null` removes an entry."""
+    """The entries of `own` that differ from those `below`, the related family's; `null` removes an entry."""
     changed = {name: text for name, text in own.items() if below.get(name) != text}
     return changed | dict.fromkeys((name for name in below if name not in own), "null")
 
@@ -81,7 +81,7 @@ def _section(key: str, lines: Mapping[str, str]) -> list[str]:
 
 
 def _defaults_section(relative: Relative, asked: str, config: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
-    """The defaults of the config class for entries that a formula uses."""
+    """The section with the config class's defaults for entries that a formula uses; empty if there are none."""
     words = ({*_WORD.findall(asked), "tie_word_embeddings", *_LEFT_OUT} & usual.keys()) - _ALWAYS_SAID
     kept = {key: usual[key] for key in sorted(words) if isinstance(usual[key], bool | int) and key in config}
     below = relative.defaults if relative.name else dict.fromkeys(_FALSE, False)
@@ -100,7 +100,7 @@ def _rules_section(rules: Iterable[LayerRule], relative: Relative, config: Mappi
 
 
 def _is_same(rule: LayerRule, below: LayerRule, config: Mapping[str, Any]) -> bool:
-    """Whether the relative's rule writes the same and has all readers of this one."""
+    """Whether the related family's rule `below` writes the same entry and has all readers of `rule`."""
     readers = {reader.text for reader in below.read}
     return (rule.write, rule.key) == (below.write, below.key) and readers >= set(_readers(rule, config))
 
@@ -111,7 +111,7 @@ def _readers(rule: LayerRule, config: Mapping[str, Any]) -> list[str]:
 
 
 def _rule_lines(name: str, rule: LayerRule, config: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of a rule; readers for older configs must be added by hand."""
+    """The lines of a rule in the file; readers for older configs must be added by hand."""
     yield f"  {name}:"
     readers = _readers(rule, config)
     if len(readers) == 1:

@@ -1,4 +1,4 @@
-"""What a draft starts from: the file of another family, or only the usual names of sizes."""
+"""What a draft starts from: the architecture file of a related family, or only the usual names of sizes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ USUAL: Mapping[str, Sequence[str]] = {
 }
 """The usual dimensions of a family, each with its names in configs."""
 _DERIVED = {"head_dim": "hidden // heads"}
-"""Formulas of dimensions for which a config has no entry."""
+"""Formulas of dimensions, for configs that have no entry for the dimension."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """The file of another family: its name ("" for none), the texts of its sections by name, and its other entries."""
+    """The file of a related family: its name ("" if there is none), the texts of its sections, and other entries."""
 
     name: str
     sections: Mapping[str, Mapping[str, str]]
@@ -43,7 +43,7 @@ class Relative:
 
 
 def read_relative(name: str) -> Relative:
-    """Read the family to start from; "" gives an empty one."""
+    """Read the related family to start from; an empty one if `name` is ""."""
     if not name:
         return Relative("", {key: {} for key in SECTIONS}, {})
     entries, family = read_entries(read_packaged_text(name), name, read_packaged_text), read_architecture(name)
@@ -53,7 +53,7 @@ def read_relative(name: str) -> Relative:
 
 
 def dimensions_of(relative: Relative, config: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, str]:
-    """The relative's dimensions, and the usual ones that it lacks, with the names that this config uses."""
+    """The related family's dimensions and the usual ones that it lacks, by name: formulas over this config."""
     counted = {*config, *aliases, *aliases.values()}  # experts are counted by either word, whichever is saved
     known = {name: counted if name == "experts" else config for name in USUAL}
     own = {name: " | ".join(word for word in words if word in known[name]) for name, words in USUAL.items()}
@@ -62,7 +62,7 @@ def dimensions_of(relative: Relative, config: Mapping[str, Any], aliases: Mappin
 
 
 def names_for(sample: Sample, relative: Relative, dimensions: Mapping[str, str]) -> dict[str, Any]:
-    """The names and values that formulas may use in a sample; dimensions come first."""
+    """The names that formulas may use in a sample, with their values; dimensions come first."""
     entries, found = {**relative.defaults, **sample.config}, dict[str, Any]()
     for name, text in dimensions.items():
         try:

@@ -1,4 +1,4 @@
-"""Tiny models of one family, each with one size or one switch changed: their configs and the tensors they save."""
+"""Tiny models of one family, each with one size or one on/off flag changed: configs and tensors that are saved."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.families.tiny import tiny_case
 _NO_SIZE = re.compile(r"_token_id$|layer|period|interval|step|version|_tp$|iters|offset|num_blocks|clip")
 _NO_SWITCH = re.compile(r"^(use_cache|tie_|is_decoder|is_encoder|output_|return_|chunk_|add_cross)")
 _NULL = ("q_lora_rank",)
-"""Sizes that published configs set to null, for a structure without them."""
+"""Sizes that published configs may set to null, which results in a different set of tensors."""
 _BEGIN_DENSE: Config = {"first_k_dense_replace": 2, "num_dense_layers": 2}
 
 
@@ -37,9 +37,9 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """A family in one structure: a first sample, and others with one or two sizes doubled and at least its tensors.
+    """Samples of a family: a first one, then ones with one or two sizes doubled and at least the first one's tensors.
 
-    `switch` is the flag that was changed for this structure, "" for the usual one.
+    `switch` is the config entry (on/off flag) that was changed for all of these samples, "" if none was.
     """
 
     sized: Sequence[Sample]
@@ -47,20 +47,23 @@ class Samples:
 
 
 def make_samples(model_type: str) -> tuple[Samples, list[Samples]]:
-    """Make the usual structure in several sizes, and every other structure that results from changing one switch."""
+    """Make samples of the usual configuration, and further samples for each on/off flag that changes the tensors."""
     case = _begin_with_dense_layers(tiny_case(model_type))
     first = _save_sample(case)
     return Samples([first, *_double_sizes(case, first)]), list(_turn_switches(case, first))
 
 
 def _begin_with_dense_layers(case: Case) -> Case:
-    """The case with dense layers before those with experts, if one config entry counts them."""
+    """The case with two dense layers before the layers with experts, if a config entry counts dense layers."""
     known = AutoConfig.for_model(case.model_type).to_dict()
     return replace(case, config={key: value for key, value in _BEGIN_DENSE.items() if key in known} | case.config)
 
 
 def _double_sizes(case: Case, first: Sample) -> Iterator[Sample]:
-    """A sample for each size, doubled; if the family does not allow it, doubled together with another size."""
+    """For each size, a sample in which it is doubled.
+
+    If the family does not allow that, another size is doubled too; if that fails, the size has no sample.
+    """
     sizes = dict(_doubled_sizes(first.config))
     for key in sizes:
         pairs = ({key: sizes[key], other: sizes[other]} for other in sizes if other != key)
@@ -69,7 +72,7 @@ def _double_sizes(case: Case, first: Sample) -> Iterator[Sample]:
 
 
 def _doubled_sizes(config: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, int]]:
-    """Every entry that may be a size, with its doubled value; keys have dots for nested entries."""
+    """Every config entry that may be a size, with twice its value; names of nested entries have dots."""
     for key, value in config.items():
         if isinstance(value, dict) and not inside:
             yield from _doubled_sizes(value, f"{key}.")
@@ -78,7 +81,7 @@ def _doubled_sizes(config: Mapping[str, Any], inside: str = "") -> Iterator[tupl
 
 
 def _change(case: Case, first: Sample, changes: Mapping[str, Any]) -> Case:
-    """The case with changed entries, under all names that the config class accepts for them."""
+    """The case with changed config entries, each under all names that the config class accepts for it."""
     names = type(AutoConfig.for_model(case.model_type)).attribute_map
     config = dict(case.config)
     for key, value in changes.items():
@@ -103,7 +106,7 @@ def _is_switch(key: str, value: Any) -> bool:
 
 
 def _try_case(case: Case, first: Sample | None = None) -> Sample | None:
-    """Make the sample; None if the config class refuses it, or if it lacks tensors of `first`."""
+    """Make a sample; None if the config class refuses the case, or if the sample lacks tensors of `first`."""
     try:
         sample = _save_sample(case)
     except (StrictDataclassError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
@@ -121,6 +124,6 @@ def _save_sample(case: Case) -> Sample:
 
 
 def defaults_of(model_type: str) -> dict[str, Any]:
-    """The defaults of the config class."""
+    """The default of every entry of the family's config class."""
     fields = dataclasses.fields(type(AutoConfig.for_model(model_type)))
     return {field.name: field.default for field in fields}

@@ -1,4 +1,4 @@
-"""Find the formula of a size: the first likely one that fits every sample, or a sum of products."""
+"""Finds the formula of a size: the first of the likely formulas that fits every sample, or a sum of products."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ Values = tuple[int, ...]
 
 
 def find_formula(sizes: Sequence[int], samples: Sequence[Names], first: str = "") -> str | None:
-    """A formula that has the right value in each sample; `first` is tried first. None if no formula fits."""
+    """A formula with the value `sizes[i]` in sample number i; None if no formula fits.
+
+    `first` is tried before all other formulas.
+    """
     wanted = tuple(sizes)
     for text in filter(None, (first, *LIKELY)):
         if _evaluate(text, samples) == wanted:
@@ -53,7 +56,10 @@ def _evaluate(text: str, samples: Sequence[Names]) -> Values | None:
 
 
 def _candidate_names(wanted: Values, samples: Sequence[Names]) -> dict[Values, str]:
-    """Names by their values, if they change only in samples where the wanted size changes; dimensions come first."""
+    """Names of values that change only in samples where the wanted size changes, by their values in all samples.
+
+    If names have equal values, dimensions come before config entries.
+    """
     found: dict[Values, str] = {}
     for name, values in _integer_names(samples):
         moved = [place for place, value in enumerate(values) if value != values[0]]
@@ -63,7 +69,7 @@ def _candidate_names(wanted: Values, samples: Sequence[Names]) -> dict[Values, s
 
 
 def _integer_names(samples: Sequence[Names]) -> Iterator[tuple[str, Values]]:
-    """Every integer of the samples by name, with a dot for nested entries, and its value in each sample."""
+    """Every integer in the samples: its name (with a dot if nested) and its value in each sample."""
     first = samples[0]
     names = [*first, *(f"{key}.{inner}" for key, value in first.items() if isinstance(value, dict) for inner in value)]
     for name in names:
@@ -85,7 +91,7 @@ def _make_products(numbers: Mapping[Values, str]) -> dict[Values, str]:
 
 
 def _find_sum(wanted: Values, terms: Mapping[Values, str], most: int) -> str | None:
-    """The wanted values as a sum of at most `most` terms; None if there is none."""
+    """A sum of at most `most` terms that has the wanted value in each sample; None if there is none."""
     if wanted in terms or most == 1:
         return terms.get(wanted)
     for values, text in terms.items():

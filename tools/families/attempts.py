@@ -11,7 +11,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 Results = dict[str, str]
-"""The result of each stack by name (`right`, `refused: …`, `wrong: …`); or `made`: why donors could not be made."""
+"""The result of each stack by its name: `right`, `refused: …` or `wrong: …`.
+
+If donors could not be made, there is only the entry `made` with the reason.
+"""
 _QUIET = {
     "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error", "PYTHONWARNINGS": "ignore",
@@ -19,7 +22,7 @@ _QUIET = {
 
 
 def try_families(names: Sequence[str], kept: Path, jobs: int, seconds: int) -> Iterator[tuple[str, Results]]:
-    """Each family with its results, as soon as they are known; results in the folder `kept` are reused."""
+    """Each family with its results, as soon as they are known; results that the folder `kept` has are reused."""
     os.environ.update(_QUIET)
     kept.mkdir(parents=True, exist_ok=True)
     get_context("forkserver").set_forkserver_preload(["tests.families.trial"])

@@ -63,13 +63,13 @@ def families_page(found: Mapping[str, Results], wrapped: Mapping[str, str], vers
 
 
 def _table(first: str, rows: Mapping[str, tuple[str, Results]], second: str = "known by") -> list[str]:
-    """A Markdown table: each name, its second column, and the result of each stack."""
+    """A Markdown table with one line for each name: the name, a second column, and the result of each stack."""
     head = [f"| {first} | {second} | {' | '.join(STACKS)} |", "|---|---|" + "---|" * len(STACKS)]
     return head + [f"| {name} | {beside} | {_cells(words)} |" for name, (beside, words) in sorted(rows.items())]
 
 
 def counts_line(found: Mapping[str, Results], called: str = "families") -> str:
-    """A sentence with the numbers of families (or `called`) and of stacks by result."""
+    """A sentence that counts the families (called `called`), and the stacks by result."""
     words = [_kind(word) for each in found.values() if "made" not in each for word in each.values()]
     right = sum(set(map(_kind, each.values())) == {"right"} for each in found.values())
     unmade = sum("made" in each for each in found.values())

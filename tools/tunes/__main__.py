@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def _printed(scratch: Path) -> list[Row]:
-    """Measure all rows, and print each as soon as it is known."""
+    """Measure all rows, printing each row as soon as it is known."""
     print(table_head(), flush=True)
     rows = []
     for row in measure(scratch):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BASE, PYTHON, PROSE = "smollm2", "python", "prose"
-"""The names of the donors, and of their folders."""
+"""The names of the donors, which are also the names of their folders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blend:
     """A blend of all layers, embedding and head by an op; `settings` is text for the spec.
 
-    `layers`, if given, replaces the whole stack; it is for ops of one source, which blend nothing.
+    If `layers` is given, it replaces the blend by other text for the spec, for ops that have only one source.
     """
 
     op: str

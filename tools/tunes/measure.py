@@ -18,7 +18,7 @@ from tools.tunes.texts import SUBJECTS, Subject, passages
 from tools.tunes.tune import tune
 
 Figures = dict[str, float]
-"""Perplexity by the name of the subject."""
+"""Perplexity on each subject, by the subject's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,10 @@ class Row:
 
 
 def make_donors(scratch: Path) -> dict[str, Path]:
-    """Make the base and a fine-tune on each subject; new fine-tunes delete the saved figures of earlier ones."""
+    """Make the base and a fine-tune on each subject.
+
+    If a fine-tune is new, saved perplexities of earlier fine-tunes are deleted.
+    """
     base = smollm2.make_donor(scratch / BASE)
     for name, subject in SUBJECTS.items():
         if not (scratch / name).exists():
@@ -81,7 +84,7 @@ def settings_of(blend: Blend) -> str:
 
 
 def figures_file(scratch: Path) -> Path:
-    """The file that keeps figures until a run is complete: JSON, by the name of a donor or the spec of a blend."""
+    """The JSON file that keeps perplexities until a run is complete, by the name of a donor or the spec of a blend."""
     return scratch / "figures.json"
 
 

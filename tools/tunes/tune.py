@@ -1,4 +1,4 @@
-"""A simple fine-tuning run of a few minutes; it gives the same weights on every run of one machine."""
+"""A simple fine-tuning run of a few minutes; all runs on one machine result in the same weights."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tools.tunes.texts import Subject, training_pieces
 STEPS = 120
 BATCH = 2
 WINDOW = 256
-"""Tokens in a window."""
+"""How many tokens a training window has."""
 RATE = 1e-4
 SEED = 0
 
 
 def tune(base: Path, subject: Subject, folder: Path, steps: int = STEPS) -> Path:
-    """Train `base` on a subject and save it as a bf16 checkpoint in `folder`; an existing one is kept."""
+    """Train `base` on a subject and save it as a bf16 checkpoint in `folder`; an existing checkpoint is kept."""
     if (folder / "config.json").exists():
         return folder
     import torch
@@ -39,7 +39,7 @@ def tune(base: Path, subject: Subject, folder: Path, steps: int = STEPS) -> Path
 
 
 def windows(tokenizer: Any, subject: Subject) -> Iterator[list[int]]:
-    """Windows of WINDOW tokens: the start of each piece of the training text that is long enough."""
+    """Windows of WINDOW tokens: the start of every piece of the training text that has so many tokens."""
     for piece in training_pieces(subject, SEED):
         tokens = tokenizer(piece).input_ids[:WINDOW]
         if len(tokens) == WINDOW:

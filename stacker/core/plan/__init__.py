@@ -1,1 +1,1 @@
-"""The plan: every output tensor, where it lies, how it is made, what it costs; and the tasks of executors."""
+"""The plan of a build: each output tensor with its place and how it is computed, the costs, and executors' tasks."""

@@ -1,7 +1,7 @@
 """What a build will cost, predicted from its steps: bytes read and written, and resident memory.
 
-Executors size their scratch memory by the numbers here.
-Memory does not grow with the donors: a build holds its plan and, for arithmetic, compiled code and tiles.
+Executors size their scratch memory by the numbers here. Memory does not grow with the size of the donors: a build keeps
+its plan in memory and, if anything is computed, compiled code and tiles.
 """
 
 from __future__ import annotations
@@ -27,28 +27,31 @@ from stacker.ops.table import OPS
 from stacker.tensors import Dtype, TensorRef
 
 TILE = 1 << 19
-"""Elements of a tile; where an op needs whole rows, the largest number of whole rows below that, at least one.
+"""How many elements one tile holds, unless an op needs whole rows (see `choose_tile`).
 
 Sums over a tensor are added up tile by tile, so changing this may change output bytes.
 """
 MASK_CACHE = 1 << 24
-"""The most bytes of masks that are kept between the passes over a tensor."""
+"""The most bytes of masks that are kept for one blend between its passes over a tensor."""
 MB = 1_000_000
 _INTERPRETER = 48 * MB
-"""Python with stacker, its parser and its terminal output imported; measured."""
+"""Memory (bytes) of Python with stacker, its parser and its terminal output imported; measured."""
 _COMPILED = 135 * MB
-"""numpy, numba and the compiled functions; measured."""
+"""Memory (bytes) of numpy, numba and the compiled functions; measured."""
 _STEP = 3_600
-"""A tensor's names, places and header entry in plan, donors and tasks; measured."""
+"""Memory (bytes) of one tensor's names, offsets and header entry in the plan, donors and tasks; measured."""
 
 
 def predict_peak(steps: Sequence[Step], workers: int) -> int:
-    """The most resident bytes of a build of these steps."""
+    """The peak of resident memory (bytes) of a build that has these steps and `workers` threads."""
     return _peak(len(steps), _largest_work(steps), workers)
 
 
 def fit_workers(steps: Sequence[Step], workers: int, max_memory: int | None) -> int:
-    """How many of `workers` fit into `max_memory` bytes (None: all of them); SpecError if not even one does."""
+    """How many of `workers` threads fit into `max_memory` bytes; all of them if that is None.
+
+    SpecError if there is not enough memory for one thread.
+    """
     if max_memory is None:
         return workers
     work = _largest_work(steps)
@@ -62,7 +65,7 @@ def fit_workers(steps: Sequence[Step], workers: int, max_memory: int | None) -> 
 
 
 def _peak(count: int, work: int, workers: int) -> int:
-    """Resident bytes with `count` steps, where a worker needs `work` bytes for the largest."""
+    """Peak memory (bytes) of a build with `count` steps, if one worker needs `work` bytes for the largest step."""
     return _INTERPRETER + _STEP * count + (_COMPILED + workers * work if work else 0)
 
 
@@ -71,7 +74,7 @@ def _largest_work(steps: Sequence[Step]) -> int:
 
 
 def predict_work(step: Step) -> int:
-    """Bytes that a worker needs to compute a step's tensor; 0 where no arithmetic is needed."""
+    """How many bytes a worker needs to compute a step's tensor; 0 if it is only copied or zero."""
     if isinstance(step.expression, Concat):
         rows = step.tensor.elements // step.tensor.row
         parts = ((part, width) for _, width, part in step.expression.parts())
@@ -88,14 +91,17 @@ def _work(expression: Expression, dtype: Dtype, row: int, elements: int) -> int:
 
 
 def choose_tile(expression: Expression, row: int) -> int:
-    """Elements of a tile of a tensor with rows of `row` elements: whole rows if one of its ops needs them."""
+    """How many elements one tile of the tensor holds; a tile is made of whole rows if an op in `expression` needs them.
+
+    `row` is the number of elements in a row, or 0 if rows do not matter.
+    """
     if not row or not any(OPS[blend.op].whole_rows for blend in find_blends(expression)):
         return TILE
     return max(TILE // row, 1) * row
 
 
 def count_live_tiles(expression: Expression) -> int:
-    """How many tiles, in the type of the arithmetic, are held at once while an expression is evaluated."""
+    """How many tiles are in memory at once while an expression is evaluated."""
     tiles = [count_live_tiles(child) for child in expression.children()]
     if isinstance(expression, Blend):
         return max(number + count for number, count in enumerate(tiles))
@@ -105,18 +111,18 @@ def count_live_tiles(expression: Expression) -> int:
 
 
 def count_temporaries(expression: Expression) -> int:
-    """The most bytes per element of a tile that one of the expression's ops allocates beside its scratch."""
+    """The most bytes per element that an op in the expression allocates in addition to its scratch memory."""
     return max((OPS[blend.op].extra_bytes for blend in find_blends(expression)), default=0)
 
 
 def predict_masks(expression: Expression, elements: int) -> int:
-    """The most bytes of masks that the passes over a tensor of so many elements keep for each other."""
+    """The most bytes of masks that are kept between the passes over a tensor with `elements` elements."""
     sources = (len(blend.of) for blend in find_blends(expression) if OPS[blend.op].caches_masks)
     return sum(min(MASK_CACHE, -(-elements // 8) * count) for count in sources)
 
 
 def add_up_costs(steps: Sequence[Step], donors: Mapping[str, Donor]) -> Costs:
-    """Bytes read, written and copied unchanged, and the peak of resident memory with two workers."""
+    """The costs of a build: bytes read, written and copied unchanged, and the peak memory with two workers."""
     sizes = _tensor_sizes(donors.values())
     read = sum(count_bytes_read(step.expression, sizes) for step in steps)
     written = sum(step.tensor.nbytes for step in steps)
@@ -125,7 +131,7 @@ def add_up_costs(steps: Sequence[Step], donors: Mapping[str, Donor]) -> Costs:
 
 
 def _tensor_sizes(donors: Iterable[Donor]) -> dict[TensorRef, int]:
-    """Bytes of every tensor that is stored in a donor's file."""
+    """The size in bytes of every donor tensor that is stored in a file."""
     return {
         TensorRef(donor.name, name): tensor.extent.nbytes if tensor.extent else tensor.spec.nbytes
         for donor in donors
@@ -135,7 +141,7 @@ def _tensor_sizes(donors: Iterable[Donor]) -> dict[TensorRef, int]:
 
 
 def count_bytes_read(expression: Expression, sizes: Mapping[TensorRef, int]) -> int:
-    """Bytes of donors read for one output tensor; each pass of a blend's op reads its sources again."""
+    """How many donor bytes are read for one output tensor; each pass of a blend's op reads the sources again."""
     return sum(_leaf_bytes(leaf, sizes) for each in list_reads(expression) for leaf in find_needed_leaves(each))
 
 
@@ -145,7 +151,7 @@ def _leaf_bytes(leaf: Copy | Columns, sizes: Mapping[TensorRef, int]) -> int:
 
 
 def _bytes_copied(step: Step) -> int:
-    """Bytes of an output tensor that are the donor's own."""
+    """How many bytes of an output tensor are copied from donors unchanged."""
     if isinstance(step.expression, Copy):
         return step.tensor.nbytes
     if isinstance(step.expression, Concat):
@@ -155,7 +161,10 @@ def _bytes_copied(step: Step) -> int:
 
 
 def list_reads(expression: Expression) -> tuple[Expression, ...]:
-    """The expressions whose tensors are read, in order: a blend once for each pass of its op, then the whole one."""
+    """The expressions that are evaluated in turn: every blend once for each pass of its op, then the whole expression.
+
+    Each evaluation reads the donor tensors again.
+    """
     blends = dict.fromkeys(find_blends(expression))
     return (*(blend for blend in blends for _ in range(_count_passes(blend))), expression)
 

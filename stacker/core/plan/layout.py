@@ -1,8 +1,9 @@
-"""Where every output tensor lies: in which shard, at which byte, behind which header. Pure arithmetic over sizes.
+"""Decides in which shard and at which byte every output tensor is stored, and makes the shards' headers.
 
-Shards take tensors in model order. Inside a shard, copied tensors keep the order of their donor's file and form long
-runs; data starts where most of it keeps its position within blocks, so that it can be written past the page cache.
-With `Layout.block`, every long run keeps that position, so that a filesystem can share the blocks.
+Shards take tensors in model order. Inside a shard, copied tensors keep the order of their donor's file, so that many
+are copied in one run. A shard's data starts where most copied bytes keep the offset within a disk block that they have
+in their donor's file, so that they can be written past the page cache. With `Layout.block`, all long runs keep that
+offset, so that a filesystem can clone their blocks.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from stacker.core.values.expression import Copy
 from stacker.formats.safetensors import make_header
 
 WORTH_A_SHARD = 64 * 2**20
-"""Bytes from which on a run gets a shard of its own when it could not be cloned otherwise; shorter runs are copied."""
+"""A run of at least so many bytes gets a shard of its own if it could not be cloned otherwise."""
 Item = TypeVar("Item")
 
 
 def group_runs(items: Iterable[Item], locate: Callable[[Item], tuple[object, int, int] | None]) -> Iterator[list[Item]]:
     """Group consecutive items whose source bytes follow each other in one file.
 
-    `locate` returns an item's file, offset and bytes there, or None for an item that forms a group of its own.
+    `locate` returns the file, the offset and the number of bytes of an item, or None for an item that forms a group
+    alone.
     """
     run: list[Item] = []
     expected: tuple[object, int] | None = None
@@ -43,7 +45,7 @@ def group_runs(items: Iterable[Item], locate: Callable[[Item], tuple[object, int
 
 @dataclass(frozen=True, slots=True)
 class _Sourced:
-    """A planned tensor; if it is copied, also the number of its donor and where it lies in that donor's files."""
+    """An output tensor; if it is copied, also its donor's number and where it is stored in that donor's files."""
 
     planned: PlannedTensor
     donor: int = -1
@@ -54,13 +56,13 @@ class _Sourced:
         return self.planned.tensor.nbytes
 
     def source(self) -> tuple[object, int, int] | None:
-        """The file, offset and bytes of the source; None where it is computed."""
+        """The file, offset and number of bytes that the tensor is copied from; None if it is computed."""
         return ((self.donor, self.extent.file), self.extent.offset, self.extent.nbytes) if self.extent else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The tensors of one shard in file order; its data starts at `residue` modulo the block size."""
+    """The tensors of one shard in file order; the shard's data starts at offset `residue` modulo the block size."""
 
     members: tuple[_Sourced, ...]
     residue: int = 0
@@ -69,7 +71,7 @@ class _Group:
 def lay_out(
     tensors: Sequence[PlannedTensor], donors: Mapping[str, Donor], layout: Layout
 ) -> tuple[tuple[Step, ...], tuple[Shard, ...]]:
-    """Assign every tensor a shard and a byte offset: the steps in the order of `tensors`, and the shards."""
+    """Assign every tensor a shard and a byte offset: returns the steps, in the order of `tensors`, and the shards."""
     sourced = [*_find_sources(tensors, donors)]
     groups = [
         part for group in _fill(sourced, layout.shard_size) for part in _split(_in_file_order(group), layout.block)
@@ -95,7 +97,7 @@ def _find_sources(tensors: Sequence[PlannedTensor], donors: Mapping[str, Donor])
 
 
 def _fill(tensors: Sequence[_Sourced], shard_size: int) -> Iterator[list[_Sourced]]:
-    """Cut the tensors into groups of at most `shard_size` bytes; a larger tensor gets a shard of its own."""
+    """Cut the tensors into groups of at most `shard_size` bytes; a larger tensor gets a group of its own."""
     group: list[_Sourced] = []
     size = 0
     for each in tensors:
@@ -108,9 +110,9 @@ def _fill(tensors: Sequence[_Sourced], shard_size: int) -> Iterator[list[_Source
 
 
 def _in_file_order(group: Sequence[_Sourced]) -> list[_Sourced]:
-    """Sort by element width, widest first for alignment; then copied tensors by donor, file and offset; then the rest.
+    """Sort by element width (widest first, for alignment), then copied tensors as in donors' files, then computed ones.
 
-    A donor tensor used twice in a shard comes again only after all first uses, so that it does not break runs.
+    The second use of a donor tensor comes after all first uses, so that it does not interrupt runs.
     """
     uses: Counter[tuple[int, int, int]] = Counter()
     keys: dict[int, tuple[int, ...]] = {}
@@ -126,7 +128,10 @@ def _in_file_order(group: Sequence[_Sourced]) -> list[_Sourced]:
 
 
 def _split(members: list[_Sourced], block: int | None) -> Iterator[_Group]:
-    """Start a new shard wherever a long run could not be cloned at the position that it would get."""
+    """Start a new shard before each long run that could not be cloned at the offset it would get.
+
+    Without `block`, all tensors stay in one shard.
+    """
     if block is None:
         yield _Group(tuple(members), _best_residue(members))
         return
@@ -147,7 +152,7 @@ def _split(members: list[_Sourced], block: int | None) -> Iterator[_Group]:
 
 
 def _best_residue(members: Sequence[_Sourced]) -> int:
-    """The start modulo BLOCK at which the most bytes keep the position within a block that they have in the donor."""
+    """The start modulo BLOCK with which the most bytes keep the offset within a block that they have in the donor."""
     wanted: Counter[int] = Counter()
     position = 0
     for each in members:
@@ -158,7 +163,7 @@ def _best_residue(members: Sequence[_Sourced]) -> int:
 
 
 def _lay_out_shard(group: _Group, number: int, count: int, block: int | None) -> tuple[Shard, list[Step]]:
-    """A shard's header, padded with spaces to where the data must start, and its steps."""
+    """Make shard `number` of `count` and its steps; spaces pad the header up to where the data must start."""
     header = make_header([each.planned.tensor for each in group.members], residue=group.residue, step=block or BLOCK)
     steps = []
     offset = len(header)

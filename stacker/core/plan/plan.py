@@ -13,11 +13,14 @@ from stacker.formats.json_object import Json
 from stacker.tensors import TensorRef, TensorSpec
 
 BLOCK = 4096
-"""Bytes of a block of most filesystems."""
+"""The block size of most filesystems, in bytes."""
 
 
 class LayoutKind(StrEnum):
-    """The layout of shards: plain, for block cloning (clone), or clone where the filesystem supports it (auto)."""
+    """How shards are laid out: so that blocks can be cloned (`clone`) or not (`plain`).
+
+    `auto` means `clone` where the filesystem supports cloning, `plain` elsewhere.
+    """
 
     AUTO = "auto"
     PLAIN = "plain"
@@ -26,10 +29,10 @@ class LayoutKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The layout of shards; `shard_size` is the most bytes of tensors in one shard.
+    """How tensors are divided among shards; `shard_size` is the most bytes of tensors in one shard.
 
-    With `block` (bytes), every long run of copied tensors keeps its offset modulo the block size, so that a filesystem
-    can clone it; this takes more shards.
+    With a `block` size (bytes), every long run of copied tensors has the same offset modulo `block` as in its donor's
+    file, so that a filesystem can clone it; this may take more shards.
     """
 
     shard_size: int = 5_000_000_000
@@ -70,7 +73,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """A donor tensor that is not used, and why."""
+    """A donor tensor that no output tensor uses, and the reason."""
 
     tensor: TensorRef
     reason: str
@@ -78,7 +81,7 @@ class Unused:
 
 @dataclass(frozen=True, slots=True)
 class DonorIdentity:
-    """What identifies a donor in a plan: the name, size and header hash of each of its files."""
+    """How a plan identifies a donor; `files` has the name, size in bytes and header hash of each of its files."""
 
     name: str
     source: str
@@ -90,9 +93,9 @@ class DonorIdentity:
 class Plan:
     """A whole build; `steps` are in model order (embedding, layers, head).
 
-    `id` is a hash of all other fields except `costs` and the places where donors were found.
+    `id` is a hash of all other fields except `costs` and the sources of the donors.
 
-    `tied` maps output tensors that are not written to the tensors whose values they share.
+    `tied` has pairs of tensor names: the first tensor is not written because it shares the values of the second.
     """
 
     id: str
@@ -108,7 +111,7 @@ class Plan:
 
     @property
     def total_size(self) -> int:
-        """Bytes of all tensor data, without the shards' headers: `total_size` in model.safetensors.index.json."""
+        """Bytes of all tensor data without the shards' headers, as `total_size` in model.safetensors.index.json."""
         return sum(step.tensor.nbytes for step in self.steps)
 
     @property

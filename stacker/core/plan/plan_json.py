@@ -1,4 +1,4 @@
-"""A Plan as JSON and back, and the plan id. The JSON holds everything but the donors' bytes."""
+"""Converts a Plan to JSON and back, and makes the plan id, the index of the shards and the lock file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPEC = "stacker.yml"
 def hash_plan(content: dict[str, Any]) -> str:
     """The first 16 bytes, in hex, of the SHA-256 of a plan's JSON in canonical form.
 
-    Cost estimates and the sources of donors are left out: the same donors in another place have the same plan id.
+    Costs and the sources of donors are left out, so that the same donors in another place result in the same id.
     """
     hashed = {key: value for key, value in content.items() if key not in ("id", "costs")}
     hashed["donors"] = [{key: value for key, value in each.items() if key != "source"} for each in content["donors"]]
@@ -32,7 +32,7 @@ def hash_plan(content: dict[str, Any]) -> str:
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """The plan as a JSON value, which `plan_from_json` reads back to an equal plan."""
+    """The plan as a JSON value, from which `plan_from_json` makes an equal plan."""
     return {
         "format": FORMAT,
         "id": plan.id,
@@ -75,7 +75,7 @@ def _step_to_json(step: Step) -> dict[str, Any]:
 
 
 def expression_to_json(expression: Expression) -> Any:
-    """An expression as JSON: a copy is the string `donor:tensor`, everything else an object with one verb."""
+    """An expression as JSON: a copy is the string `donor:tensor`, any other kind an object named by its first key."""
     match expression:
         case Copy(tensor):
             return str(tensor)
@@ -95,7 +95,7 @@ def expression_to_json(expression: Expression) -> Any:
 
 
 def _blend_to_json(blend: Blend) -> dict[str, Any]:
-    """A blend as an object; what is empty is left out."""
+    """A blend as a JSON object; empty fields are left out."""
     entries: dict[str, Any] = {"blend": [expression_to_json(source) for source in blend.of], "op": blend.op}
     if blend.parameters:
         entries["parameters"] = dict(blend.parameters)
@@ -109,7 +109,7 @@ def _blend_to_json(blend: Blend) -> dict[str, Any]:
 
 
 def plan_from_json(content: dict[str, Any]) -> Plan:
-    """The plan that a JSON value says; KeyError, TypeError or ValueError when it is no such value."""
+    """Read back a plan that `plan_to_json` wrote; KeyError, TypeError or ValueError if `content` is not a plan."""
     steps = tuple(_step_from_json(each) for each in content["tensors"])
     return Plan(
         id=content["id"],
@@ -126,7 +126,7 @@ def plan_from_json(content: dict[str, Any]) -> Plan:
 
 
 def _shards_from_json(content: list[dict[str, Any]], steps: tuple[Step, ...]) -> tuple[Shard, ...]:
-    """The shards; their headers are not in the JSON but rebuilt from the steps."""
+    """The shards of a plan; their headers are not in the JSON but made again from the steps."""
     members: list[list[Step]] = [[] for _ in content]
     for step in steps:
         members[step.shard].append(step)
@@ -179,7 +179,7 @@ def _parse_ref(text: str) -> TensorRef:
 
 
 def make_plan_index(plan: Plan) -> dict[str, Json] | None:
-    """The index over several shards as transformers writes it; None when there is only one."""
+    """The content of model.safetensors.index.json as transformers writes it; None if there is only one shard."""
     if len(plan.shards) == 1:
         return None
     weight_map = {step.tensor.name: plan.shards[step.shard].name for step in plan.steps}
@@ -187,9 +187,10 @@ def make_plan_index(plan: Plan) -> dict[str, Json] | None:
 
 
 def make_lock(plan: Plan, version: str, places: Mapping[str, str | None], specs: Mapping[str, str]) -> dict[str, Any]:
-    """How the output was made, enough to check it and to make it again.
+    """The content of the lock file: how the output was made, enough to verify it and to make it again.
 
-    `places` says for each donor where it was found, relative to the output; `specs` holds the text of nested specs.
+    `places` has the folder of each donor relative to the output, None for a hub donor; `specs` has the texts of nested
+    specs.
     """
     content = plan_to_json(plan)
     for donor in content["donors"]:

@@ -1,4 +1,4 @@
-"""From a checked stack to its Plan: layout, costs, unused donor tensors with the reason, and the plan id."""
+"""Makes the Plan of a checked stack: layout, costs, unused donor tensors with the reason, and the plan id."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_plan(
     config: dict[str, Json],
     layout: Layout,
 ) -> Plan:
-    """Everything that a build will write, from tensors that were checked; no weight is read."""
+    """Make the plan of a build from the checked tensors of a stack; no weights are read."""
     steps, shards = lay_out(planned.tensors, donors, layout)
     known = collect_donors(donors)
     plan = Plan(
@@ -46,13 +46,13 @@ def make_plan(
 
 
 def identify_donor(donor: Donor) -> DonorIdentity:
-    """What makes two donors the same for a plan: the sizes and headers of their files, not where these lie."""
+    """How a plan identifies a donor: by names, sizes and header hashes of its files, wherever they are stored."""
     files = tuple((file.name, file.size, file.header) for file in donor.files)
     return DonorIdentity(donor.name, donor.source, donor.revision, files)
 
 
 def find_files(plan: Plan, donors: Mapping[str, Donor]) -> dict[str, frozenset[str]]:
-    """For each donor, the names of its files that hold tensors of the plan."""
+    """For each donor, the names of its files that contain tensors of the plan."""
     found: dict[str, set[str]] = {name: set() for name in donors}
     for step in plan.steps:
         for ref in find_tensor_refs(step.expression):
@@ -64,7 +64,7 @@ def find_files(plan: Plan, donors: Mapping[str, Donor]) -> dict[str, frozenset[s
 
 
 def find_unused(graph: StackGraph, donors: Mapping[str, Donor], planned: PlannedTensors) -> Iterator[Unused]:
-    """Every donor tensor that no output tensor reads, with the reason."""
+    """Every donor tensor that no output tensor uses, with the reason."""
     used = {ref for each in planned.tensors for ref in find_tensor_refs(each.expression)}
     layers = {(feed.donor, feed.layer) for node in graph.layers for feed in node.feeds}
     for donor in donors.values():
@@ -126,6 +126,6 @@ def make_stacked_donor(
 
 
 def list_side_files(template: Donor, tokenizer: Donor) -> tuple[SideFile, ...]:
-    """The side files of a stack: the generation config of its template, everything else of its tokenizer's donor."""
+    """The side files of a stack: the generation config of its template, all other files of its tokenizer's donor."""
     how = (file for file in template.side_files if file.name == GENERATION)
     return (*how, *(file for file in tokenizer.side_files if file.name != GENERATION))

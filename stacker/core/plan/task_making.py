@@ -1,4 +1,4 @@
-"""A plan as tasks: adjacent copies joined into long runs, and arithmetic only where it is needed."""
+"""Turns a plan into tasks: adjacent copies are joined into long runs, and tensors are computed only where needed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from stacker.errors import DonorError, Problem, raise_problems
 from stacker.tensors import Dtype, TensorRef
 
 LONGEST_COPY = 256 * 2**20
-"""Bytes of the longest copy task: short enough to share the work and to stop in time, long enough for few calls."""
+"""The most bytes of one copy task: short enough to share the work and to stop soon, long enough for few calls."""
 Places = Mapping[TensorRef, TensorBytes]
 
 
 def make_tasks(plan: Plan, donors: Mapping[str, Donor], longest: int = LONGEST_COPY) -> tuple[Task, ...]:
-    """All tasks of a plan in the order of the output's bytes; copies are cut at shard offsets that `longest` divides.
+    """All tasks of a plan, in the order of shards and offsets.
 
-    Raises DonorError when weights that have to be read are not on this machine.
+    Copies are cut at shard offsets that are multiples of `longest`. DonorError if weights that have to be read are not
+    on this machine.
     """
     places = _locate_tensors(plan, donors)
     steps = [replace(step, expression=_simplify(step.expression, step.tensor.dtype)) for step in plan.steps]
@@ -33,7 +34,7 @@ def make_tasks(plan: Plan, donors: Mapping[str, Donor], longest: int = LONGEST_C
 
 
 def find_tensors(plan: Plan, task: Task) -> list[str]:
-    """The names of the tensors that have bytes in a task, in plan order."""
+    """The names of the tensors to which a task writes bytes, in plan order."""
     end = task.offset + task.nbytes
     return [
         step.tensor.name
@@ -66,7 +67,7 @@ def _check_present(places: Mapping[TensorRef, TensorBytes | None]) -> Iterator[P
 
 
 def _simplify(expression: Expression, dtype: Dtype) -> Expression:
-    """Drop a cast to the output's own `dtype` and factors of 1, which change nothing that is rounded to it."""
+    """Remove outer casts to the output's own `dtype` and factors of 1: they do not change the rounded result."""
     if (isinstance(expression, Cast) and expression.dtype is dtype) or (
         isinstance(expression, Scale) and expression.factor == 1.0
     ):
@@ -75,7 +76,7 @@ def _simplify(expression: Expression, dtype: Dtype) -> Expression:
 
 
 def _copy_source(step: Step, places: Places) -> tuple[object, int, int] | None:
-    """What identifies the source of a step that is copied: shard and file, offset, bytes; None for other steps."""
+    """Where a copied step's bytes come from, as ((shard, file), offset, number of bytes); None for other steps."""
     if not isinstance(step.expression, Copy):
         return None
     place = places[step.expression.tensor]
@@ -106,7 +107,7 @@ def _step_tasks(step: Step, places: Places) -> Iterator[Task]:
 
 
 def _concat_tasks(step: Step, concat: Concat, places: Places) -> Iterator[Task]:
-    """A task for each part that has to be computed, and one task that copies all other columns."""
+    """A task for each part that has to be computed, and one task that copies the columns of all other parts."""
     dtype = step.tensor.dtype
     row = sum(concat.widths)
     rows = step.tensor.elements // row
@@ -125,7 +126,7 @@ def _concat_tasks(step: Step, concat: Concat, places: Places) -> Iterator[Task]:
 
 
 def _column_source(expression: Expression, to: int, nbytes: int, dtype: Dtype, places: Places) -> ColumnSource | None:
-    """The donor columns to copy to byte `to` of every output row; None if they have to be computed."""
+    """The donor columns, or zeros, to copy to byte `to` of every output row; None if they have to be computed."""
     if is_zero(expression):
         return ColumnSource(to, nbytes)
     if not isinstance(expression, Copy | Columns) or places[expression.tensor].dtype is not dtype:
@@ -145,7 +146,7 @@ def _copy_columns(step: Step, columns: Sequence[ColumnSource], row: int, rows: i
 
 
 def _cut(task: Task, longest: int) -> Iterator[Task]:
-    """Cut copies into pieces that end at multiples of `longest` in the shard, so that whole blocks stay whole."""
+    """Cut a copy at multiples of `longest` in the shard, so that no disk block is divided; other tasks stay whole."""
     if isinstance(task, CopyColumns):
         yield from _cut_columns(task, longest)
     elif isinstance(task, CopyRun):
@@ -159,7 +160,7 @@ def _cut(task: Task, longest: int) -> Iterator[Task]:
 
 
 def _cut_columns(task: CopyColumns, longest: int) -> Iterator[Task]:
-    """Cut between rows; a single row becomes the runs that it is made of."""
+    """Cut a copy of columns between rows; if there is only one row, make a plain task for each column range."""
     if task.rows == 1:
         for column in task.columns:
             where = (task.shard, task.offset + column.to, column.nbytes)

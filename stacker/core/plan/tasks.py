@@ -1,7 +1,7 @@
-"""What executors carry out: bytes to copy, columns to copy, tensors to compute, and stretches that stay zero.
+"""The tasks that executors carry out: copy bytes, copy columns, compute a tensor, or leave bytes zero.
 
-Every task owns some bytes of one shard, so tasks may be done in any order and by any number of threads. A task holds
-the places of its donors' bytes; executors need nothing else of the donors.
+No two tasks write the same byte, so tasks may be done in any order and by any number of threads. A task says where its
+donors' bytes are stored; executors need no other information about donors.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ class Zeros(Task):
 class Compute(Task):
     """A tensor computed from donor tensors and rounded once, at the end, to `dtype`.
 
-    `row` is the length of its last dimension, or 0 where rows do not matter. With a `stride` it is a block of columns
-    of a larger tensor: `row` elements in every `stride` bytes of the shard.
+    `places` says where the donor tensors are stored; `row` is the length of the last dimension, or 0 where rows do not
+    matter. With a `stride`, the result is a block of columns of a larger tensor: `row` elements in every `stride` bytes
+    of the shard.
     """
 
     expression: Expression
@@ -66,16 +67,19 @@ class Compute(Task):
 
     @property
     def elements(self) -> int:
-        """Number of elements."""
+        """How many elements the task computes."""
         return self.nbytes * 8 // self.dtype.bits
 
     @property
     def wide(self) -> bool:
-        """Whether to compute in fp64, because a source or the result is fp64; everything else is computed in fp32."""
+        """Whether to compute in fp64 instead of fp32, because a source or the result is fp64."""
         return Dtype.F64 in (self.dtype, *(self.places[ref].dtype for ref in find_needed_tensors(self.expression)))
 
     def spans(self, begin: int, nbytes: int) -> Iterator[tuple[int, int, int]]:
-        """Where bytes [begin, begin + nbytes) of the tensor go: (start in the tensor, offset in the shard, length)."""
+        """Where bytes [begin, begin + nbytes) of the result are written.
+
+        Yields (start in the result, offset in the shard, number of bytes).
+        """
         if not self.stride:
             yield begin, self.offset + begin, nbytes
             return
@@ -90,9 +94,10 @@ class Compute(Task):
 
 @dataclass(frozen=True, slots=True)
 class ColumnSource:
-    """The same columns of every row: bytes [to, to + nbytes) of an output row.
+    """Where bytes [to, to + nbytes) of every output row come from.
 
-    They are read from the donor's file, starting at byte `source`, once every `stride` bytes; without a file, zeros.
+    The first row's bytes start at byte `source` of the donor's `file`, each further row's `stride` bytes later. Without
+    a file, the bytes are zeros.
     """
 
     to: int
@@ -104,9 +109,10 @@ class ColumnSource:
 
 @dataclass(frozen=True, slots=True)
 class CopyColumns(Task):
-    """`rows` rows of `row` bytes each, some columns of which are copied from donors' files.
+    """Copies some columns of `rows` rows, each `row` bytes long, from donors' files.
 
-    The other columns belong to other tasks. `offset` is that of the first copied column, `nbytes` counts copied bytes.
+    Other tasks write the remaining columns. `offset` is the shard offset of the first copied byte, and `nbytes` counts
+    only copied bytes.
     """
 
     row: int

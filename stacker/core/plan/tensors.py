@@ -1,4 +1,7 @@
-"""Every output tensor of a stack with the expression that computes it, in model order; `layout` places them."""
+"""Makes the list of a stack's output tensors in model order, each with the expression that computes it.
+
+`layout` then places the tensors in shards.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ from stacker.tensors import Dtype, TensorRef, TensorSpec
 class PlannedTensor:
     """An output tensor that has no place in a shard yet.
 
-    Some families store one tensor for all layers outside them (Gemma 3n's per-layer embedding). A layer's part of it
-    has that tensor's name in `table` and is concatenated with the others along dimension `axis`.
+    A few families have a tensor outside the layers that holds a part for each layer (Gemma 3n's per-layer embedding).
+    For a layer's part, `table` is the name of that tensor, and the parts are concatenated along dimension `axis`.
     """
 
     tensor: TensorSpec
@@ -36,16 +39,20 @@ class PlannedTensor:
 
 @dataclass(frozen=True, slots=True)
 class PlannedTensors:
-    """All output tensors in model order; the first of each `tied` pair is not written but shares the second's data."""
+    """All output tensors in model order.
+
+    `tied` has pairs of tensor names: the first tensor is not written because it shares the values of the second.
+    """
 
     tensors: tuple[PlannedTensor, ...]
     tied: tuple[tuple[str, str], ...] = ()
 
 
 def plan_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | None) -> PlannedTensors:
-    """The tensors of the whole stack; unless `dtype` is None, every float tensor is cast to it.
+    """Plan the tensors of the whole stack; if `dtype` is given, every float tensor is cast to it.
 
-    If the sources of a blend have different tensor names, only the common ones are planned; `checks` reports the rest.
+    If the sources of a blend have different tensors, only those that all sources have are planned; `checks` reports the
+    rest.
     """
     embed, *layers, head = [[*_plan_node(*each)] for each in walk_tables(graph, donors)]
     tied = _find_tied(graph, donors, embed, head)
@@ -57,7 +64,7 @@ def plan_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | 
 
 
 def join_tables(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
-    """The tensors stored for all layers outside them, each concatenated from the parts of the output layers."""
+    """Concatenate layers' parts that have the same `table` into one tensor, which is stored outside the layers."""
     for name in dict.fromkeys(part.table for part in parts):
         own = [part for part in parts if part.table == name]
         first, axis = own[0].tensor, own[0].axis
@@ -72,7 +79,7 @@ def join_tables(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
 def _find_tied(
     graph: StackGraph, donors: Mapping[str, Donor], embed: Sequence[PlannedTensor], head: Sequence[PlannedTensor]
 ) -> tuple[tuple[str, str], ...]:
-    """Pairs of head and embedding tensors that are tied in the head's donors and computed alike here."""
+    """Pairs (head tensor, embedding tensor) that are tied in a donor of the head and computed alike in this stack."""
     expressions = {planned.tensor.name: planned.expression for planned in embed}
     partners = dict(pair for feed in graph.head.feeds for pair in donors[feed.donor].tied())
     return tuple(
@@ -88,7 +95,10 @@ def _without_seed(expression: Expression | None) -> Expression | None:
 
 
 def _plan_node(node: Node, name_tensor: Naming, tables: Sequence[Table]) -> Iterator[PlannedTensor]:
-    """The tensors of one node; `tables` are those of its feeds, then of its base, with the same keys."""
+    """Plan the tensors of one node.
+
+    `tables` has the donor tensors of each feed of the node, then those of its base, by keys that are the same in all.
+    """
     sources = tables[: len(node.feeds)]
     bases = tables[len(node.feeds) :]
     for key, first in sources[0].items():

@@ -1,1 +1,1 @@
-"""Values that all rooms of the core share: donors, expressions, parameters bound to a layer."""
+"""Values that all rooms of the core share: donors, expressions, and parameters for one layer."""

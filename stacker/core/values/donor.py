@@ -1,4 +1,4 @@
-"""A donor without its weights: config, architecture, tensors, and where the bytes of each tensor lie."""
+"""A donor without its weights: config, architecture, tensors, and where the bytes of each tensor are stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stacker.errors import Problem
 from stacker.tensors import TensorRef, TensorSpec
 
 GENERATION = "generation_config.json"
-"""Default settings for text generation. All other side files belong to the tokenizer or are licence texts."""
+"""The side file with default settings for text generation; all others belong to the tokenizer or are licences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,11 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class DonorTensor:
-    """A tensor of a donor with its role and its layer; the layer is None outside the layers.
+    """A tensor of a donor with its role and the number of its layer; `layer` is None outside the layers.
 
-    A tensor stored for all layers outside them has `Part.LAYER` and no layer. Its bytes lie at `extent`;
-    `expression` computes it if the donor is a stack or its rows were reordered. Without weights it has neither.
+    A tensor that all layers share but that is stored outside them has `Part.LAYER` and layer None. Its bytes are stored
+    at `extent`, or `expression` computes it, because the donor is a stack or its rows were reordered. Both are None if
+    the donor was read without weights.
     """
 
     spec: TensorSpec
@@ -68,7 +69,7 @@ class SideFile:
     source: str = ""
     revision: str | None = None
     data: bytes | None = field(default=None, repr=False)
-    """Its content, if that differs from the donor's file."""
+    """The content to write, if it differs from the donor's file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +91,20 @@ class Donor:
     ignored: tuple[tuple[str, str], ...] = ()
     revision: str | None = None
     anchor: str | None = None
-    """The path of its config on this machine; its other files lie beside it, or will once they are fetched."""
+    """The path of the donor's config on this machine; its other files are beside it, or will be once fetched."""
     weights: bool = True
     warnings: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
-    """Oddities of its files that do no harm."""
+    """Harmless oddities of the donor's files."""
     quantized: str = ""
     """The quantisation of the weights (`gptq`, `fp8 with block scales`, …), or "" if they are plain numbers."""
     nested: Mapping[str, Donor] = field(default_factory=dict)
     """If the donor is a stack: the donors that its tensors' expressions read, by the names in those expressions."""
 
     def layers(self) -> tuple[dict[str, DonorTensor], ...]:
-        """For each layer, its tensors by name without the layer prefix, and its parts of tensors stored for all."""
+        """For each layer, its tensors by name without the layer prefix.
+
+        They include the layer's part of every tensor outside the layers that holds a part for each layer.
+        """
         tables: tuple[dict[str, DonorTensor], ...] = tuple({} for _ in range(self.depth))
         for tensor in self.tensors.values():
             if tensor.layer is not None and tensor.layer < self.depth:
@@ -111,7 +115,7 @@ class Donor:
         return tables
 
     def _part(self, tensor: DonorTensor, index: int) -> DonorTensor:
-        """A layer's part of a tensor that is stored for all layers outside them: some of its rows or columns."""
+        """The part of layer `index` in a tensor outside the layers: some of the tensor's rows or columns."""
         spec, axis = tensor.spec, find_split_axis(tensor.suffix) or 0
         shape = tuple(size // self.depth if number == axis else size for number, size in enumerate(spec.shape))
         whole = tensor.expression or Copy(TensorRef(self.name, spec.name))
@@ -126,16 +130,16 @@ class Donor:
         )
 
     def outside(self, part: Part) -> dict[str, DonorTensor]:
-        """The tensors before or after the layers by name; an absent tied tensor is represented by its partner."""
+        """The tensors before or after the layers by name; an absent tied tensor is replaced by its partner."""
         found = {name: tensor for name, tensor in self.tensors.items() if tensor.part is part}
         if part is Part.HEAD:
             found |= {name: self.tensors[partner] for name, partner in self.tied()}
         return found
 
     def tied(self) -> tuple[tuple[str, str], ...]:
-        """The tied pairs of this donor: the first tensor is absent because it shares the second's values.
+        """Pairs of tensor names: the first tensor is not stored because it has the same values as the second.
 
-        There are none if the donor stores a head tensor under any other name, since its head is then not tied.
+        There are no pairs if the donor stores a head tensor, since its head is then not tied.
         """
         if any(tensor.part is Part.HEAD and tensor.role == "head" for tensor in self.tensors.values()):
             return ()
@@ -144,5 +148,5 @@ class Donor:
 
 
 def collect_donors(donors: Mapping[str, Donor]) -> dict[str, Donor]:
-    """The donors and all donors nested in them, by the names in expressions."""
+    """The donors and all donors nested in them, by the names that expressions use for them."""
     return {**{name: inner for donor in donors.values() for name, inner in donor.nested.items()}, **donors}

@@ -1,4 +1,4 @@
-"""How an output tensor is computed from donor tensors: seven kinds of expression, nested where stacks are nested.
+"""How an output tensor is computed from donor tensors: an expression of one of seven kinds, which may be nested.
 
 Every kind has `children()` and `rebuild(children)`, so that code that treats all kinds alike need not list them.
 """
@@ -23,7 +23,7 @@ class _Leaf:
         return ()
 
     def rebuild(self, children: Sequence[Expression]) -> Self:
-        """The same expression; `children` is empty."""
+        """The expression itself, because it has no children."""
         del children
         return self
 
@@ -39,7 +39,7 @@ class Copy(_Leaf):
 class Columns(_Leaf):
     """Columns [start, start + count) of a donor tensor viewed as a matrix with rows of `width` elements.
 
-    Consecutive rows are selected by taking the whole tensor as one row of `width` elements.
+    To select consecutive rows, the whole tensor is viewed as a single row of `width` elements.
     """
 
     tensor: TensorRef
@@ -50,7 +50,7 @@ class Columns(_Leaf):
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Conversion to another element type, rounding to nearest even."""
+    """An expression converted to `dtype`, rounding to nearest even."""
 
     of: Expression
     dtype: Dtype
@@ -67,7 +67,7 @@ class Cast:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Multiplication by `factor`; a factor of 0 gives zeros even where the tensor holds NaN or infinity."""
+    """An expression times `factor`; a factor of 0 results in zeros even where the tensor holds NaN or infinity."""
 
     of: Expression
     factor: float
@@ -77,7 +77,7 @@ class Scale:
         return (self.of,)
 
     def rebuild(self, children: Sequence[Expression]) -> Scale:
-        """Another expression times the same factor."""
+        """The product of another expression and the same factor."""
         (of,) = children
         return Scale(of, self.factor)
 
@@ -86,8 +86,9 @@ class Scale:
 class Blend:
     """Several sources of one shape combined by an op.
 
-    `parameters` are those of the op, sorted by name; `per_source` those of each source, in the order of `of`. `base` is
-    the reference tensor of task-vector ops. `seed` is the tensor's name, for ops that draw random numbers.
+    `parameters` are the op's own, sorted by name; `per_source` has the parameters of each source, in the order of `of`.
+    `base` is the reference tensor of task-vector ops. `seed` is the output tensor's name, for ops that draw random
+    numbers.
     """
 
     op: str
@@ -102,12 +103,12 @@ class Blend:
         return self.of if self.base is None else (*self.of, self.base)
 
     def rebuild(self, children: Sequence[Expression]) -> Blend:
-        """The same op over other sources, and another base if this blend has one."""
+        """The same op with other sources, and with another base if this blend has a base."""
         count = len(self.of)
         return replace(self, of=tuple(children[:count]), base=children[count] if self.base else None)
 
     def source_values(self) -> list[dict[str, Value]]:
-        """The parameters of each source by name."""
+        """For each source, its parameters by name."""
         return [dict(values) for values in self.per_source] or [{} for _ in self.of]
 
 
@@ -139,7 +140,7 @@ class Rows:
         return self.of
 
     def rebuild(self, children: Sequence[Expression]) -> Rows:
-        """The same rows of other matrices."""
+        """A matrix assembled in the same way from other sources."""
         return replace(self, of=tuple(children))
 
 
@@ -158,11 +159,11 @@ class Concat:
         return self.of
 
     def rebuild(self, children: Sequence[Expression]) -> Concat:
-        """Other parts of the same widths."""
+        """The concatenation of other parts that have the same widths."""
         return replace(self, of=tuple(children))
 
     def parts(self) -> Iterator[tuple[int, int, Expression]]:
-        """The first column, the width and the expression of each part."""
+        """Each part as (first column, width, expression)."""
         start = 0
         for part, width in zip(self.of, self.widths, strict=True):
             yield start, width, part
@@ -173,14 +174,14 @@ Expression = Copy | Columns | Cast | Scale | Blend | Rows | Concat
 
 
 def is_zero(expression: Expression) -> bool:
-    """Whether every element is 0 whatever the donors hold, so that nothing has to be read."""
+    """Whether every element is 0 for any values of the donors, so that no donor has to be read."""
     if isinstance(expression, Scale) and expression.factor == 0:
         return True
     return isinstance(expression, Cast | Scale | Concat) and all(map(is_zero, expression.children()))
 
 
 def find_tensor_refs(expression: Expression) -> Iterator[TensorRef]:
-    """The donor tensors in an expression from left to right, repeated as often as they occur."""
+    """The donor tensors that an expression mentions, from left to right and with repetitions."""
     if isinstance(expression, Copy | Columns):
         yield expression.tensor
     for child in expression.children():
@@ -188,7 +189,7 @@ def find_tensor_refs(expression: Expression) -> Iterator[TensorRef]:
 
 
 def find_needed_leaves(expression: Expression) -> Iterator[Copy | Columns]:
-    """The leaves that have to be read: all but those that a factor of 0 cancels."""
+    """The Copy and Columns expressions that have to be read: all except those that are multiplied by 0."""
     if isinstance(expression, Copy | Columns):
         yield expression
     if not is_zero(expression):
@@ -197,12 +198,12 @@ def find_needed_leaves(expression: Expression) -> Iterator[Copy | Columns]:
 
 
 def find_needed_tensors(expression: Expression) -> Iterator[TensorRef]:
-    """The donor tensors that have to be read, repeated as often as they are."""
+    """The donor tensors that have to be read, with repetitions."""
     return (leaf.tensor for leaf in find_needed_leaves(expression))
 
 
 def find_blends(expression: Expression) -> Iterator[Blend]:
-    """The blends that have to be computed, inner ones before those that use them."""
+    """The blends that have to be computed, inner blends before the blends that use them."""
     if not is_zero(expression):
         for child in expression.children():
             yield from find_blends(child)
@@ -219,7 +220,10 @@ def rename_donors(expression: Expression, prefix: str) -> Expression:
 
 
 def take_columns(expression: Expression, width: int, start: int, count: int) -> Expression:
-    """Columns [start, start + count) of a matrix with rows of `width` elements; ValueError if it is computed whole."""
+    """Columns [start, start + count) of a matrix with rows of `width` elements.
+
+    ValueError if the columns cannot be separated from the rest, as in a blend.
+    """
     if isinstance(expression, Copy):
         return Columns(expression.tensor, width, start, count)
     if isinstance(expression, Columns):
@@ -236,7 +240,7 @@ def take_columns(expression: Expression, width: int, start: int, count: int) -> 
 
 
 def concatenate(parts: Sequence[tuple[Expression, int]]) -> Expression:
-    """Concatenate matrices, given with their widths; adjacent columns of one tensor are merged into one run."""
+    """Concatenate matrices, each given with its width; adjacent columns of one donor tensor are merged."""
     joined: list[tuple[Expression, int]] = []
     for part, width in parts:
         last = joined[-1][0] if joined else None

@@ -1,4 +1,4 @@
-"""Parameters whose value depends on layer and tensor: bound to a layer first, then evaluated for each tensor."""
+"""Parameters whose value depends on layer and tensor: `bind` fixes the layer, `Bound.value` finds a tensor's value."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from stacker.spec.language.stack_spec import Gradient, Parameter, Rule, Setting,
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A parameter bound to layer `position` (from 0) of a run of `count` layers.
+    """A parameter for one layer: the layer at `position` (from 0) in a run of `count` layers.
 
-    The embedding and the head have position 0 and count 2, so that a gradient gives them its first value.
+    The embedding and the head have position 0 and count 2, so that a gradient has its first value there.
     """
 
     parameter: Parameter
@@ -31,7 +31,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class BoundSetting:
-    """A parameter of an op, bound to a layer."""
+    """A parameter of an op for one layer, with its name and its place in the spec."""
 
     name: str
     bound: Bound
@@ -39,21 +39,24 @@ class BoundSetting:
 
 
 def bind(settings: Iterable[Setting], position: int, count: int) -> tuple[BoundSetting, ...]:
-    """Bind settings to one layer of a run."""
+    """The settings for one layer: the layer at `position` (from 0) in a run of `count` layers."""
     return tuple(BoundSetting(each.name, Bound(each.parameter, position, count), each.mark) for each in settings)
 
 
 def matches(rule: Rule, role: str, name: str) -> bool:
-    """Whether a rule selects a tensor: by its full name if the rule has a `*`, else by its role or a prefix of it."""
+    """Whether a rule applies to a tensor with this role and full name.
+
+    A rule that contains `*` is compared with the full name, any other rule with the role and the prefixes of the role.
+    """
     if "*" in rule.match:
         return match_name(name, rule.match)
     return role == rule.match or role.startswith(f"{rule.match}.")
 
 
 def match_name(name: str, pattern: str) -> bool:
-    """Whether a full tensor name matches a pattern in which only `*` is special and matches any characters.
+    """Whether a full tensor name matches a pattern, in which `*` stands for any characters.
 
-    Takes time proportional to the lengths; a regular expression with many `.*` would backtrack.
+    This takes time proportional to the lengths, whereas a regular expression with many `.*` would backtrack.
     """
     first, *rest = pattern.split("*")
     if not rest:
@@ -71,7 +74,10 @@ def match_name(name: str, pattern: str) -> bool:
 
 
 def find_values(settings: Iterable[BoundSetting], role: str, name: str) -> dict[str, Value]:
-    """The settings that have a value for the tensor, by name; the first of two with the same name counts."""
+    """The values of the settings for a tensor, by setting name; settings without a value for it are left out.
+
+    If two settings have the same name, the first one that has a value counts.
+    """
     found: dict[str, Value] = {}
     for setting in settings:
         value = setting.bound.value(role, name)

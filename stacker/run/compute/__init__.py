@@ -1,1 +1,1 @@
-"""Arithmetic of a plan: expressions evaluated tile by tile, on the processor or a GPU."""
+"""Computes output tensors: evaluates the expressions of a plan tile by tile, on the CPU or a GPU."""

@@ -1,6 +1,7 @@
-"""Scratch memory on a GPU. Donors' bytes and results pass through pinned memory of the host.
+"""Scratch memory on a GPU; bytes are copied to it and from it through pinned host memory.
 
-Each worker has a CUDA stream of its own, so that one reads or writes files while another's tiles are computed.
+Each worker thread has its own CUDA stream, so that one thread can read or write files while the GPU computes for
+another.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ HOST = "cpu"
 
 
 def choose_scratch(device: str) -> Callable[[ScratchSize], Scratch]:
-    """The constructor of scratch on a device (`cpu`, `cuda` or `cuda:k`); SpecError when there is no such device."""
+    """The function that allocates scratch memory on `device` (`cpu`, `cuda` or `cuda:k`).
+
+    SpecError if there is no such device, or if the device needs torch and torch is not installed.
+    """
     if device == HOST:
         return HostScratch
     if not _NAME.fullmatch(device):
@@ -46,7 +50,7 @@ def choose_scratch(device: str) -> Callable[[ScratchSize], Scratch]:
 
 
 class DeviceScratch:
-    """Scratch on a torch device, created and used by one thread."""
+    """Scratch memory on a torch device; it must be created and used by the same thread."""
 
     def __init__(self, device: torch.device, size: ScratchSize) -> None:
         import torch
@@ -102,10 +106,10 @@ class DeviceScratch:
 
 
 def _aligned(tensor: torch.Tensor) -> torch.Tensor:
-    """The bytes of a tensor from its first address on that is a multiple of DIRECT_ALIGNMENT."""
+    """The part of a byte tensor that starts at its first address divisible by DIRECT_ALIGNMENT."""
     return tensor[-tensor.data_ptr() % DIRECT_ALIGNMENT :]
 
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:
-    """The memory of a flat tensor of bytes; the tensor must outlive the view."""
+    """A memoryview of a flat byte tensor in host memory; the tensor must live as long as the view is used."""
     return memoryview((ctypes.c_ubyte * tensor.numel()).from_address(tensor.data_ptr())).cast("B")

@@ -1,6 +1,6 @@
 """Computes the value of an expression tile by tile: reads donors' bytes, returns the output tensor's bytes.
 
-Knows nothing of threads: `rounds` shares tiles among them, `sums` adds up statistics over a whole tensor.
+Threads are not handled here: `rounds` distributes tiles among them, and `sums` adds up the sums of all tiles.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A tensor being computed: kernels of its blends (inner ones first), statistics of finished passes, cached masks.
+    """The state of computing one tensor; `tile` is the number of elements in a tile.
 
-    `tile` is the number of elements in a tile.
+    `kernels` has the blends of the tensor's expression, inner ones first. `statistics` has, for each blend, the results
+    of the passes that are finished.
     """
 
     compute: Compute
@@ -55,23 +56,26 @@ class Evaluation:
     tile: int
 
     def passes(self) -> Iterator[tuple[Blend, int]]:
-        """All passes over the tensor as (blend, number of the pass), in the order to make them: inner blends first."""
+        """All passes over the tensor as (blend, number of the pass), in the order in which they must be made."""
         return ((blend, number) for blend, kernel in self.kernels.items() for number in range(len(kernel.passes)))
 
     def bytes_read(self) -> int:
-        """Donor bytes read to compute the tensor, all passes included."""
+        """How many donor bytes are read to compute the tensor; every pass reads its sources again."""
         refs = (ref for reading in list_reads(self.compute.expression) for ref in find_needed_tensors(reading))
         return sum(self.compute.places[ref].dtype.bits for ref in refs) * self.compute.elements // 8
 
     def finish_pass(self, blend: Blend, number: int, total: Any) -> None:
-        """Finish a pass: turn its sums over all tiles into the statistic that later passes and `apply` need."""
+        """Finish pass `number` of a blend; `total` is its sums over all tiles.
+
+        The sums become the statistic that later passes and the kernel's `apply` need.
+        """
         statistics = self.statistics[blend]
         statistics.append(self.kernels[blend].passes[number].finish(total, statistics))
 
 
 @dataclass(frozen=True, slots=True)
 class TileRange:
-    """Elements [start, start + count) of a tensor being computed, at most one tile, and the scratch memory for them."""
+    """Elements [start, start + count) of a tensor, at most one tile, and the scratch memory to compute them in."""
 
     evaluation: Evaluation
     scratch: Scratch
@@ -80,12 +84,12 @@ class TileRange:
 
     @property
     def kind(self) -> Dtype:
-        """The type that the arithmetic is done in: fp32 or fp64."""
+        """The dtype that values are computed in: fp32 or fp64."""
         return Dtype.F64 if self.evaluation.compute.wide else Dtype.F32
 
 
 def begin_evaluation(compute: Compute, sources: OpenFiles) -> Evaluation:
-    """An evaluation before its first pass."""
+    """Prepare to compute a tensor: make the kernels of its blends and choose the tile size; nothing is read yet."""
     kernels = make_kernels(compute.expression)
     tile = choose_tile(compute.expression, compute.row)
     return Evaluation(
@@ -101,21 +105,24 @@ def begin_evaluation(compute: Compute, sources: OpenFiles) -> Evaluation:
 def measure_tile(
     tile_range: TileRange, blend: Blend, number: int, total: Array | None = None
 ) -> Sequence[float] | Array:
-    """The sums of a blend's pass `number` over a tile: a list of numbers, or an array with `total` added."""
+    """What pass `number` of a blend sums up over one tile: a list of numbers, or one array.
+
+    An array already includes `total`, the array that was returned for the previous tile (None for the first tile).
+    """
     evaluation = tile_range.evaluation
     tile = replace(_inputs(tile_range, blend, 0), total=total)
     return evaluation.kernels[blend].passes[number].measure(tile, evaluation.statistics[blend])
 
 
 def compute_tile(tile_range: TileRange) -> memoryview:
-    """The bytes of a tile of the output tensor, valid until the scratch is used again."""
+    """Compute a tile of the output tensor; the returned bytes are valid until the scratch memory is used again."""
     compute = tile_range.evaluation.compute
     residue = 0 if compute.stride else (compute.offset + tile_range.start * compute.dtype.bits // 8) % DIRECT_ALIGNMENT
     return tile_range.scratch.unload(_value(tile_range, compute.expression, 0), compute.dtype, residue)
 
 
 def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
-    """A tile of an expression's values, in `slot` of the scratch. Later slots are overwritten, earlier ones kept."""
+    """Compute a tile of an expression's values in slot number `slot`; higher slots are overwritten, lower ones kept."""
     if is_zero(expression):
         return tile_range.scratch.backend.fill(tile_range.scratch.tile(slot, tile_range.count, tile_range.kind), 0.0)
     match expression:
@@ -139,7 +146,7 @@ def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
 
 
 def _elements(tile_range: TileRange, slot: int, expression: Expression, start: int, count: int) -> Array:
-    """Other elements of a source than those of `tile_range`: sources of Rows have other numbers of rows."""
+    """Compute elements [start, start + count) of `expression`, one of the sources of a Rows expression."""
     return _value(replace(tile_range, start=start, count=count), expression, slot)
 
 
@@ -168,7 +175,7 @@ def _inputs(tile_range: TileRange, blend: Blend, slot: int) -> Tile:
 
 
 def _cast(tile_range: TileRange, tile: Array, dtype: Dtype) -> Array:
-    """Round the values to another type, in the type of the arithmetic."""
+    """Round the values of a tile to `dtype`, but keep them in the dtype used for computing (fp32 or fp64)."""
     if dtype.bits > tile_range.kind.bits:
         return tile
     backend, held = tile_range.scratch.backend, tile_range.scratch.raw(tile_range.count, dtype)
@@ -176,7 +183,7 @@ def _cast(tile_range: TileRange, tile: Array, dtype: Dtype) -> Array:
 
 
 def _read(tile_range: TileRange, place: TensorBytes, slot: int) -> Array:
-    """Read elements of a donor tensor into a slot of the scratch."""
+    """Read the elements of `tile_range` from a donor tensor into a slot of the scratch memory."""
     offset = place.offset + tile_range.start * place.dtype.bits // 8
     with tile_range.evaluation.sources.lease(place.file) as fd:
         return tile_range.scratch.load(
@@ -185,7 +192,7 @@ def _read(tile_range: TileRange, place: TensorBytes, slot: int) -> Array:
 
 
 def _read_columns(tile_range: TileRange, columns: Columns, slot: int) -> Array:
-    """Read elements of some columns of a donor tensor, row by row, into a slot of the scratch."""
+    """Read the elements of `tile_range` from some columns of a donor tensor, row by row, into a slot."""
     place = tile_range.evaluation.compute.places[columns.tensor]
     size = place.dtype.bits // 8
     width, stride = columns.count * size, columns.width * size
@@ -204,7 +211,10 @@ def _read_columns(tile_range: TileRange, columns: Columns, slot: int) -> Array:
 
 
 def make_kernels(expression: Expression) -> dict[Blend, Kernel]:
-    """The kernels of all blends, inner ones before those that use them; equal blends share one."""
+    """The kernels of all blends in an expression, inner blends before the blends that use them.
+
+    Equal blends share one kernel.
+    """
     return {
         blend: make_kernel(OPS[blend.op], dict(blend.parameters), blend.source_values())
         for blend in find_blends(expression)

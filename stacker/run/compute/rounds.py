@@ -1,6 +1,7 @@
 """Computes a tensor in rounds of jobs: one round for each pass of its ops, then one that computes the output bytes.
 
-A job is some tiles, done by any thread in its own scratch memory. Knows nothing of where the bytes go.
+A job computes a few tiles in the scratch memory of the thread that runs it; the caller decides where the bytes are
+written.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from stacker.run.work.schedule import Job
 from stacker.run.work.workers import keep_freed_memory
 
 TILES_PER_JOB = 16
-"""Tiles of one job: few enough that all threads share the largest tensor."""
+"""How many tiles one job computes: few enough that large tensors are shared by all threads."""
 Consume = Callable[[int, memoryview], None]
-"""Called with an offset (bytes) in the output tensor and its bytes from there on, which are overwritten afterwards."""
+"""A function of an offset (bytes) in the output tensor and the bytes from there on, which are overwritten later."""
 
 
 class WorkerScratch(threading.local):
-    """Scratch memory of each thread, large enough for each of `computes`; allocated when the thread first uses it."""
+    """Scratch memory for each thread, large enough for any of `computes`; allocated when the thread first uses it."""
 
     def __init__(self, computes: Iterable[Compute], device: str = HOST) -> None:
         self._size = reduce(operator.or_, map(find_scratch_size, computes), ScratchSize())
@@ -44,14 +45,17 @@ class WorkerScratch(threading.local):
 
 
 def find_scratch_size(compute: Compute) -> ScratchSize:
-    """The scratch that computing a tensor needs."""
+    """How much scratch memory is needed to compute a tensor."""
     expression = compute.expression
     elements = max(TILE, choose_tile(expression, compute.row))
     return ScratchSize(count_live_tiles(expression), 8 if compute.wide else 4, elements)
 
 
 def compute_rounds(evaluation: Evaluation, worker_scratch: WorkerScratch, consume: Consume) -> Iterator[Sequence[Job]]:
-    """The rounds of jobs that compute a tensor; those of the last round pass each byte to `consume`, in any order."""
+    """The rounds of jobs that compute a tensor.
+
+    The jobs of the last round pass all bytes of the tensor to `consume`, tile by tile in any order.
+    """
     elements = evaluation.compute.elements
     most = TILES_PER_JOB * evaluation.tile
     pieces = [(start, min(start + most, elements)) for start in range(0, elements, most)]

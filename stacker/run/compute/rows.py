@@ -1,4 +1,4 @@
-"""Joins parts of tables: rows of several sources into a tile, columns of several donor files into whole rows."""
+"""Assembles matrices: fills a tile with rows of several sources, and joins columns of donor files into whole rows."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array, Backend
 
 ReadElements = Callable[[Expression, int, int], "Array"]
-"""Returns `count` elements of a source from `start` on, valid until the next call."""
+"""A function of (source, start, count) that returns `count` elements of the source, valid until its next call."""
 
 
 def gather_rows(rows: Rows, start: int, tile: Array, backend: Backend, take: ReadElements) -> Array:
-    """Fill `tile` with a table's elements from `start` on, read by `take`; rows that no run covers are zeros."""
+    """Fill `tile` with the elements of a Rows expression from element `start` on; rows that no run covers are zeros.
+
+    `take` reads elements of a source.
+    """
     backend.fill(tile, 0.0)
     end = start + len(tile)
     for run in _find_overlapping(rows, start, end):
@@ -35,7 +38,10 @@ def gather_rows(rows: Rows, start: int, tile: Array, backend: Backend, take: Rea
 
 
 def _find_overlapping(rows: Rows, start: int, end: int) -> Iterator[RowRun]:
-    """The runs with elements in [start, end). Runs are sorted and do not overlap."""
+    """The runs that fill elements in [start, end) of the matrix.
+
+    Runs are sorted by their first row, and two runs fill either the same rows or no common row.
+    """
     at = bisect_right(rows.runs, start, key=lambda run: (run.to + run.count) * rows.width)
     while at < len(rows.runs) and rows.runs[at].to * rows.width < end:
         yield rows.runs[at]
@@ -43,15 +49,15 @@ def _find_overlapping(rows: Rows, start: int, end: int) -> Iterator[RowRun]:
 
 
 BUFFER_BYTES = 1 << 20
-"""Bytes of rows that are joined at once, or one row where it is longer."""
+"""How many bytes of rows are joined at once; a longer row is joined alone."""
 _SPARSE = 8
-"""Columns that are less than one in so many bytes of a donor's row are read row by row, not with what is between."""
+"""Columns that take up less than one eighth of a donor's row are read row by row, wider ones with the gaps between."""
 
 
 def join_columns(columns: CopyColumns, sources: OpenFiles) -> Iterator[tuple[int, memoryview]]:
-    """Read columns from donors' files and join them to rows: yields offsets in the shard with the bytes to write there.
+    """Read columns of donors' files and join them into rows: yields (offset in the shard, bytes to write there).
 
-    The next step of the iterator overwrites the bytes.
+    The bytes are overwritten when the next pair is requested.
     """
     runs = list(_find_runs(columns.columns))
     length = runs[-1][0] + runs[-1][1]
@@ -72,7 +78,7 @@ def join_columns(columns: CopyColumns, sources: OpenFiles) -> Iterator[tuple[int
 
 
 def _find_runs(columns: tuple[ColumnSource, ...]) -> Iterator[tuple[int, int]]:
-    """Adjacent columns joined, as (first byte in the row, number of bytes)."""
+    """The ranges of an output row that columns fill without a gap, as (first byte in the row, number of bytes)."""
     begin, end = 0, 0
     for source in columns:
         if source.to != end:
@@ -83,7 +89,10 @@ def _find_runs(columns: tuple[ColumnSource, ...]) -> Iterator[tuple[int, int]]:
 
 
 def _read_rows(source: ColumnSource, first: int, rows: int, row: int, buffer: memoryview, sources: OpenFiles) -> None:
-    """Read one column source of some rows (`row` bytes each) into the buffer; without a file it stays zero."""
+    """Read the columns of one source for `rows` rows, starting at row number `first`, into a buffer.
+
+    `row` is the length of a row in the buffer (bytes); a source without a file leaves its columns zero.
+    """
     if source.file is None:
         return
     offset, nbytes = source.source + first * source.stride, source.nbytes

@@ -1,6 +1,6 @@
-"""Scratch memory of a worker: slots for a few tiles, allocated once, and the conversion of bytes to tiles and back.
+"""Scratch memory of a worker thread: slots for tiles, allocated once, and the conversion of bytes to tiles and back.
 
-A tile is a run of elements of a tensor in the type of the arithmetic, fp32 or fp64.
+A tile is a run of a tensor's elements, converted to the dtype used for computing (fp32 or fp64).
 """
 
 from __future__ import annotations
@@ -20,46 +20,52 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScratchSize:
-    """How much scratch memory a tensor needs: `slots` tiles of `elements` elements, `width` bytes each."""
+    """How much scratch memory a tensor needs: `slots` tiles with `elements` elements of `width` bytes each."""
 
     slots: int = 0
     width: int = 4
     elements: int = TILE
 
     def __or__(self, other: ScratchSize) -> ScratchSize:
-        """The smallest size that is enough for both."""
+        """The smallest scratch size that covers this one and `other`."""
         return ScratchSize(
             max(self.slots, other.slots), max(self.width, other.width), max(self.elements, other.elements)
         )
 
 
 class Scratch(Protocol):
-    """Scratch memory of one worker: slots for tiles, and room for one tile's raw bytes. `on` computes with them."""
+    """Scratch memory of one worker thread: slots for tiles, and a buffer for the raw bytes of one tile.
+
+    `backend` computes with the tiles.
+    """
 
     backend: Backend
 
     def tile(self, slot: int, count: int, kind: Dtype) -> Array:
-        """The first `count` elements of a slot, of type `kind`."""
+        """A view of the first `count` elements of slot number `slot`, as dtype `kind`."""
         ...
 
     def raw(self, count: int, dtype: Dtype) -> Array:
-        """The room for raw bytes as `count` elements of `dtype`, which is no wider than the arithmetic's type."""
+        """A view of the raw-byte buffer as `count` elements of `dtype`, which is no wider than the tiles' dtype."""
         ...
 
     def load(self, slot: int, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> Array:
-        """Fill a slot: `read` fills the bytes it is passed with `count` elements of `dtype`, converted to `kind`."""
+        """Fill a slot with `count` elements and return them as dtype `kind`.
+
+        `read` is called with a buffer and must fill it with the elements as `dtype`; they are converted from there.
+        """
         ...
 
     def unload(self, tile: Array, dtype: Dtype, residue: int = 0) -> memoryview:
-        """A tile's values rounded once to `dtype`, as bytes that are valid until the scratch is used again.
+        """Round the values of a tile to `dtype`; the returned bytes are valid until the scratch memory is used again.
 
-        Their address is `residue` modulo DIRECT_ALIGNMENT, if `residue` is a multiple of the element's size.
+        Their address is `residue` modulo DIRECT_ALIGNMENT, if `residue` is a multiple of the element size.
         """
         ...
 
 
 class HostScratch:
-    """Scratch in the machine's memory. It is kept: touching fresh pages costs more than the arithmetic on them."""
+    """Scratch in host memory, allocated once and reused: touching new pages costs more time than the arithmetic."""
 
     def __init__(self, size: ScratchSize) -> None:
         from stacker.arithmetic.numpy_backend import NUMPY

@@ -1,6 +1,6 @@
-"""What the passes over one tensor share among threads: sums that are the same to the last bit in every run, and masks.
+"""What threads share in the passes over one tensor: sums, which are the same to the last bit in every run, and masks.
 
-Numbers are summed exactly. Arrays are added in the order of the pieces: one that comes early waits for those before it.
+Numbers are summed exactly. Arrays are added in the order of the tensor's pieces, in whatever order they arrive.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Accumulator:
-    """Adds up the sums of a tensor's tiles in one pass."""
+    """Adds up what one pass sums over the pieces of a tensor; any thread may add a piece."""
 
     def __init__(self) -> None:
         self._numbers: list[Sequence[float]] = []
@@ -32,7 +32,7 @@ class Accumulator:
         self._lock = threading.Lock()
 
     def add(self, piece: int, numbers: Sequence[Sequence[float]], total: Sums | None = None) -> None:
-        """Add the sums of one piece: numbers for each of its tiles, or an array `total` over all of them.
+        """Add the sums of one piece: a list of numbers for each of its tiles, or an array `total` for the whole piece.
 
         Pieces are numbered from 0, and each is added once.
         """
@@ -44,7 +44,10 @@ class Accumulator:
                 self._next += 1
 
     def total(self) -> Any:
-        """The sums over all pieces: an array, or a list of numbers (nan where a sum is not finite)."""
+        """The sums over all pieces: an array if arrays were added, else a list of numbers.
+
+        A number is nan if the sum is too large or has infinities of both signs.
+        """
         if self._sum is not None:
             return self._sum
         return [_sum_exactly(column) for column in zip(*self._numbers, strict=True)]
@@ -64,7 +67,7 @@ def _sum_exactly(parts: Sequence[float]) -> float:
 
 
 class BoundedMaskCache:
-    """Masks of one blend, kept for its next pass in at most `room` bytes; the rest are computed again. Thread-safe."""
+    """Keeps masks of one blend for later passes, in at most `room` bytes; the rest is computed again. Thread-safe."""
 
     def __init__(self, room: int = MASK_CACHE) -> None:
         self._room = room
@@ -72,7 +75,7 @@ class BoundedMaskCache:
         self._lock = threading.Lock()
 
     def get(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
-        """The mask of a source's tile, computed by `make` unless it is in the cache."""
+        """The mask of source number `source` in `tile`, computed by `make` unless it is in the cache."""
         place = tile.start, len(tile.sources[0]), source
         bits = self._bits.get(place)
         if bits is not None:

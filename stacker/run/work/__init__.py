@@ -1,1 +1,1 @@
-"""What executors share: the schedule of tasks, worker threads, open donor files."""
+"""What executors and `verify` share: the schedule of tasks, worker threads, open donor files."""

@@ -1,6 +1,6 @@
 """Shares tasks among threads: which job comes next, when a task is finished, and what happens after an exception.
 
-Knows nothing of bytes or tensors: a task is an iterator of rounds, a round a list of jobs that may run in any order.
+A task is an iterator of rounds here, and a round is a list of jobs that may run in any order.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 Job = Callable[[], None]
 Rounds = Iterator[Sequence[Job]]
-"""The rounds of one task. The next round is requested when all jobs of the previous one are done."""
+"""The rounds of one task; the next round is requested when all jobs of the previous round are done."""
 _WATCH = 0.1
-"""Seconds between two calls of the waiting thread's `watch`."""
+"""Seconds between two calls of `watch` in `run_schedule`."""
 
 
 class Stopped(Exception):  # noqa: N818 - no error: raised inside a job that was asked to stop
@@ -23,7 +23,10 @@ class Stopped(Exception):  # noqa: N818 - no error: raised inside a job that was
 
 @dataclass(slots=True, eq=False)
 class _StartedTask:
-    """A task under way: its place in the order, and how many jobs of its current round are not done."""
+    """A task that has begun; `number` is its position in the order of tasks.
+
+    `left` is how many jobs of its current round are not done.
+    """
 
     number: int
     id: str
@@ -32,7 +35,7 @@ class _StartedTask:
 
 
 class Schedule:
-    """Hands out the jobs of tasks to threads, those of earlier tasks first. Starts a task only when no job is ready.
+    """Hands out jobs to threads, jobs of earlier tasks first, and starts another task only when no job is ready.
 
     Setting `stop` ends the work: long jobs check it themselves and raise Stopped. `error` is the first exception that a
     job or a task raised.
@@ -48,7 +51,7 @@ class Schedule:
         self.error: BaseException | None = None
 
     def work(self) -> None:
-        """Do jobs in this thread until all tasks are finished or the work is stopped.
+        """Run jobs in the calling thread until all tasks are finished or the work is stopped.
 
         An exception is kept in `error` and stops the work of all threads.
         """
@@ -73,14 +76,17 @@ class Schedule:
             return ids
 
     def stop(self, error: BaseException | None = None) -> None:
-        """Hand out no more jobs; `error` is why, and only the first one is kept."""
+        """Hand out no more jobs; `error` is the exception that stopped the work, and only the first one is kept."""
         with self._change:
             self.error = self.error or error
             self._stop.set()
             self._change.notify_all()
 
     def _take(self) -> tuple[_StartedTask, Job | None] | None:
-        """The next job, or a new task without one, whose first round the caller must get; None when work is over."""
+        """Wait for the next job: (task, job), or (task, None) for a new task whose first round the caller must get.
+
+        None when all tasks are finished or the work is stopped.
+        """
         with self._change:
             while not self._stop.is_set():
                 if self._ready:
@@ -95,16 +101,16 @@ class Schedule:
             return None
 
     def _finish_job(self, task: _StartedTask) -> bool:
-        """Count a job of the task as done; whether it was the last of its round."""
+        """Count a job of the task as done, and return whether it was the last job of its round."""
         with self._change:
             task.left -= 1
             return not task.left
 
     def _next_round(self, task: _StartedTask) -> None:
-        """Get the jobs of a task's next round, or finish the task.
+        """Get the jobs of a task's next round, or finish the task if there is none.
 
-        Runs the task's own code without the lock. Only the thread that started the task or did the last job of a round
-        comes here, so no two threads run one task's code at once.
+        The task's iterator runs without the lock: no two threads can run it at once, because only the thread that
+        started the task or did the last job of a round calls this.
         """
         jobs = next((jobs for jobs in task.rounds if jobs), None)
         with self._change:
@@ -119,7 +125,7 @@ class Schedule:
 
 
 def run_schedule(schedule: Schedule, workers: int, watch: Callable[[], None]) -> None:
-    """Do all jobs of a schedule in `workers` threads; the calling thread waits and calls `watch` ten times a second.
+    """Run all jobs of a schedule in `workers` threads; the calling thread waits and calls `watch` ten times a second.
 
     Raises the first exception of a job, task or `watch`. All threads have ended when this returns or raises.
     """

@@ -17,21 +17,24 @@ from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.files.regular_files import open_regular, read_exactly
 
 _MOST_OPEN = 64
-"""Donor files that stay open at once, but for those that are being read."""
+"""The most donor files that stay open at once, not counting files that are being read."""
 
 
 class OpenFiles:
-    """Open donor files, shared by threads. `group`: see FileCache."""
+    """Open donor files, shared by threads; at most `most` stay open.
+
+    When the process may open no more files, idle files of all caches in `group` are closed.
+    """
 
     def __init__(self, group: list[FileCache[Any]] | None = None, most: int = _MOST_OPEN) -> None:
         self.files: FileCache[int] = FileCache(os.close, limit_open_files(most), group=group)
 
     def lease(self, file: DonorFile) -> AbstractContextManager[int]:
-        """A descriptor of a donor's file for a `with` block; DonorError when it cannot be opened or was changed."""
+        """A file descriptor of a donor's file for a `with` block; DonorError if it cannot be opened or was changed."""
         return self.files.lease(str(file.path), partial(_open_checked, file))
 
     def close(self) -> None:
-        """Close every file; none may be in use any more."""
+        """Close all files; no thread may still use one."""
         self.files.close()
 
 
@@ -46,7 +49,7 @@ def _open_checked(file: DonorFile) -> int:
 
 
 def _check(fd: int, file: DonorFile) -> None:
-    """DonorError unless the open file still has the size, modification time and header that were planned with."""
+    """DonorError unless the file has the size, modification time and header that it had when the build was planned."""
     path = Path(str(file.path))
     status = os.fstat(fd)
     if status.st_size != file.size:
@@ -59,7 +62,7 @@ def _check(fd: int, file: DonorFile) -> None:
 
 
 def check_unchanged(files: Iterable[DonorFile]) -> None:
-    """DonorError when one of the files was replaced or written to since it was planned with."""
+    """DonorError when one of the files was replaced or written to since the build was planned."""
     for file in dict.fromkeys(files):
         try:
             status = Path(str(file.path)).stat()

@@ -12,7 +12,7 @@ from stacker.run.work.schedule import Stopped
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt(3)."""
 _HEAP_BYTES = 32 << 20
-"""Freed bytes that the allocator keeps in each of its heaps; larger requests bypass the heaps."""
+"""How many freed bytes the allocator keeps in each of its heaps; larger requests bypass the heaps."""
 
 
 def count_workers() -> int:
@@ -23,7 +23,7 @@ def count_workers() -> int:
 def keep_freed_memory() -> None:
     """Let the C library keep freed memory instead of returning it to the system; does nothing without glibc.
 
-    Measured on ops that rank, page faults of fresh memory take a tenth of the time otherwise.
+    Without this, ops that rank elements spend a tenth of their time on page faults of new memory.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -48,11 +48,11 @@ class Meter:
             self.done += nbytes
 
     def count(self, part: Report) -> None:
-        """Add a part to the report."""
+        """Add a report of some of the work to the total."""
         with self._lock:
             self._total += part
 
     def report(self) -> Report:
-        """The sum of all parts so far."""
+        """The total of all reports so far."""
         with self._lock:
             return self._total
