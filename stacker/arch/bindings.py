@@ -1,6 +1,6 @@
-"""Config entries that could bind layers to their places, recognised by value and name where no rule explains them.
+"""Finds config entries that seem to treat layers differently by index, and that no rule of the family mentions.
 
-A list of layer numbers, a period, a pattern written as text: a stack that moves layers would change what they mean.
+Examples are a list of layer indices, a period, or a pattern string: their meaning would change if a stack moved layers.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _PATTERN = re.compile(r"[A-Za-z*_\-|]+")
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A config entry that may say something different of each layer.
+    """A config entry that seems to treat layers differently, depending on their index.
 
-    `meaning` says in words what it probably is; `value_at` is what it says of the layer at an index, and equal values
-    mean that the entry treats both places alike.
+    `meaning` describes the entry for messages. `value_at` returns a value for a layer index, and two layers with equal
+    values are treated alike.
     """
 
     key: str
@@ -44,7 +44,7 @@ class Binding:
 
 
 def find_bindings(config: Config, depth: int, explained: frozenset[str]) -> Iterator[Binding]:
-    """The entries of a config that could bind its `depth` layers to their places, except for the `explained` keys."""
+    """Yields the config entries that seem to treat the `depth` layers differently; skips the keys in `explained`."""
     for key, value in config.items():
         if key not in explained and not key.startswith("_"):
             found = _recognise(key, value, depth, config)
@@ -53,7 +53,7 @@ def find_bindings(config: Config, depth: int, explained: frozenset[str]) -> Iter
 
 
 def explained_keys(architecture: Architecture) -> frozenset[str]:
-    """The config keys that a family's file speaks of: dimensions, depth, per-layer rules and what they read."""
+    """The config keys that a family's file mentions: those that its formulas read and those that its rules write."""
     rules = architecture.rules
     keys = {key for rule in rules for key in (rule.key, *rule.drop, *dict(rule.put), *dict(rule.over))}
     formulas = [architecture.depth, *(formula for _, formula in (*architecture.dimensions, *architecture.sized))]
@@ -75,7 +75,7 @@ def _recognise(key: str, value: Json, depth: int, config: Config) -> Binding | N
 
 
 def _list_binding(key: str, value: list[Json], depth: int) -> Binding | None:
-    """Numbers of layers, or an entry for each layer in a list that is longer than the depth."""
+    """Recognises a list of layer indices, or one longer than `depth` whose key names layers; None for other lists."""
     numbers = [item for item in value if isinstance(item, int) and not isinstance(item, bool)]
     if numbers == value and numbers and _are_layer_numbers(numbers, depth) and not _NOT_LAYERS.search(key):
         chosen = frozenset(numbers)
@@ -89,13 +89,13 @@ def _list_binding(key: str, value: list[Json], depth: int) -> Binding | None:
 
 
 def _are_layer_numbers(numbers: list[int], depth: int) -> bool:
-    """Whether these are distinct indices of layers in ascending order; a single 0 says too little."""
+    """Whether the numbers are ascending indices of some, not all, of the layers; [0] is too common to count."""
     in_range = all(0 <= number < depth for number in numbers)
     return in_range and numbers == sorted(set(numbers)) and len(numbers) < depth and numbers != [0]
 
 
 def _text_binding(key: str, value: str, depth: int) -> Binding | None:
-    """Numbers of layers, or a letter for each layer, written as text."""
+    """Recognises a string of layer indices ("3, 7") or of one letter per layer, repeated; None for other strings."""
     if _NUMBERS.fullmatch(value) and re.search(r"\D", value.strip()) and not _NOT_LAYERS.search(key):
         numbers = [int(number) for number in re.findall(r"\d+", value)]
         if _are_layer_numbers(numbers, depth):
@@ -107,7 +107,7 @@ def _text_binding(key: str, value: str, depth: int) -> Binding | None:
 
 
 def _mapping_binding(key: str, value: dict[str, Json], depth: int) -> Binding | None:
-    """A mapping from layer numbers to values."""
+    """Recognises a mapping whose keys are all layer indices; None for other mappings."""
     if not value or not all(name.isdigit() and int(name) < depth for name in value):
         return None
     entries = {int(name): repr(item) for name, item in value.items()}
@@ -115,7 +115,7 @@ def _mapping_binding(key: str, value: dict[str, Json], depth: int) -> Binding | 
 
 
 def _number_binding(key: str, value: int, config: Config) -> Binding | None:
-    """A period of layers; an offset whose period stands beside it is part of that."""
+    """Recognises a period in layers, or an offset that has no period beside it; None for other numbers."""
     if value > 1 and _PERIOD.search(key) and not _NOT_LAYERS.search(key):
         return Binding(key, f"something at every {value} layers", lambda index: index % value)
     stem = _OFFSET.sub("", key)

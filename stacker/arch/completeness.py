@@ -1,4 +1,4 @@
-"""Checks that a donor has the tensors that its config implies: all layers, without gaps, of the right shapes."""
+"""Checks that a donor has every layer and every tensor that its config implies, in the implied shapes."""
 
 from __future__ import annotations
 
@@ -23,16 +23,14 @@ from stacker.tensors import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class _Tensors:
-    """The tensors of a donor and those expected of it, by the family's names.
-
-    `further` may exist without being expected: tied tensors, and the other parts of a wrapper. `optional` may be
-    missing although expected: a wrapper's two configs may disagree about tied tensors.
-    """
+    """The tensors that a donor has and those that its config implies, by the family's names."""
 
     present: Mapping[str, TensorSpec]
     expected: Mapping[str, TensorSpec]
     further: frozenset[str]
+    """Names that may be present without being expected: tied tensors, and those around a wrapper's language model."""
     optional: frozenset[str]
+    """Names that may be absent although expected: a wrapper's tied tensors; its two configs may disagree on them."""
 
 
 def check_tensors(
@@ -41,7 +39,10 @@ def check_tensors(
     tensors: Mapping[str, TensorSpec],
     placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
-    """Problems where config and tensors disagree; for an inferred family only the number of layers is checked."""
+    """Yields a problem for each way in which config and tensors disagree.
+
+    Names and shapes are only compared if the family's file lists its tensors and the donor is not quantised.
+    """
     yield from _check_layers(architecture, config, placements)
     yield from _check_tables(architecture, config, tensors, placements)
     if not architecture.tensors or select_text_config(architecture, config).get("quantization_config"):
@@ -59,7 +60,7 @@ def check_tensors(
 
 
 def _expect_tensors(architecture: Architecture, config: Config, present: Container[str]) -> Mapping[str, TensorSpec]:
-    """The tensors that config.json implies; empty if a wrapper's config leaves out sizes that transformers defaults."""
+    """The tensors that config.json implies, by name; empty if a wrapper's config leaves sizes to transformers."""
     try:
         return resolve_expected_tensors(architecture, config, present)
     except DonorError:
@@ -74,7 +75,7 @@ def _check_tables(
     tensors: Mapping[str, TensorSpec],
     placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
-    """Problems of tables that hold a part for each layer but cannot be divided by the number of layers."""
+    """Yields a problem for each tensor that should contain an equal part for every layer but cannot be divided so."""
     depth = count_layers(architecture, config)
     for name, place in placements.items():
         axis, shape = find_split_axis(place.suffix), tensors[name].shape
@@ -139,16 +140,15 @@ FUSED_ROLES: dict[str, tuple[str, ...]] = {
     "attn.qkv": ("attn.q", "attn.k", "attn.v"),
     "attn.kv": ("attn.k", "attn.v"),
 }
-"""Roles whose tensors hold those of several other roles, fused in one."""
+"""Roles of fused tensors, each with the roles of the separate tensors that it replaces."""
 
 
 def resolve_expected_tensors(
     architecture: Architecture, config: Config, present: Container[str]
 ) -> dict[str, TensorSpec]:
-    """The tensors expected of a donor that has the tensors `present`, by name.
+    """The tensors expected of a donor whose tensor names are `present`; DonorError as in `list_expected_tensors`.
 
-    Optional tensors that are present replace those of the same or the fused roles. DonorError as for
-    `list_expected_tensors`.
+    An optional tensor that is present replaces absent ones of its layer that have its role or a role fused in it.
     """
     expected = {spec.name: spec for spec in list_expected_tensors(architecture, config)}
     chosen = {spec.name: spec for spec in list_optional_tensors(architecture, config) if spec.name in present}
@@ -163,7 +163,7 @@ def resolve_expected_tensors(
 
 
 def _covered_roles(place: TensorPlacement) -> Iterator[str]:
-    """The role of a tensor, and the roles that are fused in it."""
+    """Yields the tensor's own role, then the roles that are fused in it."""
     yield place.role
     base = strip_role_suffixes(place.role)
     yield from (place.role.replace(base, part, 1) for part in FUSED_ROLES.get(base, ()))

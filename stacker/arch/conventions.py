@@ -1,6 +1,6 @@
-"""Naming conventions for families without a file, from the packaged `inferred.yaml`.
+"""Naming conventions for model families without a file of their own, from the packaged `inferred.yaml`.
 
-They tell the role of a tensor and the meaning of a config key by name alone.
+They give the role of a tensor and the meaning of a config key by name alone.
 """
 
 from __future__ import annotations
@@ -17,43 +17,49 @@ from stacker.arch.files.formula import Formula
 from stacker.arch.files.parser import parse_formulas, parse_rules
 
 _BARE = frozenset({"other", "attn.sink"})
-"""Roles whose tensors may have a name ending in `bias` without being one."""
+"""Roles whose tensors are not biases even if their names end in `bias`."""
 WRAPPER_ROLE = "embed.other"
-"""The role of a wrapper's tensors outside its language model."""
+"""The role of tensors in a wrapper (a model that contains a language model) but outside its language model."""
 _SHARED_MODULE = "model."
-"""A module that may hold other towers as well as the language model."""
+"""The name prefix of a module that may contain, beside the language model, other parts such as a vision tower."""
 Patterns = tuple[tuple[re.Pattern[str], str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Conventions:
-    """The entries of `inferred.yaml`; of several that apply, the first counts.
-
-    `layer` and `outside` map name patterns to roles, `ignored` maps name patterns to the reason why stacks leave out
-    the tensor. `depth` and `scopes` are config keys; lists under the keys `shared` are never per layer, and keys that
-    match `numbered` hold layer indices. `apart` are names of layers' tensors outside the layers. `heads` maps model
-    types to the name of a tied head that is not saved. `flat` maps wrappers whose config does not nest the language
-    model's entries to its family; the rules `around` apply to any language model in a wrapper.
-    """
+    """The entries of `inferred.yaml`; where several patterns match a name, the first one applies."""
 
     depth: tuple[str, ...]
+    """Config keys that may state the number of layers."""
     scopes: tuple[str, ...]
+    """Config keys that may contain a nested language model config."""
     layer: Patterns
+    """Name patterns of tensors in layers (without the layer prefix), each with a role."""
     outside: Patterns
+    """Name patterns of tensors outside the layers, each with a role."""
     ignored: tuple[tuple[str, str], ...]
+    """Name patterns of tensors that stacks leave out, each with the reason."""
     shared: frozenset[str]
+    """Config keys whose lists never have an entry for each layer, whatever their length."""
     numbered: re.Pattern[str]
+    """Matches config keys whose lists contain layer indices."""
     apart: tuple[str, ...]
+    """Name patterns of tensors that are stored outside the layers but belong to them (see `layer_names`)."""
     sized: tuple[tuple[str, Formula], ...]
+    """Config entries that depend on the number of layers, each with a formula for its value in the stack."""
     rules: tuple[LayerRule, ...]
+    """Layer rules that apply to any config that has the entries they read."""
     heads: tuple[tuple[str, str], ...]
+    """Model types, each with the name that its head would have; the head is not saved because it is tied."""
     flat: tuple[tuple[str, str], ...]
+    """Model types of wrappers whose config is not nested, each with the model type of its language model."""
     around: tuple[LayerRule, ...]
+    """Layer rules that apply to any language model inside a wrapper."""
 
 
 @cache
 def read_conventions() -> Conventions:
-    """The packaged conventions, read once."""
+    """The packaged conventions; the file is read on the first call only."""
     entries = read_entries(read_packaged_text("inferred"), "inferred.yaml")
     return Conventions(
         depth=read_texts(entries, "depth"),
@@ -73,15 +79,15 @@ def read_conventions() -> Conventions:
 
 
 def guess_layer_role(suffix: str) -> str:
-    """The role of a layer's tensor, from its name after the layer prefix."""
+    """The role of a layer's tensor, guessed from its name without the layer prefix; `other` if no pattern matches."""
     return _match_role(suffix, read_conventions().layer, "other")
 
 
 def guess_outside_role(name: str, inner: str = "") -> str:
-    """The role of a tensor outside the layers; those of `embed` act before the layers, the others after them.
+    """The role of a tensor outside the layers, guessed from its name.
 
-    `inner` is the name prefix of a wrapper's language model. The wrapper's other tensors act before the layers, except
-    for its head, which may be in the language model's module or in one that contains it.
+    `inner` is the name prefix of a wrapper's language model; of the tensors outside that model, a head keeps the role
+    that its name implies, and all others get WRAPPER_ROLE.
     """
     if not inner:
         return _match_role(name, read_conventions().outside, "head.other")
@@ -97,7 +103,7 @@ def guess_outside_role(name: str, inner: str = "") -> str:
 
 
 def find_ignored_reason(name: str) -> str:
-    """The reason why stacks leave out tensors of this name, "" if they do not."""
+    """The reason why stacks leave out a tensor of this name, or "" if they keep it."""
     return next((reason for pattern, reason in read_conventions().ignored if fnmatchcase(name, pattern)), "")
 
 

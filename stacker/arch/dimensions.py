@@ -14,13 +14,13 @@ MOST_DONOR_LAYERS = 100_000
 
 
 def select_text_config(architecture: Architecture, config: Config) -> dict[str, Json]:
-    """The language model's config: the entries of the nested config, if any, over those around it."""
+    """The language model's config: the outer entries, overridden by those of the nested config if there is one."""
     inner = config.get(architecture.scope) if architecture.scope else None
     return {**config, **inner} if isinstance(inner, dict) else dict(config)
 
 
 def collect_names(architecture: Architecture, config: Config) -> dict[str, Any]:
-    """The names that formulas may use: config entries, the family's defaults, and dimensions that have a value."""
+    """The values that formulas may use, by name: config entries, the family's defaults, and computable dimensions."""
     names: dict[str, Any] = dict(architecture.defaults) | select_text_config(architecture, config)
     for name, formula in architecture.dimensions:
         try:
@@ -31,14 +31,14 @@ def collect_names(architecture: Architecture, config: Config) -> dict[str, Any]:
 
 
 def compute_dimensions(architecture: Architecture, config: Config) -> dict[str, int]:
-    """The dimensions of this config whose value is a whole number."""
+    """The family's dimensions under this config, by name; those whose value is not a whole number are left out."""
     names = collect_names(architecture, config)
     found = {name: names.get(name) for name, _ in architecture.dimensions}
     return {name: int(value) for name, value in found.items() if value is not None and _is_whole(value)}
 
 
 def count_layers(architecture: Architecture, config: Config) -> int:
-    """The number of layers by the config; DonorError if it is missing or not from 1 to MOST_DONOR_LAYERS."""
+    """The number of layers that the config states; DonorError if it is missing or not from 1 to MOST_DONOR_LAYERS."""
     depth = _read_depth(architecture, collect_names(architecture, config))
     if not _is_whole(depth) or not 0 < depth <= MOST_DONOR_LAYERS:
         message = f"config.json does not say how many layers there are: '{architecture.depth.text}' is {depth!r}"

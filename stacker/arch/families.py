@@ -15,7 +15,7 @@ _MODEL_TYPES = re.compile(r"^model_types: *\[([^]]*)\]", re.MULTILINE)
 
 
 def find_architecture(config: Config) -> Architecture | None:
-    """The family of the config's model type, None if no file describes it."""
+    """The family whose file lists the config's model type, or None if no file does."""
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         return None
@@ -24,13 +24,13 @@ def find_architecture(config: Config) -> Architecture | None:
 
 
 def read_architectures() -> tuple[Architecture, ...]:
-    """All families, sorted by name."""
+    """All families that have a file, sorted by name."""
     return tuple(read_architecture(name) for name in list_families())
 
 
 @cache
 def list_families() -> tuple[str, ...]:
-    """The names of all family files."""
+    """The sorted names of all family files, without `.yaml`."""
     names = (entry.name.removesuffix(".yaml") for entry in files("stacker.architectures").iterdir())
     return tuple(sorted(name for name in names if "." not in name and name not in _NOT_FAMILIES and name[0] != "_"))
 
@@ -43,7 +43,7 @@ def read_architecture(name: str) -> Architecture:
 
 @cache
 def read_tested_stacks() -> dict[str, dict[str, str]]:
-    """The result of each tested stack by model type and stack: `right`, or `refused: why (what works)`."""
+    """The results of tested stacks by model type, then stack name; each is `right` or `refused: why (what works)`."""
     families = read_entries(read_packaged_text("_tested"), "_tested.yaml")
     return {
         name: {stack: expect_text(word) for stack, word in expect_mapping(words).items()}
@@ -57,7 +57,7 @@ def read_packaged_text(name: str) -> str:
 
 
 def _find_family(model_type: str) -> str | None:
-    """The file that lists a model type; the file of the same name is looked at first."""
+    """The name of the family file that lists a model type, or None; the file named like the type is tried first."""
     known = list_families()
     ordered = sorted(known, key=lambda name: name != model_type)
     return next((name for name in ordered if model_type in _model_types(name)), None)

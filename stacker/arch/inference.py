@@ -1,6 +1,6 @@
-"""Infers the architecture of a family without a file, from its config, its tensors and the naming conventions.
+"""Infers the architecture of a family without a file, from a donor's config, its tensors and the naming conventions.
 
-Differences between layers must be explained by the config; otherwise layers may only keep their positions.
+If layers differ in ways that the config does not explain, a layer may only move to the index of a layer like it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EXPERT = re.compile(r"\.\d+(?=\.|$)")
 
 @dataclass(frozen=True, slots=True)
 class LayerList:
-    """A list of modules found by name: its tensors' prefix with `{i}`, its length, and the bytes of its tensors."""
+    """Modules numbered from 0: the prefix of their tensors' names with `{i}`, their count, and their total size."""
 
     prefix: str
     count: int
@@ -68,12 +68,12 @@ def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Arc
 
 
 def find_module_path(prefix: str) -> str:
-    """The path of the module whose layers have this prefix: "model." for "model.layers.{i}."."""
+    """The name prefix of the module that contains the layers: "model." for "model.layers.{i}."; "" if there is none."""
     return prefix[: prefix[: prefix.index("{i}") - 1].rfind(".") + 1] if prefix[:1] != "{" else ""
 
 
 def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
-    """Every list of modules whose tensor names differ in one number, from 0 without a gap."""
+    """Yields each list of modules whose names differ only in a number that counts from 0 without a gap."""
     indices: dict[str, set[int]] = {}
     nbytes: Counter[str] = Counter()
     for tensor in tensors:
@@ -87,9 +87,9 @@ def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
 
 
 def _match_depth(config: Config, layers: Sequence[LayerList], name: str) -> tuple[str, str, LayerList]:
-    """The config scope and key whose number of layers the tensors have, and those layers.
+    """The scope and key of the config entry that states the number of layers, and the layer list of that length.
 
-    Of several matches, the layers with the most bytes are taken; DonorError if there is none.
+    If several lists match, the one with the most bytes is returned; DonorError if none does.
     """
     claims = list(_list_depths(config))
     agreeing = [
@@ -108,7 +108,7 @@ def _match_depth(config: Config, layers: Sequence[LayerList], name: str) -> tupl
 
 
 def _list_depths(config: Config) -> Iterator[tuple[str, str, int, int]]:
-    """Each depth in the config: scope, key, number of layers, and of further layers for multi-token prediction."""
+    """Yields each statement of the depth: its scope, its key, the number of layers, and that of prediction layers."""
     for scope in ("", *read_conventions().scopes):
         inner = config.get(scope) if scope else config
         if not isinstance(inner, Mapping):
@@ -124,7 +124,10 @@ def _list_depths(config: Config) -> Iterator[tuple[str, str, int, int]]:
 
 
 def _find_tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str) -> tuple[tuple[str, str], ...]:
-    """The names of the head and the embedding; a tied head may be missing, and is then named by convention."""
+    """One pair of names, the head's and the embedding's, if there is an embedding; otherwise no pair.
+
+    A head that is tied to the embedding may not be saved; its name is then guessed from its bias or by convention.
+    """
     pattern = compile_prefix(prefix)
     roles = {each: guess_outside_role(each, inner) for each in tensors if not pattern.fullmatch(each)}
     embed = next((each for each, role in roles.items() if role == "embed"), None)
@@ -149,7 +152,7 @@ def _is_readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
 
 
 def _number_kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -> list[int]:
-    """A number for each layer, equal for layers with the same tensors of the same shapes; numbered as they appear."""
+    """A number for the kind of each layer: layers with equal tensor names and shapes have equal numbers."""
     pattern = compile_prefix(known.prefix)
     prints: list[set[tuple[str, tuple[int, ...]]]] = [set() for _ in range(depth)]
     for tensor in tensors.values():
@@ -166,7 +169,7 @@ def _number_kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth:
 def _bind_unexplained(
     kinds: Sequence[int], rules: Sequence[LayerRule], names: Mapping[str, Any]
 ) -> Iterator[LayerRule]:
-    """A rule that keeps layers at their positions, if the config's per-layer values do not explain their kinds."""
+    """Yields a rule that keeps layers at indices of their kind, unless the config already explains the kinds."""
     seen: dict[str, int] = {}
     followed = [rule for rule in rules if rule.write not in POSITIONAL or rule.write is WriteKind.POSITION]
     firsts = {
@@ -180,12 +183,12 @@ def _bind_unexplained(
 
 
 def _find_first(rule: LayerRule, names: Mapping[str, Any], depth: int) -> int | None:
-    """The first layer with a true value, which holds the tensors that later ones share."""
+    """The index of the first layer with a true value, whose tensors later layers share; None if there is none."""
     return next((index for index in range(depth) if read_layer_value(rule, names, index)), None)
 
 
 def _kind_formula(kinds: Sequence[int]) -> str:
-    """A formula for a layer's kind from its index: the first or last differs, kinds repeat, or else a list."""
+    """The text of a formula over the index `i` that differs between kinds; it lists them all if there is no pattern."""
     if len(set(kinds[1:])) == 1:
         return "i == 0"
     if len(set(kinds[:-1])) == 1:

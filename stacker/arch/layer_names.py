@@ -1,7 +1,7 @@
-"""Names of tensors outside the layers that belong to a layer, or that hold a part for each layer.
+"""Names of tensors that are stored outside the layers but belong to one layer, or contain a part for each layer.
 
-A family lists them as patterns with `{i}`: `queries.{i-1}` is a tensor of layer i, `table[{i}]` its run of rows of
-`table`, `table[:, {i}]` its run of columns. `*` matches any beginning.
+A family lists them as patterns: `queries.{i-1}` is a tensor of layer i, `table[{i}]` is that layer's share of the rows
+of the tensor `table`, and `table[:, {i}]` its share of the columns. A `*` in a pattern matches any text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"\{i(?P<shift>[+-]\d+)?\}")
 def match_outside_name(name: str, patterns: Iterable[str]) -> tuple[int | None, str] | None:
     """The layer that a tensor outside the layers belongs to, and its name with `{i}`; None if no pattern matches.
 
-    The layer is None for a table with a part for each layer.
+    The layer is None for a tensor that contains a part for each layer.
     """
     for pattern in patterns:
         cut = next((cut for cut in _AXES if pattern.endswith(cut)), None)
@@ -38,16 +38,16 @@ def _compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def find_split_axis(suffix: str) -> int | None:
-    """The dimension along which a table is split into layers' parts; None for a whole tensor."""
+    """The dimension along which a tensor is split into a part for each layer; None if `suffix` ends in no `[{i}]`."""
     return next((axis for cut, axis in _AXES.items() if suffix.endswith(cut)), None)
 
 
 def find_table_name(suffix: str) -> str:
-    """The name of the table that a layer's part is in."""
+    """The name of the tensor that contains a part for each layer: "table" for the suffix "table[{i}]"."""
     return suffix.removesuffix(COLUMNS).removesuffix(ROWS)
 
 
 def format_tensor_name(prefix: str, index: int, suffix: str) -> str:
-    """The full name of a layer's tensor; for a part of a table, the table's name with the index in brackets."""
+    """The full name of a layer's tensor; a suffix with `{i}` gets the index in its place and no prefix: "table[3]"."""
     whole = suffix if "{i" in suffix else prefix + suffix
     return _NUMBER.sub(lambda found: str(index + int(found["shift"] or 0)), whole)

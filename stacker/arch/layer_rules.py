@@ -1,4 +1,4 @@
-"""Config entries that depend on layers: reading a layer's value, writing the values of a stack, solving for entries."""
+"""Reads a layer's values from config entries by layer rules, and finds the entries for the layers of a stack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stacker.formats.json_object import Json
 
 
 def is_applicable(rule: LayerRule, names: Mapping[str, Any]) -> bool:
-    """Whether a rule's condition is true for this config; a missing name makes it false."""
+    """Whether the rule has no condition or its condition is true; one that cannot be computed from `names` is false."""
     if rule.when is None:
         return True
     try:
@@ -23,7 +23,7 @@ def is_applicable(rule: LayerRule, names: Mapping[str, Any]) -> bool:
 
 
 def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
-    """A layer's value by the first formula of `read` that is not null; FormulaError if there is none."""
+    """The value of the first formula in `rule.read` that is not null for layer `index`; FormulaError if none is."""
     failure = FormulaError(f"'{rule.name}' cannot be read")
     for formula in rule.read:
         try:
@@ -37,7 +37,7 @@ def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> J
 
 
 def read_layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], index: int) -> dict[str, Json]:
-    """A layer's values by rule name, for use in the conditions of tensors; rules without a value are left out."""
+    """A layer's value by each rule that applies and has one, by rule name; conditions of tensors may use them."""
     found: dict[str, Json] = {}
     for rule in rules:
         if is_applicable(rule, names):
@@ -51,7 +51,7 @@ def read_layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], 
 def infer_list_rules(
     config: Config, rules: Iterable[LayerRule], depth: int, shared: frozenset[str]
 ) -> Iterator[LayerRule]:
-    """A rule for each config list of `depth` entries that neither `rules` nor `shared` mention."""
+    """Yields a rule for each config list of `depth` entries whose key is neither in `shared` nor in one of `rules`."""
     mentioned = {key for rule in rules for key in (rule.key, *rule.drop)} | shared
     for key, value in config.items():
         if isinstance(value, list) and len(value) == depth and key not in mentioned and key.isidentifier():
@@ -61,7 +61,7 @@ def infer_list_rules(
 def infer_index_rules(
     config: Config, rules: Iterable[LayerRule], depth: int, named: re.Pattern[str]
 ) -> Iterator[LayerRule]:
-    """A rule for each config list of layer indices that no rule mentions and whose key matches `named`."""
+    """Yields a rule for each config list of layer indices whose key matches `named` and is in none of `rules`."""
     mentioned = {key for rule in rules for key in (rule.key, *rule.drop)}
     for key, value in config.items():
         if key not in mentioned and named.search(key) and isinstance(value, list) and _are_indices(value, depth):
@@ -75,7 +75,7 @@ def _are_indices(value: list[Json], depth: int) -> bool:
 
 
 def build_entry(kind: WriteKind, values: Sequence[Json]) -> Json:
-    """The config entry for layers with these values, in order; None for kinds that write no entry."""
+    """The config entry that states these values, one for each layer; None for kinds that write no such entry."""
     match kind:
         case WriteKind.LIST:
             return list(values)
@@ -93,17 +93,17 @@ def build_entry(kind: WriteKind, values: Sequence[Json]) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Config entries, and the layer indices (`misfits`) for which they do not produce the wanted value."""
+    """New config entries; `misfits` are the indices of layers that do not get the wanted value from them."""
 
     entries: Mapping[str, Json]
     misfits: tuple[int, ...]
 
 
 def solve_entries(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json]) -> Solution:
-    """The entries that reproduce the most values; those of the config itself (`names`) if none are better.
+    """Finds the candidate entries of `rule.over` from which most layers read their value; the config's own win a tie.
 
-    Formulas of `over` may also use `depth`, the number of layers, and `first` and `last`, the first and last index of
-    a true value (`depth` and `depth - 1` if there is none).
+    Formulas of `over` may use `depth`, and for the first and last index of a true value `first` and `last` (`depth` and
+    `depth - 1` if no value is true).
     """
     true = [index for index, value in enumerate(values) if value]
     ends = {"first": true[0], "last": true[-1]} if true else {"first": len(values), "last": len(values) - 1}
@@ -119,7 +119,7 @@ def solve_entries(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Js
 
 
 def _list_candidates(over: Sequence[tuple[str, Formula]], names: Mapping[str, Any]) -> Iterator[dict[str, Json]]:
-    """The config's own entries, then every combination that `over` allows."""
+    """Yields the entries as they are in the config, then every combination of the candidates in `over`."""
     yield {key: names[key] for key, _ in over if key in names}
     yield from _list_combinations(over, names)
 
@@ -135,7 +135,7 @@ def _list_combinations(over: Sequence[tuple[str, Formula]], names: Mapping[str, 
 
 
 def _find_misfits(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json], most: int) -> tuple[int, ...]:
-    """The indices with another value than wanted; stops as soon as there are `most`."""
+    """The indices of layers that do not read their value in `values`; at most the first `most` of them."""
     found: list[int] = []
     for index, value in enumerate(values):
         if not _has_value(rule, names, index, value):

@@ -25,24 +25,24 @@ _EACH = re.compile(r"\be\b")
 
 @dataclass(frozen=True, slots=True)
 class TensorPlacement:
-    """The part, layer and role of a tensor.
-
-    `name` is the family's full name for it, which a checkpoint may shorten, and `suffix` the name after the layer
-    prefix ("" outside the layers). `ignored` is the reason why stacks leave the tensor out, "" if they do not.
-    """
+    """The part, layer and role of a tensor."""
 
     name: str
+    """The family's full name for the tensor; some checkpoints leave out its beginning."""
     part: Part
     role: str
     layer: int | None = None
+    """None for a tensor outside the layers, or one that contains a part for each layer."""
     suffix: str = ""
+    """The name without the layer prefix, or with `{i}` as in `layer_names`; "" for a tensor outside the layers."""
     ignored: str = ""
+    """The reason why stacks leave the tensor out, "" if they keep it."""
 
 
 def place_tensors(
     architecture: Architecture, config: Config, tensors: Mapping[str, TensorSpec]
 ) -> dict[str, TensorPlacement]:
-    """The placement of every tensor of a donor, by the donor's name for it."""
+    """The placement of each of a donor's tensors, by its name in the donor."""
     templates = {template.name: template for template in architecture.tensors}
     layers = compile_prefix(architecture.prefix)
     extra = _prediction_layers(architecture, config)
@@ -55,7 +55,7 @@ def place_tensors(
 
 
 def compile_prefix(prefix: str) -> re.Pattern[str]:
-    """A pattern for the names of layers' tensors, with groups for the layer index and the suffix."""
+    """A pattern for names of tensors in layers; its groups are the layer index and the name after the prefix."""
     return re.compile(re.escape(prefix).replace(r"\{i\}", r"(\d+)") + "(.*)")
 
 
@@ -95,7 +95,10 @@ def _template_name(place: TensorPlacement) -> str:
 
 
 def _mark_ignored(place: TensorPlacement, architecture: Architecture, *, listed: bool, extra: range) -> TensorPlacement:
-    """The placement, with the reason why stacks leave the tensor out, if they do."""
+    """The placement, with a reason in `ignored` if stacks leave the tensor out.
+
+    `listed` says whether the family's file describes the tensor; `extra` are the indices of prediction layers.
+    """
     reason = next((why for pattern, why in architecture.ignored if fnmatchcase(place.name, pattern)), "")
     if not reason and place.layer is not None and place.layer in extra:
         reason = "it belongs to a multi-token-prediction layer, which a stack does not have"
@@ -112,7 +115,7 @@ def _prediction_layers(architecture: Architecture, config: Config) -> range:
 
 
 def list_expected_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
-    """The tensors that a config implies, in model order; DonorError if the family's tensors are not known."""
+    """The tensors that a config implies, in model order; DonorError if the family lists none or a size is unknown."""
     if not architecture.tensors:
         message = f"what tensors '{architecture.name}' has is not known without its weights"
         raise DonorError.of(message, "give the donor's weights, or describe the family in architectures/")
@@ -120,7 +123,7 @@ def list_expected_tensors(architecture: Architecture, config: Config) -> tuple[T
 
 
 def list_optional_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
-    """The optional tensors that a donor of this config may have, in model order."""
+    """The tensors that a donor with this config may have or lack, in model order; DonorError if a size is unknown."""
     return tuple(_instantiate_all([t for t in architecture.tensors if t.optional], architecture, config))
 
 
@@ -177,5 +180,5 @@ def _compute_size(formula: Formula, tensor: str, names: Mapping[str, Any]) -> in
 
 
 def list_layers(placements: Iterable[TensorPlacement]) -> Sequence[int]:
-    """The indices of layers that have tensors other than ignored ones, in ascending order."""
+    """The ascending indices of layers with at least one tensor that stacks do not leave out."""
     return sorted({place.layer for place in placements if place.layer is not None and not place.ignored})

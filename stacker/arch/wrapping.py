@@ -1,6 +1,6 @@
-"""The architecture of a language model inside a wrapper, from its own family's file with names and config moved.
+"""Describes the language model in a wrapper (a model with further parts, such as a vision tower) by its own family.
 
-Language models without a file are left to `inference`; the wrapper's other parts are not described.
+Names and config keys are adapted to the wrapper; language models whose family has no file are left to `inference`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stacker.tensors import TensorSpec
 
 
 def find_wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture | None:
-    """The architecture of a wrapper's language model, with names as in `tensors`; None if no file describes it."""
+    """The architecture of a wrapper's language model, with names as in `tensors`; None if no family file fits it."""
     scope, inside = _find_language_model(config)
     family = find_architecture(inside)
     layers = _find_layers(family, tensors) if family else None
@@ -47,7 +47,7 @@ def find_wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec])
 
 
 def _find_language_model(config: Config) -> tuple[str, Mapping[str, Json]]:
-    """The config key of the language model ("" if not nested), and its entries; empty if its family is unknown."""
+    """The config key of the language model ("" if not nested) and its config, which is empty if its type is unknown."""
     for scope in read_conventions().scopes:
         inner = config.get(scope)
         if isinstance(inner, dict) and "model_type" in inner:
@@ -57,7 +57,7 @@ def _find_language_model(config: Config) -> tuple[str, Mapping[str, Json]]:
 
 
 def _find_layers(family: Architecture, tensors: Mapping[str, TensorSpec]) -> LayerList | None:
-    """The layer list whose tensors are all in the family's file; the one with the most bytes if there are several."""
+    """The list of layers whose tensors are all in the family's file, the largest if several are; None if none is."""
     known = {each.name for each in family.tensors if each.part is Part.LAYER}
     fitting = [
         found
@@ -73,9 +73,9 @@ def _list_suffixes(found: LayerList, tensors: Mapping[str, TensorSpec]) -> set[s
 
 
 def _make_rename(family: Architecture, start: str, tensors: Mapping[str, TensorSpec]) -> Callable[[str], str]:
-    """A function that renames the family's tensors outside the layers to their names in the wrapper.
+    """A function that turns the family's name for a tensor outside the layers into its name in the wrapper.
 
-    A tensor is looked for in the language model's module and those that contain it.
+    It looks for the tensor in the language model's module, named by the prefix `start`, then in the modules around it.
     """
     body = find_module_path(family.prefix)
     whole = f".{start}".endswith(f".{body}")

@@ -1,1 +1,1 @@
-"""Array operations on tiles, for ops: compiled for the processor, or in torch on a device."""
+"""The array operations with which ops compute on tiles: compiled for the processor, or in torch on a GPU."""

@@ -1,4 +1,4 @@
-"""Compiled functions that compare arrays element by element, in chunks, as in `sums`."""
+"""Compiled functions that compare several arrays element by element; like `sums` they work in chunks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from stacker.arithmetic.sums import CHUNK, Arrays, add_up
 
 @compiled
 def merge_elected(arrays: Arrays, votes: Any, factors: Any, weights: Any, out: Any) -> None:
-    """Σ fᵢvᵢxᵢ / Σ wᵢ over the vᵢxᵢ with the sign of Σ vᵢxᵢ; without weights not divided. NaN has every sign."""
+    """Write Σ fᵢvᵢxᵢ to `out`, over the arrays whose vᵢxᵢ has the sign of Σ vᵢxᵢ; v are the votes, f the factors.
+
+    If `weights` is not empty, the sum is divided by the weights of those arrays. A NaN always enters the sum.
+    """
     total, divisor = np.empty(CHUNK, out.dtype), np.empty(CHUNK, out.dtype)
     up = np.empty(CHUNK, np.bool_)
     nothing = out.dtype.type(0)
@@ -40,7 +43,7 @@ def merge_elected(arrays: Arrays, votes: Any, factors: Any, weights: Any, out: A
 
 @compiled
 def variance(arrays: Arrays, out: Any) -> None:
-    """The population variance of each element across the arrays."""
+    """Write the population variance of each element across the arrays to `out`."""
     mean, ones = np.empty(CHUNK, out.dtype), np.ones(len(arrays), out.dtype)
     size = out.dtype.type(len(arrays))
     for start in range(0, out.size, CHUNK):
@@ -61,7 +64,7 @@ def variance(arrays: Arrays, out: Any) -> None:
 
 @compiled
 def _count_changed(arrays: Arrays, least: Any, start: int, count: int, many: Any) -> None:
-    """The number of arrays in which each element has |x| > least."""
+    """For each of the `count` elements from `start`, write to `many` in how many arrays it has |x| > least."""
     for k in range(count):
         many[k] = 0
     for number in range(len(arrays)):
@@ -72,7 +75,10 @@ def _count_changed(arrays: Arrays, least: Any, start: int, count: int, many: Any
 
 @compiled
 def count_changes(arrays: Arrays, least: Any, shared: Any, alone: Any) -> None:
-    """For each array, add the elements with |x| > least to `shared` if another array also has them, else to `alone`."""
+    """Count the elements of each array with |x| > least.
+
+    Those that also have |x| > least in another array are added to the array's number in `shared`, the rest in `alone`.
+    """
     many = np.empty(CHUNK, np.int32)
     for start in range(0, arrays[0].size, CHUNK):
         count = min(CHUNK, arrays[0].size - start)
@@ -90,7 +96,10 @@ def count_changes(arrays: Arrays, least: Any, shared: Any, alone: Any) -> None:
 
 @compiled
 def merge_changes(arrays: Arrays, least: Any, factors: Any, out: Any) -> None:
-    """The mean over the arrays with |x| > least where there are several, xᵢ times its factor where there is one."""
+    """Write the mean of each element over the arrays with |x| > least to `out`.
+
+    Where only one array has |x| > least, its element times its factor is written; where none has, 0.
+    """
     many, total = np.empty(CHUNK, np.int32), np.empty(CHUNK, out.dtype)
     nothing, one = out.dtype.type(0), out.dtype.type(1)
     for start in range(0, out.size, CHUNK):

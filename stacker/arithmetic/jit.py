@@ -1,6 +1,6 @@
-"""Compiles functions for this processor with numba, on their first call with arrays of a type.
+"""Compiles functions with numba for this processor, when they are first called with arrays of a new type.
 
-Compiled code is cached on disk by source file, beside the module or in the user's cache folder. Arithmetic is IEEE's in
+The compiled code is cached on disk, beside the module or in the user's cache folder. It does IEEE arithmetic exactly in
 the order written (no contraction, no reassociation), so all processors compute the same bits.
 """
 
@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def compiled(function: F) -> F:
-    """The function as compiled code, which runs without the GIL."""
+    """The function compiled by numba; it does not hold the GIL while it runs."""
     made: Any = njit(nogil=True, error_model="numpy")(function)
     with suppress(RuntimeError):  # no folder is writable
         made._cache = _LenientCache(function)  # type: ignore[no-untyped-call]  # numba has no types
@@ -25,7 +25,7 @@ def compiled(function: F) -> F:
 
 
 class _LenientCache(FunctionCache):
-    """numba's cache, except that errors of the disk are ignored: the function is then compiled again."""
+    """numba's cache on disk, but after an OSError the function is compiled again or not saved."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         with suppress(OSError):

@@ -11,20 +11,22 @@ from stacker.arithmetic.jit import compiled
 
 
 class Form(NamedTuple):
-    """The layout of a narrow float type, as uint32 values.
-
-    `dropped` is the number of fraction bits fewer than fp32, `least` the fp32 exponent field of the smallest normal
-    number. `largest`, `over` and `none` are the bits of the largest number, of larger values, and of NaN; `signed` is
-    the smallest magnitude that may have a sign (some types have no −0), `sign` the position of the sign bit.
-    """
+    """The layout of a narrow float type, as uint32 values."""
 
     dropped: Any
+    """How many fraction bits fewer than fp32 it has."""
     least: Any
+    """The fp32 exponent field of its smallest normal number."""
     largest: Any
+    """The bits of its largest number."""
     over: Any
+    """The bits that stand for values larger than that."""
     none: Any
+    """The bits of NaN."""
     signed: Any
+    """The smallest magnitude bits that may have a sign: 1 for types without −0, else 0."""
     sign: Any
+    """The position of the sign bit."""
 
 
 def _form(*values: int) -> Form:
@@ -39,16 +41,16 @@ FORMS = {
     np.dtype(ml_dtypes.float8_e5m2fnuz): _form(21, 112, 0x7F, 0x80, 0x80, 1, 7),
     np.dtype(ml_dtypes.float8_e4m3fnuz): _form(20, 120, 0x7F, 0x80, 0x80, 1, 7),
 }
-"""float8_e4m3fn has no infinity: larger values become its largest number."""
+"""The narrow types; values too large for float8_e4m3fn become its largest number, as it has no infinity."""
 VALUES = {kind: np.arange(256, dtype=np.uint8).view(kind).astype(np.float32) for kind in FORMS if kind.itemsize == 1}
-"""The fp32 value of each 8-bit pattern, for the 8-bit types."""
+"""For each 8-bit type, the fp32 values of all 256 bit patterns."""
 
 
 @compiled
 def narrow(bits: Any, form: Form, out: Any) -> None:
-    """Convert the bits of fp32 numbers to those of a narrower type, rounded to nearest even; NaN stays NaN.
+    """Convert the bits of fp32 numbers to the bits of a narrower type, rounded to nearest even; NaN stays NaN.
 
-    A subnormal result is rounded by adding a power of 2 whose last fp32 bit is the narrow type's last bit.
+    To round a subnormal result, a power of 2 is added whose last fp32 bit has the value of the narrow type's last bit.
     """
     dropped, away = (
         form.dropped & np.uint32(31),
@@ -73,7 +75,7 @@ def narrow(bits: Any, form: Form, out: Any) -> None:
 
 @compiled
 def widen_half(bits: Any, out: Any) -> None:
-    """Convert the bits of fp16 numbers to a wider type, exactly."""
+    """Convert the bits of fp16 numbers to numbers of a wider type, exactly."""
     for k in range(bits.size):
         value = np.uint32(bits[k])
         size = np.uint32(value & np.uint32(0x7FFF))
@@ -86,17 +88,17 @@ def widen_half(bits: Any, out: Any) -> None:
 
 @compiled
 def look_up(bits: Any, values: Any, out: Any) -> None:
-    """Write the value of each 8-bit pattern."""
+    """Write to `out` the value of each 8-bit pattern in `bits`; `values` lists the values of all patterns."""
     for k in range(bits.size):
         out[k] = values[bits[k]]
 
 
 @compiled
 def round_to_odd(array: Any, out: Any) -> None:
-    """Convert fp64 to fp32 with the last bit set where inexact, so that rounding again to fewer bits is correct.
+    """Convert fp64 to fp32 with the last bit set where inexact, so that a second rounding to fewer bits is correct.
 
-    Conversions from fp64 to the narrow types go by way of fp32. See Boldo and Melquiond, Emulation of FMA and
-    correctly rounded sums (IEEE Trans. Computers 2008), section 3.
+    Conversions from fp64 to narrow types take this step first: see Boldo and Melquiond, Emulation of FMA and correctly
+    rounded sums (IEEE Trans. Computers 2008), section 3.
     """
     for k in range(array.size):
         near = np.float32(array[k])

@@ -13,7 +13,7 @@ from stacker.tensors import Dtype
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _SOFTMAX = 1 << 14
-"""Elements converted to fp64 at a time."""
+"""How many elements are converted to fp64 at a time."""
 
 
 class NumpyBackend:
@@ -154,7 +154,7 @@ class NumpyBackend:
         return mask
 
     def look_up_by_rank(self, array: Array, row: int, values: Array) -> Array:
-        """Sorts bits and index packed in one number, which takes a third of the time of an argsort."""
+        """Sorts numbers that contain an element's bits and its index; this takes a third of the time of an argsort."""
         packed, found = np.empty(len(array), np.int64), np.empty(len(array), np.int32)
         masks.pack_ranks(array, row, packed)
         packed.reshape(-1, row).sort(axis=1)
@@ -202,7 +202,7 @@ NUMPY = NumpyBackend()
 
 
 def _as_type_of(array: Array, factors: Any) -> Array:
-    """The factors in the array's type; infinite if too large for it."""
+    """The factors as an array of the type of `array`; a factor too large for that type becomes infinite."""
     with np.errstate(over="ignore"):
         own: Array = np.asarray(factors, array.dtype)
     return own
@@ -221,7 +221,7 @@ def _count_pairs(arrays: Sequence[Array]) -> int:
 
 
 def _row_divergences(rows: Array, origin: Array) -> Array:
-    """KL divergence of the rows' softmax from that of `origin`, clipped to at least 0 against rounding."""
+    """The KL divergence of each row's softmax from that of the same row of `origin`; below 0 by rounding it is 0."""
     with np.errstate(all="ignore"):
         p, q = _softmax(rows), _softmax(origin)
         total: Array = (p * np.log(p / q)).sum(axis=1)

@@ -1,7 +1,7 @@
-"""Compiled weighted sums and inner products. Arrays are flat and of one type; `out` may be one of them.
+"""Compiled weighted sums, in chunks that fit the L1 cache, and inner products, in fp64; `out` may be one of the arrays.
 
-Sums are computed in chunks that fit the L1 cache. Inner products are fp64, in LANES partial sums of every LANES-th
-element, which are then added pairwise: the same on every processor.
+An inner product is computed as LANES partial sums, each over every LANES-th element, which are then added pairwise; the
+order is fixed, so every processor computes the same bits.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 from stacker.arithmetic.jit import compiled
 
 Arrays = Any
-"""A tuple of arrays."""
+"""A tuple of flat arrays of one type and length."""
 CHUNK = 1024
 LANES = 64
 
 
 @compiled
 def add_up(factors: Any, arrays: Arrays, start: int, count: int, total: Any) -> None:
-    """Write Σ fᵢxᵢ of the `count` elements from `start` to the beginning of `total`."""
+    """Compute Σ fᵢxᵢ for the `count` elements from index `start`, and write it to the beginning of `total`."""
     for number in range(len(arrays)):
         part, factor = arrays[number][start : start + count], factors[number]
         if number == 0:
@@ -33,7 +33,7 @@ def add_up(factors: Any, arrays: Arrays, start: int, count: int, total: Any) -> 
 
 @compiled
 def combine(factors: Any, arrays: Arrays, out: Any) -> None:
-    """Σ fᵢxᵢ"""
+    """Write Σ fᵢxᵢ to `out`."""
     total = np.empty(CHUNK, out.dtype)
     for start in range(0, out.size, CHUNK):
         count = min(CHUNK, out.size - start)
@@ -45,7 +45,7 @@ def combine(factors: Any, arrays: Arrays, out: Any) -> None:
 
 @compiled
 def combine_on(factors: Any, arrays: Arrays, base: Any, out: Any) -> None:
-    """b + Σ fᵢ(xᵢ − b)"""
+    """Write b + Σ fᵢ(xᵢ − b) to `out`, where b is the base."""
     total = np.empty(CHUNK, out.dtype)
     for start in range(0, out.size, CHUNK):
         count = min(CHUNK, out.size - start)
@@ -65,21 +65,21 @@ def combine_on(factors: Any, arrays: Arrays, base: Any, out: Any) -> None:
 
 @compiled
 def subtract(array: Any, base: Any) -> None:
-    """x − b, written into x."""
+    """Write x − b into x, where b is the base."""
     for k in range(array.size):
         array[k] -= base[k]
 
 
 @compiled
 def add(array: Any, other: Any, factor: Any) -> None:
-    """x + fy, written into x."""
+    """Write x + fy into x, where y is `other` and f the factor."""
     for k in range(array.size):
         array[k] += factor * other[k]
 
 
 @compiled
 def inner_product(one: Any, other: Any) -> Any:
-    """⟨x, y⟩"""
+    """The inner product of two arrays, in fp64."""
     lanes = np.zeros(LANES)
     whole = one.size // LANES * LANES
     for start in range(0, whole, LANES):
@@ -98,7 +98,7 @@ def inner_product(one: Any, other: Any) -> Any:
 
 @compiled
 def row_inner_products(arrays: Arrays, row: int, out: Any) -> None:
-    """[pairs, rows]: ⟨xᵢ, xⱼ⟩ for i ≤ j within each row."""
+    """Write ⟨xᵢ, xⱼ⟩ for all pairs i ≤ j within each row of `row` elements to `out` [pairs, rows]."""
     for number in range(out.shape[1]):
         start, pair = number * row, 0
         for i in range(len(arrays)):
@@ -109,7 +109,7 @@ def row_inner_products(arrays: Arrays, row: int, out: Any) -> None:
 
 @compiled
 def column_inner_products(arrays: Arrays, row: int, out: Any) -> None:
-    """[pairs, row]: ⟨xᵢ, xⱼ⟩ for i ≤ j within each column, added to `out`."""
+    """Add ⟨xᵢ, xⱼ⟩ for all pairs i ≤ j within each column of rows of `row` elements to `out` [pairs, row]."""
     for start in range(0, arrays[0].size, row):
         pair = 0
         for i in range(len(arrays)):
@@ -123,7 +123,7 @@ def column_inner_products(arrays: Arrays, row: int, out: Any) -> None:
 
 @compiled
 def combine_rows(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
-    """Σ fᵢ[r]xᵢ, where r is the row."""
+    """Write Σ fᵢ[r]xᵢ to `out`, the first array, where r is the element's row; `factors` is [arrays, rows]."""
     for number in range(out.size // row):
         start = number * row
         result = out[start : start + row]
@@ -136,7 +136,7 @@ def combine_rows(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
 
 @compiled
 def combine_columns(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
-    """Σ fᵢ[c]xᵢ, where c is the column."""
+    """Write Σ fᵢ[c]xᵢ to `out`, the first array, where c is the element's column; `factors` is [arrays, row]."""
     for start in range(0, out.size, row):
         result = out[start : start + row]
         for k in range(row):

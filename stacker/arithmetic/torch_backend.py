@@ -1,6 +1,6 @@
 """The backend for torch tensors on a device; results equal the processor's, apart from the rounding of sums.
 
-A mask is an int32 tensor: -1 (all bits set) for elements in it, 0 for the others.
+A mask is an int32 tensor: -1 (all bits set) for a marked element, 0 for any other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LARGEST_E4M3 = 448.0
 _ROWS = 1 << 14
-"""Elements converted to fp64 at a time."""
+"""How many elements are converted to fp64 at a time."""
 
 
 class TorchBackend:
@@ -209,17 +209,17 @@ class TorchBackend:
 
 
 def _scalar(array: torch.Tensor, value: float) -> float:
-    """The value rounded to the array's type; infinite if too large for it."""
+    """The value rounded to the array's type; a value too large for that type becomes infinite."""
     return float(torch.tensor(value, dtype=array.dtype))
 
 
 def _list_pairs(arrays: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """The pairs i ≤ j."""
+    """All pairs of an array with itself or a later one, in order."""
     return list(combinations_with_replacement(arrays, 2))
 
 
 def _add_up(arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The sum, added in order, in a new tensor."""
+    """The sum of the arrays, added in order, in a new tensor."""
     found = arrays[0].clone()
     for array in arrays[1:]:
         found.add_(array)
@@ -227,17 +227,17 @@ def _add_up(arrays: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def _bits_of(values: torch.Tensor) -> torch.Tensor:
-    """fp32 magnitudes as int32 in the same order, in a new tensor; NaN is greater than infinity."""
+    """The bits of fp32 magnitudes as a new int32 tensor; greater magnitudes have greater bits, and NaN the greatest."""
     return values.to(torch.float32).abs().view(torch.int32)
 
 
 def _to_mask(where: torch.Tensor) -> torch.Tensor:
-    """A mask from a tensor of bool."""
+    """The mask that marks the elements where a bool tensor is true."""
     return where.to(torch.int32).neg_()
 
 
 def _hash(bits: torch.Tensor) -> torch.Tensor:
-    """The hash of `masks.hash_indices`, in int32."""
+    """Hashes an int32 tensor in place, as `masks.hash_indices` does apart from its keys."""
     for by, factor in zip((16, 15), HASH_FACTORS, strict=True):
         bits ^= bits >> by
         bits.mul_(factor - (factor >> 31 << 32)).bitwise_and_(INT31_MAX)
@@ -245,13 +245,13 @@ def _hash(bits: torch.Tensor) -> torch.Tensor:
 
 
 def _divergence(rows: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
-    """KL divergence of the rows' softmax from that of `origin`, clipped to at least 0 against rounding."""
+    """The KL divergence of each row's softmax from that of the same row of `origin`; below 0 by rounding it is 0."""
     p, q = (each.double().softmax(1).add_(EPSILON) for each in (rows, origin))
     return p.mul_((p / q).log_()).sum(1).clamp_(min=0.0)
 
 
 def _round_to_odd(tile: torch.Tensor) -> torch.Tensor:
-    """As `narrow.round_to_odd`."""
+    """Converts fp64 to fp32 in a new tensor, as `narrow.round_to_odd` does."""
     near = tile.float()
     toward_zero = torch.where(near.double().abs() > tile.abs(), near.nextafter(near.new_zeros(())), near)
     inexact = (near.double() != tile).int()

@@ -1,1 +1,1 @@
-"""Blend ops, one file each, and their table; `stacker.arithmetic` does the computing."""
+"""The blend ops, one file each, and the table that lists them; they compute with `stacker.arithmetic`."""

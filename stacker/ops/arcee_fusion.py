@@ -1,4 +1,4 @@
-"""arcee_fusion: base + d on the important elements of d = x − base, by |d| · KL(softmax x, softmax base) over rows.
+"""arcee_fusion: base + d where d = x − base is important by |d| · KL(softmax x, softmax base), the softmax over rows.
 
 Arcee, MergeKit v0.1 (2025), announcement of Arcee Fusion.
 """

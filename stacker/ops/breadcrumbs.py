@@ -1,4 +1,4 @@
-"""breadcrumbs, breadcrumbs_ties: base + λ Σ wᵢdᵢ over deltas without their largest and their small elements.
+"""breadcrumbs, breadcrumbs_ties: base + λ Σ wᵢdᵢ over deltas whose largest and whose small elements are dropped.
 
 Davari and Belilovsky, Model breadcrumbs (ECCV 2024), section 3.
 """

@@ -1,4 +1,4 @@
-"""della_linear, della: as dare, where elements of small magnitude within their row are dropped more often.
+"""della_linear, della: as dare, but small elements of a row are dropped more often than its large ones.
 
 Deep et al., DELLA-Merging (2024), section 3 (MagPrune).
 """

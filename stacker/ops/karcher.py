@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 Vector = list[float]
-"""A vector in the span of the sources, as the weight of each source."""
+"""A weighted sum of the sources, given by the weight of each source."""
 
 
 def _make(own: Values, _each: Sequence[Values]) -> Kernel:
@@ -30,9 +30,9 @@ def _apply(tile: Tile, statistics: Statistics) -> Array:
 
 
 def _find_factors(most: int, tol: float, table: Gram) -> Vector:
-    """The weight of each source, by gradient descent from the mean direction.
+    """The weight of each source in the Karcher mean, found by gradient descent from the mean direction.
 
-    Every iterate stays in the span of the sources, so their Gram matrix is all it needs.
+    Every step is a weighted sum of the sources, so their inner products (`table`) are enough to compute it.
     """
     count = len(table)
     norms = [math.sqrt(table[i][i]) for i in range(count)]
@@ -51,7 +51,7 @@ def _find_factors(most: int, tol: float, table: Gram) -> Vector:
 
 
 def _compute_tangent(mean: Vector, units: Sequence[Vector], table: Gram, tol: float) -> Vector:
-    """The mean of the tangent vectors at `mean` that point along the sphere to each unit vector."""
+    """The mean of the tangent vectors at `mean` that lead to each unit vector by the shortest way on the sphere."""
     parts: list[tuple[float, Vector]] = [(0.0, mean)]
     for unit in units:
         cosine = min(max(inner_product(mean, unit, table), -1.0), 1.0)

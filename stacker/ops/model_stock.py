@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 _SINGULAR = 1e-6
-"""Smallest |1 + (N−1) cos θ|; below it t is undefined and the base is kept."""
+"""The least |1 + (N−1) cos θ| for which t is computed; below it t is 0, so that the base is kept."""
 
 
 def _make(own: Values, _each: Sequence[Values]) -> Kernel:
@@ -29,7 +29,7 @@ def _count_passes(own: Values, _each: Sequence[Values]) -> int:
 
 
 def _find_t(sums: Sequence[float], _statistics: Statistics) -> float:
-    """t for the whole tensor, from its mean angle."""
+    """t for the whole tensor, from the inner products of its sources' differences from the base."""
     import numpy as np
 
     return float(_compute_t(np.array(sums)))
@@ -49,7 +49,7 @@ def _apply_rows(tile: Tile, _statistics: Statistics) -> Array:
 
 
 def _compute_t(products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """t = N cos θ / (1 + (N−1) cos θ), cos θ the mean over pairs, from inner products [pairs i ≤ j, ...]."""
+    """t = N cos θ / (1 + (N−1) cos θ) from inner products [pairs i ≤ j, ...]; cos θ is the mean over pairs i < j."""
     import numpy as np
 
     at = {pair: number for number, pair in enumerate(list_pairs(len(products)))}

@@ -30,11 +30,10 @@ def _apply(tile: Tile, statistics: Statistics) -> Array:
 
 
 def _find_factors(weights: Sequence[float], eps: float, table: Gram) -> list[float]:
-    """The weight of each source.
+    """The factor of each source in the result; where the weighted directions cancel out, it is the source's weight.
 
-    Multi-SLERP averages the directions in the tangent plane at their weighted mean and maps the average back to the
-    sphere. That average is the tangent point itself, so this computes the weighted mean alone.
-    Where the directions cancel there is no such point, and the weighted sum is used.
+    Multi-SLERP averages the directions in the tangent plane at their weighted mean, but that average always equals the
+    weighted mean itself, which is therefore all that is computed.
     """
     norms = [math.sqrt(table[i][i]) for i in range(len(weights))]
     mean = [weight / (norm + eps) for weight, norm in zip(weights, norms, strict=True)]

@@ -18,7 +18,7 @@ def _make(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _clamp_delta(t: float, tile: Tile, _statistics: Statistics) -> Array:
-    """d · min(t/|d|, 1) equals d clamped to [−t, t]."""
+    """The op's formula moves the base by d · min(t/|d|, 1), which equals d clamped to [−t, t]."""
     (delta,) = subtract_base(tile)
     return add_base(tile.backend.clamp(delta, t), tile)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 _COLINEAR = 1e-8
-"""Sine of the angle below which interpolation is linear."""
+"""Where the sine of the angle is not above this, interpolation is linear."""
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
@@ -62,9 +62,9 @@ def _apply_rows(t: float, tile: Tile, _statistics: Statistics) -> Array:
 
 
 def _compute_factors(t: float, products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The weights of both sources, [2, ...], from a·a, a·b and b·b, [3, ...].
+    """The factors of the sources a and b, as an array [2, ...], from the inner products a·a, a·b and b·b, [3, ...].
 
-    Interpolation is linear where the angle is 0, 180°, or not defined.
+    Interpolation is linear where the angle is 0°, 180° or undefined.
     """
     import numpy as np
 

@@ -17,7 +17,7 @@ def _make(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _scale(factor: float, tile: Tile, _statistics: Statistics) -> Array:
-    """A factor of 0 yields zeros even for NaN and infinity."""
+    """Multiplies the source by the factor; a factor of 0 turns even NaN and infinities into 0."""
     return tile.backend.combine([factor], tile.sources)
 
 

@@ -1,4 +1,4 @@
-"""ram, ramplus_tl: base + deltas, averaged where several sources changed an element, kept whole where one did.
+"""ram, ramplus_tl: base + the delta of the one source that changed an element, or the mean of those of several.
 
 Reinforced agent merging (2026), arXiv:2601.13572.
 """
@@ -27,7 +27,7 @@ def _make_plus(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _measure(epsilon: float, tile: Tile, _statistics: Statistics) -> list[float]:
-    """For each source, the number of changed elements that others changed too, then of those it alone changed."""
+    """How many elements each source changed that another changed too; then how many each source alone changed."""
     return tile.backend.count_changes(subtract_base(tile), epsilon)
 
 

@@ -1,4 +1,4 @@
-"""sce: selects elements by their variance across sources, weights sources by squared deltas, elects signs.
+"""sce: selects elements by their variance across sources, weights sources by squared deltas, and elects signs.
 
 Wan et al., FuseChat (2024), section 3.3 (SCE).
 """
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 _TINY = 1e-6
-"""Smallest sum of mean squares; below it all sources have equal weights."""
+"""If the mean squares of all sources add up to less than this, the sources get equal weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sce:
-    """The op with the fraction of selected elements bound."""
+    """The arithmetic of the op; `share` is the fraction of elements to select."""
 
     share: float
 
@@ -33,7 +33,7 @@ class _Sce:
         return Kernel(self._apply, (*selection, Pass(self._measure_squares, _find_weights)))
 
     def _select(self, tile: Tile, statistics: Statistics) -> Sequence[Array]:
-        """The differences from the base, set to 0 where they are not selected."""
+        """Each source's difference from the base, with the elements that are not selected set to 0."""
         deltas = subtract_base(tile)
         if self.share <= 0.0:
             return [tile.backend.fill(delta, 0.0) for delta in deltas]
@@ -43,7 +43,7 @@ class _Sce:
         return deltas
 
     def _measure_squares(self, tile: Tile, statistics: Statistics) -> list[float]:
-        """Σd² over the selected elements of each source, then the number of all elements."""
+        """Σd² over the selected elements for each source, then how many elements the tile has."""
         sums = [tile.backend.inner_products([delta])[0] for delta in self._select(tile, statistics)]
         return [*sums, float(len(tile.sources[0]))]
 
@@ -59,7 +59,7 @@ def _compute_variance(tile: Tile, _statistics: Statistics) -> list[Array]:
 
 
 def _find_weights(sums: Sequence[float], _statistics: Statistics) -> list[float]:
-    """Each source's share of the sum of mean squares."""
+    """The weight of each source: its mean square divided by the sum of all sources' mean squares."""
     means = [total / sums[-1] for total in sums[:-1]]
     whole = math.fsum(means)
     return [mean / whole for mean in means] if whole >= _TINY else [1.0 / len(means)] * len(means)

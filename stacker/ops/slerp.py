@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 _PARALLEL = 0.9995
-"""Magnitude of the cosine above which interpolation is linear."""
+"""Where |cosine| is above this, interpolation is linear."""
 
 
 def _make(own: Values, _each: Sequence[Values]) -> Kernel:
@@ -24,18 +24,18 @@ def _make(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _measure(tile: Tile, _statistics: Statistics) -> list[float]:
-    """a·b, a·a and b·b in fp64."""
+    """The inner products a·b, a·a and b·b of the sources a and b, in fp64."""
     aa, ab, bb = tile.backend.inner_products(tile.sources)
     return [ab, aa, bb]
 
 
 def _interpolate(t: float, tile: Tile, statistics: Statistics) -> Array:
-    """At t = 0 or 1 the other source does not enter, so its NaN and infinities stay out."""
+    """Blends the sources; at t = 0 or 1 only one of them is used, so a NaN or infinity in the other has no effect."""
     return tile.backend.combine(_compute_factors(t, statistics[0]), tile.sources)
 
 
 def _compute_factors(t: float, products: Sequence[float]) -> tuple[float, float]:
-    """The weight of each source; linear where a norm is 0 or not finite, and so has no direction."""
+    """The factors of the first and the second source; interpolation is linear if a norm is 0 or not finite."""
     cosine = _compute_cosine(*products)
     if cosine is None or abs(cosine) > _PARALLEL or t in (0.0, 1.0):
         return 1.0 - t, t

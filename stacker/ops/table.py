@@ -1,4 +1,4 @@
-"""The table of ops; a new op needs its own file and a row here."""
+"""The table of all ops by name; a new op needs its own file and a line here."""
 
 from __future__ import annotations
 

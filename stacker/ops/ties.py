@@ -1,4 +1,4 @@
-"""ties: the largest elements of each delta, averaged over the sources that have the elected sign.
+"""ties: base + the largest elements of the deltas, averaged over the sources whose element has the elected sign.
 
 Yadav et al., TIES-Merging (NeurIPS 2023), algorithm 1.
 """

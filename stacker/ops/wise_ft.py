@@ -18,7 +18,7 @@ def _make(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _interpolate(alpha: float, tile: Tile, _statistics: Statistics) -> Array:
-    """alpha 1 returns the source, and 0 the base, bit for bit."""
+    """Interpolates; alpha = 1 returns exactly the source, and alpha = 0 exactly the base."""
     return tile.sources[0] if alpha == 1.0 else combine_deltas([alpha], tile)
 
 

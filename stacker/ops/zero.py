@@ -1,4 +1,4 @@
-"""zero: one source whose writes to the residual stream are scaled by 0, so that the layer is the identity.
+"""zero: one source whose output projections are scaled by 0, so that its layer passes the residual stream unchanged.
 
 Wu et al., LLaMA Pro (ACL 2024), section 3.2.
 """

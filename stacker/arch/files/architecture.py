@@ -1,6 +1,6 @@
 """The description of a model family: tensors with roles and symbolic shapes, and config entries that depend on layers.
 
-Values only; the YAML is read by `parser`, and unknown families are described by `inference`.
+This module only defines the values: `parser` reads them from YAML, `inference` makes them for families without a file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Config = Mapping[str, Json]
 
 
 class Part(StrEnum):
-    """The position of a tensor on the residual stream: before the layers, in a layer, or after them."""
+    """Where the model uses a tensor: before the layers, in a layer, or after the layers."""
 
     EMBED = "embed"
     LAYER = "layer"
@@ -26,114 +26,125 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TensorTemplate:
-    """A tensor of every layer (named without the layer prefix), or one outside the layers (full name).
-
-    `shape` holds formulas over the dimensions; `when` is true in layers or configs that have the tensor (None: all).
-    `{e}` in a name runs over `count` experts. `optional` tensors are not expected, but may exist. A `dtype` of None is
-    the config's.
-    """
+    """One line of a family's file: it describes a tensor of every layer, or a tensor outside the layers."""
 
     name: str
+    """Without the layer prefix for a tensor in a layer, else in full; `{e}` stands for the index of an expert."""
     role: str
     part: Part
     shape: tuple[Formula, ...]
+    """A formula over the dimensions for each size."""
     when: Formula | None = None
+    """True for the layers or configs that have the tensor; None if all have it."""
     count: Formula | None = None
+    """The number of experts, for a name with `{e}`."""
     optional: bool = False
+    """Whether a donor may lack the tensor."""
     dtype: Dtype | None = None
+    """None for the dtype that the config states."""
 
 
 class WriteKind(StrEnum):
-    """How the stacked layers' values are written to the new config, or which stacks are refused for them.
-
-    list: one entry per layer. indices: the indices of layers with a true value. prefix, suffix: number of leading or
-    trailing layers with a true value, refused if others are true. mapping: an object by layer index. runs: as [[values,
-    1]]. solve: new values for the entries of `over`, refused if none reproduce all layers' values.
-
-    constant: the entry stays, refused if layers differ. position: refused if a layer's new index implies another value;
-    advised: the same as a warning. last: refused unless the last layer's value is true. supply: a value is [gives,
-    takes], refused unless an earlier layer gives what a layer takes (null: nothing). shared: layers with a true value
-    use tensors of the first of them, refused unless all are one donor's and its first comes first. whole: refused
-    unless the layers with a true value are all those of one donor, in its order.
-    """
+    """How a rule writes the values of a stack's layers to the new config, or for which values it refuses the stack."""
 
     LIST = "list"
+    """Writes a list with an entry for each layer."""
     INDICES = "indices"
+    """Writes a list of the indices of the layers with a true value."""
     PREFIX = "prefix"
+    """Writes the number of leading layers with a true value; refused if a later layer has a true value too."""
     SUFFIX = "suffix"
+    """Writes the number of trailing layers with a true value; refused if an earlier layer has a true value too."""
     MAPPING = "mapping"
+    """Writes an object from layer index to value."""
     RUNS = "runs"
+    """Writes `[[values, 1]]`: the list of all values, used once."""
     SOLVE = "solve"
+    """Writes new values of the entries in `over`; refused unless some of their candidates reproduce all values."""
     CONSTANT = "constant"
+    """Leaves the entry as it is; refused if the layers' values differ."""
     POSITION = "position"
+    """Writes nothing; refused if the config implies another value for a layer at its new index."""
     LAST = "last"
+    """Writes nothing; refused unless the last layer's value is true."""
     SUPPLY = "supply"
+    """Writes nothing; a value is `[gives, takes]`, and what a layer takes (null: nothing) an earlier one must give."""
     SHARED = "shared"
+    """Writes nothing; layers with a true value must come from one donor, whose first such layer must come first.
+
+    They all use the tensors of that first layer.
+    """
     WHOLE = "whole"
+    """Writes nothing; the layers with a true value must be all such layers of one donor, in its order."""
     ADVISED = "advised"
+    """As POSITION, but with a warning where POSITION refuses the stack."""
 
 
 POSITIONAL = frozenset(
     {WriteKind.POSITION, WriteKind.LAST, WriteKind.SUPPLY, WriteKind.SHARED, WriteKind.WHOLE, WriteKind.ADVISED}
 )
-"""Kinds that only constrain positions."""
+"""Kinds that write nothing and only restrict where layers may be placed."""
 CHECK_ONLY = POSITIONAL | {WriteKind.CONSTANT}
-"""Kinds that only refuse stacks and write no config entry."""
+"""Kinds that write no config entry and only check stacks."""
 KEYLESS = POSITIONAL | {WriteKind.SOLVE}
-"""Kinds without a config key."""
+"""Kinds whose rules do not name a config key to write."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerRule:
-    """One property of layers that the config holds by layer index.
-
-    `read` are formulas over the config, the layer index `i` and the `depth`; the first with a value is the layer's
-    value in its donor. `write` is how the stack's values are written under `key`; entries named by `drop` are removed,
-    those of `put` added. `over` are the entries to solve for, each with a formula for its candidates in order. The rule
-    applies if `when` is None or true (not if a name is missing), and `reason` is shown when it refuses a stack.
-    """
+    """A property of layers that the config states: how to read a layer's value and how to write those of a stack."""
 
     name: str
     key: str
+    """The config key to write, "" for the kinds in KEYLESS."""
     write: WriteKind
     read: tuple[Formula, ...]
+    """Formulas over the config, the layer index `i` and the `depth`; the first that has a value yields the layer's."""
     when: Formula | None = None
+    """The rule applies if this is None or true; a name that the config lacks makes it false."""
     drop: tuple[str, ...] = ()
+    """Config keys that are removed when the rule is written."""
     put: tuple[tuple[str, Json], ...] = ()
+    """Config entries that are added when the rule is written."""
     over: tuple[tuple[str, Formula], ...] = ()
+    """For SOLVE: the config keys to solve for, each with a formula that lists its candidates, preferred ones first."""
     reason: str = ""
+    """The explanation shown when the rule refuses a stack."""
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A model family: its depth, tensors and config rules.
-
-    `depth` is a formula for the number of layers, usually a config key. `scope` is the config key of the nested
-    language model config ("" if not nested), and `inner` the name prefix of a wrapper's language model; the wrapper's
-    other tensors go with the embedding. `prefix` begins the names of layers' tensors, with `{i}` for the index; `root`
-    begins names in full, and some checkpoints leave it out. `defaults` are the values of absent config entries.
-    `dimensions` are named formulas for shapes, each over the config and those before it. `sized` are config entries
-    computed from `depth` and `old_depth`. `tied` pairs a tensor that may be absent with the one it shares. `ignored`
-    are patterns for names of tensors that stacks leave out, with the reason. `apart` are names, with `{i}`, of layers'
-    tensors outside the layers (see `layer_names`). `agree` are config keys whose values all donors of a stack must
-    share.
-    """
+    """A model family: how its configs and tensors describe the layers."""
 
     name: str
     model_types: tuple[str, ...]
+    """The values of `model_type` in the configs of this family."""
     depth: Formula
+    """The number of layers, usually just the name of a config key."""
     prefix: str
+    """The beginning of the names of tensors in layers, with `{i}` for the layer index."""
     scope: str = ""
+    """The config key of a nested language model config, "" if it is not nested."""
     root: str = ""
+    """The beginning of full tensor names that some checkpoints leave out."""
     defaults: tuple[tuple[str, Json], ...] = ()
+    """Config keys with the values that they have where a config does not set them."""
     dimensions: tuple[tuple[str, Formula], ...] = ()
+    """Names with formulas for use in shapes; a formula may use the config and the dimensions before it."""
     tensors: tuple[TensorTemplate, ...] = ()
     rules: tuple[LayerRule, ...] = ()
     sized: tuple[tuple[str, Formula], ...] = ()
+    """Config keys, each with a formula for its new value, which may use `depth` and `old_depth`."""
     tied: tuple[tuple[str, str], ...] = ()
+    """Names of tensors that may be absent, each with the name of the tensor used in its place."""
     ignored: tuple[tuple[str, str], ...] = ()
+    """Name patterns of tensors that stacks leave out, each with the reason."""
     apart: tuple[str, ...] = ()
+    """Name patterns of tensors that are stored outside the layers but belong to them (see `layer_names`)."""
     agree: tuple[str, ...] = ()
+    """Config keys whose values must be equal in all donors of a stack."""
     notes: tuple[str, ...] = ()
     inferred: bool = False
+    """Whether the family has no file and was inferred from a donor."""
     inner: str = ""
+    """The name prefix of the language model inside a wrapper, whose other tensors are treated like the embedding."""

@@ -1,4 +1,4 @@
-"""Reads YAML nodes of an architecture file as values; a node of the wrong kind is a SpecError at its position."""
+"""Turns YAML nodes of an architecture file into values; a node of the wrong kind raises SpecError at its position."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ ReadParent = Callable[[str], str]
 
 
 def read_entries(text: str, source: str, read_parent: ReadParent | None = None) -> Entries:
-    """The top-level entries of a file, merged over those of the file that its `like` names."""
+    """The top-level entries of a file's text, merged over those of the file that its `like` entry names, if any.
+
+    `source` is the file's name in messages, and `read_parent` returns the text of the file with a name.
+    """
     entries = expect_mapping(read_yaml(text, source))
     parent = entries.pop("like", None)
     if parent is None:
@@ -27,7 +30,7 @@ def read_entries(text: str, source: str, read_parent: ReadParent | None = None) 
 
 
 def _merge(below: Entries, above: Entries) -> Entries:
-    """The entries of both, `above` first; mappings are merged recursively, and null removes an entry."""
+    """All entries; where both have a key, `above` wins, mappings are merged recursively, and null removes the entry."""
     merged = dict(below)
     for key, node in above.items():
         under = merged.get(key)
@@ -42,19 +45,19 @@ def _merge(below: Entries, above: Entries) -> Entries:
 
 
 def expect_mapping(node: Node) -> Entries:
-    """The entries of a mapping; SpecError for another node."""
+    """The entries of a mapping node, by key; SpecError for any other kind of node."""
     if not isinstance(node, Mapping):
         raise SpecError.of(f"expected a mapping, not {describe(node)}", mark=node.mark)
     return {key.text: value for key, value in node.entries}
 
 
 def list_items(node: Node) -> tuple[Node, ...]:
-    """The items of a list; a single value counts as a list of one."""
+    """The items of a list node; any other node counts as a list of one item."""
     return node.items if isinstance(node, Sequence) else (node,)
 
 
 def expect_text(node: Node) -> str:
-    """A scalar as it was written; SpecError for another node."""
+    """The text of a scalar node as it was written; SpecError for any other kind of node."""
     if not isinstance(node, Scalar):
         raise SpecError.of(f"expected a text, not {describe(node)}", mark=node.mark)
     return node.text
@@ -67,7 +70,7 @@ def read_json_value(node: Node) -> Json:
 
 
 def read_formula(node: Node, text: str | None = None) -> Formula:
-    """The formula in a scalar, or in `text`, a part of it; SpecError if it cannot be parsed."""
+    """Parses the text of a scalar node, or only `text`, a part of it, as a formula; SpecError if that fails."""
     try:
         return parse_formula(expect_text(node) if text is None else text.strip())
     except FormulaError as error:
@@ -83,15 +86,15 @@ def check_keys(keys: Entries, known: Iterable[str]) -> None:
 
 
 def read_section(entries: Entries, key: str) -> Entries:
-    """The entries of a section, empty if it is absent."""
+    """The entries of the mapping under `key`; empty if the key is absent."""
     return expect_mapping(entries[key]) if key in entries else {}
 
 
 def read_texts(entries: Entries, key: str) -> tuple[str, ...]:
-    """The texts of a list, empty if it is absent."""
+    """The texts of the list under `key`; empty if the key is absent."""
     return tuple(expect_text(item) for item in list_items(entries[key])) if key in entries else ()
 
 
 def read_pairs(entries: Entries, key: str) -> tuple[tuple[str, str], ...]:
-    """The names and texts of a section, empty if it is absent."""
+    """The (name, text) pairs of the mapping under `key`; empty if the key is absent."""
     return tuple((name, expect_text(node)) for name, node in read_section(entries, key).items())

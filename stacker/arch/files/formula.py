@@ -1,8 +1,8 @@
 """Formulas over a config, as in architecture files: `heads * head_dim`, `i < first_k_dense_replace`.
 
 A formula is a Python expression restricted to names, constants, lists, arithmetic, comparisons, `in`, `and`/`or`/`not`,
-`if`/`else`, indexing, `int`, `len`, `range` and `str`; parsing fails for anything else. `a | b` is a, or b if a is
-absent or null.
+`if`/`else`, indexing, `int`, `len`, `range` and `str`; parsing fails for anything else. The value of `a | b` is that of
+`a`, or that of `b` where `a` is null or cannot be computed.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _EVALUATION_ERRORS = (TypeError, ValueError, ZeroDivisionError, IndexError, KeyE
 
 
 class FormulaError(ValueError):
-    """A formula cannot be parsed, or has no value for this config."""
+    """A formula that cannot be parsed, or that has no value for a config."""
 
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """A parsed formula; formulas are equal if their texts are."""
+    """A parsed formula; two formulas are equal if their texts are."""
 
     text: str
     tree: ast.expr = field(compare=False, repr=False)
 
     def value(self, names: Mapping[str, Any]) -> Any:
-        """The value for these names; FormulaError if a name is missing or an operation fails."""
+        """Computes the formula from the values in `names`; FormulaError if a name is missing or an operation fails."""
         try:
             return _evaluate(self.tree, names)
         except FormulaError:
@@ -55,7 +55,7 @@ class Formula:
 
 
 def parse_formula(text: str) -> Formula:
-    """The formula in a text; FormulaError for a syntax error or a construct that is not allowed."""
+    """Parses a formula; FormulaError for a syntax error or a construct that is not allowed."""
     try:
         tree = ast.parse(text, mode="eval")
     except SyntaxError as error:

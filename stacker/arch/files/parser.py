@@ -1,6 +1,6 @@
 """Parses the text of an architecture file; `docs/architectures.md` describes the format.
 
-A file may extend another (`like`): sections are merged entry by entry, and null removes an entry.
+A file may extend another one that its `like` entry names: the sections of the two are merged entry by entry.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _TAIL = re.compile(r"(?: as (?P<dtype>\w+))?(?: for e in (?P<count>.+?))?(?: if 
 
 
 def parse_architecture(text: str, source: str, read_parent: ReadParent | None = None) -> Architecture:
-    """The family that a file describes; SpecError with the position for anything that does not follow the format.
+    """Parses a family's file; SpecError with the position for anything that does not follow the format.
 
-    `read_parent` returns the text of the file that `like` names.
+    `source` is the file's name in messages, and `read_parent` returns the text of the file that `like` names.
     """
     entries = read_entries(text, source, read_parent)
     check_keys(entries, _KEYS)
@@ -75,14 +75,14 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
 
 
 def parse_rules(entries: Entries, section: str = "per_layer") -> tuple[LayerRule, ...]:
-    """The layer rules of a section."""
+    """The layer rules in the section of that name; empty if it is absent."""
     return tuple(_parse_rule(name, node) for name, node in read_section(entries, section).items())
 
 
 def parse_tensor(name: str, node: Node, part: Part) -> TensorTemplate:
-    """The tensor in a line such as `mlp.up.expert [ffn, hidden] for e in experts if sparse`.
+    """Parses the description of the tensor `name`, such as `mlp.up.expert [ffn, hidden] for e in experts if sparse`.
 
-    A `?` after the role makes the tensor optional; SpecError if the line does not follow the format.
+    A `?` after the role makes the tensor optional; SpecError if the description does not follow the format.
     """
     text = expect_text(node)
     found = _TENSOR.fullmatch(text)
@@ -110,7 +110,7 @@ def parse_tensor(name: str, node: Node, part: Part) -> TensorTemplate:
 
 
 def _split_shape(rest: str) -> tuple[str, str | None]:
-    """The text before the bracket that closes the shape, and the text after it (None if it is never closed)."""
+    """Splits the text after `[` into the text before the matching `]` and the text after it (None without a `]`)."""
     depth = 1
     for place, letter in enumerate(rest):
         depth += {"[": 1, "]": -1}.get(letter, 0)
@@ -152,5 +152,5 @@ def _parse_write(node: Node) -> tuple[WriteKind, str]:
 
 
 def parse_formulas(entries: Entries, key: str) -> tuple[tuple[str, Formula], ...]:
-    """The names and formulas of a section."""
+    """The (name, formula) pairs of the section `key`; empty if it is absent."""
     return tuple((name, read_formula(node)) for name, node in read_section(entries, key).items())

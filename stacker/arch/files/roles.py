@@ -1,6 +1,6 @@
-"""Tensor roles: names for what a tensor does that are the same in all families; specs select tensors by them.
+"""Tensor roles: names for the purpose of a tensor, equal in all model families, by which specs select tensors.
 
-A role may end in `.bias`, and in `.expert` or `.shared` for tensors of experts; `mlp.down` selects all of these.
+Tensors of experts have roles that end in `.expert` or `.shared`, and biases in `.bias`; `mlp.down` selects all of them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ ROLES: dict[str, str] = {
 """Every role, with its meaning."""
 
 SUFFIXES = ("expert", "shared", "bias")
-"""The endings that a role may have, in this order."""
+"""The endings that a role may have; a role with several endings has them in this order."""
 
 NORMED_BY: dict[str, str] = {
     "attn.q": "attn.q_norm",
@@ -60,7 +60,7 @@ NORMED_BY: dict[str, str] = {
     "attn.o": "norm.post_attn",
     "mlp.down": "norm.post_mlp",
 }
-"""Roles whose scale is undone by a norm of the other role, in layers that have it; only a scale of 0 is not."""
+"""Projections whose output a norm follows in some layers: the norm's role; it undoes any scaling other than by 0."""
 
 
 def strip_role_suffixes(role: str) -> str:

@@ -1,1 +1,1 @@
-"""The building blocks of ops: their declaration, checks of their parameters, and arithmetic that several ops share."""
+"""What ops are built from: the declaration of an op, checks of its parameters, and arithmetic that ops share."""

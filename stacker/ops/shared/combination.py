@@ -16,27 +16,27 @@ Gram = list[list[float]]
 
 
 def subtract_base(tile: Tile) -> Sequence[Array]:
-    """xᵢ − base, written into the sources; without a base the sources themselves."""
+    """xᵢ − base for each source, written into the sources; without a base it returns the sources unchanged."""
     return tile.sources if tile.base is None else tile.backend.subtract(tile.sources, tile.base)
 
 
 def add_base(result: Array, tile: Tile) -> Array:
-    """`result` + base, written into `result`; without a base `result` itself."""
+    """`result` + base, written into `result`; without a base it returns `result` unchanged."""
     return result if tile.base is None else tile.backend.add(result, tile.base)
 
 
 def combine_deltas(factors: Sequence[float], tile: Tile) -> Array:
-    """base + Σ fᵢ(xᵢ − base); without a base Σ fᵢxᵢ."""
+    """base + Σ fᵢ(xᵢ − base), or Σ fᵢxᵢ without a base, written into the first source."""
     return tile.backend.combine(factors, tile.sources, tile.base)
 
 
 def measure_inner_products(tile: Tile, _statistics: Statistics) -> list[float]:
-    """⟨vᵢ, vⱼ⟩ for i ≤ j in fp64, where v are the sources or their differences from the base."""
+    """⟨vᵢ, vⱼ⟩ for i ≤ j, in fp64, where vᵢ is source i, or with a base its difference from the base."""
     return tile.backend.inner_products(subtract_base(tile))
 
 
 def build_gram(products: Sequence[float]) -> Gram:
-    """The full matrix, from the inner products of the pairs i ≤ j."""
+    """The full Gram matrix, from the inner products of the pairs i ≤ j in the order of `list_pairs`."""
     pairs = list_pairs(len(products))
     table = [[0.0] * (pairs[-1][0] + 1) for _ in range(pairs[-1][0] + 1)]
     for (i, j), value in zip(pairs, products, strict=True):
@@ -45,11 +45,11 @@ def build_gram(products: Sequence[float]) -> Gram:
 
 
 def list_pairs(products: int) -> list[tuple[int, int]]:
-    """The pairs i ≤ j in the order of their inner products, from the number of those."""
+    """The pairs (i, j) with i ≤ j, (0, 0), (0, 1) and so on; `products` is how many pairs there are."""
     count = next(count for count in range(products + 1) if count * (count + 1) // 2 == products)
     return list(combinations_with_replacement(range(count), 2))
 
 
 def inner_product(one: Sequence[float], other: Sequence[float], table: Gram) -> float:
-    """The inner product of two weighted sums of the vectors of a Gram matrix, given their weights."""
+    """The inner product of two weighted sums, with the weights `one` and `other`, of the vectors of a Gram matrix."""
     return sum(a * b * table[i][j] for i, a in enumerate(one) for j, b in enumerate(other))

@@ -1,7 +1,7 @@
-"""Counter-based random numbers: each depends only on the tensor's name, the source and the element's index.
+"""Counter-based random numbers: each one depends only on the seed, the tensor's name, the source and the element.
 
-No state is carried along (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011), so tiles may come in
-any order. Each span of elements has keys from BLAKE2b, with which the indices within it are hashed.
+There is no state (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011), so tiles may come in any order.
+BLAKE2b makes two keys for each span of 65,536 elements, with which the index of each element in its span is hashed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 _KEY_SPAN = 1 << 16
-"""Elements that share keys."""
+"""How many consecutive elements share the same keys."""
 
 
 def draw_numbers(tile: Tile, source: int, seed: int = 0) -> Array:
@@ -27,14 +27,14 @@ def draw_numbers(tile: Tile, source: int, seed: int = 0) -> Array:
 
 
 def _spans(tile: Tile, source: int, seed: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """For each key span that the tile overlaps: elements in the tile, index of the first within the span, two keys."""
+    """Yields for each span in the tile: how many elements of it, the index of the first within it, and two keys."""
     for span in range(tile.start // _KEY_SPAN, -(-end // _KEY_SPAN)):
         first, last = max(span * _KEY_SPAN, tile.start), min((span + 1) * _KEY_SPAN, end)
         yield last - first, first - span * _KEY_SPAN, *_keys(tile.seed, source, seed, span)
 
 
 def bound_of(probability: float) -> int:
-    """The bound that a drawn number is below with this probability; for 1, all but the greatest are."""
+    """The bound below which a number from `draw_numbers` lies with this probability (almost surely for 1)."""
     return min(max(round(probability * (INT31_MAX + 1)), 0), INT31_MAX)
 
 

@@ -1,7 +1,7 @@
 """The declaration of an op, and the interface of its arithmetic; nothing here imports numpy or torch.
 
-An op is a row of data plus one function that makes its Kernel. Kernels see tiles (the same run of elements of every
-source, flat), never whole tensors: a statistic of the whole tensor takes a pass of its own.
+An op is a record of data with one function that makes its Kernel, which does the arithmetic. A kernel gets tiles (the
+same run of elements of every source), never whole tensors; a statistic of the whole tensor needs a separate pass.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Values = Mapping[str, Value]
 
 
 class Base(StrEnum):
-    """Whether an op takes a reference tensor beside its sources."""
+    """Whether an op uses a base: a reference tensor in addition to its sources."""
 
     NONE = "none"
     OPTIONAL = "optional"
@@ -28,28 +28,30 @@ class Base(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OpParameter:
-    """A parameter of an op: `low` and `high` are inclusive bounds, and a `default` of None makes it required.
-
-    `per_source` parameters, such as a weight, may differ between the sources of a blend. Values of a parameter that
-    `extrapolates` may exceed the bounds, with a warning. `role_defaults` replace `default` for tensors of some roles.
-    """
+    """A parameter of an op, as a spec may set it."""
 
     name: str
     kind: type[float | bool | int]
     default: float | bool | int | None
+    """None if a spec must set the parameter."""
     meaning: str
     low: float | None = None
+    """The least value allowed; None if there is no lower bound."""
     high: float | None = None
+    """The greatest value allowed; None if there is no upper bound."""
     per_source: bool = False
+    """Whether each source of a blend may have a value of its own, such as a weight."""
     extrapolates: bool = False
+    """Whether a value outside the bounds only causes a warning."""
     role_defaults: tuple[tuple[str, float | bool | int], ...] = ()
+    """Roles of tensors, each with the default for tensors of that role in place of `default`."""
 
 
 class MaskCache(Protocol):
-    """Keeps masks that are expensive to compute from one pass to the next."""
+    """Stores masks, so that a mask that is expensive to compute can be used again in later passes."""
 
     def get(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
-        """The cached mask of this tile and source, or else the result of `make`."""
+        """The stored mask for this tile and source; if there is none, the result of `make`."""
         ...
 
 
@@ -63,47 +65,51 @@ _NO_CACHE = _NoCache()
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """The same run of elements of every source and of the base: flat, of one length, all fp32 or all fp64.
-
-    A kernel may overwrite `sources` but never `base`, and computes with `backend`. `total` is the array summed over the
-    previous tiles of this pass (None on the first), to which the pass adds; `masks` keeps masks between passes.
-    This is tile `number` of `count`, beginning at element `start`; `row` is the length of the tensor's last dimension.
-    `seed` is the tensor's name, from which random numbers are derived.
-    """
+    """The same run of elements of every source and of the base, as flat arrays of one length, all fp32 or all fp64."""
 
     sources: Sequence[Array]
+    """One array for each source; a kernel may overwrite them."""
     backend: Backend
+    """Computes with the arrays."""
     base: Array | None = None
+    """The array of the base, which a kernel must not overwrite; None for a blend without a base."""
     total: Array | None = None
+    """The array that this pass returned for earlier tiles, to which it adds; None for the first tile."""
     masks: MaskCache = _NO_CACHE
+    """Stores masks for later passes."""
     start: int = 0
+    """The index of the tile's first element in the tensor."""
     number: int = 0
+    """The index of this tile among the tiles of the tensor."""
     count: int = 1
+    """How many tiles the tensor has."""
     row: int = 0
+    """The length of the tensor's last dimension."""
     seed: str = ""
+    """The tensor's name, on which its random numbers depend."""
 
 
 Statistics = Sequence[Any]
-"""The result of each earlier pass, over the whole tensor."""
+"""One result for each earlier pass, computed over the whole tensor."""
 Measure = Callable[[Tile, Statistics], "Sequence[float] | Array"]
-"""Returns the sums over a tile: a list of numbers, or an array (histogram, column sums) added to the tile's `total`."""
+"""Returns sums over a tile: a list of numbers, or an array (such as a histogram) with `tile.total` added."""
 Finish = Callable[[Any, Statistics], Any]
-"""Turns a pass's sums over all tiles into the statistic that later passes need."""
+"""Turns the sums of a pass over all tiles into the statistic that later passes use."""
 Apply = Callable[[Tile, Statistics], "Array"]
-"""Returns the blended tile: one of the sources, overwritten, or a new array."""
+"""Returns the blended tile, which is a new array or one of the sources after overwriting it."""
 
 
 def return_sums(total: Any, _statistics: Statistics) -> Any:
-    """Finish a pass whose sums are the statistic."""
+    """The sums themselves: the `finish` of a pass whose sums are already the statistic."""
     return total
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One reading of the whole tensor: sums over each tile, then one statistic of their total.
+    """One reading of the whole tensor: `measure` sums over each tile, `finish` turns the total into a statistic.
 
-    Numbers and integer arrays are summed exactly, fp64 arrays in the order of the tiles, and tiles are cut at the same
-    elements in every run, so the result does not depend on threads. `finish` gets numpy arrays.
+    Tiles are the same in every run; numbers and integer arrays are summed exactly, and fp64 arrays in the order of the
+    tiles, so the statistic does not depend on threads. Array totals reach `finish` as numpy arrays.
     """
 
     measure: Measure
@@ -112,18 +118,18 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The arithmetic of one op with its parameters bound: the tensor is read once for each pass, then for `apply`."""
+    """The arithmetic of an op for given parameters; the tensor is read once for each pass and once for `apply`."""
 
     apply: Apply
     passes: tuple[Pass, ...] = ()
 
 
 MakeKernel = Callable[[Values, Sequence[Values]], Kernel]
-"""Makes a kernel from the op's own values and those of each source; none may be missing."""
+"""Makes a kernel from the values of the blend's parameters and those of each source; no value may be missing."""
 CountPasses = Callable[[Values, Sequence[Values]], int]
-"""Returns the number of passes of the kernel made from these values."""
+"""Returns how many passes the kernel for these values has."""
 CheckValues = Callable[[Values, Sequence[Values]], Iterator[str]]
-"""Yields what is wrong with a combination of values, each of which is valid alone."""
+"""Yields a message for each contradiction between values that are valid on their own."""
 
 
 def _accept_all(_own: Values, _each: Sequence[Values]) -> Iterator[str]:
@@ -132,32 +138,35 @@ def _accept_all(_own: Values, _each: Sequence[Values]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A blend function: its inputs, what it computes (`formula`), and its publication (`source`).
-
-    `arity` is the fewest and the most sources (None: any number). `passes` is the fewest and the most passes of its
-    kernels; where they differ, `count_passes` gives the number for given values. `ramp` is the parameter that a
-    crossfade varies by default: 't' runs from 0 to 1, 'weight' from (1, 0) to (0, 1), "" where the op has neither.
-    `extra_bytes` is its peak memory on the processor, in bytes for each element of a tile, beside the tile itself. Ops
-    with `caches_masks` keep a bit for each element and source between passes; `whole_rows` ops get tiles of whole rows.
-    """
+    """A blend function: it makes one tensor from the same tensor of several sources, and possibly of a base."""
 
     name: str
     summary: str
     formula: str
+    """What the op computes."""
     source: str
+    """The publication that describes the op."""
     arity: tuple[int, int | None]
+    """The fewest and the most sources; None if there is no upper limit."""
     parameters: tuple[OpParameter, ...]
     make: MakeKernel
     base: Base = Base.NONE
     passes: tuple[int, int] = (0, 0)
+    """The fewest and the most passes that a kernel of the op may have."""
     count_passes: CountPasses | None = None
+    """The number of passes for given values; None if it is always the same."""
     ramp: str = ""
+    """The parameter that a crossfade varies: 't' from 0 to 1, 'weight' from (1, 0) to (0, 1), "" for an op without."""
     extra_bytes: int = 0
+    """The peak memory on the processor in addition to the tile, in bytes for each element of a tile."""
     caches_masks: bool = False
+    """Whether the op stores a bit for each element and source between passes."""
     whole_rows: bool = False
+    """Whether every tile must consist of whole rows."""
     data_free: bool = True
+    """Whether the op needs nothing but weights."""
     check: CheckValues = _accept_all
 
     def parameter(self, name: str) -> OpParameter | None:
-        """The declared parameter of that name."""
+        """The parameter of that name, or None if the op has no such parameter."""
         return next((parameter for parameter in self.parameters if parameter.name == name), None)

@@ -1,8 +1,8 @@
 """Exact selection of the largest elements of a whole tensor without sorting it: three counting passes.
 
-A radix selection over the bits of fp32 magnitudes: the first pass counts their upper 16 bits, the second the lower 15
-bits of those that share the sought element's upper bits, the third the equal ones in each tile. Of equal elements the
-earlier ones rank higher. See Knuth, The Art of Computer Programming 3, sections 5.2.5 and 5.3.3.
+This is a radix selection by the bits of fp32 magnitudes. The first pass counts elements by their upper 16 bits, the
+second counts those with the sought upper bits by their lower 15 bits, and the third counts in each tile those with all
+sought bits. Of equal elements the earlier ones rank higher (Knuth, The Art of Computer Programming 3, 5.2.5 and 5.3.3).
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array, Mask
 
 EXACT_PASSES = 3
-"""Passes of an exact selection."""
+"""How many passes an exact selection takes."""
 Counts: TypeAlias = "np.ndarray[Any, Any]"
 ComputeKeys = Callable[[Tile, Statistics], "Sequence[Array]"]
-"""Computes one or more key arrays for a tile; elements are ranked by the fp32 magnitudes of their keys."""
+"""Computes one or more arrays for a tile, by whose fp32 magnitudes (the keys) elements are ranked."""
 ChooseRanks = Callable[[int, int], Sequence[int]]
-"""Returns the ranks to find (0 is the largest), from the number of elements and the number of those that are not 0."""
+"""Returns the ranks to find (rank 0 is the largest), given how many elements there are and how many are not 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class RankQuery:
-    """Ranks to find among the keys with index `key`."""
+    """The ranks to find in the key array with the index `key`."""
 
     key: int
     ranks: ChooseRanks
@@ -39,22 +39,23 @@ class RankQuery:
 
 @dataclass(frozen=True, slots=True)
 class RankThreshold:
-    """The key bits at a rank: elements with greater bits rank before it, and so do the first `quota` with equal bits.
-
-    `bits` is -1 if all elements rank before it. `shares` holds, for each tile, its part of the quota and its number of
-    elements with equal bits.
-    """
+    """The magnitude bits of the element at a rank; elements with greater bits come before it in the ranking."""
 
     key: int
+    """The index of the key array."""
     bits: int
+    """The magnitude bits, or -1 if there are not that many elements, so that all come before the rank."""
     quota: int
+    """How many elements with equal bits come before the rank; they are the first ones in the tensor."""
     shares: Sequence[tuple[int, int]] = ()
+    """For each tile, how many elements of the quota it has, and how many elements with equal bits."""
 
 
 def make_selection_passes(keys: ComputeKeys, queries: Sequence[RankQuery], *, exact: bool = True) -> tuple[Pass, ...]:
-    """The first passes of a kernel, whose last statistic is a list of RankThreshold, rank by rank of all `queries`.
+    """The passes that find the ranks of all `queries`; the statistic of the last is a list with a threshold per rank.
 
-    Without `exact` there are two passes and no `shares`, which is enough for ops that only use the magnitude.
+    They must be the first passes of their kernel. Without `exact` there are two, and the thresholds have no `shares`,
+    which is enough to know the magnitude at each rank.
     """
     passes = (
         Pass(
@@ -74,19 +75,19 @@ def make_selection_passes(keys: ComputeKeys, queries: Sequence[RankQuery], *, ex
 
 
 def mask_before(threshold: RankThreshold, key: Array, tile: Tile) -> Mask:
-    """The elements of a tile that rank before a threshold, by the tile's `key`."""
+    """The elements of a tile that come before the threshold in the ranking; `key` is the tile's key array."""
     taken, equal = threshold.shares[tile.number] if threshold.shares else (0, 0)
     return tile.backend.mask_above(key, threshold.bits, taken, equal)
 
 
 def magnitude_at(threshold: RankThreshold) -> float:
-    """The fp32 magnitude of the element at the rank."""
+    """The magnitude of the element at the threshold's rank, as an fp32 value."""
     value: float = struct.unpack("f", struct.pack("i", threshold.bits))[0]
     return value
 
 
 def _count_upper(keys: Sequence[Array], tile: Tile) -> Array:
-    """[keys, UPPER_BINS + 1]: counts by upper bits; the last column is the number of elements that are not 0."""
+    """Counts by upper bits as an array [keys, UPPER_BINS + 1]; its last column counts the elements that are not 0."""
     total = tile.backend.zero_counters(len(keys), UPPER_BINS + 1) if tile.total is None else tile.total
     for key, row in zip(keys, total, strict=True):
         tile.backend.count_upper(key, row)
@@ -94,7 +95,7 @@ def _count_upper(keys: Sequence[Array], tile: Tile) -> Array:
 
 
 def _find_bins(total: Counts, queries: Sequence[RankQuery]) -> list[tuple[int, int, int]]:
-    """The key, bin, and rank within the bin, of each rank sought."""
+    """For each rank sought: the number of the key array, the bin (upper bits) of its element, the rank in the bin."""
     bins = []
     for query in queries:
         counts, nonzero = total[query.key, :-1], int(total[query.key, -1])
@@ -103,7 +104,7 @@ def _find_bins(total: Counts, queries: Sequence[RankQuery]) -> list[tuple[int, i
 
 
 def _locate(counts: Counts, rank: int) -> tuple[int, int]:
-    """The bin of a rank counted from the top, and the rank within it; bin -1 if there are not that many elements."""
+    """The bin of the element at a rank, and its rank within that bin; the bin is -1 if there are too few elements."""
     from_top = counts[::-1].cumsum()
     at = int((from_top <= rank).sum())
     if at == len(counts):
@@ -112,7 +113,7 @@ def _locate(counts: Counts, rank: int) -> tuple[int, int]:
 
 
 def _count_lower(keys: Sequence[Array], bins: Sequence[tuple[int, int, int]], tile: Tile) -> Array:
-    """[ranks, LOWER_BINS]: counts by lower bits, within the bin of each rank."""
+    """Counts by lower bits as an array [ranks, LOWER_BINS], over the elements in the bin of each rank sought."""
     total = tile.backend.zero_counters(len(bins), LOWER_BINS) if tile.total is None else tile.total
     for (key, upper, _), row in zip(bins, total, strict=True):
         tile.backend.count_lower(keys[key], max(upper, 0), row)
@@ -129,7 +130,7 @@ def _find_thresholds(total: Counts, bins: Sequence[tuple[int, int, int]]) -> lis
 
 
 def _count_equal(keys: Sequence[Array], thresholds: Sequence[RankThreshold], tile: Tile) -> Array:
-    """[ranks, tiles]: counts of elements with the threshold's bits."""
+    """How many elements of each tile have exactly the bits of a threshold, as an array [ranks, tiles]."""
     total = tile.backend.zero_counters(len(thresholds), tile.count) if tile.total is None else tile.total
     for number, threshold in enumerate(thresholds):
         if threshold.quota:
@@ -138,7 +139,7 @@ def _count_equal(keys: Sequence[Array], thresholds: Sequence[RankThreshold], til
 
 
 def _split_quotas(total: Counts, thresholds: Sequence[RankThreshold]) -> list[RankThreshold]:
-    """The thresholds with their quotas shared out among the tiles, earlier tiles first."""
+    """Adds the `shares` to each threshold: earlier tiles take as much of its quota as they have equal elements."""
     quotas = [[threshold.quota] for threshold in thresholds]
     taken = (quotas - (total.cumsum(1) - total)).clip(0, total)
     return [

@@ -1,6 +1,6 @@
-"""Checks of the values that a spec sets for an op, and the defaults of those it leaves out.
+"""Checks the parameter values that a spec sets for an op, and fills in defaults for those that it leaves out.
 
-Nothing here knows the spec: problems carry no mark, and the caller locates them.
+Nothing here knows the spec's text, so problems have no position in it; the caller adds one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Value, Values
 
 
 def check_setting(op: Op, name: str, value: Value, *, of_source: bool) -> Iterator[Problem]:
-    """Problems of one parameter set on a blend, or with `of_source` on one of its sources: name, kind and range."""
+    """Yields problems with the name, kind or range of a parameter set on a blend, or with `of_source` on one source."""
     parameter = op.parameter(name)
     if parameter is None:
         yield Problem(f"op '{op.name}' has no parameter '{name}'", did_you_mean(name, _list_names(op, of_source)))
@@ -24,9 +24,9 @@ def check_setting(op: Op, name: str, value: Value, *, of_source: bool) -> Iterat
 
 
 def check_blend(op: Op, own: Values, each: Sequence[Values], has_base: bool) -> Iterator[Problem]:
-    """Problems of a blend as a whole: number of sources, missing base, missing or contradictory parameters.
+    """Yields problems of a blend as a whole: number of sources, missing base, missing or contradictory parameters.
 
-    `each` holds the values set on each source. Names and single values are checked by `check_setting`.
+    `own` are the values set on the blend, and `each` those set on each source; `check_setting` checks single values.
     """
     fewest, most = op.arity
     if len(each) < fewest or (most is not None and len(each) > most):
@@ -40,14 +40,14 @@ def check_blend(op: Op, own: Values, each: Sequence[Values], has_base: bool) -> 
 
 
 def fill_defaults(op: Op, own: Values, each: Sequence[Values]) -> tuple[Values, tuple[Values, ...]]:
-    """The values of the op and of each source: a source's own value, else the blend's, else the default."""
+    """The complete values of the blend and of each source; a source's own value comes first, then the blend's."""
     of_blend = {one.name: own.get(one.name, one.default) for one in op.parameters}
     shared = {one.name: of_blend[one.name] for one in op.parameters if one.per_source}
     return _drop_missing(of_blend), tuple(_drop_missing({**shared, **values}) for values in each)
 
 
 def find_role_defaults(op: Op, role: str) -> dict[str, Value]:
-    """The defaults that are specific to tensors of a role, by parameter name."""
+    """The defaults that the op declares specially for tensors of a role, by parameter name."""
     return {one.name: value for one in op.parameters for match, value in one.role_defaults if is_role(role, match)}
 
 
@@ -57,12 +57,12 @@ def is_role(role: str, match: str) -> bool:
 
 
 def make_kernel(op: Op, own: Values, each: Sequence[Values]) -> Kernel:
-    """The op's kernel for these values, completed with defaults; they must have passed the checks."""
+    """The op's kernel for these values after filling in defaults; the values must have passed the checks."""
     return op.make(*fill_defaults(op, own, each))
 
 
 def count_passes(op: Op, own: Values, each: Sequence[Values]) -> int:
-    """The number of passes of the op's kernel for these values, found without making the kernel."""
+    """How many passes the op's kernel for these values has, computed without making the kernel."""
     return op.count_passes(*fill_defaults(op, own, each)) if op.count_passes else op.passes[0]
 
 

@@ -1,6 +1,6 @@
-"""Sparsifiers: rules for which elements of a source's difference from the base are kept.
+"""Sparsifiers: rules for which elements of a delta (a source's difference from the base) are kept.
 
-Magnitudes are ranked over the whole tensor by `selection`, or by a sort within each row (della).
+Some rank elements by magnitude, either over the whole tensor (with `selection`) or within each row (RankedDropout).
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 
 class Sparsifier(Protocol):
-    """Chooses which elements of one source's delta are kept."""
+    """Chooses which elements of a source's difference from the base (its delta) are kept."""
 
     def ranks(self, count: int) -> Sequence[int]:
-        """The ranks by magnitude, among `count` elements, whose thresholds `mask` needs; the largest has rank 0."""
+        """The ranks, among `count` elements, whose thresholds `mask` needs; the largest magnitude has rank 0."""
         ...
 
     def mask(self, delta: Array, thresholds: Sequence[RankThreshold], tile: Tile, source: int) -> Mask | None:
-        """The elements to keep, None for all; `thresholds` are those of `ranks`, `source` is the source's index."""
+        """The elements of a tile to keep, or None for all; `source` is the index of the source.
+
+        There is one of `thresholds` for each rank that `ranks` returns.
+        """
         ...
 
 
@@ -55,7 +58,7 @@ class DropAll:
 
 @dataclass(frozen=True, slots=True)
 class KeepLargest:
-    """Keeps the `density`·n elements of largest magnitude, at least one."""
+    """Keeps the `density`·n elements of largest magnitude out of n, at least one."""
 
     density: float
 
@@ -68,7 +71,7 @@ class KeepLargest:
 
 @dataclass(frozen=True, slots=True)
 class KeepMiddle:
-    """Keeps the `density`·n elements after the `gamma`·n of largest magnitude, or else the `density`·n smallest."""
+    """Drops the `gamma`·n largest of n elements (fewer if too few would remain) and keeps the next `density`·n."""
 
     density: float
     gamma: float
@@ -86,7 +89,7 @@ class KeepMiddle:
 
 @dataclass(frozen=True, slots=True)
 class Dropout:
-    """Keeps each element with probability `density`."""
+    """Keeps each element with probability `density`, by a random draw."""
 
     density: float
     seed: int
@@ -100,9 +103,9 @@ class Dropout:
 
 @dataclass(frozen=True, slots=True)
 class RankedDropout:
-    """Keeps each element with a probability that grows with its rank by magnitude in its row.
+    """Keeps each element with a probability that grows with the rank of its magnitude in its row.
 
-    The smallest has the probability `density` − `epsilon`, the largest `density` + `epsilon`.
+    It is `density` − `epsilon` for the smallest element of a row, and `density` + `epsilon` for the largest.
     """
 
     density: float
@@ -120,7 +123,7 @@ class RankedDropout:
         return tile.backend.mask_below(draw_numbers(tile, source, self.seed), bounds)
 
     def _bounds(self, count: int) -> np.ndarray[Any, Any]:
-        """[count] int32: the bound for the drawn number of each rank, smallest magnitude first."""
+        """For each rank in a row of `count` elements, smallest first: the bound below which a random draw keeps it."""
         import numpy as np
 
         spread = self.epsilon if count > 1 else 0.0

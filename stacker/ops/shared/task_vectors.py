@@ -1,6 +1,7 @@
-"""Task-vector ops: differences from the base (deltas) are sparsified, rescaled, merged and added to the base.
+"""Task-vector ops: sources' differences from the base (deltas) are sparsified, rescaled, merged and added to the base.
 
-The ops of this family differ in their sparsifier, and in whether the signs of merged elements are elected (TIES).
+These ops differ in their sparsifier, and in whether they elect a sign for each element and merge only deltas that have
+it (TIES).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array, Mask
 
 _NO_WEIGHT = 1e-8
-"""Smallest magnitude of a sum of weights to divide by."""
+"""A sum of weights with a smaller magnitude is not divided by."""
 WEIGHT = OpParameter("weight", float, 1.0, "the factor on this source's difference from the base", per_source=True)
 DENSITY = OpParameter(
     "density", float, 1.0, "the fraction of elements that are kept", low=0.0, high=1.0, per_source=True
@@ -29,28 +30,34 @@ SEED = OpParameter("seed", int, 0, "the seed of the random draw", low=0)
 
 
 def normalize_parameter(default: bool) -> OpParameter:
-    """The parameter `normalize`."""
+    """The op parameter `normalize` with this default."""
     return OpParameter("normalize", bool, default, "divide by the sum of the weights of the sources used")
 
 
 def rescale_parameter(default: bool) -> OpParameter:
-    """The parameter `rescale`."""
+    """The op parameter `rescale` with this default."""
     return OpParameter("rescale", bool, default, "scale the kept elements up to the sum of magnitudes before dropping")
 
 
 @dataclass(frozen=True, slots=True)
 class TaskVectors:
-    """An op of the family with its values bound: one sparsifier and one weight for each source."""
+    """The arithmetic of a task-vector op for given parameter values."""
 
     sparsifiers: Sequence[Sparsifier]
+    """One for each source."""
     weights: Sequence[float]
+    """One for each source."""
     elect: bool
+    """Whether only elements with the elected sign are merged."""
     normalize: bool
+    """Whether the sum is divided by the weights."""
     rescale: bool
+    """Whether kept elements are scaled up to the sum of magnitudes of all elements."""
     factor: float
+    """The factor (lambda) on the sum before it is added to the base."""
 
     def kernel(self) -> Kernel:
-        """The kernel, with passes for ranks if a sparsifier needs them, and one for magnitudes if they are restored."""
+        """The kernel; its passes find ranks for sparsifiers that need them, and sum magnitudes for rescaling."""
         passes = self._ranking_passes()
         if self.rescale and any(not isinstance(each, KeepAll) for each in self.sparsifiers):
             passes = (*passes, Pass(self._magnitudes, lambda sums, _statistics: _divide_sums(sums)))
@@ -72,7 +79,7 @@ class TaskVectors:
             yield each.mask(delta, thresholds[start:stop], tile, number)
 
     def _magnitudes(self, tile: Tile, statistics: Statistics) -> list[float]:
-        """Σ|d| over all elements of each source, then over the kept ones; both are 0 where all are kept."""
+        """For each source, Σ|d| over all its elements; then Σ|d| over the kept ones (both are 0 if all are kept)."""
         deltas = subtract_base(tile)
         before, after = [0.0] * len(deltas), [0.0] * len(deltas)
         for number, mask in enumerate(self._masks(deltas, tile, statistics)):
@@ -104,14 +111,14 @@ class TaskVectors:
 
 
 def make_sparsifier(density: float, make: Callable[[float], Sparsifier]) -> Sparsifier:
-    """The result of `make` for a density between 0 and 1, or else KeepAll or DropAll."""
+    """The sparsifier that `make` returns for a density between 0 and 1; KeepAll from 1 on, DropAll for 0 and below."""
     return KeepAll() if density >= 1.0 else DropAll() if density <= 0.0 else make(density)
 
 
 def make_task_vector_kernel(
     own: Values, each: Sequence[Values], make: Callable[[Values, Values], Sparsifier], *, elect: bool
 ) -> Kernel:
-    """The kernel of an op of the family; `make` returns a source's sparsifier from the op's values and its own.
+    """The kernel of a task-vector op; `make` returns a source's sparsifier from the blend's and the source's values.
 
     With `elect`, only elements with the elected sign are merged (TIES).
     """
@@ -126,12 +133,12 @@ def make_task_vector_kernel(
 
 
 def count_rescaling_passes(own: Values, each: Sequence[Values]) -> int:
-    """1 if elements are dropped and the sum of magnitudes is restored, else 0."""
+    """The number of passes for rescaling: 1 if `rescale` is on and elements of any source are dropped, else 0."""
     return int(bool(own["rescale"]) and any(float(values["density"]) < 1.0 for values in each))
 
 
 def count_ranking_passes(own: Values, each: Sequence[Values]) -> int:
-    """The passes of an exact selection if any source is ranked, plus those of `count_rescaling_passes`."""
+    """The number of passes for ranking, if any source needs it, and for rescaling, if it is on."""
     ranked = any(0.0 < float(values["density"]) < 1.0 for values in each)
     return EXACT_PASSES * ranked + count_rescaling_passes(own, each)
 
@@ -146,6 +153,6 @@ def _select_deltas(tile: Tile, numbers: Sequence[int]) -> list[Array]:
 
 
 def _divide_sums(sums: Sequence[float]) -> list[float]:
-    """Σ|d| before over after, for each source; 1 where either is nearly 0."""
+    """For each source, Σ|d| over all elements divided by Σ|d| over the kept ones; 1 if one of these is nearly 0."""
     before, after = sums[: len(sums) // 2], sums[len(sums) // 2 :]
     return [one / other if min(one, other) >= 1e-7 else 1.0 for one, other in zip(before, after, strict=True)]
