@@ -14,7 +14,7 @@ from stacker.arithmetic.sums import CHUNK, Arrays, add_up
 def merge_elected(arrays: Arrays, votes: Any, factors: Any, weights: Any, out: Any) -> None:
     """Write Σ fᵢvᵢxᵢ to `out`, over the arrays whose vᵢxᵢ has the sign of Σ vᵢxᵢ; v are the votes, f the factors.
 
-    If `weights` is not empty, the sum is divided by the weights of those arrays. A NaN always enters the sum.
+    If `weights` is not empty, the sum is divided by those arrays' weights; a NaN enters the sum whatever the sign.
     """
     total, divisor = np.empty(CHUNK, out.dtype), np.empty(CHUNK, out.dtype)
     up = np.empty(CHUNK, np.bool_)

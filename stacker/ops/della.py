@@ -52,7 +52,7 @@ LINEAR = Op(
             "epsilon",
             float,
             0.15,
-            "the range of the probability around the density, up and down",
+            "how far the probability may lie above or below the density",
             low=0.0,
             high=0.5,
             per_source=True,

@@ -80,7 +80,7 @@ OP = Op(
     source="Wan et al., FuseChat (2024), section 3.3 (SCE), arXiv:2408.07990",
     arity=(1, None),
     parameters=(
-        OpParameter("select_topk", float, 1.0, "the fraction selected of elements that differ", low=0.0, high=1.0),
+        OpParameter("select_topk", float, 1.0, "the fraction of differing elements to select", low=0.0, high=1.0),
     ),
     make=_make,
     base=Base.REQUIRED,

@@ -52,10 +52,9 @@ class RankThreshold:
 
 
 def make_selection_passes(keys: ComputeKeys, queries: Sequence[RankQuery], *, exact: bool = True) -> tuple[Pass, ...]:
-    """The passes that find the ranks of all `queries`; the statistic of the last is a list with a threshold per rank.
+    """The first passes of a kernel; the statistic of the last is a list with a threshold for each rank of `queries`.
 
-    They must be the first passes of their kernel. Without `exact` there are two, and the thresholds have no `shares`,
-    which is enough to know the magnitude at each rank.
+    Without `exact` there are two passes and no `shares`, which is enough to know the magnitude at each rank.
     """
     passes = (
         Pass(
