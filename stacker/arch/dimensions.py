@@ -21,13 +21,21 @@ def select_text_config(architecture: Architecture, config: Config) -> dict[str, 
 
 def collect_names(architecture: Architecture, config: Config) -> dict[str, Any]:
     """The values that formulas may use, by name: config entries, the family's defaults, and computable dimensions."""
-    names: dict[str, Any] = dict(architecture.defaults) | select_text_config(architecture, config)
+    entries = {key: _without_padding(value) for key, value in select_text_config(architecture, config).items()}
+    names: dict[str, Any] = dict(architecture.defaults) | entries
     for name, formula in architecture.dimensions:
         try:
             names[name] = formula.value(names)
         except FormulaError:
             names.pop(name, None)
     return names
+
+
+def _without_padding(value: Any) -> Any:
+    """A mapping from layer numbers with its keys as plain numbers; transformers pads them with zeros ("05")."""
+    if isinstance(value, dict) and value and all(isinstance(key, str) and key.isdigit() for key in value):
+        return {str(int(key)): entry for key, entry in value.items()}
+    return value
 
 
 def compute_dimensions(architecture: Architecture, config: Config) -> dict[str, int]:

@@ -84,7 +84,9 @@ def build_entry(kind: WriteKind, values: Sequence[Json]) -> Json:
         case WriteKind.PREFIX | WriteKind.SUFFIX:
             return sum(map(bool, values))
         case WriteKind.MAPPING:
-            return {str(index): value for index, value in enumerate(values) if value}
+            stated = {index: value for index, value in enumerate(values) if value}
+            digits = len(str(max(stated, default=0)))  # transformers pads, so that the keys sort as numbers do
+            return {str(index).zfill(digits): value for index, value in stated.items()}
         case WriteKind.RUNS:
             return [[list(values), 1]]
         case _:

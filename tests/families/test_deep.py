@@ -1,0 +1,64 @@
+"""Families at 12 layers and more, where layer numbers have two digits and transformers pads them with zeros."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, Gemma4ForCausalLM, Gemma4TextConfig
+
+from stacker.compose import load
+
+SIZES: dict[str, Any] = {
+    "hidden_size": 32, "num_hidden_layers": 12, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
+    "global_head_dim": 16, "sliding_window": 4, "vocab_size": 64, "intermediate_size": 48,
+    "vocab_size_per_layer_input": 64, "hidden_size_per_layer_input": 0,
+}  # fmt: skip
+PICKS = [*(("a", layer) for layer in range(8)), *(("b", layer) for layer in range(2, 12))]
+"""The donor and layer of each output layer of `a[0:8], b[2:12]`."""
+
+
+def rearrange(donors: dict[str, Gemma4ForCausalLM]) -> Gemma4ForCausalLM:
+    """The same stack made by transformers alone: a config written by hand, and the donors' tensors renamed."""
+    kinds = [donors["a"].config.layer_types[layer] for _, layer in PICKS]
+    wide = {index: {"head_dim": 16} for index, kind in enumerate(kinds) if kind == "full_attention"}
+    config = Gemma4TextConfig(
+        **SIZES | {"num_hidden_layers": len(PICKS), "layer_types": kinds, "per_layer_config": wide}
+    )
+    model = Gemma4ForCausalLM(config)
+    states = {name: donor.state_dict() for name, donor in donors.items()}
+    tensors = {name: tensor for name, tensor in states["a"].items() if ".layers." not in name}
+    tensors["model.norm.weight"] = states["b"]["model.norm.weight"]
+    for index, (donor, layer) in enumerate(PICKS):
+        prefix = f"model.layers.{layer}."
+        own = {name: tensor for name, tensor in states[donor].items() if name.startswith(prefix)}
+        tensors |= {f"model.layers.{index}.{name.removeprefix(prefix)}": tensor for name, tensor in own.items()}
+    del tensors["lm_head.weight"]
+    missing, unexpected = model.load_state_dict(tensors, strict=False)
+    assert (missing, unexpected) == (["lm_head.weight"], [])
+    return model.eval()
+
+
+@pytest.mark.slow
+def test_keys_padded_with_zeros(tmp_path: Path) -> None:
+    """A config whose layer keys transformers padded is read, and written as transformers writes it."""
+    donors = {}
+    for seed, name in enumerate("ab"):
+        torch.manual_seed(seed)
+        donors[name] = Gemma4ForCausalLM(Gemma4TextConfig(**SIZES)).eval()
+        donors[name].save_pretrained(tmp_path / name)
+    assert set(json.loads((tmp_path / "a/config.json").read_text())["per_layer_config"]) == {"05", "11"}
+    (tmp_path / "s.yml").write_text('stacker: 1\ndonors: {a: ./a, b: ./b}\nstack: ["a[0:8]", "b[2:12]"]\nhead: a\n')
+    load(tmp_path / "s.yml").build(tmp_path / "out")
+    found, info = AutoModelForCausalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not any(info.values())
+    written = json.loads((tmp_path / "out/config.json").read_text())["per_layer_config"]
+    assert written == AutoConfig.from_pretrained(tmp_path / "out").to_dict()["per_layer_config"]
+    tokens = torch.arange(20).reshape(1, 20)
+    expected = rearrange(donors | {"b": donors["b"]})
+    expected.model.norm.load_state_dict(donors["a"].model.norm.state_dict())
+    with torch.no_grad():
+        assert torch.equal(found.eval()(tokens).logits, expected(tokens).logits)
