@@ -104,9 +104,17 @@ def build_donor(repository: Repository, name: str, source: str) -> Donor:
         ignored=tuple((own, place.ignored) for own, place in placements.items() if place.ignored),
         revision=repository.revision,
         anchor=_find_local_path(repository, _CONFIG),
-        warnings=(*weights.warnings, *problems),
+        warnings=(*weights.warnings, *problems, *_note_inference(architecture, repository)),
         quantized=describe_quantization(select_text_config(architecture, config), specs.values()),
     )
+
+
+def _note_inference(architecture: Architecture, repository: Repository) -> Iterator[Problem]:
+    """Yield a note if the architecture has no packaged file and was inferred."""
+    if architecture.inferred:
+        hint = "check the preview: roles and per-layer entries are guesses"
+        message = f"no architecture file describes '{architecture.name}'; its layers and roles are inferred"
+        yield Problem(message, hint, mark_file(repository, _CONFIG), Severity.NOTE, Blame.DONOR)
 
 
 def _find_architecture(config: Config, specs: Mapping[str, TensorSpec]) -> Architecture:

@@ -191,3 +191,13 @@ def test_a_folder_needs_no_fetching(tmp_path: Path) -> None:
     """Fetching a local donor changes nothing."""
     donor = read(write_llama(tmp_path / "a", shards=2))
     assert fetch_donor(donor, [file.name for file in donor.files]) is donor
+
+
+def test_an_inferred_family_is_noted(tmp_path: Path) -> None:
+    """A donor of an unknown family comes with a note that its layers and roles are inferred; a known one does not."""
+    write_llama(tmp_path / "known")
+    write_llama(tmp_path / "strange", model_type="strange")
+    notes = {name: read(tmp_path / name).warnings for name in ("known", "strange")}
+    assert notes["known"] == ()
+    (note,) = notes["strange"]
+    assert "no architecture file describes 'strange'" in note.message
