@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from stacker.arch.dimensions import select_text_config
-from stacker.arch.files.architecture import Architecture, Config, WriteKind
+from stacker.arch.dimensions import collect_names, select_text_config
+from stacker.arch.files.architecture import Architecture, Config, LayerRule, WriteKind
+from stacker.arch.files.formula import FormulaError
+from stacker.arch.layer_rules import read_layer_value
 from stacker.errors import Blame, Problem, Severity
 from stacker.formats.json_object import Json
 
@@ -126,26 +129,32 @@ def _number_binding(key: str, value: int, config: Config) -> Binding | None:
 
 
 def check_list_lengths(architecture: Architecture, config: Config, depth: int) -> Iterator[Problem]:
-    """Problems of per-layer lists that are not as long as the model is deep, such as those left over from pruning.
+    """Problems of per-layer lists whose length is not the number of layers, such as those left over from pruning.
 
-    A list may also cover the layers of `num_nextn_predict_layers`. Entries beyond the depth are only a warning, unless
-    transformers refuses to load them.
+    A list may also cover the layers of `num_nextn_predict_layers`, or be a pattern that its rule repeats over the depth.
     """
     entries = select_text_config(architecture, config)
     extra = entries.get("num_nextn_predict_layers")
     allowed = {depth, depth + extra} if isinstance(extra, int) else {depth}
-    listed = {rule.key for rule in architecture.rules if rule.write is WriteKind.LIST} | set(_CHECKED_LISTS)
-    for key in sorted(listed):
+    rules = {rule.key: rule for rule in architecture.rules if rule.write is WriteKind.LIST}
+    for key in sorted(rules.keys() | set(_CHECKED_LISTS)):
         value = entries.get(key)
         if not isinstance(value, list) or not value or len(value) in allowed:  # an empty list means the default
             continue
         message = f"'{key}' has {len(value)} entries, but the model has {depth} layers"
         if key in _CHECKED_LISTS:
             hint = "transformers does not load such a config: cut or complete the list"
-        elif len(value) < depth:
-            hint = "complete the list: a layer without an entry has no known kind"
-        else:
+            yield Problem(message, hint, blame=Blame.DONOR)
+        elif len(value) < depth and not _is_readable(rules[key], collect_names(architecture, config), depth):
+            yield Problem(message, "complete the list: it says nothing of the last layers", blame=Blame.DONOR)
+        elif len(value) > depth:
             hint = f"the last {len(value) - depth} are ignored; cut the list if it is left over from a deeper model"
             yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.DONOR)
-            continue
-        yield Problem(message, hint, blame=Blame.DONOR)
+
+
+def _is_readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
+    """Whether the rule has a value for every layer."""
+    try:
+        return all(read_layer_value(rule, {**names, "depth": depth}, index) is not None for index in range(depth))
+    except FormulaError:
+        return False
