@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from stacker.cli import program
+import os
 
-program()
+try:
+    from stacker.cli import program
+
+    program()
+except KeyboardInterrupt:  # while modules were still being imported
+    os._exit(130)

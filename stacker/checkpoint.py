@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from stacker.core.plan.plan import Plan
-from stacker.core.plan.plan_json import LOCK, plan_from_json
+from stacker.core.plan.plan_json import LOCK, check_plan, plan_from_json
 from stacker.core.plan.planning import find_files, identify_donor
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, SpecError, StackerError, VerifyError, raise_problems
@@ -78,9 +78,11 @@ def _read_lock(out: Path) -> dict[str, Any]:
     path = out / LOCK
     try:
         lock = json.loads(path.read_bytes())
-        plan_from_json(lock["plan"])
+        check_plan(plan_from_json(lock["plan"]))
     except FileNotFoundError as error:
         raise SpecError.of("this is not an output of stacker: it has no lock file", "", Mark(str(path))) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise VerifyError.of(f"the lock file is damaged: {error}", "", Mark(str(path))) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        hint = "build the stack again, or restore the file"
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise VerifyError.of(f"the lock file is damaged: {reason}", hint, Mark(str(path))) from error
     return dict(lock)

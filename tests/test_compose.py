@@ -202,6 +202,28 @@ def test_verify_refuses_a_damaged_lock_file(home: Path, text: str) -> None:
         verify(home / "out")
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param({"shard": 9}, id="no such shard"),
+        pytest.param({"shard": -1}, id="negative shard"),
+        pytest.param({"from": "zz:foo"}, id="no such donor"),
+        pytest.param({"from": "foo"}, id="no donor"),
+        pytest.param({"offset": -5}, id="before the file"),
+        pytest.param({"dtype": "Q9"}, id="no such type"),
+    ],
+)
+def test_verify_refuses_a_plan_that_does_not_fit_together(home: Path, damage: dict[str, object]) -> None:
+    """A lock file whose tensors contradict its shards and donors is damage too."""
+    stack_of(home).build(home / "out")
+    path = home / "out" / "stacker.lock.json"
+    lock = json.loads(path.read_text())
+    lock["plan"]["tensors"][3] |= damage
+    path.write_text(json.dumps(lock))
+    with pytest.raises(VerifyError, match="the lock file is damaged"):
+        verify(home / "out")
+
+
 def test_a_stack_of_a_stack_writes_nothing_between(home: Path) -> None:
     """A donor that is a spec is never built; its tensors come straight from the inner donors."""
     (home / "inner.yml").write_text(SPEC)

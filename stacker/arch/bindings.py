@@ -131,7 +131,7 @@ def _number_binding(key: str, value: int, config: Config) -> Binding | None:
 def check_list_lengths(architecture: Architecture, config: Config, depth: int) -> Iterator[Problem]:
     """Problems of per-layer lists whose length is not the number of layers, such as those left over from pruning.
 
-    A list may also cover the layers of `num_nextn_predict_layers`, or be a pattern that its rule repeats over the depth.
+    A list may also cover the layers of `num_nextn_predict_layers`, or be a pattern that its rule repeats.
     """
     entries = select_text_config(architecture, config)
     extra = entries.get("num_nextn_predict_layers")

@@ -10,6 +10,7 @@ import pytest
 from rich.console import RenderableType
 
 from stacker.arch.families import read_architecture
+from stacker.cli import main
 from stacker.errors import Problem
 from stacker.ops.table import OPS
 from stacker.view.stack.comparison import draw_comparison
@@ -86,3 +87,22 @@ VIEWS: dict[str, Callable[[], RenderableType]] = {
 def test_views_print_brackets_on_any_console(view: Callable[[], RenderableType]) -> None:
     """Also on a console of somebody else's, where markup is on."""
     assert NAME in printed(view(), 200)
+
+
+def test_control_characters_are_shown_as_escapes(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An escape sequence in a donor's config is printed as text, so that no file can steer the terminal."""
+    write_llama(home / "steer", model_type="\x1b[31mred")
+    main(["inspect", str(home / "steer")])
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert r"\x1b[31mred" in out
+
+
+def test_no_columns_mean_the_default(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COLUMNS=0, as some shells export it, does not hide everything."""
+    monkeypatch.setenv("COLUMNS", "0")
+    write_llama(home / "plain")
+    main(["inspect", str(home / "plain")])
+    assert "llama" in capsys.readouterr().out

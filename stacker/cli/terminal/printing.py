@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from stacker.errors import Mark, Problem, Severity, StackerError, raise_problems
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that a terminal acts on instead of showing, and those that reverse the direction of text."""
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold blue"}
+
+
+class SafeConsole(Console):
+    """A console that shows control characters in text as escapes, so that no file can steer the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """The segments of a renderable; the codes that rich itself writes for styles are not affected."""
+        for segment in super().render(renderable, options):
+            text = segment.text if segment.control else _CONTROL.sub(_escape, segment.text)
+            yield segment if text == segment.text else Segment(text, segment.style)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def make_console(*, stderr: bool = False) -> Console:
     """The rich console of every command; it prints text as it is, so `[red]` and `:smile:` are not markup."""
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console = SafeConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if console.width < 1:  # COLUMNS=0, as some shells export it
+        console.width = 80
+    return console
 
 
 def print_problems(problems: Iterable[Problem]) -> None:

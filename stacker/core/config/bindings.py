@@ -12,7 +12,7 @@ from stacker.arch.dimensions import select_text_config
 from stacker.core.config.keys import DEPTH_KEYS, ROPE_KEYS, is_bookkeeping
 from stacker.core.config.refusals import OutputLayer
 from stacker.core.values.donor import Donor
-from stacker.errors import Blame, Problem, Severity, escape_text
+from stacker.errors import Blame, Problem, Severity, did_you_mean, escape_text
 
 
 def check_bindings(template: Donor, layers: Sequence[OutputLayer], ignored_keys: Collection[str]) -> Iterator[Problem]:
@@ -23,6 +23,7 @@ def check_bindings(template: Donor, layers: Sequence[OutputLayer], ignored_keys:
     """
     written = _bindings_of(template)
     donors = {donor.name: donor for layer in layers for donor, _ in layer.feeds}
+    yield from _check_ignored_keys(ignored_keys, donors.values())
     reported: set[str] = set()
     for donor in donors.values():
         for key, binding in _bindings_of(donor).items():
@@ -31,6 +32,15 @@ def check_bindings(template: Donor, layers: Sequence[OutputLayer], ignored_keys:
             reported.add(key)
             broken = next((layer for layer in layers if _is_broken(binding, written.get(key), donor, layer)), None)
             yield _problem(donor, binding, broken)
+
+
+def _check_ignored_keys(ignored_keys: Collection[str], donors: Collection[Donor]) -> Iterator[Problem]:
+    """Yield a warning for each ignored key that no donor's config has, since it is probably misspelt."""
+    known = {key for donor in donors for key in select_text_config(donor.architecture, donor.config)}
+    for key in ignored_keys:
+        if key not in known:
+            message = f"`config_keys` names '{key}', which no donor's config has"
+            yield Problem(message, did_you_mean(key, known), severity=Severity.WARNING)
 
 
 def _bindings_of(donor: Donor) -> dict[str, Binding]:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from stacker.core.plan.plan import Costs, DonorIdentity, Layout, Plan, Shard, Step, Unused
-from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, RowRun, Rows, Scale
+from stacker.core.values.expression import (
+    Blend,
+    Cast,
+    Columns,
+    Concat,
+    Copy,
+    Expression,
+    RowRun,
+    Rows,
+    Scale,
+    find_tensor_refs,
+)
 from stacker.formats.index import make_index
 from stacker.formats.json_object import Json
 from stacker.formats.safetensors import make_header
@@ -123,6 +135,24 @@ def plan_from_json(content: dict[str, Any]) -> Plan:
         unused=tuple(Unused(_parse_ref(each["tensor"]), each["reason"]) for each in content["unused"]),
         tied=tuple(content["tied"].items()),
     )
+
+
+def check_plan(plan: Plan) -> None:
+    """Raise ValueError unless the parts of a plan that was read from a file fit together.
+
+    Every step lies in one of the shards, and every tensor comes from one of the donors.
+    """
+    donors = {donor.name for donor in plan.donors}
+    for shard in plan.shards:
+        if not re.fullmatch(r"[\w.-]+\.safetensors", shard.name):
+            raise ValueError(f"{shard.name!r} is not the name of a shard")
+    for step in plan.steps:
+        shard = plan.shards[step.shard]
+        if step.shard < 0 or not len(shard.header) <= step.offset <= shard.size - step.tensor.nbytes:
+            raise ValueError(f"tensor {step.tensor.name!r} does not lie in its shard")
+        unknown = {ref.donor for ref in find_tensor_refs(step.expression)} - donors
+        if unknown:
+            raise ValueError(f"tensor {step.tensor.name!r} is made from an unknown donor {min(unknown)!r}")
 
 
 def _shards_from_json(content: list[dict[str, Any]], steps: tuple[Step, ...]) -> tuple[Shard, ...]:

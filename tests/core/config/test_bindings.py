@@ -54,3 +54,12 @@ def test_a_donor_without_the_entry_has_nothing_to_break(tmp_path: Path) -> None:
     write_llama(tmp_path / "a")
     (tmp_path / "s.yml").write_text(f"stacker: 1\ndonors: {{a: ./a}}\n{MOVED}")
     assert not [problem for problem in load(tmp_path / "s.yml").problems if "may say something" in problem.message]
+
+
+def test_an_ignored_entry_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
+    """A key that no config has is probably misspelt, and the entry it means is still reported."""
+    write_llama(tmp_path / "a", bskcn_1=[1, 3])
+    (tmp_path / "s.yml").write_text(f"stacker: 1\ndonors: {{a: ./a}}\n{MOVED}config_keys: {{bskcn_2: ignore}}\n")
+    found = {problem.severity: problem for problem in load(tmp_path / "s.yml").problems if "bskcn" in problem.message}
+    assert set(found) == {Severity.ERROR, Severity.WARNING}
+    assert "did you mean 'bskcn_1'?" in found[Severity.WARNING].hint
