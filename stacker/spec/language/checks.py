@@ -40,7 +40,7 @@ def check_spec(spec: StackSpec) -> Iterator[Problem]:
 
 
 def walk_spec(spec: StackSpec) -> Iterator[Item]:
-    """All items of the stack and of the named stacks in the order of the text, including those inside repeats."""
+    """All items of the stack, then of the named stacks, in the order of the text; items inside repeats are included."""
     return chain(walk_items(spec.stack), *(walk_items(named.items) for named in spec.stacks))
 
 
@@ -165,7 +165,7 @@ def _check_crossfade(fade: CrossfadeSpec) -> Iterator[Problem]:
 
 
 def _check_size(spec: StackSpec) -> Iterator[Problem]:
-    """A problem if the stack has more layers than any model could have, likely a mistake in `repeat` or `use`."""
+    """Yield a problem if the stack has more layers than any model could have, likely a mistake in `repeat` or `use`."""
     named = {stack.name: stack.items for stack in spec.stacks}
     known: dict[str, int] = {}
 

@@ -47,9 +47,9 @@ def drop_unreachable(rules: Iterable[Rule]) -> tuple[Rule, ...]:
 
 
 def combine_levels(*levels: Parameter | None) -> Parameter | None:
-    """One parameter with the rules of a parameter written at several levels, such as source, slice and file.
+    """One parameter with the rules of all arguments, those of the first argument first; None if all arguments are None.
 
-    The rules of the first argument are tried first. None if all arguments are None.
+    Each argument is the parameter as written at one level, such as source, slice or file.
     """
     rules = [rule for level in levels if level is not None for rule in level.rules]
     return Parameter(drop_unreachable(rules)) if rules else None

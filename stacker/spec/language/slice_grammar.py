@@ -1,6 +1,6 @@
 """Parses and writes slices: `xwin[0:16]`, `xwin[5]`, `xwin[8:]`, `xwin[:16]`, `xwin[:]`, `xwin`.
 
-Ranges are half-open and layers count from 0. Whether a donor has enough layers is checked elsewhere.
+Ranges are half-open, layers count from 0, and whether a donor has enough layers is checked elsewhere.
 """
 
 from __future__ import annotations

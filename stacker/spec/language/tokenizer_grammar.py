@@ -33,7 +33,7 @@ class Grammar:
 
 
 def parse_vocabulary(node: Mapping, grammar: Grammar, problems: list[Problem]) -> VocabularySpec:
-    """What a `tokenizer` mapping says about rows and padding. The donor in the mapping is not parsed.
+    """What a `tokenizer` mapping says about rows and padding; the mapping's `source` is read only for a union.
 
     Invalid values are left out, and their problems are added to `problems`.
     """
@@ -48,10 +48,9 @@ def parse_vocabulary(node: Mapping, grammar: Grammar, problems: list[Problem]) -
 def parse_tokenizer(
     node: Node | None, base: str | None, problems: list[Problem]
 ) -> tuple[str | None, VocabularySpec | None]:
-    """The donor of the tokenizer files (None: the default donor), and what `node` says about rows and padding.
+    """The donor of the tokenizer files (None: the default donor), and what the native `tokenizer` says about rows.
 
-    `node` is the value of the native key `tokenizer`. The second element is None if `node` is no mapping; for a union,
-    the donor is `base`.
+    The second element is None if `node` is no mapping; for a union, the donor is `base`.
     """
     if not isinstance(node, Mapping):
         return (node.text if isinstance(node, Scalar) and not is_null(node) else None), None

@@ -99,10 +99,10 @@ class _Unrolling:
 def unroll(
     spec: StackSpec, depths: Mapping[str, int], ramps: Mapping[str, str], problems: list[Problem]
 ) -> Iterator[FlatItem]:
-    """Yield the slices and blends that a checked spec expands to, in order.
+    """Yield the slices and blends that a checked spec expands to; items that do not fit their donors become `problems`.
 
-    An item that does not fit its donors is left out and added to `problems`. `depths` are the known numbers of layers
-    of donors, and `ramps` maps each op to the parameter that a crossfade varies: `t`, `weight`, or "" if there is none.
+    `depths` are the known numbers of layers of donors, and `ramps` maps each op to the parameter that a crossfade
+    varies: `t`, `weight`, or "" if there is none.
     """
     state = _Unrolling({named.name: named.items for named in spec.stacks}, depths, ramps, problems)
     total = 0
@@ -206,7 +206,7 @@ def _fits_overlaps(item: CrossfadeSpec, sources: tuple[FlatSlice, ...], state: _
 
 
 def _keep_between(source: FlatSlice, skip: int, leave: int, mark: Mark | None) -> Iterator[FlatItem]:
-    """The layers of a slice without its first `skip` and last `leave`, as one flat item; empty if none remain."""
+    """Yield a slice without its first `skip` and last `leave` layers, as one item; nothing if no layers remain."""
     length = source.length - skip - leave
     if length:
         yield _make_plain(source.part(skip, length), mark)

@@ -156,7 +156,7 @@ def find_last_key(path: Path) -> str:
 def _mend(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], words: Advice) -> Node:
     """A copy of `node` after one round of repair.
 
-    A missing key is added if `words.fillers` has a value for it. The nodes of all other errors are cut out.
+    A missing key is added if `words.fillers` has a value for it, and the nodes of all other errors are cut out.
     """
     cuts: list[Path] = []
     for detail, path in zip(details, paths, strict=True):

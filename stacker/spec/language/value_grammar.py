@@ -36,7 +36,7 @@ def format_dtype(dtype: Dtype) -> str:
 
 
 def parse_size(value: str | int, mark: Mark) -> int:
-    """A size in bytes, in decimal (`5GB` is 5,000,000,000) or binary units (`5GiB`); SpecError if it is not a size."""
+    """The number of bytes in a size such as `5GB` (5,000,000,000) or `5GiB` (5 · 2^30); SpecError for other text."""
     if not _SIZE.fullmatch(str(value)):
         hint = "write bytes, or a number with kB, MB, GB, KiB, MiB or GiB"
         raise SpecError.of(f"'{shorten(str(value))}' is not a size", hint, mark)
@@ -60,10 +60,9 @@ _URL = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<id>[\w.-]+
 
 
 def parse_source(name: str, source: str, mark: Mark | None) -> DonorSpec:
-    """The donor `name` whose source is a hub id, hub id@revision or folder.
+    """The donor `name` from a hub id, hub id@revision or folder; SpecError for a URL, empty text or control characters.
 
-    Text after '@' is a revision only if the text before '@' can be a hub id. SpecError for a URL, an empty text or
-    control characters.
+    Text after '@' is a revision only if the text before '@' can be a hub id.
     """
     if not source.strip():
         raise SpecError.of(f"donor '{name}' has an empty source", "write a folder or a hub id", mark)

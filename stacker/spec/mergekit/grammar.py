@@ -71,9 +71,9 @@ def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
 
 
 def parse_parameter(name: str, node: Node, problems: list[Problem]) -> Parameter:
-    """The parameter `name` with the value `node`: a value, a gradient, or a list of `{filter, value}`.
+    """The parameter `name`, written as a value, a gradient, or a list of `{filter: substring of tensor names, value}`.
 
-    A filter is a substring of tensor names. Invalid values are left out, and their problems are added to `problems`.
+    Invalid values are left out, and their problems are added to `problems`.
     """
     rules: list[Rule] = []
     for filter_text, value in _list_conditions(name, node, problems):

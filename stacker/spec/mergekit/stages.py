@@ -1,7 +1,7 @@
 """Reads mergekit files of several YAML documents, where a document can use earlier documents' results as models.
 
-The last document is the result. Each earlier document that it uses becomes a donor made from a spec, so no checkpoint
-of that document is written.
+The last document is the result, and each earlier document that it uses becomes a donor, without being written as a
+checkpoint.
 """
 
 from __future__ import annotations

@@ -30,9 +30,8 @@ def to_mergekit(
 ) -> str:
     """The text of a mergekit file for the spec; SpecError lists what mergekit cannot express.
 
-    `depths` are donors' numbers of layers (donors of a stage, a donor that is a spec itself, have the key
-    `stage/donor`), `names` are substrings of tensor names by role, and `ramps` maps each op to the parameter that a
-    crossfade varies.
+    `depths` maps donors to their number of layers (`stage/donor` for a donor of a stage), `names` maps roles to
+    substrings of tensor names, and `ramps` maps ops to the parameter that a crossfade varies.
     """
     problems: list[Problem] = []
     texts = _write_documents(WriteContext(spec, depths or {}, names or {}, ramps or {}, problems), {})

@@ -1,4 +1,4 @@
-"""A native spec as pydantic models: allowed keys, the types of their values, and descriptions for the JSON schema.
+"""Defines a native spec as pydantic models: allowed keys, types of values, and descriptions for the JSON schema.
 
 The text of slices, parameters and sizes, and references to donors and stacks, are checked elsewhere.
 """
@@ -40,19 +40,19 @@ Scale = Annotated[Any, WithJsonSchema(_make_schema(_VALUE, _SCALE_WORDS))]
 
 
 class Shape(BaseModel):
-    """The base of all mappings of a native spec; unknown keys are errors."""
+    """The base class of all mappings of a native spec. Unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class OpShape(Shape):
-    """A mapping that takes further keys; these are parameters of its op."""
+    """The base class of mappings with an op. Keys that are not fields of the class are parameters of the op."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": _SETTING_SCHEMA})
 
 
 class DonorShape(Shape):
-    """A donor written as a mapping instead of its source alone."""
+    """A donor written as a mapping; a donor can also be written as its source alone."""
 
     source: str | None = Field(default=None, description="Hub id, hub id@revision, or a folder.")
     revision: str | None = Field(default=None, description="Branch, tag or commit of a hub id.")
@@ -72,7 +72,7 @@ class SliceShape(Shape):
 
 
 class SourceShape(OpShape):
-    """A source of a blend or crossfade with parameters of its own, such as `weight`."""
+    """A source of a blend or crossfade, written as a mapping that can have parameters for this source alone."""
 
     slice: SliceText = Field(description="Layers of a donor: xwin[0:16].")
     scale: Scale = None
@@ -95,7 +95,7 @@ class PartBlendShape(OpShape):
 
 
 class BlendShape(OpShape):
-    """A blend that makes one layer from the first layers of all sources, one from their second layers, and so on."""
+    """A blend of layers: the first layers of all sources make one layer, their second layers another, and so on."""
 
     blend: list[Source] = Field(min_length=1, description="Slices with the same number of layers.")
     op: str = Field(description="How the sources are blended: linear, slerp, ... (`stacker ops` lists all).")
@@ -106,7 +106,7 @@ class BlendShape(OpShape):
 
 
 class CrossfadeShape(OpShape):
-    """Slices one after another, where the last layers of each are blended with the first layers of the next."""
+    """Slices in a row, where the last layers of each slice are blended with the first layers of the next slice."""
 
     crossfade: list[Source] = Field(min_length=2, description="The slices, in order.")
     over: int = Field(
@@ -120,7 +120,7 @@ class CrossfadeShape(OpShape):
 
 
 class RepeatShape(Shape):
-    """Items that are in the stack several times, one round after the other."""
+    """Items that are in the stack several times, one round after another."""
 
     repeat: Body = Field(description="An item, or a list of items.")
     times: int = Field(ge=1, description="How often the items are in the stack, the first time included.")
@@ -199,7 +199,9 @@ class StackShape(Shape):
         description="The donor whose config.json is the template for the result's; default: the embedding's donor.",
     )
     config_keys: dict[str, Literal["ignore"]] = Field(
-        default={}, description="Config entries that do not depend on a layer's position, such as {moe_idx: ignore}."
+        default={},
+        description="Config entries to keep unchanged because they do not depend on a layer's position, "
+        "for example {moe_idx: ignore}.",
     )
     output: OutputShape = Field(
         default=OutputShape(), description="The element type and the largest file size of the result."
@@ -207,7 +209,7 @@ class StackShape(Shape):
 
 
 def find_item_kind(value: object) -> str | None:
-    """The tag of an item's kind, such as `<blend>`, by which pydantic chooses the model; None if it is no item.
+    """The tag, such as `<blend>`, by which pydantic chooses the model for an item; None if `value` cannot be an item.
 
     Tags are in angle brackets so that they differ from all keys of a spec.
     """
@@ -281,7 +283,7 @@ def make_json_schema() -> dict[str, Any]:
 
 
 def _simplify(value: Any) -> Any:
-    """A part of the schema without the titles and null alternatives that pydantic adds and editors do not need."""
+    """A part of the schema without the titles and null alternatives that pydantic adds and that editors do not need."""
     if isinstance(value, list):
         return [_simplify(item) for item in value]
     if not isinstance(value, dict):
