@@ -230,7 +230,9 @@ _ALL = (
         "Gromov et al. 2024, The Unreasonable Ineffectiveness of the Deeper Layers (arXiv 2403.17887)",
         (
             Number("drop", "how many layers to leave out", "depth / 8", lambda depth, _: max(1, depth // 8), 1),
-            Number("start", "the first layer to leave out", "depth - 1 - drop", lambda depth, n: max(0, depth - 1 - n["drop"])),
+            Number(
+                "start", "the first layer left out", "depth - 1 - drop", lambda depth, n: max(0, depth - 1 - n["drop"])
+            ),
         ),
         _make_prune,
         _check_prune,

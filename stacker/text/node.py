@@ -80,7 +80,7 @@ def get_text(node: Node | None, key: str) -> str | None:
 
 
 def get_int(node: Node, key: str) -> int | None:
-    """The integer under a key of `node`; None if `node` is no mapping, the key is missing, or it has another type."""
+    """The integer under a key of `node`; None if `node` is no mapping, or has no such key, or no integer there."""
     below = node.get(key) if isinstance(node, Mapping) else None
     return below.value if isinstance(below, Scalar) and type(below.value) is int else None
 

@@ -60,13 +60,13 @@ class Rule:
 class Parameter:
     """Rules that give a tensor its value.
 
-    They are tried in order, and the first rule that matches the tensor decides.
+    The rules are tried in order, and the first rule that matches the tensor decides.
     """
 
     rules: tuple[Rule, ...]
 
     def over(self, other: Parameter | None) -> Parameter:
-        """A parameter that tries these rules first and then the rules of `other`; without change if `other` is None."""
+        """A parameter that tries these rules first and then the rules of `other`, if `other` is not None."""
         return self if other is None else Parameter(self.rules + other.rules)
 
 

@@ -25,7 +25,8 @@ Resolve = Callable[[Node], str]
 class Grammar:
     """How a dialect writes where a token's embedding and head rows come from.
 
-    `key` is the key in a mapping whose value says which donor, and `resolve` turns that value into the donor's name.
+    `key` is the mapping key under which the donor is written, and `resolve` turns the value of that key into the
+    donor's name.
     """
 
     key: str

@@ -63,9 +63,9 @@ class RepeatScale:
 class FlatItem:
     """One slice (`op` is None), or a blend that takes the same number of layers from each source.
 
-    It begins at layer `position` of the `count` layers over which gradients in `settings` run. `number` is the index in
-    `StackSpec.stack` of the item that it was expanded from, and `copy` is the round, from 0, of the outermost repeat
-    around it.
+    The item begins at layer `position` of the `count` layers over which gradients in `settings` run. `number` is the
+    index in `StackSpec.stack` of the item that this one was expanded from, and `copy` is the round, from 0, of the
+    outermost repeat around it.
     """
 
     sources: tuple[FlatSlice, ...]

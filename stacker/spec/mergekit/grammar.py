@@ -101,7 +101,7 @@ def _parse_mapping(node: Mapping) -> tuple[str, str | None, Mark]:
 
 
 def _list_conditions(name: str, node: Node, problems: list[Problem]) -> list[tuple[Node | None, Node]]:
-    """Pairs of a filter and the value for the tensors that it selects; a filter of None selects all tensors."""
+    """Pairs of a filter and a value for the tensors that the filter selects. A filter of None selects all tensors."""
     listed = node.items if isinstance(node, Sequence) else (node,)
     if not any(isinstance(item, Mapping) for item in listed):
         return [(None, node)]

@@ -29,7 +29,7 @@ def make_runs(context: WriteContext) -> tuple[SliceOrBlend, ...]:
 
 
 def count_stage_layers(context: WriteContext) -> int | None:
-    """The number of layers that the spec in `context` makes; None if a donor of unknown depth makes it unknown."""
+    """The number of layers that `context.spec` makes; None if it depends on a donor of unknown depth."""
     items = tuple(unroll(context.spec, context.depths, context.ramps, []))
     known = all(source.known for item in items for source in item.sources)
     return sum(item.length for item in items) if known else None

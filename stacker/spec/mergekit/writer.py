@@ -43,7 +43,7 @@ def to_mergekit(
 def _write_documents(context: WriteContext, seen: dict[str, str]) -> list[str]:
     """The texts of the spec's stages, each once and before its first use, followed by the text of the spec itself.
 
-    Texts of stages are also added to `seen` by name, and a stage in `seen` is not written again.
+    A stage is an earlier document that makes a donor; `seen` collects the texts of stages by name.
     """
     depths = dict(context.depths)
     for donor in context.spec.donors:

@@ -79,7 +79,7 @@ class SourceShape(OpShape):
 
 
 class UseShape(Shape):
-    """A reference to a named list of items."""
+    """A reference to a named list of items, which are put in its place."""
 
     use: str = Field(description="The name of an entry of `stacks`; its items are put here.")
 
@@ -88,7 +88,7 @@ class PartBlendShape(OpShape):
     """An embedding or head blended from several donors."""
 
     blend: list[Source] = Field(
-        min_length=1, description="The donors to blend, each a name or {slice: name, weight: ...}."
+        min_length=1, description="The donors to blend: each is a name or {slice: name, weight: ...}."
     )
     op: str = Field(description="How the sources are blended: linear, slerp, ... (`stacker ops` lists all).")
     base: DonorName | None = Field(default=None, description="The reference donor of ops that need one, such as ties.")
@@ -101,7 +101,7 @@ class BlendShape(OpShape):
     op: str = Field(description="How the sources are blended: linear, slerp, ... (`stacker ops` lists all).")
     base: SliceText | None = Field(
         default=None,
-        description="The reference layers of ops that need some, such as ties; default: the same layers of `base`.",
+        description="Reference layers for ops such as ties; default: the spec's `base` at the first source's layers.",
     )
 
 
@@ -110,12 +110,12 @@ class CrossfadeShape(OpShape):
 
     crossfade: list[Source] = Field(min_length=2, description="The slices, in order.")
     over: int = Field(
-        ge=1, description="How many last layers of a slice are blended with the first layers of the next."
+        ge=1, description="How many layers at the end of each slice are blended with as many at the start of the next."
     )
     op: str = Field(description="How the overlapping layers are blended.")
     base: SliceText | None = Field(
         default=None,
-        description="The reference layers of ops that need some, such as ties; default: the same layers of `base`.",
+        description="Reference layers for ops such as ties; default: the spec's `base` at the first source's layers.",
     )
 
 
@@ -132,7 +132,7 @@ class OutputShape(Shape):
 
     dtype: str = Field(
         default="keep",
-        description="The element type: keep (each tensor keeps its donor's), bfloat16, float16, float32, ...",
+        description="The element type: bfloat16, float16, float32, ... or keep (each tensor keeps its donor's).",
     )
     shard_size: str | int = Field(
         default="5GB", description="The largest size of a file in bytes: a number, or 5GB, 800MB, 2GiB."
@@ -143,7 +143,7 @@ class TokenShape(Shape):
     """Where the embedding and head rows of one token come from."""
 
     source: Any = Field(
-        description="A donor, zero, or another row: {donor: name, token: text} or {donor: name, token_id: number}."
+        description="A donor's name, zero, {donor: name, token: text} or {donor: name, token_id: number}."
     )
     force: bool = Field(
         default=False, description="Use this source for every donor's row, even where the donor has the token."
@@ -151,7 +151,7 @@ class TokenShape(Shape):
 
 
 class TokenizerShape(Shape):
-    """The tokenizer of the result; the rows of embedding and head are arranged to match it."""
+    """The tokenizer of the result. The rows of embedding and head are arranged to match this tokenizer."""
 
     source: str | None = Field(
         default=None,
@@ -161,7 +161,7 @@ class TokenizerShape(Shape):
         default={}, description="Where the rows of single tokens come from, by token."
     )
     pad_to_multiple_of: int | None = Field(
-        default=None, ge=1, description="The number of rows is padded up to a multiple of this."
+        default=None, ge=1, description="The number of rows is padded up to a multiple of this number."
     )
 
 
@@ -184,7 +184,7 @@ class StackShape(Shape):
         default=None, description="The donor of the embedding; default: the first layer's donor."
     )
     head: EmbedPart | None = Field(
-        default=None, description="The donor of final norm and head; default: the last layer's donor."
+        default=None, description="The donor of the final norm and the head; default: the last layer's donor."
     )
     tokenizer: TokenizerIn | None = Field(
         default=None,
