@@ -13,9 +13,9 @@ _COMPARED = (BaseRole.REFERENCE, BaseRole.OPTIONAL)
 
 
 def write_body(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method, config: str) -> dict[str, Tree]:
-    """The mergekit file's `slices` or, with a single run of whole donors that include `config`, its `models`.
+    """The file's `models`, if its only run takes whole donors, one of which is `config`; otherwise its `slices`.
 
-    `runs` are the slices and blends of the file, and `config` is the donor named as the file's base_model.
+    A run is a slice or blend of the file, and `config` is the donor named as the file's base_model.
     """
     sources = _list_sources(context, runs[0], method) if len(runs) == 1 else ()
     whole = bool(sources) and all(source.start is None and source.stop is None for source in sources)
