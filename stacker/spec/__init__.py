@@ -1,1 +1,1 @@
-"""The spec language: parse text into immutable values and write them back. No file and no donor is read here."""
+"""Parses specs into immutable values and writes them back as text, without reading any file or donor."""

@@ -1,4 +1,4 @@
-"""Make specs in published stacking patterns from donors' names, their number of layers and a few other numbers.
+"""Makes specs in published stacking patterns from donors' names, their number of layers and a few other numbers.
 
 The donors themselves are not read.
 """
@@ -14,21 +14,22 @@ from stacker.spec.native.writer import to_native
 
 Numbers = Mapping[str, int]
 MakeItems = Callable[[Sequence[str], int, Numbers], tuple[Item, ...]]
-"""A function of the donors' names, their number of layers, and all numbers; it returns the items of the stack."""
+"""Makes the items of a stack from the donors' names, the number of layers of each donor, and the pattern's numbers."""
 CheckNumbers = Callable[[int, Numbers], Iterator[str]]
-"""A function of the donors' number of layers and all numbers (each at least its `least`).
+"""Yields messages about numbers that do not fit together.
 
-It yields messages about numbers that do not fit together.
+The arguments are the number of layers of each donor and the pattern's numbers, none of which is below its `least`.
 """
 SILENT = Parameter((Rule("attn.o", 0.0), Rule("mlp.down", 0.0)))
-"""Factors of 0 for the two tensors that write to the residual stream, so that the layer changes nothing."""
+"""Factors of 0 for the two tensors of a layer that write to the residual stream, so that the layer changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that a generator takes, at least `least`; `meaning` describes it to users.
+    """A number that a generator takes; `meaning` describes it to users, and `least` is the smallest value allowed.
 
-    `default` computes it from the number of layers and the numbers before it; `shown` is that formula as text.
+    `default` computes the number from the number of layers and the generator's earlier numbers, and `shown` is that
+    formula as text.
     """
 
     name: str
@@ -40,9 +41,10 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """A stacking pattern with the numbers that it takes; `source` says where it was published.
+    """A stacking pattern with the numbers that it takes; `source` says where the pattern was published.
 
-    `make` and `check` are its functions. `donors` is how many donors it takes at least and at most (None: any number).
+    `make` makes the items of a stack and `check` checks the numbers. `donors` is the smallest and the largest number of
+    donors (None: no limit).
     """
 
     name: str
@@ -56,7 +58,10 @@ class Generator:
 
 
 def fill_numbers(generator: Generator, depth: int, given: Numbers) -> dict[str, int]:
-    """All numbers of a generator for donors of `depth` layers: those in `given`, and defaults for the others."""
+    """All numbers of a generator by name: the numbers in `given`, and the default for each other number.
+
+    `depth` is the number of layers of each donor.
+    """
     numbers: dict[str, int] = {}
     for number in generator.numbers:
         numbers[number.name] = given[number.name] if number.name in given else number.default(depth, numbers)
@@ -64,7 +69,7 @@ def fill_numbers(generator: Generator, depth: int, given: Numbers) -> dict[str, 
 
 
 def check_numbers(generator: Generator, depth: int, numbers: Numbers) -> Iterator[str]:
-    """Messages about numbers that are too small, or that do not fit donors of `depth` layers."""
+    """Yield messages about numbers that are too small or do not fit donors of `depth` layers."""
     small = [n for n in generator.numbers if numbers[n.name] < n.least]
     for number in small:
         yield f"{number.name} must be at least {number.least}, not {numbers[number.name]}"
@@ -147,7 +152,7 @@ def _check_run(depth: int, numbers: Numbers) -> Iterator[str]:
 
 
 def _make_run(name: str, start: int, stop: int) -> tuple[SliceSpec, ...]:
-    """A slice of the layers [start, stop) of donor `name`; empty if there are no such layers."""
+    """A tuple with the slice of layers [start, stop) of donor `name`; empty if `stop` is not above `start`."""
     return (SliceSpec(name, start, stop),) if stop > start else ()
 
 
@@ -200,11 +205,11 @@ _ALL = (
             START,
             Number(
                 "stop",
-                "one past its last layer",
+                "the layer after the run's last layer",
                 "start + depth × 3/40",
                 lambda depth, n: n["start"] + max(1, depth * 3 // 40),
             ),
-            Number("times", "how often it runs in all", "2", lambda _, __: 2, 2),
+            Number("times", "how often the run is in the stack in all", "2", lambda _, __: 2, 2),
         ),
         _make_rys,
         _check_run,
@@ -225,7 +230,9 @@ _ALL = (
         "Gromov et al. 2024, The Unreasonable Ineffectiveness of the Deeper Layers (arXiv 2403.17887)",
         (
             Number("drop", "how many layers to leave out", "depth / 8", lambda depth, _: max(1, depth // 8), 1),
-            Number("start", "the first of them", "depth - 1 - drop", lambda depth, n: max(0, depth - 1 - n["drop"])),
+            Number(
+                "start", "the first layer left out", "depth - 1 - drop", lambda depth, n: max(0, depth - 1 - n["drop"])
+            ),
         ),
         _make_prune,
         _check_prune,
@@ -239,9 +246,9 @@ GENERATORS = {generator.name: generator for generator in _ALL}
 def write_generated(
     generator: Generator, donors: Sequence[DonorSpec], depth: int, given: Mapping[str, int], file: str
 ) -> str:
-    """A generated spec as native text, with comments on where it comes from and what to run next.
+    """A generated spec as native text, with comments that say where the pattern comes from and what to run next.
 
-    Every donor has `depth` layers; `file` is the spec's path in those comments.
+    Every donor has `depth` layers, and `file` is the path of the spec in the comments.
     """
     numbers = fill_numbers(generator, depth, given)
     items = generator.make([donor.name for donor in donors], depth, numbers)
@@ -259,7 +266,7 @@ def write_generated(
 
 
 def count_layers(items: Sequence[Item]) -> int:
-    """The number of layers of generated items, whose slices all have both bounds."""
+    """The number of layers that generated items make. All their slices have both bounds."""
     return sum(_count_item_layers(item) for item in items)
 
 

@@ -1,4 +1,4 @@
-"""Parse a spec in either dialect, native or mergekit. All problems of a text are raised together."""
+"""Parses a spec in the native or the mergekit dialect, and raises all problems of a text together."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _HINT = "a spec begins with 'stacker: 1'; a mergekit file has 'merge_method'"
 
 
 def parse_spec(text: str | bytes, source: str) -> StackSpec:
-    """The spec in a native or mergekit text; `source` names the text in messages, and the spec by default.
+    """The spec in a native or mergekit text; `source` names the text in messages, and the spec if it gives no name.
 
-    SpecError has every problem of the text; warnings alone are kept in `StackSpec.warnings`.
+    SpecError has every problem of the text; if all are warnings, they are instead in `StackSpec.warnings`.
     """
     documents = read_documents(text, source)
     if len(documents) > 1 and is_staged(documents[0]):
@@ -42,7 +42,7 @@ def _parse_one(root: Node, name: str) -> tuple[StackSpec, list[Problem]]:
 
 
 def find_dialect(root: Mapping) -> Dialect:
-    """The dialect of a text by its top-level keys; SpecError if they fit no dialect, or both."""
+    """The dialect of a text, found by its top-level keys; SpecError if the keys fit no dialect or both dialects."""
     keys = root.names
     if "merge_method" in keys and "stacker" in keys:
         hint = "keep 'stacker' for a native spec, 'merge_method' for mergekit's"
@@ -58,9 +58,9 @@ def find_dialect(root: Mapping) -> Dialect:
 
 
 def make_default_name(source: str) -> str:
-    """The name for a spec that gives none: its file's name without .yml or .yaml.
+    """The name for a spec that gives none, made from `source`: the file's name without .yml or .yaml.
 
-    Everything but letters, digits, `.`, `_` and `-` is replaced by `-`.
+    Characters other than letters, digits, `.`, `_` and `-` are replaced by `-`.
     """
     stem = PurePath(source).name.removesuffix(".yml").removesuffix(".yaml")
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:200] or "stack"

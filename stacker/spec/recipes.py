@@ -1,4 +1,4 @@
-"""Parse the texts of packaged recipes, which are published stacks as spec files, and replace their donors."""
+"""Parses packaged recipes, which are published stacks as spec files, and replaces their donors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _HEAD = ("Source", "Licence", "Published")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A published stack: `text` is its whole spec file, and the other fields come from the comments at the top."""
+    """A published stack: `text` is its whole spec file.
+
+    The fields from `summary` to `notes` are taken from comments at the top of that file.
+    """
 
     name: str
     summary: str
@@ -27,7 +30,10 @@ class Recipe:
 
 
 def parse_recipe(name: str, text: str) -> Recipe:
-    """A recipe from its text, which begins with comments: a summary line, Source, Licence, Published, then notes."""
+    """The recipe `name` from the text of its spec file.
+
+    The text begins with comments: a summary line, Source, Licence, Published, then notes.
+    """
     lines = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
     fields = dict(line.split(": ", 1) for line in lines[1:4])
     source, licence, published = (fields[key] for key in _HEAD)
@@ -35,7 +41,7 @@ def parse_recipe(name: str, text: str) -> Recipe:
 
 
 def replace_donors(text: str, donors: Mapping[str, DonorSpec]) -> str:
-    """A recipe's text in which the donors named in `donors` are replaced by the given ones; comments are kept."""
+    """A recipe's text with new values for the donors that are keys of `donors`. Comments are kept."""
     for name, donor in donors.items():
         line = format_donor_line(donor).replace("\\", r"\\")
         text = re.sub(rf"(?m)^  {re.escape(name)}: \{{.*\}}$", line, text, count=1)
@@ -43,7 +49,7 @@ def replace_donors(text: str, donors: Mapping[str, DonorSpec]) -> str:
 
 
 def format_donor_line(donor: DonorSpec) -> str:
-    """A donor as one line of text under a recipe's `donors` key."""
+    """A donor as one line of YAML under the key `donors` of a recipe."""
     entry: dict[str, Tree] = {"source": format_source(donor)}
     if donor.like is not None:
         entry["like"] = donor.like

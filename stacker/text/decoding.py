@@ -1,4 +1,4 @@
-"""Decode the text of a spec, which must be UTF-8, of limited size and without control characters."""
+"""Decodes the text of a spec, which must be UTF-8, of limited size and without control characters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WIDE = (
 def decode_text(text: str | bytes, source: str) -> str:
     """The decoded text without its byte order mark.
 
-    SpecError, with `source` as the text's name, if it is too large, not UTF-8, or has control characters.
+    SpecError if the text is too large, not UTF-8, or has control characters; `source` is the text's name in messages.
     """
     size = len(text)
     if size > MOST_BYTES:
@@ -40,7 +40,7 @@ def decode_text(text: str | bytes, source: str) -> str:
 
 
 def make_mark(text: str, offset: int, source: str) -> Mark:
-    """The line and column of the character at `offset` of `text`, whose name is `source`."""
+    """The line and column of the character at index `offset` of `text`; `source` is the text's name in messages."""
     line = text.count("\n", 0, offset) + 1
     return Mark(source, line, offset - text.rfind("\n", 0, offset))
 

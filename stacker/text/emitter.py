@@ -1,4 +1,4 @@
-"""Write data as YAML with a layout for people. Readers of YAML 1.1 and of YAML 1.2 get the same data from it."""
+"""Writes data as YAML with a layout for people. Readers of YAML 1.1 and readers of YAML 1.2 get the same data."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from stacker.text.node import Plain
 from stacker.text.scalars import ScalarError, parse_plain
 
 _BOOLEANS_OF_1_1 = frozenset({"y", "n"})
-"""Words that must be quoted: PyYAML writes them bare, but other readers of YAML 1.1 take them for booleans."""
+"""Words that must be quoted: PyYAML writes them without quotes, but other readers of YAML 1.1 read them as booleans."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A list or mapping to write on one line, in brackets."""
+    """A list or mapping that is written on one line, in brackets or braces."""
 
     value: Tree
 
@@ -26,7 +26,7 @@ Tree = Plain | Flow | Sequence["Tree"] | Mapping[str, "Tree"]
 
 
 def write_yaml(data: Mapping[str, Tree]) -> str:
-    """The text of one YAML document, with blocks indented by two spaces.
+    """The text of one YAML document, with nested blocks indented by two spaces.
 
     Strings that a reader could take for another type are in double quotes.
     """
@@ -64,7 +64,10 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _is_text(text: str) -> bool:
-    """Whether `text` without quotes is read as a string; PyYAML itself checks most of this for YAML 1.1."""
+    """Whether a reader takes `text` without quotes for a string.
+
+    PyYAML checks the remaining cases of YAML 1.1 itself.
+    """
     try:
         return parse_plain(text) == text and text.lower() not in _BOOLEANS_OF_1_1
     except ScalarError:

@@ -1,4 +1,4 @@
-"""The nodes of a parsed text: scalars, sequences and mappings, each with its line and column. Independent of YAML."""
+"""Defines the nodes of a parsed text: scalars, sequences and mappings, each with its line and column."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Data = Plain | list["Data"] | dict[str, "Data"]
 class Scalar:
     """A single value.
 
-    `text` is how it was written, but without quotes and with escapes replaced by their characters.
+    `text` is the value as written, but without quotes and with escapes replaced by the characters they stand for.
     """
 
     value: Plain
@@ -33,7 +33,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Keys and values in the order of the text; `by_key` finds an entry by the text of its key.
+    """Keys and values in the order of the text; `by_key` maps the text of each key to the key's entry.
 
     Keys are compared as text, so `8` and `"8"` are the same key.
     """
@@ -63,7 +63,7 @@ Node = Scalar | Sequence | Mapping
 
 
 def get_child(node: Node, step: str | int) -> Node:
-    """The node under a key of a mapping or at an index of a sequence; `node` itself if there is none."""
+    """The value of a key of a mapping or the item at an index of a sequence; `node` itself if it has no such child."""
     match node:
         case Mapping():
             return node.get(str(step)) or node
@@ -74,29 +74,29 @@ def get_child(node: Node, step: str | int) -> Node:
 
 
 def get_text(node: Node | None, key: str) -> str | None:
-    """The string under a key of `node`; None if `node` is no mapping, the key is missing, or its value is no string."""
+    """The string under a key of `node`; None if `node` is no mapping, the key is missing, or the value is no string."""
     below = node.get(key) if isinstance(node, Mapping) else None
     return below.value if isinstance(below, Scalar) and isinstance(below.value, str) else None
 
 
 def get_int(node: Node, key: str) -> int | None:
-    """The integer under a key of `node`; None if `node` is no mapping, the key is missing, or it has another type."""
+    """The integer under a key of `node`; None if `node` is no mapping, or has no such key, or no integer there."""
     below = node.get(key) if isinstance(node, Mapping) else None
     return below.value if isinstance(below, Scalar) and type(below.value) is int else None
 
 
 def list_items(node: Node | None) -> tuple[Node, ...]:
-    """The items of a list; empty for anything else."""
+    """The items of a sequence; empty for any other node and for None."""
     return node.items if isinstance(node, Sequence) else ()
 
 
 def list_entries(node: Node | None) -> tuple[tuple[Scalar, Node], ...]:
-    """The keys and values of a mapping; empty for anything else."""
+    """Pairs of the keys and values of a mapping; empty for any other node and for None."""
     return node.entries if isinstance(node, Mapping) else ()
 
 
 def to_data(node: Node) -> Data:
-    """The node as plain lists, dicts and values, without marks."""
+    """The node as lists, dicts and plain values, without line and column."""
     match node:
         case Scalar(value):
             return value
@@ -107,7 +107,10 @@ def to_data(node: Node) -> Data:
 
 
 def walk_scalars(node: Node) -> Iterator[tuple[Scalar, bool]]:
-    """Every scalar in a node, paired with whether it is a key. Content that an alias repeats is yielded at each use."""
+    """Yield every scalar in a node with whether the scalar is a key.
+
+    Content that an alias repeats is yielded at each use.
+    """
     match node:
         case Scalar():
             yield node, False
@@ -121,12 +124,12 @@ def walk_scalars(node: Node) -> Iterator[tuple[Scalar, bool]]:
 
 
 def is_null(node: Node | None) -> bool:
-    """Whether the node is missing or null."""
+    """Whether `node` is None or a scalar with the value null."""
     return node is None or (isinstance(node, Scalar) and node.value is None)
 
 
 def describe(node: Node) -> str:
-    """How messages name a node: `a list`, `a mapping`, `nothing`, `the number 5`, `'text'`."""
+    """What messages call a node: `a list`, `a mapping`, `nothing`, `the number 5`, `true`, `'text'`."""
     match node:
         case Sequence():
             return "a list"
@@ -143,6 +146,6 @@ def describe(node: Node) -> str:
 
 
 def shorten(text: str, width: int = 60) -> str:
-    """The text made safe for a message: unprintable characters are escaped, and it is cut to `width` characters."""
+    """The text with unprintable characters escaped, and cut to `width` characters, so that it fits into a message."""
     clean = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
     return clean if len(clean) <= width else f"{clean[: width - 1]}…"

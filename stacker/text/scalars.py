@@ -1,4 +1,4 @@
-"""Convert unquoted YAML scalars to values by the core schema of YAML 1.2.2, section 10.3.2.
+"""Converts unquoted YAML scalars to values by the core schema of YAML 1.2.2, section 10.3.2.
 
 Unlike in YAML 1.1, `no` and `8:24` are text, `012` is twelve and `1e-4` is a number.
 """
@@ -20,11 +20,11 @@ _KINDS: dict[str, tuple[type, ...]] = {"null": (type(None),), "bool": (bool,), "
 
 
 class ScalarError(ValueError):
-    """A scalar whose tag is not allowed or does not fit it, or a number with too many digits."""
+    """Raised for a scalar with a tag that is not allowed or does not fit the scalar, or with too many digits."""
 
 
 def parse_plain(text: str) -> Plain:
-    """The value of an unquoted scalar: None, a boolean, a number, or else the text itself.
+    """The value of an unquoted scalar: None, a boolean or a number if it is written like one, otherwise `text` itself.
 
     ScalarError for an integer of more than 400 digits.
     """
@@ -58,7 +58,7 @@ def parse_tagged(text: str, tag: str) -> Plain:
 
 
 def format_tag(tag: str) -> str:
-    """A tag of the core schema in its short form, such as `!!str`; any other tag unchanged."""
+    """A tag of the core schema in its short form, such as `!!str`. Any other tag is returned unchanged."""
     return f"!!{tag.removeprefix(_PREFIX)}" if tag.startswith(_PREFIX) else tag
 
 

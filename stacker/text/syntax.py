@@ -1,4 +1,4 @@
-"""Explain PyYAML's syntax errors: what is wrong in the text and what to write instead."""
+"""Explains PyYAML's syntax errors: what is wrong in the text and what to write instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BRACKETS = {"sequence": ("list", "]"), "mapping": ("mapping", "}")}
 
 
 def explain_syntax_error(error: yaml.YAMLError, text: str, source: str) -> Problem:
-    """The problem that a PyYAML error reports, with its line and column and a hint at what to write instead."""
+    """The problem to report for a PyYAML error, with line and column and a hint at what to write instead."""
     spot = _find_spot(error)
     if spot is None:
         return Problem("this text is not YAML", str(error), Mark(source))
@@ -27,7 +27,7 @@ def explain_syntax_error(error: yaml.YAMLError, text: str, source: str) -> Probl
 def _find_spot(error: yaml.YAMLError) -> yaml.Mark | None:
     """Where the mistake is; None if PyYAML does not say.
 
-    A missing colon is reported where the key begins, not where PyYAML notices it.
+    The place of a missing colon is where the key begins, not where PyYAML notices that the colon is missing.
     """
     noticed: yaml.Mark | None = getattr(error, "problem_mark", None)
     begun: yaml.Mark | None = getattr(error, "context_mark", None)

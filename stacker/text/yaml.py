@@ -1,6 +1,7 @@
-"""Read YAML 1.2 into nodes with line and column, from PyYAML's parse events. PyYAML constructs no objects.
+"""Reads YAML 1.2 into nodes with line and column.
 
-Duplicate keys, custom tags, deep nesting, large alias expansions and cycles are refused.
+The nodes are made from PyYAML's parse events, so PyYAML constructs no objects; duplicate keys, custom tags, deep
+nesting, large alias expansions and cycles are refused.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ _COLLECTION_TAGS = {
 def read_yaml(text: str | bytes, source: str) -> Node:
     """The root node of a text that is one YAML document.
 
-    SpecError if it is empty, has several documents, or is not valid.
+    SpecError if the text is empty, has several documents, or is not valid YAML.
     """
     return take_only_document(read_documents(text, source), source)
 
 
 def take_only_document(documents: tuple[Node, ...], source: str) -> Node:
-    """The root node of a text's only document. SpecError if the text is empty or has several documents."""
+    """The only one of a text's documents. SpecError if the text is empty or has several documents."""
     if not documents or (len(documents) == 1 and documents[0] == Scalar(None, "", documents[0].mark)):
         raise SpecError.of("this text is empty", "", Mark(source))
     if len(documents) > 1:
@@ -43,9 +44,9 @@ def take_only_document(documents: tuple[Node, ...], source: str) -> Node:
 
 
 def read_documents(text: str | bytes, source: str) -> tuple[Node, ...]:
-    """The root node of every document of a text, in order; empty if it has only comments.
+    """The root node of each document of a text, in order; empty if the text has only comments.
 
-    SpecError if it is not valid.
+    SpecError if the text is not valid YAML.
     """
     content = decode_text(text, source)
     composer = _Composer(source, yaml.parse(content, Loader=_LOADER))
@@ -60,10 +61,10 @@ def read_documents(text: str | bytes, source: str) -> tuple[Node, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Composed:
-    """A node with two measures.
+    """A node with its size and height.
 
-    `size` is its number of nodes, where the content of an alias counts at each use; `height` is its number of nested
-    levels.
+    `size` is the number of nodes in it, where the content of an alias counts at each use. `height` is the number of
+    levels of nesting.
     """
 
     node: Node
@@ -200,9 +201,9 @@ def _add_entry(composer: _Composer, entries: dict[str, tuple[Scalar, Node]], key
 
 
 def _list_merged(composer: _Composer, node: Node) -> list[tuple[Scalar, Node]]:
-    """The entries that a merge key (`<<`) with the value `node` adds.
+    """The entries that the merge key `<<` adds to a mapping if its value is `node`.
 
-    If a key occurs twice, the caller keeps the first, as YAML's merge type defines.
+    If a key occurs twice in the list, the caller keeps the first entry, as YAML's merge type defines.
     """
     mappings = node.items if isinstance(node, Sequence) else (node,)
     entries: list[tuple[Scalar, Node]] = []

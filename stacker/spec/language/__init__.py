@@ -1,1 +1,1 @@
-"""What the native and the mergekit dialect share: the values of a parsed spec, their grammars, and checks."""
+"""Holds what the native and the mergekit dialect share: the classes of a parsed spec, grammars, and checks."""

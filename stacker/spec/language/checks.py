@@ -1,4 +1,4 @@
-"""Check what needs no donor: names that are used, slice lengths that are written out, the size of the stack."""
+"""Checks a spec without its donors: undefined names, lengths that do not fit, and too many layers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ MOST_STACKS = 100
 
 
 def check_spec(spec: StackSpec) -> Iterator[Problem]:
-    """Problems with undefined names, misfitting lengths and too many layers; warnings for unused donors and stacks."""
+    """Yield problems for undefined names, lengths that do not fit and too many layers.
+
+    Donors and named stacks that are never used cause warnings.
+    """
     yield from _check_names(spec)
     cycles = tuple(_check_nesting(spec))
     yield from cycles
@@ -37,12 +40,12 @@ def check_spec(spec: StackSpec) -> Iterator[Problem]:
 
 
 def walk_spec(spec: StackSpec) -> Iterator[Item]:
-    """All items of the stack and of the named stacks in the order of the text, including those inside repeats."""
+    """All items of the stack, then of the named stacks, in the order of the text; items inside repeats are included."""
     return chain(walk_items(spec.stack), *(walk_items(named.items) for named in spec.stacks))
 
 
 def walk_items(items: Iterable[Item]) -> Iterator[Item]:
-    """The items, each repeat followed by the items inside it."""
+    """Yield all items in order, and after each repeat the items inside the repeat."""
     for item in items:
         yield item
         if isinstance(item, RepeatSpec):
@@ -50,7 +53,7 @@ def walk_items(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def list_slices(item: Item | SliceOrBlend) -> tuple[SliceSpec, ...]:
-    """The slices written directly in an item, its base last; empty for a repeat or a use."""
+    """The slices written directly in an item, the base of a blend or crossfade last; empty for a repeat or a use."""
     match item:
         case SliceSpec():
             return (item,)
@@ -69,7 +72,10 @@ def _check_names(spec: StackSpec) -> Iterator[Problem]:
 
 
 def _check_references(kind: str, used: list[Named], defined: dict[str, Mark | None]) -> Iterator[Problem]:
-    """A problem for each undefined name, at its first use, and a warning for each defined name that is never used."""
+    """Yield a problem for each undefined name, at its first use, and a warning for each name that is never used.
+
+    `kind` is the word for the names in messages: `donor` or `stack`.
+    """
     first = dict(reversed(used))
     counts = Counter(name for name, _ in used)
     for name in dict.fromkeys(name for name, _ in used if name not in defined):
@@ -98,7 +104,10 @@ def _list_stack_names(spec: StackSpec) -> Iterator[Named]:
 
 
 def _check_nesting(spec: StackSpec) -> Iterator[Problem]:
-    """A problem for each cycle of named stacks, or a single one if there are too many named stacks to search."""
+    """Yield a problem for each cycle of named stacks that use each other.
+
+    If there are too many named stacks to search for cycles, that is the only problem.
+    """
     if len(spec.stacks) > MOST_STACKS:
         yield Problem(f"{len(spec.stacks)} named stacks; at most {MOST_STACKS} are allowed", "", spec.mark_of("stacks"))
         return
@@ -112,7 +121,10 @@ def _check_nesting(spec: StackSpec) -> Iterator[Problem]:
 
 
 def _find_circle(uses: Mapping[str, Iterable[str]]) -> list[str]:
-    """The names along a cycle, each using the next, with the first repeated at the end; empty if there is no cycle."""
+    """The names along a cycle, where each name uses the next, and the first name is repeated at the end.
+
+    The list is empty if there is no cycle.
+    """
     try:
         TopologicalSorter(uses).prepare()
     except CycleError as error:
@@ -153,7 +165,7 @@ def _check_crossfade(fade: CrossfadeSpec) -> Iterator[Problem]:
 
 
 def _check_size(spec: StackSpec) -> Iterator[Problem]:
-    """A problem if the stack has more layers than any model could have, likely a mistake in `repeat` or `use`."""
+    """Yield a problem if the stack has more layers than any model could have, likely a mistake in `repeat` or `use`."""
     named = {stack.name: stack.items for stack in spec.stacks}
     known: dict[str, int] = {}
 

@@ -1,4 +1,4 @@
-"""Parse parameters: a number, a gradient, or a mapping from roles or name patterns to numbers or gradients."""
+"""Parses parameters: a number, a gradient, or a mapping from roles or name patterns to numbers or gradients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORMS = "write a number, a list of numbers (a gradient over the slice), or a ma
 
 
 def parse_setting(name: str, node: Node, mark: Mark, problems: list[Problem]) -> Setting:
-    """One parameter of an op, with numbers, gradients, flags or words as values.
+    """One parameter of an op, whose values can be numbers, gradients, booleans or words.
 
     Invalid values are left out, and their problems are added to `problems`.
     """
@@ -23,7 +23,10 @@ def parse_setting(name: str, node: Node, mark: Mark, problems: list[Problem]) ->
 
 
 def parse_scale(node: Node, problems: list[Problem]) -> Parameter:
-    """The value of `scale`, with numbers and gradients only. Problems with other values are added to `problems`."""
+    """The value of `scale`, which can only have numbers and gradients.
+
+    Problems with other values are added to `problems`.
+    """
     rules = tuple(_parse_rules("scale", node, problems))
     words = (rule.value for rule in rules if isinstance(rule.value, bool | str))
     problems += [Problem(f"'scale' must be a number, not {str(word).lower()}", _FORMS, node.mark) for word in words]
@@ -31,9 +34,9 @@ def parse_scale(node: Node, problems: list[Problem]) -> Parameter:
 
 
 def drop_unreachable(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """The rules that can apply to a tensor.
+    """The rules that can apply to a tensor when the first rule that matches a tensor decides.
 
-    A later rule with the same `match`, and every rule after the one that matches all tensors, are dropped.
+    A rule with the same `match` as an earlier rule is dropped, and so is every rule after one that matches all tensors.
     """
     reached: dict[str, Rule] = {}
     for rule in rules:
@@ -44,9 +47,9 @@ def drop_unreachable(rules: Iterable[Rule]) -> tuple[Rule, ...]:
 
 
 def combine_levels(*levels: Parameter | None) -> Parameter | None:
-    """One parameter from those of several levels, such as source, slice and file.
+    """One parameter with the rules of all arguments, those of the first argument first; None if all arguments are None.
 
-    The rules of earlier levels are tried first; None if no level has any.
+    Each argument is the parameter as written at one level, such as source, slice or file.
     """
     rules = [rule for level in levels if level is not None for rule in level.rules]
     return Parameter(drop_unreachable(rules)) if rules else None
@@ -58,7 +61,7 @@ def make_constant(value: float) -> Parameter:
 
 
 def find_constant(parameter: Parameter) -> float | None:
-    """The number of a parameter that is one number for all tensors and layers; None for any other parameter."""
+    """The value of a parameter that is the same number for all tensors and layers; None for any other parameter."""
     match parameter.rules:
         case (Rule(match, float() as value),) if match == EVERYTHING:
             return value
@@ -67,14 +70,14 @@ def find_constant(parameter: Parameter) -> float | None:
 
 
 def has_gradient(parameter: Parameter) -> bool:
-    """Whether any value of a parameter changes from layer to layer."""
+    """Whether the value of any rule of the parameter is a gradient over layers."""
     return any(isinstance(rule.value, Gradient) for rule in parameter.rules)
 
 
 def parse_value(name: str, node: Node) -> Gradient | Value:
-    """The value of a node: a number, a flag, a word, or a Gradient from a list of numbers.
+    """The value of a node: a number, a boolean or a word, or a Gradient for a list of numbers.
 
-    SpecError for anything else.
+    SpecError for any other node.
     """
     match node:
         case Scalar(bool() | str() as value):
@@ -90,7 +93,7 @@ def parse_value(name: str, node: Node) -> Gradient | Value:
 
 
 def parse_finite(name: str, value: float, mark: Mark) -> float:
-    """The number as a float; SpecError if it is infinite, NaN or too large."""
+    """The number as a float; SpecError if the number is infinite, NaN or too large for a float."""
     number = float(value) if abs(value) <= 1e300 or isinstance(value, float) else math.inf
     if not math.isfinite(number):
         raise SpecError.of(f"'{shorten(name)}' must be a finite number, not {number}", "", mark)

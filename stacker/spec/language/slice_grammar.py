@@ -1,6 +1,6 @@
-"""Parse and write slices: `xwin[0:16]`, `xwin[5]`, `xwin[8:]`, `xwin[:16]`, `xwin[:]`, `xwin`.
+"""Parses and writes slices: `xwin[0:16]`, `xwin[5]`, `xwin[8:]`, `xwin[:16]`, `xwin[:]`, `xwin`.
 
-Ranges are half-open and layers count from 0. Whether a donor has so many layers is checked elsewhere.
+Ranges are half-open, layers count from 0, and whether a donor has enough layers is checked elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _FORM = "write donor[first:last+1], for instance xwin[0:16] for the first 16 lay
 
 
 def parse_slice(text: str, mark: Mark | None = None) -> SliceSpec:
-    """The slice in a text such as `xwin[0:16]`. SpecError, with a hint at what to write, if it is not a slice."""
+    """The slice in a text such as `xwin[0:16]`.
+
+    If the text is not a slice, SpecError with a hint at what to write instead.
+    """
     match = _SLICE.fullmatch(text)
     if not match:
         raise SpecError.of(f"'{shorten(text)}' is not a slice", _advise_slice(text), mark)
@@ -41,7 +44,7 @@ def format_slice(piece: SliceSpec) -> str:
 
 
 def count_written_layers(piece: SliceSpec) -> int | None:
-    """The number of layers of a slice; None if its `stop` is not written, since it then depends on the donor."""
+    """The number of layers of a slice; None if `stop` is None, as the slice then ends with its donor's last layer."""
     return None if piece.stop is None else piece.stop - (piece.start or 0)
 
 

@@ -1,6 +1,6 @@
-"""The immutable values that a spec is parsed into, the same for the native and the mergekit dialect.
+"""Defines the immutable values that a spec is parsed into, which are the same for the native and the mergekit dialect.
 
-Donors are not looked at: a slice bound that was not written is None, and a `use` is only a name.
+Donors are not looked at: a slice bound that is not written is None, and a `use` is only a name.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Value = float | bool | str
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """A number that varies over the layers of a slice, along straight lines between equally spaced `knots`.
+    """A number that varies over the layers of a slice, linearly between equally spaced `knots`.
 
-    A single knot is a constant. A tensor outside the layers (embedding, final norm, head) has the value of the first
+    A single knot is a constant. A tensor outside the layers (embedding, final norm, head) gets the value of the first
     knot.
     """
 
@@ -46,10 +46,10 @@ class Gradient:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The value for the tensors that `match` selects.
+    """A value for the tensors that `match` selects.
 
-    `match` is a role or its prefix (`attn.q`, `attn`), a pattern with `*` over full tensor names, or `*` for every
-    tensor.
+    `match` is a role or the first part of one (`attn.q`, `attn`), a pattern with `*` for full tensor names, or `*` for
+    every tensor.
     """
 
     match: str
@@ -58,18 +58,21 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """Rules in the order they are tried: the first rule that matches a tensor decides its value."""
+    """Rules that give a tensor its value.
+
+    The rules are tried in order, and the first rule that matches the tensor decides.
+    """
 
     rules: tuple[Rule, ...]
 
     def over(self, other: Parameter | None) -> Parameter:
-        """A parameter that tries these rules first and then those of `other`, if there is one."""
+        """A parameter that tries these rules first and then the rules of `other`, if `other` is not None."""
         return self if other is None else Parameter(self.rules + other.rules)
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A parameter of an op with its name, as written at one place of the spec."""
+    """A parameter of an op with the parameter's name, as written at one place of the spec."""
 
     name: str
     parameter: Parameter
@@ -78,10 +81,10 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class SliceSpec:
-    """Layers [start, stop) of a donor; `start` None means its first layer, `stop` None its end.
+    """Layers [start, stop) of a donor; `start` None means from the first layer, `stop` None to the last.
 
-    `scale` multiplies the tensors of these layers. `settings` are this source's own parameters if the slice is in a
-    blend.
+    `scale` multiplies the tensors of these layers. In a blend, `settings` are the op's parameters for this source
+    alone.
     """
 
     donor: str
@@ -94,10 +97,10 @@ class SliceSpec:
 
 @dataclass(frozen=True, slots=True)
 class BlendSpec:
-    """A blend that makes one layer from the first layers of all sources, one from their second layers, and so on.
+    """A blend of layers: the first layers of all sources make one layer, their second layers another, and so on.
 
-    The sources of an embedding or head are whole donors. `base` is the reference of ops that need one; None means the
-    spec's `base`.
+    In a blend of embeddings or heads, the sources are whole donors. `base` is the reference of ops that need one; None
+    means the spec's `base`.
     """
 
     sources: tuple[SliceSpec, ...]
@@ -109,7 +112,7 @@ class BlendSpec:
 
 @dataclass(frozen=True, slots=True)
 class CrossfadeSpec:
-    """Slices one after another; the last `over` layers of each are blended with the first `over` layers of the next.
+    """Slices in a row; the last `over` layers of each slice are blended with the first `over` layers of the next slice.
 
     `base` is the reference of ops that need one; None means the spec's `base`.
     """
@@ -124,7 +127,10 @@ class CrossfadeSpec:
 
 @dataclass(frozen=True, slots=True)
 class RepeatSpec:
-    """Items that the stack has `times` times in all; `scale` multiplies the tensors of every round after the first."""
+    """Items that are in the stack `times` times in all.
+
+    `scale` multiplies the tensors of every round after the first.
+    """
 
     items: tuple[Item, ...]
     times: int
@@ -142,16 +148,16 @@ class UseSpec:
 
 Item = SliceSpec | BlendSpec | CrossfadeSpec | RepeatSpec | UseSpec
 SliceOrBlend = SliceSpec | BlendSpec
-"""A run of layers that is copied or blended, or the source of the embedding or head."""
+"""Layers that are copied or blended, or the source of the embedding or head."""
 
 
 @dataclass(frozen=True, slots=True)
 class DonorSpec:
     """A donor: `source` is a folder or a hub id (at `revision`), or `stack` is a spec file whose result is the donor.
 
-    `like` names a reference config (a folder, a config.json, or a packaged one) that is used while the weights are
-    missing. If `stage` is given, it is the spec of another document in the same text, and `stack` is that document's
-    name.
+    `like` names a reference config (a folder, a config.json, or a packaged one) to use while the weights are missing.
+    In a text of several documents, `stage` is the spec of an earlier document that makes the donor, and `stack` is that
+    document's name.
     """
 
     name: str
@@ -176,7 +182,8 @@ class NamedStack:
 class OutputSpec:
     """How the result is stored.
 
-    `dtype` None keeps the donors' element types, and `shard_size` is the largest size of a file in bytes.
+    With `dtype` None every tensor keeps the element type of its donor. `shard_size` is the largest size of a file in
+    bytes.
     """
 
     dtype: Dtype | None = None
@@ -185,10 +192,11 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """Where the embedding and head rows of `token` come from in donors that lack it, or with `force` in every donor.
+    """Where the embedding and head rows of `token` come from.
 
-    `donor` None means a row of zeros. Otherwise it is that donor's row of the same token, of the token `like`, or at
-    index `number`.
+    This applies to donors that lack the token, and with `force` to every donor. `donor` None means a row of zeros;
+    otherwise the row is that donor's row of the token `like`, of index `number`, or of `token` itself if `like` and
+    `number` are None.
     """
 
     token: str
@@ -201,10 +209,10 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class VocabularySpec:
-    """How the tokenizer of the result is changed; the rows of embedding and head are arranged to match it.
+    """How the tokenizer of the result is changed; the rows of embedding and head are arranged to match the tokenizer.
 
-    `union` appends the added tokens of all donors, and `tokens` are sources of single tokens' rows. The number of rows
-    is padded up to a multiple of `pad_to_multiple_of`.
+    `union` appends the added tokens of all donors, and `tokens` says where the rows of single tokens come from. The
+    number of rows is padded up to a multiple of `pad_to_multiple_of`.
     """
 
     union: bool = False
@@ -215,9 +223,9 @@ class VocabularySpec:
 
 @dataclass(frozen=True, slots=True)
 class StackSpec:
-    """A whole parsed spec. `base`, `tokenizer` and `config` are names of donors; None means that none was written.
+    """A whole parsed spec; `base`, `tokenizer` and `config` are names of donors, or None if they are not written.
 
-    If `vocabulary` is None, the tokenizer files are copied and the rows of embedding and head keep their order.
+    If `vocabulary` is None, the tokenizer files are copied, and the rows of embedding and head keep their order.
     """
 
     name: str
@@ -233,7 +241,7 @@ class StackSpec:
     """The text of a Jinja template; None keeps the tokenizer's own."""
     config: str | None = None
     ignored_keys: tuple[str, ...] = ()
-    """Config entries that the user declared independent of the layers' positions."""
+    """Config entries that the user declared independent of layers' positions."""
     output: OutputSpec = OutputSpec()
     source: str = "<spec>"
     """The name of the spec's text in messages, such as its path."""
@@ -243,5 +251,5 @@ class StackSpec:
     """Where each top-level key is written in the text."""
 
     def mark_of(self, key: str) -> Mark:
-        """Where a top-level key is written, or the source as a whole if the key was not written."""
+        """Where a top-level key is written in the text; if it is not written, a mark of the whole text."""
         return dict(self.marks).get(key, Mark(self.source))

@@ -1,4 +1,4 @@
-"""Parse and write `tokenizer` and `chat_template` in both dialects: unions, rows of single tokens, padding."""
+"""Parses and writes `tokenizer` and `chat_template` in both dialects: unions, rows of single tokens, padding."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ Resolve = Callable[[Node], str]
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """How a dialect writes the source of a token's row.
+    """How a dialect writes where a token's embedding and head rows come from.
 
-    `key` is the key of the donor in a mapping; `resolve` turns its value into the donor's name.
+    `key` is the mapping key under which the donor is written, and `resolve` turns the value of that key into the
+    donor's name.
     """
 
     key: str
@@ -33,9 +34,9 @@ class Grammar:
 
 
 def parse_vocabulary(node: Mapping, grammar: Grammar, problems: list[Problem]) -> VocabularySpec:
-    """A `tokenizer` mapping, except for the donor in it.
+    """What a `tokenizer` mapping says about rows and padding; the mapping's `source` is read only for a union.
 
-    Invalid parts are left out, and their problems are added to `problems`.
+    Invalid values are left out, and their problems are added to `problems`.
     """
     source, tokens, pad = (node.get(key) for key in KEYS)
     problems += _check_unknown_keys(node, KEYS)
@@ -48,9 +49,9 @@ def parse_vocabulary(node: Mapping, grammar: Grammar, problems: list[Problem]) -
 def parse_tokenizer(
     node: Node | None, base: str | None, problems: list[Problem]
 ) -> tuple[str | None, VocabularySpec | None]:
-    """The native `tokenizer`: the donor of the tokenizer files (None: the default), and what a mapping says about rows.
+    """The donor of the tokenizer files (None: the default donor), and what the native `tokenizer` says about rows.
 
-    The second is None if `tokenizer` is no mapping; for a union, the donor is `base`.
+    The second element is None if `node` is no mapping; for a union, the donor is `base`.
     """
     if not isinstance(node, Mapping):
         return (node.text if isinstance(node, Scalar) and not is_null(node) else None), None
@@ -62,14 +63,17 @@ def parse_tokenizer(
 
 
 def parse_donor_name(node: Node) -> str:
-    """The donor's name that a node is; SpecError if the node is not text."""
+    """The text of a node that is a donor's name; SpecError if the node is not text."""
     if isinstance(node, Scalar) and isinstance(node.value, str):
         return node.value
     raise SpecError.of(f"a donor's name cannot be {describe(node)}", _SOURCE, node.mark)
 
 
 def parse_template(node: Node) -> str:
-    """The Jinja text of a chat template, written out or named as a well-known template. SpecError for anything else."""
+    """The Jinja text of a chat template.
+
+    The node is that text itself or the name of a well-known template; SpecError for any other value.
+    """
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value.strip():
         raise SpecError.of(f"'chat_template' cannot be {describe(node)}", "write Jinja text", node.mark)
     if "{" in node.value:
@@ -124,9 +128,9 @@ def _parse_row(key: Scalar, node: Node, grammar: Grammar, problems: list[Problem
 
 
 def _parse_row_source(node: Node, grammar: Grammar) -> tuple[str | None, str | None, int | None]:
-    """The donor of a token's row, and the text or index of the token whose row it is (None twice: the token itself).
+    """The donor whose row a token gets, and the text or the index of the token whose row it is.
 
-    All three are None for a row of zeros.
+    Text and index are both None if the row is that of the same token; all three elements are None for a row of zeros.
     """
     kind = node.get("kind") if isinstance(node, Mapping) else node if grammar.key == "donor" else None
     if isinstance(kind, Scalar) and kind.value == "zero":
@@ -145,7 +149,10 @@ def _parse_row_source(node: Node, grammar: Grammar) -> tuple[str | None, str | N
 
 
 def _is_model(node: Mapping) -> bool:
-    """Whether a mapping is mergekit's long form of a model reference, and not one token of a model."""
+    """Whether a mapping refers to a model in mergekit's long form.
+
+    A mapping that refers to one token of a model does not.
+    """
     return not {"kind", "token", "token_id"} & set(node.names)
 
 
@@ -163,7 +170,7 @@ def format_tokenizer(spec: StackSpec) -> Tree:
 def format_mergekit_tokenizer(spec: StackSpec, source: Tree, named: Callable[[str], Tree]) -> Tree:
     """The value of mergekit's `tokenizer` key; None if the key can be left out.
 
-    `source` is the model of the tokenizer, and `named` turns a donor's name into a model.
+    `source` is the model reference of the tokenizer's donor, and `named` turns a donor's name into a model reference.
     """
     return _make_tokenizer_tree(spec, source, named, _mergekit_row)
 

@@ -1,6 +1,6 @@
-"""Expand a spec's crossfades, repeats and named stacks into a flat list of slices and blends.
+"""Expands the crossfades, repeats and named stacks of a spec into a flat list of slices and blends.
 
-The stack's graph and the conversion to mergekit are made from this list. Of the donors, only depths are needed.
+Of the donors, only the numbers of layers are needed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from stacker.spec.language.stack_spec import (
 
 @dataclass(frozen=True, slots=True)
 class FlatSlice:
-    """`length` layers of a donor from layer `start` on: all of the slice `written`, or its part from `position` on.
+    """`length` layers of a donor: all of the slice `written`, or only some of its layers.
 
-    `count` is the length of the whole slice, over which its gradients run. If the donor's depth and thus the slice's
-    end are unknown, `known` is False and `length` is 1.
+    The first of these layers is layer `start` of the donor and layer `position` of the `count` layers of `written`,
+    over which gradients run. If the end of `written` is unknown because the donor's number of layers is, `known` is
+    False and `length` is 1.
     """
 
     written: SliceSpec
@@ -47,7 +48,10 @@ class FlatSlice:
 
 @dataclass(frozen=True, slots=True)
 class RepeatScale:
-    """The factors of a repeat for one flat item that begins at layer `position` of the `count` repeated layers."""
+    """The factors of a repeat, as they apply to one item inside the repeat.
+
+    The item begins at layer `position` of the `count` layers of one round, over which the gradients of `parameter` run.
+    """
 
     parameter: Parameter
     position: int
@@ -57,10 +61,11 @@ class RepeatScale:
 
 @dataclass(frozen=True, slots=True)
 class FlatItem:
-    """One slice (`op` is None), or a blend of equally many layers from each source.
+    """One slice (`op` is None), or a blend that takes the same number of layers from each source.
 
-    Gradients in `settings` run over `count` layers, and this item begins at layer `position` of them. `number` is the
-    index in the spec's stack of the item it comes from, `copy` the round (from 0) of the outermost repeat around it.
+    The item begins at layer `position` of the `count` layers over which gradients in `settings` run. `number` is the
+    index in `StackSpec.stack` of the item that this one was expanded from, and `copy` is the round, from 0, of the
+    outermost repeat around it.
     """
 
     sources: tuple[FlatSlice, ...]
@@ -94,10 +99,10 @@ class _Unrolling:
 def unroll(
     spec: StackSpec, depths: Mapping[str, int], ramps: Mapping[str, str], problems: list[Problem]
 ) -> Iterator[FlatItem]:
-    """The flat items of a checked spec in order, without those that do not fit their donors, which become `problems`.
+    """Yield the slices and blends that a checked spec expands to; items that do not fit their donors become `problems`.
 
-    `depths` are the known depths of donors in layers. `ramps` is, for each op, the parameter that a crossfade varies:
-    `t`, `weight`, or "" for none.
+    `depths` are the known numbers of layers of donors, and `ramps` maps each op to the parameter that a crossfade
+    varies: `t`, `weight`, or "" if there is none.
     """
     state = _Unrolling({named.name: named.items for named in spec.stacks}, depths, ramps, problems)
     total = 0
@@ -132,9 +137,9 @@ def _make_plain(source: FlatSlice, mark: Mark | None) -> FlatItem:
 
 
 def _resolve(piece: SliceSpec, state: _Unrolling) -> FlatSlice | None:
-    """A slice with missing bounds filled in.
+    """A slice with its missing bounds filled in.
 
-    If it ends past its donor's last layer, a problem is reported, and it is None.
+    If the slice ends past its donor's last layer, a problem is reported and the result is None.
     """
     depth = state.depths.get(piece.donor)
     start, stop = piece.start or 0, depth if piece.stop is None else piece.stop
@@ -148,7 +153,7 @@ def _resolve(piece: SliceSpec, state: _Unrolling) -> FlatSlice | None:
 
 
 def _resolve_all(pieces: tuple[SliceSpec, ...], state: _Unrolling) -> tuple[FlatSlice, ...]:
-    """All of the slices, or none if one of them does not fit its donor."""
+    """All slices with their missing bounds filled in; empty if any slice does not fit its donor."""
     sources = [_resolve(piece, state) for piece in pieces]
     fitting = tuple(source for source in sources if source is not None)
     return fitting if len(fitting) == len(sources) else ()
@@ -167,7 +172,7 @@ def _unroll_blend(item: BlendSpec, state: _Unrolling) -> Iterator[FlatItem]:
 
 
 def _unroll_crossfade(item: CrossfadeSpec, state: _Unrolling) -> Iterator[FlatItem]:
-    """Plain slices for the layers outside the overlaps, and a blend for each overlapping layer."""
+    """Yield a slice for each run of layers outside the overlaps, and a blend for each overlapping layer."""
     sources = _resolve_all(item.sources, state)
     if not sources or not _fits_overlaps(item, sources, state):
         return
@@ -182,7 +187,10 @@ def _unroll_crossfade(item: CrossfadeSpec, state: _Unrolling) -> Iterator[FlatIt
 
 
 def _fits_overlaps(item: CrossfadeSpec, sources: tuple[FlatSlice, ...], state: _Unrolling) -> bool:
-    """Whether every slice is known to be long enough for the overlaps at its ends; if not, a problem is reported."""
+    """Whether every slice is long enough for the overlaps at its ends.
+
+    If not, or if the length of a slice is unknown, a problem is reported.
+    """
     if not all(source.known for source in sources):
         hint = "write where each slice ends, with the donor's number of layers"
         state.report("mergekit has no crossfade, and where it begins and ends is not known", item.mark, hint)
@@ -198,7 +206,7 @@ def _fits_overlaps(item: CrossfadeSpec, sources: tuple[FlatSlice, ...], state: _
 
 
 def _keep_between(source: FlatSlice, skip: int, leave: int, mark: Mark | None) -> Iterator[FlatItem]:
-    """The layers of a slice without its first `skip` and last `leave`, as one flat item; empty if none remain."""
+    """Yield a slice without its first `skip` and last `leave` layers, as one item; nothing if no layers remain."""
     length = source.length - skip - leave
     if length:
         yield _make_plain(source.part(skip, length), mark)
@@ -207,9 +215,10 @@ def _keep_between(source: FlatSlice, skip: int, leave: int, mark: Mark | None) -
 def _blend_overlap(
     item: CrossfadeSpec, left: FlatSlice, right: FlatSlice, base: FlatSlice | None, position: int, state: _Unrolling
 ) -> FlatItem:
-    """The blend of layer `position` of an overlap.
+    """The blend for layer `position` of an overlap.
 
-    From layer to layer the share of `right` grows from 1/(over + 1) to over/(over + 1).
+    The share of `right`, which becomes the op's `t` or weight unless the spec sets that parameter, is (position + 1) /
+    (over + 1).
     """
     share = (position + 1) / (item.over + 1)
     settings, sources = item.settings, (left.part(position, 1), right.part(position, 1))

@@ -1,6 +1,6 @@
-"""Validate a text with pydantic, explain its errors in the words of the spec language, and keep the valid part.
+"""Validates parsed YAML with pydantic, explains errors in the words of the spec language, and keeps what is valid.
 
-Only the form of pydantic's error locations (keys, indices and union tags) is known here, not what specs mean.
+This module knows the structure of pydantic's error locations (keys, indices and union tags), but not what specs mean.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What messages about a dialect need: its pydantic models (`shapes`) by union tag or key, and examples by key.
+    """What the error messages of a dialect need: pydantic models (`shapes`) by union tag or key, and examples by key.
 
-    `misfit` makes the problem for a value that no member of a union fits. `fillers` are put in for missing keys, so
-    that the rest of the item can still be read.
+    `misfit` makes the problem for a value that no member of a union fits. `fillers` are values to assume for required
+    keys that are missing, so that the rest of the item can still be read.
     """
 
     shapes: dict[str, type[BaseModel]]
@@ -40,9 +40,9 @@ class Advice:
 
 
 def keep_valid(shape: type[BaseModel], root: Mapping, words: Advice) -> tuple[Mapping, list[Problem]]:
-    """The part of `root` that fits `shape` (empty if nothing fits), and the problems of the whole text.
+    """The part of `root` that fits `shape` (an empty mapping if nothing fits), and the problems of all of `root`.
 
-    Readers can rely on the keys and types in that part, and parts that were cut out cause no further problems.
+    Callers can rely on the keys and types in that part, and what was cut out of it causes no further problems.
     """
     problems: list[Problem] = []
     node: Node = root
@@ -65,7 +65,10 @@ def keep_valid(shape: type[BaseModel], root: Mapping, words: Advice) -> tuple[Ma
 def attempt(
     problems: list[Problem], parse: Callable[Given, Made], *given: Given.args, **named: Given.kwargs
 ) -> Made | None:
-    """The result of `parse`; if it raises SpecError, None, and the error's problems are added to `problems`."""
+    """The result of `parse`.
+
+    If `parse` raises SpecError, the result is None, and the error's problems are added to `problems`.
+    """
     try:
         return parse(*given, **named)
     except SpecError as error:
@@ -74,7 +77,7 @@ def attempt(
 
 
 def find_path(node: Node, location: Iterable[str | int]) -> Path:
-    """The keys and indices of a pydantic error location that exist in the text, without union tags and missing keys."""
+    """The keys and indices in a pydantic error location that exist in `node`, without union tags and missing keys."""
     path: list[str | int] = []
     for step in location:
         below = get_child(node, step)
@@ -151,7 +154,10 @@ def find_last_key(path: Path) -> str:
 
 
 def _mend(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], words: Advice) -> Node:
-    """The text after one round of repair: missing keys with a filler are added, all else that is wrong is cut out."""
+    """A copy of `node` after one round of repair.
+
+    A missing key is added if `words.fillers` has a value for it, and the nodes of all other errors are cut out.
+    """
     cuts: list[Path] = []
     for detail, path in zip(details, paths, strict=True):
         key = str(detail["loc"][-1])
@@ -163,7 +169,7 @@ def _mend(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], wo
 
 
 def _add_filler(node: Node, path: Path, key: str, value: Plain) -> Node:
-    """The text with `key: value` added to the mapping at `path`."""
+    """A copy of `node` in which the mapping at `path` also has the entry `key: value`."""
     match node:
         case Mapping(entries) if not path:
             filler = (Scalar(key, key, node.mark), Scalar(value, str(value), node.mark))
@@ -183,7 +189,7 @@ def _add_filler(node: Node, path: Path, key: str, value: Plain) -> Node:
 
 
 def _cut_out(node: Node, paths: frozenset[Path]) -> Node:
-    """The text without the nodes at these paths."""
+    """A copy of `node` without the nodes at `paths`."""
     if not paths:
         return node
     gone = {path[0] for path in paths if len(path) == 1}

@@ -1,4 +1,4 @@
-"""Parse and write single values of both dialects: element types, sizes in bytes, sources of donors."""
+"""Parses and writes single values of both dialects: element types, sizes in bytes, sources of donors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LARGEST = 10**15
 
 
 def parse_dtype(name: str, mark: Mark) -> Dtype | None:
-    """The element type called `name`, or None for `keep`; SpecError for an unknown name."""
+    """The element type called `name`; None if `name` is `keep`. SpecError for an unknown name."""
     if name == KEEP:
         return None
     if name in CONFIG_DTYPES:
@@ -36,7 +36,7 @@ def format_dtype(dtype: Dtype) -> str:
 
 
 def parse_size(value: str | int, mark: Mark) -> int:
-    """A size in bytes, in decimal (`5GB` is 5,000,000,000) or binary units (`5GiB`); SpecError if it is not a size."""
+    """The number of bytes in a size such as `5GB` (5,000,000,000) or `5GiB` (5 · 2^30); SpecError for other text."""
     if not _SIZE.fullmatch(str(value)):
         hint = "write bytes, or a number with kB, MB, GB, KiB, MiB or GiB"
         raise SpecError.of(f"'{shorten(str(value))}' is not a size", hint, mark)
@@ -47,7 +47,7 @@ def parse_size(value: str | int, mark: Mark) -> int:
 
 
 def format_size(size: int) -> str | int:
-    """A size in the largest unit that divides it, such as `5GB`, or as a plain number of bytes."""
+    """A size in bytes as text in the largest unit that divides it, such as `5GB`; as a plain number if no unit does."""
     for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("GiB", 1 << 30), ("MiB", 1 << 20)):
         if size % factor == 0:
             return f"{size // factor}{unit}"
@@ -60,9 +60,9 @@ _URL = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<id>[\w.-]+
 
 
 def parse_source(name: str, source: str, mark: Mark | None) -> DonorSpec:
-    """A donor from a hub id, hub id@revision or folder; SpecError for a URL, an empty text or control characters.
+    """The donor `name` from a hub id, hub id@revision or folder; SpecError for a URL, empty text or control characters.
 
-    Text after '@' is a revision only if the text before it can be a hub id.
+    Text after '@' is a revision only if the text before '@' can be a hub id.
     """
     if not source.strip():
         raise SpecError.of(f"donor '{name}' has an empty source", "write a folder or a hub id", mark)
@@ -84,7 +84,10 @@ def format_source(donor: DonorSpec) -> str:
 
 
 def make_donor_name(source: str, taken: set[str]) -> str:
-    """A name for a donor from the last part of its hub id or path, with a number appended if it is in `taken`."""
+    """A name for a donor, made from the last part of its hub id or path.
+
+    If that name is in `taken`, a number is appended.
+    """
     last = source.rstrip("/").rpartition("/")[2]
     name = _PLAIN.sub("-", last).strip("-") or "donor"
     numbered = (name if count == 1 else f"{name}-{count}" for count in range(1, len(taken) + 2))

@@ -1,1 +1,1 @@
-"""mergekit's language: its reader, its table of merge methods, and its writer."""
+"""Reads and writes mergekit's YAML files, and knows mergekit's merge methods."""

@@ -1,4 +1,4 @@
-"""Parse single values of mergekit files: model references, and parameters with gradients and filters."""
+"""Parses single values of mergekit files: model references, and parameters with gradients and filters."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ FLAGS = frozenset(
         *("nuslerp_flatten", "nuslerp_row_wise", "rescale"),
     }
 )
-"""Boolean parameters; mergekit also reads and writes them as 1 and 0."""
+"""The names of parameters that are booleans, which mergekit also reads and writes as 1 and 0."""
 _REFERENCE = "write org/name, org/name@revision, or a folder"
 
 
 @dataclass(slots=True)
 class DonorNames:
-    """The donors of a document in order of appearance, one for each model reference (source and revision).
+    """The donors of a document in order of appearance, by source and revision of their model references.
 
-    `stages` are the specs of earlier documents by their names, which can be used as models.
+    `stages` are the specs of earlier documents by name; a model reference can be such a name.
     """
 
     donors: dict[tuple[str, str | None], DonorSpec] = field(default_factory=dict)
@@ -37,9 +37,9 @@ class DonorNames:
         return tuple(self.donors.values())
 
     def name(self, node: Node) -> str:
-        """The name of the donor that a model reference means; a new donor is added.
+        """The name of the donor that a model reference stands for; SpecError if the node is no model reference.
 
-        SpecError if the node is no model reference.
+        A donor that is not in `donors` yet is added.
         """
         source, revision, mark = parse_reference(node)
         if (source, revision) not in self.donors:
@@ -51,9 +51,10 @@ class DonorNames:
 
 
 def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
-    """Path, revision (or None) and place of `path@revision`, `{model: path}` or `{model: {path, revision}}`.
+    """The path or hub id, the revision (None: not given) and the mark of a model reference.
 
-    SpecError for LoRAs and everything else.
+    A model reference is `path@revision`, `{model: path}` or `{model: {path, revision}}`; SpecError for a LoRA or any
+    other value.
     """
     if isinstance(node, Scalar) and isinstance(node.value, str) and node.value.strip():
         return _parse_path(node.value, node.mark)
@@ -70,9 +71,9 @@ def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
 
 
 def parse_parameter(name: str, node: Node, problems: list[Problem]) -> Parameter:
-    """A parameter: a value, a gradient, or a list of `{filter, value}`, where a filter is a part of a tensor's name.
+    """The parameter `name`, written as a value, a gradient, or a list of `{filter: substring of tensor names, value}`.
 
-    Invalid parts are left out, and their problems are added to `problems`.
+    Invalid values are left out, and their problems are added to `problems`.
     """
     rules: list[Rule] = []
     for filter_text, value in _list_conditions(name, node, problems):
@@ -100,7 +101,7 @@ def _parse_mapping(node: Mapping) -> tuple[str, str | None, Mark]:
 
 
 def _list_conditions(name: str, node: Node, problems: list[Problem]) -> list[tuple[Node | None, Node]]:
-    """Pairs of filter (None: all tensors) and value."""
+    """Pairs of a filter and a value for the tensors that the filter selects. A filter of None selects all tensors."""
     listed = node.items if isinstance(node, Sequence) else (node,)
     if not any(isinstance(item, Mapping) for item in listed):
         return [(None, node)]

@@ -1,4 +1,4 @@
-"""A table of mergekit's merge methods: the op for each, its parameters, and how it uses the base model."""
+"""Lists mergekit's merge methods: the op for each method, its parameters, and how it uses the base model."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from stacker.spec.language.stack_spec import BlendSpec, Parameter, Rule, SliceOr
 
 
 class BaseRole(StrEnum):
-    """How a method uses `base_model`: not at all, as the first of its two sources, or as a reference that is no source.
+    """How a merge method uses `base_model`.
 
-    OPTIONAL is a reference if the file has a `base_model`, and otherwise not at all.
+    NONE ignores it, FIRST takes it as the first of the two sources, and REFERENCE compares the sources with it.
+    OPTIONAL is REFERENCE in a file with a `base_model`, and NONE in a file without one.
     """
 
     NONE = "none"
@@ -23,10 +24,11 @@ class BaseRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A merge method; `op` is stacker's op for it ("" copies layers), `most` the most models in a slice (None: any).
+    """A merge method of mergekit and stacker's `op` for it ("" copies slices).
 
-    Parameters in `per_source` are allowed everywhere, those in `shared` only at slices and above. `defaults` are values
-    that stacker's op has by default, but that mergekit requires in the file.
+    Parameters in `per_source` can be written everywhere, parameters in `shared` everywhere except at a source. mergekit
+    requires the parameters in `defaults`, whose values stacker's op has by default, and takes at most `most` models in
+    a slice (None: any number).
     """
 
     name: str
@@ -42,7 +44,10 @@ _WEIGHT = (("weight", 1.0),)
 
 
 def _make_task_vector_method(name: str, *per_source: str, rescale: bool = True) -> Method:
-    """A method of the task-vector family; `per_source` are its parameters of a source, besides `weight`."""
+    """A method of the task-vector family, such as `ties`.
+
+    `per_source` are the parameters that can differ between sources, besides `weight`.
+    """
     shared = ("normalize", "lambda", *(("rescale",) if rescale else ()))
     return Method(name, name, ("weight", *per_source), shared, BaseRole.REFERENCE, _WEIGHT)
 
@@ -79,7 +84,7 @@ _OUTER_ROLES = ("embed", "head", "norm")
 
 
 def make_outer_part(run: SliceSpec | BlendSpec) -> SliceOrBlend:
-    """The embedding or head that mergekit makes for a run of layers: the same op and parameters, from whole donors."""
+    """The embedding or head that mergekit makes with a slice or blend: the same op and parameters on whole donors."""
     if isinstance(run, SliceSpec):
         return replace(run, start=None, stop=None)
     sources = tuple(replace(source, start=None, stop=None) for source in run.sources)
@@ -87,7 +92,7 @@ def make_outer_part(run: SliceSpec | BlendSpec) -> SliceOrBlend:
 
 
 def is_same_part(one: SliceOrBlend, other: SliceOrBlend) -> bool:
-    """Whether two embeddings or heads get the same values; rules that select only tensors of layers are ignored."""
+    """Whether two embeddings or heads get the same values. Rules that select only tensors of layers are ignored."""
     return _normalize(one) == _normalize(other)
 
 
@@ -104,7 +109,7 @@ def _outer_settings(part: SliceOrBlend) -> frozenset[tuple[str, Parameter | None
 
 
 def _keep_outer(parameter: Parameter | None) -> Parameter | None:
-    """The rules that can select a tensor outside the layers; None if there is no parameter."""
+    """The parameter with only the rules that can select a tensor outside the layers; None if `parameter` is None."""
     return None if parameter is None else Parameter(tuple(filter(_may_select_outside, parameter.rules)))
 
 

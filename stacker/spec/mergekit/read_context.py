@@ -1,4 +1,4 @@
-"""What every step of reading one mergekit file needs: its method, its donors, and the problems so far."""
+"""Collects the donors and problems of one mergekit file while the file is read, and looks up its parameters."""
 
 from __future__ import annotations
 
@@ -14,45 +14,64 @@ from stacker.spec.mergekit.methods import Method
 from stacker.text.node import Mapping, Node, get_child, is_null
 
 Levels = tuple[Node, ...]
-"""The `parameters` mappings that apply at one place of a file, the nearest first."""
+"""The `parameters` mappings that apply at one place of a file, the innermost first: source, slice, module, file."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
-    """The method of one file, the names of its donors, and the list that collects its problems."""
+    """What the functions that read one mergekit file share.
+
+    `method` is the file's merge method, `problems` collects the file's problems, and `donors` collects the file's
+    donors.
+    """
 
     method: Method
     problems: list[Problem]
     donors: DonorNames = field(default_factory=DonorNames)
 
     def attempt(self, parse: Callable[Given, Made], *given: Given.args, **named: Given.kwargs) -> Made | None:
-        """The result of `parse`; if it raises SpecError, None, and the problems are added to this file's."""
+        """The result of `parse`.
+
+        If `parse` raises SpecError, the result is None, and the error's problems are added to `problems`.
+        """
         return attempt(self.problems, parse, *given, **named)
 
     def error(self, message: str, hint: str, mark: Mark) -> None:
-        """Add one error to this file's problems."""
+        """Add one error to the file's problems."""
         self.problems.append(Problem(message, hint, mark))
 
     def reference(self, node: Node, key: str) -> str | None:
-        """The name of the donor written under a key; None if the key is missing, null or invalid."""
+        """The name of the donor under `key` in `node`; None if `key` is missing or its value is null or invalid."""
         below = get_child(node, key)
         return None if below is node or is_null(below) else self.attempt(self.donors.name, below)
 
     def below(self, node: Node, levels: Levels) -> Levels:
-        """The levels that apply at `node`: its own `parameters`, if it has any, and then `levels`."""
+        """The `parameters` mappings that apply inside `node`, where `levels` are those that apply around it.
+
+        The `parameters` of `node`, if it has any, come first.
+        """
         parameters = get_child(node, "parameters")
         return levels if parameters is node else (parameters, *levels)
 
     def source_settings(self, node: Node) -> tuple[Setting, ...]:
-        """The parameters written at a source that the method allows there."""
+        """The parameters written at the source `node`.
+
+        Parameters that the merge method does not allow there are left out.
+        """
         return self._settings(self.below(node, ()), self.method.per_source)
 
     def shared_settings(self, levels: Levels) -> tuple[Setting, ...]:
-        """The method's parameters in `levels`; one that several levels set has the rules of the nearest level first."""
+        """The merge method's parameters that are written in `levels`.
+
+        A parameter that several levels set has the rules of all of them, those of the innermost level first.
+        """
         return self._settings(levels, (*self.method.shared, *self.method.per_source))
 
     def scale(self, source: SliceSpec, levels: Levels) -> Parameter | None:
-        """The factors on a slice that is copied: its source's first, then those in `levels`. None if there are none."""
+        """The factors on a copied slice: the rules written at its source, then those in `levels`.
+
+        None if no factors are written.
+        """
         own = [setting.parameter for setting in source.settings if setting.name == "scale"]
         above = [setting.parameter for setting in self.shared_settings(levels) if setting.name == "scale"]
         return combine_levels(*own, *above)

@@ -1,6 +1,6 @@
-"""Read a mergekit file into a StackSpec with the same meaning, but without mergekit's bugs.
+"""Reads a mergekit file into a StackSpec with the same meaning, but without mergekit's bugs.
 
-The embedding is made like the first slice; final norm and head are made like the last slice.
+As in mergekit, the embedding is made like the first slice, and the final norm and head are made like the last slice.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _RANGE_HINT = "layer_range: [first, last + 1]; the end is not included"
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One output slice: its `sources`, and `levels`, the `parameters` mappings at the slice and around it.
+    """One output slice; `levels` are the `parameters` mappings of the slice, its module and the file.
 
-    `base` is the name of its base donor; None if it has none.
+    `base` is the name of the donor that is the slice's base; None if it has no base.
     """
 
     sources: tuple[SliceSpec, ...]
@@ -60,7 +60,8 @@ def parse_mergekit(
 ) -> tuple[StackSpec, list[Problem]]:
     """The spec in a mergekit file, and all problems of the file.
 
-    `name` is used if the file gives no name; `stages` are earlier documents that it can use as models, by name.
+    `name` is the spec's name if the file has no `name`, and `stages` are the specs of earlier documents by name, which
+    the file can use as models.
     """
     node, problems = keep_valid(MergekitFile, root, ADVICE)
     method_name = get_text(node, "merge_method") or ""
@@ -104,7 +105,7 @@ def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str
 
 
 def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_Run]:
-    """The output slices of the file or of its only module; `models` makes a single one."""
+    """The output slices of the file or, if it has `modules`, of its only module; `models` make a single slice."""
     levels = context.below(node, ())
     given = [key for key in ("slices", "models", "modules") if not is_null(node.get(key))]
     if len(given) != 1:
@@ -121,7 +122,7 @@ def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_
 
 
 def _parse_holder(context: ReadContext, node: Node, levels: Levels, base: str | None) -> list[_Run]:
-    """The output slices of a file or module: those in its `slices`, or a single one from all its `models`."""
+    """The output slices of a file or module: one for each entry of `slices`, or a single one made from all `models`."""
     if slices := list_items(get_child(node, "slices")):
         return [_parse_slice(context, run, levels, base) for run in slices]
     if list_items(get_child(node, "models")):
@@ -151,7 +152,10 @@ def _parse_source(context: ReadContext, node: Node) -> SliceSpec | None:
 
 
 def _parse_models(context: ReadContext, node: Node, levels: Levels, base: str | None) -> _Run:
-    """One output slice with all layers of every model. As in mergekit, a base that is not listed becomes a source."""
+    """One output slice with all layers of every model.
+
+    As in mergekit, a base that is not listed in `models` is added as a source.
+    """
     sources = []
     for below in list_items(node):
         donor = context.reference(below, "model")
@@ -163,9 +167,10 @@ def _parse_models(context: ReadContext, node: Node, levels: Levels, base: str | 
 
 
 def _make_item(context: ReadContext, run: _Run) -> SliceSpec | BlendSpec | None:
-    """The stack item for an output slice: a slice if it has one source, a blend if it has more, None if it has none.
+    """The stack item for an output slice: a slice for one source, a blend for several sources, None for no sources.
 
-    SpecError if the method takes fewer models, or needs a base that is missing.
+    SpecError if there are more sources than the merge method allows, or if the base that the method needs is not among
+    the sources.
     """
     method = context.method
     if method.most is not None and len(run.sources) > method.most:
@@ -199,16 +204,16 @@ def _find_base_source(run: _Run, method: Method) -> SliceSpec:
 
 
 def _make_outside(item: SliceSpec | BlendSpec) -> SliceOrBlend | None:
-    """The embedding or head that mergekit makes like this item; None if that is the default, an unscaled copy."""
+    """The embedding or head that mergekit makes like `item`; None for an unscaled copy, which is the default."""
     if isinstance(item, SliceSpec):
         return SliceSpec(item.donor, scale=item.scale, mark=item.mark) if item.scale else None
     return make_outer_part(item)
 
 
 def _parse_tokenizer(context: ReadContext, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:
-    """The tokenizer's donor (the base if none is written), and how embedding and head rows are arranged to match it.
+    """The donor of the tokenizer, and how the rows of embedding and head are arranged to match the tokenizer.
 
-    The second is None if the rows stay as they are.
+    The donor is `base` if none is written; the second element is None if the rows stay as they are.
     """
     table = node.get("tokenizer")
     holder, key = (table, "source") if isinstance(table, Mapping) else (node, "tokenizer_source")
@@ -231,7 +236,7 @@ def _parse_tokenizer(context: ReadContext, node: Mapping, base: str | None) -> t
 
 
 def _parse_output(context: ReadContext, node: Mapping) -> OutputSpec:
-    """The element type of the result: `out_dtype`, or `dtype` if that is missing."""
+    """How the result is stored: the element type is `out_dtype`, or `dtype` if the file has no `out_dtype`."""
     chosen = [(name, key) for key in ("out_dtype", "dtype") if (name := get_text(node, key))]
     dtypes = [context.attempt(parse_dtype, name, get_child(node, key).mark) for name, key in chosen]
     return OutputSpec(dtypes[0] if dtypes else None)

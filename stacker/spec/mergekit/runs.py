@@ -1,4 +1,4 @@
-"""Turn a spec's flat items into the slices and blends of a mergekit file; report what mergekit cannot express."""
+"""Turns the items of a spec into slices and blends of a mergekit file, and reports what mergekit cannot express."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from stacker.spec.mergekit.write_context import WriteContext
 
 
 def make_runs(context: WriteContext) -> tuple[SliceOrBlend, ...]:
-    """The slices and blends of the file, in order. What mergekit cannot express is added to the context's problems."""
+    """The slices and blends of the mergekit file, in order.
+
+    What mergekit cannot express is added to `context.problems`.
+    """
     items = unroll(context.spec, context.depths, context.ramps, context.problems)
     return tuple(_make_run(context, item) for item in items)
 
 
 def count_stage_layers(context: WriteContext) -> int | None:
-    """The number of layers of the context's spec, a stage; None if that depends on a donor of unknown depth."""
+    """The number of layers that `context.spec` makes; None if it depends on a donor of unknown depth."""
     items = tuple(unroll(context.spec, context.depths, context.ramps, []))
     known = all(source.known for item in items for source in item.sources)
     return sum(item.length for item in items) if known else None
@@ -61,14 +64,14 @@ def _has_factors(piece: SliceSpec) -> bool:
 
 
 def _cut_slice(source: FlatSlice) -> SliceSpec:
-    """The slice as it was written, or only the part of it that `source` covers."""
+    """The slice as the spec writes it, or with smaller bounds if `source` covers only some of its layers."""
     if source.length == source.count:
         return source.written
     return replace(source.written, start=source.start, stop=source.start + source.length)
 
 
 def _fix_setting(setting: Setting, position: int, count: int) -> Setting:
-    """The parameter with every gradient replaced by its value at layer `position` of `count`."""
+    """The setting with every gradient replaced by its value at layer `position` of `count` layers."""
     rules = tuple(
         replace(rule, value=rule.value.at(position, count)) if isinstance(rule.value, Gradient) else rule
         for rule in setting.parameter.rules
@@ -79,9 +82,9 @@ def _fix_setting(setting: Setting, position: int, count: int) -> Setting:
 def _scale_by_repeat(
     context: WriteContext, item: FlatItem, own: Parameter | None, scale: RepeatScale
 ) -> Parameter | None:
-    """The factors of a slice multiplied by those of a repeat around it.
+    """`own`, the factors of a slice, multiplied by the factors of a repeat around the slice.
 
-    None, and a problem, if the product is no parameter.
+    If mergekit cannot express the product, a problem is added to `context.problems` and the result is None.
     """
     if item.length != scale.count and has_gradient(scale.parameter):
         hint = "give each slice its own factors"
@@ -94,9 +97,10 @@ def _scale_by_repeat(
 
 
 def multiply_factors(one: Parameter | None, other: Parameter) -> Parameter | None:
-    """The product of two sets of factors.
+    """The product of two parameters that hold factors; `one` None means a factor of 1.
 
-    None if both differ between tensors by different rules, or if it would multiply two gradients.
+    The product is None if it would multiply two gradients, or if both parameters depend on the tensor and select
+    tensors by different rules.
     """
     if one is None:
         return other
@@ -118,7 +122,7 @@ def _multiply_number(value: Gradient | Value, factor: float) -> Gradient | float
 
 
 def _multiply_values(one: Gradient | Value, other: Gradient | Value) -> Gradient | float | None:
-    """The product of two values; None if both are gradients."""
+    """The product of two numbers or gradients; None if both are gradients."""
     if isinstance(other, Gradient):
         return None if isinstance(one, Gradient) else _multiply_number(other, float(one))
     return _multiply_number(one, float(other))

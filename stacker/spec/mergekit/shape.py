@@ -1,4 +1,4 @@
-"""The keys and types of a mergekit file, as mergekit 0.1.5 reads it, and warnings for keys without effect."""
+"""Defines the keys and types of a mergekit file, as mergekit 0.1.5 reads it, and warns of keys without effect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stacker.text.node import Node, Scalar, describe, is_null, list_entries, lis
 
 
 class MergekitShape(BaseModel):
-    """A mapping of a mergekit file. Unknown keys are allowed, as in mergekit."""
+    """The base class of all mappings of a mergekit file. Unknown keys are allowed, as in mergekit."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, defer_build=True)
 
@@ -35,7 +35,7 @@ class ModelIn(MergekitShape):
 
 
 class SliceOut(MergekitShape):
-    """One entry of `slices`: a run of output layers."""
+    """One entry of `slices`: a slice of the output model."""
 
     sources: list[SourceIn] = Field(min_length=1)
     base_model: Any = None
@@ -44,7 +44,7 @@ class SliceOut(MergekitShape):
 
 
 class ModuleOut(MergekitShape):
-    """One entry of `modules`, with slices or models of its own."""
+    """One entry of `modules`, with its own `slices` or `models`."""
 
     slices: list[SliceOut] | None = Field(default=None, min_length=1)
     models: list[ModelIn] | None = Field(default=None, min_length=1)
@@ -52,7 +52,7 @@ class ModuleOut(MergekitShape):
 
 
 class MergekitFile(MergekitShape):
-    """The top-level mapping of a file."""
+    """The top-level mapping of a mergekit file."""
 
     merge_method: str = ""
     slices: list[SliceOut] | None = Field(default=None, min_length=1)
@@ -88,12 +88,15 @@ ADVICE = Advice(
 _LISTED: dict[str, type[MergekitShape]] = {
     "slices": SliceOut, "models": ModelIn, "modules": ModuleOut, "sources": SourceIn,
 }  # fmt: skip
-"""The shape of the entries of the list or mapping under each of these keys."""
+"""Keys whose value is a list or mapping, with the pydantic model for each entry of that list or mapping."""
 _WITHOUT_EFFECT = ("residual_weight",)
 
 
 def check_keys(node: Node, method: Method, shape: type[MergekitShape] = MergekitFile) -> Iterator[Problem]:
-    """A warning for each key without effect in `node`, a mapping that fits `shape`, and in everything below it."""
+    """Yield a warning for each key without effect in `node` and in the mappings inside it.
+
+    `shape` is the pydantic model that `node` fits.
+    """
     for key, below in list_entries(node):
         name = key.text
         if name not in shape.model_fields or (name in _WITHOUT_EFFECT and not is_null(below)):

@@ -1,4 +1,4 @@
-"""Write the `slices` or `models` of a mergekit file: sources with their layers and parameters, and base models."""
+"""Writes the `slices` or `models` of a mergekit file: sources with their layers and parameters, and base models."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _COMPARED = (BaseRole.REFERENCE, BaseRole.OPTIONAL)
 
 
 def write_body(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method, config: str) -> dict[str, Tree]:
-    """The file's `models` if it has one run, of whole donors with `config` among them; else its `slices`.
+    """The file's `models`, if its only run takes whole donors, one of which is `config`; otherwise its `slices`.
 
-    `config` is the donor named as the file's base_model.
+    A run is a slice or blend of the file, and `config` is the donor named as the file's base_model.
     """
     sources = _list_sources(context, runs[0], method) if len(runs) == 1 else ()
     whole = bool(sources) and all(source.start is None and source.stop is None for source in sources)
@@ -29,7 +29,7 @@ def write_body(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Me
 
 
 def find_base(context: WriteContext, run: SliceOrBlend, method: Method) -> str:
-    """The donor that a run needs as its base_model; "" if it needs none."""
+    """The donor that a slice or blend needs as its base_model; "" if it needs none."""
     if method.base is BaseRole.FIRST:
         return (run.sources if isinstance(run, BlendSpec) else (run,))[0].donor
     source = _find_base_source(context, run, method)
@@ -37,9 +37,9 @@ def find_base(context: WriteContext, run: SliceOrBlend, method: Method) -> str:
 
 
 def _find_base_source(context: WriteContext, run: SliceOrBlend, method: Method) -> SliceSpec | None:
-    """The base's layers for a run: those written at it, or the spec's base with the first source's layer numbers.
+    """The base layers of a blend: its own `base`, or the spec's base with the layer numbers of the first source.
 
-    None if the run is a slice, or the method or the spec has no such base.
+    None for a slice, for a method that compares with no base, and if neither the blend nor the spec has a base.
     """
     if isinstance(run, SliceSpec) or method.base not in _COMPARED:
         return None
@@ -55,7 +55,7 @@ def _find_base_source(context: WriteContext, run: SliceOrBlend, method: Method) 
 
 
 def _list_sources(context: WriteContext, run: SliceOrBlend, method: Method) -> tuple[SliceSpec, ...]:
-    """The sources of a run in mergekit's order: its base, if it has one, comes last."""
+    """The sources of a slice or blend in mergekit's order: the base, if there is one, comes last."""
     if isinstance(run, SliceSpec):
         return (run,)
     base = _find_base_source(context, run, method)

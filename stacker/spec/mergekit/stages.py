@@ -1,6 +1,7 @@
-"""Read mergekit files of several documents: stages, each with a `name` that later documents use as a model.
+"""Reads mergekit files of several YAML documents, where a document can use earlier documents' results as models.
 
-The last document is the result. Each stage it uses becomes a donor made from a spec, so no checkpoint of it is written.
+The last document is the result, and each earlier document that it uses becomes a donor, without being written as a
+checkpoint.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ _METHOD = "merge_method"
 
 
 def is_staged(document: Node) -> bool:
-    """Whether a text with this first document is mergekit's, the only dialect that allows several documents."""
+    """Whether the text that begins with `document` is mergekit's, the only dialect that allows several documents."""
     return isinstance(document, Mapping) and _METHOD in document.names
 
 
 def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[Problem]]:
-    """The spec of the last document, whose donors include the stages it uses, and the problems of all documents.
+    """The spec of the last document, and the problems of all documents.
 
-    `name` is the spec's name if the document gives none.
+    Donors of the spec include the earlier documents that it uses as models; `name` is the spec's name if the last
+    document has no `name`.
     """
     problems: list[Problem] = []
     stages: dict[str, StackSpec] = {}
@@ -51,7 +53,7 @@ def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[
 
 
 def check_characters(root: Node) -> Iterator[Problem]:
-    """A problem for each scalar with invisible characters or characters that change how a terminal shows the text."""
+    """Yield a problem for each scalar with an invisible character or one that changes how a terminal shows the text."""
     for scalar, is_key in walk_scalars(root):
         allowed = "" if is_key else "\n\t"
         hidden = next((char for char in scalar.text if not char.isprintable() and char not in allowed), None)

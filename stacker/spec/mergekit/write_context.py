@@ -1,4 +1,4 @@
-"""What every step of writing one mergekit file needs: donors as model references, parameters as lists of filters."""
+"""Writes model references and parameters of a mergekit file, and collects what mergekit cannot express."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from stacker.spec.language.value_grammar import format_source
 from stacker.text.emitter import Flow, Tree
 
 Names = Mapping[str, tuple[str, ...]]
-"""For each role, the parts of tensor names that select the tensors of that role."""
+"""For each role, substrings of tensor names: the role's tensors are those whose name contains one of the substrings."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteContext:
-    """The spec to write, what is known of its donors, and a list that collects what mergekit cannot express.
+    """What the functions that write one mergekit file share; `problems` collects what mergekit cannot express.
 
-    `depths` are donors' depths in layers; `ramps` is, for each op, the parameter that a crossfade varies.
+    `depths` maps donors to their number of layers. `ramps` maps each op to the parameter that changes from layer to
+    layer in a crossfade.
     """
 
     spec: StackSpec
@@ -36,7 +37,7 @@ class WriteContext:
         return format_source(donor) if donor.source is not None else str(donor.stack if donor.stage else name)
 
     def parameters(self, parameters: Mapping[str, Parameter], mark: Mark | None) -> dict[str, Tree]:
-        """A `parameters` key with these parameters as its value; empty if there are none."""
+        """A mapping with the single key `parameters` for these parameters; an empty mapping if there are none."""
         texts = {name: self._parameter_tree(parameter, mark) for name, parameter in parameters.items()}
         return {"parameters": texts} if texts else {}
 
@@ -66,7 +67,7 @@ class WriteContext:
 
 
 def text_order(problem: Problem) -> tuple[int, int]:
-    """A key that sorts problems by their line and column."""
+    """A sort key that puts problems in the order of their line and column."""
     return (problem.mark.line or 0, problem.mark.column or 0) if problem.mark else (0, 0)
 
 

@@ -1,4 +1,4 @@
-"""Write a spec as a mergekit file, or list every reason why mergekit cannot express it."""
+"""Writes a spec as a mergekit file, or lists every reason why mergekit cannot express the spec."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ def to_mergekit(
     names: Names | None = None,
     ramps: Mapping[str, str] | None = None,
 ) -> str:
-    """The spec as a mergekit file with each stage as an earlier document; SpecError lists what mergekit cannot express.
+    """The text of a mergekit file for the spec; SpecError lists what mergekit cannot express.
 
-    `depths` are the donors' numbers of layers, which slices without an end need; donors of a stage have the key
-    `stage/donor`. `names` are parts of tensor names for each role, and `ramps` is, for each op, the parameter that a
-    crossfade varies.
+    `depths` maps donors to their number of layers (`stage/donor` for a donor of a stage), `names` maps roles to
+    substrings of tensor names, and `ramps` maps ops to the parameter that a crossfade varies.
     """
     problems: list[Problem] = []
     texts = _write_documents(WriteContext(spec, depths or {}, names or {}, ramps or {}, problems), {})
@@ -42,9 +41,9 @@ def to_mergekit(
 
 
 def _write_documents(context: WriteContext, seen: dict[str, str]) -> list[str]:
-    """The texts of the spec's stages, each once and before its first use, and last the text of the spec itself.
+    """The texts of the spec's stages, each once and before its first use, followed by the text of the spec itself.
 
-    `seen` collects the stages' texts by name.
+    A stage is an earlier document that makes a donor; `seen` collects the texts of stages by name.
     """
     depths = dict(context.depths)
     for donor in context.spec.donors:
@@ -91,7 +90,7 @@ def _make_document(context: WriteContext) -> dict[str, Tree]:
 
 
 def _add_base(part: SliceOrBlend, spec: StackSpec) -> SliceOrBlend:
-    """The part as it is, or with the spec's `base` if it is a blend without a base of its own."""
+    """The embedding or head as it is, or with the spec's `base` if it is a blend that names no base."""
     if isinstance(part, SliceSpec) or part.base or spec.base is None:
         return part
     return replace(part, base=SliceSpec(spec.base))
@@ -116,9 +115,9 @@ def _find_first_donor(runs: tuple[SliceOrBlend, ...]) -> str:
 
 
 def _choose_method(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Method:
-    """The only method of the file: that of its blends, or passthrough if it has none.
+    """The one merge method of the file: the method that all blends use, or passthrough if there are no blends.
 
-    Blends with other methods are refused.
+    A blend with another method than the first blend is added to the problems.
     """
     blends = [run for run in runs if isinstance(run, BlendSpec)]
     by_op = {method.op: method for method in METHODS.values() if method.op} | {"mean": METHODS["linear"]}
@@ -134,9 +133,9 @@ def _choose_method(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Met
 
 
 def _takes_base_model(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method) -> bool:
-    """Whether to name a base_model, from which mergekit takes config and tokenizer.
+    """Whether to write a base_model, from which mergekit takes config and tokenizer.
 
-    Not if the method would also use it as a reference that the spec does not have.
+    False if the spec has no base and the method would compare the sources with the base_model.
     """
     if method.base is not BaseRole.OPTIONAL:
         return True
@@ -175,7 +174,10 @@ def _check_donors(context: WriteContext) -> None:
 
 
 def _check_outside(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> None:
-    """Refuse an embedding unlike the first slice, or a head unlike the last: mergekit makes them like these slices."""
+    """Refuse an embedding that differs from the first slice, or a head that differs from the last slice.
+
+    In mergekit the embedding is always made like the first slice, and the head like the last slice.
+    """
     spec = context.spec
     for key, part, run, where in (("embed", spec.embed, runs[0], "first"), ("head", spec.head, runs[-1], "last")):
         given = part or SliceSpec(_find_first_donor((run,)))

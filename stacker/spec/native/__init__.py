@@ -1,1 +1,1 @@
-"""The native language: allowed keys and types, the reader, the writer, and advice for error messages."""
+"""Reads and writes stacker's native YAML specs, and makes their JSON schema."""

@@ -1,4 +1,4 @@
-"""Examples and hints for messages about keys and types in a native spec."""
+"""Makes messages about wrong keys and types in a native spec, with examples and hints."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MERGEKIT = frozenset({"sources", "model", "layer_range", "merge_method"})
 
 
 def _explain_misfit(path: Path, node: Node) -> Problem:
-    """The problem to report for a value that has none of the forms allowed at `path`."""
+    """The problem to report for a value that is none of the alternatives allowed at `path`."""
     if path[0] == "donors":
         return Problem(f"donor '{shorten(find_last_key(path))}' cannot be {describe(node)}", _DONOR, node.mark)
     if path[0] == "tokenizer":

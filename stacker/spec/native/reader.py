@@ -1,4 +1,4 @@
-"""Read a native spec into a StackSpec. Problems are collected, and reading goes on with the parts that are valid."""
+"""Reads a native spec into a StackSpec. Problems are collected, and reading goes on with the parts that are valid."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _OF_OTHER_ITEMS = frozenset({"over", "times", *ITEM_KINDS})
 
 
 def parse_native(root: Mapping, name: str) -> tuple[StackSpec, Problems]:
-    """The spec in a native text, and all problems of the text. `name` is used if the text gives no name."""
+    """The spec in a native text, and all problems of the text; `name` is the spec's name if the text has no `name`."""
     node, problems = keep_valid(StackShape, root, ADVICE)
     missing = (key for key in _REQUIRED if key not in root.names)
     problems += [Problem(f"'{key}' is missing", f"for instance: {ADVICE.examples[key]}", root.mark) for key in missing]
@@ -157,7 +157,7 @@ def _parse_repeat(node: Node, problems: Problems) -> RepeatSpec:
 def _parse_slice(node: Node, problems: Problems) -> SliceSpec | None:
     """A slice, written as text or as a mapping with factors and, in a blend, parameters.
 
-    If it is not valid, its problem is collected and the result is None.
+    If the slice is not valid, its problem is added to `problems` and the result is None.
     """
     if isinstance(node, Scalar):
         return attempt(problems, parse_slice, node.text, node.mark)
@@ -187,7 +187,7 @@ def _parse_scale(node: Node, problems: Problems) -> Parameter | None:
 
 
 def _parse_settings(node: Node, shape: type[OpShape], problems: Problems) -> tuple[Setting, ...]:
-    """The op's parameters written at a blend, crossfade or source: all keys that are not fields of `shape`."""
+    """The op's parameters in a blend, crossfade or source: all entries whose keys are not fields of `shape`."""
     settings = []
     for key, below in list_entries(node):
         if key.text in shape.model_fields:
@@ -201,9 +201,9 @@ def _parse_settings(node: Node, shape: type[OpShape], problems: Problems) -> tup
 
 
 def _parse_part(node: Node | None, key: str, problems: Problems) -> SliceOrBlend | None:
-    """Where the embedding or head (`key`) comes from: a donor, or a blend of whole donors.
+    """Where the embedding or head comes from: a donor or a blend of whole donors; `key` is `embed` or `head`.
 
-    None if that is not written or not valid.
+    None if `node` is missing, null or not valid.
     """
     if node is None or is_null(node):
         return None

@@ -1,4 +1,4 @@
-"""A native spec as pydantic models: allowed keys, the types of their values, and descriptions for the JSON schema.
+"""Defines a native spec as pydantic models: allowed keys, types of values, and descriptions for the JSON schema.
 
 The text of slices, parameters and sizes, and references to donors and stacks, are checked elsewhere.
 """
@@ -40,19 +40,19 @@ Scale = Annotated[Any, WithJsonSchema(_make_schema(_VALUE, _SCALE_WORDS))]
 
 
 class Shape(BaseModel):
-    """The base of all mappings of a native spec; unknown keys are errors."""
+    """The base class of all mappings of a native spec. Unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class OpShape(Shape):
-    """A mapping that takes further keys; these are parameters of its op."""
+    """The base class of mappings with an op. Keys that are not fields of the class are parameters of the op."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": _SETTING_SCHEMA})
 
 
 class DonorShape(Shape):
-    """A donor written as a mapping instead of its source alone."""
+    """A donor written as a mapping; a donor can also be written as its source alone."""
 
     source: str | None = Field(default=None, description="Hub id, hub id@revision, or a folder.")
     revision: str | None = Field(default=None, description="Branch, tag or commit of a hub id.")
@@ -72,14 +72,14 @@ class SliceShape(Shape):
 
 
 class SourceShape(OpShape):
-    """A source of a blend or crossfade with parameters of its own, such as `weight`."""
+    """A source of a blend or crossfade, written as a mapping that can have parameters for this source alone."""
 
     slice: SliceText = Field(description="Layers of a donor: xwin[0:16].")
     scale: Scale = None
 
 
 class UseShape(Shape):
-    """A reference to a named list of items."""
+    """A reference to a named list of items, which are put in its place."""
 
     use: str = Field(description="The name of an entry of `stacks`; its items are put here.")
 
@@ -88,39 +88,39 @@ class PartBlendShape(OpShape):
     """An embedding or head blended from several donors."""
 
     blend: list[Source] = Field(
-        min_length=1, description="The donors to blend, each a name or {slice: name, weight: ...}."
+        min_length=1, description="The donors to blend: each is a name or {slice: name, weight: ...}."
     )
     op: str = Field(description="How the sources are blended: linear, slerp, ... (`stacker ops` lists all).")
     base: DonorName | None = Field(default=None, description="The reference donor of ops that need one, such as ties.")
 
 
 class BlendShape(OpShape):
-    """A blend that makes one layer from the first layers of all sources, one from their second layers, and so on."""
+    """A blend of layers: the first layers of all sources make one layer, their second layers another, and so on."""
 
     blend: list[Source] = Field(min_length=1, description="Slices with the same number of layers.")
     op: str = Field(description="How the sources are blended: linear, slerp, ... (`stacker ops` lists all).")
     base: SliceText | None = Field(
         default=None,
-        description="The reference layers of ops that need some, such as ties; default: the same layers of `base`.",
+        description="Reference layers for ops such as ties; default: the spec's `base` at the first source's layers.",
     )
 
 
 class CrossfadeShape(OpShape):
-    """Slices one after another, where the last layers of each are blended with the first layers of the next."""
+    """Slices in a row, where the last layers of each slice are blended with the first layers of the next slice."""
 
     crossfade: list[Source] = Field(min_length=2, description="The slices, in order.")
     over: int = Field(
-        ge=1, description="How many last layers of a slice are blended with the first layers of the next."
+        ge=1, description="How many layers at the end of each slice are blended with as many at the start of the next."
     )
     op: str = Field(description="How the overlapping layers are blended.")
     base: SliceText | None = Field(
         default=None,
-        description="The reference layers of ops that need some, such as ties; default: the same layers of `base`.",
+        description="Reference layers for ops such as ties; default: the spec's `base` at the first source's layers.",
     )
 
 
 class RepeatShape(Shape):
-    """Items that are in the stack several times, one round after the other."""
+    """Items that are in the stack several times, one round after another."""
 
     repeat: Body = Field(description="An item, or a list of items.")
     times: int = Field(ge=1, description="How often the items are in the stack, the first time included.")
@@ -132,7 +132,7 @@ class OutputShape(Shape):
 
     dtype: str = Field(
         default="keep",
-        description="The element type: keep (each tensor keeps its donor's), bfloat16, float16, float32, ...",
+        description="The element type: bfloat16, float16, float32, ... or keep (each tensor keeps its donor's).",
     )
     shard_size: str | int = Field(
         default="5GB", description="The largest size of a file in bytes: a number, or 5GB, 800MB, 2GiB."
@@ -143,7 +143,7 @@ class TokenShape(Shape):
     """Where the embedding and head rows of one token come from."""
 
     source: Any = Field(
-        description="A donor, zero, or another row: {donor: name, token: text} or {donor: name, token_id: number}."
+        description="A donor's name, zero, {donor: name, token: text} or {donor: name, token_id: number}."
     )
     force: bool = Field(
         default=False, description="Use this source for every donor's row, even where the donor has the token."
@@ -151,7 +151,7 @@ class TokenShape(Shape):
 
 
 class TokenizerShape(Shape):
-    """The tokenizer of the result; the rows of embedding and head are arranged to match it."""
+    """The tokenizer of the result. The rows of embedding and head are arranged to match this tokenizer."""
 
     source: str | None = Field(
         default=None,
@@ -161,7 +161,7 @@ class TokenizerShape(Shape):
         default={}, description="Where the rows of single tokens come from, by token."
     )
     pad_to_multiple_of: int | None = Field(
-        default=None, ge=1, description="The number of rows is padded up to a multiple of this."
+        default=None, ge=1, description="The number of rows is padded up to a multiple of this number."
     )
 
 
@@ -184,7 +184,7 @@ class StackShape(Shape):
         default=None, description="The donor of the embedding; default: the first layer's donor."
     )
     head: EmbedPart | None = Field(
-        default=None, description="The donor of final norm and head; default: the last layer's donor."
+        default=None, description="The donor of the final norm and the head; default: the last layer's donor."
     )
     tokenizer: TokenizerIn | None = Field(
         default=None,
@@ -199,7 +199,9 @@ class StackShape(Shape):
         description="The donor whose config.json is the template for the result's; default: the embedding's donor.",
     )
     config_keys: dict[str, Literal["ignore"]] = Field(
-        default={}, description="Config entries that do not depend on a layer's position, such as {moe_idx: ignore}."
+        default={},
+        description="Config entries to keep unchanged because they do not depend on a layer's position, "
+        "for example {moe_idx: ignore}.",
     )
     output: OutputShape = Field(
         default=OutputShape(), description="The element type and the largest file size of the result."
@@ -207,7 +209,7 @@ class StackShape(Shape):
 
 
 def find_item_kind(value: object) -> str | None:
-    """The tag of an item's kind, such as `<blend>`, by which pydantic chooses the model; None if it is no item.
+    """The tag, such as `<blend>`, by which pydantic chooses the model for an item; None if `value` cannot be an item.
 
     Tags are in angle brackets so that they differ from all keys of a spec.
     """
@@ -281,7 +283,7 @@ def make_json_schema() -> dict[str, Any]:
 
 
 def _simplify(value: Any) -> Any:
-    """A part of the schema without the titles and null alternatives that pydantic adds and editors do not need."""
+    """A part of the schema without the titles and null alternatives that pydantic adds and that editors do not need."""
     if isinstance(value, list):
         return [_simplify(item) for item in value]
     if not isinstance(value, dict):
