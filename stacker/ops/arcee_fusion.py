@@ -1,11 +1,7 @@
 """The op `arcee_fusion`: adds the most important elements of one source's difference from the base to the base.
 
-The importance of an element is
-
-x − base
-
-times the KL divergence between the softmax of its row in the source x and in the base (Arcee, MergeKit v0.1, 2025,
-announcement of Arcee Fusion).
+The importance of an element is |x − base| times the KL divergence between the softmax of its row in the source x and in
+the base (Arcee, MergeKit v0.1, 2025, announcement of Arcee Fusion).
 """
 
 from __future__ import annotations
@@ -46,11 +42,7 @@ def _find_threshold(quartiles: Sequence[RankThreshold]) -> float:
 def _compute_importance(tile: Tile, _statistics: Statistics) -> list[Array]:
     """The importance of each element of the tile, as a list with one new array.
 
-    It is
-
-    x − base
-
-    times the KL divergence of the softmax of the element's row in x from that of the row in the base.
+    It is |x − base| times the KL divergence of the softmax of the element's row in x from that of the row in the base.
     """
     (source,), base = tile.sources, tile.base
     origin = source if base is None else base

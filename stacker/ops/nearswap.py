@@ -23,11 +23,7 @@ def _make(own: Values, _each: Sequence[Values]) -> Kernel:
 def _clamp_delta(t: float, tile: Tile, _statistics: Statistics) -> Array:
     """Blend one tile: add d = x − base, clamped to [−t, t], to the base.
 
-    The published formula d · min(t/
-
-    d
-
-    , 1) is equal to clamping d.
+    The published formula d · min(t/|d|, 1) is equal to clamping d.
     """
     (delta,) = subtract_base(tile)
     return add_base(tile.backend.clamp(delta, t), tile)

@@ -28,10 +28,10 @@ def _make_plus(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _measure(epsilon: float, tile: Tile, _statistics: Statistics) -> list[float]:
-    """For each source, how many elements it shares as changed; then, for each source, how many it alone changed.
+    """How many elements each source changed that another source changed too; then how many only that source changed.
 
-    A source changed an element if the element differs from the base by more than `epsilon`; a change is shared if
-    another source changed the element too.
+    An element is changed if it differs from the base by more than `epsilon`. The list has the first count of every
+    source, then the second count of every source.
     """
     return tile.backend.count_changes(subtract_base(tile), epsilon)
 

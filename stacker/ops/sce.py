@@ -1,4 +1,4 @@
-"""The op `sce`: selects the elements that vary most across sources, weights the sources, and elects signs.
+"""The op `sce`: selects the elements that vary most across sources, and adds their weighted mean change to the base.
 
 A source's weight is the mean square of its difference from the base, and only differences with the sign of their sum
 over all sources are merged. See Wan et al., FuseChat (2024), section 3.3 (SCE).

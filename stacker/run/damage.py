@@ -20,7 +20,7 @@ from stacker.formats.json_object import Json
 
 
 class Damage:
-    """Collects the damaged tensors of an output, each with the file offset of its first wrong byte. Thread-safe."""
+    """Collects an output's damaged tensors and the file offset of the first wrong byte of each tensor. Thread-safe."""
 
     def __init__(self, plan: Plan) -> None:
         self._steps: list[list[Step]] = [[] for _ in plan.shards]

@@ -17,7 +17,7 @@ from stacker.run.compute.device import HOST
 
 
 class Executor(Protocol):
-    """Does the tasks that are not in `output.done`, and records them in `output` as done."""
+    """A function that does the tasks of a plan that are not in `output.done`, and records them in `output` as done."""
 
     def __call__(
         self,

@@ -100,7 +100,7 @@ def _is_computed(task: Task) -> bool:
 
 
 def _create_empty_shards(plan: Plan, tasks: Sequence[Task], output: Output) -> None:
-    """Create the files of shards that no task writes to, because all tensors in them have no elements."""
+    """Create the shard files that no task writes to, because none of their tensors has any elements."""
     started = {task.shard for task in tasks}
     for number, shard in enumerate(plan.shards):
         if number not in started:
@@ -113,7 +113,8 @@ def _rounds(task: Task, execution: _Execution) -> Iterator[Sequence[Job]]:
 
 
 def _do(job: Job, task: Task, plan: Plan) -> None:
-    """Run a job; if it raises a StackerError, name the task's tensors at the start of each of its messages."""
+    """Run a job; if it raises a StackerError, put the names of the task's tensors before each of the error's messages.
+    """
     try:
         job()
     except StackerError as error:

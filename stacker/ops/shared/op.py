@@ -147,7 +147,7 @@ CountPasses = Callable[[Values, Sequence[Values]], int]
 CheckValues = Callable[[Values, Sequence[Values]], Iterator[str]]
 """A function of (values of the blend, values of each source) that yields a message for each contradiction.
 
-Each value on its own is known to be valid.
+The values were already checked one by one, so only contradictions between values are left to find.
 """
 
 

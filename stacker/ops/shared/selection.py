@@ -1,9 +1,9 @@
 """Finds the largest elements of a whole tensor exactly, without sorting it, in three passes that count elements.
 
 This is a radix selection by the bits of fp32 magnitudes (absolute values). The first pass counts all elements by their
-upper 16 bits. The second pass counts elements by their lower 15 bits, but only those with the same upper bits as the
-element sought. The third pass counts in each tile the elements that equal the element sought, because of equal elements
-the earlier ones rank higher (Knuth, The Art of Computer Programming 3, 5.2.5 and 5.3.3).
+upper 16 bits, and the second counts those with the same upper bits as the element sought by their lower 15 bits. The
+third pass counts in each tile the elements that equal the element sought, because among equal elements the earlier ones
+rank higher (Knuth, The Art of Computer Programming 3, 5.2.5 and 5.3.3).
 """
 
 from __future__ import annotations

@@ -52,12 +52,7 @@ class TaskVectors:
     normalize: bool
     """Whether the sum of the deltas is divided by the sum of their weights."""
     rescale: bool
-    """Whether the kept elements of a delta d are scaled up so that Σ
-
-    d
-
-    is what it was before elements were dropped.
-    """
+    """Whether the kept elements of a delta d are scaled up so that Σ|d| is what it was before elements were dropped."""
     factor: float
     """The factor (lambda) on the sum before it is added to the base."""
 
@@ -91,15 +86,7 @@ class TaskVectors:
             yield each.mask(delta, thresholds[start:stop], tile, number)
 
     def _magnitudes(self, tile: Tile, statistics: Statistics) -> list[float]:
-        """Σ
-
-        d
-
-        over all elements, for each source's delta d; then Σ
-
-        d
-
-        over the kept elements, for each source.
+        """Σ|d| over all elements, for each source's delta d; then Σ|d| over the kept elements, for each source.
 
         For a source that keeps all elements, both sums are reported as 0.
         """
@@ -179,15 +166,6 @@ def _select_deltas(tile: Tile, numbers: Sequence[int]) -> list[Array]:
 
 
 def _divide_sums(sums: Sequence[float]) -> list[float]:
-    """For each source, Σ
-
-    d
-
-    over all elements divided by Σ
-
-    d
-
-    over the kept elements; 1 if either sum is nearly 0.
-    """
+    """For each source, Σ|d| over all elements divided by Σ|d| over the kept elements; 1 if either sum is nearly 0."""
     before, after = sums[: len(sums) // 2], sums[len(sums) // 2 :]
     return [one / other if min(one, other) >= 1e-7 else 1.0 for one, other in zip(before, after, strict=True)]

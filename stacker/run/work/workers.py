@@ -16,7 +16,7 @@ _HEAP_BYTES = 32 << 20
 
 
 def count_workers() -> int:
-    """The number of processor cores that this process may use."""
+    """How many worker threads to start: the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
