@@ -113,8 +113,7 @@ def _rounds(task: Task, execution: _Execution) -> Iterator[Sequence[Job]]:
 
 
 def _do(job: Job, task: Task, plan: Plan) -> None:
-    """Run a job; if it raises a StackerError, put the names of the task's tensors before each of the error's messages.
-    """
+    """Run a job; if it raises a StackerError, put the names of the task's tensors before each of its messages."""
     try:
         job()
     except StackerError as error:
