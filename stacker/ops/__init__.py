@@ -1,1 +1,1 @@
-"""The blend ops, one file each, and the table that lists them; they compute with `stacker.arithmetic`."""
+"""The merge operations (ops) such as slerp and ties, one module for each, and the table that lists them by name."""

@@ -1,6 +1,7 @@
-"""arcee_fusion: base + d where d = x − base is important by |d| · KL(softmax x, softmax base), the softmax over rows.
+"""The op `arcee_fusion`: adds the most important elements of one source's difference from the base to the base.
 
-Arcee, MergeKit v0.1 (2025), announcement of Arcee Fusion.
+The importance of an element is |x − base| times the KL divergence between the softmax of its row in the source x and in
+the base (Arcee, MergeKit v0.1, 2025, announcement of Arcee Fusion).
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ def _find_threshold(quartiles: Sequence[RankThreshold]) -> float:
 
 
 def _compute_importance(tile: Tile, _statistics: Statistics) -> list[Array]:
-    """|x − base| times the KL divergence of the row's softmax from the base's, in a new array."""
+    """The importance of each element of the tile, as a list with one new array.
+
+    It is |x − base| times the KL divergence of the softmax of the element's row in x from that of the row in the base.
+    """
     (source,), base = tile.sources, tile.base
     origin = source if base is None else base
     by_row = tile.backend.row_divergences(source, origin, tile.row)

@@ -1,6 +1,8 @@
-"""breadcrumbs, breadcrumbs_ties: base + λ Σ wᵢdᵢ over deltas whose largest and whose small elements are dropped.
+"""The ops `breadcrumbs` and `breadcrumbs_ties`: drop the largest and the smallest elements of each delta.
 
-Davari and Belilovsky, Model breadcrumbs (ECCV 2024), section 3.
+A delta is a source's difference from the base; `breadcrumbs` adds the weighted sum of the remaining elements to the
+base, and `breadcrumbs_ties` adds only elements with the sign of that sum. See Davari and Belilovsky, Model breadcrumbs
+(ECCV 2024), section 3.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""dare_linear, dare_ties: base + λ Σ wᵢdᵢ over deltas whose elements are dropped at random and rescaled.
+"""The ops `dare_linear` and `dare_ties`: drop elements of each delta at random and rescale the remaining elements.
 
-Yu et al., Language models are super mario (ICML 2024), section 3.
+A delta is a source's difference from the base; `dare_linear` adds the weighted sum of the deltas to the base, and
+`dare_ties` adds only elements with the sign of that sum. See Yu et al., Language models are super mario (ICML 2024),
+section 3.
 """
 
 from __future__ import annotations

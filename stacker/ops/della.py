@@ -1,6 +1,7 @@
-"""della_linear, della: as dare, but small elements of a row are dropped more often than its large ones.
+"""The ops `della_linear` and `della`: drop elements of each delta at random, small elements of a row more often.
 
-Deep et al., DELLA-Merging (2024), section 3 (MagPrune).
+A delta is a source's difference from the base; `della_linear` adds the weighted sum of the deltas to the base, and
+`della` averages only elements with the sign of that sum. See Deep et al., DELLA-Merging (2024), section 3 (MagPrune).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""karcher: the Riemannian (Karcher) mean of the sources' directions, times the mean of their norms.
+"""The op `karcher`: the Riemannian (Karcher) mean of the sources' directions, times the mean of the sources' norms.
 
-Karcher, Riemannian center of mass (Comm. Pure Appl. Math. 1977); for merging arXiv:2603.04972.
+See Karcher, Riemannian center of mass (Comm. Pure Appl. Math. 1977), and for merging models arXiv:2603.04972.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 Vector = list[float]
-"""A weighted sum of the sources, given by the weight of each source."""
+"""A weighted sum of the sources, represented by the list of its weights, one weight for each source."""
 
 
 def _make(own: Values, _each: Sequence[Values]) -> Kernel:
@@ -30,9 +30,10 @@ def _apply(tile: Tile, statistics: Statistics) -> Array:
 
 
 def _find_factors(most: int, tol: float, table: Gram) -> Vector:
-    """The weight of each source in the Karcher mean, found by gradient descent from the mean direction.
+    """The factor on each source in the result, found by gradient descent in at most `most` steps.
 
-    Every step is a weighted sum of the sources, so their inner products (`table`) are enough to compute it.
+    Every step is a weighted sum of the sources, so the sources' Gram matrix `table` is enough to compute it. Steps,
+    angles and norms below `tol` count as 0.
     """
     count = len(table)
     norms = [math.sqrt(table[i][i]) for i in range(count)]
@@ -51,7 +52,11 @@ def _find_factors(most: int, tol: float, table: Gram) -> Vector:
 
 
 def _compute_tangent(mean: Vector, units: Sequence[Vector], table: Gram, tol: float) -> Vector:
-    """The mean of the tangent vectors at `mean` that lead to each unit vector by the shortest way on the sphere."""
+    """The mean, over the unit vectors u in `units`, of the tangent vector at `mean` that points along the sphere to u.
+
+    Each tangent vector is as long as the angle between `mean` and u, and counts as 0 if that angle is 180° or below
+    `tol`. `table` is the Gram matrix of the sources.
+    """
     parts: list[tuple[float, Vector]] = [(0.0, mean)]
     for unit in units:
         cosine = min(max(inner_product(mean, unit, table), -1.0), 1.0)

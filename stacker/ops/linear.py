@@ -1,6 +1,6 @@
-"""linear: the weighted sum Σ wᵢxᵢ of the sources, or their weighted mean.
+"""The op `linear`: the weighted sum of the sources, by default divided by the sum of the weights.
 
-Wortsman et al., Model soups (ICML 2022), section 2.
+See Wortsman et al., Model soups (ICML 2022), section 2.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""mean: the average Σ xᵢ / n of the sources (Wortsman et al., Model soups, ICML 2022: the uniform soup)."""
+"""The op `mean`: the average of the sources (Wortsman et al., Model soups, ICML 2022: the uniform soup)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""model_stock: base + t · (mean xᵢ − base), where t depends on the angles between the sources' deltas.
+"""The op `model_stock`: base + t · (mean of the sources − base), where t depends on the angles between the deltas.
 
-Jang et al., Model Stock (ECCV 2024), equation 2.
+A delta is a source's difference from the base. See Jang et al., Model Stock (ECCV 2024), equation 2.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 _SINGULAR = 1e-6
-"""The least |1 + (N−1) cos θ| for which t is computed; below it t is 0, so that the base is kept."""
+"""If the magnitude of 1 + (N−1) cos θ, the denominator of t, is below this, t is 0 and the result is the base."""
 
 
 def _make(own: Values, _each: Sequence[Values]) -> Kernel:
@@ -29,7 +29,7 @@ def _count_passes(own: Values, _each: Sequence[Values]) -> int:
 
 
 def _find_t(sums: Sequence[float], _statistics: Statistics) -> float:
-    """t for the whole tensor, from the inner products of its sources' differences from the base."""
+    """The factor t for the whole tensor; `sums` has the inner product of each pair of deltas."""
     import numpy as np
 
     return float(_compute_t(np.array(sums)))
@@ -49,7 +49,11 @@ def _apply_rows(tile: Tile, _statistics: Statistics) -> Array:
 
 
 def _compute_t(products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """t = N cos θ / (1 + (N−1) cos θ) from inner products [pairs i ≤ j, ...]; cos θ is the mean over pairs i < j."""
+    """The factor t = N cos θ / (1 + (N−1) cos θ) for N sources; cos θ is the mean cosine between two different deltas.
+
+    `products` has the inner product of each pair of deltas along its first dimension, in the order of `list_pairs`; the
+    result has the remaining dimensions.
+    """
     import numpy as np
 
     at = {pair: number for number, pair in enumerate(list_pairs(len(products)))}

@@ -1,6 +1,6 @@
-"""multislerp: the weighted mean of the sources' directions, times the weighted mean of their norms.
+"""The op `multislerp`: the weighted mean of the sources' directions, times the weighted mean of the sources' norms.
 
-Goddard, Multi-SLERP (2025).
+See Goddard, Multi-SLERP (2025).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def _apply(tile: Tile, statistics: Statistics) -> Array:
 
 
 def _find_factors(weights: Sequence[float], eps: float, table: Gram) -> list[float]:
-    """The factor of each source in the result; where the weighted directions cancel out, it is the source's weight.
+    """The factor on each source; if the weighted directions cancel out, each source's factor is its weight.
 
-    Multi-SLERP averages the directions in the tangent plane at their weighted mean, but that average always equals the
-    weighted mean itself, which is therefore all that is computed.
+    Multi-SLERP averages the directions in the tangent plane at their weighted mean. That average always equals the
+    weighted mean, so only the weighted mean is computed.
     """
     norms = [math.sqrt(table[i][i]) for i in range(len(weights))]
     mean = [weight / (norm + eps) for weight, norm in zip(weights, norms, strict=True)]

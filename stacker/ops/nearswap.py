@@ -1,4 +1,7 @@
-"""nearswap: base + d, where each element of d = x − base is clamped to [−t, t] (alchemonaut, QuartetAnemoi, 2024)."""
+"""The op `nearswap`: base + d for one source x, where each element of d = x − base is clamped to [−t, t].
+
+See alchemonaut, QuartetAnemoi (2024).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ def _make(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _clamp_delta(t: float, tile: Tile, _statistics: Statistics) -> Array:
-    """The op's formula moves the base by d · min(t/|d|, 1), which equals d clamped to [−t, t]."""
+    """Blend one tile: add d = x − base, clamped to [−t, t], to the base.
+
+    The published formula d · min(t/|d|, 1) is equal to clamping d.
+    """
     (delta,) = subtract_base(tile)
     return add_base(tile.backend.clamp(delta, t), tile)
 

@@ -1,6 +1,7 @@
-"""nuslerp: weighted spherical interpolation of whole tensors, rows or columns, or of their differences from a base.
+"""The op `nuslerp`: spherical interpolation between two sources by their weights, for whole tensors, rows or columns.
 
-Shoemake, Animating rotation with quaternion curves (SIGGRAPH 1985), section 3.3; Goddard, NuSLERP (2024).
+With a base, the sources' differences from the base are interpolated, and the result is added to the base. See Shoemake,
+Animating rotation with quaternion curves (SIGGRAPH 1985), section 3.3; Goddard, NuSLERP (2024).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 _COLINEAR = 1e-8
-"""Where the sine of the angle is not above this, interpolation is linear."""
+"""Interpolation is linear unless the sine of the angle between the two vectors is greater than this."""
 
 
 def _make(own: Values, each: Sequence[Values]) -> Kernel:
@@ -62,9 +63,10 @@ def _apply_rows(t: float, tile: Tile, _statistics: Statistics) -> Array:
 
 
 def _compute_factors(t: float, products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The factors of the sources a and b, as an array [2, ...], from the inner products a·a, a·b and b·b, [3, ...].
+    """The factors on the sources a and b as an array [2, ...]; t = 0 gives a, and t = 1 gives b.
 
-    Interpolation is linear where the angle is 0°, 180° or undefined.
+    `products` is an array [3, ...] with the inner products a·a, a·b and b·b. Interpolation is linear where the angle
+    between a and b is 0°, 180° or undefined.
     """
     import numpy as np
 

@@ -1,4 +1,7 @@
-"""passthrough: scale · x, for one source x (Kim et al., SOLAR 10.7B, 2023, section 2)."""
+"""The op `passthrough`: one source, multiplied by the parameter `scale`, which is 1 by default.
+
+See Kim et al., SOLAR 10.7B (2023), section 2.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def _make(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _scale(factor: float, tile: Tile, _statistics: Statistics) -> Array:
-    """Multiplies the source by the factor; a factor of 0 turns even NaN and infinities into 0."""
+    """Multiply one tile of the source by the factor; a factor of 0 turns even NaN and infinities into 0."""
     return tile.backend.combine([factor], tile.sources)
 
 

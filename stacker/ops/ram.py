@@ -1,6 +1,7 @@
-"""ram, ramplus_tl: base + the delta of the one source that changed an element, or the mean of those of several.
+"""The ops `ram` and `ramplus_tl`: add the sources' changes to the base, averaged where several sources have changes.
 
-Reinforced agent merging (2026), arXiv:2601.13572.
+A change is a source's difference from the base; `ramplus_tl` amplifies changes of elements that only one source
+changed. See Reinforced agent merging (2026), arXiv:2601.13572.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ def _make_plus(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _measure(epsilon: float, tile: Tile, _statistics: Statistics) -> list[float]:
-    """How many elements each source changed that another changed too; then how many each source alone changed."""
+    """How many elements each source changed that another source changed too; then how many only that source changed.
+
+    An element is changed if it differs from the base by more than `epsilon`. The list has the first count of every
+    source, then the second count of every source.
+    """
     return tile.backend.count_changes(subtract_base(tile), epsilon)
 
 

@@ -1,6 +1,7 @@
-"""sce: selects elements by their variance across sources, weights sources by squared deltas, and elects signs.
+"""The op `sce`: selects the elements that vary most across sources, and adds their weighted mean change to the base.
 
-Wan et al., FuseChat (2024), section 3.3 (SCE).
+A source's weight is the mean square of its difference from the base, and only differences with the sign of their sum
+over all sources are merged. See Wan et al., FuseChat (2024), section 3.3 (SCE).
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 _TINY = 1e-6
-"""If the mean squares of all sources add up to less than this, the sources get equal weights."""
+"""If the mean squared differences of all sources add up to less than this, the sources get equal weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sce:
-    """The arithmetic of the op; `share` is the fraction of elements to select."""
+    """The arithmetic of the op; `share` is the fraction of elements to select.
+
+    The fraction counts only elements that differ between sources.
+    """
 
     share: float
 
@@ -33,7 +37,7 @@ class _Sce:
         return Kernel(self._apply, (*selection, Pass(self._measure_squares, _find_weights)))
 
     def _select(self, tile: Tile, statistics: Statistics) -> Sequence[Array]:
-        """Each source's difference from the base, with the elements that are not selected set to 0."""
+        """One array for each source: its difference from the base, with 0 for every element that is not selected."""
         deltas = subtract_base(tile)
         if self.share <= 0.0:
             return [tile.backend.fill(delta, 0.0) for delta in deltas]
@@ -43,7 +47,10 @@ class _Sce:
         return deltas
 
     def _measure_squares(self, tile: Tile, statistics: Statistics) -> list[float]:
-        """Σd² over the selected elements for each source, then how many elements the tile has."""
+        """The sum of squared differences from the base for each source, then the tile's number of elements.
+
+        Only the selected elements are summed.
+        """
         sums = [tile.backend.inner_products([delta])[0] for delta in self._select(tile, statistics)]
         return [*sums, float(len(tile.sources[0]))]
 
@@ -59,7 +66,10 @@ def _compute_variance(tile: Tile, _statistics: Statistics) -> list[Array]:
 
 
 def _find_weights(sums: Sequence[float], _statistics: Statistics) -> list[float]:
-    """The weight of each source: its mean square divided by the sum of all sources' mean squares."""
+    """The weight of each source: its mean squared difference divided by the sum of the mean squares of all sources.
+
+    If that sum is below _TINY, all weights are equal.
+    """
     means = [total / sums[-1] for total in sums[:-1]]
     whole = math.fsum(means)
     return [mean / whole for mean in means] if whole >= _TINY else [1.0 / len(means)] * len(means)

@@ -1,6 +1,6 @@
-"""slerp: spherical interpolation between two tensors, each taken as one vector.
+"""The op `slerp`: spherical interpolation between two tensors, each of them flattened into one vector.
 
-Shoemake, Animating rotation with quaternion curves (SIGGRAPH 1985), section 3.3.
+See Shoemake, Animating rotation with quaternion curves (SIGGRAPH 1985), section 3.3.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 _PARALLEL = 0.9995
-"""Where |cosine| is above this, interpolation is linear."""
+"""If the magnitude of the cosine between the two sources is above this, interpolation is linear."""
 
 
 def _make(own: Values, _each: Sequence[Values]) -> Kernel:
@@ -24,18 +24,24 @@ def _make(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _measure(tile: Tile, _statistics: Statistics) -> list[float]:
-    """The inner products a·b, a·a and b·b of the sources a and b, in fp64."""
+    """The inner products a·b, a·a and b·b of one tile of the sources a and b, in fp64."""
     aa, ab, bb = tile.backend.inner_products(tile.sources)
     return [ab, aa, bb]
 
 
 def _interpolate(t: float, tile: Tile, statistics: Statistics) -> Array:
-    """Blends the sources; at t = 0 or 1 only one of them is used, so a NaN or infinity in the other has no effect."""
+    """Blend one tile of the two sources.
+
+    If t is 0 or 1, only one source is used, so a NaN or infinity in the other source has no effect.
+    """
     return tile.backend.combine(_compute_factors(t, statistics[0]), tile.sources)
 
 
 def _compute_factors(t: float, products: Sequence[float]) -> tuple[float, float]:
-    """The factors of the first and the second source; interpolation is linear if a norm is 0 or not finite."""
+    """The factors on the first and on the second source; `products` are the sums that `_measure` returns.
+
+    Interpolation is linear if the sources are nearly parallel, or if a norm is 0 or not finite.
+    """
     cosine = _compute_cosine(*products)
     if cosine is None or abs(cosine) > _PARALLEL or t in (0.0, 1.0):
         return 1.0 - t, t

@@ -1,4 +1,4 @@
-"""The table of all ops by name; a new op needs its own file and a line here."""
+"""The table of all ops by name; a new op needs a new module and a line in this table."""
 
 from __future__ import annotations
 

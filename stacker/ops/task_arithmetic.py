@@ -1,4 +1,7 @@
-"""task_arithmetic: base + λ Σ wᵢdᵢ, dᵢ = xᵢ − base (Ilharco et al., ICLR 2023, section 2)."""
+"""The op `task_arithmetic`: the base plus a weighted sum of the sources' differences from the base.
+
+See Ilharco et al., Editing models with task arithmetic (ICLR 2023), section 2.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""ties: base + the largest elements of the deltas, averaged over the sources whose element has the elected sign.
+"""The op `ties`: keeps the largest elements of each delta and merges only elements with the elected sign.
 
-Yadav et al., TIES-Merging (NeurIPS 2023), algorithm 1.
+A delta is a source's difference from the base, and the elected sign of an element is the sign of the weighted sum of
+all deltas. See Yadav et al., TIES-Merging (NeurIPS 2023), algorithm 1.
 """
 
 from __future__ import annotations

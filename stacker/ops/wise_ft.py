@@ -1,4 +1,7 @@
-"""wise_ft: (1 − α) · base + α · x (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022, section 3)."""
+"""The op `wise_ft`: linear interpolation between the base and one source x, (1 − alpha) · base + alpha · x.
+
+See Wortsman et al., Robust fine-tuning of zero-shot models (CVPR 2022), section 3.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def _make(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _interpolate(alpha: float, tile: Tile, _statistics: Statistics) -> Array:
-    """Interpolates; alpha = 1 returns exactly the source, and alpha = 0 exactly the base."""
+    """Blend one tile; alpha = 1 returns exactly the source, and alpha = 0 exactly the base."""
     return tile.sources[0] if alpha == 1.0 else combine_deltas([alpha], tile)
 
 

@@ -1,6 +1,6 @@
-"""zero: one source whose output projections are scaled by 0, so that its layer passes the residual stream unchanged.
+"""The op `zero`: one source whose output projections are multiplied by 0, so that its layer becomes an identity.
 
-Wu et al., LLaMA Pro (ACL 2024), section 3.2.
+Such a layer adds nothing to the residual stream. See Wu et al., LLaMA Pro (ACL 2024), section 3.2.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The table of executors by name. To add an executor, write its module and add a row to the table."""
+"""Lists the executors by name; an executor does the tasks of a plan, which write the output's weights.
+
+To add an executor, write its module and add a row to the table.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from stacker.run.compute.device import HOST
 
 
 class Executor(Protocol):
-    """Does a plan's tasks, except those in `output.done`, and records them in `output` as done."""
+    """A function that does the tasks of a plan that are not in `output.done`, and records them in `output` as done."""
 
     def __call__(
         self,

@@ -1,6 +1,7 @@
-"""The executor on this machine: threads share the tasks of a plan, and the tiles of large tensors.
+"""Does the tasks of a plan on this machine: threads share the tasks, and the tiles of large tensors.
 
-Tasks say which bytes belong where, and `compute` evaluates expressions; this module knows no layouts and no ops.
+The tasks say which bytes to write where, and `compute` evaluates expressions, so this module depends neither on the
+layout of shards nor on ops.
 """
 
 from __future__ import annotations
@@ -33,12 +34,15 @@ from stacker.run.work.sources import OpenFiles, check_unchanged
 from stacker.run.work.workers import Meter, count_workers
 
 _RECORD = 1.0
-"""Seconds between two records of finished tasks; recording often also keeps the last sync to disk short."""
+"""Seconds between two records of finished tasks.
+
+Frequent records also keep the last sync to disk short.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Execution:
-    """What all tasks of a build share: donors' files, the output, scratch memory, and the count of bytes done."""
+    """What all tasks of a build share: the donors' files, the output, scratch memory, and the count of bytes done."""
 
     plan: Plan
     sources: OpenFiles
@@ -47,7 +51,10 @@ class _Execution:
     meter: Meter
 
     def lease_shard(self, task: Task) -> AbstractContextManager[Writer]:
-        """The shard that a task writes to, for a `with` block; OSErrors there become StorageErrors that name it."""
+        """Provide the writer of the task's shard for the length of a `with` block.
+
+        An OSError raised inside the block becomes a StorageError that names the shard.
+        """
         return self.output.lease_shard(self.plan.shards[task.shard])
 
 
@@ -61,11 +68,12 @@ def execute(
     device: str = HOST,
     watch: Watch = ignore_watch,
 ) -> Report:
-    """Do a plan's tasks, except those that an earlier run recorded in `output`. `max_memory` is in bytes.
+    """Do the tasks of a plan that are not yet recorded as done in `output`, and return a report.
 
-    Tensors are computed on `device` (cpu, cuda or cuda:k), and results on a GPU are equal up to rounding. Finished
-    tasks are recorded durably, also before an error or interrupt is raised. DonorError when donors changed or cannot be
-    read, StorageError when the output cannot be written, SpecError when `max_memory` is too small.
+    Tensors are computed on `device` (`cpu`, `cuda`, or for example `cuda:1`); a GPU's results equal the CPU's up to
+    rounding. Finished tasks are recorded durably, even if an error or interrupt is raised. DonorError if a donor was
+    changed or cannot be read, StorageError if the output cannot be written, SpecError if `max_memory` (bytes) is too
+    small.
     """
     started = time.monotonic()
     threads = fit_workers(plan.steps, workers or count_workers(), max_memory)
@@ -87,12 +95,12 @@ def execute(
 
 
 def _is_computed(task: Task) -> bool:
-    """Sort key that puts copies first, so that numeric libraries are imported while bytes are copied."""
+    """A sort key that puts copy tasks first, so that numeric libraries are imported while bytes are copied."""
     return isinstance(task, Compute)
 
 
 def _create_empty_shards(plan: Plan, tasks: Sequence[Task], output: Output) -> None:
-    """Create the shards that no task writes to, because all of their tensors are empty."""
+    """Create the shard files that no task writes to, because none of their tensors has any elements."""
     started = {task.shard for task in tasks}
     for number, shard in enumerate(plan.shards):
         if number not in started:
@@ -105,7 +113,7 @@ def _rounds(task: Task, execution: _Execution) -> Iterator[Sequence[Job]]:
 
 
 def _do(job: Job, task: Task, plan: Plan) -> None:
-    """Run a job; a StackerError is raised again with the names of the task's tensors before each message."""
+    """Run a job; if it raises a StackerError, put the names of the task's tensors before each of its messages."""
     try:
         job()
     except StackerError as error:
@@ -149,7 +157,7 @@ def _copy_columns(columns: CopyColumns, execution: _Execution) -> None:
 
 
 def _leave_zeros(zeros: Zeros, execution: _Execution) -> None:
-    """Create the shard and count its zeros as done; they need no writing, because a new file reads as zeros."""
+    """Create the shard and count the task's zeros as done; they need no writing, because a new file reads as zeros."""
     with execution.lease_shard(zeros):
         execution.meter.count(Report(holes=zeros.nbytes))
         execution.meter.advance(zeros.nbytes)
@@ -168,7 +176,7 @@ def _write(compute: Compute, execution: _Execution, begin: int, data: memoryview
 
 
 class _Recorder:
-    """Records finished tasks durably in the output, and closes each shard once all of its tasks are finished."""
+    """Records finished tasks durably in the output, and closes each shard when all tasks of the shard are finished."""
 
     def __init__(self, plan: Plan, tasks: Sequence[Task], schedule: Schedule, output: Output) -> None:
         self.schedule = schedule
@@ -184,7 +192,7 @@ class _Recorder:
             self._output.record(finished, {name for name in shards if not self._left[name]})
 
     def record_until(self, over: threading.Event) -> None:
-        """Record finished tasks every second until `over` is set; an error stops the schedule."""
+        """Record finished tasks every second until `over` is set; if recording fails, stop the schedule."""
         while not over.wait(_RECORD):
             try:
                 self.record()
@@ -195,7 +203,10 @@ class _Recorder:
 
 @contextmanager
 def _recording(recorder: _Recorder) -> Iterator[None]:
-    """Record finished tasks in a second thread while the `with` block runs, and once more when it ends or raises."""
+    """Record finished tasks in a second thread while the `with` block runs, and once more after the block.
+
+    They are recorded even if the block raises an exception.
+    """
     over = threading.Event()
     thread = threading.Thread(target=recorder.record_until, args=(over,), name="recorder")
     thread.start()
@@ -215,7 +226,7 @@ def _recording(recorder: _Recorder) -> Iterator[None]:
 
 
 def _find_files(tasks: Sequence[Task]) -> Iterator[DonorFile]:
-    """The donor files that tasks read."""
+    """Yield the donors' files that the tasks read; a file may be yielded several times."""
     for task in tasks:
         match task:
             case CopyRun():

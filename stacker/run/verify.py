@@ -1,6 +1,6 @@
 """Verifies an output: compares config.json, the index and every byte of every shard with what the plan says.
 
-Copied tensors are compared with the donors, computed ones are computed again.
+Copied tensors are compared with the donors' files, and computed tensors are computed again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MOST_OPEN = 32
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """What all jobs of a verification share: shards, donors' files, scratch memory, counted bytes, and the damage."""
+    """What all jobs of a verification share: the shards, the donors' files, scratch memory, and the results so far."""
 
     paths: Sequence[Path]
     shards: FileCache[Reader]
@@ -50,16 +50,20 @@ class _Comparison:
     damage: Damage
 
     def lease_shard(self, number: int) -> AbstractContextManager[Reader]:
-        """Shard `number`, for a `with` block; OSErrors there become StorageErrors that name the shard."""
+        """Provide the reader of shard number `number` for the length of a `with` block.
+
+        An OSError raised inside the block becomes a StorageError that names the shard.
+        """
         return _lease(self.shards, self.paths[number])
 
 
 def compare(
     folder: Path, plan: Plan, donors: Mapping[str, Donor], watch: Watch = ignore_watch, *, workers: int | None = None
 ) -> Iterator[Problem]:
-    """A problem for each wrong file and each damaged tensor; `watch` is called with the compared and the total bytes.
+    """Yield a problem for each file of the output that differs from the plan, and for each damaged tensor.
 
-    DonorError when donors are missing, changed, or cannot be read.
+    `watch` is called with the number of bytes compared so far and the total number of bytes. DonorError if a donor is
+    missing, was changed, or cannot be read.
     """
     yield from check_contents(folder, plan)
     paths = [folder / shard.name for shard in plan.shards]
@@ -134,9 +138,9 @@ def _rounds(task: Task, comparison: _Comparison) -> Iterator[Sequence[Job]]:
 
 
 def _compare_unchanged(task: Task, comparison: _Comparison) -> None:
-    """Compare copied bytes with the donor's file, or a Zeros task's bytes with zeros.
+    """Compare copied bytes with the donor's file, or the bytes of a Zeros task with zeros.
 
-    A hole in the shard is not read where zeros are expected or the donor's file has a hole too.
+    Where zeros are expected, a hole in the shard (zeros that take up no disk space) is accepted without reading it.
     """
     for begin in range(0, task.nbytes, _CHUNK):
         nbytes = min(_CHUNK, task.nbytes - begin)
@@ -148,7 +152,7 @@ def _compare_unchanged(task: Task, comparison: _Comparison) -> None:
 
 
 def _is_hole(task: Task, comparison: _Comparison, begin: int, nbytes: int) -> bool:
-    """Whether a task's bytes [begin, begin + nbytes) lie in a hole of the shard: zeros that are not stored."""
+    """Whether bytes [begin, begin + nbytes) of a task are in a hole of the shard: zeros that take up no disk space."""
     with comparison.lease_shard(task.shard) as shard:
         return not find_data_runs(shard.fd, task.offset + begin, nbytes)
 
@@ -164,9 +168,9 @@ def _compare_columns(columns: CopyColumns, comparison: _Comparison) -> None:
 
 
 def _expected(task: Task, comparison: _Comparison, begin: int, nbytes: int) -> bytes | None:
-    """The `nbytes` bytes that a task should have written from its byte `begin` on.
+    """The bytes [begin, begin + nbytes) that a task should have written; None if they are known to be zeros.
 
-    None if they are zeros: the task is Zeros, or the donor's file has a hole there.
+    They are zeros if the task is a Zeros task, or if the donor's file has a hole there.
     """
     if not isinstance(task, CopyRun):
         return None
@@ -177,7 +181,7 @@ def _expected(task: Task, comparison: _Comparison, begin: int, nbytes: int) -> b
 
 
 def _compare(shard: int, comparison: _Comparison, offset: int, expected: memoryview | bytes) -> None:
-    """Compare the bytes of a shard from `offset` on with the expected ones, and note damage."""
+    """Compare the bytes of a shard from `offset` on with the expected bytes, and record tensors that differ."""
     with comparison.lease_shard(shard) as reader:
         found = bytes(reader.read(len(expected), offset))
     comparison.damage.compare(shard, offset, bytes(expected), found)

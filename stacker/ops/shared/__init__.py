@@ -1,1 +1,1 @@
-"""What ops are built from: the declaration of an op, checks of its parameters, and arithmetic that ops share."""
+"""What all ops are built from: the declaration of an op, checks of parameter values, and shared arithmetic."""

@@ -1,7 +1,7 @@
-"""Counter-based random numbers: each one depends only on the seed, the tensor's name, the source and the element.
+"""Makes random numbers without state: each depends only on a seed, the tensor's name, the source and the element.
 
-There is no state (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011), so tiles may come in any order.
-BLAKE2b makes two keys for each span of 65,536 elements, with which the index of each element in its span is hashed.
+Tiles can therefore be computed in any order (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011).
+BLAKE2b makes two keys for every 65,536 consecutive elements; a number is a hash of the element's index and these keys.
 """
 
 from __future__ import annotations
@@ -17,24 +17,31 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
 
 _KEY_SPAN = 1 << 16
-"""How many consecutive elements share the same keys."""
+"""How many consecutive elements of a tensor (a span) use the same two keys."""
 
 
 def draw_numbers(tile: Tile, source: int, seed: int = 0) -> Array:
-    """A uniform int32 from 0 to 2^31 − 1 for each element of a tile; `source` is the index of the source."""
+    """One random int32 for each element of a tile, uniform from 0 to 2^31 − 1; `source` is the index of the source."""
     count = len(tile.sources[0])
     return tile.backend.hash_indices(count, list(_spans(tile, source, seed, tile.start + count)))
 
 
 def _spans(tile: Tile, source: int, seed: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yields for each span in the tile: how many elements of it, the index of the first within it, and two keys."""
+    """Yield a tuple for each span that overlaps the tile; `end` is the index after the tile's last element.
+
+    The tuple has the number of the span's elements in the tile, the first one's index within the span, and the span's
+    two keys.
+    """
     for span in range(tile.start // _KEY_SPAN, -(-end // _KEY_SPAN)):
         first, last = max(span * _KEY_SPAN, tile.start), min((span + 1) * _KEY_SPAN, end)
         yield last - first, first - span * _KEY_SPAN, *_keys(tile.seed, source, seed, span)
 
 
 def bound_of(probability: float) -> int:
-    """The bound below which a number from `draw_numbers` lies with this probability (almost surely for 1)."""
+    """The bound such that a number from `draw_numbers` is below the bound with the given probability.
+
+    For probability 1, about one number in 2^31 is still not below the bound.
+    """
     return min(max(round(probability * (INT31_MAX + 1)), 0), INT31_MAX)
 
 

@@ -1,7 +1,8 @@
-"""The declaration of an op, and the interface of its arithmetic; nothing here imports numpy or torch.
+"""Declares what an op (an operation that merges tensors) consists of; imports neither numpy nor torch.
 
-An op is a record of data with one function that makes its Kernel, which does the arithmetic. A kernel gets tiles (the
-same run of elements of every source), never whole tensors; a statistic of the whole tensor needs a separate pass.
+An op is a record of data with a function `make`, which returns a Kernel: the arithmetic for given parameter values. A
+kernel never gets a whole tensor, but one tile at a time: the same range of elements of every source. A statistic of the
+whole tensor therefore needs a separate pass.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Values = Mapping[str, Value]
 
 
 class Base(StrEnum):
-    """Whether an op uses a base: a reference tensor in addition to its sources."""
+    """Whether an op uses a base, which is a reference tensor in addition to the sources."""
 
     NONE = "none"
     OPTIONAL = "optional"
@@ -28,7 +29,10 @@ class Base(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OpParameter:
-    """A parameter of an op, as a spec may set it."""
+    """A parameter of an op, which a spec may set.
+
+    `kind` is the type of its values, and `meaning` describes it to users.
+    """
 
     name: str
     kind: type[float | bool | int]
@@ -40,18 +44,18 @@ class OpParameter:
     high: float | None = None
     """The greatest value allowed; None if there is no upper bound."""
     per_source: bool = False
-    """Whether each source of a blend may have a value of its own, such as a weight."""
+    """Whether each source of a blend may have a different value, such as a weight."""
     extrapolates: bool = False
     """Whether a value outside the bounds only causes a warning."""
     role_defaults: tuple[tuple[str, float | bool | int], ...] = ()
-    """Roles of tensors, each with the default for tensors of that role in place of `default`."""
+    """Pairs (role of a tensor, default): for tensors of that role, this default replaces `default`."""
 
 
 class MaskCache(Protocol):
-    """Stores masks, so that a mask that is expensive to compute can be used again in later passes."""
+    """Stores masks that are expensive to compute, so that later passes can use them again."""
 
     def get(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
-        """The stored mask for this tile and source; if there is none, the result of `make`."""
+        """The stored mask of source number `source` for this tile; if none is stored, the mask that `make` returns."""
         ...
 
 
@@ -65,18 +69,24 @@ _NO_CACHE = _NoCache()
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """The same run of elements of every source and of the base, as flat arrays of one length, all fp32 or all fp64."""
+    """The same range of elements of every source and of the base, as flat arrays of equal length.
+
+    All arrays are fp32 or all are fp64.
+    """
 
     sources: Sequence[Array]
     """One array for each source; a kernel may overwrite them."""
     backend: Backend
-    """Computes with the arrays."""
+    """The object whose methods compute with the arrays."""
     base: Array | None = None
     """The array of the base, which a kernel must not overwrite; None for a blend without a base."""
     total: Array | None = None
-    """The array that this pass returned for earlier tiles, to which it adds; None for the first tile."""
+    """The array that the current pass returned for the previous tile, or None for the first tile.
+
+    The pass adds this tile's sums to that array.
+    """
     masks: MaskCache = _NO_CACHE
-    """Stores masks for later passes."""
+    """Stores masks, so that later passes need not compute them again."""
     start: int = 0
     """The index of the tile's first element in the tensor."""
     number: int = 0
@@ -86,30 +96,33 @@ class Tile:
     row: int = 0
     """The length of the tensor's last dimension."""
     seed: str = ""
-    """The tensor's name, on which its random numbers depend."""
+    """The tensor's name, from which its random numbers are derived."""
 
 
 Statistics = Sequence[Any]
-"""One result for each earlier pass, computed over the whole tensor."""
+"""The results of all earlier passes over the tensor, one for each pass; each describes the whole tensor."""
 Measure = Callable[[Tile, Statistics], "Sequence[float] | Array"]
-"""Returns sums over a tile: a list of numbers, or an array (such as a histogram) with `tile.total` added."""
+"""A function of a tile and the earlier statistics that returns sums over the tile.
+
+The sums are a list of numbers, or an array (such as a histogram) that already includes `tile.total`.
+"""
 Finish = Callable[[Any, Statistics], Any]
-"""Turns the sums of a pass over all tiles into the statistic that later passes use."""
+"""A function that turns the sums of a pass over all tiles into the statistic that later passes use."""
 Apply = Callable[[Tile, Statistics], "Array"]
-"""Returns the blended tile, which is a new array or one of the sources after overwriting it."""
+"""A function that returns the blended tile: a new array, or one of the sources after overwriting it."""
 
 
 def return_sums(total: Any, _statistics: Statistics) -> Any:
-    """The sums themselves: the `finish` of a pass whose sums are already the statistic."""
+    """Return the sums unchanged: the default `finish` of a Pass, for sums that are already the statistic."""
     return total
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One reading of the whole tensor: `measure` sums over each tile, `finish` turns the total into a statistic.
+    """One reading of the whole tensor: `measure` sums over each tile, and `finish` turns the total into a statistic.
 
-    Tiles are the same in every run; numbers and integer arrays are summed exactly, and fp64 arrays in the order of the
-    tiles, so the statistic does not depend on threads. Array totals reach `finish` as numpy arrays.
+    The statistic does not depend on the number of threads: numbers and integer arrays are summed exactly, and fp64
+    arrays in the order of the tiles. If `measure` returns arrays, `finish` gets the total as a numpy array.
     """
 
     measure: Measure
@@ -118,18 +131,24 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The arithmetic of an op for given parameters; the tensor is read once for each pass and once for `apply`."""
+    """The arithmetic of an op for given parameter values.
+
+    The tensor is read once for each pass and once for `apply`.
+    """
 
     apply: Apply
     passes: tuple[Pass, ...] = ()
 
 
 MakeKernel = Callable[[Values, Sequence[Values]], Kernel]
-"""Makes a kernel from the values of the blend's parameters and those of each source; no value may be missing."""
+"""A function of (values of the blend, values of each source) that makes the kernel; no value may be missing."""
 CountPasses = Callable[[Values, Sequence[Values]], int]
-"""Returns how many passes the kernel for these values has."""
+"""A function of (values of the blend, values of each source) that returns how many passes the kernel has."""
 CheckValues = Callable[[Values, Sequence[Values]], Iterator[str]]
-"""Yields a message for each contradiction between values that are valid on their own."""
+"""A function of (values of the blend, values of each source) that yields a message for each contradiction.
+
+The values were already checked one by one, so only contradictions between values are left to find.
+"""
 
 
 def _accept_all(_own: Values, _each: Sequence[Values]) -> Iterator[str]:
@@ -138,33 +157,36 @@ def _accept_all(_own: Values, _each: Sequence[Values]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A blend function: it makes one tensor from the same tensor of several sources, and possibly of a base."""
+    """A merge operation: it makes one tensor from corresponding tensors of several sources, and possibly of a base."""
 
     name: str
     summary: str
     formula: str
-    """What the op computes."""
+    """The mathematical formula of the result, as text."""
     source: str
     """The publication that describes the op."""
     arity: tuple[int, int | None]
-    """The fewest and the most sources; None if there is no upper limit."""
+    """The smallest and the largest number of sources; the largest is None if there is no upper limit."""
     parameters: tuple[OpParameter, ...]
     make: MakeKernel
     base: Base = Base.NONE
     passes: tuple[int, int] = (0, 0)
     """The fewest and the most passes that a kernel of the op may have."""
     count_passes: CountPasses | None = None
-    """The number of passes for given values; None if it is always the same."""
+    """Returns the number of passes for given values; None if every kernel of the op has `passes[0]` passes."""
     ramp: str = ""
-    """The parameter that a crossfade varies: 't' from 0 to 1, 'weight' from (1, 0) to (0, 1), "" for an op without."""
+    """The parameter that a crossfade varies from layer to layer, or "" if the op cannot crossfade.
+
+    A crossfade varies 't' from 0 to 1, and 'weight' of its two sources from (1, 0) to (0, 1).
+    """
     extra_bytes: int = 0
-    """The peak memory on the processor in addition to the tile, in bytes for each element of a tile."""
+    """The peak CPU memory that the op needs in addition to its input tiles, in bytes for each element of a tile."""
     caches_masks: bool = False
-    """Whether the op stores a bit for each element and source between passes."""
+    """Whether the op stores masks between passes; a mask takes one bit for each element of each source."""
     whole_rows: bool = False
-    """Whether every tile must consist of whole rows."""
+    """Whether every tile must consist of whole rows of the tensor."""
     data_free: bool = True
-    """Whether the op needs nothing but weights."""
+    """Whether the op works with the weights alone, without data such as text samples."""
     check: CheckValues = _accept_all
 
     def parameter(self, name: str) -> OpParameter | None:

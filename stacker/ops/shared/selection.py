@@ -1,8 +1,9 @@
-"""Exact selection of the largest elements of a whole tensor without sorting it: three counting passes.
+"""Finds the largest elements of a whole tensor exactly, without sorting it, in three passes that count elements.
 
-This is a radix selection by the bits of fp32 magnitudes. The first pass counts elements by their upper 16 bits, the
-second counts those with the sought upper bits by their lower 15 bits, and the third counts in each tile those with all
-sought bits. Of equal elements the earlier ones rank higher (Knuth, The Art of Computer Programming 3, 5.2.5 and 5.3.3).
+This is a radix selection by the bits of fp32 magnitudes (absolute values). The first pass counts all elements by their
+upper 16 bits, and the second counts those with the same upper bits as the element sought by their lower 15 bits. The
+third pass counts in each tile the elements that equal the element sought, because among equal elements the earlier ones
+rank higher (Knuth, The Art of Computer Programming 3, 5.2.5 and 5.3.3).
 """
 
 from __future__ import annotations
@@ -21,17 +22,23 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array, Mask
 
 EXACT_PASSES = 3
-"""How many passes an exact selection takes."""
+"""How many passes over the tensor an exact selection takes."""
 Counts: TypeAlias = "np.ndarray[Any, Any]"
 ComputeKeys = Callable[[Tile, Statistics], "Sequence[Array]"]
-"""Computes one or more arrays for a tile, by whose fp32 magnitudes (the keys) elements are ranked."""
+"""A function that returns one or more key arrays for a tile.
+
+Elements are ranked by the fp32 magnitudes of a key array.
+"""
 ChooseRanks = Callable[[int, int], Sequence[int]]
-"""Returns the ranks to find (rank 0 is the largest), given how many elements there are and how many are not 0."""
+"""A function of (number of elements, number of elements that are not 0) that returns the ranks to find.
+
+Rank 0 is the largest element.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class RankQuery:
-    """The ranks to find in the key array with the index `key`."""
+    """Which ranks to find in one key array; `key` is the array's index in the list that ComputeKeys returns."""
 
     key: int
     ranks: ChooseRanks
@@ -39,22 +46,27 @@ class RankQuery:
 
 @dataclass(frozen=True, slots=True)
 class RankThreshold:
-    """The magnitude bits of the element at a rank; elements with greater bits come before it in the ranking."""
+    """The fp32 magnitude bits of the element at a certain rank; elements with greater bits rank before that element."""
 
     key: int
-    """The index of the key array."""
+    """The index of the key array in which elements are ranked."""
     bits: int
-    """The magnitude bits, or -1 if there are not that many elements, so that all come before the rank."""
+    """The magnitude bits; -1 if there are too few elements for that rank, so that every element comes before it."""
     quota: int
-    """How many elements with equal bits come before the rank; they are the first ones in the tensor."""
+    """How many of the elements with exactly these bits come before the rank; they are the first ones in the tensor."""
     shares: Sequence[tuple[int, int]] = ()
-    """For each tile, how many elements of the quota it has, and how many elements with equal bits."""
+    """A pair of counts for each tile.
+
+    The first is how many elements with exactly these bits come before the rank, the second how many elements have
+    exactly these bits.
+    """
 
 
 def make_selection_passes(keys: ComputeKeys, queries: Sequence[RankQuery], *, exact: bool = True) -> tuple[Pass, ...]:
-    """The first passes of a kernel; the statistic of the last is a list with a threshold for each rank of `queries`.
+    """The first passes of a kernel; the last one makes a list with a RankThreshold for each rank to find.
 
-    Without `exact` there are two passes and no `shares`, which is enough to know the magnitude at each rank.
+    If `exact` is False, there are only two passes and `shares` stays empty, which is enough to know the magnitude at
+    each rank.
     """
     passes = (
         Pass(
@@ -74,7 +86,7 @@ def make_selection_passes(keys: ComputeKeys, queries: Sequence[RankQuery], *, ex
 
 
 def mask_before(threshold: RankThreshold, key: Array, tile: Tile) -> Mask:
-    """The elements of a tile that come before the threshold in the ranking; `key` is the tile's key array."""
+    """The mask of the elements of a tile that come before the threshold's rank; `key` is the tile's key array."""
     taken, equal = threshold.shares[tile.number] if threshold.shares else (0, 0)
     return tile.backend.mask_above(key, threshold.bits, taken, equal)
 
@@ -86,7 +98,10 @@ def magnitude_at(threshold: RankThreshold) -> float:
 
 
 def _count_upper(keys: Sequence[Array], tile: Tile) -> Array:
-    """Counts by upper bits as an array [keys, UPPER_BINS + 1]; its last column counts the elements that are not 0."""
+    """Count elements by their upper 16 magnitude bits; returns an array [number of key arrays, UPPER_BINS + 1].
+
+    The last column counts the elements that are not 0. Counts of earlier tiles are included.
+    """
     total = tile.backend.zero_counters(len(keys), UPPER_BINS + 1) if tile.total is None else tile.total
     for key, row in zip(keys, total, strict=True):
         tile.backend.count_upper(key, row)
@@ -94,7 +109,7 @@ def _count_upper(keys: Sequence[Array], tile: Tile) -> Array:
 
 
 def _find_bins(total: Counts, queries: Sequence[RankQuery]) -> list[tuple[int, int, int]]:
-    """For each rank sought: the number of the key array, the bin (upper bits) of its element, the rank in the bin."""
+    """One tuple for each rank to find: key array index, bin (upper 16 bits) of the element, rank within the bin."""
     bins = []
     for query in queries:
         counts, nonzero = total[query.key, :-1], int(total[query.key, -1])
@@ -103,7 +118,10 @@ def _find_bins(total: Counts, queries: Sequence[RankQuery]) -> list[tuple[int, i
 
 
 def _locate(counts: Counts, rank: int) -> tuple[int, int]:
-    """The bin of the element at a rank, and its rank within that bin; the bin is -1 if there are too few elements."""
+    """The index of the bin that contains the element at a rank, and the element's rank within that bin.
+
+    The result is (-1, 0) if there are too few elements.
+    """
     from_top = counts[::-1].cumsum()
     at = int((from_top <= rank).sum())
     if at == len(counts):
@@ -112,7 +130,10 @@ def _locate(counts: Counts, rank: int) -> tuple[int, int]:
 
 
 def _count_lower(keys: Sequence[Array], bins: Sequence[tuple[int, int, int]], tile: Tile) -> Array:
-    """Counts by lower bits as an array [ranks, LOWER_BINS], over the elements in the bin of each rank sought."""
+    """Count elements by their lower 15 magnitude bits; returns an array [number of ranks to find, LOWER_BINS].
+
+    Only elements in the bin of each rank are counted. Counts of earlier tiles are included.
+    """
     total = tile.backend.zero_counters(len(bins), LOWER_BINS) if tile.total is None else tile.total
     for (key, upper, _), row in zip(bins, total, strict=True):
         tile.backend.count_lower(keys[key], max(upper, 0), row)
@@ -129,7 +150,7 @@ def _find_thresholds(total: Counts, bins: Sequence[tuple[int, int, int]]) -> lis
 
 
 def _count_equal(keys: Sequence[Array], thresholds: Sequence[RankThreshold], tile: Tile) -> Array:
-    """How many elements of each tile have exactly the bits of a threshold, as an array [ranks, tiles]."""
+    """Count the elements of each tile with exactly the bits of a threshold; returns an array [thresholds, tiles]."""
     total = tile.backend.zero_counters(len(thresholds), tile.count) if tile.total is None else tile.total
     for number, threshold in enumerate(thresholds):
         if threshold.quota:
@@ -138,7 +159,10 @@ def _count_equal(keys: Sequence[Array], thresholds: Sequence[RankThreshold], til
 
 
 def _split_quotas(total: Counts, thresholds: Sequence[RankThreshold]) -> list[RankThreshold]:
-    """Adds the `shares` to each threshold: earlier tiles take as much of its quota as they have equal elements."""
+    """The thresholds with `shares` filled in: each quota is distributed over the tiles in order.
+
+    A tile gets at most as much of the quota as it has elements with exactly the threshold's bits (`total`).
+    """
     quotas = [[threshold.quota] for threshold in thresholds]
     taken = (quotas - (total.cumsum(1) - total)).clip(0, total)
     return [

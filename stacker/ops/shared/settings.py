@@ -1,6 +1,6 @@
-"""Checks the parameter values that a spec sets for an op, and fills in defaults for those that it leaves out.
+"""Checks the parameter values that a spec sets for an op, and fills in defaults for parameters that are not set.
 
-Nothing here knows the spec's text, so problems have no position in it; the caller adds one.
+The reported problems have no position in the spec, because this module does not see the text of the spec.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from stacker.ops.shared.op import Base, Kernel, Op, OpParameter, Value, Values
 
 
 def check_setting(op: Op, name: str, value: Value, *, of_source: bool) -> Iterator[Problem]:
-    """Yields problems with the name, kind or range of a parameter set on a blend, or with `of_source` on one source."""
+    """Yield a problem if the op has no such parameter, or if the value has the wrong type or is out of range.
+
+    With `of_source`, the value is set on one source of the blend; without it, on the blend.
+    """
     parameter = op.parameter(name)
     if parameter is None:
         yield Problem(f"op '{op.name}' has no parameter '{name}'", did_you_mean(name, _list_names(op, of_source)))
@@ -24,9 +27,10 @@ def check_setting(op: Op, name: str, value: Value, *, of_source: bool) -> Iterat
 
 
 def check_blend(op: Op, own: Values, each: Sequence[Values], has_base: bool) -> Iterator[Problem]:
-    """Yields problems of a blend as a whole: number of sources, missing base, missing or contradictory parameters.
+    """Yield problems with the number of sources, a missing base, and missing or contradictory parameter values.
 
-    `own` are the values set on the blend, and `each` those set on each source; `check_setting` checks single values.
+    `own` has the values set on the blend, and `each` the values set on each source; `check_setting` checks each value
+    alone.
     """
     fewest, most = op.arity
     if len(each) < fewest or (most is not None and len(each) > most):
@@ -40,24 +44,27 @@ def check_blend(op: Op, own: Values, each: Sequence[Values], has_base: bool) -> 
 
 
 def fill_defaults(op: Op, own: Values, each: Sequence[Values]) -> tuple[Values, tuple[Values, ...]]:
-    """The complete values of the blend and of each source; a source's own value comes first, then the blend's."""
+    """The complete values of the blend, and a tuple with the complete values of each source.
+
+    A value set on a source takes precedence over a value set on the blend, which takes precedence over the default.
+    """
     of_blend = {one.name: own.get(one.name, one.default) for one in op.parameters}
     shared = {one.name: of_blend[one.name] for one in op.parameters if one.per_source}
     return _drop_missing(of_blend), tuple(_drop_missing({**shared, **values}) for values in each)
 
 
 def find_role_defaults(op: Op, role: str) -> dict[str, Value]:
-    """The defaults that the op declares specially for tensors of a role, by parameter name."""
+    """The op's special defaults for tensors with this role, by parameter name; empty if there are none."""
     return {one.name: value for one in op.parameters for match, value in one.role_defaults if is_role(role, match)}
 
 
 def is_role(role: str, match: str) -> bool:
-    """Whether `role` equals `match` or is one of its subroles: `attn.o.bias` is an `attn.o`."""
+    """Whether `role` is `match` or a subrole of `match`; for example, `attn.o.bias` is a subrole of `attn.o`."""
     return role == match or role.startswith(f"{match}.")
 
 
 def make_kernel(op: Op, own: Values, each: Sequence[Values]) -> Kernel:
-    """The op's kernel for these values after filling in defaults; the values must have passed the checks."""
+    """The op's kernel for these values, completed with defaults; the caller must have checked the values."""
     return op.make(*fill_defaults(op, own, each))
 
 

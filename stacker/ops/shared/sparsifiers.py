@@ -1,6 +1,6 @@
-"""Sparsifiers: rules for which elements of a delta (a source's difference from the base) are kept.
+"""Sparsifiers: classes that choose which elements of a delta (a source's difference from the base) are kept.
 
-Some rank elements by magnitude, either over the whole tensor (with `selection`) or within each row (RankedDropout).
+KeepLargest and KeepMiddle rank elements by magnitude over the whole tensor, RankedDropout within each row.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ class Sparsifier(Protocol):
     """Chooses which elements of a source's difference from the base (its delta) are kept."""
 
     def ranks(self, count: int) -> Sequence[int]:
-        """The ranks, among `count` elements, whose thresholds `mask` needs; the largest magnitude has rank 0."""
+        """The ranks whose thresholds `mask` needs in a tensor of `count` elements; the largest magnitude has rank 0.
+
+        The result is empty if `mask` needs no thresholds.
+        """
         ...
 
     def mask(self, delta: Array, thresholds: Sequence[RankThreshold], tile: Tile, source: int) -> Mask | None:
-        """The elements of a tile to keep, or None for all; `source` is the index of the source.
+        """The mask of the elements of a tile to keep, or None to keep all elements.
 
-        There is one of `thresholds` for each rank that `ranks` returns.
+        `thresholds` has one entry for each rank that `ranks` returns, and `source` is the index of the source.
         """
         ...
 
@@ -58,7 +61,7 @@ class DropAll:
 
 @dataclass(frozen=True, slots=True)
 class KeepLargest:
-    """Keeps the `density`·n elements of largest magnitude out of n, at least one."""
+    """Keeps the fraction `density` of all elements, those with the largest magnitudes, but at least one element."""
 
     density: float
 
@@ -71,7 +74,11 @@ class KeepLargest:
 
 @dataclass(frozen=True, slots=True)
 class KeepMiddle:
-    """Drops the `gamma`·n largest of n elements (fewer if too few would remain) and keeps the next `density`·n."""
+    """Drops the fraction `gamma` of all elements, the largest, and keeps the fraction `density` that comes next.
+
+    If `gamma` + `density` is above 1, fewer of the largest elements are dropped, so that the fraction `density`
+    remains.
+    """
 
     density: float
     gamma: float
@@ -89,7 +96,7 @@ class KeepMiddle:
 
 @dataclass(frozen=True, slots=True)
 class Dropout:
-    """Keeps each element with probability `density`, by a random draw."""
+    """Keeps each element at random, with probability `density`."""
 
     density: float
     seed: int
@@ -103,9 +110,10 @@ class Dropout:
 
 @dataclass(frozen=True, slots=True)
 class RankedDropout:
-    """Keeps each element with a probability that grows with the rank of its magnitude in its row.
+    """Keeps each element at random, with a probability that grows with the rank of its magnitude within its row.
 
-    It is `density` − `epsilon` for the smallest element of a row, and `density` + `epsilon` for the largest.
+    The probability is `density` − `epsilon` for the smallest element of a row and `density` + `epsilon` for the
+    largest.
     """
 
     density: float
@@ -123,7 +131,10 @@ class RankedDropout:
         return tile.backend.mask_below(draw_numbers(tile, source, self.seed), bounds)
 
     def _bounds(self, count: int) -> np.ndarray[Any, Any]:
-        """For each rank in a row of `count` elements, smallest first: the bound below which a random draw keeps it."""
+        """One bound for each rank in a row of `count` elements, smallest magnitude first.
+
+        The element at that rank is kept if its random number is below the bound.
+        """
         import numpy as np
 
         spread = self.epsilon if count > 1 else 0.0

@@ -1,7 +1,7 @@
-"""Task-vector ops: sources' differences from the base (deltas) are sparsified, rescaled, merged and added to the base.
+"""Makes the kernels of task-vector ops, which sparsify and merge deltas and add the result to the base.
 
-These ops differ in their sparsifier, and in whether they elect a sign for each element and merge only deltas that have
-it (TIES).
+A delta is a source's difference from the base. The ops differ in how they sparsify deltas, and in whether they merge
+only elements with the elected sign: the sign of the weighted sum of all deltas at that element (TIES).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array, Mask
 
 _NO_WEIGHT = 1e-8
-"""A sum of weights with a smaller magnitude is not divided by."""
+"""If the magnitude of the sum of the weights is below this, the result is not divided by that sum."""
 WEIGHT = OpParameter("weight", float, 1.0, "the factor on this source's difference from the base", per_source=True)
 DENSITY = OpParameter(
     "density", float, 1.0, "the fraction of elements that are kept", low=0.0, high=1.0, per_source=True
@@ -30,12 +30,12 @@ SEED = OpParameter("seed", int, 0, "the seed of the random draw", low=0)
 
 
 def normalize_parameter(default: bool) -> OpParameter:
-    """The op parameter `normalize` with this default."""
+    """The declaration of the op parameter `normalize`, with the given default."""
     return OpParameter("normalize", bool, default, "divide by the sum of the weights of the sources used")
 
 
 def rescale_parameter(default: bool) -> OpParameter:
-    """The op parameter `rescale` with this default."""
+    """The declaration of the op parameter `rescale`, with the given default."""
     return OpParameter("rescale", bool, default, "scale the kept elements up to the sum of magnitudes before dropping")
 
 
@@ -44,20 +44,24 @@ class TaskVectors:
     """The arithmetic of a task-vector op for given parameter values."""
 
     sparsifiers: Sequence[Sparsifier]
-    """One for each source."""
+    """One sparsifier for each source."""
     weights: Sequence[float]
-    """One for each source."""
+    """One weight for each source."""
     elect: bool
-    """Whether only elements with the elected sign are merged."""
+    """Whether only elements with the elected sign are merged: the sign of the weighted sum of all deltas."""
     normalize: bool
-    """Whether the sum is divided by the weights."""
+    """Whether the sum of the deltas is divided by the sum of their weights."""
     rescale: bool
-    """Whether kept elements are scaled up to the sum of magnitudes of all elements."""
+    """Whether the kept elements of a delta d are scaled up so that Σ|d| is what it was before elements were dropped."""
     factor: float
     """The factor (lambda) on the sum before it is added to the base."""
 
     def kernel(self) -> Kernel:
-        """The kernel; its passes find ranks for sparsifiers that need them, and sum magnitudes for rescaling."""
+        """The kernel of the op.
+
+        It has passes for ranking if a sparsifier ranks elements over the whole tensor, and a pass that sums magnitudes
+        if kept elements are rescaled.
+        """
         passes = self._ranking_passes()
         if self.rescale and any(not isinstance(each, KeepAll) for each in self.sparsifiers):
             passes = (*passes, Pass(self._magnitudes, lambda sums, _statistics: _divide_sums(sums)))
@@ -71,7 +75,10 @@ class TaskVectors:
         return make_selection_passes(lambda tile, _statistics: _select_deltas(tile, ranked), queries)
 
     def _masks(self, deltas: Sequence[Array], tile: Tile, statistics: Statistics) -> Iterator[Mask | None]:
-        """Yields the mask of each source in turn, so that only one is in memory."""
+        """Yield the mask of each source in turn, or None for a source that keeps all elements.
+
+        Only one mask is in memory at a time.
+        """
         counts = [len(each.ranks(1)) for each in self.sparsifiers]
         thresholds: Sequence[RankThreshold] = statistics[2] if any(counts) else ()
         ends = pairwise(accumulate(counts, initial=0))
@@ -79,7 +86,10 @@ class TaskVectors:
             yield each.mask(delta, thresholds[start:stop], tile, number)
 
     def _magnitudes(self, tile: Tile, statistics: Statistics) -> list[float]:
-        """For each source, Σ|d| over all its elements; then Σ|d| over the kept ones (both are 0 if all are kept)."""
+        """Σ|d| over all elements, for each source's delta d; then Σ|d| over the kept elements, for each source.
+
+        For a source that keeps all elements, both sums are reported as 0.
+        """
         deltas = subtract_base(tile)
         before, after = [0.0] * len(deltas), [0.0] * len(deltas)
         for number, mask in enumerate(self._masks(deltas, tile, statistics)):
@@ -111,7 +121,7 @@ class TaskVectors:
 
 
 def make_sparsifier(density: float, make: Callable[[float], Sparsifier]) -> Sparsifier:
-    """The sparsifier that `make` returns for a density between 0 and 1; KeepAll from 1 on, DropAll for 0 and below."""
+    """The sparsifier for a density: KeepAll if it is 1 or more, DropAll if 0 or less, else the result of `make`."""
     return KeepAll() if density >= 1.0 else DropAll() if density <= 0.0 else make(density)
 
 
@@ -120,7 +130,7 @@ def make_task_vector_kernel(
 ) -> Kernel:
     """The kernel of a task-vector op; `make` returns a source's sparsifier from the blend's and the source's values.
 
-    With `elect`, only elements with the elected sign are merged (TIES).
+    With `elect`, only elements with the sign of the weighted sum of all deltas are merged (TIES).
     """
     return TaskVectors(
         sparsifiers=[make(own, values) for values in each],
@@ -133,12 +143,15 @@ def make_task_vector_kernel(
 
 
 def count_rescaling_passes(own: Values, each: Sequence[Values]) -> int:
-    """The number of passes for rescaling: 1 if `rescale` is on and elements of any source are dropped, else 0."""
+    """How many passes rescaling takes: 1 if `rescale` is on and the density of a source is below 1, else 0."""
     return int(bool(own["rescale"]) and any(float(values["density"]) < 1.0 for values in each))
 
 
 def count_ranking_passes(own: Values, each: Sequence[Values]) -> int:
-    """The number of passes for ranking, if any source needs it, and for rescaling, if it is on."""
+    """How many passes ranking and rescaling take together.
+
+    Ranking is needed if the density of a source is between 0 and 1.
+    """
     ranked = any(0.0 < float(values["density"]) < 1.0 for values in each)
     return EXACT_PASSES * ranked + count_rescaling_passes(own, each)
 
@@ -153,6 +166,6 @@ def _select_deltas(tile: Tile, numbers: Sequence[int]) -> list[Array]:
 
 
 def _divide_sums(sums: Sequence[float]) -> list[float]:
-    """For each source, Σ|d| over all elements divided by Σ|d| over the kept ones; 1 if one of these is nearly 0."""
+    """For each source, Σ|d| over all elements divided by Σ|d| over the kept elements; 1 if either sum is nearly 0."""
     before, after = sums[: len(sums) // 2], sums[len(sums) // 2 :]
     return [one / other if min(one, other) >= 1e-7 else 1.0 for one, other in zip(before, after, strict=True)]

@@ -1,1 +1,1 @@
-"""Computes output tensors: evaluates the expressions of a plan tile by tile, on the CPU or a GPU."""
+"""Computes output tensors by evaluating the expressions of a plan, one range of elements at a time, on CPU or GPU."""

@@ -1,7 +1,7 @@
-"""Scratch memory on a GPU; bytes are copied to it and from it through pinned host memory.
+"""Allocates scratch memory on a GPU, and copies bytes to and from it through pinned host memory.
 
 Each worker thread has its own CUDA stream, so that one thread can read or write files while the GPU computes for
-another.
+another thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HOST = "cpu"
 
 
 def choose_scratch(device: str) -> Callable[[ScratchSize], Scratch]:
-    """The function that allocates scratch memory on `device` (`cpu`, `cuda` or `cuda:k`).
+    """The function that allocates scratch memory on `device` (`cpu`, `cuda`, or `cuda:1` for the second GPU).
 
     SpecError if there is no such device, or if the device needs torch and torch is not installed.
     """
@@ -111,5 +111,5 @@ def _aligned(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:
-    """A memoryview of a flat byte tensor in host memory; the tensor must live as long as the view is used."""
+    """A memoryview of a flat byte tensor in host memory; the caller must keep the tensor alive while using it."""
     return memoryview((ctypes.c_ubyte * tensor.numel()).from_address(tensor.data_ptr())).cast("B")

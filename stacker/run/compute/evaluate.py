@@ -1,6 +1,7 @@
-"""Computes the value of an expression tile by tile: reads donors' bytes, returns the output tensor's bytes.
+"""Computes an output tensor tile by tile: reads bytes of donors' files and returns bytes of the output tensor.
 
-Threads are not handled here: `rounds` distributes tiles among them, and `sums` adds up the sums of all tiles.
+A tile is a range of consecutive elements. This module does not handle threads: `rounds` distributes tiles among
+threads, and `sums` adds up the sums of all tiles.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
 class Evaluation:
     """The state of computing one tensor; `tile` is the number of elements in a tile.
 
-    `kernels` has the blends of the tensor's expression, inner ones first. `statistics` has, for each blend, the results
-    of the passes that are finished.
+    `kernels` has the kernel of each blend in the tensor's expression, inner blends first. `statistics` has the results
+    of each blend's finished passes.
     """
 
     compute: Compute
@@ -56,18 +57,18 @@ class Evaluation:
     tile: int
 
     def passes(self) -> Iterator[tuple[Blend, int]]:
-        """All passes over the tensor as (blend, number of the pass), in the order in which they must be made."""
+        """All passes over the tensor as pairs (blend, number of the pass), in the order in which they must be made."""
         return ((blend, number) for blend, kernel in self.kernels.items() for number in range(len(kernel.passes)))
 
     def bytes_read(self) -> int:
-        """How many donor bytes are read to compute the tensor; every pass reads its sources again."""
+        """How many donor bytes are read to compute the tensor; every pass reads the donors' tensors again."""
         refs = (ref for reading in list_reads(self.compute.expression) for ref in find_needed_tensors(reading))
         return sum(self.compute.places[ref].dtype.bits for ref in refs) * self.compute.elements // 8
 
     def finish_pass(self, blend: Blend, number: int, total: Any) -> None:
-        """Finish pass `number` of a blend; `total` is its sums over all tiles.
+        """Turn the sums of pass `number` of a blend into the statistic that later passes and the kernel's `apply` use.
 
-        The sums become the statistic that later passes and the kernel's `apply` need.
+        `total` has the sums over all tiles.
         """
         statistics = self.statistics[blend]
         statistics.append(self.kernels[blend].passes[number].finish(total, statistics))
@@ -84,7 +85,7 @@ class TileRange:
 
     @property
     def kind(self) -> Dtype:
-        """The dtype that values are computed in: fp32 or fp64."""
+        """The dtype in which values are computed: fp32 or fp64."""
         return Dtype.F64 if self.evaluation.compute.wide else Dtype.F32
 
 
@@ -105,9 +106,9 @@ def begin_evaluation(compute: Compute, sources: OpenFiles) -> Evaluation:
 def measure_tile(
     tile_range: TileRange, blend: Blend, number: int, total: Array | None = None
 ) -> Sequence[float] | Array:
-    """What pass `number` of a blend sums up over one tile: a list of numbers, or one array.
+    """The sums of pass `number` of a blend over one tile: a list of numbers, or one array.
 
-    An array already includes `total`, the array that was returned for the previous tile (None for the first tile).
+    An array includes `total`, which is the array returned for the previous tile, or None for the first tile.
     """
     evaluation = tile_range.evaluation
     tile = replace(_inputs(tile_range, blend, 0), total=total)
@@ -115,14 +116,17 @@ def measure_tile(
 
 
 def compute_tile(tile_range: TileRange) -> memoryview:
-    """Compute a tile of the output tensor; the returned bytes are valid until the scratch memory is used again."""
+    """Compute a tile of the output tensor and return its bytes.
+
+    The bytes are valid until the scratch memory is used again.
+    """
     compute = tile_range.evaluation.compute
     residue = 0 if compute.stride else (compute.offset + tile_range.start * compute.dtype.bits // 8) % DIRECT_ALIGNMENT
     return tile_range.scratch.unload(_value(tile_range, compute.expression, 0), compute.dtype, residue)
 
 
 def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
-    """Compute a tile of an expression's values in slot number `slot`; higher slots are overwritten, lower ones kept."""
+    """Compute a tile of an expression in slot number `slot`; may overwrite later slots, but no earlier ones."""
     if is_zero(expression):
         return tile_range.scratch.backend.fill(tile_range.scratch.tile(slot, tile_range.count, tile_range.kind), 0.0)
     match expression:
@@ -146,7 +150,7 @@ def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
 
 
 def _elements(tile_range: TileRange, slot: int, expression: Expression, start: int, count: int) -> Array:
-    """Compute elements [start, start + count) of `expression`, one of the sources of a Rows expression."""
+    """Compute elements [start, start + count) of `expression`, which is one of the sources of a Rows expression."""
     return _value(replace(tile_range, start=start, count=count), expression, slot)
 
 
@@ -175,7 +179,7 @@ def _inputs(tile_range: TileRange, blend: Blend, slot: int) -> Tile:
 
 
 def _cast(tile_range: TileRange, tile: Array, dtype: Dtype) -> Array:
-    """Round the values of a tile to `dtype`, but keep them in the dtype used for computing (fp32 or fp64)."""
+    """Round the values of a tile to `dtype`; the tile stays in the dtype used for computing, fp32 or fp64."""
     if dtype.bits > tile_range.kind.bits:
         return tile
     backend, held = tile_range.scratch.backend, tile_range.scratch.raw(tile_range.count, dtype)
@@ -192,7 +196,7 @@ def _read(tile_range: TileRange, place: TensorBytes, slot: int) -> Array:
 
 
 def _read_columns(tile_range: TileRange, columns: Columns, slot: int) -> Array:
-    """Read the elements of `tile_range` from some columns of a donor tensor, row by row, into a slot."""
+    """Read the elements of `tile_range` from some columns of a donor tensor, row by row, into a scratch slot."""
     place = tile_range.evaluation.compute.places[columns.tensor]
     size = place.dtype.bits // 8
     width, stride = columns.count * size, columns.width * size
@@ -211,7 +215,7 @@ def _read_columns(tile_range: TileRange, columns: Columns, slot: int) -> Array:
 
 
 def make_kernels(expression: Expression) -> dict[Blend, Kernel]:
-    """The kernels of all blends in an expression, inner blends before the blends that use them.
+    """The kernel of each blend in an expression; inner blends come before the blends that contain them.
 
     Equal blends share one kernel.
     """

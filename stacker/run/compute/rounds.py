@@ -1,7 +1,7 @@
-"""Computes a tensor in rounds of jobs: one round for each pass of its ops, then one that computes the output bytes.
+"""Computes a tensor in rounds of jobs: one round for each pass of its ops, then one for the output bytes.
 
-A job computes a few tiles in the scratch memory of the thread that runs it; the caller decides where the bytes are
-written.
+A job computes a few tiles in the scratch memory of the thread that runs the job. The caller decides where the output
+bytes are written.
 """
 
 from __future__ import annotations
@@ -22,13 +22,19 @@ from stacker.run.work.schedule import Job
 from stacker.run.work.workers import keep_freed_memory
 
 TILES_PER_JOB = 16
-"""How many tiles one job computes: few enough that large tensors are shared by all threads."""
+"""How many tiles one job computes at most: few enough that all threads share a large tensor."""
 Consume = Callable[[int, memoryview], None]
-"""A function of an offset (bytes) in the output tensor and the bytes from there on, which are overwritten later."""
+"""A function of an offset (bytes) in the output tensor and the bytes from that offset on.
+
+It must not keep the bytes, because their memory is overwritten afterwards.
+"""
 
 
 class WorkerScratch(threading.local):
-    """Scratch memory for each thread, large enough for any of `computes`; allocated when the thread first uses it."""
+    """Scratch memory for each thread, large enough for every tensor in `computes`.
+
+    It is allocated when a thread first uses it.
+    """
 
     def __init__(self, computes: Iterable[Compute], device: str = HOST) -> None:
         self._size = reduce(operator.or_, map(find_scratch_size, computes), ScratchSize())
@@ -37,7 +43,7 @@ class WorkerScratch(threading.local):
 
     @property
     def scratch(self) -> Scratch:
-        """The scratch of the calling thread."""
+        """The scratch memory of the calling thread."""
         if self._scratch is None:
             keep_freed_memory()
             self._scratch = self._make(self._size)
@@ -52,7 +58,7 @@ def find_scratch_size(compute: Compute) -> ScratchSize:
 
 
 def compute_rounds(evaluation: Evaluation, worker_scratch: WorkerScratch, consume: Consume) -> Iterator[Sequence[Job]]:
-    """The rounds of jobs that compute a tensor.
+    """Yield the rounds of jobs that compute a tensor; the jobs of a round must end before the next round is requested.
 
     The jobs of the last round pass all bytes of the tensor to `consume`, tile by tile in any order.
     """

@@ -1,4 +1,4 @@
-"""Assembles matrices: fills a tile with rows of several sources, and joins columns of donor files into whole rows."""
+"""Assembles matrices: fills tiles with rows of several sources, and joins columns of donors' files into whole rows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array, Backend
 
 ReadElements = Callable[[Expression, int, int], "Array"]
-"""A function of (source, start, count) that returns `count` elements of the source, valid until its next call."""
+"""A function of (source, start, count) that returns elements [start, start + count) of the source.
+
+The returned array is valid until the next call.
+"""
 
 
 def gather_rows(rows: Rows, start: int, tile: Array, backend: Backend, take: ReadElements) -> Array:
-    """Fill `tile` with the elements of a Rows expression from element `start` on; rows that no run covers are zeros.
+    """Fill `tile` with the elements of a Rows expression from element `start` on, and return it.
 
-    `take` reads elements of a source.
+    Rows that no run fills become 0. `take` reads elements of a source.
     """
     backend.fill(tile, 0.0)
     end = start + len(tile)
@@ -40,7 +43,8 @@ def gather_rows(rows: Rows, start: int, tile: Array, backend: Backend, take: Rea
 def _find_overlapping(rows: Rows, start: int, end: int) -> Iterator[RowRun]:
     """The runs that fill elements in [start, end) of the matrix.
 
-    Runs are sorted by their first row, and two runs fill either the same rows or no common row.
+    This works because runs are sorted by their first row, and two runs fill either exactly the same rows or no common
+    row.
     """
     at = bisect_right(rows.runs, start, key=lambda run: (run.to + run.count) * rows.width)
     while at < len(rows.runs) and rows.runs[at].to * rows.width < end:
@@ -49,15 +53,18 @@ def _find_overlapping(rows: Rows, start: int, end: int) -> Iterator[RowRun]:
 
 
 BUFFER_BYTES = 1 << 20
-"""How many bytes of rows are joined at once; a longer row is joined alone."""
+"""How many bytes of output rows are joined at once; a row longer than this is joined alone."""
 _SPARSE = 8
-"""Columns that take up less than one eighth of a donor's row are read row by row, wider ones with the gaps between."""
+"""Columns narrower than 1/_SPARSE of a donor's row are read row by row.
+
+Wider columns are read together with the bytes between them.
+"""
 
 
 def join_columns(columns: CopyColumns, sources: OpenFiles) -> Iterator[tuple[int, memoryview]]:
-    """Read columns of donors' files and join them into rows: yields (offset in the shard, bytes to write there).
+    """Read columns of donors' files and join them into rows; yields pairs (offset in the shard, bytes to write there).
 
-    The bytes are overwritten when the next pair is requested.
+    The bytes of a pair are overwritten when the next pair is requested.
     """
     runs = list(_find_runs(columns.columns))
     length = runs[-1][0] + runs[-1][1]
@@ -78,7 +85,7 @@ def join_columns(columns: CopyColumns, sources: OpenFiles) -> Iterator[tuple[int
 
 
 def _find_runs(columns: tuple[ColumnSource, ...]) -> Iterator[tuple[int, int]]:
-    """The ranges of an output row that columns fill without a gap, as (first byte in the row, number of bytes)."""
+    """The byte ranges of an output row that `columns` fill without a gap, as pairs (start, number of bytes)."""
     begin, end = 0, 0
     for source in columns:
         if source.to != end:
@@ -89,9 +96,9 @@ def _find_runs(columns: tuple[ColumnSource, ...]) -> Iterator[tuple[int, int]]:
 
 
 def _read_rows(source: ColumnSource, first: int, rows: int, row: int, buffer: memoryview, sources: OpenFiles) -> None:
-    """Read the columns of one source for `rows` rows, starting at row number `first`, into a buffer.
+    """Read the columns of one source for rows [first, first + rows) into a buffer of output rows.
 
-    `row` is the length of a row in the buffer (bytes); a source without a file leaves its columns zero.
+    `row` is the length of an output row in bytes. A source without a file is not read, so that its columns stay zero.
     """
     if source.file is None:
         return

@@ -1,6 +1,7 @@
-"""Scratch memory of a worker thread: slots for tiles, allocated once, and the conversion of bytes to tiles and back.
+"""Allocates a worker thread's scratch memory once, and converts bytes into tiles and tiles into bytes there.
 
-A tile is a run of a tensor's elements, converted to the dtype used for computing (fp32 or fp64).
+A tile is a range of a tensor's elements, converted to the dtype used for computing (fp32 or fp64). Scratch memory has
+numbered slots, each for one tile.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScratchSize:
-    """How much scratch memory a tensor needs: `slots` tiles with `elements` elements of `width` bytes each."""
+    """How much scratch memory a tensor needs: `slots` tiles of `elements` elements, each element `width` bytes wide."""
 
     slots: int = 0
     width: int = 4
@@ -34,9 +35,9 @@ class ScratchSize:
 
 
 class Scratch(Protocol):
-    """Scratch memory of one worker thread: slots for tiles, and a buffer for the raw bytes of one tile.
+    """Scratch memory of one worker thread: numbered slots for one tile each, and a buffer for a tile's raw bytes.
 
-    `backend` computes with the tiles.
+    The backend `backend` computes with the tiles.
     """
 
     backend: Backend
@@ -46,26 +47,26 @@ class Scratch(Protocol):
         ...
 
     def raw(self, count: int, dtype: Dtype) -> Array:
-        """A view of the raw-byte buffer as `count` elements of `dtype`, which is no wider than the tiles' dtype."""
+        """A view of the raw-byte buffer as `count` elements of `dtype`, which is not wider than the tiles' dtype."""
         ...
 
     def load(self, slot: int, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> Array:
-        """Fill a slot with `count` elements and return them as dtype `kind`.
+        """Read `count` elements into slot number `slot`, converted to dtype `kind`, and return a view of them.
 
-        `read` is called with a buffer and must fill it with the elements as `dtype`; they are converted from there.
+        `read` is called with a buffer, which it must fill with the elements as dtype `dtype`.
         """
         ...
 
     def unload(self, tile: Array, dtype: Dtype, residue: int = 0) -> memoryview:
-        """Round the values of a tile to `dtype`; the returned bytes are valid until the scratch memory is used again.
+        """Round the values of a tile to `dtype` and return them as bytes, valid until the scratch memory is used again.
 
-        Their address is `residue` modulo DIRECT_ALIGNMENT, if `residue` is a multiple of the element size.
+        The address of the bytes is `residue` modulo DIRECT_ALIGNMENT if `residue` is a multiple of the element size.
         """
         ...
 
 
 class HostScratch:
-    """Scratch in host memory, allocated once and reused: touching new pages costs more time than the arithmetic."""
+    """Scratch memory on the CPU, allocated once and reused because the first use of new memory pages is slow."""
 
     def __init__(self, size: ScratchSize) -> None:
         from stacker.arithmetic.numpy_backend import NUMPY

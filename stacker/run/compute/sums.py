@@ -1,6 +1,7 @@
-"""What threads share in the passes over one tensor: sums, which are the same to the last bit in every run, and masks.
+"""Adds up sums over a tensor from several threads, and stores masks for later passes.
 
-Numbers are summed exactly. Arrays are added in the order of the tensor's pieces, in whatever order they arrive.
+The sums are the same to the last bit in every run: numbers are summed exactly, and arrays are added in the order of the
+tensor's pieces, even if they arrive in another order. A piece is the range of elements of one job.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class Accumulator:
-    """Adds up what one pass sums over the pieces of a tensor; any thread may add a piece."""
+    """Adds up the sums of one pass over a tensor; any thread may add the sums of a piece.
+
+    A piece is the range of elements of one job.
+    """
 
     def __init__(self) -> None:
         self._numbers: list[Sequence[float]] = []
@@ -32,9 +36,9 @@ class Accumulator:
         self._lock = threading.Lock()
 
     def add(self, piece: int, numbers: Sequence[Sequence[float]], total: Sums | None = None) -> None:
-        """Add the sums of one piece: a list of numbers for each of its tiles, or an array `total` for the whole piece.
+        """Add the sums of one piece: a list of numbers for each tile in it, or one array `total` for the whole piece.
 
-        Pieces are numbered from 0, and each is added once.
+        Pieces are numbered from 0, and each piece is added once.
         """
         with self._lock:
             self._numbers += numbers
@@ -46,7 +50,7 @@ class Accumulator:
     def total(self) -> Any:
         """The sums over all pieces: an array if arrays were added, else a list of numbers.
 
-        A number is nan if the sum is too large or has infinities of both signs.
+        A number is nan if its sum is too large for a float or includes infinities of both signs.
         """
         if self._sum is not None:
             return self._sum
@@ -67,7 +71,10 @@ def _sum_exactly(parts: Sequence[float]) -> float:
 
 
 class BoundedMaskCache:
-    """Keeps masks of one blend for later passes, in at most `room` bytes; the rest is computed again. Thread-safe."""
+    """Stores masks of one blend for later passes, in at most `room` bytes; any thread may use it.
+
+    A mask that does not fit is computed again in each pass.
+    """
 
     def __init__(self, room: int = MASK_CACHE) -> None:
         self._room = room
@@ -75,7 +82,7 @@ class BoundedMaskCache:
         self._lock = threading.Lock()
 
     def get(self, tile: Tile, source: int, make: Callable[[], Mask]) -> Mask:
-        """The mask of source number `source` in `tile`, computed by `make` unless it is in the cache."""
+        """The mask of source number `source` in `tile`: the stored mask, or if none is stored, the result of `make`."""
         place = tile.start, len(tile.sources[0]), source
         bits = self._bits.get(place)
         if bits is not None:

@@ -1,1 +1,1 @@
-"""What executors and `verify` share: the schedule of tasks, worker threads, open donor files."""
+"""Runs tasks in worker threads and keeps donors' files open; used by executors and by `verify`."""

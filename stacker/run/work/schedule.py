@@ -1,6 +1,6 @@
-"""Shares tasks among threads: which job comes next, when a task is finished, and what happens after an exception.
+"""Distributes jobs among threads: chooses the next job, notes when a task is finished, and stops after an exception.
 
-A task is an iterator of rounds here, and a round is a list of jobs that may run in any order.
+A task is an iterator of rounds, and a round is a list of jobs that may run in any order.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 Job = Callable[[], None]
 Rounds = Iterator[Sequence[Job]]
-"""The rounds of one task; the next round is requested when all jobs of the previous round are done."""
+"""The rounds of one task; the next round is requested only when all jobs of the previous round are done."""
 _WATCH = 0.1
 """Seconds between two calls of `watch` in `run_schedule`."""
 
@@ -25,7 +25,7 @@ class Stopped(Exception):  # noqa: N818 - no error: raised inside a job that was
 class _StartedTask:
     """A task that has begun; `number` is its position in the order of tasks.
 
-    `left` is how many jobs of its current round are not done.
+    `left` is how many jobs of the current round are not done.
     """
 
     number: int
@@ -35,10 +35,10 @@ class _StartedTask:
 
 
 class Schedule:
-    """Hands out jobs to threads, jobs of earlier tasks first, and starts another task only when no job is ready.
+    """Hands out jobs to threads, jobs of earlier tasks first; starts another task only when no job is ready.
 
-    Setting `stop` ends the work: long jobs check it themselves and raise Stopped. `error` is the first exception that a
-    job or a task raised.
+    When `stop` is set, no more jobs are handed out, and long jobs check `stop` themselves and raise Stopped. `error` is
+    the first exception that a job or a task raised, or None.
     """
 
     def __init__(self, tasks: Iterable[tuple[str, Rounds]], stop: threading.Event) -> None:
@@ -53,7 +53,7 @@ class Schedule:
     def work(self) -> None:
         """Run jobs in the calling thread until all tasks are finished or the work is stopped.
 
-        An exception is kept in `error` and stops the work of all threads.
+        An exception of a job or task is stored in `error` and stops the work of all threads.
         """
         try:
             while taken := self._take():
@@ -76,16 +76,16 @@ class Schedule:
             return ids
 
     def stop(self, error: BaseException | None = None) -> None:
-        """Hand out no more jobs; `error` is the exception that stopped the work, and only the first one is kept."""
+        """Hand out no more jobs; `error` is the exception that was the reason, if any, and only the first is kept."""
         with self._change:
             self.error = self.error or error
             self._stop.set()
             self._change.notify_all()
 
     def _take(self) -> tuple[_StartedTask, Job | None] | None:
-        """Wait for the next job: (task, job), or (task, None) for a new task whose first round the caller must get.
+        """Wait for the next job and return (task, job), or (task, None) for a new task; None if no work is left.
 
-        None when all tasks are finished or the work is stopped.
+        A new task has no jobs yet, so the caller must get its first round.
         """
         with self._change:
             while not self._stop.is_set():
@@ -107,10 +107,10 @@ class Schedule:
             return not task.left
 
     def _next_round(self, task: _StartedTask) -> None:
-        """Get the jobs of a task's next round, or finish the task if there is none.
+        """Get the jobs of a task's next round, or mark the task as finished if there is no further round.
 
-        The task's iterator runs without the lock: no two threads can run it at once, because only the thread that
-        started the task or did the last job of a round calls this.
+        The task's iterator runs without the lock. No two threads can run it at once, because only the thread that
+        started the task or did the last job of a round calls this method.
         """
         jobs = next((jobs for jobs in task.rounds if jobs), None)
         with self._change:
@@ -125,9 +125,9 @@ class Schedule:
 
 
 def run_schedule(schedule: Schedule, workers: int, watch: Callable[[], None]) -> None:
-    """Run all jobs of a schedule in `workers` threads; the calling thread waits and calls `watch` ten times a second.
+    """Run all jobs of a schedule in `workers` threads; meanwhile the calling thread calls `watch` ten times a second.
 
-    Raises the first exception of a job, task or `watch`. All threads have ended when this returns or raises.
+    All threads have ended when this function returns, or raises the first exception of a job, a task or `watch`.
     """
     threads = [threading.Thread(target=schedule.work, name=f"worker {number}") for number in range(workers)]
     try:

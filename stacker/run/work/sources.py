@@ -1,4 +1,4 @@
-"""Donor files open for reading: shared by all workers, few at a time, and checked against the plan when opened."""
+"""Opens donors' files for reading by all workers, keeps few of them open, and checks that they match the plan."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ _MOST_OPEN = 64
 
 
 class OpenFiles:
-    """Open donor files, shared by threads; at most `most` stay open.
+    """Keeps donors' files open for all threads; a file that is not being read is closed if more than `most` are open.
 
-    When the process may open no more files, idle files of all caches in `group` are closed.
+    If the process reaches its limit of open files, idle files of all caches in `group` are closed.
     """
 
     def __init__(self, group: list[FileCache[Any]] | None = None, most: int = _MOST_OPEN) -> None:
         self.files: FileCache[int] = FileCache(os.close, limit_open_files(most), group=group)
 
     def lease(self, file: DonorFile) -> AbstractContextManager[int]:
-        """A file descriptor of a donor's file for a `with` block; DonorError if it cannot be opened or was changed."""
+        """Provide a file descriptor of a donor's file for the length of a `with` block.
+
+        DonorError if the file cannot be opened or was changed since the build was planned.
+        """
         return self.files.lease(str(file.path), partial(_open_checked, file))
 
     def close(self) -> None:
-        """Close all files; no thread may still use one."""
+        """Close all files; the caller must ensure that no thread still uses one of them."""
         self.files.close()
 
 
@@ -49,7 +52,7 @@ def _open_checked(file: DonorFile) -> int:
 
 
 def _check(fd: int, file: DonorFile) -> None:
-    """DonorError unless the file has the size, modification time and header that it had when the build was planned."""
+    """Raise a DonorError unless the file has the size, modification time and header that the plan recorded."""
     path = Path(str(file.path))
     status = os.fstat(fd)
     if status.st_size != file.size:
@@ -62,7 +65,7 @@ def _check(fd: int, file: DonorFile) -> None:
 
 
 def check_unchanged(files: Iterable[DonorFile]) -> None:
-    """DonorError when one of the files was replaced or written to since the build was planned."""
+    """Raise a DonorError if one of the files was deleted, replaced or written to since the build was planned."""
     for file in dict.fromkeys(files):
         try:
             status = Path(str(file.path)).stat()

@@ -1,4 +1,4 @@
-"""What worker threads share: their number, the allocator's settings, and the count of bytes done."""
+"""Chooses the number of worker threads, configures the memory allocator for them, and counts the bytes they process."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from stacker.core.plan.plan import Report
 from stacker.run.work.schedule import Stopped
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Parameters of mallopt(3)."""
+"""The numbers of the parameters M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of mallopt(3)."""
 _HEAP_BYTES = 32 << 20
-"""How many freed bytes the allocator keeps in each of its heaps; larger requests bypass the heaps."""
+"""How many freed bytes the allocator keeps in each of its heaps; larger requests do not use the heaps."""
 
 
 def count_workers() -> int:
-    """The number of processor cores that this process may use."""
+    """How many worker threads to start: the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -32,7 +32,10 @@ def keep_freed_memory() -> None:
 
 
 class Meter:
-    """Counts bytes done and adds up the report. Methods may be called from any thread; setting `stop` ends the work."""
+    """Counts the bytes that all threads have done, and adds up their reports.
+
+    Any thread may call the methods. When `stop` is set, `advance` raises Stopped.
+    """
 
     def __init__(self) -> None:
         self.stop = threading.Event()
@@ -48,7 +51,7 @@ class Meter:
             self.done += nbytes
 
     def count(self, part: Report) -> None:
-        """Add a report of some of the work to the total."""
+        """Add a report on a part of the work to the total."""
         with self._lock:
             self._total += part
 
