@@ -52,7 +52,7 @@ def make_index(weight_map: Mapping[str, str], total_size: int, total_parameters:
 class Index:
     """A parsed index; `weight_map` maps each tensor to the name of its file, and `where` names the index in messages.
 
-    `total_size` is the size of all tensors in bytes as the index states it, or None if the index does not.
+    `total_size` is the size of all tensors in bytes as the index states it; None if the index states no size.
     """
 
     where: str

@@ -200,7 +200,7 @@ def make_truncated_error(fd: int, offset: int) -> DonorError:
 
 
 def find_path(fd: int) -> Path:
-    """The path of an open file, for messages; the text `descriptor N` as a path when the system does not report it."""
+    """The path of an open file, for messages; `descriptor N` when the system does not report the file's path."""
     try:
         return Path(f"/proc/self/fd/{fd}").readlink()
     except OSError:

@@ -152,8 +152,8 @@ class FileCache(Generic[File]):
 def limit_open_files(most: int, descriptors: int = 1) -> int:
     """How many files one cache may keep open: at most `most`, and at least 1.
 
-    All files together may use a quarter of the descriptors that the process may have open; each file uses `descriptors`
-    of them.
+    The open files may use a quarter of the descriptors that the process may have open; `descriptors` is how many
+    descriptors each file uses.
     """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return most if limit == resource.RLIM_INFINITY else max(1, min(most, limit // 4 // descriptors))

@@ -33,7 +33,7 @@ def _count_occupied_bytes(folder: Path) -> int:
 
 
 def count_allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
-    """How many of the `nbytes` bytes from `offset` on a file stores on the disk; the rest of them are holes.
+    """How many of the `nbytes` bytes from `offset` on a file stores on the disk; all other bytes are in holes.
 
     DonorError when the file cannot be read.
     """

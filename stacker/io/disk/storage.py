@@ -29,7 +29,10 @@ OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 @contextmanager
 def explain_errors(path: Path, doing: str = "write") -> Iterator[None]:
-    """Turn an OSError that the `with` block raises into the error that `make_storage_error` makes."""
+    """Turn an OSError that the `with` block raises into a StorageError about the file or folder `path`.
+
+    The message is `cannot {doing}` and the system's reason; the hint says what the user can do.
+    """
     try:
         yield
     except OSError as error:

@@ -163,7 +163,7 @@ def _check_placements(
 ) -> Iterator[Problem]:
     """Yield the problems of a donor whose config and tensors disagree.
 
-    Also yield a problem for two tensors whose names in the donor mean the same tensor of the architecture.
+    Also yield a problem for two tensors of the donor that are one tensor in the architecture.
     """
     lengths = check_list_lengths(architecture, config, count_layers(architecture, config))
     for problem in (*lengths, *check_tensors(architecture, config, specs, placements)):

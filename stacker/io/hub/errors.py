@@ -97,9 +97,9 @@ def _donor_error(address: HubAddress, words: Words) -> DonorError:
 
 
 def _find_cause(error: Exception) -> Exception:
-    """The exception to explain to the user: the one that caused a FileNotFoundError, or else `error` itself.
+    """The exception to explain to the user: the exception that caused a FileNotFoundError, or else `error` itself.
 
-    huggingface_hub raises a FileNotFoundError when a file is not in the cache and the request for it failed.
+    huggingface_hub raises a FileNotFoundError when a file is not in the cache and the request for that file failed.
     """
     behind = error.__cause__
     return behind if isinstance(error, FileNotFoundError) and isinstance(behind, Exception) else error
