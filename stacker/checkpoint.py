@@ -1,4 +1,4 @@
-"""Verifies an output that stacker wrote against its plan and its donors."""
+"""Verifies that an output that stacker wrote agrees with the plan in its lock file and with the donors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stacker.spec.language.stack_spec import Dialect, DonorSpec
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The result of verifying an output: how many tensors and bytes it has, and the problems that were found.
+    """The result of verifying an output: the number of tensors and bytes in the output, and the problems found.
 
     An intact output has no problems.
     """
@@ -34,10 +34,10 @@ class Verified:
 
 
 def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: Watch = ignore_watch) -> Verified:
-    """Compare every byte of the output in `out` with the plan in its lock file and with its donors.
+    """Compare every byte of the output in `out` with the plan in its lock file and with the donors.
 
-    `donors` maps the names of donors that moved to their new folders or hub ids; DonorError when a donor is missing or
-    is not the one that was used.
+    For a donor that is no longer where it was, `donors` maps the donor's name to its new folder or hub id. DonorError
+    when a donor is missing or differs from the donor that the output was made from.
     """
     lock = _read_lock(out)
     plan = plan_from_json(lock["plan"])
@@ -50,9 +50,10 @@ def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: W
 
 
 def _read_donors(plan: Plan, sources: Mapping[str, str | None], out: Path) -> dict[str, Donor]:
-    """Read the donors whose files a plan uses, by name, from `sources` or else from the source in the plan.
+    """Read the donors whose files a plan uses; returns a dict from a donor's name to the donor.
 
-    DonorError when a donor cannot be read or its headers are not the ones that the plan was made from.
+    `sources` maps donors' names to folders or hub ids; a donor without an entry is read from the source in the plan.
+    DonorError when a donor cannot be read, or when its headers differ from the headers that the plan was made from.
     """
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []

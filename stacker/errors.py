@@ -1,14 +1,14 @@
-"""Problems that checks find, the error classes with their exit codes, and functions that word messages.
+"""Defines Problem, which a check yields, the error classes with their exit codes, and functions that word messages.
 
     StackerError            1   a bug in stacker
     ├── SpecError           2   the spec, or how a command was called
     ├── DonorError          3   a donor is missing, broken, gated or unreachable
     ├── UnsafeError         4   input refused because reading it could do harm
     ├── StorageError        5   reading or writing failed
-    ├── LockedError         6   another run holds the output
+    ├── LockedError         6   another run is writing the output
     └── VerifyError         7   the output on the disk differs from its plan
 
-Checks yield Problems, and `raise_problems` raises them together as one StackerError.
+`raise_problems` raises all Problems that are errors together, as one StackerError.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The place that a message points to: a line and a column, counted from 1, of a file or other `source`.
+    """The place that a message is about: a line and a column, counted from 1, of a file or other `source`.
 
-    `line` and `column` are None when the whole source is meant.
+    `line` and `column` are None when the message is about the whole source.
     """
 
     source: str
@@ -45,7 +45,7 @@ class Severity(StrEnum):
 
 
 class Blame(StrEnum):
-    """What caused a problem; it determines the exit code."""
+    """What caused a problem; the cause of the most serious error determines the exit code of a command."""
 
     SPEC = "spec"
     DONOR = "donor"
@@ -57,7 +57,11 @@ class Blame(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: the message, a hint at what to do, its place, how serious it is, and what caused it."""
+    """Something that is wrong in a spec, a donor or an output.
+
+    `hint` says what the user can do ("" for no hint), `mark` is the place of the problem (None if it has none),
+    `severity` says how serious the problem is, and `blame` what caused it.
+    """
 
     message: str
     hint: str = ""
@@ -105,7 +109,7 @@ class DonorError(StackerError):
 
 
 class UnsafeError(StackerError):
-    """Input was refused because it could run code or lead out of its folder."""
+    """Input was refused because reading it could run code or lead out of the donor's folder."""
 
     exit_code = 4
     blame = Blame.UNSAFE
@@ -143,9 +147,9 @@ def select_errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
 
 def raise_problems(problems: Iterable[Problem]) -> None:
-    """Raise all errors among `problems` as one exception, of the class that belongs to the most serious error.
+    """Raise all errors among `problems` as one exception, whose class belongs to the most serious error.
 
-    Unsafe input is the most serious, then the other causes in the order of `Blame`; without errors nothing is raised.
+    Unsafe input is the most serious, then the other causes in the order of `Blame`. Nothing is raised without errors.
     """
     errors = select_errors(problems)
     if not errors:
@@ -156,7 +160,10 @@ def raise_problems(problems: Iterable[Problem]) -> None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt word: the most similar known word, or else all known words; "" if no words are known."""
+    """A hint for a misspelt word: the known word that is most similar or, if none is similar, all known words.
+
+    The hint is "" if no words are known.
+    """
     options = sorted(set(known))
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
     if close:
@@ -177,6 +184,6 @@ def layers_text(numbers: Iterable[int]) -> str:
 
 
 def escape_text(text: str, limit: int = 120) -> str:
-    """`text` safe for a terminal: unprintable characters are escaped, and text beyond `limit` characters is cut."""
+    """Make `text` safe for a terminal: unprintable characters are escaped, and at most `limit` characters are kept."""
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[: limit + 1])
     return safe if len(text) <= limit else safe[:limit] + "…"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 Watch = Callable[[int, int], None]
 """A function that is called from time to time with the number of bytes done so far and the total number of bytes."""
 Progress = Callable[[int], None]
-"""A function that is called with the number of bytes done since its last call."""
+"""A function that is called with the number of bytes done since the previous call."""
 
 
 def ignore_watch(done: int, total: int) -> None:

@@ -56,7 +56,7 @@ CONFIG_DTYPES: dict[str, Dtype] = {
     "float64": Dtype.F64, "float32": Dtype.F32, "float16": Dtype.F16, "bfloat16": Dtype.BF16,
     "float8_e5m2": Dtype.F8_E5M2, "float8_e4m3fn": Dtype.F8_E4M3,
 }  # fmt: skip
-"""The float types that `config.json` and specs can name, by these names."""
+"""The float types that a config.json or a spec can name, by the names used there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True, order=True)
 class TensorRef:
-    """Refers to one tensor by the name of its donor and its name in that donor."""
+    """Refers to one tensor by the name of its donor and by the tensor's name in that donor."""
 
     donor: str
     name: str

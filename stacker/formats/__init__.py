@@ -1,1 +1,1 @@
-"""File formats: functions that parse bytes and functions that make bytes. No module here opens a file."""
+"""Parses and makes the bytes of safetensors, index and JSON files; no module here opens a file."""

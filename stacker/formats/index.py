@@ -1,6 +1,6 @@
 """Names shard files, and parses, makes and checks `model.safetensors.index.json`, which says where each tensor is.
 
-Like other loaders, stacker takes only the names of the shards from an index, and reads the tensors from their headers.
+Like other loaders, stacker uses an index only to find the shards; which tensors a shard has is read from its header.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def find_shards(names: Iterable[str]) -> list[str]:
 def make_index(weight_map: Mapping[str, str], total_size: int, total_parameters: int) -> dict[str, Json]:
     """The content of an index file as transformers writes it; `weight_map` maps each tensor to the name of its file.
 
-    `total_size` is the number of bytes of all tensors, `total_parameters` their number of elements.
+    `total_size` is the size of all tensors in bytes, `total_parameters` the number of elements of all tensors.
     """
     metadata: dict[str, Json] = {"total_parameters": total_parameters, "total_size": total_size}
     return {"metadata": metadata, "weight_map": dict(weight_map)}
@@ -52,7 +52,7 @@ def make_index(weight_map: Mapping[str, str], total_size: int, total_parameters:
 class Index:
     """A parsed index; `weight_map` maps each tensor to the name of its file, and `where` names the index in messages.
 
-    `total_size` is the number of bytes of all tensors that the index states, None if it states none.
+    `total_size` is the size of all tensors in bytes as the index states it; None if the index states no size.
     """
 
     where: str
@@ -68,8 +68,8 @@ class Index:
 def parse_index(data: bytes, where: str) -> Index:
     """Parse the bytes of an index file; `where` names the file in messages.
 
-    UnsafeError when it names a file outside the donor's folder, DonorError when it is malformed or names a file that is
-    not a safetensors file.
+    UnsafeError when the index names a file outside the donor's folder; DonorError when the index is malformed, or names
+    a file that is not a safetensors file.
     """
     table = parse_object(data, where)
     weight_map = table.get("weight_map")
@@ -108,10 +108,10 @@ def _check_case(files: Sequence[str], where: str) -> None:
 
 
 def check_index(index: Index, headers: Mapping[str, Header]) -> Iterator[Problem]:
-    """Compare an index with the headers of its shards (by file name) and yield the problems.
+    """Compare an index with the headers of the shards (by file name) and yield the differences as problems.
 
-    Errors are tensors that are missing, in two shards, or in another shard than the index says; warnings are tensors
-    that the index does not list, and a wrong total size.
+    Errors are for tensors that are in no shard, in two shards, or in another shard than the index says; warnings are
+    for tensors that the index does not list, and for a wrong total size.
     """
     found: dict[str, str] = {}
     twice = [
@@ -143,7 +143,7 @@ def _list_names(index: Index, what: str, names: list[str], severity: Severity = 
 
 
 def _check_total(index: Index, headers: Mapping[str, Header]) -> Iterator[Problem]:
-    """Yield a warning when the total size in the index differs from the number of bytes that all tensors take."""
+    """Yield a warning when the total size in the index is not the number of bytes that all tensors take."""
     total = sum(tensor.nbytes for header in headers.values() for tensor in header.tensors)
     if index.total_size not in (None, total):
         message = f"the index says {index.total_size:,} bytes of tensors, the shards have {total:,}"

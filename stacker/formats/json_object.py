@@ -42,7 +42,7 @@ def format_json(content: Any) -> bytes:
 
 
 def _suggest_repair(data: bytes) -> str:
-    """A hint for a file that is not a JSON object: it may be a Git LFS pointer, a web page, or damaged."""
+    """The hint for a file that is not a JSON object: it is a Git LFS pointer, a web page, or damaged."""
     if data.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer: run `git lfs pull` in the donor's folder"
     if data.lstrip().startswith(b"<"):

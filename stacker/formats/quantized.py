@@ -19,9 +19,9 @@ _NAME_ENDINGS = (
 
 
 def describe_quantization(config: Mapping[str, Json], tensors: Iterable[TensorSpec]) -> str:
-    """How a model's weights are quantised, in a few words; "" when they are not quantised.
+    """How a model's weights are quantised, in a few words; "" when the weights are not quantised.
 
-    An entry in the config decides; without one, the names of the tensors do.
+    An entry in the config is used if there is one; otherwise names and dtypes of the tensors show the method.
     """
     for key in QUANTIZATION_KEYS:
         entry = config.get(key)

@@ -1,6 +1,6 @@
 """Parses headers of safetensors files strictly, into tensors and their byte ranges, and makes headers for new files.
 
-Stricter than the reference library, which accepts files that can be read in two ways (duplicate names, unknown fields).
+The reference library is less strict: it accepts files that can be read in two ways (duplicate names, unknown fields).
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from stacker.errors import DonorError, Mark, escape_text
 from stacker.tensors import DTYPES, TensorSpec
 
 MAX_HEADER_BYTES = 64_000_000
-"""The longest accepted header, in bytes: ten times as long as one of 70,000 tensors. The format allows 100 MB."""
+"""The longest accepted header in bytes: ten times the header of a file with 70,000 tensors.
+
+The format allows 100 MB.
+"""
 MAX_TENSORS = 500_000
 MAX_RANK = 64
 _U64 = 1 << 64
@@ -33,7 +36,7 @@ _OTHER_FORMATS = (
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor in a file: its bytes are [begin, begin + nbytes), counted from the start of the file."""
+    """A tensor in a file; the tensor's bytes are [begin, begin + nbytes), counted from the start of the file."""
 
     spec: TensorSpec
     begin: int
@@ -42,10 +45,10 @@ class StoredTensor:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The parsed header of a safetensors file of `size` bytes, with its tensors in byte order.
+    """The parsed header of a safetensors file of `size` bytes, with the file's tensors in byte order.
 
     The tensors' data are the bytes [data_start, size) of the file, and `digest` is the SHA-256 of all bytes before
-    them. `mtime` is when the file was last modified, in nanoseconds; None if the file is not on this machine.
+    `data_start`. `mtime` is when the file was last modified, in nanoseconds; None if the file is not on this machine.
     """
 
     tensors: tuple[StoredTensor, ...] = field(repr=False)
@@ -59,8 +62,8 @@ class Header:
 def parse_header_length(first: bytes, file_size: int, where: str) -> int:
     """How many bytes precede the tensor data in a file of `file_size` bytes, according to its `first` 8 bytes.
 
-    DonorError when the number is impossible; if `first` has 64 bytes, the error can also say that the file is a pickle,
-    a GGUF file or a web page.
+    DonorError when that is more than the file has or stacker accepts; with 64 bytes in `first`, the error can also say
+    that the file is a pickle, a GGUF file or a web page.
     """
     if file_size < 8 or len(first) < 8:
         _refuse(where, f"the file has {file_size} bytes; a safetensors file has at least 10", _FETCH_AGAIN)
@@ -84,7 +87,8 @@ def _refuse_other_format(first: bytes, where: str) -> None:
 def parse_header(raw: bytes, file_size: int, where: str) -> Header:
     """Parse a header; `raw` is all bytes before the tensor data, including the length field.
 
-    DonorError when the header is not valid or does not match a file of `file_size` bytes; `where` names the file.
+    DonorError, which names the file as `where`, when the header is not valid or does not match a file of `file_size`
+    bytes.
     """
     if len(raw) != parse_header_length(raw, file_size, where):
         _refuse(where, f"the header was cut off after {len(raw)} bytes", _FETCH_AGAIN)
@@ -154,7 +158,10 @@ def _check_metadata(value: Any, where: str) -> dict[str, str]:
 
 
 def _parse_tensor(name: str, fields: Any, where: str) -> StoredTensor:
-    """Parse the entry of one tensor; `begin` of the result counts from the start of the data, not of the file."""
+    """Parse the header's entry for one tensor.
+
+    `begin` of the result counts from the start of the tensor data, not from the start of the file.
+    """
     if type(fields) is not dict or fields.keys() != _FIELDS:
         _refuse(where, f"tensor '{escape_text(name)}' must have dtype, shape and data_offsets, and nothing else")
     dtype = DTYPES.get(fields["dtype"]) if type(fields["dtype"]) is str else None
@@ -173,14 +180,15 @@ def _parse_tensor(name: str, fields: Any, where: str) -> StoredTensor:
 
 
 def _is_sizes(value: Any) -> bool:
-    """Whether a value is a list of integers and not of bools; the JSON parser has already refused negative numbers."""
+    """Whether a value is a list of integers without bools; the JSON parser has already refused negative numbers."""
     return type(value) is list and [*map(type, value)].count(int) == len(value)
 
 
 def _count_bits(shape: list[int], bits: int) -> int | None:
-    """The size of a tensor in bits, or None if it does not fit into 64 bits.
+    """The size of a tensor in bits, or None if the size does not fit into 64 bits.
 
-    The dimensions are multiplied in order, so that a product that overflows before a dimension of 0 is None as well.
+    The dimensions are multiplied in order: if the product gets too large before a dimension of 0, the result is None
+    too.
     """
     product = math.prod(shape) * bits
     if product:
@@ -207,9 +215,9 @@ def _check_contiguous(tensors: list[StoredTensor], data_size: int, where: str) -
 
 
 def make_header(tensors: Iterable[TensorSpec], *, residue: int = 0, step: int = 8) -> bytes:
-    """Make all bytes before the data of a safetensors file that stores `tensors` one after another.
+    """Make the beginning of a safetensors file that stores `tensors` one after another: all bytes before the data.
 
-    Spaces pad the JSON so that the data starts at an offset with the remainder `residue` modulo `step` (bytes), or
+    Spaces pad the JSON so that the data starts at an offset (in bytes) with the remainder `residue` modulo `step`, or
     exactly at `residue` if `step` is 0.
     """
     table: dict[str, object] = {"__metadata__": {"format": "pt"}}

@@ -1,1 +1,1 @@
-"""All access to files and the network: donors, the hub, reading and writing bytes, the output folder."""
+"""Accesses files and the network: reads donors from folders or the hub, copies bytes, writes the output folder."""

@@ -22,16 +22,17 @@ from stacker.io.disk.storage import count_free_bytes, explain_errors
 
 PACKAGES = ("numpy", "numba", "ml_dtypes", "huggingface_hub", "networkx", "pydantic", "typer", "rich")
 FOR_DEVICES = ("torch",)
-"""Packages needed only for builds on a GPU."""
+"""Packages that only builds on a GPU need."""
 _TRIAL_BYTES = 1 << 20
 """The size in bytes of the temporary file on which the ways of copying are tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What a folder's filesystem can do: copy inside the kernel, write past the page cache, keep holes in sparse files.
+    """Which ways of copying work in the folder `path`: in the kernel, past the page cache, and keeping holes of files.
 
-    `free` is the free space in bytes. `block` is the size in bytes of the blocks that can be cloned, None if none can.
+    `filesystem` is the type of the filesystem, such as `ext4`, and `free` is the free space in bytes. `block` is the
+    size in bytes of the blocks that can be cloned, None if cloning does not work.
     """
 
     path: Path
@@ -45,9 +46,10 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """The settings of huggingface_hub: its cache folder and whether that exists, offline mode, and the hub's address.
+    """The settings of huggingface_hub.
 
-    `token` says whether an access token is set.
+    `cache` is its cache folder, `exists` whether that folder exists, `offline` whether requests are switched off, and
+    `token` whether an access token is set. `endpoint` is the URL of the hub.
     """
 
     cache: Path
@@ -59,10 +61,10 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What this machine has, and what `folder` and the hub's client can do.
+    """The software, processor cores, memory and GPUs of this machine, and what `folder` and the hub's client can do.
 
-    `memory` is all memory and `available` the unused memory, in bytes, None where unknown. `packages` pairs each name
-    with its version (None: not installed), and `gpus` has the name and memory of each GPU.
+    `memory` is the total and `available` the unused memory in bytes, None where unknown. `packages` pairs each name
+    with its version (None: not installed), and `gpus` has the name and memory of each GPU as text.
     """
 
     python: str
@@ -77,7 +79,7 @@ class Machine:
 
 
 def inspect_machine(folder: Path) -> Machine:
-    """Find out what this machine has, and try on a temporary file in `folder` which ways of copying work there.
+    """Describe this machine, and try on a temporary file in `folder` which ways of copying work there.
 
     StorageError when `folder` does not exist or cannot be written.
     """
@@ -156,7 +158,7 @@ def _find_filesystem(folder: Path) -> str:
 
 
 def _read_memory() -> dict[str, int]:
-    """The sizes in /proc/meminfo, in bytes, by the names of the entries; empty if that file cannot be read."""
+    """The sizes that /proc/meminfo lists, in bytes, by name (such as `MemTotal`); empty if that file cannot be read."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -1,1 +1,1 @@
-"""Bytes on the disk: space, copies by the cheapest way, writes past the page cache."""
+"""Checks disk space, copies bytes between files in the cheapest way, and writes files past the page cache."""

@@ -1,7 +1,7 @@
-"""Copies stored bytes between files: past the page cache, in the kernel, or by reading and writing.
+"""Copies bytes between files: past the page cache, inside the kernel, or by reading and writing.
 
-The methods are tried in this order, each when the one before it fails. The last one raises errors that say whether
-reading or writing failed.
+These ways are tried in this order, the next when one fails. The last way, reading and writing, raises errors that say
+whether reading or writing failed.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from stacker.progress import Progress
 
 _BUFFER_BYTES = 1 << 20
 _DIRECT_BYTES = 1 << 21
-"""How many bytes of a source are mapped or read at once for a direct write.
+"""How many bytes of a source file are mapped or read at once for a write past the page cache.
 
-More would show up as resident memory, which includes mapped pages.
+A larger number would raise the process's resident memory, which includes mapped pages.
 """
 _RETRY_PAUSES = (0.05, 0.5)
 """Seconds to wait before each retry of a failed read."""
@@ -48,7 +48,7 @@ class Span:
         return self.begin + self.nbytes
 
     def part(self, begin: int, end: int) -> Span:
-        """The part of this span whose bytes in the source file are [begin, end)."""
+        """The part of this span that covers the bytes [begin, end) of the source file."""
         return Span(self.source, begin, self.target, self.target_begin + begin - self.begin, end - begin)
 
     def pieces(self, size: int) -> Iterator[Span]:
@@ -58,16 +58,16 @@ class Span:
 
 
 CopyMethod = Callable[[Span], int]
-"""A function that copies bytes from the beginning of a span and returns how many it copied.
+"""A function that copies bytes of a span, from the first byte on, and returns how many bytes were copied.
 
-When it cannot copy any, it returns 0 or raises an OSError.
+It returns 0 or raises an OSError when no byte can be copied in this way.
 """
 
 
 def copy_stored(span: Span, chunk: int, progress: Progress) -> None:
-    """Copy a span in steps of at most `chunk` bytes, and call `progress` with the bytes of each step.
+    """Copy all bytes of a span in steps of at most `chunk` bytes, and call `progress` with the bytes of each step.
 
-    In large spans, whole blocks are written past the page cache if the filesystem supports that.
+    In a large span, whole blocks are written past the page cache if the filesystem supports such writes.
     """
     begin = min(span.begin + -span.target_begin % DIRECT_ALIGNMENT, span.end)
     end = begin + (span.end - begin) // DIRECT_ALIGNMENT * DIRECT_ALIGNMENT
@@ -95,10 +95,11 @@ def _copy(span: Span, methods: Sequence[CopyMethod], chunk: int, progress: Progr
 
 
 def _write_direct(span: Span) -> int:
-    """Copy a span of whole blocks past the target's page cache; returns how many bytes it copied.
+    """Copy a span of whole blocks past the target's page cache; returns how many bytes were copied.
 
-    It stops when the filesystem refuses such writes. A source with an aligned offset is mapped into memory instead of
-    read into a buffer, which was measured to be a third faster.
+    Copying stops when the filesystem refuses such a write. If the offset in the source is a multiple of
+    DIRECT_ALIGNMENT, the source is mapped into memory instead of read into a buffer, which was measured to be a third
+    faster.
     """
     span.target.reserve(span.target_begin, span.nbytes)
     read = (
@@ -113,10 +114,10 @@ def _write_direct(span: Span) -> int:
 
 
 def _map_source(span: Span) -> memoryview:
-    """Map a span's bytes of the source file into memory; OSError when the file ends before them.
+    """Map the bytes of a span of the source file into memory; OSError when the file ends within the span.
 
     Pass the result only to write(2), which returns an error if the file is truncated meanwhile; any other access to the
-    bytes would end the process with SIGBUS.
+    mapped bytes would then end the process with SIGBUS.
     """
     try:
         return memoryview(mmap.mmap(span.source, span.nbytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=span.begin))
@@ -137,7 +138,8 @@ def _copy_in_kernel(span: Span) -> int:
 def _send(span: Span) -> int:
     """Copy with sendfile(2) and return how many bytes were copied.
 
-    sendfile writes at the current position of a descriptor, and threads share the target's, so this opens another one.
+    sendfile writes at the current position of a descriptor, and threads share the target's descriptor, so a second
+    descriptor is opened here.
     """
     own = os.open(f"/proc/self/fd/{span.target.fd}", os.O_WRONLY | os.O_CLOEXEC)
     try:
@@ -165,7 +167,7 @@ _THROUGH_CACHE: tuple[CopyMethod, ...] = (_copy_in_kernel, _send, _read_and_writ
 
 
 def read_into(fd: int, view: memoryview, offset: int) -> None:
-    """Fill `view` with the bytes of a donor's file from `offset` on; DonorError when that fails."""
+    """Fill `view` with the bytes of an open donor file from `offset` on; DonorError when reading fails."""
     while view:
         count = _read_some(fd, view, offset)
         if not count:
@@ -186,19 +188,19 @@ def _read_some(fd: int, view: memoryview, offset: int) -> int:
 
 
 def make_read_error(fd: int, nbytes: int, offset: int, error: OSError) -> DonorError:
-    """Make the DonorError for an open file whose `nbytes` bytes at `offset` cannot be read."""
+    """Make the DonorError that says that `nbytes` bytes at `offset` of an open donor file cannot be read."""
     message = f"cannot read {nbytes} bytes at {offset}: {error.strerror}"
     return DonorError.of(message, "the disk may be failing", Mark(str(find_path(fd))))
 
 
 def make_truncated_error(fd: int, offset: int) -> DonorError:
-    """Make the DonorError for an open file that ends at byte `offset`, earlier than its header says."""
+    """Make the DonorError that says that an open donor file ends too early, at byte `offset`."""
     hint = "it was truncated or replaced while it was read: fetch the donor again"
     return DonorError.of(f"the donor's file ends at byte {offset}, too early", hint, Mark(str(find_path(fd))))
 
 
 def find_path(fd: int) -> Path:
-    """The path of an open file, for messages; `descriptor N` when the system does not say."""
+    """The path of an open file, for messages; `descriptor N` when the system does not report the file's path."""
     try:
         return Path(f"/proc/self/fd/{fd}").readlink()
     except OSError:
@@ -206,9 +208,9 @@ def find_path(fd: int) -> Path:
 
 
 def find_data_runs(fd: int, offset: int, nbytes: int) -> list[tuple[int, int]]:
-    """Which of the `nbytes` bytes from `offset` on a sparse file stores on the disk, as ranges [begin, end) in order.
+    """The ranges that a file stores on the disk among the `nbytes` bytes from `offset` on.
 
-    The bytes between these ranges are holes, which read as zeros.
+    Each range is a pair (begin, end) of offsets, in order; the bytes between the ranges are holes, which read as zeros.
     """
     runs: list[tuple[int, int]] = []
     stop = offset + nbytes
@@ -225,7 +227,10 @@ def find_data_runs(fd: int, offset: int, nbytes: int) -> list[tuple[int, int]]:
 
 
 def _seek(fd: int, offset: int, whence: int) -> int | None:
-    """The offset of the first data (`whence` SEEK_DATA) or hole (SEEK_HOLE) at or after `offset`; None without any."""
+    """The offset of the first data (`whence` is SEEK_DATA) or hole (`whence` is SEEK_HOLE) at or after `offset`.
+
+    None when there is no data after `offset`, or when the file ends before `offset`.
+    """
     try:
         return os.lseek(fd, offset, whence)
     except OSError as error:

@@ -1,7 +1,7 @@
 """Writes and reads files past the page cache (O_DIRECT, see open(2)) where the filesystem supports it.
 
-Saves a copy and its memory, and leaves other programs' pages in the cache. Measured on a virtual machine that gets
-fresh memory from its host: 5.4 GB took 10 s through the cache and 2 s past it.
+Going past the cache saves a copy and its memory, and other programs' pages stay in the cache. On a virtual machine that
+gets fresh memory from its host, 5.4 GB took 10 s through the cache and 2 s past the cache.
 """
 
 from __future__ import annotations
@@ -18,21 +18,24 @@ from stacker.core.plan import plan
 from stacker.io.disk.storage import OUT_OF_DESCRIPTORS
 
 DIRECT_ALIGNMENT = max(plan.BLOCK, mmap.PAGESIZE)
-"""Offsets, lengths and addresses of direct reads and writes are multiples of this many bytes, as all disks accept."""
+"""For reads and writes past the page cache, offsets, lengths and addresses are multiples of this many bytes.
+
+All disks accept this alignment.
+"""
 MIN_DIRECT_BYTES = 1 << 16
 """Reads and writes of fewer bytes go through the page cache: waiting for the disk would take longer than a copy."""
 _MIN_RESERVED_BYTES = 1 << 20
 """Disk space is allocated before writing only for ranges of at least this many bytes.
 
-The file then has longer extents, and threads that write to it wait less for each other.
+Allocating first gives the file longer extents, and threads that write to the file wait less for each other.
 """
 
 
 class Writer:
     """Writes to an open file from many threads: whole blocks past the page cache, all other bytes through the cache.
 
-    Methods raise OSErrors, and `fd` stays open when the Writer is closed. `direct` says whether blocks still go past
-    the cache.
+    Methods raise OSErrors, and `fd`, the file's descriptor, stays open when the Writer is closed. `direct` says whether
+    blocks are still written past the cache; it turns False when the filesystem refuses such a write.
     """
 
     def __init__(self, fd: int) -> None:
@@ -54,9 +57,9 @@ class Writer:
             self._direct = None
 
     def reserve(self, offset: int, nbytes: int) -> None:
-        """Allocate disk space for a range before it is written, so that a full disk raises an OSError now.
+        """Allocate disk space for `nbytes` bytes at `offset` before writing, so that a full disk raises an OSError now.
 
-        Does nothing for small ranges, or when writes go through the cache.
+        Does nothing for small ranges, or when all writes go through the cache.
         """
         if not self.direct or nbytes < _MIN_RESERVED_BYTES:
             return
@@ -69,7 +72,8 @@ class Writer:
     def write(self, data: memoryview, offset: int) -> None:
         """Write all of `data` at byte `offset`.
 
-        Whole blocks of large data go past the cache if the memory address of `data` is aligned as `offset` is.
+        Whole blocks of large data go past the cache if the memory address of `data` and the offset have the same
+        remainder modulo DIRECT_ALIGNMENT.
         """
         begin, end = 0, 0
         if (
@@ -87,7 +91,7 @@ class Writer:
     def write_blocks(self, data: memoryview, offset: int) -> bool:
         """Write whole aligned blocks past the cache, and return True.
 
-        False when the filesystem refuses such a write; the caller must then write all blocks in another way.
+        False when the filesystem refuses such writes; the caller must then write all of `data` in another way.
         """
         if self._direct is None or not self.direct:
             return False
@@ -104,7 +108,7 @@ class Writer:
 class Reader:
     """Reads an open file from many threads; large ranges are read from the disk itself, past the page cache.
 
-    Methods raise OSErrors, and `fd` stays open when the Reader is closed.
+    Methods raise OSErrors, and `fd`, the file's descriptor, stays open when the Reader is closed.
     """
 
     def __init__(self, fd: int) -> None:
@@ -126,7 +130,8 @@ class Reader:
     def read(self, nbytes: int, offset: int) -> memoryview:
         """Read `nbytes` bytes from `offset` on, or fewer if the file ends there.
 
-        The result is valid until the same thread calls `read` of any Reader again, because a thread reuses its buffer.
+        The result is valid only until the same thread calls `read` of any Reader again, because each thread reuses one
+        buffer.
         """
         begin = offset // DIRECT_ALIGNMENT * DIRECT_ALIGNMENT
         if self._direct is not None and nbytes >= MIN_DIRECT_BYTES:
@@ -142,7 +147,10 @@ _BUFFERS = threading.local()
 
 
 def _own_buffer(nbytes: int) -> memoryview:
-    """A buffer of `nbytes` bytes, rounded up to whole blocks; each thread has one, for its reads past the cache."""
+    """The calling thread's buffer for reads past the cache, cut to `nbytes` bytes rounded up to whole blocks.
+
+    A thread gets the same memory again on its next call, unless it then needs a larger buffer.
+    """
     blocks = -(-nbytes // DIRECT_ALIGNMENT) * DIRECT_ALIGNMENT
     buffer: memoryview | None = getattr(_BUFFERS, "buffer", None)
     if buffer is None or len(buffer) < blocks:
@@ -153,8 +161,8 @@ def _own_buffer(nbytes: int) -> memoryview:
 def _open_direct(fd: int, access: int) -> int | None:
     """Open a second descriptor of an open file that bypasses the page cache.
 
-    None when the filesystem does not support that or has blocks larger than DIRECT_ALIGNMENT: there, writing one part
-    of a block through the cache could undo what was written past the cache to another part.
+    None when the filesystem does not support that or has blocks larger than DIRECT_ALIGNMENT. With larger blocks,
+    writing one part of a block through the cache could undo a write past the cache to another part.
     """
     try:
         if os.fstatvfs(fd).f_bsize > DIRECT_ALIGNMENT:
@@ -167,7 +175,7 @@ def _open_direct(fd: int, access: int) -> int | None:
 
 
 def write_all(fd: int, data: memoryview | bytes, offset: int) -> None:
-    """Write all of `data` at byte `offset`. Raises OSErrors."""
+    """Write all of `data` to an open file at byte `offset`; OSError when that fails."""
     view = memoryview(data)
     while view:
         count = os.pwrite(fd, view, offset)

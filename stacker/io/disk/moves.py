@@ -1,6 +1,8 @@
-"""Copies bytes from one file to another at the lowest cost: clones blocks, leaves holes as holes, copies the rest.
+"""Copies bytes from one file to another: clones blocks where possible, keeps holes as holes, and copies the rest.
 
-Works on file descriptors and offsets, and knows nothing about tensors. Threads may share the files.
+Cloned blocks are shared by both files on the disk; a hole is a range of a sparse file that takes no disk space and
+reads as zeros. This module works on file descriptors and offsets, and knows nothing about tensors; threads may share
+the files.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ _ZERO_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """How many bytes were cloned, how many were copied, and how many were left as holes."""
+    """How many bytes of a move were cloned, how many were copied, and how many were left as holes in the target."""
 
     cloned: int = 0
     copied: int = 0
@@ -43,10 +45,11 @@ def move(
     chunk: int = 16 << 20,
     progress: Progress = ignore_progress,
 ) -> Moved:
-    """Clone or copy `nbytes` bytes of the source into the target in steps of about `chunk` bytes, leaving out holes.
+    """Write `nbytes` bytes of the source file into the target file by cloning, by copying, or by leaving holes.
 
-    `progress` is called with the bytes of each step, and may stop the move by raising an exception. DonorError when the
-    source ends early or cannot be read, StorageError when the target cannot be written.
+    After each step of about `chunk` bytes, `progress` is called with the number of bytes of the step, and may stop the
+    move by raising an exception. DonorError when the source ends early or cannot be read, StorageError when the target
+    cannot be written.
     """
     run = Span(source_fd, source_offset, target, target_offset, nbytes)
     cloned = _clone(run, chunk, progress)
@@ -58,9 +61,10 @@ def move(
 
 
 def can_clone(source: Path, target: Path) -> int | None:
-    """The block size in bytes if blocks of the file `source` can be cloned into new files in the folder `target`.
+    """The block size in bytes of `target`'s filesystem if blocks of the file `source` can be cloned into that folder.
 
-    None if they cannot, or if `target` does not exist or cannot be written; tried on an unnamed temporary file.
+    None if cloning fails, or if the folder `target` does not exist or cannot be written. Cloning is tried on an unnamed
+    temporary file.
     """
     try:
         block = os.statvfs(target).f_bsize
@@ -73,7 +77,10 @@ def can_clone(source: Path, target: Path) -> int | None:
 
 
 def _clone(run: Span, chunk: int, progress: Progress) -> Span:
-    """Clone the whole blocks of a span until one fails; returns the part that was cloned, which may be empty."""
+    """Clone the whole blocks of a span, from the first block on, until cloning fails.
+
+    Returns the part of the span that was cloned, which may be empty.
+    """
     block = os.fstatvfs(run.target.fd).f_bsize
     begin, end = -(-run.begin // block) * block, run.end // block * block
     if (run.target_begin - run.begin) % block or begin >= end:
@@ -90,15 +97,15 @@ def _clone(run: Span, chunk: int, progress: Progress) -> Span:
 
 
 def _clone_range(source: int, begin: int, target: int, target_begin: int, nbytes: int) -> None:
-    """Make the target share blocks of the source, see ioctl_ficlonerange(2); OSError when the filesystem refuses.
+    """Make the target file share disk blocks with the source file, see ioctl_ficlonerange(2).
 
-    If `nbytes` is 0, all blocks up to the end of the source are shared.
+    If `nbytes` is 0, all blocks from `begin` to the end of the source are shared; OSError when the filesystem refuses.
     """
     fcntl.ioctl(target, _FICLONERANGE, struct.pack("qQQQ", source, begin, nbytes, target_begin))
 
 
 def _copy(run: Span, chunk: int, progress: Progress) -> Moved:
-    """Copy the parts of a span that the source stores on the disk, and leave the holes of the source as holes."""
+    """Copy the ranges of a span that the source stores on the disk, and leave the holes of the source as holes."""
     reached, copied = run.begin, 0
     for begin, end in _find_stored(run):
         _leave_hole(run.part(reached, begin), progress)
@@ -110,9 +117,9 @@ def _copy(run: Span, chunk: int, progress: Progress) -> Moved:
 
 
 def _find_stored(run: Span) -> list[tuple[int, int]]:
-    """The ranges [begin, end) of a span that the source stores on the disk, in order; the bytes between them are holes.
+    """The ranges of a span that the source file stores on the disk, as pairs (begin, end) of offsets, in order.
 
-    DonorError when the source ends early or cannot be read.
+    The bytes between the ranges are holes; DonorError when the source ends early or cannot be read.
     """
     status = os.fstat(run.source)
     if status.st_blocks * 512 >= status.st_size:
@@ -126,9 +133,9 @@ def _find_stored(run: Span) -> list[tuple[int, int]]:
 
 
 def _leave_hole(run: Span, progress: Progress) -> None:
-    """Make the target read as zeros where the source has a hole, and call `progress` with the length of the hole.
+    """Make the target read as zeros in `run`, a hole of the source, and call `progress` with the length of the hole.
 
-    Zeros are written only where the target already stores bytes; elsewhere the target keeps a hole.
+    Zeros are written only where the target already stores bytes; the rest of the range stays a hole of the target.
     """
     if not run.nbytes:
         return

@@ -1,4 +1,4 @@
-"""Keeps files open that threads share. A file that no thread uses is closed when its descriptor is needed elsewhere.
+"""Keeps files open that several threads share, and closes unused files when other files have to be opened.
 
 The files are donors' files, shards being written, and shards being verified.
 """
@@ -31,10 +31,11 @@ def _do_nothing(name: str, file: object) -> None:
 
 
 class FileCache(Generic[File]):
-    """Keeps up to `most` files open, by name, or more while threads use more; closes the least recently used first.
+    """Keeps files open, by name: up to `most` files, or more while threads use more.
 
-    `close` closes a file; before a file is closed to make room, `settle` is called with its name and the file. When the
-    process cannot open another file, files that are not in use are closed in all caches of `group`.
+    To make room, the unused file whose last use is longest ago is closed: `settle` is called with the file's name and
+    the file, and then `close` with the file. When the process cannot open another file, an unused file is closed in one
+    of the caches in `group`.
     """
 
     def __init__(
@@ -59,7 +60,10 @@ class FileCache(Generic[File]):
 
     @contextmanager
     def lease(self, name: str, open_file: Callable[[], File]) -> Iterator[File]:
-        """Yield the file `name`, opened by `open_file` if needed; it stays open until the `with` block ends."""
+        """Yield the open file `name`, and keep the file open until the `with` block ends.
+
+        `open_file` is called to open the file if it is not open yet.
+        """
         entry = self._use(name) or self._open(name, open_file)
         try:
             yield entry.file
@@ -69,7 +73,10 @@ class FileCache(Generic[File]):
 
     @contextmanager
     def lease_all(self) -> Iterator[dict[str, File]]:
-        """Yield all files that are open now, by name; these stay open until the `with` block ends."""
+        """Yield a dict of all files that are open now, by name.
+
+        These files stay open until the `with` block ends.
+        """
         with self._lock:
             entries = dict(self._entries)
             for entry in entries.values():
@@ -91,7 +98,10 @@ class FileCache(Generic[File]):
             return entry
 
     def _open(self, name: str, open_file: Callable[[], File]) -> _Entry[File]:
-        """Open the file `name` and return its entry with one user; other threads can lease open files meanwhile."""
+        """Open the file `name`, unless another thread just did, and return its entry with one more user counted.
+
+        Meanwhile, other threads can lease files that are already open.
+        """
         with self._opening:
             entry = self._use(name)  # another thread may have opened it meanwhile
             if entry is None:
@@ -105,8 +115,8 @@ class FileCache(Generic[File]):
     def retry(self, attempt: Callable[[], Result]) -> Result:
         """Call `attempt` and return its result.
 
-        If it fails because the process has too many files open, close one that is not in use and try again; the error
-        is raised when all files are in use.
+        If the process has too many files open, close one unused file in the caches of the group and call `attempt`
+        again; when no file is unused, the error is raised.
         """
         while True:
             try:
@@ -118,9 +128,9 @@ class FileCache(Generic[File]):
                     raise
 
     def close_idle(self, names: Iterable[str] | None = None) -> bool:
-        """Call `settle` for one file that is not in use, close it, and return True; False when there is no such file.
+        """Call `settle` for one unused file and close the file; returns whether there was an unused file.
 
-        If `names` is given, only files of these names are closed.
+        If `names` is given, only files with these names are considered.
         """
         with self._lock:
             for name in self._entries if names is None else names:
@@ -133,16 +143,17 @@ class FileCache(Generic[File]):
             return False
 
     def close(self) -> None:
-        """Close every file without calling `settle`; call this only when no file is in use."""
+        """Close every file without calling `settle`; call this method only when no thread uses a file."""
         with self._lock:
             while self._entries:
                 self._close_file(self._entries.popitem()[1].file)
 
 
 def limit_open_files(most: int, descriptors: int = 1) -> int:
-    """How many files a cache may keep open: `most`, or fewer if the process may open only few files.
+    """How many files one cache may keep open: at most `most`, and at least 1.
 
-    A cache may use a quarter of the descriptors that the process may open, and each file uses `descriptors` of them.
+    The open files may use a quarter of the descriptors that the process may have open; `descriptors` is how many
+    descriptors each file uses.
     """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return most if limit == resource.RLIM_INFINITY else max(1, min(most, limit // 4 // descriptors))

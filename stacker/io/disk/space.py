@@ -1,4 +1,4 @@
-"""Finds out how much disk space an output will take, and whether it is free, before the first byte is written."""
+"""Finds out, before anything is written, how much disk space an output takes and whether that much is free."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, count_free_bytes, make_s
 
 
 def check_space(out: Path, needed: int) -> None:
-    """Raise a StorageError when fewer than `needed` bytes are free on the disk of `out`.
+    """Raise a StorageError when fewer than `needed` bytes are free on the disk of the output folder `out`.
 
-    Space that an unfinished build of `out` occupies counts as free.
+    Space that an unfinished build of the same output occupies counts as free.
     """
     free = count_free_bytes(out) + _count_occupied_bytes(out.with_name(out.name + ".partial"))
     if needed > free:
@@ -33,7 +33,7 @@ def _count_occupied_bytes(folder: Path) -> int:
 
 
 def count_allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
-    """How many of the `nbytes` bytes from `offset` on the file stores on the disk; the other bytes are holes.
+    """How many of the `nbytes` bytes from `offset` on a file stores on the disk; all other bytes are in holes.
 
     DonorError when the file cannot be read.
     """
@@ -58,9 +58,9 @@ def find_nearest_folder(path: Path) -> Path:
 
 
 def count_new_bytes(tasks: Sequence[Task], folder: Path, block: int | None) -> int:
-    """How many bytes of disk space the tasks will take in `folder`; cloned blocks and holes take none.
+    """How many bytes of disk space the tasks of a plan will take in `folder`; cloned blocks and holes take none.
 
-    `block` is the filesystem's block size in bytes if it can clone blocks of donors' files, else None.
+    `block` is the filesystem's block size in bytes if blocks of donors' files can be cloned into `folder`, else None.
     """
     return sum(_count_new_bytes(task, folder, block) for task in tasks)
 
@@ -84,6 +84,6 @@ def _clones(path: Path, folder: Path) -> bool:
 
 
 def find_clone_block(paths: Sequence[Path], folder: Path) -> int | None:
-    """The block size in bytes if blocks of at least one of these files can be cloned into `folder`, else None."""
+    """The block size in bytes if blocks of at least one of the files `paths` can be cloned into `folder`, else None."""
     blocks = (can_clone(path, folder) for path in paths)
     return next((block for block in blocks if block), None)

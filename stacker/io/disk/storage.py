@@ -1,4 +1,4 @@
-"""Turns OSErrors into StorageErrors that name the file, the limit that was reached, and what to do."""
+"""Turns OSErrors into StorageErrors whose message names the file, the reason, and what the user can do."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 @contextmanager
 def explain_errors(path: Path, doing: str = "write") -> Iterator[None]:
-    """Turn an OSError in the `with` block into a StorageError that says `cannot {doing}`, with `path` and a hint."""
+    """Turn an OSError that the `with` block raises into a StorageError about the file or folder `path`.
+
+    The message is `cannot {doing}` and the system's reason; the hint says what the user can do.
+    """
     try:
         yield
     except OSError as error:
@@ -37,7 +40,11 @@ def explain_errors(path: Path, doing: str = "write") -> Iterator[None]:
 
 
 def make_storage_error(error: OSError, path: Path, doing: str = "write") -> StorageError:
-    """Make a StorageError from an OSError: it says `cannot {doing}`, with the system's reason, `path` and a hint."""
+    """Make the StorageError for an OSError about the file or folder `path`.
+
+    The message is `cannot {doing}` and the system's reason; the hint says what the user can do, and is empty for a rare
+    error code.
+    """
     code = error.errno or errno.EIO
     return StorageError.of(
         f"cannot {doing}: {os.strerror(code)}{_limit(code, path)}", _ADVICE.get(code, ""), Mark(str(path))
@@ -45,7 +52,10 @@ def make_storage_error(error: OSError, path: Path, doing: str = "write") -> Stor
 
 
 def _limit(code: int, path: Path) -> str:
-    """The free space or the limit on open files for the end of a message, if the error is about these; else ""."""
+    """The free space on disk, or the limit on open files, to append to an error message.
+
+    Empty if the error code is about neither.
+    """
     if code == errno.ENOSPC:
         return f" ({count_free_bytes(path):,} bytes are free)"
     if code == errno.EMFILE:
@@ -54,7 +64,10 @@ def _limit(code: int, path: Path) -> str:
 
 
 def count_free_bytes(path: Path) -> int:
-    """How many bytes are free on the disk of `path`, which need not exist yet; 0 when the system does not say."""
+    """How many bytes are free on the disk of `path`; 0 when the system does not report the free space.
+
+    If `path` does not exist yet, the disk of the closest existing folder above `path` is used.
+    """
     place = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
     try:
         status = os.statvfs(place)

@@ -1,1 +1,1 @@
-"""Donors and their side files, read from a folder or from the hub."""
+"""Reads donors and their side files (such as tokenizer files) from a local folder or from the hub."""

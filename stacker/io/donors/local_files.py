@@ -1,4 +1,4 @@
-"""Downloads files of donors before a build, protects donors from being overwritten, and finds their folders."""
+"""Downloads files of donors before a build, protects donors from being overwritten, and finds the folders of donors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from stacker.progress import Progress, Watch, ignore_progress
 
 
 def fetch_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]], watch: Watch) -> dict[str, Donor]:
-    """Download what a build reads and is only on the hub; returns the donors with the paths of the downloaded files.
+    """Download the files that a build needs and that are only on the hub.
 
-    `needed` names the weight files to download for each donor; side files are always downloaded. `watch` is called with
-    the bytes downloaded so far and the bytes to download in all.
+    `needed` maps each donor's name to the names of the weight files that are needed; side files are always downloaded.
+    Returns the donors by name, with the paths of the downloaded files; `watch` is called with the bytes downloaded so
+    far and the bytes to download in all.
     """
     remote = [
         file for name, donor in known.items() for file in donor.files if file.name in needed[name] and not file.path
@@ -33,9 +34,10 @@ def fetch_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[str
 
 
 def fetch_donor(donor: Donor, names: Collection[str], progress: Progress = ignore_progress) -> Donor:
-    """Download the weight files `names` and all side files that are only on the hub; returns the donor with new paths.
+    """Download the weight files `names` and all side files of a donor, except files that are on this machine.
 
-    `progress` is called with the bytes as they arrive; DonorError when a download fails.
+    Returns the donor with the paths of the downloaded files. `progress` is called with the number of bytes that arrived
+    since the last call; DonorError when a download fails.
     """
     remote = {file.name for file in donor.files if file.name in names and not file.path}
     sides = [file for file in donor.side_files if not file.path and file.data is None]

@@ -1,4 +1,4 @@
-"""Finds the files of a donor by its source in the spec: a local folder, or a repository of the hub."""
+"""Finds the files of a donor: the donor's source in the spec is a local folder or a repository on the hub."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from stacker.text.node import to_data
 from stacker.text.yaml import read_yaml
 
 _PATH = re.compile(r"[./~\\]|[A-Za-z]:|[^/]*/[^/]*/")
-"""Matches sources that begin like a path or have more slashes than a hub id."""
+"""Matches sources that are paths, because they begin like a path or have more slashes than a hub id."""
 
 
 def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
-    """Open the folder that is a donor's source or, if there is none, the hub repository; DonorError without either.
+    """Open the local folder that is a donor's source or, if there is no such folder, the hub repository of that name.
 
-    Relative paths start at `folder`, where the spec file is; in mergekit's dialect the current folder is tried first.
+    Relative paths start at `folder`, the folder of the spec file; in mergekit's dialect, the current folder is tried
+    first. DonorError when there is neither a folder nor a hub repository.
     """
     source = str(spec.source)
     with _translate_path_errors(spec):
@@ -60,7 +61,7 @@ def _find_folder(spec: DonorSpec, folder: Path, dialect: Dialect) -> Path | None
 
 
 def _candidate_paths(source: str, folder: Path, dialect: Dialect) -> Sequence[Path]:
-    """The paths that a donor's source may stand for, in the order in which they are tried."""
+    """The paths that a donor's source may mean, in the order in which they are tried."""
     path = Path(source)
     if source.startswith("~"):
         path = path.expanduser()
@@ -69,7 +70,10 @@ def _candidate_paths(source: str, folder: Path, dialect: Dialect) -> Sequence[Pa
 
 
 def _missing_donor(spec: DonorSpec, paths: Sequence[Path]) -> DonorError:
-    """Make the error for a source that is not an existing folder; the hint can be a similar name in the same folder."""
+    """Make the error for a donor whose source is not an existing folder.
+
+    The hint suggests a folder with a similar name, or says where relative paths start.
+    """
     looked = " or ".join(f"'{escape_text(str(path))}'" for path in paths)
     if any(path.exists() for path in paths):
         return DonorError.of(f"donor '{spec.name}' is a file: {looked}", "a donor is a folder, or a hub id", spec.mark)
@@ -96,7 +100,7 @@ def _open_on_hub(spec: DonorSpec, source: str, paths: Sequence[Path]) -> Reposit
 
 
 def mark_file(repository: Repository, name: str) -> Mark:
-    """The Mark with which messages refer to a donor's file."""
+    """The Mark that names a donor's file in messages."""
     return Mark(f"{repository.source}/{name}")
 
 
@@ -104,7 +108,7 @@ _PACKAGED = "_references"
 
 
 def read_reference(spec: DonorSpec, folder: Path) -> dict[str, Json]:
-    """Read the config that the donor's `like` names: a folder with a config.json, a JSON file, or a packaged config.
+    """Read the config that `spec.like` names: a folder with a config.json, a JSON file, or a packaged config.
 
     Relative paths start at `folder`; SpecError when there is no such config.
     """
@@ -123,7 +127,7 @@ def read_reference(spec: DonorSpec, folder: Path) -> dict[str, Json]:
 
 
 def packaged_references() -> dict[str, dict[str, Json]]:
-    """Read the reference configs that are packaged with stacker; returns them by name."""
+    """Read the reference configs that are packaged with stacker; returns a dict from a config's name to its entries."""
     table = to_data(read_yaml(read_packaged_text(_PACKAGED), f"{_PACKAGED}.yaml"))
     assert isinstance(table, dict)
     return {name: dict(config) for name, config in table.items() if isinstance(config, dict)}

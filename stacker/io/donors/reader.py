@@ -1,6 +1,6 @@
-"""Reads donors: the config, the headers of the weight files, the architecture, and the position of every tensor.
+"""Reads donors without their weights: config, headers of the weight files, and the role and layer of each tensor.
 
-Reads no weights, and does not check whether donors fit together; `core` does.
+Whether donors fit together is not checked here but in `stacker.core`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,17 @@ from stacker.tensors import TensorSpec
 
 _CONFIG = "config.json"
 ReadDonor = Callable[[DonorSpec, Path, Dialect], Donor]
-"""A function that reads the donor of a DonorSpec, given the folder and the dialect of the spec file."""
+"""A function that reads the donor that a DonorSpec describes.
+
+Its other arguments are the folder where relative paths start, and the dialect of the spec file.
+"""
 
 
 def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
-    """Read the donor that `spec` names (relative paths start at `folder`), or raise all its problems together.
+    """Read the donor that `spec` describes, or raise all problems of this donor together.
 
-    If the spec has `like`, a donor that is missing or has no weights is made from the reference config alone.
+    Relative paths start at `folder`. If `spec.like` names a reference config, a donor that is missing or has no weights
+    is made from that config alone.
     """
     reasons: tuple[Problem, ...] = (Problem("the donor has no weights"),)
     try:
@@ -55,15 +59,15 @@ def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE)
 
 
 def _note_reference(spec: DonorSpec, reason: Problem) -> Problem:
-    """Make a note that the reference config was read instead of the donor, with the reason why."""
+    """Make a note for the user that the reference config was read instead of the donor, and for what reason."""
     message = f"{spec.like} stands in for donor '{spec.name}': {reason.message}"
     return Problem(message, reason.hint, spec.mark, Severity.NOTE, Blame.DONOR)
 
 
 def read_from_reference(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
-    """Make a donor from the reference config that `like` names, without looking for its weights.
+    """Make a donor from the reference config that `spec.like` names, without looking for the donor's weights.
 
-    Without `like`, read the donor itself.
+    If `spec.like` is None, the donor itself is read.
     """
     if spec.like is None:
         return read_donor(spec, folder, dialect)
@@ -71,9 +75,9 @@ def read_from_reference(spec: DonorSpec, folder: Path, dialect: Dialect = Dialec
 
 
 def read_avoiding_hub(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
-    """Read a donor, but make it from its reference config if it has one and is not a folder on this machine.
+    """Read a donor from a local folder if there is one, or else from its reference config, or else from the hub.
 
-    Commands that only show something use this, so that they need not wait for the hub.
+    Commands that only show something use this function, so that they need not wait for the hub.
     """
     read = read_donor if spec.like is None or is_local(spec, folder, dialect) else read_from_reference
     return read(spec, folder, dialect)
@@ -82,7 +86,7 @@ def read_avoiding_hub(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.
 def build_donor(repository: Repository, name: str, source: str) -> Donor:
     """Read the donor `name` from the files of a repository; `source` is the donor's source as written in the spec.
 
-    All problems of the donor are raised together.
+    All problems of the donor are raised together, as one error.
     """
     config, weights = _read_config_and_headers(repository)
     specs = {tensor.spec.name: tensor.spec for header in weights.headers.values() for tensor in header.tensors}
@@ -118,13 +122,20 @@ def _note_inference(architecture: Architecture, repository: Repository) -> Itera
 
 
 def _find_architecture(config: Config, specs: Mapping[str, TensorSpec]) -> Architecture:
-    """The architecture of a donor: from a packaged file, from the file of the language model inside it, or inferred."""
+    """The architecture of a donor, from a file packaged with stacker or else inferred from config and tensors.
+
+    If no file describes the donor's model type, a file for the language model inside the donor is tried before
+    inferring.
+    """
     known = find_architecture(config) or find_wrapped_architecture(config, specs)
     return known or infer_architecture(config, specs)
 
 
 def _read_config_and_headers(repository: Repository) -> tuple[dict[str, Json], WeightHeaders]:
-    """Read a donor's config and the headers of its weight files; all problems of these files are raised together."""
+    """Read a donor's config and the headers of its weight files.
+
+    All problems of config and weight files are raised together, as one error.
+    """
     config: dict[str, Json] = {}
     weights = WeightHeaders({})
     problems: list[Problem] = []
@@ -143,7 +154,7 @@ def _read_config_and_headers(repository: Repository) -> tuple[dict[str, Json], W
 
 @contextmanager
 def _default_mark(mark: Mark) -> Iterator[None]:
-    """Add `mark` to the problems without a mark in a StackerError that the `with` block raises."""
+    """Add `mark` to each problem that has no mark, in a StackerError that the `with` block raises."""
     try:
         yield
     except StackerError as error:
@@ -158,7 +169,10 @@ def _check_placements(
     specs: Mapping[str, TensorSpec],
     placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
-    """Yield problems where config and tensors disagree, or where two tensors have one name in the architecture."""
+    """Yield the problems of a donor whose config and tensors disagree.
+
+    Also yield a problem for two tensors of the donor that are one tensor in the architecture.
+    """
     lengths = check_list_lengths(architecture, config, count_layers(architecture, config))
     for problem in (*lengths, *check_tensors(architecture, config, specs, placements)):
         yield replace(problem, mark=problem.mark or mark_file(repository, _CONFIG))
@@ -170,7 +184,7 @@ def _check_placements(
 
 
 def _build_tensors(headers: Mapping[str, Header], placements: Mapping[str, TensorPlacement]) -> dict[str, DonorTensor]:
-    """The tensors that a stack may use, by their names in the architecture, in the order of their bytes in files."""
+    """The tensors that a stack may use, by the names that the architecture gives them, in the order of their bytes."""
     tensors = {}
     for number, header in enumerate(headers.values()):
         for tensor in header.tensors:
@@ -200,7 +214,7 @@ def _find_local_path(repository: Repository, name: str) -> str | None:
 
 
 def _build_from_config(spec: DonorSpec, config: Config) -> Donor:
-    """Make a donor from its config alone: it has all tensors that the architecture expects, but no weights."""
+    """Make a donor from a config alone: it has all tensors that the architecture expects, but no weights."""
     architecture = _find_packaged(spec, config)
     with _default_mark(spec.mark or Mark(str(spec.like))):
         depth = count_layers(architecture, config)

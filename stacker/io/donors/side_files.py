@@ -1,6 +1,6 @@
-"""Side files: the small files that belong to a checkpoint, such as tokenizer and chat template, read as bytes.
+"""Lists and reads side files: the small files that belong to a checkpoint, such as tokenizer and chat template.
 
-They are copied into the output, except for code.
+Side files are copied into the output, except for code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SIDE_FILE = re.compile(
 def list_side_files(repository: Repository, source: str) -> tuple[SideFile, ...]:
     """List the side files of a donor without reading them; `source` is the donor's source as written in the spec.
 
-    The `path` of a file that is only on the hub is "".
+    A file that is only on the hub has "" as `path`.
     """
     names = [name for name in repository.list_names() if _SIDE_FILE.fullmatch(name)]
     paths = {name: repository.find_path(name) for name in names}
@@ -40,12 +40,15 @@ def list_side_files(repository: Repository, source: str) -> tuple[SideFile, ...]
 
 
 def read_generation_config(files: Iterable[SideFile]) -> dict[str, bytes]:
-    """A dict with the name and the content of the generation config; empty when there is no such file."""
+    """Read the generation config among `files`; returns a dict from file name to content.
+
+    The dict is empty when there is no generation config.
+    """
     return {file.name: read_side_file(file) for file in files if file.name == GENERATION}
 
 
 def read_tokenizer_files(files: Iterable[SideFile]) -> dict[str, bytes]:
-    """The contents of all side files except the generation config, by name.
+    """Read all side files except the generation config; returns a dict from file name to content.
 
     The entry `auto_map`, which names code to run, is removed from the tokenizer config.
     """
@@ -57,7 +60,10 @@ def read_tokenizer_files(files: Iterable[SideFile]) -> dict[str, bytes]:
 
 
 def read_side_file(file: SideFile) -> bytes:
-    """Read a side file, downloaded first if it is only on the hub; DonorError when that fails or it is too large."""
+    """Read a side file, which is downloaded first if it is only on the hub.
+
+    DonorError when downloading or reading fails, or when the file is too large.
+    """
     if file.data is not None:
         return file.data
     path = Path(file.path) if file.path else _download(file)

@@ -1,4 +1,4 @@
-"""Reads the tokenizers of donors: the tokens of each, and the files that a new tokenizer is made from."""
+"""Reads the tokens of all donors, and the tokenizer files of the donor whose tokenizer the stack uses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from stacker.spec.language.stack_spec import StackSpec
 
 
 def read_tokenizers(spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor]) -> Tokenizers:
-    """Read what the spec's `tokenizer` and `chat_template` need: tokens of all donors, and files of one tokenizer.
+    """Read the tokens and tokenizer files that are needed to change the vocabulary or the chat template.
 
-    The tokenizer config is read even without need if it is on this machine. DonorError when a needed tokenizer cannot
-    be read.
+    Tokens of all donors are read if the spec changes the vocabulary; tokenizer files are read from the donor whose
+    tokenizer the stack uses, and include the tokenizer config whenever it is on this machine. DonorError when a needed
+    file cannot be read.
     """
     needed = (
         {TOKENIZER, ADDED, TOKENIZER_CONFIG}

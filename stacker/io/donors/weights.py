@@ -1,4 +1,7 @@
-"""Finds a donor's safetensors files and reads their headers, or says why the donor has none. Reads no weights."""
+"""Finds the safetensors files of a donor and reads their headers, but no weights.
+
+A donor without such files gets an error that says what the donor has instead.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from stacker.formats.safetensors import Header
 from stacker.io.files.repository import Repository
 
 _CONCURRENT_REQUESTS = 8
-"""How many headers are requested from the hub at once, because it answers slowly; local ones are read one by one."""
+"""How many headers are requested from the hub at the same time, because the hub answers slowly.
+
+Headers of local files are read one after the other.
+"""
 _OTHER_FORMATS = (
     (r"adapter_(config\.json|model\..*)", "this is a LoRA adapter, not a whole model", "merge it into its model first"),
     (r".*\.gguf", "this donor has only GGUF files", "dequantise one into a safetensors folder with transformers first"),
@@ -30,7 +36,7 @@ _OTHER_FORMATS = (
 
 @dataclass(frozen=True, slots=True)
 class WeightHeaders:
-    """The headers of a donor's weight files, sorted by file name, and warnings about harmless oddities of the files."""
+    """The headers of a donor's weight files, by file name in sorted order, with warnings about harmless oddities."""
 
     headers: Mapping[str, Header] = field(repr=False)
     warnings: tuple[Problem, ...] = ()
@@ -42,9 +48,9 @@ def has_weights(names: Sequence[str]) -> bool:
 
 
 def read_weight_headers(repository: Repository) -> WeightHeaders:
-    """Read the headers of all weight files of a donor; all problems of these files are raised together.
+    """Read the headers of all weight files of a donor; all problems in these files are raised together.
 
-    DonorError when the donor has no weights that stacker reads.
+    DonorError when the donor has no weights in a format that stacker reads.
     """
     names = repository.list_names()
     if SINGLE_FILE in names:
@@ -70,7 +76,10 @@ def _check_single(repository: Repository, names: Sequence[str]) -> Iterator[Prob
 
 
 def _read_indexed(repository: Repository, names: Sequence[str]) -> tuple[dict[str, Header], list[Problem]]:
-    """Read the headers of the shards in the index; returns them by file name, and the problems of index and shards."""
+    """Read the headers of the shards that a donor's index names.
+
+    Returns a dict from file name to header, and a list of the problems in the index and the shards.
+    """
     where = f"{repository.source}/{INDEX_FILE}"
     index = parse_index(repository.read(INDEX_FILE, MAX_INDEX_BYTES), where)
     missing = [name for name in index.files if name not in names]
@@ -84,7 +93,11 @@ def _read_indexed(repository: Repository, names: Sequence[str]) -> tuple[dict[st
 
 
 def _read_headers(repository: Repository, names: Sequence[str]) -> tuple[dict[str, Header], list[Problem]]:
-    """Read the headers of these files; returns the valid headers by file name, and the problems of all other files."""
+    """Read the headers of the files `names`.
+
+    Returns a dict from file name to header for files with a valid header, and a list of the problems in all other
+    files.
+    """
     local = all(_is_local(repository, name) for name in names)
     with nullcontext() if local else ThreadPoolExecutor(_CONCURRENT_REQUESTS) as pool:
         answers = list((pool.map if pool else map)(lambda name: _try_header(repository, name), names))
@@ -107,7 +120,10 @@ def _try_header(repository: Repository, name: str) -> Header | StackerError:
 
 
 def _no_weights(source: str, names: Sequence[str]) -> DonorError:
-    """Make the error for a donor without weights that stacker reads; it names the format of other weights, if any."""
+    """Make the error for a donor that has no weights in a format that stacker reads.
+
+    The message names the format of the donor's weights if stacker recognises it.
+    """
     mark = Mark(source)
     other = [name for name in names if name.endswith(".safetensors") and not name.startswith("adapter_")]
     if other:

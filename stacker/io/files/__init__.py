@@ -1,1 +1,1 @@
-"""Reads donors' files and spec files, safely and completely."""
+"""Reads files of donors and spec files, and reports files that are missing, damaged or unsafe."""

@@ -1,4 +1,4 @@
-"""Opens and reads regular files of donors; a failing `open` or `read` becomes a DonorError that names the file."""
+"""Opens and reads regular files of donors; a file that cannot be read gets a DonorError that names the file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _KINDS = (
 
 
 def open_regular(path: Path) -> int:
-    """Open the regular file at `path` for reading and return its descriptor.
+    """Open the regular file at `path` for reading and return the file's descriptor.
 
-    DonorError when it cannot be opened, or is a folder, a pipe, a device or another special file.
+    DonorError when the file cannot be opened, or when `path` is a folder, a pipe, a device or another special file.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -37,7 +37,10 @@ def open_regular(path: Path) -> int:
 
 
 def read_exactly(fd: int, nbytes: int, offset: int, path: Path) -> bytes:
-    """Read `nbytes` bytes from `offset` on; DonorError, which names `path`, when that fails."""
+    """Read `nbytes` bytes from byte `offset` of the open file `fd`.
+
+    DonorError, which names the file as `path`, when reading fails or the file ends too early.
+    """
     parts: list[bytes] = []
     while nbytes:
         try:
@@ -55,7 +58,10 @@ def read_exactly(fd: int, nbytes: int, offset: int, path: Path) -> bytes:
 
 
 def read_header(path: Path) -> Header:
-    """Read the header of the safetensors file at `path`; DonorError when it cannot be read or is not valid."""
+    """Read the header of the safetensors file at `path`.
+
+    DonorError when the file cannot be read or its header is not valid.
+    """
     fd = open_regular(path)
     try:
         status = os.fstat(fd)

@@ -1,6 +1,7 @@
-"""The interface to a donor's files, wherever they are, and its implementation for files in a local folder.
+"""Defines the interface for reading a donor's files, and implements it for a local folder.
 
-Refuses links that lead out of the folder. Knows names, bytes and headers, but no configs or architectures.
+Links that lead out of the folder are refused. This module knows names, bytes and headers, but no configs or
+architectures.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from stacker.progress import Progress, ignore_progress
 
 
 class Repository(Protocol):
-    """A donor's files, by names relative to its folder. Messages call the donor `source`: its folder or its hub id.
+    """A donor's files, in a local folder or on the hub, by names relative to the donor's folder.
 
-    `revision` is the commit if the donor is on the hub, else None. Methods raise DonorError for files that are not
-    available, and UnsafeError for links that lead out of the donor's folder.
+    `source` is the folder or the hub id by which messages name the donor, and `revision` is the commit if the donor is
+    on the hub, else None. Methods raise DonorError for a file that is not available, and UnsafeError for a link that
+    leads out of the donor's folder.
     """
 
     @property
@@ -34,11 +36,11 @@ class Repository(Protocol):
         ...
 
     def read(self, name: str, limit: int) -> bytes:
-        """The content of a file; DonorError when it is longer than `limit` bytes."""
+        """The content of the file `name`; DonorError when the file is longer than `limit` bytes."""
         ...
 
     def read_header(self, name: str) -> Header:
-        """Read the header of a safetensors file, if possible without downloading its weights."""
+        """Read the header of the safetensors file `name` without downloading the weights in the file."""
         ...
 
     def find_path(self, name: str) -> Path | None:
@@ -46,13 +48,19 @@ class Repository(Protocol):
         ...
 
     def fetch(self, name: str, progress: Progress) -> Path:
-        """Download a file if needed, and return its path; `progress` is called with the bytes as they arrive."""
+        """Download the file `name` if it is not on this machine, and return the file's path.
+
+        `progress` is called with the number of bytes that arrived since the last call.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FolderRepository:
-    """A local folder, such as a saved checkpoint, or the snapshot of the commit `revision` in the hub's cache."""
+    """The files of a donor in a local folder.
+
+    The folder is a saved checkpoint (`revision` is None), or the snapshot of the commit `revision` in the hub's cache.
+    """
 
     folder: Path
     revision: str | None = None
@@ -98,7 +106,7 @@ class FolderRepository:
 
 
 def _missing_file(path: Path) -> DonorError:
-    """Make the error for a path at which there is no file, or a link that leads to no file."""
+    """Make the error for a path where there is no file, or only a link to a file that does not exist."""
     if path.is_symlink():
         hint = "a download that did not finish leaves such links: fetch the donor again"
         return DonorError.of(
@@ -108,9 +116,10 @@ def _missing_file(path: Path) -> DonorError:
 
 
 def _check_inside(path: Path, folder: Path) -> None:
-    """Raise an UnsafeError for a link out of the donor's folder, unless it leads into `blobs` of the hub's cache.
+    """Raise an UnsafeError when the file at `path` is reached by a link that leads out of the donor's folder.
 
-    Each repository in that cache has a folder `blobs`, and all repositories share another one.
+    Links into the hub's cache are allowed if they lead into the folder `blobs` of the same repository, or into the
+    folder `blobs` that all repositories share.
     """
     if path.parent == folder and not path.is_symlink():
         return

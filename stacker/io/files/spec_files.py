@@ -1,4 +1,4 @@
-"""Reads and writes spec files as bytes, and finds packaged recipes; `stacker.spec` parses them."""
+"""Reads and writes spec files without parsing them, and finds the recipes (example specs) packaged with stacker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STANDARD_INPUT = "-"
 def read_spec_file(path: Path) -> bytes:
     """Read a spec file, or standard input if `path` is `-`; SpecError when the file cannot be read.
 
-    Reads at most one byte more than a spec may have, so that the parser can refuse longer files.
+    At most one byte more than a spec may have is read, so that the parser can refuse a longer spec.
     """
     if str(path) == STANDARD_INPUT:
         return sys.stdin.buffer.read(MAX_SPEC_BYTES + 1)
@@ -39,7 +39,10 @@ def write_spec_file(path: Path, text: str) -> None:
 
 
 def _suggest_file(path: Path) -> str:
-    """A hint for a spec file that does not exist: the recipe of that name, or spec files in the same folder."""
+    """A hint for a spec file that does not exist: how to get the recipe of that name, or a spec file beside it.
+
+    Empty when there is no recipe of that name and no spec file in the folder.
+    """
     name = path.name.removesuffix(".yaml").removesuffix(".yml")
     if name in list_recipes():
         return f"that is a recipe: `stacker recipes {name}` shows it, `stacker new {name} -o {name}.yml` writes it"

@@ -1,6 +1,6 @@
 """Downloads whole files into the hub's cache with huggingface_hub, which verifies them and never downloads one twice.
 
-Checks the free space and reports progress. Does not know what is in the files.
+This module checks the free space before a download and reports progress; it does not look into the files.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from stacker.progress import Progress
 
 
 def download(address: HubAddress, size: int | None, progress: Progress) -> None:
-    """Download the file at `address` into the hub's cache; `size` is its length in bytes, if known.
+    """Download the file at `address` into the hub's cache; `size` is the file's length in bytes, None if unknown.
 
-    `progress` is called with the bytes as they arrive, which add up to `size`.
+    `progress` is called with the number of bytes that arrived since the last call; the numbers add up to `size`.
     """
     from huggingface_hub import hf_hub_download
 
@@ -42,7 +42,10 @@ def download(address: HubAddress, size: int | None, progress: Progress) -> None:
 
 
 def _check_space(address: HubAddress, size: int | None) -> None:
-    """Raise a StorageError when a file of `size` bytes does not fit on the disk of the hub's cache."""
+    """Raise a StorageError when a file of `size` bytes does not fit on the disk of the hub's cache.
+
+    Does nothing if `size` is None.
+    """
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
@@ -52,7 +55,10 @@ def _check_space(address: HubAddress, size: int | None) -> None:
 
 
 def _make_bar_class(progress: Progress) -> type:
-    """Make a class that huggingface_hub can use in place of tqdm; it calls `progress` and draws nothing."""
+    """Make a class that huggingface_hub can use in place of tqdm.
+
+    Its instances draw nothing, and call `progress` with the number of bytes of each update.
+    """
 
     class Bar:
         def __init__(self, *_: object, total: int | None = None, initial: int = 0, **__: object) -> None:

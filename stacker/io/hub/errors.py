@@ -1,6 +1,6 @@
-"""Translates exceptions of the hub's client into errors that say what happened and what to do.
+"""Translates exceptions of huggingface_hub into errors that say what happened and what the user can do.
 
-The only module that knows huggingface_hub's exceptions. It knows nothing of headers or configs.
+This is the only module that explains these exceptions; it knows nothing of headers or configs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @dataclass(frozen=True, slots=True)
 class HubAddress:
-    """The address of a hub repository, or of the file `file` in it.
+    """The address of a repository on the hub, or of the file `file` in that repository.
 
     `revision` is a branch, a tag or a commit; None means the default branch.
     """
@@ -33,7 +33,7 @@ class HubAddress:
     file: str | None = None
 
     def __str__(self) -> str:
-        """The address as a spec writes it; a commit is shortened to 12 digits."""
+        """The address as a spec writes it, such as `owner/name@revision`; a commit is shortened to 12 digits."""
         revision = self.revision or ""
         at = f"@{revision[:12] if _COMMIT.fullmatch(revision) else revision}" if revision else ""
         return self.repo + at + (f"/{self.file}" if self.file else "")
@@ -50,8 +50,8 @@ class HubAddress:
 def translate_hub_errors(address: HubAddress) -> Iterator[None]:
     """Turn any exception in the `with` block into a DonorError or a StorageError about `address`.
 
-    Put only calls of the hub's client into the block: every exception is caught, because the client raises more kinds
-    than it documents.
+    Put only calls of huggingface_hub into the block: every exception is caught, because huggingface_hub raises more
+    kinds of exceptions than it documents.
     """
     try:
         yield
@@ -62,7 +62,7 @@ def translate_hub_errors(address: HubAddress) -> Iterator[None]:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same request may succeed a moment later, because the connection broke or the server is busy."""
+    """Whether repeating the failed request may succeed a moment later: the connection broke, or the server is busy."""
     from huggingface_hub.errors import HfHubHTTPError
 
     if isinstance(error, HfHubHTTPError):
@@ -71,7 +71,10 @@ def is_transient(error: Exception) -> bool:
 
 
 def explain_hub_error(error: Exception, address: HubAddress) -> StackerError:
-    """Make the StackerError that tells the user what an exception of the hub's client means."""
+    """Make the error that tells the user what an exception of huggingface_hub means.
+
+    A StorageError if the hub's local cache cannot be used, otherwise a DonorError.
+    """
     from huggingface_hub import errors
 
     cause = _find_cause(error)
@@ -86,7 +89,7 @@ def explain_hub_error(error: Exception, address: HubAddress) -> StackerError:
 
 
 Words = tuple[str, str]
-"""A message and a hint."""
+"""The message and the hint of an error, in this order."""
 
 
 def _donor_error(address: HubAddress, words: Words) -> DonorError:
@@ -94,7 +97,10 @@ def _donor_error(address: HubAddress, words: Words) -> DonorError:
 
 
 def _find_cause(error: Exception) -> Exception:
-    """The exception to explain: the failed request that caused a 'not in the cache' error, else the error itself."""
+    """The exception to explain to the user: the exception that caused a FileNotFoundError, or else `error` itself.
+
+    huggingface_hub raises a FileNotFoundError when a file is not in the cache and the request for that file failed.
+    """
     behind = error.__cause__
     return behind if isinstance(error, FileNotFoundError) and isinstance(behind, Exception) else error
 
@@ -102,7 +108,8 @@ def _find_cause(error: Exception) -> Exception:
 def _is_transport(error: Exception) -> bool:
     """Whether a request failed because no answer arrived.
 
-    Such errors are recognised by a base class of HfHubHTTPError, because the HTTP client is httpx or httpx2.
+    The class of such errors is found as a base class of HfHubHTTPError, because the HTTP client is httpx or httpx2,
+    depending on the release of huggingface_hub.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -142,7 +149,7 @@ def _explain_offline(_error: Exception, address: HubAddress) -> Words:
 
 
 def _explain_status(error: Exception, address: HubAddress) -> Words:
-    """The message and hint for a request that the hub answered with an HTTP status that means an error."""
+    """The message and hint for a request that the hub answered with an HTTP error status."""
     status = _status_of(error)
     if status == 401:
         return "the hub does not accept your token", f"{_LOG_IN} anew"
@@ -208,7 +215,8 @@ _EXPLANATIONS: tuple[tuple[str, Callable[[Exception, HubAddress], Words]], ...] 
     ("FileMetadataError", _explain_no_hub),
     ("HfHubHTTPError", _explain_status),
 )
-"""Names of exception classes in huggingface_hub.errors, each with the function that words its message and hint.
+"""Names of exception classes in huggingface_hub.errors, each with the function that makes the message and hint.
 
-The first match is used. The classes are given by name because huggingface_hub is imported only when it is needed.
+The first class that fits the exception is used. Classes are given by name because huggingface_hub is imported only when
+it is needed.
 """

@@ -1,6 +1,7 @@
-"""Reads headers of safetensors files on the hub without their weights, in one range request, or two for long headers.
+"""Reads headers of safetensors files on the hub by requesting only the first bytes of each file.
 
-Headers are saved by commit in the assets cache of huggingface_hub, so that a second look needs no request.
+Most headers take one request, long ones two. Headers are saved by commit in the assets cache of huggingface_hub, so
+that reading a header again needs no request.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from stacker.io.hub.errors import HubAddress
 from stacker.io.hub.requests import retry
 
 FIRST_REQUEST = 256 * 1024
-"""How many bytes the first range request asks for: more than nearly every header has, and quick to download."""
+"""How many bytes of a file the first request asks for: more than nearly every header has, and quick to download."""
 _CHUNK = 64 * 1024
 _SIZE = 8
-"""How many bytes precede a saved header; they are the size of the safetensors file, little-endian."""
+"""How many bytes precede the header in a saved file: the size of the safetensors file as a little-endian integer."""
 Response = Any
 """A response of httpx or httpx2, depending on the release of huggingface_hub."""
 
@@ -27,7 +28,7 @@ Response = Any
 def read_hub_header(address: HubAddress) -> Header:
     """Read the header of the safetensors file at `address`, whose revision must be a commit.
 
-    The header is saved on this machine, so that the next call needs no request.
+    The header is saved on this machine, so that the next call for this file needs no request.
     """
     saved = _read_saved(address)
     if saved:
@@ -39,7 +40,10 @@ def read_hub_header(address: HubAddress) -> Header:
 
 
 def _fetch(address: HubAddress) -> tuple[bytes, int]:
-    """Request the header of a file; returns all bytes before the tensor data, and the size of the whole file."""
+    """Request the header of a file.
+
+    Returns all bytes before the tensor data, and the size of the whole file in bytes.
+    """
     first, size = retry(address, lambda: _read_range(address, 0, FIRST_REQUEST))
     length = parse_header_length(first[:64], size, str(address))
     if length > len(first):
@@ -49,7 +53,7 @@ def _fetch(address: HubAddress) -> tuple[bytes, int]:
 
 
 def _read_saved(address: HubAddress) -> Header | None:
-    """The header that an earlier call saved on this machine; None when there is none or it is damaged."""
+    """The header that an earlier call saved on this machine; None when no undamaged header is saved."""
     with contextlib.suppress(OSError, ValueError, DonorError):
         data = _saved_path(address).read_bytes()
         return parse_header(data[_SIZE:], int.from_bytes(data[:_SIZE], "little"), str(address))
@@ -73,9 +77,10 @@ def _saved_path(address: HubAddress) -> Path:
 
 
 def _read_range(address: HubAddress, begin: int, end: int) -> tuple[bytes, int]:
-    """Request the bytes [begin, end) of a file; returns these (fewer at the end of the file) and the file's size.
+    """Request the bytes [begin, end) of a file; returns the bytes received and the size of the whole file in bytes.
 
-    Stops reading at `end` even when the server ignores the range and sends the whole file.
+    Fewer bytes are returned if the file ends before `end`. If the server sends the whole file instead of the range,
+    reading stops at `end`.
     """
     from huggingface_hub import constants, get_session, hf_hub_url, hf_raise_for_status
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but exported lazily

@@ -1,7 +1,7 @@
-"""A donor on the hub: its files at one commit, taken from the hub's local cache where possible.
+"""Reads a donor on the hub at one commit, from the local cache of huggingface_hub where possible.
 
-Configs and headers are read without weights; shards are downloaded on demand. huggingface_hub is imported only when a
-donor needs it.
+Configs and headers are read without downloading weights; shards are downloaded on demand. huggingface_hub is imported
+only when a donor is on the hub.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class HubRepository:
-    """A hub repository at the commit `revision`; `source` is its id and revision as written in the spec.
+    """A repository on the hub at the commit `revision`; `source` is its id and revision as written in the spec.
 
-    `sizes` maps each file name to its size in bytes (None: unknown). `local` is the commit's folder in the hub's cache,
-    and `reachable` says whether the hub answered.
+    `sizes` maps each file name to the file's size in bytes (None: unknown). `local` is the folder of that commit in the
+    hub's local cache, and `reachable` says whether the hub answered when the repository was opened.
     """
 
     repo: str
@@ -72,9 +72,10 @@ class HubRepository:
 
 
 def open_hub(repo_id: str, revision: str | None) -> HubRepository:
-    """Open a hub repository at a branch, tag or commit (None: the default branch), from the cache if the hub fails.
+    """Open a repository of the hub at a branch, tag or commit `revision`; None means the default branch.
 
-    SpecError when the id or the revision is malformed, DonorError when neither hub nor cache has the repository.
+    If the hub cannot be reached, files in the local cache are used. SpecError when the id or the revision is malformed,
+    DonorError when neither the hub nor the cache has the repository.
     """
     address = HubAddress(repo_id, revision)
     _check_id(address)
@@ -105,7 +106,10 @@ def _check_id(address: HubAddress) -> None:
 
 
 def _cache_folder(repo_id: str) -> Path:
-    """The folder of a repository in the hub's cache; its documented subfolders are refs, snapshots and blobs."""
+    """The folder of a repository in the hub's local cache.
+
+    It has the documented subfolders `refs`, `snapshots` and `blobs`.
+    """
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
@@ -123,9 +127,9 @@ def _save_commit(address: HubAddress, commit: str) -> None:
 
 
 def _list_cached(address: HubAddress) -> Listing | None:
-    """List the cached files of a repository and the shards that its cached index names, without sizes.
+    """List the files of a repository in the hub's cache, and the shards that the cached index names; sizes are unknown.
 
-    None unless the config is in the cache.
+    None when the repository's config.json is not in the cache.
     """
     commit = _find_cached_commit(address)
     snapshot = _cache_folder(address.repo) / "snapshots" / (commit or "")
@@ -145,9 +149,9 @@ def _find_cached_commit(address: HubAddress) -> str | None:
 
 
 def _list_indexed(path: Path) -> Iterator[str]:
-    """The names of the shards in the index file at `path`; none when it is missing or malformed.
+    """Yield the names of the shards in the index file at `path`; no names when the file is missing or malformed.
 
-    A malformed index is reported later, when it is parsed.
+    A malformed index is reported later, when the index is parsed.
     """
     with contextlib.suppress(OSError, ValueError):
         index = json.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Requests to the hub: listing a repository's files, and retrying requests that fail for a moment."""
+"""Sends requests to the hub: lists the files of a repository, and repeats requests that failed for a moment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Listing:
 def list_files(address: HubAddress, pauses: Sequence[float] | None = None) -> Listing:
     """Ask the hub for the files of a repository and for the commit of its revision; DonorError when that fails.
 
-    `pauses` is as in `retry`.
+    `pauses` is the seconds to wait before each repetition of a failed request (None: RETRY_PAUSES).
     """
 
     def ask() -> Listing:
@@ -44,9 +44,10 @@ def list_files(address: HubAddress, pauses: Sequence[float] | None = None) -> Li
 
 
 def retry(address: HubAddress, ask: Callable[[], T], pauses: Sequence[float] | None = None) -> T:
-    """Call `ask` and return its result.
+    """Call `ask`, which requests something from `address`, and return the result of `ask`.
 
-    After an error that may pass, wait for the next of `pauses` (seconds; None: RETRY_PAUSES) and call `ask` again.
+    After an error that may pass, wait for the next of `pauses` (seconds; None: RETRY_PAUSES) and call `ask` again. The
+    error of the last call is raised as a DonorError or StorageError.
     """
     with translate_hub_errors(address):
         for pause in RETRY_PAUSES if pauses is None else pauses:

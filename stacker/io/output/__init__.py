@@ -1,1 +1,1 @@
-"""The output folder: locked while it is written, resumed after a crash, renamed to its final name when complete."""
+"""Writes the output folder: locks it while writing, resumes after a crash, and renames it when it is complete."""

@@ -1,7 +1,7 @@
-"""Writes an output folder, which gets its name only when it is complete.
+"""Writes an output folder under a temporary name, and renames the folder when it is complete.
 
-Until then it is the locked folder `OUT.partial`, whose journal lists the tasks that are safely on the disk; `commit`
-syncs everything and renames the folder.
+Until then the folder is `OUT.partial`: it is locked, and its journal lists the tasks whose results are safely on the
+disk. `Output.commit` syncs all files and renames the folder.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ _FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 @contextmanager
 def open_output(out: Path, plan_id: str, summary: Mapping[str, str], *, force: bool, restart: bool) -> Iterator[Output]:
-    """Yield the unfinished output for `out`, with the work that an earlier run of the same plan left.
+    """Yield an Output that writes the folder `out` and continues the work that an earlier run of the same plan left.
 
-    `force` allows to replace a checkpoint at `out` at the end, and `restart` to delete unfinished work; a later run of
-    another plan shows `summary` to the user. SpecError when `out` or another plan's work is in the way, LockedError
-    when another process builds this output, StorageError when the disk cannot be written.
+    `force` allows `commit` to replace a checkpoint at `out`, `restart` deletes unfinished work first, and `summary`
+    describes the plan for the error that a later run with another plan gets. SpecError when `out` or another plan's
+    work is in the way, LockedError when another process builds this output, StorageError when the disk cannot be
+    written.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link at OUT
     partial = out.with_name(out.name + ".partial") if out.name else out
@@ -55,9 +56,10 @@ def open_output(out: Path, plan_id: str, summary: Mapping[str, str], *, force: b
 
 
 def check_vacant(out: Path, *, force: bool) -> None:
-    """Raise a SpecError when `out` is a file, a link or a folder with content, which a build must not replace.
+    """Raise a SpecError unless `out` does not exist or is an empty folder.
 
-    With `force`, a folder that contains weights may be replaced, but not a home folder that was typed by mistake.
+    With `force`, `out` may also be a folder that contains weight files; any other folder, such as a home folder typed
+    by mistake, is still refused.
     """
     mark = Mark(str(out))
     if not out.name:
@@ -77,8 +79,8 @@ def check_vacant(out: Path, *, force: bool) -> None:
 class Output:
     """An output that is being written in `folder`; `done` is the ids of the tasks that earlier runs recorded as done.
 
-    Methods are thread-safe and raise StorageErrors; after a failed write or sync, all later ones fail too. When one of
-    the file caches in `caches` cannot open another file, all of them close files that are not in use.
+    Methods are thread-safe and raise StorageErrors; after a failed sync, `record` and `commit` always fail. When one of
+    the file caches in `caches` cannot open another file, unused files in all of these caches may be closed.
     """
 
     def __init__(self, out: Path, folder: Path, record: Record, *, force: bool) -> None:
@@ -100,7 +102,7 @@ class Output:
         self._failed = False
 
     def begin(self, plan_id: str, summary: Mapping[str, str]) -> None:
-        """Open the journal and append this process's id; in a new journal, the plan comes first."""
+        """Open the journal and append this process's id; in a new journal, the plan's id and summary come first."""
         with self._guard(JOURNAL):
             self._journal = Journal.open(self.folder, self._keep)
             plan = [] if self._keep else [{"plan": plan_id, "summary": dict(summary)}]
@@ -108,7 +110,7 @@ class Output:
 
     @contextmanager
     def lease_shard(self, shard: Shard) -> Iterator[Writer]:
-        """Yield a Writer for a shard's file, which is created at its final size with its header if it is new.
+        """Yield a Writer for the file of a shard; a new file is created at its final size, with the shard's header.
 
         OSErrors in the `with` block become StorageErrors that name the file.
         """
@@ -117,7 +119,10 @@ class Output:
             yield writer
 
     def _open_shard(self, shard: Shard) -> Writer:
-        """Open a shard's file for writing; create it with its header if no run of this plan has done so."""
+        """Open the file of a shard for writing.
+
+        If no run of this plan has created the file yet, it is created at its final size, with the shard's header.
+        """
         is_new = shard.name not in self._sizes
         fd = os.open(self.folder / shard.name, _FILE if is_new else _FILE & ~os.O_CREAT, 0o644)
         try:
@@ -138,7 +143,10 @@ class Output:
         self._synced.add(name)
 
     def record(self, task_ids: Iterable[str], complete: Iterable[str] = ()) -> None:
-        """Sync all open shards, list these tasks in the journal as done, and close the shards named in `complete`."""
+        """Sync all open shards, list the tasks `task_ids` in the journal as done, and close the shards `complete`.
+
+        `complete` are the names of shards that will not be written any more.
+        """
         done = list(task_ids)
         with self._lock:
             with self._shards.lease_all() as shards:
@@ -152,7 +160,7 @@ class Output:
                 pass
 
     def _note(self, done: list[str]) -> None:
-        """Append to the journal the synced shards that it does not list yet, and then the ids of these tasks."""
+        """Append to the journal the synced shards that are not listed there yet, and then the ids in `done`."""
         if self._journal is None:
             raise ValueError("the output is closed")
         new = sorted(self._synced - self._named)
@@ -175,7 +183,7 @@ class Output:
                 os.close(fd)
 
     def commit(self) -> None:
-        """Sync everything, then rename the folder to the output's name."""
+        """Sync all files, rename the folder to the output's final name, and delete a folder that was replaced."""
         with self._lock:
             while self._shards.close_idle():
                 pass
@@ -208,9 +216,10 @@ class Output:
 
     @contextmanager
     def _guard(self, name: str) -> Iterator[None]:
-        """Turn an OSError in the `with` block into a StorageError, and let all later blocks fail at once.
+        """Turn an OSError in the `with` block into a StorageError, and make every later `_guard` block fail at once.
 
-        Linux reports a failed sync only once, so later syncs that succeed prove nothing.
+        The error names the file `name`. Linux reports a failed sync only once, so a later sync that succeeds proves
+        nothing.
         """
         if self._failed:
             raise StorageError.of("an earlier write failed", "", Mark(str(self.folder / name)))
@@ -222,7 +231,7 @@ class Output:
 
 
 def _make_parents(partial: Path) -> list[Path]:
-    """Make the missing folders above `partial`; returns their paths, innermost first."""
+    """Create the missing folders above `partial`; returns the paths of the created folders, innermost first."""
     missing = [parent for parent in partial.parents if not parent.exists()]
     with explain_errors(partial.parent, "make this folder"):
         partial.parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +239,7 @@ def _make_parents(partial: Path) -> list[Path]:
 
 
 def _remove(partial: Path, parents: Iterable[Path]) -> None:
-    """Delete the folder `partial`, and then each of `parents` that is empty.
+    """Delete the folder `partial` and then the folders `parents`, in order, up to the first that is not empty.
 
     Errors are ignored, because they would hide the error that stopped the build.
     """

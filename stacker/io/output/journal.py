@@ -1,6 +1,7 @@
-"""The journal of an unfinished output: lines of JSON, each with its CRC, that list the tasks safely on the disk.
+"""Reads and writes the journal of an unfinished output, which lists the tasks whose results are safely on the disk.
 
-The first line that a crash has cut off or damaged is ignored, and so is everything after it.
+Each line of the journal is a CRC and a JSON object. The first line that a crash cut off or damaged is ignored, and so
+are all lines after that line.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ JOURNAL = ".journal"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The content of a journal: the plan's id and summary, the id of the last process that wrote it, and what is done.
+    """The content of a journal: the plan's id and summary, and what earlier runs have written.
 
-    `shards` maps the name of each shard to its size in bytes, and `done` is the ids of the tasks that are done.
-    `nbytes` is the length of the journal's undamaged part.
+    `pid` is the id of the last process that wrote the journal, `shards` maps each shard's name to its size in bytes,
+    and `done` is the ids of the tasks that are done. `nbytes` is the length of the journal's undamaged part.
     """
 
     plan_id: str = ""
@@ -37,7 +38,7 @@ class Record:
 
 
 def read_journal(folder: Path) -> Record | None:
-    """Read the journal in a folder; None when the folder has none. OSError when it cannot be read."""
+    """Read the journal in a folder; None when the folder has no journal. OSError when the journal cannot be read."""
     try:
         data = (folder / JOURNAL).read_bytes()
     except FileNotFoundError:
@@ -62,7 +63,10 @@ def _make_record(values: list[dict[str, Any]], nbytes: int) -> Record:
 
 
 def _parse_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
-    """Parse the lines before the first damaged one; returns their values, and how many bytes these lines take."""
+    """Parse the lines of a journal up to the first damaged line.
+
+    Returns the JSON values of these lines and how many bytes the lines take.
+    """
     values: list[dict[str, Any]] = []
     nbytes = 0
     for line in data.splitlines(keepends=True):
@@ -79,7 +83,7 @@ def _crc(text: bytes) -> bytes:
 
 
 class Journal:
-    """A journal open for appending. Methods raise OSErrors."""
+    """A journal file that is open for appending; methods raise OSErrors."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -108,9 +112,10 @@ class Journal:
 
 
 def prepare_folder(partial: Path, plan_id: str, summary: Mapping[str, str], *, restart: bool) -> Record:
-    """Read what an earlier run of this plan has done in the folder `partial`; if there is nothing, empty the folder.
+    """Read the journal that an earlier run of this plan left in `partial`; if none can be resumed, empty that folder.
 
-    SpecError when the folder contains other files or another plan's work; with `restart`, it is always emptied.
+    The result is an empty Record when the folder was emptied, which `restart` always does. Without `restart`, SpecError
+    when the folder contains other files or another plan's work.
     """
     with explain_errors(partial, "read the journal"):
         record = read_journal(partial)

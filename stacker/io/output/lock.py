@@ -1,4 +1,4 @@
-"""Lets only one process at a time write an output folder, and renames the folder at the end.
+"""Locks an output folder so that only one process writes it, and moves the finished folder to its final path.
 
 The folder itself is locked: no lock file is left behind, and the kernel releases the lock of a process that died.
 """
@@ -20,14 +20,14 @@ from stacker.io.output.journal import read_journal
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-"""Arguments of renameat2(2)."""
+"""`_AT_FDCWD` and `_RENAME_EXCHANGE` are the values of AT_FDCWD and RENAME_EXCHANGE in renameat2(2)."""
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Create `folder` if it is missing, and keep it locked until the `with` block ends.
+    """Create `folder` if it does not exist, and keep it locked until the `with` block ends.
 
-    LockedError when another process has locked it.
+    LockedError when another process has locked the folder.
     """
     fd = _lock(folder)
     try:
@@ -37,9 +37,10 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> int:
-    """Lock a folder and return its descriptor; closing the descriptor ends the lock.
+    """Create a folder if it does not exist, lock it, and return its descriptor; closing the descriptor ends the lock.
 
-    Starts again if another process renamed or removed the folder just before the lock.
+    If another process renames or removes the folder just before it is locked, a new folder is created and locked.
+    LockedError when another process has locked the folder.
     """
     while True:
         with explain_errors(folder, "make this folder"):
@@ -68,7 +69,8 @@ def _make_locked_error(folder: Path) -> LockedError:
 def move_into_place(new: Path, out: Path, *, force: bool) -> Path | None:
     """Rename the folder `new` to `out`; OSError when that fails.
 
-    With `force`, a folder that already has the name `out` gets another name, which is returned; otherwise None.
+    With `force`, a folder that is already at `out` is kept under another name; the new path of the old folder is
+    returned, or None when no folder was replaced.
     """
     if not force or not out.exists():
         new.rename(out)  # replaces an empty folder, raises ENOTEMPTY for any other
@@ -82,7 +84,10 @@ def move_into_place(new: Path, out: Path, *, force: bool) -> Path | None:
 
 
 def _exchange_folders(new: Path, out: Path) -> bool:
-    """Exchange the names of two folders in one system call; False when the filesystem or the C library cannot."""
+    """Exchange the names of two folders in one system call.
+
+    Returns False when the filesystem or the C library does not support that.
+    """
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:
