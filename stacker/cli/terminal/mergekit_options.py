@@ -1,6 +1,6 @@
 """Lets `stacker build` accept mergekit's options, so that only the command name has to be changed in a script.
 
-Each option of mergekit is replaced by an option of stacker, or dropped with a warning that tells why it has no effect.
+Each option of mergekit is replaced by an option of stacker or dropped; most dropped options cause a warning.
 """
 
 from __future__ import annotations
