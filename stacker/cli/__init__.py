@@ -1,4 +1,7 @@
-"""stacker's command line, one module per group of commands; no other package prints or ends the process."""
+"""Runs stacker's command line; each module defines one group of commands.
+
+No other package prints text or ends the process.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +25,21 @@ __all__ = ["app", "build", "dry_run", "inspection", "main", "new", "preview", "p
 
 
 def command_name(command: CommandInfo) -> str:
-    """The name that a user types for a command: its explicit name, or else that of its function."""
+    """The name that a user types for a command: the name it was registered with, or else the name of its function."""
     return str(command.name or getattr(command.callback, "__name__", ""))
 
 
 app.registered_commands.sort(key=lambda command: (*ORDER, command_name(command)).index(command_name(command)))
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
-"""The exception that typer raises for wrong arguments. Not every version of typer exports it under its own name."""
+"""The exception class that typer raises for wrong arguments; not every version of typer exports this class by name."""
 
 
 def program() -> NoReturn:
-    """Entry point of the `stacker` command: run `main`, then exit without the interpreter's clean-up of 0.13 s."""
+    """Entry point of the `stacker` command: run `main`, then end the process with the exit code of `main`.
+
+    The interpreter's clean-up is skipped, which saves 0.13 s.
+    """
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -75,12 +81,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _drop_output() -> None:
-    """Redirect standard output to the null device, so that the flush at exit does not fail a second time."""
+    """Redirect standard output to the null device after a failed write, so that the flush at exit does not fail too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _replace_unknown_characters() -> None:
-    """Make standard output and error print `?` for a character that their encoding lacks, instead of raising."""
+    """Make standard output and standard error print `?` for a character that their encoding lacks.
+
+    Otherwise printing the character would raise an error.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""The Typer application, and the arguments that several commands share."""
+"""Defines the Typer application and the arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stan
 
 
 def format_examples(*lines: str) -> str:
-    """Example calls for the end of a command's help; each of `lines` is a call without the leading `stacker`."""
+    """Format example calls for the end of a command's help; each of `lines` is a call without the word `stacker`."""
     return "\n\n".join(f"[dim]$[/dim] stacker {line}" for line in lines)
 
 

@@ -97,7 +97,10 @@ def verify(out: Written, *, donor: Moved = None, quiet: Quiet = False, json: Jso
 
 
 def _parse_folders(words: list[str]) -> dict[str, str]:
-    """Parse `name=folder` arguments into folders by donor name; SpecError for an argument of another form."""
+    """Parse `name=folder` arguments into a mapping from donor name to folder.
+
+    Raises SpecError for an argument that lacks the name, the equals sign or the folder.
+    """
     pairs = [word.partition("=") for word in words]
     for word, (name, _, folder) in zip(words, pairs, strict=True):
         if not name or not folder:

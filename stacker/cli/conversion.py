@@ -1,4 +1,4 @@
-"""Convert spec files to mergekit's YAML, in which a nested spec file becomes a document of its own (a stage)."""
+"""Converts spec files to mergekit's YAML, in which every nested spec file becomes a separate YAML document."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from stacker.spec.parser import parse_spec
 
 
 def to_mergekit_text(spec: StackSpec, path: Path) -> str:
-    """Convert a spec that was read from `path` to mergekit's YAML; SpecError lists what mergekit cannot express.
+    """Convert the spec that was read from the file `path` to mergekit's YAML.
 
-    Donors are read only if the conversion fails without their depths and tensor names.
+    Donors are read only if the conversion fails without their depths and tensor names. SpecError lists what
+    mergekit cannot express.
     """
     staged = _add_stages(spec, path.parent, "", (path.resolve(),))
     try:
@@ -36,9 +37,10 @@ def to_mergekit_text(spec: StackSpec, path: Path) -> str:
 
 
 def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Donor]]:
-    """Read each donor that names a folder or hub id, and yield it with its key.
+    """Read every donor that is a folder or a hub id, also in nested specs; yields pairs of key and donor.
 
-    The key is the donor's name, or `outer/inner` for donor `inner` in the nested spec of donor `outer`.
+    The key is the donor's name after `prefix`, and `outer/inner` for donor `inner` in the nested spec of donor
+    `outer`.
     """
     for donor in spec.donors:
         if donor.stage is not None:
@@ -48,9 +50,10 @@ def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[s
 
 
 def _add_stages(spec: StackSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> StackSpec:
-    """The spec with every nested spec file parsed into `DonorSpec.stage`, and its donors' folders relative to `folder`.
+    """A copy of the spec with every nested spec file parsed into `DonorSpec.stage` of the donor that nests the file.
 
-    `prefix` begins the names of stages; `opened` lists the spec files being parsed, to find one that nests itself.
+    The folders of nested donors become relative to `folder`, and the names of nested specs begin with `prefix`.
+    `opened` lists the files that are being parsed: SpecError is raised if one of them nests itself.
     """
     return replace(spec, donors=tuple(_add_stage(donor, folder, prefix, opened) for donor in spec.donors))
 
@@ -69,7 +72,10 @@ def _add_stage(donor: DonorSpec, folder: Path, prefix: str, opened: tuple[Path, 
 
 
 def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
-    """Make a donor's folder relative to `folder` instead of `own`, also in its stages; hub ids stay unchanged."""
+    """A copy of a donor whose folder is relative to `folder` instead of `own`, like the folders in its nested spec.
+
+    Hub ids stay unchanged.
+    """
     if donor.stage is not None:
         below = tuple(_rebase_source(each, own, folder) for each in donor.stage.donors)
         return replace(donor, stage=replace(donor.stage, donors=below))
@@ -79,10 +85,10 @@ def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
 
 
 def find_role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:
-    """Substrings of tensor names by tensor role (`attn.q`) and by prefix of a role (`attn`).
+    """For each tensor role (`attn.q`) and each prefix of a role (`attn`), substrings that identify its tensors by name.
 
-    Every tensor name of the role contains one of its substrings, and no other tensor name does. A role without such
-    substrings is left out.
+    Every tensor name of the role contains at least one of the substrings, and no other tensor name contains any of
+    them. A role for which there are no such substrings is left out.
     """
     roles = {name: tensor.role for donor in donors for name, tensor in donor.tensors.items()}
     names: dict[str, set[str]] = {}
@@ -94,15 +100,16 @@ def find_role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:
 
 
 def _list_heads(role: str) -> tuple[str, ...]:
-    """The prefixes of a role, and the role itself: `attn`, `attn.q` and `attn.q.bias` for `attn.q.bias`."""
+    """All prefixes of a role, and the role: `attn`, `attn.q` and `attn.q.bias` for the role `attn.q.bias`."""
     steps = role.split(".")
     return tuple(".".join(steps[:count]) for count in range(1, len(steps) + 1))
 
 
 def _choose_parts(wanted: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
-    """A few substrings: each name in `wanted` contains at least one, and no other name in `names` contains any.
+    """Choose a few substrings that distinguish the tensor names in `wanted` from all other keys of `names`.
 
-    Returns () if a wanted name has no substring that sets it apart.
+    Each name in `wanted` contains at least one substring, and no other name contains any. Returns () if there are
+    no such substrings.
     """
     segments = {part for name in wanted for part in _list_candidates(name)}
     others = names.keys() - wanted

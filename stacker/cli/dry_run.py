@@ -1,4 +1,4 @@
-"""Commands that tell what a build would do: check, config, plan. They read no weights."""
+"""Commands that tell what a build would do without reading any weights: check, config and plan."""
 
 from __future__ import annotations
 

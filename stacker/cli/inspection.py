@@ -1,4 +1,4 @@
-"""Commands about donors and the machine: inspect, diff and doctor. They read no weights."""
+"""Commands about donors and the machine, which read no weights: inspect, diff and doctor."""
 
 from __future__ import annotations
 
@@ -85,7 +85,10 @@ def _read_source(source: str, command: str) -> Donor:
 
 
 def _try_stacks(donor: Donor) -> Iterator[tuple[str, tuple[Problem, ...]]]:
-    """Plan a few simple stacks of the donor, and yield a description and the errors of each; () if it would work."""
+    """Plan a few simple stacks of the donor; yields the description and the errors of each stack.
+
+    The errors are () if the stack would work.
+    """
     from stacker.compose import load_text
 
     named = replace(donor, name="donor")

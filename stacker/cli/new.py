@@ -88,7 +88,10 @@ def _group_by_file(texts: Mapping[Path, str]) -> dict[str, str]:
 
 
 def _parse_pairs(words: list[str], option: str) -> dict[str, str]:
-    """Parse `name=value` arguments of `option` into a mapping; SpecError lists all arguments of another form."""
+    """Parse the `name=value` arguments of `option` into a mapping from name to value.
+
+    SpecError lists the arguments that lack the name, the equals sign or the value.
+    """
     split = {word: word.partition("=") for word in words}
     wrong = [word for word, (name, _, value) in split.items() if not name or not value]
     if wrong:
@@ -106,9 +109,10 @@ def _parse_numbers(words: list[str]) -> dict[str, int]:
 
 
 def _write_specs(texts: Mapping[Path, str], *, force: bool) -> None:
-    """Write each text to its path; without `force`, write none if some file exists with other content.
+    """Write each text to the path that is its key.
 
-    SpecError then lists the files that exist.
+    Without `force`, if any of the files exists with other content, no file is written and SpecError lists these
+    files.
     """
     from stacker.io.files.spec_files import write_spec_file
 

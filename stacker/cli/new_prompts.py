@@ -1,4 +1,4 @@
-"""Asks on a terminal for what `stacker new` was not told: the recipe, donors, numbers and output file."""
+"""Asks on a terminal for the arguments of `stacker new`: the recipe, donors, numbers and output file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from stacker.spec.parser import parse_spec
 
 
 def ask_request() -> Request:
-    """Ask the user for the arguments of `stacker new`, on standard error, until the recipe is a known one."""
+    """Ask the user on the terminal for the arguments of `stacker new`: recipe, donors, numbers and output file.
+
+    Questions are printed on standard error. The first question is repeated until the answer names a recipe or
+    generator that stacker knows.
+    """
     console = make_console(stderr=True)
     for known in GENERATORS.values():
         console.print(Text.assemble((f"{known.name:<11}", "bold"), known.summary))
@@ -52,7 +56,10 @@ def _ask_donors(generator: Generator) -> dict[str, str]:
 
 
 def _ask_replacements(recipe: str) -> dict[str, str]:
-    """Ask for the source of each donor of a recipe; returns the sources that the user changed, by donor name."""
+    """Ask for the folder or hub id of each donor of a recipe; the default is the recipe's folder or hub id.
+
+    Returns only the answers that differ from the default, by donor name.
+    """
     own = parse_spec(read_recipe(recipe).text, str(find_recipe(recipe))).donors
     sources = {donor.name: str(donor.source) for donor in own if donor.stack is None}
     answers = {name: str(typer.prompt(f"Donor {name}", default=source, err=True)) for name, source in sources.items()}

@@ -1,4 +1,4 @@
-"""Makes the spec that `stacker new` was asked for and the specs it nests, and checks them. Writes no file."""
+"""Makes the spec that `stacker new` was asked for and the specs nested in it, and checks them; no file is written."""
 
 from __future__ import annotations
 
@@ -19,16 +19,23 @@ from stacker.spec.parser import parse_spec
 from stacker.spec.recipes import replace_donors
 
 NewSpecs = tuple[dict[Path, str], list[Problem]]
-"""The texts of the requested spec and of the specs that it nests, by path in this order, and notes for the user."""
+"""A pair: the texts of specs by path, and notes for the user.
+
+The requested spec is the first text, and the specs nested in the requested spec follow.
+"""
 DEPTH = "depth"
-"""Name of a number that every generator takes: how many layers to assume for donors that cannot be read or differ."""
+"""Name of a number that a user may set for every generator: how many layers each donor has.
+
+The number is needed if a donor cannot be read, or if the donors have different numbers of layers.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The arguments of `stacker new`: a recipe or generator, and by name the donors' folders or hub ids and numbers.
+    """The arguments of `stacker new`; `recipe` is the name of a recipe or of a generator.
 
-    `like` is a reference config for donors that cannot be read; `file` is the output, or None for standard output.
+    `donors` are folders or hub ids by donor name, and `numbers` are the generator's numbers by name. `like` is a
+    reference config for donors that cannot be read; `file` is the output file, None for standard output.
     """
 
     recipe: str
@@ -39,7 +46,10 @@ class Request:
 
 
 def make_specs(request: Request) -> NewSpecs:
-    """The requested spec and the specs that it nests; a StackerError lists what is wrong with the request or donors."""
+    """Make and check the requested spec and the specs nested in it.
+
+    A StackerError lists what is wrong with the request or with the donors.
+    """
     names = (*list_recipes(), *GENERATORS)
     if request.recipe not in names:
         hint = did_you_mean(request.recipe, names)
@@ -64,15 +74,16 @@ def _make_generated(generator: Generator, request: Request) -> NewSpecs:
 
 
 def read_depth(request: Request) -> int:
-    """How many layers each donor of the request has: the number `depth` if the request gives it, else as read.
+    """How many layers each donor has: the number `depth` of the request, or else the number read from the donors.
 
-    Raises DonorError if a donor cannot be read, and SpecError if the donors differ in depth.
+    If the request lacks `depth`, raises DonorError for a donor that cannot be read, and SpecError if the donors
+    have different numbers of layers.
     """
     return _read_depth(_parse_donors(request), request)[0]
 
 
 def _parse_donors(request: Request) -> list[DonorSpec]:
-    """The donors of the request, with folders rewritten to be relative to the folder of the output file."""
+    """Parse the donors of the request; a relative folder is rewritten as relative to the folder of the output file."""
     return [
         replace(
             parse_source(name, _rebase_folder(source, request.file), Mark(f"--donor {name}={source}")),
@@ -83,7 +94,10 @@ def _parse_donors(request: Request) -> list[DonorSpec]:
 
 
 def _rebase_folder(source: str, file: Path | None) -> str:
-    """Rewrite a folder relative to the working directory to start at the folder of `file`; others stay unchanged."""
+    """Rewrite a folder that is relative to the working directory to be relative to the folder that contains `file`.
+
+    A hub id or an absolute folder is returned unchanged.
+    """
     if not Path(source).is_dir() or Path(source).is_absolute():
         return source
     below = os.path.relpath(source, file.parent if file else ".")
@@ -104,7 +118,7 @@ def _check_generator(generator: Generator, request: Request) -> Iterator[Problem
 
 
 def _read_depth(donors: list[DonorSpec], request: Request) -> tuple[int, list[Problem]]:
-    """How many layers each donor has, as in `read_depth`, and a note for each donor that cannot be read."""
+    """A pair: how many layers each donor has, as in `read_depth`, and a note for each donor that cannot be read."""
     depths: dict[str, int] = {}
     problems: list[Problem] = []
     folder = request.file.parent if request.file else Path()
@@ -138,13 +152,13 @@ def _make_recipe(request: Request) -> NewSpecs:
     texts = _replace_donors(request, chain)
     paths = [request.file or Path(f"{request.recipe}.yml"), *(folder / f"{name}.yaml" for name in chain[1:])]
     if request.donors:
-        # Only the innermost spec has these donors; if it is right, the outer ones have the layers they expect.
+        # Donors can be replaced in the innermost spec only. If it has no errors, the specs around it get their layers.
         raise_problems(load_text(texts[-1].encode(), paths[-1], read=read_avoiding_hub).problems)
     return dict(zip(paths, texts, strict=True)), []
 
 
 def _list_nested(name: str) -> Iterator[str]:
-    """The names of a recipe and of the recipes nested in it, from the outermost to the innermost."""
+    """Yields the name of a recipe, then the names of the recipes nested in it, from the outermost to the innermost."""
     yield name
     spec = parse_spec(read_recipe(name).text, str(find_recipe(name)))
     for donor in spec.donors:
@@ -153,9 +167,9 @@ def _list_nested(name: str) -> Iterator[str]:
 
 
 def _replace_donors(request: Request, chain: list[str]) -> list[str]:
-    """The texts of the recipes in `chain`, in which donors of the request replace donors of the same name.
+    """The texts of the recipes in `chain`, in which each donor of the request replaces the donor with its name.
 
-    A replaced donor keeps its reference config, unless the request names another one.
+    A replaced donor keeps the reference config that the recipe names, unless the request names one.
     """
     texts = {name: read_recipe(name).text for name in chain}
     known = {
@@ -173,6 +187,6 @@ def _replace_donors(request: Request, chain: list[str]) -> list[str]:
 
 
 def _select_donors(named: Mapping[str, DonorSpec], text: str) -> dict[str, DonorSpec]:
-    """The entries of `named` for donors that the spec `text` reads from a folder or hub id, not from a nested spec."""
+    """The entries of `named` for donors that the spec `text` declares by a folder or hub id, not by a nested spec."""
     own = {donor.name for donor in parse_spec(text, "recipe").donors if donor.stack is None}
     return {name: donor for name, donor in named.items() if name in own}

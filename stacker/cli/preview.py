@@ -1,4 +1,4 @@
-"""The command preview: a stack as a picture on the terminal or in a file, or two stacks side by side."""
+"""The command preview: draws a stack on the terminal or into a file, or draws two stacks side by side."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def preview(
 
 
 def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_json: bool) -> None:
-    """Print or write a stack in every form that was asked for; if none was, draw the stack on the terminal."""
+    """Print or write the stack in each requested format; if no format is requested, draw the stack on the terminal."""
     scene = stack.scene()
     if as_json:
         print_json(_preview_json(stack, scene))
@@ -75,7 +75,10 @@ def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_jso
 
 
 def _write_views(scene: Scene, files: Mapping[str, Path], printed: list[str]) -> None:
-    """Write each view in `files` to its path, and print each view in `printed`; view names are those of FILE_VIEWS."""
+    """Write each view in `files` to its path, and print each view in `printed`.
+
+    Views have the names that FILE_VIEWS lists, such as `svg`.
+    """
     if not files and not printed:
         return
     from stacker.io.disk.storage import explain_errors

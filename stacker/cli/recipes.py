@@ -1,4 +1,4 @@
-"""The command recipes: published stacks and generators, listed with small depth maps or shown in full."""
+"""The command recipes: lists published stacks and generators with small depth maps, or shows one in full."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from stacker.view.tables.recipes import Sketch
 
 EXAMPLE = "llama-2-70b"
-"""The reference config that stands in for the donors when a generator is drawn."""
+"""Name of the reference config that is used in place of real donors to draw what a generator makes."""
 MAP = 18
-"""Width of a small depth map in columns. Narrow terminals and terminals without Unicode get no depth maps."""
+"""Width of a small depth map in columns; terminals narrower than 80 columns or without Unicode show no depth maps."""
 Name = Annotated[
     str | None,
     typer.Argument(metavar="NAME", help="Show only this recipe or generator, in full.", autocompletion=complete_recipe),
@@ -95,7 +95,10 @@ def _print_details(name: str, console: Console) -> None:
 
 
 def load_recipe(name: str) -> Stack:
-    """The stack of a packaged recipe, with donors made from packaged reference configs: nothing is downloaded."""
+    """The stack of a packaged recipe.
+
+    Packaged reference configs are used in place of its donors, so that nothing is downloaded.
+    """
     from stacker.compose import load_text
     from stacker.io.donors.reader import read_from_reference
     from stacker.io.files.spec_files import find_recipe, read_spec_file
@@ -105,7 +108,10 @@ def load_recipe(name: str) -> Stack:
 
 
 def read_recipe(name: str) -> Recipe:
-    """Read a packaged recipe: its text, and its summary, source, licence and notes from the comment at the top."""
+    """Read a packaged recipe.
+
+    Its summary, source, licence and notes are read from the comment at the top of its text.
+    """
     from stacker.io.files.spec_files import find_recipe, read_spec_file
     from stacker.spec.recipes import parse_recipe
 
@@ -113,7 +119,7 @@ def read_recipe(name: str) -> Recipe:
 
 
 def load_example(generator: Generator) -> Stack:
-    """The stack that a generator makes with its default numbers and with donors made from the config EXAMPLE."""
+    """The stack that a generator makes with its default numbers from donors that have the reference config EXAMPLE."""
     from stacker.compose import load_text
     from stacker.io.donors.reader import read_from_reference
     from stacker.spec.generators import write_generated
@@ -125,7 +131,7 @@ def load_example(generator: Generator) -> Stack:
 
 
 def make_sketch(stack: Stack) -> Sketch:
-    """Reduce a stack to its entry in the list of recipes; raises StackerError if the stack has errors."""
+    """Extract the facts about a stack that the list of recipes shows; raises StackerError if the stack has errors."""
     from stacker.view.tables.recipes import Sketch
 
     if stack.planned is None:

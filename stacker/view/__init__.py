@@ -1,1 +1,1 @@
-"""Draws stacks, donors, plans and machines: for the terminal, as SVG, HTML, Mermaid, Graphviz, Markdown and JSON."""
+"""Shows stacks, donors, build plans and machines on the terminal, as SVG, HTML, Mermaid, Graphviz, Markdown or JSON."""

@@ -1,1 +1,1 @@
-"""Helpers that commands share: printing, progress bars, shell completion, and mergekit's options."""
+"""Helpers that several commands share: printing, progress bars, shell completion, and mergekit's options."""

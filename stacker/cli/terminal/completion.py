@@ -1,4 +1,7 @@
-"""Shell completion of arguments and options. It lists names only and reads no file, to answer at once."""
+"""Completes arguments and options in the shell.
+
+Only names are listed and no file is read, so that the shell need not wait.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +42,18 @@ def complete_reference(incomplete: str) -> list[str]:
 
 
 def complete_donor(incomplete: str) -> list[str]:
-    """Folders and cached hub ids that begin with `incomplete`; a slash ends each folder without a config.json."""
+    """Folders, and hub ids of cached models, that begin with `incomplete`.
+
+    A folder that has no config.json ends in a slash.
+    """
     return [*_list_folders(incomplete), *_filter(_list_cached(), incomplete)]
 
 
 def complete_named_donor(incomplete: str) -> list[str]:
-    """Completes the source in `name=source`; offers nothing until the equals sign is typed."""
+    """Completions of `name=source`, in which the source is a folder or a hub id.
+
+    The list is empty until the equals sign is typed.
+    """
     name, equals, source = incomplete.partition("=")
     return [f"{name}={completed}" for completed in complete_donor(source)] if equals else []
 
@@ -64,7 +73,7 @@ def _list_folders(incomplete: str) -> list[str]:
 
 
 def _list_cached() -> list[str]:
-    """Hub ids of the models in the hub's local cache, whose path HF_HUB_CACHE or HF_HOME can set."""
+    """Hub ids of the models in the hub's local cache, whose folder HF_HUB_CACHE or HF_HOME can set."""
     home = os.environ.get("HF_HOME", "~/.cache/huggingface")
     folder = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
     try:

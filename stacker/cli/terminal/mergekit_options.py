@@ -1,6 +1,6 @@
-"""Lets `stacker build` accept mergekit's options, so that a script works after only its command name is replaced.
+"""Lets `stacker build` accept mergekit's options, so that only the command name has to be changed in a script.
 
-A mergekit option is translated into one of stacker's, or dropped with a warning that says what happens instead.
+Each option of mergekit is replaced by an option of stacker or dropped; most dropped options cause a warning.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _NO_LORA = "LoRAs are not merged here"
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of mergekit; `ours` is its equivalent, or "" if the option is dropped with the warning `instead`.
+    """One option of mergekit; it is replaced by `ours`, or dropped with the warning `instead` if `ours` is empty.
 
-    A `flag` takes no value and has a negative form, `--no-…`, which is dropped with warning `off`. An empty warning is
-    not printed.
+    If `flag` is true, the option takes no value, and its negative form `--no-…` is dropped with the warning `off`.
+    An empty warning is not printed.
     """
 
     name: str
@@ -62,7 +62,7 @@ OPTIONS = {
 
 
 def translate_options(words: Sequence[str]) -> tuple[list[str], list[Problem]]:
-    """Replace or drop mergekit's options in the arguments of `stacker build`; other commands keep their arguments.
+    """Replace or drop mergekit's options in the arguments of `stacker build`; `words` of other commands stay unchanged.
 
     Returns the new arguments and the warnings about dropped options.
     """
@@ -89,7 +89,7 @@ def translate_options(words: Sequence[str]) -> tuple[list[str], list[Problem]]:
 
 
 def _translate_size(size: str) -> str:
-    """Rewrite a size from mergekit's notation in stacker's: `5B`, 5 billion bytes, becomes `5GB`."""
+    """Translate a size from mergekit's notation to stacker's: `5B`, which means 5 billion bytes, becomes `5GB`."""
     units = {"k": "kB", "m": "MB", "b": "GB", "g": "GB"}
     unit = units.get(size[-1:].lower())
     return f"{size[:-1]}{unit}" if unit else size

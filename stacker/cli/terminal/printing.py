@@ -43,7 +43,7 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
-    """Write each problem to standard error: place and message, the line of the spec with a caret, and the hint."""
+    """Print each problem on standard error: its place and message, the line of the spec with a caret, and the hint."""
     console = make_console(stderr=True)
     for problem in problems:
         place = f"{problem.mark}: " if problem.mark else ""
@@ -56,12 +56,12 @@ def print_problems(problems: Iterable[Problem]) -> None:
 
 
 def print_warnings(problems: Iterable[Problem]) -> None:
-    """Write warnings and notes to standard error; errors are left out."""
+    """Print the warnings and notes among the problems on standard error; errors are not printed."""
     print_problems(problem for problem in problems if problem.severity is not Severity.ERROR)
 
 
 def find_exit_code(errors: Iterable[Problem]) -> int:
-    """The exit code of a command that has printed these errors; 0 if there are none."""
+    """The exit code of a command that has printed these errors; 0 if there are no errors."""
     try:
         raise_problems(errors)
     except StackerError as error:
@@ -70,7 +70,10 @@ def find_exit_code(errors: Iterable[Problem]) -> int:
 
 
 def _quote_line(mark: Mark | None) -> tuple[str, ...]:
-    """Two texts: the line that `mark` points at, and a caret below its column. () if there is no such line to read."""
+    """A pair of texts: the line that `mark` points at, and a line with a caret below the marked column.
+
+    Returns () if `mark` has no line or the line cannot be read.
+    """
     if mark is None or mark.line is None:
         return ()
     try:
@@ -98,7 +101,7 @@ def problem_json(problem: Problem) -> dict[str, Any]:
 
 
 def problems_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
-    """Problems as JSON values, in their order."""
+    """Problems as JSON values, in the same order."""
     return [problem_json(problem) for problem in problems]
 
 

@@ -1,4 +1,7 @@
-"""Shows progress on standard error: a bar with bytes, bytes/s and time left on a terminal, else a line every 10 s."""
+"""Shows progress on standard error.
+
+A terminal shows a bar with bytes, bytes/s and time left; other outputs get a line of text every 10 s.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,9 @@ INTERVAL = 10.0
 
 @contextmanager
 def show_progress(*activities: str, quiet: bool) -> Iterator[tuple[Watch, ...]]:
-    """Yields a progress callback for each of `activities`, in order.
+    """Yields a tuple with a progress callback for each of `activities`, in the same order.
 
-    An activity is shown from the first call of its callback on, and never if `quiet`.
+    An activity is shown once its callback is called; nothing is shown if `quiet`.
     """
     console = make_console(stderr=True)
     if quiet:

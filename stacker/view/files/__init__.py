@@ -1,1 +1,1 @@
-"""Views that are written to files: SVG, HTML, Graphviz, Mermaid and the model card."""
+"""Turns a stack into the text of a file: SVG, HTML, Graphviz, Mermaid, or a Markdown model card."""

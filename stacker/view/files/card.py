@@ -1,6 +1,7 @@
-"""The model card of a stack: Markdown for the readers of the hub, headed by the hub's metadata as YAML.
+"""Writes the model card of a stack: Markdown for the Hugging Face hub, with the hub's metadata as YAML at the top.
 
-Donors from the hub are named by id and commit, local donors by name only: no path of this machine is written.
+The card names a donor from the hub by hub id and commit, and a donor in a local folder by its name in the spec. No
+absolute path of this machine is written.
 """
 
 from __future__ import annotations
@@ -23,17 +24,21 @@ from stacker.view.stack.summary import format_facts
 
 DRAWING = "depth-map.svg"
 LARGEST_DRAWING = 200_000
-"""The largest drawing, in bytes, that is written beside the card: about that of a stack of a thousand layers."""
+"""The most bytes of a drawing that is written beside the card: about the drawing of a stack of a thousand layers."""
 _BUILD_FACTS = ("reads", "writes", "memory", "time")
-"""Rows of the summary that the card leaves out, because they matter only for building the stack."""
+"""Rows of the summary that the card leaves out, because they only describe the build of the stack."""
 _COLUMNS = 76
-"""Width of the depth map in the card, in characters: the most that the hub shows without a scroll bar."""
+"""Width of the depth map in the card, in characters; the hub would add a scroll bar to a wider map."""
 _PARENT_FOLDERS = re.compile(r"(?<![\w:/.~\\])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\",{}\[\]]+[/\\])*(?=[^\s/\\'\",{}\[\]])")
-"""Matches the parent folders of an absolute path, up to and with the last slash."""
+"""Matches the folders before the last name of an absolute path: `/data/models/` in `/data/models/xwin`."""
 
 
 def card_text(scene: Scene, spec: str, drawing: str | None = None) -> str:
-    """The text of README.md; `spec` is the text of the spec, `drawing` the name of an image file in the same folder."""
+    """The Markdown of the stack's README.md.
+
+    `spec` is the YAML text of the stack's spec. `drawing` is the name of an image file beside README.md, or None to
+    show no image.
+    """
     picture = f"![where each layer comes from]({drawing})\n\n" if drawing else ""
     parts = [
         f"---\n{yaml.safe_dump(make_metadata(scene), sort_keys=False, allow_unicode=True)}---",
@@ -50,7 +55,10 @@ def card_text(scene: Scene, spec: str, drawing: str | None = None) -> str:
 
 
 def make_metadata(scene: Scene) -> dict[str, Any]:
-    """Metadata for the hub: the donors that are on the hub, tags, and the licence if all donors share one."""
+    """The hub's metadata for the card, by the hub's keys: the donors that are on the hub, the licence, and tags.
+
+    The licence is left out unless the configs of all donors name the same licence.
+    """
     donors = [*_list_donors(scene)]
     bases = list(dict.fromkeys(donor.source for donor in donors if donor.revision))
     licences = {donor.config.get("license") for donor in donors}
@@ -67,7 +75,10 @@ def make_metadata(scene: Scene) -> dict[str, Any]:
 
 
 def _list_donors(scene: Scene) -> Iterator[Donor]:
-    """Every donor with files of its own, including the donors of nested stacks."""
+    """Yields every donor that has files.
+
+    A donor made from a nested spec has none, and the donors of the nested spec take its place.
+    """
     yield from (donor for donor in collect_donors(scene.donors).values() if not donor.nested)
 
 
@@ -78,7 +89,7 @@ def _summary_text(scene: Scene) -> str:
 
 
 def map_text(scene: Scene) -> str:
-    """The depth map and its legend as plain text, with a letter for each donor instead of a colour."""
+    """The depth map and its legend as plain text, in which each donor is a letter."""
     out = StringIO()
     console = Console(file=out, width=_COLUMNS, color_system=None, legacy_windows=False, _environ={})
     console.print(DepthMap(scene.graph, scene.donors), Legend(scene), sep="")
@@ -107,7 +118,7 @@ def _lints_text(scene: Scene) -> str:
 
 
 def _reproduction_text(scene: Scene) -> str:
-    """The section on building the same bytes again: the command, the donors, and whose licences apply."""
+    """The card's section on how to build the same checkpoint again: the command, where each donor is from, licences."""
     donors = [f"`{donor.name}`: {_place_text(donor)}" for donor in _list_donors(scene)]
     listed = "\n".join(f"- {line}" for line in donors)
     plan = scene.plan.id if scene.plan else ""

@@ -1,4 +1,7 @@
-"""A stack as a diagram in other programs' languages: Graphviz with every layer, Mermaid with a box per segment."""
+"""Writes a stack as the source text of a diagram, for Graphviz or for Mermaid.
+
+Graphviz shows every output layer. Mermaid shows a box for each segment, which is a run of consecutive donor layers.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,14 @@ if TYPE_CHECKING:
     import networkx as nx
 
 _ENTITIES = str.maketrans({'"': "#quot;", "#": "#35;", "<": "#lt;", ">": "#gt;", "\n": " "})
-"""Escapes for the characters that Mermaid would read as syntax."""
+"""Replacements for characters that are syntax in Mermaid, and for line breaks."""
 
 
 def dot_text(scene: Scene) -> str:
-    """A Graphviz digraph, from left to right, with every output layer and the donor layers that it is made from."""
+    """The stack as a Graphviz digraph from left to right, from the embedding to the head.
+
+    An arrow leads to each output layer from every donor layer that the output layer is made from.
+    """
     from stacker.core.study.network import build_network
 
     colours = {name: style.colour for name, style in assign_styles(list(scene.donors)).items()}
@@ -56,7 +62,11 @@ def _quote(text: str) -> str:
 
 
 def mermaid_text(scene: Scene) -> str:
-    """A Mermaid flowchart from the embedding to the head, with a box per segment and jumps on the arrows."""
+    """The stack as a Mermaid flowchart from the embedding to the head, with a box for each segment.
+
+    A segment is a run of consecutive donor layers. The arrow to a segment is labelled with the jump in donor layer
+    numbers if the segment starts with a jump, such as `-8`.
+    """
     return "flowchart LR\n" + "".join(f"  {line}\n" for line in _mermaid_lines(scene))
 
 

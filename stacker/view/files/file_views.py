@@ -1,4 +1,4 @@
-"""The functions that turn a scene into the text of a file, by the name of their option of `stacker preview`."""
+"""Maps the name of an option of `stacker preview`, such as `svg`, to the function that makes the file's text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interactive HTML page: the drawing of a stack, and the tensors and sources of the layer under the pointer.
+"""Makes the interactive HTML page of a stack: its drawing, and details of the output layer under the mouse pointer.
 
 The page is one file and loads nothing from the network.
 """
@@ -22,11 +22,11 @@ from stacker.view.stack.summary import format_facts
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _FRAME_HEIGHT = 900
-"""Height of the page in a notebook, in pixels."""
+"""Height in pixels of the frame that shows the page in a notebook."""
 
 
 def html_text(scene: Scene) -> str:
-    """The page as a complete HTML document."""
+    """The complete HTML document that shows a stack."""
     facts_rows = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in format_facts(scene).items()
     )
@@ -38,13 +38,13 @@ def html_text(scene: Scene) -> str:
         "data": json.dumps(_list_layers(scene), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
     }
     page = _TEMPLATE.read_text(encoding="utf-8")
-    # Split before values are filled in: a value may contain "@@" itself.
+    # Split the template before the values are filled in: a value may contain "@@".
     pieces = page.split("@@")
     return "".join(values[piece] if number % 2 else piece for number, piece in enumerate(pieces))
 
 
 def html_frame_text(scene: Scene) -> str:
-    """The page as an iframe for a notebook, which keeps the page's style and script apart from the notebook's."""
+    """The HTML document inside an `<iframe>`, which keeps its styles and scripts apart from those of a notebook."""
     attributes = f'sandbox="allow-scripts" style="width:100%;height:{_FRAME_HEIGHT}px;border:0"'
     return f'<iframe {attributes} srcdoc="{escape(html_text(scene))}"></iframe>'
 
@@ -54,7 +54,10 @@ def _lint_html(problem: Problem) -> str:
 
 
 def _list_layers(scene: Scene) -> dict[str, Any]:
-    """What the page's script shows of each layer, by `embed`, `head` or the number of the output layer."""
+    """Data for the page's script, for each layer: its donor layers, how it is made, the jump before it, its tensors.
+
+    The keys are `embed`, `head`, and the number of each output layer as text.
+    """
     rows = trace_tensors(scene)
     nodes = {str(node.index): node for node in scene.graph.layers}
     ends = {"embed": scene.graph.embed, "head": scene.graph.head}

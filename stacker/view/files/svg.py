@@ -1,4 +1,7 @@
-"""The depth map as an SVG drawing that follows the reader's light or dark theme and has a tooltip per layer."""
+"""Draws the depth map of a stack as SVG, with a tooltip for each output layer, in the reader's light or dark theme.
+
+Output layers run from left to right, and the donor layers that they are made from run from bottom to top.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from stacker.view.stack.summary import format_facts
 WIDTH, LEFT, RIGHT, TOP = 1000, 44, 16, 64
 PLOT = 400
 STRIP = 34
-"""Heights in pixels: PLOT of the map, STRIP of each row below the map, which shows the uses of one donor."""
+"""PLOT is the height of the depth map in pixels, STRIP that of a donor's row below the map, which shows layer uses."""
 _STYLE = """
 svg { --ink: #1f2328; --faint: #8a919a; --ground: #ffffff; background: var(--ground);
   font: 12px ui-sans-serif, system-ui, sans-serif; }
@@ -31,7 +34,7 @@ line { stroke: var(--faint); stroke-width: 1; } .jump { stroke: var(--ink); stro
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The plot area: `count` output layers from left to right, `depth` donor layers from bottom to top."""
+    """The area of the depth map: `count` output layers from left to right, `depth` donor layers from bottom to top."""
 
     count: int
     depth: int
@@ -47,21 +50,24 @@ class Frame:
         return PLOT / self.depth
 
     def x(self, layer: int) -> float:
-        """The left edge of an output layer in pixels."""
+        """The x coordinate of the left edge of an output layer, in pixels."""
         return round(LEFT + layer * self.across, 2)
 
     def y(self, layer: int) -> float:
-        """The top edge of a donor layer in pixels."""
+        """The y coordinate of the top edge of a donor layer, in pixels."""
         return round(TOP + PLOT - (layer + 1) * self.up, 2)
 
 
 def svg_text(scene: Scene) -> str:
-    """The drawing as the text of an SVG file."""
+    """The drawing of a stack as the text of an SVG file."""
     return tostring(svg_element(scene), encoding="unicode") + "\n"
 
 
 def svg_element(scene: Scene, *, hover: bool = False) -> Element:
-    """The drawing as an element; with `hover`, a transparent column over each output layer gets pointer events."""
+    """The drawing of a stack as an `<svg>` element.
+
+    With `hover`, a transparent rectangle covers the column of each output layer and reacts to the mouse pointer.
+    """
     styles = assign_styles(list(scene.donors))
     height = TOP + PLOT + 56 + STRIP * len(styles)
     root = Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", role="img")
@@ -113,14 +119,17 @@ def _draw_axes(root: Element, frame: Frame) -> None:
 
 
 def _choose_ticks(count: int, most: int) -> Iterator[int]:
-    """Layer numbers to label on an axis: about `most` multiples of a round step, and the last number, `count` - 1."""
+    """Yields the layer numbers to label on an axis of `count` layers: about `most` round numbers, and `count` - 1."""
     step = choose_step(count / most)
     yield from (number for number in range(0, count - step // 2, step) if number != count - 1)
     yield count - 1
 
 
 def _draw_jumps(root: Element, frame: Frame, scene: Scene) -> None:
-    """Draw each jump: a dashed line between the donor layers before and after, and the jump's length below the axis."""
+    """Draw a dashed vertical line at each junction, and the number of the jump, such as `-8`, below the axis.
+
+    The line connects the donor layer before the junction with the donor layer after the junction.
+    """
     for index, junction in scene.jumps.items():
         before, after = (frame.y(feed.layer or 0) + frame.up / 2 for feed in (junction.before, junction.after))
         _add_line(root, frame.x(index), before, frame.x(index), after, "jump")
@@ -140,7 +149,10 @@ def _draw_layers(root: Element, frame: Frame, scene: Scene, colours: dict[str, s
 
 
 def _draw_feeds(parts: Element, frame: Frame, node: Node, colours: dict[str, str]) -> None:
-    """Draw a rectangle for each feed of a node; feeds with the same layer number split the height of one rectangle."""
+    """Draw a rectangle for each donor layer that the output layer `node` is made from, in the donor's colour.
+
+    Layers of different donors with the same layer number share the height of one rectangle equally.
+    """
     height = max(frame.up, 4.0)
     together = [[other for other in node.feeds if other.layer == feed.layer] for feed in node.feeds]
     for feed, sharing in zip(node.feeds, together, strict=True):
@@ -150,7 +162,10 @@ def _draw_feeds(parts: Element, frame: Frame, node: Node, colours: dict[str, str
 
 
 def _draw_coverage(root: Element, scene: Scene, styles: dict[str, DonorStyle]) -> None:
-    """Draw how often the layers of each donor are used: a bar for each donor layer, higher for more uses."""
+    """Draw a row for each donor, with a bar for each donor layer.
+
+    A higher bar means that the stack uses the layer more often.
+    """
     deepest = max(donor.depth for donor in scene.donors.values())
     width = (WIDTH - LEFT - RIGHT) / deepest
     for row, (name, uses) in enumerate(count_uses(scene.graph, scene.donors).items()):

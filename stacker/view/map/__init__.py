@@ -1,1 +1,1 @@
-"""The depth map of a stack in a terminal, its annotations, and the coverage of its donors."""
+"""Draws in a terminal the depth map of a stack, its annotations, and how often each donor layer is used."""

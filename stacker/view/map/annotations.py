@@ -1,4 +1,4 @@
-"""The lines below a depth map: a ruler of output layers, the lengths of jumps, and which layers are repeated."""
+"""Draws the lines below a depth map: a ruler of output layer numbers, the jumps, and the repeats of donor layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stacker.view.scene.palette import MUTED, join_characters
 
 
 def choose_step(least: float) -> int:
-    """The smallest of 1, 2, 5, 10, 20, 50 … that is not less than `least`."""
+    """The smallest of the numbers 1, 2, 5, 10, 20, 50, … that is at least `least`."""
     size = 1
     while True:
         for step in (size, 2 * size, 5 * size):
@@ -23,7 +23,10 @@ def choose_step(least: float) -> int:
 
 
 def draw_ruler(across: Axis) -> Text:
-    """A line of output layer numbers: round ones at the first column of their layer, and the last at the right end."""
+    """A line with the numbers of output layers.
+
+    Round numbers are each at the first column of their layer, and the number of the last layer is at the right end.
+    """
     last = across.count - 1
     needed = len(str(last)) + 2
     step = choose_step(needed * across.count / across.cells)
@@ -35,7 +38,10 @@ def draw_ruler(across: Axis) -> Text:
 
 
 def _write_word(line: list[str], column: int, word: str) -> bool:
-    """Write `word` into the line if a space remains on both sides; returns whether it was written."""
+    """Write `word` at index `column` of the line, unless `word` would pass the end of the line or touch another word.
+
+    Returns whether `word` was written.
+    """
     around = line[max(0, column - 1) : column + len(word) + 1]
     if column + len(word) > len(line) or any(character != " " for character in around):
         return False
@@ -44,9 +50,10 @@ def _write_word(line: list[str], column: int, word: str) -> bool:
 
 
 def draw_jumps(graph: StackGraph, across: Axis) -> Text:
-    """A line with the length of each jump, such as `-8`, below the layer after the jump.
+    """A line with the number of each jump, such as `-8`, below the output layer after the jump.
 
-    Where the number does not fit, only its sign is shown.
+    The number is how far the donor layer index moves beyond the usual step of one. If a number does not fit, only
+    its sign is shown.
     """
     line = [" "] * across.cells
     for junction in sorted(find_junctions(graph), key=lambda junction: junction.jump):
@@ -58,7 +65,11 @@ def draw_jumps(graph: StackGraph, across: Axis) -> Text:
 
 
 def draw_repeats(graph: StackGraph, across: Axis, colours: Mapping[str, str]) -> Text:
-    """A line with a digit below each output layer that repeats a donor layer: 2 for its second use, at most 9."""
+    """A line with a digit, in the donor's colour, below each output layer that uses a donor layer again.
+
+    The digit is `2` for the second use of the donor layer, `3` for the third, and `9` for the ninth and every later
+    use.
+    """
     most: dict[int, tuple[int, str]] = {}
     for index, use, donor in _count_uses(graph):
         for column in across.span(index):
@@ -68,9 +79,9 @@ def draw_repeats(graph: StackGraph, across: Axis, colours: Mapping[str, str]) ->
 
 
 def _count_uses(graph: StackGraph) -> Iterator[tuple[int, int, str]]:
-    """Yields for each donor layer in the stack: index of the output layer, which use of the donor layer it is, donor.
+    """Yields a tuple for every use of a donor layer: output layer index, number of the use, donor name.
 
-    The first use is 1.
+    The first use of a donor layer has the number 1.
     """
     counts: Counter[tuple[str, int | None]] = Counter()
     for node in graph.layers:

@@ -1,4 +1,4 @@
-"""Which layers of each donor a stack uses: a strip of one character per layer, higher for more uses."""
+"""Draws how often a stack uses each layer of its donors: for each donor, a strip with one character for each layer."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ _MOST_LINES = 6
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """For each donor, a line of counts and a strip of bars, or of digits on a console without colours or Unicode."""
+    """Shows how often a stack uses the layers of each donor: a line of counts, then a strip with a character per layer.
+
+    The characters are bars; on a console without colours or without Unicode, they are digits. rich prints this
+    object.
+    """
 
     scene: Scene
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields the lines; a strip with more layers than the console has columns is wrapped."""
+        """Yields for each donor the line of counts and the strip, which is wrapped to the width of the console."""
         styles = assign_styles(list(self.scene.donors))
         for name, uses in count_uses(self.scene.graph, self.scene.donors).items():
             yield uses_text(name, uses, styles[name])
@@ -35,9 +39,9 @@ class Coverage:
 
 
 def uses_text(name: str, uses: Sequence[int], style: DonorStyle) -> Text:
-    """A line with how many layers of a donor are used never, once, twice or more often.
+    """A line that tells how many layers of a donor the stack uses never, once, twice and more often.
 
-    `uses` has the number of uses of each layer.
+    `uses` has for each layer of the donor, in order, how often the stack uses it.
     """
     counts = {"never": uses.count(0), "once": uses.count(1), "twice": uses.count(2)}
     counts["more often"] = len(uses) - sum(counts.values())
@@ -46,9 +50,10 @@ def uses_text(name: str, uses: Sequence[int], style: DonorStyle) -> Text:
 
 
 def _draw_strip(uses: Sequence[int], style: DonorStyle, room: int, glyphs: str) -> Iterator[Text]:
-    """A strip with one character per layer, wrapped to `room` columns.
+    """Yields the lines of a strip with one character for each donor layer, wrapped to `room` columns.
 
-    If that takes more than _MOST_LINES lines, a character shows the most used of several neighbouring layers.
+    `glyphs` has the characters for 0, 1, 2, … uses. If the strip would need more than _MOST_LINES lines, each
+    character stands for several neighbouring layers and shows the uses of the most used layer.
     """
     per = -(-len(uses) // (max(1, room) * _MOST_LINES))
     shown = [max(uses[start : start + per]) for start in range(0, len(uses), per)]

@@ -1,7 +1,9 @@
-"""The depth map in a terminal: output layers from left to right, donor layers from bottom to top.
+"""Draws the depth map of a stack in a terminal: output layers from left to right, donor layers from bottom to top.
 
-With colours, half blocks put two rows of cells on a line. Without colours, a cell is the letter of its donor, in lower
-case if an earlier output layer uses the same donor layer. Jumps are thin vertical lines.
+With colours, a line of the terminal shows two rows of cells as half blocks in the colours of the donors. Without
+colours, a line shows one row, and a cell is the letter of its donor, in lower case if an earlier output layer uses the
+same donor layer. A thin vertical line marks a junction, where two output layers meet that are not consecutive layers of
+one donor.
 """
 
 from __future__ import annotations
@@ -20,23 +22,23 @@ from stacker.view.map.raster import Axis, Cell, Raster, draw_raster
 from stacker.view.scene.palette import MUTED, DonorStyle, Ink, assign_styles, join_characters, mix_colours
 
 LINES = 20
-"""The most lines of the map."""
+"""The most lines of the terminal that the map takes, without the lines below it."""
 GUTTER = 6
-"""Columns to the left of the map, for layer numbers and the axis."""
+"""Number of columns to the left of the map, where layer numbers and the vertical axis are drawn."""
 SMALL = 10
-"""If every donor has fewer layers than this, a coloured map may use two rows for each layer."""
+"""If every donor has fewer layers than this, a map with colours may draw each donor layer two rows high."""
 Styles = Mapping[str, DonorStyle]
 
 
 @dataclass(frozen=True, slots=True)
 class DepthMap:
-    """The depth map of a stack with its axes and annotations, as wide as the console; rich prints it."""
+    """Shows the depth map of a stack with axes and annotations, as wide as the console. rich prints this object."""
 
     graph: StackGraph
     donors: Mapping[str, Donor]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields the lines from top to bottom, coloured as far as the console supports it."""
+        """Yields the lines of the map and its annotations from top to bottom, in colour if the console has colours."""
         columns = max(1, options.max_width - GUTTER)
         plain = is_plain(console)
         raster = _make_raster(self.graph, self.donors, columns, LINES, plain=plain)
@@ -56,7 +58,10 @@ class DepthMap:
 
 
 def draw_thumbnail(graph: StackGraph, donors: Mapping[str, Donor], width: int = 24, height: int = 4) -> Text:
-    """A small map of braille dots without axes, at most `width` columns by `height` lines; legible without colour."""
+    """A small depth map in braille dots, without axes, at most `width` columns wide and `height` lines high.
+
+    The map is readable without colour.
+    """
     raster = draw_raster(graph, donors, width * 2, height * 4)
     styles = assign_styles(list(donors))
     lines = [
@@ -69,7 +74,7 @@ def draw_thumbnail(graph: StackGraph, donors: Mapping[str, Donor], width: int = 
 
 
 _BRAILLE = ((0x40, 0x80), (0x04, 0x20), (0x02, 0x10), (0x01, 0x08))
-"""The bit of each dot in a braille character: a pair of left and right dot for each row, from the bottom."""
+"""The bits of the dots in a braille character: a pair (left dot, right dot) for each row, from the bottom row up."""
 
 
 def _draw_dots(raster: Raster, styles: Styles, left: int, bottom: int) -> Ink:
@@ -95,7 +100,10 @@ def _make_raster(graph: StackGraph, donors: Mapping[str, Donor], columns: int, l
 
 
 def _label_rows(up: Axis, *, plain: bool) -> dict[int, str]:
-    """Labels of the vertical axis, round numbers of donor layers, by the number of the line from the top."""
+    """The labels of the vertical axis, by line number from 0 at the top of the map.
+
+    Each label is the number of a donor layer as text.
+    """
     height = 1 if plain else 2
     lines = -(-up.cells // height)
     step = choose_step(2 * height * up.count / up.cells)
@@ -104,7 +112,7 @@ def _label_rows(up: Axis, *, plain: bool) -> dict[int, str]:
 
 
 def _draw_lines(raster: Raster, styles: Styles, *, plain: bool, ascii_only: bool) -> Iterator[Text]:
-    """The lines of the map, from the top."""
+    """Yields the lines of the map from top to bottom: letters if `plain`, else half blocks in colour."""
     rows = 1 if plain else 2
     for line in reversed(range(-(-raster.up.cells // rows))):
         columns = range(raster.across.cells)

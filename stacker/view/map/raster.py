@@ -1,7 +1,7 @@
-"""The grid behind a depth map: which cells the layers of a stack fill, and which cells its jumps cross.
+"""Computes the grid of a depth map: which cells the layers of a stack fill, and which cells its junctions cross.
 
-Columns stand for output layers, from the left; rows stand for donor layers, from the bottom. This module knows no
-colours or characters.
+Columns stand for output layers, from left to right, and rows for donor layers, from bottom to top. Other modules choose
+the colours and characters.
 """
 
 from __future__ import annotations
@@ -14,36 +14,42 @@ from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
 
 WIDEST = 4
-"""The most columns that one output layer takes."""
+"""The most columns that one output layer fills."""
 LOWEST = 12
-"""The fewest rows to which a map is reduced so that its lines rise at most one row per column and have no gaps."""
+"""A map loses rows until its lines rise at most one row per column, which leaves no gaps, but keeps this many rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An axis of `cells` cells for `count` layers: each layer takes the same number of cells, or several share one."""
+    """An axis of a depth map with `cells` cells for `count` layers.
+
+    Each layer has the same number of cells. If there are fewer cells than layers, neighbouring layers share a cell.
+    """
 
     count: int
     cells: int
 
     def first(self, layer: int) -> int:
-        """The first cell of a layer."""
+        """The index of the first cell of a layer."""
         return layer * self.cells // self.count
 
     def span(self, layer: int) -> range:
-        """The cells of a layer."""
+        """The indices of all cells of a layer."""
         start = self.first(layer)
         return range(start, start + max(1, self.cells // self.count))
 
 
 def make_axis(count: int, room: int, most: int) -> Axis:
-    """An axis for `count` layers on at most `room` cells, with at most `most` cells per layer."""
+    """An axis for `count` layers that has at most `room` cells, and at most `most` cells for each layer."""
     return Axis(count, room if count > room else count * max(1, min(most, room // count)))
 
 
 @dataclass(slots=True)
 class Cell:
-    """One cell: the donors drawn in it, and `again`, True if earlier output layers use all donor layers drawn in it."""
+    """A filled cell, which shows one or more donor layers.
+
+    `donors` are the names of the donors. `again` is True if earlier output layers use all of the donor layers too.
+    """
 
     donors: list[str] = field(default_factory=list)
     again: bool = True
@@ -51,7 +57,11 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """The filled cells of a map by (column, row), and the two axes; `links` are the empty cells that a jump crosses."""
+    """The grid of a depth map, with the axis `across` for output layers and the axis `up` for donor layers.
+
+    `cells` are the filled cells by (column, row). `links` are the (column, row) of empty cells that a junction
+    crosses.
+    """
 
     across: Axis
     up: Axis
@@ -60,9 +70,10 @@ class Raster:
 
 
 def draw_raster(graph: StackGraph, donors: Mapping[str, Donor], columns: int, rows: int, tallest: int = 1) -> Raster:
-    """Draw the stack on at most `columns` × `rows` cells; a layer is at most `tallest` cells high.
+    """Compute the grid of a stack's depth map, with at most `columns` × `rows` cells.
 
-    If several layers share a column, only the first of them and the first of a segment are drawn, to keep lines thin.
+    A donor layer is at most `tallest` rows high. If several output layers share a column, only the first output
+    layer in the column and those that start a segment are drawn, to keep lines thin.
     """
     across = make_axis(len(graph.layers), columns, WIDEST)
     depth = find_depth(graph, donors)
@@ -97,7 +108,11 @@ def find_depth(graph: StackGraph, donors: Mapping[str, Donor]) -> int:
 
 
 def _find_links(graph: StackGraph, across: Axis, up: Axis) -> set[tuple[int, int]]:
-    """The cells that jumps cross: in the column of the layer after a jump, the rows between the two donor layers."""
+    """The cells that junctions cross, as pairs (column, row).
+
+    The column is that of the output layer after the junction; the rows are those between the two donor layers that
+    meet at the junction.
+    """
     found = set()
     for junction in find_junctions(graph):
         ends = sorted((up.span(junction.before.layer or 0), up.span(junction.after.layer or 0)), key=lambda s: s.start)

@@ -1,1 +1,1 @@
-"""What every view of a stack is drawn from: the scene, colours, texts and tables."""
+"""Prepares what all views of a stack are drawn from: the scene, donor colours, texts and tables."""

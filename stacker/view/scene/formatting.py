@@ -1,4 +1,4 @@
-"""Formats parts of a stack as text: sources, ops, junctions, parameter counts and durations."""
+"""Formats parts of a stack as text: ranges of layers, donor slices, ops with their parameters, and junctions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from stacker.spec.language.stack_spec import Gradient, Parameter, Value
 
 
 def span_text(start: int, stop: int) -> str:
-    """The first and last number of the half-open range [start, stop): `0–15`, or `7` for a single number."""
+    """The half-open range [start, stop) as text, from its first to its last number: `0–15`, or `7` for one number."""
     return f"{start}–{stop - 1}" if stop - start > 1 else f"{start}"
 
 
 def source_text(segment: Segment) -> str:
-    """The donor slices that a segment is made from: `xwin[0:16]`, or `a[6:14] + b[6:14]` for a blend."""
+    """The donor slices that a segment is made from, as text: `xwin[0:16]`, or `a[6:14] + b[6:14]` for a blend."""
     return " + ".join(text for text, _ in list_sources(segment))
 
 
 def list_sources(segment: Segment) -> list[tuple[str, Feed]]:
-    """Each donor slice of a segment as a pair: its text, such as `xwin[0:16]`, and the feed of its first layer."""
+    """A pair for each donor slice of a segment: the slice as text, such as `xwin[0:16]`, and its first donor layer."""
     return [(_slice_text(feed.donor, feed.layer or 0, len(segment)), feed) for feed in segment.first.feeds]
 
 
@@ -33,18 +33,27 @@ def _slice_text(donor: str, start: int, count: int) -> str:
 
 
 def method_text(graph: StackGraph, segment: Segment) -> str:
-    """How a segment is made from its sources: op with parameters, factors, copy number; "" if copied unchanged."""
+    """How a segment is made from its donor layers, as text: `slerp t 0.5`, `scaled 0.9` or `copy 2`, joined by `; `.
+
+    Empty if the segment has no op and no scale factor, and is not a second or later copy that a repeat makes.
+    """
     first, last = segment.first, graph.layers[segment.stop - 1]
     return "; ".join(part for part in (_op_text(first, last), _scales_text(first), _copy_text(first)) if part)
 
 
 def node_source_text(node: Node) -> str:
-    """The donor layers that a node is made from: `a[3] + b[3]`; without layer numbers for embedding and head."""
+    """The donor layers that a node is made from, as text: `a[3] + b[3]`.
+
+    For the embedding and the head, only the names of the donors: `a + b`.
+    """
     return " + ".join(feed.donor if feed.layer is None else f"{feed.donor}[{feed.layer}]" for feed in node.feeds)
 
 
 def node_method_text(node: Node) -> str:
-    """How a node is made from its sources: op with parameters, factors, copy number; "" if copied unchanged."""
+    """How a node is made from its donor layers, as text: `slerp t 0.5`, `scaled 0.9` or `copy 2`, joined by `; `.
+
+    Empty if the node has no op and no scale factor, and is not a second or later copy that a repeat makes.
+    """
     return "; ".join(part for part in (_op_text(node, node), _scales_text(node), _copy_text(node)) if part)
 
 
@@ -59,7 +68,10 @@ def _op_text(first: Node, last: Node) -> str:
 
 
 def _settings_texts(first: Iterable[BoundSetting], last: Iterable[BoundSetting]) -> Iterator[str]:
-    """Each op parameter as text: `t 0.5`, or `t 0 to 1` if the settings of the `first` and `last` layer differ."""
+    """Yields each op parameter as text: `t 0.5`, or `t 0 to 1` if its value in the first and last layer differs.
+
+    `first` and `last` are the settings of the first and the last layer of a segment.
+    """
     for setting, end in zip(first, last, strict=False):
         value, last_value = (parameter_text(each.bound.parameter) for each in (setting, end))
         yield f"{setting.name} {value}" + (f" to {last_value}" if value != last_value else "")
@@ -79,7 +91,10 @@ def _copy_text(node: Node) -> str:
 
 
 def parameter_text(parameter: Parameter) -> str:
-    """A parameter in the notation of specs: `0.5`, `[0, 1]`, `attn 0.3, mlp [1, 0], else 0.5`."""
+    """A parameter as text: `0.5`, or `[0, 1]` for a gradient over layers.
+
+    If the value depends on the tensor, each group of tensors has its own: `attn 0.3, mlp [1, 0], else 0.5`.
+    """
     if [rule.match for rule in parameter.rules] == ["*"]:
         return _value_text(parameter.rules[0].value)
     words = (("else" if rule.match == "*" else rule.match, _value_text(rule.value)) for rule in parameter.rules)
@@ -94,7 +109,10 @@ def _value_text(value: Gradient | Value) -> str:
 
 
 def junction_text(junction: Junction, donors: Mapping[str, Donor]) -> str:
-    """What changes at a junction, as values before and after: `xwin to euryale, rope_theta 10000 to 500000`."""
+    """What differs between the layers before and after a junction: `xwin to euryale, rope_theta 10000 to 500000`.
+
+    Empty if nothing differs.
+    """
     return ", ".join(_change_text(*difference) for difference in find_changes(junction, donors))
 
 

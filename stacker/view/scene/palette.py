@@ -1,4 +1,4 @@
-"""A colour and a letter for each donor; colours are legible on light and dark backgrounds."""
+"""Chooses a colour and a letter for each donor; the colours are legible on light and on dark backgrounds."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from rich.style import Style
 from rich.text import Text
 
 HUES = ("#2f7ff0", "#d5640f", "#159a4a", "#c23ad6", "#d63245", "#0b93a3", "#7d63f0", "#95810b")
-"""Donor colours. Their relative luminance, 0.13 to 0.28, contrasts at least 3:1 with white and black (WCAG 2.2)."""
+"""Donor colours, each with a contrast of at least 3:1 to white and to black.
+
+Their relative luminance, as WCAG 2.2 defines it, is 0.13 to 0.28.
+"""
 MUTED = "#808080"
 
 
 @dataclass(frozen=True, slots=True)
 class DonorStyle:
-    """How one donor is drawn: in its colour, or as its letter where the output has no colours."""
+    """How one donor is drawn: in `colour`, or as `letter` where the output has no colours."""
 
     name: str
     letter: str
@@ -25,12 +28,12 @@ class DonorStyle:
 
     @property
     def again(self) -> str:
-        """The letter for a donor layer that an earlier output layer uses too: lower case."""
+        """The donor's letter in lower case, for a donor layer that an earlier output layer uses too."""
         return self.letter.lower()
 
 
 def assign_styles(donors: Sequence[str]) -> dict[str, DonorStyle]:
-    """A style for each donor, in order; colours repeat after eight donors, letters after 26."""
+    """The style of each donor, by donor name; colours repeat after eight donors, letters after 26."""
     return {
         name: DonorStyle(name, ascii_uppercase[number % len(ascii_uppercase)], HUES[number % len(HUES)])
         for number, name in enumerate(donors)
@@ -44,11 +47,11 @@ def mix_colours(colours: Sequence[str]) -> str:
 
 
 Ink = tuple[str, str | Style]
-"""A character and its style."""
+"""A pair: one character, and the style in which it is printed."""
 
 
 def join_characters(cells: Iterable[Ink]) -> Text:
-    """Join single styled characters into one line of text."""
+    """Join characters with their styles into one line of text."""
     line = Text(no_wrap=True)
     for style, run in groupby(cells, key=lambda cell: cell[1]):
         line.append("".join(character for character, _ in run), style)

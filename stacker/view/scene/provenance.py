@@ -1,4 +1,7 @@
-"""Where every output tensor of a stack comes from, as rows of text per layer; the experts of a layer share rows."""
+"""Lists the output tensors of each layer of a stack, with the expression that computes each tensor, as rows of text.
+
+Tensors that differ only in the number of the expert share a row.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,10 @@ _EXPERT = re.compile(r"(?<=\.)\d+(?=\.)")
 
 @dataclass(frozen=True, slots=True)
 class TensorRow:
-    """One output tensor, or `count` tensors of a layer that differ only in the number of the expert.
+    """One output tensor, or `count` output tensors of a layer that differ only in the number of the expert.
 
-    `name` lacks the prefix of the layer; `made` is the expression that computes the tensor, as text.
+    `name` is the tensor name without the prefix of the layer. `made` is the expression that computes the tensor, as
+    text.
     """
 
     name: str
@@ -31,7 +35,10 @@ class TensorRow:
 
 
 def trace_tensors(scene: Scene) -> dict[str, list[TensorRow]]:
-    """Rows of output tensors by `embed`, `head` or the number of the output layer; all empty without a plan."""
+    """The rows of output tensors, by `embed`, `head`, or the number of the output layer as text.
+
+    All lists of rows are empty if the scene has no plan.
+    """
     steps = {step.tensor.name: step for step in scene.plan.steps} if scene.plan else {}
     found: dict[str, list[TensorRow]] = {}
     for node, named, tables in walk_tables(scene.graph, scene.donors):
@@ -48,7 +55,7 @@ def _row(step: Step, name: str, role: str) -> TensorRow:
 
 
 def _joined(rows: Iterator[TensorRow]) -> Iterator[TensorRow]:
-    """Merges rows that differ only in an expert's number."""
+    """Yields the rows, after merging rows that differ only in the number of the expert into one row with a count."""
     groups: dict[TensorRow, int] = {}
     for row in rows:
         if ".expert" in row.role:
@@ -60,7 +67,10 @@ def _joined(rows: Iterator[TensorRow]) -> Iterator[TensorRow]:
 
 
 def expression_text(expression: Expression) -> str:
-    """An expression as text: `xwin:model.layers.3.mlp.up_proj.weight`, `slerp(a, b; t 0.3)`."""
+    """An expression as text.
+
+    A donor tensor is `xwin:model.layers.3.mlp.up_proj.weight`, and a blend is `slerp(a, b; t 0.3)`.
+    """
     match expression:
         case Copy(tensor):
             return str(tensor)

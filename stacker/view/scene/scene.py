@@ -1,4 +1,4 @@
-"""The scene: one value with everything that the views of a stack show."""
+"""Collects in one object, the scene, everything that the views of a stack show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from stacker.spec.language.stack_spec import StackSpec
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything that a view shows of one stack; `plan` and `figures` are None if the stack cannot be built."""
+    """Everything that the views of one stack show; `plan` and `figures` are None if the stack cannot be built.
+
+    `lints` are warnings and notes about weak points of the stack; `figures` are its sizes and costs.
+    """
 
     name: str
     graph: StackGraph
@@ -33,11 +36,11 @@ class Scene:
 
     @property
     def jumps(self) -> dict[int, Junction]:
-        """The junctions of the stack, each by the index of the output layer after it."""
+        """Every junction of the stack, by the index of the output layer after the junction."""
         return {junction.index: junction for junction in find_junctions(self.graph)}
 
 
 def make_scene(spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None) -> Scene:
-    """The scene of a stack, with its figures and lints; `plan` is None if the stack has errors."""
+    """Make the scene of a stack and compute its figures and lints; `plan` is None if the stack has errors."""
     figures = make_figures(graph, donors, plan) if plan else None
     return Scene(spec.name, graph, donors, lint(graph, donors, spec), plan, figures)

@@ -1,6 +1,6 @@
-"""Tables without lines, and numbers as text, for the terminal.
+"""Makes tables without lines, and formats parameter counts and durations as text, for the terminal.
 
-Strings are shown as they are: `[red]` in a name is not markup.
+Strings in tables are shown as they are: `[red]` in a name is not markup.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ Cells = Sequence[str | Text]
 def make_table(
     columns: Sequence[str], rows: Iterable[Cells], right: Collection[str] = (), header_style: str = "bold"
 ) -> Table:
-    """A table whose long cells are folded; columns named in `right` are aligned right and never wrapped."""
+    """A table whose long cells are wrapped.
+
+    Columns named in `right` are aligned right and never wrapped.
+    """
     table = Table(box=None, pad_edge=False, header_style=header_style)
     for name in columns:
         aligned = name in right
@@ -27,7 +30,7 @@ def make_table(
 
 
 def make_pairs(pairs: Mapping[str, str], name_style: str = "bold") -> Table:
-    """A table without a header: each row shows a name and its value."""
+    """A table without a header, in which each row shows the name and the value of one of `pairs`."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style=name_style, no_wrap=True)
     table.add_column(overflow="fold")
@@ -37,12 +40,12 @@ def make_pairs(pairs: Mapping[str, str], name_style: str = "bold") -> Table:
 
 
 def to_texts(cells: Cells) -> list[Text]:
-    """Wrap strings in Text, so that rich does not parse them as markup."""
+    """Wrap each string in rich's Text, so that rich does not parse the string as markup."""
     return [Text(cell) if isinstance(cell, str) else cell for cell in cells]
 
 
 def count_text(count: float) -> str:
-    """A number of parameters in the units of checkpoint names: `117.75 B`."""
+    """A number of parameters as text with a unit: `117.75 B` for 117.75 billion."""
     for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= size:
             return f"{count / size:.2f} {unit}"
@@ -50,7 +53,7 @@ def count_text(count: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """A duration: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 05 min`."""
+    """A number of seconds as text: `0.4 s`, `12 s`, `3 min 20 s` or `2 h 05 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -1,1 +1,1 @@
-"""A whole stack for the terminal and as JSON: summary, preview, comparison, plan and build report."""
+"""Shows a whole stack on the terminal and as JSON: preview, summary, comparison, build plan and build report."""

@@ -1,4 +1,4 @@
-"""Two stacks side by side: their figures, depth maps, and the layers in which they differ."""
+"""Compares two stacks: their figures, their depth maps, and the layers in which the stacks differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from stacker.view.stack.preview import Legend, preview_json
 from stacker.view.stack.summary import format_facts
 
 _MAP_WIDTH = 56
-"""The fewest columns for each of two depth maps that are drawn side by side."""
+"""Columns that each of two depth maps needs to be drawn beside the other map.
+
+On a narrower console, one map is drawn above the other.
+"""
 
 
 def draw_comparison(left: Scene, right: Scene) -> Group:
@@ -30,13 +33,13 @@ def draw_comparison(left: Scene, right: Scene) -> Group:
 
 @dataclass(frozen=True, slots=True)
 class Maps:
-    """The depth maps of two stacks: side by side if the console is wide enough, else one above the other."""
+    """Shows the depth maps of two stacks: side by side if the console is wide enough, else one above the other."""
 
     left: Scene
     right: Scene
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields each map below the name of its stack."""
+        """Yields the two depth maps, each between the name of its stack and its legend."""
         pictures = [_draw_map(scene) for scene in (self.left, self.right)]
         if options.max_width < 2 * _MAP_WIDTH + 2:
             yield Group(pictures[0], Text(), pictures[1])
@@ -54,7 +57,11 @@ def _draw_map(scene: Scene) -> RenderableType:
 
 
 def _draw_figures(left: Scene, right: Scene) -> Table:
-    """A table with a row per figure; the right column shows only values that differ, in bold, or else `the same`."""
+    """A table with a row for each figure and a column for each stack.
+
+    The column of the right stack shows a value that differs in bold, and `the same` for a value that does not
+    differ.
+    """
     lefts, rights = (
         {"layers": f"{scene.family.name}, {len(scene.graph.layers)}"} | format_facts(scene) for scene in (left, right)
     )
@@ -66,7 +73,7 @@ def _draw_figures(left: Scene, right: Scene) -> Table:
 
 
 def _draw_changes(left: Scene, right: Scene) -> RenderableType:
-    """A table of the ranges of layers that differ, or one line that says that no layer differs."""
+    """A table of the ranges of output layers that differ, or a line that says that no output layer differs."""
     rows = [(*_run_texts(left, run), *_run_texts(right, other)) for run, other in find_changed_runs(left, right)]
     if not rows:
         return Text("the layers are the same")
@@ -75,9 +82,9 @@ def _draw_changes(left: Scene, right: Scene) -> RenderableType:
 
 
 def _run_texts(scene: Scene, run: tuple[int, int]) -> tuple[str, str]:
-    """The layer numbers of the half-open range `run` as text, and how its first and last layer are made.
+    """A pair of texts for the half-open range `run`: its layer numbers, and how its first and last layer are made.
 
-    Returns two empty strings for an empty range.
+    The two texts are empty for an empty range.
     """
     layers = [_layer_text(node) for node in scene.graph.layers[slice(*run)]]
     return (span_text(*run), layers[0] if len(layers) == 1 else f"{layers[0]} to {layers[-1]}") if layers else ("", "")
@@ -88,9 +95,10 @@ def _layer_text(node: Node) -> str:
 
 
 def find_changed_runs(left: Scene, right: Scene) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Yields pairs of half-open ranges of output layers that differ: one of the left stack, and what replaces it.
+    """Yields pairs of half-open ranges of output layers that differ: one range per stack, first that of the left stack.
 
-    One range of a pair is empty where a stack has layers that the other stack lacks.
+    The layers of the right range replace the layers of the left range. A range is empty where its stack lacks the
+    layers that the other stack has.
     """
     lefts, rights = ([_layer_text(node) for node in scene.graph.layers] for scene in (left, right))
     for kind, start, stop, begin, end in SequenceMatcher(None, lefts, rights, autojunk=False).get_opcodes():
@@ -99,6 +107,6 @@ def find_changed_runs(left: Scene, right: Scene) -> Iterator[tuple[tuple[int, in
 
 
 def comparison_json(left: Scene, right: Scene) -> dict[str, Any]:
-    """The previews of two stacks, and the half-open ranges of layers in which the stacks differ, as a JSON value."""
+    """A JSON value with the previews of two stacks and the half-open ranges of layers in which the stacks differ."""
     runs = [{"left": list(one), "right": list(other)} for one, other in find_changed_runs(left, right)]
     return {"left": preview_json(left), "right": preview_json(right), "layers_that_differ": runs}

@@ -1,4 +1,4 @@
-"""A plan before a build and a report after it, as text for the terminal and as JSON."""
+"""Shows a plan before a build and a report after the build, as text for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stacker.view.scene.tabular import count_text, make_pairs, make_table, secon
 
 
 def draw_plan(plan: Plan) -> RenderableType:
-    """A summary of the plan, its shards, and the donor tensors that are not used."""
+    """A summary of the plan, a table of its shards, and a table of the donor tensors that the stack does not use."""
     return Group(_draw_head(plan), Text(), _draw_shards(plan), Text(), _draw_unused(plan))
 
 
@@ -67,7 +67,11 @@ def _draw_unused(plan: Plan) -> RenderableType:
 
 
 def report_text(plan: Plan, report: Report, out: PurePath) -> Text:
-    """Two lines: what a build wrote to `out`, and how many bytes it cloned, copied and computed at what speed."""
+    """Two lines about a finished build: the size of the checkpoint in the folder `out`, and how its bytes were written.
+
+    The second line counts the bytes that were cloned, copied, left as holes and computed, and tells the time and
+    speed.
+    """
     kinds = {
         "cloned": report.cloned,
         "copied": report.copied,
@@ -85,7 +89,7 @@ def report_text(plan: Plan, report: Report, out: PurePath) -> Text:
 
 
 def report_json(plan: Plan, report: Report, out: PurePath) -> dict[str, Any]:
-    """The report of a build as a JSON value; sizes are in bytes."""
+    """The report of a build as a JSON value, with sizes in bytes."""
     return {
         "ok": True,
         "out": str(out),

@@ -1,4 +1,7 @@
-"""The preview of a stack, for the terminal and as JSON: summary, depth map, segments, coverage and lints."""
+"""Shows the preview of a stack, on the terminal and as JSON.
+
+The preview has a summary, the depth map, the segments, how often each donor layer is used, and the lints.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ _SIGNS = {Severity.WARNING: ("! ", "bold yellow"), Severity.NOTE: ("- ", "dim"),
 
 
 def draw_preview(scene: Scene) -> Group:
-    """The preview, as wide as the console; a stack without a plan has no figures, one without layers no map."""
+    """The preview of a stack, as wide as the console.
+
+    It has no figures if the stack has no plan, and only the summary if the stack has no layers.
+    """
     return Group(*_draw_parts(scene))
 
 
@@ -50,12 +56,15 @@ def _draw_parts(scene: Scene) -> Iterator[RenderableType]:
 
 @dataclass(frozen=True, slots=True)
 class Legend:
-    """The legend of a depth map: the colour or letter of each donor, and the signs for blends and repeated layers."""
+    """Shows the legend of a depth map: the colour or letter of each donor, and the sign for blends.
+
+    On a console without colours, the legend also explains lower-case letters, which mark repeated donor layers.
+    """
 
     scene: Scene
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields all items of the legend as one text, which is wrapped between items."""
+        """Yields one text with all items of the legend."""
         plain = is_plain(console)
         items = [
             Text(f"{style.letter} {style.name}") if plain else Text.assemble(("█", style.colour), f" {style.name}")
@@ -84,9 +93,9 @@ _COLUMNS = ("layers", "jump", "from", "made by", "across the jump")
 
 
 def draw_segments(scene: Scene) -> Table:
-    """A table with a row per segment: its layers, the jump before it, its sources, its op, and what the jump changes.
+    """A table with a row for each segment: its layers, its donor slices, its op, and the jump before the segment.
 
-    A column that is empty in every row is left out.
+    The last column tells what the jump changes. A column that is empty in every row is left out.
     """
     rows = [_segment_row(scene, segment) for segment in find_segments(scene.graph)]
     filled = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
@@ -113,7 +122,7 @@ def _draw_sources(scene: Scene, segment: Segment) -> Text:
 
 
 def draw_lints(lints: Iterable[Problem]) -> Table:
-    """A table with a line per lint, each with the hint of the lint below."""
+    """A table with a row for the message of each lint, and below it a row for the hint if the lint has a hint."""
     table = Table.grid()
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -126,7 +135,7 @@ def draw_lints(lints: Iterable[Problem]) -> Table:
 
 
 def preview_json(scene: Scene) -> dict[str, Any]:
-    """The preview as a JSON value; `figures` and `plan` are null if the stack cannot be built."""
+    """The preview of a stack as a JSON value; `figures` and `plan` are null if the stack cannot be built."""
     graph = scene.graph
     return {
         "name": scene.name,

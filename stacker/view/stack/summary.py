@@ -1,4 +1,4 @@
-"""The summary above every picture of a stack: name, family, depth and figures, as text."""
+"""Makes the summary above each view of a stack as text: name, architecture family, number of layers, and figures."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from stacker.view.scene.tabular import count_text, make_pairs, seconds_text
 
 
 def draw_summary(scene: Scene) -> Group:
-    """A line with name, family and depth, then a row per figure."""
+    """A line with the stack's name, architecture family and number of layers, then a row for each figure."""
     return Group(title_text(scene), Text(), make_pairs(format_facts(scene), "dim"))
 
 
 def title_text(scene: Scene) -> Text:
-    """The name in bold, the family, and how many layers the stack has."""
+    """A line with the stack's name in bold, its architecture family, and its number of layers."""
     inferred = " (inferred from names and config)" if scene.family.inferred else ""
     count = len(scene.graph.layers)
     return Text.assemble(
@@ -27,7 +27,10 @@ def title_text(scene: Scene) -> Text:
 
 
 def format_facts(scene: Scene) -> dict[str, str]:
-    """The rows of the summary by name: the figures, then the donors of embedding, head, tokenizer and config."""
+    """The text of each row of the summary, by the name of the row.
+
+    The figures come first; the last row names the donors of the embedding, head, tokenizer and config.
+    """
     figures = scene.figures
     rows = format_figures(figures) if figures else {"figures": "none: the stack cannot be built as it is"}
     graph = scene.graph
@@ -40,7 +43,7 @@ def _donors_text(node: Node) -> str:
 
 
 def format_figures(figures: Figures) -> dict[str, str]:
-    """The figures of a stack as text, by the name of the row that shows them."""
+    """The figures of a stack as text, by the name of the row that shows them, such as `parameters` or `on disk`."""
     moved = figures.moved / max(1, figures.written)
     change = "moved unchanged, or shared with the donors where the filesystem clones"
     return {

@@ -1,1 +1,1 @@
-"""Donors, differences, ops, families, recipes and machines as tables for the terminal and as JSON."""
+"""Shows donors, donor differences, ops, families, recipes and machines as tables for the terminal and as JSON."""

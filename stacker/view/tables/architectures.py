@@ -1,4 +1,4 @@
-"""Architecture families as tables for the terminal and as JSON."""
+"""Shows architecture families as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stacker.view.scene.tabular import make_table
 
 
 def draw_architectures(families: Iterable[Architecture]) -> Table:
-    """A table with one row per family."""
+    """A table with one row for each architecture family."""
     columns = ("family", "model types", "depth", "follows the layers", "tried")
     return make_table(columns, [_family_row(family) for family in families])
 
@@ -28,7 +28,10 @@ def _family_row(family: Architecture) -> tuple[str, ...]:
 
 
 def draw_architecture(family: Architecture) -> RenderableType:
-    """One family in full: its tensors, config rules and notes, and the stacks that were tested against transformers."""
+    """One architecture family in full: its tensors, config rules and notes.
+
+    Last come the results of tests that compared stacks of the family with transformers.
+    """
     head = Text.assemble((family.name, "bold"), f"  {', '.join(family.model_types)}\n  layers: {family.prefix}")
     rows = [(str(each.part), each.name, each.role, _shape_text(each), _condition_text(each)) for each in family.tensors]
     sections = {
@@ -46,7 +49,10 @@ def draw_architecture(family: Architecture) -> RenderableType:
 
 
 def _find_tried(family: Architecture) -> Mapping[str, str]:
-    """Results of the family's stacks that were tested against transformers, by description; {} if none was."""
+    """Test results of the family's stacks, such as `right`, by the description of the stack.
+
+    Empty if no stack of the family was compared with transformers.
+    """
     return next((read_tested_stacks()[name] for name in family.model_types if name in read_tested_stacks()), {})
 
 
@@ -70,7 +76,7 @@ def _rule_text(rule: LayerRule) -> str:
 
 
 def architecture_json(family: Architecture) -> dict[str, Any]:
-    """A family as a JSON value."""
+    """An architecture family as a JSON value."""
     return {
         "name": family.name,
         "model_types": list(family.model_types),

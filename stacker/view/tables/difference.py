@@ -1,4 +1,4 @@
-"""The differences between two donors, as tables for the terminal and as JSON."""
+"""Shows the differences between two donors as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stacker.tensors import TensorSpec
 from stacker.view.scene.tabular import make_table
 
 _LONGEST = 60
-"""The most characters of a config value that are shown."""
+"""A config value is cut after this number of characters."""
 
 
 def draw_difference(one: Donor, other: Donor, found: Difference) -> RenderableType:
-    """The config entries and the tensors that differ, with a column per donor, and a line that sums them up.
+    """The config entries and tensors that differ, with a column for each donor, and a line that counts the differences.
 
-    A tensor that differs in several layers has one row for all of them.
+    A tensor that differs in several layers has one row for all of these layers.
     """
     names = _name_columns(one, other)
     config = [(key, _value_text(here), _value_text(there)) for key, here, there in found.config]
@@ -37,9 +37,9 @@ def _name_columns(one: Donor, other: Donor) -> tuple[str, str]:
 
 
 def _list_tensors(one: Donor, other: Donor, found: Difference) -> list[tuple[str, str, str, str]]:
-    """A row per tensor that differs: its name, its layers as text, and its dtype and shape in each donor.
+    """A row for each tensor that differs: its name, its layers, then its dtype and shape in each of the two donors.
 
-    ABSENT is shown for the donor that lacks the tensor.
+    If a donor lacks the tensor, ABSENT is in the place of the dtype and shape.
     """
     rows = []
     for donor, specs, first in ((one, found.only_one, True), (other, found.only_other, False)):
@@ -55,7 +55,7 @@ def _list_tensors(one: Donor, other: Donor, found: Difference) -> list[tuple[str
 
 
 def _stands_for(name: str, own: str, donor: Donor) -> bool:
-    """Whether the tensor name `own` is `name` with a layer number in place of `{i}`."""
+    """Whether `name` is the tensor name `own` with `{i}` in place of the layer number."""
     return name in join_layers([own], donor.architecture.prefix)
 
 

@@ -1,4 +1,4 @@
-"""A donor as tables for the terminal and as JSON."""
+"""Shows a donor as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from stacker.errors import Problem, ranges_text
 from stacker.view.scene.tabular import count_text, make_pairs, make_table
 
 _MOST_PROBLEMS = 3
-"""The most problems shown for one trial stack."""
+"""The most problems that are shown for one stack of Trials."""
 Trials = Mapping[str, tuple[Problem, ...]]
-"""Simple stacks of a donor that were tried: the errors of each by its description, () if it would work."""
+"""Errors of simple stacks of a donor that were planned as a test, by description of the stack; () if it would work."""
 
 
 def draw_donor(donor: Donor, trials: Trials) -> RenderableType:
-    """Family, depth, size, kinds of layers, tensors by role, and which simple stacks of the donor would work."""
+    """Tables about a donor: its family, depth and size, groups of alike layers, and tensors by role.
+
+    Last come the results of `trials`: which simple stacks of the donor would work.
+    """
     ignored = [Text(f"not carried: {name}: {reason}", "dim") for name, reason in donor.ignored]
     parts = (make_pairs(_list_facts(donor)), Text(), _draw_kinds(donor), Text(), _draw_roles(donor))
     return Group(*parts, *ignored, Text(), *_draw_trials(trials))
@@ -48,7 +51,7 @@ def _draw_roles(donor: Donor) -> Table:
 
 
 def _shapes_text(tensors: list[DonorTensor]) -> str:
-    """Up to three distinct shapes, and `…` if the tensors have more."""
+    """The first three distinct shapes of the tensors as text, then `…` if there are more."""
     shapes = sorted({tensor.spec.shape for tensor in tensors})
     return " ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes[:3]) + (" …" if shapes[3:] else "")
 
@@ -58,7 +61,10 @@ def _size_text(tensors: Iterable[DonorTensor]) -> str:
 
 
 def _draw_trials(trials: Trials) -> Iterator[Text]:
-    """A line per trial stack with its result, and below each refused stack its first problems and their hints."""
+    """Yields a line for each stack of `trials` with its result, `fine` or `refused`.
+
+    Below a refused stack come its first problems and their hints.
+    """
     yield Text("stacked", "bold")
     for trial, problems in trials.items():
         result = ("refused", "red") if problems else ("fine", "green")
@@ -100,7 +106,7 @@ def _group_by_role(donor: Donor) -> dict[tuple[Part, str], list[DonorTensor]]:
 
 
 def donor_json(donor: Donor, trials: Trials) -> dict[str, Any]:
-    """A donor as a JSON value, with every tensor's part, layer, role, type and shape."""
+    """A donor as a JSON value, with the part, layer, role, dtype and shape of every tensor."""
     return {
         "source": donor.source,
         "revision": donor.revision,

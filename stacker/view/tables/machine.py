@@ -1,4 +1,4 @@
-"""What `stacker doctor` found out about a machine, as tables for the terminal and as JSON."""
+"""Shows what `stacker doctor` found out about a machine, as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from stacker.view.scene.tabular import make_pairs
 
 
 def draw_machine(machine: Machine) -> RenderableType:
-    """Versions, hardware, filesystem and hub access of a machine, each with what it means for a build."""
+    """The program versions, hardware, filesystem and hub access of a machine.
+
+    Remarks tell what a value means for a build.
+    """
     folder = machine.folder
     return Group(
         _draw_section("this program", {"stacker": VERSION, "python": machine.python, **_list_packages(machine)}),
@@ -73,7 +76,7 @@ def _list_hub(hub: Hub) -> dict[str, str]:
 
 
 def machine_json(machine: Machine) -> dict[str, Any]:
-    """The machine as a JSON value; sizes are in bytes."""
+    """The facts about a machine as a JSON value, with sizes in bytes."""
     folder, hub = machine.folder, machine.hub
     return {
         "stacker": VERSION,

@@ -1,4 +1,4 @@
-"""Blend ops as tables for the terminal and as JSON."""
+"""Shows blend ops as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KINDS: dict[type, str] = {float: "number", int: "whole number", bool: "true or 
 
 
 def draw_ops(ops: Iterable[Op]) -> Table:
-    """A table with one row per op."""
+    """A table with one row for each op."""
     rows = [
         (op.name, op.summary, _sources_text(op), ", ".join(parameter.name for parameter in op.parameters)) for op in ops
     ]
@@ -45,7 +45,7 @@ def _sources_text(op: Op) -> str:
 
 
 def _requirements_text(op: Op) -> str:
-    """Whether the op needs data besides the weights, and how many times it reads the weights."""
+    """Text that tells whether the op needs data besides the weights, and how many times it reads the weights."""
     fewest, most = (1 + passes for passes in op.passes)
     times = "once" if most == 1 else f"{fewest} times" if fewest == most else f"{fewest} to {most} times"
     return f"{'weights alone, no data' if op.data_free else 'needs data'}; reads them {times}"

@@ -1,4 +1,4 @@
-"""Recipes and generators as tables for the terminal and as JSON."""
+"""Shows recipes and generators as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from stacker.view.scene.tabular import count_text, make_pairs, make_table, to_te
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """What a list of recipes or generators shows of a stack; `parameters` is the stack's parameter count.
+    """The facts about a stack that a list of recipes or generators shows.
 
-    `donors` are the donors as read, `sources` as the spec declares them.
+    `donors` are the donors as they were read, `sources` the donors as the spec declares them, and `parameters` is
+    how many parameters the stack has.
     """
 
     graph: StackGraph
@@ -37,7 +38,10 @@ class Sketch:
 
 
 def draw_recipes(recipes: Iterable[tuple[Recipe, Sketch]], room: int) -> Table:
-    """A table with one row per recipe; its depth maps are `room` columns wide, or left out when `room` is 0."""
+    """A table with one row for each recipe.
+
+    `room` is the width of each depth map in columns; 0 leaves the depth maps out.
+    """
     table = _make_table("recipe", "depth map", "layers", "size", "what it is", room=room)
     for recipe, sketch in recipes:
         figures = (str(sketch.layers), count_text(sketch.parameters))
@@ -46,7 +50,10 @@ def draw_recipes(recipes: Iterable[tuple[Recipe, Sketch]], room: int) -> Table:
 
 
 def draw_generators(generators: Iterable[tuple[Generator, Sketch]], room: int) -> Table:
-    """A table with one row per generator; depth maps use its default numbers, and `room` is as in `draw_recipes`."""
+    """A table with one row for each generator; its depth map shows the stack made with the generator's default numbers.
+
+    `room` is the width of each depth map in columns; 0 leaves the depth maps out.
+    """
     table = _make_table("generator", "depth map", "numbers", "what it makes", room=room)
     for generator, sketch in generators:
         numbers = " ".join(number.name for number in generator.numbers)
@@ -74,7 +81,10 @@ def draw_recipe_head(recipe: Recipe) -> RenderableType:
 
 
 def draw_generator(generator: Generator, donor: str) -> RenderableType:
-    """A generator in full: its numbers, and a command that calls it with `donor` as the source of each donor."""
+    """A generator in full: its summary and notes, a table of its numbers, and an example of `stacker new`.
+
+    The example uses `donor`, a folder or hub id, for every donor.
+    """
     head = _draw_head(generator.name, generator.summary, {"source": generator.source}, (generator.advice,))
     rows = [(number.name, number.shown, str(number.least), number.meaning) for number in generator.numbers]
     table = make_table(("number", "default", "at least", "meaning"), rows)
@@ -89,7 +99,7 @@ def _draw_head(name: str, summary: str, pairs: Mapping[str, str], notes: Iterabl
 
 
 def recipe_json(recipe: Recipe, sketch: Sketch) -> dict[str, Any]:
-    """A recipe as a JSON value, with the text of its spec."""
+    """A recipe as a JSON value, with the YAML text of its spec."""
     return {
         "name": recipe.name,
         "kind": "recipe",
