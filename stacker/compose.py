@@ -1,4 +1,6 @@
-"""The whole way from a spec to a checkpoint. Read this first: each function makes the value after it.
+"""Builds a checkpoint from a spec; read this module first.
+
+Each function in this diagram makes the value after it, and (IO) marks functions that read or write files:
 
 text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph → StackGraph
      → read_tokenizers (IO) → Tokenizers → rewrite_donors → Donors → check → Problems
@@ -49,10 +51,11 @@ Texts = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A spec with its donors read and checked.
+    """A spec whose donors have been read, without their weights, and whose stack has been checked.
 
-    `problems` has all errors and warnings; if there is an error, `planned` is None and `config` may be empty. Relative
-    paths start at `folder`; `nested` has the texts of the specs of donors that are stacks, by path.
+    `problems` lists all errors and warnings; if there is an error, `planned` is None and `config` may be empty.
+    `folder` is where relative paths in the spec start, and `nested` maps the path of the spec of each donor that is
+    itself a stack to the text of that spec.
     """
 
     text: bytes
@@ -66,7 +69,10 @@ class Stack:
     nested: Mapping[str, str] = field(default_factory=dict)
 
     def plan(self, layout: Layout | None = None) -> Plan:
-        """The plan of a build; raises all errors of the stack together if it has any."""
+        """Make the plan of a build; if the stack has errors, raise all of them together.
+
+        If `layout` is None, shards have the size that the spec sets.
+        """
         raise_problems(self.problems)
         if self.planned is None:
             raise StackerError.of("a stack without problems has no tensors")
@@ -74,42 +80,46 @@ class Stack:
         return make_plan(self.spec.name, self.graph, self.donors, self.planned, dict(self.config), chosen)
 
     def in_shards(self, size: int) -> Stack:
-        """The same stack in shards of at most `size` bytes."""
+        """A copy of the stack whose shards have at most `size` bytes of tensors each."""
         return replace(self, spec=replace(self.spec, output=replace(self.spec.output, shard_size=size)))
 
     def scene(self) -> Scene:
-        """The data that pictures are drawn from; if the stack has errors, only what is known despite them."""
+        """The data from which pictures of the stack are drawn.
+
+        If the stack has errors, it is only what is known without a plan.
+        """
         plan = None if select_errors(self.problems) else self.plan()
         return make_scene(self.spec, self.graph, self.donors, plan)
 
     def preview(self) -> Group:
-        """The picture of the stack, for rich to print."""
+        """A picture of the stack for the terminal, as an object that the library rich can print."""
         return draw_preview(self.scene())
 
     def _repr_html_(self) -> str:
-        """The interactive picture, for notebooks."""
+        """The HTML of an interactive picture of the stack, which notebooks display."""
         from stacker.view.files.page import html_frame_text
 
         return html_frame_text(self.scene())
 
     def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = ignore_watch) -> Built:
-        """Write the checkpoint to `out`; see the function `build`."""
+        """Write the checkpoint to the folder `out`, as the function `build` of this module does."""
         return build(self, Path(out), options or BuildOptions(), watch)
 
 
 def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:
-    """Read a spec file and its donors' configs and headers, and check the stack; no weights are read.
+    """Read a spec file and, with the function `read`, its donors' configs and file headers; check the stack.
 
-    `read` reads one donor. Raises SpecError if the file is not a spec and DonorError if a donor cannot be read;
-    problems of the stack itself are not raised but listed in its `problems`.
+    Raises SpecError if the file is not a valid spec and DonorError if a donor cannot be read. Problems of the stack
+    itself are not raised but listed in `Stack.problems`.
     """
     return load_text(read_spec_file(Path(path)), Path(path), read=read)
 
 
 def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = read_donor) -> Stack:
-    """Load the stack of a spec's `text`, which is stored at `path`; `read` reads one donor.
+    """Make the stack of the spec `text`, which is stored at `path`; the function `read` reads one donor.
 
-    `opened` has the paths of the outer specs, if the stack is a donor of another stack.
+    If the stack is itself a donor of another stack, `opened` lists the paths of the specs around it, the outermost
+    first.
     """
     return _load_spec(parse_spec(text, str(path)), text, path, opened, read)
 
@@ -133,9 +143,9 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
 def _compile_config(
     spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], planned: PlannedTensors | None
 ) -> tuple[dict[str, Json], tuple[Problem, ...]]:
-    """The new config.json and its problems.
+    """The new config.json and the problems found while making it.
 
-    Without `planned`, the config keeps the template's value for whether embedding and head are tied.
+    If `planned` is None, the config keeps the template's value for whether embedding and head are tied.
     """
     return compile_config(
         donors[graph.template],
@@ -151,7 +161,7 @@ def _compile_config(
 
 
 def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
-    """Read all donors, by name; the problems of all donors that cannot be read are raised together."""
+    """Read all donors of a spec, by name; if some cannot be read, the problems of all of them are raised together."""
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []
     for each in spec.donors:
@@ -165,7 +175,7 @@ def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read
 
 
 def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> Donor:
-    """Plan, but do not build, a donor that is itself a stack."""
+    """Make a donor from a stack that is used as a donor: its tensors are planned, but nothing is built."""
     if each.stage:
         return _as_donor(each, _load_spec(each.stage, b"", path, opened, read))
     inner = path.parent / str(each.stack)
@@ -189,8 +199,8 @@ def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
 class BuildOptions:
     """Options of a build; `max_memory` is in bytes.
 
-    `force` replaces an existing output, `restart` discards an interrupted build. Only `device` can change the values of
-    tensors, by its rounding.
+    `force` replaces an existing output folder, and `restart` begins anew instead of continuing an interrupted build. Of
+    all options, only `device` can change the values of tensors, because devices round differently.
     """
 
     force: bool = False
@@ -204,16 +214,17 @@ class BuildOptions:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The plan that was built, and the report of building it."""
+    """The result of a build: the plan that was carried out, and a report of what was written."""
 
     plan: Plan
     report: Report
 
 
 def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO) -> Plan:
-    """The plan of a build into `out`.
+    """The plan of a build into the folder `out`.
 
-    With layout AUTO, shards are laid out for cloning if the filesystem of `out` can clone blocks of the donors.
+    If `kind` is AUTO, shards are laid out for cloning if the filesystem of `out` can clone disk blocks of the donors'
+    files; they are not if it cannot, or if `out` is None.
     """
     block = None
     if kind is not LayoutKind.PLAIN and out is not None:
@@ -224,7 +235,10 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
 
 
 def _files(stack: Stack) -> list[Path]:
-    """For each donor, a file on the filesystem of its weights, to find out whether blocks can be cloned from there."""
+    """Paths on the filesystems of the donors' weights, used to test whether disk blocks can be cloned from there.
+
+    There is one path for each donor that has files on this machine.
+    """
     known = collect_donors(stack.donors).values()
     paths = (next((file.path for file in donor.files if file.path), donor.anchor) for donor in known)
     return [Path(path) for path in paths if path]
@@ -237,10 +251,11 @@ def build(
     watch: Watch = ignore_watch,
     fetching: Watch = ignore_watch,
 ) -> Built:
-    """Write the stack to `out`, which appears whole or not at all; an interrupted build is continued.
+    """Write the stack's checkpoint to the folder `out`, which appears only when complete; continue interrupted builds.
 
-    `watch` is called with the bytes written, `fetching` with the bytes fetched from the hub. Raises all errors of the
-    stack together; while writing, StorageError, LockedError and DonorError.
+    `watch` is called with the progress of writing, `fetching` with the progress of fetching from the hub, in bytes. All
+    errors of the stack are raised together before writing; later, StorageError, LockedError or DonorError may be
+    raised.
     """
     raise_problems(stack.problems)
     known = collect_donors(stack.donors)
@@ -262,7 +277,7 @@ def build(
 
 
 def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) -> dict[str, bytes]:
-    """The contents of all output files except the shards, by file name."""
+    """The contents of all output files except the shards, keyed by file name."""
     index = make_plan_index(plan)
     scene = make_scene(stack.spec, stack.graph, stack.donors, plan)
     drawing = svg_text(scene).encode()

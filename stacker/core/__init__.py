@@ -1,1 +1,1 @@
-"""What stacker is for: donors, the stack graph, checks, the new config, the plan. Pure: no IO, no clock."""
+"""The logic of stacker: donors, stack graph, checks, the new config, the plan of a build. No IO, no clock."""

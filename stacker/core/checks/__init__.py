@@ -1,1 +1,1 @@
-"""Checks, which find errors in a stack, and lints, which find weaknesses."""
+"""Checks find errors that prevent a build; lints find weaknesses of stacks that can be built."""

@@ -1,4 +1,4 @@
-"""Checks blends and factors: ops and their parameters, sources with equal tensors, tensors that allow arithmetic."""
+"""Checks the blends and factors of a stack: valid ops and parameters, matching tensors, types that allow arithmetic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stacker.spec.language.stack_spec import Gradient
 
 
 def check_ops(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Report unknown ops, ops with the wrong number of sources, and missing or invalid parameters of ops."""
+    """Report blends with an unknown op or the wrong number of sources, and missing or invalid parameters of ops."""
     for node, named, tables in walk_tables(graph, donors):
         op = OPS.get(node.op) if node.op else None
         if node.op and op is None:
@@ -28,7 +28,7 @@ def check_ops(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Proble
 
 
 def _check_spec_values(op: Op, node: Node) -> Iterator[Problem]:
-    """Report invalid parameter values in the spec, whichever tensors they apply to."""
+    """Report every parameter value in the spec that is invalid for the op, even if the value applies to no tensor."""
     groups = [(node.settings, False), *((feed.settings, True) for feed in node.feeds)]
     for settings, of_source in groups:
         for setting in settings:
@@ -43,9 +43,9 @@ def _spec_values(setting: BoundSetting) -> Iterator[Value]:
 
 
 def _check_tensor_values(op: Op, node: Node, named: Naming, table: Table) -> Iterator[Problem]:
-    """Report each problem of the parameter values of the node's tensors once.
+    """Report problems of the parameter values that apply to the node's tensors; report each problem only once.
 
-    The message names one of the tensors, unless all have the problem.
+    If only some of the tensors have a problem, its message names the first of them.
     """
     problems: dict[Problem, list[str]] = {}
     for name, tensor in table.items():
@@ -59,7 +59,7 @@ def _check_tensor_values(op: Op, node: Node, named: Naming, table: Table) -> Ite
 
 
 def check_sources(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Report sources and bases of blends whose tensors differ in name or shape from those of the first source."""
+    """Report sources and bases of a blend whose tensors differ in name or shape from those of the first source."""
     for node, _, tables in walk_tables(graph, donors):
         for feed, table in zip(list_inputs(node)[1:], tables[1:], strict=True):
             yield from _compare_tables(node, feed.donor, tables[0], table)
@@ -82,7 +82,7 @@ def _compare_tables(node: Node, donor: str, ours: Table, theirs: Table) -> Itera
 
 
 def check_arithmetic(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Report the first tensor that has to be scaled or blended but is stored quantised or packed."""
+    """Report the first donor tensor that is to be scaled or blended although it is stored quantised or packed."""
     for node, named, tables in walk_tables(graph, donors):
         for name, tensors in _computed_tensors(node, named, tables):
             for feed, tensor in zip(list_inputs(node), tensors, strict=False):
@@ -93,7 +93,7 @@ def check_arithmetic(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator
 
 
 def _computed_tensors(node: Node, named: Naming, tables: Sequence[Table]) -> Iterator[tuple[str, list[DonorTensor]]]:
-    """Yield the name and the source tensors of each tensor of the node that is scaled or blended."""
+    """Yield (name, donor tensors it is computed from) for each tensor of the node that is scaled or blended."""
     for name, tensor in tables[0].items():
         scales = (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))
         if node.op or find_factor(scales, tensor.role, named(name)) != 1.0:

@@ -1,6 +1,6 @@
-"""Lints that compare donors: common origin, vocabulary, special tokens, element type.
+"""Warns of differences between donors: origin, vocabulary, special tokens, element type.
 
-They read only configs and file headers, and do not repeat differences that `core.config.agreement` reports.
+Only configs and file headers are read; differences that `core.config.agreement` reports are left out.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from stacker.errors import Blame, Problem, Severity
 from stacker.spec.language.stack_spec import StackSpec
 
 _MAX_ADDED = 0.01
-"""The largest share of a vocabulary that fine-tuning adds; a larger difference in size means another tokenizer."""
+"""If the sizes of two vocabularies differ by more than this share of the larger size, the tokenizers are different."""
 _TOKEN_IDS = ("bos_token_id", "eos_token_id")
 
 
 def lint_lineage(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """Warn if a donor seems unrelated to the donor of the first layer.
 
-    Unrelated donors differ in at least two properties that fine-tuning keeps, such as family, depth or rotary base.
+    Two donors seem unrelated if they differ in at least two properties that fine-tuning keeps, such as family, depth or
+    rotary base.
     """
     for one, other in _donor_pairs(graph, donors):
         differences = _lineage_differences(one, other)
@@ -35,7 +36,7 @@ def lint_lineage(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -
 
 
 def _donor_pairs(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Donor, Donor]]:
-    """Yield the donor of the first layer paired with each other donor of layers."""
+    """Yield pairs (donor of the first layer, another donor of layers), one pair for each other donor."""
     names = list(dict.fromkeys(feed.donor for node in graph.layers for feed in node.feeds))
     yield from ((donors[names[0]], donors[name]) for name in names[1:])
 
@@ -64,9 +65,9 @@ def _join_words(words: list[str]) -> str:
 
 
 def lint_vocabularies(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Report donors whose vocabularies have different sizes.
+    """Report each donor whose vocabulary size differs from that of the first layer's donor.
 
-    It is a warning if the tokenizers seem to differ, a note if only a few tokens were added.
+    The report is a warning if the tokenizers seem to be different, and a note if only a few tokens were added.
     """
     for one, other in _donor_pairs(graph, donors):
         ours, theirs = (collect_names(donor.architecture, donor.config) for donor in (one, other))
@@ -84,7 +85,7 @@ def lint_vocabularies(graph: StackGraph, donors: Mapping[str, Donor], _: StackSp
 
 
 def lint_token_ids(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Note donors that begin or end texts with other token ids than the donor of the stack's tokenizer."""
+    """Note donors whose token ids for the beginning or the end of a text differ from those of the tokenizer's donor."""
     chosen = donors[graph.tokenizer]
     ours = collect_names(chosen.architecture, chosen.config)
     for name in dict.fromkeys(feed.donor for node in graph.layers for feed in node.feeds):
@@ -97,7 +98,7 @@ def lint_token_ids(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec)
 
 
 def lint_dtypes(graph: StackGraph, donors: Mapping[str, Donor], spec: StackSpec) -> Iterator[Problem]:
-    """Warn if the donors have different element types and the spec does not cast the output to one."""
+    """Warn if the donors have different element types and the spec does not set one type for the output."""
     if spec.output.dtype is not None:
         return
     used = dict.fromkeys(feed.donor for node in graph.nodes for feed in node.feeds)
@@ -109,7 +110,7 @@ def lint_dtypes(graph: StackGraph, donors: Mapping[str, Donor], spec: StackSpec)
 
 
 def _main_dtype(donor: Donor) -> str:
-    """The element type that most elements of a donor's tensors have; "" if it has no tensors."""
+    """The name of the element type that most elements of a donor's tensors have; "" if the donor has no tensors."""
     counts: dict[str, int] = {}
     for tensor in donor.tensors.values():
         counts[tensor.spec.dtype.label] = counts.get(tensor.spec.dtype.label, 0) + tensor.spec.elements

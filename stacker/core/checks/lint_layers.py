@@ -1,4 +1,4 @@
-"""Lints of the order of layers: repeated and unused layers, first and last layer, jumps, patterns, useless factors."""
+"""Warns of layers that are repeated or unused, of unusual ends, jumps, broken patterns, and factors without effect."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from stacker.spec.language.stack_spec import StackSpec
 _WRITER_ROLES = {"attn.o", "mlp.down", "ssm.out"}
 """Roles of projections whose output is added to the residual stream."""
 _FIRST, _LAST = 10, 20
-"""Repeating the first 1/_FIRST or the last 1/_LAST of a donor's layers hurts most."""
+"""A warning is given if any of the first 1/_FIRST or of the last 1/_LAST of a donor's layers are repeated."""
 
 
 def lint_edges_repeated(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Warn if first or last layers of a donor are repeated; copies with factors of 0, which do nothing, are ignored."""
+    """Warn if first or last layers of a donor are repeated; layers that factors of 0 turn off are not counted."""
     uses: dict[tuple[str, int], list[Node]] = {}
     for node in _without_idle_layers(graph, donors).layers:
         for feed in node.feeds:
@@ -47,7 +47,7 @@ def lint_edges_repeated(graph: StackGraph, donors: Mapping[str, Donor], _: Stack
 
 
 def _without_idle_layers(graph: StackGraph, donors: Mapping[str, Donor]) -> StackGraph:
-    """The stack without layers that add nothing to the residual stream, or the whole stack if no layer adds anything.
+    """A copy of the stack without layers that add nothing to the residual stream; unchanged if no layer would remain.
 
     The remaining layers keep their indices.
     """
@@ -61,7 +61,7 @@ def _without_idle_layers(graph: StackGraph, donors: Mapping[str, Donor]) -> Stac
 
 
 def _is_idle(node: Node, named: Naming, table: Table) -> bool:
-    """Whether a layer adds nothing, since all projections that write to the residual stream are scaled by 0."""
+    """Whether a layer adds nothing to the residual stream because all projections that write to it are scaled by 0."""
     scales = (*node.scales, *(node.feeds[0].scales if len(node.feeds) == 1 else ()))
     writers = [
         (name, tensor.role) for name, tensor in table.items() if strip_role_suffixes(tensor.role) in _WRITER_ROLES
@@ -86,7 +86,7 @@ def lint_ends(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> I
 
 
 def lint_unused_layers(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Note donor layers that are in no slice, and donors without any layer in the stack."""
+    """Note donor layers that the stack does not use, and donors of which the stack uses no layer."""
     partly = []
     for name, uses in count_uses(graph, donors).items():
         unused = [layer for layer, count in enumerate(uses) if not count]
@@ -115,7 +115,7 @@ def lint_backward_jumps(graph: StackGraph, donors: Mapping[str, Donor], _: Stack
 
 
 def lint_skips(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Warn if the stack skips at least two layers and at least an eighth of a donor's layers."""
+    """Warn if the stack skips two or more layers in a row that are at least an eighth of the donor's layers."""
     far = [
         each
         for each in find_junctions(_without_idle_layers(graph, donors))
@@ -134,9 +134,10 @@ def _junction_text(junction: Junction) -> str:
 
 
 def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Warn if a per-layer value, such as the attention type, breaks the family's pattern over layer numbers.
+    """Warn if a per-layer value, such as the attention type, does not follow the pattern of the model family.
 
-    The config lists the right values, but some programs compute them from the layer number instead.
+    The new config lists the right value for each layer, but some programs compute the value from the layer number
+    instead.
     """
     template = donors[graph.template]
     names = {**collect_names(template.architecture, template.config), "depth": len(graph.layers)}
@@ -153,9 +154,10 @@ def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) 
 
 
 def _fits_pattern(rule: LayerRule, names: Mapping[str, Any], node: Node, donors: Mapping[str, Donor]) -> bool:
-    """Whether a layer's value in its donor equals the value that the rule's pattern implies at its index in the stack.
+    """Whether the value of a node's donor layer equals the value that the family's pattern implies at the node's index.
 
-    The pattern is the last formula of `rule.read`, evaluated with `names`; True if a formula has no value.
+    The pattern is the last formula of `rule.read`, evaluated with the variables `names`. If a formula cannot be
+    evaluated, the result is True.
     """
     donor = donors[node.feeds[0].donor]
     own = {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
@@ -178,7 +180,7 @@ def lint_cancelled_factors(graph: StackGraph, donors: Mapping[str, Donor], _: St
 
 
 def _find_cancelled(node: Node, named: Naming, table: Table) -> Iterator[tuple[str, str]]:
-    """Yield the role of each scaled projection whose factor a norm cancels, with the role of that norm."""
+    """Yield (role of the projection, role of the norm) for each scaled projection whose factor a norm cancels."""
     scales = (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))
     if not scales:
         return

@@ -1,6 +1,7 @@
 """Finds weaknesses of stacks that can be built; each lint is one function in the table LINTS.
 
-Measurements in hints were made on SmolLM2-135M: 30 layers, perplexity 23.1 unchanged.
+The measurements that hints mention were made with SmolLM2-135M, which has 30 layers and, unchanged, a perplexity of
+23.1.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ LINTS: tuple[Lint, ...] = (
 
 
 def lint(graph: StackGraph, donors: Mapping[str, Donor], spec: StackSpec) -> tuple[Problem, ...]:
-    """All warnings about a stack and then all notes, without duplicates; none if the stack has no layers."""
+    """All warnings about a stack, followed by all notes, without duplicates; empty if the stack has no layers."""
     if not graph.layers:
         return ()
     problems = dict.fromkeys(problem for run_lint in LINTS for problem in run_lint(graph, donors, spec))

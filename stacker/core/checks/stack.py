@@ -1,6 +1,6 @@
-"""Checks whether a stack can be built; each check is one function in the table CHECKS that yields problems.
+"""Checks whether a stack can be built; each check is one function in the tuple CHECKS that yields problems.
 
-Checks never raise for a faulty stack.
+Faults of a stack never raise exceptions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Check = Callable[[StackGraph, Mapping[str, Donor]], Iterator[Problem]]
 
 
 def check(graph: StackGraph, donors: Mapping[str, Donor]) -> tuple[Problem, ...]:
-    """All problems of a stack without duplicates; those found while building the graph come first."""
+    """All problems of a stack without duplicates, beginning with those that were found while its graph was built."""
     problems = [*graph.problems, *(problem for run_check in CHECKS for problem in run_check(graph, donors))]
     return tuple(dict.fromkeys(problems))
 
@@ -37,7 +37,7 @@ def check_donors_agree(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterat
 
 
 def check_shapes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Report pairs of donors whose layers cannot be mixed because a tensor has no shape that both donors have."""
+    """Report pairs of donors whose layers cannot be mixed, since a tensor that both have never has the same shape."""
     names = dict.fromkeys(feed.donor for node in graph.layers for feed in node.feeds)
     shapes = {name: _shapes(donors[name]) for name in names}
     for one, other in combinations(names, 2):
@@ -63,7 +63,7 @@ def _shapes(donor: Donor) -> dict[str, set[tuple[int, ...]]]:
 
 
 def _find_meeting(graph: StackGraph, one: str, other: str) -> Mark | None:
-    """The place in the spec of the first layer by which both donors have been used; None if one of them is not used."""
+    """Where in the spec the second of two donors begins to be used; None if one of the two donors is not used."""
     seen: set[str] = set()
     for node in graph.layers:
         seen |= {feed.donor for feed in node.feeds}
@@ -73,7 +73,7 @@ def _find_meeting(graph: StackGraph, one: str, other: str) -> Mark | None:
 
 
 def check_ends(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Report an embedding and a head with different numbers of tokens, and donors with different hidden sizes."""
+    """Report an embedding and a head with different numbers of tokens; report donors with different hidden sizes."""
     embed, head = donors[graph.embed.feeds[0].donor], donors[graph.head.feeds[0].donor]
     known, predicted = _count_tokens(embed), _count_tokens(head)
     if known is not None and predicted is not None and known != predicted:
@@ -90,9 +90,9 @@ def check_ends(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Probl
 
 
 def _count_tokens(donor: Donor) -> int | None:
-    """The number of rows of a donor's head, or of its embedding if there is no head; None if it has neither tensor.
+    """The number of rows of a donor's head, or of its embedding if there is no head; None if there is neither.
 
-    The head counts first, because an embedding may have more rows than there are tokens.
+    The head is preferred, because an embedding may have more rows than there are tokens.
     """
     for part in (Part.HEAD, Part.EMBED):
         tables = [t for t in donor.outside(part).values() if t.role in ("head", "embed") and len(t.spec.shape) == 2]
@@ -108,9 +108,10 @@ def _hidden_size(donor: Donor) -> int | None:
 
 
 def check_prefixes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Report donors of the embedding or head whose layers have another name prefix than the template's layers.
+    """Report donors of the embedding or head whose layer names begin differently from the template's layer names.
 
-    The embedding and the head keep their donor's tensor names, which would not fit the stack's layers.
+    The embedding and the head keep the tensor names of their donor, and these names would not match the stack's layer
+    names.
     """
     template = donors[graph.template]
     ends = (graph.embed, graph.head)
@@ -124,7 +125,7 @@ def check_prefixes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[P
 
 
 def check_rules(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Report roles and name patterns in parameters of the spec that select no tensor of the stack."""
+    """Report roles and name patterns in the spec's parameters that match no tensor of the stack."""
     roles: set[str] = set()
     names: set[str] = set()
     for _, named, tables in walk_tables(graph, donors):

@@ -15,10 +15,10 @@ from stacker.formats.json_object import Json
 
 
 def compare_donors(template: Donor, donor: Donor) -> Iterator[Problem]:
-    """Yield a problem for each difference between the configs of `donor` and `template`, whose config the stack uses.
+    """Yield a problem for each difference between the configs of `donor` and `template`; the stack uses the template's.
 
-    Differences in sizes and structure are errors; other differences, such as the rotary base, are warnings that the
-    donor's layers lose the value that they were trained with.
+    Differences in sizes and structure are errors. Other differences, such as the rotary base, are warnings, since the
+    donor's layers were trained with another value.
     """
     ours, theirs = (collect_names(each.architecture, each.config) for each in (template, donor))
     if template.architecture.name != donor.architecture.name:
@@ -30,9 +30,9 @@ def compare_donors(template: Donor, donor: Donor) -> Iterator[Problem]:
 
 
 def _compare_families(template: Donor, donor: Donor) -> Problem:
-    """The problem that two donors are of different model families.
+    """The problem to report for two donors of different model families.
 
-    It is an error if their layers have different tensors, else a warning.
+    It is an error if the layers of the two donors have different tensors, and a warning otherwise.
     """
     mine, other = ({t.suffix for t in each.tensors.values() if t.layer is not None} for each in (template, donor))
     names = f"'{donor.name}' is {donor.architecture.name}, '{template.name}' is {template.architecture.name}"
@@ -44,10 +44,10 @@ def _compare_families(template: Donor, donor: Donor) -> Problem:
 
 
 def _keys_to_agree(template: Donor, donor: Donor) -> set[str]:
-    """The names of the config values that must be equal in both donors.
+    """The names of the config values that must be equal in `template` and `donor`.
 
-    They are the dimensions except the vocabulary size (well-known size keys if there are no dimensions), and the keys
-    that a family lists under `agree`.
+    They are the dimensions that the families define, except the vocabulary size, and the keys listed under `agree`;
+    families without dimensions use GEOMETRY_KEYS instead of dimensions.
     """
     sized = {name for each in (template, donor) for name in compute_dimensions(each.architecture, each.config)}
     keys = {key for each in (template, donor) for key in each.architecture.agree}
@@ -68,7 +68,7 @@ def _warn_of_differences(
 
 
 def _is_tower(value: Json) -> bool:
-    """Whether an entry is the nested config of a tower, such as a vision encoder, and so concerns no decoder layer."""
+    """Whether a config entry is the nested config of a tower, such as a vision encoder, which no decoder layer uses."""
     return isinstance(value, dict) and "model_type" in value
 
 
@@ -81,7 +81,7 @@ def _keys_compared_elsewhere(architecture: Architecture) -> set[str]:
 
 
 def rotary_parameters(names: Mapping[str, Any]) -> dict[str, Json]:
-    """The rotary parameters of a config in one common form, whichever keys the config writes them under."""
+    """The rotary parameters of a config, under uniform keys such as `rope_type` because configs differ in keys."""
     parameters: dict[str, Json] = {}
     for key in ("rope_scaling", "rope_parameters"):
         entry = names.get(key)

@@ -1,6 +1,6 @@
 """Finds config entries that no layer rule covers and that may depend on a layer's position, such as a list of layers.
 
-A stack is refused if it moves a layer to a position for which such an entry says something else.
+A stack is refused if such an entry would have another value for a layer after the layer has moved.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from stacker.errors import Blame, Problem, Severity, did_you_mean, escape_text
 def check_bindings(template: Donor, layers: Sequence[OutputLayer], ignored_keys: Collection[str]) -> Iterator[Problem]:
     """Yield a problem for each donor config entry that no rule covers and that may depend on a layer's position.
 
-    The problem is an error if the entry in the stack's config says something else of a layer's new position than the
-    donor's entry says of its old one, else a warning.
+    The problem is an error if the value that the stack's config has for a layer's new position differs from the value
+    that the donor's config has for its old position; otherwise it is a warning.
     """
     written = _bindings_of(template)
     donors = {donor.name: donor for layer in layers for donor, _ in layer.feeds}
@@ -55,9 +55,9 @@ def _bindings_of(donor: Donor) -> dict[str, Binding]:
 
 
 def _is_broken(binding: Binding, written: Binding | None, donor: Donor, layer: OutputLayer) -> bool:
-    """Whether the stack's entry (`written`) treats an output layer differently from the donor's entry (`binding`).
+    """Whether the stack's entry (`written`) has another value for an output layer than the donor's entry (`binding`).
 
-    `written` is None if the stack's config lacks the entry; a layer that is not from `donor` is never broken.
+    `written` is None if the stack's config lacks the entry. The result is False for a layer that is not from `donor`.
     """
     there = written.value_at(layer.index) if written else None
     return any(each.name == donor.name and binding.value_at(index) != there for each, index in layer.feeds)

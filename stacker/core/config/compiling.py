@@ -1,6 +1,6 @@
-"""Compiles the config.json of a stack from the config of its template, the donor that the spec chooses for this.
+"""Compiles the config.json of a stack from the config of its template, the donor that the spec chooses for the config.
 
-Keys keep the template's order, and keys that could run code or point at other files are left out.
+Keys keep the template's order, and keys that could run code or refer to other files are left out.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def compile_config(
 ) -> tuple[Entries, tuple[Problem, ...]]:
     """Return the stack's config and its problems; output layer k is made from the donor layers `layers[k]`.
 
-    `embed`, `head` and `tokenizer` are the donors of these parts and `marks` the output layers' places in the spec;
-    None for `dtype`, `tied` (whether the head shares the embedding's tensor) or `tokenizer` keeps the template's value.
+    `embed`, `head` and `tokenizer` are the donors that provide these parts, and `marks` has the place of each output
+    layer in the spec. If `dtype`, `tied` (whether the head shares the embedding's tensor) or `tokenizer` is None, the
+    config keeps the template's value.
     """
     outputs = [OutputLayer(k, tuple(feeds), marks[k] if k < len(marks) else None) for k, feeds in enumerate(layers)]
     donors = {donor.name: donor for donor in (template, embed, head, *(d for feeds in layers for d, _ in feeds))}
@@ -65,7 +66,7 @@ def compile_config(
 
 
 def _set_layers(target: Entries, template: Donor, depth: int, changes: LayerEntries) -> None:
-    """Write the new number of layers, the entries computed from it, and the per-layer entries into `target`."""
+    """Write into `target` the new number of layers, the entries that depend on it, and the per-layer entries."""
     architecture = template.architecture
     names = {**collect_names(architecture, template.config), "old_depth": template.depth, "depth": depth}
     if architecture.depth.text.isidentifier():
@@ -86,7 +87,7 @@ def _set_layers(target: Entries, template: Donor, depth: int, changes: LayerEntr
 
 
 def _update_repeated_entries(config: Entries, target: Entries, template: Donor) -> None:
-    """Update outer entries of a multimodal model's config that repeat an entry of its nested language model config."""
+    """Update outer config entries of a multimodal model that repeat an entry of the nested language model config."""
     inner = template.config.get(template.architecture.scope)
     before = inner if isinstance(inner, dict) else {}
     for key in config.keys() & target.keys() & before.keys():
@@ -125,7 +126,7 @@ def _set_ends(config: Entries, target: Entries, template: Donor, embed: Donor, t
 
 
 def _set_dtype(config: Entries, target: Entries, dtype: Dtype | None) -> None:
-    """Rename transformers 4's key `torch_dtype` to `dtype`, and set it to the given type unless that is None."""
+    """Rename the key `torch_dtype` of transformers 4 to `dtype`; unless `dtype` is None, set the entry to that type."""
     for entries in (config, target):
         old = entries.get("torch_dtype")
         if "torch_dtype" in entries:
@@ -142,9 +143,9 @@ def _set_dtype(config: Entries, target: Entries, dtype: Dtype | None) -> None:
 
 
 def _dtype_entry(dtype: Dtype, before: Json) -> Json:
-    """The config's entry for the type to compute in, if the tensors have type `dtype`.
+    """The config's entry for the element type to compute in, if the tensors are stored in the type `dtype`.
 
-    For 8-bit tensors it is the old entry `before` if that type is wider than 8 bits, else bfloat16.
+    If `dtype` has 8 bits, it is the old entry `before` if that names a wider type, and bfloat16 otherwise.
     """
     if dtype.bits > 8:
         return _DTYPE_NAMES.get(dtype, before)

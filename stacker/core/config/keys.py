@@ -14,17 +14,17 @@ UNSAFE_KEYS = frozenset({
 REPORTED_KEYS = frozenset(
     {"auto_map", "custom_generate", "custom_pipelines", "transformers_weights", "trust_remote_code"}
 )
-"""Unsafe keys that a checkpoint may need in order to load, so that removing them is reported."""
+"""Unsafe keys that a checkpoint may need in order to load; their removal is therefore reported."""
 
 DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-"""Keys that may repeat the number of layers beside the key that the family uses for it."""
+"""Keys that may hold the number of layers, in addition to the key that the family uses for it."""
 
 GEOMETRY_KEYS = frozenset({
     "head_dim", "hidden_size", "kv_lora_rank", "n_embd", "n_head", "num_attention_heads", "num_experts",
     "num_key_value_heads", "num_kv_heads", "num_local_experts", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim",
     "v_head_dim",
 })  # fmt: skip
-"""Size keys whose values must be equal in all donors of a stack, for families that define no dimensions."""
+"""Keys of sizes that must be equal in all donors of a stack; used for families that define no dimensions."""
 
 ROPE_KEYS = frozenset({"rope_theta", "rope_scaling", "rope_parameters", "rotary_emb_base", "rotary_pct"})
 
@@ -56,9 +56,9 @@ def is_bookkeeping(key: str) -> bool:
 
 
 def remove_unsafe_keys(config: Config) -> dict[str, Json]:
-    """A deep copy of a config without unsafe keys and without private keys, which begin with an underscore.
+    """A deep copy of a config without unsafe keys and without keys that begin with an underscore.
 
-    `__float__` stays: transformers writes infinity as {"__float__": "Infinity"}.
+    The key `__float__` is kept, because transformers writes infinity as {"__float__": "Infinity"}.
     """
     return {
         key: _cleaned_value(value)
@@ -74,7 +74,7 @@ def _cleaned_value(value: Json) -> Json:
 
 
 def find_reported_keys(value: Json) -> frozenset[str]:
-    """The unsafe keys in a config value, at any depth, whose removal is worth a warning."""
+    """The unsafe keys at any depth of a config value whose removal is to be reported."""
     if isinstance(value, dict):
         return frozenset(REPORTED_KEYS & value.keys()).union(*(find_reported_keys(item) for item in value.values()))
     return frozenset().union(*(find_reported_keys(item) for item in value)) if isinstance(value, list) else frozenset()

@@ -1,6 +1,6 @@
 """Computes the per-layer entries of a stack's config from the values that its layers have in their donors' configs.
 
-If no config can express these values, it reports the reason and, if it finds one, a similar stack that works.
+If no config can express these values, it reports the reason and, if it finds one, a similar stack that can be built.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Feeds = Sequence[tuple[Donor, int]]
 
 @dataclass(slots=True)
 class LayerEntries:
-    """Changes to the template's config: entries to set, dotted paths of entries to remove, and problems found."""
+    """Changes to the template's config: entries to set, dotted paths of entries to remove, and the problems found."""
 
     entries: dict[str, Json] = field(default_factory=dict)
     drop: set[str] = field(default_factory=set)
@@ -59,7 +59,7 @@ def _collect_values(
 ) -> Iterator[RuleValues]:
     """Yield each rule together with its values for all output layers.
 
-    A rule without a value for some layer is left out and reported in `problems`.
+    A rule is left out and reported in `problems` if a value is missing or a blend's donor layers have different values.
     """
     for rule in rules:
         values = _layer_values(rule, outputs, names, problems)
@@ -68,7 +68,7 @@ def _collect_values(
 
 
 def _implied_list_rules(template: Donor, rules: Sequence[LayerRule]) -> Iterator[LayerRule]:
-    """Make a rule for each config list of strings that has one entry per layer and that no rule mentions."""
+    """Yield a rule for each config entry that is a list of strings, one for each layer, and that no rule mentions."""
     config = select_text_config(template.architecture, template.config)
     lists = {key: value for key, value in config.items() if isinstance(value, list) and all(map(_is_text, value))}
     return infer_list_rules(lists, rules, template.depth, frozenset({"architectures"}))
@@ -83,7 +83,7 @@ def _layer_values(
 ) -> list[Json] | None:
     """The rule's value for each output layer.
 
-    If a value is missing or blended layers have different values, return None and add a problem to `problems`.
+    Returns None and adds a problem to `problems` if a value is missing or a blend's donor layers have different values.
     """
     values: list[Json] = []
     for output in outputs:
@@ -103,7 +103,11 @@ def _layer_values(
 
 
 def _donor_value(rule: LayerRule, donor: Donor, names: Mapping[str, Any], layer: int) -> Json:
-    """The value of a donor layer by the donor family's rule of the same name, or by `rule` if that family has none."""
+    """The value that a rule has for one layer of a donor.
+
+    It is computed with the rule of the same name in the donor's own family, or with `rule` if that family has no such
+    rule.
+    """
     own = next((one for one in donor.architecture.rules if one.name == rule.name and is_applicable(one, names)), rule)
     return read_layer_value(own, names, layer)
 
@@ -119,7 +123,7 @@ def _find_refusals(collected: Sequence[RuleValues], names: Mapping[str, Any]) ->
 def _suggest_nearest(
     refused: Sequence[Problem], collected: Sequence[RuleValues], names: Mapping[str, Mapping[str, Any]], template: str
 ) -> Sequence[Problem]:
-    """The `refused` problems; if a similar stack passes all rules, the hints of their errors name it."""
+    """Return the problems `refused`; if a similar stack passes all rules, the hints of the errors name that stack."""
     outputs = find_nearest_stack(collected, names[template]) if select_errors(refused) else None
     if outputs is None or any(len(output.feeds) > 1 for output in outputs):
         return refused
@@ -136,7 +140,10 @@ def _suggest_nearest(
 
 
 def _add_entries(values: RuleValues, names: Mapping[str, Any], changes: LayerEntries) -> None:
-    """Add the config entries that a rule writes for its values. If the stack is refused, the entries may be wrong."""
+    """Add to `changes` the config entries that a rule writes for its values.
+
+    If the stack is refused, the entries may be wrong.
+    """
     if values.rule.write is WriteKind.SOLVE:
         changes.entries.update(solve_entries(values.rule, names, values.values).entries)
     elif values.rule.write not in CHECK_ONLY:
@@ -148,7 +155,7 @@ def _add_entries(values: RuleValues, names: Mapping[str, Any], changes: LayerEnt
 def _check_missing_entries(
     template: Donor, rules: Sequence[LayerRule], outputs: Sequence[OutputLayer], names: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Problem]:
-    """Report each per-layer entry that another donor's config has and the template's config lacks."""
+    """Report each per-layer entry that the config of a layer's donor has and the template's config lacks."""
     known = {rule.name for rule in rules}
     donors = {donor.name: donor for output in outputs for donor, _ in output.feeds}
     for donor in donors.values():

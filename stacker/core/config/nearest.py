@@ -1,4 +1,4 @@
-"""Suggests a stack similar to a refused one, with other layers where a layer's values do not fit its position.
+"""Suggests a stack similar to a refused stack: layers that do not fit their position are replaced by other layers.
 
 Only config values are compared; the caller must check the suggestion against all rules.
 """
@@ -16,14 +16,14 @@ from stacker.core.values.donor import Donor
 from stacker.formats.json_object import Json
 
 Requirement = Callable[[Donor, int], bool]
-"""Tells whether a donor's layer, given by its index, is allowed at one position of the stack."""
+"""Tells whether a donor layer, given by its donor and its index, is allowed at one position of the stack."""
 
 
 def find_nearest_stack(rules: Sequence[RuleValues], names: Mapping[str, Any]) -> list[OutputLayer] | None:
-    """The output layers, each misfit replaced by the nearest donor layer that all rules allow at its position.
+    """The output layers, with each layer that does not fit replaced by the nearest layer that all rules allow there.
 
-    Returns None if no donor layer is allowed there, or if a blend would have to change; `names` are the values that
-    formulas may use, from the template's config.
+    Returns None if no donor layer is allowed at some position, or if a blend would have to be replaced. `names` has the
+    values from the template's config that formulas may use.
     """
     outputs = list(rules[0].outputs)
     requirements = [[*_requirements(values, names)] for values in rules]
@@ -40,9 +40,9 @@ def find_nearest_stack(rules: Sequence[RuleValues], names: Mapping[str, Any]) ->
 
 
 def _nearby_layers(output: OutputLayer, donors: Sequence[Donor]) -> Iterator[tuple[Donor, int]]:
-    """Yield all donor layers, those of the output layer's own donor first.
+    """Yield all layers of all donors, beginning with the donor that the output layer is made from.
 
-    Each donor's layers are sorted by how far their index is from the donor layer that the output layer is made from.
+    The layers of each donor are sorted by the distance of their index from the index of the donor layer in use.
     """
     own, layer = output.feeds[0]
     for donor in (own, *(other for other in donors if other.name != own.name)):
@@ -51,9 +51,9 @@ def _nearby_layers(output: OutputLayer, donors: Sequence[Donor]) -> Iterator[tup
 
 
 def _requirements(values: RuleValues, names: Mapping[str, Any]) -> Sequence[Requirement]:
-    """For each output position, the test that a rule requires of the layer there.
+    """For each output position, the test that the rule applies to the layer at that position.
 
-    Empty if the rule restricts no single layers.
+    The result is empty if the rule cannot be tested layer by layer.
     """
     rule, count = values.rule, len(values.values)
     true = sum(map(bool, values.values))
@@ -78,10 +78,10 @@ def _requirements(values: RuleValues, names: Mapping[str, Any]) -> Sequence[Requ
 
 
 def _shared_requirements(values: RuleValues) -> Iterator[Requirement]:
-    """For each output position, yield the test that a rule of kind `shared` or `whole` requires of the layer there.
+    """For each output position, yield the test that a rule of kind `shared` or `whole` applies to the layer there.
 
-    Layers with a true value must come from one donor: with `shared`, beginning with the donor's first such layer; with
-    `whole`, all such layers of the donor in its order.
+    All layers for which the rule is true must come from one donor. For `shared`, the first of them must be the donor's
+    first such layer; for `whole`, they must be all such layers of the donor, in the donor's order.
     """
     owner = next((output.feeds[0][0] for output in values.outputs if values.values[output.index]), None)
     layers = find_true_layers(values.rule, owner) if owner else []

@@ -1,7 +1,7 @@
-"""Checks whether quantised donors fit into one stack, and renumbers their quantization configs without reading weights.
+"""Checks whether quantised donors fit into one stack, and renumbers the layers in their quantization configs.
 
-Such a config names modules by plain names or regular expressions; a name with a layer number is repeated for every
-output layer that this layer becomes.
+A quantization config lists modules by name or by regular expression. A name with a donor layer number is written once
+for every output layer that is made from that donor layer.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from stacker.tensors import Dtype
 
 _ANY_NUMBER = re.compile(r"\\d|\[0-9\]")
 _WRAPPERS = frozenset({"", "model", "language_model", "transformer", "base_model"})
-"""Names of modules that may contain the decoder, in addition to those in the donor's tensor names."""
+"""Names of modules that may contain the decoder, in addition to the modules named in the donor's layer prefix."""
 _FULL_PRECISION = "use the donors in full precision"
 OutputIndices = Mapping[str, Mapping[int, Sequence[int]]]
-"""By donor name and donor layer index, the indices of the output layers made from that layer."""
+"""Maps a donor name and then a donor layer index to the indices of the output layers made from that donor layer."""
 
 
 def quantization_of(donor: Donor) -> dict[str, Json] | None:
@@ -36,7 +36,8 @@ def quantization_of(donor: Donor) -> dict[str, Json] | None:
 def check_quantization(template: Donor, donors: Iterable[Donor], dtype: Dtype | None) -> Iterator[Problem]:
     """Report donors that are quantised differently from the template, and quantised donors that `dtype` would cast.
 
-    Also report module names that select several layers by number, since they cannot be renumbered.
+    Also report module names that match several layers by number, such as `layers.[0-3]`, since they cannot be
+    renumbered.
     """
     mine = _shared_settings(template)
     for donor in donors:
@@ -69,16 +70,16 @@ def renumber_quantization(template: Donor, donors: Iterable[Donor], indices: Out
 
 
 def _shared_settings(donor: Donor) -> str:
-    """The part of a donor's quantization config that concerns all layers, as JSON text to compare with other donors.
+    """The part of a donor's quantization config that applies to all layers, as JSON text to compare with other donors.
 
-    Without such a part, it is the name of the quantization method, which is "" in full precision.
+    If there is no such part, the result is the name of the quantization method, or "" if the donor is not quantised.
     """
     shared = _ModuleNames(donor.architecture.prefix).renumber(quantization_of(donor), {})
     return json.dumps(shared, sort_keys=True) if shared else _method(donor)
 
 
 def _method(donor: Donor) -> str:
-    """The quantization method of a donor; "" in full precision."""
+    """The name of a donor's quantization method; "" if the donor is not quantised."""
     config = quantization_of(donor)
     return donor.quantized or (str(config.get("quant_method", "unknown")) if config else "")
 
@@ -89,17 +90,18 @@ def _method_text(donor: Donor) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _ModuleNames:
-    """Renumbers module names in a quantization config.
+    """Replaces the layer numbers in module names of a quantization config.
 
-    `prefix` is how the names of the donor's layer tensors begin, as in `model.layers.{i}.`.
+    `prefix` is the beginning of the donor's layer tensor names, such as `model.layers.{i}.`.
     """
 
     prefix: str
 
     def renumber(self, value: Json, indices: Mapping[int, Sequence[int]]) -> Json:
-        """A copy of the value where a name with a layer number is repeated for each output index of that layer.
+        """A copy of a config value in which every layer number in a module name is replaced by output layer numbers.
 
-        A name is dropped if its layer is not in `indices`.
+        `indices` lists the output layers made from each donor layer. The name is written once for each of them, and
+        left out if the donor layer is not in `indices`.
         """
         match value:
             case dict():
@@ -123,7 +125,7 @@ class _ModuleNames:
         return [name[: found.start(1)] + str(index) + name[found.end(1) :] for index in indices.get(int(found[1]), ())]
 
     def find_ambiguous(self, value: Json) -> Iterator[str]:
-        """Yield the names in a config value that select several layers by number, as `layers.[0-3]` does."""
+        """Yield the module names in a config value that match several layers by number, such as `layers.[0-3]`."""
         match value:
             case dict():
                 yield from (
@@ -147,7 +149,7 @@ class _ModuleNames:
     def _find_number(self, name: str) -> re.Match[str] | None:
         """Find the decoder layer number in a module name or regular expression; group 1 of the match is the number.
 
-        None if there is no layer number, or if it numbers the layers of another tower, such as a vision encoder.
+        Returns None if there is no layer number or if the number belongs to a tower, such as a vision encoder.
         """
         found = re.search(rf"(?:(?<!\w){self._layers_word}|\.\*)\\?\.(\d+)(?=\\?\.|\$|$)", name)
         return found if found and self._is_decoder(name[: found.start()]) else None
@@ -158,9 +160,9 @@ class _ModuleNames:
 
 
 def _merge(one: Json, other: Json) -> Json:
-    """Merge two config values: objects by key, lists without duplicates; of any other values, `one` is kept.
+    """Merge two config values: objects key by key, lists without duplicates; for values of other types, return `one`.
 
-    Keys that only `other` has come before the keys of `one`, since they concern fewer modules.
+    Keys that only `other` has are placed before the keys of `one`, since they apply to fewer modules.
     """
     if isinstance(one, dict) and isinstance(other, dict):
         rest = {key: value for key, value in other.items() if key not in one}

@@ -1,6 +1,7 @@
-"""Refuses stacks that no config of a family can express.
+"""Finds the reasons why no config of a model family can express a stack.
 
-Each kind of per-layer rule has one function, which returns a problem with the reason and a hint, or None.
+Each kind of per-layer rule has one function. It returns a problem with the reason and a hint, or None if the rule
+allows the stack.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from stacker.formats.json_object import Json
 
 @dataclass(frozen=True, slots=True)
 class OutputLayer:
-    """A layer of the stack: its index from 0, the donor layers it is made from, and its place in the spec.
+    """A layer of the stack: its index from 0, the donor layers it is made from (`feeds`), and its place in the spec.
 
-    Only a blend is made from several donor layers.
+    Each donor layer is given as (donor, layer index); only a blend is made from more than one.
     """
 
     index: int
@@ -36,7 +37,7 @@ class OutputLayer:
 
 @dataclass(frozen=True, slots=True)
 class RuleValues:
-    """A per-layer rule and its value for each output layer, in order; `ends` are the donors of embedding and head."""
+    """A per-layer rule with its value for each output layer; `ends` are the donors of the embedding and the head."""
 
     rule: LayerRule
     outputs: Sequence[OutputLayer]
@@ -44,17 +45,17 @@ class RuleValues:
     ends: tuple[Donor, ...] = ()
 
     def slices(self, chosen: Callable[[int], bool]) -> str:
-        """Write the output layers with a `chosen` index as slices of donors, a blend as its first donor layer."""
+        """Write the output layers whose index is `chosen` as donor slices; a blend appears as its first donor layer."""
         return slices_text([output.feeds[0] for output in self.outputs if chosen(output.index)])
 
 
 def formula_names(donor: Donor) -> dict[str, Any]:
-    """The values that a rule's formulas may use, by name: config entries, dimensions, and `depth`."""
+    """The variables that a rule's formulas may use: a donor's config entries, its dimensions, and its `depth`."""
     return {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
 
 
 def _refuse_prefix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """A problem if a layer with a true value comes after a layer with a false value, else None."""
+    """A problem if the rule's value is false for a layer and true for a later layer, else None."""
     first = next((index for index, value in enumerate(values.values) if not value), len(values.values))
     late = [index for index, value in enumerate(values.values) if value and index > first]
     if not late:
@@ -67,7 +68,7 @@ def _refuse_prefix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
 
 
 def _refuse_suffix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """A problem if a layer with a true value comes before a layer with a false value, else None."""
+    """A problem if the rule's value is true for a layer and false for a later layer, else None."""
     last = max((index for index, value in enumerate(values.values) if not value), default=-1)
     early = [index for index, value in enumerate(values.values) if value and index < last]
     if not early:
@@ -80,7 +81,7 @@ def _refuse_suffix(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
 
 
 def _refuse_constant(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """A problem if the values of the layers differ, else None."""
+    """A problem if the rule's value is not the same for all layers, else None."""
     other = next((index for index, value in enumerate(values.values) if value != values.values[0]), None)
     if other is None:
         return None
@@ -94,20 +95,20 @@ def _refuse_constant(values: RuleValues, _: Mapping[str, Any]) -> Problem | None
 
 
 def _refuse_position(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """A problem if a layer's value is not the one that its new position implies, else None."""
+    """A problem if the rule's value for a layer is not the value that the layer's new position implies, else None."""
     whole = {**names, "depth": len(values.outputs)}
     moved = [index for index, value in enumerate(values.values) if value_at(values.rule, whole, index) != value]
     return _misplaced_problem(values, whole, moved)
 
 
 def _refuse_unsolved(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """A problem if the config entries that the rule may change cannot be set to produce all values, else None."""
+    """A problem if the config entries that the rule may change cannot produce all layers' values, else None."""
     found = solve_entries(values.rule, names, values.values)
     return _misplaced_problem(values, {**names, "depth": len(values.outputs), **found.entries}, found.misfits)
 
 
 def _refuse_last(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """A problem if the value of the last layer is false, else None."""
+    """A problem if the rule's value is false for the last layer, else None."""
     if not values.values or values.values[-1]:
         return None
     output = values.outputs[-1]
@@ -117,9 +118,10 @@ def _refuse_last(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
 
 
 def _misplaced_problem(values: RuleValues, names: Mapping[str, Any], misfits: Sequence[int]) -> Problem | None:
-    """The problem of the output layers `misfits`, whose values are not those that the entries in `names` imply.
+    """The problem that some output layers cannot be at their positions; None if `misfits` is empty.
 
-    None if there are no misfits.
+    `misfits` has the indices of the layers whose value is not the one that the config entries in `names` imply for
+    their position.
     """
     if not misfits:
         return None
@@ -132,7 +134,7 @@ def _misplaced_problem(values: RuleValues, names: Mapping[str, Any], misfits: Se
 
 
 def value_at(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
-    """The value that a config implies for the layer at `index`; None if no formula of the rule has a value there."""
+    """A rule's value for layer `index` in a config with the entries `names`; None if no formula of the rule applies."""
     try:
         return read_layer_value(rule, names, index)
     except FormulaError:
@@ -140,9 +142,9 @@ def value_at(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
 
 
 def _suggest_layers(values: RuleValues, wanted: Json, output: OutputLayer) -> str:
-    """A hint that names up to three layers with the `wanted` value, from the donor of the refused layer.
+    """A hint that names layers of the refused layer's donor for which the rule has the value `wanted`.
 
-    They are the nearest to the refused layer; if there are none, the hint says so.
+    It names up to three layers, those nearest to the refused layer; if there are none, the hint says so.
     """
     donor, layer = output.feeds[0]
     own = formula_names(donor)
@@ -154,9 +156,9 @@ def _suggest_layers(values: RuleValues, wanted: Json, output: OutputLayer) -> st
 
 
 def _refuse_unsupplied(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
-    """A problem if a layer takes something that no layer before it provides, else None.
+    """A problem if a layer takes something that no earlier layer provides, else None.
 
-    The value of a layer is a pair [provided, taken].
+    The rule's value for a layer is a pair [what the layer provides, what it takes].
     """
     available: list[Json] = []
     for output, value in zip(values.outputs, values.values, strict=True):
@@ -170,10 +172,10 @@ def _refuse_unsupplied(values: RuleValues, _: Mapping[str, Any]) -> Problem | No
 
 
 def _refuse_shared(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """A problem if the layers with a true value come from several donors or do not begin with the right layer; else
-    None.
+    """A problem if layers that share tensors come from several donors or begin with the wrong layer, else None.
 
-    They share tensors that only one layer has, the first layer of their donor with a true value.
+    These are the layers for which the rule's value is true. The first of them must be the first such layer of their
+    donor, because only that layer has the tensors.
     """
     chosen = [output for output in values.outputs if values.values[output.index]]
     if not chosen:
@@ -186,7 +188,7 @@ def _refuse_shared(values: RuleValues, names: Mapping[str, Any]) -> Problem | No
 
 
 def _refuse_whole(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """A problem if the layers with a true value are not all such layers of one donor, in its order; else None."""
+    """A problem if the layers for which the rule is true are not all such layers of one donor, in order; else None."""
     chosen = [output for output in values.outputs if values.values[output.index]]
     if not chosen:
         return None
@@ -202,9 +204,10 @@ def _refuse_whole(values: RuleValues, names: Mapping[str, Any]) -> Problem | Non
 
 
 def _refuse_ends(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """A problem if embedding and head come from two donors in a stack whose layers share tensors, else None.
+    """A problem if embedding and head come from different donors in a stack whose layers share tensors, else None.
 
-    Programs tie all of these tensors or none, so there is no problem if the config says that the head is not tied.
+    Programs either tie embedding, head and shared tensors together or tie none of them, so there is no problem if the
+    config says that the head is not tied.
     """
     ends = list(dict.fromkeys(donor.name for donor in values.ends))
     if len(ends) < 2 or names.get("tie_word_embeddings") is False:
@@ -231,9 +234,9 @@ def _separated_problem(values: RuleValues, output: OutputLayer, owner: Donor, wa
 
 
 def _advise_position(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """A warning if a layer's value is not the one that its new position implies, else None.
+    """A warning if the rule's value for a layer is not the value that the layer's new position implies, else None.
 
-    It serves rules whose value does not concern the weights of a layer.
+    It is for rules whose value does not affect the meaning of the layer's weights.
     """
     refused = _refuse_position(values, names)
     return replace(refused, severity=Severity.WARNING) if refused else None
@@ -254,7 +257,7 @@ REFUSALS: dict[WriteKind, Callable[[RuleValues, Mapping[str, Any]], Problem | No
 
 
 def slices_text(feeds: Sequence[tuple[Donor, int]]) -> str:
-    """Write donor layers as slices in the form that specs use: `a[0:2], b[5:6]`."""
+    """Write donor layers as slices in the notation of specs, such as `a[0:2], b[5:6]`."""
     slices: list[tuple[str, int, int]] = []
     for donor, layer in feeds:
         if slices and slices[-1][0] == donor.name and slices[-1][2] == layer:

@@ -1,1 +1,1 @@
-"""The plan of a build: each output tensor with its place and how it is computed, the costs, and executors' tasks."""
+"""Plans a build: where each output tensor is stored, how it is computed, what it costs, and the tasks for executors."""

@@ -1,7 +1,7 @@
-"""What a build will cost, predicted from its steps: bytes read and written, and resident memory.
+"""Predicts what a build will cost from its steps: bytes read, bytes written, and resident memory.
 
 Executors size their scratch memory by the numbers here. Memory does not grow with the size of the donors: a build keeps
-its plan in memory and, if anything is computed, compiled code and tiles.
+only its plan in memory and, if tensors have to be computed, compiled code and tiles, which are pieces of tensors.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from stacker.ops.table import OPS
 from stacker.tensors import Dtype, TensorRef
 
 TILE = 1 << 19
-"""How many elements one tile holds, unless an op needs whole rows (see `choose_tile`).
+"""The number of elements in one tile, a piece of a tensor; `choose_tile` deviates from it if an op needs whole rows.
 
 Sums over a tensor are added up tile by tile, so changing this may change output bytes.
 """
 MASK_CACHE = 1 << 24
-"""The most bytes of masks that are kept for one blend between its passes over a tensor."""
+"""The most bytes of bit masks that one blend keeps between its passes over a tensor."""
 MB = 1_000_000
 _INTERPRETER = 48 * MB
 """Memory (bytes) of Python with stacker, its parser and its terminal output imported; measured."""
@@ -48,9 +48,9 @@ def predict_peak(steps: Sequence[Step], workers: int) -> int:
 
 
 def fit_workers(steps: Sequence[Step], workers: int, max_memory: int | None) -> int:
-    """How many of `workers` threads fit into `max_memory` bytes; all of them if that is None.
+    """How many of `workers` threads fit into `max_memory` bytes; all of them if `max_memory` is None.
 
-    SpecError if there is not enough memory for one thread.
+    Raises SpecError if the memory is not enough for one thread.
     """
     if max_memory is None:
         return workers
@@ -65,7 +65,7 @@ def fit_workers(steps: Sequence[Step], workers: int, max_memory: int | None) -> 
 
 
 def _peak(count: int, work: int, workers: int) -> int:
-    """Peak memory (bytes) of a build with `count` steps, if one worker needs `work` bytes for the largest step."""
+    """Peak memory (bytes) of a build with `count` steps in which each worker needs at most `work` bytes."""
     return _INTERPRETER + _STEP * count + (_COMPILED + workers * work if work else 0)
 
 
@@ -74,7 +74,7 @@ def _largest_work(steps: Sequence[Step]) -> int:
 
 
 def predict_work(step: Step) -> int:
-    """How many bytes a worker needs to compute a step's tensor; 0 if it is only copied or zero."""
+    """How many bytes of memory a worker needs to compute a step's tensor; 0 if the tensor is only copied or zero."""
     if isinstance(step.expression, Concat):
         rows = step.tensor.elements // step.tensor.row
         parts = ((part, width) for _, width, part in step.expression.parts())
@@ -91,9 +91,9 @@ def _work(expression: Expression, dtype: Dtype, row: int, elements: int) -> int:
 
 
 def choose_tile(expression: Expression, row: int) -> int:
-    """How many elements one tile of the tensor holds; a tile is made of whole rows if an op in `expression` needs them.
+    """How many elements of the tensor one tile holds; tiles are made of whole rows if an op in `expression` needs them.
 
-    `row` is the number of elements in a row, or 0 if rows do not matter.
+    `row` is the number of elements in a row of the tensor, or 0 if tiles may divide rows.
     """
     if not row or not any(OPS[blend.op].whole_rows for blend in find_blends(expression)):
         return TILE
@@ -101,7 +101,7 @@ def choose_tile(expression: Expression, row: int) -> int:
 
 
 def count_live_tiles(expression: Expression) -> int:
-    """How many tiles are in memory at once while an expression is evaluated."""
+    """How many tiles are in memory at the same time while an expression is evaluated tile by tile."""
     tiles = [count_live_tiles(child) for child in expression.children()]
     if isinstance(expression, Blend):
         return max(number + count for number, count in enumerate(tiles))
@@ -111,12 +111,12 @@ def count_live_tiles(expression: Expression) -> int:
 
 
 def count_temporaries(expression: Expression) -> int:
-    """The most bytes per element that an op in the expression allocates in addition to its scratch memory."""
+    """The most bytes per element that any op in the expression allocates in addition to the tiles."""
     return max((OPS[blend.op].extra_bytes for blend in find_blends(expression)), default=0)
 
 
 def predict_masks(expression: Expression, elements: int) -> int:
-    """The most bytes of masks that are kept between the passes over a tensor with `elements` elements."""
+    """The most bytes of bit masks that blends keep between their passes over a tensor with `elements` elements."""
     sources = (len(blend.of) for blend in find_blends(expression) if OPS[blend.op].caches_masks)
     return sum(min(MASK_CACHE, -(-elements // 8) * count) for count in sources)
 
@@ -131,7 +131,7 @@ def add_up_costs(steps: Sequence[Step], donors: Mapping[str, Donor]) -> Costs:
 
 
 def _tensor_sizes(donors: Iterable[Donor]) -> dict[TensorRef, int]:
-    """The size in bytes of every donor tensor that is stored in a file."""
+    """The size in bytes of each donor tensor that is stored in a file, not computed from other tensors."""
     return {
         TensorRef(donor.name, name): tensor.extent.nbytes if tensor.extent else tensor.spec.nbytes
         for donor in donors
@@ -141,7 +141,10 @@ def _tensor_sizes(donors: Iterable[Donor]) -> dict[TensorRef, int]:
 
 
 def count_bytes_read(expression: Expression, sizes: Mapping[TensorRef, int]) -> int:
-    """How many donor bytes are read for one output tensor; each pass of a blend's op reads the sources again."""
+    """How many donor bytes are read to make one output tensor; each pass of a blend's op reads its sources again.
+
+    `sizes` has the size of each donor tensor in bytes.
+    """
     return sum(_leaf_bytes(leaf, sizes) for each in list_reads(expression) for leaf in find_needed_leaves(each))
 
 
@@ -161,7 +164,7 @@ def _bytes_copied(step: Step) -> int:
 
 
 def list_reads(expression: Expression) -> tuple[Expression, ...]:
-    """The expressions that are evaluated in turn: every blend once for each pass of its op, then the whole expression.
+    """The expressions to evaluate in turn: each blend once for every pass of its op, then the whole expression.
 
     Each evaluation reads the donor tensors again.
     """

@@ -1,9 +1,9 @@
-"""Decides in which shard and at which byte every output tensor is stored, and makes the shards' headers.
+"""Decides in which shard and at which byte offset every output tensor is stored, and makes the shards' headers.
 
 Shards take tensors in model order. Inside a shard, copied tensors keep the order of their donor's file, so that many
-are copied in one run. A shard's data starts where most copied bytes keep the offset within a disk block that they have
-in their donor's file, so that they can be written past the page cache. With `Layout.block`, all long runs keep that
-offset, so that a filesystem can clone their blocks.
+are copied in one run. The data of a shard starts so that most copied bytes keep the offset within a disk block that
+they have in their donor's file, which allows writing them past the page cache. If `Layout.block` is set, all long runs
+keep that offset, so that a filesystem can clone their blocks.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from stacker.core.values.expression import Copy
 from stacker.formats.safetensors import make_header
 
 WORTH_A_SHARD = 64 * 2**20
-"""A run of at least so many bytes gets a shard of its own if it could not be cloned otherwise."""
+"""A run of copied bytes that is at least this long starts a new shard if it could not be cloned otherwise."""
 Item = TypeVar("Item")
 
 
 def group_runs(items: Iterable[Item], locate: Callable[[Item], tuple[object, int, int] | None]) -> Iterator[list[Item]]:
     """Group consecutive items whose source bytes follow each other in one file.
 
-    `locate` returns the file, the offset and the number of bytes of an item, or None for an item that forms a group
-    alone.
+    `locate` returns (file, offset, number of bytes) for an item, or None if the item must form a group by itself.
     """
     run: list[Item] = []
     expected: tuple[object, int] | None = None
@@ -45,7 +44,11 @@ def group_runs(items: Iterable[Item], locate: Callable[[Item], tuple[object, int
 
 @dataclass(frozen=True, slots=True)
 class _Sourced:
-    """An output tensor; if it is copied, also its donor's number and where it is stored in that donor's files."""
+    """An output tensor, with the place of its bytes in the donor's files if it is copied.
+
+    `donor` is the number of the donor and `extent` the place in its files; for a tensor that is computed they are -1
+    and None.
+    """
 
     planned: PlannedTensor
     donor: int = -1
@@ -56,13 +59,16 @@ class _Sourced:
         return self.planned.tensor.nbytes
 
     def source(self) -> tuple[object, int, int] | None:
-        """The file, offset and number of bytes that the tensor is copied from; None if it is computed."""
+        """(File, byte offset, number of bytes) that the tensor is copied from; None if the tensor is computed."""
         return ((self.donor, self.extent.file), self.extent.offset, self.extent.nbytes) if self.extent else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The tensors of one shard in file order; the shard's data starts at offset `residue` modulo the block size."""
+    """The tensors of one shard in file order.
+
+    `residue` is the offset of the shard's data in its file, modulo the block size.
+    """
 
     members: tuple[_Sourced, ...]
     residue: int = 0
@@ -71,7 +77,10 @@ class _Group:
 def lay_out(
     tensors: Sequence[PlannedTensor], donors: Mapping[str, Donor], layout: Layout
 ) -> tuple[tuple[Step, ...], tuple[Shard, ...]]:
-    """Assign every tensor a shard and a byte offset: returns the steps, in the order of `tensors`, and the shards."""
+    """Assign every tensor a shard and a byte offset.
+
+    Returns the steps, one for each tensor in the order of `tensors`, and the shards.
+    """
     sourced = [*_find_sources(tensors, donors)]
     groups = [
         part for group in _fill(sourced, layout.shard_size) for part in _split(_in_file_order(group), layout.block)
@@ -97,7 +106,7 @@ def _find_sources(tensors: Sequence[PlannedTensor], donors: Mapping[str, Donor])
 
 
 def _fill(tensors: Sequence[_Sourced], shard_size: int) -> Iterator[list[_Sourced]]:
-    """Cut the tensors into groups of at most `shard_size` bytes; a larger tensor gets a group of its own."""
+    """Divide the tensors into groups of at most `shard_size` bytes; a tensor that is larger forms a group by itself."""
     group: list[_Sourced] = []
     size = 0
     for each in tensors:
@@ -110,9 +119,10 @@ def _fill(tensors: Sequence[_Sourced], shard_size: int) -> Iterator[list[_Source
 
 
 def _in_file_order(group: Sequence[_Sourced]) -> list[_Sourced]:
-    """Sort by element width (widest first, for alignment), then copied tensors as in donors' files, then computed ones.
+    """Sort tensors by element width, the widest first; among equal widths, put copied tensors before computed ones.
 
-    The second use of a donor tensor comes after all first uses, so that it does not interrupt runs.
+    Copied tensors keep the order of the donors' files; the second copy of a donor tensor comes after all first copies,
+    so that it does not interrupt runs.
     """
     uses: Counter[tuple[int, int, int]] = Counter()
     keys: dict[int, tuple[int, ...]] = {}
@@ -128,9 +138,9 @@ def _in_file_order(group: Sequence[_Sourced]) -> list[_Sourced]:
 
 
 def _split(members: list[_Sourced], block: int | None) -> Iterator[_Group]:
-    """Start a new shard before each long run that could not be cloned at the offset it would get.
+    """Divide a shard's tensors so that a new shard starts before each long run that otherwise could not be cloned.
 
-    Without `block`, all tensors stay in one shard.
+    If `block` is None, all tensors stay in one shard.
     """
     if block is None:
         yield _Group(tuple(members), _best_residue(members))
@@ -152,7 +162,7 @@ def _split(members: list[_Sourced], block: int | None) -> Iterator[_Group]:
 
 
 def _best_residue(members: Sequence[_Sourced]) -> int:
-    """The start modulo BLOCK with which the most bytes keep the offset within a block that they have in the donor."""
+    """The start of a shard's data, modulo BLOCK, for which most copied bytes keep their offset within a disk block."""
     wanted: Counter[int] = Counter()
     position = 0
     for each in members:
@@ -163,7 +173,10 @@ def _best_residue(members: Sequence[_Sourced]) -> int:
 
 
 def _lay_out_shard(group: _Group, number: int, count: int, block: int | None) -> tuple[Shard, list[Step]]:
-    """Make shard `number` of `count` and its steps; spaces pad the header up to where the data must start."""
+    """Make the shard with number `number`, one of `count` shards, and the steps of its tensors.
+
+    Spaces pad the header up to the offset where the data must start.
+    """
     header = make_header([each.planned.tensor for each in group.members], residue=group.residue, step=block or BLOCK)
     steps = []
     offset = len(header)
@@ -174,5 +187,5 @@ def _lay_out_shard(group: _Group, number: int, count: int, block: int | None) ->
 
 
 def shard_name(number: int, count: int) -> str:
-    """The file name of shard `number` (from 0) of `count`, as transformers writes it."""
+    """The file name of a shard, in the form that transformers uses; `number` counts from 0, `count` is the total."""
     return "model.safetensors" if count == 1 else f"model-{number + 1:05d}-of-{count:05d}.safetensors"

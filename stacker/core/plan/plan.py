@@ -1,6 +1,6 @@
-"""The Plan: everything that a build will write, known before the first weight is read.
+"""Defines the Plan: everything that a build will write, known before the first weight is read.
 
-The commands preview, plan, build and verify and all executors use this value; `planning` makes it.
+The commands preview, plan, build and verify and all executors use a Plan; the module `planning` makes it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class LayoutKind(StrEnum):
 class Layout:
     """How tensors are divided among shards; `shard_size` is the most bytes of tensors in one shard.
 
-    With a `block` size (bytes), every long run of copied tensors has the same offset modulo `block` as in its donor's
-    file, so that a filesystem can clone it; this may take more shards.
+    If `block` (bytes) is set, every long run of copied tensors has the same offset modulo `block` as in its donor's
+    file. A filesystem can then clone the run, but more shards may be needed.
     """
 
     shard_size: int = 5_000_000_000
@@ -51,7 +51,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A weight file of the output: `header` is everything before the data, `size` the bytes of the whole file."""
+    """A weight file of the output: `header` has the bytes before the tensor data, `size` is the file size in bytes."""
 
     name: str
     header: bytes = field(repr=False)
@@ -81,7 +81,7 @@ class Unused:
 
 @dataclass(frozen=True, slots=True)
 class DonorIdentity:
-    """How a plan identifies a donor; `files` has the name, size in bytes and header hash of each of its files."""
+    """What a plan stores to recognise a donor; `files` has (name, size in bytes, header hash) of each donor file."""
 
     name: str
     source: str
@@ -91,11 +91,11 @@ class DonorIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole build; `steps` are in model order (embedding, layers, head).
+    """A full description of a build; `steps` are in model order (embedding, layers, head).
 
     `id` is a hash of all other fields except `costs` and the sources of the donors.
 
-    `tied` has pairs of tensor names: the first tensor is not written because it shares the values of the second.
+    `tied` has pairs of tensor names: the first tensor is not written because it has the same values as the second.
     """
 
     id: str
@@ -111,7 +111,7 @@ class Plan:
 
     @property
     def total_size(self) -> int:
-        """Bytes of all tensor data without the shards' headers, as `total_size` in model.safetensors.index.json."""
+        """The bytes of all tensors without the shards' headers, as `total_size` in model.safetensors.index.json."""
         return sum(step.tensor.nbytes for step in self.steps)
 
     @property
@@ -121,10 +121,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a build did: bytes of the output by origin, bytes `read` from donors, and the time it took.
+    """What a build did: bytes of the output by origin, bytes `read` from donors, and the time it took in seconds.
 
-    `cloned` bytes share blocks with a donor, `copied` were copied, `holes` are zeros that occupy no disk, `computed`
-    were calculated, and `kept` were written by an earlier, interrupted run.
+    `cloned` bytes share disk blocks with a donor's file, `copied` bytes were copied, `holes` are zeros that occupy no
+    disk, `computed` bytes were calculated, and `kept` bytes were written by an earlier, interrupted run.
     """
 
     cloned: int = 0

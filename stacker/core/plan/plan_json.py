@@ -35,7 +35,8 @@ SPEC = "stacker.yml"
 def hash_plan(content: dict[str, Any]) -> str:
     """The first 16 bytes, in hex, of the SHA-256 of a plan's JSON in canonical form.
 
-    Costs and the sources of donors are left out, so that the same donors in another place result in the same id.
+    Costs and the sources of donors are left out, so that copies of the same donors in another folder lead to the same
+    id.
     """
     hashed = {key: value for key, value in content.items() if key not in ("id", "costs")}
     hashed["donors"] = [{key: value for key, value in each.items() if key != "source"} for each in content["donors"]]
@@ -87,7 +88,11 @@ def _step_to_json(step: Step) -> dict[str, Any]:
 
 
 def expression_to_json(expression: Expression) -> Any:
-    """An expression as JSON: a copy is the string `donor:tensor`, any other kind an object named by its first key."""
+    """An expression as JSON.
+
+    A copy becomes the string `donor:tensor`; any other kind of expression becomes an object whose first key names the
+    kind.
+    """
     match expression:
         case Copy(tensor):
             return str(tensor)
@@ -121,7 +126,10 @@ def _blend_to_json(blend: Blend) -> dict[str, Any]:
 
 
 def plan_from_json(content: dict[str, Any]) -> Plan:
-    """Read back a plan that `plan_to_json` wrote; KeyError, TypeError or ValueError if `content` is not a plan."""
+    """Make a plan from the JSON that `plan_to_json` returned.
+
+    Raises KeyError, TypeError or ValueError if `content` is not a plan.
+    """
     steps = tuple(_step_from_json(each) for each in content["tensors"])
     return Plan(
         id=content["id"],
@@ -156,7 +164,7 @@ def check_plan(plan: Plan) -> None:
 
 
 def _shards_from_json(content: list[dict[str, Any]], steps: tuple[Step, ...]) -> tuple[Shard, ...]:
-    """The shards of a plan; their headers are not in the JSON but made again from the steps."""
+    """The shards of a plan; their headers are not in the JSON, so they are made again from the steps."""
     members: list[list[Step]] = [[] for _ in content]
     for step in steps:
         members[step.shard].append(step)
@@ -178,7 +186,7 @@ def _step_from_json(content: dict[str, Any]) -> Step:
 
 
 def expression_from_json(content: Any) -> Expression:
-    """The expression that `expression_to_json` wrote; KeyError or TypeError for anything else."""
+    """Make an expression from the JSON that `expression_to_json` returned; other JSON raises KeyError or TypeError."""
     if isinstance(content, str):
         return Copy(_parse_ref(content))
     if "cast" in content:
@@ -209,7 +217,7 @@ def _parse_ref(text: str) -> TensorRef:
 
 
 def make_plan_index(plan: Plan) -> dict[str, Json] | None:
-    """The content of model.safetensors.index.json as transformers writes it; None if there is only one shard."""
+    """The content of model.safetensors.index.json, as transformers writes it; None if there is only one shard."""
     if len(plan.shards) == 1:
         return None
     weight_map = {step.tensor.name: plan.shards[step.shard].name for step in plan.steps}
@@ -217,10 +225,10 @@ def make_plan_index(plan: Plan) -> dict[str, Json] | None:
 
 
 def make_lock(plan: Plan, version: str, places: Mapping[str, str | None], specs: Mapping[str, str]) -> dict[str, Any]:
-    """The content of the lock file: how the output was made, enough to verify it and to make it again.
+    """The content of the lock file: how the output was made, in enough detail to verify it and to make it again.
 
-    `places` has the folder of each donor relative to the output, None for a hub donor; `specs` has the texts of nested
-    specs.
+    `places` has the folder of each donor relative to the output, or None for a hub donor; `specs` has the text of each
+    nested spec by path.
     """
     content = plan_to_json(plan)
     for donor in content["donors"]:

@@ -46,13 +46,13 @@ def make_plan(
 
 
 def identify_donor(donor: Donor) -> DonorIdentity:
-    """How a plan identifies a donor: by names, sizes and header hashes of its files, wherever they are stored."""
+    """What a plan stores to recognise a donor: its name, source and revision, and data about each of its files."""
     files = tuple((file.name, file.size, file.header) for file in donor.files)
     return DonorIdentity(donor.name, donor.source, donor.revision, files)
 
 
 def find_files(plan: Plan, donors: Mapping[str, Donor]) -> dict[str, frozenset[str]]:
-    """For each donor, the names of its files that contain tensors of the plan."""
+    """For each donor name, the names of the donor's files that contain tensors which the plan uses."""
     found: dict[str, set[str]] = {name: set() for name in donors}
     for step in plan.steps:
         for ref in find_tensor_refs(step.expression):
@@ -64,7 +64,7 @@ def find_files(plan: Plan, donors: Mapping[str, Donor]) -> dict[str, frozenset[s
 
 
 def find_unused(graph: StackGraph, donors: Mapping[str, Donor], planned: PlannedTensors) -> Iterator[Unused]:
-    """Every donor tensor that no output tensor uses, with the reason."""
+    """Yield every donor tensor that no output tensor uses, with the reason."""
     used = {ref for each in planned.tensors for ref in find_tensor_refs(each.expression)}
     layers = {(feed.donor, feed.layer) for node in graph.layers for feed in node.feeds}
     for donor in donors.values():
@@ -95,9 +95,9 @@ def _explain_unused(graph: StackGraph, donor: Donor, tensor: DonorTensor, layers
 def make_stacked_donor(
     name: str, source: str, plan: Plan, template: Donor, tokenizer: Donor, inner: Mapping[str, Donor]
 ) -> Donor:
-    """The donor that building `plan` would produce, without building it.
+    """A donor with the tensors that `plan` describes, without building them.
 
-    It has the architecture of `template` and the files of `tokenizer`. The `inner` donors are renamed to
+    It has the architecture of `template` and the tokenizer files of `tokenizer`. The donors `inner` are renamed to
     `name/inner name`, so that two stacks may use the same name for different donors.
     """
     placements = place_tensors(template.architecture, plan.config, {s.tensor.name: s.tensor for s in plan.steps})
@@ -126,6 +126,6 @@ def make_stacked_donor(
 
 
 def list_side_files(template: Donor, tokenizer: Donor) -> tuple[SideFile, ...]:
-    """The side files of a stack: the generation config of its template, all other files of its tokenizer's donor."""
+    """The side files of a stack: the generation config of `template`, and all other side files of `tokenizer`."""
     how = (file for file in template.side_files if file.name == GENERATION)
     return (*how, *(file for file in tokenizer.side_files if file.name != GENERATION))

@@ -14,15 +14,15 @@ from stacker.errors import DonorError, Problem, raise_problems
 from stacker.tensors import Dtype, TensorRef
 
 LONGEST_COPY = 256 * 2**20
-"""The most bytes of one copy task: short enough to share the work and to stop soon, long enough for few calls."""
+"""The most bytes of one copy task: few enough to share work and to stop soon, enough to need few system calls."""
 Places = Mapping[TensorRef, TensorBytes]
 
 
 def make_tasks(plan: Plan, donors: Mapping[str, Donor], longest: int = LONGEST_COPY) -> tuple[Task, ...]:
-    """All tasks of a plan, in the order of shards and offsets.
+    """All tasks of a plan, sorted by shard and offset.
 
-    Copies are cut at shard offsets that are multiples of `longest`. DonorError if weights that have to be read are not
-    on this machine.
+    Copies are cut at shard offsets that are multiples of `longest` bytes. Raises DonorError if weights that have to be
+    read are not on this machine.
     """
     places = _locate_tensors(plan, donors)
     steps = [replace(step, expression=_simplify(step.expression, step.tensor.dtype)) for step in plan.steps]
@@ -34,7 +34,7 @@ def make_tasks(plan: Plan, donors: Mapping[str, Donor], longest: int = LONGEST_C
 
 
 def find_tensors(plan: Plan, task: Task) -> list[str]:
-    """The names of the tensors to which a task writes bytes, in plan order."""
+    """The names of the output tensors that a task writes, as a whole or in part, in plan order."""
     end = task.offset + task.nbytes
     return [
         step.tensor.name
@@ -44,7 +44,10 @@ def find_tensors(plan: Plan, task: Task) -> list[str]:
 
 
 def _locate_tensors(plan: Plan, donors: Mapping[str, Donor]) -> dict[TensorRef, TensorBytes]:
-    """Where every donor tensor that has to be read is stored; DonorError names the donors that have no weights here."""
+    """Where every donor tensor that has to be read is stored.
+
+    Raises DonorError if weights are not on this machine; the error names the donors.
+    """
     known = collect_donors(donors)
     refs = dict.fromkeys(ref for step in plan.steps for ref in find_needed_tensors(step.expression))
     places = {ref: _locate(ref, known) for ref in refs}
@@ -67,7 +70,7 @@ def _check_present(places: Mapping[TensorRef, TensorBytes | None]) -> Iterator[P
 
 
 def _simplify(expression: Expression, dtype: Dtype) -> Expression:
-    """Remove outer casts to the output's own `dtype` and factors of 1: they do not change the rounded result."""
+    """Remove outermost casts to `dtype`, the output tensor's type, and factors of 1: they do not change the result."""
     if (isinstance(expression, Cast) and expression.dtype is dtype) or (
         isinstance(expression, Scale) and expression.factor == 1.0
     ):
@@ -76,7 +79,10 @@ def _simplify(expression: Expression, dtype: Dtype) -> Expression:
 
 
 def _copy_source(step: Step, places: Places) -> tuple[object, int, int] | None:
-    """Where a copied step's bytes come from, as ((shard, file), offset, number of bytes); None for other steps."""
+    """The source of a step that only copies a tensor; None for any other step.
+
+    The source is ((shard number, donor file), byte offset in the donor file, number of bytes).
+    """
     if not isinstance(step.expression, Copy):
         return None
     place = places[step.expression.tensor]
@@ -86,7 +92,7 @@ def _copy_source(step: Step, places: Places) -> tuple[object, int, int] | None:
 
 
 def _copy_run(run: Sequence[Step], places: Places) -> Iterator[Task]:
-    """One task for steps whose bytes follow each other both in the donor's file and in the shard."""
+    """Yield one task for the steps of `run`, whose bytes follow each other in the donor's file and in the shard."""
     first = run[0]
     assert isinstance(first.expression, Copy)
     place = places[first.expression.tensor]
@@ -95,7 +101,7 @@ def _copy_run(run: Sequence[Step], places: Places) -> Iterator[Task]:
 
 
 def _step_tasks(step: Step, places: Places) -> Iterator[Task]:
-    """The tasks of a step that is not copied as a whole."""
+    """Yield the tasks of a step whose tensor is not copied as a whole."""
     tensor = step.tensor
     if is_zero(step.expression):
         yield Zeros(step.shard, step.offset, tensor.nbytes)
@@ -107,7 +113,7 @@ def _step_tasks(step: Step, places: Places) -> Iterator[Task]:
 
 
 def _concat_tasks(step: Step, concat: Concat, places: Places) -> Iterator[Task]:
-    """A task for each part that has to be computed, and one task that copies the columns of all other parts."""
+    """Yield a task for each part that has to be computed, then one task that copies the columns of all other parts."""
     dtype = step.tensor.dtype
     row = sum(concat.widths)
     rows = step.tensor.elements // row
@@ -126,7 +132,10 @@ def _concat_tasks(step: Step, concat: Concat, places: Places) -> Iterator[Task]:
 
 
 def _column_source(expression: Expression, to: int, nbytes: int, dtype: Dtype, places: Places) -> ColumnSource | None:
-    """The donor columns, or zeros, to copy to byte `to` of every output row; None if they have to be computed."""
+    """The source of donor columns, or of zeros, that go to byte `to` of every output row.
+
+    Returns None if the columns have to be computed.
+    """
     if is_zero(expression):
         return ColumnSource(to, nbytes)
     if not isinstance(expression, Copy | Columns) or places[expression.tensor].dtype is not dtype:
@@ -146,7 +155,10 @@ def _copy_columns(step: Step, columns: Sequence[ColumnSource], row: int, rows: i
 
 
 def _cut(task: Task, longest: int) -> Iterator[Task]:
-    """Cut a copy at multiples of `longest` in the shard, so that no disk block is divided; other tasks stay whole."""
+    """Cut a copy task at multiples of `longest` in the shard, so that disk blocks stay whole.
+
+    Tasks that do not copy are yielded unchanged.
+    """
     if isinstance(task, CopyColumns):
         yield from _cut_columns(task, longest)
     elif isinstance(task, CopyRun):
@@ -160,7 +172,10 @@ def _cut(task: Task, longest: int) -> Iterator[Task]:
 
 
 def _cut_columns(task: CopyColumns, longest: int) -> Iterator[Task]:
-    """Cut a copy of columns between rows; if there is only one row, make a plain task for each column range."""
+    """Divide a CopyColumns task into tasks for fewer rows.
+
+    A task for a single row is divided into plain copies, one for each range of columns.
+    """
     if task.rows == 1:
         for column in task.columns:
             where = (task.shard, task.offset + column.to, column.nbytes)

@@ -16,7 +16,7 @@ from stacker.tensors import Dtype, TensorRef
 
 @dataclass(frozen=True, slots=True)
 class TensorBytes:
-    """Where a donor tensor is stored: elements of `dtype` in `file`, starting at byte `offset`."""
+    """Where a donor tensor is stored: in `file` from byte `offset`, as elements of type `dtype`."""
 
     file: DonorFile
     offset: int
@@ -25,7 +25,7 @@ class TensorBytes:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Fills bytes [offset, offset + nbytes) of shard number `shard`."""
+    """A piece of work that fills bytes [offset, offset + nbytes) of the shard with number `shard`."""
 
     shard: int
     offset: int
@@ -33,13 +33,13 @@ class Task:
 
     @property
     def id(self) -> str:
-        """A name that is unique within a plan and the same in every run of it; the journal records tasks by it."""
+        """A name that is unique within a plan and equal in every run of it; the journal lists finished tasks by it."""
         return f"{self.shard}@{self.offset}+{self.nbytes}"
 
 
 @dataclass(frozen=True, slots=True)
 class CopyRun(Task):
-    """Bytes copied unchanged from a donor's file, starting at byte offset `source`."""
+    """Copies bytes unchanged from the donor file `file`, starting at byte offset `source` of that file."""
 
     file: DonorFile
     source: int
@@ -47,16 +47,16 @@ class CopyRun(Task):
 
 @dataclass(frozen=True, slots=True)
 class Zeros(Task):
-    """Zero bytes: nothing has to be written, since a new file reads as zeros."""
+    """Leaves bytes zero: nothing has to be written, since a new file reads as zeros."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compute(Task):
-    """A tensor computed from donor tensors and rounded once, at the end, to `dtype`.
+    """Computes a tensor from donor tensors and rounds it once, at the end, to `dtype`.
 
-    `places` says where the donor tensors are stored; `row` is the length of the last dimension, or 0 where rows do not
-    matter. With a `stride`, the result is a block of columns of a larger tensor: `row` elements in every `stride` bytes
-    of the shard.
+    `places` says where the donor tensors are stored; `row` is the length of the last dimension, or 0 if rows do not
+    matter. If `stride` is not 0, the result is a block of columns of a larger tensor: its rows have `row` elements and
+    start `stride` bytes apart in the shard.
     """
 
     expression: Expression
@@ -76,9 +76,9 @@ class Compute(Task):
         return Dtype.F64 in (self.dtype, *(self.places[ref].dtype for ref in find_needed_tensors(self.expression)))
 
     def spans(self, begin: int, nbytes: int) -> Iterator[tuple[int, int, int]]:
-        """Where bytes [begin, begin + nbytes) of the result are written.
+        """Yield the places in the shard where bytes [begin, begin + nbytes) of the result are written.
 
-        Yields (start in the result, offset in the shard, number of bytes).
+        Each place is (start in the result, offset in the shard, number of bytes).
         """
         if not self.stride:
             yield begin, self.offset + begin, nbytes
@@ -96,8 +96,8 @@ class Compute(Task):
 class ColumnSource:
     """Where bytes [to, to + nbytes) of every output row come from.
 
-    The first row's bytes start at byte `source` of the donor's `file`, each further row's `stride` bytes later. Without
-    a file, the bytes are zeros.
+    The bytes of the first row start at byte `source` of the donor's `file`, and those of each following row start
+    `stride` bytes later. If `file` is None, the bytes are zeros.
     """
 
     to: int
@@ -109,10 +109,10 @@ class ColumnSource:
 
 @dataclass(frozen=True, slots=True)
 class CopyColumns(Task):
-    """Copies some columns of `rows` rows, each `row` bytes long, from donors' files.
+    """Copies some columns of a matrix from donors' files; the matrix has `rows` rows, each `row` bytes long.
 
     Other tasks write the remaining columns. `offset` is the shard offset of the first copied byte, and `nbytes` counts
-    only copied bytes.
+    only the copied bytes.
     """
 
     row: int

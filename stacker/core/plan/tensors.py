@@ -1,6 +1,6 @@
 """Makes the list of a stack's output tensors in model order, each with the expression that computes it.
 
-`layout` then places the tensors in shards.
+The module `layout` then assigns the tensors to shards.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from stacker.tensors import Dtype, TensorRef, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class PlannedTensor:
-    """An output tensor that has no place in a shard yet.
+    """An output tensor that has not been assigned to a shard yet.
 
     A few families have a tensor outside the layers that holds a part for each layer (Gemma 3n's per-layer embedding).
-    For a layer's part, `table` is the name of that tensor, and the parts are concatenated along dimension `axis`.
+    For the part of one layer, `table` is the name of that tensor, and all parts are concatenated along dimension
+    `axis`.
     """
 
     tensor: TensorSpec
@@ -41,7 +42,7 @@ class PlannedTensor:
 class PlannedTensors:
     """All output tensors in model order.
 
-    `tied` has pairs of tensor names: the first tensor is not written because it shares the values of the second.
+    `tied` has pairs of tensor names: the first tensor is not written because it has the same values as the second.
     """
 
     tensors: tuple[PlannedTensor, ...]
@@ -49,10 +50,10 @@ class PlannedTensors:
 
 
 def plan_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | None) -> PlannedTensors:
-    """Plan the tensors of the whole stack; if `dtype` is given, every float tensor is cast to it.
+    """Plan the tensors of the whole stack; every float tensor is cast to `dtype` unless `dtype` is None.
 
-    If the sources of a blend have different tensors, only those that all sources have are planned; `checks` reports the
-    rest.
+    If the sources of a blend have different tensors, only tensors that all sources have are planned; `core.checks`
+    reports the differences.
     """
     embed, *layers, head = [[*_plan_node(*each)] for each in walk_tables(graph, donors)]
     tied = _find_tied(graph, donors, embed, head)
@@ -64,7 +65,7 @@ def plan_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | 
 
 
 def join_tables(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
-    """Concatenate layers' parts that have the same `table` into one tensor, which is stored outside the layers."""
+    """Yield one tensor for each name in `table`, made by concatenating all layers' parts that have this name."""
     for name in dict.fromkeys(part.table for part in parts):
         own = [part for part in parts if part.table == name]
         first, axis = own[0].tensor, own[0].axis
@@ -79,7 +80,7 @@ def join_tables(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
 def _find_tied(
     graph: StackGraph, donors: Mapping[str, Donor], embed: Sequence[PlannedTensor], head: Sequence[PlannedTensor]
 ) -> tuple[tuple[str, str], ...]:
-    """Pairs (head tensor, embedding tensor) that are tied in a donor of the head and computed alike in this stack."""
+    """Pairs (head tensor, embedding tensor) that a donor of the head ties and that are computed alike in this stack."""
     expressions = {planned.tensor.name: planned.expression for planned in embed}
     partners = dict(pair for feed in graph.head.feeds for pair in donors[feed.donor].tied())
     return tuple(
@@ -95,9 +96,10 @@ def _without_seed(expression: Expression | None) -> Expression | None:
 
 
 def _plan_node(node: Node, name_tensor: Naming, tables: Sequence[Table]) -> Iterator[PlannedTensor]:
-    """Plan the tensors of one node.
+    """Yield the tensors of one node.
 
-    `tables` has the donor tensors of each feed of the node, then those of its base, by keys that are the same in all.
+    `tables` holds one table of donor tensors for each feed of the node (a donor layer that it is made from), then one
+    for its base if it has one; a tensor has the same key in every table.
     """
     sources = tables[: len(node.feeds)]
     bases = tables[len(node.feeds) :]
@@ -136,7 +138,7 @@ def _scale(expression: Expression, factor: float) -> Expression:
 
 
 def _blend(node: Node, name: str, role: str, sources: list[Expression], base: Expression | None) -> Blend:
-    """A blend with every parameter written out: the most specific value in the spec, or the op's default."""
+    """A Blend with every parameter written out: the most specific value in the spec, or else the op's default."""
     op = OPS[str(node.op)]
     own = find_role_defaults(op, role) | find_values(node.settings, role, name)
     shared, per_source = fill_defaults(op, own, [find_values(feed.settings, role, name) for feed in node.feeds])

@@ -1,6 +1,6 @@
 """Builds a stack from a spec as ordered nodes (embedding, layers, head), and finds its junctions and segments.
 
-It needs only the spec and the donors' depths; shapes and configs are checked in `core.checks`.
+Only the spec and the donors' depths are used; `core.checks` checks shapes and configs.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from stacker.spec.language.stack_spec import SliceSpec, StackSpec
 
 @dataclass(frozen=True, slots=True)
 class StackGraph:
-    """The nodes of a stack: `embed`, then `layers` from 0, then `head`.
+    """The nodes of a stack in order: `embed`, then `layers`, then `head`.
 
-    The result's config is made from that of donor `template`, and its tokenizer is that of donor `tokenizer`. A graph
-    with an error among its `problems` can be shown, but not built.
+    `template` is the name of the donor whose config the new config is made from, and `tokenizer` the name of the donor
+    whose tokenizer is used. A graph with an error among its `problems` can be shown, but not built.
     """
 
     embed: Node
@@ -40,10 +40,10 @@ class StackGraph:
 
 @dataclass(frozen=True, slots=True)
 class Junction:
-    """The boundary before output layer `index`, where two layers meet that were not neighbours in one donor.
+    """The boundary before output layer `index`, where two donor layers meet that are not consecutive in one donor.
 
-    `before` and `after` are these donor layers. `jump` is how far the donor's layer index moves beyond the usual step
-    of one; negative is backward.
+    `before` and `after` are these two donor layers. `jump` is how many layer indices are skipped between them; it is
+    negative if the indices go back or repeat.
     """
 
     index: int
@@ -57,7 +57,7 @@ class Junction:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Output layers [start, stop) that follow one donor, or one blend of donors, without a junction.
+    """Output layers [start, stop) that are made from consecutive layers of one donor, or of each donor of a blend.
 
     `first` is the node of layer `start`.
     """
@@ -71,7 +71,7 @@ class Segment:
 
 
 def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
-    """Build the graph of a checked spec by resolving its slices to donor layers; `donors` has all donors of the spec.
+    """Build the graph of a parsed spec by resolving its slices to donor layers; `donors` has all donors of the spec.
 
     Mistakes in the spec are not raised but listed in `StackGraph.problems`.
     """
@@ -87,7 +87,7 @@ def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
 
 
 def find_junctions(graph: StackGraph) -> tuple[Junction, ...]:
-    """All junctions between layers, in order; a boundary between blends is one only if no donor continues across it.
+    """All junctions of a stack, in order; a boundary between blends is no junction if any donor continues across it.
 
     A junction between blends is reported for the two donor layers with the smallest jump, preferably of one donor.
     """
@@ -104,10 +104,10 @@ def _are_neighbours(before: Feed, after: Feed) -> bool:
 
 
 def find_segments(graph: StackGraph) -> tuple[Segment, ...]:
-    """Divide the layers into segments.
+    """Divide the layers of a stack into segments.
 
-    A new segment starts where a donor does not continue, and where the op, the item of the spec or the round of a
-    repeat changes.
+    A new segment starts where a donor's layers are not consecutive, or where the op, the item of the spec or the round
+    of a repeat changes.
     """
     starts = [node.index for before, node in pairwise(graph.layers) if not _is_continued(before, node)]
     bounds = [0, *starts, len(graph.layers)]
@@ -120,7 +120,7 @@ def _is_continued(before: Node, after: Node) -> bool:
 
 
 def count_uses(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tuple[int, ...]]:
-    """For each donor, a tuple that tells how often the stack uses each of its layers."""
+    """For each donor name, a tuple with the number of times that the stack uses each of the donor's layers."""
     counts = {name: [0] * donor.depth for name, donor in donors.items()}
     for node in graph.layers:
         for feed in node.feeds:
@@ -130,13 +130,14 @@ def count_uses(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tupl
 
 Table = Mapping[str, DonorTensor]
 Naming = Callable[[str], str]
-"""Turns a key of a table into the full name of the output tensor."""
+"""Turns the key of a tensor in a Table into the full name of the output tensor."""
 
 
 def walk_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Node, Naming, tuple[Table, ...]]]:
-    """Yield each node, a function that names its output tensors, and the donor tensors of each feed, then of the base.
+    """Yield (node, function that names its output tensors, tables of donor tensors) for each node of the stack.
 
-    Donor tensors are listed by name: without the layer prefix for layers, in full for the embedding and the head.
+    There is a table for each donor layer that the node is made from, then one for its base if it has one. The keys are
+    tensor names, which lack the layer prefix for layers and are complete for the embedding and the head.
     """
     layers = {name: donor.layers() for name, donor in donors.items()}
     prefix = donors[graph.template].architecture.prefix
@@ -146,7 +147,7 @@ def walk_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tupl
 
 
 def list_inputs(node: Node) -> tuple[Feed, ...]:
-    """The feeds of a node, followed by its base if it has one."""
+    """The donor layers that a node is made from (`feeds`), followed by its base if it has one."""
     return (*node.feeds, node.base) if node.base else node.feeds
 
 

@@ -1,4 +1,4 @@
-"""The nodes of a stack (Node), the donor layers they are made from (Feed), and how both are made from a spec."""
+"""Defines the nodes of a stack (Node) and the donor layers they are made from (Feed), and makes them from a spec."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from stacker.spec.language.unroll import FlatItem, FlatSlice, unroll
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A donor layer that a node is made from, with its factors and op parameters.
+    """A donor layer that a node is made from, with its scale factors and op parameters.
 
-    `layer` is None if it is the donor's embedding or head.
+    `layer` is None if the node is made from the donor's embedding or head.
     """
 
     donor: str
@@ -29,10 +29,11 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An output layer, the embedding or the head: a copy of its only feed, or a blend of its feeds by `op`.
+    """An output layer, the embedding or the head: a copy of its only donor layer, or a blend of several by `op`.
 
-    `settings` are parameters of the op, `base` is its reference layer, and `scales` are factors of a repeat. `item` is
-    the index of the node's item in the spec's stack, `copy` the round of a repeat, from 0.
+    `feeds` are these donor layers, `settings` the parameters of the op, `base` its reference layer, and `scales` the
+    factors of a repeat. `item` is the index of the node's item in the spec's stack, and `copy` the round of a repeat,
+    counted from 0.
     """
 
     part: Part
@@ -48,7 +49,7 @@ class Node:
 
 
 RAMPS = {op.name: op.ramp for op in OPS.values()}
-"""By op name, the parameter that a crossfade changes from layer to layer; "" if the op has none."""
+"""For each op name, the parameter of the op that a crossfade changes from layer to layer; "" if there is none."""
 
 
 def make_layers(spec: StackSpec, depths: Mapping[str, int], problems: list[Problem]) -> Iterator[Node]:
@@ -78,7 +79,10 @@ def make_outside(piece: SliceOrBlend, part: Part, spec: StackSpec, problems: lis
 
 
 def _takes_base(op: str | None, written: SliceSpec | None, problems: list[Problem]) -> bool:
-    """Whether an op uses a base; if it does not but the spec has `written` one, add a problem."""
+    """Whether an op uses a base.
+
+    If the op does not use a base but the spec has one (`written`), add a problem to `problems`.
+    """
     takes = op is not None and (op not in OPS or OPS[op].base is not Base.NONE)
     if written is not None and not takes:
         problems.append(Problem(f"op '{op}' takes no base", "leave `base` out here", written.mark))
@@ -88,10 +92,10 @@ def _takes_base(op: str | None, written: SliceSpec | None, problems: list[Proble
 def _make_base_feed(
     item: FlatItem, layer: int, first: Feed, donor: str | None, depths: Mapping[str, int]
 ) -> Feed | None:
-    """The reference layer of an item's layer, from the item's own base or else from `donor` at the index of `first`.
+    """The reference layer for layer number `layer` of a blend; None if neither the blend nor the spec provides one.
 
-    None if there is no such layer; an own base with too few layers starts again, since its length is reported
-    elsewhere.
+    It comes from the base that the blend names, whose layers are used again from the first if they are too few. If the
+    blend names no base, it is the layer of `donor` that has the same index as the donor layer `first`.
     """
     if item.base is not None:
         return _make_feed(item.base, layer % item.base.length)
@@ -107,12 +111,12 @@ def _make_layer(item: FlatItem, layer: int, index: int, feeds: tuple[Feed, ...],
 
 
 def _make_feed(source: FlatSlice, layer: int) -> Feed:
-    """The donor layer at index `layer` of a flat slice, with its factors and op parameters."""
+    """The donor layer at index `layer` within a slice (from 0), with its scale factors and op parameters."""
     piece, position = source.written, source.position + layer
     scales = (Bound(piece.scale, position, source.count),) if piece.scale else ()
     return Feed(piece.donor, source.start + layer, scales, bind(piece.settings, position, source.count))
 
 
 def _make_outside_feed(source: SliceSpec) -> Feed:
-    """The feed for a donor's embedding or head, to which gradients apply their first value."""
+    """A donor's embedding or head as the source of a node; gradients apply to it with their first value."""
     return Feed(source.donor, None, (Bound(source.scale, 0, 2),) if source.scale else (), bind(source.settings, 0, 2))

@@ -1,1 +1,1 @@
-"""Facts about donors and stacks, from configs and file headers alone: figures, KV cache, layer groups, differences."""
+"""Computes facts about donors and stacks from configs and file headers: sizes, KV cache, layer groups, differences."""

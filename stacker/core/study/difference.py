@@ -18,7 +18,10 @@ ABSENT = "—"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A tensor that has another shape or element type in the other donor."""
+    """A tensor that both donors have, with different shapes or element types.
+
+    `one` describes the tensor in the first donor, and `other` in the second.
+    """
 
     name: str
     one: TensorSpec
@@ -29,7 +32,8 @@ class Change:
 class Difference:
     """What differs between two donors: config entries, tensors that only one donor has, and changed tensors.
 
-    A config entry is listed as (name, value in the first donor, value in the second), with ABSENT for a missing value.
+    A config entry is listed as (name, value in the first donor, value in the second donor), with ABSENT for a missing
+    value.
     """
 
     config: tuple[Entry, ...]
@@ -75,7 +79,7 @@ def _changed_entries(one: Config, other: Config, path: str = "") -> Iterable[Ent
 def join_layers(names: Iterable[str], prefix: str) -> dict[str, str]:
     """Merge tensor names that differ only in the layer number, which becomes `{i}`.
 
-    Each merged name has its layer numbers as text, such as `40–79`, or "" if it is outside the layers.
+    Returns the layer numbers of each merged name as text, such as `40–79`, or "" if the tensor is outside the layers.
     """
     pattern = compile_prefix(prefix)
     layers_of: dict[str, list[int]] = {}

@@ -19,11 +19,11 @@ from stacker.core.values.donor import Donor, DonorTensor
 CONTEXTS = (4096, 32768)
 """Sequence lengths, in tokens, for which the size of the KV cache is shown."""
 WRITE_SPEED = 2.0e9
-"""Bytes that a build writes and syncs to disk per second, measured with two cores and ext4; clones are much faster."""
+"""How many bytes a build writes and syncs to disk per second, measured with two cores and ext4; cloning is faster."""
 COMPUTE_SPEED = 8e9
-"""Bytes of source tensors that blends process per second on the machine of WRITE_SPEED."""
+"""How many bytes of source tensors blends process per second, on the machine where WRITE_SPEED was measured."""
 COMPUTE_START = 0.6
-"""Seconds until the first tensor is computed on the machine of WRITE_SPEED."""
+"""How many seconds pass before the first tensor is computed, on the machine where WRITE_SPEED was measured."""
 _CHOSEN = ("num_experts_per_tok", "experts_per_token", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
 _EXPERTS = ("experts", "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 
@@ -32,9 +32,9 @@ _EXPERTS = ("experts", "num_experts", "num_local_experts", "n_routed_experts", "
 class Figures:
     """The size and cost of a stack: `nbytes`, `read`, `written`, `moved` and `peak` memory are in bytes.
 
-    `active` counts the parameters used for one token, without inactive experts (None if unknown); `dtypes` counts the
-    elements of each type. `moved` is the part of `written` that is copied unchanged, and `seconds` the estimated build
-    time.
+    `active` counts the parameters used for one token, without inactive experts (None if unknown), and `dtypes` has
+    pairs (element type, number of elements). `moved` is the part of `written` that is copied unchanged, and `seconds`
+    is the estimated build time.
     """
 
     layers: int
@@ -52,7 +52,7 @@ class Figures:
 
 
 def make_figures(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan) -> Figures:
-    """The figures of a stack that can be built."""
+    """Compute the figures of a stack that has no errors, from its graph and its plan."""
     return Figures(
         layers=len(graph.layers),
         parameters=plan.total_parameters,
@@ -70,7 +70,7 @@ def make_figures(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan) -> 
 
 
 def _dtypes(plan: Plan) -> tuple[tuple[str, int], ...]:
-    """Pairs of element type and number of elements with that type, the largest number first."""
+    """Pairs (element type, number of elements of this type), sorted by the number, the largest first."""
     counts: dict[str, int] = {}
     for step in plan.steps:
         counts[step.tensor.dtype.label] = counts.get(step.tensor.dtype.label, 0) + step.tensor.elements
@@ -85,7 +85,7 @@ def _seconds(plan: Plan) -> float:
 
 
 def _count_active(graph: StackGraph, donors: Mapping[str, Donor], total: int) -> int | None:
-    """The number of parameters used for one token, which leaves out inactive experts.
+    """The number of parameters used for one token, which leaves out inactive experts; `total` counts all parameters.
 
     None if the config does not say how many experts are active.
     """
@@ -104,7 +104,10 @@ def _count_active(graph: StackGraph, donors: Mapping[str, Donor], total: int) ->
 
 
 def _count_inactive(donor: Donor, table: Mapping[str, DonorTensor]) -> int | None:
-    """How many parameters of a layer's experts are not used for one token; None if the config does not say."""
+    """How many expert parameters of a layer are not used for one token.
+
+    None if the config does not say how many experts are active.
+    """
     elements = sum(tensor.spec.elements for tensor in table.values() if _is_expert(tensor.role))
     if not elements:
         return 0
@@ -118,13 +121,13 @@ def _is_expert(role: str) -> bool:
 
 
 def _first_int(names: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
-    """The value of the first of these config keys that has a whole number; None if none has."""
+    """The first whole number among the values of `keys` in a config; None if there is none."""
     values = (names.get(key) for key in keys)
     return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)
 
 
 def figures_json(figures: Figures) -> dict[str, Any]:
-    """The figures as JSON; null where unknown."""
+    """The figures as a JSON object, where unknown values are null."""
     return {
         "layers": figures.layers,
         "parameters": figures.parameters,

@@ -18,14 +18,14 @@ from stacker.tensors import CONFIG_DTYPES
 
 _KEY_VALUE_ROLES = {"attn.k", "attn.kv", "attn.qkv"}
 _WINDOWS = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
-"""Attention types that cache only the last tokens, each with the config key for how many."""
+"""Attention types that cache only the latest tokens, each with the config key that says how many tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerCache:
-    """The KV cache of one layer: bytes per token (None if unknown), and the number of tokens that it is limited to.
+    """The KV cache of one layer; `per_token` is its size in bytes for each token, or None if unknown.
 
-    `window` is None if there is no limit.
+    `window` is the most tokens that the layer caches, or None if there is no limit.
     """
 
     per_token: int | None
@@ -37,13 +37,13 @@ class LayerCache:
 
 @dataclass(frozen=True, slots=True)
 class KvCache:
-    """The caches of all layers, with notes on what is not counted."""
+    """The KV caches of all layers, with notes for the user, for example on what is not counted."""
 
     layers: tuple[LayerCache, ...]
     notes: tuple[str, ...] = ()
 
     def nbytes(self, tokens: int) -> int | None:
-        """Bytes for one sequence of this many tokens; None if the cache of some layer is unknown."""
+        """The size in bytes for one sequence of `tokens` tokens; None if the cache of some layer is unknown."""
         if any(layer.per_token is None for layer in self.layers):
             return None
         return sum(layer.nbytes(tokens) for layer in self.layers)
@@ -52,7 +52,7 @@ class KvCache:
 def estimate_kv_cache(graph: StackGraph, donors: Mapping[str, Donor], config: Config) -> KvCache:
     """Estimate the KV cache of a stack with this `config`, in the element type that the config names.
 
-    It is 16 bits if the config names no type or a smaller one.
+    If the config names no type or a type narrower than 16 bits, 16 bits are assumed for each cached element.
     """
     names = collect_names(donors[graph.template].architecture, config)
     dtype = CONFIG_DTYPES.get(str(names.get("dtype") or names.get("torch_dtype")))
@@ -73,9 +73,10 @@ def estimate_kv_cache(graph: StackGraph, donors: Mapping[str, Donor], config: Co
 
 @dataclass(frozen=True, slots=True)
 class _LayerState:
-    """How many elements a layer caches for each token (None if unknown).
+    """What a layer caches; `elements` is how many elements it caches for each token, or None if unknown.
 
-    `latent` layers cache latents instead of keys and values; `stateful` layers keep one state of fixed size instead.
+    `latent` is True if the layer caches latents instead of keys and values, and `stateful` if it keeps a state of fixed
+    size instead of a cache.
     """
 
     elements: int | None
@@ -98,7 +99,8 @@ def _find_layer_state(donor: Donor, table: Mapping[str, DonorTensor]) -> _LayerS
 def _count_keys_and_values(names: Mapping[str, Any], roles: Mapping[str, DonorTensor]) -> int | None:
     """How many elements of keys and values a layer caches per token; None if unknown.
 
-    Computed from the config's dimensions, or else from the rows of the key and value projections.
+    The number comes from the config's dimensions or, if the config lacks them, from the shapes of the key and value
+    projections.
     """
     heads = names.get("kv_heads") or names.get("num_key_value_heads") or names.get("heads")
     hidden = names.get("hidden")

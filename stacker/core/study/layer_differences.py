@@ -1,4 +1,4 @@
-"""Groups layers of a donor that are alike, and lists what changes at a junction, from configs and shapes alone."""
+"""Groups layers of a donor that are alike, and lists what changes at a junction; reads only configs and shapes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Table = Mapping[str, DonorTensor]
 
 @dataclass(frozen=True, slots=True)
 class LayerGroup:
-    """Layers of a donor with the same config values and tensor shapes.
+    """Layers of a donor with the same config values and tensor shapes; `layers` are their indices.
 
-    `distinction` says in words how they differ from the other groups; it is "" if there is only one group.
+    `distinction` says in words how the layers differ from the layers of other groups; it is "" if there is only one
+    group.
     """
 
     distinction: str
@@ -31,7 +32,7 @@ class LayerGroup:
 
 
 def group_layers(donor: Donor) -> tuple[LayerGroup, ...]:
-    """Group the layers of a donor by config values and tensor shapes; groups are in order of their first layers."""
+    """Group the layers of a donor by config values and tensor shapes; the groups are sorted by their first layers."""
     names = {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
     properties = [read_layer_properties(donor.architecture.rules, names, index) for index in range(donor.depth)]
     tables = donor.layers()
@@ -60,9 +61,9 @@ def _shapes(table: Table) -> frozenset[tuple[str, tuple[int, ...]]]:
 def _describe(
     index: int, firsts: Sequence[int], properties: Sequence[Mapping[str, Json]], tables: Sequence[Table]
 ) -> str:
-    """How layer `index` differs from the first layers of other groups: in config values or tensor roles.
+    """How layer `index` differs from the first layers of the other groups: in config values or in tensor roles.
 
-    If it differs in neither, "other shapes"; "" if there is no other group.
+    The text is "other shapes" if config values and roles are equal, and "" if there is no other group.
     """
     others = [first for first in firsts if first != index]
     values = [
@@ -77,7 +78,10 @@ def _describe(
 
 
 def find_changes(junction: Junction, donors: Mapping[str, Donor]) -> tuple[tuple[str, Json, Json], ...]:
-    """What changes at a junction, as (name, value before, value after): donor, per-layer values, rotary parameters."""
+    """What changes at a junction, where two donor layers meet: the donor, per-layer values, rotary parameters.
+
+    Each change is (name, value before, value after); a missing value is None.
+    """
     return tuple(_changes(junction, donors))
 
 

@@ -1,7 +1,7 @@
 """Turns a stack into a networkx graph, to traverse or draw with that library.
 
-Nodes are `embed`, `layer 0` … and `head` on the residual stream, and the donor layers they are made from, such as
-`xwin[3]`.
+Some nodes are on the residual stream: `embed`, `layer 0` … and `head`. The other nodes are the donor layers from which
+these are made, such as `xwin[3]`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ _GEOMETRY = ("heads", "kv_heads", "head_dim")
 
 
 def build_network(graph: StackGraph, donors: Mapping[str, Donor]) -> nx.MultiDiGraph[str]:
-    """Build the graph; the `kind` of an edge is `stream` (to the next layer), `feed` (from a donor layer), or `base`.
+    """Build the graph; an edge of kind `stream` leads to the next output node, other edges come from donor layers.
 
-    Stream edges have the hidden size and at junctions the `jump`; feed and base edges have the vocabulary size if they
-    lead to `embed` or `head`, else the head geometry and rotary parameters.
+    Stream edges have the hidden size and at junctions the `jump`. Edges of kind `feed` (from a donor layer) and `base`
+    (from a reference layer) have the vocabulary size if they lead to `embed` or `head`, else the sizes of the attention
+    heads and the rotary parameters.
     """
     network: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     types = {name: _edge_types(donor) for name, donor in donors.items()}

@@ -18,8 +18,8 @@ def rewrite_donors(
 ) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
     """The donors with embedding and head rows in the order of the result's tokens, and the problems found.
 
-    If the spec sets no vocabulary, rows stay as they are, but mergekit's blends use only row numbers that all sources
-    have.
+    If the spec sets no vocabulary, rows stay as they are; but in specs for mergekit, donors of a blended embedding or
+    head keep only row numbers that all of them have.
     """
     chosen = graph.tokenizer
     rewritten, problems = dict(donors), [*check_code(donors[chosen], tokenizers.files)]
@@ -48,7 +48,7 @@ def _follow_tokens(
 def _cut_to_common_rows(graph: StackGraph, donors: Mapping[str, Donor]) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
     """Cut the donors of a blended embedding or head to the smallest number of rows among them, as mergekit does.
 
-    Returns the donors and the problems, which include a warning if rows were cut.
+    Returns (all donors by name, problems); the problems include a warning if rows were cut.
     """
     blended = [node for node in (graph.embed, graph.head) if node.op]
     sizes = {feed.donor: count_rows(donors[feed.donor]) for node in blended for feed in list_inputs(node)}

@@ -1,4 +1,4 @@
-"""Chooses which donor rows each token gets in embedding and head, and rewrites donors to have these rows."""
+"""Chooses from which donor rows the embedding and head rows of each token are made, and rewrites donors accordingly."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from stacker.tensors import TensorRef, TensorSpec
 _BY_TOKEN = ("embed", "head", "head.bias")
 """The roles of tensors that have one row for each token."""
 Row = tuple[tuple[str, int, float], ...]
-"""A row as a sum of (donor name, row number in that donor, factor); an empty tuple is a row of zeros."""
+"""A row as the sum of donor rows, each given as (donor name, row number, factor); () is a row of zeros."""
 
 
 def align_rows(
     vocabulary: Vocabulary, wanted: VocabularySpec, base: str, donors: Mapping[str, Donor], tokens: Mapping[str, Tokens]
 ) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
-    """Put the rows of every donor's embedding and head into the order of the vocabulary; also return problems.
+    """Put the rows of every donor's embedding and head into the order of the vocabulary; return (donors, problems).
 
-    A token that a donor lacks takes the row that the spec lists for it, else the row of donor `base`, else the mean
-    over the donors that have it; a listed row with `force` also replaces rows that a donor has.
+    A token that a donor lacks gets the row that the spec lists for the token, else the row of donor `base`, else the
+    mean of the rows of all donors that have the token. A row that the spec lists with `force` also replaces the row of
+    a donor that has the token.
     """
     choice = _RowChoice(vocabulary, {row.token: row for row in wanted.tokens}, base, donors, tokens)
     aligned = dict(donors)
@@ -48,10 +49,10 @@ class _RowChoice:
     tokens: Mapping[str, Tokens]
 
     def rows(self, name: str) -> tuple[Row, ...]:
-        """The rows that a donor gets, one for each row number of the vocabulary.
+        """The new rows of the donor with this name, one for each row number of the vocabulary.
 
-        A number without a token keeps the donor's row of that number if no token of the donor uses it, else it gets
-        zeros.
+        If no token of the vocabulary has a row number, the donor keeps its row of that number, unless a token of the
+        donor uses that row or the donor has no such row: then it gets zeros.
         """
         token_of = {number: token for token, number in self.vocabulary.ids.items()}
         taken = set(self.tokens[name].ids.values())
@@ -88,14 +89,14 @@ def _written_row(row: TokenRow, tokens: Mapping[str, Tokens]) -> Row:
 
 
 def cut_rows(donor: Donor, count: int) -> tuple[Donor, tuple[Problem, ...]]:
-    """The donor with only the first `count` rows of its embedding and head, and the problems that prevent this."""
+    """A copy of the donor with only the first `count` embedding and head rows, and the problems that prevent this."""
     return replace_rows(donor, _own_rows(donor.name, count), {donor.name: donor})
 
 
 def replace_rows(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor]) -> tuple[Donor, tuple[Problem, ...]]:
-    """The donor with these `rows` in its embedding and head, and the problems that prevent this.
+    """A copy of the donor with `rows` as the rows of embedding and head, and the problems that prevent this.
 
-    Its config gets the number of rows as the vocabulary size.
+    The number of rows becomes the vocabulary size in the donor's config.
     """
     size = count_rows(donor)
     problems = [*_check_fixed_tables(donor, rows), *_check_quantized(donor, size)]
@@ -114,7 +115,7 @@ def replace_rows(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor
 
 
 def _check_fixed_tables(donor: Donor, rows: tuple[Row, ...]) -> Iterator[Problem]:
-    """Report a tensor with a row for each token and columns for each layer if its rows would have to move."""
+    """Report tensors with a row for each token and columns for each layer, if `rows` would move the tensor's rows."""
     for name, tensor in donor.tensors.items():
         known = rows[: tensor.spec.shape[0]] if tensor.suffix.endswith(COLUMNS) else ()
         if any(row != ((donor.name, number, 1.0),) for number, row in enumerate(known)):
@@ -123,7 +124,7 @@ def _check_fixed_tables(donor: Donor, rows: tuple[Row, ...]) -> Iterator[Problem
 
 
 def _check_quantized(donor: Donor, size: int) -> Iterator[Problem]:
-    """Report an embedding or head that is quantised in blocks, since its rows cannot be separated."""
+    """Report an embedding or head whose rows cannot be separated because it is quantised in blocks."""
     by_token = (tensor.spec for tensor in donor.tensors.values() if tensor.role in _BY_TOKEN)
     packed = [spec.name for spec in by_token if spec.shape[:1] != (size,)]
     if donor.quantized and packed:
@@ -134,7 +135,10 @@ def _check_quantized(donor: Donor, size: int) -> Iterator[Problem]:
 def _check_sources(
     donor: Donor, tensor: DonorTensor, rows: tuple[Row, ...], donors: Mapping[str, Donor]
 ) -> Iterator[Problem]:
-    """Report donors that cannot supply rows of `tensor`: they lack it, or have another width, or pack or blend it."""
+    """Report donors from which rows of `tensor` cannot be taken.
+
+    The donor lacks the tensor, or the donor's tensor has another width, is packed, or is computed by a blend.
+    """
     name = tensor.spec.name
     for source, table in _sources(tensor, rows, donors).items():
         if table is None or table.spec.shape[1:] != tensor.spec.shape[1:]:
@@ -151,7 +155,10 @@ def _check_sources(
 
 
 def _sources(tensor: DonorTensor, rows: tuple[Row, ...], donors: Mapping[str, Donor]) -> dict[str, DonorTensor | None]:
-    """The donors that the rows come from, in order of use, each with its tensor of this name (None if it lacks it)."""
+    """The donors that `rows` come from, in order of use, each with its tensor that has the name of `tensor`.
+
+    The tensor is None if the donor lacks it.
+    """
     used = dict.fromkeys(name for row in rows for name, _, _ in row)
     return {name: donors[name].outside(tensor.part).get(tensor.spec.name) for name in used}
 
@@ -173,7 +180,10 @@ def _expression(donor: str, tensor: DonorTensor) -> Expression:
 
 
 def _runs(rows: tuple[Row, ...], number_of: Mapping[str, int]) -> Iterator[RowRun]:
-    """Yield the rows as runs; consecutive rows of one source with factor 1 are joined into one run."""
+    """Yield the rows as runs; consecutive rows of one source with factor 1 are joined into one run.
+
+    `number_of` has the source number of each donor name.
+    """
     last: RowRun | None = None
     for to, row in enumerate(rows):
         for donor, number, factor in row:

@@ -26,7 +26,7 @@ _PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": 
 
 @dataclass(frozen=True, slots=True)
 class Tokenizers:
-    """The tokens of each donor by donor name, and by file name the bytes of the tokenizer files that may change.
+    """The tokens of each donor, by donor name, and the bytes of the tokenizer files that may change, by file name.
 
     `tokens` is empty if the spec does not match rows by token.
     """
@@ -36,7 +36,10 @@ class Tokenizers:
 
 
 def parse_tokens(data: bytes, where: str) -> Tokens:
-    """Parse the tokens in a tokenizer.json; raises DonorError if there are none. `where` names the file in errors."""
+    """Parse the tokens in the bytes of a tokenizer.json; `where` names the file in error messages.
+
+    Raises DonorError if there are no tokens.
+    """
     content = parse_object(data, where)
     try:
         return _tokens_in(content)
@@ -57,10 +60,10 @@ def _tokens_in(content: Mapping[str, Any]) -> Tokens:
 def add_tokens(
     donor: Donor, new: tuple[Mapping[str, Json], ...], files: Mapping[str, bytes]
 ) -> tuple[Donor, tuple[Problem, ...]]:
-    """List the `new` tokens in the donor's tokenizer.json, added_tokens.json and tokenizer_config.json.
+    """Add the `new` tokens to the donor's tokenizer.json, added_tokens.json and tokenizer_config.json.
 
-    Files that have the base vocabulary in another format are left out with a note, since programs that prefer them
-    would miss the new tokens.
+    Files that hold the base vocabulary in another format are removed with a note, since programs that prefer these
+    files would miss the new tokens.
     """
     if not new:
         return donor, ()
@@ -81,7 +84,7 @@ def add_tokens(
 def _with_tokens(
     new: tuple[Mapping[str, Json], ...], files: Mapping[str, bytes]
 ) -> Iterator[tuple[str, dict[str, Json]]]:
-    """Yield the name and new content of each file that lists added tokens, with the `new` tokens added."""
+    """Yield (name, new content) of each file that lists added tokens; the new content includes the `new` tokens."""
     for name, data in files.items():
         content = parse_object(data, name)
         if name == TOKENIZER:
@@ -95,12 +98,15 @@ def _with_tokens(
 
 
 def _flags(entry: Mapping[str, Json]) -> dict[str, Json]:
-    """The entry for an added token in tokenizer_config.json, which has no id because the id is its key."""
+    """The entry for an added token in tokenizer_config.json; it has no id, because there the id is the entry's key."""
     return {key: value for key, value in {**_PLAIN, **entry}.items() if key != "id"}
 
 
 def replace_template(donor: Donor, template: str, files: Mapping[str, bytes]) -> Donor:
-    """Put the chat template into chat_template.jinja, which transformers reads first, and remove any other template."""
+    """A copy of the donor whose only chat template is `template`, in the file chat_template.jinja.
+
+    transformers reads this file before any other chat template.
+    """
     own = next((file.data for file in donor.side_files if file.name == TOKENIZER_CONFIG), None) or files.get(
         TOKENIZER_CONFIG
     )
@@ -114,7 +120,10 @@ def replace_template(donor: Donor, template: str, files: Mapping[str, bytes]) ->
 
 
 def _with_files(donor: Donor, files: Mapping[str, bytes], dropped: Collection[str] = ()) -> Donor:
-    """The donor with these side files (contents by name) added or replaced, and without the `dropped` ones."""
+    """A copy of the donor with `files` (contents by name) added to its side files.
+
+    New contents replace old ones of the same name, and the side files named in `dropped` are removed.
+    """
     kept = tuple(file for file in donor.side_files if file.name not in files and file.name not in dropped)
     return replace(donor, side_files=(*kept, *(SideFile(name, "", data=data) for name, data in files.items())))
 

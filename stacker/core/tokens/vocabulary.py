@@ -1,4 +1,4 @@
-"""Determines the tokens of a result and the number of rows of its embedding and head.
+"""Determines the tokens of the result and the number of rows of its embedding and head.
 
 Tokens are compared as texts, without knowing how a tokenizer splits text or stores its files.
 """
@@ -19,7 +19,10 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of one tokenizer: `ids` has the id of each, `added` the tokenizer.json entries of added tokens."""
+    """The tokens of one tokenizer.
+
+    `ids` has the id of each token, and `added` the tokenizer.json entry of each added token.
+    """
 
     ids: Mapping[str, int]
     added: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
@@ -27,9 +30,9 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The token ids of a result and its number of rows.
+    """The token ids of the result, and the number of rows of its embedding and head.
 
-    `new` are tokenizer.json entries for the tokens that its tokenizer lacks.
+    `new` has tokenizer.json entries for the tokens that the chosen tokenizer lacks.
     """
 
     ids: Mapping[str, int]
@@ -41,10 +44,9 @@ class Vocabulary:
 def make_vocabulary(
     wanted: VocabularySpec, chosen: str, donors: Mapping[str, Donor], tokens: Mapping[str, Tokens]
 ) -> Vocabulary:
-    """Start from the tokens of donor `chosen`; add the other donors' added tokens if `wanted` is a union, and the
-    spec's own.
+    """Combine the tokens of donor `chosen`, tokens listed in the spec and, in a union, other donors' added tokens.
 
-    There are at least as many rows as in that donor, padded to the multiple in the spec; in a union it is a problem if
+    The number of rows is at least that of `chosen`, padded to the multiple in the spec. In a union it is a problem if
     `chosen` lacks a base token of another donor, because base tokens cannot be added to a tokenizer.
     """
     ids = dict(tokens[chosen].ids)
@@ -86,7 +88,7 @@ def _cannot_unite(wanted: VocabularySpec, chosen: str, name: str, unknown: list[
 def _check_tokens(
     wanted: VocabularySpec, donors: Mapping[str, Donor], tokens: Mapping[str, Tokens]
 ) -> Iterator[Problem]:
-    """Report rows in the spec that do not exist in the donor that they are to come from."""
+    """Report rows of donors that the spec names but that do not exist."""
     for row in wanted.tokens:
         if row.donor is None or row.donor not in tokens:
             continue

@@ -1,1 +1,1 @@
-"""Values that all rooms of the core share: donors, expressions, and parameters for one layer."""
+"""Values that all packages in stacker.core share: donors, expressions, and parameters for one layer."""

@@ -1,4 +1,4 @@
-"""A donor without its weights: config, architecture, tensors, and where the bytes of each tensor are stored."""
+"""Describes a donor without its weights: config, architecture, tensors, and where each tensor's bytes are stored."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from stacker.errors import Problem
 from stacker.tensors import TensorRef, TensorSpec
 
 GENERATION = "generation_config.json"
-"""The side file with default settings for text generation; all others belong to the tokenizer or are licences."""
+"""The side file with default settings for text generation; other side files belong to the tokenizer or are licences."""
 
 
 @dataclass(frozen=True, slots=True)
 class DonorFile:
     """A safetensors file: `header` is the SHA-256 of its header bytes, `mtime` is in nanoseconds.
 
-    `path` is its place on this machine, or None until it has been fetched.
+    `path` is where the file is on this machine, or None if it has not been fetched yet.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Extent:
 class DonorTensor:
     """A tensor of a donor with its role and the number of its layer; `layer` is None outside the layers.
 
-    A tensor that all layers share but that is stored outside them has `Part.LAYER` and layer None. Its bytes are stored
-    at `extent`, or `expression` computes it, because the donor is a stack or its rows were reordered. Both are None if
-    the donor was read without weights.
+    A tensor outside the layers that holds a part for each layer has `Part.LAYER` and layer None. The tensor's bytes are
+    stored at `extent`, or `expression` computes the tensor if the donor is a stack or its rows were reordered; `extent`
+    and `expression` are None if the donor was read without weights.
     """
 
     spec: TensorSpec
@@ -61,7 +61,7 @@ class DonorTensor:
 class SideFile:
     """A small file that is copied beside the weights: a tokenizer file, a generation config, a licence.
 
-    `path` is "" if the file is only on the hub (in `source`, at commit `revision`) or only in `data`.
+    `path` is "" if the file is only on the hub (repository `source`, commit `revision`) or only in `data`.
     """
 
     name: str
@@ -76,8 +76,8 @@ class SideFile:
 class Donor:
     """A donor that has been read, except for its weights.
 
-    `source` is as written in the spec, `revision` the commit of a hub donor, `depth` the number of layers. `ignored`
-    are tensors that are never written to a stack, with the reason.
+    `source` is the source as written in the spec, `revision` the commit of a hub donor, `depth` the number of layers.
+    `ignored` has (tensor name, reason) for tensors that are never written to a stack.
     """
 
     name: str
@@ -98,12 +98,12 @@ class Donor:
     quantized: str = ""
     """The quantisation of the weights (`gptq`, `fp8 with block scales`, …), or "" if they are plain numbers."""
     nested: Mapping[str, Donor] = field(default_factory=dict)
-    """If the donor is a stack: the donors that its tensors' expressions read, by the names in those expressions."""
+    """If the donor is a stack: the donors that its tensors' expressions read, keyed by the names used there."""
 
     def layers(self) -> tuple[dict[str, DonorTensor], ...]:
-        """For each layer, its tensors by name without the layer prefix.
+        """For each layer, a dict of the layer's tensors, keyed by name without the layer prefix.
 
-        They include the layer's part of every tensor outside the layers that holds a part for each layer.
+        If a tensor outside the layers holds a part for each layer, the dict includes the layer's part.
         """
         tables: tuple[dict[str, DonorTensor], ...] = tuple({} for _ in range(self.depth))
         for tensor in self.tensors.values():
@@ -115,7 +115,7 @@ class Donor:
         return tables
 
     def _part(self, tensor: DonorTensor, index: int) -> DonorTensor:
-        """The part of layer `index` in a tensor outside the layers: some of the tensor's rows or columns."""
+        """The part of a tensor outside the layers that belongs to layer `index`: some of its rows or columns."""
         spec, axis = tensor.spec, find_split_axis(tensor.suffix) or 0
         shape = tuple(size // self.depth if number == axis else size for number, size in enumerate(spec.shape))
         whole = tensor.expression or Copy(TensorRef(self.name, spec.name))
@@ -130,7 +130,10 @@ class Donor:
         )
 
     def outside(self, part: Part) -> dict[str, DonorTensor]:
-        """The tensors before or after the layers by name; an absent tied tensor is replaced by its partner."""
+        """The tensors of `part` (the embedding or the head), by name.
+
+        If a head tensor is not stored because it is tied to an embedding tensor, the embedding tensor takes its place.
+        """
         found = {name: tensor for name, tensor in self.tensors.items() if tensor.part is part}
         if part is Part.HEAD:
             found |= {name: self.tensors[partner] for name, partner in self.tied()}
@@ -148,5 +151,8 @@ class Donor:
 
 
 def collect_donors(donors: Mapping[str, Donor]) -> dict[str, Donor]:
-    """The donors and all donors nested in them, by the names that expressions use for them."""
+    """The given donors and the donors nested inside them, at any depth.
+
+    The keys are the names by which expressions refer to these donors.
+    """
     return {**{name: inner for donor in donors.values() for name, inner in donor.nested.items()}, **donors}

@@ -1,6 +1,6 @@
-"""How an output tensor is computed from donor tensors: an expression of one of seven kinds, which may be nested.
+"""Describes how an output tensor is computed from donor tensors: an expression of one of seven kinds, often nested.
 
-Every kind has `children()` and `rebuild(children)`, so that code that treats all kinds alike need not list them.
+Every kind has `children()` and `rebuild(children)`, so that code can handle all kinds without listing them.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """Several sources of one shape combined by an op.
+    """Several sources of equal shape, combined by an op.
 
     `parameters` are the op's own, sorted by name; `per_source` has the parameters of each source, in the order of `of`.
-    `base` is the reference tensor of task-vector ops. `seed` is the output tensor's name, for ops that draw random
+    `base` is the reference tensor of task-vector ops, and `seed`, the output tensor's name, seeds ops that draw random
     numbers.
     """
 
@@ -114,7 +114,10 @@ class Blend:
 
 @dataclass(frozen=True, slots=True)
 class RowRun:
-    """Rows [start, start + count) of source number `source`, times `factor`, as rows [to, to + count) of the result."""
+    """Rows [start, start + count) of source number `source`, which become rows [to, to + count) of the result.
+
+    The rows are multiplied by `factor`.
+    """
 
     to: int
     source: int
@@ -127,8 +130,8 @@ class RowRun:
 class Rows:
     """A matrix assembled from rows of its sources, each `width` elements long.
 
-    Rows that no run fills are 0; runs that fill the same rows are added. `runs` are sorted by `to`, and two runs fill
-    either the same rows or none in common. No source contains a blend.
+    Rows that no run fills are 0, and where several runs fill the same row, their rows are added. `runs` are sorted by
+    `to`; two runs fill exactly the same rows or have no row in common; no source contains a blend.
     """
 
     of: tuple[Expression, ...]
@@ -146,9 +149,9 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Concat:
-    """Matrices with the same number of rows, concatenated along their columns; `widths` are their row lengths.
+    """Matrices with the same number of rows, joined side by side; `widths` are their row lengths in elements.
 
-    It is never inside another expression: casts and factors are applied to its parts.
+    A Concat is never inside another expression: casts and factors are applied to its parts.
     """
 
     of: tuple[Expression, ...]
@@ -163,7 +166,7 @@ class Concat:
         return replace(self, of=tuple(children))
 
     def parts(self) -> Iterator[tuple[int, int, Expression]]:
-        """Each part as (first column, width, expression)."""
+        """Yield each part as (first column, width, expression)."""
         start = 0
         for part, width in zip(self.of, self.widths, strict=True):
             yield start, width, part
@@ -174,14 +177,14 @@ Expression = Copy | Columns | Cast | Scale | Blend | Rows | Concat
 
 
 def is_zero(expression: Expression) -> bool:
-    """Whether every element is 0 for any values of the donors, so that no donor has to be read."""
+    """Whether every element is 0 regardless of the donors' values, so that no donor has to be read."""
     if isinstance(expression, Scale) and expression.factor == 0:
         return True
     return isinstance(expression, Cast | Scale | Concat) and all(map(is_zero, expression.children()))
 
 
 def find_tensor_refs(expression: Expression) -> Iterator[TensorRef]:
-    """The donor tensors that an expression mentions, from left to right and with repetitions."""
+    """Yield the donor tensors that an expression mentions, from left to right; repeated mentions are yielded again."""
     if isinstance(expression, Copy | Columns):
         yield expression.tensor
     for child in expression.children():
@@ -198,7 +201,7 @@ def find_needed_leaves(expression: Expression) -> Iterator[Copy | Columns]:
 
 
 def find_needed_tensors(expression: Expression) -> Iterator[TensorRef]:
-    """The donor tensors that have to be read, with repetitions."""
+    """Yield the donor tensors that have to be read, which are all except those multiplied by 0; tensors may repeat."""
     return (leaf.tensor for leaf in find_needed_leaves(expression))
 
 
@@ -212,7 +215,7 @@ def find_blends(expression: Expression) -> Iterator[Blend]:
 
 
 def rename_donors(expression: Expression, prefix: str) -> Expression:
-    """The same expression over donors called `prefix/name` instead of `name`."""
+    """A copy of an expression in which every donor `name` is called `prefix/name`."""
     if isinstance(expression, Copy | Columns):
         tensor = expression.tensor
         return replace(expression, tensor=TensorRef(f"{prefix}/{tensor.donor}", tensor.name))
@@ -220,9 +223,9 @@ def rename_donors(expression: Expression, prefix: str) -> Expression:
 
 
 def take_columns(expression: Expression, width: int, start: int, count: int) -> Expression:
-    """Columns [start, start + count) of a matrix with rows of `width` elements.
+    """An expression for columns [start, start + count) of `expression`, a matrix with rows of `width` elements.
 
-    ValueError if the columns cannot be separated from the rest, as in a blend.
+    Raises ValueError if the columns cannot be separated from the rest, as in a blend.
     """
     if isinstance(expression, Copy):
         return Columns(expression.tensor, width, start, count)
@@ -240,7 +243,7 @@ def take_columns(expression: Expression, width: int, start: int, count: int) -> 
 
 
 def concatenate(parts: Sequence[tuple[Expression, int]]) -> Expression:
-    """Concatenate matrices, each given with its width; adjacent columns of one donor tensor are merged."""
+    """Join matrices side by side, each given as (expression, width); merge adjacent columns of one donor tensor."""
     joined: list[tuple[Expression, int]] = []
     for part, width in parts:
         last = joined[-1][0] if joined else None

@@ -1,4 +1,4 @@
-"""Parameters whose value depends on layer and tensor: `bind` fixes the layer, `Bound.value` finds a tensor's value."""
+"""Evaluates parameters that depend on layer and tensor: `bind` fixes the layer, `Bound.value` uses the tensor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stacker.spec.language.stack_spec import Gradient, Parameter, Rule, Setting,
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A parameter for one layer: the layer at `position` (from 0) in a run of `count` layers.
+    """A parameter for one layer, which is at `position` (from 0) in a run of `count` layers.
 
     The embedding and the head have position 0 and count 2, so that a gradient has its first value there.
     """
@@ -21,7 +21,7 @@ class Bound:
     count: int
 
     def value(self, role: str, name: str) -> Value | None:
-        """The value of the first rule that matches a tensor with this role and full name; None if none matches."""
+        """The value of the first rule that matches a tensor with this role and full name; None if no rule matches."""
         for rule in self.parameter.rules:
             if matches(rule, role, name):
                 value = rule.value
@@ -39,14 +39,15 @@ class BoundSetting:
 
 
 def bind(settings: Iterable[Setting], position: int, count: int) -> tuple[BoundSetting, ...]:
-    """The settings for one layer: the layer at `position` (from 0) in a run of `count` layers."""
+    """Fix the settings to one layer, which is at `position` (from 0) in a run of `count` layers."""
     return tuple(BoundSetting(each.name, Bound(each.parameter, position, count), each.mark) for each in settings)
 
 
 def matches(rule: Rule, role: str, name: str) -> bool:
     """Whether a rule applies to a tensor with this role and full name.
 
-    A rule that contains `*` is compared with the full name, any other rule with the role and the prefixes of the role.
+    A rule that contains `*` is compared with the full name. Any other rule must be the role or begin it, as `attn`
+    begins `attn.q`.
     """
     if "*" in rule.match:
         return match_name(name, rule.match)
@@ -54,9 +55,9 @@ def matches(rule: Rule, role: str, name: str) -> bool:
 
 
 def match_name(name: str, pattern: str) -> bool:
-    """Whether a full tensor name matches a pattern, in which `*` stands for any characters.
+    """Whether a full tensor name matches a pattern in which `*` stands for any characters.
 
-    This takes time proportional to the lengths, whereas a regular expression with many `.*` would backtrack.
+    The code avoids the backtracking of a regular expression with many `.*`, which can be very slow.
     """
     first, *rest = pattern.split("*")
     if not rest:
@@ -74,7 +75,7 @@ def match_name(name: str, pattern: str) -> bool:
 
 
 def find_values(settings: Iterable[BoundSetting], role: str, name: str) -> dict[str, Value]:
-    """The values of the settings for a tensor, by setting name; settings without a value for it are left out.
+    """The values of the settings for one tensor, by setting name; settings without a value for the tensor are left out.
 
     If two settings have the same name, the first one that has a value counts.
     """
@@ -87,7 +88,7 @@ def find_values(settings: Iterable[BoundSetting], role: str, name: str) -> dict[
 
 
 def find_factor(scales: Iterable[Bound], role: str, name: str) -> float:
-    """The product of all factors that apply to the tensor; 1 if there are none."""
+    """The product of all scale factors that apply to a tensor; 1 if no factor applies."""
     product = 1.0
     for scale in scales:
         value = scale.value(role, name)
