@@ -28,9 +28,9 @@ class _Tensors:
     present: Mapping[str, TensorSpec]
     expected: Mapping[str, TensorSpec]
     further: frozenset[str]
-    """Tensors that may be present although not expected: tied ones, and those outside a wrapper's language model."""
+    """Names that may be present but not expected: tied tensors, and tensors outside a wrapper's language model."""
     optional: frozenset[str]
-    """Expected tensors that may be absent: the tied ones of a wrapper, whose two configs may disagree about tying."""
+    """Expected names that may be absent: tied tensors of a wrapper, whose two configs may disagree about tying."""
 
 
 def check_tensors(

@@ -23,7 +23,7 @@ def is_applicable(rule: LayerRule, names: Mapping[str, Any]) -> bool:
 
 
 def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
-    """The first value that is not null among the formulas `rule.read`, for layer `index`; FormulaError if all fail."""
+    """The first value of the formulas `rule.read` for layer `index` that is not null; FormulaError if there is none."""
     failure = FormulaError(f"'{rule.name}' cannot be read")
     for formula in rule.read:
         try:
