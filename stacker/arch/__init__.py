@@ -1,1 +1,1 @@
-"""Architectures as data: the tensors of a model family, their roles, and the config entries that depend on layers."""
+"""Describes model families as data: their tensors, the roles of the tensors, and config entries that concern layers."""

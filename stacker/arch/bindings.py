@@ -1,6 +1,7 @@
-"""Finds config entries that seem to treat layers differently by index, and that no rule of the family mentions.
+"""Finds config entries that seem to treat layers differently by index but are not in the family's architecture file.
 
-Examples are a list of layer indices, a period, or a pattern string: their meaning would change if a stack moved layers.
+Examples are a list of layer indices, a period ("every 4 layers") or a string with a letter for each layer. Such entries
+would become wrong if a stack moved layers to other indices.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _NOT_LAYERS = re.compile(
 )
 _NUMBERS = re.compile(r"\s*\d+(\s*[,;\s]\s*\d+)*\s*")
 _CHECKED_LISTS = ("layer_types", "mlp_layer_types")
-"""Lists whose length transformers compares with the depth when it loads a config."""
+"""Config keys of lists whose length transformers compares with the number of layers when it loads a config."""
 _PATTERN = re.compile(r"[A-Za-z*_\-|]+")
 
 
@@ -37,8 +38,8 @@ _PATTERN = re.compile(r"[A-Za-z*_\-|]+")
 class Binding:
     """A config entry that seems to treat layers differently, depending on their index.
 
-    `meaning` describes the entry for messages. `value_at` returns a value for a layer index, and two layers with equal
-    values are treated alike.
+    `meaning` describes the entry in messages. `value_at` returns a value for a layer index; layers with equal values
+    are treated alike.
     """
 
     key: str
@@ -56,7 +57,7 @@ def find_bindings(config: Config, depth: int, explained: frozenset[str]) -> Iter
 
 
 def explained_keys(architecture: Architecture) -> frozenset[str]:
-    """The config keys that a family's file mentions: those that its formulas read and those that its rules write."""
+    """The config keys that an architecture mentions: keys that its formulas read, and keys that its rules write."""
     rules = architecture.rules
     keys = {key for rule in rules for key in (rule.key, *rule.drop, *dict(rule.put), *dict(rule.over))}
     formulas = [architecture.depth, *(formula for _, formula in (*architecture.dimensions, *architecture.sized))]
@@ -78,7 +79,10 @@ def _recognise(key: str, value: Json, depth: int, config: Config) -> Binding | N
 
 
 def _list_binding(key: str, value: list[Json], depth: int) -> Binding | None:
-    """Recognises a list of layer indices, or one longer than `depth` whose key names layers; None for other lists."""
+    """Recognises a list of layer indices, or a list longer than the number of layers whose key mentions layers.
+
+    Returns None for any other list.
+    """
     numbers = [item for item in value if isinstance(item, int) and not isinstance(item, bool)]
     if numbers == value and numbers and _are_layer_numbers(numbers, depth) and not _NOT_LAYERS.search(key):
         chosen = frozenset(numbers)
@@ -92,13 +96,16 @@ def _list_binding(key: str, value: list[Json], depth: int) -> Binding | None:
 
 
 def _are_layer_numbers(numbers: list[int], depth: int) -> bool:
-    """Whether the numbers are ascending indices of some, not all, of the layers; [0] is too common to count."""
+    """Whether the numbers are ascending indices of some but not all layers; false for [0], which is too common."""
     in_range = all(0 <= number < depth for number in numbers)
     return in_range and numbers == sorted(set(numbers)) and len(numbers) < depth and numbers != [0]
 
 
 def _text_binding(key: str, value: str, depth: int) -> Binding | None:
-    """Recognises a string of layer indices ("3, 7") or of one letter per layer, repeated; None for other strings."""
+    """Recognises a string of layer indices ("3, 7"), or a pattern with a letter per layer that repeats over the layers.
+
+    Returns None for any other string.
+    """
     if _NUMBERS.fullmatch(value) and re.search(r"\D", value.strip()) and not _NOT_LAYERS.search(key):
         numbers = [int(number) for number in re.findall(r"\d+", value)]
         if _are_layer_numbers(numbers, depth):
@@ -118,7 +125,10 @@ def _mapping_binding(key: str, value: dict[str, Json], depth: int) -> Binding | 
 
 
 def _number_binding(key: str, value: int, config: Config) -> Binding | None:
-    """Recognises a period in layers, or an offset that has no period beside it; None for other numbers."""
+    """Recognises a period ("every 4 layers"), or the offset of a first layer if the config states no period for it.
+
+    Returns None for any other number.
+    """
     if value > 1 and _PERIOD.search(key) and not _NOT_LAYERS.search(key):
         return Binding(key, f"something at every {value} layers", lambda index: index % value)
     stem = _OFFSET.sub("", key)

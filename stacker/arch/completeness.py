@@ -1,4 +1,4 @@
-"""Checks that a donor has every layer and every tensor that its config implies, in the implied shapes."""
+"""Checks that a donor has every layer and every tensor that its config implies, and that the shapes are as implied."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from stacker.tensors import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class _Tensors:
-    """The tensors that a donor has and those that its config implies, by the family's names."""
+    """The tensors that a donor has (`present`) and the tensors that its config implies (`expected`), by full name."""
 
     present: Mapping[str, TensorSpec]
     expected: Mapping[str, TensorSpec]
     further: frozenset[str]
-    """Names that may be present without being expected: tied tensors, and those around a wrapper's language model."""
+    """Names that may be present but not expected: tied tensors, and tensors outside a wrapper's language model."""
     optional: frozenset[str]
-    """Names that may be absent although expected: a wrapper's tied tensors; its two configs may disagree on them."""
+    """Expected names that may be absent: tied tensors of a wrapper, whose two configs may disagree about tying."""
 
 
 def check_tensors(
@@ -39,9 +39,9 @@ def check_tensors(
     tensors: Mapping[str, TensorSpec],
     placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
-    """Yields a problem for each way in which config and tensors disagree.
+    """Yields the problems of a donor whose config and tensors disagree.
 
-    Names and shapes are only compared if the family's file lists its tensors and the donor is not quantised.
+    Names and shapes are only compared if the architecture lists tensors and the donor is not quantised.
     """
     yield from _check_layers(architecture, config, placements)
     yield from _check_tables(architecture, config, tensors, placements)
@@ -60,7 +60,7 @@ def check_tensors(
 
 
 def _expect_tensors(architecture: Architecture, config: Config, present: Container[str]) -> Mapping[str, TensorSpec]:
-    """The tensors that config.json implies, by name; empty if a wrapper's config leaves sizes to transformers."""
+    """The tensors that the config implies, by name; empty if the config of a wrapper does not state all sizes."""
     try:
         return resolve_expected_tensors(architecture, config, present)
     except DonorError:
@@ -75,7 +75,7 @@ def _check_tables(
     tensors: Mapping[str, TensorSpec],
     placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
-    """Yields a problem for each tensor that should contain an equal part for every layer but cannot be divided so."""
+    """Yields a problem for each tensor that should have an equal part for every layer but cannot be divided equally."""
     depth = count_layers(architecture, config)
     for name, place in placements.items():
         axis, shape = find_split_axis(place.suffix), tensors[name].shape
@@ -140,15 +140,16 @@ FUSED_ROLES: dict[str, tuple[str, ...]] = {
     "attn.qkv": ("attn.q", "attn.k", "attn.v"),
     "attn.kv": ("attn.k", "attn.v"),
 }
-"""Roles of fused tensors, each with the roles of the separate tensors that it replaces."""
+"""The roles of fused tensors, each with the roles of the separate tensors that a fused tensor replaces."""
 
 
 def resolve_expected_tensors(
     architecture: Architecture, config: Config, present: Container[str]
 ) -> dict[str, TensorSpec]:
-    """The tensors expected of a donor whose tensor names are `present`; DonorError as in `list_expected_tensors`.
+    """The tensors expected of a donor whose tensor names are `present`, by name; DonorError if they are unknown.
 
-    An optional tensor that is present replaces absent ones of its layer that have its role or a role fused in it.
+    If an optional tensor is present, absent tensors of the same layer are not expected if they have the same role, or a
+    role that is fused in the optional tensor.
     """
     expected = {spec.name: spec for spec in list_expected_tensors(architecture, config)}
     chosen = {spec.name: spec for spec in list_optional_tensors(architecture, config) if spec.name in present}
@@ -163,7 +164,7 @@ def resolve_expected_tensors(
 
 
 def _covered_roles(place: TensorPlacement) -> Iterator[str]:
-    """Yields the tensor's own role, then the roles that are fused in it."""
+    """Yields the role of the tensor and, for a fused tensor, the roles of the separate tensors that it replaces."""
     yield place.role
     base = strip_role_suffixes(place.role)
     yield from (place.role.replace(base, part, 1) for part in FUSED_ROLES.get(base, ()))

@@ -1,6 +1,6 @@
-"""Naming conventions for model families without a file of their own, from the packaged `inferred.yaml`.
+"""Guesses the role of a tensor, and the meaning of a config key, from its name alone.
 
-They give the role of a tensor and the meaning of a config key by name alone.
+The naming conventions are in the packaged file `inferred.yaml`; they serve model families without an architecture file.
 """
 
 from __future__ import annotations
@@ -17,49 +17,52 @@ from stacker.arch.files.formula import Formula
 from stacker.arch.files.parser import parse_formulas, parse_rules
 
 _BARE = frozenset({"other", "attn.sink"})
-"""Roles whose tensors are not biases even if their names end in `bias`."""
+"""Roles to which no `.bias` is added, even if the name of the tensor ends in `bias`."""
 WRAPPER_ROLE = "embed.other"
-"""The role of tensors in a wrapper (a model that contains a language model) but outside its language model."""
+"""The role of a tensor that a wrapper (a model that contains a language model) has outside its language model."""
 _SHARED_MODULE = "model."
-"""The name prefix of a module that may contain, beside the language model, other parts such as a vision tower."""
+"""The name prefix of a module that may contain a vision tower or the like in addition to the language model."""
 Patterns = tuple[tuple[re.Pattern[str], str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Conventions:
-    """The entries of `inferred.yaml`; where several patterns match a name, the first one applies."""
+    """The naming conventions in `inferred.yaml`, which serve model families without an architecture file.
+
+    If several patterns of a field match a name, the first pattern applies.
+    """
 
     depth: tuple[str, ...]
     """Config keys that may state the number of layers."""
     scopes: tuple[str, ...]
-    """Config keys that may contain a nested language model config."""
+    """Config keys under which a wrapper may store the config of its language model."""
     layer: Patterns
-    """Name patterns of tensors in layers (without the layer prefix), each with a role."""
+    """Patterns for names of tensors in layers, without the layer prefix, each with the role of the tensors."""
     outside: Patterns
-    """Name patterns of tensors outside the layers, each with a role."""
+    """Patterns for names of tensors outside the layers, each with the role of the tensors."""
     ignored: tuple[tuple[str, str], ...]
-    """Name patterns of tensors that stacks leave out, each with the reason."""
+    """Patterns for names of tensors that stacks leave out, each with the reason."""
     shared: frozenset[str]
-    """Config keys whose lists never have an entry for each layer, whatever their length."""
+    """Config keys whose lists never have one entry per layer, even if a list is as long as the number of layers."""
     numbered: re.Pattern[str]
-    """Matches config keys whose lists contain layer indices."""
+    """A pattern for config keys whose values are lists of layer indices."""
     apart: tuple[str, ...]
-    """Name patterns of tensors that are stored outside the layers but belong to them (see `layer_names`)."""
+    """Patterns for names of tensors that are stored outside the layers but belong to layers (see `layer_names`)."""
     sized: tuple[tuple[str, Formula], ...]
-    """Config entries that depend on the number of layers, each with a formula for its value in the stack."""
+    """Config keys whose values depend on the number of layers, each with a formula for the value in the new config."""
     rules: tuple[LayerRule, ...]
-    """Layer rules that apply to any config that has the entries they read."""
+    """Layer rules; a rule applies to any config that has the entries that the rule reads."""
     heads: tuple[tuple[str, str], ...]
-    """Model types, each with the name that its head would have; the head is not saved because it is tied."""
+    """Model types whose tied output head may not be saved, each with the name that the head's tensor would have."""
     flat: tuple[tuple[str, str], ...]
-    """Model types of wrappers whose config is not nested, each with the model type of its language model."""
+    """Model types of wrappers with a single, flat config, each with the model type of the wrapper's language model."""
     around: tuple[LayerRule, ...]
     """Layer rules that apply to any language model inside a wrapper."""
 
 
 @cache
 def read_conventions() -> Conventions:
-    """The packaged conventions; the file is read on the first call only."""
+    """Reads the packaged file `inferred.yaml`, on the first call only."""
     entries = read_entries(read_packaged_text("inferred"), "inferred.yaml")
     return Conventions(
         depth=read_texts(entries, "depth"),
@@ -79,15 +82,15 @@ def read_conventions() -> Conventions:
 
 
 def guess_layer_role(suffix: str) -> str:
-    """The role of a layer's tensor, guessed from its name without the layer prefix; `other` if no pattern matches."""
+    """Guesses the role of a layer's tensor from its name without the layer prefix; "other" if no pattern matches."""
     return _match_role(suffix, read_conventions().layer, "other")
 
 
 def guess_outside_role(name: str, inner: str = "") -> str:
-    """The role of a tensor outside the layers, guessed from its name.
+    """Guesses the role of a tensor outside the layers from its name.
 
-    `inner` is the name prefix of a wrapper's language model; of the tensors outside that model, a head keeps the role
-    that its name implies, and all others get WRAPPER_ROLE.
+    `inner` is the name prefix of a wrapper's language model, "" if the model is no wrapper. A tensor outside the
+    language model gets WRAPPER_ROLE, unless its name is that of an output head.
     """
     if not inner:
         return _match_role(name, read_conventions().outside, "head.other")
@@ -103,7 +106,7 @@ def guess_outside_role(name: str, inner: str = "") -> str:
 
 
 def find_ignored_reason(name: str) -> str:
-    """The reason why stacks leave out a tensor of this name, or "" if they keep it."""
+    """The reason why stacks leave out a tensor with this name, or "" if stacks keep the tensor."""
     return next((reason for pattern, reason in read_conventions().ignored if fnmatchcase(name, pattern)), "")
 
 

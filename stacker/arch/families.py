@@ -1,4 +1,4 @@
-"""The architecture files that ship with stacker; each is parsed on first use."""
+"""Finds and parses the architecture files that ship with stacker; each file is parsed on first use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MODEL_TYPES = re.compile(r"^model_types: *\[([^]]*)\]", re.MULTILINE)
 
 
 def find_architecture(config: Config) -> Architecture | None:
-    """The family whose file lists the config's model type, or None if no file does."""
+    """The architecture whose file lists the `model_type` of the config; None if no file lists it."""
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         return None
@@ -24,26 +24,29 @@ def find_architecture(config: Config) -> Architecture | None:
 
 
 def read_architectures() -> tuple[Architecture, ...]:
-    """All families that have a file, sorted by name."""
+    """The architectures of all families that have a file, sorted by name."""
     return tuple(read_architecture(name) for name in list_families())
 
 
 @cache
 def list_families() -> tuple[str, ...]:
-    """The sorted names of all family files, without `.yaml`."""
+    """The sorted names of all architecture files, without `.yaml`."""
     names = (entry.name.removesuffix(".yaml") for entry in files("stacker.architectures").iterdir())
     return tuple(sorted(name for name in names if "." not in name and name not in _NOT_FAMILIES and name[0] != "_"))
 
 
 @cache
 def read_architecture(name: str) -> Architecture:
-    """The family described by `name`.yaml."""
+    """Parses the packaged architecture file `name`.yaml."""
     return parse_architecture(read_packaged_text(name), f"{name}.yaml", read_packaged_text)
 
 
 @cache
 def read_tested_stacks() -> dict[str, dict[str, str]]:
-    """The results of tested stacks by model type, then stack name; each is `right` or `refused: why (what works)`."""
+    """The results of trying stacks with each model type: a dict from model type to a dict from stack name to result.
+
+    A result is "right", or "refused: " with the reason and, in parentheses, what works instead.
+    """
     families = read_entries(read_packaged_text("_tested"), "_tested.yaml")
     return {
         name: {stack: expect_text(word) for stack, word in expect_mapping(words).items()}
@@ -52,12 +55,15 @@ def read_tested_stacks() -> dict[str, dict[str, str]]:
 
 
 def read_packaged_text(name: str) -> str:
-    """The text of a packaged file; FileNotFoundError if it does not exist."""
+    """The text of the packaged file `name`.yaml; FileNotFoundError if there is no such file."""
     return (files("stacker.architectures") / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def _find_family(model_type: str) -> str | None:
-    """The name of the family file that lists a model type, or None; the file named like the type is tried first."""
+    """The name of the architecture file that lists a model type; None if no file lists it.
+
+    If there is a file with the name of the model type, that file is searched first.
+    """
     known = list_families()
     ordered = sorted(known, key=lambda name: name != model_type)
     return next((name for name in ordered if model_type in _model_types(name)), None)

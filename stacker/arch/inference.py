@@ -1,6 +1,7 @@
-"""Infers the architecture of a family without a file, from a donor's config, its tensors and the naming conventions.
+"""Infers the architecture of a family without an architecture file, from a donor's config and tensor names.
 
-If layers differ in ways that the config does not explain, a layer may only move to the index of a layer like it.
+If layers differ in ways that the config does not explain, a layer may only move to an index at which the donor has a
+layer with tensors of equal names and shapes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ _EXPERT = re.compile(r"\.\d+(?=\.|$)")
 
 @dataclass(frozen=True, slots=True)
 class LayerList:
-    """Modules numbered from 0: the prefix of their tensors' names with `{i}`, their count, and their total size."""
+    """Modules numbered from 0 without a gap, such as the layers of a model.
+
+    `prefix` begins the names of the modules' tensors, with `{i}` for the number of the module; `count` is the number of
+    modules, and `nbytes` the total size of their tensors.
+    """
 
     prefix: str
     count: int
@@ -41,7 +46,7 @@ class LayerList:
 
 
 def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture:
-    """The architecture of an unknown family; DonorError if config and tensors disagree on the number of layers."""
+    """Infers the architecture of a donor; DonorError if config and tensors do not agree on a number of layers."""
     name = str(config.get("model_type") or "unknown")
     bare = Architecture(name, (name,), parse_formula("0"), "", inferred=True)
     scope, key, layers = _match_depth(config, list(find_layer_lists(tensors.values())), name)
@@ -68,12 +73,12 @@ def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Arc
 
 
 def find_module_path(prefix: str) -> str:
-    """The name prefix of the module that contains the layers: "model." for "model.layers.{i}."; "" if there is none."""
+    """The name prefix of the module around the layers: "model." for "model.layers.{i}.", and "" for "layers.{i}."."""
     return prefix[: prefix[: prefix.index("{i}") - 1].rfind(".") + 1] if prefix[:1] != "{" else ""
 
 
 def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
-    """Yields each list of modules whose names differ only in a number that counts from 0 without a gap."""
+    """Yields each list of modules whose names differ only in a number and are numbered from 0 without a gap."""
     indices: dict[str, set[int]] = {}
     nbytes: Counter[str] = Counter()
     for tensor in tensors:
@@ -87,9 +92,10 @@ def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
 
 
 def _match_depth(config: Config, layers: Sequence[LayerList], name: str) -> tuple[str, str, LayerList]:
-    """The scope and key of the config entry that states the number of layers, and the layer list of that length.
+    """Finds the config entry that states the number of layers, and the list in `layers` with this number of modules.
 
-    If several lists match, the one with the most bytes is returned; DonorError if none does.
+    Returns the key of the nested config ("" if not nested), the key of the entry, and the list; of several lists, the
+    one with the most bytes. Raises DonorError if no list has a stated number of modules.
     """
     claims = list(_list_depths(config))
     agreeing = [
@@ -108,7 +114,11 @@ def _match_depth(config: Config, layers: Sequence[LayerList], name: str) -> tupl
 
 
 def _list_depths(config: Config) -> Iterator[tuple[str, str, int, int]]:
-    """Yields each statement of the depth: its scope, its key, the number of layers, and that of prediction layers."""
+    """Yields a tuple for each config entry that may state the number of layers.
+
+    It contains the key of the nested config ("" if not nested), the key of the entry, the number of layers, and the
+    number of multi-token-prediction layers.
+    """
     for scope in ("", *read_conventions().scopes):
         inner = config.get(scope) if scope else config
         if not isinstance(inner, Mapping):
@@ -124,9 +134,9 @@ def _list_depths(config: Config) -> Iterator[tuple[str, str, int, int]]:
 
 
 def _find_tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str) -> tuple[tuple[str, str], ...]:
-    """One pair of names, the head's and the embedding's, if there is an embedding; otherwise no pair.
+    """A tuple with one pair, the names of the head and of the embedding; an empty tuple if there is no embedding.
 
-    A head that is tied to the embedding may not be saved; its name is then guessed from its bias or by convention.
+    If the donor has no tensor for the head, the head's name is guessed from the name of its bias or by convention.
     """
     pattern = compile_prefix(prefix)
     roles = {each: guess_outside_role(each, inner) for each in tensors if not pattern.fullmatch(each)}
@@ -152,7 +162,7 @@ def _is_readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
 
 
 def _number_kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -> list[int]:
-    """A number for the kind of each layer: layers with equal tensor names and shapes have equal numbers."""
+    """Returns a number for each layer; two layers have equal numbers if their tensors have equal names and shapes."""
     pattern = compile_prefix(known.prefix)
     prints: list[set[tuple[str, tuple[int, ...]]]] = [set() for _ in range(depth)]
     for tensor in tensors.values():
@@ -169,7 +179,10 @@ def _number_kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth:
 def _bind_unexplained(
     kinds: Sequence[int], rules: Sequence[LayerRule], names: Mapping[str, Any]
 ) -> Iterator[LayerRule]:
-    """Yields a rule that keeps layers at indices of their kind, unless the config already explains the kinds."""
+    """Yields a rule by which a layer may only move to an index that has the layer's number in `kinds`.
+
+    Yields nothing if the values of `rules` already differ between any two layers with different numbers.
+    """
     seen: dict[str, int] = {}
     followed = [rule for rule in rules if rule.write not in POSITIONAL or rule.write is WriteKind.POSITION]
     firsts = {
@@ -183,12 +196,15 @@ def _bind_unexplained(
 
 
 def _find_first(rule: LayerRule, names: Mapping[str, Any], depth: int) -> int | None:
-    """The index of the first layer with a true value, whose tensors later layers share; None if there is none."""
+    """The index of the first layer for which the value of the rule is true; None if the value is true for no layer."""
     return next((index for index in range(depth) if read_layer_value(rule, names, index)), None)
 
 
 def _kind_formula(kinds: Sequence[int]) -> str:
-    """The text of a formula over the index `i` that differs between kinds; it lists them all if there is no pattern."""
+    """Writes a formula over the layer index `i` whose value differs between layers with different numbers in `kinds`.
+
+    If the numbers follow no pattern, the formula lists the number of every layer.
+    """
     if len(set(kinds[1:])) == 1:
         return "i == 0"
     if len(set(kinds[:-1])) == 1:

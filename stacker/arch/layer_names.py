@@ -1,7 +1,8 @@
-"""Names of tensors that are stored outside the layers but belong to one layer, or contain a part for each layer.
+"""Matches names of tensors that are stored outside the layers but belong to one layer or have a part for each layer.
 
-A family lists them as patterns: `queries.{i-1}` is a tensor of layer i, `table[{i}]` is that layer's share of the rows
-of the tensor `table`, and `table[:, {i}]` its share of the columns. A `*` in a pattern matches any text.
+An architecture lists patterns for these names. The pattern `queries.{i-1}` is for a tensor of layer i, `table[{i}]` for
+a tensor `table` whose rows are divided among the layers, and `table[:, {i}]` for one whose columns are; `*` matches any
+text.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ _NUMBER = re.compile(r"\{i(?P<shift>[+-]\d+)?\}")
 
 
 def match_outside_name(name: str, patterns: Iterable[str]) -> tuple[int | None, str] | None:
-    """The layer that a tensor outside the layers belongs to, and its name with `{i}`; None if no pattern matches.
+    """The index of the layer that a tensor belongs to, and the tensor's name with `{i}`; None if no pattern matches.
 
-    The layer is None for a tensor that contains a part for each layer.
+    The index is None for a tensor that has a part for each layer.
     """
     for pattern in patterns:
         cut = next((cut for cut in _AXES if pattern.endswith(cut)), None)
@@ -38,16 +39,19 @@ def _compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def find_split_axis(suffix: str) -> int | None:
-    """The dimension along which a tensor is split into a part for each layer; None if `suffix` ends in no `[{i}]`."""
+    """The axis along which a tensor is divided among the layers: 0 for "…[{i}]", 1 for "…[:, {i}]", otherwise None."""
     return next((axis for cut, axis in _AXES.items() if suffix.endswith(cut)), None)
 
 
 def find_table_name(suffix: str) -> str:
-    """The name of the tensor that contains a part for each layer: "table" for the suffix "table[{i}]"."""
+    """The name of the whole tensor that has a part for each layer: "table" for the suffix "table[{i}]"."""
     return suffix.removesuffix(COLUMNS).removesuffix(ROWS)
 
 
 def format_tensor_name(prefix: str, index: int, suffix: str) -> str:
-    """The full name of a layer's tensor; a suffix with `{i}` gets the index in its place and no prefix: "table[3]"."""
+    """The full name of a layer's tensor: `prefix` and `suffix`, with the layer index in place of `{i}`.
+
+    The prefix is left out if the suffix contains `{i}`: the suffix "table[{i}]" becomes "table[3]" for layer 3.
+    """
     whole = suffix if "{i" in suffix else prefix + suffix
     return _NUMBER.sub(lambda found: str(index + int(found["shift"] or 0)), whole)

@@ -1,4 +1,4 @@
-"""Reads a layer's values from config entries by layer rules, and finds the entries for the layers of a stack."""
+"""Reads what a config says about each layer, by layer rules, and builds config entries for the layers of a stack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stacker.formats.json_object import Json
 
 
 def is_applicable(rule: LayerRule, names: Mapping[str, Any]) -> bool:
-    """Whether the rule has no condition or its condition is true; one that cannot be computed from `names` is false."""
+    """Whether the rule has no condition or a true one; a condition that cannot be computed from `names` is false."""
     if rule.when is None:
         return True
     try:
@@ -23,7 +23,7 @@ def is_applicable(rule: LayerRule, names: Mapping[str, Any]) -> bool:
 
 
 def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
-    """The value of the first formula in `rule.read` that is not null for layer `index`; FormulaError if none is."""
+    """The first value of the formulas `rule.read` for layer `index` that is not null; FormulaError if there is none."""
     failure = FormulaError(f"'{rule.name}' cannot be read")
     for formula in rule.read:
         try:
@@ -37,7 +37,7 @@ def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> J
 
 
 def read_layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], index: int) -> dict[str, Json]:
-    """A layer's value by each rule that applies and has one, by rule name; conditions of tensors may use them."""
+    """The values of the rules for one layer, by rule name; rules that do not apply or have no value are left out."""
     found: dict[str, Json] = {}
     for rule in rules:
         if is_applicable(rule, names):
@@ -51,7 +51,7 @@ def read_layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], 
 def infer_list_rules(
     config: Config, rules: Iterable[LayerRule], depth: int, shared: frozenset[str]
 ) -> Iterator[LayerRule]:
-    """Yields a rule for each config list of `depth` entries whose key is neither in `shared` nor in one of `rules`."""
+    """Yields a rule for each config list of `depth` entries, except keys in `shared` and keys that `rules` mention."""
     mentioned = {key for rule in rules for key in (rule.key, *rule.drop)} | shared
     for key, value in config.items():
         if isinstance(value, list) and len(value) == depth and key not in mentioned and key.isidentifier():
@@ -61,7 +61,7 @@ def infer_list_rules(
 def infer_index_rules(
     config: Config, rules: Iterable[LayerRule], depth: int, named: re.Pattern[str]
 ) -> Iterator[LayerRule]:
-    """Yields a rule for each config list of layer indices whose key matches `named` and is in none of `rules`."""
+    """Yields a rule for each config list of layer indices whose key matches `named` and is not mentioned by `rules`."""
     mentioned = {key for rule in rules for key in (rule.key, *rule.drop)}
     for key, value in config.items():
         if key not in mentioned and named.search(key) and isinstance(value, list) and _are_indices(value, depth):
@@ -69,13 +69,13 @@ def infer_index_rules(
 
 
 def _are_indices(value: list[Json], depth: int) -> bool:
-    """Whether all entries are distinct layer indices in ascending order."""
+    """Whether the list is not empty and all entries are layer indices, each greater than the one before."""
     numbers = [each for each in value if isinstance(each, int) and 0 <= each < depth]
     return bool(numbers) and len(numbers) == len(value) and numbers == sorted(set(numbers))
 
 
 def build_entry(kind: WriteKind, values: Sequence[Json]) -> Json:
-    """The config entry that states these values, one for each layer; None for kinds that write no such entry."""
+    """Builds the config entry that states the values, one per layer; None for kinds that do not write such an entry."""
     match kind:
         case WriteKind.LIST:
             return list(values)
@@ -95,17 +95,17 @@ def build_entry(kind: WriteKind, values: Sequence[Json]) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """New config entries; `misfits` are the indices of layers that do not get the wanted value from them."""
+    """New config entries; with these entries, the layers with the indices `misfits` do not read their wanted values."""
 
     entries: Mapping[str, Json]
     misfits: tuple[int, ...]
 
 
 def solve_entries(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json]) -> Solution:
-    """Finds the candidate entries of `rule.over` from which most layers read their value; the config's own win a tie.
+    """Finds config entries for the keys in `rule.over` from which the most layers read the value that `values` lists.
 
-    Formulas of `over` may use `depth`, and for the first and last index of a true value `first` and `last` (`depth` and
-    `depth - 1` if no value is true).
+    The present entries are kept if no candidates fit more layers. The formulas in `rule.over` may use `depth`, and the
+    indices `first` and `last` of the first and last true value (if no value is true: `depth` and `depth - 1`).
     """
     true = [index for index, value in enumerate(values) if value]
     ends = {"first": true[0], "last": true[-1]} if true else {"first": len(values), "last": len(values) - 1}
@@ -121,7 +121,7 @@ def solve_entries(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Js
 
 
 def _list_candidates(over: Sequence[tuple[str, Formula]], names: Mapping[str, Any]) -> Iterator[dict[str, Json]]:
-    """Yields the entries as they are in the config, then every combination of the candidates in `over`."""
+    """Yields the present config entries for the keys in `over`, then every combination of the candidates in `over`."""
     yield {key: names[key] for key, _ in over if key in names}
     yield from _list_combinations(over, names)
 
@@ -137,7 +137,7 @@ def _list_combinations(over: Sequence[tuple[str, Formula]], names: Mapping[str, 
 
 
 def _find_misfits(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json], most: int) -> tuple[int, ...]:
-    """The indices of layers that do not read their value in `values`; at most the first `most` of them."""
+    """The indices of layers for which the rule does not read the value in `values`; stops after `most` indices."""
     found: list[int] = []
     for index, value in enumerate(values):
         if not _has_value(rule, names, index, value):

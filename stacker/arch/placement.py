@@ -1,4 +1,4 @@
-"""Assigns layers and roles to a donor's tensors, and lists the tensors that a config implies."""
+"""Finds the layer and the role of each tensor of a donor, and lists the tensors that a config implies."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from stacker.tensors import CONFIG_DTYPES, Dtype, TensorSpec
 
 _EXPERT = re.compile(r"\.\d+(?=\.|$)")
 _EACH = re.compile(r"\be\b")
-"""Matches conditions that depend on the expert index `e`."""
+"""Matches the text of a formula that uses the expert index `e`."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorPlacement:
-    """The part, layer and role of a tensor."""
+    """Says where a model uses a tensor: its part, its layer and its role."""
 
     name: str
-    """The family's full name for the tensor; some checkpoints leave out its beginning."""
+    """The full name of the tensor; some checkpoints leave out the beginning of the name."""
     part: Part
     role: str
     layer: int | None = None
-    """None for a tensor outside the layers, or one that contains a part for each layer."""
+    """The index of the layer; None for a tensor outside the layers or a tensor that has a part for each layer."""
     suffix: str = ""
-    """The name without the layer prefix, or with `{i}` as in `layer_names`; "" for a tensor outside the layers."""
+    """The name without the layer prefix, "" for a tensor outside the layers; may contain `{i}` (see `layer_names`)."""
     ignored: str = ""
-    """The reason why stacks leave the tensor out, "" if they keep it."""
+    """The reason why stacks leave the tensor out; "" if stacks keep the tensor."""
 
 
 def place_tensors(
     architecture: Architecture, config: Config, tensors: Mapping[str, TensorSpec]
 ) -> dict[str, TensorPlacement]:
-    """The placement of each of a donor's tensors, by its name in the donor."""
+    """Finds the placement of each tensor of a donor; the keys are the tensors' names in the donor."""
     templates = {template.name: template for template in architecture.tensors}
     layers = compile_prefix(architecture.prefix)
     extra = _prediction_layers(architecture, config)
@@ -55,12 +55,12 @@ def place_tensors(
 
 
 def compile_prefix(prefix: str) -> re.Pattern[str]:
-    """A pattern for names of tensors in layers; its groups are the layer index and the name after the prefix."""
+    """A pattern for names of tensors in layers: group 1 is the layer index, group 2 the name after the prefix."""
     return re.compile(re.escape(prefix).replace(r"\{i\}", r"(\d+)") + "(.*)")
 
 
 def replace_expert_number(name: str) -> str:
-    """The name with `{e}` for the expert index: "mlp.experts.{e}.up.weight" for "mlp.experts.7.up.weight"."""
+    """Replaces the expert index in a name: "mlp.experts.7.up.weight" becomes "mlp.experts.{e}.up.weight"."""
     return _EXPERT.sub(".{e}", name, count=1)
 
 
@@ -95,9 +95,9 @@ def _template_name(place: TensorPlacement) -> str:
 
 
 def _mark_ignored(place: TensorPlacement, architecture: Architecture, *, listed: bool, extra: range) -> TensorPlacement:
-    """The placement, with a reason in `ignored` if stacks leave the tensor out.
+    """Returns the placement; if stacks leave the tensor out, its `ignored` says why.
 
-    `listed` says whether the family's file describes the tensor; `extra` are the indices of prediction layers.
+    `listed` says whether the architecture file describes the tensor; `extra` has the indices of prediction layers.
     """
     reason = next((why for pattern, why in architecture.ignored if fnmatchcase(place.name, pattern)), "")
     if not reason and place.layer is not None and place.layer in extra:
@@ -115,7 +115,7 @@ def _prediction_layers(architecture: Architecture, config: Config) -> range:
 
 
 def list_expected_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
-    """The tensors that a config implies, in model order; DonorError if the family lists none or a size is unknown."""
+    """The tensors that a donor with this config must have, in model order; DonorError if they or a size are unknown."""
     if not architecture.tensors:
         message = f"what tensors '{architecture.name}' has is not known without its weights"
         raise DonorError.of(message, "give the donor's weights, or describe the family in architectures/")
@@ -180,5 +180,5 @@ def _compute_size(formula: Formula, tensor: str, names: Mapping[str, Any]) -> in
 
 
 def list_layers(placements: Iterable[TensorPlacement]) -> Sequence[int]:
-    """The ascending indices of layers with at least one tensor that stacks do not leave out."""
+    """The indices, in ascending order, of the layers with at least one tensor that stacks keep."""
     return sorted({place.layer for place in placements if place.layer is not None and not place.ignored})

@@ -1,6 +1,7 @@
-"""Describes the language model in a wrapper (a model with further parts, such as a vision tower) by its own family.
+"""Finds the architecture of the language model in a wrapper (a model with, for example, a vision tower).
 
-Names and config keys are adapted to the wrapper; language models whose family has no file are left to `inference`.
+The architecture comes from the file of the language model's family, with tensor names and config keys changed to those
+of the wrapper. If there is no such file, `inference` infers the architecture.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from stacker.tensors import TensorSpec
 
 
 def find_wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture | None:
-    """The architecture of a wrapper's language model, with names as in `tensors`; None if no family file fits it."""
+    """The architecture of a wrapper's language model, with tensor names as in `tensors`; None if no file fits."""
     scope, inside = _find_language_model(config)
     family = find_architecture(inside)
     layers = _find_layers(family, tensors) if family else None
@@ -47,7 +48,10 @@ def find_wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec])
 
 
 def _find_language_model(config: Config) -> tuple[str, Mapping[str, Json]]:
-    """The config key of the language model ("" if not nested) and its config, which is empty if its type is unknown."""
+    """The config key under which the language model's config is nested ("" if not nested), and that config.
+
+    The config is empty if the model type of the language model is unknown.
+    """
     for scope in read_conventions().scopes:
         inner = config.get(scope)
         if isinstance(inner, dict) and "model_type" in inner:
@@ -57,7 +61,10 @@ def _find_language_model(config: Config) -> tuple[str, Mapping[str, Json]]:
 
 
 def _find_layers(family: Architecture, tensors: Mapping[str, TensorSpec]) -> LayerList | None:
-    """The list of layers whose tensors are all in the family's file, the largest if several are; None if none is."""
+    """The list of modules whose tensors are all among the layer tensors of the family; None if there is no such list.
+
+    Of several such lists, the one with the most bytes is returned.
+    """
     known = {each.name for each in family.tensors if each.part is Part.LAYER}
     fitting = [
         found
@@ -73,9 +80,10 @@ def _list_suffixes(found: LayerList, tensors: Mapping[str, TensorSpec]) -> set[s
 
 
 def _make_rename(family: Architecture, start: str, tensors: Mapping[str, TensorSpec]) -> Callable[[str], str]:
-    """A function that turns the family's name for a tensor outside the layers into its name in the wrapper.
+    """Returns a function from the family's name for a tensor outside the layers to the tensor's name in the wrapper.
 
-    It looks for the tensor in the language model's module, named by the prefix `start`, then in the modules around it.
+    The function looks for the tensor in the module with the name prefix `start`, which contains the layers, and then in
+    the modules around that module.
     """
     body = find_module_path(family.prefix)
     whole = f".{start}".endswith(f".{body}")

@@ -1,1 +1,1 @@
-"""The array operations with which ops compute on tiles: compiled for the processor, or in torch on a GPU."""
+"""Array operations that merge pieces of tensors: compiled by numba for the CPU, and written in torch for a GPU."""

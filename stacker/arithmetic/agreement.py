@@ -1,4 +1,4 @@
-"""Compiled functions that compare several arrays element by element; like `sums` they work in chunks."""
+"""Compiled functions that compare several arrays element by element, in chunks that fit the L1 cache."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from stacker.arithmetic.sums import CHUNK, Arrays, add_up
 
 @compiled
 def merge_elected(arrays: Arrays, votes: Any, factors: Any, weights: Any, out: Any) -> None:
-    """Write Σ fᵢvᵢxᵢ to `out`, over the arrays whose vᵢxᵢ has the sign of Σ vᵢxᵢ; v are the votes, f the factors.
+    """Write Σ fᵢvᵢxᵢ to `out` for each element, summed only over the arrays whose vᵢxᵢ has the sign of Σ vᵢxᵢ.
 
-    If `weights` is not empty, the sum is divided by those arrays' weights; a NaN enters the sum whatever the sign.
+    Here f are `factors` and v `votes`; if `weights` is not empty, each sum is divided by the total weight of the arrays
+    in that sum. An element that is NaN in any array becomes NaN.
     """
     total, divisor = np.empty(CHUNK, out.dtype), np.empty(CHUNK, out.dtype)
     up = np.empty(CHUNK, np.bool_)
@@ -43,7 +44,7 @@ def merge_elected(arrays: Arrays, votes: Any, factors: Any, weights: Any, out: A
 
 @compiled
 def variance(arrays: Arrays, out: Any) -> None:
-    """Write the population variance of each element across the arrays to `out`."""
+    """Write to `out`, for each index, the population variance of the elements that the arrays have at that index."""
     mean, ones = np.empty(CHUNK, out.dtype), np.ones(len(arrays), out.dtype)
     size = out.dtype.type(len(arrays))
     for start in range(0, out.size, CHUNK):
@@ -64,7 +65,7 @@ def variance(arrays: Arrays, out: Any) -> None:
 
 @compiled
 def _count_changed(arrays: Arrays, least: Any, start: int, count: int, many: Any) -> None:
-    """For each of the `count` elements from `start`, write to `many` in how many arrays it has |x| > least."""
+    """Write to `many`, for each of the `count` indices from `start`, how many arrays have |x| > least at that index."""
     for k in range(count):
         many[k] = 0
     for number in range(len(arrays)):
@@ -75,9 +76,9 @@ def _count_changed(arrays: Arrays, least: Any, start: int, count: int, many: Any
 
 @compiled
 def count_changes(arrays: Arrays, least: Any, shared: Any, alone: Any) -> None:
-    """Count the elements of each array with |x| > least.
+    """Count the elements x of array i that have |x| > least, and add the counts to `shared[i]` and `alone[i]`.
 
-    Those that also have |x| > least in another array are added to the array's number in `shared`, the rest in `alone`.
+    An element counts in `shared` if another array has |x| > least at the same index, and in `alone` otherwise.
     """
     many = np.empty(CHUNK, np.int32)
     for start in range(0, arrays[0].size, CHUNK):
@@ -96,9 +97,9 @@ def count_changes(arrays: Arrays, least: Any, shared: Any, alone: Any) -> None:
 
 @compiled
 def merge_changes(arrays: Arrays, least: Any, factors: Any, out: Any) -> None:
-    """Write the mean of each element over the arrays with |x| > least to `out`.
+    """Write to `out`, for each index, the mean of the elements with |x| > least that the arrays have at that index.
 
-    Where only one array has |x| > least, its element times its factor is written; where none has, 0.
+    If only one array has such an element, the element times the array's factor is written; if no array has one, 0.
     """
     many, total = np.empty(CHUNK, np.int32), np.empty(CHUNK, out.dtype)
     nothing, one = out.dtype.type(0), out.dtype.type(1)

@@ -1,7 +1,7 @@
-"""The interface of the array operations with which ops compute; each kind of device has a class that implements it.
+"""Defines the interface `Backend` of the array operations; one class implements it for the CPU, another for a GPU.
 
-Arrays are flat and of type fp32 or fp64: numpy arrays on the processor, torch tensors on a GPU. Sums are taken in a
-fixed order, so that the result does not depend on the number of threads.
+Arrays are one-dimensional and of type fp32 or fp64: numpy arrays on the CPU, torch tensors on a GPU. Sums are added up
+in a fixed order, so that their results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ if TYPE_CHECKING:
     import numpy as np
 
 Array = Any
-"""A flat array of float32 or float64; of int64 for counts, and of int32 for random numbers."""
+"""A one-dimensional array: float32 or float64 for tensor elements, int64 for counts, int32 for random numbers."""
 Mask = Any
-"""Marks some elements of an array; each backend has its own type of mask."""
+"""Says for each element of an array whether the element is marked; each backend has a different type for masks."""
 
 INT31_MAX = (1 << 31) - 1
-"""The greatest random number, and the bit mask of an fp32 magnitude."""
+"""2³¹ − 1: the greatest random number, and a bit mask for all bits of an fp32 number except the sign."""
 HASH_FACTORS = 0x7FEB352D, 0x846CA68B
-"""The multipliers of the hash `lowbias32` (Wellons, Hash prospector, 2018), here over 31 bits."""
+"""The two multipliers of the hash function `lowbias32` (Wellons, Hash prospector, 2018), used here on 31 bits."""
 EPSILON = 1e-8
-"""Added to probabilities so that none is 0."""
+"""Added to every softmax probability, so that no probability is 0."""
 UPPER_BINS, LOWER_BINS = 1 << 16, 1 << 15
-"""How many values the upper 16 bits and the lower 15 bits of an fp32 magnitude can have."""
+"""The number of values that the upper 16 bits, and the lower 15 bits, of an fp32 number without its sign can have."""
 
 
 class Backend(Protocol):
-    """Operations on the arrays of tiles, for one kind of device.
+    """Operations on arrays, for one type of device.
 
-    A method that writes into its first array may overwrite its other arrays too, except a base; a method that does not
+    A method that writes into its first array may overwrite its other arrays too, except `base`; a method that does not
     say where it writes returns a new array. Factors and bounds too large for the type of the arrays become infinite.
     """
 
     def array(self, memory: Any, dtype: Dtype) -> Array:
-        """The same memory viewed as an array of `dtype`, without a copy."""
+        """View `memory` as an array of `dtype`, without a copy."""
         ...
 
     def convert(self, target: Array, source: Array) -> Array:
-        """Copy `source` into `target`, rounding once to nearest even; at least one of them must be fp32 or fp64.
+        """Copy `source` into `target`, rounding once to nearest even; at least one of the two arrays is fp32 or fp64.
 
-        fp8_e4m3 has no infinity, so values too large for it become its largest number.
+        The type fp8_e4m3 has no infinity, so values too large for fp8_e4m3 become the largest fp8_e4m3 number.
         """
         ...
 
@@ -52,138 +52,141 @@ class Backend(Protocol):
         ...
 
     def to_numpy(self, total: Array) -> np.ndarray[Any, Any]:
-        """An array of counts or sums as a numpy array."""
+        """Return the counts or sums in `total` as a numpy array."""
         ...
 
     # Sums: see `stacker.arithmetic.sums`.
 
     def combine(self, factors: Sequence[float], arrays: Sequence[Array], base: Array | None = None) -> Array:
-        """Σ fᵢxᵢ, or with a base b + Σ fᵢ(xᵢ − b), written into the first array.
+        """Write Σ fᵢxᵢ, or b + Σ fᵢ(xᵢ − b) if there is a base b, into the first array, and return the first array.
 
-        An array with the factor 0 is not used, so that its NaN and infinities have no effect.
+        An array whose factor is 0 is not used, so that NaN and infinities in that array have no effect.
         """
         ...
 
     def subtract(self, arrays: Sequence[Array], base: Array) -> Sequence[Array]:
-        """xᵢ − b, written into each array."""
+        """Write xᵢ − b into each array xᵢ, and return the arrays; b is the base."""
         ...
 
     def add(self, array: Array, other: Array, factor: float = 1.0) -> Array:
-        """x + fy, written into x."""
+        """Write x + fy into x, and return x; x is `array`, y is `other` and f is `factor`."""
         ...
 
     def clamp(self, array: Array, most: float) -> Array:
-        """The elements clamped to [−most, most], written into the array; NaN is not changed."""
+        """Clamp the elements to [−most, most] in place, and return the array; NaN is not changed."""
         ...
 
     def inner_products(self, arrays: Sequence[Array]) -> list[float]:
-        """The inner products ⟨xᵢ, xⱼ⟩ of all pairs i ≤ j, in fp64, in the order (0, 0), (0, 1), …, (1, 1), …"""
+        """Compute the inner products ⟨xᵢ, xⱼ⟩ of all pairs i ≤ j in fp64, in the order (0, 0), (0, 1), …, (1, 1), …"""
         ...
 
     def row_inner_products(self, arrays: Sequence[Array], row: int) -> np.ndarray[Any, Any]:
-        """⟨xᵢ, xⱼ⟩ for all pairs i ≤ j within each row of `row` elements, in fp64, as an array [pairs, rows]."""
+        """Compute ⟨xᵢ, xⱼ⟩ for each pair i ≤ j and each row of `row` elements in fp64; the shape is [pairs, rows]."""
         ...
 
     def column_inner_products(self, arrays: Sequence[Array], row: int, total: Array | None) -> Array:
-        """⟨xᵢ, xⱼ⟩ for all pairs i ≤ j within each column, in fp64, as an array [pairs, row].
+        """Compute ⟨xᵢ, xⱼ⟩ for each pair i ≤ j and each column of rows of `row` elements in fp64.
 
-        A row has `row` elements; the result is added to `total` if that is given.
+        The result has the shape [pairs, row]. If `total` is given, the result is added to `total`, which is returned.
         """
         ...
 
     def combine_rows(self, factors: np.ndarray[Any, Any], arrays: Sequence[Array], row: int) -> Array:
-        """Σ fᵢ[r]xᵢ, written into the first array; r is the number of the element's row.
+        """Write Σ fᵢ[r]xᵢ into the first array, where r is the number of the element's row, and return the first array.
 
-        `factors` is [arrays, rows], and `row` is the length of a row.
+        The shape of `factors` is [arrays, rows], and `row` is the length of a row.
         """
         ...
 
     def combine_columns(self, factors: np.ndarray[Any, Any], arrays: Sequence[Array], row: int) -> Array:
-        """Σ fᵢ[c]xᵢ, written into the first array; c is the element's index within its row.
+        """Write Σ fᵢ[c]xᵢ into the first array, where c is the element's index in its row, and return the first array.
 
-        `factors` is [arrays, row], where `row` is the length of a row.
+        The shape of `factors` is [arrays, row], where `row` is the length of a row.
         """
         ...
 
-    # Ranks. "Bits" are those of an element's magnitude rounded to fp32; NaN is greater than infinity.
+    # Ranks. The "magnitude bits" of an element x are the 31 bits of |x| rounded to fp32, read as an integer; NaN has
+    # greater magnitude bits than infinity.
 
     def zero_counters(self, *shape: int) -> Array:
-        """An int64 array of zeros."""
+        """Create an int64 array of zeros with this shape."""
         ...
 
     def count_upper(self, key: Array, counters: Array) -> None:
-        """Count elements by the upper 16 bits of their magnitude, and add the counts to `counters` [UPPER_BINS + 1].
+        """Count the elements of `key` by the upper 16 of their magnitude bits (the bits of |x| in fp32).
 
-        The last counter counts all elements that are not 0.
+        The counts are added to `counters` [UPPER_BINS + 1], whose last entry counts all elements that are not 0.
         """
         ...
 
     def count_lower(self, key: Array, upper: int, counters: Array) -> None:
-        """Count the elements whose upper 16 magnitude bits are `upper` by their lower 15 bits.
+        """Count the elements whose upper 16 magnitude bits are `upper`, by their lower 15 magnitude bits.
 
-        The counts are added to `counters` [LOWER_BINS].
+        The counts are added to `counters` [LOWER_BINS]; the magnitude bits of x are the bits of |x| in fp32.
         """
         ...
 
     def count_equal(self, key: Array, bits: int) -> int:
-        """How many elements have exactly these magnitude bits."""
+        """Count the elements x of `key` for which the bits of |x| in fp32 equal `bits`."""
         ...
 
     def mask_above(self, key: Array, bits: int, taken: int, equal: int) -> Mask:
-        """The elements with magnitude bits greater than `bits`, and the first `taken` of those with exactly these bits.
+        """Mark the elements whose magnitude bits (the bits of |x| in fp32) exceed `bits`.
 
-        `equal` is how many elements have exactly these bits; for `bits` -1 the mask has all elements.
+        Of the `equal` elements whose magnitude bits equal `bits`, the first `taken` are marked too; if `bits` is -1,
+        all elements are marked.
         """
         ...
 
     # Masks.
 
     def empty_mask(self, array: Array) -> Mask:
-        """A mask for the array that marks no element."""
+        """Create a mask for the array that marks no element."""
         ...
 
     def mask_at_least(self, array: Array, bound: float) -> Mask:
-        """The elements that are at least `bound`, without NaN."""
+        """Mark the elements that are at least `bound`; NaN is never marked."""
         ...
 
     def subtract_mask(self, mask: Mask, other: Mask) -> Mask:
-        """The elements that are marked in `mask` but not in `other`, written into `mask`."""
+        """Unmark in `mask` the elements that `other` marks, and return `mask`."""
         ...
 
     def apply_mask(self, array: Array, mask: Mask) -> Array:
-        """Set all elements outside the mask to 0, even NaN and infinities, and return the array."""
+        """Set all elements that the mask does not mark to 0, even NaN and infinities, and return the array."""
         ...
 
     def pack_mask(self, mask: Mask) -> Array:
-        """The mask in a compact form, to be stored."""
+        """Convert the mask to an array of less memory, from which `unpack_mask` restores the mask."""
         ...
 
     def unpack_mask(self, packed: Array, count: int) -> Mask:
-        """The mask of `count` elements that was packed by `pack_mask`."""
+        """Restore the mask of `count` elements that `pack_mask` converted to `packed`."""
         ...
 
     def sum_magnitudes(self, array: Array, mask: Mask) -> tuple[float, float]:
-        """Σ|x| over all elements, then Σ|x| over the elements in the mask, both in fp64."""
+        """Compute in fp64 a pair of sums: Σ|x| over all elements, and Σ|x| over the elements that the mask marks."""
         ...
 
     # Random numbers.
 
     def hash_indices(self, count: int, spans: Sequence[tuple[int, int, int, int]]) -> Array:
-        """`count` random int32 numbers from 0 to INT31_MAX, hashed from the indices of elements.
+        """Make `count` random int32 numbers from 0 to INT31_MAX by hashing the indices of elements.
 
-        Each of `spans` is a tuple: how many elements, the index of the first, a key to XOR with every index before
-        hashing, and a key to XOR with every hash.
+        Each span is a tuple: a number of elements, the index of the first of these elements, a key to XOR with every
+        index before it is hashed, and a key to XOR with every hash.
         """
         ...
 
     def mask_below(self, numbers: Array, bound: int | Array) -> Mask:
-        """The elements of `numbers` that are below the bound, or below their own bound if `bound` is an array."""
+        """Mark the numbers below `bound`; if `bound` is an array, compare each number with the bound at its index."""
         ...
 
     def look_up_by_rank(self, array: Array, row: int, values: np.ndarray[Any, Any]) -> Array:
-        """For each element, the entry of `values` (int32 [row]) at the rank of the element's magnitude within its row.
+        """Rank the elements of each row by magnitude, and return for each element the entry of `values` at its rank.
 
-        Rank 0 is the smallest magnitude; of equal elements the later one has the higher rank.
+        `values` is int32 with one entry for each rank. Rank 0 is the smallest magnitude; of two elements with equal
+        magnitudes, the later element has the higher rank.
         """
         ...
 
@@ -196,31 +199,32 @@ class Backend(Protocol):
         factors: Sequence[float],
         weights: Sequence[float] | None,
     ) -> Array:
-        """Σ fᵢvᵢxᵢ / Σ wᵢ over the arrays whose vᵢxᵢ has the sign of Σ vᵢxᵢ, written into the first array.
+        """Write Σ fᵢvᵢxᵢ / Σ wᵢ, summed over the arrays whose vᵢxᵢ has the sign of Σ vᵢxᵢ, into the first array.
 
-        Here v are votes, f factors and w weights (without weights nothing is divided); if Σ vᵢxᵢ is 0 it counts as
-        positive. See Yadav et al., TIES-Merging (NeurIPS 2023), section 3, steps 2 and 3.
+        Here v are `votes`, f `factors` and w `weights`; without weights, the first sum is not divided. A Σ vᵢxᵢ of 0
+        counts as positive; see Yadav et al., TIES-Merging (NeurIPS 2023), section 3, steps 2 and 3.
         """
         ...
 
     def variance(self, arrays: Sequence[Array]) -> Array:
-        """The population variance of each element across the arrays, in a new array."""
+        """Compute for each index the population variance of the arrays' elements at that index, in a new array."""
         ...
 
     def count_changes(self, arrays: Sequence[Array], least: float) -> list[float]:
-        """How many elements of each array have |x| > least in another array too; then how many in that array alone.
+        """Count the elements x of each array that have |x| > least.
 
-        The list has the first count of every array, then the second count of every array.
+        The list starts with a count for each array of the elements at whose index another array has |x| > least too,
+        and ends with a count for each array of all other elements with |x| > least.
         """
         ...
 
     def merge_changes(self, arrays: Sequence[Array], least: float, alone: Sequence[float]) -> Array:
-        """The mean of each element over the arrays with |x| > least, written into the first array.
+        """Write into the first array, at each index, the mean of the elements xᵢ at that index that have |xᵢ| > least.
 
-        Where only one array xᵢ has |x| > least, the result is aloneᵢ · xᵢ; where no array has, 0.
+        If only one array has such an element xᵢ, aloneᵢ · xᵢ is written; if no array has such an element, 0 is written.
         """
         ...
 
     def row_divergences(self, array: Array, other: Array, row: int) -> np.ndarray[Any, Any]:
-        """For each row, the KL divergence of its softmax in `array` from its softmax in `other`, in fp64."""
+        """Compute in fp64 for each row the KL divergence of the softmax of `array` from the softmax of `other`."""
         ...

@@ -1,7 +1,7 @@
-"""Compiles functions with numba for this processor, when they are first called with arrays of a new type.
+"""Compiles functions with numba for this computer's CPU, when they are first called with arrays of a new type.
 
-The compiled code is cached on disk, beside the module or in the user's cache folder. It does IEEE arithmetic exactly in
-the order written (no contraction, no reassociation), so all processors compute the same bits.
+The compiled code is cached on disk, beside the module or in the user's cache folder. The code does IEEE arithmetic in
+exactly the order written (no contraction, no reassociation), so all CPUs compute identical bits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def compiled(function: F) -> F:
-    """The function compiled by numba; it does not hold the GIL while it runs."""
+    """Compile a function with numba; the compiled function releases the GIL while it runs."""
     made: Any = njit(nogil=True, error_model="numpy")(function)
     with suppress(RuntimeError):  # no folder is writable
         made._cache = _LenientCache(function)  # type: ignore[no-untyped-call]  # numba has no types
@@ -25,7 +25,7 @@ def compiled(function: F) -> F:
 
 
 class _LenientCache(FunctionCache):
-    """numba's cache on disk, but after an OSError the function is compiled again or not saved."""
+    """numba's cache on disk; after an OSError a function is compiled again instead of loaded, or is not saved."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         with suppress(OSError):

@@ -1,6 +1,6 @@
-"""Compiled functions that choose elements, by the bits of their fp32 magnitude or by random numbers.
+"""Compiled functions that mark elements of an array in a bool array, by magnitude or by random numbers.
 
-Masks are arrays of bool, and "bits" below means those of an element's fp32 magnitude, as `bits_of` returns them.
+Magnitudes are compared by their bits: the 31 bits of |x| rounded to fp32, as an integer that `bits_of` returns.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ _LANES = 256
 
 @compiled
 def bits_of(value: Any) -> Any:
-    """The bits of the value's fp32 magnitude, an int32; greater magnitudes have greater bits, and NaN the greatest."""
+    """Return the bits of |value| in fp32 as an int32: the greater |value|, the greater the int32; NaN is greatest."""
     return np.float32(value).view(np.int32) & np.int32(INT31_MAX)
 
 
 @compiled
 def count_upper(key: Any, counters: Any) -> None:
-    """Count elements by their upper 16 bits in `counters` [UPPER_BINS + 1]; the last counts those that are not 0."""
+    """Count the elements of `key` by the upper 16 of their 31 magnitude bits (see `bits_of`).
+
+    The counts are added to `counters` [UPPER_BINS + 1], whose last entry counts all elements that are not 0.
+    """
     nonzero = 0
     for k in range(key.size):
         bits = bits_of(key[k])
@@ -34,7 +37,10 @@ def count_upper(key: Any, counters: Any) -> None:
 
 @compiled
 def count_lower(key: Any, upper: int, counters: Any) -> None:
-    """Count the elements whose upper 16 bits are `upper` by their lower 15 bits in `counters` [LOWER_BINS]."""
+    """Count the elements whose upper 16 magnitude bits (see `bits_of`) are `upper`, by their lower 15 magnitude bits.
+
+    The counts are added to `counters` [LOWER_BINS].
+    """
     sought = np.uint32(upper << 15)
     for k in range(key.size):
         low = np.uint32(bits_of(key[k])) ^ sought
@@ -44,7 +50,7 @@ def count_lower(key: Any, upper: int, counters: Any) -> None:
 
 @compiled
 def count_equal(key: Any, bits: Any) -> int:
-    """How many elements have exactly these bits."""
+    """Count the elements of `key` whose magnitude bits (see `bits_of`) equal `bits`."""
     count = 0
     for k in range(key.size):
         count += bits_of(key[k]) == bits
@@ -53,14 +59,17 @@ def count_equal(key: Any, bits: Any) -> int:
 
 @compiled
 def mask_above(key: Any, bits: Any, mask: Any) -> None:
-    """Mark the elements whose bits are greater than `bits`."""
+    """Mark in `mask` the elements of `key` whose magnitude bits (see `bits_of`) are greater than `bits`."""
     for k in range(key.size):
         mask[k] = bits_of(key[k]) > bits
 
 
 @compiled
 def mask_above_or_first(key: Any, bits: Any, taken: int, mask: Any) -> None:
-    """Mark the elements whose bits are greater than `bits`, and the first `taken` whose bits are equal."""
+    """Mark in `mask` the elements whose magnitude bits (see `bits_of`) exceed `bits`.
+
+    Of the elements whose magnitude bits equal `bits`, the first `taken` are marked too.
+    """
     for k in range(key.size):
         found = bits_of(key[k])
         mask[k] = found > bits or (found == bits and taken > 0)
@@ -69,7 +78,7 @@ def mask_above_or_first(key: Any, bits: Any, taken: int, mask: Any) -> None:
 
 @compiled
 def apply_mask(array: Any, mask: Any) -> None:
-    """Set the elements outside the mask to 0."""
+    """Set the elements of `array` that the mask does not mark to 0."""
     nothing = array.dtype.type(0)
     for k in range(array.size):
         array[k] = array[k] if mask[k] else nothing
@@ -77,7 +86,10 @@ def apply_mask(array: Any, mask: Any) -> None:
 
 @compiled
 def sum_magnitudes(array: Any, mask: Any) -> tuple[float, float]:
-    """Σ|x| over all elements, then over those in the mask; computed as partial sums that are added pairwise."""
+    """Compute in fp64 a pair of sums: Σ|x| over all elements, and Σ|x| over the elements that the mask marks.
+
+    Each sum is computed as 256 partial sums, which are then added pairwise.
+    """
     every, chosen = np.zeros(_LANES), np.zeros(_LANES)
     for start in range(0, array.size, _LANES):
         count = min(_LANES, array.size - start)
@@ -97,7 +109,10 @@ def sum_magnitudes(array: Any, mask: Any) -> tuple[float, float]:
 
 @compiled
 def pack_ranks(array: Any, row: int, out: Any) -> None:
-    """Write an int64 for each element, its bits above its index in the row, so that a sort orders a row by rank."""
+    """Write to `out` an int64 for each element; sorting these numbers sorts the elements of a row by magnitude.
+
+    The upper 32 bits are the element's magnitude bits (see `bits_of`), the lower 32 bits its index in the row.
+    """
     for start in range(0, array.size, row):
         for place in range(row):
             out[start + place] = np.int64(bits_of(array[start + place])) << 32 | place
@@ -105,7 +120,10 @@ def pack_ranks(array: Any, row: int, out: Any) -> None:
 
 @compiled
 def unpack_ranks(packed: Any, row: int, values: Any, out: Any) -> None:
-    """Write to `out`, for each element, the value of its rank; `packed` is from `pack_ranks`, with each row sorted."""
+    """Write to `out`, for each element, `values[rank]`, where the rank is the element's place by magnitude in its row.
+
+    `packed` comes from `pack_ranks`, and each row of `packed` is sorted.
+    """
     for start in range(0, out.size, row):
         for rank in range(row):
             out[start + (packed[start + rank] & INT31_MAX)] = values[rank]
@@ -113,9 +131,10 @@ def unpack_ranks(packed: Any, row: int, values: Any, out: Any) -> None:
 
 @compiled
 def hash_indices(first: int, before: Any, after: Any, out: Any) -> None:
-    """Hash the indices from `first` on, XORed with the key `before`, and XOR the hashes with the key `after`.
+    """Write to `out` the hashes of the indices from `first` on, as random numbers from 0 to 2³¹ − 1.
 
-    Every step is invertible, so all numbers are equally likely.
+    Each index is XORed with the key `before`, and each hash with the key `after`. Every step is invertible, so all
+    numbers are equally likely.
     """
     for k in range(out.size):
         bits = np.uint32(first + k) ^ before
@@ -126,13 +145,13 @@ def hash_indices(first: int, before: Any, after: Any, out: Any) -> None:
 
 @compiled
 def mask_below(numbers: Any, bound: Any, mask: Any) -> None:
-    """Mark the numbers that are below the bound."""
+    """Mark in `mask` the numbers that are below `bound`."""
     for k in range(numbers.size):
         mask[k] = numbers[k] < bound
 
 
 @compiled
 def mask_below_each(numbers: Any, bounds: Any, mask: Any) -> None:
-    """Mark the numbers that are below the bound at the same index of `bounds`."""
+    """Mark in `mask` the numbers that are below the entry of `bounds` at the same index."""
     for k in range(numbers.size):
         mask[k] = numbers[k] < bounds[k]

@@ -1,4 +1,4 @@
-"""Compiled conversions between fp32 or fp64 and narrower float types, by branch-free bit arithmetic."""
+"""Converts fp32 or fp64 to narrower float types and back, with compiled, branch-free bit arithmetic."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from stacker.arithmetic.jit import compiled
 
 
 class Form(NamedTuple):
-    """The layout of a narrow float type, as uint32 values."""
+    """The layout of a float type with 8 or 16 bits, as uint32 values."""
 
     dropped: Any
-    """How many fraction bits fewer than fp32 it has."""
+    """How many fewer fraction bits the type has than fp32."""
     least: Any
-    """The fp32 exponent field of its smallest normal number."""
+    """The exponent field that the type's smallest normal number has in fp32."""
     largest: Any
-    """The bits of its largest number."""
+    """The bits of the type's largest finite number."""
     over: Any
-    """The bits that stand for values larger than that."""
+    """The bits used for values larger than the largest finite number."""
     none: Any
     """The bits of NaN."""
     signed: Any
-    """The smallest magnitude bits that may have a sign: 1 for types without −0, else 0."""
+    """The smallest magnitude, as bits, that may have a minus sign: 1 for types that have no −0, 0 for other types."""
     sign: Any
-    """The position of the sign bit."""
+    """The position of the sign bit; bit 0 is the lowest."""
 
 
 def _form(*values: int) -> Form:
@@ -41,16 +41,17 @@ FORMS = {
     np.dtype(ml_dtypes.float8_e5m2fnuz): _form(21, 112, 0x7F, 0x80, 0x80, 1, 7),
     np.dtype(ml_dtypes.float8_e4m3fnuz): _form(20, 120, 0x7F, 0x80, 0x80, 1, 7),
 }
-"""The narrow types; values too large for float8_e4m3fn become its largest number, as it has no infinity."""
+"""The layout of each type; values too large for float8_e4m3fn become its largest number, as it has no infinity."""
 VALUES = {kind: np.arange(256, dtype=np.uint8).view(kind).astype(np.float32) for kind in FORMS if kind.itemsize == 1}
 """For each 8-bit type, the fp32 values of all 256 bit patterns."""
 
 
 @compiled
 def narrow(bits: Any, form: Form, out: Any) -> None:
-    """Convert the bits of fp32 numbers to the bits of a narrower type, rounded to nearest even; NaN stays NaN.
+    """Convert the bits of fp32 numbers to the bits of the type `form`, rounded to nearest even; NaN stays NaN.
 
-    To round a subnormal result, a power of 2 is added whose last fp32 bit has the value of the narrow type's last bit.
+    A subnormal result is rounded by adding a power of 2 whose lowest fp32 bit is worth as much as the lowest bit of the
+    result.
     """
     dropped, away = (
         form.dropped & np.uint32(31),
@@ -75,7 +76,7 @@ def narrow(bits: Any, form: Form, out: Any) -> None:
 
 @compiled
 def widen_half(bits: Any, out: Any) -> None:
-    """Convert the bits of fp16 numbers to numbers of a wider type, exactly."""
+    """Write the numbers with these fp16 bits to `out`, an array of fp32 or fp64; the conversion is exact."""
     for k in range(bits.size):
         value = np.uint32(bits[k])
         size = np.uint32(value & np.uint32(0x7FFF))
@@ -88,17 +89,17 @@ def widen_half(bits: Any, out: Any) -> None:
 
 @compiled
 def look_up(bits: Any, values: Any, out: Any) -> None:
-    """Write to `out` the value of each 8-bit pattern in `bits`; `values` lists the values of all patterns."""
+    """Write to `out` the number for each 8-bit pattern in `bits`; `values` lists the numbers for all 256 patterns."""
     for k in range(bits.size):
         out[k] = values[bits[k]]
 
 
 @compiled
 def round_to_odd(array: Any, out: Any) -> None:
-    """Convert fp64 to fp32 with the last bit set where inexact, so that a second rounding to fewer bits is correct.
+    """Convert fp64 to fp32, rounded toward 0, and set the lowest bit of each number that was not converted exactly.
 
-    Conversions from fp64 to narrow types take this step first: see Boldo and Melquiond, Emulation of FMA and correctly
-    rounded sums (IEEE Trans. Computers 2008), section 3.
+    After this step, rounding to a type with fewer bits has the same result as rounding from fp64 directly: see Boldo
+    and Melquiond, Emulation of FMA and correctly rounded sums (IEEE Trans. Computers 2008), section 3.
     """
     for k in range(array.size):
         near = np.float32(array[k])

@@ -1,4 +1,4 @@
-"""The backend for the processor: numpy arrays, functions compiled by numba, and ml_dtypes for narrow floats."""
+"""Implements the array operations on the CPU, with numpy arrays, functions compiled by numba, and ml_dtypes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from stacker.tensors import Dtype
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _SOFTMAX = 1 << 14
-"""How many elements are converted to fp64 at a time."""
+"""How many elements `row_divergences` converts to fp64 at a time, if a row is not longer."""
 
 
 class NumpyBackend:
-    """Implements `Backend` on the processor."""
+    """Implements `Backend` on the CPU."""
 
     def array(self, memory: Any, dtype: Dtype) -> Array:
         return np.frombuffer(memory, np.dtype(dtype.torch_name))
@@ -154,7 +154,7 @@ class NumpyBackend:
         return mask
 
     def look_up_by_rank(self, array: Array, row: int, values: Array) -> Array:
-        """Sorts numbers that contain an element's bits and its index; this takes a third of the time of an argsort."""
+        """Sorts int64 numbers that combine an element's magnitude and index: three times as fast as an argsort."""
         packed, found = np.empty(len(array), np.int64), np.empty(len(array), np.int32)
         masks.pack_ranks(array, row, packed)
         packed.reshape(-1, row).sort(axis=1)
@@ -202,7 +202,7 @@ NUMPY = NumpyBackend()
 
 
 def _as_type_of(array: Array, factors: Any) -> Array:
-    """The factors as an array of the type of `array`; a factor too large for that type becomes infinite."""
+    """Convert `factors` to an array with the dtype of `array`; a factor too large for the dtype becomes infinite."""
     with np.errstate(over="ignore"):
         own: Array = np.asarray(factors, array.dtype)
     return own
@@ -221,7 +221,10 @@ def _count_pairs(arrays: Sequence[Array]) -> int:
 
 
 def _row_divergences(rows: Array, origin: Array) -> Array:
-    """The KL divergence of each row's softmax from that of the same row of `origin`; below 0 by rounding it is 0."""
+    """Compute for each row the KL divergence of its softmax from the softmax of the row of `origin` at the same index.
+
+    A divergence that is negative because of rounding becomes 0.
+    """
     with np.errstate(all="ignore"):
         p, q = _softmax(rows), _softmax(origin)
         total: Array = (p * np.log(p / q)).sum(axis=1)

@@ -1,7 +1,7 @@
-"""Compiled weighted sums, in chunks that fit the L1 cache, and inner products, in fp64; `out` may be one of the arrays.
+"""Compiled functions for weighted sums and inner products of arrays; `out` may be one of the arrays.
 
-An inner product is computed as LANES partial sums, each over every LANES-th element, which are then added pairwise; the
-order is fixed, so every processor computes the same bits.
+Weighted sums are computed in chunks that fit the L1 cache. Inner products are computed in fp64 as LANES partial sums,
+each over every LANES-th element, which are then added pairwise; the order is fixed, so all CPUs compute identical bits.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 from stacker.arithmetic.jit import compiled
 
 Arrays = Any
-"""A tuple of flat arrays of one type and length."""
+"""A tuple of one-dimensional arrays, all with one dtype and one length."""
 CHUNK = 1024
 LANES = 64
 
 
 @compiled
 def add_up(factors: Any, arrays: Arrays, start: int, count: int, total: Any) -> None:
-    """Compute Σ fᵢxᵢ for the `count` elements from index `start`, and write it to the beginning of `total`."""
+    """Write Σ fᵢxᵢ for the `count` elements from index `start` to the first `count` elements of `total`."""
     for number in range(len(arrays)):
         part, factor = arrays[number][start : start + count], factors[number]
         if number == 0:
@@ -79,7 +79,7 @@ def add(array: Any, other: Any, factor: Any) -> None:
 
 @compiled
 def inner_product(one: Any, other: Any) -> Any:
-    """The inner product of two arrays, in fp64."""
+    """Compute the inner product of two arrays in fp64."""
     lanes = np.zeros(LANES)
     whole = one.size // LANES * LANES
     for start in range(0, whole, LANES):
@@ -98,7 +98,7 @@ def inner_product(one: Any, other: Any) -> Any:
 
 @compiled
 def row_inner_products(arrays: Arrays, row: int, out: Any) -> None:
-    """Write ⟨xᵢ, xⱼ⟩ for all pairs i ≤ j within each row of `row` elements to `out` [pairs, rows]."""
+    """Write ⟨xᵢ, xⱼ⟩ for each pair i ≤ j and each row of `row` elements to `out`, which has the shape [pairs, rows]."""
     for number in range(out.shape[1]):
         start, pair = number * row, 0
         for i in range(len(arrays)):
@@ -109,7 +109,7 @@ def row_inner_products(arrays: Arrays, row: int, out: Any) -> None:
 
 @compiled
 def column_inner_products(arrays: Arrays, row: int, out: Any) -> None:
-    """Add ⟨xᵢ, xⱼ⟩ for all pairs i ≤ j within each column of rows of `row` elements to `out` [pairs, row]."""
+    """Add ⟨xᵢ, xⱼ⟩ for each pair i ≤ j and each column of rows of `row` elements to `out`, of shape [pairs, row]."""
     for start in range(0, arrays[0].size, row):
         pair = 0
         for i in range(len(arrays)):
@@ -123,7 +123,10 @@ def column_inner_products(arrays: Arrays, row: int, out: Any) -> None:
 
 @compiled
 def combine_rows(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
-    """Write Σ fᵢ[r]xᵢ to `out`, the first array, where r is the element's row; `factors` is [arrays, rows]."""
+    """Write Σ fᵢ[r]xᵢ to `out`, where r is the number of the element's row; `out` must be the first array.
+
+    The shape of `factors` is [arrays, rows], and `row` is the length of a row.
+    """
     for number in range(out.size // row):
         start = number * row
         result = out[start : start + row]
@@ -136,7 +139,10 @@ def combine_rows(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
 
 @compiled
 def combine_columns(factors: Any, arrays: Arrays, row: int, out: Any) -> None:
-    """Write Σ fᵢ[c]xᵢ to `out`, the first array, where c is the element's column; `factors` is [arrays, row]."""
+    """Write Σ fᵢ[c]xᵢ to `out`, where c is the element's index in its row; `out` must be the first array.
+
+    The shape of `factors` is [arrays, row], where `row` is the length of a row.
+    """
     for start in range(0, out.size, row):
         result = out[start : start + row]
         for k in range(row):

@@ -1,6 +1,6 @@
-"""The backend for torch tensors on a device; results equal the processor's, apart from the rounding of sums.
+"""Implements the array operations with torch on a GPU; only the rounding of sums may differ from the CPU backend.
 
-A mask is an int32 tensor: -1 (all bits set) for a marked element, 0 for any other.
+A mask is an int32 tensor: -1 (all bits set) for each marked element, 0 for each element that is not marked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LARGEST_E4M3 = 448.0
 _ROWS = 1 << 14
-"""How many elements are converted to fp64 at a time."""
+"""How many elements `row_divergences` converts to fp64 at a time, if a row is not longer."""
 
 
 class TorchBackend:
@@ -107,7 +107,7 @@ class TorchBackend:
         counters[-1] += bits.count_nonzero()
 
     def count_lower(self, key: torch.Tensor, upper: int, counters: torch.Tensor) -> None:
-        low = _bits_of(key) ^ (upper << 15)  # less than LOWER where the upper bits are those sought
+        low = _bits_of(key) ^ (upper << 15)  # less than LOWER_BINS where the upper bits equal `upper`
         # The other elements go to unused bins; counting them all in one bin takes four times as long.
         place = torch.minimum(low, (low >> 15).add_(LOWER_BINS))
         counters += place.bincount(minlength=LOWER_BINS + UPPER_BINS)[:LOWER_BINS]
@@ -209,17 +209,17 @@ class TorchBackend:
 
 
 def _scalar(array: torch.Tensor, value: float) -> float:
-    """The value rounded to the array's type; a value too large for that type becomes infinite."""
+    """Round `value` to the dtype of `array`; a value too large for the dtype becomes infinite."""
     return float(torch.tensor(value, dtype=array.dtype))
 
 
 def _list_pairs(arrays: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """All pairs of an array with itself or a later one, in order."""
+    """List the pairs (arrays[i], arrays[j]) for all i ≤ j, ordered by i, then by j."""
     return list(combinations_with_replacement(arrays, 2))
 
 
 def _add_up(arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The sum of the arrays, added in order, in a new tensor."""
+    """Add up the arrays in order, in a new tensor."""
     found = arrays[0].clone()
     for array in arrays[1:]:
         found.add_(array)
@@ -227,17 +227,17 @@ def _add_up(arrays: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def _bits_of(values: torch.Tensor) -> torch.Tensor:
-    """The bits of fp32 magnitudes as a new int32 tensor; greater magnitudes have greater bits, and NaN the greatest."""
+    """Return the bits of |x| in fp32 as a new int32 tensor: the greater |x|, the greater the int32; NaN is greatest."""
     return values.to(torch.float32).abs().view(torch.int32)
 
 
 def _to_mask(where: torch.Tensor) -> torch.Tensor:
-    """The mask that marks the elements where a bool tensor is true."""
+    """Convert a bool tensor to a mask that marks the elements that are true."""
     return where.to(torch.int32).neg_()
 
 
 def _hash(bits: torch.Tensor) -> torch.Tensor:
-    """Hashes an int32 tensor in place, as `masks.hash_indices` does apart from its keys."""
+    """Hash the numbers of an int32 tensor in place, with the hash function of `masks.hash_indices` but no keys."""
     for by, factor in zip((16, 15), HASH_FACTORS, strict=True):
         bits ^= bits >> by
         bits.mul_(factor - (factor >> 31 << 32)).bitwise_and_(INT31_MAX)
@@ -245,13 +245,19 @@ def _hash(bits: torch.Tensor) -> torch.Tensor:
 
 
 def _divergence(rows: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
-    """The KL divergence of each row's softmax from that of the same row of `origin`; below 0 by rounding it is 0."""
+    """Compute for each row the KL divergence of its softmax from the softmax of the row of `origin` at the same index.
+
+    A divergence that is negative because of rounding becomes 0.
+    """
     p, q = (each.double().softmax(1).add_(EPSILON) for each in (rows, origin))
     return p.mul_((p / q).log_()).sum(1).clamp_(min=0.0)
 
 
 def _round_to_odd(tile: torch.Tensor) -> torch.Tensor:
-    """Converts fp64 to fp32 in a new tensor, as `narrow.round_to_odd` does."""
+    """Convert fp64 to fp32 in a new tensor, rounded toward 0, with the lowest bit of every inexact number set.
+
+    After this step, rounding to a type with fewer bits has the same result as rounding from fp64 directly.
+    """
     near = tile.float()
     toward_zero = torch.where(near.double().abs() > tile.abs(), near.nextafter(near.new_zeros(())), near)
     inexact = (near.double() != tile).int()

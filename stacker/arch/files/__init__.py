@@ -1,1 +1,1 @@
-"""The architecture file format: its values, formulas and roles, and the parser."""
+"""Parses architecture files, and defines the values, formulas and tensor roles in them."""

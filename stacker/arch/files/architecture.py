@@ -1,6 +1,6 @@
-"""The description of a model family: tensors with roles and symbolic shapes, and config entries that depend on layers.
+"""Defines the description of a model family: its tensors with roles and shapes, and its rules for config entries.
 
-This module only defines the values: `parser` reads them from YAML, `inference` makes them for families without a file.
+The module `parser` reads descriptions from YAML files, and `inference` infers them for families without a file.
 """
 
 from __future__ import annotations
@@ -26,95 +26,101 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TensorTemplate:
-    """One line of a family's file: it describes a tensor of every layer, or a tensor outside the layers."""
+    """Describes one tensor of every layer, or one tensor outside the layers, as a line of an architecture file does."""
 
     name: str
-    """Without the layer prefix for a tensor in a layer, else in full; `{e}` stands for the index of an expert."""
+    """The tensor's name, without the layer prefix if it is in a layer; `{e}` stands for the index of an expert."""
     role: str
     part: Part
     shape: tuple[Formula, ...]
-    """A formula over the dimensions for each size."""
+    """The size of each axis, as a formula that may use the family's dimensions."""
     when: Formula | None = None
-    """True for the layers or configs that have the tensor; None if all have it."""
+    """A condition that is true for layers or configs that have the tensor; None if all layers and configs have it."""
     count: Formula | None = None
-    """The number of experts, for a name with `{e}`."""
+    """The number of experts if the name contains `{e}`, otherwise None."""
     optional: bool = False
     """Whether a donor may lack the tensor."""
     dtype: Dtype | None = None
-    """None for the dtype that the config states."""
+    """The dtype of the tensor; None if the tensor has the dtype that the config states."""
 
 
 class WriteKind(StrEnum):
-    """How a rule writes the values of a stack's layers to the new config, or for which values it refuses the stack."""
+    """How a layer rule writes the values of a stack's layers to the new config, or which stacks the rule refuses."""
 
     LIST = "list"
     """Writes a list with an entry for each layer."""
     INDICES = "indices"
-    """Writes a list of the indices of the layers with a true value."""
+    """Writes a list of the indices of the layers whose value is true."""
     PREFIX = "prefix"
-    """Writes the number of leading layers with a true value; refused if a later layer has a true value too."""
+    """Writes how many layers have a true value; refuses a stack in which one of them comes after a false value."""
     SUFFIX = "suffix"
-    """Writes the number of trailing layers with a true value; refused if an earlier layer has a true value too."""
+    """Writes how many layers have a true value; refuses a stack in which one of them comes before a false value."""
     MAPPING = "mapping"
-    """Writes an object from layer index to value."""
+    """Writes a JSON object with the layer indices as keys, without the layers whose value is false."""
     RUNS = "runs"
-    """Writes `[[values, 1]]`: the list of all values, used once."""
+    """Writes `[[values, 1]]`, where `values` is the list of all layers' values and 1 means that it is used once."""
     SOLVE = "solve"
-    """Writes new values of the entries in `over`; refused unless some of their candidates reproduce all values."""
+    """Writes new entries for the keys in `over`; refuses a stack if no candidates yield the values of all layers."""
     CONSTANT = "constant"
-    """Leaves the entry as it is; refused if the layers' values differ."""
+    """Leaves the config entry unchanged; refuses a stack whose layers have different values."""
     POSITION = "position"
-    """Writes nothing; refused if the config implies another value for a layer at its new index."""
+    """Writes nothing; refuses a stack if the config implies a different value for a layer at its new index."""
     LAST = "last"
-    """Writes nothing; refused unless the last layer's value is true."""
+    """Writes nothing; refuses a stack whose last layer has a false value."""
     SUPPLY = "supply"
-    """Writes nothing; a value is `[gives, takes]`, and what a layer takes (null: nothing) an earlier one must give."""
-    SHARED = "shared"
-    """Writes nothing; layers with a true value must come from one donor, whose first such layer must come first.
+    """Writes nothing; a value is a pair [provided, taken], in which null means nothing.
 
-    They all use the tensors of that first layer.
+    Refuses a stack if a layer takes something that no earlier layer provides.
+    """
+    SHARED = "shared"
+    """Writes nothing; serves models in which the layers with a true value all use the tensors of the first such layer.
+
+    Refuses a stack unless these layers come from one donor and begin with the first such layer of that donor.
     """
     WHOLE = "whole"
-    """Writes nothing; the layers with a true value must be all such layers of one donor, in its order."""
+    """Writes nothing; refuses a stack unless its layers with a true value are all such layers of a donor, in order."""
     ADVISED = "advised"
-    """As POSITION, but with a warning where POSITION refuses the stack."""
+    """Writes nothing; warns if the config implies a different value for a layer at its new index."""
 
 
 POSITIONAL = frozenset(
     {WriteKind.POSITION, WriteKind.LAST, WriteKind.SUPPLY, WriteKind.SHARED, WriteKind.WHOLE, WriteKind.ADVISED}
 )
-"""Kinds that write nothing and only restrict where layers may be placed."""
+"""Kinds that write nothing and only restrict the order of the layers in a stack."""
 CHECK_ONLY = POSITIONAL | {WriteKind.CONSTANT}
-"""Kinds that write no config entry and only check stacks."""
+"""Kinds that write no config entry and only check the layers of a stack."""
 KEYLESS = POSITIONAL | {WriteKind.SOLVE}
 """Kinds whose rules do not name a config key to write."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerRule:
-    """A property of layers that the config states: how to read a layer's value and how to write those of a stack."""
+    """A property of layers that a config states: how to read a layer's value and how to write the values of a stack."""
 
     name: str
     key: str
-    """The config key to write, "" for the kinds in KEYLESS."""
+    """The config key to write; "" if `write` is a kind in KEYLESS."""
     write: WriteKind
     read: tuple[Formula, ...]
-    """Formulas over the config, the layer index `i` and the `depth`; the first that has a value yields the layer's."""
+    """Formulas for the value of a layer; the first one that has a value is used.
+
+    They may use config entries, the layer index `i` and the number of layers `depth`.
+    """
     when: Formula | None = None
-    """The rule applies if this is None or true; a name that the config lacks makes it false."""
+    """A condition for applying the rule, false if the config lacks a name in it; None if the rule always applies."""
     drop: tuple[str, ...] = ()
-    """Config keys that are removed when the rule is written."""
+    """Config keys that are removed from the new config when the rule is used to write it."""
     put: tuple[tuple[str, Json], ...] = ()
-    """Config entries that are added when the rule is written."""
+    """Config entries that are added to the new config when the rule is used to write it."""
     over: tuple[tuple[str, Formula], ...] = ()
-    """For SOLVE: the config keys to solve for, each with a formula that lists its candidates, preferred ones first."""
+    """For SOLVE: config keys to write, each with a formula for the list of values to try, preferred values first."""
     reason: str = ""
     """The explanation shown when the rule refuses a stack."""
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A model family: how its configs and tensors describe the layers."""
+    """Describes a model family: its tensors, and what the configs of the family say about layers."""
 
     name: str
     model_types: tuple[str, ...]
@@ -124,27 +130,33 @@ class Architecture:
     prefix: str
     """The beginning of the names of tensors in layers, with `{i}` for the layer index."""
     scope: str = ""
-    """The config key of a nested language model config, "" if it is not nested."""
+    """The config key under which the language model's config is nested; "" if it is not nested."""
     root: str = ""
-    """The beginning of full tensor names that some checkpoints leave out."""
+    """The first part of the full tensor names, such as "model.", if some checkpoints leave it out; otherwise ""."""
     defaults: tuple[tuple[str, Json], ...] = ()
-    """Config keys with the values that they have where a config does not set them."""
+    """Config keys, each with the value that applies if a config does not set the key."""
     dimensions: tuple[tuple[str, Formula], ...] = ()
-    """Names with formulas for use in shapes; a formula may use the config and the dimensions before it."""
+    """Names for use in shapes, each with a formula that may use the config and the dimensions before it."""
     tensors: tuple[TensorTemplate, ...] = ()
     rules: tuple[LayerRule, ...] = ()
     sized: tuple[tuple[str, Formula], ...] = ()
-    """Config keys, each with a formula for its new value, which may use `depth` and `old_depth`."""
+    """Config keys whose values depend on the number of layers, each with a formula for the value in the new config.
+
+    The formula may use the new and the old number of layers, `depth` and `old_depth`.
+    """
     tied: tuple[tuple[str, str], ...] = ()
-    """Names of tensors that may be absent, each with the name of the tensor used in its place."""
+    """Names of tensors that may be absent, each with the name of the tensor that is used instead."""
     ignored: tuple[tuple[str, str], ...] = ()
-    """Name patterns of tensors that stacks leave out, each with the reason."""
+    """Patterns for names of tensors that stacks leave out, each with the reason."""
     apart: tuple[str, ...] = ()
-    """Name patterns of tensors that are stored outside the layers but belong to them (see `layer_names`)."""
+    """Patterns for names of tensors that are stored outside the layers but belong to layers (see `layer_names`)."""
     agree: tuple[str, ...] = ()
     """Config keys whose values must be equal in all donors of a stack."""
     notes: tuple[str, ...] = ()
     inferred: bool = False
-    """Whether the family has no file and was inferred from a donor."""
+    """Whether this description was inferred from a donor because the family has no file."""
     inner: str = ""
-    """The name prefix of the language model inside a wrapper, whose other tensors are treated like the embedding."""
+    """The name prefix of the language model inside a wrapper; "" if the model is no wrapper.
+
+    The wrapper's tensors outside the language model are treated like the embedding.
+    """

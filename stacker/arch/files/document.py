@@ -1,4 +1,4 @@
-"""Turns YAML nodes of an architecture file into values; a node of the wrong kind raises SpecError at its position."""
+"""Converts YAML nodes of an architecture file to values; raises SpecError with the position of an unexpected node."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ ReadParent = Callable[[str], str]
 
 
 def read_entries(text: str, source: str, read_parent: ReadParent | None = None) -> Entries:
-    """The top-level entries of a file's text, merged over those of the file that its `like` entry names, if any.
+    """The top-level entries of an architecture file, by key; `text` is its text, and `source` its name in messages.
 
-    `source` is the file's name in messages, and `read_parent` returns the text of the file with a name.
+    If the entry `like` names another file, `read_parent` reads the text of that file, and the entries of the first file
+    are merged over those of the other file.
     """
     entries = expect_mapping(read_yaml(text, source))
     parent = entries.pop("like", None)
@@ -30,7 +31,7 @@ def read_entries(text: str, source: str, read_parent: ReadParent | None = None) 
 
 
 def _merge(below: Entries, above: Entries) -> Entries:
-    """All entries; where both have a key, `above` wins, mappings are merged recursively, and null removes the entry."""
+    """Merges `above` over `below`: nested mappings are merged recursively, and null in `above` removes the entry."""
     merged = dict(below)
     for key, node in above.items():
         under = merged.get(key)
@@ -45,32 +46,32 @@ def _merge(below: Entries, above: Entries) -> Entries:
 
 
 def expect_mapping(node: Node) -> Entries:
-    """The entries of a mapping node, by key; SpecError for any other kind of node."""
+    """The entries of a mapping node, by key; SpecError if the node is not a mapping."""
     if not isinstance(node, Mapping):
         raise SpecError.of(f"expected a mapping, not {describe(node)}", mark=node.mark)
     return {key.text: value for key, value in node.entries}
 
 
 def list_items(node: Node) -> tuple[Node, ...]:
-    """The items of a list node; any other node counts as a list of one item."""
+    """The items of a list node; a node that is not a list counts as a list of one item."""
     return node.items if isinstance(node, Sequence) else (node,)
 
 
 def expect_text(node: Node) -> str:
-    """The text of a scalar node as it was written; SpecError for any other kind of node."""
+    """The text of a scalar node as it is written in the file; SpecError if the node is a list or mapping."""
     if not isinstance(node, Scalar):
         raise SpecError.of(f"expected a text, not {describe(node)}", mark=node.mark)
     return node.text
 
 
 def read_json_value(node: Node) -> Json:
-    """The node as a JSON value."""
+    """Converts a node to a JSON value."""
     data: Json = to_data(node)
     return data
 
 
 def read_formula(node: Node, text: str | None = None) -> Formula:
-    """Parses the text of a scalar node, or only `text`, a part of it, as a formula; SpecError if that fails."""
+    """Parses `text`, or the text of the scalar node if `text` is None, as a formula; SpecError if that fails."""
     try:
         return parse_formula(expect_text(node) if text is None else text.strip())
     except FormulaError as error:
@@ -96,5 +97,5 @@ def read_texts(entries: Entries, key: str) -> tuple[str, ...]:
 
 
 def read_pairs(entries: Entries, key: str) -> tuple[tuple[str, str], ...]:
-    """The (name, text) pairs of the mapping under `key`; empty if the key is absent."""
+    """The entries of the mapping under `key`, as pairs of name and text; empty if the key is absent."""
     return tuple((name, expect_text(node)) for name, node in read_section(entries, key).items())

@@ -1,8 +1,8 @@
-"""Formulas over a config, as in architecture files: `heads * head_dim`, `i < first_k_dense_replace`.
+"""Parses and computes the formulas of architecture files, such as `heads * head_dim` or `i < first_k_dense_replace`.
 
 A formula is a Python expression restricted to names, constants, lists, arithmetic, comparisons, `in`, `and`/`or`/`not`,
-`if`/`else`, indexing, `int`, `len`, `range` and `str`; parsing fails for anything else. The value of `a | b` is that of
-`a`, or that of `b` where `a` is null or cannot be computed.
+`if`/`else`, indexing, `int`, `len`, `range` and `str`; parsing fails for anything else. The formula `a | b` has the
+value of `b` if `a` is null or cannot be computed, otherwise the value of `a`.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _EVALUATION_ERRORS = (TypeError, ValueError, ZeroDivisionError, IndexError, KeyE
 
 
 class FormulaError(ValueError):
-    """A formula that cannot be parsed, or that has no value for a config."""
+    """Raised for a formula that cannot be parsed, or cannot be computed from the given names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """A parsed formula; two formulas are equal if their texts are."""
+    """A parsed formula; two formulas are equal if their texts are equal."""
 
     text: str
     tree: ast.expr = field(compare=False, repr=False)

@@ -1,6 +1,6 @@
 """Parses the text of an architecture file; `docs/architectures.md` describes the format.
 
-A file may extend another one that its `like` entry names: the sections of the two are merged entry by entry.
+A file may extend another file, which the entry `like` names: the sections of the two files are merged entry by entry.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ _TAIL = re.compile(r"(?: as (?P<dtype>\w+))?(?: for e in (?P<count>.+?))?(?: if 
 
 
 def parse_architecture(text: str, source: str, read_parent: ReadParent | None = None) -> Architecture:
-    """Parses a family's file; SpecError with the position for anything that does not follow the format.
+    """Parses the text of an architecture file; SpecError, with the position, if it does not follow the format.
 
-    `source` is the file's name in messages, and `read_parent` returns the text of the file that `like` names.
+    `source` is the name of the file in messages. `read_parent` returns the text of another file, by the name that the
+    entry `like` states.
     """
     entries = read_entries(text, source, read_parent)
     check_keys(entries, _KEYS)
@@ -75,14 +76,14 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
 
 
 def parse_rules(entries: Entries, section: str = "per_layer") -> tuple[LayerRule, ...]:
-    """The layer rules in the section of that name; empty if it is absent."""
+    """Parses the layer rules in the section named `section`; empty if there is no such section."""
     return tuple(_parse_rule(name, node) for name, node in read_section(entries, section).items())
 
 
 def parse_tensor(name: str, node: Node, part: Part) -> TensorTemplate:
     """Parses the description of the tensor `name`, such as `mlp.up.expert [ffn, hidden] for e in experts if sparse`.
 
-    A `?` after the role makes the tensor optional; SpecError if the description does not follow the format.
+    A `?` after the role means that the tensor is optional; SpecError if the description does not follow the format.
     """
     text = expect_text(node)
     found = _TENSOR.fullmatch(text)
@@ -110,7 +111,10 @@ def parse_tensor(name: str, node: Node, part: Part) -> TensorTemplate:
 
 
 def _split_shape(rest: str) -> tuple[str, str | None]:
-    """Splits the text after `[` into the text before the matching `]` and the text after it (None without a `]`)."""
+    """Splits the text after a `[` into the text before the matching `]` and the text after that `]`.
+
+    If there is no matching `]`, returns the whole text and None.
+    """
     depth = 1
     for place, letter in enumerate(rest):
         depth += {"[": 1, "]": -1}.get(letter, 0)
@@ -152,5 +156,5 @@ def _parse_write(node: Node) -> tuple[WriteKind, str]:
 
 
 def parse_formulas(entries: Entries, key: str) -> tuple[tuple[str, Formula], ...]:
-    """The (name, formula) pairs of the section `key`; empty if it is absent."""
+    """Parses the formulas in the section `key`, as pairs of name and formula; empty if there is no such section."""
     return tuple((name, read_formula(node)) for name, node in read_section(entries, key).items())

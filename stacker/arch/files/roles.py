@@ -1,6 +1,7 @@
-"""Tensor roles: names for the purpose of a tensor, equal in all model families, by which specs select tensors.
+"""Defines tensor roles: names for the purpose of a tensor that are the same in all model families.
 
-Tensors of experts have roles that end in `.expert` or `.shared`, and biases in `.bias`; `mlp.down` selects all of them.
+Specs select tensors by role. The role of a routed expert's tensor ends in `.expert`, that of a shared expert's tensor
+in `.shared`, and that of a bias in `.bias`; selecting `mlp.down` also selects roles such as `mlp.down.expert`.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ ROLES: dict[str, str] = {
     "head.other": "anything else after the layers",
     "other": "a tensor of a layer that is carried along, its purpose unknown",
 }
-"""Every role, with its meaning."""
+"""Every role without endings, with its meaning."""
 
 SUFFIXES = ("expert", "shared", "bias")
-"""The endings that a role may have; a role with several endings has them in this order."""
+"""The endings that may follow a role, in the order in which they follow."""
 
 NORMED_BY: dict[str, str] = {
     "attn.q": "attn.q_norm",
@@ -60,11 +61,14 @@ NORMED_BY: dict[str, str] = {
     "attn.o": "norm.post_attn",
     "mlp.down": "norm.post_mlp",
 }
-"""Projections whose output a norm follows in some layers: the norm's role; it undoes any scaling other than by 0."""
+"""The roles of projections whose output is normed in some layers, each with the role of the norm.
+
+Such a norm undoes any scaling of the projection, other than by 0.
+"""
 
 
 def strip_role_suffixes(role: str) -> str:
-    """The role without `.expert`, `.shared` and `.bias`."""
+    """Removes the endings `.expert`, `.shared` and `.bias` from a role."""
     for suffix in reversed(SUFFIXES):
         role = role.removesuffix(f".{suffix}")
     return role
