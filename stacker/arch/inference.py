@@ -94,8 +94,8 @@ def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
 def _match_depth(config: Config, layers: Sequence[LayerList], name: str) -> tuple[str, str, LayerList]:
     """Finds the config entry that states the number of layers, and the list in `layers` with this number of modules.
 
-    Returns the key of the nested config ("" if not nested), the key of the entry, and the list; of several lists, the
-    one with the most bytes. Raises DonorError if no list has a stated number of modules.
+    Returns the key of the nested config ("" if not nested), the key of the entry, and the list (of several, the one
+    with the most bytes). DonorError if no config entry equals the length of any list.
     """
     claims = list(_list_depths(config))
     agreeing = [

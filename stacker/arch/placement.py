@@ -180,5 +180,5 @@ def _compute_size(formula: Formula, tensor: str, names: Mapping[str, Any]) -> in
 
 
 def list_layers(placements: Iterable[TensorPlacement]) -> Sequence[int]:
-    """The indices, in ascending order, of the layers with at least one tensor that stacks keep."""
+    """The indices, in ascending order, of the layers with at least one tensor that is not ignored."""
     return sorted({place.layer for place in placements if place.layer is not None and not place.ignored})

@@ -39,8 +39,8 @@ def to_mergekit_text(spec: StackSpec, path: Path) -> str:
 def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Donor]]:
     """Read every donor that is a folder or a hub id, also in nested specs; yields pairs of key and donor.
 
-    The key is the donor's name after `prefix`, and `outer/inner` for donor `inner` in the nested spec of donor
-    `outer`.
+    The key is `prefix` followed by the donor's name. For donor `inner` in the nested spec of donor `outer`, the name is
+    `outer/inner`.
     """
     for donor in spec.donors:
         if donor.stage is not None:

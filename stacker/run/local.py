@@ -185,7 +185,7 @@ class _Recorder:
         self._left = Counter(self._shard_of.values())
 
     def record(self) -> None:
-        """Record the tasks that were finished since the last call."""
+        """Write the ids of the tasks finished since the last call to the journal, after making their bytes durable."""
         if finished := self.schedule.finished():
             shards = [self._shard_of[task] for task in finished]
             self._left.subtract(shards)

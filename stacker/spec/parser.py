@@ -19,9 +19,9 @@ _HINT = "a spec begins with 'stacker: 1'; a mergekit file has 'merge_method'"
 
 
 def parse_spec(text: str | bytes, source: str) -> StackSpec:
-    """The spec in a native or mergekit text; `source` names the text in messages, and the spec if it gives no name.
+    """Parse native or mergekit text; `source` names the text in messages, and is the spec's name if it has none.
 
-    SpecError has every problem of the text; if all are warnings, they are instead in `StackSpec.warnings`.
+    Raises SpecError with all problems if any of them is an error; mere warnings go to `StackSpec.warnings`.
     """
     documents = read_documents(text, source)
     if len(documents) > 1 and is_staged(documents[0]):

@@ -1,4 +1,4 @@
-"""Writes data as YAML with a layout for people. Readers of YAML 1.1 and readers of YAML 1.2 get the same data."""
+"""Writes data as YAML that is easy to read. YAML 1.1 and YAML 1.2 readers get the same data from it."""
 
 from __future__ import annotations
 

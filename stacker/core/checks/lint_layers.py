@@ -25,7 +25,10 @@ _FIRST, _LAST = 10, 20
 
 
 def lint_edges_repeated(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Warn if first or last layers of a donor are repeated; layers that factors of 0 turn off are not counted."""
+    """Warn if a stack repeats the first or last layers of a donor.
+
+    A layer that has no effect because it is scaled by 0 is not counted.
+    """
     uses: dict[tuple[str, int], list[Node]] = {}
     for node in _without_idle_layers(graph, donors).layers:
         for feed in node.feeds:
@@ -154,7 +157,7 @@ def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) 
 
 
 def _fits_pattern(rule: LayerRule, names: Mapping[str, Any], node: Node, donors: Mapping[str, Donor]) -> bool:
-    """Whether the value of a node's donor layer equals the value that the family's pattern implies at the node's index.
+    """Whether `rule` gives a node's donor layer the value that the family's pattern has at the node's index.
 
     The pattern is the last formula of `rule.read`, evaluated with the variables `names`. If a formula cannot be
     evaluated, the result is True.

@@ -55,9 +55,10 @@ def _bindings_of(donor: Donor) -> dict[str, Binding]:
 
 
 def _is_broken(binding: Binding, written: Binding | None, donor: Donor, layer: OutputLayer) -> bool:
-    """Whether the stack's entry (`written`) has another value for an output layer than the donor's entry (`binding`).
+    """Whether the stack's config entry (`written`) gives an output layer another value than the donor's (`binding`).
 
-    `written` is None if the stack's config lacks the entry. The result is False for a layer that is not from `donor`.
+    If the stack's config lacks the entry (`written` is None), every layer for which the donor's has a value is broken;
+    a layer that is not from `donor` never is.
     """
     there = written.value_at(layer.index) if written else None
     return any(each.name == donor.name and binding.value_at(index) != there for each, index in layer.feeds)

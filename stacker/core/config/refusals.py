@@ -45,7 +45,10 @@ class RuleValues:
     ends: tuple[Donor, ...] = ()
 
     def slices(self, chosen: Callable[[int], bool]) -> str:
-        """Write the output layers whose index is `chosen` as donor slices; a blend appears as its first donor layer."""
+        """A text that lists, as slices of donors, the output layers for whose index `chosen` is true.
+
+        A blend is listed as its first donor layer.
+        """
         return slices_text([output.feeds[0] for output in self.outputs if chosen(output.index)])
 
 
@@ -118,10 +121,9 @@ def _refuse_last(values: RuleValues, _: Mapping[str, Any]) -> Problem | None:
 
 
 def _misplaced_problem(values: RuleValues, names: Mapping[str, Any], misfits: Sequence[int]) -> Problem | None:
-    """The problem that some output layers cannot be at their positions; None if `misfits` is empty.
+    """A problem that reports output layers at positions they do not fit; None if `misfits` is empty.
 
-    `misfits` has the indices of the layers whose value is not the one that the config entries in `names` imply for
-    their position.
+    `misfits` lists the layers whose value differs from what the config entries in `names` imply at that position.
     """
     if not misfits:
         return None

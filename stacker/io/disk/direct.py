@@ -50,7 +50,7 @@ class Writer:
         self.close()
 
     def close(self) -> None:
-        """Close the extra descriptor for writes past the cache; later writes go through the cache."""
+        """Close the extra descriptor for writes that bypass the page cache; later writes go through the page cache."""
         self.direct = False
         if self._direct is not None:
             os.close(self._direct)
@@ -122,7 +122,7 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Close the extra descriptor for reads past the cache; later reads go through the cache."""
+        """Close the extra descriptor for reads that bypass the page cache; later reads go through the page cache."""
         if self._direct is not None:
             os.close(self._direct)
             self._direct = None

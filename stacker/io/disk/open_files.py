@@ -128,7 +128,7 @@ class FileCache(Generic[File]):
                     raise
 
     def close_idle(self, names: Iterable[str] | None = None) -> bool:
-        """Call `settle` for one unused file and close the file; returns whether there was an unused file.
+        """Close one unused file after the cache's `settle` function was called for it; False if no file was unused.
 
         If `names` is given, only files with these names are considered.
         """

@@ -166,6 +166,9 @@ def _select_deltas(tile: Tile, numbers: Sequence[int]) -> list[Array]:
 
 
 def _divide_sums(sums: Sequence[float]) -> list[float]:
-    """For each source, Σ|d| over all elements divided by Σ|d| over the kept elements; 1 if either sum is nearly 0."""
+    """For each source, Σ|d| over all elements d of its task vector / Σ|d| over the kept ones; 1 if either is near 0.
+
+    `sums` holds the sums over all elements, source by source, then those over the kept elements.
+    """
     before, after = sums[: len(sums) // 2], sums[len(sums) // 2 :]
     return [one / other if min(one, other) >= 1e-7 else 1.0 for one, other in zip(before, after, strict=True)]

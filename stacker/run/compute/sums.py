@@ -1,7 +1,7 @@
-"""Adds up sums over a tensor from several threads, and stores masks for later passes.
+"""Combines partial sums over one tensor, computed by several threads, and stores masks for later passes.
 
-The sums are the same to the last bit in every run: numbers are summed exactly, and arrays are added in the order of the
-tensor's pieces, even if they arrive in another order. A piece is the range of elements of one job.
+Sums are bit-identical in every run: numbers are summed exactly, and arrays are added in the order of their pieces,
+whatever order they arrive in. A piece is the range of elements that one job computes.
 """
 
 from __future__ import annotations

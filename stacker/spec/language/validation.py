@@ -27,10 +27,11 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What the error messages of a dialect need: pydantic models (`shapes`) by union tag or key, and examples by key.
+    """What the error messages of a dialect need.
 
-    `misfit` makes the problem for a value that no member of a union fits. `fillers` are values to assume for required
-    keys that are missing, so that the rest of the item can still be read.
+    `shapes` maps a union tag or a spec key to its pydantic model, `examples` a spec key to an example of its value.
+    `misfit` makes the Problem to report when a value matches no member of a union. `fillers` are values to assume for
+    required keys that are missing, so that the rest of the item can still be read.
     """
 
     shapes: dict[str, type[BaseModel]]

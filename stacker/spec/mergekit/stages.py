@@ -19,7 +19,10 @@ _METHOD = "merge_method"
 
 
 def is_staged(document: Node) -> bool:
-    """Whether the text that begins with `document` is mergekit's, the only dialect that allows several documents."""
+    """Whether `document`, the first YAML document of a text, is in mergekit's dialect.
+
+    Only that dialect allows several YAML documents in one text, one for each stage.
+    """
     return isinstance(document, Mapping) and _METHOD in document.names
 
 

@@ -1,6 +1,6 @@
-"""Makes tables without lines, and formats parameter counts and durations as text, for the terminal.
+"""Makes tables without borders, and formats parameter counts and durations as text, for the terminal.
 
-Strings in tables are shown as they are: `[red]` in a name is not markup.
+Strings are shown as they are: `[red]` in a name is not markup.
 """
 
 from __future__ import annotations
