@@ -111,8 +111,8 @@ def _check_missing(tensors: _Tensors) -> Iterator[Problem]:
 
 
 def _check_shapes(tensors: _Tensors) -> Iterator[Problem]:
-    for name in tensors.expected.keys() & tensors.present.keys():
-        here, promised = tensors.present[name].shape, tensors.expected[name].shape
+    for name, expected in tensors.expected.items():
+        here, promised = tensors.present.get(name, expected).shape, expected.shape
         if here != promised:
             message = f"{name} has the shape {list(here)}, config.json makes it {list(promised)}"
             yield _problem(message, "transformers will not load this: correct config.json")

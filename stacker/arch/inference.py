@@ -48,6 +48,9 @@ class LayerList:
 def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture:
     """Infers the architecture of a donor; DonorError if config and tensors do not agree on a number of layers."""
     name = str(config.get("model_type") or "unknown")
+    if config.get("is_encoder_decoder") is True or {"encoder_layers", "decoder_layers"} <= config.keys():
+        message = f"'{name}' is an encoder-decoder; stacker stacks the layers of decoders only"
+        raise DonorError.of(message, "take a donor that is a decoder, such as a causal language model")
     bare = Architecture(name, (name,), parse_formula("0"), "", inferred=True)
     scope, key, layers = _match_depth(config, list(find_layer_lists(tensors.values())), name)
     inner = find_module_path(layers.prefix) if scope else ""

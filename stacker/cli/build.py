@@ -35,7 +35,7 @@ Size = Annotated[
     str | None, typer.Option("--shard-size", metavar="SIZE", help="Largest size of a shard, for example 5GB.")
 ]
 Device = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", help="The device that computes blends: cpu, cuda or cuda:1.")
+    str, typer.Option("--device", metavar="DEVICE", help="The device that computes blends: cpu, cuda, cuda:1 or auto.")
 ]
 Moved = Annotated[
     list[str] | None,

@@ -49,6 +49,9 @@ def find_dialect(root: Mapping) -> Dialect:
         raise SpecError.of("the text has both 'stacker' and 'merge_method'", hint, root.key_mark("merge_method"))
     if "merge_method" in keys:
         return Dialect.MERGEKIT
+    if {"experts", "base_model"} <= set(keys):
+        hint = "build the mixture with mergekit-moe, and name the result as a donor"
+        raise SpecError.of("this is a mergekit-moe file, which stacker does not build", hint, root.key_mark("experts"))
     if not {"stacker", "stack", "donors"} & set(keys):
         meant = next(
             (hint for key in keys if (hint := did_you_mean(key, ["stacker", "merge_method"]))[:3] == "did"), ""

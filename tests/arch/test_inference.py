@@ -293,3 +293,16 @@ def test_lists_of_layers_by_number(key: str, value: list[int], kind: WriteKind |
     family = infer({"num_hidden_layers": 4, key: value}, *layers(4, "attn.q_proj.weight"), *ENDS)
     found = [rule.write for rule in family.rules if rule.key == key]
     assert found == ([kind] if kind else [])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param({"model_type": "t5", "is_encoder_decoder": True, "num_layers": 6}, id="T5"),
+        pytest.param({"model_type": "bart", "encoder_layers": 6, "decoder_layers": 6}, id="BART"),
+    ],
+)
+def test_an_encoder_decoder_is_refused_by_name(config: dict[str, Any]) -> None:
+    """A stack of its decoder would keep an encoder of the wrong depth, so it is refused."""
+    with pytest.raises(DonorError, match=f"'{config['model_type']}' is an encoder-decoder"):
+        infer_architecture(config, {})

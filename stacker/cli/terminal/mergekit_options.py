@@ -53,6 +53,7 @@ OPTIONS = {
         Option("--safe-serialization", off=_SAFE),
         Option("--transformers-cache", flag=False, instead="HF_HUB_CACHE sets the folder of the hub's cache"),
         Option("--trust-remote-code", instead="code that comes with a donor is never run"),
+        Option("--unsafe-truncate-embeddings", instead="blended embeddings are cut to the rows that all have"),
         Option("--verbosity", flag=False, instead="`stacker plan` shows all details"),
         Option("--write-model-card", off="a model card is written in any case"),
         Option("--write-threads", flag=False, instead="--workers sets the number of threads"),

@@ -24,17 +24,22 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"cuda(:\d+)?")
 HOST = "cpu"
+AUTO = "auto"
 
 
 def choose_scratch(device: str) -> Callable[[ScratchSize], Scratch]:
-    """The function that allocates scratch memory on `device` (`cpu`, `cuda`, or `cuda:1` for the second GPU).
+    """The function that allocates scratch memory on `device` (`cpu`, `cuda`, `cuda:1` for the second GPU, or `auto`).
+
+    `auto` is the first GPU if torch is installed and sees one, else the CPU.
 
     SpecError if there is no such device, or if the device needs torch and torch is not installed.
     """
+    if device == AUTO:
+        device = "cuda" if _has_gpu() else HOST
     if device == HOST:
         return HostScratch
     if not _NAME.fullmatch(device):
-        raise SpecError.of(f"'{device}' is no device", "write cpu, cuda, or cuda:1 for the second GPU")
+        raise SpecError.of(f"'{device}' is no device", "write cpu, cuda, auto, or cuda:1 for the second GPU")
     try:
         import torch
     except ImportError as error:
@@ -47,6 +52,14 @@ def choose_scratch(device: str) -> Callable[[ScratchSize], Scratch]:
         seen = f"torch sees {count} GPU{'s'[: count != 1]}{built}"
         raise SpecError.of(f"there is no device '{device}' here", f"{seen}; leave --device out to use the processor")
     return partial(DeviceScratch, torch.device(device))
+
+
+def _has_gpu() -> bool:
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
 
 
 class DeviceScratch:

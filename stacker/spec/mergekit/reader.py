@@ -238,5 +238,7 @@ def _parse_tokenizer(context: ReadContext, node: Mapping, base: str | None) -> t
 def _parse_output(context: ReadContext, node: Mapping) -> OutputSpec:
     """How the result is stored: the element type is `out_dtype`, or `dtype` if the file has no `out_dtype`."""
     chosen = [(name, key) for key in ("out_dtype", "dtype") if (name := get_text(node, key))]
-    dtypes = [context.attempt(parse_dtype, name, get_child(node, key).mark) for name, key in chosen]
+    dtypes = [
+        context.attempt(parse_dtype, name.removeprefix("torch."), get_child(node, key).mark) for name, key in chosen
+    ]
     return OutputSpec(dtypes[0] if dtypes else None)

@@ -90,6 +90,7 @@ _LISTED: dict[str, type[MergekitShape]] = {
 }  # fmt: skip
 """Keys whose value is a list or mapping, with the pydantic model for each entry of that list or mapping."""
 _WITHOUT_EFFECT = ("residual_weight",)
+_REVISION = "write it behind the model: model: org/name@revision"
 
 
 def check_keys(node: Node, method: Method, shape: type[MergekitShape] = MergekitFile) -> Iterator[Problem]:
@@ -100,7 +101,8 @@ def check_keys(node: Node, method: Method, shape: type[MergekitShape] = Mergekit
     for key, below in list_entries(node):
         name = key.text
         if name not in shape.model_fields or (name in _WITHOUT_EFFECT and not is_null(below)):
-            yield _warn(f"'{shorten(name)}' has no effect here", _find_close(name, shape.model_fields), key)
+            hint = _REVISION if name == "revision" else _find_close(name, shape.model_fields)
+            yield _warn(f"'{shorten(name)}' has no effect here", hint, key)
         elif name == "parameters":
             yield from _check_parameters(below, shape, method)
         elif name in _LISTED:

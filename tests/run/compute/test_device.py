@@ -78,3 +78,9 @@ def test_torch_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_processor_needs_no_device() -> None:
     """`cpu` is HostScratch."""
     assert choose_scratch("cpu") is HostScratch
+
+
+def test_auto_is_the_processor_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` never fails for want of a GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_scratch("auto") is HostScratch

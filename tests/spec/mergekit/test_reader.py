@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stacker.errors import SpecError
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     Dialect,
@@ -245,3 +246,24 @@ def test_flags_may_be_numbers(text: str, value: bool) -> None:
     settings = {setting.name: setting.parameter for setting in spec.stack[0].settings}
     assert settings["normalize"] == Parameter((Rule("*", value),))
     assert settings["normalize"].rules[0].value is value
+
+
+def test_types_may_be_written_as_torch_writes_them() -> None:
+    """`torch.bfloat16` is bfloat16."""
+    text = "merge_method: linear\ndtype: torch.bfloat16\nmodels:\n  - {model: a, parameters: {weight: 1}}\n"
+    assert parse_spec(text, "s.yml").output.dtype is Dtype.BF16
+
+
+def test_a_revision_beside_its_model_is_a_warning() -> None:
+    """mergekit passes over it; the hint says where it belongs."""
+    text = "merge_method: linear\nmodels:\n  - {model: a, revision: v1, parameters: {weight: 1}}\n"
+    (warning,) = parse_spec(text, "s.yml").warnings
+    assert "'revision' has no effect" in warning.message
+    assert "model: org/name@revision" in warning.hint
+
+
+def test_a_mixture_of_experts_file_is_named() -> None:
+    """A mergekit-moe file is told from a misspelt spec."""
+    text = "base_model: a\ngate_mode: hidden\nexperts:\n  - {source_model: b, positive_prompts: [x]}\n"
+    with pytest.raises(SpecError, match="this is a mergekit-moe file"):
+        parse_spec(text, "s.yml")
