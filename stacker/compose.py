@@ -86,7 +86,7 @@ class Stack:
     def scene(self) -> Scene:
         """The data from which pictures of the stack are drawn.
 
-        If the stack has errors, it is only what is known without a plan.
+        If the stack has errors, the data that needs a plan is missing.
         """
         plan = None if select_errors(self.problems) else self.plan()
         return make_scene(self.spec, self.graph, self.donors, plan)
@@ -161,7 +161,11 @@ def _compile_config(
 
 
 def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
-    """Read all donors of a spec, by name; if some cannot be read, the problems of all of them are raised together."""
+    """Read all donors of the spec at `path`, by name; the problems of all unreadable donors are raised together.
+
+    `opened` has the paths of the specs around this one. For each donor that is a stack, its spec's text is added to
+    `nested`, keyed by path.
+    """
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []
     for each in spec.donors:
@@ -175,7 +179,10 @@ def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read
 
 
 def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> Donor:
-    """Make a donor from a stack that is used as a donor: its tensors are planned, but nothing is built."""
+    """Make a donor from a stack that is used as a donor: its tensors are planned, but nothing is built.
+
+    `opened` has the paths of the specs around the spec at `path`; spec texts are added to `nested`, keyed by path.
+    """
     if each.stage:
         return _as_donor(each, _load_spec(each.stage, b"", path, opened, read))
     inner = path.parent / str(each.stack)
@@ -223,8 +230,8 @@ class Built:
 def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO) -> Plan:
     """The plan of a build into the folder `out`.
 
-    If `kind` is AUTO, shards are laid out for cloning if the filesystem of `out` can clone disk blocks of the donors'
-    files; they are not if it cannot, or if `out` is None.
+    If `kind` is AUTO, shards are laid out for cloning only if `out` is not None and its filesystem can clone disk
+    blocks of the donors' files.
     """
     block = None
     if kind is not LayoutKind.PLAIN and out is not None:
@@ -235,9 +242,9 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
 
 
 def _files(stack: Stack) -> list[Path]:
-    """Paths on the filesystems of the donors' weights, used to test whether disk blocks can be cloned from there.
+    """For each donor with files on this machine, the path of one file.
 
-    There is one path for each donor that has files on this machine.
+    The paths serve to test whether disk blocks can be cloned from the donors' filesystems.
     """
     known = collect_donors(stack.donors).values()
     paths = (next((file.path for file in donor.files if file.path), donor.anchor) for donor in known)

@@ -36,7 +36,7 @@ def lint_lineage(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -
 
 
 def _donor_pairs(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tuple[Donor, Donor]]:
-    """Yield pairs (donor of the first layer, another donor of layers), one pair for each other donor."""
+    """Yield (donor of the first layer, other donor) for every other donor whose layers the stack uses."""
     names = list(dict.fromkeys(feed.donor for node in graph.layers for feed in node.feeds))
     yield from ((donors[names[0]], donors[name]) for name in names[1:])
 

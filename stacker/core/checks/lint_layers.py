@@ -157,7 +157,7 @@ def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) 
 
 
 def _fits_pattern(rule: LayerRule, names: Mapping[str, Any], node: Node, donors: Mapping[str, Donor]) -> bool:
-    """Whether `rule` gives a node's donor layer the value that the family's pattern has at the node's index.
+    """Whether a node's donor layer has the value of `rule` that the family's pattern predicts for the node's index.
 
     The pattern is the last formula of `rule.read`, evaluated with the variables `names`. If a formula cannot be
     evaluated, the result is True.

@@ -37,7 +37,7 @@ def check_donors_agree(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterat
 
 
 def check_shapes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Report pairs of donors whose layers cannot be mixed, since a tensor that both have never has the same shape."""
+    """Report pairs of donors whose layers have a tensor of the same name but in no layer of the same shape."""
     names = dict.fromkeys(feed.donor for node in graph.layers for feed in node.feeds)
     shapes = {name: _shapes(donors[name]) for name in names}
     for one, other in combinations(names, 2):
@@ -63,7 +63,7 @@ def _shapes(donor: Donor) -> dict[str, set[tuple[int, ...]]]:
 
 
 def _find_meeting(graph: StackGraph, one: str, other: str) -> Mark | None:
-    """Where in the spec the second of two donors begins to be used; None if one of the two donors is not used."""
+    """The place in the spec of the first layer by which both donors have been used; None if either has no layer."""
     seen: set[str] = set()
     for node in graph.layers:
         seen |= {feed.donor for feed in node.feeds}

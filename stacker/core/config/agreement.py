@@ -46,8 +46,8 @@ def _compare_families(template: Donor, donor: Donor) -> Problem:
 def _keys_to_agree(template: Donor, donor: Donor) -> set[str]:
     """The names of the config values that must be equal in `template` and `donor`.
 
-    They are the dimensions that the families define, except the vocabulary size, and the keys listed under `agree`;
-    families without dimensions use GEOMETRY_KEYS instead of dimensions.
+    They are the dimensions that the donors' families define, except the vocabulary size, and the keys that the families
+    list in `agree`. If neither family defines dimensions, the keys in GEOMETRY_KEYS take their place.
     """
     sized = {name for each in (template, donor) for name in compute_dimensions(each.architecture, each.config)}
     keys = {key for each in (template, donor) for key in each.architecture.agree}

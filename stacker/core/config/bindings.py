@@ -55,10 +55,10 @@ def _bindings_of(donor: Donor) -> dict[str, Binding]:
 
 
 def _is_broken(binding: Binding, written: Binding | None, donor: Donor, layer: OutputLayer) -> bool:
-    """Whether the stack's config entry (`written`) gives an output layer another value than the donor's (`binding`).
+    """Whether an output layer made from `donor` loses the value that a config entry of the donor had for it.
 
-    If the stack's config lacks the entry (`written` is None), every layer for which the donor's has a value is broken;
-    a layer that is not from `donor` never is.
+    `binding` is the donor's entry and `written` the same entry of the stack's config, None if it is absent. The result
+    is True if their values for the layer differ, and False if the layer is not made from `donor`.
     """
     there = written.value_at(layer.index) if written else None
     return any(each.name == donor.name and binding.value_at(index) != there for each, index in layer.feeds)

@@ -66,7 +66,7 @@ def compile_config(
 
 
 def _set_layers(target: Entries, template: Donor, depth: int, changes: LayerEntries) -> None:
-    """Write into `target` the new number of layers, the entries that depend on it, and the per-layer entries."""
+    """Set the new number of layers, the entries that depend on it and the per-layer entries in the config `target`."""
     architecture = template.architecture
     names = {**collect_names(architecture, template.config), "old_depth": template.depth, "depth": depth}
     if architecture.depth.text.isidentifier():
@@ -145,7 +145,8 @@ def _set_dtype(config: Entries, target: Entries, dtype: Dtype | None) -> None:
 def _dtype_entry(dtype: Dtype, before: Json) -> Json:
     """The config's entry for the element type to compute in, if the tensors are stored in the type `dtype`.
 
-    If `dtype` has 8 bits, it is the old entry `before` if that names a wider type, and bfloat16 otherwise.
+    That is `dtype` itself if it has more than 8 bits. Otherwise the old entry `before` is kept if it names a wider
+    type, and bfloat16 is used if it does not.
     """
     if dtype.bits > 8:
         return _DTYPE_NAMES.get(dtype, before)

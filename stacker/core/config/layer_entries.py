@@ -60,6 +60,7 @@ def _collect_values(
     """Yield each rule together with its values for all output layers.
 
     A rule is left out and reported in `problems` if a value is missing or a blend's donor layers have different values.
+    `names` has each donor's variables for formulas, and `ends` are the donors of the embedding and the head.
     """
     for rule in rules:
         values = _layer_values(rule, outputs, names, problems)
@@ -81,7 +82,7 @@ def _is_text(value: Json) -> bool:
 def _layer_values(
     rule: LayerRule, outputs: Sequence[OutputLayer], names: Mapping[str, Mapping[str, Any]], problems: list[Problem]
 ) -> list[Json] | None:
-    """The rule's value for each output layer.
+    """The rule's value for each output layer, computed with each donor's variables for formulas (`names`).
 
     Returns None and adds a problem to `problems` if a value is missing or a blend's donor layers have different values.
     """
@@ -103,10 +104,10 @@ def _layer_values(
 
 
 def _donor_value(rule: LayerRule, donor: Donor, names: Mapping[str, Any], layer: int) -> Json:
-    """The value that a rule has for one layer of a donor.
+    """The value that a rule has for one layer of a donor; `names` has the donor's variables for formulas.
 
-    It is computed with the rule of the same name in the donor's own family, or with `rule` if that family has no such
-    rule.
+    The value is computed with the rule of the same name in the donor's own family, or with `rule` if that family has
+    no rule of this name.
     """
     own = next((one for one in donor.architecture.rules if one.name == rule.name and is_applicable(one, names)), rule)
     return read_layer_value(own, names, layer)
@@ -140,9 +141,9 @@ def _suggest_nearest(
 
 
 def _add_entries(values: RuleValues, names: Mapping[str, Any], changes: LayerEntries) -> None:
-    """Add to `changes` the config entries that a rule writes for its values.
+    """Add to `changes` the config entries that express a rule's values for all layers, and the paths to remove.
 
-    If the stack is refused, the entries may be wrong.
+    `names` has the template's variables for formulas. The entries may be wrong if the stack is refused anyway.
     """
     if values.rule.write is WriteKind.SOLVE:
         changes.entries.update(solve_entries(values.rule, names, values.values).entries)
@@ -155,7 +156,10 @@ def _add_entries(values: RuleValues, names: Mapping[str, Any], changes: LayerEnt
 def _check_missing_entries(
     template: Donor, rules: Sequence[LayerRule], outputs: Sequence[OutputLayer], names: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Problem]:
-    """Report each per-layer entry that the config of a layer's donor has and the template's config lacks."""
+    """Report each per-layer entry that the config of a layer's donor has and the template's config lacks.
+
+    `names` has each donor's variables for formulas; `rules` are the rules that apply to the template.
+    """
     known = {rule.name for rule in rules}
     donors = {donor.name: donor for output in outputs for donor, _ in output.feeds}
     for donor in donors.values():

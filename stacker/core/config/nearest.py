@@ -40,9 +40,9 @@ def find_nearest_stack(rules: Sequence[RuleValues], names: Mapping[str, Any]) ->
 
 
 def _nearby_layers(output: OutputLayer, donors: Sequence[Donor]) -> Iterator[tuple[Donor, int]]:
-    """Yield all layers of all donors, beginning with the donor that the output layer is made from.
+    """Yield all layers of all donors as (donor, layer index), beginning with the donor of the output layer.
 
-    The layers of each donor are sorted by the distance of their index from the index of the donor layer in use.
+    In each donor, the layers whose index is nearest to that of the output layer's present donor layer come first.
     """
     own, layer = output.feeds[0]
     for donor in (own, *(other for other in donors if other.name != own.name)):

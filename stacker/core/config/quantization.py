@@ -36,8 +36,7 @@ def quantization_of(donor: Donor) -> dict[str, Json] | None:
 def check_quantization(template: Donor, donors: Iterable[Donor], dtype: Dtype | None) -> Iterator[Problem]:
     """Report donors that are quantised differently from the template, and quantised donors that `dtype` would cast.
 
-    Also report module names that match several layers by number, such as `layers.[0-3]`, since they cannot be
-    renumbered.
+    Also report module names with a pattern for layer numbers, such as `layers.[0-3]`, since they cannot be renumbered.
     """
     mine = _shared_settings(template)
     for donor in donors:
@@ -100,8 +99,8 @@ class _ModuleNames:
     def renumber(self, value: Json, indices: Mapping[int, Sequence[int]]) -> Json:
         """A copy of a config value in which every layer number in a module name is replaced by output layer numbers.
 
-        `indices` lists the output layers made from each donor layer. The name is written once for each of them, and
-        left out if the donor layer is not in `indices`.
+        `indices` lists the output layers made from each donor layer. A name is repeated for each output layer, and left
+        out if its donor layer is not in `indices`.
         """
         match value:
             case dict():
@@ -125,7 +124,7 @@ class _ModuleNames:
         return [name[: found.start(1)] + str(index) + name[found.end(1) :] for index in indices.get(int(found[1]), ())]
 
     def find_ambiguous(self, value: Json) -> Iterator[str]:
-        """Yield the module names in a config value that match several layers by number, such as `layers.[0-3]`."""
+        """Yield the module names in a config value with a pattern for layer numbers, such as `layers.[0-3]`."""
         match value:
             case dict():
                 yield from (

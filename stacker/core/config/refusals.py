@@ -45,9 +45,9 @@ class RuleValues:
     ends: tuple[Donor, ...] = ()
 
     def slices(self, chosen: Callable[[int], bool]) -> str:
-        """A text that lists, as slices of donors, the output layers for whose index `chosen` is true.
+        """Format the output layers whose index passes the test `chosen` as donor slices, such as `a[0:2], b[5:6]`.
 
-        A blend is listed as its first donor layer.
+        For a blend, the text contains only the first of its donor layers.
         """
         return slices_text([output.feeds[0] for output in self.outputs if chosen(output.index)])
 
@@ -176,8 +176,8 @@ def _refuse_unsupplied(values: RuleValues, _: Mapping[str, Any]) -> Problem | No
 def _refuse_shared(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
     """A problem if layers that share tensors come from several donors or begin with the wrong layer, else None.
 
-    These are the layers for which the rule's value is true. The first of them must be the first such layer of their
-    donor, because only that layer has the tensors.
+    Layers share tensors if the rule's value is true for them. The first sharing layer of the stack must be the first
+    sharing layer of its donor, because only that layer has the tensors.
     """
     chosen = [output for output in values.outputs if values.values[output.index]]
     if not chosen:
@@ -190,7 +190,10 @@ def _refuse_shared(values: RuleValues, names: Mapping[str, Any]) -> Problem | No
 
 
 def _refuse_whole(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """A problem if the layers for which the rule is true are not all such layers of one donor, in order; else None."""
+    """A problem unless the layers for which the rule's value is true are a complete set from one donor; else None.
+
+    The set is complete if it has every layer of the donor for which the value is true, in the donor's order.
+    """
     chosen = [output for output in values.outputs if values.values[output.index]]
     if not chosen:
         return None
@@ -259,7 +262,7 @@ REFUSALS: dict[WriteKind, Callable[[RuleValues, Mapping[str, Any]], Problem | No
 
 
 def slices_text(feeds: Sequence[tuple[Donor, int]]) -> str:
-    """Write donor layers as slices in the notation of specs, such as `a[0:2], b[5:6]`."""
+    """Format donor layers, given as (donor, layer index), in the slice notation of specs, such as `a[0:2], b[5:6]`."""
     slices: list[tuple[str, int, int]] = []
     for donor, layer in feeds:
         if slices and slices[-1][0] == donor.name and slices[-1][2] == layer:

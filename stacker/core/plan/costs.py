@@ -74,7 +74,7 @@ def _largest_work(steps: Sequence[Step]) -> int:
 
 
 def predict_work(step: Step) -> int:
-    """How many bytes of memory a worker needs to compute a step's tensor; 0 if the tensor is only copied or zero."""
+    """How many bytes of memory a worker needs to compute a step's tensor; 0 if it is only copied or all zeros."""
     if isinstance(step.expression, Concat):
         rows = step.tensor.elements // step.tensor.row
         parts = ((part, width) for _, width, part in step.expression.parts())
@@ -116,7 +116,10 @@ def count_temporaries(expression: Expression) -> int:
 
 
 def predict_masks(expression: Expression, elements: int) -> int:
-    """The most bytes of bit masks that blends keep between their passes over a tensor with `elements` elements."""
+    """The most bytes of bit masks that blends keep in memory for a tensor with `elements` elements.
+
+    A blend that goes over its sources several times keeps masks so that it need not compute them again.
+    """
     sources = (len(blend.of) for blend in find_blends(expression) if OPS[blend.op].caches_masks)
     return sum(min(MASK_CACHE, -(-elements // 8) * count) for count in sources)
 
@@ -141,9 +144,9 @@ def _tensor_sizes(donors: Iterable[Donor]) -> dict[TensorRef, int]:
 
 
 def count_bytes_read(expression: Expression, sizes: Mapping[TensorRef, int]) -> int:
-    """How many donor bytes are read to make one output tensor; each pass of a blend's op reads its sources again.
+    """How many donor bytes are read to make one output tensor; `sizes` has the bytes of each donor tensor.
 
-    `sizes` has the size of each donor tensor in bytes.
+    If the op of a blend goes over its sources several times, the bytes are counted each time.
     """
     return sum(_leaf_bytes(leaf, sizes) for each in list_reads(expression) for leaf in find_needed_leaves(each))
 
@@ -164,9 +167,9 @@ def _bytes_copied(step: Step) -> int:
 
 
 def list_reads(expression: Expression) -> tuple[Expression, ...]:
-    """The expressions to evaluate in turn: each blend once for every pass of its op, then the whole expression.
+    """The expressions to evaluate in turn, each of which reads its donor tensors again.
 
-    Each evaluation reads the donor tensors again.
+    First, each blend is listed as often as its op must go over the sources to prepare; `expression` itself is last.
     """
     blends = dict.fromkeys(find_blends(expression))
     return (*(blend for blend in blends for _ in range(_count_passes(blend))), expression)

@@ -2,7 +2,7 @@
 
 Shards take tensors in model order. Inside a shard, copied tensors keep the order of their donor's file, so that many
 are copied in one run. The data of a shard starts so that most copied bytes keep the offset within a disk block that
-they have in their donor's file, which allows writing them past the page cache. If `Layout.block` is set, all long runs
+they have in their donor's file, which allows writes that bypass the page cache. If `Layout.block` is set, all long runs
 keep that offset, so that a filesystem can clone their blocks.
 """
 
@@ -46,8 +46,8 @@ def group_runs(items: Iterable[Item], locate: Callable[[Item], tuple[object, int
 class _Sourced:
     """An output tensor, with the place of its bytes in the donor's files if it is copied.
 
-    `donor` is the number of the donor and `extent` the place in its files; for a tensor that is computed they are -1
-    and None.
+    `donor` is the number of the donor and `extent` the place in its files. For a tensor that is computed, `donor` is -1
+    and `extent` is None.
     """
 
     planned: PlannedTensor
@@ -138,9 +138,9 @@ def _in_file_order(group: Sequence[_Sourced]) -> list[_Sourced]:
 
 
 def _split(members: list[_Sourced], block: int | None) -> Iterator[_Group]:
-    """Divide a shard's tensors so that a new shard starts before each long run that otherwise could not be cloned.
+    """Divide a shard's tensors: start a new shard before each long run of copies that otherwise could not be cloned.
 
-    If `block` is None, all tensors stay in one shard.
+    `block` is the size of a disk block in bytes; if it is None, all tensors stay in one shard.
     """
     if block is None:
         yield _Group(tuple(members), _best_residue(members))
@@ -175,7 +175,7 @@ def _best_residue(members: Sequence[_Sourced]) -> int:
 def _lay_out_shard(group: _Group, number: int, count: int, block: int | None) -> tuple[Shard, list[Step]]:
     """Make the shard with number `number`, one of `count` shards, and the steps of its tensors.
 
-    Spaces pad the header up to the offset where the data must start.
+    The header is padded with spaces so that the tensors start at `group.residue` modulo `block` (or BLOCK).
     """
     header = make_header([each.planned.tensor for each in group.members], residue=group.residue, step=block or BLOCK)
     steps = []

@@ -54,9 +54,9 @@ class Zeros(Task):
 class Compute(Task):
     """Computes a tensor from donor tensors and rounds it once, at the end, to `dtype`.
 
-    `places` says where the donor tensors are stored; `row` is the length of the last dimension, or 0 if rows do not
-    matter. If `stride` is not 0, the result is a block of columns of a larger tensor: its rows have `row` elements and
-    start `stride` bytes apart in the shard.
+    `places` says where the donor tensors are stored, and `row` is the number of elements in a row of the result (0 if
+    rows do not matter). If `stride` is not 0, the result is a block of columns of a larger tensor, and its rows start
+    `stride` bytes apart in the shard.
     """
 
     expression: Expression

@@ -24,11 +24,10 @@ from stacker.tensors import Dtype, TensorRef, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class PlannedTensor:
-    """An output tensor that has not been assigned to a shard yet.
+    """An output tensor that has not been assigned to a shard yet, with its role and how it is computed.
 
-    A few families have a tensor outside the layers that holds a part for each layer (Gemma 3n's per-layer embedding).
-    For the part of one layer, `table` is the name of that tensor, and all parts are concatenated along dimension
-    `axis`.
+    If `table` is not "", the tensor is only one layer's part of a larger output tensor called `table`, which joins the
+    parts of all layers along dimension `axis` (as in Gemma 3n's per-layer embedding).
     """
 
     tensor: TensorSpec
@@ -65,7 +64,7 @@ def plan_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | 
 
 
 def join_tables(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
-    """Yield one tensor for each name in `table`, made by concatenating all layers' parts that have this name."""
+    """Join the parts of single layers: yield one tensor for each value of `PlannedTensor.table` among `parts`."""
     for name in dict.fromkeys(part.table for part in parts):
         own = [part for part in parts if part.table == name]
         first, axis = own[0].tensor, own[0].axis
@@ -80,7 +79,10 @@ def join_tables(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
 def _find_tied(
     graph: StackGraph, donors: Mapping[str, Donor], embed: Sequence[PlannedTensor], head: Sequence[PlannedTensor]
 ) -> tuple[tuple[str, str], ...]:
-    """Pairs (head tensor, embedding tensor) that a donor of the head ties and that are computed alike in this stack."""
+    """Pairs (head tensor, embedding tensor) of names; the head tensor need not be written, as both tensors are equal.
+
+    A donor of the head ties the two tensors, and this stack computes them in the same way.
+    """
     expressions = {planned.tensor.name: planned.expression for planned in embed}
     partners = dict(pair for feed in graph.head.feeds for pair in donors[feed.donor].tied())
     return tuple(

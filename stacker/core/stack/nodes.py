@@ -32,8 +32,8 @@ class Node:
     """An output layer, the embedding or the head: a copy of its only donor layer, or a blend of several by `op`.
 
     `feeds` are these donor layers, `settings` the parameters of the op, `base` its reference layer, and `scales` the
-    factors of a repeat. `item` is the index of the node's item in the spec's stack, and `copy` the round of a repeat,
-    counted from 0.
+    factors of a repeat. `item` is the index of the node's item in the spec's stack, and `copy` says how often a repeat
+    had already copied the item.
     """
 
     part: Part
@@ -53,7 +53,10 @@ RAMPS = {op.name: op.ramp for op in OPS.values()}
 
 
 def make_layers(spec: StackSpec, depths: Mapping[str, int], problems: list[Problem]) -> Iterator[Node]:
-    """Yield the nodes of the output layers, numbered from 0, and add mistakes of the spec to `problems`."""
+    """Yield the nodes of the output layers, numbered from 0, and add mistakes of the spec to `problems`.
+
+    `depths` has the number of layers of each donor.
+    """
     index = 0
     for item in unroll(spec, depths, RAMPS, problems):
         takes_base = _takes_base(item.op, item.base.written if item.base else None, problems)
@@ -68,7 +71,10 @@ def make_layers(spec: StackSpec, depths: Mapping[str, int], problems: list[Probl
 
 
 def make_outside(piece: SliceOrBlend, part: Part, spec: StackSpec, problems: list[Problem]) -> Node:
-    """Make the node of the embedding or the head, and add mistakes of the spec to `problems`."""
+    """Make the node of the embedding or the head (`part`), and add mistakes of the spec to `problems`.
+
+    `piece` is the slice or blend that the spec names for this part.
+    """
     if isinstance(piece, SliceSpec):
         return Node(part, 0, (_make_outside_feed(piece),), mark=piece.mark)
     base = None
@@ -94,8 +100,8 @@ def _make_base_feed(
 ) -> Feed | None:
     """The reference layer for layer number `layer` of a blend; None if neither the blend nor the spec provides one.
 
-    It comes from the base that the blend names, whose layers are used again from the first if they are too few. If the
-    blend names no base, it is the layer of `donor` that has the same index as the donor layer `first`.
+    If the blend (`item`) names a base, its layers are used in order, and again from the first if they are too few.
+    Otherwise the reference layer is the layer of `donor`, the spec's base, with the same index as `first`.
     """
     if item.base is not None:
         return _make_feed(item.base, layer % item.base.length)
@@ -118,5 +124,5 @@ def _make_feed(source: FlatSlice, layer: int) -> Feed:
 
 
 def _make_outside_feed(source: SliceSpec) -> Feed:
-    """A donor's embedding or head as the source of a node; gradients apply to it with their first value."""
+    """The Feed for a donor's embedding or head; a parameter that changes from layer to layer has its first value."""
     return Feed(source.donor, None, (Bound(source.scale, 0, 2),) if source.scale else (), bind(source.settings, 0, 2))

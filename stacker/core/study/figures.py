@@ -104,7 +104,7 @@ def _count_active(graph: StackGraph, donors: Mapping[str, Donor], total: int) ->
 
 
 def _count_inactive(donor: Donor, table: Mapping[str, DonorTensor]) -> int | None:
-    """How many expert parameters of a layer are not used for one token.
+    """How many expert parameters of a layer are not used for one token; `table` has the layer's tensors by name.
 
     None if the config does not say how many experts are active.
     """

@@ -61,9 +61,10 @@ def _shapes(table: Table) -> frozenset[tuple[str, tuple[int, ...]]]:
 def _describe(
     index: int, firsts: Sequence[int], properties: Sequence[Mapping[str, Json]], tables: Sequence[Table]
 ) -> str:
-    """How layer `index` differs from the first layers of the other groups: in config values or in tensor roles.
+    """Say how layer `index` differs from the first layers of other groups; `firsts` has the first layer of each group.
 
-    The text is "other shapes" if config values and roles are equal, and "" if there is no other group.
+    For every layer, `properties` has the config values to compare and `tables` the tensors. The text is "other shapes"
+    if config values and tensor roles are equal, and "" if there is no other group.
     """
     others = [first for first in firsts if first != index]
     values = [
@@ -78,7 +79,7 @@ def _describe(
 
 
 def find_changes(junction: Junction, donors: Mapping[str, Donor]) -> tuple[tuple[str, Json, Json], ...]:
-    """What changes at a junction, where two donor layers meet: the donor, per-layer values, rotary parameters.
+    """List what differs between the two donor layers at a junction, such as the donor or the attention type.
 
     Each change is (name, value before, value after); a missing value is None.
     """

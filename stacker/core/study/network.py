@@ -23,11 +23,11 @@ _GEOMETRY = ("heads", "kv_heads", "head_dim")
 
 
 def build_network(graph: StackGraph, donors: Mapping[str, Donor]) -> nx.MultiDiGraph[str]:
-    """Build the graph; an edge of kind `stream` leads to the next output node, other edges come from donor layers.
+    """Turn a stack into a networkx graph: `stream` edges join output nodes, other edges come from donor layers.
 
-    Stream edges have the hidden size and at junctions the `jump`. Edges of kind `feed` (from a donor layer) and `base`
-    (from a reference layer) have the vocabulary size if they lead to `embed` or `head`, else the sizes of the attention
-    heads and the rotary parameters.
+    A `stream` edge has the hidden size and, at a junction, how many layer indices are skipped (`jump`). Edges of kind
+    `feed` (from a source) and `base` (from a reference layer) have the vocabulary size if they lead to `embed` or
+    `head`, else the attention head sizes and rotary parameters.
     """
     network: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     types = {name: _edge_types(donor) for name, donor in donors.items()}

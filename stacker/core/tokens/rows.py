@@ -51,8 +51,8 @@ class _RowChoice:
     def rows(self, name: str) -> tuple[Row, ...]:
         """The new rows of the donor with this name, one for each row number of the vocabulary.
 
-        If no token of the vocabulary has a row number, the donor keeps its row of that number, unless a token of the
-        donor uses that row or the donor has no such row: then it gets zeros.
+        Where no token of the vocabulary has the row number, the donor's own row of this number stays if no token of the
+        donor uses it. Otherwise the new row is zeros.
         """
         token_of = {number: token for token, number in self.vocabulary.ids.items()}
         taken = set(self.tokens[name].ids.values())
@@ -115,7 +115,10 @@ def replace_rows(donor: Donor, rows: tuple[Row, ...], donors: Mapping[str, Donor
 
 
 def _check_fixed_tables(donor: Donor, rows: tuple[Row, ...]) -> Iterator[Problem]:
-    """Report tensors with a row for each token and columns for each layer, if `rows` would move the tensor's rows."""
+    """Report tensors of the donor whose rows `rows` would move although stacker cannot reorder them.
+
+    They are tensors outside the layers with a row for each token and some columns for each layer.
+    """
     for name, tensor in donor.tensors.items():
         known = rows[: tensor.spec.shape[0]] if tensor.suffix.endswith(COLUMNS) else ()
         if any(row != ((donor.name, number, 1.0),) for number, row in enumerate(known)):
@@ -124,7 +127,10 @@ def _check_fixed_tables(donor: Donor, rows: tuple[Row, ...]) -> Iterator[Problem
 
 
 def _check_quantized(donor: Donor, size: int) -> Iterator[Problem]:
-    """Report an embedding or head whose rows cannot be separated because it is quantised in blocks."""
+    """Report an embedding or head whose rows cannot be separated because it is quantised in blocks.
+
+    `size` is the number of rows that an unquantised embedding or head of the donor has.
+    """
     by_token = (tensor.spec for tensor in donor.tensors.values() if tensor.role in _BY_TOKEN)
     packed = [spec.name for spec in by_token if spec.shape[:1] != (size,)]
     if donor.quantized and packed:
@@ -135,9 +141,9 @@ def _check_quantized(donor: Donor, size: int) -> Iterator[Problem]:
 def _check_sources(
     donor: Donor, tensor: DonorTensor, rows: tuple[Row, ...], donors: Mapping[str, Donor]
 ) -> Iterator[Problem]:
-    """Report donors from which rows of `tensor` cannot be taken.
+    """Report each donor named in `rows` that cannot provide rows for `tensor`, a tensor of `donor`.
 
-    The donor lacks the tensor, or the donor's tensor has another width, is packed, or is computed by a blend.
+    Such a donor lacks a tensor of this name, or its tensor has another width, is packed, or is computed by a blend.
     """
     name = tensor.spec.name
     for source, table in _sources(tensor, rows, donors).items():
@@ -155,9 +161,9 @@ def _check_sources(
 
 
 def _sources(tensor: DonorTensor, rows: tuple[Row, ...], donors: Mapping[str, Donor]) -> dict[str, DonorTensor | None]:
-    """The donors that `rows` come from, in order of use, each with its tensor that has the name of `tensor`.
+    """For each donor that `rows` come from, in order of use, the donor's tensor with the same name as `tensor`.
 
-    The tensor is None if the donor lacks it.
+    The value is None if the donor lacks the tensor.
     """
     used = dict.fromkeys(name for row in rows for name, _, _ in row)
     return {name: donors[name].outside(tensor.part).get(tensor.spec.name) for name in used}

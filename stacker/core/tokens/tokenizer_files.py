@@ -28,7 +28,7 @@ _PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": 
 class Tokenizers:
     """The tokens of each donor, by donor name, and the bytes of the tokenizer files that may change, by file name.
 
-    `tokens` is empty if the spec does not match rows by token.
+    `tokens` is empty if the spec does not ask to reorder embedding rows by token.
     """
 
     tokens: Mapping[str, Tokens]

@@ -44,10 +44,10 @@ class Vocabulary:
 def make_vocabulary(
     wanted: VocabularySpec, chosen: str, donors: Mapping[str, Donor], tokens: Mapping[str, Tokens]
 ) -> Vocabulary:
-    """Combine the tokens of donor `chosen`, tokens listed in the spec and, in a union, other donors' added tokens.
+    """Combine the tokens of donor `chosen`, the tokens that the spec lists and, if the spec asks for it, other donors'.
 
-    The number of rows is at least that of `chosen`, padded to the multiple in the spec. In a union it is a problem if
-    `chosen` lacks a base token of another donor, because base tokens cannot be added to a tokenizer.
+    There are at least as many rows as in `chosen`, rounded up to the multiple in the spec. From other donors only added
+    tokens are taken; a base token (one that is not an added token) that `chosen` lacks is reported as a problem.
     """
     ids = dict(tokens[chosen].ids)
     new: list[Mapping[str, Json]] = []
@@ -88,7 +88,7 @@ def _cannot_unite(wanted: VocabularySpec, chosen: str, name: str, unknown: list[
 def _check_tokens(
     wanted: VocabularySpec, donors: Mapping[str, Donor], tokens: Mapping[str, Tokens]
 ) -> Iterator[Problem]:
-    """Report rows of donors that the spec names but that do not exist."""
+    """Report tokens and row numbers that the spec takes from a donor but that the donor does not have."""
     for row in wanted.tokens:
         if row.donor is None or row.donor not in tokens:
             continue

@@ -76,8 +76,9 @@ class SideFile:
 class Donor:
     """A donor that has been read, except for its weights.
 
-    `source` is the source as written in the spec, `revision` the commit of a hub donor, `depth` the number of layers.
-    `ignored` has (tensor name, reason) for tensors that are never written to a stack.
+    `source` is the source as written in the spec, `revision` the commit of a hub donor, `depth` the number of layers,
+    and `weights` whether there are weights to read. `ignored` has (tensor name, reason) for tensors that are never
+    written to a stack.
     """
 
     name: str

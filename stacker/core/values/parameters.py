@@ -39,7 +39,7 @@ class BoundSetting:
 
 
 def bind(settings: Iterable[Setting], position: int, count: int) -> tuple[BoundSetting, ...]:
-    """Fix the settings to one layer, which is at `position` (from 0) in a run of `count` layers."""
+    """Fix the settings of an op to one layer, which is at `position` (from 0) in a run of `count` layers."""
     return tuple(BoundSetting(each.name, Bound(each.parameter, position, count), each.mark) for each in settings)
 
 
@@ -75,9 +75,10 @@ def match_name(name: str, pattern: str) -> bool:
 
 
 def find_values(settings: Iterable[BoundSetting], role: str, name: str) -> dict[str, Value]:
-    """The values of the settings for one tensor, by setting name; settings without a value for the tensor are left out.
+    """The values that settings have for the tensor with this role and full name, keyed by setting name.
 
-    If two settings have the same name, the first one that has a value counts.
+    A setting without a value for the tensor is left out. If two settings have the same name, the first one that has
+    a value counts.
     """
     found: dict[str, Value] = {}
     for setting in settings:
