@@ -63,7 +63,7 @@ def _shapes(donor: Donor) -> dict[str, set[tuple[int, ...]]]:
 
 
 def _find_meeting(graph: StackGraph, one: str, other: str) -> Mark | None:
-    """The place in the spec of the first layer by which both donors have been used; None if either has no layer."""
+    """The place in the spec of the first layer by which both donors have been used; None if one provides no layer."""
     seen: set[str] = set()
     for node in graph.layers:
         seen |= {feed.donor for feed in node.feeds}

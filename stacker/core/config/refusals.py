@@ -190,9 +190,9 @@ def _refuse_shared(values: RuleValues, names: Mapping[str, Any]) -> Problem | No
 
 
 def _refuse_whole(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
-    """A problem unless the layers for which the rule's value is true are a complete set from one donor; else None.
+    """A problem if the layers for which the rule's value is true are from several donors or incomplete, else None.
 
-    The set is complete if it has every layer of the donor for which the value is true, in the donor's order.
+    They are complete if they are all layers of the donor for which the value is true, in the donor's order.
     """
     chosen = [output for output in values.outputs if values.values[output.index]]
     if not chosen:
