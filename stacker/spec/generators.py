@@ -43,8 +43,8 @@ class Number:
 class Generator:
     """A stacking pattern with the numbers that it takes; `source` says where the pattern was published.
 
-    `make` makes the items of a stack and `check` checks the numbers. `donors` is the smallest and the largest number of
-    donors (None: no limit).
+    `make` makes the items of a stack, `check` checks the numbers, and `advice` is a hint for users. `donors` is the
+    smallest and the largest number of donors (None: no limit).
     """
 
     name: str
@@ -248,7 +248,8 @@ def write_generated(
 ) -> str:
     """A generated spec as native text, with comments that say where the pattern comes from and what to run next.
 
-    Every donor has `depth` layers, and `file` is the path of the spec in the comments.
+    `depth` is the number of layers of every donor, `given` has the pattern's numbers that the user chose, and `file` is
+    the spec's path in the comments.
     """
     numbers = fill_numbers(generator, depth, given)
     items = generator.make([donor.name for donor in donors], depth, numbers)

@@ -19,7 +19,7 @@ _HINT = "a spec begins with 'stacker: 1'; a mergekit file has 'merge_method'"
 
 
 def parse_spec(text: str | bytes, source: str) -> StackSpec:
-    """Parse native or mergekit text; `source` names the text in messages, and is the spec's name if it has none.
+    """Parse native or mergekit text; `source` is the text's name in messages, and names a spec that has no `name`.
 
     Raises SpecError with all problems if any of them is an error; mere warnings go to `StackSpec.warnings`.
     """
@@ -61,7 +61,7 @@ def find_dialect(root: Mapping) -> Dialect:
 
 
 def make_default_name(source: str) -> str:
-    """The name for a spec that gives none, made from `source`: the file's name without .yml or .yaml.
+    """A name for a spec without `name`: the file name at the end of `source`, without .yml or .yaml.
 
     Characters other than letters, digits, `.`, `_` and `-` are replaced by `-`.
     """

@@ -28,7 +28,7 @@ Tree = Plain | Flow | Sequence["Tree"] | Mapping[str, "Tree"]
 def write_yaml(data: Mapping[str, Tree]) -> str:
     """The text of one YAML document, with nested blocks indented by two spaces.
 
-    Strings that a reader could take for another type are in double quotes.
+    Strings that a YAML reader could take for another type are in double quotes.
     """
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=float("inf"))
 
@@ -64,9 +64,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _is_text(text: str) -> bool:
-    """Whether a reader takes `text` without quotes for a string.
+    """Whether `text` without quotes is a string in YAML 1.2, and not `y` or `n`, which YAML 1.1 reads as booleans.
 
-    PyYAML checks the remaining cases of YAML 1.1 itself.
+    PyYAML itself quotes all other strings that YAML 1.1 would read as another type.
     """
     try:
         return parse_plain(text) == text and text.lower() not in _BOOLEANS_OF_1_1

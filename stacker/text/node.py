@@ -107,7 +107,7 @@ def to_data(node: Node) -> Data:
 
 
 def walk_scalars(node: Node) -> Iterator[tuple[Scalar, bool]]:
-    """Yield every scalar in a node with whether the scalar is a key.
+    """Yield every scalar in a node, with True for a mapping's key and False for any other scalar.
 
     Content that an alias repeats is yielded at each use.
     """
@@ -129,7 +129,7 @@ def is_null(node: Node | None) -> bool:
 
 
 def describe(node: Node) -> str:
-    """What messages call a node: `a list`, `a mapping`, `nothing`, `the number 5`, `true`, `'text'`."""
+    """How messages refer to a node: `a list`, `a mapping`, `nothing`, `the number 5`, `true`, `'text'`."""
     match node:
         case Sequence():
             return "a list"

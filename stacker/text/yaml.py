@@ -35,7 +35,7 @@ def read_yaml(text: str | bytes, source: str) -> Node:
 
 
 def take_only_document(documents: tuple[Node, ...], source: str) -> Node:
-    """The only one of a text's documents. SpecError if the text is empty or has several documents."""
+    """The only item of `documents`, the YAML documents of a text. SpecError if the text is empty or has several."""
     if not documents or (len(documents) == 1 and documents[0] == Scalar(None, "", documents[0].mark)):
         raise SpecError.of("this text is empty", "", Mark(source))
     if len(documents) > 1:
@@ -63,7 +63,7 @@ def read_documents(text: str | bytes, source: str) -> tuple[Node, ...]:
 class _Composed:
     """A node with its size and height.
 
-    `size` is the number of nodes in it, where the content of an alias counts at each use. `height` is the number of
+    `size` is the number of nodes in `node`, and counts the content of an alias at each use. `height` is the number of
     levels of nesting.
     """
 

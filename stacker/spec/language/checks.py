@@ -53,7 +53,10 @@ def walk_items(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def list_slices(item: Item | SliceOrBlend) -> tuple[SliceSpec, ...]:
-    """The slices written directly in an item, the base of a blend or crossfade last; empty for a repeat or a use."""
+    """The slices written directly in an item, with the base of a blend or crossfade at the end.
+
+    The tuple is empty for a repeat or a use.
+    """
     match item:
         case SliceSpec():
             return (item,)
@@ -74,7 +77,8 @@ def _check_names(spec: StackSpec) -> Iterator[Problem]:
 def _check_references(kind: str, used: list[Named], defined: dict[str, Mark | None]) -> Iterator[Problem]:
     """Yield a problem for each undefined name, at its first use, and a warning for each name that is never used.
 
-    `kind` is the word for the names in messages: `donor` or `stack`.
+    `used` and `defined` have names and their places in the text, and `kind` is `donor` or `stack`, the word in
+    messages.
     """
     first = dict(reversed(used))
     counts = Counter(name for name, _ in used)
@@ -121,9 +125,9 @@ def _check_nesting(spec: StackSpec) -> Iterator[Problem]:
 
 
 def _find_circle(uses: Mapping[str, Iterable[str]]) -> list[str]:
-    """The names along a cycle, where each name uses the next, and the first name is repeated at the end.
+    """The names along one cycle in `uses`, which maps each name to the names that it uses; empty if there is no cycle.
 
-    The list is empty if there is no cycle.
+    Each name in the list uses the next one, and the first name is repeated at the end.
     """
     try:
         TopologicalSorter(uses).prepare()

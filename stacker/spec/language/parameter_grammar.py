@@ -77,7 +77,7 @@ def has_gradient(parameter: Parameter) -> bool:
 def parse_value(name: str, node: Node) -> Gradient | Value:
     """The value of a node: a number, a boolean or a word, or a Gradient for a list of numbers.
 
-    SpecError for any other node.
+    SpecError for any other node; `name` is the parameter's name in the message.
     """
     match node:
         case Scalar(bool() | str() as value):
@@ -93,7 +93,10 @@ def parse_value(name: str, node: Node) -> Gradient | Value:
 
 
 def parse_finite(name: str, value: float, mark: Mark) -> float:
-    """The number as a float; SpecError if the number is infinite, NaN or too large for a float."""
+    """The number as a float; SpecError if the number is infinite, NaN or too large for a float.
+
+    `name` is what the number is called in the message.
+    """
     number = float(value) if abs(value) <= 1e300 or isinstance(value, float) else math.inf
     if not math.isfinite(number):
         raise SpecError.of(f"'{shorten(name)}' must be a finite number, not {number}", "", mark)

@@ -1,4 +1,4 @@
-"""Parses and writes slices: `xwin[0:16]`, `xwin[5]`, `xwin[8:]`, `xwin[:16]`, `xwin[:]`, `xwin`.
+"""Parses and formats slices: `xwin[0:16]`, `xwin[5]`, `xwin[8:]`, `xwin[:16]`, `xwin[:]`, `xwin`.
 
 Ranges are half-open, layers count from 0, and whether a donor has enough layers is checked elsewhere.
 """
@@ -22,7 +22,7 @@ _FORM = "write donor[first:last+1], for instance xwin[0:16] for the first 16 lay
 def parse_slice(text: str, mark: Mark | None = None) -> SliceSpec:
     """The slice in a text such as `xwin[0:16]`.
 
-    If the text is not a slice, SpecError with a hint at what to write instead.
+    Raises SpecError with a hint at what to write instead if the text is not a slice.
     """
     match = _SLICE.fullmatch(text)
     if not match:

@@ -1,6 +1,6 @@
 """Defines the immutable values that a spec is parsed into, which are the same for the native and the mergekit dialect.
 
-Donors are not looked at: a slice bound that is not written is None, and a `use` is only a name.
+No donor is read: a slice bound that the text leaves out is None, and a `use` has only the name of a list of items.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Gradient:
     def at(self, position: int, count: int) -> float:
         """The value at layer `position` (counted from 0) of `count` layers.
 
-        A slice of one layer has the value of the last knot.
+        If `count` is 1, the value is the last knot.
         """
         if len(self.knots) == 1:
             return self.knots[0]
@@ -48,8 +48,8 @@ class Gradient:
 class Rule:
     """A value for the tensors that `match` selects.
 
-    `match` is a role or the first part of one (`attn.q`, `attn`), a pattern with `*` for full tensor names, or `*` for
-    every tensor.
+    `match` is a tensor role or the first part of one (`attn.q`, `attn`), a pattern with `*` for full tensor names, or
+    `*` for every tensor.
     """
 
     match: str
@@ -72,7 +72,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A parameter of an op with the parameter's name, as written at one place of the spec."""
+    """A named parameter of an op, as written at one place of the spec."""
 
     name: str
     parameter: Parameter
@@ -99,8 +99,8 @@ class SliceSpec:
 class BlendSpec:
     """A blend of layers: the first layers of all sources make one layer, their second layers another, and so on.
 
-    In a blend of embeddings or heads, the sources are whole donors. `base` is the reference of ops that need one; None
-    means the spec's `base`.
+    In a blend of embeddings or heads, the sources are whole donors. `base` holds the layers that ops such as `ties`
+    compare the sources with; None means the spec's `base`.
     """
 
     sources: tuple[SliceSpec, ...]
@@ -114,7 +114,7 @@ class BlendSpec:
 class CrossfadeSpec:
     """Slices in a row; the last `over` layers of each slice are blended with the first `over` layers of the next slice.
 
-    `base` is the reference of ops that need one; None means the spec's `base`.
+    `base` holds the layers that ops such as `ties` compare the sources with; None means the spec's `base`.
     """
 
     sources: tuple[SliceSpec, ...]
@@ -127,7 +127,7 @@ class CrossfadeSpec:
 
 @dataclass(frozen=True, slots=True)
 class RepeatSpec:
-    """Items that are in the stack `times` times in all.
+    """A list of items that is put into the stack `times` times, one round after another.
 
     `scale` multiplies the tensors of every round after the first.
     """
@@ -223,9 +223,10 @@ class VocabularySpec:
 
 @dataclass(frozen=True, slots=True)
 class StackSpec:
-    """A whole parsed spec; `base`, `tokenizer` and `config` are names of donors, or None if they are not written.
+    """A whole parsed spec: `stack` makes the layers of the result, and `stacks` are lists of items for `use`.
 
-    If `vocabulary` is None, the tokenizer files are copied, and the rows of embedding and head keep their order.
+    `base`, `tokenizer` and `config` are names of donors, or None if the text does not set them. If `vocabulary` is
+    None, the tokenizer files are copied, and the rows of embedding and head keep their order.
     """
 
     name: str

@@ -1,4 +1,7 @@
-"""Parses and writes `tokenizer` and `chat_template` in both dialects: unions, rows of single tokens, padding."""
+"""Parses and formats the keys `tokenizer` and `chat_template` of both dialects.
+
+They say which tokenizer the result has, and where the embedding and head rows of its tokens come from.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class Grammar:
 
 
 def parse_vocabulary(node: Mapping, grammar: Grammar, problems: list[Problem]) -> VocabularySpec:
-    """What a `tokenizer` mapping says about rows and padding; the mapping's `source` is read only for a union.
+    """What a `tokenizer` mapping says about the rows of embedding and head; of its `source`, only `union` is read.
 
     Invalid values are left out, and their problems are added to `problems`.
     """
@@ -49,9 +52,9 @@ def parse_vocabulary(node: Mapping, grammar: Grammar, problems: list[Problem]) -
 def parse_tokenizer(
     node: Node | None, base: str | None, problems: list[Problem]
 ) -> tuple[str | None, VocabularySpec | None]:
-    """The donor of the tokenizer files (None: the default donor), and what the native `tokenizer` says about rows.
+    """The donor of the tokenizer files (None: the default donor), and the changes to make to the tokenizer.
 
-    The second element is None if `node` is no mapping; for a union, the donor is `base`.
+    The changes are None if `node` is no mapping; for a union of all donors' tokenizers, the donor is `base`.
     """
     if not isinstance(node, Mapping):
         return (node.text if isinstance(node, Scalar) and not is_null(node) else None), None
@@ -128,9 +131,9 @@ def _parse_row(key: Scalar, node: Node, grammar: Grammar, problems: list[Problem
 
 
 def _parse_row_source(node: Node, grammar: Grammar) -> tuple[str | None, str | None, int | None]:
-    """The donor whose row a token gets, and the text or the index of the token whose row it is.
+    """The donor, the token text and the token index that say whose embedding and head rows a token gets.
 
-    Text and index are both None if the row is that of the same token; all three elements are None for a row of zeros.
+    Text and index are None if the donor's rows of the same token are meant; all three are None for rows of zeros.
     """
     kind = node.get("kind") if isinstance(node, Mapping) else node if grammar.key == "donor" else None
     if isinstance(kind, Scalar) and kind.value == "zero":
@@ -149,10 +152,7 @@ def _parse_row_source(node: Node, grammar: Grammar) -> tuple[str | None, str | N
 
 
 def _is_model(node: Mapping) -> bool:
-    """Whether a mapping refers to a model in mergekit's long form.
-
-    A mapping that refers to one token of a model does not.
-    """
+    """Whether a mapping is a reference to a whole model, such as `{model: path}`, and not to one token of a model."""
     return not {"kind", "token", "token_id"} & set(node.names)
 
 
@@ -163,7 +163,7 @@ def _check_unknown_keys(node: Mapping, known: tuple[str, ...]) -> Iterator[Probl
 
 
 def format_tokenizer(spec: StackSpec) -> Tree:
-    """The value of the native `tokenizer` key; None if the key can be left out."""
+    """The value of the `tokenizer` key of a native spec; None if the key can be left out."""
     return spec.tokenizer if spec.vocabulary is None else _make_tokenizer_tree(spec, spec.tokenizer, str, _native_row)
 
 

@@ -1,6 +1,6 @@
 """Expands the crossfades, repeats and named stacks of a spec into a flat list of slices and blends.
 
-Of the donors, only the numbers of layers are needed.
+This needs the donors' numbers of layers, but not their weights.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from stacker.spec.language.stack_spec import (
 
 @dataclass(frozen=True, slots=True)
 class FlatSlice:
-    """`length` layers of a donor: all of the slice `written`, or only some of its layers.
+    """`length` layers of a donor from its layer `start` on: the whole slice `written`, or a part of it.
 
-    The first of these layers is layer `start` of the donor and layer `position` of the `count` layers of `written`,
-    over which gradients run. If the end of `written` is unknown because the donor's number of layers is, `known` is
-    False and `length` is 1.
+    The part begins at layer `position` of the `count` layers of `written`, and gradients run over all `count` layers.
+    If `written` has no end and the donor's number of layers is unknown, `known` is False, and `length` and `count` are
+    1.
     """
 
     written: SliceSpec
@@ -48,9 +48,9 @@ class FlatSlice:
 
 @dataclass(frozen=True, slots=True)
 class RepeatScale:
-    """The factors of a repeat, as they apply to one item inside the repeat.
+    """The factors `parameter` of a repeat, as they apply to one item inside the repeat.
 
-    The item begins at layer `position` of the `count` layers of one round, over which the gradients of `parameter` run.
+    Gradients in `parameter` run over the `count` layers of one round, and the item begins at layer `position` of these.
     """
 
     parameter: Parameter
@@ -63,7 +63,7 @@ class RepeatScale:
 class FlatItem:
     """One slice (`op` is None), or a blend that takes the same number of layers from each source.
 
-    The item begins at layer `position` of the `count` layers over which gradients in `settings` run. `number` is the
+    Gradients in `settings` run over `count` layers, and the item begins at layer `position` of these. `number` is the
     index in `StackSpec.stack` of the item that this one was expanded from, and `copy` is the round, from 0, of the
     outermost repeat around it.
     """
@@ -99,10 +99,10 @@ class _Unrolling:
 def unroll(
     spec: StackSpec, depths: Mapping[str, int], ramps: Mapping[str, str], problems: list[Problem]
 ) -> Iterator[FlatItem]:
-    """Yield the slices and blends that a checked spec expands to; items that do not fit their donors become `problems`.
+    """Yield the slices and blends that a checked spec expands to; what does not fit its donors is added to `problems`.
 
-    `depths` are the known numbers of layers of donors, and `ramps` maps each op to the parameter that a crossfade
-    varies: `t`, `weight`, or "" if there is none.
+    `depths` maps donors to their number of layers if it is known, and `ramps` maps each op to the parameter that a
+    crossfade varies: `t`, `weight`, or "" if there is none.
     """
     state = _Unrolling({named.name: named.items for named in spec.stacks}, depths, ramps, problems)
     total = 0
@@ -137,7 +137,7 @@ def _make_plain(source: FlatSlice, mark: Mark | None) -> FlatItem:
 
 
 def _resolve(piece: SliceSpec, state: _Unrolling) -> FlatSlice | None:
-    """A slice with its missing bounds filled in.
+    """The slice with a missing start set to 0 and a missing end set to its donor's number of layers.
 
     If the slice ends past its donor's last layer, a problem is reported and the result is None.
     """
@@ -215,10 +215,10 @@ def _keep_between(source: FlatSlice, skip: int, leave: int, mark: Mark | None) -
 def _blend_overlap(
     item: CrossfadeSpec, left: FlatSlice, right: FlatSlice, base: FlatSlice | None, position: int, state: _Unrolling
 ) -> FlatItem:
-    """The blend for layer `position` of an overlap.
+    """The blend for layer `position` of an overlap, in which `left` fades into `right`.
 
-    The share of `right`, which becomes the op's `t` or weight unless the spec sets that parameter, is (position + 1) /
-    (over + 1).
+    `right` gets the share (position + 1) / (over + 1) as the op's `t` or as its weight, unless the spec sets that
+    parameter.
     """
     share = (position + 1) / (item.over + 1)
     settings, sources = item.settings, (left.part(position, 1), right.part(position, 1))

@@ -29,9 +29,9 @@ _KINDS = {
 class Advice:
     """What the error messages of a dialect need.
 
-    `shapes` maps a union tag or a spec key to its pydantic model, `examples` a spec key to an example of its value.
-    `misfit` makes the Problem to report when a value matches no member of a union. `fillers` are values to assume for
-    required keys that are missing, so that the rest of the item can still be read.
+    `shapes` maps union tags and spec keys to their pydantic models, and `examples` maps spec keys to example values.
+    `misfit` makes the Problem to report when a value matches no member of a union, and `fillers` are values to assume
+    for required keys that are missing, so that the rest of the item can still be read.
     """
 
     shapes: dict[str, type[BaseModel]]
@@ -41,9 +41,9 @@ class Advice:
 
 
 def keep_valid(shape: type[BaseModel], root: Mapping, words: Advice) -> tuple[Mapping, list[Problem]]:
-    """The part of `root` that fits `shape` (an empty mapping if nothing fits), and the problems of all of `root`.
+    """The part of `root` that fits `shape`, and the problems of all of `root`, explained with `words`.
 
-    Callers can rely on the keys and types in that part, and what was cut out of it causes no further problems.
+    What does not fit is cut out, so that it causes no further problems; if nothing fits, the mapping is empty.
     """
     problems: list[Problem] = []
     node: Node = root
@@ -78,7 +78,10 @@ def attempt(
 
 
 def find_path(node: Node, location: Iterable[str | int]) -> Path:
-    """The keys and indices in a pydantic error location that exist in `node`, without union tags and missing keys."""
+    """The keys and indices that lead to the place of a pydantic error in `node`.
+
+    Steps of `location` that do not exist in `node`, such as union tags and missing keys, are left out.
+    """
     path: list[str | int] = []
     for step in location:
         below = get_child(node, step)
@@ -150,12 +153,12 @@ def _find_node(node: Node, path: Path) -> Node:
 
 
 def find_last_key(path: Path) -> str:
-    """The last key on a path, ignoring list indices; "" if the path has no key."""
+    """The last key on a path of mapping keys and list indices; "" if the path has no key."""
     return next((str(step) for step in reversed(path) if isinstance(step, str)), "")
 
 
 def _mend(node: Node, details: Iterable[ErrorDetails], paths: Iterable[Path], words: Advice) -> Node:
-    """A copy of `node` after one round of repair.
+    """A copy of `node` without the errors `details`, which pydantic found at `paths` in `node`.
 
     A missing key is added if `words.fillers` has a value for it, and the nodes of all other errors are cut out.
     """

@@ -1,4 +1,4 @@
-"""Parses and writes single values of both dialects: element types, sizes in bytes, sources of donors."""
+"""Parses and formats single values of both dialects: element types, sizes in bytes, sources of donors."""
 
 from __future__ import annotations
 

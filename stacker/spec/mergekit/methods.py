@@ -13,7 +13,7 @@ class BaseRole(StrEnum):
     """How a merge method uses `base_model`.
 
     NONE ignores it, FIRST takes it as the first of the two sources, and REFERENCE compares the sources with it.
-    OPTIONAL is REFERENCE in a file with a `base_model`, and NONE in a file without one.
+    OPTIONAL acts like REFERENCE if the file has a `base_model`, and like NONE if it has not.
     """
 
     NONE = "none"
@@ -26,9 +26,9 @@ class BaseRole(StrEnum):
 class Method:
     """A merge method of mergekit and stacker's `op` for it ("" copies slices).
 
-    Parameters in `per_source` can be written everywhere, parameters in `shared` everywhere except at a source. mergekit
-    requires the parameters in `defaults`, whose values stacker's op has by default, and takes at most `most` models in
-    a slice (None: any number).
+    `per_source` and `shared` name the method's parameters; those in `shared` cannot be set for a single source.
+    `defaults` are parameters that mergekit requires, with the values that they have in stacker by default, and `most`
+    is the largest number of models in a slice (None: no limit).
     """
 
     name: str
@@ -44,7 +44,7 @@ _WEIGHT = (("weight", 1.0),)
 
 
 def _make_task_vector_method(name: str, *per_source: str, rescale: bool = True) -> Method:
-    """A method of the task-vector family, such as `ties`.
+    """A method of the task-vector family, such as `ties`; `rescale` says whether it has a parameter `rescale`.
 
     `per_source` are the parameters that can differ between sources, besides `weight`.
     """
@@ -84,7 +84,7 @@ _OUTER_ROLES = ("embed", "head", "norm")
 
 
 def make_outer_part(run: SliceSpec | BlendSpec) -> SliceOrBlend:
-    """The embedding or head that mergekit makes with a slice or blend: the same op and parameters on whole donors."""
+    """The embedding or head that mergekit makes for a slice or blend: the same op and parameters on whole donors."""
     if isinstance(run, SliceSpec):
         return replace(run, start=None, stop=None)
     sources = tuple(replace(source, start=None, stop=None) for source in run.sources)
@@ -92,7 +92,7 @@ def make_outer_part(run: SliceSpec | BlendSpec) -> SliceOrBlend:
 
 
 def is_same_part(one: SliceOrBlend, other: SliceOrBlend) -> bool:
-    """Whether two embeddings or heads get the same values. Rules that select only tensors of layers are ignored."""
+    """Whether two embeddings or heads are made the same way. Rules that select only tensors of layers are ignored."""
     return _normalize(one) == _normalize(other)
 
 

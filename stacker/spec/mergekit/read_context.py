@@ -54,21 +54,21 @@ class ReadContext:
         return levels if parameters is node else (parameters, *levels)
 
     def source_settings(self, node: Node) -> tuple[Setting, ...]:
-        """The parameters written at the source `node`.
+        """The parameters written in `node`, an entry of `sources` or `models`.
 
         Parameters that the merge method does not allow there are left out.
         """
         return self._settings(self.below(node, ()), self.method.per_source)
 
     def shared_settings(self, levels: Levels) -> tuple[Setting, ...]:
-        """The merge method's parameters that are written in `levels`.
+        """The merge method's parameters in `levels`, the `parameters` mappings that apply at one place of the file.
 
-        A parameter that several levels set has the rules of all of them, those of the innermost level first.
+        A parameter that several mappings set has the rules of all of them, those of the innermost mapping first.
         """
         return self._settings(levels, (*self.method.shared, *self.method.per_source))
 
     def scale(self, source: SliceSpec, levels: Levels) -> Parameter | None:
-        """The factors on a copied slice: the rules written at its source, then those in `levels`.
+        """The factors on a copied slice: the rules at its source, then those in the `parameters` mappings `levels`.
 
         None if no factors are written.
         """

@@ -46,7 +46,8 @@ _RANGE_HINT = "layer_range: [first, last + 1]; the end is not included"
 class _Run:
     """One output slice; `levels` are the `parameters` mappings of the slice, its module and the file.
 
-    `base` is the name of the donor that is the slice's base; None if it has no base.
+    `base` is the donor of the slice's base_model (None: no base_model), and `node` is the YAML that the slice was read
+    from.
     """
 
     sources: tuple[SliceSpec, ...]
@@ -105,7 +106,10 @@ def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str
 
 
 def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_Run]:
-    """The output slices of the file or, if it has `modules`, of its only module; `models` make a single slice."""
+    """The output slices of a file or, if it has `modules`, of its only module; `models` make a single slice.
+
+    `base` is the donor of the file's base_model; None if the file has none.
+    """
     levels = context.below(node, ())
     given = [key for key in ("slices", "models", "modules") if not is_null(node.get(key))]
     if len(given) != 1:
@@ -122,7 +126,10 @@ def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_
 
 
 def _parse_holder(context: ReadContext, node: Node, levels: Levels, base: str | None) -> list[_Run]:
-    """The output slices of a file or module: one for each entry of `slices`, or a single one made from all `models`."""
+    """The output slices of a file or module: one for each entry of `slices`, or a single one made from all `models`.
+
+    `levels` are the `parameters` mappings that apply in `node`, and `base` is the donor of the file's base_model.
+    """
     if slices := list_items(get_child(node, "slices")):
         return [_parse_slice(context, run, levels, base) for run in slices]
     if list_items(get_child(node, "models")):
@@ -204,7 +211,7 @@ def _find_base_source(run: _Run, method: Method) -> SliceSpec:
 
 
 def _make_outside(item: SliceSpec | BlendSpec) -> SliceOrBlend | None:
-    """The embedding or head that mergekit makes like `item`; None for an unscaled copy, which is the default."""
+    """The embedding or head that mergekit makes like `item`; None for a slice without factors, which is the default."""
     if isinstance(item, SliceSpec):
         return SliceSpec(item.donor, scale=item.scale, mark=item.mark) if item.scale else None
     return make_outer_part(item)

@@ -64,7 +64,7 @@ def _has_factors(piece: SliceSpec) -> bool:
 
 
 def _cut_slice(source: FlatSlice) -> SliceSpec:
-    """The slice as the spec writes it, or with smaller bounds if `source` covers only some of its layers."""
+    """The slice that the spec writes, with narrower bounds if `source` covers only some of its layers."""
     if source.length == source.count:
         return source.written
     return replace(source.written, start=source.start, stop=source.start + source.length)
@@ -97,7 +97,7 @@ def _scale_by_repeat(
 
 
 def multiply_factors(one: Parameter | None, other: Parameter) -> Parameter | None:
-    """The product of two parameters that hold factors; `one` None means a factor of 1.
+    """The product of two parameters whose values are factors; `one` None means a factor of 1.
 
     The product is None if it would multiply two gradients, or if both parameters depend on the tensor and select
     tensors by different rules.

@@ -94,7 +94,7 @@ _REVISION = "write it behind the model: model: org/name@revision"
 
 
 def check_keys(node: Node, method: Method, shape: type[MergekitShape] = MergekitFile) -> Iterator[Problem]:
-    """Yield a warning for each key without effect in `node` and in the mappings inside it.
+    """Yield a warning for each key in `node`, and in the mappings inside it, that has no effect with `method`.
 
     `shape` is the pydantic model that `node` fits.
     """

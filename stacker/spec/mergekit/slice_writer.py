@@ -13,9 +13,10 @@ _COMPARED = (BaseRole.REFERENCE, BaseRole.OPTIONAL)
 
 
 def write_body(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method, config: str) -> dict[str, Tree]:
-    """The file's `models`, if its only run takes whole donors, one of which is `config`; otherwise its `slices`.
+    """A mapping with `slices`, or with `models` if the file's only slice or blend takes whole donors.
 
-    A run is a slice or blend of the file, and `config` is the donor named as the file's base_model.
+    `runs` are the slices and blends of the file; `models` also needs `config`, the donor of the file's base_model, to
+    be one of the whole donors.
     """
     sources = _list_sources(context, runs[0], method) if len(runs) == 1 else ()
     whole = bool(sources) and all(source.start is None and source.stop is None for source in sources)

@@ -19,9 +19,9 @@ _METHOD = "merge_method"
 
 
 def is_staged(document: Node) -> bool:
-    """Whether `document`, the first YAML document of a text, is in mergekit's dialect.
+    """Whether `document`, the first YAML document of a text, is a mergekit file, which always has a `merge_method`.
 
-    Only that dialect allows several YAML documents in one text, one for each stage.
+    Only in mergekit's dialect can a text have several documents, whose models later documents can use.
     """
     return isinstance(document, Mapping) and _METHOD in document.names
 
@@ -29,7 +29,7 @@ def is_staged(document: Node) -> bool:
 def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[Problem]]:
     """The spec of the last document, and the problems of all documents.
 
-    Donors of the spec include the earlier documents that it uses as models; `name` is the spec's name if the last
+    Earlier documents that the last one uses as models are donors of the spec; `name` is the spec's name if the last
     document has no `name`.
     """
     problems: list[Problem] = []
@@ -56,7 +56,7 @@ def parse_stages(documents: Sequence[Node], name: str) -> tuple[StackSpec, list[
 
 
 def check_characters(root: Node) -> Iterator[Problem]:
-    """Yield a problem for each scalar with an invisible character or one that changes how a terminal shows the text."""
+    """Yield a problem for each scalar with an invisible character, which could hide or change text in a terminal."""
     for scalar, is_key in walk_scalars(root):
         allowed = "" if is_key else "\n\t"
         hidden = next((char for char in scalar.text if not char.isprintable() and char not in allowed), None)

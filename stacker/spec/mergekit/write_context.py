@@ -1,4 +1,4 @@
-"""Writes model references and parameters of a mergekit file, and collects what mergekit cannot express."""
+"""Formats model references and parameters for a mergekit file, and collects what mergekit cannot express."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Names = Mapping[str, tuple[str, ...]]
 class WriteContext:
     """What the functions that write one mergekit file share; `problems` collects what mergekit cannot express.
 
-    `depths` maps donors to their number of layers. `ramps` maps each op to the parameter that changes from layer to
-    layer in a crossfade.
+    `depths` maps donors to their number of layers, and `names` maps tensor roles to substrings of tensor names. `ramps`
+    maps each op to the parameter that changes from layer to layer in a crossfade.
     """
 
     spec: StackSpec

@@ -30,8 +30,8 @@ def to_mergekit(
 ) -> str:
     """The text of a mergekit file for the spec; SpecError lists what mergekit cannot express.
 
-    `depths` maps donors to their number of layers (`stage/donor` for a donor of a stage), `names` maps roles to
-    substrings of tensor names, and `ramps` maps ops to the parameter that a crossfade varies.
+    `depths` maps donors to their number of layers (key `a/b`: donor `b` of the document that makes donor `a`), `names`
+    maps tensor roles to substrings of tensor names, and `ramps` maps ops to the parameter that a crossfade varies.
     """
     problems: list[Problem] = []
     texts = _write_documents(WriteContext(spec, depths or {}, names or {}, ramps or {}, problems), {})
@@ -41,9 +41,9 @@ def to_mergekit(
 
 
 def _write_documents(context: WriteContext, seen: dict[str, str]) -> list[str]:
-    """The texts of the spec's stages, each once and before its first use, followed by the text of the spec itself.
+    """The YAML documents of a mergekit file: those that make donors, each before its first use, then the spec's own.
 
-    A stage is an earlier document that makes a donor; `seen` collects the texts of stages by name.
+    `seen` collects the documents that make donors by name, so that each of them is in the file once.
     """
     depths = dict(context.depths)
     for donor in context.spec.donors:
@@ -90,7 +90,7 @@ def _make_document(context: WriteContext) -> dict[str, Tree]:
 
 
 def _add_base(part: SliceOrBlend, spec: StackSpec) -> SliceOrBlend:
-    """The embedding or head as it is, or with the spec's `base` if it is a blend that names no base."""
+    """The embedding or head `part`; a blend without a base gets the spec's `base`, if there is one."""
     if isinstance(part, SliceSpec) or part.base or spec.base is None:
         return part
     return replace(part, base=SliceSpec(spec.base))
@@ -117,7 +117,7 @@ def _find_first_donor(runs: tuple[SliceOrBlend, ...]) -> str:
 def _choose_method(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Method:
     """The one merge method of the file: the method that all blends use, or passthrough if there are no blends.
 
-    A blend with another method than the first blend is added to the problems.
+    A problem is reported for each blend whose method differs from that of the first blend.
     """
     blends = [run for run in runs if isinstance(run, BlendSpec)]
     by_op = {method.op: method for method in METHODS.values() if method.op} | {"mean": METHODS["linear"]}
@@ -133,9 +133,9 @@ def _choose_method(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> Met
 
 
 def _takes_base_model(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method) -> bool:
-    """Whether to write a base_model, from which mergekit takes config and tokenizer.
+    """Whether the file gets a base_model: False if the method could compare with it but no slice or blend has a base.
 
-    False if the spec has no base and the method would compare the sources with the base_model.
+    A problem is reported if only some of the slices and blends have a base.
     """
     if method.base is not BaseRole.OPTIONAL:
         return True
@@ -174,9 +174,10 @@ def _check_donors(context: WriteContext) -> None:
 
 
 def _check_outside(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> None:
-    """Refuse an embedding that differs from the first slice, or a head that differs from the last slice.
+    """Report a problem if mergekit would make the embedding or the head differently from the spec.
 
-    In mergekit the embedding is always made like the first slice, and the head like the last slice.
+    mergekit makes the embedding with the donors, op and parameters of the first slice, and the head with those of the
+    last slice.
     """
     spec = context.spec
     for key, part, run, where in (("embed", spec.embed, runs[0], "first"), ("head", spec.head, runs[-1], "last")):

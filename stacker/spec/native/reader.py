@@ -47,7 +47,10 @@ _OF_OTHER_ITEMS = frozenset({"over", "times", *ITEM_KINDS})
 
 
 def parse_native(root: Mapping, name: str) -> tuple[StackSpec, Problems]:
-    """The spec in a native text, and all problems of the text; `name` is the spec's name if the text has no `name`."""
+    """The spec in `root`, the top-level mapping of a native text, and all problems of the text.
+
+    `name` is the spec's name if the text has no `name`.
+    """
     node, problems = keep_valid(StackShape, root, ADVICE)
     missing = (key for key in _REQUIRED if key not in root.names)
     problems += [Problem(f"'{key}' is missing", f"for instance: {ADVICE.examples[key]}", root.mark) for key in missing]
@@ -187,7 +190,10 @@ def _parse_scale(node: Node, problems: Problems) -> Parameter | None:
 
 
 def _parse_settings(node: Node, shape: type[OpShape], problems: Problems) -> tuple[Setting, ...]:
-    """The op's parameters in a blend, crossfade or source: all entries whose keys are not fields of `shape`."""
+    """The op's parameters in `node`, a blend, crossfade or source: all entries whose keys are not fields of `shape`.
+
+    A key that only other kinds of items have is added to `problems`.
+    """
     settings = []
     for key, below in list_entries(node):
         if key.text in shape.model_fields:

@@ -63,7 +63,7 @@ class DonorShape(Shape):
 
 
 class SliceShape(Shape):
-    """A slice written as a mapping, so that it can have factors."""
+    """A slice written as a mapping, which can also have factors that multiply its weights."""
 
     slice: SliceText = Field(
         description="Layers of a donor: xwin[0:16] for layers 0 to 15, xwin[5], xwin[8:], or xwin for all."
@@ -79,7 +79,7 @@ class SourceShape(OpShape):
 
 
 class UseShape(Shape):
-    """A reference to a named list of items, which are put in its place."""
+    """A reference to an entry of `stacks`, whose items are put in its place."""
 
     use: str = Field(description="The name of an entry of `stacks`; its items are put here.")
 

@@ -31,7 +31,7 @@ from stacker.text.emitter import Flow, Tree, write_yaml
 def to_native(spec: StackSpec) -> str:
     """The spec as native text.
 
-    SpecError if a donor is made by another document of the spec's text, which native text cannot express.
+    SpecError if another document of the same mergekit file makes one of the donors, which native text cannot express.
     """
     raise_problems(_check_sayable(spec))
     text: dict[str, Tree] = {"stacker": 1, "name": spec.name}
