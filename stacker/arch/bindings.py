@@ -125,9 +125,9 @@ def _mapping_binding(key: str, value: dict[str, Json], depth: int) -> Binding | 
 
 
 def _number_binding(key: str, value: int, config: Config) -> Binding | None:
-    """Recognises a period ("every 4 layers"), or the offset of a first layer if the config states no period for it.
+    """Recognises a period ("every 4 layers") or an offset (the first layer to which something applies).
 
-    Returns None for any other number.
+    Returns None if the key suggests neither, or if the config also has a period to which the offset belongs.
     """
     if value > 1 and _PERIOD.search(key) and not _NOT_LAYERS.search(key):
         return Binding(key, f"something at every {value} layers", lambda index: index % value)
@@ -141,7 +141,8 @@ def _number_binding(key: str, value: int, config: Config) -> Binding | None:
 def check_list_lengths(architecture: Architecture, config: Config, depth: int) -> Iterator[Problem]:
     """Problems of per-layer lists whose length is not the number of layers, such as those left over from pruning.
 
-    A list may also cover the layers of `num_nextn_predict_layers`, or be a pattern that its rule repeats.
+    A list may also have entries for the multi-token-prediction layers, and may be shorter if the formulas of its layer
+    rule repeat it.
     """
     entries = select_text_config(architecture, config)
     extra = entries.get("num_nextn_predict_layers")
@@ -163,7 +164,7 @@ def check_list_lengths(architecture: Architecture, config: Config, depth: int) -
 
 
 def _is_readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
-    """Whether the rule has a value for every layer."""
+    """Whether the rule reads a value that is not null for every layer."""
     try:
         return all(read_layer_value(rule, {**names, "depth": depth}, index) is not None for index in range(depth))
     except FormulaError:

@@ -23,14 +23,17 @@ from stacker.tensors import TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class _Tensors:
-    """The tensors that a donor has (`present`) and the tensors that its config implies (`expected`), by full name."""
+    """The tensors that a donor has (`present`) and the tensors that its config implies (`expected`), by full name.
+
+    The names in `further` may be present but not expected; the names in `optional` may be expected but not present.
+    """
 
     present: Mapping[str, TensorSpec]
     expected: Mapping[str, TensorSpec]
     further: frozenset[str]
-    """Names that may be present but not expected: tied tensors, and tensors outside a wrapper's language model."""
+    """The names of tied tensors, and of tensors outside a wrapper's language model."""
     optional: frozenset[str]
-    """Expected names that may be absent: tied tensors of a wrapper, whose two configs may disagree about tying."""
+    """The names of tied tensors of a wrapper, whose two configs may disagree about tying."""
 
 
 def check_tensors(
@@ -75,7 +78,7 @@ def _check_tables(
     tensors: Mapping[str, TensorSpec],
     placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
-    """Yields a problem for each tensor that should have an equal part for every layer but cannot be divided equally."""
+    """Yields a problem for each tensor that should be divided equally among the layers but cannot be, by its shape."""
     depth = count_layers(architecture, config)
     for name, place in placements.items():
         axis, shape = find_split_axis(place.suffix), tensors[name].shape
@@ -146,10 +149,10 @@ FUSED_ROLES: dict[str, tuple[str, ...]] = {
 def resolve_expected_tensors(
     architecture: Architecture, config: Config, present: Container[str]
 ) -> dict[str, TensorSpec]:
-    """The tensors expected of a donor whose tensor names are `present`, by name; DonorError if they are unknown.
+    """The tensors, by name, that a donor with the tensor names `present` should have.
 
-    If an optional tensor is present, absent tensors of the same layer are not expected if they have the same role, or a
-    role that is fused in the optional tensor.
+    An optional tensor that is present replaces absent tensors of its layer that have its role or a role fused in it;
+    DonorError if the architecture lists no tensors, or the config does not state the size of a tensor.
     """
     expected = {spec.name: spec for spec in list_expected_tensors(architecture, config)}
     chosen = {spec.name: spec for spec in list_optional_tensors(architecture, config) if spec.name in present}

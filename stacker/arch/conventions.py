@@ -41,7 +41,7 @@ class Conventions:
     outside: Patterns
     """Patterns for names of tensors outside the layers, each with the role of the tensors."""
     ignored: tuple[tuple[str, str], ...]
-    """Patterns for names of tensors that stacks leave out, each with the reason."""
+    """Patterns for names of tensors that every stack omits, each with the reason."""
     shared: frozenset[str]
     """Config keys whose lists never have one entry per layer, even if a list is as long as the number of layers."""
     numbered: re.Pattern[str]
@@ -106,7 +106,7 @@ def guess_outside_role(name: str, inner: str = "") -> str:
 
 
 def find_ignored_reason(name: str) -> str:
-    """The reason why stacks leave out a tensor with this name, or "" if stacks keep the tensor."""
+    """The reason why every stack omits a tensor with this name; "" if a tensor with this name is kept."""
     return next((reason for pattern, reason in read_conventions().ignored if fnmatchcase(name, pattern)), "")
 
 

@@ -43,7 +43,7 @@ def read_architecture(name: str) -> Architecture:
 
 @cache
 def read_tested_stacks() -> dict[str, dict[str, str]]:
-    """The results of trying stacks with each model type: a dict from model type to a dict from stack name to result.
+    """The results of building stacks with each model type: a dict from model type to a dict from stack name to result.
 
     A result is "right", or "refused: " with the reason and, in parentheses, what works instead.
     """

@@ -97,8 +97,8 @@ def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
 def _match_depth(config: Config, layers: Sequence[LayerList], name: str) -> tuple[str, str, LayerList]:
     """Finds the config entry that states the number of layers, and the list in `layers` with this number of modules.
 
-    Returns the key of the nested config ("" if not nested), the key of the entry, and the list (of several, the one
-    with the most bytes). DonorError if no config entry equals the length of any list.
+    Returns the key of the nested config ("" if not nested), the key of the entry, and the list; if several lists match,
+    the list with the most bytes is returned. DonorError, with the model type `name`, if no list matches any entry.
     """
     claims = list(_list_depths(config))
     agreeing = [
@@ -119,8 +119,8 @@ def _match_depth(config: Config, layers: Sequence[LayerList], name: str) -> tupl
 def _list_depths(config: Config) -> Iterator[tuple[str, str, int, int]]:
     """Yields a tuple for each config entry that may state the number of layers.
 
-    It contains the key of the nested config ("" if not nested), the key of the entry, the number of layers, and the
-    number of multi-token-prediction layers.
+    The tuple contains the key of the nested config ("" if not nested), the key of the entry, the number of layers, and
+    the number of multi-token-prediction layers.
     """
     for scope in ("", *read_conventions().scopes):
         inner = config.get(scope) if scope else config
@@ -137,9 +137,10 @@ def _list_depths(config: Config) -> Iterator[tuple[str, str, int, int]]:
 
 
 def _find_tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str) -> tuple[tuple[str, str], ...]:
-    """A tuple with one pair, the names of the head and of the embedding; an empty tuple if there is no embedding.
+    """Finds the names of the output head and the embedding, as a tuple with one pair; empty if there is no embedding.
 
-    If the donor has no tensor for the head, the head's name is guessed from the name of its bias or by convention.
+    A head without a tensor is named after its bias or, if there is no bias, by the convention for the model type
+    `name`; `prefix` is the layer prefix, and `inner` the name prefix of a wrapper's language model.
     """
     pattern = compile_prefix(prefix)
     roles = {each: guess_outside_role(each, inner) for each in tensors if not pattern.fullmatch(each)}
@@ -182,9 +183,9 @@ def _number_kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth:
 def _bind_unexplained(
     kinds: Sequence[int], rules: Sequence[LayerRule], names: Mapping[str, Any]
 ) -> Iterator[LayerRule]:
-    """Yields a rule by which a layer may only move to an index that has the layer's number in `kinds`.
+    """Yields a rule that lets a layer move only to an index with an equal number in `kinds`, which has one per layer.
 
-    Yields nothing if the values of `rules` already differ between any two layers with different numbers.
+    Yields nothing if any two layers with different numbers already have different values according to `rules`.
     """
     seen: dict[str, int] = {}
     followed = [rule for rule in rules if rule.write not in POSITIONAL or rule.write is WriteKind.POSITION]
@@ -199,14 +200,14 @@ def _bind_unexplained(
 
 
 def _find_first(rule: LayerRule, names: Mapping[str, Any], depth: int) -> int | None:
-    """The index of the first layer for which the value of the rule is true; None if the value is true for no layer."""
+    """The index of the first layer for which the rule reads a true value; None if there is no such layer."""
     return next((index for index in range(depth) if read_layer_value(rule, names, index)), None)
 
 
 def _kind_formula(kinds: Sequence[int]) -> str:
-    """Writes a formula over the layer index `i` whose value differs between layers with different numbers in `kinds`.
+    """Builds a formula of the layer index `i` that tells apart layers with different numbers in `kinds`.
 
-    If the numbers follow no pattern, the formula lists the number of every layer.
+    Examples are `i == 0` and `[0, 1][i % 2]`; if the numbers follow no pattern, the formula contains all numbers.
     """
     if len(set(kinds[1:])) == 1:
         return "i == 0"

@@ -13,7 +13,7 @@ from stacker.formats.json_object import Json
 
 
 def is_applicable(rule: LayerRule, names: Mapping[str, Any]) -> bool:
-    """Whether the rule has no condition or a true one; a condition that cannot be computed from `names` is false."""
+    """Whether the rule has no condition or a true one; False if the condition cannot be computed from `names`."""
     if rule.when is None:
         return True
     try:
@@ -23,7 +23,10 @@ def is_applicable(rule: LayerRule, names: Mapping[str, Any]) -> bool:
 
 
 def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
-    """The first value of the formulas `rule.read` for layer `index` that is not null; FormulaError if there is none."""
+    """The first value of the formulas `rule.read` for layer `index` that is not null.
+
+    A formula that cannot be computed is skipped; FormulaError if no formula has a value.
+    """
     failure = FormulaError(f"'{rule.name}' cannot be read")
     for formula in rule.read:
         try:
@@ -37,7 +40,10 @@ def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> J
 
 
 def read_layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], index: int) -> dict[str, Json]:
-    """The values of the rules for one layer, by rule name; rules that do not apply or have no value are left out."""
+    """The values that the rules read for layer `index`, by rule name.
+
+    Rules that do not apply, or that read no value, are left out.
+    """
     found: dict[str, Json] = {}
     for rule in rules:
         if is_applicable(rule, names):
@@ -51,7 +57,10 @@ def read_layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], 
 def infer_list_rules(
     config: Config, rules: Iterable[LayerRule], depth: int, shared: frozenset[str]
 ) -> Iterator[LayerRule]:
-    """Yields a rule for each config list of `depth` entries, except keys in `shared` and keys that `rules` mention."""
+    """Yields a rule for each config entry that is a list of `depth` items, one for each layer.
+
+    Keys that `rules` mention are skipped, and keys in `shared`, whose lists never have one item per layer.
+    """
     mentioned = {key for rule in rules for key in (rule.key, *rule.drop)} | shared
     for key, value in config.items():
         if isinstance(value, list) and len(value) == depth and key not in mentioned and key.isidentifier():
@@ -75,7 +84,7 @@ def _are_indices(value: list[Json], depth: int) -> bool:
 
 
 def build_entry(kind: WriteKind, values: Sequence[Json]) -> Json:
-    """Builds the config entry that states the values, one per layer; None for kinds that do not write such an entry."""
+    """Builds the config entry that states `values`, one per layer; None if rules of this kind write no such entry."""
     match kind:
         case WriteKind.LIST:
             return list(values)
@@ -95,19 +104,20 @@ def build_entry(kind: WriteKind, values: Sequence[Json]) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """New config entries; with these entries, the layers with the indices `misfits` do not read their wanted values."""
+    """New config entries, and the indices (`misfits`) of the layers for which these entries state a wrong value."""
 
     entries: Mapping[str, Json]
     misfits: tuple[int, ...]
 
 
 def solve_entries(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json]) -> Solution:
-    """Finds config entries for the keys in `rule.over` from which the most layers read the value that `values` lists.
+    """Finds config entries for the keys in `rule.over` such that `rule` reads `values[i]` for the most layers i.
 
-    The present entries are kept if no candidates fit more layers. The formulas in `rule.over` may use `depth`, and the
-    indices `first` and `last` of the first and last true value (if no value is true: `depth` and `depth - 1`).
+    The present entries are kept if no other entries are right for more layers. The formulas in `rule.over` may use
+    `depth`, `first` and `last`: the number of layers, and the indices of the first and the last true value.
     """
     true = [index for index, value in enumerate(values) if value]
+    # if no value is true, [first, last] is the empty range that begins after the last layer
     ends = {"first": true[0], "last": true[-1]} if true else {"first": len(values), "last": len(values) - 1}
     whole = {**names, "depth": len(values), **ends}
     best = Solution({}, tuple(range(len(values))))
@@ -121,7 +131,10 @@ def solve_entries(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Js
 
 
 def _list_candidates(over: Sequence[tuple[str, Formula]], names: Mapping[str, Any]) -> Iterator[dict[str, Json]]:
-    """Yields the present config entries for the keys in `over`, then every combination of the candidates in `over`."""
+    """Yields the entries that the config has for the keys in `over`, then every combination of values to try.
+
+    `over` is a list of config keys, each with a formula for the list of values to try.
+    """
     yield {key: names[key] for key, _ in over if key in names}
     yield from _list_combinations(over, names)
 
@@ -137,7 +150,7 @@ def _list_combinations(over: Sequence[tuple[str, Formula]], names: Mapping[str, 
 
 
 def _find_misfits(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json], most: int) -> tuple[int, ...]:
-    """The indices of layers for which the rule does not read the value in `values`; stops after `most` indices."""
+    """The indices of layers for which the rule does not read `values[index]` from `names`; at most `most` indices."""
     found: list[int] = []
     for index, value in enumerate(values):
         if not _has_value(rule, names, index, value):

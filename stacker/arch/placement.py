@@ -25,7 +25,11 @@ _EACH = re.compile(r"\be\b")
 
 @dataclass(frozen=True, slots=True)
 class TensorPlacement:
-    """Says where a model uses a tensor: its part, its layer and its role."""
+    """Says where a model uses a tensor: its part, its layer and its role.
+
+    `suffix` is the tensor's name without the layer prefix. `ignored` is the reason why the tensor is left out of every
+    stack, or "" if the tensor is kept.
+    """
 
     name: str
     """The full name of the tensor; some checkpoints leave out the beginning of the name."""
@@ -34,9 +38,8 @@ class TensorPlacement:
     layer: int | None = None
     """The index of the layer; None for a tensor outside the layers or a tensor that has a part for each layer."""
     suffix: str = ""
-    """The name without the layer prefix, "" for a tensor outside the layers; may contain `{i}` (see `layer_names`)."""
+    """Empty for a tensor outside the layers; may contain `{i}` (see `layer_names`)."""
     ignored: str = ""
-    """The reason why stacks leave the tensor out; "" if stacks keep the tensor."""
 
 
 def place_tensors(
@@ -55,7 +58,10 @@ def place_tensors(
 
 
 def compile_prefix(prefix: str) -> re.Pattern[str]:
-    """A pattern for names of tensors in layers: group 1 is the layer index, group 2 the name after the prefix."""
+    """Compiles a layer prefix such as "model.layers.{i}." to a pattern for names of tensors in layers.
+
+    Group 1 of the pattern matches the layer index, group 2 the rest of the name.
+    """
     return re.compile(re.escape(prefix).replace(r"\{i\}", r"(\d+)") + "(.*)")
 
 
@@ -95,9 +101,10 @@ def _template_name(place: TensorPlacement) -> str:
 
 
 def _mark_ignored(place: TensorPlacement, architecture: Architecture, *, listed: bool, extra: range) -> TensorPlacement:
-    """Returns the placement; if stacks leave the tensor out, its `ignored` says why.
+    """Returns the placement, with the reason in `ignored` if the tensor has to be left out of every stack.
 
-    `listed` says whether the architecture file describes the tensor; `extra` has the indices of prediction layers.
+    `listed` says whether the architecture file describes the tensor; `extra` contains the indices of the
+    multi-token-prediction layers.
     """
     reason = next((why for pattern, why in architecture.ignored if fnmatchcase(place.name, pattern)), "")
     if not reason and place.layer is not None and place.layer in extra:
@@ -115,7 +122,10 @@ def _prediction_layers(architecture: Architecture, config: Config) -> range:
 
 
 def list_expected_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
-    """The tensors that a donor with this config must have, in model order; DonorError if they or a size are unknown."""
+    """The tensors that a donor with this config must have, in model order.
+
+    DonorError if the architecture lists no tensors, or the config does not state the size of a tensor.
+    """
     if not architecture.tensors:
         message = f"what tensors '{architecture.name}' has is not known without its weights"
         raise DonorError.of(message, "give the donor's weights, or describe the family in architectures/")
@@ -123,7 +133,10 @@ def list_expected_tensors(architecture: Architecture, config: Config) -> tuple[T
 
 
 def list_optional_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
-    """The tensors that a donor with this config may have or lack, in model order; DonorError if a size is unknown."""
+    """The tensors that a donor with this config may have or lack, in model order.
+
+    DonorError if the config does not state the size of a tensor.
+    """
     return tuple(_instantiate_all([t for t in architecture.tensors if t.optional], architecture, config))
 
 

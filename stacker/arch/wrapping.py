@@ -19,7 +19,10 @@ from stacker.tensors import TensorSpec
 
 
 def find_wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture | None:
-    """The architecture of a wrapper's language model, with tensor names as in `tensors`; None if no file fits."""
+    """The architecture of a wrapper's language model, with tensor names as in `tensors`.
+
+    None if no architecture file lists the language model's type, or no modules in `tensors` match the file's layers.
+    """
     scope, inside = _find_language_model(config)
     family = find_architecture(inside)
     layers = _find_layers(family, tensors) if family else None
@@ -80,10 +83,10 @@ def _list_suffixes(found: LayerList, tensors: Mapping[str, TensorSpec]) -> set[s
 
 
 def _make_rename(family: Architecture, start: str, tensors: Mapping[str, TensorSpec]) -> Callable[[str], str]:
-    """Returns a function from the family's name for a tensor outside the layers to the tensor's name in the wrapper.
+    """Returns a function that converts a name in the family's architecture file to the tensor's name in the wrapper.
 
-    The function looks for the tensor in the module with the name prefix `start`, which contains the layers, and then in
-    the modules around that module.
+    The function is for tensors outside the layers. It looks first in the module that contains the layers, whose name
+    prefix is `start`, then in the modules around that module.
     """
     body = find_module_path(family.prefix)
     whole = f".{start}".endswith(f".{body}")

@@ -1,1 +1,1 @@
-"""Array operations that merge pieces of tensors: compiled by numba for the CPU, and written in torch for a GPU."""
+"""Array operations for merging tensors: functions compiled by numba for the CPU, and torch operations for a GPU."""

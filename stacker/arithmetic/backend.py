@@ -81,13 +81,17 @@ class Backend(Protocol):
         ...
 
     def row_inner_products(self, arrays: Sequence[Array], row: int) -> np.ndarray[Any, Any]:
-        """Compute ⟨xᵢ, xⱼ⟩ for each pair i ≤ j and each row of `row` elements in fp64; the shape is [pairs, rows]."""
+        """Compute in fp64 the inner products ⟨xᵢ, xⱼ⟩ of the arrays, row by row, for all pairs i ≤ j.
+
+        A row has `row` elements, and the result has the shape [pairs, rows].
+        """
         ...
 
     def column_inner_products(self, arrays: Sequence[Array], row: int, total: Array | None) -> Array:
-        """Compute ⟨xᵢ, xⱼ⟩ for each pair i ≤ j and each column of rows of `row` elements in fp64.
+        """Compute in fp64 the inner products ⟨xᵢ, xⱼ⟩ of the arrays, column by column, for all pairs i ≤ j.
 
-        The result has the shape [pairs, row]. If `total` is given, the result is added to `total`, which is returned.
+        The arrays are matrices with rows of `row` elements, and the result has the shape [pairs, row]; if `total` is
+        given, the result is added to `total`, which is returned.
         """
         ...
 
@@ -213,8 +217,8 @@ class Backend(Protocol):
     def count_changes(self, arrays: Sequence[Array], least: float) -> list[float]:
         """Count the elements x of each array that have |x| > least.
 
-        The list starts with a count for each array of the elements at whose index another array has |x| > least too,
-        and ends with a count for each array of all other elements with |x| > least.
+        The first half of the list has one count per array: elements at indices where another array has |x| > least too.
+        The second half, again one count per array, counts elements at indices where no other array has |x| > least.
         """
         ...
 
@@ -226,5 +230,5 @@ class Backend(Protocol):
         ...
 
     def row_divergences(self, array: Array, other: Array, row: int) -> np.ndarray[Any, Any]:
-        """Compute in fp64 for each row the KL divergence of the softmax of `array` from the softmax of `other`."""
+        """Compute for each row of `row` elements in fp64 the KL divergence of softmax(array) from softmax(other)."""
         ...

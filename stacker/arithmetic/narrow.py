@@ -11,7 +11,10 @@ from stacker.arithmetic.jit import compiled
 
 
 class Form(NamedTuple):
-    """The layout of a float type with 8 or 16 bits, as uint32 values."""
+    """Describes a float type of 8 or 16 bits: its fraction bits, smallest and largest numbers, and special values.
+
+    All fields are uint32 numbers: bit patterns, numbers of bits, or an exponent field.
+    """
 
     dropped: Any
     """How many fewer fraction bits the type has than fp32."""
@@ -50,8 +53,7 @@ VALUES = {kind: np.arange(256, dtype=np.uint8).view(kind).astype(np.float32) for
 def narrow(bits: Any, form: Form, out: Any) -> None:
     """Convert the bits of fp32 numbers to the bits of the type `form`, rounded to nearest even; NaN stays NaN.
 
-    A subnormal result is rounded by adding a power of 2 whose lowest fp32 bit is worth as much as the lowest bit of the
-    result.
+    A subnormal result is rounded by adding a power of 2 so large that fp32 drops exactly the bits to round off.
     """
     dropped, away = (
         form.dropped & np.uint32(31),

@@ -33,7 +33,7 @@ def add_up(factors: Any, arrays: Arrays, start: int, count: int, total: Any) -> 
 
 @compiled
 def combine(factors: Any, arrays: Arrays, out: Any) -> None:
-    """Write Σ fᵢxᵢ to `out`."""
+    """Write the weighted sum Σ fᵢxᵢ to `out`; f are `factors`, x are `arrays`."""
     total = np.empty(CHUNK, out.dtype)
     for start in range(0, out.size, CHUNK):
         count = min(CHUNK, out.size - start)
@@ -98,7 +98,10 @@ def inner_product(one: Any, other: Any) -> Any:
 
 @compiled
 def row_inner_products(arrays: Arrays, row: int, out: Any) -> None:
-    """Write ⟨xᵢ, xⱼ⟩ for each pair i ≤ j and each row of `row` elements to `out`, which has the shape [pairs, rows]."""
+    """Write to `out` the inner products ⟨xᵢ, xⱼ⟩ of the arrays, row by row, for all pairs i ≤ j.
+
+    A row has `row` elements, and `out` has the shape [pairs, rows].
+    """
     for number in range(out.shape[1]):
         start, pair = number * row, 0
         for i in range(len(arrays)):
@@ -109,7 +112,10 @@ def row_inner_products(arrays: Arrays, row: int, out: Any) -> None:
 
 @compiled
 def column_inner_products(arrays: Arrays, row: int, out: Any) -> None:
-    """Add ⟨xᵢ, xⱼ⟩ for each pair i ≤ j and each column of rows of `row` elements to `out`, of shape [pairs, row]."""
+    """Add to `out` the inner products ⟨xᵢ, xⱼ⟩ of the arrays, column by column, for all pairs i ≤ j.
+
+    The arrays are matrices with rows of `row` elements, and `out` has the shape [pairs, row].
+    """
     for start in range(0, arrays[0].size, row):
         pair = 0
         for i in range(len(arrays)):

@@ -26,7 +26,10 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TensorTemplate:
-    """Describes one tensor of every layer, or one tensor outside the layers, as a line of an architecture file does."""
+    """Describes a tensor that every layer has, or a tensor outside the layers.
+
+    `when` is a condition for having the tensor, `count` the number of experts, and `optional` whether it may be absent.
+    """
 
     name: str
     """The tensor's name, without the layer prefix if it is in a layer; `{e}` stands for the index of an expert."""
@@ -35,7 +38,7 @@ class TensorTemplate:
     shape: tuple[Formula, ...]
     """The size of each axis, as a formula that may use the family's dimensions."""
     when: Formula | None = None
-    """A condition that is true for layers or configs that have the tensor; None if all layers and configs have it."""
+    """The condition is true for layers or configs that have the tensor; None if all layers and configs have it."""
     count: Formula | None = None
     """The number of experts if the name contains `{e}`, otherwise None."""
     optional: bool = False
@@ -95,7 +98,11 @@ KEYLESS = POSITIONAL | {WriteKind.SOLVE}
 
 @dataclass(frozen=True, slots=True)
 class LayerRule:
-    """A property of layers that a config states: how to read a layer's value and how to write the values of a stack."""
+    """A rule for one property of layers, such as the window size: how a config states the property for each layer.
+
+    `read` lists formulas for the value of a layer in a donor's config; `write` says how the values of a stack's layers
+    are stored in the new config, or which stacks the rule refuses. `when` is a condition for using the rule.
+    """
 
     name: str
     key: str
@@ -120,7 +127,10 @@ class LayerRule:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Describes a model family: its tensors, and what the configs of the family say about layers."""
+    """Describes a model family: the tensors of its models, and the config entries that depend on the layers.
+
+    Pairs have a config key, a name or a pattern first; in `tied`, the names of an absent tensor and its substitute.
+    """
 
     name: str
     model_types: tuple[str, ...]
@@ -147,7 +157,7 @@ class Architecture:
     tied: tuple[tuple[str, str], ...] = ()
     """Names of tensors that may be absent, each with the name of the tensor that is used instead."""
     ignored: tuple[tuple[str, str], ...] = ()
-    """Patterns for names of tensors that stacks leave out, each with the reason."""
+    """Patterns for names of tensors that every stack omits, each with the reason."""
     apart: tuple[str, ...] = ()
     """Patterns for names of tensors that are stored outside the layers but belong to layers (see `layer_names`)."""
     agree: tuple[str, ...] = ()

@@ -97,5 +97,5 @@ def read_texts(entries: Entries, key: str) -> tuple[str, ...]:
 
 
 def read_pairs(entries: Entries, key: str) -> tuple[tuple[str, str], ...]:
-    """The entries of the mapping under `key`, as pairs of name and text; empty if the key is absent."""
+    """The entries of the mapping under `key`, as pairs of entry key and text; empty if `entries` lacks `key`."""
     return tuple((name, expect_text(node)) for name, node in read_section(entries, key).items())

@@ -41,8 +41,8 @@ _TAIL = re.compile(r"(?: as (?P<dtype>\w+))?(?: for e in (?P<count>.+?))?(?: if 
 def parse_architecture(text: str, source: str, read_parent: ReadParent | None = None) -> Architecture:
     """Parses the text of an architecture file; SpecError, with the position, if it does not follow the format.
 
-    `source` is the name of the file in messages. `read_parent` returns the text of another file, by the name that the
-    entry `like` states.
+    `source` is the name of the file in messages; `read_parent` returns the text of another file from its name, if the
+    entry `like` names another file to extend.
     """
     entries = read_entries(text, source, read_parent)
     check_keys(entries, _KEYS)
