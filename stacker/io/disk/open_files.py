@@ -130,7 +130,7 @@ class FileCache(Generic[File]):
     def close_idle(self, names: Iterable[str] | None = None) -> bool:
         """Close one file that no thread uses and return True, or return False if there is no such file.
 
-        The cache's `settle` function is called for the file first. If `names` is given, only files with these names are
+        The cache's `settle` function is called for the file first; if `names` is given, only files with these names are
         considered.
         """
         with self._lock:

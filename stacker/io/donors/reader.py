@@ -124,8 +124,8 @@ def _note_inference(architecture: Architecture, repository: Repository) -> Itera
 def _find_architecture(config: Config, specs: Mapping[str, TensorSpec]) -> Architecture:
     """Find the architecture file in stacker that describes a donor, or infer the architecture from config and tensors.
 
-    `specs` maps each tensor's name to its spec. If no file describes the donor's model type, a file for the language
-    model inside the donor (say, inside a vision-language model) is tried before inferring.
+    If no file describes the donor's model type, a file for the language model inside the donor (say, inside a
+    vision-language model) is tried before inferring; `specs` maps each tensor's name to its spec.
     """
     known = find_architecture(config) or find_wrapped_architecture(config, specs)
     return known or infer_architecture(config, specs)
