@@ -1,4 +1,4 @@
-"""Defines Problem, which a check yields, the error classes with their exit codes, and functions that word messages.
+"""Defines Problem, which a check yields, the error classes with their exit codes, and helpers that format messages.
 
     StackerError            1   a bug in stacker
     ├── SpecError           2   the spec, or how a command was called
@@ -91,7 +91,7 @@ class StackerError(Exception):
 
     @classmethod
     def of(cls, message: str, hint: str = "", mark: Mark | None = None) -> Self:
-        """Make an error of this class from the message, hint and mark of its only problem."""
+        """Make an error of this class with one problem, which has this message, hint and mark."""
         return cls(Problem(message, hint, mark, blame=cls.blame))
 
 
@@ -149,7 +149,8 @@ def select_errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 def raise_problems(problems: Iterable[Problem]) -> None:
     """Raise all errors among `problems` as one exception, whose class belongs to the most serious error.
 
-    Unsafe input is the most serious, then the other causes in the order of `Blame`. Nothing is raised without errors.
+    Unsafe input is the most serious, then the other causes in the order of `Blame`. Nothing is raised if no problem is
+    an error.
     """
     errors = select_errors(problems)
     if not errors:
@@ -172,13 +173,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def ranges_text(numbers: Iterable[int]) -> str:
-    """Write sorted integers as text, consecutive ones as a range: `3, 7–9`."""
+    """Format sorted integers as text, with consecutive integers as a range: `3, 7–9`."""
     runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])]
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def layers_text(numbers: Iterable[int]) -> str:
-    """Write sorted layer numbers as text, consecutive ones as a range: `layer 3`, `layers 3, 7–9`."""
+    """Format sorted layer numbers as text, with consecutive numbers as a range: `layer 3`, `layers 3, 7–9`."""
     known = list(numbers)
     return f"layer{'s' if len(known) > 1 else ''} {ranges_text(known)}"
 

@@ -1,6 +1,7 @@
 """Names shard files, and parses, makes and checks `model.safetensors.index.json`, which says where each tensor is.
 
-Like other loaders, stacker uses an index only to find the shards; which tensors a shard has is read from its header.
+Like other loaders, stacker uses an index only to find the shards; the header of each shard says which tensors the
+shard has.
 """
 
 from __future__ import annotations

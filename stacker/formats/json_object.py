@@ -42,7 +42,7 @@ def format_json(content: Any) -> bytes:
 
 
 def _suggest_repair(data: bytes) -> str:
-    """The hint for a file that is not a JSON object: it is a Git LFS pointer, a web page, or damaged."""
+    """The hint for a file that is not a JSON object: how to repair a Git LFS pointer, a web page or a damaged file."""
     if data.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer: run `git lfs pull` in the donor's folder"
     if data.lstrip().startswith(b"<"):

@@ -180,15 +180,15 @@ def _parse_tensor(name: str, fields: Any, where: str) -> StoredTensor:
 
 
 def _is_sizes(value: Any) -> bool:
-    """Whether a value is a list of integers without bools; the JSON parser has already refused negative numbers."""
+    """Whether a value is a list of integers and contains no bools; the parser has already refused negative numbers."""
     return type(value) is list and [*map(type, value)].count(int) == len(value)
 
 
 def _count_bits(shape: list[int], bits: int) -> int | None:
     """The size of a tensor in bits, or None if the size does not fit into 64 bits.
 
-    The dimensions are multiplied in order: if the product gets too large before a dimension of 0, the result is None
-    too.
+    The dimensions are multiplied in order: if the product gets too large before a dimension of 0, the result is
+    None although the tensor is empty.
     """
     product = math.prod(shape) * bits
     if product:

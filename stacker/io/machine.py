@@ -29,7 +29,7 @@ _TRIAL_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Which ways of copying work in the folder `path`: in the kernel, past the page cache, and keeping holes of files.
+    """Which ways of copying work in the folder `path`: in the kernel, bypassing the page cache, keeping holes.
 
     `filesystem` is the type of the filesystem, such as `ext4`, and `free` is the free space in bytes. `block` is the
     size in bytes of the blocks that can be cloned, None if cloning does not work.

@@ -1,1 +1,1 @@
-"""Checks disk space, copies bytes between files in the cheapest way, and writes files past the page cache."""
+"""Checks disk space, copies bytes between files in the cheapest way, and bypasses the page cache to write files."""

@@ -1,4 +1,4 @@
-"""Copies bytes between files: past the page cache, inside the kernel, or by reading and writing.
+"""Copies bytes between files by bypassing the page cache, inside the kernel, or by reading and writing.
 
 These ways are tried in this order, the next when one fails. The last way, reading and writing, raises errors that say
 whether reading or writing failed.
@@ -22,7 +22,7 @@ from stacker.progress import Progress
 
 _BUFFER_BYTES = 1 << 20
 _DIRECT_BYTES = 1 << 21
-"""How many bytes of a source file are mapped or read at once for a write past the page cache.
+"""How many bytes of a source file are mapped or read at once for a write that bypasses the page cache.
 
 A larger number would raise the process's resident memory, which includes mapped pages.
 """
@@ -67,7 +67,7 @@ It returns 0 or raises an OSError when no byte can be copied in this way.
 def copy_stored(span: Span, chunk: int, progress: Progress) -> None:
     """Copy all bytes of a span in steps of at most `chunk` bytes, and call `progress` with the bytes of each step.
 
-    In a large span, whole blocks are written past the page cache if the filesystem supports such writes.
+    Writes of whole blocks of a large span bypass the page cache if the filesystem supports such writes.
     """
     begin = min(span.begin + -span.target_begin % DIRECT_ALIGNMENT, span.end)
     end = begin + (span.end - begin) // DIRECT_ALIGNMENT * DIRECT_ALIGNMENT
@@ -95,7 +95,7 @@ def _copy(span: Span, methods: Sequence[CopyMethod], chunk: int, progress: Progr
 
 
 def _write_direct(span: Span) -> int:
-    """Copy a span of whole blocks past the target's page cache; returns how many bytes were copied.
+    """Copy a span of whole blocks with writes that bypass the page cache; returns how many bytes were copied.
 
     Copying stops when the filesystem refuses such a write. If the offset in the source is a multiple of
     DIRECT_ALIGNMENT, the source is mapped into memory instead of read into a buffer, which was measured to be a third

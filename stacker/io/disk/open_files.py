@@ -31,11 +31,11 @@ def _do_nothing(name: str, file: object) -> None:
 
 
 class FileCache(Generic[File]):
-    """Keeps files open, by name: up to `most` files, or more while threads use more.
+    """Keeps files open, by name: at most `most` files, unless threads use more files at once.
 
-    To make room, the unused file whose last use is longest ago is closed: `settle` is called with the file's name and
-    the file, and then `close` with the file. When the process cannot open another file, an unused file is closed in one
-    of the caches in `group`.
+    The least recently used idle file is closed first: `settle`, which may sync the file, is called with the file's
+    name and the file, and then `close` with the file. When the process has too many files open, an unused file is
+    closed in one of the caches in `group`.
     """
 
     def __init__(
@@ -128,9 +128,10 @@ class FileCache(Generic[File]):
                     raise
 
     def close_idle(self, names: Iterable[str] | None = None) -> bool:
-        """Close one unused file after the cache's `settle` function was called for it; False if no file was unused.
+        """Close one file that no thread uses and return True, or return False if there is no such file.
 
-        If `names` is given, only files with these names are considered.
+        The cache's `settle` function is called for the file first; if `names` is given, only files with these names are
+        considered.
         """
         with self._lock:
             for name in self._entries if names is None else names:

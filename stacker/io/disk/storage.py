@@ -52,9 +52,9 @@ def make_storage_error(error: OSError, path: Path, doing: str = "write") -> Stor
 
 
 def _limit(code: int, path: Path) -> str:
-    """The free space on disk, or the limit on open files, to append to an error message.
+    """Text to append to an error message: the free space if the disk is full, the limit if too many files are open.
 
-    Empty if the error code is about neither.
+    Empty for all other error codes.
     """
     if code == errno.ENOSPC:
         return f" ({count_free_bytes(path):,} bytes are free)"

@@ -16,9 +16,9 @@ from stacker.progress import Progress, Watch, ignore_progress
 def fetch_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]], watch: Watch) -> dict[str, Donor]:
     """Download the files that a build needs and that are only on the hub.
 
-    `needed` maps each donor's name to the names of the weight files that are needed; side files are always downloaded.
-    Returns the donors by name, with the paths of the downloaded files; `watch` is called with the bytes downloaded so
-    far and the bytes to download in all.
+    `needed` maps the name of each donor in `known` to the weight files to download; side files are always downloaded.
+    Returns the donors by name, with the paths of the downloaded files; `watch` is called with the number of bytes
+    downloaded so far and the number of bytes to download in all.
     """
     remote = [
         file for name, donor in known.items() for file in donor.files if file.name in needed[name] and not file.path

@@ -38,7 +38,10 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
 
 
 def is_local(spec: DonorSpec, folder: Path, dialect: Dialect) -> bool:
-    """Whether the source of a donor is an existing folder on this machine; relative paths start at `folder`."""
+    """Whether the source of a donor is an existing folder on this machine.
+
+    Relative paths start at `folder`; in mergekit's dialect, the current folder is tried first.
+    """
     with _translate_path_errors(spec):
         return _find_folder(spec, folder, dialect) is not None
 
@@ -61,7 +64,10 @@ def _find_folder(spec: DonorSpec, folder: Path, dialect: Dialect) -> Path | None
 
 
 def _candidate_paths(source: str, folder: Path, dialect: Dialect) -> Sequence[Path]:
-    """The paths that a donor's source may mean, in the order in which they are tried."""
+    """The local paths to try for the path `source` that a spec gives for a donor, in the order of trying.
+
+    Relative paths start at `folder`; in mergekit's dialect, the current folder is tried before `folder`.
+    """
     path = Path(source)
     if source.startswith("~"):
         path = path.expanduser()
@@ -100,7 +106,7 @@ def _open_on_hub(spec: DonorSpec, source: str, paths: Sequence[Path]) -> Reposit
 
 
 def mark_file(repository: Repository, name: str) -> Mark:
-    """The Mark that names a donor's file in messages."""
+    """The Mark for messages about the file `name` of a donor: the donor's source and the file's name."""
     return Mark(f"{repository.source}/{name}")
 
 

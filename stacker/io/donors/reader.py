@@ -41,8 +41,8 @@ Its other arguments are the folder where relative paths start, and the dialect o
 def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
     """Read the donor that `spec` describes, or raise all problems of this donor together.
 
-    Relative paths start at `folder`. If `spec.like` names a reference config, a donor that is missing or has no weights
-    is made from that config alone.
+    Relative paths start at `folder`; in mergekit's dialect, the current folder is tried first. If `spec.like` names a
+    reference config, a donor that is missing or has no weights is made from that config alone.
     """
     reasons: tuple[Problem, ...] = (Problem("the donor has no weights"),)
     try:
@@ -75,7 +75,7 @@ def read_from_reference(spec: DonorSpec, folder: Path, dialect: Dialect = Dialec
 
 
 def read_avoiding_hub(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
-    """Read a donor from a local folder if there is one, or else from its reference config, or else from the hub.
+    """Read a donor from its local folder if there is one, else from the config `spec.like`, else from the hub.
 
     Commands that only show something use this function, so that they need not wait for the hub.
     """
@@ -114,7 +114,7 @@ def build_donor(repository: Repository, name: str, source: str) -> Donor:
 
 
 def _note_inference(architecture: Architecture, repository: Repository) -> Iterator[Problem]:
-    """Yield a note if the architecture has no packaged file and was inferred."""
+    """Yield a note for the user if the architecture was inferred, because stacker has no file that describes it."""
     if architecture.inferred:
         hint = "check the preview: roles and per-layer entries are guesses"
         message = f"no architecture file describes '{architecture.name}'; its layers and roles are inferred"
@@ -122,10 +122,10 @@ def _note_inference(architecture: Architecture, repository: Repository) -> Itera
 
 
 def _find_architecture(config: Config, specs: Mapping[str, TensorSpec]) -> Architecture:
-    """The architecture of a donor, from a file packaged with stacker or else inferred from config and tensors.
+    """Find the architecture file in stacker that describes a donor, or infer the architecture from config and tensors.
 
-    If no file describes the donor's model type, a file for the language model inside the donor is tried before
-    inferring.
+    If no file describes the donor's model type, a file for the language model inside the donor (say, inside a
+    vision-language model) is tried before inferring; `specs` maps each tensor's name to its spec.
     """
     known = find_architecture(config) or find_wrapped_architecture(config, specs)
     return known or infer_architecture(config, specs)
@@ -169,9 +169,10 @@ def _check_placements(
     specs: Mapping[str, TensorSpec],
     placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
-    """Yield the problems of a donor whose config and tensors disagree.
+    """Yield a problem for each contradiction between a donor's config, its tensors and its architecture.
 
-    Also yield a problem for two tensors of the donor that are one tensor in the architecture.
+    `placements` maps each tensor's name to its place in the architecture; two tensors with the same name there are
+    a problem too.
     """
     lengths = check_list_lengths(architecture, config, count_layers(architecture, config))
     for problem in (*lengths, *check_tensors(architecture, config, specs, placements)):
@@ -184,7 +185,10 @@ def _check_placements(
 
 
 def _build_tensors(headers: Mapping[str, Header], placements: Mapping[str, TensorPlacement]) -> dict[str, DonorTensor]:
-    """The tensors that a stack may use, by the names that the architecture gives them, in the order of their bytes."""
+    """The tensors that a stack may use, by their names in the architecture, in the order of their bytes in the files.
+
+    `placements` maps a tensor's name in the file to the tensor's place in the architecture.
+    """
     tensors = {}
     for number, header in enumerate(headers.values()):
         for tensor in header.tensors:

@@ -73,7 +73,7 @@ def is_transient(error: Exception) -> bool:
 def explain_hub_error(error: Exception, address: HubAddress) -> StackerError:
     """Make the error that tells the user what an exception of huggingface_hub means.
 
-    A StorageError if the hub's local cache cannot be used, otherwise a DonorError.
+    The error is a StorageError if the hub's local cache cannot be used, otherwise a DonorError.
     """
     from huggingface_hub import errors
 
@@ -108,8 +108,8 @@ def _find_cause(error: Exception) -> Exception:
 def _is_transport(error: Exception) -> bool:
     """Whether a request failed because no answer arrived.
 
-    The class of such errors is found as a base class of HfHubHTTPError, because the HTTP client is httpx or httpx2,
-    depending on the release of huggingface_hub.
+    Whether huggingface_hub uses httpx or httpx2 depends on its release; the first base class of HfHubHTTPError is the
+    error class of the client that it uses.
     """
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -29,7 +29,7 @@ _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class HubRepository:
-    """A repository on the hub at the commit `revision`; `source` is its id and revision as written in the spec.
+    """A repository on the hub at the commit `revision`; `source` is the id and revision as written in the spec.
 
     `sizes` maps each file name to the file's size in bytes (None: unknown). `local` is the folder of that commit in the
     hub's local cache, and `reachable` says whether the hub answered when the repository was opened.
@@ -108,7 +108,7 @@ def _check_id(address: HubAddress) -> None:
 def _cache_folder(repo_id: str) -> Path:
     """The folder of a repository in the hub's local cache.
 
-    It has the documented subfolders `refs`, `snapshots` and `blobs`.
+    Its subfolders are `refs`, `snapshots` and `blobs`, as huggingface_hub documents.
     """
     from huggingface_hub import constants
 

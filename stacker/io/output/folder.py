@@ -145,7 +145,7 @@ class Output:
     def record(self, task_ids: Iterable[str], complete: Iterable[str] = ()) -> None:
         """Sync all open shards, list the tasks `task_ids` in the journal as done, and close the shards `complete`.
 
-        `complete` are the names of shards that will not be written any more.
+        `complete` is the names of the shards that will not be written any more.
         """
         done = list(task_ids)
         with self._lock:
@@ -160,7 +160,7 @@ class Output:
                 pass
 
     def _note(self, done: list[str]) -> None:
-        """Append to the journal the synced shards that are not listed there yet, and then the ids in `done`."""
+        """Append to the journal the synced shards that it does not list yet, and then the ids `done` of tasks."""
         if self._journal is None:
             raise ValueError("the output is closed")
         new = sorted(self._synced - self._named)
@@ -218,8 +218,8 @@ class Output:
     def _guard(self, name: str) -> Iterator[None]:
         """Turn an OSError in the `with` block into a StorageError, and make every later `_guard` block fail at once.
 
-        The error names the file `name`. Linux reports a failed sync only once, so a later sync that succeeds proves
-        nothing.
+        The error names the file `name`. Linux reports a failed sync only once, so a later sync may succeed although
+        data are lost.
         """
         if self._failed:
             raise StorageError.of("an earlier write failed", "", Mark(str(self.folder / name)))
