@@ -21,8 +21,8 @@ from stacker.spec.parser import parse_spec
 def to_mergekit_text(spec: StackSpec, path: Path) -> str:
     """Convert the spec that was read from the file `path` to mergekit's YAML.
 
-    Donors are read only if the conversion fails without their depths and tensor names. SpecError lists what
-    mergekit cannot express.
+    Donors are read only if the conversion fails without their numbers of layers and their tensor names. Raises
+    SpecError with a list of what mergekit cannot express.
     """
     staged = _add_stages(spec, path.parent, "", (path.resolve(),))
     try:
@@ -50,10 +50,10 @@ def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[s
 
 
 def _add_stages(spec: StackSpec, folder: Path, prefix: str, opened: tuple[Path, ...]) -> StackSpec:
-    """A copy of the spec with every nested spec file parsed into `DonorSpec.stage` of the donor that nests the file.
+    """A copy of the spec in which each donor with a nested spec file has the parsed spec in `DonorSpec.stage`.
 
-    The folders of nested donors become relative to `folder`, and the names of nested specs begin with `prefix`.
-    `opened` lists the files that are being parsed: SpecError is raised if one of them nests itself.
+    Folders of nested donors become relative to `folder`, and the names of nested specs begin with `prefix`; SpecError
+    is raised if a nested file is one of `opened`, the files that are already being parsed.
     """
     return replace(spec, donors=tuple(_add_stage(donor, folder, prefix, opened) for donor in spec.donors))
 
@@ -72,7 +72,7 @@ def _add_stage(donor: DonorSpec, folder: Path, prefix: str, opened: tuple[Path, 
 
 
 def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
-    """A copy of a donor whose folder is relative to `folder` instead of `own`, like the folders in its nested spec.
+    """A copy of a donor whose folder, with the folders in its nested spec, is relative to `folder` instead of `own`.
 
     Hub ids stay unchanged.
     """
@@ -85,10 +85,10 @@ def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
 
 
 def find_role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:
-    """For each tensor role (`attn.q`) and each prefix of a role (`attn`), substrings that identify its tensors by name.
+    """Map each tensor role (`attn.q`) and each prefix of a role (`attn`) to substrings that identify its tensors.
 
     Every tensor name of the role contains at least one of the substrings, and no other tensor name contains any of
-    them. A role for which there are no such substrings is left out.
+    them; a role for which there are no such substrings is left out.
     """
     roles = {name: tensor.role for donor in donors for name, tensor in donor.tensors.items()}
     names: dict[str, set[str]] = {}
@@ -106,10 +106,10 @@ def _list_heads(role: str) -> tuple[str, ...]:
 
 
 def _choose_parts(wanted: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
-    """Choose a few substrings that distinguish the tensor names in `wanted` from all other keys of `names`.
+    """Choose a few substrings that distinguish the tensor names in `wanted` from the other tensor names in `names`.
 
-    Each name in `wanted` contains at least one substring, and no other name contains any. Returns () if there are
-    no such substrings.
+    Each name in `wanted` contains at least one of the substrings, and no other name contains any. Returns () if there
+    are no such substrings.
     """
     segments = {part for name in wanted for part in _list_candidates(name)}
     others = names.keys() - wanted

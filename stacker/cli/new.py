@@ -88,9 +88,9 @@ def _group_by_file(texts: Mapping[Path, str]) -> dict[str, str]:
 
 
 def _parse_pairs(words: list[str], option: str) -> dict[str, str]:
-    """Parse the `name=value` arguments of `option` into a mapping from name to value.
+    """Parse the `name=value` arguments of `option`, such as `--donor`, into a mapping from name to value.
 
-    SpecError lists the arguments that lack the name, the equals sign or the value.
+    Raises SpecError with a list of the arguments that lack the name, the equals sign or the value.
     """
     split = {word: word.partition("=") for word in words}
     wrong = [word for word, (name, _, value) in split.items() if not name or not value]
@@ -111,8 +111,7 @@ def _parse_numbers(words: list[str]) -> dict[str, int]:
 def _write_specs(texts: Mapping[Path, str], *, force: bool) -> None:
     """Write each text to the path that is its key.
 
-    Without `force`, if any of the files exists with other content, no file is written and SpecError lists these
-    files.
+    Without `force`, raises SpecError before any file is written if some of the files exist with other content.
     """
     from stacker.io.files.spec_files import write_spec_file
 

@@ -46,9 +46,9 @@ class Request:
 
 
 def make_specs(request: Request) -> NewSpecs:
-    """Make and check the requested spec and the specs nested in it.
+    """Make the requested spec and the specs nested in it, and check them.
 
-    A StackerError lists what is wrong with the request or with the donors.
+    Raises StackerError with a list of what is wrong with the request or with the donors.
     """
     names = (*list_recipes(), *GENERATORS)
     if request.recipe not in names:
@@ -76,8 +76,8 @@ def _make_generated(generator: Generator, request: Request) -> NewSpecs:
 def read_depth(request: Request) -> int:
     """How many layers each donor has: the number `depth` of the request, or else the number read from the donors.
 
-    If the request lacks `depth`, raises DonorError for a donor that cannot be read, and SpecError if the donors
-    have different numbers of layers.
+    Without `depth`, raises DonorError if a donor cannot be read, and SpecError if the donors have different numbers of
+    layers.
     """
     return _read_depth(_parse_donors(request), request)[0]
 
@@ -94,9 +94,10 @@ def _parse_donors(request: Request) -> list[DonorSpec]:
 
 
 def _rebase_folder(source: str, file: Path | None) -> str:
-    """Rewrite a folder that is relative to the working directory to be relative to the folder that contains `file`.
+    """Make a folder that is relative to the working directory relative to the folder that contains `file`.
 
-    A hub id or an absolute folder is returned unchanged.
+    A hub id or an absolute folder is returned unchanged; without `file`, a folder stays relative to the working
+    directory.
     """
     if not Path(source).is_dir() or Path(source).is_absolute():
         return source
@@ -118,7 +119,10 @@ def _check_generator(generator: Generator, request: Request) -> Iterator[Problem
 
 
 def _read_depth(donors: list[DonorSpec], request: Request) -> tuple[int, list[Problem]]:
-    """A pair: how many layers each donor has, as in `read_depth`, and a note for each donor that cannot be read."""
+    """A pair: how many layers each donor has, and notes about donors that cannot be read.
+
+    There are notes only if the request sets `depth`; without `depth`, the errors are those of `read_depth`.
+    """
     depths: dict[str, int] = {}
     problems: list[Problem] = []
     folder = request.file.parent if request.file else Path()
@@ -167,9 +171,10 @@ def _list_nested(name: str) -> Iterator[str]:
 
 
 def _replace_donors(request: Request, chain: list[str]) -> list[str]:
-    """The texts of the recipes in `chain`, in which each donor of the request replaces the donor with its name.
+    """The YAML texts of the recipes named in `chain`, with donors replaced by donors of the same name in the request.
 
-    A replaced donor keeps the reference config that the recipe names, unless the request names one.
+    A replaced donor keeps the recipe's reference config unless the request names one; SpecError is raised for a donor
+    of the request that no recipe in `chain` has.
     """
     texts = {name: read_recipe(name).text for name in chain}
     known = {
@@ -187,6 +192,6 @@ def _replace_donors(request: Request, chain: list[str]) -> list[str]:
 
 
 def _select_donors(named: Mapping[str, DonorSpec], text: str) -> dict[str, DonorSpec]:
-    """The entries of `named` for donors that the spec `text` declares by a folder or hub id, not by a nested spec."""
+    """The entries of `named` for donors that the spec `text` declares, except donors made from a nested spec."""
     own = {donor.name for donor in parse_spec(text, "recipe").donors if donor.stack is None}
     return {name: donor for name, donor in named.items() if name in own}

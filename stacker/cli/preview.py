@@ -63,7 +63,10 @@ def preview(
 
 
 def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_json: bool) -> None:
-    """Print or write the stack in each requested format; if no format is requested, draw the stack on the terminal."""
+    """Print the stack as JSON if `as_json`, write the views in `files` to their paths, and print those in `printed`.
+
+    Without any of these, the stack is drawn on the terminal.
+    """
     scene = stack.scene()
     if as_json:
         print_json(_preview_json(stack, scene))
@@ -77,7 +80,7 @@ def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_jso
 def _write_views(scene: Scene, files: Mapping[str, Path], printed: list[str]) -> None:
     """Write each view in `files` to its path, and print each view in `printed`.
 
-    Views have the names that FILE_VIEWS lists, such as `svg`.
+    The keys of `files` and the items of `printed` are names of views in FILE_VIEWS, such as `svg`.
     """
     if not files and not printed:
         return

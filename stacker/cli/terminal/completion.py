@@ -73,7 +73,10 @@ def _list_folders(incomplete: str) -> list[str]:
 
 
 def _list_cached() -> list[str]:
-    """Hub ids of the models in the hub's local cache, whose folder HF_HUB_CACHE or HF_HOME can set."""
+    """Hub ids of the models in the hub's local cache.
+
+    The environment variable HF_HUB_CACHE or HF_HOME can set the cache's folder.
+    """
     home = os.environ.get("HF_HOME", "~/.cache/huggingface")
     folder = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
     try:

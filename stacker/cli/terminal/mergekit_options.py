@@ -19,10 +19,10 @@ _NO_LORA = "LoRAs are not merged here"
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of mergekit; it is replaced by `ours`, or dropped with the warning `instead` if `ours` is empty.
+    """An option of mergekit: stacker replaces it by its option `ours`, or drops it with the warning `instead`.
 
-    If `flag` is true, the option takes no value, and its negative form `--no-…` is dropped with the warning `off`.
-    An empty warning is not printed.
+    If `flag` is true, the option takes no value, and its negative form, such as `--no-cuda`, is dropped with the
+    warning `off`. `ours` is empty if the option is dropped, and an empty warning is not printed.
     """
 
     name: str

@@ -24,7 +24,10 @@ class SafeConsole(Console):
     """A console that shows control characters in text as escapes, so that no file can steer the terminal."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """The segments of a renderable; the codes that rich itself writes for styles are not affected."""
+        """Yields rich's styled pieces of text for an object to print, with control characters in text shown as escapes.
+
+        The codes that rich itself writes for styles are not affected.
+        """
         for segment in super().render(renderable, options):
             text = segment.text if segment.control else _CONTROL.sub(_escape, segment.text)
             yield segment if text == segment.text else Segment(text, segment.style)

@@ -31,9 +31,9 @@ INTERVAL = 10.0
 
 @contextmanager
 def show_progress(*activities: str, quiet: bool) -> Iterator[tuple[Watch, ...]]:
-    """Yields a tuple with a progress callback for each of `activities`, in the same order.
+    """A context manager that yields a progress callback for each of `activities`, in the same order.
 
-    An activity is shown once its callback is called; nothing is shown if `quiet`.
+    An activity is shown on standard error once its callback is called; nothing is shown if `quiet`.
     """
     console = make_console(stderr=True)
     if quiet:

@@ -55,7 +55,7 @@ def card_text(scene: Scene, spec: str, drawing: str | None = None) -> str:
 
 
 def make_metadata(scene: Scene) -> dict[str, Any]:
-    """The hub's metadata for the card, by the hub's keys: the donors that are on the hub, the licence, and tags.
+    """The metadata for the hub at the top of the card, by key: the donors that are on the hub, the licence, and tags.
 
     The licence is left out unless the configs of all donors name the same licence.
     """
@@ -89,7 +89,7 @@ def _summary_text(scene: Scene) -> str:
 
 
 def map_text(scene: Scene) -> str:
-    """The depth map and its legend as plain text, in which each donor is a letter."""
+    """The depth map and its legend as plain text, with a letter for the layers of each donor."""
     out = StringIO()
     console = Console(file=out, width=_COLUMNS, color_system=None, legacy_windows=False, _environ={})
     console.print(DepthMap(scene.graph, scene.donors), Legend(scene), sep="")
@@ -118,7 +118,7 @@ def _lints_text(scene: Scene) -> str:
 
 
 def _reproduction_text(scene: Scene) -> str:
-    """The card's section on how to build the same checkpoint again: the command, where each donor is from, licences."""
+    """The card's section on how to build the same checkpoint again: command, source of each donor, licences."""
     donors = [f"`{donor.name}`: {_place_text(donor)}" for donor in _list_donors(scene)]
     listed = "\n".join(f"- {line}" for line in donors)
     plan = scene.plan.id if scene.plan else ""

@@ -1,6 +1,7 @@
 """Writes a stack as the source text of a diagram, for Graphviz or for Mermaid.
 
-Graphviz shows every output layer. Mermaid shows a box for each segment, which is a run of consecutive donor layers.
+Graphviz shows every output layer. Mermaid shows one box for each run of output layers that are made from consecutive
+donor layers.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ def _quote(text: str) -> str:
 
 
 def mermaid_text(scene: Scene) -> str:
-    """The stack as a Mermaid flowchart from the embedding to the head, with a box for each segment.
+    """The stack as a Mermaid flowchart from the embedding to the head.
 
-    A segment is a run of consecutive donor layers. The arrow to a segment is labelled with the jump in donor layer
-    numbers if the segment starts with a jump, such as `-8`.
+    Each box is a run of output layers made from consecutive donor layers. The arrow to a box is labelled with the
+    number of donor layers skipped, such as `-8` for a step back.
     """
     return "flowchart LR\n" + "".join(f"  {line}\n" for line in _mermaid_lines(scene))
 

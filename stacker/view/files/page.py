@@ -44,7 +44,10 @@ def html_text(scene: Scene) -> str:
 
 
 def html_frame_text(scene: Scene) -> str:
-    """The HTML document inside an `<iframe>`, which keeps its styles and scripts apart from those of a notebook."""
+    """An `<iframe>` element with the HTML document that `html_text` makes.
+
+    The iframe keeps the styles and scripts of the document apart from those of the notebook around it.
+    """
     attributes = f'sandbox="allow-scripts" style="width:100%;height:{_FRAME_HEIGHT}px;border:0"'
     return f'<iframe {attributes} srcdoc="{escape(html_text(scene))}"></iframe>'
 

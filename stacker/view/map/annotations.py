@@ -23,9 +23,9 @@ def choose_step(least: float) -> int:
 
 
 def draw_ruler(across: Axis) -> Text:
-    """A line with the numbers of output layers.
+    """A line with the numbers of some output layers, to be shown below a depth map.
 
-    Round numbers are each at the first column of their layer, and the number of the last layer is at the right end.
+    A round number starts at the first column of its layer, and the number of the last layer ends at the right end.
     """
     last = across.count - 1
     needed = len(str(last)) + 2

@@ -41,7 +41,7 @@ class Coverage:
 def uses_text(name: str, uses: Sequence[int], style: DonorStyle) -> Text:
     """A line that tells how many layers of a donor the stack uses never, once, twice and more often.
 
-    `uses` has for each layer of the donor, in order, how often the stack uses it.
+    `uses` lists how many times the stack uses each layer of the donor, in the order of the layers.
     """
     counts = {"never": uses.count(0), "once": uses.count(1), "twice": uses.count(2)}
     counts["more often"] = len(uses) - sum(counts.values())

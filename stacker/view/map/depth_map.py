@@ -112,7 +112,10 @@ def _label_rows(up: Axis, *, plain: bool) -> dict[int, str]:
 
 
 def _draw_lines(raster: Raster, styles: Styles, *, plain: bool, ascii_only: bool) -> Iterator[Text]:
-    """Yields the lines of the map from top to bottom: letters if `plain`, else half blocks in colour."""
+    """Yields the lines of the map from top to bottom: letters if `plain`, else half blocks in colour.
+
+    If `plain` and `ascii_only`, signs for blends and junctions are ASCII characters too.
+    """
     rows = 1 if plain else 2
     for line in reversed(range(-(-raster.up.cells // rows))):
         columns = range(raster.across.cells)

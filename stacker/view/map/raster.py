@@ -40,7 +40,7 @@ class Axis:
 
 
 def make_axis(count: int, room: int, most: int) -> Axis:
-    """An axis for `count` layers that has at most `room` cells, and at most `most` cells for each layer."""
+    """An axis for `count` layers, with at most `room` cells in total and at most `most` cells for each layer."""
     return Axis(count, room if count > room else count * max(1, min(most, room // count)))
 
 
@@ -59,8 +59,8 @@ class Cell:
 class Raster:
     """The grid of a depth map, with the axis `across` for output layers and the axis `up` for donor layers.
 
-    `cells` are the filled cells by (column, row). `links` are the (column, row) of empty cells that a junction
-    crosses.
+    `cells` are the filled cells, by (column, row). `links` are the (column, row) of the empty cells to draw a line in,
+    which connects the two donor layers that meet at a junction.
     """
 
     across: Axis
@@ -70,10 +70,10 @@ class Raster:
 
 
 def draw_raster(graph: StackGraph, donors: Mapping[str, Donor], columns: int, rows: int, tallest: int = 1) -> Raster:
-    """Compute the grid of a stack's depth map, with at most `columns` × `rows` cells.
+    """Compute the grid of a stack's depth map, at most `columns` × `rows` cells, up to `tallest` rows per donor layer.
 
-    A donor layer is at most `tallest` rows high. If several output layers share a column, only the first output
-    layer in the column and those that start a segment are drawn, to keep lines thin.
+    If several output layers share a column, only the first of them is drawn, and any other that does not continue the
+    donor layers before it.
     """
     across = make_axis(len(graph.layers), columns, WIDEST)
     depth = find_depth(graph, donors)
@@ -108,10 +108,9 @@ def find_depth(graph: StackGraph, donors: Mapping[str, Donor]) -> int:
 
 
 def _find_links(graph: StackGraph, across: Axis, up: Axis) -> set[tuple[int, int]]:
-    """The cells that junctions cross, as pairs (column, row).
+    """Pairs (column, row) of the cells between the two donor layers that meet at a junction, for every junction.
 
-    The column is that of the output layer after the junction; the rows are those between the two donor layers that
-    meet at the junction.
+    The column is the first column of the output layer after the junction.
     """
     found = set()
     for junction in find_junctions(graph):

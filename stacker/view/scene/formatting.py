@@ -24,7 +24,7 @@ def source_text(segment: Segment) -> str:
 
 
 def list_sources(segment: Segment) -> list[tuple[str, Feed]]:
-    """A pair for each donor slice of a segment: the slice as text, such as `xwin[0:16]`, and its first donor layer."""
+    """A pair for each donor slice of a segment: its text, such as `xwin[0:16]`, and the Feed of its first layer."""
     return [(_slice_text(feed.donor, feed.layer or 0, len(segment)), feed) for feed in segment.first.feeds]
 
 
@@ -33,9 +33,10 @@ def _slice_text(donor: str, start: int, count: int) -> str:
 
 
 def method_text(graph: StackGraph, segment: Segment) -> str:
-    """How a segment is made from its donor layers, as text: `slerp t 0.5`, `scaled 0.9` or `copy 2`, joined by `; `.
+    """The op, scale factors and copy number of a segment as text: `slerp t 0.5`, `scaled 0.9; copy 2`.
 
-    Empty if the segment has no op and no scale factor, and is not a second or later copy that a repeat makes.
+    A segment is a run of output layers made from consecutive donor layers. The text is empty if the layers are moved
+    unchanged and are not a second or later copy that a repeat makes.
     """
     first, last = segment.first, graph.layers[segment.stop - 1]
     return "; ".join(part for part in (_op_text(first, last), _scales_text(first), _copy_text(first)) if part)
@@ -50,9 +51,10 @@ def node_source_text(node: Node) -> str:
 
 
 def node_method_text(node: Node) -> str:
-    """How a node is made from its donor layers, as text: `slerp t 0.5`, `scaled 0.9` or `copy 2`, joined by `; `.
+    """The op, scale factors and copy number of a node as text: `slerp t 0.5`, `scaled 0.9; copy 2`.
 
-    Empty if the node has no op and no scale factor, and is not a second or later copy that a repeat makes.
+    A node is an output layer, the embedding or the head. The text is empty if the node is moved unchanged and is not a
+    second or later copy that a repeat makes.
     """
     return "; ".join(part for part in (_op_text(node, node), _scales_text(node), _copy_text(node)) if part)
 
@@ -68,9 +70,9 @@ def _op_text(first: Node, last: Node) -> str:
 
 
 def _settings_texts(first: Iterable[BoundSetting], last: Iterable[BoundSetting]) -> Iterator[str]:
-    """Yields each op parameter as text: `t 0.5`, or `t 0 to 1` if its value in the first and last layer differs.
+    """Yields each op parameter as text: `t 0.5`, or `t 0 to 1` if the value changes from the first layer to the last.
 
-    `first` and `last` are the settings of the first and the last layer of a segment.
+    `first` and `last` are the op parameters, with values, of the first and the last layer of a run of output layers.
     """
     for setting, end in zip(first, last, strict=False):
         value, last_value = (parameter_text(each.bound.parameter) for each in (setting, end))
@@ -91,9 +93,9 @@ def _copy_text(node: Node) -> str:
 
 
 def parameter_text(parameter: Parameter) -> str:
-    """A parameter as text: `0.5`, or `[0, 1]` for a gradient over layers.
+    """An op parameter or a scale factor as text: `0.5`, or `[0, 1]` for a value that changes over the layers.
 
-    If the value depends on the tensor, each group of tensors has its own: `attn 0.3, mlp [1, 0], else 0.5`.
+    If the value depends on the tensor, the text has a value for each group of tensors: `attn 0.3, else 0.5`.
     """
     if [rule.match for rule in parameter.rules] == ["*"]:
         return _value_text(parameter.rules[0].value)
@@ -109,7 +111,7 @@ def _value_text(value: Gradient | Value) -> str:
 
 
 def junction_text(junction: Junction, donors: Mapping[str, Donor]) -> str:
-    """What differs between the layers before and after a junction: `xwin to euryale, rope_theta 10000 to 500000`.
+    """What differs between the donor layers before and after a junction: `xwin to euryale, rope_theta 10000 to 500000`.
 
     Empty if nothing differs.
     """

@@ -1,6 +1,6 @@
 """Lists the output tensors of each layer of a stack, with the expression that computes each tensor, as rows of text.
 
-Tensors that differ only in the number of the expert share a row.
+Tensors that differ only in the expert number, in a mixture-of-experts layer, share a row.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _EXPERT = re.compile(r"(?<=\.)\d+(?=\.)")
 
 @dataclass(frozen=True, slots=True)
 class TensorRow:
-    """One output tensor, or `count` output tensors of a layer that differ only in the number of the expert.
+    """One output tensor, or `count` output tensors of a layer that differ only in the expert number.
 
-    `name` is the tensor name without the prefix of the layer. `made` is the expression that computes the tensor, as
-    text.
+    `name` is the tensor name without the prefix of the layer, and `role` is the use of the tensor, such as `attn.q`.
+    `made` is the expression that computes the tensor, as text.
     """
 
     name: str
@@ -35,9 +35,9 @@ class TensorRow:
 
 
 def trace_tensors(scene: Scene) -> dict[str, list[TensorRow]]:
-    """The rows of output tensors, by `embed`, `head`, or the number of the output layer as text.
+    """Lists of rows that describe the output tensors, by `embed`, `head`, or the number of the output layer as text.
 
-    All lists of rows are empty if the scene has no plan.
+    All lists are empty if the scene has no plan.
     """
     steps = {step.tensor.name: step for step in scene.plan.steps} if scene.plan else {}
     found: dict[str, list[TensorRow]] = {}
@@ -55,7 +55,7 @@ def _row(step: Step, name: str, role: str) -> TensorRow:
 
 
 def _joined(rows: Iterator[TensorRow]) -> Iterator[TensorRow]:
-    """Yields the rows, after merging rows that differ only in the number of the expert into one row with a count."""
+    """Yields the rows, after merging rows that differ only in the expert number into one row with a count."""
     groups: dict[TensorRow, int] = {}
     for row in rows:
         if ".expert" in row.role:

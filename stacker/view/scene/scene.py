@@ -36,7 +36,10 @@ class Scene:
 
     @property
     def jumps(self) -> dict[int, Junction]:
-        """Every junction of the stack, by the index of the output layer after the junction."""
+        """The junctions of the stack, each by the index of the output layer after it.
+
+        A junction is where two output layers meet that are not made from consecutive layers of one donor.
+        """
         return {junction.index: junction for junction in find_junctions(self.graph)}
 
 

@@ -57,10 +57,9 @@ def _draw_map(scene: Scene) -> RenderableType:
 
 
 def _draw_figures(left: Scene, right: Scene) -> Table:
-    """A table with a row for each figure and a column for each stack.
+    """A table with a row for each fact about the stacks, such as `parameters`, and a column for each stack.
 
-    The column of the right stack shows a value that differs in bold, and `the same` for a value that does not
-    differ.
+    A value of the right stack is bold if the value of the left stack differs; otherwise `the same` is shown.
     """
     lefts, rights = (
         {"layers": f"{scene.family.name}, {len(scene.graph.layers)}"} | format_facts(scene) for scene in (left, right)
@@ -82,9 +81,9 @@ def _draw_changes(left: Scene, right: Scene) -> RenderableType:
 
 
 def _run_texts(scene: Scene, run: tuple[int, int]) -> tuple[str, str]:
-    """A pair of texts for the half-open range `run`: its layer numbers, and how its first and last layer are made.
+    """Two texts about the half-open range `run` of output layers: their numbers, and how the first and last are made.
 
-    The two texts are empty for an empty range.
+    Both texts are empty for an empty range.
     """
     layers = [_layer_text(node) for node in scene.graph.layers[slice(*run)]]
     return (span_text(*run), layers[0] if len(layers) == 1 else f"{layers[0]} to {layers[-1]}") if layers else ("", "")
@@ -95,10 +94,9 @@ def _layer_text(node: Node) -> str:
 
 
 def find_changed_runs(left: Scene, right: Scene) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Yields pairs of half-open ranges of output layers that differ: one range per stack, first that of the left stack.
+    """For each difference, yields a range of layers of the left stack and the range of the right one that replaces it.
 
-    The layers of the right range replace the layers of the left range. A range is empty where its stack lacks the
-    layers that the other stack has.
+    Ranges are half-open, and one of the two is empty if its stack has no layers in place of the other range.
     """
     lefts, rights = ([_layer_text(node) for node in scene.graph.layers] for scene in (left, right))
     for kind, start, stop, begin, end in SequenceMatcher(None, lefts, rights, autojunk=False).get_opcodes():

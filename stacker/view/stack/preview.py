@@ -33,7 +33,7 @@ _SIGNS = {Severity.WARNING: ("! ", "bold yellow"), Severity.NOTE: ("- ", "dim"),
 def draw_preview(scene: Scene) -> Group:
     """The preview of a stack, as wide as the console.
 
-    It has no figures if the stack has no plan, and only the summary if the stack has no layers.
+    It has no sizes and costs if the stack cannot be built, and only the summary if the stack has no layers.
     """
     return Group(*_draw_parts(scene))
 
@@ -93,9 +93,10 @@ _COLUMNS = ("layers", "jump", "from", "made by", "across the jump")
 
 
 def draw_segments(scene: Scene) -> Table:
-    """A table with a row for each segment: its layers, its donor slices, its op, and the jump before the segment.
+    """A table with a row for each run of output layers that are made from consecutive donor layers.
 
-    The last column tells what the jump changes. A column that is empty in every row is left out.
+    The columns are its layers, the jump before it, its donor slices, its op, and what the jump changes. A column that
+    is empty in every row is left out.
     """
     rows = [_segment_row(scene, segment) for segment in find_segments(scene.graph)]
     filled = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
@@ -122,7 +123,7 @@ def _draw_sources(scene: Scene, segment: Segment) -> Text:
 
 
 def draw_lints(lints: Iterable[Problem]) -> Table:
-    """A table with a row for the message of each lint, and below it a row for the hint if the lint has a hint."""
+    """A table with a row for each lint, a warning or note about the stack, and a row below it for its hint, if any."""
     table = Table.grid()
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

@@ -13,7 +13,7 @@ from stacker.view.scene.tabular import count_text, make_pairs, seconds_text
 
 
 def draw_summary(scene: Scene) -> Group:
-    """A line with the stack's name, architecture family and number of layers, then a row for each figure."""
+    """A line with the stack's name, architecture family and number of layers, then the rows of `format_facts`."""
     return Group(title_text(scene), Text(), make_pairs(format_facts(scene), "dim"))
 
 
@@ -27,9 +27,9 @@ def title_text(scene: Scene) -> Text:
 
 
 def format_facts(scene: Scene) -> dict[str, str]:
-    """The text of each row of the summary, by the name of the row.
+    """The text of each row of the summary, by the name of the row, such as `parameters` or `on disk`.
 
-    The figures come first; the last row names the donors of the embedding, head, tokenizer and config.
+    The last row, `ends`, names the donors of the embedding, head, tokenizer and config.
     """
     figures = scene.figures
     rows = format_figures(figures) if figures else {"figures": "none: the stack cannot be built as it is"}
@@ -43,7 +43,7 @@ def _donors_text(node: Node) -> str:
 
 
 def format_figures(figures: Figures) -> dict[str, str]:
-    """The figures of a stack as text, by the name of the row that shows them, such as `parameters` or `on disk`."""
+    """The sizes and costs of a stack as text, by the name of the row for each, such as `parameters` or `on disk`."""
     moved = figures.moved / max(1, figures.written)
     change = "moved unchanged, or shared with the donors where the filesystem clones"
     return {

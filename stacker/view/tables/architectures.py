@@ -49,9 +49,9 @@ def draw_architecture(family: Architecture) -> RenderableType:
 
 
 def _find_tried(family: Architecture) -> Mapping[str, str]:
-    """Test results of the family's stacks, such as `right`, by the description of the stack.
+    """Results, such as `right`, of comparing stacks of the family with transformers, by description of the stack.
 
-    Empty if no stack of the family was compared with transformers.
+    Empty if no stack of the family was compared.
     """
     return next((read_tested_stacks()[name] for name in family.model_types if name in read_tested_stacks()), {})
 

@@ -37,9 +37,9 @@ def _name_columns(one: Donor, other: Donor) -> tuple[str, str]:
 
 
 def _list_tensors(one: Donor, other: Donor, found: Difference) -> list[tuple[str, str, str, str]]:
-    """A row for each tensor that differs: its name, its layers, then its dtype and shape in each of the two donors.
+    """A row for each tensor that differs: its name, its layers, its form in `one` and its form in `other`.
 
-    If a donor lacks the tensor, ABSENT is in the place of the dtype and shape.
+    The form is the dtype and shape as text, or ABSENT if the donor lacks the tensor.
     """
     rows = []
     for donor, specs, first in ((one, found.only_one, True), (other, found.only_other, False)):

@@ -106,7 +106,10 @@ def _group_by_role(donor: Donor) -> dict[tuple[Part, str], list[DonorTensor]]:
 
 
 def donor_json(donor: Donor, trials: Trials) -> dict[str, Any]:
-    """A donor as a JSON value, with the part, layer, role, dtype and shape of every tensor."""
+    """A donor as a JSON value, with the part, layer, role, dtype and shape of every tensor.
+
+    It also has the error messages of the stacks in `trials`, by description of the stack.
+    """
     return {
         "source": donor.source,
         "revision": donor.revision,

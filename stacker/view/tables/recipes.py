@@ -38,7 +38,7 @@ class Sketch:
 
 
 def draw_recipes(recipes: Iterable[tuple[Recipe, Sketch]], room: int) -> Table:
-    """A table with one row for each recipe.
+    """A table with one row for each of `recipes`, which pairs each recipe with facts about its stack.
 
     `room` is the width of each depth map in columns; 0 leaves the depth maps out.
     """
@@ -50,7 +50,7 @@ def draw_recipes(recipes: Iterable[tuple[Recipe, Sketch]], room: int) -> Table:
 
 
 def draw_generators(generators: Iterable[tuple[Generator, Sketch]], room: int) -> Table:
-    """A table with one row for each generator; its depth map shows the stack made with the generator's default numbers.
+    """A table with one row for each of `generators`, which pairs each with facts about the stack it makes by default.
 
     `room` is the width of each depth map in columns; 0 leaves the depth maps out.
     """
@@ -99,7 +99,10 @@ def _draw_head(name: str, summary: str, pairs: Mapping[str, str], notes: Iterabl
 
 
 def recipe_json(recipe: Recipe, sketch: Sketch) -> dict[str, Any]:
-    """A recipe as a JSON value, with the YAML text of its spec."""
+    """A recipe as a JSON value, with the YAML text of its spec.
+
+    `sketch` supplies the numbers of layers and parameters, and the donors.
+    """
     return {
         "name": recipe.name,
         "kind": "recipe",
