@@ -38,9 +38,10 @@ def _interpolate(t: float, tile: Tile, statistics: Statistics) -> Array:
 
 
 def _compute_factors(t: float, products: Sequence[float]) -> tuple[float, float]:
-    """The factors on the first and on the second source; `products` are the sums that `_measure` returns.
+    """The factors on the first and on the second source; t = 0 is the first source, and t = 1 the second.
 
-    Interpolation is linear if the sources are nearly parallel, or if a norm is 0 or not finite.
+    `products` has the sums that `_measure` returns. Interpolation is linear if the sources are nearly parallel, or if a
+    norm is 0 or not finite.
     """
     cosine = _compute_cosine(*products)
     if cosine is None or abs(cosine) > _PARALLEL or t in (0.0, 1.0):

@@ -157,7 +157,10 @@ def _copy_columns(columns: CopyColumns, execution: _Execution) -> None:
 
 
 def _leave_zeros(zeros: Zeros, execution: _Execution) -> None:
-    """Create the shard and count the task's zeros as done; they need no writing, because a new file reads as zeros."""
+    """Create the shard of a Zeros task, and count the task's bytes as done.
+
+    Nothing is written, because parts of a new file that were never written read as zeros.
+    """
     with execution.lease_shard(zeros):
         execution.meter.count(Report(holes=zeros.nbytes))
         execution.meter.advance(zeros.nbytes)

@@ -27,10 +27,10 @@ def draw_numbers(tile: Tile, source: int, seed: int = 0) -> Array:
 
 
 def _spans(tile: Tile, source: int, seed: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield a tuple for each span that overlaps the tile; `end` is the index after the tile's last element.
+    """Yield a tuple for each span (65,536 elements that share two keys) with elements in the tile.
 
-    The tuple has the number of the span's elements in the tile, the first one's index within the span, and the span's
-    two keys.
+    The tuple has the number of these elements, the index within the span of the first of them, and the two keys. `end`
+    is the index after the tile's last element.
     """
     for span in range(tile.start // _KEY_SPAN, -(-end // _KEY_SPAN)):
         first, last = max(span * _KEY_SPAN, tile.start), min((span + 1) * _KEY_SPAN, end)

@@ -51,7 +51,7 @@ class Meter:
             self.done += nbytes
 
     def count(self, part: Report) -> None:
-        """Add a report on a part of the work to the total."""
+        """Add the report on a part of the work to the total report."""
         with self._lock:
             self._total += part
 
