@@ -175,7 +175,7 @@ def _count_equal(keys: Sequence[Array], thresholds: Sequence[RankThreshold], til
 
 
 def _split_quotas(total: Counts, thresholds: Sequence[RankThreshold]) -> list[RankThreshold]:
-    """The thresholds with `shares` filled in: each threshold's `quota` is distributed over the tiles, earlier tiles first.
+    """The thresholds with `shares` filled in: each threshold's `quota` is distributed over the tiles in order.
 
     `total` is an array [thresholds, tiles] that counts the elements with exactly the threshold's bits.
     """
