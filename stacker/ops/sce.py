@@ -24,9 +24,9 @@ _TINY = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class _Sce:
-    """The arithmetic of the op; `share` is the fraction of elements to select.
+    """The arithmetic of the op `sce`.
 
-    The fraction counts only elements that differ between sources.
+    `share` is the fraction to select of the elements that vary between sources; those that vary most are selected.
     """
 
     share: float

@@ -20,7 +20,10 @@ from stacker.formats.json_object import Json
 
 
 class Damage:
-    """Collects an output's damaged tensors and the file offset of the first wrong byte of each tensor. Thread-safe."""
+    """Collects an output's damaged tensors, each with the file offset of its first wrong byte.
+
+    Several threads may use it at once.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._steps: list[list[Step]] = [[] for _ in plan.shards]
@@ -31,7 +34,10 @@ class Damage:
         self._lock = threading.Lock()
 
     def compare(self, shard: int, offset: int, expected: bytes, found: bytes) -> None:
-        """Compare the bytes of a shard from `offset` on with the expected bytes, and record each damaged tensor."""
+        """Compare two equally long byte strings, and record each tensor in which they differ as damaged.
+
+        `found` was read from shard number `shard` at the file offset `offset`.
+        """
         begin = 0
         while expected[begin:] != found[begin:]:
             place = begin + _find_first_difference(expected[begin:], found[begin:])

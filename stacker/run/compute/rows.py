@@ -85,7 +85,10 @@ def join_columns(columns: CopyColumns, sources: OpenFiles) -> Iterator[tuple[int
 
 
 def _find_runs(columns: tuple[ColumnSource, ...]) -> Iterator[tuple[int, int]]:
-    """The byte ranges of an output row that `columns` fill without a gap, as pairs (start, number of bytes)."""
+    """Yield (start, number of bytes) of each byte range of an output row that `columns` fill without a gap.
+
+    Columns next to each other are joined into one range.
+    """
     begin, end = 0, 0
     for source in columns:
         if source.to != end:

@@ -44,7 +44,7 @@ class Meter:
         self._total = Report()
 
     def advance(self, nbytes: int) -> None:
-        """Count `nbytes` more as done; raises Stopped when the work was stopped."""
+        """Add `nbytes` to the number of bytes done; raises Stopped if the work was stopped."""
         if self.stop.is_set():
             raise Stopped
         with self._lock:
