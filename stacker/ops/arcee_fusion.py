@@ -24,7 +24,7 @@ def _make(_own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _quartile_ranks(count: int, _nonzero: int) -> list[int]:
-    """The ranks of the lower quartile, the median and the upper quartile; the largest element has rank 0."""
+    """The ranks of the lower quartile, median and upper quartile of `count` elements; the largest has rank 0."""
     return [count - 1 - int(share * (count - 1)) for share in (0.25, 0.5, 0.75)]
 
 
@@ -42,7 +42,7 @@ def _find_threshold(quartiles: Sequence[RankThreshold]) -> float:
 def _compute_importance(tile: Tile, _statistics: Statistics) -> list[Array]:
     """The importance of each element of the tile, as a list with one new array.
 
-    It is |x − base| times the KL divergence of the softmax of the element's row in x from that of the row in the base.
+    It is |x − base| times the KL divergence between the softmax of the element's row in x and of its row in the base.
     """
     (source,), base = tile.sources, tile.base
     origin = source if base is None else base

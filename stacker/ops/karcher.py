@@ -30,10 +30,10 @@ def _apply(tile: Tile, statistics: Statistics) -> Array:
 
 
 def _find_factors(most: int, tol: float, table: Gram) -> Vector:
-    """The factor on each source in the result, found by gradient descent in at most `most` steps.
+    """The factor by which each source is multiplied in the result, found by gradient descent in at most `most` steps.
 
-    Every step is a weighted sum of the sources, so the sources' Gram matrix `table` is enough to compute it. Steps,
-    angles and norms below `tol` count as 0.
+    `table` is the Gram matrix of the sources, which is enough because every step is a weighted sum of the sources.
+    Steps, angles and norms below `tol` count as 0.
     """
     count = len(table)
     norms = [math.sqrt(table[i][i]) for i in range(count)]

@@ -29,7 +29,10 @@ def _count_passes(own: Values, _each: Sequence[Values]) -> int:
 
 
 def _find_t(sums: Sequence[float], _statistics: Statistics) -> float:
-    """The factor t for the whole tensor; `sums` has the inner product of each pair of deltas."""
+    """The factor t for the whole tensor.
+
+    `sums` has the inner product of each pair of deltas (differences from the base), in the order of `list_pairs`.
+    """
     import numpy as np
 
     return float(_compute_t(np.array(sums)))

@@ -30,12 +30,12 @@ def _apply(tile: Tile, statistics: Statistics) -> Array:
 
 
 def _find_factors(weights: Sequence[float], eps: float, table: Gram) -> list[float]:
-    """The factor on each source; if the weighted directions cancel out, each source's factor is its weight.
+    """The factor by which each source is multiplied in the result; `table` is the Gram matrix of the sources.
 
-    Multi-SLERP averages the directions in the tangent plane at their weighted mean. That average always equals the
-    weighted mean, so only the weighted mean is computed.
+    If there is only one source, or if the weighted directions cancel out, the factors are the weights.
     """
     norms = [math.sqrt(table[i][i]) for i in range(len(weights))]
+    # Averaging the directions in the tangent plane at their weighted mean always results in that weighted mean itself.
     mean = [weight / (norm + eps) for weight, norm in zip(weights, norms, strict=True)]
     length = math.sqrt(max(inner_product(mean, mean, table), 0.0))
     if len(weights) == 1 or not length >= eps:

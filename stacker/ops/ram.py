@@ -28,7 +28,7 @@ def _make_plus(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _measure(epsilon: float, tile: Tile, _statistics: Statistics) -> list[float]:
-    """How many elements each source changed that another source changed too; then how many only that source changed.
+    """Count the elements that a source changed together with another source, and those that it alone changed.
 
     An element is changed if it differs from the base by more than `epsilon`. The list has the first count of every
     source, then the second count of every source.

@@ -24,9 +24,9 @@ _TINY = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class _Sce:
-    """The arithmetic of the op; `share` is the fraction of elements to select.
+    """The arithmetic of the op `sce`.
 
-    The fraction counts only elements that differ between sources.
+    `share` is the fraction to select of the elements that vary between sources; those that vary most are selected.
     """
 
     share: float
@@ -47,9 +47,9 @@ class _Sce:
         return deltas
 
     def _measure_squares(self, tile: Tile, statistics: Statistics) -> list[float]:
-        """The sum of squared differences from the base for each source, then the tile's number of elements.
+        """The sum of squared differences from the base for each source, followed by the number of elements in the tile.
 
-        Only the selected elements are summed.
+        The sums include only selected elements, but the number counts all elements.
         """
         sums = [tile.backend.inner_products([delta])[0] for delta in self._select(tile, statistics)]
         return [*sums, float(len(tile.sources[0]))]
@@ -66,9 +66,10 @@ def _compute_variance(tile: Tile, _statistics: Statistics) -> list[Array]:
 
 
 def _find_weights(sums: Sequence[float], _statistics: Statistics) -> list[float]:
-    """The weight of each source: its mean squared difference divided by the sum of the mean squares of all sources.
+    """The weight of each source: its mean squared difference, divided by the sum of these means over all sources.
 
-    If that sum is below _TINY, all weights are equal.
+    `sums` has the sum of squares of each source, then the number of elements. All weights are equal if the divisor is
+    near 0.
     """
     means = [total / sums[-1] for total in sums[:-1]]
     whole = math.fsum(means)

@@ -24,23 +24,24 @@ def _make(own: Values, _each: Sequence[Values]) -> Kernel:
 
 
 def _measure(tile: Tile, _statistics: Statistics) -> list[float]:
-    """The inner products a·b, a·a and b·b of one tile of the sources a and b, in fp64."""
+    """The inner products a·b, a·a and b·b over one tile, where a and b are the two sources, in fp64."""
     aa, ab, bb = tile.backend.inner_products(tile.sources)
     return [ab, aa, bb]
 
 
 def _interpolate(t: float, tile: Tile, statistics: Statistics) -> Array:
-    """Blend one tile of the two sources.
+    """Blend one tile of the two sources; t = 0 returns the first source, and t = 1 the second.
 
-    If t is 0 or 1, only one source is used, so a NaN or infinity in the other source has no effect.
+    A source with the factor 0 is ignored, even if it contains a NaN or an infinity.
     """
     return tile.backend.combine(_compute_factors(t, statistics[0]), tile.sources)
 
 
 def _compute_factors(t: float, products: Sequence[float]) -> tuple[float, float]:
-    """The factors on the first and on the second source; `products` are the sums that `_measure` returns.
+    """The factors on the first and on the second source; t = 0 is the first source, and t = 1 the second.
 
-    Interpolation is linear if the sources are nearly parallel, or if a norm is 0 or not finite.
+    `products` has the sums that `_measure` returns. Interpolation is linear if the sources are nearly parallel, or if a
+    norm is 0 or not finite.
     """
     cosine = _compute_cosine(*products)
     if cosine is None or abs(cosine) > _PARALLEL or t in (0.0, 1.0):

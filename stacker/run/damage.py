@@ -20,7 +20,10 @@ from stacker.formats.json_object import Json
 
 
 class Damage:
-    """Collects an output's damaged tensors and the file offset of the first wrong byte of each tensor. Thread-safe."""
+    """Collects an output's damaged tensors, each with the file offset of its first wrong byte.
+
+    Several threads may use it at once.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._steps: list[list[Step]] = [[] for _ in plan.shards]
@@ -31,7 +34,10 @@ class Damage:
         self._lock = threading.Lock()
 
     def compare(self, shard: int, offset: int, expected: bytes, found: bytes) -> None:
-        """Compare the bytes of a shard from `offset` on with the expected bytes, and record each damaged tensor."""
+        """Compare two equally long byte strings, and record each tensor in which they differ as damaged.
+
+        `found` was read from shard number `shard` at the file offset `offset`.
+        """
         begin = 0
         while expected[begin:] != found[begin:]:
             place = begin + _find_first_difference(expected[begin:], found[begin:])
@@ -41,7 +47,7 @@ class Damage:
             begin = step.offset + step.tensor.nbytes - offset
 
     def problems(self, paths: Sequence[Path]) -> Iterator[Problem]:
-        """Yield a problem for each damaged tensor, by shard and offset; `paths` has the shards' files."""
+        """Yield a problem for each damaged tensor, sorted by shard and offset; `paths` has the path of each shard."""
         for step, byte in sorted(self._first.items(), key=lambda item: (item[0].shard, item[1])):
             inside = byte - step.offset
             message = f"tensor '{step.tensor.name}' is damaged, first at its byte {inside} (byte {byte} of the file)"
@@ -68,7 +74,10 @@ CONFIG = "config.json"
 
 
 def check_contents(folder: Path, plan: Plan) -> Iterator[Problem]:
-    """Yield problems with config.json and the index, and one for each weight file that is not in the plan."""
+    """Yield a problem for config.json or the index if it is wrong or missing, and for each weight file not in the plan.
+
+    The index is the JSON file that lists the shard of each tensor.
+    """
     yield from _check_json(folder / CONFIG, dict(plan.config))
     index = make_plan_index(plan)
     if index is not None:
@@ -99,10 +108,10 @@ def _check_json(path: Path, expected: dict[str, Json]) -> Iterator[Problem]:
 
 
 def _differences(found: Any, expected: dict[str, Json], most: int = 5) -> list[str]:
-    """The quoted names of entries that differ, at most `most`; if there are more, the last text says how many.
+    """The names of JSON entries that differ, quoted for a message; a nested entry has a name such as 'rope.type'.
 
-    The name of a nested entry joins the keys with dots, such as 'rope.type'. The text is 'the whole of it' if `found`
-    is not a mapping.
+    Only `most` names are listed, followed by a text such as "and 3 more". If `found` is not a mapping, the only text
+    is "the whole of it".
     """
     names = sorted(_find_differing(found, expected, ""))
     more = [f"and {len(names) - most} more"] if len(names) > most else []

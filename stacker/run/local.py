@@ -71,9 +71,9 @@ def execute(
     """Do the tasks of a plan that are not yet recorded as done in `output`, and return a report.
 
     Tensors are computed on `device` (`cpu`, `cuda`, or for example `cuda:1`); a GPU's results equal the CPU's up to
-    rounding. Finished tasks are recorded durably, even if an error or interrupt is raised. DonorError if a donor was
-    changed or cannot be read, StorageError if the output cannot be written, SpecError if `max_memory` (bytes) is too
-    small.
+    rounding. Finished tasks are recorded durably, even if an error or interrupt is raised, and `watch` is called with
+    the bytes done and in total. DonorError if a donor was changed or cannot be read, StorageError if the output cannot
+    be written, SpecError if `max_memory` (bytes) is too small.
     """
     started = time.monotonic()
     threads = fit_workers(plan.steps, workers or count_workers(), max_memory)
@@ -157,7 +157,10 @@ def _copy_columns(columns: CopyColumns, execution: _Execution) -> None:
 
 
 def _leave_zeros(zeros: Zeros, execution: _Execution) -> None:
-    """Create the shard and count the task's zeros as done; they need no writing, because a new file reads as zeros."""
+    """Create the shard of a Zeros task, and count the task's bytes as done.
+
+    Nothing is written, because parts of a new file that were never written read as zeros.
+    """
     with execution.lease_shard(zeros):
         execution.meter.count(Report(holes=zeros.nbytes))
         execution.meter.advance(zeros.nbytes)

@@ -152,7 +152,10 @@ def _compare_unchanged(task: Task, comparison: _Comparison) -> None:
 
 
 def _is_hole(task: Task, comparison: _Comparison, begin: int, nbytes: int) -> bool:
-    """Whether bytes [begin, begin + nbytes) of a task are in a hole of the shard: zeros that take up no disk space."""
+    """Whether bytes [begin, begin + nbytes) of a task's output are a hole in the shard.
+
+    A hole is a range of a file that reads as zeros but takes up no disk space.
+    """
     with comparison.lease_shard(task.shard) as shard:
         return not find_data_runs(shard.fd, task.offset + begin, nbytes)
 
@@ -170,7 +173,7 @@ def _compare_columns(columns: CopyColumns, comparison: _Comparison) -> None:
 def _expected(task: Task, comparison: _Comparison, begin: int, nbytes: int) -> bytes | None:
     """The bytes [begin, begin + nbytes) that a task should have written; None if they are known to be zeros.
 
-    They are zeros if the task is a Zeros task, or if the donor's file has a hole there.
+    They are known to be zeros in a Zeros task, and where the donor's file has a hole (zeros that take no disk space).
     """
     if not isinstance(task, CopyRun):
         return None
@@ -181,7 +184,7 @@ def _expected(task: Task, comparison: _Comparison, begin: int, nbytes: int) -> b
 
 
 def _compare(shard: int, comparison: _Comparison, offset: int, expected: memoryview | bytes) -> None:
-    """Compare the bytes of a shard from `offset` on with the expected bytes, and record tensors that differ."""
+    """Compare the bytes of shard number `shard` from `offset` on with `expected`, and record damaged tensors."""
     with comparison.lease_shard(shard) as reader:
         found = bytes(reader.read(len(expected), offset))
     comparison.damage.compare(shard, offset, bytes(expected), found)

@@ -48,7 +48,7 @@ def build_gram(products: Sequence[float]) -> Gram:
 
 
 def list_pairs(products: int) -> list[tuple[int, int]]:
-    """All index pairs (i, j) with i ≤ j for n vectors, where `products` is the number of these pairs, n(n + 1)/2.
+    """All index pairs (i, j) with i ≤ j for n vectors, found from the number of these pairs, `products` = n(n + 1)/2.
 
     For example, 3 pairs belong to 2 vectors: (0, 0), (0, 1), (1, 1).
     """

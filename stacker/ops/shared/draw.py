@@ -21,16 +21,19 @@ _KEY_SPAN = 1 << 16
 
 
 def draw_numbers(tile: Tile, source: int, seed: int = 0) -> Array:
-    """One random int32 for each element of a tile, uniform from 0 to 2^31 − 1; `source` is the index of the source."""
+    """One random int32 for each element of a tile, uniform from 0 to 2^31 − 1.
+
+    The numbers differ for each source, so `source` is the index of the source they are for.
+    """
     count = len(tile.sources[0])
     return tile.backend.hash_indices(count, list(_spans(tile, source, seed, tile.start + count)))
 
 
 def _spans(tile: Tile, source: int, seed: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield a tuple for each span that overlaps the tile; `end` is the index after the tile's last element.
+    """Yield a tuple for each span (65,536 elements that share two keys) with elements in the tile.
 
-    The tuple has the number of the span's elements in the tile, the first one's index within the span, and the span's
-    two keys.
+    The tuple has the number of these elements, the index within the span of the first of them, and the two keys. `end`
+    is the index after the tile's last element.
     """
     for span in range(tile.start // _KEY_SPAN, -(-end // _KEY_SPAN)):
         first, last = max(span * _KEY_SPAN, tile.start), min((span + 1) * _KEY_SPAN, end)
@@ -38,9 +41,9 @@ def _spans(tile: Tile, source: int, seed: int, end: int) -> Iterator[tuple[int, 
 
 
 def bound_of(probability: float) -> int:
-    """The bound such that a number from `draw_numbers` is below the bound with the given probability.
+    """The integer such that a number from `draw_numbers` is below it with the given probability.
 
-    For probability 1, about one number in 2^31 is still not below the bound.
+    For probability 1, about one number in 2^31 is still not below it.
     """
     return min(max(round(probability * (INT31_MAX + 1)), 0), INT31_MAX)
 

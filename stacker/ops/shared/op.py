@@ -31,7 +31,8 @@ class Base(StrEnum):
 class OpParameter:
     """A parameter of an op, which a spec may set.
 
-    `kind` is the type of its values, and `meaning` describes it to users.
+    `kind` is the type of its values, `meaning` describes it to users, and `low` and `high` are the bounds. For tensors
+    with certain roles, `role_defaults` replaces `default`.
     """
 
     name: str
@@ -69,9 +70,10 @@ _NO_CACHE = _NoCache()
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """The same range of elements of every source and of the base, as flat arrays of equal length.
+    """The same range of elements of every source and of the base, as flat arrays that are all fp32 or all fp64.
 
-    All arrays are fp32 or all are fp64.
+    It begins at element `start` of the tensor and is number `number` of `count` tiles; `row` is the length of the
+    tensor's rows. A pass adds its sums to `total`, the array that it returned for the previous tile.
     """
 
     sources: Sequence[Array]
@@ -157,7 +159,11 @@ def _accept_all(_own: Values, _each: Sequence[Values]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A merge operation: it makes one tensor from corresponding tensors of several sources, and possibly of a base."""
+    """A merge operation: it makes one tensor from corresponding tensors of several sources, and possibly of a base.
+
+    `make` returns the arithmetic for given parameter values, and `check` reports values that contradict each other. The
+    pairs `arity` and `passes` are the smallest and largest number of sources, and of passes over the tensor.
+    """
 
     name: str
     summary: str
@@ -190,5 +196,5 @@ class Op:
     check: CheckValues = _accept_all
 
     def parameter(self, name: str) -> OpParameter | None:
-        """The parameter of that name, or None if the op has no such parameter."""
+        """The declaration of the parameter called `name`, or None if the op has no such parameter."""
         return next((parameter for parameter in self.parameters if parameter.name == name), None)

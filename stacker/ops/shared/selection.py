@@ -38,7 +38,10 @@ Rank 0 is the largest element.
 
 @dataclass(frozen=True, slots=True)
 class RankQuery:
-    """Which ranks to find in one key array; `key` is the array's index in the list that ComputeKeys returns."""
+    """Asks for the elements at certain ranks when the elements of a tensor are ranked by the magnitudes in a key array.
+
+    `key` is the array's index in the list that ComputeKeys returns, and `ranks` is a function that returns the ranks.
+    """
 
     key: int
     ranks: ChooseRanks
@@ -46,7 +49,10 @@ class RankQuery:
 
 @dataclass(frozen=True, slots=True)
 class RankThreshold:
-    """The fp32 magnitude bits of the element at a certain rank; elements with greater bits rank before that element."""
+    """The fp32 magnitude bits of the element at a certain rank; elements with greater bits come before that element.
+
+    Of the elements with equal bits, the first `quota` come before it too, and `shares` has their number in each tile.
+    """
 
     key: int
     """The index of the key array in which elements are ranked."""
@@ -63,10 +69,9 @@ class RankThreshold:
 
 
 def make_selection_passes(keys: ComputeKeys, queries: Sequence[RankQuery], *, exact: bool = True) -> tuple[Pass, ...]:
-    """The first passes of a kernel; the last one makes a list with a RankThreshold for each rank to find.
+    """The passes that find the ranks of `queries` in the arrays of `keys`; the last one makes a list of RankThresholds.
 
-    If `exact` is False, there are only two passes and `shares` stays empty, which is enough to know the magnitude at
-    each rank.
+    If `exact` is False, there are only two passes, and each threshold has the magnitude at its rank but no `shares`.
     """
     passes = (
         Pass(
@@ -86,7 +91,10 @@ def make_selection_passes(keys: ComputeKeys, queries: Sequence[RankQuery], *, ex
 
 
 def mask_before(threshold: RankThreshold, key: Array, tile: Tile) -> Mask:
-    """The mask of the elements of a tile that come before the threshold's rank; `key` is the tile's key array."""
+    """The mask of a tile's elements that come before the threshold's rank: all larger ones, and the first equal ones.
+
+    `key` is the tile's part of the array in which elements are ranked.
+    """
     taken, equal = threshold.shares[tile.number] if threshold.shares else (0, 0)
     return tile.backend.mask_above(key, threshold.bits, taken, equal)
 
@@ -98,9 +106,9 @@ def magnitude_at(threshold: RankThreshold) -> float:
 
 
 def _count_upper(keys: Sequence[Array], tile: Tile) -> Array:
-    """Count elements by their upper 16 magnitude bits; returns an array [number of key arrays, UPPER_BINS + 1].
+    """Count a tile's elements by their upper 16 magnitude bits, and add the counts of earlier tiles.
 
-    The last column counts the elements that are not 0. Counts of earlier tiles are included.
+    The result has a row for each key array: UPPER_BINS counts, then the number of elements that are not 0.
     """
     total = tile.backend.zero_counters(len(keys), UPPER_BINS + 1) if tile.total is None else tile.total
     for key, row in zip(keys, total, strict=True):
@@ -109,7 +117,10 @@ def _count_upper(keys: Sequence[Array], tile: Tile) -> Array:
 
 
 def _find_bins(total: Counts, queries: Sequence[RankQuery]) -> list[tuple[int, int, int]]:
-    """One tuple for each rank to find: key array index, bin (upper 16 bits) of the element, rank within the bin."""
+    """One tuple for each rank to find: index of the key array, bin of the element at the rank, rank within the bin.
+
+    A bin has all elements with the same upper 16 bits; `total` has the counts that `_count_upper` returns.
+    """
     bins = []
     for query in queries:
         counts, nonzero = total[query.key, :-1], int(total[query.key, -1])
@@ -118,9 +129,10 @@ def _find_bins(total: Counts, queries: Sequence[RankQuery]) -> list[tuple[int, i
 
 
 def _locate(counts: Counts, rank: int) -> tuple[int, int]:
-    """The index of the bin that contains the element at a rank, and the element's rank within that bin.
+    """The index of the bin that contains the element at `rank`, and that element's rank within the bin.
 
-    The result is (-1, 0) if there are too few elements.
+    `counts` has the number of elements in each bin, smallest magnitudes first; the result is (-1, 0) if there are too
+    few elements for that rank.
     """
     from_top = counts[::-1].cumsum()
     at = int((from_top <= rank).sum())
@@ -130,9 +142,10 @@ def _locate(counts: Counts, rank: int) -> tuple[int, int]:
 
 
 def _count_lower(keys: Sequence[Array], bins: Sequence[tuple[int, int, int]], tile: Tile) -> Array:
-    """Count elements by their lower 15 magnitude bits; returns an array [number of ranks to find, LOWER_BINS].
+    """Count a tile's elements by their lower 15 magnitude bits, and add the counts of earlier tiles.
 
-    Only elements in the bin of each rank are counted. Counts of earlier tiles are included.
+    The result has a row of LOWER_BINS counts for each tuple that `_find_bins` returned (`bins`); the row counts only
+    elements in the tuple's bin.
     """
     total = tile.backend.zero_counters(len(bins), LOWER_BINS) if tile.total is None else tile.total
     for (key, upper, _), row in zip(bins, total, strict=True):
@@ -150,7 +163,10 @@ def _find_thresholds(total: Counts, bins: Sequence[tuple[int, int, int]]) -> lis
 
 
 def _count_equal(keys: Sequence[Array], thresholds: Sequence[RankThreshold], tile: Tile) -> Array:
-    """Count the elements of each tile with exactly the bits of a threshold; returns an array [thresholds, tiles]."""
+    """Count a tile's elements that have exactly the bits of each threshold.
+
+    The result is an array [thresholds, tiles] that includes the counts of earlier tiles.
+    """
     total = tile.backend.zero_counters(len(thresholds), tile.count) if tile.total is None else tile.total
     for number, threshold in enumerate(thresholds):
         if threshold.quota:
@@ -159,9 +175,9 @@ def _count_equal(keys: Sequence[Array], thresholds: Sequence[RankThreshold], til
 
 
 def _split_quotas(total: Counts, thresholds: Sequence[RankThreshold]) -> list[RankThreshold]:
-    """The thresholds with `shares` filled in: each quota is distributed over the tiles in order.
+    """The thresholds with `shares` filled in: each threshold's `quota` is distributed over the tiles in order.
 
-    A tile gets at most as much of the quota as it has elements with exactly the threshold's bits (`total`).
+    `total` is an array [thresholds, tiles] that counts the elements with exactly the threshold's bits.
     """
     quotas = [[threshold.quota] for threshold in thresholds]
     taken = (quotas - (total.cumsum(1) - total)).clip(0, total)

@@ -44,7 +44,7 @@ def check_blend(op: Op, own: Values, each: Sequence[Values], has_base: bool) -> 
 
 
 def fill_defaults(op: Op, own: Values, each: Sequence[Values]) -> tuple[Values, tuple[Values, ...]]:
-    """The complete values of the blend, and a tuple with the complete values of each source.
+    """Complete the values set on the blend (`own`) and on each source (`each`), and return the two in that order.
 
     A value set on a source takes precedence over a value set on the blend, which takes precedence over the default.
     """
@@ -64,12 +64,18 @@ def is_role(role: str, match: str) -> bool:
 
 
 def make_kernel(op: Op, own: Values, each: Sequence[Values]) -> Kernel:
-    """The op's kernel for these values, completed with defaults; the caller must have checked the values."""
+    """The op's kernel for the values set on the blend (`own`) and on each source (`each`), completed with defaults.
+
+    The caller must have checked the values.
+    """
     return op.make(*fill_defaults(op, own, each))
 
 
 def count_passes(op: Op, own: Values, each: Sequence[Values]) -> int:
-    """How many passes the op's kernel for these values has, computed without making the kernel."""
+    """How many passes over the tensor the op needs, computed without making its kernel.
+
+    `own` has the values set on the blend, and `each` the values set on each source.
+    """
     return op.count_passes(*fill_defaults(op, own, each)) if op.count_passes else op.passes[0]
 
 

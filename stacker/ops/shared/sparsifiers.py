@@ -23,14 +23,14 @@ class Sparsifier(Protocol):
     """Chooses which elements of a source's difference from the base (its delta) are kept."""
 
     def ranks(self, count: int) -> Sequence[int]:
-        """The ranks whose thresholds `mask` needs in a tensor of `count` elements; the largest magnitude has rank 0.
+        """The ranks that must be found in a tensor of `count` elements before `mask` can be called; may be empty.
 
-        The result is empty if `mask` needs no thresholds.
+        Elements are ranked by magnitude, and the largest one has rank 0.
         """
         ...
 
     def mask(self, delta: Array, thresholds: Sequence[RankThreshold], tile: Tile, source: int) -> Mask | None:
-        """The mask of the elements of a tile to keep, or None to keep all elements.
+        """The mask of the elements to keep in a tile of one source's delta, or None to keep all elements.
 
         `thresholds` has one entry for each rank that `ranks` returns, and `source` is the index of the source.
         """
@@ -74,10 +74,10 @@ class KeepLargest:
 
 @dataclass(frozen=True, slots=True)
 class KeepMiddle:
-    """Drops the fraction `gamma` of all elements, the largest, and keeps the fraction `density` that comes next.
+    """Drops the largest elements (the fraction `gamma`) and keeps the next largest ones (the fraction `density`).
 
-    If `gamma` + `density` is above 1, fewer of the largest elements are dropped, so that the fraction `density`
-    remains.
+    If `gamma` + `density` is above 1, fewer of the largest elements are dropped, so that the fraction `density` is
+    kept.
     """
 
     density: float
@@ -131,9 +131,9 @@ class RankedDropout:
         return tile.backend.mask_below(draw_numbers(tile, source, self.seed), bounds)
 
     def _bounds(self, count: int) -> np.ndarray[Any, Any]:
-        """One bound for each rank in a row of `count` elements, smallest magnitude first.
+        """An array with one bound for each element of a row of `count` elements, ordered by increasing magnitude.
 
-        The element at that rank is kept if its random number is below the bound.
+        An element is kept if its random number is below its bound.
         """
         import numpy as np
 

@@ -41,7 +41,11 @@ def rescale_parameter(default: bool) -> OpParameter:
 
 @dataclass(frozen=True, slots=True)
 class TaskVectors:
-    """The arithmetic of a task-vector op for given parameter values."""
+    """The arithmetic of a task-vector op for given parameter values.
+
+    `sparsifiers` and `weights` have one entry for each source, and the merged delta is multiplied by `factor`. The
+    flags turn on the election of signs, the division by the sum of weights, and the rescaling of kept elements.
+    """
 
     sparsifiers: Sequence[Sparsifier]
     """One sparsifier for each source."""
@@ -86,7 +90,7 @@ class TaskVectors:
             yield each.mask(delta, thresholds[start:stop], tile, number)
 
     def _magnitudes(self, tile: Tile, statistics: Statistics) -> list[float]:
-        """Σ|d| over all elements, for each source's delta d; then Σ|d| over the kept elements, for each source.
+        """Σ|d| over all elements of each source's delta d in the tile, then Σ|d| over the kept elements of each delta.
 
         For a source that keeps all elements, both sums are reported as 0.
         """
@@ -148,9 +152,9 @@ def count_rescaling_passes(own: Values, each: Sequence[Values]) -> int:
 
 
 def count_ranking_passes(own: Values, each: Sequence[Values]) -> int:
-    """How many passes ranking and rescaling take together.
+    """How many passes are needed to rank elements by magnitude and to rescale the kept elements.
 
-    Ranking is needed if the density of a source is between 0 and 1.
+    Elements are ranked if the density of a source is between 0 and 1.
     """
     ranked = any(0.0 < float(values["density"]) < 1.0 for values in each)
     return EXACT_PASSES * ranked + count_rescaling_passes(own, each)
@@ -166,9 +170,10 @@ def _select_deltas(tile: Tile, numbers: Sequence[int]) -> list[Array]:
 
 
 def _divide_sums(sums: Sequence[float]) -> list[float]:
-    """For each source, Σ|d| over all elements d of its task vector / Σ|d| over the kept ones; 1 if either is near 0.
+    """The factor on each source's delta d: Σ|d| over all elements divided by Σ|d| over the kept ones.
 
-    `sums` holds the sums over all elements, source by source, then those over the kept elements.
+    It is 1 if one of these sums is near 0. `sums` has the first sum of every source, then the second sum of every
+    source.
     """
     before, after = sums[: len(sums) // 2], sums[len(sums) // 2 :]
     return [one / other if min(one, other) >= 1e-7 else 1.0 for one, other in zip(before, after, strict=True)]

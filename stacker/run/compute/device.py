@@ -119,7 +119,7 @@ class DeviceScratch:
 
 
 def _aligned(tensor: torch.Tensor) -> torch.Tensor:
-    """The part of a byte tensor that starts at its first address divisible by DIRECT_ALIGNMENT."""
+    """The rest of a byte tensor from the first byte on whose address is divisible by DIRECT_ALIGNMENT."""
     return tensor[-tensor.data_ptr() % DIRECT_ALIGNMENT :]
 
 

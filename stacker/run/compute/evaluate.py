@@ -46,7 +46,7 @@ class Evaluation:
     """The state of computing one tensor; `tile` is the number of elements in a tile.
 
     `kernels` has the kernel of each blend in the tensor's expression, inner blends first. `statistics` has the results
-    of each blend's finished passes.
+    of each blend's finished passes, and `masks` has masks that later passes use again.
     """
 
     compute: Compute
@@ -108,7 +108,7 @@ def measure_tile(
 ) -> Sequence[float] | Array:
     """The sums of pass `number` of a blend over one tile: a list of numbers, or one array.
 
-    An array includes `total`, which is the array returned for the previous tile, or None for the first tile.
+    An array also includes the sums of all earlier tiles, which are in `total` (None for the first tile).
     """
     evaluation = tile_range.evaluation
     tile = replace(_inputs(tile_range, blend, 0), total=total)
@@ -126,7 +126,10 @@ def compute_tile(tile_range: TileRange) -> memoryview:
 
 
 def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
-    """Compute a tile of an expression in slot number `slot`; may overwrite later slots, but no earlier ones."""
+    """Compute the elements of `tile_range` of an expression in scratch slot number `slot`.
+
+    Slots with higher numbers may be overwritten; slots with lower numbers are left unchanged.
+    """
     if is_zero(expression):
         return tile_range.scratch.backend.fill(tile_range.scratch.tile(slot, tile_range.count, tile_range.kind), 0.0)
     match expression:
@@ -150,7 +153,10 @@ def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
 
 
 def _elements(tile_range: TileRange, slot: int, expression: Expression, start: int, count: int) -> Array:
-    """Compute elements [start, start + count) of `expression`, which is one of the sources of a Rows expression."""
+    """Compute elements [start, start + count) of `expression` in scratch slot number `slot`.
+
+    `tile_range` provides the evaluation and the scratch memory; its own range of elements is not used.
+    """
     return _value(replace(tile_range, start=start, count=count), expression, slot)
 
 
@@ -187,7 +193,10 @@ def _cast(tile_range: TileRange, tile: Array, dtype: Dtype) -> Array:
 
 
 def _read(tile_range: TileRange, place: TensorBytes, slot: int) -> Array:
-    """Read the elements of `tile_range` from a donor tensor into a slot of the scratch memory."""
+    """Read the elements of `tile_range` from a donor tensor into scratch slot number `slot`.
+
+    `place` says in which file the tensor's bytes are, and at which offset.
+    """
     offset = place.offset + tile_range.start * place.dtype.bits // 8
     with tile_range.evaluation.sources.lease(place.file) as fd:
         return tile_range.scratch.load(
@@ -196,7 +205,10 @@ def _read(tile_range: TileRange, place: TensorBytes, slot: int) -> Array:
 
 
 def _read_columns(tile_range: TileRange, columns: Columns, slot: int) -> Array:
-    """Read the elements of `tile_range` from some columns of a donor tensor, row by row, into a scratch slot."""
+    """Read the elements of `tile_range` from a donor tensor's block of columns into scratch slot number `slot`.
+
+    The bytes are read row by row, because the columns are not contiguous in the donor's file.
+    """
     place = tile_range.evaluation.compute.places[columns.tensor]
     size = place.dtype.bits // 8
     width, stride = columns.count * size, columns.width * size

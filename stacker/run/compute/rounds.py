@@ -31,9 +31,9 @@ It must not keep the bytes, because their memory is overwritten afterwards.
 
 
 class WorkerScratch(threading.local):
-    """Scratch memory for each thread, large enough for every tensor in `computes`.
+    """Scratch memory for each thread, large enough to compute any of the tensors that the work includes.
 
-    It is allocated when a thread first uses it.
+    A thread's memory is allocated when the thread first uses it.
     """
 
     def __init__(self, computes: Iterable[Compute], device: str = HOST) -> None:

@@ -22,9 +22,10 @@ The returned array is valid until the next call.
 
 
 def gather_rows(rows: Rows, start: int, tile: Array, backend: Backend, take: ReadElements) -> Array:
-    """Fill `tile` with the elements of a Rows expression from element `start` on, and return it.
+    """Fill `tile` with elements of a matrix whose rows come from several sources, and return it.
 
-    Rows that no run fills become 0. `take` reads elements of a source.
+    The first element is element `start` of the matrix; rows without a source become 0. `take` computes elements of a
+    source.
     """
     backend.fill(tile, 0.0)
     end = start + len(tile)
@@ -41,10 +42,9 @@ def gather_rows(rows: Rows, start: int, tile: Array, backend: Backend, take: Rea
 
 
 def _find_overlapping(rows: Rows, start: int, end: int) -> Iterator[RowRun]:
-    """The runs that fill elements in [start, end) of the matrix.
+    """Yield the runs (consecutive rows taken from one source) that fill elements in [start, end) of the matrix.
 
-    This works because runs are sorted by their first row, and two runs fill either exactly the same rows or no common
-    row.
+    Runs must be sorted by their first row, and two runs must fill either exactly the same rows or no common row.
     """
     at = bisect_right(rows.runs, start, key=lambda run: (run.to + run.count) * rows.width)
     while at < len(rows.runs) and rows.runs[at].to * rows.width < end:
@@ -85,7 +85,10 @@ def join_columns(columns: CopyColumns, sources: OpenFiles) -> Iterator[tuple[int
 
 
 def _find_runs(columns: tuple[ColumnSource, ...]) -> Iterator[tuple[int, int]]:
-    """The byte ranges of an output row that `columns` fill without a gap, as pairs (start, number of bytes)."""
+    """Yield (start, number of bytes) of each byte range of an output row that `columns` fill without a gap.
+
+    Columns next to each other are joined into one range.
+    """
     begin, end = 0, 0
     for source in columns:
         if source.to != end:
@@ -96,7 +99,7 @@ def _find_runs(columns: tuple[ColumnSource, ...]) -> Iterator[tuple[int, int]]:
 
 
 def _read_rows(source: ColumnSource, first: int, rows: int, row: int, buffer: memoryview, sources: OpenFiles) -> None:
-    """Read the columns of one source for rows [first, first + rows) into a buffer of output rows.
+    """Read the columns of one source for output rows [first, first + rows) into a buffer that starts at row `first`.
 
     `row` is the length of an output row in bytes. A source without a file is not read, so that its columns stay zero.
     """

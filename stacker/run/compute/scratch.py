@@ -60,7 +60,8 @@ class Scratch(Protocol):
     def unload(self, tile: Array, dtype: Dtype, residue: int = 0) -> memoryview:
         """Round the values of a tile to `dtype` and return them as bytes, valid until the scratch memory is used again.
 
-        The address of the bytes is `residue` modulo DIRECT_ALIGNMENT if `residue` is a multiple of the element size.
+        If `residue` is a multiple of the element size, the bytes start `residue` bytes after an address divisible by
+        DIRECT_ALIGNMENT, so that they can be written without the page cache to a file offset with that remainder.
         """
         ...
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Accumulator:
     """Adds up the sums of one pass over a tensor; any thread may add the sums of a piece.
 
-    A piece is the range of elements of one job.
+    A piece is the range of elements that one job computes.
     """
 
     def __init__(self) -> None:
@@ -36,9 +36,9 @@ class Accumulator:
         self._lock = threading.Lock()
 
     def add(self, piece: int, numbers: Sequence[Sequence[float]], total: Sums | None = None) -> None:
-        """Add the sums of one piece: a list of numbers for each tile in it, or one array `total` for the whole piece.
+        """Add the sums of one piece: a list of numbers for each of its tiles, or one array `total` for the whole piece.
 
-        Pieces are numbered from 0, and each piece is added once.
+        A piece is the range of elements that one job computes; pieces are numbered from 0, and each must be added once.
         """
         with self._lock:
             self._numbers += numbers
@@ -48,7 +48,7 @@ class Accumulator:
                 self._next += 1
 
     def total(self) -> Any:
-        """The sums over all pieces: an array if arrays were added, else a list of numbers.
+        """The sums over the whole tensor: an array if arrays were added, else a list of numbers.
 
         A number is nan if its sum is too large for a float or includes infinities of both signs.
         """

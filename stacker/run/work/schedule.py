@@ -76,16 +76,20 @@ class Schedule:
             return ids
 
     def stop(self, error: BaseException | None = None) -> None:
-        """Hand out no more jobs; `error` is the exception that was the reason, if any, and only the first is kept."""
+        """Hand out no more jobs; `error` is the exception that is the reason, or None for a normal stop.
+
+        If this is called repeatedly with exceptions, the first one is kept.
+        """
         with self._change:
             self.error = self.error or error
             self._stop.set()
             self._change.notify_all()
 
     def _take(self) -> tuple[_StartedTask, Job | None] | None:
-        """Wait for the next job and return (task, job), or (task, None) for a new task; None if no work is left.
+        """Wait for the next job and return (task, job); None if no work is left or the work was stopped.
 
-        A new task has no jobs yet, so the caller must get its first round.
+        If no job is ready but a task can be started, the result is (task, None), and the caller must get its first
+        jobs.
         """
         with self._change:
             while not self._stop.is_set():
@@ -127,7 +131,8 @@ class Schedule:
 def run_schedule(schedule: Schedule, workers: int, watch: Callable[[], None]) -> None:
     """Run all jobs of a schedule in `workers` threads; meanwhile the calling thread calls `watch` ten times a second.
 
-    All threads have ended when this function returns, or raises the first exception of a job, a task or `watch`.
+    If a job, a task or `watch` raises an exception, the work stops and the exception is raised here. All threads have
+    ended before this function returns or raises.
     """
     threads = [threading.Thread(target=schedule.work, name=f"worker {number}") for number in range(workers)]
     try:

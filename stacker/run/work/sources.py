@@ -21,9 +21,10 @@ _MOST_OPEN = 64
 
 
 class OpenFiles:
-    """Keeps donors' files open for all threads; a file that is not being read is closed if more than `most` are open.
+    """Keeps donors' files open for all threads; if too many are open, files that are not being read are closed.
 
-    If the process reaches its limit of open files, idle files of all caches in `group` are closed.
+    `group` is a list of file caches; if the process reaches its limit of open files, idle files of all of them are
+    closed.
     """
 
     def __init__(self, group: list[FileCache[Any]] | None = None, most: int = _MOST_OPEN) -> None:

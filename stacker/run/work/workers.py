@@ -44,14 +44,14 @@ class Meter:
         self._total = Report()
 
     def advance(self, nbytes: int) -> None:
-        """Count `nbytes` more as done; raises Stopped when the work was stopped."""
+        """Add `nbytes` to the number of bytes done; raises Stopped if the work was stopped."""
         if self.stop.is_set():
             raise Stopped
         with self._lock:
             self.done += nbytes
 
     def count(self, part: Report) -> None:
-        """Add a report on a part of the work to the total."""
+        """Add the report on a part of the work to the total report."""
         with self._lock:
             self._total += part
 
