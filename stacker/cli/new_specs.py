@@ -121,7 +121,8 @@ def _check_generator(generator: Generator, request: Request) -> Iterator[Problem
 def _read_depth(donors: list[DonorSpec], request: Request) -> tuple[int, list[Problem]]:
     """A pair: how many layers each donor has, and notes about donors that cannot be read.
 
-    There are notes only if the request sets `depth`; without `depth`, the errors are those of `read_depth`.
+    With `depth` in the request there may be notes; without it, a donor that cannot be read raises the error that
+    `read_depth` raises.
     """
     depths: dict[str, int] = {}
     problems: list[Problem] = []

@@ -211,8 +211,8 @@ def _refuse_whole(values: RuleValues, names: Mapping[str, Any]) -> Problem | Non
 def _refuse_ends(values: RuleValues, names: Mapping[str, Any]) -> Problem | None:
     """A problem if embedding and head come from different donors in a stack whose layers share tensors, else None.
 
-    Programs either tie embedding, head and shared tensors together or tie none of them, so there is no problem if the
-    config says that the head is not tied.
+    Programs that load the model tie either all of these (embedding with head, shared layer tensors) or none. If the
+    config leaves the head untied, nothing is tied and there is no problem.
     """
     ends = list(dict.fromkeys(donor.name for donor in values.ends))
     if len(ends) < 2 or names.get("tie_word_embeddings") is False:

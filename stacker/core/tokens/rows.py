@@ -186,9 +186,9 @@ def _expression(donor: str, tensor: DonorTensor) -> Expression:
 
 
 def _runs(rows: tuple[Row, ...], number_of: Mapping[str, int]) -> Iterator[RowRun]:
-    """Yield the rows as runs; consecutive rows of one source with factor 1 are joined into one run.
+    """Yield the rows as runs; unscaled rows that follow each other both in one source and in the result form one run.
 
-    `number_of` has the source number of each donor name.
+    `number_of` maps each donor name to the index of its tensor among the sources.
     """
     last: RowRun | None = None
     for to, row in enumerate(rows):

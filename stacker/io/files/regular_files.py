@@ -20,7 +20,7 @@ _KINDS = (
 def open_regular(path: Path) -> int:
     """Open the regular file at `path` for reading and return the file's descriptor.
 
-    DonorError when the file cannot be opened, or when `path` is a folder, a pipe, a device or another special file.
+    Raises DonorError if the file cannot be opened, or if `path` is a folder, a pipe, a device or another special file.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -54,7 +54,8 @@ def parse_tokenizer(
 ) -> tuple[str | None, VocabularySpec | None]:
     """The donor of the tokenizer files (None: the default donor), and the changes to make to the tokenizer.
 
-    The changes are None if `node` is no mapping; for a union of all donors' tokenizers, the donor is `base`.
+    The changes are None unless `node` is a mapping. If the spec asks for the union of all donors' tokenizers, the donor
+    returned is `base`.
     """
     if not isinstance(node, Mapping):
         return (node.text if isinstance(node, Scalar) and not is_null(node) else None), None

@@ -39,7 +39,7 @@ class Maps:
     right: Scene
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields the two depth maps, each between the name of its stack and its legend."""
+        """Yields, for each of the two stacks, its name, its depth map, and the map's legend."""
         pictures = [_draw_map(scene) for scene in (self.left, self.right)]
         if options.max_width < 2 * _MAP_WIDTH + 2:
             yield Group(pictures[0], Text(), pictures[1])
