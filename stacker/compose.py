@@ -163,8 +163,8 @@ def _compile_config(
 def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
     """Read all donors of the spec at `path`, by name; the problems of all unreadable donors are raised together.
 
-    `opened` has the paths of the specs that are being read because this one is a donor of theirs. For each donor that is
-    a stack, its spec's text is added to `nested`, keyed by path.
+    `opened` has the paths of the specs that are being read because this one is a donor of theirs. For each donor that
+    is a stack, its spec's text is added to `nested`, keyed by path.
     """
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []

@@ -87,7 +87,8 @@ def _refuse_other_format(first: bytes, where: str) -> None:
 def parse_header(raw: bytes, file_size: int, where: str) -> Header:
     """Parse a header; `raw` is all bytes before the tensor data, including the length field.
 
-    Raises a DonorError that calls the file `where` if the header is not valid, or does not fit a file of `file_size` bytes.
+    Raises a DonorError that calls the file `where` if the header is not valid, or does not fit a file of `file_size`
+    bytes.
     """
     if len(raw) != parse_header_length(raw, file_size, where):
         _refuse(where, f"the header was cut off after {len(raw)} bytes", _FETCH_AGAIN)

@@ -34,8 +34,8 @@ Allocating first gives the file longer extents, and threads that write to the fi
 class Writer:
     """Writes to an open file from many threads; whole blocks of large data bypass the page cache.
 
-    The methods raise OSError when a write fails. Closing the Writer does not close the file's descriptor, `fd`. `direct`
-    says whether whole blocks still bypass the cache, and becomes False when the filesystem refuses such a write.
+    The methods raise OSError when a write fails. Closing the Writer does not close the file's descriptor, `fd`.
+    `direct` says whether whole blocks still bypass the cache, and becomes False when the filesystem refuses such a write.
     """
 
     def __init__(self, fd: int) -> None:
