@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Group
 
 from stacker.core.checks.stack import check
-from stacker.core.config.compiling import compile_config
+from stacker.core.config.compiling import compile_stack_config
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan, Report
 from stacker.core.plan.plan_json import LOCK, SPEC, make_lock, make_plan_index
 from stacker.core.plan.planning import find_files, make_plan, make_stacked_donor
@@ -135,29 +135,9 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     planned = None if select_errors(problems) else plan_tensors(graph, donors, spec.output.dtype)
     config: dict[str, Json] = {}
     if not select_errors(graph.problems):
-        config, more = _compile_config(spec, graph, donors, planned)
+        config, more = compile_stack_config(spec, graph, donors, tied=bool(planned.tied) if planned else None)
         problems = (*problems, *more)
     return Stack(text, path.parent, spec, donors, graph, config, planned, problems, nested)
-
-
-def _compile_config(
-    spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], planned: PlannedTensors | None
-) -> tuple[dict[str, Json], tuple[Problem, ...]]:
-    """The new config.json and the problems found while making it.
-
-    If `planned` is None, the config keeps the template's value for whether embedding and head are tied.
-    """
-    return compile_config(
-        donors[graph.template],
-        [[(donors[feed.donor], feed.layer or 0) for feed in node.feeds] for node in graph.layers],
-        embed=donors[graph.embed.feeds[0].donor],
-        head=donors[graph.head.feeds[0].donor],
-        dtype=spec.output.dtype,
-        tied=bool(planned.tied) if planned else None,
-        tokenizer=donors[graph.tokenizer],
-        marks=[node.mark for node in graph.layers],
-        ignored_keys=spec.ignored_keys,
-    )
 
 
 def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:

@@ -15,14 +15,33 @@ from stacker.core.config.keys import DEPTH_KEYS, find_reported_keys, remove_unsa
 from stacker.core.config.layer_entries import Feeds, LayerEntries, apply_layer_rules
 from stacker.core.config.quantization import check_quantization, renumber_quantization
 from stacker.core.config.refusals import OutputLayer
+from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, Severity
 from stacker.formats.json_object import Json
 from stacker.formats.quantized import QUANTIZATION_KEYS
+from stacker.spec.language.stack_spec import StackSpec
 from stacker.tensors import CONFIG_DTYPES, Dtype
 
 _DTYPE_NAMES = {dtype: name for name, dtype in CONFIG_DTYPES.items()}
 Entries = dict[str, Json]
+
+
+def compile_stack_config(
+    spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], *, tied: bool | None
+) -> tuple[Entries, tuple[Problem, ...]]:
+    """Return the config.json of a stack and its problems; `tied` is None while the tensors are not planned."""
+    return compile_config(
+        donors[graph.template],
+        [[(donors[feed.donor], feed.layer or 0) for feed in node.feeds] for node in graph.layers],
+        embed=donors[graph.embed.feeds[0].donor],
+        head=donors[graph.head.feeds[0].donor],
+        dtype=spec.output.dtype,
+        tied=tied,
+        tokenizer=donors[graph.tokenizer],
+        marks=[node.mark for node in graph.layers],
+        ignored_keys=spec.ignored_keys,
+    )
 
 
 def compile_config(

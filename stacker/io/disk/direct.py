@@ -35,7 +35,7 @@ class Writer:
     """Writes to an open file from many threads; whole blocks of large data bypass the page cache.
 
     The methods raise OSError when a write fails. Closing the Writer does not close the file's descriptor, `fd`.
-    `direct` says whether whole blocks still bypass the cache, and becomes False when the filesystem refuses such a write.
+    `direct` says whether whole blocks still bypass the cache, and becomes False when the filesystem refuses a write.
     """
 
     def __init__(self, fd: int) -> None:
