@@ -6,16 +6,14 @@ would become wrong if a stack moved layers to other indices.
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from stacker.arch.dimensions import collect_names, select_text_config
-from stacker.arch.files.architecture import Architecture, Config, LayerRule, WriteKind
-from stacker.arch.files.formula import FormulaError
-from stacker.arch.layer_rules import read_layer_value
+from stacker.arch.files.architecture import Architecture, Config, WriteKind
+from stacker.arch.files.formula import find_names
+from stacker.arch.layer_rules import has_all_values, list_written_keys
 from stacker.errors import Blame, Problem, Severity
 from stacker.formats.json_object import Json
 
@@ -56,14 +54,12 @@ def find_bindings(config: Config, depth: int, explained: frozenset[str]) -> Iter
                 yield found
 
 
-def explained_keys(architecture: Architecture) -> frozenset[str]:
+def list_explained_keys(architecture: Architecture) -> frozenset[str]:
     """The config keys that an architecture mentions: keys that its formulas read, and keys that its rules write."""
-    rules = architecture.rules
-    keys = {key for rule in rules for key in (rule.key, *rule.drop, *dict(rule.put), *dict(rule.over))}
     formulas = [architecture.depth, *(formula for _, formula in (*architecture.dimensions, *architecture.sized))]
-    formulas += [formula for rule in rules for formula in (*rule.read, *((rule.when,) if rule.when else ()))]
-    names = {node.id for formula in formulas for node in ast.walk(formula.tree) if isinstance(node, ast.Name)}
-    return frozenset(keys | names | {key for key, _ in architecture.sized} | set(architecture.agree))
+    for rule in architecture.rules:
+        formulas += (*rule.read, *((rule.when,) if rule.when else ()))
+    return frozenset({*find_names(formulas), *list_written_keys(architecture), *architecture.agree})
 
 
 def _recognise(key: str, value: Json, depth: int, config: Config) -> Binding | None:
@@ -145,6 +141,7 @@ def check_list_lengths(architecture: Architecture, config: Config, depth: int) -
     rule repeat it.
     """
     entries = select_text_config(architecture, config)
+    names = {**collect_names(architecture, config), "depth": depth}
     extra = entries.get("num_nextn_predict_layers")
     allowed = {depth, depth + extra} if isinstance(extra, int) else {depth}
     rules = {rule.key: rule for rule in architecture.rules if rule.write is WriteKind.LIST}
@@ -156,16 +153,8 @@ def check_list_lengths(architecture: Architecture, config: Config, depth: int) -
         if key in _CHECKED_LISTS:
             hint = "transformers does not load such a config: cut or complete the list"
             yield Problem(message, hint, blame=Blame.DONOR)
-        elif len(value) < depth and not _is_readable(rules[key], collect_names(architecture, config), depth):
+        elif len(value) < depth and not has_all_values(rules[key], names, depth):
             yield Problem(message, "complete the list: it says nothing of the last layers", blame=Blame.DONOR)
         elif len(value) > depth:
             hint = f"the last {len(value) - depth} are ignored; cut the list if it is left over from a deeper model"
             yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.DONOR)
-
-
-def _is_readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
-    """Whether the rule reads a value that is not null for every layer."""
-    try:
-        return all(read_layer_value(rule, {**names, "depth": depth}, index) is not None for index in range(depth))
-    except FormulaError:
-        return False

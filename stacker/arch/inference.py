@@ -15,9 +15,10 @@ from typing import Any
 from stacker.arch.conventions import guess_outside_role, read_conventions
 from stacker.arch.dimensions import collect_names
 from stacker.arch.files.architecture import POSITIONAL, Architecture, Config, LayerRule, WriteKind
-from stacker.arch.files.formula import FormulaError, parse_formula
+from stacker.arch.files.formula import parse_formula
 from stacker.arch.layer_names import match_outside_name
 from stacker.arch.layer_rules import (
+    has_all_values,
     infer_index_rules,
     infer_list_rules,
     is_applicable,
@@ -64,7 +65,7 @@ def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Arc
     depth = int(known.depth.value(names))
     names["depth"] = depth
     candidates = (*conventions.rules, *conventions.around) if inner else conventions.rules
-    listed = [rule for rule in candidates if _is_readable(rule, names, depth)]
+    listed = [rule for rule in candidates if is_applicable(rule, names) and has_all_values(rule, names, depth)]
     nested = config.get(scope)
     own = nested if isinstance(nested, Mapping) else config
     listed += infer_index_rules(own, listed, depth, conventions.numbered)
@@ -154,15 +155,6 @@ def _find_tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner:
     named = dict(read_conventions().heads).get(name, "lm_head.weight")
     outer = inner.removesuffix("model.") if inner.endswith(".model.") else ""
     return ((heads[0] if heads else outer + named, embed),)
-
-
-def _is_readable(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
-    try:
-        return is_applicable(rule, names) and all(
-            read_layer_value(rule, names, index) is not None for index in range(depth)
-        )
-    except FormulaError:
-        return False
 
 
 def _number_kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -> list[int]:

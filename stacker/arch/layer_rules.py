@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stacker.arch.files.architecture import Config, LayerRule, WriteKind
+from stacker.arch.files.architecture import Architecture, Config, LayerRule, WriteKind
 from stacker.arch.files.formula import Formula, FormulaError, parse_formula
 from stacker.formats.json_object import Json
 
@@ -37,6 +37,21 @@ def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> J
         if value is not None:
             return value
     raise failure
+
+
+def has_all_values(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
+    """Whether the rule reads a value that is not null for every one of `depth` layers."""
+    try:
+        return all(read_layer_value(rule, names, index) is not None for index in range(depth))
+    except FormulaError:
+        return False
+
+
+def list_written_keys(architecture: Architecture) -> set[str]:
+    """The config keys that are written anew for a stack: those of per-layer rules and those computed from the depth."""
+    rules = architecture.rules
+    keys = {key for rule in rules for key in (rule.key, *rule.drop, *dict(rule.put), *dict(rule.over))}
+    return keys | {key for key, _ in architecture.sized}
 
 
 def read_layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], index: int) -> dict[str, Json]:

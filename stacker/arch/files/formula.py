@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,11 @@ class Formula:
             raise
         except _EVALUATION_ERRORS as error:
             raise FormulaError(f"{self.text!r} has no value here: {error}") from error
+
+
+def find_names(formulas: Iterable[Formula]) -> set[str]:
+    """The names that any of the formulas reads, such as config keys."""
+    return {node.id for formula in formulas for node in ast.walk(formula.tree) if isinstance(node, ast.Name)}
 
 
 def parse_formula(text: str) -> Formula:

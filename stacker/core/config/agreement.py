@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stacker.arch.dimensions import collect_names, compute_dimensions
 from stacker.arch.files.architecture import Architecture
+from stacker.arch.files.formula import find_names
+from stacker.arch.layer_rules import list_written_keys
 from stacker.core.config.keys import DEPTH_KEYS, GEOMETRY_KEYS, ROPE_KEYS, is_bookkeeping
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem, Severity
@@ -75,9 +76,7 @@ def _is_tower(value: Json) -> bool:
 def _keys_compared_elsewhere(architecture: Architecture) -> set[str]:
     """Config keys that other checks compare: vocabulary size, depth, dimensions, and keys of per-layer rules."""
     formulas = [architecture.depth, *(formula for _, formula in architecture.dimensions)]
-    inside = {node.id for formula in formulas for node in ast.walk(formula.tree) if isinstance(node, ast.Name)}
-    followed = {key for rule in architecture.rules for key in (rule.key, *rule.drop, *dict(rule.put), *dict(rule.over))}
-    return {"vocab"} | inside | followed | {key for key, _ in architecture.sized} | set(DEPTH_KEYS)
+    return {"vocab"} | find_names(formulas) | list_written_keys(architecture) | set(DEPTH_KEYS)
 
 
 def rotary_parameters(names: Mapping[str, Any]) -> dict[str, Json]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from stacker.arch.bindings import Binding, explained_keys, find_bindings
+from stacker.arch.bindings import Binding, find_bindings, list_explained_keys
 from stacker.arch.dimensions import select_text_config
 from stacker.core.config.keys import DEPTH_KEYS, ROPE_KEYS, is_bookkeeping
 from stacker.core.config.refusals import OutputLayer
@@ -21,12 +21,12 @@ def check_bindings(template: Donor, layers: Sequence[OutputLayer], ignored_keys:
     The problem is an error if the value that the stack's config has for a layer's new position differs from the value
     that the donor's config has for its old position; otherwise it is a warning.
     """
-    written = _bindings_of(template)
+    written = _find_unexplained(template)
     donors = {donor.name: donor for layer in layers for donor, _ in layer.feeds}
     yield from _check_ignored_keys(ignored_keys, donors.values())
     reported: set[str] = set()
     for donor in donors.values():
-        for key, binding in _bindings_of(donor).items():
+        for key, binding in _find_unexplained(donor).items():
             if key in reported or key in ignored_keys:
                 continue
             reported.add(key)
@@ -43,10 +43,10 @@ def _check_ignored_keys(ignored_keys: Collection[str], donors: Collection[Donor]
             yield Problem(message, did_you_mean(key, known), severity=Severity.WARNING)
 
 
-def _bindings_of(donor: Donor) -> dict[str, Binding]:
+def _find_unexplained(donor: Donor) -> dict[str, Binding]:
     config = select_text_config(donor.architecture, donor.config)
     known = (
-        explained_keys(donor.architecture)
+        list_explained_keys(donor.architecture)
         | {key for key in config if is_bookkeeping(key)}
         | ROPE_KEYS
         | set(DEPTH_KEYS)
