@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Group
 
@@ -35,6 +36,7 @@ from stacker.io.donors.side_files import read_generation_config, read_tokenizer_
 from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.spec_files import read_spec_file
 from stacker.io.output.folder import check_vacant, open_output
+from stacker.live.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
 from stacker.run.executors import EXECUTORS
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
@@ -44,6 +46,9 @@ from stacker.view.files.card import DRAWING, LARGEST_DRAWING, card_text
 from stacker.view.files.svg import svg_text
 from stacker.view.scene.scene import Scene, make_scene
 from stacker.view.stack.preview import draw_preview
+
+if TYPE_CHECKING:
+    from stacker.live.live_stack import LiveStack
 
 Paths = tuple[Path, ...]
 Texts = dict[str, str]
@@ -104,6 +109,15 @@ class Stack:
     def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = ignore_watch) -> Built:
         """Write the checkpoint to the folder `out`, as the function `build` of this module does."""
         return build(self, Path(out), options or BuildOptions(), watch)
+
+    def live(self, *, device: str = "cpu", dtype: str | None = None, watch: Watch = ignore_watch) -> LiveStack:
+        """Load the stack into memory without writing it, as a model of transformers (`LiveStack.model`).
+
+        Needs the extra `live`. SpecError if transformers cannot run the stack.
+        """
+        from stacker.live.live_stack import Settings, make_live
+
+        return make_live(draw_blueprint(self), Settings(device, dtype), draw_blueprint, watch)
 
 
 def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:
@@ -182,6 +196,12 @@ def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
     return make_stacked_donor(each.name, str(each.stack), stack.plan(), template, tokenizer, donors)
 
 
+def draw_blueprint(spec: str | Path | Stack, read: ReadDonor = read_donor) -> Blueprint:
+    """What a live stack of a spec is made from; raises all errors of the stack together."""
+    stack = spec if isinstance(spec, Stack) else load(spec, read)
+    return make_blueprint(stack.plan(), stack.graph, stack.donors)
+
+
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
     """Options of a build; `max_memory` is in bytes.
@@ -252,11 +272,10 @@ def build(
     donors = fetch_donors(known, find_files(plan, known), fetching)
     tasks = make_tasks(plan, donors)
     check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
-    execute = EXECUTORS[options.executor]
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
     with open_output(out, plan.id, summary, force=options.force, restart=options.restart) as output:
         how = {"workers": options.workers, "max_memory": options.max_memory}
-        report = execute(plan, tasks, output, **how, device=options.device, watch=watch)
+        report = EXECUTORS[options.executor](plan, tasks, output, **how, device=options.device, watch=watch)
         for name, data in documents(stack, plan, donors, out).items():
             output.write_text(name, data)
         output.commit()
@@ -267,8 +286,7 @@ def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) 
     """The contents of all output files except the shards, keyed by file name."""
     index = make_plan_index(plan)
     scene = make_scene(stack.spec, stack.graph, stack.donors, plan)
-    drawing = svg_text(scene).encode()
-    pictures = {DRAWING: drawing} if len(drawing) <= LARGEST_DRAWING else {}
+    pictures = {DRAWING: text} if len(text := svg_text(scene).encode()) <= LARGEST_DRAWING else {}
     found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
     return {
         **read_generation_config(donors[stack.graph.template].side_files),

@@ -1,0 +1,114 @@
+"""Defines LiveStack, a stack that runs: a model of transformers filled from donors' files, without a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from stacker.errors import SpecError
+from stacker.io.donors.side_files import read_generation_config, read_tokenizer_files
+from stacker.live.blueprint import Blueprint
+from stacker.live.loading import NOTHING, load_model
+from stacker.live.sharing import Parameters
+from stacker.live.weights import DonorMaps, open_weights
+from stacker.progress import Watch, ignore_watch
+from stacker.run.compute.device import HOST
+
+Draw = Callable[[Any], Blueprint]
+"""Makes the blueprint of a spec, which is given as a path or as a Stack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a live stack is made: `dtype` is the type of its parameters (None: as the config says)."""
+
+    device: str = HOST
+    dtype: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStack:
+    """A stack in memory; `model` is an ordinary model of transformers, and `layers` are its decoder layers.
+
+    `parameters` has the model's parameters by what they are made of, and `draw` makes blueprints of other specs.
+    """
+
+    blueprint: Blueprint
+    model: Any
+    settings: Settings
+    layers_name: str
+    parameters: Parameters = field(repr=False)
+    maps: DonorMaps = field(repr=False)
+    draw: Draw = field(repr=False)
+
+    @property
+    def layers(self) -> torch.nn.ModuleList:
+        """The decoder layers from the first to the last; layers made of the same weights share their parameters."""
+        found: torch.nn.ModuleList = self.model.get_submodule(self.layers_name)
+        return found
+
+    def rearranged(self, spec: Any, watch: Watch = ignore_watch) -> LiveStack:
+        """The live stack of another spec (a path or a Stack), which shares all equal parameters with this one.
+
+        Both can be used side by side; a parameter that is changed in one changes in the other.
+        """
+        return _make(self.draw(spec), self.settings, self.draw, self.maps, self.parameters, watch)
+
+    def load_tokenizer(self) -> Any:
+        """The stack's tokenizer, as transformers loads it; DonorError if the donor has none."""
+        from transformers import AutoTokenizer
+
+        with tempfile.TemporaryDirectory(prefix="stacker-") as folder:
+            files = read_tokenizer_files(self.blueprint.tokenizer.side_files)
+            for name, data in {**files, "config.json": json.dumps(self.blueprint.plan.config).encode()}.items():
+                (Path(folder) / name).write_bytes(data)
+            return AutoTokenizer.from_pretrained(folder)
+
+
+def make_live(blueprint: Blueprint, settings: Settings, draw: Draw, watch: Watch = ignore_watch) -> LiveStack:
+    """Load the stack of a blueprint into memory.
+
+    SpecError if transformers cannot run it, DonorError if a donor's file cannot be read. `watch` is called with the
+    bytes computed and to compute.
+    """
+    return _make(blueprint, settings, draw, DonorMaps(), NOTHING, watch)
+
+
+def _make(
+    blueprint: Blueprint, settings: Settings, draw: Draw, maps: DonorMaps, present: Parameters, watch: Watch
+) -> LiveStack:
+    _check_plain(blueprint)
+    weights = open_weights(blueprint.plan, blueprint.donors, maps)
+    loaded = load_model(
+        blueprint.plan, weights, blueprint.place_tensors(), dtype=settings.dtype, present=present, watch=watch
+    )
+    _finish(loaded.model, blueprint)
+    return LiveStack(blueprint, loaded.model, settings, loaded.layers, loaded.parameters, maps, draw)
+
+
+def _check_plain(blueprint: Blueprint) -> None:
+    quantized = {donor.quantized for donor in blueprint.donors.values() if donor.quantized}
+    if quantized:
+        message = f"the weights are quantised ({', '.join(sorted(quantized))}), which a live stack cannot load yet"
+        raise SpecError.of(message, "build the stack and load it with transformers")
+
+
+def _finish(model: Any, blueprint: Blueprint) -> None:
+    from transformers import GenerationConfig
+
+    found = read_generation_config(blueprint.template.side_files)
+    for data in found.values():
+        model.generation_config = GenerationConfig.from_dict(json.loads(data))
+    model.name_or_path = model.config.name_or_path = blueprint.plan.name
+    model.save_pretrained = _refuse_saving
+
+
+def _refuse_saving(*_arguments: object, **_options: object) -> NoReturn:
+    message = "a live stack cannot be saved by transformers, because its layers share parameters"
+    raise SpecError.of(message, "write the stack with `stacker build` or `Stack.build`")
