@@ -110,14 +110,14 @@ class Stack:
         """Write the checkpoint to the folder `out`, as the function `build` of this module does."""
         return build(self, Path(out), options or BuildOptions(), watch)
 
-    def live(self, *, device: str = "cpu", dtype: str | None = None, watch: Watch = ignore_watch) -> LiveStack:
+    def live(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> LiveStack:
         """Load the stack into memory without writing it, as a model of transformers (`LiveStack.model`).
 
-        Needs the extra `live`. SpecError if transformers cannot run the stack.
+        If the weights take more than `max_memory` bytes, layers are streamed. SpecError if transformers cannot run it.
         """
         from stacker.live.live_stack import Settings, make_live
 
-        return make_live(draw_blueprint(self), Settings(device, dtype), draw_blueprint, watch)
+        return make_live(draw_blueprint(self), Settings(device, dtype, max_memory), draw_blueprint)
 
 
 def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:

@@ -167,6 +167,11 @@ def _read_memory() -> dict[str, int]:
     return {name: int(value.split()[0]) * 1024 for name, value in pairs}
 
 
+def read_available_memory() -> int | None:
+    """The bytes of memory that programs can still use, as the system estimates them; None if it does not say."""
+    return _read_memory().get("MemAvailable")
+
+
 def _find_version(package: str) -> str | None:
     try:
         return version(package)

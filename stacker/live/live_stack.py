@@ -13,9 +13,12 @@ import torch
 
 from stacker.errors import SpecError
 from stacker.io.donors.side_files import read_generation_config, read_tokenizer_files
+from stacker.io.machine import read_available_memory
 from stacker.live.blueprint import Blueprint
-from stacker.live.loading import NOTHING, load_model
+from stacker.live.loading import NOTHING, Loaded, load_hollow, load_model
+from stacker.live.memory import check_available, choose_streaming, predict_memory
 from stacker.live.sharing import Parameters
+from stacker.live.streaming import LayerWindow
 from stacker.live.weights import DonorMaps, open_weights
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
@@ -26,10 +29,14 @@ Draw = Callable[[Any], Blueprint]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a live stack is made: `dtype` is the type of its parameters (None: as the config says)."""
+    """How a live stack is made: `dtype` is the type of its parameters (None: as the config says).
+
+    If the weights take more than `max_memory` bytes, layers are streamed; None sets no limit.
+    """
 
     device: str = HOST
     dtype: str | None = None
+    max_memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +91,16 @@ def _make(
     blueprint: Blueprint, settings: Settings, draw: Draw, maps: DonorMaps, present: Parameters, watch: Watch
 ) -> LiveStack:
     _check_plain(blueprint)
-    weights = open_weights(blueprint.plan, blueprint.donors, maps)
-    loaded = load_model(
-        blueprint.plan, weights, blueprint.place_tensors(), dtype=settings.dtype, present=present, watch=watch
-    )
+    plan, placements = blueprint.plan, blueprint.place_tensors()
+    weights = open_weights(plan, blueprint.donors, maps)
+    memory = predict_memory(blueprint, settings.dtype)
+    if choose_streaming(memory, settings.max_memory):
+        hollow = load_hollow(plan, weights, placements, dtype=settings.dtype)
+        LayerWindow(hollow, weights)
+        loaded = Loaded(hollow.model, NOTHING, hollow.layers)
+    else:
+        check_available(memory, read_available_memory())
+        loaded = load_model(plan, weights, placements, dtype=settings.dtype, present=present, watch=watch)
     _finish(loaded.model, blueprint)
     return LiveStack(blueprint, loaded.model, settings, loaded.layers, loaded.parameters, maps, draw)
 

@@ -37,13 +37,11 @@ class ParameterKey:
 class Division:
     """How a model's parameters are loaded: `keys` has the key of each parameter in the layers, by its name in memory.
 
-    `needed` are the names of the checkpoint's tensors that must be read. `layers` is the name of the model's list of
-    layers, or "" if it was not found.
+    `needed` are the names of the checkpoint's tensors that must be read.
     """
 
     keys: Mapping[str, ParameterKey]
     needed: tuple[str, ...]
-    layers: str
 
 
 def divide_parameters(
@@ -64,7 +62,7 @@ def divide_parameters(
     unsatisfied = {source for name, found in sources.items() if name not in satisfied for source in found}
     known = {source for found in sources.values() for source in found}
     needed = tuple(name for name in weights.steps if name in unsatisfied or name not in known)
-    return Division(keys, needed, _find_layer_list(sources, placements))
+    return Division(keys, needed)
 
 
 def _make_key(
@@ -80,8 +78,8 @@ def _number_of(layer: int) -> re.Pattern[str]:
     return re.compile(rf"(?<=\.){layer}(?=\.)")
 
 
-def _find_layer_list(sources: Sources, placements: Mapping[str, TensorPlacement]) -> str:
-    """The name of the module list that holds the layers, such as `model.layers`."""
+def find_layer_list(sources: Sources, placements: Mapping[str, TensorPlacement]) -> str:
+    """The name of the module list that holds the layers, such as `model.layers`; "" if no tensor is in a layer."""
     for name, found in sources.items():
         layers = {placements[source].layer for source in found}
         layer = layers.pop() if len(layers) == 1 else None

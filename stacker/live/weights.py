@@ -8,8 +8,9 @@ from __future__ import annotations
 import mmap
 import threading
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 
@@ -69,13 +70,26 @@ class Weights:
         return {name: made[first[self.key(name)]] if tensor is None else tensor for name, tensor in mapped.items()}
 
     def load(self, names: Iterable[str], watch: Watch = ignore_watch) -> dict[str, torch.Tensor]:
-        """The tensors called `names`, read or computed into memory of their own."""
-        targets = [Target(step, memoryview(mmap.mmap(-1, max(step.tensor.nbytes, 1)))) for step in self._steps(names)]
+        """The tensors called `names`, each read or computed into new memory of its own."""
+        targets = [Target(self.steps[name], _allocate(self.steps[name].tensor.nbytes)) for name in names]
+        return self._fill(targets, watch)
+
+    def load_into(self, arena: memoryview, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """The tensors called `names`, read or computed into the memory `arena`, one after the other.
+
+        `arena` must have the bytes that `count_arena_bytes` returns for them.
+        """
+        ends = [*accumulate(_align(self.steps[name].tensor.nbytes) for name in names)]
+        starts = zip([0, *ends], (self.steps[name] for name in names), strict=False)
+        return self._fill([Target(step, arena[at : at + step.tensor.nbytes]) for at, step in starts], ignore_watch)
+
+    def count_arena_bytes(self, names: Iterable[str]) -> int:
+        """How many bytes of memory the tensors called `names` take, each aligned."""
+        return sum(_align(self.steps[name].tensor.nbytes) for name in names)
+
+    def _fill(self, targets: Sequence[Target], watch: Watch) -> dict[str, torch.Tensor]:
         fill_targets(targets, self.places, self.maps.sources, device=self.device, watch=watch)
         return {each.step.tensor.name: view_tensor(each.memory, 0, each.step.tensor) for each in targets}
-
-    def _steps(self, names: Iterable[str]) -> Iterable[Step]:
-        return (self.steps[name] for name in names)
 
     def _find_mapped(self, step: Step) -> torch.Tensor | None:
         """The tensor of a step as mapped from its donor's file, or None if it has to be computed.
@@ -89,6 +103,18 @@ class Weights:
         if place.dtype is not step.tensor.dtype or place.offset % (place.dtype.bits // 8):
             return None
         return view_tensor(self.maps.view(place.file), place.offset, step.tensor)
+
+
+_ALIGNMENT = 64
+"""The addresses of tensors that are read are multiples of this many bytes, as torch's own are."""
+
+
+def _align(nbytes: int) -> int:
+    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
+
+
+def _allocate(nbytes: int) -> memoryview:
+    return memoryview(mmap.mmap(-1, max(nbytes, 1)))
 
 
 def open_weights(plan: Plan, donors: Mapping[str, Donor], maps: DonorMaps, device: str = HOST) -> Weights:
