@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,13 +15,14 @@ from stacker.errors import SpecError
 from stacker.io.donors.side_files import read_generation_config, read_tokenizer_files
 from stacker.io.machine import read_available_memory
 from stacker.live.blueprint import Blueprint
-from stacker.live.loading import NOTHING, Loaded, load_hollow, load_model
+from stacker.live.loading import NOTHING, Hollow, Loaded, load_hollow, load_model
 from stacker.live.memory import check_available, choose_streaming, predict_memory
+from stacker.live.placement import check_device, place_ends, place_model
 from stacker.live.sharing import Parameters
 from stacker.live.streaming import LayerWindow
-from stacker.live.weights import DonorMaps, open_weights
+from stacker.live.weights import DonorMaps, Weights, open_weights
 from stacker.progress import Watch, ignore_watch
-from stacker.run.compute.device import HOST
+from stacker.run.compute.device import AUTO, HOST
 
 Draw = Callable[[Any], Blueprint]
 """Makes the blueprint of a spec, which is given as a path or as a Stack."""
@@ -90,19 +91,30 @@ def make_live(blueprint: Blueprint, settings: Settings, draw: Draw, watch: Watch
 def _make(
     blueprint: Blueprint, settings: Settings, draw: Draw, maps: DonorMaps, present: Parameters, watch: Watch
 ) -> LiveStack:
+    check_device(settings.device)
     _check_plain(blueprint)
     plan, placements = blueprint.plan, blueprint.place_tensors()
     weights = open_weights(plan, blueprint.donors, maps)
     memory = predict_memory(blueprint, settings.dtype)
     if choose_streaming(memory, settings.max_memory):
-        hollow = load_hollow(plan, weights, placements, dtype=settings.dtype)
-        LayerWindow(hollow, weights)
-        loaded = Loaded(hollow.model, NOTHING, hollow.layers)
+        loaded = _stream(load_hollow(plan, weights, placements, dtype=settings.dtype), weights, settings.device)
     else:
         check_available(memory, read_available_memory())
         loaded = load_model(plan, weights, placements, dtype=settings.dtype, present=present, watch=watch)
+        if not place_model(loaded.model, settings.device, memory.weights):
+            loaded = replace(loaded, parameters=NOTHING)
     _finish(loaded.model, blueprint)
     return LiveStack(blueprint, loaded.model, settings, loaded.layers, loaded.parameters, maps, draw)
+
+
+def _stream(hollow: Hollow, weights: Weights, device: str) -> Loaded:
+    """A hollow model whose layers will pass through a window in memory, on the processor or a GPU."""
+    chosen = "cuda" if device == AUTO and torch.cuda.is_available() else device
+    if chosen not in (AUTO, HOST):
+        place_ends(hollow.model, chosen)
+        hollow.how.device_map = {"": chosen}
+    LayerWindow(hollow, weights)
+    return Loaded(hollow.model, NOTHING, hollow.layers)
 
 
 def _check_plain(blueprint: Blueprint) -> None:
