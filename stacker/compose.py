@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,8 @@ from stacker.errors import Problem, SpecError, StackerError, raise_problems, sel
 from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json, format_json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block, find_nearest_folder
-from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder
-from stacker.io.donors.reader import ReadDonor, read_donor
+from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder, list_local_files
+from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.donors.side_files import read_generation_config, read_tokenizer_files
 from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.spec_files import read_spec_file
@@ -111,13 +112,15 @@ class Stack:
         return build(self, Path(out), options or BuildOptions(), watch)
 
     def live(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> LiveStack:
-        """Load the stack into memory without writing it, as a model of transformers (`LiveStack.model`).
+        """Load the stack without writing it, as a model of transformers (`LiveStack.model`).
 
-        If the weights take more than `max_memory` bytes, layers are streamed. SpecError if transformers cannot run it.
+        Layers are streamed if the weights exceed `max_memory` bytes. SpecError if transformers cannot run the stack.
         """
+        blueprint = draw_blueprint(self)
         from stacker.live.live_stack import Settings, make_live
 
-        return make_live(draw_blueprint(self), Settings(device, dtype, max_memory), draw_blueprint)
+        draw = partial(draw_blueprint, read=remember_donors(read_donor))
+        return make_live(blueprint, Settings(device, dtype, max_memory), draw)
 
 
 def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:
@@ -144,8 +147,8 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     graph = build_graph(spec, donors)
     tokenizers = read_tokenizers(spec, graph, donors)
     donors, carried = rewrite_donors(spec, graph, donors, tokenizers)
-    problems = (*spec.warnings, *(each for donor in donors.values() for each in donor.warnings), *carried)
-    problems = (*problems, *check(graph, donors))
+    warned = (each for donor in donors.values() for each in donor.warnings)
+    problems = (*spec.warnings, *warned, *carried, *check(graph, donors))
     planned = None if select_errors(problems) else plan_tensors(graph, donors, spec.output.dtype)
     config: dict[str, Json] = {}
     if not select_errors(graph.problems):
@@ -235,20 +238,10 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
     """
     block = None
     if kind is not LayoutKind.PLAIN and out is not None:
-        block = find_clone_block(_files(stack), find_nearest_folder(out))
+        block = find_clone_block(list_local_files(collect_donors(stack.donors).values()), find_nearest_folder(out))
     if kind is LayoutKind.CLONE:
         block = block or BLOCK
     return stack.plan(Layout(stack.spec.output.shard_size, block))
-
-
-def _files(stack: Stack) -> list[Path]:
-    """For each donor with files on this machine, the path of one file.
-
-    The paths serve to test whether disk blocks can be cloned from the donors' filesystems.
-    """
-    known = collect_donors(stack.donors).values()
-    paths = (next((file.path for file in donor.files if file.path), donor.anchor) for donor in known)
-    return [Path(path) for path in paths if path]
 
 
 def build(

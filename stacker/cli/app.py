@@ -9,10 +9,11 @@ import typer
 
 from stacker.version import VERSION
 
-START, LOOK, BUILD, LANGUAGE = "Start", "Look", "Build and check", "The language"
+START, LOOK, RUN, BUILD, LANGUAGE = "Start", "Look", "Try", "Build and check", "The language"
 ORDER = (
     *("recipes", "new"),
     *("inspect", "check", "preview", "config", "plan", "diff", "doctor"),
+    "run",
     *("build", "verify"),
     *("convert", "schema", "ops", "architectures"),
 )

@@ -12,6 +12,7 @@ from stacker.core.stack.graph import StackGraph
 from stacker.core.study.kv_cache import KvCache, estimate_kv_cache
 from stacker.core.values.donor import Donor, collect_donors
 from stacker.io.donors.local_files import fetch_donors
+from stacker.live.requirements import check_installed
 from stacker.progress import Watch, ignore_watch
 
 
@@ -42,6 +43,7 @@ def make_blueprint(
 
     `watch` is called with the bytes fetched and to fetch. DonorError if fetching fails.
     """
+    check_installed()
     known = collect_donors(donors)
     fetched = fetch_donors(known, find_files(plan, known), watch)
     cache = estimate_kv_cache(graph, donors, plan.config)

@@ -31,12 +31,17 @@ def make_config(config: Config) -> Any:
 
 
 def find_model_class(config: Any) -> Any:
-    """The class that transformers' auto classes choose to generate text with a config; SpecError if there is none."""
-    for mapping in (MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MULTIMODAL_LM_MAPPING):
-        if type(config) in mapping:
-            found = mapping[type(config)]
-            several = found if isinstance(found, tuple) else (found,)
-            return next((each for each in several if each.__name__ in (config.architectures or ())), several[0])
+    """The class that generates text with a config: the one that the config names, or else that auto classes choose.
+
+    SpecError if there is none.
+    """
+    mappings = (MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MULTIMODAL_LM_MAPPING)
+    known = [mapping[type(config)] for mapping in mappings if type(config) in mapping]
+    classes = [each for found in known for each in (found if isinstance(found, tuple) else (found,))]
+    named = [each for each in classes if each.__name__ in (config.architectures or ())]
+    fitting = [each for each in classes if each.config_class is type(config)]
+    if found := [*named, *fitting, *classes]:
+        return found[0]
     raise SpecError.of(f"transformers generates no text with models of type '{config.model_type}'", INSTEAD)
 
 

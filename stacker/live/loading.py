@@ -127,7 +127,8 @@ def _load(plan: Plan, dtype: str | None, fill: Fill) -> Any:
 
     members = {"_load_pretrained_model": staticmethod(load), "__module__": known.__module__}
     with hide_messages(), explain_failures(known.__name__):
-        model, report = type(known.__name__, (known,), members).from_pretrained(
+        temporary: Any = type(known.__name__, (known,), members)
+        model, report = temporary.from_pretrained(
             None, config=config, state_dict={}, dtype=choose_dtype(dtype, plan), output_loading_info=True
         )
     model.__class__ = known

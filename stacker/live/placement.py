@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -49,13 +50,12 @@ def place_model(model: Any, device: str, nbytes: int) -> bool:
     return False
 
 
-def divide_model(model: Any, memory: dict[int, int]) -> None:
+def divide_model(model: Any, memory: Mapping[int | str, int]) -> None:
     """Let accelerate divide a model between the processor and the GPUs; `memory` has the bytes for each GPU."""
     from accelerate import dispatch_model, infer_auto_device_map
 
     kept = list(model._no_split_modules or ())
-    limits: dict[int | str, int] = {**memory, "cpu": 1 << 60}
-    places = infer_auto_device_map(model, max_memory=limits, no_split_module_classes=kept)
+    places = infer_auto_device_map(model, max_memory={"cpu": 1 << 60, **memory}, no_split_module_classes=kept)
     dispatch_model(model, device_map=places)
 
 
