@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 
 from stacker.errors import SpecError
-from stacker.io.donors.side_files import read_generation_config, read_tokenizer_files
+from stacker.io.donors.side_files import read_generation_config
 from stacker.io.machine import read_available_memory
 from stacker.live.blueprint import Blueprint
 from stacker.live.loading import NOTHING, Hollow, Loaded, load_hollow, load_model
@@ -20,6 +18,7 @@ from stacker.live.memory import check_available, choose_streaming, predict_memor
 from stacker.live.placement import check_device, place_ends, place_model
 from stacker.live.sharing import Parameters
 from stacker.live.streaming import LayerWindow
+from stacker.live.tokenizer import load_tokenizer
 from stacker.live.weights import DonorMaps, Weights, open_weights
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import AUTO, HOST
@@ -69,14 +68,8 @@ class LiveStack:
         return _make(self.draw(spec), self.settings, self.draw, self.maps, self.parameters, watch)
 
     def load_tokenizer(self) -> Any:
-        """The stack's tokenizer, as transformers loads it; DonorError if the donor has none."""
-        from transformers import AutoTokenizer
-
-        with tempfile.TemporaryDirectory(prefix="stacker-") as folder:
-            files = read_tokenizer_files(self.blueprint.tokenizer.side_files)
-            for name, data in {**files, "config.json": json.dumps(self.blueprint.plan.config).encode()}.items():
-                (Path(folder) / name).write_bytes(data)
-            return AutoTokenizer.from_pretrained(folder)
+        """The stack's tokenizer, as transformers loads it; DonorError if there is none."""
+        return load_tokenizer(self.blueprint.tokenizer, dict(self.blueprint.plan.config))
 
 
 def make_live(blueprint: Blueprint, settings: Settings, draw: Draw, watch: Watch = ignore_watch) -> LiveStack:

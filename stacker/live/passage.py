@@ -6,7 +6,7 @@ are called with, or that return a given state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,21 +29,23 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A batch of tokens at the entrance of the layers; `state` is the embedding, and `calls` has a Call for each layer.
+    """A batch of tokens at the entrance of the layers; `state` is the embedding.
 
-    `others` is what layers return after the state, or None if they return only the state.
+    `calls` has the Call of each layer by index, except of layers that the model skips for these tokens. `others` is what layers return after the state, or None if they return only the state.
     """
 
     live: LiveStack
     tokens: torch.Tensor
     state: State
-    calls: tuple[Call, ...] = field(repr=False)
+    calls: Mapping[int, Call] = field(repr=False)
     others: tuple[Any, ...] | None = field(repr=False)
 
     @torch.no_grad()
     def run_layer(self, index: int, state: State) -> State:
-        """The state behind layer `index`, if `state` enters it."""
-        call = self.calls[index]
+        """The state behind layer `index`, if `state` enters it; a layer that the model skips changes nothing."""
+        call = self.calls.get(index)
+        if call is None:
+            return state
         result = self.live.layers[index](state, *call.arguments, **call.keywords)
         found: State = result[0] if isinstance(result, tuple) else result
         return found
@@ -67,13 +69,13 @@ def start_passage(live: LiveStack, tokens: torch.Tensor) -> Passage:
     The first layer runs once, because families differ in what a layer returns.
     """
     states: list[State] = []
-    calls: list[Call] = []
+    calls: dict[int, Call] = {}
     returned: list[Any] = []
     layers = list(live.layers)
 
     def record(index: int, state: State, call: Call) -> Any:
         states.append(state)
-        calls.append(call)
+        calls[index] = call
         if not returned:
             returned.append(layers[index](state, *call.arguments, **call.keywords))
         return returned[0]
@@ -81,7 +83,7 @@ def start_passage(live: LiveStack, tokens: torch.Tensor) -> Passage:
     with _stand_ins(live.layers, record):
         live.model(tokens, use_cache=False)
     others = returned[0][1:] if isinstance(returned[0], tuple) else None
-    return Passage(live, tokens, states[0], tuple(calls), others)
+    return Passage(live, tokens, states[0], calls, others)
 
 
 Stand = Callable[[int, State, Call], Any]

@@ -19,6 +19,7 @@ from stacker.core.plan.task_making import locate_tensors, simplify
 from stacker.core.plan.tasks import TensorBytes
 from stacker.core.values.donor import Donor, DonorFile
 from stacker.core.values.expression import Copy
+from stacker.errors import Mark, StorageError
 from stacker.live.weight_keys import WeightKey, make_weight_key
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
@@ -37,12 +38,21 @@ class DonorMaps:
 
     def view(self, file: DonorFile) -> mmap.mmap:
         """The bytes of a file, mapped privately; DonorError if it cannot be opened or was changed."""
-        with self._lock, self.sources.lease(file) as fd:
+        with self._lock:
             found = self._maps.get(str(file.path))
             if found is None:
-                access = mmap.PROT_READ | mmap.PROT_WRITE
-                found = self._maps[str(file.path)] = mmap.mmap(fd, file.size, mmap.MAP_PRIVATE, access)
+                with self.sources.lease(file) as fd:
+                    found = self._maps[str(file.path)] = _map_file(fd, file)
             return found
+
+
+def _map_file(fd: int, file: DonorFile) -> mmap.mmap:
+    try:
+        return mmap.mmap(fd, file.size, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+    except OSError as error:
+        hint = "allow the process more memory, or stream the layers with --max-memory"
+        message = f"cannot map this file of {file.size:,} bytes into memory: {error.strerror}"
+        raise StorageError.of(message, hint, Mark(str(file.path))) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from stacker.run.compute.evaluate import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.compute.rows import join_columns
 from stacker.run.work.schedule import Job, Schedule, run_schedule
-from stacker.run.work.sources import OpenFiles
+from stacker.run.work.sources import OpenFiles, check_unchanged, find_files
 from stacker.run.work.workers import Meter, count_workers
 from stacker.tensors import TensorRef
 
@@ -67,6 +67,8 @@ def fill_targets(
     run_schedule(
         schedule, min(workers or count_workers(), max(len(tasks), 1)), lambda: watch(filling.meter.done, total)
     )
+    watch(total, total)
+    check_unchanged(find_files(task for _, task in tasks))
     return filling.meter.report()
 
 

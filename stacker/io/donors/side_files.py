@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from stacker.core.tokens.tokenizer_files import CODE_KEY, TOKENIZER_CONFIG
@@ -16,7 +18,8 @@ from stacker.formats.json_object import format_json, parse_object
 from stacker.io.files.repository import Repository
 
 MAX_SIDE_FILE_BYTES = 200_000_000
-
+_CHUNK = 1_000_000
+"""How many bytes are read at once, because a larger buffer would be allocated as a whole for the smallest file."""
 
 _SIDE_FILE = re.compile(
     r"(generation_config|special_tokens_map|added_tokens|vocab|chat_template|tekken|tokenizer[\w.-]*)\.json"
@@ -69,7 +72,8 @@ def read_side_file(file: SideFile) -> bytes:
     path = Path(file.path) if file.path else _download(file)
     try:
         with path.open("rb") as reader:
-            data = reader.read(MAX_SIDE_FILE_BYTES + 1)
+            chunks = iter(partial(reader.read, _CHUNK), b"")
+            data = b"".join(islice(chunks, MAX_SIDE_FILE_BYTES // _CHUNK + 1))
     except OSError as error:
         raise DonorError.of(f"cannot read this file: {error.strerror}", "", Mark(str(path))) from error
     if len(data) > MAX_SIDE_FILE_BYTES:
