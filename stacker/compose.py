@@ -37,7 +37,7 @@ from stacker.io.donors.side_files import read_generation_config, read_tokenizer_
 from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.spec_files import read_spec_file
 from stacker.io.output.folder import check_vacant, open_output
-from stacker.live.blueprint import Blueprint, make_blueprint
+from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
 from stacker.run.executors import EXECUTORS
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec

@@ -19,9 +19,9 @@ from stacker.errors import Mark, SpecError
 
 if TYPE_CHECKING:
     from stacker.compose import Stack
+    from stacker.live.forecast.memory import LiveMemory
     from stacker.live.generation import Generated
     from stacker.live.live_stack import LiveStack
-    from stacker.live.memory import LiveMemory
 
 Sources = Annotated[
     list[str],
@@ -109,7 +109,7 @@ def run(
 def _open_speaker(source: str, device: str, dtype: str | None, max_memory: str | None) -> _Speaker:
     """Load a stack into memory, after saying on standard error how much it takes."""
     from stacker.compose import draw_blueprint
-    from stacker.live.memory import predict_memory
+    from stacker.live.forecast.memory import predict_memory
     from stacker.spec.language.value_grammar import parse_dtype, parse_size
     from stacker.view.tables.live import memory_text
 

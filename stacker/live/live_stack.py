@@ -12,14 +12,14 @@ import torch
 from stacker.errors import SpecError
 from stacker.io.donors.side_files import read_generation_config
 from stacker.io.machine import read_available_memory
-from stacker.live.blueprint import Blueprint
-from stacker.live.loading import NOTHING, Hollow, Loaded, load_hollow, load_model
-from stacker.live.memory import check_available, choose_streaming, predict_memory
-from stacker.live.placement import check_device, place_ends, place_model
-from stacker.live.sharing import Parameters
-from stacker.live.streaming import LayerWindow
+from stacker.live.filling.loading import NOTHING, Hollow, Loaded, load_hollow, load_model
+from stacker.live.filling.placement import check_device, place_ends, place_model
+from stacker.live.filling.sharing import Parameters
+from stacker.live.filling.streaming import LayerWindow
+from stacker.live.filling.weights import DonorMaps, Weights, open_weights
+from stacker.live.forecast.blueprint import Blueprint
+from stacker.live.forecast.memory import check_available, choose_streaming, predict_memory
 from stacker.live.tokenizer import load_tokenizer
-from stacker.live.weights import DonorMaps, Weights, open_weights
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import AUTO, HOST
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from stacker.core.values.donor import Donor
 from stacker.errors import DonorError
 from stacker.formats.json_object import Json, format_json
 from stacker.io.donors.side_files import read_tokenizer_files
+from stacker.live.filling.scratch_folder import open_folder
 
 
 def load_tokenizer(donor: Donor, config: dict[str, Json]) -> Any:
@@ -20,9 +19,7 @@ def load_tokenizer(donor: Donor, config: dict[str, Json]) -> Any:
     from transformers import AutoTokenizer
 
     files = read_tokenizer_files(donor.side_files)
-    with tempfile.TemporaryDirectory(prefix="stacker-") as folder:
-        for name, data in {**files, "config.json": format_json(config)}.items():
-            (Path(folder) / name).write_bytes(data)
+    with open_folder({**files, "config.json": format_json(config)}) as folder:
         try:
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except Exception as error:  # transformers has no base class for its errors

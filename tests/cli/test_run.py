@@ -141,7 +141,7 @@ class TestMistakes:
 
     def test_missing_packages(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         """Without torch the message names the extra."""
-        monkeypatch.setattr("stacker.live.requirements.PACKAGES", ("torch", "no_such_package"))
+        monkeypatch.setattr("stacker.live.forecast.requirements.PACKAGES", ("torch", "no_such_package"))
         code, _, err = run(capsys, "run", "spec.yml", "--prompt", "one")
         assert code == 2
         assert "no_such_package" in err

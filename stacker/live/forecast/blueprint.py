@@ -12,7 +12,7 @@ from stacker.core.stack.graph import StackGraph
 from stacker.core.study.kv_cache import KvCache, estimate_kv_cache
 from stacker.core.values.donor import Donor, collect_donors
 from stacker.io.donors.local_files import fetch_donors
-from stacker.live.requirements import check_installed
+from stacker.live.forecast.requirements import check_installed
 from stacker.progress import Watch, ignore_watch
 
 

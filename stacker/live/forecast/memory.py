@@ -9,8 +9,8 @@ from stacker.core.plan.plan import Step
 from stacker.core.plan.task_making import locate_tensors
 from stacker.core.values.expression import Copy
 from stacker.errors import SpecError
-from stacker.live.blueprint import Blueprint
-from stacker.live.weight_keys import make_weight_key
+from stacker.live.forecast.blueprint import Blueprint
+from stacker.live.forecast.weight_keys import make_weight_key
 from stacker.tensors import CONFIG_DTYPES, Dtype
 
 WINDOW = 3

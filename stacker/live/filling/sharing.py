@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from stacker.arch.placement import TensorPlacement
-from stacker.live.names import Sources
-from stacker.live.weight_keys import WeightKey
-from stacker.live.weights import Weights
+from stacker.live.filling.names import Sources
+from stacker.live.filling.weights import Weights
+from stacker.live.forecast.weight_keys import WeightKey
 
 Parameters = Mapping["ParameterKey", torch.nn.Parameter]
 """Parameters that are in memory, by what they are made of."""
@@ -96,13 +96,14 @@ def share_parameters(model: Any, division: Division, present: Parameters) -> tup
     """
     shared = dict(present)
     replaced = set()
+    modules = dict(model.named_modules(remove_duplicate=False))
     for name, key in division.keys.items():
-        own = model.get_parameter(name)
-        found = shared.setdefault(key, own)
-        if found is not own:
-            module, _, attribute = name.rpartition(".")
+        module, _, attribute = name.rpartition(".")
+        held = modules[module]._parameters
+        found = shared.setdefault(key, held[attribute])
+        if found is not held[attribute]:
             found._is_hf_initialized = True  # type: ignore[attr-defined]  # transformers must not initialise it
-            setattr(model.get_submodule(module), attribute, found)
+            held[attribute] = found
             replaced.add(name)
     kept = set(division.keys.values())
     return replaced, {key: parameter for key, parameter in shared.items() if key in kept}
