@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from stacker.core.side_files.kinds import Kind, SideFileRule, explain_left_behind, find_rule
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor, SideFile, collect_donors
+from stacker.errors import Blame, Problem, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,18 @@ def select_side_files(graph: StackGraph, donors: Mapping[str, Donor]) -> SideFil
     known = collect_donors(donors).values()
     left = (each for donor in known if not donor.nested for each in _list_left(donor, givers, taken))
     return SideFiles(carried, tuple(left))
+
+
+def check_modules(files: SideFiles) -> Iterator[Problem]:
+    """Warn about sentence-transformers modules whose weights are left behind because they are pickled."""
+    folders = {each.file.name.rpartition("/")[0]: each.donor for each in files.carried if "/" in each.file.name}
+    weights = {each.file.name.rpartition("/")[0] for each in files.carried if each.file.name.endswith(".safetensors")}
+    for each in files.left:
+        folder, _, name = each.name.rpartition("/")
+        if name == "pytorch_model.bin" and folders.get(folder) == each.donor and folder not in weights:
+            message = f"{each.name} of '{each.donor}' is left out, because opening pickled weights can run code"
+            hint = "sentence-transformers needs them: save the donor with it again, as safetensors"
+            yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.DONOR)
 
 
 def _identify(file: SideFile) -> tuple[str, str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stacker.core.side_files.cleaning import clean_side_file
 from stacker.core.side_files.kinds import Content, find_rule
-from stacker.core.side_files.selection import CarriedFile, SideFiles
+from stacker.core.side_files.selection import CarriedFile, SideFiles, check_modules
 from stacker.core.stack.graph import StackGraph
 from stacker.core.tokens.ids import HighestIds, check_ids, find_highest_id, lists_ids
 from stacker.core.values.donor import Donor, SideFile
@@ -66,6 +66,7 @@ def check_side_files(
     if total > MAX_TOTAL_BYTES:
         message = f"the files beside the weights have {total:,} bytes; stacker carries at most {MAX_TOTAL_BYTES:,}"
         yield Problem(message, "remove those that do not belong to the model")
+    yield from check_modules(files)
     yield from check_ids(spec, graph, donors, highest)
 
 
