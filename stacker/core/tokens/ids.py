@@ -41,7 +41,7 @@ def find_highest_id(name: str, data: bytes, where: str) -> tuple[str, int] | Non
             return max(_list_ranks(data), key=_id_of, default=None)
         listed = _list_ids(name, parse_object(data, where)) if lists_ids(name) else ()
         return max(listed, key=_id_of, default=None)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         message = f"this is not a list of tokens: {escape_text(str(error))}"
         raise DonorError.of(message, "save the tokenizer again with transformers", Mark(where)) from error
 
@@ -92,6 +92,8 @@ def _was_cut(spec: StackSpec, donor: Donor) -> bool:
 
 
 def _suggest_remedy(spec: StackSpec, tokenizer: str, embedding: str) -> str:
+    if spec.vocabulary is not None:
+        return f"rows follow {TOKENIZER}, which differs from this file: save the tokenizer again with transformers"
     if spec.dialect is Dialect.MERGEKIT:
         return "with `tokenizer_source: union` (or `base`), rows are matched by token, and every token has one"
     add = f"`tokenizer: {{source: {tokenizer}}}` gives every token a row"

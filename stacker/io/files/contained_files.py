@@ -33,10 +33,12 @@ def check_contained(folder: Path, name: str) -> None:
     The link may lead to nothing. This check is for early messages; only `open_contained` holds against changes.
     """
     path = folder / name
-    if path.parent == folder and not path.is_symlink():
-        return
-    # Unlike Path.resolve, realpath raises no error for links that lead in a circle.
-    _check_place(Path(os.path.realpath(path)), Path(os.path.realpath(folder)), path)
+    with explain_open_errors(path):
+        if path.parent == folder and not path.is_symlink():
+            return
+        # Unlike Path.resolve, realpath raises no error for links that lead in a circle.
+        target, root = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
+    _check_place(target, root, path)
 
 
 @contextmanager

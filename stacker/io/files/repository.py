@@ -96,8 +96,11 @@ class FolderRepository:
     @contextmanager
     def open(self, name: str) -> Iterator[int]:
         """Yield a descriptor of the file `name` for reading; the file is closed at the end of the `with` block."""
-        self.fetch(name)  # says more about a missing file than an attempt to open it
-        fd = open_contained(self.folder, name)
+        try:
+            fd = open_contained(self.folder, name)
+        except DonorError:
+            self.fetch(name)  # says more about a missing file
+            raise
         try:
             yield fd
         finally:
@@ -133,9 +136,8 @@ def _list_files(folder: Path) -> Iterator[str]:
 
 def _missing_file(path: Path) -> DonorError:
     """Make the error for a path where there is no file, or only a link to a file that does not exist."""
-    if path.is_symlink():
+    with suppress(OSError):  # it is no link
+        target = escape_text(str(path.readlink()))
         hint = "a download that did not finish leaves such links: fetch the donor again"
-        return DonorError.of(
-            f"this link leads to '{escape_text(str(path.readlink()))}', which is not there", hint, Mark(str(path))
-        )
+        return DonorError.of(f"this link leads to '{target}', which is not there", hint, Mark(str(path)))
     return DonorError.of("there is no such file", "", Mark(str(path)))
