@@ -11,18 +11,24 @@ from collections.abc import Iterable
 
 from stacker.errors import escape_text
 
-_SPECIAL = re.compile(r"[\\`*<>&|~$]|(?<=\])[(\[:]|!(?=\[)|^[#=+-]|^\d+(?=[.)])|_(?!\w)|(?<!\w)_")
+_SPECIAL = re.compile(r"[\\`*<>&|~$]|(?<=\])[(\[:]|!(?=\[)|^[#=+-]|_(?![^\W_])|(?<![^\W_])_")
 """Characters that begin or end markup where they stand.
 
 Brackets do so only before another bracket or a colon, and underscores only at the edge of a word.
 """
+_NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)")
+"""Matches the beginning of an item of a numbered list."""
 _BACKTICKS = re.compile(r"`+")
 _MOST_CHARACTERS = 2000
 
 
 def escape_markdown(text: str) -> str:
     """The Markdown that shows `text` as it is, on one line."""
-    return _SPECIAL.sub(_escape, escape_text(text, _MOST_CHARACTERS))
+    return _NUMBERED.sub(r"\1\\\2", _SPECIAL.sub(_escape, _make_printable(text)))
+
+
+def _make_printable(text: str) -> str:
+    return escape_text(text, _MOST_CHARACTERS).strip()
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -31,7 +37,7 @@ def _escape(found: re.Match[str]) -> str:
 
 def code_span(text: str) -> str:
     """The Markdown that shows `text` on one line as code."""
-    safe = escape_text(text, _MOST_CHARACTERS)
+    safe = _make_printable(text)
     if "`" not in safe:
         return f"`{safe}`"
     ticks = "`" * (_longest_run(safe) + 1)
