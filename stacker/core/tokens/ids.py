@@ -17,7 +17,10 @@ from stacker.spec.language.stack_spec import Dialect, StackSpec
 
 HighestIds = dict[str, tuple[str, int]]
 """For each file of a tokenizer, by name, the token with the highest id and that id."""
-_VOCABULARY = "vocab.json"
+_SCALARS = re.compile(rb'":\s*([^\s"\[{,}\]]+)')
+"""Matches each value of a JSON object that is no string, list or object; text inside of strings may match too."""
+_CONSTANTS = (b"null", b"true", b"false")
+_LIST_OF_PIECES = re.compile(rb'"vocab"\s*:\s*[^\s{]')
 _RANKS = re.compile(r"[\w.-]+\.tiktoken")
 _LISTS = re.compile(r"(tokenizer|tokenizer_config|added_tokens|vocab)\.json|[\w.-]+\.tiktoken")
 
@@ -27,12 +30,14 @@ def lists_ids(name: str) -> bool:
     return bool(_LISTS.fullmatch(name))
 
 
-def find_highest_id(name: str, data: bytes, where: str) -> tuple[str, int] | None:
-    """The token with the highest id in the tokenizer file `name`, and that id; None if the file lists no ids.
+def find_highest_id(name: str, data: bytes, where: str, rows: int = 0) -> tuple[str, int] | None:
+    """The token with the highest id in the tokenizer file `name`, and that id; None if all ids are below `rows`.
 
     `where` names the file in messages; DonorError if an id is not an integer from 0 to 2³¹ - 1.
     """
     if name == TOKENIZER:
+        if _is_surely_below(data, rows):
+            return None
         content = parse_object(data, where)
         known = "model" in content  # else the format is unknown, and the file is only copied
         return max(take_tokens(content, where).ids.items(), key=_id_of, default=None) if known else None
@@ -44,6 +49,17 @@ def find_highest_id(name: str, data: bytes, where: str) -> tuple[str, int] | Non
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         message = f"this is not a list of tokens: {escape_text(str(error))}"
         raise DonorError.of(message, "save the tokenizer again with transformers", Mark(where)) from error
+
+
+def _is_surely_below(data: bytes, rows: int) -> bool:
+    """Whether all ids in the bytes of a tokenizer.json are integers below `rows`, found out without parsing it.
+
+    Parsing takes a second and 200 MB for the largest vocabularies. False means that the file must be parsed.
+    """
+    if _LIST_OF_PIECES.search(data) or not (data.lstrip().startswith(b"{") and data.rstrip().endswith(b"}")):
+        return False
+    scalars = (found[1] for found in _SCALARS.finditer(data))
+    return all(word in _CONSTANTS or (word.isdigit() and len(word) < 10 and int(word) < rows) for word in scalars)
 
 
 def _id_of(item: tuple[str, int]) -> int:

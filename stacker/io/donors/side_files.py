@@ -16,6 +16,7 @@ from stacker.core.side_files.kinds import Content, find_rule
 from stacker.core.side_files.selection import CarriedFile, SideFiles, check_modules
 from stacker.core.stack.graph import StackGraph
 from stacker.core.tokens.ids import HighestIds, check_ids, find_highest_id, lists_ids
+from stacker.core.tokens.vocabulary import count_rows
 from stacker.core.values.donor import Donor, SideFile
 from stacker.errors import DonorError, Mark, Problem, StackerError
 from stacker.formats.json_object import MAX_JSON_BYTES
@@ -55,12 +56,12 @@ def check_side_files(
     rows in the embedding.
     """
     highest: HighestIds = {}
-    total = 0
+    rows, total = count_rows(donors[graph.embed.feeds[0].donor]), 0
     for each in files.carried:
         if each.file.path or each.file.data is not None:
             try:
                 total += _measure(each)
-                yield from _check_content(each, highest)
+                yield from _check_content(each, highest, rows)
             except StackerError as error:
                 yield from error.problems
     if total > MAX_TOTAL_BYTES:
@@ -84,13 +85,13 @@ def _measure(carried: CarriedFile) -> int:
     return size
 
 
-def _check_content(carried: CarriedFile, highest: HighestIds) -> Iterator[Problem]:
-    """Yield what is left out of a side file, and note in `highest` its highest token id."""
+def _check_content(carried: CarriedFile, highest: HighestIds, rows: int) -> Iterator[Problem]:
+    """Yield what is left out of a side file, and note in `highest` its highest token id if it is not below `rows`."""
     name = carried.file.name
     if carried.rule.content is Content.SETTINGS or lists_ids(name):
         data = read_side_file(carried.file)
         yield from clean_side_file(carried, data)[1]
-        found = find_highest_id(name, data, carried.file.path or name)
+        found = find_highest_id(name, data, carried.file.path or name, rows)
         highest |= {name: found} if found else {}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stacker.core.tokens.ids import find_highest_id
 from stacker.errors import DonorError
@@ -31,6 +33,25 @@ MODEL = {"vocab": {"x": 0, "y": 7}}
 def test_the_highest_id(name: str, content: object, highest: tuple[str, int] | None) -> None:
     """With its token; None where a file lists no ids."""
     assert find_highest_id(name, json.dumps(content).encode(), name) == highest
+
+
+@given(
+    st.dictionaries(st.text() | st.sampled_from(['": 99', "\\", '\\": 7']), st.integers(0, 40), min_size=1),
+    st.lists(st.integers(0, 40), max_size=2),
+    st.integers(0, 45),
+    st.sampled_from([None, 2]),
+)
+def test_ids_at_or_above_the_rows_are_always_found(
+    vocabulary: dict[str, int], added: list[int], rows: int, indent: int | None
+) -> None:
+    """A file with ids below the rows need not be parsed; whatever the tokens are, no higher id is overlooked."""
+    entries = [{"id": number, "content": f"<{number}>"} for number in added]
+    content = {"added_tokens": entries, "model": {"type": "BPE", "dropout": None, "vocab": vocabulary, "merges": []}}
+    found = find_highest_id("tokenizer.json", json.dumps(content, indent=indent).encode(), "", rows)
+    expected = {**vocabulary, **{entry["content"]: entry["id"] for entry in entries}}
+    highest = max(expected.values())
+    assert found is None or found[1] == highest
+    assert highest < rows or found is not None
 
 
 def test_ranks_of_tiktoken() -> None:
