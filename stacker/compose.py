@@ -251,10 +251,10 @@ def build(
     check_vacant(out, force=options.force)
     check_not_overwritten(out, known.values())
     plan = plan_for(stack, out, options.layout)
-    donors = fetch_donors(known, find_files(plan, known), fetching)
     side_files = fetch_side_files(stack.side_files)
     if side_files != stack.side_files:
         raise_problems(check_side_files(side_files, stack.spec, stack.graph, stack.donors))
+    donors = fetch_donors(known, find_files(plan, known), fetching)
     tasks = make_tasks(plan, donors)
     check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
     execute = EXECUTORS[options.executor]

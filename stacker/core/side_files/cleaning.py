@@ -15,6 +15,7 @@ _FILE_KEYS = ("_file", "_files", "init_inputs")
 """Ends of keys whose values a tokenizer opens as files."""
 _LAYER_NUMBER = re.compile(r"\.\d+(\.|$)")
 _KNOWN_MODULES = "sentence_transformers."
+_FOLDER = re.compile(r"(\w[\w.-]*)?")
 
 
 def clean_side_file(carried: CarriedFile, data: bytes) -> tuple[bytes | None, tuple[Problem, ...]]:
@@ -44,23 +45,31 @@ def _clean_settings(carried: CarriedFile, data: bytes, settings: Json) -> tuple[
 def _refuse_file(carried: CarriedFile, settings: Json) -> Problem | None:
     """A warning if the whole file must be left out, because without some of its entries it would mean something else.
 
-    This holds for modules that are code of the checkpoint, and for quantization settings by layer number.
+    This holds for modules that are code of the checkpoint or outside of it, and for quantization settings by layer
+    number.
     """
     name = f"{carried.file.name} of '{carried.donor}'"
-    if carried.file.name == MODULES:
-        kinds = [each.get("type") for each in settings if isinstance(each, dict)] if isinstance(settings, list) else []
-        own = [kind for kind in kinds if not (isinstance(kind, str) and kind.startswith(_KNOWN_MODULES))]
-        if own:
-            message = f"{name} has the module '{escape_text(str(own[0]))}', which is code; the file is left out"
-            hint = (
-                "sentence-transformers then pools the hidden states its own way: add the file yourself if you trust it"
-            )
-            return Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
+    unsafe = next(_find_unsafe_modules(settings), None) if carried.file.name == MODULES else None
+    if unsafe is not None:
+        message = f"{name} has the module '{escape_text(unsafe)}', which is code or elsewhere; the file is left out"
+        hint = "sentence-transformers then pools the hidden states its own way: add the file yourself if you trust it"
+        return Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
     if carried.rule.kind is Kind.QUANTIZATION and any(map(_LAYER_NUMBER.search, _list_texts(settings))):
         message = f"{name} names layers by their numbers in the donor; the file is left out"
         hint = "programs read the quantization from config.json, where the layers are renumbered"
         return Problem(message, hint, severity=Severity.WARNING, blame=Blame.DONOR)
     return None
+
+
+def _find_unsafe_modules(modules: Json) -> Iterator[str]:
+    """Yield the type or path of each entry of modules.json that is not a folder with a module of the library itself."""
+    for module in _items(modules):
+        entry = module if isinstance(module, dict) else {}
+        kind, path = entry.get("type"), entry.get("path", "")
+        if not (isinstance(kind, str) and kind.startswith(_KNOWN_MODULES)):
+            yield str(kind)
+        if not (isinstance(path, str) and _FOLDER.fullmatch(path)):
+            yield str(path)
 
 
 def _list_texts(value: Json) -> Iterator[str]:

@@ -79,9 +79,10 @@ def test_modules_that_are_code_are_left_out() -> None:
     """sentence-transformers would import them from the checkpoint."""
     known = b'[{"type": "sentence_transformers.models.Pooling"}]'
     assert clean("modules.json", known) == (known, ())
-    written, problems = clean("modules.json", b'[{"type": "custom_st.Transformer"}]')
-    assert written is None
-    assert "'custom_st.Transformer', which is code" in problems[0].message
+    for module in ('{"type": "custom_st.Transformer"}', known[1:-2].decode() + ', "path": "../x"}', '{"type": 1}', "1"):
+        written, problems = clean("modules.json", f"[{module}]".encode())
+        assert written is None
+        assert "which is code or elsewhere" in problems[0].message
 
 
 def test_quantization_by_layer_number_is_left_out() -> None:
