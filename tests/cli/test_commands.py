@@ -284,9 +284,12 @@ def test_files_left_behind_are_named(home: Path, capsys: pytest.CaptureFixture[s
         assert files["carried"] == [{"file": "generation_config.json", "donor": "a"}]
         assert {"file": "README.md", "donor": "b", "reason": "written anew"} in files["left_behind"]
         assert len(files["left_behind"]) == 7
+    (home / "b" / os.fsdecode(b"\xff.foo")).touch()
+    (home / "a" / os.fsdecode(b"LICENSE-\xff")).touch()
+    assert "\\udcff.foo" in run(capsys, "check", "spec.yml", "--json")[1]
     said = run(capsys, "build", "spec.yml", "out", "--force")[2]
     left = (
-        "left behind: b/x.foo (no rule says what it is for); b/pytorch_model.bin (weights in another format); "
+        "left behind: b/x.foo, b/\\udcff.foo (no rule says what it is for); b/pytorch_model.bin (weights in another format); "
         "b/modeling_x.py (code, which is never carried)"
     )
     assert left in said

@@ -29,12 +29,19 @@ def left_behind_text(files: SideFiles) -> str:
 def _shorten(name: str) -> str:
     """The name of a file or, for a file in a folder, the name of the folder with a slash."""
     folder, slash, _ = name.partition("/")
-    return folder + slash
+    return _encode(folder + slash)
 
 
 def side_files_json(files: SideFiles) -> dict[str, Any]:
     """The files that a stack carries, each with its donor, and those left behind with the reason, as a JSON value."""
     return {
-        "carried": [{"file": each.file.name, "donor": each.donor} for each in files.carried],
-        "left_behind": [{"file": each.name, "donor": each.donor, "reason": each.reason} for each in files.left],
+        "carried": [{"file": _encode(each.file.name), "donor": each.donor} for each in files.carried],
+        "left_behind": [
+            {"file": _encode(each.name), "donor": each.donor, "reason": each.reason} for each in files.left
+        ],
     }
+
+
+def _encode(name: str) -> str:
+    """The name of a file with escapes for bytes that are not UTF-8, which could not be printed."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
