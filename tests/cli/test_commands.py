@@ -289,7 +289,7 @@ def test_files_left_behind_are_named(home: Path, capsys: pytest.CaptureFixture[s
     assert "\\udcff.foo" in run(capsys, "check", "spec.yml", "--json")[1]
     said = run(capsys, "build", "spec.yml", "out", "--force")[2]
     left = (
-        "left behind: b/x.foo, b/\\udcff.foo (no rule says what it is for); b/pytorch_model.bin (weights in another format); "
-        "b/modeling_x.py (code, which is never carried)"
+        "left behind: b/x.foo, b/\\udcff.foo (no rule says what it is for); "
+        "b/pytorch_model.bin (weights in another format); b/modeling_x.py (code, which is never carried)"
     )
     assert left in said
