@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 
 import torch
 
+from stacker.core.side_files.kinds import Kind
 from stacker.errors import SpecError
-from stacker.io.donors.side_files import read_generation_config
+from stacker.io.donors.side_files import read_clean_files
 from stacker.io.machine import read_available_memory
 from stacker.live.filling.loading import NOTHING, Hollow, Loaded, load_hollow, load_model
 from stacker.live.filling.placement import check_device, place_ends, place_model
@@ -69,7 +70,7 @@ class LiveStack:
 
     def load_tokenizer(self) -> Any:
         """The stack's tokenizer, as transformers loads it; DonorError if there is none."""
-        return load_tokenizer(self.blueprint.tokenizer, dict(self.blueprint.plan.config))
+        return load_tokenizer(self.blueprint.side_files, dict(self.blueprint.plan.config))
 
 
 def make_live(blueprint: Blueprint, settings: Settings, draw: Draw, watch: Watch = ignore_watch) -> LiveStack:
@@ -120,8 +121,9 @@ def _check_plain(blueprint: Blueprint) -> None:
 def _finish(model: Any, blueprint: Blueprint) -> None:
     from transformers import GenerationConfig
 
-    found = read_generation_config(blueprint.template.side_files)
-    for data in found.values():
+    files = blueprint.side_files
+    settings = tuple(each for each in files.carried if each.rule.kind is Kind.GENERATION)
+    for _, data in read_clean_files(replace(files, carried=settings)):
         model.generation_config = GenerationConfig.from_dict(json.loads(data))
     model.name_or_path = model.config.name_or_path = blueprint.plan.name
     model.save_pretrained = _refuse_saving

@@ -13,9 +13,10 @@ _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only new folders with random names
 
 @contextmanager
 def open_folder(files: Mapping[str, bytes]) -> Iterator[Path]:
-    """A folder with these files, by name, for the length of a `with` block."""
+    """A folder with these files, by their relative paths, for the length of a `with` block."""
     place = _IN_MEMORY if _IN_MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="stacker-", dir=place) as name:
         for file, data in files.items():
+            (Path(name) / file).parent.mkdir(parents=True, exist_ok=True)
             (Path(name) / file).write_bytes(data)
         yield Path(name)
