@@ -56,7 +56,7 @@ def _make_blend(context: WriteContext, item: FlatItem, op: str) -> BlendSpec:
     if item.length != item.count:
         settings = tuple(_fix_setting(setting, item.position, item.count) for setting in settings)
     base = _cut_slice(item.base) if item.base else None
-    return BlendSpec(tuple(map(_cut_slice, item.sources)), op, settings, base, item.mark)
+    return BlendSpec(tuple(map(_cut_slice, item.sources)), op, settings, base, mark=item.mark)
 
 
 def _has_factors(piece: SliceSpec) -> bool:

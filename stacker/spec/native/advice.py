@@ -74,7 +74,7 @@ ADVICE = Advice(
     examples={
         "stacker": "stacker: 1", "donors": "donors: {xwin: Xwin-LM/Xwin-LM-70B-V0.1}",
         "stack": "stack: then '- xwin[0:16]'",
-        "op": "op: slerp", "over": "over: 4", "times": "times: 2", "slice": "slice: xwin[0:16]",
+        "op": "op: slerp", "over": "over: 4", "hop": "hop: 0.8", "times": "times: 2", "slice": "slice: xwin[0:16]",
         "blend": "blend: then '- xwin[0:16]' and '- euryale[0:16]'", "dtype": "dtype: bfloat16",
         "crossfade": "crossfade: then '- xwin[40:60]' and '- euryale[56:72]'", "repeat": "repeat: then '- xwin[60:64]'",
         "output": "output: {dtype: keep, shard_size: 5GB}", "shard_size": "shard_size: 5GB",
