@@ -50,7 +50,7 @@ def _find_unknown_tensors(donor: Donor) -> Iterator[str]:
     known = {template.name for template in donor.architecture.tensors if template.part is Part.LAYER}
     layered = (tensor for tensor in donor.tensors.values() if tensor.layer is not None)
     unknown = [each for each in layered if not {each.suffix, replace_expert_number(each.suffix)} & known]
-    if known and unknown:
+    if known and unknown and not donor.quantized:
         more = f" (and {len(unknown) - 1} more)" if unknown[1:] else ""
         yield f"what {unknown[0].spec.name} of donor '{donor.name}' does is not known{more}"
 

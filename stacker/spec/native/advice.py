@@ -12,6 +12,7 @@ from stacker.spec.native.shape import (
     CrossfadeShape,
     DonorShape,
     OutputShape,
+    PartShape,
     RepeatShape,
     SliceShape,
     TokenizerShape,
@@ -67,8 +68,8 @@ def _advise(node: Node, form: str) -> str:
 
 ADVICE = Advice(
     shapes={
-        "<donor>": DonorShape, "<slice>": SliceShape, "<blend>": BlendShape, "<crossfade>": CrossfadeShape,
-        "<repeat>": RepeatShape, "<use>": UseShape, "output": OutputShape,
+        "<donor>": DonorShape, "<slice>": SliceShape, "<part>": PartShape, "<blend>": BlendShape,
+        "<crossfade>": CrossfadeShape, "<repeat>": RepeatShape, "<use>": UseShape, "output": OutputShape,
         "<tokenizer>": TokenizerShape, "tokens": TokenShape,
     },
     examples={

@@ -236,8 +236,7 @@ def _find_source_kind(value: object) -> str | None:
 
 
 def _find_part_kind(value: object) -> str | None:
-    kind = find_item_kind(value)
-    return kind if kind in ("<text>", "<slice>", "<blend>") else None
+    return {"<text>": "<text>", "<slice>": "<part>", "<blend>": "<blend>"}.get(find_item_kind(value) or "")
 
 
 def _find_donor_kind(value: object) -> str | None:
@@ -266,7 +265,7 @@ Source = Annotated[
 ]
 EmbedPart = Annotated[
     Annotated[DonorName, Tag("<text>")]
-    | Annotated[PartShape, Tag("<slice>")]
+    | Annotated[PartShape, Tag("<part>")]
     | Annotated[PartBlendShape, Tag("<blend>")],
     Discriminator(_find_part_kind),
 ]
