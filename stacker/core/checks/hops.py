@@ -40,7 +40,7 @@ def check_hops(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Probl
     for donor in (donors[name] for name in names):
         refusals = find_hop_refusals(donor.architecture, donor.config, first.index)
         for reason in (*refusals, *_find_unknown_tensors(donor)):
-            message = f"'{donor.architecture.name}' cannot have a hop: {reason}"
+            message = f"layers of '{donor.name}' cannot have a hop: {reason}"
             yield Problem(message, "use `scale` on single layers instead", first.mark)
     yield from _check_product(graph, donors)
 
