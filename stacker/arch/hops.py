@@ -18,8 +18,6 @@ from stacker.arch.placement import replace_expert_number
 KEPT = FOLDS["keep"]
 _WRITERS = dict.fromkeys(("attn.o", "mlp.down", "ssm.out", "norm.post_attn", "norm.post_mlp"), FOLDS["divide"])
 """The roles of tensors that write to the residual stream, unless a norm of the same layer follows them."""
-
-
 _READ_THROUGH = {"attn": "norm.input", "mlp": "norm.pre_mlp", "router": "norm.pre_mlp"}
 """The norm through which tensors read the residual stream, by the first part of their roles, in layers that have it."""
 
