@@ -14,7 +14,7 @@ from stacker.arch.families import read_packaged_text
 from stacker.arch.files.architecture import LayerRule
 from stacker.arch.files.document import Entries, expect_text, read_entries, read_pairs, read_texts
 from stacker.arch.files.formula import Formula
-from stacker.arch.files.parser import parse_formulas, parse_rules
+from stacker.arch.files.parser import parse_formulas, parse_reasons, parse_rules
 
 _BARE = frozenset({"other", "attn.sink"})
 """Roles to which no `.bias` is added, even if the name of the tensor ends in `bias`."""
@@ -58,6 +58,8 @@ class Conventions:
     """Model types of wrappers with a single, flat config, each with the model type of the wrapper's language model."""
     around: tuple[LayerRule, ...]
     """Layer rules that apply to any language model inside a wrapper."""
+    no_hop: tuple[tuple[Formula, str], ...]
+    """Conditions under which a language model inside a wrapper cannot have hops, each with the reason."""
 
 
 @cache
@@ -78,6 +80,7 @@ def read_conventions() -> Conventions:
         heads=read_pairs(entries, "heads"),
         flat=read_pairs(entries, "flat"),
         around=parse_rules(entries, "around"),
+        no_hop=parse_reasons(entries, "no_hop"),
     )
 
 

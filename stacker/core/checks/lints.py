@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from stacker.core.checks.hops import lint_hops
 from stacker.core.checks.lint_donors import lint_dtypes, lint_lineage, lint_token_ids, lint_vocabularies
 from stacker.core.checks.lint_layers import (
     lint_backward_jumps,
@@ -36,6 +37,7 @@ LINTS: tuple[Lint, ...] = (
     lint_skips,
     lint_patterns,
     lint_cancelled_factors,
+    lint_hops,
     lint_unused_layers,
 )
 

@@ -10,6 +10,7 @@ from itertools import combinations
 
 from stacker.arch.files.architecture import Part
 from stacker.core.checks.blends import check_arithmetic, check_ops, check_sources
+from stacker.core.checks.hops import check_hops
 from stacker.core.config.agreement import compare_donors
 from stacker.core.stack.graph import StackGraph, walk_tables
 from stacker.core.stack.nodes import Node
@@ -159,4 +160,5 @@ CHECKS: tuple[Check, ...] = (
     check_ops,
     check_sources,
     check_arithmetic,
+    check_hops,
 )

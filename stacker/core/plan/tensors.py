@@ -13,6 +13,7 @@ from math import prod
 from stacker.arch.files.architecture import Part
 from stacker.arch.layer_names import find_split_axis, find_table_name
 from stacker.core.stack.graph import Naming, StackGraph, Table, walk_tables
+from stacker.core.stack.hops import UNCHANGED, Factor, find_hop_factors
 from stacker.core.stack.nodes import Feed, Node
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, concatenate
@@ -54,7 +55,10 @@ def plan_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | 
     If the sources of a blend have different tensors, only tensors that all sources have are planned; `core.checks`
     reports the differences.
     """
-    embed, *layers, head = [[*_plan_node(*each)] for each in walk_tables(graph, donors)]
+    embed, *layers, head = [
+        [*_plan_node(node, named, tables, find_hop_factors(node, donors, tables[0]))]
+        for node, named, tables in walk_tables(graph, donors)
+    ]
     tied = _find_tied(graph, donors, embed, head)
     ends = [planned for planned in head if planned.tensor.name not in dict(tied)]
     inside = [*chain.from_iterable(layers)]
@@ -97,11 +101,13 @@ def _without_seed(expression: Expression | None) -> Expression | None:
     return replace(expression, seed="") if isinstance(expression, Blend) else expression
 
 
-def _plan_node(node: Node, name_tensor: Naming, tables: Sequence[Table]) -> Iterator[PlannedTensor]:
+def _plan_node(
+    node: Node, name_tensor: Naming, tables: Sequence[Table], hops: Mapping[str, Factor]
+) -> Iterator[PlannedTensor]:
     """Yield the tensors of one node.
 
     `tables` holds one table of donor tensors for each feed of the node (a donor layer that it is made from), then one
-    for its base if it has one; a tensor has the same key in every table.
+    for its base if it has one; a tensor has the same key in every table, and in `hops` if a hop multiplies it.
     """
     sources = tables[: len(node.feeds)]
     bases = tables[len(node.feeds) :]
@@ -109,7 +115,8 @@ def _plan_node(node: Node, name_tensor: Naming, tables: Sequence[Table]) -> Iter
         tensors = [table[key] for table in sources if key in table]
         if len(tensors) == len(sources):
             base = next((table.get(key) for table in bases), None)
-            yield _plan_tensor(node, name_tensor(key), first, tensors, base)
+            planned = _plan_tensor(node, name_tensor(key), first, tensors, base)
+            yield replace(planned, expression=_fold(planned.expression, *hops.get(key, UNCHANGED)))
 
 
 def _plan_tensor(
@@ -137,6 +144,13 @@ def _read(feed: Feed, tensor: DonorTensor) -> Expression:
 
 def _scale(expression: Expression, factor: float) -> Expression:
     return expression if factor == 1.0 else Scale(expression, factor)
+
+
+def _fold(expression: Expression, factor: float, offset: float) -> Expression:
+    """An expression with the factor of hops, joined with its own outermost factor into one, so that it rounds once."""
+    if isinstance(expression, Scale) and not expression.offset and not offset:
+        return _scale(expression.of, expression.factor * factor)
+    return expression if factor == 1.0 else Scale(expression, factor, offset)
 
 
 def _blend(node: Node, name: str, role: str, sources: list[Expression], base: Expression | None) -> Blend:

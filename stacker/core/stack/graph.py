@@ -106,8 +106,8 @@ def _are_neighbours(before: Feed, after: Feed) -> bool:
 def find_segments(graph: StackGraph) -> tuple[Segment, ...]:
     """Divide the layers of a stack into segments.
 
-    A new segment starts where a donor's layers are not consecutive, or where the op, the item of the spec or the round
-    of a repeat changes.
+    A new segment starts where a donor's layers are not consecutive, at a hop, or where the op, the item of the spec or
+    the round of a repeat changes.
     """
     starts = [node.index for before, node in pairwise(graph.layers) if not _is_continued(before, node)]
     bounds = [0, *starts, len(graph.layers)]
@@ -116,7 +116,8 @@ def find_segments(graph: StackGraph) -> tuple[Segment, ...]:
 
 def _is_continued(before: Node, after: Node) -> bool:
     alike = before.op == after.op and len(before.feeds) == len(after.feeds) and before.copy == after.copy
-    return alike and before.item == after.item and all(map(_are_neighbours, before.feeds, after.feeds))
+    joined = before.item == after.item and after.hop == 1.0
+    return alike and joined and all(map(_are_neighbours, before.feeds, after.feeds))
 
 
 def count_uses(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tuple[int, ...]]:
