@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SPEC…", help="Specs, built stacks or donors; several answer side by side.",
+    typer.Argument(metavar="SPEC", help="Specs, built stacks or donors; several answer side by side.",
                    autocompletion=complete_donor),
 ]  # fmt: skip
 Prompt = Annotated[
-    str | None, typer.Option("--prompt", "-p", metavar="TEXT", help="The text to continue or the question; - reads it.")
+    str | None, typer.Option("--prompt", metavar="TEXT", help="The text to continue or the question; - reads it.")
 ]
 System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="The system message of the chat.")]
 Chat = Annotated[bool, typer.Option("--chat", help="Talk in the terminal; an empty line or Ctrl-D ends it.")]
@@ -195,4 +195,5 @@ def _answer_json(speaker: _Speaker, answer: Generated) -> dict[str, Any]:
     from stacker.view.tables.live import memory_json
 
     plan = speaker.live.blueprint.plan.id
-    return {"source": speaker.name, "plan": plan, **asdict(answer), "memory": memory_json(speaker.memory)}
+    spent = {**asdict(answer), "tokens_per_second": answer.speed}
+    return {"source": speaker.name, "plan": plan, **spent, "memory": memory_json(speaker.memory)}

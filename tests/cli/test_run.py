@@ -64,6 +64,7 @@ class TestPrompt:
         spec, out, donor = answers_of(capsys, "spec.yml", "out", "./a", "--prompt", "one two", "--max-new-tokens", "6")
         assert spec["text"] == out["text"]
         assert (spec["prompt_tokens"], donor["source"]) == (4, "./a")
+        assert spec["tokens_per_second"] == pytest.approx(6 / float(str(spec["seconds"])))
 
     def test_columns(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Several stacks answer side by side, each below its name."""
