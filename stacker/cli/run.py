@@ -19,17 +19,17 @@ from stacker.errors import Mark, SpecError
 
 if TYPE_CHECKING:
     from stacker.compose import Stack
+    from stacker.live.forecast.memory import LiveMemory
     from stacker.live.generation import Generated
     from stacker.live.live_stack import LiveStack
-    from stacker.live.memory import LiveMemory
 
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SPEC…", help="Specs, built stacks or donors; several answer side by side.",
+    typer.Argument(metavar="SPEC", help="Specs, built stacks or donors; several answer side by side.",
                    autocompletion=complete_donor),
 ]  # fmt: skip
 Prompt = Annotated[
-    str | None, typer.Option("--prompt", "-p", metavar="TEXT", help="The text to continue or the question; - reads it.")
+    str | None, typer.Option("--prompt", metavar="TEXT", help="The text to continue or the question; - reads it.")
 ]
 System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="The system message of the chat.")]
 Chat = Annotated[bool, typer.Option("--chat", help="Talk in the terminal; an empty line or Ctrl-D ends it.")]
@@ -109,7 +109,7 @@ def run(
 def _open_speaker(source: str, device: str, dtype: str | None, max_memory: str | None) -> _Speaker:
     """Load a stack into memory, after saying on standard error how much it takes."""
     from stacker.compose import draw_blueprint
-    from stacker.live.memory import predict_memory
+    from stacker.live.forecast.memory import predict_memory
     from stacker.spec.language.value_grammar import parse_dtype, parse_size
     from stacker.view.tables.live import memory_text
 
@@ -195,4 +195,5 @@ def _answer_json(speaker: _Speaker, answer: Generated) -> dict[str, Any]:
     from stacker.view.tables.live import memory_json
 
     plan = speaker.live.blueprint.plan.id
-    return {"source": speaker.name, "plan": plan, **asdict(answer), "memory": memory_json(speaker.memory)}
+    spent = {**asdict(answer), "tokens_per_second": answer.speed}
+    return {"source": speaker.name, "plan": plan, **spent, "memory": memory_json(speaker.memory)}

@@ -21,8 +21,8 @@ from stacker.io.disk.moves import can_clone
 from stacker.io.disk.storage import count_free_bytes, explain_errors
 
 PACKAGES = ("numpy", "numba", "ml_dtypes", "huggingface_hub", "networkx", "pydantic", "typer", "rich")
-FOR_DEVICES = ("torch",)
-"""Packages that only builds on a GPU need."""
+FOR_LIVE = ("torch", "transformers", "accelerate", "safetensors")
+"""Packages that only live stacks and, in the case of torch, builds on a GPU need."""
 _TRIAL_BYTES = 1 << 20
 """The size in bytes of the temporary file on which the ways of copying are tried."""
 
@@ -90,7 +90,7 @@ def inspect_machine(folder: Path) -> Machine:
         cores=len(os.sched_getaffinity(0)),
         memory=memory.get("MemTotal"),
         available=memory.get("MemAvailable"),
-        packages=tuple((name, _find_version(name)) for name in (*PACKAGES, *FOR_DEVICES)),
+        packages=tuple((name, _find_version(name)) for name in (*PACKAGES, *FOR_LIVE)),
         gpus=_list_gpus(),
         folder=inspect_folder(folder),
         hub=_inspect_hub(),

@@ -11,7 +11,7 @@ import torch
 from transformers import TextStreamer, set_seed
 
 from stacker.errors import SpecError
-from stacker.live.classes import hide_messages
+from stacker.live.filling.classes import hide_messages
 from stacker.live.live_stack import LiveStack
 
 Say = Callable[[str], None]

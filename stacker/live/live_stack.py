@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import torch
 
+from stacker.core.side_files.kinds import Kind
 from stacker.errors import SpecError
-from stacker.io.donors.side_files import read_generation_config
+from stacker.io.donors.side_files import read_clean_files
 from stacker.io.machine import read_available_memory
-from stacker.live.blueprint import Blueprint
-from stacker.live.loading import NOTHING, Hollow, Loaded, load_hollow, load_model
-from stacker.live.memory import check_available, choose_streaming, predict_memory
-from stacker.live.placement import check_device, place_ends, place_model
-from stacker.live.sharing import Parameters
-from stacker.live.streaming import LayerWindow
+from stacker.live.filling.loading import NOTHING, Hollow, Loaded, load_hollow, load_model
+from stacker.live.filling.placement import check_device, place_ends, place_model
+from stacker.live.filling.sharing import ParameterKey, Parameters
+from stacker.live.filling.streaming import LayerWindow
+from stacker.live.filling.weights import DonorMaps, Weights, open_weights
+from stacker.live.forecast.blueprint import Blueprint
+from stacker.live.forecast.memory import check_available, choose_streaming, predict_memory
 from stacker.live.tokenizer import load_tokenizer
-from stacker.live.weights import DonorMaps, Weights, open_weights
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import AUTO, HOST
 
@@ -43,7 +44,8 @@ class Settings:
 class LiveStack:
     """A stack in memory; `model` is an ordinary model of transformers, and `layers` are its decoder layers.
 
-    `parameters` has the model's parameters by what they are made of, and `draw` makes blueprints of other specs.
+    `parameters` has the model's parameters by what they are made of, `kinds` the type and device of each when it was
+    loaded, and `draw` makes blueprints of other specs.
     """
 
     blueprint: Blueprint
@@ -51,6 +53,7 @@ class LiveStack:
     settings: Settings
     layers_name: str
     parameters: Parameters = field(repr=False)
+    kinds: Mapping[ParameterKey, tuple[torch.dtype, torch.device]] = field(repr=False)
     maps: DonorMaps = field(repr=False)
     draw: Draw = field(repr=False)
 
@@ -63,13 +66,15 @@ class LiveStack:
     def rearranged(self, spec: Any, watch: Watch = ignore_watch) -> LiveStack:
         """The live stack of another spec (a path or a Stack), which shares all equal parameters with this one.
 
-        Both can be used side by side; a parameter that is changed in one changes in the other.
+        Both can be used side by side; a parameter that is changed in one changes in the other. Parameters that were
+        moved or converted since this stack was loaded are not shared.
         """
-        return _make(self.draw(spec), self.settings, self.draw, self.maps, self.parameters, watch)
+        kept = {key: each for key, each in self.parameters.items() if (each.dtype, each.device) == self.kinds[key]}
+        return _make(self.draw(spec), self.settings, self.draw, self.maps, kept, watch)
 
     def load_tokenizer(self) -> Any:
         """The stack's tokenizer, as transformers loads it; DonorError if there is none."""
-        return load_tokenizer(self.blueprint.tokenizer, dict(self.blueprint.plan.config))
+        return load_tokenizer(self.blueprint.side_files, dict(self.blueprint.plan.config))
 
 
 def make_live(blueprint: Blueprint, settings: Settings, draw: Draw, watch: Watch = ignore_watch) -> LiveStack:
@@ -97,7 +102,8 @@ def _make(
         if not place_model(loaded.model, settings.device, memory.weights):
             loaded = replace(loaded, parameters=NOTHING)
     _finish(loaded.model, blueprint)
-    return LiveStack(blueprint, loaded.model, settings, loaded.layers, loaded.parameters, maps, draw)
+    kinds = {key: (parameter.dtype, parameter.device) for key, parameter in loaded.parameters.items()}
+    return LiveStack(blueprint, loaded.model, settings, loaded.layers, loaded.parameters, kinds, maps, draw)
 
 
 def _stream(hollow: Hollow, weights: Weights, device: str) -> Loaded:
@@ -120,8 +126,9 @@ def _check_plain(blueprint: Blueprint) -> None:
 def _finish(model: Any, blueprint: Blueprint) -> None:
     from transformers import GenerationConfig
 
-    found = read_generation_config(blueprint.template.side_files)
-    for data in found.values():
+    files = blueprint.side_files
+    settings = tuple(each for each in files.carried if each.rule.kind is Kind.GENERATION)
+    for _, data in read_clean_files(replace(files, carried=settings)):
         model.generation_config = GenerationConfig.from_dict(json.loads(data))
     model.name_or_path = model.config.name_or_path = blueprint.plan.name
     model.save_pretrained = _refuse_saving

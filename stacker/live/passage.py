@@ -31,8 +31,8 @@ class Call:
 class Passage:
     """A batch of tokens at the entrance of the layers; `state` is the embedding.
 
-    `calls` has the Call of each layer by index, except of layers that the model skips for these tokens. `others` is
-    what layers return after the state, or None if they return only the state.
+    `calls` has the Call of each layer by index, except of layers that the model skips for these tokens.
+    `others` is what layers return after the state, or None if they return only the state.
     """
 
     live: LiveStack

@@ -64,6 +64,7 @@ class TestPrompt:
         spec, out, donor = answers_of(capsys, "spec.yml", "out", "./a", "--prompt", "one two", "--max-new-tokens", "6")
         assert spec["text"] == out["text"]
         assert (spec["prompt_tokens"], donor["source"]) == (4, "./a")
+        assert spec["tokens_per_second"] == pytest.approx(6 / float(str(spec["seconds"])))
 
     def test_columns(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Several stacks answer side by side, each below its name."""
@@ -141,7 +142,7 @@ class TestMistakes:
 
     def test_missing_packages(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         """Without torch the message names the extra."""
-        monkeypatch.setattr("stacker.live.requirements.PACKAGES", ("torch", "no_such_package"))
+        monkeypatch.setattr("stacker.live.forecast.requirements.PACKAGES", ("torch", "no_such_package"))
         code, _, err = run(capsys, "run", "spec.yml", "--prompt", "one")
         assert code == 2
         assert "no_such_package" in err

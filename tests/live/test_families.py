@@ -11,8 +11,8 @@ import torch
 from stacker.compose import Stack
 from stacker.core.stack.graph import find_segments
 from stacker.errors import select_errors
+from stacker.live.forecast.memory import predict_memory
 from stacker.live.live_stack import LiveStack
-from stacker.live.memory import predict_memory
 from stacker.live.passage import start_passage
 from tests.families.cases import Case
 from tests.families.oracle import TOKENS, greedy_tokens, logits_of, write_donor

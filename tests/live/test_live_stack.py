@@ -149,6 +149,13 @@ class TestRearranged:
         layers: Any = live.layers
         assert [layer.self_attn.layer_idx for layer in layers] == [*range(6)]
 
+    def test_converted_parameters_are_not_shared(self, home: Path) -> None:
+        """After the first model was converted, another stack still has the type that was asked for."""
+        live = stack_of(home, ["a[0:6]"]).live()
+        live.model.to(torch.float32)
+        other = live.rearranged(write_spec(home, ["a[0:3]", "b[3:6]"], "other"))
+        assert {parameter.dtype for parameter in other.model.parameters()} == {torch.bfloat16}
+
     def test_specs_may_be_rearranged_again(self, home: Path) -> None:
         """A rearranged stack can be the beginning of another one, and names of donors do not matter."""
         live = stack_of(home, ["a[0:6]"]).live()

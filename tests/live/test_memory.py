@@ -11,7 +11,7 @@ import pytest
 
 from stacker.compose import draw_blueprint
 from stacker.errors import SpecError
-from stacker.live.memory import LiveMemory, check_available, choose_streaming, predict_memory
+from stacker.live.forecast.memory import LiveMemory, check_available, choose_streaming, predict_memory
 from tests.live.lives import SHARED, distinct_bytes, stack_of, write_donors
 
 MEMORY = LiveMemory(40, 30, 270_000_000, 70_000_000, 200_000_000, 80_000_000, 2048, 60_000_000)
@@ -76,7 +76,8 @@ def test_saying_it_needs_no_torch(tmp_path: Path) -> None:
     """The statement imports neither torch nor transformers nor numpy."""
     stack_of(write_donors(tmp_path), SHARED)
     code = (
-        "import sys; from stacker.compose import draw_blueprint; from stacker.live.memory import predict_memory\n"
+        "import sys; from stacker.compose import draw_blueprint\n"
+        "from stacker.live.forecast.memory import predict_memory\n"
         f"print(predict_memory(draw_blueprint({str(tmp_path / 'spec.yml')!r})).layers)\n"
         "print({'torch', 'transformers', 'numpy'} & set(sys.modules))"
     )

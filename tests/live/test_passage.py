@@ -32,7 +32,7 @@ def test_states_are_the_hidden_states(live: LiveStack) -> None:
 
 
 def test_dropped_and_repeated_layers_are_those_of_a_stack(live: LiveStack, tmp_path: Path) -> None:
-    """Entering layer 4 with the state before layer 2 drops 2 and 3; entering 2 with that behind 3 repeats them."""
+    """Layers may be left out or run again, with the logits of the stack that does the same."""
     for items, path in ((["a[0:2]", "a[4:6]"], [0, 1, 4, 5]), (["a[0:4]", "a[2:6]"], [0, 1, 2, 3, 2, 3, 4, 5])):
         other = live.rearranged(stack_of(tmp_path, list(items), "other"))
         with torch.no_grad():

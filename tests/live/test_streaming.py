@@ -11,7 +11,7 @@ import torch
 
 from stacker.compose import draw_blueprint
 from stacker.errors import StackerError
-from stacker.live.memory import predict_memory
+from stacker.live.forecast.memory import predict_memory
 from stacker.live.passage import start_passage
 from tests.families.oracle import TOKENS, greedy_tokens
 from tests.live.lives import stack_of, write_donors, write_spec
@@ -21,7 +21,7 @@ import resource, sys, threading, torch
 from pathlib import Path
 from stacker.compose import draw_blueprint, load
 from stacker.errors import StackerError
-from stacker.live.memory import predict_memory
+from stacker.live.forecast.memory import predict_memory
 torch.set_num_threads(1)
 threading.stack_size(256 << 10)
 tokens = torch.arange(64).reshape(4, 16) % 24

@@ -8,7 +8,7 @@ from typing import Any
 from rich import filesize
 from rich.text import Text
 
-from stacker.live.memory import LiveMemory
+from stacker.live.forecast.memory import LiveMemory
 
 
 def memory_text(name: str, memory: LiveMemory, limit: int | None = None) -> Text:

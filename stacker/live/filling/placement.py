@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from stacker.errors import SpecError
-from stacker.live.memory import MB
+from stacker.live.forecast.memory import MB
 from stacker.run.compute.device import AUTO, HOST
 
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?|auto")

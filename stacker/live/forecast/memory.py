@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -9,8 +10,8 @@ from stacker.core.plan.plan import Step
 from stacker.core.plan.task_making import locate_tensors
 from stacker.core.values.expression import Copy
 from stacker.errors import SpecError
-from stacker.live.blueprint import Blueprint
-from stacker.live.weight_keys import make_weight_key
+from stacker.live.forecast.blueprint import Blueprint
+from stacker.live.forecast.weight_keys import WeightKey, make_weight_key
 from stacker.tensors import CONFIG_DTYPES, Dtype
 
 WINDOW = 3
@@ -56,7 +57,7 @@ def predict_memory(blueprint: Blueprint, dtype: str | None = None, tokens: int =
         total += size
         if key not in seen:
             seen[key] = size
-            mapped += size if isinstance(key.expression, Copy) and size == step.tensor.nbytes else 0
+            mapped += size if _is_mapped(step, key, size) else 0
     weights = sum(seen.values())
     ends, inside = sizes.pop(None, 0), [*sizes.values()]
     return LiveMemory(
@@ -77,9 +78,14 @@ def _live_size(step: Step, kept: Dtype | None) -> int:
     return tensor.elements * kept.bits // 8 if kept and tensor.dtype.arithmetic else tensor.nbytes
 
 
+def _is_mapped(step: Step, key: WeightKey, size: int) -> bool:
+    """Whether a tensor that takes `size` bytes in memory is used where it is in its donor's file."""
+    return isinstance(key.expression, Copy) and size == step.tensor.nbytes and not _is_expert(step)
+
+
 def _is_expert(step: Step) -> bool:
-    """Whether a tensor is one of many experts, which transformers joins in new memory."""
-    return ".experts." in step.tensor.name
+    """Whether a tensor is that of one expert, which transformers joins with those of the others in new memory."""
+    return re.search(r"\.experts\.\d+\.", step.tensor.name) is not None
 
 
 def choose_streaming(memory: LiveMemory, limit: int | None) -> bool:

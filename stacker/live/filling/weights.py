@@ -20,7 +20,7 @@ from stacker.core.plan.tasks import TensorBytes
 from stacker.core.values.donor import Donor, DonorFile
 from stacker.core.values.expression import Copy
 from stacker.errors import Mark, StorageError
-from stacker.live.weight_keys import WeightKey, make_weight_key
+from stacker.live.forecast.weight_keys import WeightKey, make_weight_key
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
 from stacker.run.in_memory import Target, fill_targets

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import transformers
@@ -14,6 +12,7 @@ from transformers.utils import logging
 
 from stacker.errors import SpecError, StackerError
 from stacker.formats.json_object import format_json
+from stacker.live.filling.scratch_folder import open_folder
 
 Config = Mapping[str, Any]
 INSTEAD = "build the stack, and run it with a program that knows the family"
@@ -25,8 +24,7 @@ def make_config(config: Config) -> Any:
     if kind not in transformers.CONFIG_MAPPING:
         version = transformers.__version__
         raise SpecError.of(f"transformers {version} has no models of type '{kind}', so this stack cannot run", INSTEAD)
-    with tempfile.TemporaryDirectory(prefix="stacker-") as folder, explain_failures(kind):
-        (Path(folder) / "config.json").write_bytes(format_json(dict(config)))
+    with open_folder({"config.json": format_json(dict(config))}) as folder, explain_failures(kind):
         return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from stacker.arch.placement import TensorPlacement, place_tensors
 from stacker.core.plan.plan import Plan
 from stacker.core.plan.planning import find_files
+from stacker.core.side_files.selection import SideFiles
 from stacker.core.stack.graph import StackGraph
 from stacker.core.study.kv_cache import KvCache, estimate_kv_cache
 from stacker.core.values.donor import Donor, collect_donors
 from stacker.io.donors.local_files import fetch_donors
-from stacker.live.requirements import check_installed
+from stacker.io.donors.side_files import fetch_side_files
+from stacker.live.forecast.requirements import check_installed
 from stacker.progress import Watch, ignore_watch
 
 
@@ -20,14 +22,14 @@ from stacker.progress import Watch, ignore_watch
 class Blueprint:
     """A stack that has been planned and whose donors' files are on this machine.
 
-    `donors` has all donors by the names that the plan's expressions use, `template` is the donor whose config is used,
-    and `tokenizer` the one whose tokenizer is used.
+    `donors` has all donors by the names that the plan's expressions use, and `template` is the donor whose config is
+    used. `side_files` are the files beside the weights, such as the tokenizer's.
     """
 
     plan: Plan
     donors: Mapping[str, Donor] = field(repr=False)
     template: Donor = field(repr=False)
-    tokenizer: Donor = field(repr=False)
+    side_files: SideFiles = field(repr=False)
     cache: KvCache = field(repr=False)
 
     def place_tensors(self) -> dict[str, TensorPlacement]:
@@ -37,9 +39,9 @@ class Blueprint:
 
 
 def make_blueprint(
-    plan: Plan, graph: StackGraph, donors: Mapping[str, Donor], watch: Watch = ignore_watch
+    plan: Plan, graph: StackGraph, donors: Mapping[str, Donor], side_files: SideFiles, watch: Watch = ignore_watch
 ) -> Blueprint:
-    """The blueprint of a planned stack; weights that are only on the hub are fetched.
+    """The blueprint of a planned stack; files that are only on the hub are fetched.
 
     `watch` is called with the bytes fetched and to fetch. DonorError if fetching fails.
     """
@@ -47,4 +49,4 @@ def make_blueprint(
     known = collect_donors(donors)
     fetched = fetch_donors(known, find_files(plan, known), watch)
     cache = estimate_kv_cache(graph, donors, plan.config)
-    return Blueprint(plan, fetched, donors[graph.template], donors[graph.tokenizer], cache)
+    return Blueprint(plan, fetched, donors[graph.template], fetch_side_files(side_files), cache)

@@ -15,10 +15,10 @@ from transformers.core_model_loading import convert_and_load_state_dict_in_model
 from stacker.arch.placement import TensorPlacement
 from stacker.core.plan.plan import Plan
 from stacker.errors import SpecError
-from stacker.live.classes import explain_failures, find_model_class, hide_messages, make_config
-from stacker.live.names import Sources, find_sources
-from stacker.live.sharing import Parameters, divide_parameters, find_layer_list, share_parameters
-from stacker.live.weights import Weights
+from stacker.live.filling.classes import explain_failures, find_model_class, hide_messages, make_config
+from stacker.live.filling.names import Sources, find_sources
+from stacker.live.filling.sharing import Parameters, divide_parameters, find_layer_list, share_parameters
+from stacker.live.filling.weights import Weights
 from stacker.progress import Watch, ignore_watch
 
 State = Mapping[str, torch.Tensor]

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from stacker.live.loading import Hollow, State, load_layer
-from stacker.live.memory import WINDOW
-from stacker.live.weights import Weights
+from stacker.live.filling.loading import Hollow, State, load_layer
+from stacker.live.filling.weights import Weights
+from stacker.live.forecast.memory import WINDOW
 
 
 class LayerWindow:

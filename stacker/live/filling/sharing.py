@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from stacker.arch.placement import TensorPlacement
-from stacker.live.names import Sources
-from stacker.live.weight_keys import WeightKey
-from stacker.live.weights import Weights
+from stacker.live.filling.names import Sources
+from stacker.live.filling.weights import Weights
+from stacker.live.forecast.weight_keys import WeightKey
 
 Parameters = Mapping["ParameterKey", torch.nn.Parameter]
 """Parameters that are in memory, by what they are made of."""
@@ -25,11 +25,12 @@ Parameters = Mapping["ParameterKey", torch.nn.Parameter]
 class ParameterKey:
     """What a parameter is made of: parameters with equal keys have equal values, in one model or in several.
 
-    `name` is the parameter's name without the number of its layer. `sources` pairs the checkpoint's tensors, also
-    without layer numbers, with what identifies their values.
+    `name` is the parameter's name without the number of its layer, and `shape` its shape. `sources` pairs the
+    checkpoint's tensors, also without layer numbers, with what identifies their values.
     """
 
     name: str
+    shape: tuple[int, ...]
     sources: frozenset[tuple[str, WeightKey]]
 
 
@@ -51,8 +52,8 @@ def divide_parameters(
 
     Parameters in `present`, and those equal to a parameter that comes before them, need no tensors.
     """
-    names = [name for name, _ in model.named_parameters(remove_duplicate=False) if name in sources]
-    keys = {name: _make_key(name, sources[name], weights, placements) for name in names}
+    own = {name: each for name, each in model.named_parameters(remove_duplicate=False) if name in sources}
+    keys = {name: _make_key(name, tuple(own[name].shape), sources[name], weights, placements) for name in own}
     seen = set(present)
     satisfied = set()
     for name, key in keys.items():
@@ -66,12 +67,18 @@ def divide_parameters(
 
 
 def _make_key(
-    name: str, sources: Iterable[str], weights: Weights, placements: Mapping[str, TensorPlacement]
+    name: str,
+    shape: tuple[int, ...],
+    sources: Iterable[str],
+    weights: Weights,
+    placements: Mapping[str, TensorPlacement],
 ) -> ParameterKey:
     layers = {placements[source].layer for source in sources}
     layer = layers.pop() if len(layers) == 1 else None
     shown = name if layer is None else _number_of(layer).sub("{i}", name, count=1)
-    return ParameterKey(shown, frozenset((placements[each].suffix or each, weights.key(each)) for each in sources))
+    return ParameterKey(
+        shown, shape, frozenset((placements[each].suffix or each, weights.key(each)) for each in sources)
+    )
 
 
 def _number_of(layer: int) -> re.Pattern[str]:
@@ -96,13 +103,14 @@ def share_parameters(model: Any, division: Division, present: Parameters) -> tup
     """
     shared = dict(present)
     replaced = set()
+    modules = dict(model.named_modules(remove_duplicate=False))
     for name, key in division.keys.items():
-        own = model.get_parameter(name)
-        found = shared.setdefault(key, own)
-        if found is not own:
-            module, _, attribute = name.rpartition(".")
+        module, _, attribute = name.rpartition(".")
+        held = modules[module]._parameters
+        found = shared.setdefault(key, held[attribute])
+        if found is not held[attribute]:
             found._is_hf_initialized = True  # type: ignore[attr-defined]  # transformers must not initialise it
-            setattr(model.get_submodule(module), attribute, found)
+            held[attribute] = found
             replaced.add(name)
     kept = set(division.keys.values())
     return replaced, {key: parameter for key, parameter in shared.items() if key in kept}
