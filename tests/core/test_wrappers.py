@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from stacker.arch.wrapping import find_wrapped_architecture
-from stacker.core.checks.stack import check_prefixes
 from stacker.core.config.agreement import compare_donors
 from stacker.core.config.compiling import compile_config
 from stacker.core.values.donor import Donor
 from stacker.errors import Severity, select_errors
-from tests.core.stacks import CONFIG, graph_of, make_donor
+from tests.core.stacks import CONFIG, make_donor
 
 TOWER = {"model_type": "clip_vision_model", "num_hidden_layers": 2}
 
@@ -78,11 +77,3 @@ def test_pictures_that_come_in_by_layer() -> None:
     (problem,) = compiled(donor, [0, 3, 4])[1]
     assert problem.severity is Severity.WARNING
     assert "features of pictures are added after the first layers" in problem.message
-
-
-def test_layers_of_the_language_model_alone() -> None:
-    """Layers may come from a checkpoint without a wrapper, but embedding and head may not."""
-    donors = {"a": make_wrapper(), "b": make_donor("b")}
-    assert not [*check_prefixes(graph_of("- a[0:3]\n- b[2:5]\n- a[4:6]", donors), donors)]
-    (problem,) = check_prefixes(graph_of("- a[0:3]\n- b[3:6]", donors), donors)
-    assert problem.hint == "take the ends from one donor: `embed: a`, `head: a`"

@@ -11,6 +11,7 @@ from typing import Any
 from stacker.arch.dimensions import collect_names, select_text_config
 from stacker.arch.files.formula import FormulaError
 from stacker.core.config.bindings import check_bindings
+from stacker.core.config.head_class import check_head_class, set_head_class
 from stacker.core.config.keys import DEPTH_KEYS, find_reported_keys, remove_unsafe_keys
 from stacker.core.config.layer_entries import Feeds, LayerEntries, apply_layer_rules
 from stacker.core.config.quantization import check_quantization, renumber_quantization
@@ -69,7 +70,8 @@ def compile_config(
     target = inner if isinstance(inner, dict) else config
     changes = apply_layer_rules(template, outputs, (embed, head))
     _set_layers(target, template, len(layers), changes)
-    _set_ends(config, target, template, embed, tied)
+    _set_ends(config, target, template, (embed, head), tied)
+    set_head_class(config, template, head)
     _set_dtype(config, target, dtype)
     _set_quantization(config, target, template, donors.values(), outputs)
     if tokenizer is not None and tokenizer.name != template.name:
@@ -77,6 +79,7 @@ def compile_config(
     _update_repeated_entries(config, target, template)
     checked = (
         *_check_towers(template, embed),
+        *check_head_class(template, head),
         *_report_unsafe_keys(template),
         *check_bindings(template, outputs, ignored_keys),
         *check_quantization(template, donors.values(), dtype),
@@ -129,11 +132,13 @@ def _find_nested(entries: Entries, path: Sequence[str]) -> Entries:
     return entries
 
 
-def _set_ends(config: Entries, target: Entries, template: Donor, embed: Donor, tied: bool | None) -> None:
+def _set_ends(config: Entries, target: Entries, template: Donor, ends: tuple[Donor, Donor], tied: bool | None) -> None:
+    """Set the vocabulary size, and whether the head is tied; what was tied stays so if the stack has no head."""
+    embed, head = ends
     vocab = select_text_config(embed.architecture, embed.config).get("vocab_size")
     if isinstance(vocab, int) and "vocab_size" in target:
         target["vocab_size"] = vocab
-    if tied is None or not template.architecture.tied:
+    if tied is None or not head.architecture.tied:
         return
     stated = [entries for entries in (config, target) if "tie_word_embeddings" in entries]
     default = dict(template.architecture.defaults).get("tie_word_embeddings")
@@ -207,7 +212,7 @@ def _check_towers(template: Donor, embed: Donor) -> Iterator[Problem]:
 
     The stack takes the towers' tensors from the embedding's donor, but their config from the template.
     """
-    if not template.architecture.inner or embed.name == template.name:
+    if not template.architecture.inner or not embed.architecture.inner or embed.name == template.name:
         return
     scope = template.architecture.scope
     for key, mine in template.config.items():

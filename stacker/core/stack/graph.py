@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from stacker.arch.files.architecture import Part
 from stacker.arch.layer_names import format_tensor_name
+from stacker.core.stack.ends import find_end
 from stacker.core.stack.nodes import Feed, Node, make_layers, make_outside
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.errors import Problem
@@ -137,21 +138,24 @@ def walk_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tupl
     """Yield (node, function that names its output tensors, tables of donor tensors) for each node of the stack.
 
     There is a table for each donor layer that the node is made from, then one for its base if it has one. The keys are
-    tensor names, which lack the layer prefix for layers and are complete for the embedding and the head.
+    tensor names, which lack the layer prefix for layers and are complete for the embedding and the head; the latter are
+    those that the template's architecture gives (see `ends`).
     """
     layers = {name: donor.layers() for name, donor in donors.items()}
-    prefix = donors[graph.template].architecture.prefix
+    template = donors[graph.template]
     for node in graph.nodes:
-        named = partial(format_tensor_name, prefix, node.index) if node.part is Part.LAYER else str
-        yield node, named, tuple(_find_table(node.part, feed, donors[feed.donor], layers) for feed in list_inputs(node))
+        inside = node.part is Part.LAYER
+        named = partial(format_tensor_name, template.architecture.prefix, node.index) if inside else str
+        yield (
+            node,
+            named,
+            tuple(
+                layers[feed.donor][feed.layer or 0] if inside else find_end(donors[feed.donor], node.part, template)
+                for feed in list_inputs(node)
+            ),
+        )
 
 
 def list_inputs(node: Node) -> tuple[Feed, ...]:
     """The donor layers that a node is made from (`feeds`), followed by its base if it has one."""
     return (*node.feeds, node.base) if node.base else node.feeds
-
-
-def _find_table(
-    part: Part, feed: Feed, donor: Donor, layers: Mapping[str, tuple[dict[str, DonorTensor], ...]]
-) -> Table:
-    return layers[feed.donor][feed.layer or 0] if part is Part.LAYER else donor.outside(part)
