@@ -25,7 +25,8 @@ _CROSS_ATTENTION = re.compile(
     r"(^|\.)decoder\..*(encoder_attn|EncDecAttention|cross_?attn|cross_?attention)", re.IGNORECASE
 )
 _HEADLESS = re.compile(
-    r"(?<!LMHead)(?<!Heads)Model$|Classif|Reward|QuestionAnswering|MultipleChoice|Embedding|Retriev|Scor|Regress|Ranker"
+    r"(?<!LMHead)(?<!Heads)Model$"
+    r"|For\w*(Classif|Reward|QuestionAnswering|MultipleChoice|Embedding|Retriev|Scor|Regress|Rank)"
 )
 """Matches class names of models without an output projection to the vocabulary."""
 

@@ -232,7 +232,7 @@ def test_ends(ends: tuple[str, ...], tied: tuple[str, str]) -> None:
         ("mlp.c_proj.weight", "mlp.down"),
         ("mlp.fc1.weight", "mlp.up"),
         ("mlp.dense_4h_to_h.weight", "mlp.down"),
-        ("feed_forward.w1.weight", "mlp.gate"),
+        ("feed_forward.w1.weight", "mlp.up"),
         ("mamba.A_log", "ssm.state"),
         ("mamba.in_proj.weight", "ssm.in"),
         ("linear_attn.in_proj_qkvz.weight", "ssm.in"),
@@ -348,3 +348,21 @@ def test_heads_of_encoders_are_tied_by_their_names() -> None:
 def test_encoders_without_a_head_have_no_ties(config: dict[str, Any], more: list[str]) -> None:
     """A base model has no head that is tied to the embedding."""
     assert infer({"num_hidden_layers": 2, **config}, *BERT[:-1], *more).tied == ()
+
+
+@pytest.mark.parametrize(
+    ("suffixes", "roles"),
+    [
+        (("mlp.w1.weight", "mlp.w2.weight", "mlp.c_proj.weight"), ("mlp.up", "mlp.gate", "mlp.down")),
+        (("mlp.w1.weight", "mlp.w2.weight", "mlp.w3.weight"), ("mlp.gate", "mlp.down", "mlp.up")),
+        (("mlp.w1.weight", "mlp.v1.weight", "mlp.w2.weight"), ("mlp.gate", "mlp.up", "mlp.down")),
+        (("mlp.w1.weight", "mlp.w2.weight"), ("mlp.up", "mlp.down")),
+    ],
+    ids=["Qwen v1", "three", "DBRX", "two"],
+)
+def test_roles_by_the_tensors_beside(suffixes: tuple[str, ...], roles: tuple[str, ...]) -> None:
+    """What `w1` and `w2` are depends on the other matrices of the layer."""
+    config: dict[str, Any] = {"num_hidden_layers": 2, "model_type": "new"}
+    names = layers(2, *suffixes)
+    placed = place_tensors(infer(config, *names), config, specs(*names))
+    assert tuple(placed[f"model.layers.1.{suffix}"].role for suffix in suffixes) == roles

@@ -61,6 +61,7 @@ def test_others_are_not_refused(config: dict[str, Any]) -> None:
         ("GPT2LMHeadModel", False),
         ("GPT2DoubleHeadsModel", False),
         ("BertForMaskedLM", False),
+        ("JinaEmbeddingsV3ForMaskedLM", False),
         ("LlavaForConditionalGeneration", False),
         ("MistralModel", True),
         ("Qwen2ForSequenceClassification", True),

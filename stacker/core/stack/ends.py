@@ -6,34 +6,35 @@ begin with the names of the modules around it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-
 from stacker.arch.conventions import WRAPPER_ROLE
 from stacker.arch.files.architecture import Architecture, Part
 from stacker.arch.inference import find_module_path
 from stacker.core.values.donor import Donor, DonorTensor
-from stacker.core.values.expression import Copy
-from stacker.tensors import TensorRef
 
 _MODEL = "model."
 
 
-def find_end(donor: Donor, part: Part, template: Donor) -> dict[str, DonorTensor]:
+def find_end(donor: Donor, part: Part, template: Donor, towers: str | None = None) -> dict[str, DonorTensor]:
     """The tensors of a donor's embedding or head (`part`), by their names in a stack with the config of `template`.
 
-    A wrapper's towers go with the embedding. If the embedding's donor is no wrapper, the towers are those of the
-    template; if the template is none, they are left out.
+    A wrapper's towers are among them unless the donor `towers` provides them, or the template is no wrapper.
     """
     source, target = donor.architecture, template.architecture
-    found = {
+    return {
         rename_end(name, _role_in(part, tensor), source, target): tensor
         for name, tensor in donor.outside(part).items()
-        if target.inner or not _is_tower(tensor, source)
+        if (target.inner and towers is None) or not _is_tower(tensor, source)
     }
-    if part is Part.EMBED and target.inner and not source.inner:
-        found |= dict(_list_towers(template))
-    return found
+
+
+def find_towers(donor: Donor, template: Donor) -> dict[str, DonorTensor]:
+    """The tensors of a wrapper outside its language model, by their names in a stack with the config of `template`."""
+    source, target = donor.architecture, template.architecture
+    return {
+        rename_end(name, tensor.role, source, target): tensor
+        for name, tensor in donor.tensors.items()
+        if tensor.part is Part.EMBED and target.inner and _is_tower(tensor, source)
+    }
 
 
 def _role_in(part: Part, tensor: DonorTensor) -> str:
@@ -51,17 +52,6 @@ def find_ties(donor: Donor, template: Donor) -> dict[str, str]:
         rename_end(name, "head", source, target): rename_end(partner, donor.tensors[partner].role, source, target)
         for name, partner in donor.tied()
     }
-
-
-def _list_towers(template: Donor) -> Iterator[tuple[str, DonorTensor]]:
-    for name, tensor in template.outside(Part.EMBED).items():
-        if _is_tower(tensor, template.architecture):
-            yield name, _with_source(tensor, template)
-
-
-def _with_source(tensor: DonorTensor, donor: Donor) -> DonorTensor:
-    """The tensor with an expression that names its donor, so that it can be used as if it were another donor's."""
-    return replace(tensor, expression=tensor.expression or Copy(TensorRef(donor.name, tensor.spec.name)))
 
 
 def _is_tower(tensor: DonorTensor, architecture: Architecture) -> bool:

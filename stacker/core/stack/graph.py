@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from stacker.arch.files.architecture import Part
 from stacker.arch.layer_names import format_tensor_name
-from stacker.core.stack.ends import find_end
+from stacker.core.stack.ends import find_end, find_towers
 from stacker.core.stack.nodes import Feed, Node, make_layers, make_outside
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.errors import Problem
@@ -23,6 +23,7 @@ from stacker.spec.language.stack_spec import SliceSpec, StackSpec
 class StackGraph:
     """The nodes of a stack in order: `embed`, then `layers`, then `head`.
 
+    `towers` is the name of the donor of a multimodal model's towers, or None if they come with the embedding.
     `template` is the name of the donor whose config the new config is made from, and `tokenizer` the name of the donor
     whose tokenizer is used. A graph with an error among its `problems` can be shown, but not built.
     """
@@ -33,6 +34,7 @@ class StackGraph:
     template: str
     tokenizer: str
     problems: tuple[Problem, ...] = field(default=(), compare=False)
+    towers: str | None = None
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -84,7 +86,14 @@ def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
     head = make_outside(spec.head or SliceSpec(last, mark=mark), Part.HEAD, spec, problems)
     default = embed.feeds[0].donor
     config, tokenizer = spec.config or default, spec.tokenizer or default
-    return StackGraph(embed, layers, head, config, tokenizer, tuple(dict.fromkeys(problems)))
+    towers = spec.towers or _find_towers(embed, donors, donors[config])
+    return StackGraph(embed, layers, head, config, tokenizer, tuple(dict.fromkeys(problems)), towers)
+
+
+def _find_towers(embed: Node, donors: Mapping[str, Donor], template: Donor) -> str | None:
+    """The template's name if it has towers and the donors of the embedding have none; otherwise None."""
+    own = any(donors[feed.donor].architecture.inner for feed in embed.feeds)
+    return template.name if template.architecture.inner and not own else None
 
 
 def find_junctions(graph: StackGraph) -> tuple[Junction, ...]:
@@ -144,16 +153,15 @@ def walk_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tupl
     layers = {name: donor.layers() for name, donor in donors.items()}
     template = donors[graph.template]
     for node in graph.nodes:
-        inside = node.part is Part.LAYER
-        named = partial(format_tensor_name, template.architecture.prefix, node.index) if inside else str
-        yield (
-            node,
-            named,
-            tuple(
-                layers[feed.donor][feed.layer or 0] if inside else find_end(donors[feed.donor], node.part, template)
-                for feed in list_inputs(node)
-            ),
-        )
+        if node.part is Part.LAYER:
+            named = partial(format_tensor_name, template.architecture.prefix, node.index)
+            yield node, named, tuple(layers[feed.donor][feed.layer or 0] for feed in list_inputs(node))
+            continue
+        ends = (find_end(donors[feed.donor], node.part, template, graph.towers) for feed in list_inputs(node))
+        yield node, str, tuple(ends)
+        if node is graph.embed and graph.towers is not None:
+            towers = Node(Part.EMBED, 0, (Feed(graph.towers, None),))
+            yield towers, str, (find_towers(donors[graph.towers], template),)
 
 
 def list_inputs(node: Node) -> tuple[Feed, ...]:
