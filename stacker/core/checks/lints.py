@@ -18,6 +18,7 @@ from stacker.core.checks.lint_layers import (
     lint_skips,
     lint_unused_layers,
 )
+from stacker.core.checks.lint_roles import lint_guessed_roles
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem, Severity
@@ -36,6 +37,7 @@ LINTS: tuple[Lint, ...] = (
     lint_skips,
     lint_patterns,
     lint_cancelled_factors,
+    lint_guessed_roles,
     lint_unused_layers,
 )
 

@@ -42,7 +42,7 @@ def parse_carried_modules(context: ReadContext, node: Mapping, base: str | None)
         if module is stacked or list_items(get_child(module, "slices")):
             continue
         models = [context.reference(entry, "model") for entry in list_items(get_child(module, "models"))]
-        names = {name for name in (*models, base) if name is not None}
+        names = dict.fromkeys(name for name in (*models, base) if name is not None)
         donors |= dict.fromkeys(names, key)
         if len(names) > 1:
             message = f"the module '{shorten(key.text)}' is made of {' and '.join(sorted(names))}"

@@ -85,6 +85,7 @@ def _find_method(name: str, root: Mapping, problems: list[Problem]) -> Method:
 def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str) -> StackSpec:
     items = [context.attempt(_make_item, context, run) for run in _parse_runs(context, node, base)]
     stack = [item for item in items if item is not None]
+    towers = parse_carried_modules(context, node, base)
     tokenizer, vocabulary = _parse_tokenizer(context, node, base)
     template = node.get("chat_template")
     return StackSpec(
@@ -94,7 +95,7 @@ def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str
         base=base,
         embed=_make_outside(stack[0]) if stack else None,
         head=_make_outside(stack[-1]) if stack else None,
-        towers=parse_carried_modules(context, node, base),
+        towers=towers,
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         chat_template=None if template is None or is_null(template) else context.attempt(parse_template, template),
