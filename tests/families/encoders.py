@@ -24,9 +24,10 @@ OWN: dict[str, Config] = {
         "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "norm_rel_ebd": "layer_norm", "position_buckets": 4,
     },
     "electra": {"embedding_size": 16},
+    "mobilebert": {"intra_bottleneck_size": 16, "true_hidden_size": 16, "embedding_size": 32},
     "modernbert": {"local_attention": 4},
 }  # fmt: skip
-LAST = ("pooler", "final_norm", "emb_layer_norm_after", "norm", "ln_f")
+LAST = ("pooler", "final_norm", "emb_layer_norm_after", "norm", "ln_f", "ln", "LayerNorm")
 """Modules inside the base model that act after the layers."""
 
 
@@ -55,12 +56,17 @@ def rearrange(donors: Mapping[str, PreTrainedModel], picks: Sequence[Pick]) -> P
     for name, module in last.named_modules():
         inside = name.startswith(f"{model.base_model_prefix}.") or not hasattr(model, model.base_model_prefix)
         path, _, leaf = name.rpartition(".")
-        after = leaf in LAST if inside else path == "" and leaf not in ("", model.base_model_prefix)
+        relative = hasattr(last.get_submodule(path), "rel_embeddings")  # a norm beside these is theirs
+        after = leaf in LAST and not relative if inside else path == "" and leaf not in ("", model.base_model_prefix)
         if after and not any(part.isdigit() for part in path.split(".")) and "embeddings" not in path:
             setattr(model.get_submodule(path), leaf, copy.deepcopy(module))
     for module in model.modules():
         if hasattr(module, "config"):
             module.config.num_hidden_layers = len(picks)
+            if hasattr(module.config, "num_hidden_groups"):
+                module.config.num_hidden_groups = len(picks)
+            if getattr(module.config, "layer_types", None) and model.config.model_type == "qwen3":
+                module.config.layer_types = ["full_attention"] * len(picks)
     return model.eval()
 
 
