@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from stacker.compose import draw_blueprint
+from stacker.live.forecast.memory import predict_memory
 from stacker.live.head import find_head
 from stacker.live.live_stack import LiveStack
-from stacker.live.forecast.memory import predict_memory
 from stacker.live.passage import start_passage
 from stacker.measure.losses import compute_losses, make_batches, measure_losses, sum_passages
 from stacker.measure.texts import TextPassage, Window, Windowing, cut_windows
