@@ -38,7 +38,6 @@ def find_wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec])
         prefix=layers.prefix,
         scope=scope,
         inner=start,
-        root="",
         defaults=family.defaults if known else (*family.defaults, (depth, layers.count)),
         tensors=tuple(
             each if each.part is Part.LAYER else replace(each, name=rename(each.name)) for each in family.tensors

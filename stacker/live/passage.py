@@ -58,7 +58,7 @@ class Passage:
         def give(_index: int, _state: State, _call: Call) -> Any:
             return state if self.others is None else (state, *self.others)
 
-        with _stand_ins(self.live.layers, give):
+        with stand_ins(self.live.layers, give):
             logits: torch.Tensor = self.live.model(self.tokens, use_cache=False, **options).logits
         return logits
 
@@ -81,7 +81,7 @@ def start_passage(live: LiveStack, tokens: torch.Tensor) -> Passage:
             returned.append(layers[index](state, *call.arguments, **call.keywords))
         return returned[0]
 
-    with _stand_ins(live.layers, record):
+    with stand_ins(live.layers, record):
         live.model(tokens, use_cache=False)
     others = returned[0][1:] if isinstance(returned[0], tuple) else None
     return Passage(live, tokens, states[0], calls, others)
@@ -114,7 +114,7 @@ class _StandIn(torch.nn.Module):
 
 
 @contextmanager
-def _stand_ins(layers: torch.nn.ModuleList, stand: Stand) -> Iterator[None]:
+def stand_ins(layers: torch.nn.ModuleList, stand: Stand) -> Iterator[None]:
     """Replace the layers of a model during a `with` block."""
     own: Sequence[torch.nn.Module] = list(layers)
     for index, layer in enumerate(own):

@@ -164,8 +164,6 @@ class Architecture:
     """The beginning of the names of tensors in layers, with `{i}` for the layer index."""
     scope: str = ""
     """The config key under which the language model's config is nested; "" if it is not nested."""
-    root: str = ""
-    """The first part of the full tensor names, such as "model.", if some checkpoints leave it out; otherwise ""."""
     defaults: tuple[tuple[str, Json], ...] = ()
     """Config keys, each with the value that applies if a config does not set the key."""
     dimensions: tuple[tuple[str, Formula], ...] = ()

@@ -39,7 +39,7 @@ from stacker.text.node import Node
 
 _REQUIRED = ("family", "model_types", "depth", "prefix")
 _KEYS = (
-    *_REQUIRED, "like", "scope", "root", "defaults", "dimensions", "embed", "layer", "head", "apart", "tied", "ignored",
+    *_REQUIRED, "like", "scope", "defaults", "dimensions", "embed", "layer", "head", "apart", "tied", "ignored",
     "per_layer", "sized", "hop", "no_hop", "agree", "notes",
 )  # fmt: skip
 _RULE_KEYS = ("read", "write", "when", "drop", "put", "over", "reason")
@@ -65,7 +65,6 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
         depth=read_formula(entries["depth"]),
         prefix=expect_text(entries["prefix"]),
         scope=expect_text(entries["scope"]) if "scope" in entries else "",
-        root=expect_text(entries["root"]) if "root" in entries else "",
         defaults=tuple((key, read_json_value(node)) for key, node in read_section(entries, "defaults").items()),
         dimensions=parse_formulas(entries, "dimensions"),
         tensors=tuple(

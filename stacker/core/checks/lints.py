@@ -19,6 +19,7 @@ from stacker.core.checks.lint_layers import (
     lint_skips,
     lint_unused_layers,
 )
+from stacker.core.checks.lint_roles import lint_guessed_roles
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem, Severity
@@ -38,6 +39,7 @@ LINTS: tuple[Lint, ...] = (
     lint_patterns,
     lint_cancelled_factors,
     lint_hops,
+    lint_guessed_roles,
     lint_unused_layers,
 )
 

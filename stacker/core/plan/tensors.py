@@ -12,6 +12,7 @@ from math import prod
 
 from stacker.arch.files.architecture import Part
 from stacker.arch.layer_names import find_split_axis, find_table_name
+from stacker.core.stack.ends import find_ties
 from stacker.core.stack.graph import Naming, StackGraph, Table, walk_tables
 from stacker.core.stack.hops import UNCHANGED, Factor, find_hop_factors
 from stacker.core.stack.nodes import Feed, Node
@@ -83,18 +84,19 @@ def join_tables(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
 def _find_tied(
     graph: StackGraph, donors: Mapping[str, Donor], embed: Sequence[PlannedTensor], head: Sequence[PlannedTensor]
 ) -> tuple[tuple[str, str], ...]:
-    """Pairs (head tensor, embedding tensor) of names; the head tensor need not be written, as both tensors are equal.
+    """Pairs of names: the first tensor, of the head, need not be written, since it equals the second.
 
-    A donor of the head ties the two tensors, and this stack computes them in the same way.
+    A donor of the head ties them, and this stack computes them in the same way. There are no pairs if any of them
+    differ, since programs tie all or none.
     """
-    expressions = {planned.tensor.name: planned.expression for planned in embed}
-    partners = dict(pair for feed in graph.head.feeds for pair in donors[feed.donor].tied())
-    return tuple(
-        (planned.tensor.name, partners[planned.tensor.name])
-        for planned in head
-        if planned.tensor.name in partners
-        and _without_seed(expressions.get(partners[planned.tensor.name])) == _without_seed(planned.expression)
+    expressions = {planned.tensor.name: planned.expression for planned in (*embed, *head)}
+    template = donors[graph.template]
+    partners = dict(pair for feed in graph.head.feeds for pair in find_ties(donors[feed.donor], template).items())
+    tied = tuple(
+        (planned.tensor.name, partners[planned.tensor.name]) for planned in head if planned.tensor.name in partners
     )
+    same = all(_without_seed(expressions.get(other)) == _without_seed(expressions[one]) for one, other in tied)
+    return tied if same else ()
 
 
 def _without_seed(expression: Expression | None) -> Expression | None:

@@ -231,8 +231,8 @@ class VocabularySpec:
 class StackSpec:
     """A whole parsed spec: `stack` makes the layers of the result, and `stacks` are lists of items for `use`.
 
-    `base`, `tokenizer` and `config` are names of donors, or None if the text does not set them. If `vocabulary` is
-    None, the tokenizer files are copied, and the rows of embedding and head keep their order.
+    `base`, `towers`, `tokenizer` and `config` are names of donors, or None if the text does not set them. If
+    `vocabulary` is None, the tokenizer files are copied, and the rows of embedding and head keep their order.
     """
 
     name: str
@@ -242,6 +242,8 @@ class StackSpec:
     base: str | None = None
     embed: SliceOrBlend | None = None
     head: SliceOrBlend | None = None
+    towers: str | None = None
+    """The donor of what a multimodal model has beside its language model, such as a vision tower."""
     tokenizer: str | None = None
     vocabulary: VocabularySpec | None = None
     chat_template: str | None = None

@@ -68,6 +68,10 @@ def _make_document(context: WriteContext) -> dict[str, Tree]:
     _check_donors(context)
     if runs:
         _check_outside(context, runs)
+    if spec.towers:
+        context.refuse(
+            "mergekit names the donor of a vision tower by modules, which are not written", spec.mark_of("towers")
+        )
     first = _find_first_donor(runs)
     embed = _find_first_donor((spec.embed,) if spec.embed else runs)
     config = spec.config or embed or first

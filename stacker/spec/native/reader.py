@@ -71,6 +71,7 @@ def _parse_spec(node: Mapping, root: Mapping, name: str, problems: Problems) -> 
         base=base,
         embed=_parse_part(node.get("embed"), "embed", problems),
         head=_parse_part(node.get("head"), "head", problems),
+        towers=get_text(node, "towers"),
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         chat_template=attempt(problems, parse_template, template) if template else None,

@@ -197,6 +197,7 @@ class StackShape(Shape):
     head: EmbedPart | None = Field(
         default=None, description="The donor of the final norm and the head; default: the last layer's donor."
     )
+    towers: DonorName | None = Field(default=None, description="The donor of a vision tower; default: see `embed`.")
     tokenizer: TokenizerIn | None = Field(
         default=None,
         description="The donor of the tokenizer files; default: the embedding's donor. "

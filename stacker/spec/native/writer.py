@@ -40,7 +40,7 @@ def to_native(spec: StackSpec) -> str:
     if spec.stacks:
         text["stacks"] = {named.name: [_item_tree(item) for item in named.items] for named in spec.stacks}
     parts: dict[str, Tree] = {"embed": _part_tree(spec.embed), "head": _part_tree(spec.head)}
-    rest: dict[str, Tree] = {"base": spec.base, **parts, "tokenizer": format_tokenizer(spec)}
+    rest: dict[str, Tree] = {"base": spec.base, **parts, "towers": spec.towers, "tokenizer": format_tokenizer(spec)}
     rest |= {"chat_template": spec.chat_template, "config": spec.config}
     text |= {key: value for key, value in rest.items() if value is not None}
     if spec.ignored_keys:
