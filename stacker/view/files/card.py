@@ -17,7 +17,7 @@ from rich.console import Console
 from stacker.core.stack.graph import find_segments
 from stacker.core.values.donor import Donor, collect_donors
 from stacker.view.map.depth_map import DepthMap
-from stacker.view.scene.formatting import junction_text, method_text, source_text, span_text
+from stacker.view.scene.formatting import changes_text, method_text, source_text, span_text
 from stacker.view.scene.scene import Scene
 from stacker.view.stack.preview import Legend
 from stacker.view.stack.summary import format_facts
@@ -104,7 +104,7 @@ def _list_segments(scene: Scene) -> Iterator[tuple[str, ...]]:
             f"`{source_text(segment)}`",
             method_text(scene.graph, segment),
             f"{junction.jump:+d}" if junction else "",
-            junction_text(junction, scene.donors) if junction else "",
+            changes_text(scene.changes.get(segment.start, ())),
         )
 
 

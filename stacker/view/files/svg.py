@@ -173,8 +173,9 @@ def _draw_coverage(root: Element, scene: Scene, styles: dict[str, DonorStyle]) -
         label = f"{name}: {uses.count(0)} of {len(uses)} layers unused" if 0 in uses else f"{name}: every layer used"
         _add_rect(root, (LEFT, base - 24, 8, 8), fill=styles[name].colour)
         _add_text(root, LEFT + 13, base - 16, label)
+        most = max(2, *uses)
         for layer, count in enumerate(uses):
-            height = 10 * count / max(2, *uses) if count else 1
+            height = 10 * count / most if count else 1
             box = (LEFT + layer * width, base - height, max(width - 0.5, 0.5), height)
             _add_rect(root, box, fill=styles[name].colour if count else "var(--faint)")
 
