@@ -14,6 +14,7 @@ from stacker.core.plan.plan_json import LOCK, check_plan, plan_from_json
 from stacker.core.plan.planning import find_files, identify_donor
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, SpecError, StackerError, VerifyError, raise_problems
+from stacker.io.disk.storage import make_storage_error
 from stacker.io.donors.local_files import fetch_donor
 from stacker.io.donors.reader import read_donor
 from stacker.progress import Watch, ignore_watch
@@ -75,14 +76,16 @@ def _read_donors(plan: Plan, sources: Mapping[str, str | None], out: Path) -> di
 
 
 def _read_lock(out: Path) -> dict[str, Any]:
-    """The content of the lock file in folder `out`; SpecError when there is none, VerifyError when it is damaged."""
+    """The content of the lock file in folder `out`; SpecError when there is none, StorageError when it cannot be read, VerifyError when it is damaged."""
     path = out / LOCK
     try:
         lock = json.loads(path.read_bytes())
         check_plan(plan_from_json(lock["plan"]))
     except FileNotFoundError as error:
         raise SpecError.of("this is not an output of stacker: it has no lock file", "", Mark(str(path))) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except OSError as error:
+        raise make_storage_error(error, path, "read the lock file") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         hint = "build the stack again, or restore the file"
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise VerifyError.of(f"the lock file is damaged: {reason}", hint, Mark(str(path))) from error

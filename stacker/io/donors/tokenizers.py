@@ -11,6 +11,7 @@ from stacker.core.tokens.vocabulary import Tokens
 from stacker.core.values.donor import Donor, SideFile
 from stacker.errors import DonorError, Mark, Problem, StackerError, raise_problems
 from stacker.io.donors.side_files import read_side_file
+from stacker.io.files.paths import is_file
 from stacker.spec.language.stack_spec import StackSpec
 
 
@@ -32,7 +33,7 @@ def read_tokenizers(spec: StackSpec, graph: StackGraph, donors: Mapping[str, Don
     files = {
         file.name: read_side_file(file)
         for file in donors[graph.tokenizer].side_files
-        if file.name in needed or (file.name == TOKENIZER_CONFIG and file.path and Path(file.path).is_file())
+        if file.name in needed or (file.name == TOKENIZER_CONFIG and file.path and is_file(Path(file.path), DonorError))
     }
     return Tokenizers(tokens, files)
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from stacker.errors import DonorError, Mark, UnsafeError, escape_text
 from stacker.formats.safetensors import Header
+from stacker.io.files.paths import exists, is_link, read_link, read_status, resolve_links
 from stacker.io.files.regular_files import open_regular, read_exactly, read_header
 from stacker.progress import Progress, ignore_progress
 
@@ -93,10 +94,10 @@ class FolderRepository:
 
     def find_path(self, name: str) -> Path | None:
         path = self.folder / name
-        if not os.path.lexists(path):
+        if read_status(path, DonorError, follow_links=False) is None:
             return None
         _check_inside(path, self.folder)
-        return path if path.exists() else None
+        return path if exists(path, DonorError) else None
 
     def fetch(self, name: str, progress: Progress = ignore_progress) -> Path:  # noqa: ARG002 - nothing to download
         path = self.find_path(name)
@@ -107,11 +108,10 @@ class FolderRepository:
 
 def _missing_file(path: Path) -> DonorError:
     """Make the error for a path where there is no file, or only a link to a file that does not exist."""
-    if path.is_symlink():
+    if is_link(path, DonorError):
         hint = "a download that did not finish leaves such links: fetch the donor again"
-        return DonorError.of(
-            f"this link leads to '{escape_text(str(path.readlink()))}', which is not there", hint, Mark(str(path))
-        )
+        target = escape_text(str(read_link(path, DonorError)))
+        return DonorError.of(f"this link leads to '{target}', which is not there", hint, Mark(str(path)))
     return DonorError.of("there is no such file", "", Mark(str(path)))
 
 
@@ -121,10 +121,9 @@ def _check_inside(path: Path, folder: Path) -> None:
     Links into the hub's cache are allowed if they lead into the folder `blobs` of the same repository, or into the
     folder `blobs` that all repositories share.
     """
-    if path.parent == folder and not path.is_symlink():
+    if path.parent == folder and not is_link(path, DonorError):
         return
-    # Unlike Path.resolve, realpath raises no error for links that lead in a circle.
-    root, target = folder.resolve(), Path(os.path.realpath(path))
+    root, target = resolve_links(folder, DonorError), resolve_links(path, DonorError)
     repository = root.parent.parent
     blobs = [repository / "blobs", repository.parent / "blobs"] if root.parent.name == "snapshots" else []
     allowed = [root, *blobs]
