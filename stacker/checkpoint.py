@@ -76,7 +76,10 @@ def _read_donors(plan: Plan, sources: Mapping[str, str | None], out: Path) -> di
 
 
 def _read_lock(out: Path) -> dict[str, Any]:
-    """The content of the lock file in folder `out`; SpecError when there is none, StorageError when it cannot be read, VerifyError when it is damaged."""
+    """The content of the lock file in folder `out`; SpecError when there is none, VerifyError when it is damaged.
+
+    StorageError when it cannot be read.
+    """
     path = out / LOCK
     try:
         lock = json.loads(path.read_bytes())
