@@ -43,7 +43,7 @@ def parse_tokens(data: bytes, where: str) -> Tokens:
     content = parse_object(data, where)
     try:
         return _tokens_in(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         message = "this is not a tokenizer in a format that stacker knows"
         raise DonorError.of(message, "save it again with transformers", Mark(where)) from error
 
