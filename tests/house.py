@@ -181,7 +181,7 @@ PATH_QUESTIONS = frozenset({
 })  # fmt: skip
 """Names of functions and methods that raise OSError or ValueError for some paths."""
 PATHS = "stacker.io.files.paths"
-_HANDLERS = ("OSError", "explain_errors", "explain_path")
+_HANDLERS = ("OSError", "explain_errors", "explain_open_errors", "explain_path")
 
 
 def find_path_questions(house: Mapping[str, Module]) -> list[str]:

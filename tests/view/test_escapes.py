@@ -24,7 +24,8 @@ SCENE = scene_of(BLENDED)
 HOSTILE = (
     "\x1b[31m", "\x1b]8;;http://x\x07", "[/x]", "[red]", ":smile:", "<script>x</script>",
     "</title>", "</script>", "&lt;", "]]>",
-    '"', "'", "\\", '\\"', "\n", "\r", "\x00", "\x9b31m", "\u202e", "#quot;", "end", "-->", "]:::x", "%%{init}%%", "@@data@@",
+    '"', "'", "\\", '\\"', "\n", "\r", "\x00", "\x9b31m", "\u202e", "#quot;", "end", "-->", "]:::x", "%%{init}%%",
+    "@@data@@",
 )  # fmt: skip
 TEXTS = st.lists(st.sampled_from(HOSTILE) | st.text(st.characters(codec="utf-8"), max_size=5), max_size=5)
 
