@@ -35,7 +35,6 @@ class TensorPlacement:
     """
 
     name: str
-    """The full name of the tensor; some checkpoints leave out the beginning of the name."""
     part: Part
     role: str
     layer: int | None = None
@@ -52,10 +51,10 @@ def place_tensors(
     templates = {template.name: template for template in architecture.tensors}
     layers = compile_prefix(architecture.prefix)
     extra = _prediction_layers(architecture, config)
+    siblings = _list_siblings(tensors, layers)
     placed = {}
     for name in tensors:
-        full = _restore_root(name, architecture.root, templates, layers)
-        place = _place_tensor(full, templates, layers, architecture)
+        place = _place_tensor(name, templates, layers, architecture, siblings)
         placed[name] = _mark_ignored(place, architecture, listed=_template_name(place) in templates, extra=extra)
     return placed
 
@@ -73,25 +72,34 @@ def replace_expert_number(name: str) -> str:
     return _EXPERT.sub(".{e}", name, count=1)
 
 
-def _restore_root(name: str, root: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str]) -> str:
-    if not root or name in templates or name.startswith(root):
-        return name
-    full = root + name
-    return full if full in templates or layers.fullmatch(full) else name
+def _list_siblings(names: Iterable[str], layers: re.Pattern[str]) -> dict[Part, frozenset[str]]:
+    """The names of the tensors in layers, without the prefix and expert numbers, and of those outside the layers."""
+    inside, outside = set(), set()
+    for name in names:
+        found = layers.fullmatch(name)
+        if found:
+            inside.add(replace_expert_number(found[2]))
+        else:
+            outside.add(name)
+    return {Part.LAYER: frozenset(inside), Part.EMBED: frozenset(outside)}
 
 
 def _place_tensor(
-    name: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str], architecture: Architecture
+    name: str,
+    templates: Mapping[str, TensorTemplate],
+    layers: re.Pattern[str],
+    architecture: Architecture,
+    siblings: Mapping[Part, frozenset[str]],
 ) -> TensorPlacement:
     found = layers.fullmatch(name)
     if found:
         suffix = found[2]
         template = templates.get(suffix) or templates.get(replace_expert_number(suffix))
-        role = template.role if template else guess_layer_role(suffix)
+        role = template.role if template else guess_layer_role(suffix, siblings[Part.LAYER])
         return TensorPlacement(name, Part.LAYER, role, int(found[1]), suffix)
     apart = match_outside_name(name, architecture.apart)
     template = templates.get(apart[1] if apart else name) or templates.get(name)
-    role = template.role if template else guess_outside_role(name, architecture.inner)
+    role = template.role if template else guess_outside_role(name, architecture.inner, siblings[Part.EMBED])
     if apart:
         return TensorPlacement(name, Part.LAYER, role, *apart)
     if template:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from stacker.core.stack.hops import list_divided_roles
 from stacker.core.stack.nodes import RAMPS
 from stacker.core.values.donor import Donor
 from stacker.errors import SpecError, StackerError
@@ -34,7 +35,8 @@ def to_mergekit_text(spec: StackSpec, path: Path) -> str:
         except StackerError:
             raise error from None
     depths = {key: donor.depth for key, donor in donors.items()}
-    return to_mergekit(staged, depths, find_role_names(tuple(donors.values())), RAMPS)
+    names, writers = find_role_names(donors.values()), list_divided_roles(donors.values())
+    return to_mergekit(staged, depths, names, RAMPS, writers)
 
 
 def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Donor]]:

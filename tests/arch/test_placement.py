@@ -58,23 +58,11 @@ def test_experts_share_a_template() -> None:
     assert found.suffix == "block_sparse_moe.experts.12.w2.weight"
 
 
-@pytest.mark.parametrize("root", ["", "transformer."], ids=["as published", "as saved"])
-def test_a_root_may_be_left_out(root: str) -> None:
-    """GPT-2's published names lack the prefix of its saved ones; both have the same full name."""
-    names = [f"{root}{rest}" for rest in ("wte.weight", "h.1.attn.c_proj.weight", "ln_f.bias")]
-    found = place("gpt2", GPT2, [*names, "lm_head.weight"])
-    assert [found[name].name for name in names] == [
-        "transformer.wte.weight", "transformer.h.1.attn.c_proj.weight", "transformer.ln_f.bias",
-    ]  # fmt: skip
-    assert [found[name].role for name in names] == ["embed", "attn.o", "norm.final.bias"]
-    assert found["lm_head.weight"].name == "lm_head.weight"
-
-
 @pytest.mark.parametrize(
     ("family", "config", "name"),
     [
         ("llama", LLAMA, "model.layers.0.self_attn.rotary_emb.inv_freq"),
-        ("gpt2", GPT2, "h.0.attn.bias"),
+        ("gpt2", GPT2, "transformer.h.0.attn.bias"),
         ("gpt2", GPT2, "transformer.h.0.attn.masked_bias"),
         ("gpt_neox", LLAMA, "gpt_neox.layers.0.attention.rotary_emb.inv_freq"),
     ],
@@ -86,8 +74,8 @@ def test_buffers_are_ignored_with_a_reason(family: str, config: dict[str, Any], 
 
 def test_biases_of_attention_are_no_masks() -> None:
     """Only the buffer `attn.bias` is a mask, not the bias of a projection."""
-    found = place("gpt2", GPT2, ["h.0.attn.c_attn.bias"])
-    assert not found["h.0.attn.c_attn.bias"].ignored
+    found = place("gpt2", GPT2, ["transformer.h.0.attn.c_attn.bias"])
+    assert not found["transformer.h.0.attn.c_attn.bias"].ignored
 
 
 def test_prediction_layers_are_ignored() -> None:

@@ -100,8 +100,8 @@ def expression_to_json(expression: Expression) -> Any:
             return str(tensor)
         case Cast(of, dtype):
             return {"cast": expression_to_json(of), "dtype": dtype.label}
-        case Scale(of, factor):
-            return {"scale": expression_to_json(of), "factor": factor}
+        case Scale(of, factor, offset):
+            return {"scale": expression_to_json(of), "factor": factor, **({"offset": offset} if offset else {})}
         case Blend():
             return _blend_to_json(expression)
         case Rows(of, width, runs):
@@ -194,7 +194,7 @@ def expression_from_json(content: Any) -> Expression:
     if "cast" in content:
         return Cast(expression_from_json(content["cast"]), DTYPES[content["dtype"]])
     if "scale" in content:
-        return Scale(expression_from_json(content["scale"]), content["factor"])
+        return Scale(expression_from_json(content["scale"]), content["factor"], content.get("offset", 0.0))
     if "rows" in content:
         sources = tuple(map(expression_from_json, content["rows"]))
         return Rows(sources, content["width"], tuple(RowRun(*run) for run in content["runs"]))

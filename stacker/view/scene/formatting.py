@@ -32,13 +32,14 @@ def _slice_text(donor: str, start: int, count: int) -> str:
 
 
 def method_text(graph: StackGraph, segment: Segment) -> str:
-    """The op, scale factors and copy number of a segment as text: `slerp t 0.5`, `scaled 0.9; copy 2`.
+    """The hop, op, scale factors and copy number of a segment as text: `slerp t 0.5`, `hop 0.7; scaled 0.9; copy 2`.
 
     A segment is a run of output layers made from consecutive donor layers. The text is empty if the layers are moved
     unchanged and are not a second or later copy that a repeat makes.
     """
     first, last = segment.first, graph.layers[segment.stop - 1]
-    return "; ".join(part for part in (_op_text(first, last), _scales_text(first), _copy_text(first)) if part)
+    parts = (_hop_text(first), _op_text(first, last), _scales_text(first), _copy_text(first))
+    return "; ".join(part for part in parts if part)
 
 
 def node_source_text(node: Node) -> str:
@@ -50,12 +51,20 @@ def node_source_text(node: Node) -> str:
 
 
 def node_method_text(node: Node) -> str:
-    """The op, scale factors and copy number of a node as text: `slerp t 0.5`, `scaled 0.9; copy 2`.
+    """The hop, op, scale factors and copy number of a node as text: `slerp t 0.5`, `hop 0.7; scaled 0.9; copy 2`.
 
     A node is an output layer, the embedding or the head. The text is empty if the node is moved unchanged and is not a
     second or later copy that a repeat makes.
     """
-    return "; ".join(part for part in (_op_text(node, node), _scales_text(node), _copy_text(node)) if part)
+    parts = (_hop_text(node), _op_text(node, node), _scales_text(node), _copy_text(node))
+    return "; ".join(part for part in parts if part)
+
+
+def _hop_text(node: Node) -> str:
+    """The factor on what enters a layer, and the product of all hops up to it if there are others: `hop 0.7`."""
+    if node.hop == 1.0:
+        return ""
+    return f"hop {node.hop:.4g}" + (f" ({node.hops:.4g} in all)" if node.hops != node.hop else "")
 
 
 def _op_text(first: Node, last: Node) -> str:

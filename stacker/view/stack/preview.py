@@ -155,7 +155,8 @@ def preview_json(scene: Scene) -> dict[str, Any]:
 
 
 def _layer_json(node: Node) -> dict[str, Any]:
-    return {"op": node.op, "from": [{"donor": feed.donor, "layer": feed.layer} for feed in node.feeds]}
+    feeds = [{"donor": feed.donor, "layer": feed.layer} for feed in node.feeds]
+    return {"op": node.op, "hop": node.hop, "from": feeds}
 
 
 def _segments_json(scene: Scene) -> list[dict[str, Any]]:
