@@ -98,7 +98,8 @@ def verify(out: Written, *, donor: Moved = None, quiet: Quiet = False, json: Jso
     if json:
         print_json({"ok": True, "tensors": checked.tensors, "bytes": checked.nbytes, "problems": []})
     elif not quiet:
-        typer.echo(f"{out}: {checked.tensors} tensors as planned, {checked.nbytes:,} bytes compared", err=True)
+        text = f"{out}: {checked.tensors} tensors as planned, {checked.nbytes:,} bytes compared"
+        make_console(stderr=True).print(text, soft_wrap=True)
 
 
 def _parse_folders(words: list[str]) -> dict[str, str]:
