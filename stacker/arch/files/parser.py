@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from stacker.arch.files.architecture import KEYLESS, Architecture, LayerRule, Part, TensorTemplate, WriteKind
+from stacker.arch.files.clients import parse_client_facts
 from stacker.arch.files.document import (
     Entries,
     ReadParent,
@@ -31,7 +32,7 @@ from stacker.text.node import Node
 _REQUIRED = ("family", "model_types", "depth", "prefix")
 _KEYS = (
     *_REQUIRED, "like", "scope", "root", "defaults", "dimensions", "embed", "layer", "head", "apart", "tied", "ignored",
-    "per_layer", "sized", "agree", "notes",
+    "per_layer", "sized", "agree", "notes", "clients",
 )  # fmt: skip
 _RULE_KEYS = ("read", "write", "when", "drop", "put", "over", "reason")
 _TENSOR = re.compile(r"(?P<role>[\w.]+)(?P<optional>\??) \[(?P<rest>.*)", re.DOTALL)
@@ -72,6 +73,7 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
         apart=read_texts(entries, "apart"),
         agree=read_texts(entries, "agree"),
         notes=read_texts(entries, "notes"),
+        clients=parse_client_facts(entries),
     )
 
 

@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stacker.arch.files.architecture import Architecture
-from stacker.core.checks.lints import lint
+from stacker.core.clients.verdicts import Verdict
 from stacker.core.plan.plan import Plan
 from stacker.core.stack.graph import Junction, StackGraph, find_junctions
 from stacker.core.study.figures import Figures, make_figures
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem
-from stacker.spec.language.stack_spec import StackSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Everything that the views of one stack show; `plan` and `figures` are None if the stack cannot be built.
 
-    `lints` are warnings and notes about weak points of the stack; `figures` are its sizes and costs.
+    `lints` are warnings and notes about weak points of the stack, `figures` are its sizes and costs, and `verdicts` say
+    which programs compute it rightly.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Scene:
     lints: tuple[Problem, ...]
     plan: Plan | None = None
     figures: Figures | None = None
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def family(self) -> Architecture:
@@ -43,7 +44,14 @@ class Scene:
         return {junction.index: junction for junction in find_junctions(self.graph)}
 
 
-def make_scene(spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None) -> Scene:
-    """Make the scene of a stack and compute its figures and lints; `plan` is None if the stack has errors."""
+def make_scene(
+    name: str,
+    graph: StackGraph,
+    donors: Mapping[str, Donor],
+    plan: Plan | None,
+    lints: tuple[Problem, ...],
+    verdicts: tuple[Verdict, ...],
+) -> Scene:
+    """Make the scene of a stack and compute its figures; `plan` is None if the stack has errors."""
     figures = make_figures(graph, donors, plan) if plan else None
-    return Scene(spec.name, graph, donors, lint(graph, donors, spec), plan, figures)
+    return Scene(name, graph, donors, lints, plan, figures, verdicts)
