@@ -21,8 +21,11 @@ from tests.families.tiny import tiny_entries
 DEPTH = 12
 PROMPT = tuple((7 * place * place + 3) % 60 + 3 for place in range(40))
 """Longer than the windows of the donors, so that a wrong kind of attention changes the logits."""
-TOLERANCE = 1e-3
-"""The largest difference of logits, by their largest value, that counts as the same result."""
+TOLERANCE = 0.05
+"""The largest difference of logits, by their largest value, that counts as the same result.
+
+llama.cpp computes GELU with 16 bits, which the random weights amplify to 0.02; wrong results differ by 0.3 and more.
+"""
 STACKS: Mapping[str, tuple[str, ...]] = {
     "donor": ("a",),
     "odd": ("a[0:7]", "a[4:12]"),
@@ -33,6 +36,8 @@ STACKS: Mapping[str, tuple[str, ...]] = {
 OWN_ENTRIES: Mapping[str, Config] = {
     "gemma2": {"query_pre_attn_scalar": 8},
     "gemma3_text": {"query_pre_attn_scalar": 8},
+    "cohere2": {"rotary_pct": 1.0},
+    "gpt_oss": {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}},
     "mistral": {"sliding_window": None},
     "mixtral": {"sliding_window": None},
     "phi3": {"sliding_window": None},
