@@ -72,9 +72,9 @@ def test_lists_follow_their_own_donors() -> None:
 
 def test_a_period_that_still_holds_is_kept() -> None:
     """Beside the list stands the period, for programs that read only that, unless it would contradict the list."""
-    donor = make_donor(model_type="qwen3_5_text", full_attention_interval=3)
-    assert compiled(*run(donor, 0, 1, 2, 0, 1, 2))["full_attention_interval"] == 3
-    assert "full_attention_interval" not in compiled(*run(donor, 0, 1, 2, 2))
+    donor = make_donor(model_type="smollm3", no_rope_layer_interval=3)
+    assert compiled(*run(donor, 0, 1, 2, 0, 1, 2))["no_rope_layer_interval"] == 3
+    assert "no_rope_layer_interval" not in compiled(*run(donor, 0, 1, 2, 2))
 
 
 def test_the_rotary_base_stands_where_older_programs_read_it() -> None:
