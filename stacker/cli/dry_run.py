@@ -17,6 +17,7 @@ def check(spec: Spec, *, clients: For = None, json: Json = False) -> None:
     """Report every error and warning in a spec and its stack, and which programs compute it rightly."""
     from stacker.compose import load
     from stacker.view.stack.programs import answers_text, verdicts_json
+    from stacker.view.tables.side_files import side_files_json
 
     loaded = load(spec)
     stack = loaded.for_clients(clients or ())
@@ -24,7 +25,8 @@ def check(spec: Spec, *, clients: For = None, json: Json = False) -> None:
     lints = () if wrong else stack.lints()
     if json:
         found = {"problems": problems_json(stack.problems), "lints": problems_json(lints)}
-        print_json({"ok": not wrong, **found, "programs": verdicts_json(loaded.verdicts())})
+        beside = {"programs": verdicts_json(loaded.verdicts()), "files": side_files_json(stack.side_files)}
+        print_json({"ok": not wrong} | found | beside)
         raise typer.Exit(find_exit_code(wrong))
     doubts = [problem for problem in lints if problem.severity is Severity.WARNING]
     print_warnings((*stack.problems, *doubts))

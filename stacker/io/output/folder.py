@@ -172,13 +172,14 @@ class Output:
         self._named.update(new)
 
     def write_text(self, name: str, data: bytes) -> None:
-        """Write the small file `name` in the output folder and sync it."""
-        with self._guard(name):
-            fd = os.open(self.folder / name, _FILE | os.O_TRUNC, 0o644)
+        """Write the small file `name`, which may be in a subfolder, in the output folder and sync it."""
+        with self._guard(name), _open_parent(self.folder / name, self.folder) as parent:
+            fd = os.open(Path(name).name, _FILE | os.O_TRUNC, 0o644, dir_fd=parent)
             try:
                 while data:
                     data = data[os.write(fd, data) :]
                 os.fsync(fd)
+                os.fsync(parent)
             finally:
                 os.close(fd)
 
@@ -247,6 +248,18 @@ def _remove(partial: Path, parents: Iterable[Path]) -> None:
     with suppress(OSError):
         for parent in parents:
             parent.rmdir()
+
+
+@contextmanager
+def _open_parent(path: Path, folder: Path) -> Iterator[int]:
+    """Yield a descriptor of the folder of `path`, which is `folder` or a subfolder of it; a missing one is created."""
+    if path.parent != folder:
+        path.parent.mkdir(exist_ok=True)
+    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _close_shard(writer: Writer) -> None:
