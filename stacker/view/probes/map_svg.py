@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from stacker.measure.probes.results import Change, DepthMap
-from stacker.view.files.svg_elements import add_rect, add_text
+from stacker.view.files.svg_elements import add_rect, add_text, clean_text
 from stacker.view.probes.heat import HEAT_CLASSES, Panel, find_heat, make_panels
 from stacker.view.probes.words import change_text, map_text
 
@@ -31,7 +31,7 @@ def map_svg_element(found: DepthMap) -> Element:
     panels = make_panels(found)
     height = TOP + sum(panel.longest * ROW + GAP for panel in panels) + 40
     root = Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", role="img")
-    SubElement(root, "title").text = f"{found.name}: what repeating and dropping its layers changes"
+    SubElement(root, "title").text = clean_text(f"{found.name}: what repeating and dropping its layers changes")
     SubElement(root, "style").text = _STYLE
     add_text(root, LEFT, 26, found.name, "name")
     add_text(root, LEFT, 46, map_text(found).partition(": ")[2], "faint")
