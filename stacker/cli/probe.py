@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stacker.cli.app import RUN, Json, app, format_examples
-from stacker.cli.run import Device
+from stacker.cli.probe_output import print_likeness, print_map, print_probe_json, print_survey, write_map_files
+from stacker.cli.run import Device, load_source
 from stacker.cli.terminal.completion import complete_donor
-from stacker.cli.terminal.printing import make_console, print_json
+from stacker.cli.terminal.growth import show_growth
+from stacker.cli.terminal.printing import make_console, print_warnings
 from stacker.errors import Mark, SpecError
 
 if TYPE_CHECKING:
-    from stacker.measure.probes.results import DepthMap, Proposal, Survey
+    from stacker.compose import Stack
+    from stacker.live.live_stack import LiveStack
+    from stacker.measure.probes.proposals import Origin
+    from stacker.measure.probes.results import DepthMap, Likeness, Proposal, Survey
+    from stacker.measure.probes.settings import ProbeSettings
 
 Sources = Annotated[
     list[str],
@@ -25,10 +30,10 @@ Sources = Annotated[
 ]  # fmt: skip
 Texts = Annotated[list[Path], typer.Option("--text", metavar="FILE", help="A text file; may be repeated.")]
 Runs = Annotated[int, typer.Option("--runs", min=0, metavar="N", help="Map runs of at most N layers; 0: no map.")]
-Ways = Annotated[str, typer.Option("--ways", help="What is done to runs: repeat, drop, or both with a comma.")]
-Hop = Annotated[list[float] | None, typer.Option("--hop", help="Also repeat runs with this hop; may be repeated.")]
-Damp = Annotated[
-    list[float] | None, typer.Option("--damp", help="Also repeat runs whose copy writes this much; may be repeated.")
+WaysOption = Annotated[str, typer.Option("--ways", help="What is done to runs: repeat, drop, or both with a comma.")]
+Hops = Annotated[list[float] | None, typer.Option("--hop", help="Also repeat runs with this hop; may be repeated.")]
+Damps = Annotated[
+    list[float] | None, typer.Option("--damp", help="Also repeat runs with this factor on what the copy writes.")
 ]
 Passages = Annotated[int, typer.Option("--passages", min=1, help="How many passages are measured.")]
 Width = Annotated[int, typer.Option("--window", min=2, help="How many tokens of each passage are read.")]
@@ -37,24 +42,6 @@ Specs = Annotated[Path | None, typer.Option("--specs", metavar="FOLDER", help="W
 Kind = Annotated[str | None, typer.Option("--dtype", help="The type of the weights in memory, such as float32.")]
 Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the map as an SVG drawing.")]
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the map as an interactive page.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The options of `stacker probe` that say what is measured and what is written."""
-
-    sources: tuple[str, ...]
-    texts: tuple[Path, ...]
-    runs: int
-    ways: tuple[tuple[str, float], ...]
-    passages: int
-    window: int
-    best: int
-    device: str
-    dtype: str | None
-    specs: Path | None
-    svg: Path | None
-    html: Path | None
 
 
 @app.command(
@@ -70,9 +57,9 @@ def probe(
     *,
     text: Texts,
     runs: Runs = 0,
-    ways: Ways = "repeat,drop",
-    hop: Hop = None,
-    damp: Damp = None,
+    ways: WaysOption = "repeat,drop",
+    hop: Hops = None,
+    damp: Damps = None,
     passages: Passages = 16,
     window: Width = 128,
     best: Best = 8,
@@ -84,122 +71,110 @@ def probe(
     json: Json = False,
 ) -> None:
     """Look into a donor: what its layers do, which can be repeated or dropped; or how alike two donors are."""
-    kind = _parse_dtype(dtype)
-    listed = _parse_ways(ways, hop or [], damp or [])
-    request = Request(tuple(sources), tuple(text), runs, listed, passages, window, best, device, kind, specs, svg, html)
-    _check(request)
-    from stacker.cli.probe_session import compare_sources, map_source, open_session
+    from stacker.measure.probes.settings import ProbeSettings, parse_ways
 
-    if len(sources) == 2:
-        likeness = compare_sources(request, quiet=json)
-        _print_likeness(likeness, as_json=json)
+    settings = ProbeSettings(tuple(text), runs, parse_ways(ways, hop or [], damp or []), passages, window, best)
+    files = {name: path for name, path in (("specs", specs), ("svg", svg), ("html", html)) if path}
+    _check_request(sources, settings, files)
+    loaded = [_load(source, device, dtype) for source in sources]
+    if len(loaded) == 2:
+        print_likeness(_compare((sources[0], sources[1]), settings, [live for _, live in loaded]), as_json=json)
         return
-    session = open_session(request)
-    survey = session.survey()
-    if not json:
-        _print_survey(survey, runs)
-    found, proposals = map_source(session, survey, quiet=json) if runs else (None, ())
-    _write_files(request, survey, found, proposals)
+    origin = _describe_origin(sources[0], loaded[0][0], specs or Path())
+    found = _probe(settings, *loaded[0], origin, specs or Path(), as_json=json)
+    write_map_files(files, *found)
     if json:
-        print_json(_probe_json(request, survey, found, proposals))
-    elif found:
-        _print_map(found, proposals)
-    if found and len(found.changes) < found.total:
-        raise KeyboardInterrupt
+        print_probe_json(sources[0], *found)
+    depth_map = found[1]
+    if depth_map and len(depth_map.changes) < depth_map.total:
+        make_console(stderr=True).print("interrupted; the same command goes on from here")
+        raise typer.Exit(130)
 
 
-def _parse_dtype(dtype: str | None) -> str | None:
+def _check_request(sources: list[str], settings: ProbeSettings, files: dict[str, Path]) -> None:
+    if len(sources) > 2:
+        raise SpecError.of(f"there are {len(sources)} sources", "give one, or two to compare")
+    if len(sources) == 2 and settings.runs:
+        raise SpecError.of("--runs maps one source, not two", "leave out --runs, or one source")
+    if files and not settings.runs:
+        raise SpecError.of(f"--{next(iter(files))} is for maps", "ask for a map with --runs N")
+    if settings.runs and sources[0] == "-":
+        raise SpecError.of("a spec from standard input cannot be a donor of the proposed specs", "write it to a file")
+
+
+def _load(source: str, device: str, dtype: str | None) -> tuple[Stack, LiveStack]:
     from stacker.spec.language.value_grammar import parse_dtype
 
-    found = parse_dtype(dtype, Mark("--dtype")) if dtype else None
-    return found.torch_name if found else None
+    kind = parse_dtype(dtype, Mark("--dtype")) if dtype else None
+    stack = load_source(source)
+    print_warnings(stack.problems)
+    return stack, stack.live(device, kind.torch_name if kind else None)
 
 
-def _parse_ways(ways: str, hops: Sequence[float], damps: Sequence[float]) -> tuple[tuple[str, float], ...]:
-    """The ways of editing with their factors, without doubles."""
-    plain = [word.strip() for word in ways.split(",") if word.strip()]
-    wrong = [word for word in plain if word not in ("repeat", "drop")]
-    if wrong:
-        raise SpecError.of(f"--ways: '{wrong[0]}' is neither repeat nor drop", "for others, use --hop and --damp")
-    listed = [*((word, 1.0) for word in plain), *(("hop", each) for each in hops), *(("damp", each) for each in damps)]
-    if not all(0 < factor < float("inf") for _, factor in listed):
-        raise SpecError.of("the factors of --hop and --damp must be numbers above 0")
-    return tuple(dict.fromkeys(listed))
+def _compare(names: tuple[str, str], settings: ProbeSettings, lives: list[LiveStack]) -> Likeness:
+    from stacker.measure.mapping.maps import prepare
+    from stacker.measure.mapping.session import choose_passages
+    from stacker.measure.states.likeness import check_same_tokens, compare_streams
+
+    windows = [choose_passages(settings, live).measured for live in lives]
+    check_same_tokens(names, windows[0], windows[1])
+    first, second = (prepare(live, each).walks for live, each in zip(lives, windows, strict=True))
+    return compare_streams(names, first, second)
 
 
-def _check(request: Request) -> None:
-    if len(request.sources) > 2:
-        raise SpecError.of(f"there are {len(request.sources)} sources", "give one, or two to compare")
-    asked = [name for name in ("specs", "svg", "html") if getattr(request, name)]
-    if asked and (not request.runs or len(request.sources) == 2):
-        raise SpecError.of(f"--{asked[0]} shows a map, and none was asked for", "give one source and --runs N")
-    if request.runs and not request.ways:
-        raise SpecError.of("--ways, --hop and --damp name nothing to do", "write --ways repeat,drop")
+def _describe_origin(source: str, stack: Stack, folder: Path) -> Origin:
+    """How specs in `folder` name a source as their donor; a path on this machine is written relative to the folder."""
+    from stacker.core.stack.hops import list_divided_roles
+    from stacker.io.files.paths import exists, is_folder
+    from stacker.measure.probes.proposals import Origin
+
+    path = Path(source)
+    is_spec = path.suffix in (".yml", ".yaml") and not is_folder(path)
+    if exists(path) and not path.is_absolute():
+        moved = os.path.relpath(path, folder)
+        source = moved if moved.startswith(".") else f"./{moved}"
+    depth = len(stack.graph.layers)
+    return Origin(
+        stack.spec.name, {"stack" if is_spec else "source": source}, depth, list_divided_roles(stack.donors.values())
+    )
 
 
-def _print_survey(survey: Survey, runs: int) -> None:
-    from stacker.view.probes.terminal import draw_nearest, draw_survey
+def _probe(
+    settings: ProbeSettings, stack: Stack, live: LiveStack, origin: Origin, folder: Path, *, as_json: bool
+) -> tuple[Survey, DepthMap | None, tuple[Proposal, ...]]:
+    from stacker.compose import load_text
+    from stacker.io.donors.reader import read_donor, remember_donors
+    from stacker.measure.mapping.session import measure_map, open_session, propose_edits
 
-    console = make_console()
-    console.print(f"{survey.name}: {survey.depth} layers on {survey.tokens:,} tokens", style="bold")
-    console.print(draw_survey(survey))
-    console.print()
-    console.print(draw_nearest(survey, runs or 8))
-    console.print()
+    read = remember_donors(read_donor)
+    _check_factors(settings, stack, origin)
 
+    def read_spec(text: str) -> Stack:
+        return load_text(text.encode(), folder / "edit.yml", read=read)
 
-def _print_map(found: DepthMap, proposals: Sequence[Proposal]) -> None:
-    from stacker.view.probes.terminal import HeatMap, draw_proposals
-    from stacker.view.probes.words import chance_text
-
-    console = make_console()
-    console.print(HeatMap(found))
-    console.print()
-    console.print(draw_proposals(proposals))
-    if found.chance:
-        console.print(chance_text(found.chance))
-
-
-def _print_likeness(likeness: Any, *, as_json: bool) -> None:
-    from stacker.view.probes.probe_json import likeness_json
-    from stacker.view.probes.terminal import draw_likeness
-
-    if as_json:
-        print_json({"ok": True, "likeness": likeness_json(likeness)})
-        return
-    console = make_console()
-    console.print(f"{likeness.first} and {likeness.second} on {likeness.tokens:,} tokens", style="bold")
-    console.print(draw_likeness(likeness))
-    console.print(f"after rotation, unrelated states of these sizes would reach {likeness.chance:.3f}")
+    session = open_session(settings, live, origin, read_spec)
+    survey = session.survey()
+    if not as_json:
+        print_survey(survey, settings.runs)
+    if not settings.runs:
+        return survey, None, ()
+    with show_growth(quiet=as_json) as show:
+        found = measure_map(session, survey, show)
+    proposals = propose_edits(session, found) if len(found.changes) == found.total else ()
+    if not as_json:
+        print_map(found, proposals)
+    return survey, found, proposals
 
 
-def _write_files(request: Request, survey: Survey, found: DepthMap | None, proposals: Sequence[Proposal]) -> None:
-    from stacker.io.disk.storage import explain_errors
-    from stacker.view.probes.map_page import map_page_text
-    from stacker.view.probes.map_svg import map_svg_text
+def _check_factors(settings: ProbeSettings, stack: Stack, origin: Origin) -> None:
+    """Raise a SpecError if hops or damped copies were asked for that the family cannot have."""
+    from stacker.arch.hops import find_hop_refusals
+    from stacker.measure.probes.edits import Way
 
-    if found is None:
-        return
-    texts: dict[Path, str] = {}
-    if request.svg:
-        texts[request.svg] = map_svg_text(found)
-    if request.html:
-        texts[request.html] = map_page_text(found, proposals, survey)
-    for number, proposal in enumerate(proposals if request.specs else (), 1):
-        edit = proposal.change.edit
-        name = f"{number:02}-{edit.label.replace(' ', '-')}-{edit.start}-{edit.stop}.yml"
-        texts[Path(str(request.specs)) / name] = proposal.spec
-    for path, content in texts.items():
-        with explain_errors(path):
-            if request.specs and path.parent == request.specs:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8")
-
-
-def _probe_json(
-    request: Request, survey: Survey, found: DepthMap | None, proposals: Sequence[Proposal]
-) -> dict[str, Any]:
-    from stacker.view.probes.probe_json import map_json, proposal_json, survey_json
-
-    head = {"ok": True, "source": request.sources[0], "survey": survey_json(survey)}
-    return head | {"map": found and map_json(found), "proposals": [*map(proposal_json, proposals)]}
+    if settings.list_factors(Way.HOP):
+        for donor in stack.donors.values():
+            for reason in find_hop_refusals(donor.architecture, donor.config, 0):
+                raise SpecError.of(f"--hop: '{donor.name}' cannot have hops: {reason}", "use --ways repeat")
+    if settings.list_factors(Way.DAMP) and not origin.writers:
+        message = "--damp: it is not known which tensors of this family alone write to the residual stream"
+        raise SpecError.of(message, "use --ways repeat")

@@ -1,1 +1,1 @@
-"""Looks into a donor with a text: what its layers do, what repeating or dropping them costs, and which donors fit."""
+"""What probes are asked and what they return: edits of a stack, figures of layers, proposed specs. Imports no torch."""

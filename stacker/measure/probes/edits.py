@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from stacker.errors import SpecError
-
 
 class Way(StrEnum):
     """What an edit does to a run of layers.
@@ -60,22 +58,11 @@ class Edit:
         return f"{self.way} {self.factor:g}" if self.way in (Way.HOP, Way.DAMP) else str(self.way)
 
 
-def parse_edit(text: str) -> Edit:
-    """The edit that `str` writes so; ValueError for any other text."""
-    way, *factor, run = text.split(" ")
-    start, stop = run.split(":")
-    return Edit(Way(way), int(start), int(stop), *map(float, factor[:1]))
-
-
 def list_edits(depth: int, longest: int, ways: Sequence[tuple[Way, float]]) -> tuple[Edit, ...]:
     """All edits of runs of at most `longest` layers of a model of `depth` layers, in each of the `ways`.
 
-    A way is paired with its factor. At least one layer is left when a run is dropped. SpecError for a factor that is
-    not above 0.
+    A way is paired with its factor. At least one layer is left when a run is dropped.
     """
-    wrong = [factor for _, factor in ways if not 0 < factor < float("inf")]
-    if wrong:
-        raise SpecError.of(f"a factor must be a number above 0, not {wrong[0]:g}")
     runs = [
         (start, start + length) for length in range(1, min(longest, depth) + 1) for start in range(depth - length + 1)
     ]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from math import inf
-
 import pytest
 
-from stacker.errors import SpecError
 from stacker.measure.probes.edits import Edit, Way, list_edits, list_layers, make_items, order_edits
 
 BOTH = [(Way.REPEAT, 1.0), (Way.DROP, 1.0)]
@@ -29,13 +26,6 @@ def test_all_runs_are_listed(depth: int, longest: int, count: int) -> None:
     }
     assert {(edit.way, edit.start, edit.stop) for edit in edits} == expected
     assert len(edits) == count
-
-
-@pytest.mark.parametrize("factor", [0.0, -1.0, inf, float("nan")])
-def test_a_factor_that_is_no_factor(factor: float) -> None:
-    """Factors that are not above 0 are refused."""
-    with pytest.raises(SpecError, match="above 0"):
-        list_edits(4, 1, [(Way.HOP, factor)])
 
 
 def test_the_least_distance_comes_first() -> None:

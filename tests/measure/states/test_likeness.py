@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from stacker.errors import SpecError
-from stacker.measure.probes.likeness import (
+from stacker.measure.states.likeness import (
     align_kernels,
     average_cosines,
     check_same_tokens,
@@ -19,7 +19,7 @@ from stacker.measure.probes.likeness import (
 )
 from stacker.measure.texts import Window
 from tests.live.lives import stack_of
-from tests.measure.probes.prepared import live_of, prepared_of
+from tests.measure.prepared import live_of, prepared_of
 
 
 def states_of(seed: int, states: int = 3, tokens: int = 50, width: int = 8) -> torch.Tensor:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stacker.live.live_stack import LiveStack
+from stacker.measure.mapping.maps import Prepared, prepare
 from stacker.measure.probes.passages import choose_windows
-from stacker.measure.probes.probing import Prepared, prepare
 from stacker.measure.texts import TextPassage, Window
 from tests.live.lives import stack_of
 from tests.measure.donors_with_words import make_text, write_worded

@@ -10,12 +10,12 @@ import numpy as np
 
 from stacker.live.live_stack import LiveStack
 from stacker.measure.losses import make_batches
-from stacker.measure.probes.chance import Floats, estimate_changes, judge_changes
+from stacker.measure.mapping.chance import Floats, estimate_changes, judge_changes
+from stacker.measure.mapping.edit_losses import Copies, Sums, measure_edits, measure_unchanged
+from stacker.measure.mapping.ledger import Ledger
 from stacker.measure.probes.edits import Edit
-from stacker.measure.probes.ledger import Ledger
-from stacker.measure.probes.mapping import Copies, Sums, measure_edits, measure_unchanged
 from stacker.measure.probes.results import Change, DepthMap, Interval
-from stacker.measure.probes.walk import Walk, walk_batches
+from stacker.measure.states.walk import Walk, walk_batches
 from stacker.measure.texts import Window
 
 UNCHANGED = "unchanged"

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stacker.errors import SpecError
-from stacker.measure.probes.chance import check_passages, estimate_changes, judge_changes
+from stacker.measure.mapping.chance import check_passages, estimate_changes, judge_changes
 from stacker.measure.probes.edits import Edit, Way
 
 Floats = NDArray[np.float64]

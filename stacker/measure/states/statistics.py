@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from stacker.live.passage import State
 from stacker.measure.probes.results import LayerFigures, Survey
-from stacker.measure.probes.walk import Walk
+from stacker.measure.states.walk import Walk
 
 LENS_TOKENS = 128
 """How many tokens the logit lens reads: through the head, tokens cost far more than through the other probes."""

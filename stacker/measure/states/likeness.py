@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from stacker.errors import SpecError
 from stacker.measure.probes.results import Likeness, Matrix
-from stacker.measure.probes.walk import Walk
+from stacker.measure.states.walk import Walk
 from stacker.measure.texts import Window
 
 MOST_TOKENS = 1024

@@ -13,7 +13,7 @@ import torch
 from stacker.live.live_stack import LiveStack
 from stacker.live.passage import Passage, State, start_passage
 from stacker.measure.probes.edits import Edit, Way, list_layers
-from stacker.measure.probes.walk import Walk
+from stacker.measure.states.walk import Walk
 
 Sums = tuple[float, ...]
 """The sum of the losses of the scored tokens of each passage, in nats."""

@@ -11,12 +11,12 @@ import torch
 
 from stacker.compose import load_text
 from stacker.live.live_stack import LiveStack
+from stacker.measure.mapping.ledger import Ledger
+from stacker.measure.mapping.maps import Losses, confirm_changes, judge_map, measure_losses
 from stacker.measure.probes.edits import Edit, Way, list_edits
-from stacker.measure.probes.ledger import Ledger
-from stacker.measure.probes.probing import Losses, confirm_changes, judge_map, measure_losses
 from stacker.measure.probes.proposals import Origin, write_damped, write_edit
 from tests.live.lives import write_spec
-from tests.measure.probes.prepared import live_of, prepared_of, windows_of
+from tests.measure.prepared import live_of, prepared_of, windows_of
 
 EDITS = (
     Edit(Way.REPEAT, 2, 4),

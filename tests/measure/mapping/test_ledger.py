@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stacker.errors import StorageError
-from stacker.measure.probes.ledger import Ledger, open_ledger
+from stacker.measure.mapping.ledger import Ledger, open_ledger
 
 
 def test_exact_values(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from stacker.live.live_stack import LiveStack
-from stacker.measure.probes.probing import prepare
+from stacker.measure.mapping.maps import prepare
 from stacker.measure.probes.results import Survey
-from stacker.measure.probes.statistics import survey_layers
+from stacker.measure.states.statistics import survey_layers
 from stacker.measure.texts import Window
-from tests.measure.probes.prepared import live_of, prepared_of, windows_of
+from tests.measure.prepared import live_of, prepared_of, windows_of
 
 
 def survey_of(live: LiveStack) -> Survey:
@@ -55,7 +55,8 @@ def test_sublayers_are_told_apart(tmp_path: Path) -> None:
     layer.mlp.register_forward_hook(lambda _m, _i, output: caught.update(mlp=output))
     states = hidden_states(live)
     found = survey_of(live).layers[2]
-    live.model(torch.tensor([window.tokens for window in windows_of(live)]), use_cache=False)
+    with torch.no_grad():
+        live.model(torch.tensor([window.tokens for window in windows_of(live)]), use_cache=False)
     for part, name in ((found.attention, "attention"), (found.mlp, "mlp")):
         written = caught[name][:, :-1].flatten(0, 1).double().norm(dim=-1) / states[2].norm(dim=-1)
         assert part == pytest.approx(float(written.median()), rel=1e-4)
