@@ -9,7 +9,7 @@ text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 
+from stacker.core.checks.lints import lint
 from stacker.core.checks.stack import check
+from stacker.core.clients.problems import require_clients
+from stacker.core.clients.verdicts import Verdict, judge_clients
 from stacker.core.config.compiling import compile_stack_config
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan, Report
 from stacker.core.plan.plan_json import LOCK, SPEC, make_lock, make_plan_index
@@ -31,11 +34,12 @@ from stacker.core.values.donor import Donor, collect_donors
 from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
 from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json, format_json
-from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block, find_nearest_folder
+from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
 from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder, list_local_files
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
 from stacker.io.donors.tokenizers import read_tokenizers
+from stacker.io.files.paths import find_nearest_folder, resolve_links
 from stacker.io.files.spec_files import read_spec_file
 from stacker.io.output.folder import check_vacant, open_output
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
@@ -91,13 +95,25 @@ class Stack:
         """A copy of the stack whose shards have at most `size` bytes of tensors each."""
         return replace(self, spec=replace(self.spec, output=replace(self.spec.output, shard_size=size)))
 
-    def scene(self) -> Scene:
-        """The data from which pictures of the stack are drawn.
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Which programs compute this stack as transformers does, and why others do not; empty if it has errors."""
+        if self.planned and not select_errors(self.problems):
+            return judge_clients(self.graph, self.donors, self.config, self.planned.tied)
+        return ()
 
-        If the stack has errors, the data that needs a plan is missing.
-        """
-        plan = None if select_errors(self.problems) else self.plan()
-        return make_scene(self.spec, self.graph, self.donors, plan)
+    def lints(self) -> tuple[Problem, ...]:
+        """Warnings, then notes: weak points of the stack, and programs that do not compute it rightly."""
+        return lint(self.graph, self.donors, self.spec, self.verdicts())
+
+    def for_clients(self, names: Sequence[str]) -> Stack:
+        """A copy of the stack with an error for each program in `names` that does not compute it rightly."""
+        more = require_clients(names, self.verdicts(), self.graph, self.donors)
+        return replace(self, problems=(*self.problems, *more))
+
+    def scene(self, plan: Plan | None = None) -> Scene:
+        """The data from which pictures of the stack are drawn, without figures if the stack has errors."""
+        known = plan or (None if select_errors(self.problems) else self.plan())
+        return make_scene(self.spec.name, self.graph, self.donors, known, self.lints(), self.verdicts())
 
     def preview(self) -> Group:
         """A picture of the stack for the terminal, as an object that the library rich can print."""
@@ -187,8 +203,8 @@ def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, rea
     if each.stage:
         return _as_donor(each, _load_spec(each.stage, b"", path, opened, read))
     inner = path.parent / str(each.stack)
-    chain = (*opened, path.resolve())
-    if inner.resolve() in chain:
+    chain = (*opened, resolve_links(path, SpecError))
+    if resolve_links(inner, SpecError) in chain:
         names = " → ".join(step.name for step in (*chain, inner))
         raise SpecError.of(f"donor '{each.name}' is made of itself: {names}", "", each.mark)
     stack = load_text(read_spec_file(inner), inner, chain, read)
@@ -256,9 +272,8 @@ def build(
 ) -> Built:
     """Write the stack's checkpoint to the folder `out`, which appears only when complete; continue interrupted builds.
 
-    `watch` is called with the progress of writing, `fetching` with the progress of fetching from the hub, in bytes. All
-    errors of the stack are raised together before writing; later, StorageError, LockedError or DonorError may be
-    raised.
+    `watch` is called with the progress of writing, `fetching` with that of fetching from the hub, in bytes. Raises all
+    errors of the stack together before writing, and StorageError, LockedError or DonorError later.
     """
     raise_problems(stack.problems)
     known = collect_donors(stack.donors)
@@ -286,7 +301,7 @@ def build(
 def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) -> dict[str, bytes]:
     """The contents of all output files that the build makes, except the shards, keyed by file name."""
     index = make_plan_index(plan)
-    scene = make_scene(stack.spec, stack.graph, stack.donors, plan)
+    scene = stack.scene(plan)
     pictures = {DRAWING: text} if len(text := svg_text(scene).encode()) <= LARGEST_DRAWING else {}
     found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
     return {

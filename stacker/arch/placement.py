@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from stacker.arch.conventions import find_ignored_reason, guess_layer_role, guess_outside_role
@@ -15,9 +16,11 @@ from stacker.arch.files.architecture import Architecture, Config, Part, TensorTe
 from stacker.arch.files.formula import Formula, FormulaError
 from stacker.arch.layer_names import format_tensor_name, match_outside_name
 from stacker.arch.layer_rules import read_layer_properties
-from stacker.errors import DonorError
+from stacker.errors import DonorError, escape_text
 from stacker.tensors import CONFIG_DTYPES, Dtype, TensorSpec
 
+MOST_TENSORS = 200_000
+"""The most tensors that a config may imply; the largest published checkpoints have fewer than 150,000."""
 _EXPERT = re.compile(r"\.\d+(?=\.|$)")
 _EACH = re.compile(r"\be\b")
 """Matches the text of a formula that uses the expert index `e`."""
@@ -132,23 +135,38 @@ def _prediction_layers(architecture: Architecture, config: Config) -> range:
 def list_expected_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
     """The tensors that a donor with this config must have, in model order.
 
-    DonorError if the architecture lists no tensors, or the config does not state the size of a tensor.
+    DonorError if the architecture lists no tensors, the config does not state the size of a tensor, or the config
+    implies more than MOST_TENSORS tensors.
     """
     if not architecture.tensors:
         message = f"what tensors '{architecture.name}' has is not known without its weights"
         raise DonorError.of(message, "give the donor's weights, or describe the family in architectures/")
-    return tuple(_instantiate_all([t for t in architecture.tensors if not t.optional], architecture, config))
+    return _instantiate_all([t for t in architecture.tensors if not t.optional], architecture, config)
 
 
 def list_optional_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
     """The tensors that a donor with this config may have or lack, in model order.
 
-    DonorError if the config does not state the size of a tensor.
+    DonorError if the config does not state the size of a tensor, or implies more than MOST_TENSORS tensors.
     """
-    return tuple(_instantiate_all([t for t in architecture.tensors if t.optional], architecture, config))
+    return _instantiate_all([t for t in architecture.tensors if t.optional], architecture, config)
 
 
 def _instantiate_all(
+    templates: Sequence[TensorTemplate], architecture: Architecture, config: Config
+) -> tuple[TensorSpec, ...]:
+    found = tuple(islice(_instantiate_parts(templates, architecture, config), MOST_TENSORS + 1))
+    if len(found) > MOST_TENSORS:
+        raise _make_size_error()
+    return found
+
+
+def _make_size_error() -> DonorError:
+    hint = "look for a number of layers or experts in it that is far too large"
+    return DonorError.of(f"config.json describes more than {MOST_TENSORS:,} tensors", hint)
+
+
+def _instantiate_parts(
     templates: Sequence[TensorTemplate], architecture: Architecture, config: Config
 ) -> Iterator[TensorSpec]:
     names = collect_names(architecture, config)
@@ -175,6 +193,8 @@ def _instantiate(
             continue
         shape = tuple(_compute_size(size, template.name, names) for size in template.shape)
         count = _compute_size(template.count, template.name, names) if template.count else 1
+        if count * (names["depth"] if template.part is Part.LAYER else 1) > MOST_TENSORS:
+            raise _make_size_error()
         for number in range(count):
             if varies and not _is_present(template.when, {**names, "e": number}):
                 continue
@@ -196,7 +216,9 @@ def _compute_size(formula: Formula, tensor: str, names: Mapping[str, Any]) -> in
     if value is None:
         raise DonorError.of(f"config.json does not say how large {tensor} is: '{formula.text}' is null")
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise DonorError.of(f"config.json makes {tensor} of size {value!r} ({formula.text})", "sizes are whole numbers")
+        raise DonorError.of(
+            f"config.json makes {tensor} of size {escape_text(repr(value))} ({formula.text})", "sizes are whole numbers"
+        )
     return value
 
 

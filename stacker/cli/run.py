@@ -126,8 +126,9 @@ def _open_speaker(source: str, device: str, dtype: str | None, max_memory: str |
 def load_source(source: str) -> Stack:
     """The stack of a spec file, or of all layers of a donor: a folder, or a hub id."""
     from stacker.compose import load, load_text
+    from stacker.io.files.paths import is_folder
 
-    if source == "-" or (Path(source).suffix in (".yml", ".yaml") and not Path(source).is_dir()):
+    if source == "-" or (Path(source).suffix in (".yml", ".yaml") and not is_folder(Path(source))):
         return load(source)
     name = Path(source.partition("@")[0]).name or "donor"
     donor = {"stacker": 1, "name": name, "donors": {"donor": {"source": source}}, "stack": ["donor"]}

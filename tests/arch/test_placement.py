@@ -136,3 +136,25 @@ def test_configs_that_make_no_sense(change: dict[str, Any], message: str) -> Non
     """Invalid sizes in a config are a DonorError."""
     with pytest.raises(DonorError, match=message):
         list_expected_tensors(read_architecture("llama"), LLAMA | change)
+
+
+MOE = {**LLAMA, "num_key_value_heads": 2, "num_experts": 4, "moe_intermediate_size": 4}
+
+
+@pytest.mark.parametrize(
+    ("family", "entries"),
+    [
+        pytest.param("mixtral", {"num_local_experts": 10**9}, id="experts"),
+        pytest.param("mixtral", {"num_local_experts": 10**39}, id="experts-beyond-64-bits"),
+        pytest.param("mixtral", {"num_local_experts": 400, "num_hidden_layers": 9000}, id="experts-of-many-layers"),
+        pytest.param("qwen3_moe", {"num_experts": 10**9}, id="other-experts"),
+        pytest.param("llama", {"num_hidden_layers": 10**6}, id="layers"),
+        pytest.param("llama", {"num_key_value_heads": "x" * 4_000_000}, id="text"),
+        pytest.param("llama", {"num_attention_heads": [0] * 1000, "head_dim": 10**9}, id="list"),
+    ],
+)
+def test_absurd_dimensions_cost_nothing(family: str, entries: dict[str, Any]) -> None:
+    """A config that would imply billions of tensors, or sizes that are no numbers, is refused after little work."""
+    with pytest.raises(DonorError, match=r"config\.json") as caught:
+        list_expected_tensors(read_architecture(family), {**MOE, **entries})
+    assert len(str(caught.value)) < 1000

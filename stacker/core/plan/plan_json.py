@@ -36,10 +36,12 @@ def hash_plan(content: dict[str, Any]) -> str:
     """The first 16 bytes, in hex, of the SHA-256 of a plan's JSON in canonical form.
 
     Costs and the sources of donors are left out, so that copies of the same donors in another folder lead to the same
-    id.
+    id; `found` is where a lock file says that a donor was.
     """
     hashed = {key: value for key, value in content.items() if key not in ("id", "costs")}
-    hashed["donors"] = [{key: value for key, value in each.items() if key != "source"} for each in content["donors"]]
+    hashed["donors"] = [
+        {key: value for key, value in each.items() if key not in ("source", "found")} for each in content["donors"]
+    ]
     canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 

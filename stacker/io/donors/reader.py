@@ -65,7 +65,7 @@ def remember_donors(read: ReadDonor) -> ReadDonor:
     known: dict[tuple[DonorSpec, Path, Dialect], Donor] = {}
 
     def recall(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
-        key = spec, folder.resolve(), dialect
+        key = spec, folder.absolute(), dialect
         if key not in known:
             known[key] = read(spec, folder, dialect)
         return known[key]

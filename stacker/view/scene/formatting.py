@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
-from stacker.core.stack.graph import Junction, Segment, StackGraph
+from stacker.core.stack.graph import Segment, StackGraph
 from stacker.core.stack.nodes import Feed, Node
-from stacker.core.study.layer_differences import find_changes
-from stacker.core.values.donor import Donor
+from stacker.core.study.layer_differences import Change
 from stacker.core.values.parameters import Bound, BoundSetting
 from stacker.formats.json_object import Json
 from stacker.spec.language.stack_spec import Gradient, Parameter, Value
@@ -119,12 +118,12 @@ def _value_text(value: Gradient | Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def junction_text(junction: Junction, donors: Mapping[str, Donor]) -> str:
+def changes_text(changes: Iterable[Change]) -> str:
     """What differs between the donor layers before and after a junction: `xwin to euryale, rope_theta 10000 to 500000`.
 
     Empty if nothing differs.
     """
-    return ", ".join(_change_text(*difference) for difference in find_changes(junction, donors))
+    return ", ".join(_change_text(*change) for change in changes)
 
 
 def _change_text(name: str, before: Json, after: Json) -> str:
