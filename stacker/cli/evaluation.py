@@ -24,11 +24,22 @@ Sources = Annotated[
                    autocompletion=complete_donor),
 ]  # fmt: skip
 Texts = Annotated[list[Path], typer.Option("--text", "-t", metavar="FILE", help="A text to score; may be repeated.")]
+Pair = Annotated[
+    str, typer.Argument(metavar="FIRST", help="A spec, a built stack or a donor.", autocompletion=complete_donor)
+]
+Other = Annotated[
+    str, typer.Argument(metavar="SECOND", help="What to compare FIRST with.", autocompletion=complete_donor)
+]
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write all texts as a page, in colour.")]
+Most = Annotated[int, typer.Option("--most", min=1, help="How many tokens to list.")]
 Questions = Annotated[
     list[Path], typer.Option("--questions", metavar="FILE", help="Questions as JSON lines: prompt, choices, answer.")
 ]
 ProbeSets = Annotated[
     list[str], typer.Option("--probe-set", metavar="NAME:N[:SEED]", help="Generated questions, as arithmetic:200.")
+]
+Generations = Annotated[
+    int, typer.Option("--generate", metavar="N", min=0, max=12, help="Answer N instructions, and continue N texts.")
 ]
 Size = Annotated[int, typer.Option("--passage", min=0, help="Characters of a passage; 0: a file is one passage.")]
 Length = Annotated[int, typer.Option("--window", min=2, help="Tokens that are read at once.")]
@@ -52,6 +63,7 @@ def evaluate(
     text: Texts = [],  # noqa: B006
     questions: Questions = [],  # noqa: B006
     probe_set: ProbeSets = [],  # noqa: B006
+    generate: Generations = 0,
     passage: Size = 2000,
     window: Length = 512,
     stride: Stride = None,
@@ -70,7 +82,7 @@ def evaluate(
     from stacker.view.scores.interval_plot import intervals_svg
     from stacker.view.scores.score_tables import draw_evaluation, evaluation_json, find_plotted, list_subjects
 
-    if not text and not questions and not probe_set:
+    if not (text or questions or probe_set or generate):
         raise SpecError.of("there is nothing to score", "name a text with --text, or questions with --probe-set")
     asked = _collect_questions(questions, probe_set)
     examination = Examination(
@@ -78,6 +90,7 @@ def evaluate(
         asked,
         Windowing(window, stride or max(1, window // 2)),
         batch,
+        generate,
         ScoreCache(None if no_cache else find_cache_folder()),
     )
     candidates = open_candidates(sources, device, dtype, max_memory)
@@ -91,6 +104,48 @@ def evaluate(
     else:
         console = make_console()
         console.print(draw_evaluation(found, console.width))
+
+
+@app.command(
+    rich_help_panel=RUN,
+    epilog=format_examples("compare ./donor stack.yml --text prose.txt --html changes.html"),
+)
+def compare(
+    first: Pair,
+    second: Other,
+    *,
+    text: Texts,
+    passage: Size = 2000,
+    window: Length = 512,
+    stride: Stride = None,
+    batch: Batch = 2048,
+    device: Device = "cpu",
+    dtype: Kind = None,
+    max_memory: Memory = None,
+    no_cache: NoCache = False,
+    most: Most = 12,
+    html: Html = None,
+    json: Json = False,
+) -> None:
+    """Show where two stacks, built ones or donors differ: the tokens whose loss changes most, in their texts."""
+    from stacker.measure.behaviour import compare_texts
+    from stacker.measure.evaluation import Examination
+    from stacker.measure.score_cache import ScoreCache, find_cache_folder
+    from stacker.measure.texts import Windowing, read_passages
+    from stacker.view.scores.changes import changes_html, changes_json, draw_changes
+
+    windowing = Windowing(window, stride or max(1, window // 2))
+    cache = ScoreCache(None if no_cache else find_cache_folder())
+    examination = Examination(read_passages(text, passage), (), windowing, batch, cache=cache)
+    one, two = open_candidates([first, second], device, dtype, max_memory)
+    with show_counts(quiet=json) as watch_for:
+        found = compare_texts(one, two, examination, watch_for)
+    if html:
+        write_file(html, changes_html(found))
+    if json:
+        print_json({"ok": True, **changes_json(found)})
+    else:
+        make_console().print(draw_changes(found, most))
 
 
 def _collect_questions(files: list[Path], sets: list[str]) -> tuple[Question, ...]:

@@ -12,6 +12,7 @@ from stacker.measure.candidates import Candidate, Reference
 from stacker.measure.intervals import estimate_difference, estimate_mean, make_sample
 from stacker.measure.losses import make_batches
 from stacker.measure.questions.answering import Choices, judge_choices, score_choices
+from stacker.measure.questions.generating import judge_answers, write_answers
 from stacker.measure.questions.questions import Question
 from stacker.measure.results import (
     BITS,
@@ -30,7 +31,7 @@ from stacker.measure.text_scores import TokenScores, score_against, score_alone,
 from stacker.measure.texts import TextPassage, Windowing, check_windowing, cut_windows
 from stacker.progress import Watch
 
-TEXTS = "texts"
+TEXTS, GENERATIONS = "texts", "generations"
 Samples = Mapping[tuple[str, Measure], Sample]
 """The values of measures item by item, by what was asked about and the measure."""
 WatchFor = Callable[[str], Watch]
@@ -41,13 +42,15 @@ WatchFor = Callable[[str], Watch]
 class Examination:
     """What stacks are measured on: passages of texts, divided by `windowing`, and questions.
 
-    Batches have at most `batch` tokens. Of each stack, `cache` is asked first.
+    Batches have at most `batch` tokens. `generations` is how many instructions are answered, and texts continued.
+    Results that `cache` has are not computed.
     """
 
     passages: Sequence[TextPassage] = ()
     questions: Sequence[Question] = ()
     windowing: Windowing = field(default_factory=Windowing)
     batch: int = 2048
+    generations: int = 0
     cache: ScoreCache = field(default_factory=lambda: ScoreCache(None))
 
 
@@ -96,6 +99,11 @@ def _measure(
         watch = watch_for(f"{candidate.name}: choices")
         choices, known = score_choices(candidate, examination.questions, examination.batch, examination.cache, watch)
         samples |= _judge_subjects(examination.questions, choices)
+        cached += known
+    if examination.generations:
+        watch = watch_for(f"{candidate.name}: generations")
+        answers, known = write_answers(candidate, examination.generations, examination.cache, watch)
+        samples |= {(GENERATIONS, measure): each for measure, each in judge_answers(answers).items()}
         cached += known
     return _Result(samples, texts, cached)
 
@@ -189,4 +197,5 @@ def _list_settings(candidate: Candidate, examination: Examination) -> dict[str, 
     if examination.passages:
         windowing = examination.windowing
         found |= {"passages": len(examination.passages), "window": windowing.window, "stride": windowing.stride}
-    return found | ({"questions": len(examination.questions)} if examination.questions else {})
+    counts = {"questions": len(examination.questions), "generations": examination.generations}
+    return found | {name: count for name, count in counts.items() if count}

@@ -41,7 +41,7 @@ class ScoreCache:
             return None
         text = _format_parts(parts)
         try:
-            with np.load(self._find_path(text), allow_pickle=False) as found:
+            with self._find_path(text).open("rb") as file, np.load(file, allow_pickle=False) as found:
                 arrays = {name: found[name] for name in found.files}
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError):
             return None

@@ -89,7 +89,7 @@ def test_equal_stacks_differ_by_exactly_nothing(home: Path) -> None:
 def test_nothing_is_scored_twice(home: Path, tmp_path: Path) -> None:
     """A second evaluation loads no stack and has the same figures; a third one scores the new stack only."""
     cache = ScoreCache(tmp_path / "cache")
-    examination = Examination(PASSAGES, QUESTIONS, Windowing(16, 8), 64, cache)
+    examination = Examination(PASSAGES, QUESTIONS, Windowing(16, 8), 64, cache=cache)
     one, two, three = (Opener(home, [item, "b[3:6]"], item) for item in ("a[0:3]", "a[0:2]", "a[0:1]"))
     before = evaluate([one.candidate(), two.candidate()], examination, lambda _: ignore_watch)
     assert (one.count, two.count, before.cached) == (1, 1, 0)
@@ -105,14 +105,14 @@ def test_other_settings_are_scored_anew(home: Path, tmp_path: Path) -> None:
     cache = ScoreCache(tmp_path / "cache")
     one = Opener(home, ["a"], "one")
     for examination in (
-        Examination(PASSAGES, (), Windowing(16, 8), 64, cache),
-        Examination(PASSAGES, (), Windowing(16, 4), 64, cache),
-        Examination(PASSAGES[1:], (), Windowing(16, 8), 64, cache),
+        Examination(PASSAGES, (), Windowing(16, 8), 64, cache=cache),
+        Examination(PASSAGES, (), Windowing(16, 4), 64, cache=cache),
+        Examination(PASSAGES[1:], (), Windowing(16, 8), 64, cache=cache),
     ):
         evaluate([one.candidate()], examination, lambda _: ignore_watch)
     assert one.count == 3
     other = Candidate("one", one.candidate().blueprint, Settings(dtype="bfloat16"), one.load)
-    evaluate([other], Examination(PASSAGES, (), Windowing(16, 8), 64, cache), lambda _: ignore_watch)
+    evaluate([other], Examination(PASSAGES, (), Windowing(16, 8), 64, cache=cache), lambda _: ignore_watch)
     assert one.count == 4
 
 

@@ -97,13 +97,13 @@ def _make_table(heads: list[str], rows: list[list[str | Text]]) -> Table:
     """A table whose first column is cut, in the middle of names, rather than wrapped."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in heads:
-        table.add_column(Text(head), justify="right" if head else "left", no_wrap=True)
+        table.add_column(Text(head.replace(" ", "\n")), justify="right" if head else "left", no_wrap=True)
     for name, *cells in rows:
         table.add_row(*to_texts([shorten_name(str(name)), *cells]))
     return table
 
 
-def shorten_name(name: str, most: int = 24) -> str:
+def shorten_name(name: str, most: int = 20) -> str:
     """A name in at most `most` characters: of a longer one, the beginning and the end."""
     half = (most - 1) // 2
     return name if len(name) <= most else f"{name[:half]}…{name[-(most - half - 1) :]}"

@@ -34,11 +34,11 @@ def test_questions_are_read(tmp_path: Path) -> None:
     [
         ({"prompt": ""}, "'prompt' must be a text"),
         ({"prompt": 3}, "'prompt' must be a text"),
-        ({"choices": [" 4"]}, "at least two different texts"),
-        ({"choices": [" 4", " 4"]}, "at least two different texts"),
-        ({"choices": [" 4", ""]}, "at least two different texts"),
-        ({"choices": "34"}, "at least two different texts"),
-        ({"choices": [["3"], ["4"]]}, "at least two different texts"),
+        ({"choices": [" 4"]}, "'choices' must be at least two different texts"),
+        ({"choices": [" 4", " 4"]}, "'choices' must be at least two different texts"),
+        ({"choices": [" 4", ""]}, "'choices' must be at least two different texts"),
+        ({"choices": "34"}, "'choices' must be at least two different texts"),
+        ({"choices": [["3"], ["4"]]}, "'choices' must be at least two different texts"),
         ({"answer": 2}, "'answer' must be one of the choices"),
         ({"answer": -1}, "'answer' must be one of the choices"),
         ({"answer": 1.0}, "'answer' must be one of the choices"),
@@ -79,7 +79,7 @@ def solve(question: Question) -> str:
         whole, begun = (part.split()[1:] for part in text.split("\n"))
         return f" {whole[len(begun)]}"
     name = re.findall(r"What does (\w+) have", text)[0]
-    return " " + re.findall(rf"{name} has the (\w+)\.", text)[0]
+    return f" {re.findall(rf'{name} has the (.+?)[.]', text)[0]}"
 
 
 @pytest.mark.parametrize("name", PROBE_SETS)
