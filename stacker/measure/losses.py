@@ -18,7 +18,8 @@ class Batch:
     """Windows that a model reads together: `tokens` [windows, tokens], padded on the right with the token 0.
 
     Of the flattened states, `rows` are those that predict a scored token: `targets` are these tokens, and `passages`
-    the numbers of the passages they belong to. Padding changes nothing, because no token sees those behind it.
+    the numbers of the passages (or answers) they belong to. Padding changes nothing, because no token sees those
+    behind it.
     """
 
     tokens: torch.Tensor
@@ -31,34 +32,51 @@ class Batch:
         return Batch(*(each.to(device) for each in (self.tokens, self.rows, self.targets, self.passages)))
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Tokens that a model reads at once, and predictions that count.
+
+    Each is a triple: the index of the token behind which it is made, the predicted token, and the number of what the
+    prediction belongs to.
+    """
+
+    tokens: tuple[int, ...]
+    predictions: tuple[tuple[int, int, int], ...]
+
+
 def make_batches(windows: Sequence[Window], most: int = 2048) -> Iterator[Batch]:
     """Batches of consecutive windows, of at most `most` tokens with the padding, but at least one window each."""
-    batch: list[Window] = []
+    return batch_readings([_read_window(window) for window in windows], most)
+
+
+def _read_window(window: Window) -> Reading:
+    scored = range(window.counted, len(window.tokens))
+    return Reading(window.tokens, tuple((at - 1, window.tokens[at], window.passage) for at in scored))
+
+
+def batch_readings(readings: Sequence[Reading], most: int = 2048) -> Iterator[Batch]:
+    """Batches of consecutive readings, of at most `most` tokens with the padding, but at least one reading each."""
+    batch: list[Reading] = []
     width = 0
-    for window in windows:
-        wider = max(width, len(window.tokens))
+    for reading in readings:
+        wider = max(width, len(reading.tokens))
         if batch and wider * (len(batch) + 1) > most:
-            yield _join_windows(batch)
-            batch, wider = [], len(window.tokens)
-        batch.append(window)
+            yield _join_readings(batch)
+            batch, wider = [], len(reading.tokens)
+        batch.append(reading)
         width = wider
     if batch:
-        yield _join_windows(batch)
+        yield _join_readings(batch)
 
 
-def _join_windows(windows: Sequence[Window]) -> Batch:
-    width = max(len(window.tokens) for window in windows)
-    tokens = torch.zeros((len(windows), width), dtype=torch.long)
-    rows: list[int] = []
-    targets: list[int] = []
-    passages: list[int] = []
-    for number, window in enumerate(windows):
-        tokens[number, : len(window.tokens)] = torch.tensor(window.tokens)
-        scored = window.tokens[window.counted :]
-        rows += range(number * width + window.counted - 1, number * width + len(window.tokens) - 1)
-        targets += scored
-        passages += [window.passage] * len(scored)
-    return Batch(tokens, torch.tensor(rows), torch.tensor(targets), torch.tensor(passages))
+def _join_readings(readings: Sequence[Reading]) -> Batch:
+    width = max(len(reading.tokens) for reading in readings)
+    tokens = torch.zeros((len(readings), width), dtype=torch.long)
+    counted: list[tuple[int, int, int]] = []
+    for number, reading in enumerate(readings):
+        tokens[number, : len(reading.tokens)] = torch.tensor(reading.tokens)
+        counted += ((number * width + at, target, owner) for at, target, owner in reading.predictions)
+    return Batch(tokens, *torch.tensor(counted).unbind(1))
 
 
 def compute_losses(head: Head, rows: Rows, targets: torch.Tensor) -> torch.Tensor:
