@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stacker.cli.app import RUN, Json, app, format_examples
-from stacker.cli.probe_output import print_likeness, print_map, print_probe_json, print_survey, write_map_files
+from stacker.cli.junctions import keep_distances, measure_turns
+from stacker.cli.probe_output import (
+    make_folder,
+    print_likeness,
+    print_map,
+    print_probe_json,
+    print_survey,
+    print_turns,
+    write_map_files,
+)
 from stacker.cli.run import Device, load_source
 from stacker.cli.terminal.completion import complete_donor
-from stacker.cli.terminal.growth import show_growth
 from stacker.cli.terminal.printing import make_console, print_warnings
 from stacker.errors import Mark, SpecError
 
@@ -76,17 +84,28 @@ def probe(
     settings = ProbeSettings(tuple(text), runs, parse_ways(ways, hop or [], damp or []), passages, window, best)
     files = {name: path for name, path in (("specs", specs), ("svg", svg), ("html", html)) if path}
     _check_request(sources, settings, files)
-    loaded = [_load(source, device, dtype) for source in sources]
+    kind = _parse_dtype(dtype)
+    loaded = [_load(source, device, kind) for source in sources]
     if len(loaded) == 2:
-        print_likeness(_compare((sources[0], sources[1]), settings, [live for _, live in loaded]), as_json=json)
+        _show_likeness((sources[0], sources[1]), settings, loaded, as_json=json)
         return
-    origin = _describe_origin(sources[0], loaded[0][0], specs or Path())
-    found = _probe(settings, *loaded[0], origin, specs or Path(), as_json=json)
-    write_map_files(files, *found)
-    if json:
-        print_probe_json(sources[0], *found)
-    depth_map = found[1]
-    if depth_map and len(depth_map.changes) < depth_map.total:
+    _show_source(sources[0], settings, files, *loaded[0], as_json=json)
+
+
+def _show_source(
+    source: str, settings: ProbeSettings, files: dict[str, Path], stack: Stack, live: LiveStack, *, as_json: bool
+) -> None:
+    """Probe one source, print and write what was found, and exit with 130 if the map was interrupted."""
+    folder = make_folder(files["specs"]) if "specs" in files else Path()
+    survey, found, proposals = _probe(settings, stack, live, source, folder, as_json=as_json)
+    keep_distances([stack, stack], survey.distances)
+    turns = measure_turns(stack, settings, live.settings)
+    write_map_files(files, survey, found, proposals)
+    if as_json:
+        print_probe_json(source, survey, found, proposals, turns)
+    else:
+        print_turns(stack, turns)
+    if found and len(found.changes) < found.total:
         make_console(stderr=True).print("interrupted; the same command goes on from here")
         raise typer.Exit(130)
 
@@ -103,12 +122,24 @@ def _check_request(sources: list[str], settings: ProbeSettings, files: dict[str,
 
 
 def _load(source: str, device: str, dtype: str | None) -> tuple[Stack, LiveStack]:
-    from stacker.spec.language.value_grammar import parse_dtype
-
-    kind = parse_dtype(dtype, Mark("--dtype")) if dtype else None
     stack = load_source(source)
     print_warnings(stack.problems)
-    return stack, stack.live(device, kind.torch_name if kind else None)
+    return stack, stack.live(device, dtype)
+
+
+def _parse_dtype(dtype: str | None) -> str | None:
+    from stacker.spec.language.value_grammar import parse_dtype
+
+    found = parse_dtype(dtype, Mark("--dtype")) if dtype else None
+    return found.torch_name if found else None
+
+
+def _show_likeness(
+    names: tuple[str, str], settings: ProbeSettings, loaded: list[tuple[Stack, LiveStack]], *, as_json: bool
+) -> None:
+    likeness = _compare(names, settings, [live for _, live in loaded])
+    keep_distances([stack for stack, _ in loaded], likeness.distances)
+    print_likeness(likeness, as_json=as_json)
 
 
 def _compare(names: tuple[str, str], settings: ProbeSettings, lives: list[LiveStack]) -> Likeness:
@@ -140,13 +171,14 @@ def _describe_origin(source: str, stack: Stack, folder: Path) -> Origin:
 
 
 def _probe(
-    settings: ProbeSettings, stack: Stack, live: LiveStack, origin: Origin, folder: Path, *, as_json: bool
+    settings: ProbeSettings, stack: Stack, live: LiveStack, source: str, folder: Path, *, as_json: bool
 ) -> tuple[Survey, DepthMap | None, tuple[Proposal, ...]]:
+    from stacker.cli.terminal.growth import show_growth
     from stacker.compose import load_text
     from stacker.io.donors.reader import read_donor, remember_donors
     from stacker.measure.mapping.session import measure_map, open_session, propose_edits
 
-    read = remember_donors(read_donor)
+    read, origin = remember_donors(read_donor), _describe_origin(source, stack, folder)
     _check_factors(settings, stack, origin)
 
     def read_spec(text: str) -> Stack:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stacker.cli.terminal.printing import make_console, print_json
-from stacker.measure.probes.results import DepthMap, Likeness, Proposal, Survey
+
+if TYPE_CHECKING:
+    from stacker.compose import Stack
+    from stacker.measure.probes.results import DepthMap, Likeness, Proposal, Survey
 
 NEAREST = 8
 """Up to which length the nearest runs are listed if no map was asked for."""
@@ -52,6 +56,15 @@ def print_likeness(likeness: Likeness, *, as_json: bool) -> None:
     console.print(f"After rotation, states of shuffled tokens would still reach {likeness.chance:.3f}.")
 
 
+def make_folder(path: Path) -> Path:
+    """Make a folder and those above it before anything is measured; StorageError if that is impossible."""
+    from stacker.io.disk.storage import explain_errors
+
+    with explain_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def write_map_files(
     files: Mapping[str, Path], survey: Survey, found: DepthMap | None, proposals: Sequence[Proposal]
 ) -> None:
@@ -68,8 +81,6 @@ def write_map_files(
     if "html" in files:
         texts[files["html"]] = map_page_text(found, proposals, survey)
     if "specs" in files:
-        with explain_errors(files["specs"]):
-            files["specs"].mkdir(parents=True, exist_ok=True)
         texts |= {files["specs"] / _name_spec(number, each): each.spec for number, each in enumerate(proposals, 1)}
     for path, text in texts.items():
         with explain_errors(path):
@@ -82,9 +93,27 @@ def _name_spec(number: int, proposal: Proposal) -> str:
     return f"{number:02}-{edit.label.replace(' ', '-')}-{edit.start}-{edit.stop}.yml"
 
 
-def print_probe_json(source: str, survey: Survey, found: DepthMap | None, proposals: Sequence[Proposal]) -> None:
+def print_turns(stack: Stack, turns: Mapping[int, float]) -> None:
+    """Print how far the residual stream turns at the junctions of a stack, if any are rated."""
+    from stacker.core.stack.graph import find_junctions
+    from stacker.view.probes.terminal import draw_turns
+
+    if turns:
+        junctions = {junction.index: junction for junction in find_junctions(stack.graph)}
+        make_console().print(draw_turns(junctions, turns))
+
+
+def print_probe_json(
+    source: str,
+    survey: Survey,
+    found: DepthMap | None,
+    proposals: Sequence[Proposal],
+    turns: Mapping[int, float],
+) -> None:
     """Print everything as one JSON value."""
     from stacker.view.probes.probe_json import map_json, proposal_json, survey_json
 
     head = {"ok": True, "source": source, "survey": survey_json(survey)}
-    print_json(head | {"map": found and map_json(found), "proposals": [*map(proposal_json, proposals)]})
+    junctions = [{"layer": layer, "turn": turn} for layer, turn in turns.items()]
+    more = {"junctions": junctions, "proposals": [*map(proposal_json, proposals)]}
+    print_json(head | {"map": found and map_json(found)} | more)

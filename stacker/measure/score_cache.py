@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from stacker.live.forecast.blueprint import Blueprint
+from stacker.measure.cache_folder import find_cache_folder as find_cache_folder
 
 Arrays = Mapping[str, np.ndarray]
 FORMAT = 1
@@ -72,12 +72,6 @@ class ScoreCache:
 def _format_parts(parts: Mapping[str, Any]) -> str:
     packages = {name: version(name) for name in _PACKAGES}
     return json.dumps({**parts, "format": FORMAT, "packages": packages}, sort_keys=True)
-
-
-def find_cache_folder() -> Path:
-    """The folder for scores: `stacker/scores` in XDG_CACHE_HOME, or else in `~/.cache`."""
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (named if named.is_absolute() else Path.home() / ".cache") / "stacker" / "scores"
 
 
 def identify_stack(blueprint: Blueprint) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from stacker.live.live_stack import LiveStack
 from stacker.measure.mapping.maps import Prepared, prepare
@@ -15,7 +16,7 @@ from tests.measure.donors_with_words import make_text, write_worded
 PASSAGES = [TextPassage("text", number, make_text(12, number)) for number in range(8)]
 
 
-def live_of(home: Path, *items: str, **config: object) -> LiveStack:
+def live_of(home: Path, *items: str, **config: Any) -> LiveStack:
     """A live stack in fp32 of two donors of six layers, `a` and `b`; without items, of all layers of `a`."""
     return stack_of(write_worded(home, "a", "b", **config), [*items] or ["a"]).live(dtype="float32")
 

@@ -46,7 +46,7 @@ def judge_changes(
     Edits whose loss is not finite get infinite intervals and are left out of the judgement; without other edits, there
     is no Chance.
     """
-    finite = np.isfinite(differences).all(axis=0)
+    finite = np.atleast_1d(np.isfinite(differences).all(axis=0))
     if not finite.any():
         return tuple(Change(edit, _BROKEN, _BROKEN) for edit in edits), None
     alone = iter(estimate_changes(differences[:, finite], tokens))
@@ -82,7 +82,9 @@ def _turn_signs(residuals: Floats) -> Floats:
     signs = np.random.default_rng(1).choice((-1.0, 1.0), (DRAWS, count))
     means = signs @ residuals / count
     spread = np.maximum((residuals**2).mean(axis=0) - means**2, 1e-12 * (residuals**2).mean(axis=0))
-    return np.divide(means, np.sqrt(spread / (count - 1)), out=np.zeros_like(means), where=spread > 0)
+    errors = np.sqrt(spread / (count - 1))
+    scaled: Floats = np.divide(means, errors, out=np.zeros_like(means), where=spread > 0)
+    return scaled
 
 
 def _describe_chance(nulls: Floats, means: Floats, errors: Floats, passages: int) -> Chance:

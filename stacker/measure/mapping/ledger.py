@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stacker.errors import Mark, StorageError
-from stacker.measure.score_cache import find_cache_folder
+from stacker.measure.cache_folder import find_cache_folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,9 @@ class Losses:
 
     def compare(self, edits: Sequence[Edit]) -> Floats:
         """The changes of the summed losses, [passages, edits]."""
-        return np.array([self.edited[edit] for edit in edits]).T - np.array(self.unchanged)[:, None]
+        edited = np.array([self.edited[edit] for edit in edits], dtype=np.float64)
+        changes: Floats = edited.T - np.array(self.unchanged)[:, None]
+        return changes
 
 
 Tell = Callable[[Losses, Edit], None]

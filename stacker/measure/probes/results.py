@@ -129,15 +129,16 @@ class Proposal:
 class Likeness:
     """How alike the states of two models are on the same tokens; rows are states of `first`, columns of `second`.
 
-    `cosines` compares the states as they are, as a stack does; it is None if their widths differ. `rotated` compares
-    them after the best rotation (orthogonal Procrustes) of their leading directions, and `cka` is the linear centred
-    kernel alignment. `chance` is what `rotated` gives if the tokens of one model are shuffled.
+    `distances` has the mean angular distances of the states as they are, as a stack joins them; it is None if their
+    widths differ. `rotated` has their cosines after the best rotation (orthogonal Procrustes) of their leading
+    directions, and `cka` is the linear centred kernel alignment. `chance` is what `rotated` gives if the tokens of one
+    model are shuffled.
     """
 
     first: str
     second: str
     tokens: int
-    cosines: Matrix | None = field(repr=False)
+    distances: Matrix | None = field(repr=False)
     rotated: Matrix = field(repr=False)
     cka: Matrix = field(repr=False)
     chance: float

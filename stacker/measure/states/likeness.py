@@ -37,14 +37,23 @@ def compare_streams(names: tuple[str, str], first: Sequence[Walk], second: Seque
     order = torch.randperm(one.shape[1], generator=torch.Generator().manual_seed(0))
     middle = len(leading) // 2
     chance = rotate_states(leading[middle : middle + 1], other_leading[:, order]).mean()
-    cosines = _to_matrix(average_cosines(one, other)) if one.shape[2] == other.shape[2] else None
+    distances = _to_matrix(average_angles(one, other)) if one.shape[2] == other.shape[2] else None
     aligned = _to_matrix(align_kernels(one, other))
-    return Likeness(*names, one.shape[1], cosines, _to_matrix(rotated), aligned, float(chance))
+    return Likeness(*names, one.shape[1], distances, _to_matrix(rotated), aligned, float(chance))
 
 
-def average_cosines(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """The mean cosine over tokens of each two states; both are [states, tokens, hidden size], of length 1."""
-    return one.flatten(1) @ other.flatten(1).T / one.shape[1]
+def measure_distances(first: Sequence[Walk], second: Sequence[Walk]) -> Matrix:
+    """The mean angular distance between each state of one model and each of another of the same hidden size."""
+    return _to_matrix(average_angles(_gather_states(first), _gather_states(second)))
+
+
+def average_angles(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """The mean angular distance over tokens, 0 to 1, of each two states: [states, states of the other].
+
+    Both are [states, tokens, hidden size], of length 1.
+    """
+    cosines = one.transpose(0, 1) @ other.permute(1, 2, 0)
+    return cosines.clamp(-1, 1).double().acos().mean(dim=0) / torch.pi
 
 
 def _gather_states(walks: Sequence[Walk]) -> torch.Tensor:

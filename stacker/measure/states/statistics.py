@@ -48,7 +48,7 @@ def compare_states(states: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.
     width, count = states[0].shape[1], sum(map(len, states))
     cosines, angles = (torch.zeros(width, width, dtype=torch.float64) for _ in range(2))
     for some in states:
-        for piece in some.split(_PIECE):
+        for piece in torch.split(some, _PIECE):
             found = (unit := normalize(piece, dim=-1)) @ unit.mT
             found = found.clamp(-1, 1)
             cosines += found.double().sum(dim=0).cpu()

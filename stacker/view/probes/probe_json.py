@@ -15,7 +15,7 @@ def survey_json(survey: Survey) -> dict[str, Any]:
     """What the layers do, with the angular distance between each two states."""
     nearest = [(length, *survey.find_nearest(length)) for length in range(1, survey.depth)]
     runs = [{"start": start, "stop": start + length, "distance": _number(far)} for length, start, far in nearest]
-    return _replace(asdict(survey)) | {"nearest": runs}
+    return {**_replace(asdict(survey)), "nearest": runs}
 
 
 def map_json(found: DepthMap) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -10,6 +10,8 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from stacker.core.stack.graph import Junction
+from stacker.core.stack.nodes import Feed
 from stacker.measure.probes.results import Change, DepthMap, Likeness, Proposal, Survey
 from stacker.view.map.depth_map import is_plain
 from stacker.view.probes.heat import HEAT_CLASSES, HeatClass, Panel, find_heat, make_panels
@@ -124,7 +126,7 @@ def draw_proposals(proposals: Sequence[Proposal]) -> Table:
     return make_table(columns, rows)
 
 
-_LIKENESS = ("behind layer", "best followed by", "cosine", "after rotation", "CKA", "by its own number")
+_LIKENESS = ("behind", "follow with", "distance", "rotated", "CKA", "with its own")
 
 
 def draw_likeness(likeness: Likeness) -> Table:
@@ -135,14 +137,27 @@ def draw_likeness(likeness: Likeness) -> Table:
 
 def _likeness_row(likeness: Likeness, state: int) -> tuple[str, ...]:
     """The row of a state of the first model; the last state of the second enters no layer."""
-    plain = likeness.cosines
-    row = (plain or likeness.rotated)[state]
-    follow = max(range(len(row) - 1), key=row.__getitem__)
+    distances = likeness.distances
+    far = distances[state] if distances else [-each for each in likeness.rotated[state]]
+    follow = min(range(len(far) - 1), key=far.__getitem__)
     return (
         str(state - 1),
         str(follow),
-        f"{plain[state][follow]:.3f}" if plain else "widths differ",
+        f"{distances[state][follow]:.3f}" if distances else "widths differ",
         f"{likeness.rotated[state][follow]:.3f}",
         f"{likeness.cka[state][follow]:.3f}",
-        f"{plain[state][state]:.3f}" if plain and state < len(row) - 1 else "",
+        f"{distances[state][state]:.3f}" if distances and state < len(far) - 1 else "",
     )
+
+
+def draw_turns(junctions: Mapping[int, Junction], turns: Mapping[int, float]) -> Table:
+    """A table with a row for each junction of a stack: how far the residual stream turns there, the farthest first."""
+    rows = [
+        (str(index), f"{_feed_text(junctions[index].before)} → {_feed_text(junctions[index].after)}", f"{turn:.3f}")
+        for index, turn in sorted(turns.items(), key=lambda pair: -pair[1])
+    ]
+    return make_table(("before layer", "junction", "turn"), rows, right=("before layer", "turn"))
+
+
+def _feed_text(feed: Feed) -> str:
+    return f"{feed.donor}[{feed.layer}]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_equal_models_differ_by_nothing(tmp_path: Path) -> None:
 def test_a_random_layer_is_found(tmp_path: Path) -> None:
     """Of six layers, the one that writes noise into the stream is the one whose loss is least worth repeating."""
     live = live_of(tmp_path)
-    layer = live.layers[3]
+    layer: Any = live.layers[3]
     torch.manual_seed(0)
     layer.mlp.down_proj.weight = torch.nn.Parameter(torch.randn_like(layer.mlp.down_proj.weight) * 30)
     prepared = prepared_of(live)

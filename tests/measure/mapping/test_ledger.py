@@ -46,9 +46,12 @@ def test_damage_is_left_out(tmp_path: Path, damage: bytes) -> None:
 def test_two_writers(tmp_path: Path) -> None:
     """Entries of several writers at once are all there."""
     ledger = Ledger(tmp_path / "x.jsonl", 1)
-    threads = [
-        threading.Thread(target=lambda n=n: [ledger.add(f"{n} {each}", [1.0]) for each in range(50)]) for n in range(4)
-    ]
+
+    def write(number: int) -> None:
+        for each in range(50):
+            ledger.add(f"{number} {each}", [1.0])
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stacker.errors import SpecError
 from stacker.measure.states.likeness import (
     align_kernels,
-    average_cosines,
+    average_angles,
     check_same_tokens,
     compare_streams,
     rotate_states,
@@ -56,15 +56,15 @@ def test_kernels_against_the_formula() -> None:
     assert float(found[1, 2]) == pytest.approx(float(wanted), rel=1e-5)
 
 
-def test_a_rotated_stream(tmp_path: Path) -> None:
-    """States that are turned have cosine 1 after rotation and CKA 1, but not as they are."""
-    del tmp_path
+def test_a_rotated_stream() -> None:
+    """States that are turned have cosine 1 after rotation and CKA 1, but are far apart as they are."""
     one = states_of(0)
     turn, _ = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(5)))
     torch.testing.assert_close(rotate_states(one, one @ turn).diagonal(), torch.ones(3))
     torch.testing.assert_close(align_kernels(one, one @ turn).diagonal(), torch.ones(3))
     unit = torch.nn.functional.normalize(one, dim=-1)
-    assert average_cosines(unit, unit @ turn).abs().max() < 0.7
+    assert average_angles(unit, unit @ turn).min() > 0.3
+    assert average_angles(unit, unit).diagonal().max() < 1e-3
 
 
 def test_a_model_is_like_itself(tmp_path: Path) -> None:
@@ -72,21 +72,22 @@ def test_a_model_is_like_itself(tmp_path: Path) -> None:
     live = live_of(tmp_path)
     walks = prepared_of(live).walks
     same = compare_streams(("a", "a"), walks, walks)
-    assert same.cosines is not None
-    for matrix in (same.cosines, same.rotated, same.cka):
+    assert same.distances is not None
+    assert [same.distances[state][state] for state in range(7)] == pytest.approx([0.0] * 7, abs=1e-3)
+    for matrix in (same.rotated, same.cka):
         assert [matrix[state][state] for state in range(7)] == pytest.approx([1.0] * 7, abs=1e-4)
     other = compare_streams(("a", "b"), walks, prepared_of(stack_of(tmp_path, ["b"]).live(dtype="float32")).walks)
-    assert other.cosines is not None
-    assert max(map(max, other.cosines)) < 0.9
+    assert other.distances is not None
+    assert min(map(min, other.distances)) > 0.1
     assert same.chance < 0.95
 
 
 def test_other_widths(tmp_path: Path) -> None:
-    """Streams of different widths have no cosine as they are; the others are there."""
+    """Streams of different widths have no distance as they are; the others are there."""
     live = live_of(tmp_path / "wide", hidden=32)
     narrow = live_of(tmp_path / "narrow", hidden=16)
     found = compare_streams(("a", "b"), prepared_of(live).walks, prepared_of(narrow).walks)
-    assert found.cosines is None
+    assert found.distances is None
     assert 0 < found.cka[3][3] <= 1
     assert 0 < found.rotated[3][3] <= 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -50,7 +51,7 @@ def test_sublayers_are_told_apart(tmp_path: Path) -> None:
     """What attention and MLP add is what their modules put out."""
     live = live_of(tmp_path)
     caught: dict[str, torch.Tensor] = {}
-    layer = live.layers[2]
+    layer: Any = live.layers[2]
     layer.self_attn.register_forward_hook(lambda _m, _i, output: caught.update(attention=output[0]))
     layer.mlp.register_forward_hook(lambda _m, _i, output: caught.update(mlp=output))
     states = hidden_states(live)
@@ -71,7 +72,7 @@ def test_sublayers_that_do_not_add_up_are_not_told(tmp_path: Path) -> None:
         result: torch.Tensor = plain(state, *arguments, **keywords)
         return state + 3 * (result - state)
 
-    live.layers[2].forward = doubled  # type: ignore[method-assign]
+    live.layers[2].forward = doubled
     layers = survey_of(live).layers
     assert (layers[2].attention, layers[2].mlp) == (None, None)
     assert layers[1].attention is not None
@@ -92,9 +93,9 @@ def test_the_lens_at_the_end_is_the_model(tmp_path: Path) -> None:
 def test_a_random_layer_turns_the_stream(tmp_path: Path) -> None:
     """A layer that writes noise has the largest influence, and no run of one layer around it is the nearest."""
     live = live_of(tmp_path)
-    weight = live.layers[3].mlp.down_proj.weight
+    layer: Any = live.layers[3]
     torch.manual_seed(0)
-    live.layers[3].mlp.down_proj.weight = torch.nn.Parameter(torch.randn_like(weight) * 30)
+    layer.mlp.down_proj.weight = torch.nn.Parameter(torch.randn_like(layer.mlp.down_proj.weight) * 30)
     survey = survey_of(live)
     assert max(survey.layers, key=lambda layer: layer.influence).index == 3
     assert survey.find_nearest(1)[0] != 3
