@@ -59,8 +59,8 @@ def test_the_map_agrees_with_what_is_known(donor: Path, text: Path) -> None:
     losses = measure_losses(prepared, edits, None, nothing)
     changes = {str(change.edit): change.alone for change in judge_map("x", prepared, losses, 4).changes}
     assert changes["repeat 0:3"].mean > 3
-    assert 0.1 < changes["repeat 10:15"].mean < 0.8
-    assert 0.8 < changes["drop 20:24"].mean < 3
+    assert abs(changes["repeat 10:15"].mean) < 0.6
+    assert 0.5 < changes["drop 20:24"].mean < 3
     assert changes["drop 14:15"].mean < 0.3
     tokens = torch.tensor([window.tokens for window in windows])
     for edit in edits:

@@ -17,6 +17,8 @@ from stacker.measure.states.walk import Walk
 
 LENS_TOKENS = 128
 """How many tokens the logit lens reads: through the head, tokens cost far more than through the other probes."""
+WRITE_WINDOWS = 4
+"""How many windows run through the layers once more, to see what their sublayers add."""
 _PIECE = 256
 _CLOSE = 0.2
 """The largest error, in parts of what a layer adds, with which two sublayers count as adding up to it.
@@ -92,9 +94,10 @@ def measure_writes(walks: Sequence[Walk]) -> list[Write]:
     """What the two sublayers of each layer add to the residual stream.
 
     Sublayers are the two modules of a layer whose outputs add up to what the layer adds, so no family has to be known.
-    Where no two do, for example because outputs are multiplied first, the lengths are None.
+    Where no two do, for example because outputs are multiplied first, the lengths are None. At most WRITE_WINDOWS
+    windows run through the layers once more.
     """
-    walk = walks[0]
+    walk = walks[0].take(WRITE_WINDOWS)
     return [_measure_layer(walk, index) for index in range(walk.depth)]
 
 

@@ -27,6 +27,16 @@ class Walk:
         """The number of layers."""
         return len(self.states) - 1
 
+    def take(self, count: int) -> Walk:
+        """The first `count` windows alone; the whole walk if its states are not divided into windows."""
+        if any(len(state) != len(self.batch.tokens) for state in self.states) or count >= len(self.batch.tokens):
+            return self
+        tokens = self.batch.tokens[:count]
+        kept = self.batch.rows < tokens.numel()
+        batch = Batch(tokens, self.batch.rows[kept], self.batch.targets[kept], self.batch.passages[kept])
+        passage = start_passage(self.passage.live, tokens)
+        return Walk(self.head, batch, passage, tuple(state[:count] for state in self.states))
+
     def run(self, state: State, layers: Iterable[int]) -> State:
         """The state behind `layers`, if `state` enters the first of them."""
         for layer in layers:
