@@ -79,6 +79,8 @@ def score_against(
 
     def compute() -> Arrays:
         table = _compare(candidate.head, reference, watch)
+        read = _identify(reference.windows, reference.batches)
+        cache.write({"what": "losses", "stack": candidate.identity, **read}, {"losses": table[:, 0]})
         return {name: table[:, column] for column, name in enumerate(names)}
 
     stacks = {"stack": candidate.identity, "reference": reference.candidate.identity}

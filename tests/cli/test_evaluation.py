@@ -62,7 +62,7 @@ class TestEval:
         assert code == 0
         for part in (
             "perplexity",
-            "difference [95%]",
+            "[95%]",
             "KL divergence",
             "├",
             "●",
