@@ -63,7 +63,7 @@ class TestEval:
         for part in (
             "perplexity",
             "[95%]",
-            "KL divergence",
+            "divergence",
             "├",
             "●",
             "spec.yml: loss",

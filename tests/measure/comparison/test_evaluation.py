@@ -10,9 +10,9 @@ import torch
 
 from stacker.compose import draw_blueprint
 from stacker.live.live_stack import LiveStack, Settings
-from stacker.measure.behaviour import compare_texts
 from stacker.measure.candidates import Candidate
-from stacker.measure.evaluation import TEXTS, Examination, evaluate
+from stacker.measure.comparison.behaviour import compare_texts
+from stacker.measure.comparison.evaluation import TEXTS, Examination, evaluate
 from stacker.measure.questions.questions import Question
 from stacker.measure.results import ACCURACY, BITS, KL, LOSS, PERPLEXITY, TOP1, Column, Figure, Measure
 from stacker.measure.score_cache import ScoreCache
