@@ -9,7 +9,7 @@ text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,9 +34,11 @@ from stacker.io.donors.reader import ReadDonor, read_donor
 from stacker.io.donors.side_files import read_generation_config, read_tokenizer_files
 from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.spec_files import read_spec_file
-from stacker.io.output.folder import check_vacant, open_output
+from stacker.io.output.folder import open_output
+from stacker.io.output.placing import check_vacant
 from stacker.progress import Watch, ignore_watch
 from stacker.run.executors import EXECUTORS
+from stacker.run.resume import check_earlier_work
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.parser import parse_spec
 from stacker.version import VERSION
@@ -103,7 +105,7 @@ class Stack:
 
     def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = ignore_watch) -> Built:
         """Write the checkpoint to the folder `out`, as the function `build` of this module does."""
-        return build(self, Path(out), options or BuildOptions(), watch)
+        return build(self, Path(out), options or BuildOptions(), Listener(watch))
 
 
 def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:
@@ -200,6 +202,19 @@ class BuildOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """Functions that a build calls, with its progress in bytes or with warnings.
+
+    The activities are writing the output, fetching donors from the hub, and checking what an earlier run has written.
+    """
+
+    writing: Watch = ignore_watch
+    fetching: Watch = ignore_watch
+    checking: Watch = ignore_watch
+    warn: Callable[[Sequence[Problem]], None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
 class Built:
     """The result of a build: the plan that was carried out, and a report of what was written."""
 
@@ -235,31 +250,29 @@ def build(
     stack: Stack,
     out: Path,
     options: BuildOptions = BuildOptions(),
-    watch: Watch = ignore_watch,
-    fetching: Watch = ignore_watch,
+    listener: Listener = Listener(),
 ) -> Built:
     """Write the stack's checkpoint to the folder `out`, which appears only when complete; continue interrupted builds.
 
-    `watch` is called with the progress of writing, `fetching` with the progress of fetching from the hub, in bytes. All
-    errors of the stack are raised together before writing; later, StorageError, LockedError or DonorError may be
-    raised.
+    All errors of the stack are raised together before writing; later, StorageError, LockedError, UnsafeError or
+    DonorError may be raised. Once `out` is complete, problems are only reported as warnings to the listener.
     """
     raise_problems(stack.problems)
     known = collect_donors(stack.donors)
     check_vacant(out, force=options.force)
     check_not_overwritten(out, known.values())
     plan = plan_for(stack, out, options.layout)
-    donors = fetch_donors(known, find_files(plan, known), fetching)
+    donors = fetch_donors(known, find_files(plan, known), listener.fetching)
     tasks = make_tasks(plan, donors)
     check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
     execute = EXECUTORS[options.executor]
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
-    with open_output(out, plan.id, summary, force=options.force, restart=options.restart) as output:
+    with open_output(out, plan, summary, force=options.force, restart=options.restart) as output:
+        listener.warn(check_earlier_work(plan, tasks, output, listener.checking, workers=options.workers))
         how = {"workers": options.workers, "max_memory": options.max_memory}
-        report = execute(plan, tasks, output, **how, device=options.device, watch=watch)
-        for name, data in documents(stack, plan, donors, out).items():
-            output.write_text(name, data)
-        output.commit()
+        report = execute(plan, tasks, output, **how, device=options.device, watch=listener.writing)
+        output.write_texts(documents(stack, plan, donors, out))
+        listener.warn(output.commit())
     return Built(plan, report)
 
 

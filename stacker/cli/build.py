@@ -63,7 +63,7 @@ def build(
     json: Json = False,
 ) -> None:
     """Write the checkpoint that SPEC describes; an interrupted build is resumed by the same command."""
-    from stacker.compose import BuildOptions, load
+    from stacker.compose import BuildOptions, Listener, load
     from stacker.compose import build as make
     from stacker.spec.language.value_grammar import parse_size
     from stacker.view.stack.plan_report import report_json, report_text
@@ -74,8 +74,8 @@ def build(
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
     print_warnings(stack.problems)
     options = BuildOptions(force, restart, workers, memory, layout, device)
-    with show_progress("fetching", "building", quiet=quiet or json) as (fetching, watch):
-        built = make(stack, out, options, watch, fetching)
+    with show_progress("building", "fetching", "checking", quiet=quiet or json) as (writing, fetching, checking):
+        built = make(stack, out, options, Listener(writing, fetching, checking, print_warnings))
     if json:
         print_json(report_json(built.plan, built.report, out))
     elif not quiet:

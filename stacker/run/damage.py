@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from stacker.core.plan.plan import Plan, Step
+from stacker.core.plan.plan import Plan, Shard, Step
 from stacker.core.plan.plan_json import make_plan_index
 from stacker.errors import Blame, Mark, Problem
 from stacker.formats.index import INDEX_FILE
@@ -93,6 +93,14 @@ def check_contents(folder: Path, plan: Plan) -> Iterator[Problem]:
 def make_file_problem(path: Path, message: str, hint: str = "") -> Problem:
     """A problem with a file of the output, marked as found by verification."""
     return Problem(message, hint, Mark(str(path)), blame=Blame.VERIFY)
+
+
+def check_size(path: Path, shard: Shard) -> Problem | None:
+    """The problem of a shard whose file is missing or has another size than planned, or None."""
+    if not path.is_file():
+        return make_file_problem(path, "this shard is missing", "build it again")
+    size = path.stat().st_size
+    return None if size == shard.size else make_file_problem(path, f"this shard has {size:,} bytes, not {shard.size:,}")
 
 
 def _check_json(path: Path, expected: dict[str, Json]) -> Iterator[Problem]:

@@ -72,7 +72,7 @@ def test_an_interrupted_build_goes_on(
         patch.setattr(local, "_do", lambda *task: do(*task) if next(left, None) is not None else _interrupt())
         with (
             pytest.raises(KeyboardInterrupt),
-            open_output(tmp_path / "out", plan.id, {}, force=False, restart=False) as output,
+            open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output,
         ):
             execute(plan, tasks, output, workers=1)
     report = build(plan, donors, tmp_path / "out")
@@ -90,7 +90,7 @@ def test_an_interrupt_of_the_waiting_thread_ends_the_work(tmp_path: Path, donors
     before = threading.active_count()
     with (
         pytest.raises(KeyboardInterrupt),
-        open_output(tmp_path / "out", plan.id, {}, force=False, restart=False) as output,
+        open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output,
     ):
         execute(plan, make_tasks(plan, donors), output, watch=lambda _done, _total: _interrupt())
     assert threading.active_count() == before
@@ -102,7 +102,7 @@ def test_a_disk_that_fails_ends_the_build(
 ) -> None:
     """An error of the recording thread is raised by the build."""
 
-    def fail(_output: Output, _ids: list[str], _complete: set[str]) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise StorageError.of("cannot write: the disk is gone")
 
     monkeypatch.setattr(Output, "record", fail)

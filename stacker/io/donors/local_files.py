@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stacker.core.values.donor import Donor, DonorFile
 from stacker.errors import SpecError
+from stacker.io.files.regular_files import make_stamp
 from stacker.io.files.repository import Repository
 from stacker.progress import Progress, Watch, ignore_progress
 
@@ -59,7 +60,7 @@ def fetch_donor(donor: Donor, names: Collection[str], progress: Progress = ignor
 
 def _fetch_file(file: DonorFile, repository: Repository, progress: Progress) -> DonorFile:
     path = repository.fetch(file.name, progress)
-    return replace(file, path=str(path.absolute()), mtime=path.stat().st_mtime_ns)
+    return replace(file, path=str(path.absolute()), stamp=make_stamp(path.stat()))
 
 
 def check_not_overwritten(out: Path, donors: Iterable[Donor]) -> None:

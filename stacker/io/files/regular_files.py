@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stacker.errors import DonorError, Mark
-from stacker.formats.safetensors import Header, parse_header, parse_header_length
+from stacker.formats.safetensors import FileStamp, Header, parse_header, parse_header_length
 from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, make_storage_error
 
 _KINDS = (
@@ -70,4 +70,9 @@ def read_header(path: Path) -> Header:
         header = parse_header(read_exactly(fd, length, 0, path), status.st_size, str(path))
     finally:
         os.close(fd)
-    return replace(header, mtime=status.st_mtime_ns)
+    return replace(header, stamp=make_stamp(status))
+
+
+def make_stamp(status: os.stat_result) -> FileStamp:
+    """The version of a file, from the result of `os.stat` or `os.fstat`."""
+    return FileStamp(status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
