@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from io import TextIOWrapper
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -19,6 +18,7 @@ from stacker.cli import build, dry_run, inspection, new, preview, recipes, spec_
 from stacker.cli.app import ORDER, app
 from stacker.cli.terminal.mergekit_options import translate_options
 from stacker.cli.terminal.printing import print_json, print_problems, problem_json
+from stacker.cli.terminal.streams import STANDARD_OUTPUT, drop_output, prepare_streams
 from stacker.errors import StackerError, StorageError
 
 __all__ = ["app", "build", "dry_run", "inspection", "main", "new", "preview", "program", "recipes", "spec_language"]
@@ -40,6 +40,7 @@ def program() -> NoReturn:
 
     The interpreter's clean-up is skipped, which saves 0.13 s.
     """
+    prepare_streams()
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -52,7 +53,6 @@ def main(arguments: list[str] | None = None) -> int:
     Errors that a user can cause are printed, not raised.
     """
     signal.signal(signal.SIGTERM, _terminate)
-    _replace_unknown_characters()
     words = sys.argv[1:] if arguments is None else arguments
     words, warnings = translate_options(words)
     print_problems(warnings)
@@ -68,31 +68,23 @@ def main(arguments: list[str] | None = None) -> int:
         return int(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except BrokenPipeError:
-        _drop_output()
-        return 0
+    except SystemExit as end:  # from _terminate; returning does not wait for threads, as Python's own exit would
+        return int(str(end.code))
     except OSError as error:
-        if error.filename is not None:  # not an error of standard output or standard error
-            raise
-        _drop_output()
+        return _report_storage(error)
+
+
+def _report_storage(error: OSError) -> int:
+    """Print an OSError that no other code explained, and return the exit code; a closed pipe ends quietly."""
+    if error.filename != STANDARD_OUTPUT:
+        failure = StorageError.of(f"reading or writing failed: {error}")
+    else:
+        drop_output()
+        if isinstance(error, BrokenPipeError):
+            return 0
         failure = StorageError.of(f"cannot write to standard output: {error.strerror}", "is the disk full?")
-        _report(failure, as_json=False)
-        return failure.exit_code
-
-
-def _drop_output() -> None:
-    """Redirect standard output to the null device after a failed write, so that the flush at exit does not fail too."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _replace_unknown_characters() -> None:
-    """Make standard output and standard error print `?` for a character that their encoding lacks.
-
-    Otherwise printing the character would raise an error.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    print_problems(failure.problems)
+    return failure.exit_code
 
 
 def _report(error: StackerError, *, as_json: bool) -> None:

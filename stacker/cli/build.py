@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from stacker.cli.app import BUILD, Json, Spec, app, format_examples
-from stacker.cli.terminal.printing import make_console, print_json, print_warnings
+from stacker.cli.terminal.printing import make_console, print_json, print_problems, print_warnings
 from stacker.cli.terminal.progress import show_progress
+from stacker.cli.terminal.streams import drop_output
 from stacker.core.plan.plan import LayoutKind
-from stacker.errors import Mark, SpecError, raise_problems
+from stacker.errors import Mark, SpecError, StorageError, raise_problems
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it appears only once it is complete.")]
 Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder written by stacker build.")]
@@ -77,9 +79,23 @@ def build(
     with show_progress("building", "fetching", "checking", quiet=quiet or json) as (writing, fetching, checking):
         built = make(stack, out, options, Listener(writing, fetching, checking, print_warnings))
     if json:
-        print_json(report_json(built.plan, built.report, out))
+        _print_report(report_json(built.plan, built.report, out), out)
     elif not quiet:
         make_console(stderr=True).print(report_text(built.plan, built.report, out))
+
+
+def _print_report(content: dict[str, Any], out: Path) -> None:
+    """Print the report of a build as JSON; an error says that the output is complete nevertheless."""
+    try:
+        print_json(content)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        message = f"the output is complete, but its report cannot be written to standard output: {error.strerror}"
+        print_problems(StorageError.of(message, "", Mark(str(out))).problems)
+        raise typer.Exit(StorageError.exit_code) from error
 
 
 @app.command(rich_help_panel=BUILD, epilog=format_examples("verify ./out", "verify ./out --donor xwin=/data/xwin"))
