@@ -34,6 +34,8 @@ def check_earlier_work(
     Copies that share disk blocks with the donors are made again, because that is faster than comparing them. `watch` is
     called with the bytes checked and in total. DonorError if a donor cannot be read.
     """
+    if not output.done:
+        return ()
     kept = [task for task in tasks if task.id in output.done]
     again = [task for task in kept if plan.layout.block and isinstance(task, CopyRun)]
     reasons = _find_lost_shards(plan, kept, output)

@@ -6,6 +6,9 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -79,12 +82,14 @@ def test_donors_that_exchange_their_folders(home: Path) -> None:
 
 _PUT_BACK = """
 path = Path("a/model.safetensors")
+if number == 1:
+    local._RECORD = 60
 if number == 3:
     whole, status = path.read_bytes(), path.stat()
     with path.open("r+b") as file:
         file.seek(8 + int.from_bytes(whole[:8], "little"))
         file.write(bytes(len(whole) - file.tell()))
-if number == 30:
+if number == 12:
     with path.open("r+b") as file:
         file.write(whole)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -238,6 +243,75 @@ def test_a_killed_clean_up_does_not_block_the_next_build(tmp_path: Path, left: i
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert (tmp_path / "out.partial").exists()
     assert _kept(tmp_path) == 0
+
+
+_DIRTY_END = """
+if number == 1:
+    from stacker.io.output import placing
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+    placing.{name} = fail
+"""
+
+
+@pytest.mark.parametrize("name", ["sync_folder", "shutil.rmtree", "Path.unlink"])
+def test_a_failure_after_the_renaming_says_that_the_output_is_complete(tmp_path: Path, name: str) -> None:
+    """Once the output has its name, a failed sync or clean-up is a warning that says so, and the exit code is 0."""
+    write_stack(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old.safetensors").touch()
+    done = build_with(_DIRTY_END.format(name=name), tmp_path, "--force")
+    assert done.returncode == 0, done.stderr
+    assert "warning: the output is complete, but stacker could not" in done.stderr
+    assert "Input/output error" in done.stderr
+    assert_made_from_donors(tmp_path)
+
+
+def test_one_signal_ends_a_build(tmp_path: Path) -> None:
+    """SIGTERM at any moment ends the process soon, with 143 or with a complete output, and the next run goes on."""
+    write_stack(tmp_path)
+    for delay in range(0, 800, 50):
+        command = [sys.executable, "-m", "stacker", "build", "stack.yml", "out"]
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+            time.sleep(delay / 1000)
+            process.terminate()
+            code = process.wait(timeout=20)
+        assert code in (143, 0, -signal.SIGTERM), process.stderr
+        if (tmp_path / "out").exists():
+            assert_made_from_donors(tmp_path)
+            shutil.rmtree(tmp_path / "out")
+    assert build(tmp_path).returncode == 0
+
+
+_STREAMS = {
+    "closed output": ">&-",
+    "closed error": "2>&-",
+    "all closed": "<&- >&- 2>&-",
+    "full error": "2>/dev/full",
+    "broken error": "2> >(true)",
+}
+
+
+@pytest.mark.parametrize("streams", _STREAMS.values(), ids=_STREAMS.keys())
+@pytest.mark.parametrize("words", ["", "--json"], ids=["text", "json"])
+def test_no_stream_harms_a_build(tmp_path: Path, streams: str, words: str) -> None:
+    """With closed, full or broken standard streams, the output is right, and the exit code says so."""
+    write_stack(tmp_path)
+    command = f"{sys.executable} -m stacker build stack.yml out {words} {streams}"
+    assert subprocess.run(["bash", "-c", command], cwd=tmp_path, check=False).returncode == 0
+    assert_made_from_donors(tmp_path)
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_a_report_that_cannot_be_written_says_that_the_output_is_complete(tmp_path: Path) -> None:
+    """If standard output is full, the exit code is that of storage errors, and the message says what stands."""
+    write_stack(tmp_path)
+    command = f"{sys.executable} -m stacker build stack.yml out --json >/dev/full"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 5
+    assert "the output is complete, but its report cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert_made_from_donors(tmp_path)
 
 
 def test_another_spec_does_not_take_up_the_work(home: Path) -> None:

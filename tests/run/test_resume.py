@@ -124,6 +124,46 @@ def test_a_full_disk_is_reported_with_its_tensor(
     assert "out.partial/model-00001-of-00003.safetensors" in str(caught.value)
 
 
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_threads_that_cannot_be_had(
+    tmp_path: Path, donors: dict[str, Donor], plan: Plan, monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    """With too few threads, those that start do all the work; without a worker, a StorageError says what to do."""
+    whole, started = threading.Thread.start, list[threading.Thread]()
+
+    def start(thread: threading.Thread) -> None:
+        if len(started) == allowed:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        whole(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        if allowed == 2:  # the recorder and a worker
+            build(plan, donors, tmp_path / "out", workers=4)
+        else:
+            with pytest.raises(StorageError, match=r"does not allow another thread\n.*ulimit -u"):
+                build(plan, donors, tmp_path / "out", workers=4)
+    assert not any(thread.is_alive() for thread in started)
+
+
+def test_a_signal_while_the_recorder_starts_leaves_no_thread(
+    tmp_path: Path, donors: dict[str, Donor], plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupt right after the recording thread has started ends that thread too."""
+    whole, before = threading.Thread.start, threading.active_count()
+
+    def start(thread: threading.Thread) -> None:
+        whole(thread)
+        if thread.name == "recorder":
+            raise SystemExit(143)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(SystemExit):
+        build(plan, donors, tmp_path / "out")
+    assert threading.active_count() == before
+
+
 _KILLED = """
 import os, pickle, signal, sys, time
 from pathlib import Path
