@@ -9,7 +9,7 @@ text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,7 +38,9 @@ from stacker.io.output.folder import open_output
 from stacker.io.output.placing import check_vacant
 from stacker.progress import Watch, ignore_watch
 from stacker.run.executors import EXECUTORS
+from stacker.run.listener import Listener
 from stacker.run.resume import check_earlier_work
+from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.parser import parse_spec
 from stacker.version import VERSION
@@ -188,8 +190,9 @@ def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
 class BuildOptions:
     """Options of a build; `max_memory` is in bytes.
 
-    `force` replaces an existing output folder, and `restart` begins anew instead of continuing an interrupted build. Of
-    all options, only `device` can change the values of tensors, because devices round differently.
+    `force` replaces an existing output folder, `restart` begins anew instead of continuing an interrupted build, and
+    `digests` reads the shards once more to store their SHA-256 in the lock file. Of all options, only `device` can
+    change the values of tensors, because devices round differently.
     """
 
     force: bool = False
@@ -198,20 +201,8 @@ class BuildOptions:
     max_memory: int | None = None
     layout: LayoutKind = LayoutKind.AUTO
     device: str = "cpu"
+    digests: bool = False
     executor: str = "local"
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Functions that a build calls, with its progress in bytes or with warnings.
-
-    The activities are writing the output, fetching donors from the hub, and checking what an earlier run has written.
-    """
-
-    writing: Watch = ignore_watch
-    fetching: Watch = ignore_watch
-    checking: Watch = ignore_watch
-    warn: Callable[[Sequence[Problem]], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +246,7 @@ def build(
     """Write the stack's checkpoint to the folder `out`, which appears only when complete; continue interrupted builds.
 
     All errors of the stack are raised together before writing; later, StorageError, LockedError, UnsafeError or
-    DonorError may be raised. Once `out` is complete, problems are only reported as warnings to the listener.
+    DonorError may be raised. Once `out` is complete, the listener gets warnings instead.
     """
     raise_problems(stack.problems)
     known = collect_donors(stack.donors)
@@ -271,13 +262,16 @@ def build(
         listener.warn(check_earlier_work(plan, tasks, output, listener.checking, workers=options.workers))
         how = {"workers": options.workers, "max_memory": options.max_memory}
         report = execute(plan, tasks, output, **how, device=options.device, watch=listener.writing)
-        output.write_texts(documents(stack, plan, donors, out))
+        digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
+        output.write_texts(documents(stack, plan, donors, out, digests))
         listener.warn(output.commit())
     return Built(plan, report)
 
 
-def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) -> dict[str, bytes]:
-    """The contents of all output files except the shards, keyed by file name."""
+def documents(
+    stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path, digests: Mapping[str, str]
+) -> dict[str, bytes]:
+    """The contents of all output files except the shards, by name; `digests` is the SHA-256 of shards by name."""
     index = make_plan_index(plan)
     scene = make_scene(stack.spec, stack.graph, stack.donors, plan)
     drawing = svg_text(scene).encode()
@@ -291,5 +285,5 @@ def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) 
         "README.md": card_text(scene, stack.text.decode(), next(iter(pictures), None)).encode(),
         **pictures,
         SPEC: stack.text,
-        LOCK: format_json(make_lock(plan, VERSION, found, stack.nested)),
+        LOCK: format_json(make_lock(plan, VERSION, found, stack.nested, digests)),
     }

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from stacker.cli.app import BUILD, Json, Spec, app, format_examples
-from stacker.cli.terminal.printing import make_console, print_json, print_problems, print_warnings
+from stacker.cli.terminal.printing import make_console, print_json, print_problems, print_warnings, problems_json
 from stacker.cli.terminal.progress import show_progress
 from stacker.cli.terminal.streams import drop_output
 from stacker.core.plan.plan import LayoutKind
@@ -43,6 +43,13 @@ Moved = Annotated[
     list[str] | None,
     typer.Option("--donor", metavar="NAME=FOLDER", help="Where a moved donor is now. May be repeated."),
 ]
+Digests = Annotated[
+    bool,
+    typer.Option("--digests", help="Read the output once more, and store the SHA-256 of each shard in the lock file."),
+]
+WriteDigests = Annotated[
+    bool, typer.Option("--write-digests", help="Then store the SHA-256 of each shard in the lock file.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
 
 
@@ -61,12 +68,14 @@ def build(
     layout: Shards = LayoutKind.AUTO,
     shard_size: Size = None,
     device: Device = "cpu",
+    digests: Digests = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Write the checkpoint that SPEC describes; an interrupted build is resumed by the same command."""
-    from stacker.compose import BuildOptions, Listener, load
+    from stacker.compose import BuildOptions, load
     from stacker.compose import build as make
+    from stacker.run.listener import Listener
     from stacker.spec.language.value_grammar import parse_size
     from stacker.view.stack.plan_report import report_json, report_text
 
@@ -75,7 +84,7 @@ def build(
     if shard_size:
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
     print_warnings(stack.problems)
-    options = BuildOptions(force, restart, workers, memory, layout, device)
+    options = BuildOptions(force, restart, workers, memory, layout, device, digests)
     with show_progress("building", "fetching", "checking", quiet=quiet or json) as (writing, fetching, checking):
         built = make(stack, out, options, Listener(writing, fetching, checking, print_warnings))
     if json:
@@ -99,15 +108,36 @@ def _print_report(content: dict[str, Any], out: Path) -> None:
 
 
 @app.command(rich_help_panel=BUILD, epilog=format_examples("verify ./out", "verify ./out --donor xwin=/data/xwin"))
-def verify(out: Written, *, donor: Moved = None, quiet: Quiet = False, json: Json = False) -> None:
-    """Compare a checkpoint written by stacker with its donors, byte for byte; blends are computed again."""
-    from stacker.checkpoint import verify as compare
+def verify(
+    out: Written,
+    *,
+    donor: Moved = None,
+    write_digests: WriteDigests = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Compare a checkpoint written by stacker with its donors, byte for byte; blends are computed again.
 
-    with show_progress("verifying", quiet=quiet or json) as (watch,):
+    Where the donors are not at hand, it is compared with the digests in its lock file, if there are any.
+    """
+    from stacker.checkpoint import verify as compare
+    from stacker.checkpoint import write_digests as write
+
+    with show_progress("verifying", "computing digests", quiet=quiet or json) as (watch, digesting):
         checked = compare(out, _parse_folders(donor or []), watch)
-    raise_problems(checked.problems)
+        raise_problems(checked.problems)
+        if write_digests:
+            write(out, digesting)
+    print_warnings(checked.problems)
     if json:
-        print_json({"ok": True, "tensors": checked.tensors, "bytes": checked.nbytes, "problems": []})
+        print_json(
+            {
+                "ok": True,
+                "tensors": checked.tensors,
+                "bytes": checked.nbytes,
+                "problems": problems_json(checked.problems),
+            }
+        )
     elif not quiet:
         typer.echo(f"{out}: {checked.tensors} tensors as planned, {checked.nbytes:,} bytes compared", err=True)
 

@@ -314,6 +314,14 @@ def test_a_report_that_cannot_be_written_says_that_the_output_is_complete(tmp_pa
     assert_made_from_donors(tmp_path)
 
 
+def test_copies_that_share_blocks_are_made_again(tmp_path: Path) -> None:
+    """In the layout for clones, only computed tensors are kept, and the output is right."""
+    write_stack(tmp_path)
+    killed = build_with(KILL, tmp_path, "--layout", "clone")
+    assert killed.returncode == -signal.SIGKILL
+    assert _kept(tmp_path, "--layout", "clone") == 0
+
+
 def test_another_spec_does_not_take_up_the_work(home: Path) -> None:
     """The work of another plan is refused, and is still resumed afterwards by its own spec."""
     (home / "stack.yml").write_text(SPEC.replace("a[0:3]", "a[0:2]"))

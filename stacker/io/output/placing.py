@@ -120,6 +120,18 @@ def finish_quietly(out: Path, old: Path | None) -> Iterator[Problem]:
             yield Problem(message, "", Mark(str(path)), Severity.WARNING, Blame.STORAGE)
 
 
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file's content in one step, so that after a crash the file has its old or its new content."""
+    new = path.with_name(f".{path.name}.new")
+    with explain_errors(path):
+        with new.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+        sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make sure that the names in a folder survive a power cut; OSError when that fails."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
