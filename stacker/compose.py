@@ -38,7 +38,7 @@ from stacker.io.output.folder import open_output
 from stacker.io.output.placing import check_vacant
 from stacker.progress import Watch, ignore_watch
 from stacker.run.executors import EXECUTORS
-from stacker.run.listener import Listener
+from stacker.run.listener import SILENT, Listener
 from stacker.run.resume import check_earlier_work
 from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
@@ -241,7 +241,7 @@ def build(
     stack: Stack,
     out: Path,
     options: BuildOptions = BuildOptions(),
-    listener: Listener = Listener(),
+    listener: Listener = SILENT,
 ) -> Built:
     """Write the stack's checkpoint to the folder `out`, which appears only when complete; continue interrupted builds.
 

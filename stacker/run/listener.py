@@ -24,3 +24,7 @@ class Listener:
     fetching: Watch = ignore_watch
     checking: Watch = ignore_watch
     warn: Callable[[Sequence[Problem]], None] = _ignore_warnings
+
+
+SILENT = Listener()
+"""Ignores everything."""
