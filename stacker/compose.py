@@ -22,6 +22,7 @@ from stacker.core.plan.plan_json import LOCK, SPEC, make_lock, make_plan_index
 from stacker.core.plan.planning import find_files, make_plan, make_stacked_donor
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tensors import PlannedTensors, plan_tensors
+from stacker.core.side_files.selection import SideFiles, select_side_files
 from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.values.donor import Donor, collect_donors
@@ -31,7 +32,7 @@ from stacker.formats.json_object import Json, format_json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block, find_nearest_folder
 from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder
 from stacker.io.donors.reader import ReadDonor, read_donor
-from stacker.io.donors.side_files import read_generation_config, read_tokenizer_files
+from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
 from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.spec_files import read_spec_file
 from stacker.io.output.folder import open_output
@@ -70,6 +71,7 @@ class Stack:
     config: Mapping[str, Json]
     planned: PlannedTensors | None
     problems: tuple[Problem, ...]
+    side_files: SideFiles
     nested: Mapping[str, str] = field(default_factory=dict)
 
     def plan(self, layout: Layout | None = None) -> Plan:
@@ -135,13 +137,14 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     tokenizers = read_tokenizers(spec, graph, donors)
     donors, carried = rewrite_donors(spec, graph, donors, tokenizers)
     problems = (*spec.warnings, *(each for donor in donors.values() for each in donor.warnings), *carried)
-    problems = (*problems, *check(graph, donors))
+    side_files = select_side_files(graph, donors)
+    problems = (*problems, *check(graph, donors), *check_side_files(side_files, spec, graph, donors))
     planned = None if select_errors(problems) else plan_tensors(graph, donors, spec.output.dtype)
     config: dict[str, Json] = {}
     if not select_errors(graph.problems):
         config, more = compile_stack_config(spec, graph, donors, tied=bool(planned.tied) if planned else None)
         problems = (*problems, *more)
-    return Stack(text, path.parent, spec, donors, graph, config, planned, problems, nested)
+    return Stack(text, path.parent, spec, donors, graph, config, planned, problems, side_files, nested)
 
 
 def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
@@ -181,9 +184,8 @@ def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, rea
 
 
 def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
-    graph, donors = stack.graph, stack.donors
-    template, tokenizer = donors[graph.template], donors[graph.tokenizer]
-    return make_stacked_donor(each.name, str(each.stack), stack.plan(), template, tokenizer, donors)
+    template, files = stack.donors[stack.graph.template], tuple(each.file for each in stack.side_files.carried)
+    return make_stacked_donor(each.name, str(each.stack), stack.plan(), template, files, stack.donors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,13 +255,19 @@ def build(
     check_vacant(out, force=options.force)
     check_not_overwritten(out, known.values())
     plan = plan_for(stack, out, options.layout)
+    side_files = fetch_side_files(stack.side_files)
+    if side_files != stack.side_files:
+        raise_problems(check_side_files(side_files, stack.spec, stack.graph, stack.donors))
     donors = fetch_donors(known, find_files(plan, known), listener.fetching)
     tasks = make_tasks(plan, donors)
     check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
     execute = EXECUTORS[options.executor]
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
-    with open_output(out, plan, summary, force=options.force, restart=options.restart) as output:
+    names = [each.file.name for each in side_files.carried]
+    with open_output(out, plan, summary, names, force=options.force, restart=options.restart) as output:
         listener.warn(check_earlier_work(plan, tasks, output, listener.checking, workers=options.workers))
+        for name, data in read_clean_files(side_files):
+            output.write_texts({name: data})
         how = {"workers": options.workers, "max_memory": options.max_memory}
         report = execute(plan, tasks, output, **how, device=options.device, watch=listener.writing)
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
@@ -271,15 +279,13 @@ def build(
 def documents(
     stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path, digests: Mapping[str, str]
 ) -> dict[str, bytes]:
-    """The contents of all output files except the shards, by name; `digests` is the SHA-256 of shards by name."""
+    """The contents of all files that the build makes, except shards, by name; `digests` is the SHA-256 of shards."""
     index = make_plan_index(plan)
     scene = make_scene(stack.spec, stack.graph, stack.donors, plan)
     drawing = svg_text(scene).encode()
     pictures = {DRAWING: drawing} if len(drawing) <= LARGEST_DRAWING else {}
     found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
     return {
-        **read_generation_config(donors[stack.graph.template].side_files),
-        **read_tokenizer_files(donors[stack.graph.tokenizer].side_files),
         "config.json": format_json(plan.config),
         **({INDEX_FILE: format_json(index)} if index else {}),
         "README.md": card_text(scene, stack.text.decode(), next(iter(pictures), None)).encode(),

@@ -78,6 +78,7 @@ def build(
     from stacker.run.listener import Listener
     from stacker.spec.language.value_grammar import parse_size
     from stacker.view.stack.plan_report import report_json, report_text
+    from stacker.view.tables.side_files import left_behind_text, side_files_json
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
     stack = load(spec)
@@ -88,9 +89,14 @@ def build(
     with show_progress("building", "fetching", "checking", quiet=quiet or json) as (writing, fetching, checking):
         built = make(stack, out, options, Listener(writing, fetching, checking, print_warnings))
     if json:
-        _print_report(report_json(built.plan, built.report, out), out)
+        files = side_files_json(stack.side_files)
+        _print_report(report_json(built.plan, built.report, out) | {"files": files}, out)
     elif not quiet:
-        make_console(stderr=True).print(report_text(built.plan, built.report, out))
+        console = make_console(stderr=True)
+        console.print(report_text(built.plan, built.report, out))
+        left = left_behind_text(stack.side_files)
+        if left:
+            console.print(f"  {left}", soft_wrap=True)
 
 
 def _print_report(content: dict[str, Any], out: Path) -> None:

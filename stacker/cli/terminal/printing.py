@@ -75,11 +75,13 @@ def find_exit_code(errors: Iterable[Problem]) -> int:
 def _quote_line(mark: Mark | None) -> tuple[str, ...]:
     """A pair of texts: the line that `mark` points at, and a line with a caret below the marked column.
 
-    Returns () if `mark` has no line or the line cannot be read.
+    Returns () if `mark` has no line or the line cannot be read again, because the text came through a pipe.
     """
     if mark is None or mark.line is None:
         return ()
     try:
+        if not Path(mark.source).is_file():
+            return ()
         lines = Path(mark.source).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return ()

@@ -13,7 +13,7 @@ from stacker.core.plan.plan import DonorIdentity, Layout, Plan, Unused
 from stacker.core.plan.plan_json import hash_plan, plan_to_json
 from stacker.core.plan.tensors import PlannedTensors
 from stacker.core.stack.graph import StackGraph
-from stacker.core.values.donor import GENERATION, Donor, DonorTensor, SideFile, collect_donors
+from stacker.core.values.donor import Donor, DonorTensor, SideFile, collect_donors
 from stacker.core.values.expression import find_tensor_refs, rename_donors
 from stacker.formats.json_object import Json
 from stacker.tensors import TensorRef
@@ -93,11 +93,11 @@ def _explain_unused(graph: StackGraph, donor: Donor, tensor: DonorTensor, layers
 
 
 def make_stacked_donor(
-    name: str, source: str, plan: Plan, template: Donor, tokenizer: Donor, inner: Mapping[str, Donor]
+    name: str, source: str, plan: Plan, template: Donor, files: tuple[SideFile, ...], inner: Mapping[str, Donor]
 ) -> Donor:
     """A donor with the tensors that `plan` describes, without building them.
 
-    It has the architecture of `template` and the tokenizer files of `tokenizer`. The donors `inner` are renamed to
+    It has the architecture of `template` and the side files `files`. The donors `inner` are renamed to
     `name/inner name`, so that two stacks may use the same name for different donors.
     """
     placements = place_tensors(template.architecture, plan.config, {s.tensor.name: s.tensor for s in plan.steps})
@@ -118,14 +118,8 @@ def make_stacked_donor(
         architecture=template.architecture,
         depth=1 + max((tensor.layer for tensor in tensors.values() if tensor.layer is not None), default=-1),
         tensors=tensors,
-        side_files=list_side_files(template, tokenizer),
+        side_files=files,
         weights=all(donor.weights for donor in inner.values()),
         quantized=next((donor.quantized for donor in inner.values() if donor.quantized), ""),
         nested=nested,
     )
-
-
-def list_side_files(template: Donor, tokenizer: Donor) -> tuple[SideFile, ...]:
-    """The side files of a stack: the generation config of `template`, and all other side files of `tokenizer`."""
-    how = (file for file in template.side_files if file.name == GENERATION)
-    return (*how, *(file for file in tokenizer.side_files if file.name != GENERATION))

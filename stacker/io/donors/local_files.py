@@ -15,11 +15,11 @@ from stacker.progress import Progress, Watch, ignore_progress
 
 
 def fetch_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]], watch: Watch) -> dict[str, Donor]:
-    """Download the files that a build needs and that are only on the hub.
+    """Download the weight files that a build needs and that are only on the hub.
 
-    `needed` maps the name of each donor in `known` to the weight files to download; side files are always downloaded.
-    Returns the donors by name, with the paths of the downloaded files; `watch` is called with the number of bytes
-    downloaded so far and the number of bytes to download in all.
+    `needed` maps the name of each donor in `known` to the files to download. Returns the donors by name, with the
+    paths of the downloaded files; `watch` is called with the number of bytes downloaded so far and the number of bytes
+    to download in all.
     """
     remote = [
         file for name, donor in known.items() for file in donor.files if file.name in needed[name] and not file.path
@@ -35,27 +35,19 @@ def fetch_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[str
 
 
 def fetch_donor(donor: Donor, names: Collection[str], progress: Progress = ignore_progress) -> Donor:
-    """Download the weight files `names` and all side files of a donor, except files that are on this machine.
+    """Download the weight files `names` of a donor, except files that are on this machine.
 
     Returns the donor with the paths of the downloaded files. `progress` is called with the number of bytes that arrived
     since the last call; DonorError when a download fails.
     """
     remote = {file.name for file in donor.files if file.name in names and not file.path}
-    sides = [file for file in donor.side_files if not file.path and file.data is None]
-    if not remote and not sides:
+    if not remote:
         return donor
     from stacker.io.hub.repository import open_hub
 
-    # A nested stack has no weight files of its own, only the side files of one of its donors.
-    repository = open_hub(sides[0].source, sides[0].revision) if sides else open_hub(donor.source, donor.revision)
-    return replace(
-        donor,
-        files=tuple(_fetch_file(file, repository, progress) if file.name in remote else file for file in donor.files),
-        side_files=tuple(
-            replace(file, path=str(repository.fetch(file.name, progress).absolute())) if file in sides else file
-            for file in donor.side_files
-        ),
-    )
+    repository = open_hub(donor.source, donor.revision)
+    files = (_fetch_file(file, repository, progress) if file.name in remote else file for file in donor.files)
+    return replace(donor, files=tuple(files))
 
 
 def _fetch_file(file: DonorFile, repository: Repository, progress: Progress) -> DonorFile:

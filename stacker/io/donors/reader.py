@@ -96,6 +96,7 @@ def build_donor(repository: Repository, name: str, source: str) -> Donor:
         placements = place_tensors(architecture, config, specs)
         problems = tuple(_check_placements(repository, architecture, config, specs, placements))
     raise_problems(problems)
+    side_files, other_files = list_side_files(repository, source, weights.headers)
     return Donor(
         name=name,
         source=source,
@@ -104,7 +105,8 @@ def build_donor(repository: Repository, name: str, source: str) -> Donor:
         depth=depth,
         tensors=_build_tensors(weights.headers, placements),
         files=_build_files(repository, weights.headers),
-        side_files=list_side_files(repository, source),
+        side_files=side_files,
+        other_files=other_files,
         ignored=tuple((own, place.ignored) for own, place in placements.items() if place.ignored),
         revision=repository.revision,
         anchor=_find_local_path(repository, _CONFIG),

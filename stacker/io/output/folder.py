@@ -24,7 +24,14 @@ from stacker.io.disk.storage import explain_errors, make_storage_error
 from stacker.io.output.journal import JOURNAL, Journal, Record
 from stacker.io.output.lock import FolderLock, lock_folder
 from stacker.io.output.partial_folder import check_owner, drop_folder, prepare_folder, remove_folder
-from stacker.io.output.placing import check_vacant, finish_quietly, make_parents, move_into_place, sync_folder
+from stacker.io.output.placing import (
+    check_vacant,
+    finish_quietly,
+    make_parents,
+    move_into_place,
+    open_parent,
+    sync_folder,
+)
 
 _MOST_OPEN = 32
 """How many shards stay open at once, unless more are being written to."""
@@ -33,11 +40,20 @@ _NEW_FILE = _FILE | os.O_CREAT | os.O_TRUNC
 
 
 @contextmanager
-def open_output(out: Path, plan: Plan, summary: Mapping[str, str], *, force: bool, restart: bool) -> Iterator[Output]:
+def open_output(
+    out: Path,
+    plan: Plan,
+    summary: Mapping[str, str],
+    side_files: Collection[str] = (),
+    *,
+    force: bool,
+    restart: bool,
+) -> Iterator[Output]:
     """Yield an Output that writes the folder `out` and continues the work that an earlier run of the same plan left.
 
     `force` allows `commit` to replace a checkpoint at `out`, `restart` deletes unfinished work first, and `summary`
-    describes the plan for the error that a later run with another plan gets. SpecError when `out` or another plan's
+    describes the plan for the error that a later run with another plan gets. `side_files` has the names of the small
+    files that are written before the shards. SpecError when `out` or another plan's
     work is in the way, UnsafeError when the unfinished work is not this user's own, LockedError when another process
     builds this output, StorageError when the disk cannot be written.
     """
@@ -51,7 +67,7 @@ def open_output(out: Path, plan: Plan, summary: Mapping[str, str], *, force: boo
         check_vacant(out, force=force)
         if not lock.made:
             check_owner(unfinished)
-        record = prepare_folder(unfinished, plan.id, summary, plan.shards)
+        record = prepare_folder(unfinished, plan, summary, side_files)
         output = Output(out, lock, record, force=force)
         try:
             output.begin(plan, summary)
@@ -199,16 +215,17 @@ class Output:
         return self._journal
 
     def write_texts(self, texts: Mapping[str, bytes]) -> None:
-        """Write small files in the output folder, by name, and sync them."""
+        """Write small files, by name, in the output folder and sync them; a name may be in a subfolder."""
         with self._guard(JOURNAL):
             self._open_journal().note_files(texts)
             self._open_journal().sync()
         for name, data in texts.items():
-            with self._guard(name):
-                fd = os.open(self.folder / name, _NEW_FILE, 0o644)
+            with self._guard(name), open_parent(self.folder / name, self.folder) as parent:
+                fd = os.open(Path(name).name, _NEW_FILE, 0o644, dir_fd=parent)
                 try:
                     write_all(fd, data, 0)
                     os.fsync(fd)
+                    os.fsync(parent)
                 finally:
                     os.close(fd)
 

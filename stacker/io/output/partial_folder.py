@@ -9,11 +9,11 @@ import os
 import pwd
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from stacker.core.plan.plan import Shard
+from stacker.core.plan.plan import Plan, Shard
 from stacker.errors import Mark, SpecError, UnsafeError, escape_text
 from stacker.io.disk.storage import explain_errors
 from stacker.io.output.journal import JOURNAL, Record, read_journal
@@ -23,7 +23,7 @@ from stacker.io.output.lock import lock_folder
 def check_owner(folder: Path) -> None:
     """Raise an UnsafeError if an existing folder, or a file in it, belongs to or can be written by other users."""
     with explain_errors(folder, "look into this folder"):
-        for path in (folder, *sorted(folder.iterdir())):
+        for path in (folder, *sorted(folder.rglob("*"))):
             status = path.lstat()
             if status.st_uid != os.geteuid():
                 raise _make_owner_error(path, f"belongs to another user ({_find_user(status.st_uid)})")
@@ -43,7 +43,7 @@ def _find_user(uid: int) -> str:
         return f"user {uid}"
 
 
-def prepare_folder(partial: Path, plan_id: str, summary: Mapping[str, str], shards: Sequence[Shard]) -> Record:
+def prepare_folder(partial: Path, plan: Plan, summary: Mapping[str, str], side_files: Collection[str]) -> Record:
     """Read the journal that an earlier run of this plan left in `partial`, and delete all other files of that run.
 
     If the journal is missing, damaged, or of another plan without finished tasks, all files of builds are deleted and
@@ -51,39 +51,46 @@ def prepare_folder(partial: Path, plan_id: str, summary: Mapping[str, str], shar
     """
     with explain_errors(partial, "read the journal"):
         record = read_journal(partial)
-        foreign = sorted(_find_foreign_files(partial, record, shards))
+        foreign = sorted(_find_foreign_files(partial, record, plan.shards, side_files))
     if foreign:
         names = ", ".join(f"'{escape_text(name)}'" for name in foreign[:3]) + (" and more" if foreign[3:] else "")
         message = f"this folder is in the way, and it is not the unfinished work of a build: it holds {names}"
         raise SpecError.of(message, "move it away, or drop it with --restart", Mark(str(partial)))
-    if record and record.plan_id != plan_id and record.done:
+    if record and record.plan_id != plan.id and record.done:
         raise _make_other_plan_error(partial, record.summary, summary)
-    kept = record if record and record.plan_id == plan_id else Record()
+    kept = record if record and record.plan_id == plan.id else Record()
     with explain_errors(partial, "empty this folder"):
         remove_files(partial, keep={JOURNAL, *kept.shards} if kept.plan_id else ())
     return kept
 
 
-def _find_foreign_files(folder: Path, record: Record | None, shards: Sequence[Shard]) -> Iterator[str]:
+def _find_foreign_files(
+    folder: Path, record: Record | None, shards: Sequence[Shard], side_files: Collection[str]
+) -> Iterator[str]:
     """Yield the names of entries that no build made.
 
     Builds made the files that the journal lists. Without an undamaged journal, files that have the size and the header
-    of one of this plan's shards count as made by a build.
+    of one of this plan's shards count as made by a build, and beside them this plan's side files.
     """
     listed = {JOURNAL} if record else set[str]()
-    listed |= record.files if record else set()
-    planned = {shard.name: shard for shard in shards}
-    for entry in os.scandir(folder):
-        if entry.name in listed and entry.is_file(follow_symlinks=False):
+    planned = {shard.name: shard for shard in shards if _is_unfinished(folder / shard.name, shard)}
+    listed |= record.files if record and record.plan_id else {*planned, *(side_files if planned else ())}
+    subfolders = {str(parent) for name in listed for parent in PurePath(name).parents}
+    for path in folder.rglob("*"):
+        name = str(path.relative_to(folder))
+        kind = path.lstat().st_mode
+        if (stat.S_ISREG(kind) and name in listed) or (stat.S_ISDIR(kind) and name in subfolders):
             continue
-        shard = planned.get(entry.name)
-        if shard is None or not _is_unfinished(folder / entry.name, shard):
-            yield entry.name
+        if name not in planned:
+            yield name
 
 
 def _is_unfinished(path: Path, shard: Shard) -> bool:
     """Whether a file is a shard as a build makes it: of the planned size, or empty, and with the planned header."""
-    status = path.lstat()
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
     if not stat.S_ISREG(status.st_mode) or status.st_size not in (0, shard.size):
         return False
     with path.open("rb") as file:

@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -130,6 +131,18 @@ def replace_file(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         new.replace(path)
         sync_folder(path.parent)
+
+
+@contextmanager
+def open_parent(path: Path, folder: Path) -> Iterator[int]:
+    """Yield a descriptor of the folder of `path`, which is `folder` or a subfolder of it; a missing one is created."""
+    if path.parent != folder:
+        path.parent.mkdir(exist_ok=True)
+    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def sync_folder(folder: Path) -> None:
