@@ -29,11 +29,12 @@ from stacker.core.values.donor import Donor, collect_donors
 from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
 from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json, format_json
-from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block, find_nearest_folder
+from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
 from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder
 from stacker.io.donors.reader import ReadDonor, read_donor
 from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
 from stacker.io.donors.tokenizers import read_tokenizers
+from stacker.io.files.paths import find_nearest_folder, resolve_links
 from stacker.io.files.spec_files import read_spec_file
 from stacker.io.output.folder import open_output
 from stacker.io.output.placing import check_vacant
@@ -173,8 +174,8 @@ def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, rea
     if each.stage:
         return _as_donor(each, _load_spec(each.stage, b"", path, opened, read))
     inner = path.parent / str(each.stack)
-    chain = (*opened, path.resolve())
-    if inner.resolve() in chain:
+    chain = (*opened, resolve_links(path, SpecError))
+    if resolve_links(inner, SpecError) in chain:
         names = " → ".join(step.name for step in (*chain, inner))
         raise SpecError.of(f"donor '{each.name}' is made of itself: {names}", "", each.mark)
     stack = load_text(read_spec_file(inner), inner, chain, read)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -42,8 +43,9 @@ def program() -> NoReturn:
     """
     prepare_streams()
     status = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # main has reported what could not be written
+            stream.flush()
     os._exit(status)
 
 
@@ -54,18 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     signal.signal(signal.SIGTERM, _terminate)
     words = sys.argv[1:] if arguments is None else arguments
-    words, warnings = translate_options(words)
-    print_problems(warnings)
     try:
-        status: Any = app(words, prog_name="stacker", standalone_mode=False)
-        sys.stdout.flush()
-        return status if isinstance(status, int) else 0
-    except StackerError as error:
-        _report(error, as_json="--json" in words)
-        return error.exit_code
-    except USAGE_ERROR as error:
-        error.show()
-        return int(error.exit_code)
+        return _run(words)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except SystemExit as end:  # from _terminate; returning does not wait for threads, as Python's own exit would
@@ -85,6 +77,41 @@ def _report_storage(error: OSError) -> int:
         failure = StorageError.of(f"cannot write to standard output: {error.strerror}", "is the disk full?")
     print_problems(failure.problems)
     return failure.exit_code
+
+
+def _run(words: list[str]) -> int:
+    """Run the command in `words` and return its exit code; prints the errors that a user can cause."""
+    words, warnings = translate_options(words)
+    print_problems(warnings)
+    try:
+        status: Any = app(words, prog_name="stacker", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except StackerError as error:
+        return _fail(error, words)
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, ImportError) and "failed to map" not in str(error):
+            raise
+        return _fail(_make_memory_error(), words)
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        hint = "raise the limit (`ulimit -u`), or use --workers 1"
+        return _fail(StorageError.of("cannot start a thread", hint), words)
+    except USAGE_ERROR as error:
+        error.show()
+        return int(error.exit_code)
+
+
+def _make_memory_error() -> StorageError:
+    hint = "raise the limit (`ulimit -v`), or give a build less to hold: --workers 1, --max-memory"
+    return StorageError.of("there is not enough memory", hint)
+
+
+def _fail(error: StackerError, words: list[str]) -> int:
+    _report(error, as_json="--json" in words)
+    sys.stdout.flush()
+    return error.exit_code
 
 
 def _report(error: StackerError, *, as_json: bool) -> None:

@@ -145,7 +145,8 @@ def verify(
             }
         )
     elif not quiet:
-        typer.echo(f"{out}: {checked.tensors} tensors as planned, {checked.nbytes:,} bytes compared", err=True)
+        text = f"{out}: {checked.tensors} tensors as planned, {checked.nbytes:,} bytes compared"
+        make_console(stderr=True).print(text, soft_wrap=True)
 
 
 def _parse_folders(words: list[str]) -> dict[str, str]:

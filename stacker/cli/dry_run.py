@@ -29,7 +29,8 @@ def check(spec: Spec, *, json: Json = False) -> None:
     doubts = [problem for problem in lints if problem.severity is Severity.WARNING]
     print_warnings((*stack.problems, *doubts))
     raise_problems(wrong)
-    typer.echo(f"{spec}: {len(stack.graph.layers)} layers, {_doubts_text(len(doubts))}")
+    text = f"{spec}: {len(stack.graph.layers)} layers, {_doubts_text(len(doubts))}"
+    make_console().print(text, soft_wrap=True)
 
 
 def _doubts_text(doubts: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from stacker.arch.conventions import WRAPPER_ROLE
 from stacker.arch.files.architecture import Part
 from stacker.arch.placement import place_tensors
 from stacker.core.plan.costs import add_up_costs
@@ -88,6 +89,8 @@ def _explain_unused(graph: StackGraph, donor: Donor, tensor: DonorTensor, layers
         if (donor.name, tensor.layer) in layers:
             return "the layers it is blended with have no such tensor"
         return f"layer {tensor.layer} is in no slice"
+    if donor.architecture.inner and tensor.role == WRAPPER_ROLE and graph.towers not in (None, donor.name):
+        return f"the parts beside the language model are {graph.towers}'s"
     node, name = (graph.embed, "embedding") if tensor.part is Part.EMBED else (graph.head, "head")
     return f"the {name} is {' + '.join(dict.fromkeys(feed.donor for feed in node.feeds))}'s"
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from stacker.core.values.donor import Donor, DonorFile
-from stacker.errors import SpecError
+from stacker.errors import DonorError, SpecError
+from stacker.io.files.paths import is_utf8, read_status, resolve_links
 from stacker.io.files.regular_files import make_stamp
 from stacker.io.files.repository import Repository
 from stacker.progress import Progress, Watch, ignore_progress
@@ -52,23 +53,28 @@ def fetch_donor(donor: Donor, names: Collection[str], progress: Progress = ignor
 
 def _fetch_file(file: DonorFile, repository: Repository, progress: Progress) -> DonorFile:
     path = repository.fetch(file.name, progress)
-    return replace(file, path=str(path.absolute()), stamp=make_stamp(path.stat()))
+    status = read_status(path, DonorError)
+    return replace(file, path=str(path.absolute()), stamp=make_stamp(status) if status else None)
 
 
 def check_not_overwritten(out: Path, donors: Iterable[Donor]) -> None:
     """Raise a SpecError when a donor is in the output folder or below it, because a build replaces that folder."""
-    target = out.resolve()
+    target = resolve_links(out)
     for donor in donors:
         paths = (donor.anchor, *(file.path for file in donor.files))
-        folders = {Path(path).parent.resolve() for path in paths if path}
+        folders = {resolve_links(Path(path).parent) for path in paths if path}
         if any(target in (folder, *folder.parents) for folder in folders):
             message = f"the donor would be overwritten: '{donor.name}' is in {out}"
             raise SpecError.of(message, "choose another folder for the output")
 
 
 def find_relative_folder(donor: Donor, out: Path) -> str | None:
-    """The folder of a donor's weight files relative to `out`; None for a donor from the hub or without weights."""
+    """The folder of a donor's weight files relative to `out`; None for a donor from the hub or without weights.
+
+    None also for a path that is not UTF-8, which JSON cannot hold.
+    """
     path = next((file.path for file in donor.files if file.path), None)
     if path is None or donor.revision:
         return None
-    return os.path.relpath(Path(path).parent, out)
+    below = os.path.relpath(Path(path).parent, out)
+    return below if is_utf8(below) else None

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stacker.errors import Mark, UnsafeError, escape_text
+from stacker.io.files.paths import read_link
 from stacker.io.files.regular_files import explain_open_errors, open_regular
 
 
@@ -56,7 +57,7 @@ def _hold(path: Path, place: Path, base: int | None) -> Iterator[int]:
 
 
 def _find_true_path(fd: int) -> Path:
-    return Path(f"/proc/self/fd/{fd}").readlink()
+    return read_link(Path(f"/proc/self/fd/{fd}"))
 
 
 def _check_place(target: Path, root: Path, path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Protocol
 from stacker.errors import DonorError, Mark, escape_text
 from stacker.formats.safetensors import Header
 from stacker.io.files.contained_files import check_contained, open_contained
+from stacker.io.files.paths import exists, explain_path, is_link, read_link, read_status
 from stacker.io.files.regular_files import read_limited, read_open_header
 from stacker.progress import Progress, ignore_progress
 
@@ -79,11 +80,7 @@ class FolderRepository:
         return str(self.folder)
 
     def list_names(self) -> tuple[str, ...]:
-        try:
-            return tuple(sorted(_list_files(self.folder)))
-        except OSError as error:
-            message = f"cannot list this folder: {error.strerror}"
-            raise DonorError.of(message, "", Mark(self.source)) from error
+        return tuple(sorted(_list_files(self.folder)))
 
     def read(self, name: str, limit: int) -> bytes:
         with self.open(name) as fd:
@@ -108,10 +105,10 @@ class FolderRepository:
 
     def find_path(self, name: str) -> Path | None:
         path = self.folder / name
-        if not os.path.lexists(path):
+        if read_status(path, DonorError, follow_links=False) is None:
             return None
         check_contained(self.folder, name)
-        return path if path.exists() else None
+        return path if exists(path, DonorError) else None
 
     def fetch(self, name: str, progress: Progress = ignore_progress) -> Path:  # noqa: ARG002 - nothing to download
         path = self.find_path(name)
@@ -125,19 +122,20 @@ def _list_files(folder: Path) -> Iterator[str]:
 
     Only the first files of a large subfolder are listed. Folders that are hidden or links are listed as if files.
     """
-    for entry in os.scandir(folder):
-        if not entry.is_dir() or entry.is_symlink() or entry.name.startswith("."):
-            yield entry.name
-        else:
-            with suppress(OSError):
-                inner = (each.name for each in os.scandir(entry.path) if not each.is_dir())
-                yield from (f"{entry.name}/{name}" for name in islice(inner, _MOST_IN_SUBFOLDER))
+    with explain_path(folder, DonorError):
+        for entry in os.scandir(folder):
+            if not entry.is_dir() or entry.is_symlink() or entry.name.startswith("."):
+                yield entry.name
+            else:
+                with suppress(OSError):
+                    inner = (each.name for each in os.scandir(entry.path) if not each.is_dir())
+                    yield from (f"{entry.name}/{name}" for name in islice(inner, _MOST_IN_SUBFOLDER))
 
 
 def _missing_file(path: Path) -> DonorError:
     """Make the error for a path where there is no file, or only a link to a file that does not exist."""
-    with suppress(OSError):  # it is no link
-        target = escape_text(str(path.readlink()))
+    if is_link(path, DonorError):
+        target = escape_text(str(read_link(path, DonorError)))
         hint = "a download that did not finish leaves such links: fetch the donor again"
         return DonorError.of(f"this link leads to '{target}', which is not there", hint, Mark(str(path)))
     return DonorError.of("there is no such file", "", Mark(str(path)))

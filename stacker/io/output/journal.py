@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from stacker.formats.safetensors import FileStamp
+from stacker.io.files.paths import exists, is_link
 
 JOURNAL = ".journal"
 _FORMAT = 2
@@ -75,7 +76,7 @@ def _read_file(path: Path) -> bytes | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        if not path.exists() or path.is_symlink():
+        if is_link(path) or not exists(path):
             return None
         raise
     try:

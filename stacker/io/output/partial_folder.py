@@ -14,8 +14,9 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 
 from stacker.core.plan.plan import Plan, Shard
-from stacker.errors import Mark, SpecError, UnsafeError, escape_text
+from stacker.errors import Mark, SpecError, StorageError, UnsafeError, escape_text
 from stacker.io.disk.storage import explain_errors
+from stacker.io.files.paths import is_folder, is_link, list_folder
 from stacker.io.output.journal import JOURNAL, Record, read_journal
 from stacker.io.output.lock import lock_folder
 
@@ -76,7 +77,9 @@ def _find_foreign_files(
     planned = {shard.name: shard for shard in shards if _is_unfinished(folder / shard.name, shard)}
     listed |= record.files if record and record.plan_id else {*planned, *(side_files if planned else ())}
     subfolders = {str(parent) for name in listed for parent in PurePath(name).parents}
-    for path in folder.rglob("*"):
+    with explain_errors(folder, "look into this folder"):
+        paths = list(folder.rglob("*"))
+    for path in paths:
         name = str(path.relative_to(folder))
         kind = path.lstat().st_mode
         if (stat.S_ISREG(kind) and name in listed) or (stat.S_ISDIR(kind) and name in subfolders):
@@ -115,10 +118,11 @@ def remove_files(folder: Path, keep: Iterable[str] = ()) -> None:
     The journal is deleted last, so that a later run recognises the rest if this one is interrupted.
     """
     kept = set(keep)
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == JOURNAL):
-        if path.name in kept:
+    for name in sorted(list_folder(folder), key=lambda name: name == JOURNAL):
+        path = folder / name
+        if name in kept:
             continue
-        if path.is_dir() and not path.is_symlink():
+        if is_folder(path) and not is_link(path):
             shutil.rmtree(path)
         else:
             path.unlink()
@@ -126,7 +130,7 @@ def remove_files(folder: Path, keep: Iterable[str] = ()) -> None:
 
 def drop_folder(folder: Path) -> None:
     """Delete a folder of unfinished work with all that is in it; LockedError when another process is writing there."""
-    if not folder.is_dir() or folder.is_symlink():
+    if not is_folder(folder) or is_link(folder):
         return
     with lock_folder(folder), explain_errors(folder, "delete this folder"):
         remove_files(folder)
@@ -138,7 +142,7 @@ def remove_folder(partial: Path, parents: Iterable[Path]) -> None:
 
     Errors are ignored, because they would hide the error that stopped the build.
     """
-    with suppress(OSError):
+    with suppress(OSError, StorageError):
         remove_files(partial)
         partial.rmdir()
         for parent in parents:

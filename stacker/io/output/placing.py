@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stacker.errors import Blame, Mark, Problem, Severity, SpecError
 from stacker.io.disk.storage import explain_errors, make_storage_error
+from stacker.io.files.paths import exists, is_folder, is_link, list_folder
 from stacker.io.output.journal import JOURNAL
 
 _WEIGHTS = (".safetensors", ".bin")
@@ -33,21 +34,20 @@ def check_vacant(out: Path, *, force: bool) -> None:
     mark = Mark(str(out))
     if not out.name:
         raise SpecError.of("this cannot be the output folder", "name a folder that does not exist yet", mark)
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        what = "a link" if out.is_symlink() else "a file"
+    if is_link(out) or (exists(out) and not is_folder(out)):
+        what = "a link" if is_link(out) else "a file"
         raise SpecError.of(f"the output is {what}", "name a folder that does not exist yet", mark)
-    with explain_errors(out, "look into the output folder"):
-        names = [path.name for path in out.iterdir()] if out.is_dir() else []
-        if names and not force:
-            raise SpecError.of("the output folder exists", "--force replaces it, once the new one is complete", mark)
-        if names and not any(name.endswith(_WEIGHTS) for name in names):
-            hint = "--force only replaces checkpoints; name another folder, or empty this one"
-            raise SpecError.of("the output folder holds something else than a checkpoint", hint, mark)
+    names = list_folder(out) if is_folder(out) else ()
+    if names and not force:
+        raise SpecError.of("the output folder exists", "--force replaces it, once the new one is complete", mark)
+    if names and not any(name.endswith(_WEIGHTS) for name in names):
+        hint = "--force only replaces checkpoints; name another folder, or empty this one"
+        raise SpecError.of("the output folder holds something else than a checkpoint", hint, mark)
 
 
 def make_parents(folder: Path) -> list[Path]:
     """Create the missing folders above `folder`; returns the paths of the created folders, innermost first."""
-    missing = [parent for parent in folder.parents if not parent.exists()]
+    missing = [parent for parent in folder.parents if not exists(parent)]
     with explain_errors(folder.parent, "make this folder"):
         folder.parent.mkdir(parents=True, exist_ok=True)
     return missing
@@ -59,7 +59,7 @@ def move_into_place(new: Path, out: Path, *, force: bool) -> Path | None:
     With `force`, a folder that is already at `out` is kept under another name; the new path of the old folder is
     returned, or None when no folder was replaced.
     """
-    if not force or not out.exists():
+    if not force or not exists(out):
         new.rename(out)  # replaces an empty folder, raises ENOTEMPTY for any other
         return None
     old = out.with_name(f"{out.name}.replaced-{os.getpid()}")

@@ -18,7 +18,7 @@ from stacker.core.stack.graph import find_segments
 from stacker.core.values.donor import Donor, collect_donors
 from stacker.view.files.markdown import code_block, code_span, escape_markdown, table
 from stacker.view.map.depth_map import DepthMap
-from stacker.view.scene.formatting import junction_text, method_text, source_text, span_text
+from stacker.view.scene.formatting import changes_text, method_text, source_text, span_text
 from stacker.view.scene.scene import Scene
 from stacker.view.stack.preview import Legend
 from stacker.view.stack.summary import format_facts
@@ -107,7 +107,7 @@ def _list_segments(scene: Scene) -> Iterator[tuple[str, ...]]:
             code_span(source_text(segment)),
             escape_markdown(method_text(scene.graph, segment)),
             f"{junction.jump:+d}" if junction else "",
-            escape_markdown(junction_text(junction, scene.donors)) if junction else "",
+            escape_markdown(changes_text(scene.changes.get(segment.start, ()))),
         )
 
 
