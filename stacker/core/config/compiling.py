@@ -76,8 +76,7 @@ def compile_config(
     _set_dtype(config, target, dtype)
     _repeat_rotary_base(target)
     _set_quantization(config, target, template, donors.values(), outputs)
-    if tokenizer is not None and tokenizer.name != template.name:
-        _set_token_ids(target, select_text_config(tokenizer.architecture, tokenizer.config))
+    _set_token_ids(target, tokenizer or template, template)
     _update_repeated_entries(config, target, template)
     checked = (
         *_check_towers(template, towers or embed),
@@ -201,7 +200,11 @@ def _set_quantization(
         entries.update({key: renumbered for key in QUANTIZATION_KEYS if renumbered and entries.get(key)})
 
 
-def _set_token_ids(target: Entries, names: Mapping[str, Json]) -> None:
+def _set_token_ids(target: Entries, tokenizer: Donor, template: Donor) -> None:
+    """Set the ids of special tokens to those of the tokenizer's donor, if it is not the template."""
+    if tokenizer.name == template.name:
+        return
+    names = select_text_config(tokenizer.architecture, tokenizer.config)
     for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
         if key in names:
             target[key] = names[key]
