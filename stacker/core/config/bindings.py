@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from stacker.arch.bindings import Binding, find_bindings, list_explained_keys
 from stacker.arch.dimensions import select_text_config
-from stacker.core.config.keys import DEPTH_KEYS, ROPE_KEYS, is_bookkeeping
+from stacker.core.config.keys import DEPTH_KEYS, is_bookkeeping
 from stacker.core.config.refusals import OutputLayer
+from stacker.core.config.rotary import ROTARY_KEYS
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem, Severity, did_you_mean, escape_text
 
@@ -48,7 +49,7 @@ def _find_unexplained(donor: Donor) -> dict[str, Binding]:
     known = (
         list_explained_keys(donor.architecture)
         | {key for key in config if is_bookkeeping(key)}
-        | ROPE_KEYS
+        | ROTARY_KEYS
         | set(DEPTH_KEYS)
     )
     return {binding.key: binding for binding in find_bindings(config, donor.depth, known)}

@@ -8,7 +8,7 @@ from typing import Any
 
 from stacker.arch.dimensions import collect_names
 from stacker.arch.layer_rules import read_layer_properties
-from stacker.core.config.agreement import rotary_parameters
+from stacker.core.config.rotary import read_rotary_parameters
 from stacker.core.stack.graph import Junction
 from stacker.core.stack.nodes import Feed
 from stacker.core.values.donor import Donor, DonorTensor
@@ -94,10 +94,14 @@ def _changes(junction: Junction, donors: Mapping[str, Donor]) -> Iterator[tuple[
     for name in old | new:
         if old.get(name) != new.get(name):
             yield name, old.get(name), new.get(name)
-    old, new = (rotary_parameters(_names(donors[feed.donor])) for feed in (before, after))
+    old, new = (_rotary_parameters(donors[feed.donor]) for feed in (before, after))
     for key in old | new:
         if old.get(key) != new.get(key):
             yield key, old.get(key), new.get(key)
+
+
+def _rotary_parameters(donor: Donor) -> dict[str, Json]:
+    return read_rotary_parameters(donor.architecture, donor.config)
 
 
 def _layer_values(feed: Feed, donor: Donor) -> dict[str, Json]:
