@@ -37,6 +37,8 @@ PLAIN: list[Config] = [
     {"rope_parameters": {"rope_type": "default", "rope_theta": 5e5, "partial_rotary_factor": 0.5}},
     {"rope_theta": 5e5, "partial_rotary_factor": 0.25},
 ]
+WHOLE = [each for each in PLAIN if "partial_rotary_factor" not in str(each)]
+"""For families whose partial rotary factor follows from other entries."""
 LONGROPE: list[Config] = [
     {"rope_scaling": {"type": "longrope", **FACTORS}, "original_max_position_embeddings": 16},
     {"rope_scaling": {"type": "su", **FACTORS}, "original_max_position_embeddings": 16, "rope_theta": 10000.0},
@@ -86,9 +88,8 @@ OWN = {
         {"global_rope_theta": 2e6, "local_rope_theta": 2e4},
     ],
     "olmo3": [*BY_KIND, {"rope_theta": 2e6}],
-    **dict.fromkeys(  # their factor follows from other entries
-        ("bamba", "minimax_m3_vl_text"), [each for each in PLAIN if "partial_rotary_factor" not in str(each)]
-    ),
+    "bamba": WHOLE,
+    "minimax_m3_vl_text": WHOLE,
     "cohere2_moe": [each for each in PLAIN if "rope_scaling" not in each],  # its class does not read the old key
     "phi3": LONGROPE,
     **dict.fromkeys(("gpt_neox", "gpt_neox_japanese"), NEOX),
