@@ -38,6 +38,7 @@ from stacker.io.output.folder import check_vacant, open_output
 from stacker.progress import Watch, ignore_watch
 from stacker.run.executors import EXECUTORS
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
+from stacker.spec.mergekit.hints import translate_hints
 from stacker.spec.parser import parse_spec
 from stacker.version import VERSION
 from stacker.view.files.card import DRAWING, LARGEST_DRAWING, card_text
@@ -121,7 +122,11 @@ def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = rea
     If the stack is itself a donor of another stack, `opened` lists the paths of the specs around it, the outermost
     first.
     """
-    return _load_spec(parse_spec(text, str(path)), text, path, opened, read)
+    spec = parse_spec(text, str(path))
+    try:
+        return _load_spec(spec, text, path, opened, read)
+    except StackerError as error:
+        raise type(error)(*translate_hints(spec, error.problems)) from error
 
 
 def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: ReadDonor) -> Stack:
@@ -137,7 +142,7 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     if not select_errors(graph.problems):
         config, more = compile_stack_config(spec, graph, donors, tied=bool(planned.tied) if planned else None)
         problems = (*problems, *more)
-    return Stack(text, path.parent, spec, donors, graph, config, planned, problems, nested)
+    return Stack(text, path.parent, spec, donors, graph, config, planned, translate_hints(spec, problems), nested)
 
 
 def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:

@@ -1,0 +1,43 @@
+"""Rewrites the keys of stacker's own language in hints to those of mergekit, for the problems of a mergekit file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from stacker.errors import Problem
+from stacker.spec.language.stack_spec import Dialect, StackSpec
+
+_DONOR = r"(?P<donor>[^`]+)"
+_EMPTY = "`- sources: [{model: $donor, layer_range: [0, 0]}]`"
+_PHRASES = {
+    rf"`(?:config|base): {_DONOR}`": "`base_model: $donor`",
+    rf"`tokenizer: {_DONOR}`": "`tokenizer_source: $donor`",
+    rf"`embed: {_DONOR}`": f"the first slice {_EMPTY}",
+    rf"`head: {_DONOR}`": f"the last slice {_EMPTY}",
+    r"`output: \{dtype: (?P<dtype>\w+)\}`": "`out_dtype: $dtype`",
+    r"the `dtype` of `output`": "`dtype` and `out_dtype`",
+    r"write (?P<keys>`config_keys: [^`]+`)": "convert the file with `stacker convert` and write $keys there",
+}
+"""Patterns for what hints say in stacker's language, and what they say in mergekit's; `$` stands before group names."""
+
+
+def translate_hints(spec: StackSpec, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The problems of a spec, whose hints use the keys of the language that the spec is written in."""
+    if spec.dialect is not Dialect.MERGEKIT:
+        return tuple(problems)
+    sources = {donor.name: donor.source or donor.name for donor in spec.donors} | {"<donor>": "<model>"}
+    return tuple(replace(problem, hint=_translate(problem.hint, sources)) for problem in problems)
+
+
+def _translate(hint: str, sources: Mapping[str, str]) -> str:
+    for pattern, form in _PHRASES.items():
+        hint = re.sub(pattern, lambda found, form=form: _fill(form, found.groupdict(), sources), hint)
+    return hint
+
+
+def _fill(form: str, groups: Mapping[str, str], sources: Mapping[str, str]) -> str:
+    for name, text in groups.items():
+        form = form.replace(f"${name}", sources.get(text, text))
+    return form
