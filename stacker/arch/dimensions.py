@@ -11,6 +11,8 @@ from stacker.errors import DonorError
 from stacker.formats.json_object import Json
 
 MOST_DONOR_LAYERS = 100_000
+PREDICTION_KEYS = ("num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers")
+"""Config keys of the number of layers for multi-token prediction."""
 
 
 def select_text_config(architecture: Architecture, config: Config) -> dict[str, Json]:
@@ -58,6 +60,15 @@ def count_layers(architecture: Architecture, config: Config) -> int:
         message = f"config.json does not say how many layers there are: '{architecture.depth.text}' is {depth!r}"
         raise DonorError.of(message, f"it must be a whole number from 1 to {MOST_DONOR_LAYERS}")
     return int(depth)
+
+
+def count_prediction_layers(entries: Config) -> int:
+    """The number of layers for multi-token prediction, which follow the layers that the config counts; usually 0.
+
+    `entries` is the config of the language model. Lists with an entry for each layer may have entries for these, too.
+    """
+    found = (entries.get(key) for key in PREDICTION_KEYS)
+    return next((int(count) for count in found if _is_whole(count) and 0 < count <= MOST_DONOR_LAYERS), 0)
 
 
 def _read_depth(architecture: Architecture, names: Mapping[str, Any]) -> Any:

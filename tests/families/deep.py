@@ -20,11 +20,13 @@ _NUMBERED_FROM_ONE = ("full_attn_layers", "kda_layers")
 def deepen(case: Case) -> Case:
     """The case with 12 layers, in its config and in the config.json that it publishes."""
     usual = {} if case.wrapper or case.depth != "num_hidden_layers" else {case.depth: DEPTH}
-    return replace(
-        case,
-        config=deepen_entries(case.config) | usual,
-        publish=lambda config: deepen_entries(case.publish(config)),
-    )
+
+    def publish(config: Config) -> Config:
+        published = case.publish(config)
+        own = {key: value for key, value in published.items() if key not in config or config[key] != value}
+        return published | deepen_entries(own)
+
+    return replace(case, config=deepen_entries(case.config) | usual, publish=publish)
 
 
 def deepen_entries(config: Config) -> Config:

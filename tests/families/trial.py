@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,23 @@ class NotMadeError(Exception):
     """A tiny donor cannot be made, or transformers cannot load or run its own checkpoint."""
 
 
-def try_family(case: Case, home: Path, trials: Mapping[str, Trial] = TRIALS) -> dict[str, str]:
-    """The result of each stack of `trials`; NotMadeError if the donors cannot be made."""
+def leave_as_is(_: Path) -> None:
+    """Change nothing in a donor's folder."""
+
+
+def try_family(
+    case: Case,
+    home: Path,
+    trials: Mapping[str, Trial] = TRIALS,
+    change: Callable[[Path], None] = leave_as_is,
+) -> dict[str, str]:
+    """The result of each stack of `trials`; NotMadeError if the donors cannot be made.
+
+    `change` may change the folder of each donor after transformers has loaded the donor.
+    """
     models = _donors(case, home)
+    for name in models:
+        change(home / name)
     case = _with_lists(case, models)
     return {name: _try_stack(case, home, models, name, trial) for name, trial in trials.items()}
 
