@@ -68,7 +68,8 @@ def count_prediction_layers(entries: Config) -> int:
     `entries` is the config of the language model. Lists with an entry for each layer may have entries for these, too.
     """
     found = (entries.get(key) for key in PREDICTION_KEYS)
-    return next((int(count) for count in found if _is_whole(count) and 0 < count <= MOST_DONOR_LAYERS), 0)
+    counts = (count for count in found if isinstance(count, int) and not isinstance(count, bool))
+    return next((count for count in counts if 0 < count <= MOST_DONOR_LAYERS), 0)
 
 
 def _read_depth(architecture: Architecture, names: Mapping[str, Any]) -> Any:

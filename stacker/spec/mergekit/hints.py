@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from stacker.errors import Problem
 from stacker.spec.language.stack_spec import Dialect, StackSpec
@@ -33,11 +34,11 @@ def translate_hints(spec: StackSpec, problems: Iterable[Problem]) -> tuple[Probl
 
 def _translate(hint: str, sources: Mapping[str, str]) -> str:
     for pattern, form in _PHRASES.items():
-        hint = re.sub(pattern, lambda found, form=form: _fill(form, found.groupdict(), sources), hint)
+        hint = re.sub(pattern, partial(_fill, form, sources), hint)
     return hint
 
 
-def _fill(form: str, groups: Mapping[str, str], sources: Mapping[str, str]) -> str:
-    for name, text in groups.items():
+def _fill(form: str, sources: Mapping[str, str], found: re.Match[str]) -> str:
+    for name, text in found.groupdict().items():
         form = form.replace(f"${name}", sources.get(text, text))
     return form
