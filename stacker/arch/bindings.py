@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from stacker.arch.dimensions import collect_names, count_prediction_layers, select_text_config
-from stacker.arch.files.architecture import Architecture, Config, WriteKind
+from stacker.arch.files.architecture import Architecture, Config, LayerRule, WriteKind
 from stacker.arch.files.formula import find_names
 from stacker.arch.layer_rules import has_all_values, list_written_keys
 from stacker.errors import Blame, Problem, Severity
@@ -31,8 +31,13 @@ _NEVER_BY_LAYER = re.compile(r"token|vocab|lang|label|image|audio|vision|video|g
 _COUNT = re.compile(r"(^|_)(first|last)(_|$)|(^|_)(n|num)_\w+_layers$")
 _OTHER_COUNTS = re.compile(r"hidden|encoder|mtp|nextn|predict|experts|" + _NOT_LAYERS.pattern)
 _NUMBERS = re.compile(r"\s*\d+(\s*[,;\s]\s*\d+)*\s*")
-_CHECKED_LISTS = ("layer_types", "mlp_layer_types")
+_CHECKED_LISTS = (
+    "activation_sparsity_pattern", "attention_layers", "layer_types", "layers_block_type",
+    "num_attention_heads_per_layer",
+)  # fmt: skip
 """Config keys of lists whose length transformers compares with the number of layers when it loads a config."""
+_CHECKED_BESIDE_TYPES = "mlp_layer_types"
+"""The key of a list whose length transformers compares only if the config also has `layer_types`."""
 _PATTERN = re.compile(r"[A-Za-z*_\-|]+")
 _RATIO = re.compile(r"(\d+) *[:/] *(\d+)")
 _NUMBERED_KEY = re.compile(r"(?:(?:layers?|blocks?|h)[._]?)?(\d+)")
@@ -188,16 +193,23 @@ def check_list_lengths(architecture: Architecture, config: Config, depth: int) -
     names = {**collect_names(architecture, config), "depth": depth}
     allowed = {depth, depth + count_prediction_layers(entries)}
     rules = {rule.key: rule for rule in architecture.rules if rule.write is WriteKind.LIST}
-    for key in sorted(rules.keys() | set(_CHECKED_LISTS)):
+    checked = {*_CHECKED_LISTS, *((_CHECKED_BESIDE_TYPES,) if entries.get("layer_types") else ())}
+    for key in sorted(rules.keys() | checked):
         value = entries.get(key)
         if not isinstance(value, list) or not value or len(value) in allowed:  # an empty list means the default
             continue
         message = f"'{key}' has {len(value)} entries, but the model has {depth} layers"
-        if key in _CHECKED_LISTS:
+        if key in checked:
             hint = "transformers does not load such a config: cut or complete the list"
             yield Problem(message, hint, blame=Blame.DONOR)
-        elif len(value) < depth and not has_all_values(rules[key], names, depth):
+        elif len(value) < depth and not has_all_values(_only_from(rules[key]), names, depth):
             yield Problem(message, "complete the list: it says nothing of the last layers", blame=Blame.DONOR)
         elif len(value) > depth:
             hint = f"the last {len(value) - depth} are ignored; cut the list if it is left over from a deeper model"
             yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.DONOR)
+
+
+def _only_from(rule: LayerRule) -> LayerRule:
+    """The rule with only the formulas that read an entry of its list, since programs do not fall back on others."""
+    own = (formula for formula in rule.read if rule.key in find_names([formula]) and formula.text != rule.key)
+    return replace(rule, read=tuple(own))

@@ -110,6 +110,29 @@ def test_lists_are_as_long_as_the_model_is_deep(config: dict[str, Any], severity
     assert [problem.severity for problem in problems] == ([severity] if severity else [])
 
 
+@pytest.mark.parametrize(
+    ("family", "key", "value"),
+    [
+        ("smollm3", "no_rope_layers", [1] * 10),
+        ("gemma3n_text", "intermediate_size", [48] * 10),
+        ("gemma3n_text", "activation_sparsity_pattern", [0.0] * 10),
+        ("gpt_neo", "attention_layers", ["global"] * 14),
+        ("laguna", "num_attention_heads_per_layer", [4] * 14),
+        ("zamba", "layers_block_type", ["hybrid"] * 14),
+    ],
+)
+def test_lists_that_transformers_refuses(family: str, key: str, value: list[Json]) -> None:
+    """A per-layer list that is too short is an error even if it has a default, and so is one that is checked."""
+    found = list(check_list_lengths(read_architecture(family), {key: value}, DEPTH))
+    assert [problem.severity for problem in found] == [Severity.ERROR]
+
+
+def test_repeated_lists_may_be_short() -> None:
+    """A list that programs repeat over the layers is not too short."""
+    config: dict[str, Json] = {"block_types": ["recurrent", "recurrent", "attention"]}
+    assert list(check_list_lengths(read_architecture("recurrent_gemma"), config, DEPTH)) == []
+
+
 @pytest.mark.parametrize("name", list_families())
 def test_family_files_explain_what_their_configs_say(name: str) -> None:
     """No entry of a config that transformers makes for a known family is left unexplained."""
