@@ -6,7 +6,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := pyproject.toml constraints.txt
 
-.PHONY: demo test bench tunes docs clean
+.PHONY: demo test bench fuzz tunes docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -18,6 +18,9 @@ test: $(VENV)/dev.stamp $(VENV)/smollm2.stamp
 
 bench: $(VENV)/demo.stamp
 	$(VENV)/bin/python -m tools.bench $(BENCH)
+
+fuzz: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m tools.fuzz $(FUZZ)
 
 tunes: $(VENV)/demo.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
 	$(VENV)/bin/python -m tools.tunes --write

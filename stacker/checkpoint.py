@@ -10,10 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 from stacker.core.plan.plan import Plan
-from stacker.core.plan.plan_json import LOCK, check_plan, plan_from_json
+from stacker.core.plan.plan_json import LOCK, check_plan, hash_plan, plan_from_json
 from stacker.core.plan.planning import find_files, identify_donor
 from stacker.core.values.donor import Donor
-from stacker.errors import Blame, Mark, Problem, SpecError, StackerError, VerifyError, raise_problems
+from stacker.core.values.expression import find_tensor_refs
+from stacker.errors import Blame, Mark, Problem, SpecError, StackerError, VerifyError, escape_text, raise_problems
+from stacker.io.disk.storage import make_storage_error
 from stacker.io.donors.local_files import fetch_donor
 from stacker.io.donors.reader import read_donor
 from stacker.progress import Watch, ignore_watch
@@ -43,6 +45,7 @@ def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: W
     plan = plan_from_json(lock["plan"])
     sources = {donor["name"]: donor.get("found") for donor in lock["plan"]["donors"]}
     known = _read_donors(plan, {**sources, **donors}, out)
+    _check_sources(out, plan, known)
     needed = find_files(plan, known)
     known = {name: fetch_donor(donor, needed[name]) for name, donor in known.items()}
     problems = tuple(compare(out, plan, known, watch))
@@ -74,16 +77,34 @@ def _read_donors(plan: Plan, sources: Mapping[str, str | None], out: Path) -> di
     return donors
 
 
+def _check_sources(out: Path, plan: Plan, donors: Mapping[str, Donor]) -> None:
+    """Raise a VerifyError if a tensor of the plan is made from one that its donor does not have."""
+    for step in plan.steps:
+        for ref in find_tensor_refs(step.expression):
+            if ref.name not in donors[ref.donor].tensors:
+                message = f"the lock file is damaged: donor '{ref.donor}' has no tensor '{escape_text(ref.name)}'"
+                raise VerifyError.of(message, _REPAIR, Mark(str(out / LOCK)))
+
+
+_REPAIR = "build the stack again, or restore the file"
+
+
 def _read_lock(out: Path) -> dict[str, Any]:
-    """The content of the lock file in folder `out`; SpecError when there is none, VerifyError when it is damaged."""
+    """The content of the lock file in folder `out`; SpecError when there is none, VerifyError when it is damaged.
+
+    StorageError when it cannot be read.
+    """
     path = out / LOCK
     try:
         lock = json.loads(path.read_bytes())
         check_plan(plan_from_json(lock["plan"]))
+        if hash_plan(lock["plan"]) != lock["plan"]["id"]:
+            raise ValueError("its plan is not the one that its id was made from")
     except FileNotFoundError as error:
         raise SpecError.of("this is not an output of stacker: it has no lock file", "", Mark(str(path))) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        hint = "build the stack again, or restore the file"
+    except OSError as error:
+        raise make_storage_error(error, path, "read the lock file") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise VerifyError.of(f"the lock file is damaged: {reason}", hint, Mark(str(path))) from error
+        raise VerifyError.of(f"the lock file is damaged: {reason}", _REPAIR, Mark(str(path))) from error
     return dict(lock)

@@ -22,17 +22,19 @@ from stacker.core.plan.plan_json import LOCK, SPEC, make_lock, make_plan_index
 from stacker.core.plan.planning import find_files, make_plan, make_stacked_donor
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tensors import PlannedTensors, plan_tensors
+from stacker.core.side_files.selection import SideFiles, select_side_files
 from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.values.donor import Donor, collect_donors
 from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
 from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json, format_json
-from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block, find_nearest_folder
+from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
 from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder
 from stacker.io.donors.reader import ReadDonor, read_donor
-from stacker.io.donors.side_files import read_generation_config, read_tokenizer_files
+from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
 from stacker.io.donors.tokenizers import read_tokenizers
+from stacker.io.files.paths import find_nearest_folder, resolve_links
 from stacker.io.files.spec_files import read_spec_file
 from stacker.io.output.folder import check_vacant, open_output
 from stacker.progress import Watch, ignore_watch
@@ -67,6 +69,7 @@ class Stack:
     config: Mapping[str, Json]
     planned: PlannedTensors | None
     problems: tuple[Problem, ...]
+    side_files: SideFiles
     nested: Mapping[str, str] = field(default_factory=dict)
 
     def plan(self, layout: Layout | None = None) -> Plan:
@@ -136,13 +139,15 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     tokenizers = read_tokenizers(spec, graph, donors)
     donors, carried = rewrite_donors(spec, graph, donors, tokenizers)
     problems = (*spec.warnings, *(each for donor in donors.values() for each in donor.warnings), *carried)
-    problems = (*problems, *check(graph, donors))
+    side_files = select_side_files(graph, donors)
+    problems = (*problems, *check(graph, donors), *check_side_files(side_files, spec, graph, donors))
     planned = None if select_errors(problems) else plan_tensors(graph, donors, spec.output.dtype)
     config: dict[str, Json] = {}
     if not select_errors(graph.problems):
         config, more = compile_stack_config(spec, graph, donors, tied=bool(planned.tied) if planned else None)
         problems = (*problems, *more)
-    return Stack(text, path.parent, spec, donors, graph, config, planned, translate_hints(spec, problems), nested)
+    problems = translate_hints(spec, problems)
+    return Stack(text, path.parent, spec, donors, graph, config, planned, problems, side_files, nested)
 
 
 def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
@@ -171,8 +176,8 @@ def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, rea
     if each.stage:
         return _as_donor(each, _load_spec(each.stage, b"", path, opened, read))
     inner = path.parent / str(each.stack)
-    chain = (*opened, path.resolve())
-    if inner.resolve() in chain:
+    chain = (*opened, resolve_links(path, SpecError))
+    if resolve_links(inner, SpecError) in chain:
         names = " → ".join(step.name for step in (*chain, inner))
         raise SpecError.of(f"donor '{each.name}' is made of itself: {names}", "", each.mark)
     stack = load_text(read_spec_file(inner), inner, chain, read)
@@ -182,9 +187,8 @@ def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, rea
 
 
 def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
-    graph, donors = stack.graph, stack.donors
-    template, tokenizer = donors[graph.template], donors[graph.tokenizer]
-    return make_stacked_donor(each.name, str(each.stack), stack.plan(), template, tokenizer, donors)
+    template, files = stack.donors[stack.graph.template], tuple(each.file for each in stack.side_files.carried)
+    return make_stacked_donor(each.name, str(each.stack), stack.plan(), template, files, stack.donors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,12 +258,17 @@ def build(
     check_vacant(out, force=options.force)
     check_not_overwritten(out, known.values())
     plan = plan_for(stack, out, options.layout)
+    side_files = fetch_side_files(stack.side_files)
+    if side_files != stack.side_files:
+        raise_problems(check_side_files(side_files, stack.spec, stack.graph, stack.donors))
     donors = fetch_donors(known, find_files(plan, known), fetching)
     tasks = make_tasks(plan, donors)
     check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
     execute = EXECUTORS[options.executor]
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
     with open_output(out, plan.id, summary, force=options.force, restart=options.restart) as output:
+        for name, data in read_clean_files(side_files):
+            output.write_text(name, data)
         how = {"workers": options.workers, "max_memory": options.max_memory}
         report = execute(plan, tasks, output, **how, device=options.device, watch=watch)
         for name, data in documents(stack, plan, donors, out).items():
@@ -269,15 +278,13 @@ def build(
 
 
 def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) -> dict[str, bytes]:
-    """The contents of all output files except the shards, keyed by file name."""
+    """The contents of all output files that the build makes, except the shards, keyed by file name."""
     index = make_plan_index(plan)
     scene = make_scene(stack.spec, stack.graph, stack.donors, plan)
     drawing = svg_text(scene).encode()
     pictures = {DRAWING: drawing} if len(drawing) <= LARGEST_DRAWING else {}
     found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
     return {
-        **read_generation_config(donors[stack.graph.template].side_files),
-        **read_tokenizer_files(donors[stack.graph.tokenizer].side_files),
         "config.json": format_json(plan.config),
         **({INDEX_FILE: format_json(index)} if index else {}),
         "README.md": card_text(scene, stack.text.decode(), next(iter(pictures), None)).encode(),

@@ -13,10 +13,12 @@
 
 from __future__ import annotations
 
+import bisect
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import groupby
 from typing import Self
 
@@ -161,15 +163,49 @@ def raise_problems(problems: Iterable[Problem]) -> None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt word: the known word that is most similar or, if none is similar, all known words.
+    """A hint for a misspelt word: the known word that is most similar or, if none is similar, the known words.
 
-    The hint is "" if no words are known.
+    The hint is "" if no words are known. Of many known words, only those that begin or end like `word` are compared
+    with it, so that many misspelt words do not take long.
     """
-    options = sorted(set(known))
-    close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
+    options = _sort_words(tuple(known))
+    close = difflib.get_close_matches(word[:_LONGEST_WORD], options.near(word), n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"
-    return f"known: {', '.join(options)}" if options else ""
+    more = f" and {len(options.words) - _MOST_LISTED} more" if len(options.words) > _MOST_LISTED else ""
+    return f"known: {', '.join(options.words[:_MOST_LISTED])}{more}" if options.words else ""
+
+
+_MOST_LISTED = 60
+_LONGEST_WORD = 200
+_NEIGHBOURS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Words in alphabetical order, and the same words sorted by their last letters, each spelt backwards."""
+
+    words: tuple[str, ...]
+    reversed: tuple[str, ...]
+
+    def near(self, word: str) -> list[str]:
+        """The words to compare with `word`: all of them or, if there are many, its neighbours in both orders."""
+        if len(self.words) <= _MOST_LISTED:
+            return list(self.words)
+        begins = _find_neighbours(self.words, word)
+        ends = (each[::-1] for each in _find_neighbours(self.reversed, word[::-1]))
+        return sorted({*begins, *ends})
+
+
+def _find_neighbours(words: tuple[str, ...], word: str) -> tuple[str, ...]:
+    place = bisect.bisect(words, word)
+    return words[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS]
+
+
+@lru_cache(maxsize=4)
+def _sort_words(known: tuple[str, ...]) -> _Words:
+    words = sorted(set(known))
+    return _Words(tuple(words), tuple(sorted(word[::-1] for word in words)))
 
 
 def ranges_text(numbers: Iterable[int]) -> str:

@@ -175,6 +175,48 @@ def find_talk(house: Mapping[str, Module]) -> list[str]:
     ]
 
 
+PATH_QUESTIONS = frozenset({
+    "exists", "is_file", "is_dir", "is_symlink", "is_mount", "is_fifo", "resolve", "expanduser", "iterdir", "glob",
+    "rglob", "samefile", "readlink", "lexists", "isfile", "isdir", "islink", "realpath", "listdir", "scandir",
+})  # fmt: skip
+"""Names of functions and methods that raise OSError or ValueError for some paths."""
+PATHS = "stacker.io.files.paths"
+_HANDLERS = ("OSError", "explain_errors", "explain_open_errors", "explain_path")
+
+
+def find_path_questions(house: Mapping[str, Module]) -> list[str]:
+    """Calls that ask the system about a path outside of stacker.io.files.paths, where no OSError is handled."""
+    return [
+        f"{module.name}:{call.lineno} {ast.unparse(call.func)}"
+        for module in house.values()
+        if module.name != PATHS and module.unit != "spec"
+        for call in _unhandled_calls(module.tree)
+        if isinstance(call.func, ast.Attribute) and call.func.attr in PATH_QUESTIONS and not _is_resource(call.func)
+    ]
+
+
+def _is_resource(question: ast.Attribute) -> bool:
+    """Whether the path belongs to the files that are installed with stacker."""
+    return ast.unparse(question.value).startswith("files(")
+
+
+def _unhandled_calls(node: ast.AST) -> Iterator[ast.Call]:
+    """Calls below a node that stand neither in a `try` that catches OSError nor in a `with` that translates it."""
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.Try(handlers=handlers) if any(_mentions(each.type) for each in handlers if each.type):
+                continue
+            case ast.With(items=items) if any(_mentions(each.context_expr) for each in items):
+                continue
+            case ast.Call():
+                yield child
+        yield from _unhandled_calls(child)
+
+
+def _mentions(expression: ast.AST) -> bool:
+    return any(name in ast.unparse(expression) for name in _HANDLERS)
+
+
 def find_impurities(house: Mapping[str, Module], unit: str = "core") -> list[str]:
     """Imports of modules for files, clocks, random numbers or the system, and calls of `open`, in a pure unit."""
     return [

@@ -11,6 +11,7 @@ import json
 import re
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -52,8 +53,8 @@ class HubRepo:
 class Fault:
     """What goes wrong with the next `times` requests of `method` whose path holds `match`.
 
-    An answer of `status` (with `headers`), or the connection cut after `drop` bytes of the body; `whole` answers a
-    request for a range with the whole file.
+    An answer of `status` (with `headers` and `value` as JSON), or the connection cut after `drop` bytes of the body;
+    `whole` answers a request for a range with the whole file, `pause` sends an endless body, a byte in so many seconds.
     """
 
     match: str
@@ -63,6 +64,8 @@ class Fault:
     whole: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     times: int = 1
+    value: Any = field(default_factory=lambda: {"error": "injected"})
+    pause: float | None = None
 
 
 @dataclass(frozen=True)
@@ -164,8 +167,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.fault = self.hub.fault(self.command, path)
-        if self.fault and self.fault.status:
-            self._send(self.fault.status, {"error": "injected"}, self.fault.headers)
+        if self.fault and self.fault.pause is not None:
+            self._send_endlessly(self.fault)
+        elif self.fault and self.fault.status:
+            self._send(self.fault.status, self.fault.value, self.fault.headers)
         elif match := _API.fullmatch(path):
             self._api(match["repo"], match["revision"] or "main")
         elif match := _RESOLVE.fullmatch(path):
@@ -174,6 +179,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_file(self.hub.repos[match["repo"]].commits[match["revision"]] / match["file"])
         else:
             self._send(404, {"error": "Not Found"})
+
+    def _send_endlessly(self, fault: Fault) -> None:
+        """Send spaces until the client closes the connection: one in `pause` seconds, or a megabyte at once if 0."""
+        self.send_response(fault.status or 200)
+        self.end_headers()
+        self.close_connection = True
+        while True:
+            self.wfile.write(b" " if fault.pause else b" " * 1_000_000)
+            time.sleep(fault.pause or 0)
 
     def _api(self, name: str, revision: str) -> None:
         repo = self._visible(name)

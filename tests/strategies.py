@@ -35,6 +35,7 @@ GRADIENTS = st.builds(Gradient, st.lists(NUMBERS, min_size=1, max_size=4).map(tu
 ROLES = st.sampled_from(["attn", "attn.o", "mlp.down", "norm.input", "embed", "head", "router"])
 PATTERNS = st.sampled_from(["*o_proj*", "*.mlp.*", "model.layers.*", "*norm*"])
 VALUES = NUMBERS | GRADIENTS | st.booleans() | WORDS
+HOPS = st.just(1.0) | st.floats(1e-6, 64, exclude_min=True)
 DTYPES = st.none() | st.sampled_from(list(CONFIG_DTYPES.values()))
 SETTING_NAMES = st.sampled_from(["t", "weight", "density", "normalize", "no", "x-y"])
 
@@ -90,6 +91,11 @@ def blends(draw: st.DrawFn, donors: list[str], length: int | None) -> BlendSpec:
     )
 
 
+def entered(item: Item, hop: float) -> Item:
+    """The item behind a hop."""
+    return replace(item, hop=hop)
+
+
 @st.composite
 def crossfades(draw: st.DrawFn, donors: list[str]) -> CrossfadeSpec:
     """A crossfade of slices that overlap by at most half of their length."""
@@ -103,9 +109,9 @@ def items(donors: list[str], uses: list[str]) -> st.SearchStrategy[Item]:
     scaled = st.builds(lambda piece, scale: replace(piece, scale=scale), slices(donors), st.none() | SCALES)
     blended = st.none() | st.integers(1, 6)
     plain = scaled | blended.flatmap(lambda length: blends(donors, length)) | crossfades(donors)
-    leaves = plain | st.builds(UseSpec, st.sampled_from(uses)) if uses else plain
+    leaves = st.builds(entered, plain | st.builds(UseSpec, st.sampled_from(uses)) if uses else plain, HOPS)
     repeat = st.builds(
-        RepeatSpec, st.lists(leaves, min_size=1, max_size=2).map(tuple), st.integers(1, 3), st.none() | SCALES
+        RepeatSpec, st.lists(leaves, min_size=1, max_size=2).map(tuple), st.integers(1, 3), st.none() | SCALES, HOPS
     )
     return leaves | repeat
 

@@ -44,6 +44,8 @@ SPECS = {
     "slices": "stack: ['a[0:4]', 'b[2:6]']\n",
     "scales": "stack:\n - a[0:2]\n - {slice: 'a[2:4]', scale: {attn.o: 0.5, mlp: [0, 1]}}\n - b[4:]\n",
     "repeat": "stack:\n - a[0:3]\n - repeat: ['a[3]']\n   times: 3\n   scale: {attn.o: 0.5, mlp.down: 0.2}\n - a[4:]\n",
+    "hops": "stack:\n - a[0:2]\n - {slice: 'a[2:4]', hop: 0.7}\n - repeat: 'b[4]'\n   times: 2\n   hop: 0.9\n"
+    " - {slice: 'b[5]', scale: {attn.o: 0.5, mlp.down: 0.3}, hop: 2}\n",
     "named": "stack: ['a[0:2]', use: tail, use: tail]\nstacks: {tail: ['b[2:4]']}\n",
     "config": "stack: ['a[0:4]', 'b[2:6]']\nconfig: b\ntokenizer: b\n",
     "dtype": "stack: [a]\noutput: {dtype: float32}\n",

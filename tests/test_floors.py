@@ -64,6 +64,41 @@ def test_the_core_is_pure() -> None:
     assert house.find_impurities(HOUSE) == []
 
 
+def test_paths_are_asked_about_in_one_place() -> None:
+    """Only stacker.io.files.paths asks the system about paths without handling its errors."""
+    assert house.find_path_questions(HOUSE) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path.exists()",
+        "os.path.isdir(path)",
+        "def f():\n    return [p for p in folder.iterdir() if p.is_dir]",
+        "try:\n    path.is_file()\nexcept ValueError:\n    pass",
+        "with open(path):\n    path.resolve()",
+    ],
+)
+def test_a_bare_path_question_is_found(text: str) -> None:
+    """A question about a path is found where an OSError would not be caught."""
+    assert len(house.find_path_questions(planted(run__plan=text))) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "try:\n    path.exists()\nexcept OSError:\n    pass",
+        "with explain_errors(path):\n    path.is_dir()",
+        "with suppress(OSError):\n    list(folder.iterdir())",
+        "files('stacker.slices').iterdir()",
+        "is_folder(path)",
+    ],
+)
+def test_a_handled_path_question_is_fine(text: str) -> None:
+    """A question is allowed if its OSError is caught or translated, and so are those of stacker.io.files.paths."""
+    assert house.find_path_questions(planted(run__plan=text)) == []
+
+
 def test_every_package_ships() -> None:
     """pyproject.toml lists every package of the checkout and the two data folders."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]

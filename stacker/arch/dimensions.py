@@ -7,10 +7,10 @@ from typing import Any
 
 from stacker.arch.files.architecture import Architecture, Config
 from stacker.arch.files.formula import FormulaError
-from stacker.errors import DonorError
+from stacker.errors import DonorError, escape_text
 from stacker.formats.json_object import Json
 
-MOST_DONOR_LAYERS = 100_000
+MOST_DONOR_LAYERS = 10_000
 PREDICTION_KEYS = ("num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers")
 """Config keys of the number of layers for multi-token prediction."""
 
@@ -57,7 +57,8 @@ def count_layers(architecture: Architecture, config: Config) -> int:
     """The number of layers that the config states; DonorError if no number from 1 to MOST_DONOR_LAYERS is stated."""
     depth = _read_depth(architecture, collect_names(architecture, config))
     if not _is_whole(depth) or not 0 < depth <= MOST_DONOR_LAYERS:
-        message = f"config.json does not say how many layers there are: '{architecture.depth.text}' is {depth!r}"
+        found = f"'{architecture.depth.text}' is {escape_text(repr(depth))}"
+        message = f"config.json does not say how many layers there are: {found}"
         raise DonorError.of(message, f"it must be a whole number from 1 to {MOST_DONOR_LAYERS}")
     return int(depth)
 

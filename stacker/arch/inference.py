@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stacker.arch.conventions import guess_outside_role, read_conventions
+from stacker.arch.conventions import guess_outside_role, name_tied_heads, read_conventions
 from stacker.arch.dimensions import collect_names
 from stacker.arch.files.architecture import POSITIONAL, Architecture, Config, LayerRule, WriteKind
 from stacker.arch.files.formula import parse_formula
@@ -25,6 +25,7 @@ from stacker.arch.layer_rules import (
     read_layer_properties,
     read_layer_value,
 )
+from stacker.arch.model_kind import lacks_head
 from stacker.arch.placement import compile_prefix
 from stacker.errors import DonorError
 from stacker.tensors import TensorSpec
@@ -47,15 +48,21 @@ class LayerList:
 
 
 def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture:
-    """Infers the architecture of a donor; DonorError if config and tensors do not agree on a number of layers."""
+    """Infers the architecture of a donor.
+
+    DonorError if the family cannot be stacked, if config and tensors do not agree on a number of layers, if layers
+    share tensors, or if the tensors of a layer are in several lists of modules.
+    """
     name = str(config.get("model_type") or "unknown")
-    if config.get("is_encoder_decoder") is True or {"encoder_layers", "decoder_layers"} <= config.keys():
-        message = f"'{name}' is an encoder-decoder; stacker stacks the layers of decoders only"
-        raise DonorError.of(message, "take a donor that is a decoder, such as a causal language model")
+    if reason := dict(read_conventions().refused).get(name):
+        raise DonorError.of(f"'{name}' cannot be stacked: {reason}", "take a donor of another family")
+    _refuse_shared_layers(config, name)
     bare = Architecture(name, (name,), parse_formula("0"), "", inferred=True)
-    scope, key, layers = _match_depth(config, list(find_layer_lists(tensors.values())), name)
+    lists = list(find_layer_lists(tensors.values()))
+    scope, key, layers = _match_depth(config, lists, name)
+    _refuse_spread_layers(layers, lists, name)
     inner = find_module_path(layers.prefix) if scope else ""
-    tied = _find_tied(tensors, layers.prefix, name, inner)
+    tied = () if lacks_head(config, tensors) else _find_tied(tensors, layers.prefix, name, inner)
     conventions = read_conventions()
     apart = tuple(each for each in conventions.apart if any(match_outside_name(tensor, (each,)) for tensor in tensors))
     known = replace(
@@ -74,6 +81,25 @@ def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Arc
     notes = (f"no file describes '{name}': its layers and roles are inferred from names and config",)
     sized = tuple((key, formula) for key, formula in conventions.sized if key in names)
     return replace(known, rules=(*rules, *structure), sized=sized, notes=notes)
+
+
+def _refuse_shared_layers(config: Config, name: str) -> None:
+    groups, depth = config.get("num_hidden_groups"), config.get("num_hidden_layers")
+    if isinstance(groups, int) and groups != depth:
+        message = (
+            f"the {depth} layers of this '{name}' donor share the tensors of {groups} groups; they cannot be moved"
+        )
+        raise DonorError.of(message, "another num_hidden_layers in its config.json makes it deeper or shallower")
+
+
+def _refuse_spread_layers(layers: LayerList, lists: Sequence[LayerList], name: str) -> None:
+    """Raises DonorError if modules beside the list `layers`, in the same module, are numbered like its layers."""
+    start = find_module_path(layers.prefix)
+    beside = [each for each in lists if find_module_path(each.prefix) == start and each.count == layers.count]
+    if len(beside) > 1:
+        there = ", ".join(f"'{each.prefix}'" for each in beside)
+        message = f"the tensors of each layer of this '{name}' donor are in several lists of modules: {there}"
+        raise DonorError.of(message, "describe the family in architectures/, or take another donor")
 
 
 def find_module_path(prefix: str) -> str:
@@ -138,23 +164,26 @@ def _list_depths(config: Config) -> Iterator[tuple[str, str, int, int]]:
 
 
 def _find_tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str) -> tuple[tuple[str, str], ...]:
-    """Finds the names of the output head and the embedding, as a tuple with one pair; empty if there is no embedding.
+    """Finds the names of the output head and the embedding, as pairs; empty if there is no embedding.
 
     A head without a tensor is named after its bias or, if there is no bias, by the convention for the model type
     `name`; `prefix` is the layer prefix, and `inner` the name prefix of a wrapper's language model.
     """
     pattern = compile_prefix(prefix)
-    roles = {each: guess_outside_role(each, inner) for each in tensors if not pattern.fullmatch(each)}
-    embed = next((each for each, role in roles.items() if role == "embed"), None)
+    outside = [each for each in tensors if not pattern.fullmatch(each)]
+    roles = {each: guess_outside_role(each, inner, outside) for each in outside}
+    embed = next((each for each, role in roles.items() if role == "embed" and len(tensors[each].shape) == 2), None)
     if embed is None:
         return ()
     shape = tensors[embed].shape
     heads = [each for each, role in roles.items() if role == "head" and tensors[each].shape == shape]
+    if heads:
+        return ((heads[0], embed),)
     biases = [each for each, role in roles.items() if role == "head.bias" and tensors[each].shape == shape[:1]]
-    heads += [each.removesuffix("bias") + "weight" for each in biases]
-    named = dict(read_conventions().heads).get(name, "lm_head.weight")
+    named = name_tied_heads(name, outside) or tuple(each.removesuffix("bias") + "weight" for each in biases[:1])
     outer = inner.removesuffix("model.") if inner.endswith(".model.") else ""
-    return ((heads[0] if heads else outer + named, embed),)
+    weight, *bias = named or (f"{outer}lm_head.weight",)
+    return ((weight, embed), *((each, each.replace("decoder.", "")) for each in bias if each not in tensors))
 
 
 def _number_kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -> list[int]:

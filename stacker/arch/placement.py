@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from stacker.arch.conventions import find_ignored_reason, guess_layer_role, guess_outside_role
@@ -15,9 +16,11 @@ from stacker.arch.files.architecture import Architecture, Config, Part, TensorTe
 from stacker.arch.files.formula import Formula, FormulaError
 from stacker.arch.layer_names import format_tensor_name, match_outside_name
 from stacker.arch.layer_rules import read_layer_properties
-from stacker.errors import DonorError
+from stacker.errors import DonorError, escape_text
 from stacker.tensors import CONFIG_DTYPES, Dtype, TensorSpec
 
+MOST_TENSORS = 200_000
+"""The most tensors that a config may imply; the largest published checkpoints have fewer than 150,000."""
 _EXPERT = re.compile(r"\.\d+(?=\.|$)")
 _EACH = re.compile(r"\be\b")
 """Matches the text of a formula that uses the expert index `e`."""
@@ -32,7 +35,6 @@ class TensorPlacement:
     """
 
     name: str
-    """The full name of the tensor; some checkpoints leave out the beginning of the name."""
     part: Part
     role: str
     layer: int | None = None
@@ -49,10 +51,10 @@ def place_tensors(
     templates = {template.name: template for template in architecture.tensors}
     layers = compile_prefix(architecture.prefix)
     extra = _prediction_layers(architecture, config)
+    siblings = _list_siblings(tensors, layers)
     placed = {}
     for name in tensors:
-        full = _restore_root(name, architecture.root, templates, layers)
-        place = _place_tensor(full, templates, layers, architecture)
+        place = _place_tensor(name, templates, layers, architecture, siblings)
         placed[name] = _mark_ignored(place, architecture, listed=_template_name(place) in templates, extra=extra)
     return placed
 
@@ -70,25 +72,34 @@ def replace_expert_number(name: str) -> str:
     return _EXPERT.sub(".{e}", name, count=1)
 
 
-def _restore_root(name: str, root: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str]) -> str:
-    if not root or name in templates or name.startswith(root):
-        return name
-    full = root + name
-    return full if full in templates or layers.fullmatch(full) else name
+def _list_siblings(names: Iterable[str], layers: re.Pattern[str]) -> dict[Part, frozenset[str]]:
+    """The names of the tensors in layers, without the prefix and expert numbers, and of those outside the layers."""
+    inside, outside = set(), set()
+    for name in names:
+        found = layers.fullmatch(name)
+        if found:
+            inside.add(replace_expert_number(found[2]))
+        else:
+            outside.add(name)
+    return {Part.LAYER: frozenset(inside), Part.EMBED: frozenset(outside)}
 
 
 def _place_tensor(
-    name: str, templates: Mapping[str, TensorTemplate], layers: re.Pattern[str], architecture: Architecture
+    name: str,
+    templates: Mapping[str, TensorTemplate],
+    layers: re.Pattern[str],
+    architecture: Architecture,
+    siblings: Mapping[Part, frozenset[str]],
 ) -> TensorPlacement:
     found = layers.fullmatch(name)
     if found:
         suffix = found[2]
         template = templates.get(suffix) or templates.get(replace_expert_number(suffix))
-        role = template.role if template else guess_layer_role(suffix)
+        role = template.role if template else guess_layer_role(suffix, siblings[Part.LAYER])
         return TensorPlacement(name, Part.LAYER, role, int(found[1]), suffix)
     apart = match_outside_name(name, architecture.apart)
     template = templates.get(apart[1] if apart else name) or templates.get(name)
-    role = template.role if template else guess_outside_role(name, architecture.inner)
+    role = template.role if template else guess_outside_role(name, architecture.inner, siblings[Part.EMBED])
     if apart:
         return TensorPlacement(name, Part.LAYER, role, *apart)
     if template:
@@ -124,23 +135,38 @@ def _prediction_layers(architecture: Architecture, config: Config) -> range:
 def list_expected_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
     """The tensors that a donor with this config must have, in model order.
 
-    DonorError if the architecture lists no tensors, or the config does not state the size of a tensor.
+    DonorError if the architecture lists no tensors, the config does not state the size of a tensor, or the config
+    implies more than MOST_TENSORS tensors.
     """
     if not architecture.tensors:
         message = f"what tensors '{architecture.name}' has is not known without its weights"
         raise DonorError.of(message, "give the donor's weights, or describe the family in architectures/")
-    return tuple(_instantiate_all([t for t in architecture.tensors if not t.optional], architecture, config))
+    return _instantiate_all([t for t in architecture.tensors if not t.optional], architecture, config)
 
 
 def list_optional_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:
     """The tensors that a donor with this config may have or lack, in model order.
 
-    DonorError if the config does not state the size of a tensor.
+    DonorError if the config does not state the size of a tensor, or implies more than MOST_TENSORS tensors.
     """
-    return tuple(_instantiate_all([t for t in architecture.tensors if t.optional], architecture, config))
+    return _instantiate_all([t for t in architecture.tensors if t.optional], architecture, config)
 
 
 def _instantiate_all(
+    templates: Sequence[TensorTemplate], architecture: Architecture, config: Config
+) -> tuple[TensorSpec, ...]:
+    found = tuple(islice(_instantiate_parts(templates, architecture, config), MOST_TENSORS + 1))
+    if len(found) > MOST_TENSORS:
+        raise _make_size_error()
+    return found
+
+
+def _make_size_error() -> DonorError:
+    hint = "look for a number of layers or experts in it that is far too large"
+    return DonorError.of(f"config.json describes more than {MOST_TENSORS:,} tensors", hint)
+
+
+def _instantiate_parts(
     templates: Sequence[TensorTemplate], architecture: Architecture, config: Config
 ) -> Iterator[TensorSpec]:
     names = collect_names(architecture, config)
@@ -167,6 +193,8 @@ def _instantiate(
             continue
         shape = tuple(_compute_size(size, template.name, names) for size in template.shape)
         count = _compute_size(template.count, template.name, names) if template.count else 1
+        if count * (names["depth"] if template.part is Part.LAYER else 1) > MOST_TENSORS:
+            raise _make_size_error()
         for number in range(count):
             if varies and not _is_present(template.when, {**names, "e": number}):
                 continue
@@ -188,7 +216,9 @@ def _compute_size(formula: Formula, tensor: str, names: Mapping[str, Any]) -> in
     if value is None:
         raise DonorError.of(f"config.json does not say how large {tensor} is: '{formula.text}' is null")
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise DonorError.of(f"config.json makes {tensor} of size {value!r} ({formula.text})", "sizes are whole numbers")
+        raise DonorError.of(
+            f"config.json makes {tensor} of size {escape_text(repr(value))} ({formula.text})", "sizes are whole numbers"
+        )
     return value
 
 

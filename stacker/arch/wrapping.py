@@ -38,12 +38,12 @@ def find_wrapped_architecture(config: Config, tensors: Mapping[str, TensorSpec])
         prefix=layers.prefix,
         scope=scope,
         inner=start,
-        root="",
         defaults=family.defaults if known else (*family.defaults, (depth, layers.count)),
         tensors=tuple(
             each if each.part is Part.LAYER else replace(each, name=rename(each.name)) for each in family.tensors
         ),
         rules=(*family.rules, *read_conventions().around),
+        no_hop=(*family.no_hop, *read_conventions().no_hop),
         apart=tuple(each if each.startswith("*") else rename(each) for each in family.apart),
         tied=tuple((rename(one), rename(other)) for one, other in family.tied),
         notes=(*family.notes, f"the language model of a '{kind}'; its other parts go with the embedding"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from types import FrameType
 from typing import Any, NoReturn
@@ -40,9 +41,11 @@ def program() -> NoReturn:
 
     The interpreter's clean-up is skipped, which saves 0.13 s.
     """
+    _open_closed_streams()
     status = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # main has reported what could not be written
+            stream.flush()
     os._exit(status)
 
 
@@ -54,18 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     _replace_unknown_characters()
     words = sys.argv[1:] if arguments is None else arguments
-    words, warnings = translate_options(words)
-    print_problems(warnings)
     try:
-        status: Any = app(words, prog_name="stacker", standalone_mode=False)
-        sys.stdout.flush()
-        return status if isinstance(status, int) else 0
-    except StackerError as error:
-        _report(error, as_json="--json" in words)
-        return error.exit_code
-    except USAGE_ERROR as error:
-        error.show()
-        return int(error.exit_code)
+        return _run(words)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:
@@ -76,13 +69,68 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         _drop_output()
         failure = StorageError.of(f"cannot write to standard output: {error.strerror}", "is the disk full?")
-        _report(failure, as_json=False)
+        with suppress(OSError):  # the same may hold of standard error
+            _report(failure, as_json=False)
         return failure.exit_code
 
 
+def _run(words: list[str]) -> int:
+    """Run the command in `words` and return its exit code; prints the errors that a user can cause."""
+    words, warnings = translate_options(words)
+    print_problems(warnings)
+    try:
+        status: Any = app(words, prog_name="stacker", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except StackerError as error:
+        return _fail(error, words)
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, ImportError) and "failed to map" not in str(error):
+            raise
+        return _fail(_make_memory_error(), words)
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        hint = "raise the limit (`ulimit -u`), or use --workers 1"
+        return _fail(StorageError.of("cannot start a thread", hint), words)
+    except USAGE_ERROR as error:
+        error.show()
+        return int(error.exit_code)
+
+
+def _make_memory_error() -> StorageError:
+    hint = "raise the limit (`ulimit -v`), or give a build less to hold: --workers 1, --max-memory"
+    return StorageError.of("there is not enough memory", hint)
+
+
+def _fail(error: StackerError, words: list[str]) -> int:
+    _report(error, as_json="--json" in words)
+    sys.stdout.flush()
+    return error.exit_code
+
+
 def _drop_output() -> None:
-    """Redirect standard output to the null device after a failed write, so that the flush at exit does not fail too."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Redirect the standard streams that cannot be written to the null device, so that the flush at exit succeeds."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _open_closed_streams() -> None:
+    """Open the null device in place of standard streams that the caller has closed.
+
+    Without this, Python has no `sys.stdout`, and a file opened later could get its descriptor and receive what is
+    printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 def _replace_unknown_characters() -> None:

@@ -67,6 +67,7 @@ def build(
     from stacker.compose import build as make
     from stacker.spec.language.value_grammar import parse_size
     from stacker.view.stack.plan_report import report_json, report_text
+    from stacker.view.tables.side_files import left_behind_text, side_files_json
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
     stack = load(spec)
@@ -77,9 +78,13 @@ def build(
     with show_progress("fetching", "building", quiet=quiet or json) as (fetching, watch):
         built = make(stack, out, options, watch, fetching)
     if json:
-        print_json(report_json(built.plan, built.report, out))
+        print_json(report_json(built.plan, built.report, out) | {"files": side_files_json(stack.side_files)})
     elif not quiet:
-        make_console(stderr=True).print(report_text(built.plan, built.report, out))
+        console = make_console(stderr=True)
+        console.print(report_text(built.plan, built.report, out))
+        left = left_behind_text(stack.side_files)
+        if left:
+            console.print(f"  {left}", soft_wrap=True)
 
 
 @app.command(rich_help_panel=BUILD, epilog=format_examples("verify ./out", "verify ./out --donor xwin=/data/xwin"))
@@ -93,7 +98,8 @@ def verify(out: Written, *, donor: Moved = None, quiet: Quiet = False, json: Jso
     if json:
         print_json({"ok": True, "tensors": checked.tensors, "bytes": checked.nbytes, "problems": []})
     elif not quiet:
-        typer.echo(f"{out}: {checked.tensors} tensors as planned, {checked.nbytes:,} bytes compared", err=True)
+        text = f"{out}: {checked.tensors} tensors as planned, {checked.nbytes:,} bytes compared"
+        make_console(stderr=True).print(text, soft_wrap=True)
 
 
 def _parse_folders(words: list[str]) -> dict[str, str]:

@@ -8,10 +8,12 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from stacker.core.stack.hops import list_divided_roles
 from stacker.core.stack.nodes import RAMPS
 from stacker.core.values.donor import Donor
 from stacker.errors import SpecError, StackerError
 from stacker.io.donors.reader import read_avoiding_hub
+from stacker.io.files.paths import is_folder, resolve_links
 from stacker.io.files.spec_files import read_spec_file
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.mergekit.writer import to_mergekit
@@ -24,7 +26,7 @@ def to_mergekit_text(spec: StackSpec, path: Path) -> str:
     Donors are read only if the conversion fails without their numbers of layers and their tensor names. Raises
     SpecError with a list of what mergekit cannot express.
     """
-    staged = _add_stages(spec, path.parent, "", (path.resolve(),))
+    staged = _add_stages(spec, path.parent, "", (resolve_links(path, SpecError),))
     try:
         return to_mergekit(staged, ramps=RAMPS)
     except SpecError as error:
@@ -33,7 +35,8 @@ def to_mergekit_text(spec: StackSpec, path: Path) -> str:
         except StackerError:
             raise error from None
     depths = {key: donor.depth for key, donor in donors.items()}
-    return to_mergekit(staged, depths, find_role_names(tuple(donors.values())), RAMPS)
+    names, writers = find_role_names(donors.values()), list_divided_roles(donors.values())
+    return to_mergekit(staged, depths, names, RAMPS, writers)
 
 
 def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Donor]]:
@@ -62,11 +65,11 @@ def _add_stage(donor: DonorSpec, folder: Path, prefix: str, opened: tuple[Path, 
     if donor.stack is None or donor.stage is not None:
         return donor
     path = folder / donor.stack
-    if path.resolve() in opened:
+    if resolve_links(path, SpecError) in opened:
         raise SpecError.of(f"donor '{donor.name}' is made of itself", "", donor.mark)
     inner = parse_spec(read_spec_file(path), str(path))
     name = f"{prefix}{donor.name}"
-    stage = _add_stages(inner, path.parent, f"{name}-", (*opened, path.resolve()))
+    stage = _add_stages(inner, path.parent, f"{name}-", (*opened, resolve_links(path, SpecError)))
     seen = tuple(_rebase_source(donor, path.parent, folder) for donor in stage.donors)
     return replace(donor, stack=name, stage=replace(stage, donors=seen))
 
@@ -79,7 +82,7 @@ def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
     if donor.stage is not None:
         below = tuple(_rebase_source(each, own, folder) for each in donor.stage.donors)
         return replace(donor, stage=replace(donor.stage, donors=below))
-    if own == folder or donor.source is None or not (own / donor.source).is_dir():
+    if own == folder or donor.source is None or not is_folder(own / donor.source):
         return donor
     return replace(donor, source=f"./{os.path.relpath(own / donor.source, folder)}")
 

@@ -17,17 +17,20 @@ def check(spec: Spec, *, json: Json = False) -> None:
     """Report every error and warning in a spec and its stack, or that there are none."""
     from stacker.compose import load
     from stacker.core.checks.lints import lint
+    from stacker.view.tables.side_files import side_files_json
 
     stack = load(spec)
     wrong = select_errors(stack.problems)
     lints = () if wrong else lint(stack.graph, stack.donors, stack.spec)
     if json:
-        print_json({"ok": not wrong, "problems": problems_json(stack.problems), "lints": problems_json(lints)})
+        found = {"problems": problems_json(stack.problems), "lints": problems_json(lints)}
+        print_json({"ok": not wrong, **found, "files": side_files_json(stack.side_files)})
         raise typer.Exit(find_exit_code(wrong))
     doubts = [problem for problem in lints if problem.severity is Severity.WARNING]
     print_warnings((*stack.problems, *doubts))
     raise_problems(wrong)
-    typer.echo(f"{spec}: {len(stack.graph.layers)} layers, {_doubts_text(len(doubts))}")
+    text = f"{spec}: {len(stack.graph.layers)} layers, {_doubts_text(len(doubts))}"
+    make_console().print(text, soft_wrap=True)
 
 
 def _doubts_text(doubts: int) -> str:

@@ -13,6 +13,7 @@ from stacker.cli.app import START, Json, app, format_examples
 from stacker.cli.terminal.completion import complete_named_donor, complete_recipe, complete_reference
 from stacker.cli.terminal.printing import print_json, print_problems
 from stacker.errors import Mark, Problem, SpecError, StorageError
+from stacker.io.files.paths import exists, is_folder
 
 Recipe = Annotated[
     str | None,
@@ -70,7 +71,7 @@ def new(
         raise SpecError.of("say which recipe", f"for instance: stacker {EXAMPLE}\nstacker recipes lists all of them")
     numbers, donors = _parse_numbers(number or []), _parse_pairs(donor or [], "--donor")
     request = Request(recipe, donors, numbers, like, out) if recipe else ask_request()
-    if request.file and not request.file.parent.is_dir():
+    if request.file and not is_folder(request.file.parent):
         raise StorageError.of("there is no such folder", f"mkdir -p {request.file.parent}", Mark(str(request.file)))
     texts, notes = make_specs(request)
     print_problems(notes)
@@ -115,7 +116,7 @@ def _write_specs(texts: Mapping[Path, str], *, force: bool) -> None:
     """
     from stacker.io.files.spec_files import write_spec_file
 
-    existing = [path for path, text in texts.items() if path.exists() and not (force or _has_text(path, text))]
+    existing = [path for path, text in texts.items() if exists(path) and not (force or _has_text(path, text))]
     if existing:
         problems = (Problem("this file exists", "--force replaces it", Mark(str(path))) for path in existing)
         raise SpecError(*problems)

@@ -11,6 +11,7 @@ from stacker.cli.recipes import read_recipe
 from stacker.compose import load_text
 from stacker.errors import DonorError, Mark, Problem, Severity, SpecError, StackerError, did_you_mean, raise_problems
 from stacker.io.donors.reader import read_avoiding_hub
+from stacker.io.files.paths import is_folder
 from stacker.io.files.spec_files import find_recipe, list_recipes
 from stacker.spec.generators import GENERATORS, Generator, check_numbers, fill_numbers, write_generated
 from stacker.spec.language.stack_spec import DonorSpec
@@ -99,7 +100,7 @@ def _rebase_folder(source: str, file: Path | None) -> str:
     A hub id or an absolute folder is returned unchanged; without `file`, a folder stays relative to the working
     directory.
     """
-    if not Path(source).is_dir() or Path(source).is_absolute():
+    if not is_folder(Path(source), DonorError) or Path(source).is_absolute():
         return source
     below = os.path.relpath(source, file.parent if file else ".")
     return below if below.startswith(".") else f"./{below}"

@@ -96,9 +96,11 @@ def _write_views(scene: Scene, files: Mapping[str, Path], printed: list[str]) ->
 
 def _preview_json(stack: Stack, scene: Scene) -> dict[str, Any]:
     from stacker.view.stack.preview import preview_json
+    from stacker.view.tables.side_files import side_files_json
 
     problems = {"lints": problems_json(scene.lints), "problems": problems_json(stack.problems)}
-    return {"ok": not select_errors(stack.problems)} | preview_json(scene) | problems
+    files = {"files": side_files_json(stack.side_files)}
+    return {"ok": not select_errors(stack.problems)} | preview_json(scene) | files | problems
 
 
 def _compare(left: Stack, right: Stack, *, as_json: bool) -> None:

@@ -47,7 +47,7 @@ def convert(
 @app.command(rich_help_panel=LANGUAGE, epilog=format_examples("schema > stacker.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of stacker's spec language, for completion and hints in editors."""
-    from stacker.spec.native.shape import make_json_schema
+    from stacker.spec.native.schema import make_json_schema
 
     print_json(make_json_schema())
 

@@ -12,18 +12,33 @@ from stacker.errors import DonorError, Mark, escape_text
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 MAX_JSON_BYTES = 16_000_000
 _MAX_DIGITS = 40
+_MOST_VALUES = 2_000_000
+"""The largest tokenizer.json of a published model in 2026, Gemma 3's, has 1.3 million values."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_object(data: bytes, where: str | Path) -> dict[str, Json]:
-    """Parse the bytes of a JSON file that must contain one object; `where` names the file in messages.
+    """Parse the bytes of a JSON file that must contain one object, as `parse_json` does.
 
-    DonorError for invalid JSON, for anything but an object, for NaN, for integers of more than 40 digits, and for a key
-    that appears twice with different values.
+    DonorError for anything but an object, and for what `parse_json` refuses.
     """
+    value = parse_json(data, where)
+    if not isinstance(value, dict):
+        raise DonorError.of("this is not a JSON object", _suggest_repair(data), Mark(str(where)))
+    return value
+
+
+def parse_json(data: bytes, where: str | Path) -> Json:
+    """Parse the bytes of a JSON file; `where` names the file in messages.
+
+    DonorError for invalid JSON, for NaN, for integers of more than 40 digits, for a key that appears twice with
+    different values, and for more than about two million values, which would take too much memory.
+    """
+    if data.count(b",") > _MOST_VALUES or data.count(b"[") + data.count(b"{") > _MOST_VALUES:
+        raise DonorError.of(f"this file has more than {_MOST_VALUES:,} values", "", Mark(str(where)))
     try:
         text = data.decode("utf-8")
-        value = json.loads(
+        value: Json = json.loads(
             text, object_pairs_hook=_merge_pairs, parse_int=_parse_integer, parse_constant=_parse_constant
         )
         if _SURROGATE.search(text):
@@ -31,8 +46,6 @@ def parse_object(data: bytes, where: str | Path) -> dict[str, Json]:
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else escape_text(str(error), 200)
         raise DonorError.of(f"this is not valid JSON: {reason}", _suggest_repair(data), Mark(str(where))) from error
-    if not isinstance(value, dict):
-        raise DonorError.of("this is not a JSON object", _suggest_repair(data), Mark(str(where)))
     return value
 
 

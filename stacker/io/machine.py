@@ -19,6 +19,7 @@ from stacker.io.disk.copies import find_data_runs
 from stacker.io.disk.direct import Writer
 from stacker.io.disk.moves import can_clone
 from stacker.io.disk.storage import count_free_bytes, explain_errors
+from stacker.io.files.paths import is_folder, resolve_links
 
 PACKAGES = ("numpy", "numba", "ml_dtypes", "huggingface_hub", "networkx", "pydantic", "typer", "rich")
 FOR_DEVICES = ("torch",)
@@ -102,7 +103,7 @@ def inspect_folder(folder: Path) -> Folder:
 
     StorageError when `folder` does not exist or cannot be written.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise StorageError.of("there is no such folder", "", Mark(str(folder)))
     with explain_errors(folder), tempfile.NamedTemporaryFile(dir=folder, prefix=".stacker-doctor-") as source:
         source.write(os.urandom(_TRIAL_BYTES))
@@ -143,7 +144,7 @@ def _keeps_holes(folder: Path) -> bool:
 
 def _find_filesystem(folder: Path) -> str:
     """The type of a folder's filesystem, such as `ext4`; `unknown` if /proc/self/mounts cannot be read."""
-    place = str(folder.resolve())
+    place = str(resolve_links(folder))
     best, kind = "", "unknown"
     try:
         lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -191,4 +192,4 @@ def _inspect_hub() -> Hub:
     from huggingface_hub import constants, get_token
 
     cache = Path(constants.HF_HUB_CACHE)
-    return Hub(cache, cache.is_dir(), constants.HF_HUB_OFFLINE, get_token() is not None, constants.ENDPOINT)
+    return Hub(cache, is_folder(cache), constants.HF_HUB_OFFLINE, get_token() is not None, constants.ENDPOINT)

@@ -17,6 +17,7 @@ from stacker.core.plan.plan_json import make_plan_index
 from stacker.errors import Blame, Mark, Problem
 from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json
+from stacker.io.files.paths import is_file, list_folder
 
 
 class Damage:
@@ -83,8 +84,9 @@ def check_contents(folder: Path, plan: Plan) -> Iterator[Problem]:
     if index is not None:
         yield from _check_json(folder / INDEX_FILE, index)
     planned = {shard.name for shard in plan.shards} | ({INDEX_FILE} if index else set())
-    for path in sorted((*folder.glob("*.safetensors"), *folder.glob(INDEX_FILE))):
-        if path.name not in planned:
+    for name in list_folder(folder):
+        path = folder / name
+        if (name.endswith(".safetensors") or name == INDEX_FILE) and name not in planned:
             yield make_file_problem(
                 path, "this file is not in the plan: loaders may take it for a part of the output", "remove it"
             )
@@ -97,7 +99,7 @@ def make_file_problem(path: Path, message: str, hint: str = "") -> Problem:
 
 def _check_json(path: Path, expected: dict[str, Json]) -> Iterator[Problem]:
     try:
-        found = json.loads(path.read_bytes()) if path.is_file() else None
+        found = json.loads(path.read_bytes()) if is_file(path) else None
     except (OSError, ValueError, RecursionError) as error:
         yield make_file_problem(path, f"cannot read this file: {error}")
         return

@@ -21,6 +21,7 @@ from stacker.io.disk.copies import find_data_runs
 from stacker.io.disk.direct import Reader
 from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.disk.storage import explain_errors
+from stacker.io.files.paths import is_file, read_status
 from stacker.io.files.regular_files import read_exactly
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.evaluate import begin_evaluation
@@ -87,9 +88,10 @@ def compare(
 
 
 def _check_size(path: Path, shard: Shard) -> Problem | None:
-    if not path.is_file():
+    status = read_status(path)
+    if status is None or not is_file(path):
         return make_file_problem(path, "this shard is missing", "build it again")
-    size = path.stat().st_size
+    size = status.st_size
     return None if size == shard.size else make_file_problem(path, f"this shard has {size:,} bytes, not {shard.size:,}")
 
 

@@ -232,7 +232,7 @@ def test_ends(ends: tuple[str, ...], tied: tuple[str, str]) -> None:
         ("mlp.c_proj.weight", "mlp.down"),
         ("mlp.fc1.weight", "mlp.up"),
         ("mlp.dense_4h_to_h.weight", "mlp.down"),
-        ("feed_forward.w1.weight", "mlp.gate"),
+        ("feed_forward.w1.weight", "mlp.up"),
         ("mamba.A_log", "ssm.state"),
         ("mamba.in_proj.weight", "ssm.in"),
         ("linear_attn.in_proj_qkvz.weight", "ssm.in"),
@@ -297,13 +297,73 @@ def test_lists_of_layers_by_number(key: str, value: list[int], kind: WriteKind |
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "names", "message"),
     [
-        pytest.param({"model_type": "t5", "is_encoder_decoder": True, "num_layers": 6}, id="T5"),
-        pytest.param({"model_type": "bart", "encoder_layers": 6, "decoder_layers": 6}, id="BART"),
+        pytest.param(
+            {"num_hidden_layers": 6, "num_hidden_groups": 1},
+            layers(1, "albert_layers.0.ffn.weight", prefix="albert.encoder.albert_layer_groups."),
+            "share the tensors of 1 groups",
+            id="shared layers",
+        ),
+        pytest.param(
+            {"n_layers": 2},
+            [
+                *layers(2, "q_lin.weight", prefix="transformer.attentions."),
+                *layers(2, "lin1.weight", prefix="transformer.ffns."),
+            ],
+            "in several lists of modules: 'transformer.attentions",
+            id="spread layers",
+        ),
+        pytest.param(
+            {"model_type": "luke", "num_hidden_layers": 2}, layers(2, "a.weight"), "cannot be stacked", id="named"
+        ),
     ],
 )
-def test_an_encoder_decoder_is_refused_by_name(config: dict[str, Any]) -> None:
-    """A stack of its decoder would keep an encoder of the wrong depth, so it is refused."""
-    with pytest.raises(DonorError, match=f"'{config['model_type']}' is an encoder-decoder"):
-        infer_architecture(config, {})
+def test_layers_that_are_no_units(config: dict[str, Any], names: list[str], message: str) -> None:
+    """Layers that share tensors, or whose tensors are not together, are refused."""
+    with pytest.raises(DonorError, match=message):
+        infer(config, *names)
+
+
+BERT = [
+    "bert.embeddings.word_embeddings.weight",
+    *layers(2, "attention.output.dense.weight", prefix="bert.encoder.layer."),
+    "cls.predictions.bias",
+]
+
+
+def test_heads_of_encoders_are_tied_by_their_names() -> None:
+    """The tied tensors of a masked-language-model head are named after the other tensors of the head."""
+    embed = "bert.embeddings.word_embeddings.weight"
+    assert infer({"num_hidden_layers": 2}, *BERT).tied == (
+        ("cls.predictions.decoder.weight", embed),
+        ("cls.predictions.decoder.bias", "cls.predictions.bias"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "more"),
+    [({"architectures": ["BertModel"]}, []), ({}, ["bert.pooler.dense.weight"])],
+    ids=["by its class", "by its pooler"],
+)
+def test_encoders_without_a_head_have_no_ties(config: dict[str, Any], more: list[str]) -> None:
+    """A base model has no head that is tied to the embedding."""
+    assert infer({"num_hidden_layers": 2, **config}, *BERT[:-1], *more).tied == ()
+
+
+@pytest.mark.parametrize(
+    ("suffixes", "roles"),
+    [
+        (("mlp.w1.weight", "mlp.w2.weight", "mlp.c_proj.weight"), ("mlp.up", "mlp.gate", "mlp.down")),
+        (("mlp.w1.weight", "mlp.w2.weight", "mlp.w3.weight"), ("mlp.gate", "mlp.down", "mlp.up")),
+        (("mlp.w1.weight", "mlp.v1.weight", "mlp.w2.weight"), ("mlp.gate", "mlp.up", "mlp.down")),
+        (("mlp.w1.weight", "mlp.w2.weight"), ("mlp.up", "mlp.down")),
+    ],
+    ids=["Qwen v1", "three", "DBRX", "two"],
+)
+def test_roles_by_the_tensors_beside(suffixes: tuple[str, ...], roles: tuple[str, ...]) -> None:
+    """What `w1` and `w2` are depends on the other matrices of the layer."""
+    config: dict[str, Any] = {"num_hidden_layers": 2, "model_type": "new"}
+    names = layers(2, *suffixes)
+    placed = place_tensors(infer(config, *names), config, specs(*names))
+    assert tuple(placed[f"model.layers.1.{suffix}"].role for suffix in suffixes) == roles

@@ -58,23 +58,11 @@ def test_experts_share_a_template() -> None:
     assert found.suffix == "block_sparse_moe.experts.12.w2.weight"
 
 
-@pytest.mark.parametrize("root", ["", "transformer."], ids=["as published", "as saved"])
-def test_a_root_may_be_left_out(root: str) -> None:
-    """GPT-2's published names lack the prefix of its saved ones; both have the same full name."""
-    names = [f"{root}{rest}" for rest in ("wte.weight", "h.1.attn.c_proj.weight", "ln_f.bias")]
-    found = place("gpt2", GPT2, [*names, "lm_head.weight"])
-    assert [found[name].name for name in names] == [
-        "transformer.wte.weight", "transformer.h.1.attn.c_proj.weight", "transformer.ln_f.bias",
-    ]  # fmt: skip
-    assert [found[name].role for name in names] == ["embed", "attn.o", "norm.final.bias"]
-    assert found["lm_head.weight"].name == "lm_head.weight"
-
-
 @pytest.mark.parametrize(
     ("family", "config", "name"),
     [
         ("llama", LLAMA, "model.layers.0.self_attn.rotary_emb.inv_freq"),
-        ("gpt2", GPT2, "h.0.attn.bias"),
+        ("gpt2", GPT2, "transformer.h.0.attn.bias"),
         ("gpt2", GPT2, "transformer.h.0.attn.masked_bias"),
         ("gpt_neox", LLAMA, "gpt_neox.layers.0.attention.rotary_emb.inv_freq"),
     ],
@@ -86,8 +74,8 @@ def test_buffers_are_ignored_with_a_reason(family: str, config: dict[str, Any], 
 
 def test_biases_of_attention_are_no_masks() -> None:
     """Only the buffer `attn.bias` is a mask, not the bias of a projection."""
-    found = place("gpt2", GPT2, ["h.0.attn.c_attn.bias"])
-    assert not found["h.0.attn.c_attn.bias"].ignored
+    found = place("gpt2", GPT2, ["transformer.h.0.attn.c_attn.bias"])
+    assert not found["transformer.h.0.attn.c_attn.bias"].ignored
 
 
 def test_prediction_layers_are_ignored() -> None:
@@ -148,3 +136,25 @@ def test_configs_that_make_no_sense(change: dict[str, Any], message: str) -> Non
     """Invalid sizes in a config are a DonorError."""
     with pytest.raises(DonorError, match=message):
         list_expected_tensors(read_architecture("llama"), LLAMA | change)
+
+
+MOE = {**LLAMA, "num_key_value_heads": 2, "num_experts": 4, "moe_intermediate_size": 4}
+
+
+@pytest.mark.parametrize(
+    ("family", "entries"),
+    [
+        pytest.param("mixtral", {"num_local_experts": 10**9}, id="experts"),
+        pytest.param("mixtral", {"num_local_experts": 10**39}, id="experts-beyond-64-bits"),
+        pytest.param("mixtral", {"num_local_experts": 400, "num_hidden_layers": 9000}, id="experts-of-many-layers"),
+        pytest.param("qwen3_moe", {"num_experts": 10**9}, id="other-experts"),
+        pytest.param("llama", {"num_hidden_layers": 10**6}, id="layers"),
+        pytest.param("llama", {"num_key_value_heads": "x" * 4_000_000}, id="text"),
+        pytest.param("llama", {"num_attention_heads": [0] * 1000, "head_dim": 10**9}, id="list"),
+    ],
+)
+def test_absurd_dimensions_cost_nothing(family: str, entries: dict[str, Any]) -> None:
+    """A config that would imply billions of tensors, or sizes that are no numbers, is refused after little work."""
+    with pytest.raises(DonorError, match=r"config\.json") as caught:
+        list_expected_tensors(read_architecture(family), {**MOE, **entries})
+    assert len(str(caught.value)) < 1000

@@ -261,3 +261,35 @@ def test_a_full_disk_is_reported() -> None:
     assert ended.returncode == StorageError.exit_code
     assert "cannot write to standard output: No space left on device" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_broken_spec_from_a_pipe_is_reported(home: Path) -> None:
+    """The line with the mistake is not quoted, because reading the pipe again would wait for ever."""
+    os.mkfifo(home / "pipe.yml")
+    command = [sys.executable, "-m", "stacker", "check", "pipe.yml"]
+    with subprocess.Popen(command, cwd=home, stderr=subprocess.PIPE, text=True) as checking:
+        (home / "pipe.yml").write_text("stacker: 1\nstack: [a[0:4]]\n")
+        _, said = checking.communicate(timeout=60)
+    assert checking.returncode == 2
+    assert "pipe.yml:2" in said
+
+
+def test_files_left_behind_are_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line after a build, grouped by reason; with --json every file of every donor."""
+    for name in ("modeling_x.py", "pytorch_model.bin", "x.foo", "README.md"):
+        (home / "b" / name).write_text("x")
+    assert "left behind" not in run(capsys, "check", "spec.yml")[1]
+    for command in (["check", "spec.yml"], ["preview", "spec.yml"], ["build", "spec.yml", "out"]):
+        files = json.loads(run(capsys, *command, "--json")[1])["files"]
+        assert files["carried"] == [{"file": "generation_config.json", "donor": "a"}]
+        assert {"file": "README.md", "donor": "b", "reason": "written anew"} in files["left_behind"]
+        assert len(files["left_behind"]) == 7
+    (home / "b" / os.fsdecode(b"\xff.foo")).touch()
+    (home / "a" / os.fsdecode(b"LICENSE-\xff")).touch()
+    assert "\\udcff.foo" in run(capsys, "check", "spec.yml", "--json")[1]
+    said = run(capsys, "build", "spec.yml", "out", "--force")[2]
+    left = (
+        "left behind: b/x.foo, b/\\udcff.foo (no rule says what it is for); "
+        "b/pytorch_model.bin (weights in another format); b/modeling_x.py (code, which is never carried)"
+    )
+    assert left in said

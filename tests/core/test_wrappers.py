@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from stacker.arch.conventions import WRAPPER_ROLE
+from stacker.arch.files.architecture import Part
 from stacker.arch.wrapping import find_wrapped_architecture
-from stacker.core.checks.stack import check_prefixes
 from stacker.core.config.agreement import compare_donors
 from stacker.core.config.compiling import compile_config
-from stacker.core.values.donor import Donor
+from stacker.core.plan.tensors import plan_tensors
+from stacker.core.stack.graph import build_graph
+from stacker.core.values.donor import Donor, DonorTensor
+from stacker.core.values.expression import find_tensor_refs
 from stacker.errors import Severity, select_errors
-from tests.core.stacks import CONFIG, graph_of, make_donor
+from stacker.tensors import Dtype, TensorSpec
+from tests.core.stacks import CONFIG, make_donor, spec_of
 
 TOWER = {"model_type": "clip_vision_model", "num_hidden_layers": 2}
 
@@ -80,9 +85,41 @@ def test_pictures_that_come_in_by_layer() -> None:
     assert "features of pictures are added after the first layers" in problem.message
 
 
-def test_layers_of_the_language_model_alone() -> None:
-    """Layers may come from a checkpoint without a wrapper, but embedding and head may not."""
-    donors = {"a": make_wrapper(), "b": make_donor("b")}
-    assert not [*check_prefixes(graph_of("- a[0:3]\n- b[2:5]\n- a[4:6]", donors), donors)]
-    (problem,) = check_prefixes(graph_of("- a[0:3]\n- b[3:6]", donors), donors)
-    assert problem.hint == "take the ends from one donor: `embed: a`, `head: a`"
+def planned(stack: str, **keys: str) -> dict[str, set[str]]:
+    """For each output tensor outside the layers, the donors that it is read from; `a` is a wrapper, `b` is none."""
+    donors = {"a": with_tower(make_wrapper()), "b": make_donor("b")}
+    spec = spec_of(stack, "ab", **keys)
+    tensors = plan_tensors(build_graph(spec, donors), donors, None).tensors
+    refs = {
+        each.tensor.name: find_tensor_refs(each.expression) for each in tensors if ".layers." not in each.tensor.name
+    }
+    return {name: {ref.donor for ref in found} for name, found in refs.items()}
+
+
+def with_tower(donor: Donor) -> Donor:
+    """The wrapper with a tensor of a tower."""
+    spec = TensorSpec("vision_tower.patch.weight", Dtype.BF16, (4, 4))
+    return replace(donor, tensors={spec.name: DonorTensor(spec, Part.EMBED, WRAPPER_ROLE), **donor.tensors})
+
+
+def test_ends_of_a_language_model_alone() -> None:
+    """Embedding and head of a text-only donor get the wrapper's names; the towers stay those of the wrapper."""
+    found = planned("- b[0:3]\n- a[3:6]", config="a", head="b")
+    assert found == {
+        "vision_tower.patch.weight": {"a"},
+        "language_model.model.embed_tokens.weight": {"b"},
+        "language_model.model.norm.weight": {"b"},
+        "language_model.lm_head.weight": {"b"},
+    }
+
+
+def test_ends_of_a_wrapper_for_a_language_model_alone() -> None:
+    """A text-only result gets a wrapper's embedding and head under its own names, and no towers."""
+    found = planned("- a[0:3]\n- b[3:6]", config="b", head="a")
+    assert found == {"model.embed_tokens.weight": {"a"}, "model.norm.weight": {"a"}, "lm_head.weight": {"a"}}
+
+
+def test_towers_need_a_donor_that_has_them() -> None:
+    """A text-only donor cannot provide the towers of a wrapper."""
+    _, problems = compiled(make_wrapper(), [0, 1], towers=make_donor("b"))
+    assert "has nothing beside its language model" in select_errors(problems)[0].message

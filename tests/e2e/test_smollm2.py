@@ -60,3 +60,20 @@ def test_the_stack_is_not_the_donor(donor: Path, stack: Path) -> None:
 def _rearranged(donor: Path) -> tuple[object, object]:
     checkpoint, tokenizer = smollm2.load(donor)
     return smollm2.rearrange(checkpoint, LAYERS), tokenizer
+
+
+def test_a_hop_is_a_hook(donor: Path, tmp_path: Path) -> None:
+    """A hop of 0.7 before layer 20 computes what the donor computes with that factor on the layer's input, in fp32."""
+    (tmp_path / "smollm2").symlink_to(donor)
+    items = "stack: ['smollm2[0:20]', {slice: 'smollm2[20:30]', hop: 0.7}]\noutput: {dtype: float32}\n"
+    (tmp_path / "hop.yml").write_text(f"stacker: 1\nname: hop\ndonors: {{smollm2: ./smollm2}}\n{items}", "utf-8")
+    stacker.load(tmp_path / "hop.yml").build(tmp_path / "out")
+    checkpoint, tokenizer = smollm2.load(donor)
+    plain, _ = smollm2.logits_of(checkpoint.float(), tokenizer, smollm2.english())
+    layer = checkpoint.model.layers[20]
+    layer.register_forward_pre_hook(lambda _, args, named: ((args[0] * 0.7, *args[1:]), named), with_kwargs=True)
+    expected, _ = smollm2.logits_of(checkpoint, tokenizer, smollm2.english())
+    found, _ = smollm2.logits_of(*smollm2.load(tmp_path / "out"), smollm2.english())
+    difference, effect, scale = ((found - expected).abs().max(), (plain - expected).abs().max(), expected.abs().max())
+    assert difference < 1e-4 * scale
+    assert effect > 0.05 * scale

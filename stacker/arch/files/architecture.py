@@ -126,6 +126,29 @@ class LayerRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Fold:
+    """How tensors change if the residual stream that a layer reads and writes is stored divided by a product P of hops.
+
+    A weight w becomes (w + offset) · P^power - offset, where `offset` is the number that the model adds to the weight.
+    """
+
+    power: int
+    offset: float = 0.0
+
+
+FOLDS: dict[str, Fold] = {
+    "divide": Fold(-1),
+    "divide 1 + w": Fold(-1, 1.0),
+    "multiply": Fold(1),
+    "keep": Fold(0),
+}
+"""The folds by the words of an architecture file.
+
+What writes to the residual stream is divided, what reads it without a norm is multiplied, and all else is kept.
+"""
+
+
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """Describes a model family: the tensors of its models, and the config entries that depend on the layers.
 
@@ -141,8 +164,6 @@ class Architecture:
     """The beginning of the names of tensors in layers, with `{i}` for the layer index."""
     scope: str = ""
     """The config key under which the language model's config is nested; "" if it is not nested."""
-    root: str = ""
-    """The first part of the full tensor names, such as "model.", if some checkpoints leave it out; otherwise ""."""
     defaults: tuple[tuple[str, Json], ...] = ()
     """Config keys, each with the value that applies if a config does not set the key."""
     dimensions: tuple[tuple[str, Formula], ...] = ()
@@ -160,6 +181,10 @@ class Architecture:
     """Patterns for names of tensors that every stack omits, each with the reason."""
     apart: tuple[str, ...] = ()
     """Patterns for names of tensors that are stored outside the layers but belong to layers (see `layer_names`)."""
+    hop: tuple[tuple[str, Fold], ...] = ()
+    """Tensor roles, or names of tensors in layers, whose fold differs from the general rule in `stacker.arch.hops`."""
+    no_hop: tuple[tuple[Formula, str], ...] = ()
+    """Conditions on the config under which a stack cannot have hops, each with the reason."""
     agree: tuple[str, ...] = ()
     """Config keys whose values must be equal in all donors of a stack."""
     notes: tuple[str, ...] = ()

@@ -22,7 +22,34 @@ _COMPARE: dict[type[ast.AST], Callable[[Any, Any], bool]] = {
     ast.GtE: operator.ge, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
     ast.Is: operator.is_, ast.IsNot: operator.is_not,
 }  # fmt: skip
-_CALLS: dict[str, Callable[[Any], Any]] = {"int": int, "len": len, "range": range, "str": str}
+_LONGEST_RANGE = 1_000_000
+_MOST_BITS = 1024
+"""The largest size of an integer that a formula computes with."""
+
+
+def _make_range(stop: Any) -> range:
+    """A range; ValueError for one so long that searching it would take seconds."""
+    if stop > _LONGEST_RANGE:
+        raise ValueError(f"a range of more than {_LONGEST_RANGE:,} numbers")
+    return range(stop)
+
+
+def _compute_binary(sign: ast.operator, left: Any, right: Any) -> Any:
+    """Compute `left sign right`, where text and lists can only be added; TypeError or ValueError for anything else.
+
+    A config is not trusted: text times a number, or a power of large numbers, could fill the memory.
+    """
+    if not isinstance(sign, ast.Add):
+        for value in (left, right):
+            if not isinstance(value, int | float):
+                raise TypeError(f"cannot compute with {type(value).__name__}")
+    for value in (left, right):
+        if isinstance(value, int) and value.bit_length() > (_MOST_BITS if not isinstance(sign, ast.Pow) else 16):
+            raise ValueError("a number is too large")
+    return _BINARY[type(sign)](left, right)
+
+
+_CALLS: dict[str, Callable[[Any], Any]] = {"int": int, "len": len, "range": _make_range, "str": str}
 _ALLOWED = (
     ast.Expression, ast.Name, ast.Load, ast.Constant, ast.List, ast.BinOp, ast.BitOr, ast.UnaryOp, ast.Not, ast.USub,
     ast.BoolOp, ast.And, ast.Or, ast.Compare, ast.IfExp, ast.Subscript, ast.Slice, ast.Attribute, ast.Call,
@@ -104,7 +131,7 @@ def _evaluate_operation(node: ast.expr, names: Mapping[str, Any]) -> Any:
         case ast.BinOp(left, ast.BitOr(), right):
             return _evaluate_or_default(left, right, names)
         case ast.BinOp(left, sign, right):
-            return _BINARY[type(sign)](_evaluate(left, names), _evaluate(right, names))
+            return _compute_binary(sign, _evaluate(left, names), _evaluate(right, names))
         case ast.UnaryOp(ast.Not(), operand):
             return not _evaluate(operand, names)
         case ast.UnaryOp(_, operand):

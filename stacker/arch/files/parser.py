@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import re
 
-from stacker.arch.files.architecture import KEYLESS, Architecture, LayerRule, Part, TensorTemplate, WriteKind
+from stacker.arch.files.architecture import (
+    FOLDS,
+    KEYLESS,
+    Architecture,
+    Fold,
+    LayerRule,
+    Part,
+    TensorTemplate,
+    WriteKind,
+)
 from stacker.arch.files.document import (
     Entries,
     ReadParent,
@@ -30,8 +39,8 @@ from stacker.text.node import Node
 
 _REQUIRED = ("family", "model_types", "depth", "prefix")
 _KEYS = (
-    *_REQUIRED, "like", "scope", "root", "defaults", "dimensions", "embed", "layer", "head", "apart", "tied", "ignored",
-    "per_layer", "sized", "agree", "notes",
+    *_REQUIRED, "like", "scope", "defaults", "dimensions", "embed", "layer", "head", "apart", "tied", "ignored",
+    "per_layer", "sized", "hop", "no_hop", "agree", "notes",
 )  # fmt: skip
 _RULE_KEYS = ("read", "write", "when", "drop", "put", "over", "reason")
 _TENSOR = re.compile(r"(?P<role>[\w.]+)(?P<optional>\??) \[(?P<rest>.*)", re.DOTALL)
@@ -56,7 +65,6 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
         depth=read_formula(entries["depth"]),
         prefix=expect_text(entries["prefix"]),
         scope=expect_text(entries["scope"]) if "scope" in entries else "",
-        root=expect_text(entries["root"]) if "root" in entries else "",
         defaults=tuple((key, read_json_value(node)) for key, node in read_section(entries, "defaults").items()),
         dimensions=parse_formulas(entries, "dimensions"),
         tensors=tuple(
@@ -70,6 +78,8 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
         tied=read_pairs(entries, "tied"),
         ignored=read_pairs(entries, "ignored"),
         apart=read_texts(entries, "apart"),
+        hop=tuple((match, _parse_fold(node)) for match, node in read_section(entries, "hop").items()),
+        no_hop=parse_reasons(entries, "no_hop"),
         agree=read_texts(entries, "agree"),
         notes=read_texts(entries, "notes"),
     )
@@ -144,6 +154,13 @@ def _parse_rule(name: str, node: Node) -> LayerRule:
     )
 
 
+def _parse_fold(node: Node) -> Fold:
+    text = expect_text(node)
+    if text not in FOLDS:
+        raise SpecError.of(f"unknown way to fold a hop: '{text}'", f"known: {', '.join(FOLDS)}", node.mark)
+    return FOLDS[text]
+
+
 def _parse_write(node: Node) -> tuple[WriteKind, str]:
     kind, _, key = expect_text(node).partition(" ")
     if kind not in set(WriteKind):
@@ -153,6 +170,11 @@ def _parse_write(node: Node) -> tuple[WriteKind, str]:
         hint = f"{ways} name no config key, every other way does: list layer_types"
         raise SpecError.of(f"'{expect_text(node)}' is not a way to write", hint, node.mark)
     return WriteKind(kind), key
+
+
+def parse_reasons(entries: Entries, key: str) -> tuple[tuple[Formula, str], ...]:
+    """Parses the section `key`, which maps conditions to reasons; empty if there is no such section."""
+    return tuple((read_formula(node, when), expect_text(node)) for when, node in read_section(entries, key).items())
 
 
 def parse_formulas(entries: Entries, key: str) -> tuple[tuple[str, Formula], ...]:

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+
+from stacker.errors import StackerError
+from stacker.io.files.paths import exists, expand_home, is_folder, list_folder
 
 _PREFIX = "models--"
 
@@ -60,16 +64,13 @@ def complete_named_donor(incomplete: str) -> list[str]:
 
 def _list_folders(incomplete: str) -> list[str]:
     parent, begin = os.path.split(incomplete)
-    try:
-        entries = sorted(Path(parent or ".").iterdir())
-    except OSError:
-        return []
-    candidates = [entry for entry in entries if entry.name.startswith(begin) and not entry.name.startswith(".")]
-    return [
-        str(Path(parent) / entry.name) + ("" if (entry / "config.json").exists() else "/")
-        for entry in candidates
-        if entry.is_dir()
-    ]
+    found = []
+    with suppress(StackerError):
+        for name in list_folder(Path(parent or ".")):
+            entry = Path(parent) / name
+            if name.startswith(begin) and not name.startswith(".") and is_folder(entry):
+                found.append(str(entry) + ("" if exists(entry / "config.json") else "/"))
+    return found
 
 
 def _list_cached() -> list[str]:
@@ -78,12 +79,11 @@ def _list_cached() -> list[str]:
     The environment variable HF_HUB_CACHE or HF_HOME can set the cache's folder.
     """
     home = os.environ.get("HF_HOME", "~/.cache/huggingface")
-    folder = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
     try:
-        names = [entry.name for entry in folder.iterdir()]
-    except OSError:
+        names = list_folder(expand_home(Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub"))))
+    except StackerError:
         return []
-    return sorted(name.removeprefix(_PREFIX).replace("--", "/") for name in names if name.startswith(_PREFIX))
+    return [name.removeprefix(_PREFIX).replace("--", "/") for name in names if name.startswith(_PREFIX)]
 
 
 def _filter(names: Iterable[str], incomplete: str) -> list[str]:

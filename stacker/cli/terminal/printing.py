@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from rich.segment import Segment
 from rich.text import Text
 
 from stacker.errors import Mark, Problem, Severity, StackerError, raise_problems
+from stacker.io.files.regular_files import open_regular
+from stacker.io.files.spec_files import MAX_SPEC_BYTES
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Characters that a terminal acts on instead of showing, and those that reverse the direction of text."""
@@ -29,12 +33,13 @@ class SafeConsole(Console):
         The codes that rich itself writes for styles are not affected.
         """
         for segment in super().render(renderable, options):
-            text = segment.text if segment.control else _CONTROL.sub(_escape, segment.text)
+            text = segment.text if segment.control else escape_control(segment.text)
             yield segment if text == segment.text else Segment(text, segment.style)
 
 
-def _escape(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode("ascii")
+def escape_control(text: str) -> str:
+    """Replace control characters in a text by visible escapes; line breaks and tabs stay."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -48,11 +53,12 @@ def make_console(*, stderr: bool = False) -> Console:
 def print_problems(problems: Iterable[Problem]) -> None:
     """Print each problem on standard error: its place and message, the line of the spec with a caret, and the hint."""
     console = make_console(stderr=True)
+    read = cache(_read_lines)
     for problem in problems:
         place = f"{problem.mark}: " if problem.mark else ""
         head = Text(place, "bold").append(f"{problem.severity}: ", STYLES[problem.severity]).append(problem.message)
         console.print(head, soft_wrap=True)
-        for line in _quote_line(problem.mark):
+        for line in _quote_line(problem.mark, read):
             console.print(Text(line, "dim"), soft_wrap=True)
         for line in problem.hint.splitlines():
             console.print(Text(f"  hint: {line}", "cyan"), soft_wrap=True)
@@ -72,21 +78,35 @@ def find_exit_code(errors: Iterable[Problem]) -> int:
     return 0
 
 
-def _quote_line(mark: Mark | None) -> tuple[str, ...]:
+def _quote_line(mark: Mark | None, read: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
     """A pair of texts: the line that `mark` points at, and a line with a caret below the marked column.
 
-    Returns () if `mark` has no line or the line cannot be read.
+    `read` returns the lines of a file. Returns () if `mark` has no line or the line cannot be read, and also for a line
+    that is too long to be looked at.
     """
-    if mark is None or mark.line is None:
-        return ()
-    try:
-        lines = Path(mark.source).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return ()
-    if mark.line > len(lines):
+    if mark is None or mark.line is None or mark.line > len(lines := read(mark.source)):
         return ()
     line = lines[mark.line - 1]
-    return (f"  {line}", "  " + " " * ((mark.column or 1) - 1) + "^")
+    if len(line) > _LONGEST_LINE:
+        return ()
+    before = escape_control(line[: (mark.column or 1) - 1])
+    return (f"  {line}", "  " + " " * len(before) + "^")
+
+
+_LONGEST_LINE = 1000
+
+
+def _read_lines(source: str) -> Sequence[str]:
+    """The lines of a spec file; () for anything but a regular file, because a pipe can be read only once."""
+    try:
+        fd = open_regular(Path(source))
+    except StackerError:
+        return ()
+    with os.fdopen(fd, "rb") as file:
+        try:
+            return file.read(MAX_SPEC_BYTES).decode("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return ()
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:

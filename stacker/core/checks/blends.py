@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from stacker.core.stack.graph import Naming, StackGraph, Table, list_inputs, walk_tables
+from stacker.core.stack.hops import find_hop_factors
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.core.values.parameters import BoundSetting, find_factor, find_values
@@ -84,7 +85,7 @@ def _compare_tables(node: Node, donor: str, ours: Table, theirs: Table) -> Itera
 def check_arithmetic(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
     """Report the first donor tensor that is to be scaled or blended although it is stored quantised or packed."""
     for node, named, tables in walk_tables(graph, donors):
-        for name, tensors in _computed_tensors(node, named, tables):
+        for name, tensors in _computed_tensors(node, donors, named, tables):
             for feed, tensor in zip(list_inputs(node), tensors, strict=False):
                 problem = _check_computable(donors[feed.donor], name, tensor)
                 if problem:
@@ -92,11 +93,14 @@ def check_arithmetic(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator
                     return
 
 
-def _computed_tensors(node: Node, named: Naming, tables: Sequence[Table]) -> Iterator[tuple[str, list[DonorTensor]]]:
+def _computed_tensors(
+    node: Node, donors: Mapping[str, Donor], named: Naming, tables: Sequence[Table]
+) -> Iterator[tuple[str, list[DonorTensor]]]:
     """Yield (name, donor tensors it is computed from) for each tensor of the node that is scaled or blended."""
+    folded = find_hop_factors(node, donors, tables[0])
     for name, tensor in tables[0].items():
         scales = (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))
-        if node.op or find_factor(scales, tensor.role, named(name)) != 1.0:
+        if node.op or name in folded or find_factor(scales, tensor.role, named(name)) != 1.0:
             yield name, [table[name] for table in tables if name in table]
 
 

@@ -144,9 +144,11 @@ def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) 
     """
     template = donors[graph.template]
     names = {**collect_names(template.architecture, template.config), "depth": len(graph.layers)}
+    used = dict.fromkeys(node.feeds[0].donor for node in graph.layers)
+    own = {name: _donor_names(donors[name]) for name in used}
     for rule in template.architecture.rules:
         if rule.write is WriteKind.LIST and len(rule.read) > 1 and is_applicable(rule, names):
-            odd = [node.index for node in graph.layers if not _fits_pattern(rule, names, node, donors)]
+            odd = [node.index for node in graph.layers if not _fits_pattern(rule, names, node, own)]
             if odd:
                 message = f"{rule.name} does not follow the pattern of {template.architecture.name} from layer {odd[0]}"
                 hint = (
@@ -156,16 +158,18 @@ def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) 
                 yield Problem(message, hint, graph.layers[odd[0]].mark, Severity.WARNING)
 
 
-def _fits_pattern(rule: LayerRule, names: Mapping[str, Any], node: Node, donors: Mapping[str, Donor]) -> bool:
+def _donor_names(donor: Donor) -> dict[str, Any]:
+    return {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
+
+
+def _fits_pattern(rule: LayerRule, names: Mapping[str, Any], node: Node, own: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether a node's donor layer has the value of `rule` that the family's pattern predicts for the node's index.
 
-    The pattern is the last formula of `rule.read`, evaluated with the variables `names`. If a formula cannot be
-    evaluated, the result is True.
+    The pattern is the last formula of `rule.read`, evaluated with the variables `names`; `own` has the variables of
+    each donor. If a formula cannot be evaluated, the result is True.
     """
-    donor = donors[node.feeds[0].donor]
-    own = {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
     try:
-        value = read_layer_value(rule, own, node.feeds[0].layer or 0)
+        value = read_layer_value(rule, own[node.feeds[0].donor], node.feeds[0].layer or 0)
         return bool(rule.read[-1].value({**names, "i": node.index}) == value)
     except FormulaError:
         return True

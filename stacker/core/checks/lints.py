@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from stacker.core.checks.hops import lint_hops
 from stacker.core.checks.lint_donors import lint_dtypes, lint_lineage, lint_token_ids, lint_vocabularies
 from stacker.core.checks.lint_layers import (
     lint_backward_jumps,
@@ -18,6 +19,7 @@ from stacker.core.checks.lint_layers import (
     lint_skips,
     lint_unused_layers,
 )
+from stacker.core.checks.lint_roles import lint_guessed_roles
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem, Severity
@@ -36,6 +38,8 @@ LINTS: tuple[Lint, ...] = (
     lint_skips,
     lint_patterns,
     lint_cancelled_factors,
+    lint_hops,
+    lint_guessed_roles,
     lint_unused_layers,
 )
 

@@ -10,12 +10,13 @@ from itertools import combinations
 
 from stacker.arch.files.architecture import Part
 from stacker.core.checks.blends import check_arithmetic, check_ops, check_sources
+from stacker.core.checks.hops import check_hops
 from stacker.core.config.agreement import compare_donors
 from stacker.core.stack.graph import StackGraph, walk_tables
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
 from stacker.core.values.parameters import match_name
-from stacker.errors import Blame, Mark, Problem, did_you_mean
+from stacker.errors import Mark, Problem, did_you_mean
 from stacker.spec.language.stack_spec import Rule
 
 Check = Callable[[StackGraph, Mapping[str, Donor]], Iterator[Problem]]
@@ -107,23 +108,6 @@ def _hidden_size(donor: Donor) -> int | None:
     return tables[0].spec.shape[1] if tables else None
 
 
-def check_prefixes(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Report donors of the embedding or head whose layer names begin differently from the template's layer names.
-
-    The embedding and the head keep the tensor names of their donor, and these names would not match the stack's layer
-    names.
-    """
-    template = donors[graph.template]
-    ends = (graph.embed, graph.head)
-    for name in dict.fromkeys(feed.donor for node in ends for feed in node.feeds):
-        prefix = donors[name].architecture.prefix
-        if prefix != template.architecture.prefix:
-            ours = template.architecture.prefix
-            message = f"tensor names differ: layers are '{prefix}' in '{name}', '{ours}' in '{template.name}'"
-            hint = f"take the ends from one donor: `embed: {template.name}`, `head: {template.name}`"
-            yield Problem(message, hint, blame=Blame.DONOR)
-
-
 def check_rules(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
     """Report roles and name patterns in the spec's parameters that match no tensor of the stack."""
     roles: set[str] = set()
@@ -154,9 +138,9 @@ CHECKS: tuple[Check, ...] = (
     check_donors_agree,
     check_shapes,
     check_ends,
-    check_prefixes,
     check_rules,
     check_ops,
     check_sources,
     check_arithmetic,
+    check_hops,
 )

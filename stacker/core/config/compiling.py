@@ -11,6 +11,7 @@ from typing import Any
 from stacker.arch.dimensions import PREDICTION_KEYS, collect_names, select_text_config
 from stacker.arch.files.formula import FormulaError
 from stacker.core.config.bindings import check_bindings
+from stacker.core.config.head_class import check_head_class, set_head_class
 from stacker.core.config.keys import DEPTH_KEYS, find_reported_keys, remove_unsafe_keys
 from stacker.core.config.layer_entries import Feeds, LayerEntries, apply_layer_rules
 from stacker.core.config.quantization import check_quantization, renumber_quantization
@@ -36,6 +37,7 @@ def compile_stack_config(
         [[(donors[feed.donor], feed.layer or 0) for feed in node.feeds] for node in graph.layers],
         embed=donors[graph.embed.feeds[0].donor],
         head=donors[graph.head.feeds[0].donor],
+        towers=donors[graph.towers] if graph.towers else None,
         dtype=spec.output.dtype,
         tied=tied,
         tokenizer=donors[graph.tokenizer],
@@ -50,6 +52,7 @@ def compile_config(
     *,
     embed: Donor,
     head: Donor,
+    towers: Donor | None = None,
     dtype: Dtype | None = None,
     tied: bool | None = None,
     tokenizer: Donor | None = None,
@@ -58,9 +61,9 @@ def compile_config(
 ) -> tuple[Entries, tuple[Problem, ...]]:
     """Return the stack's config and its problems; output layer k is made from the donor layers `layers[k]`.
 
-    `embed`, `head` and `tokenizer` are the donors that provide these parts, and `marks` has the place of each output
-    layer in the spec. If `dtype`, `tied` (whether the head shares the embedding's tensor) or `tokenizer` is None, the
-    config keeps the template's value.
+    `embed`, `head`, `towers` (None: the embedding's donor) and `tokenizer` are the donors of these parts; `marks` has
+    the place of each output layer in the spec. If `dtype`, `tied` (whether the head shares the embedding's tensor) or
+    `tokenizer` is None, the config keeps the template's value.
     """
     outputs = [OutputLayer(k, tuple(feeds), marks[k] if k < len(marks) else None) for k, feeds in enumerate(layers)]
     donors = {donor.name: donor for donor in (template, embed, head, *(d for feeds in layers for d, _ in feeds))}
@@ -69,14 +72,15 @@ def compile_config(
     target = inner if isinstance(inner, dict) else config
     changes = apply_layer_rules(template, outputs, (embed, head))
     _set_layers(target, template, len(layers), changes)
-    _set_ends(config, target, template, embed, tied)
+    _set_ends(config, target, template, (embed, head), tied)
     _set_dtype(config, target, dtype)
     _set_quantization(config, target, template, donors.values(), outputs)
     if tokenizer is not None and tokenizer.name != template.name:
         _set_token_ids(target, select_text_config(tokenizer.architecture, tokenizer.config))
     _update_repeated_entries(config, target, template)
     checked = (
-        *_check_towers(template, embed),
+        *_check_towers(template, towers or embed),
+        *check_head_class(template, head),
         *_report_unsafe_keys(template),
         *check_bindings(template, outputs, ignored_keys),
         *check_quantization(template, donors.values(), dtype),
@@ -128,11 +132,14 @@ def _find_nested(entries: Entries, path: Sequence[str]) -> Entries:
     return entries
 
 
-def _set_ends(config: Entries, target: Entries, template: Donor, embed: Donor, tied: bool | None) -> None:
+def _set_ends(config: Entries, target: Entries, template: Donor, ends: tuple[Donor, Donor], tied: bool | None) -> None:
+    """Set the vocabulary size, the kind of head, and whether it is tied; what was tied stays so if there is no head."""
+    embed, head = ends
+    set_head_class(config, template, head)
     vocab = select_text_config(embed.architecture, embed.config).get("vocab_size")
     if isinstance(vocab, int) and "vocab_size" in target:
         target["vocab_size"] = vocab
-    if tied is None or not template.architecture.tied:
+    if tied is None or not head.architecture.tied:
         return
     stated = [entries for entries in (config, target) if "tie_word_embeddings" in entries]
     default = dict(template.architecture.defaults).get("tie_word_embeddings")
@@ -201,16 +208,20 @@ def _report_unsafe_keys(template: Donor) -> Iterator[Problem]:
         yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
 
 
-def _check_towers(template: Donor, embed: Donor) -> Iterator[Problem]:
-    """Report towers (such as a vision encoder) whose config differs between the template and the embedding's donor.
+def _check_towers(template: Donor, donor: Donor) -> Iterator[Problem]:
+    """Report towers (such as a vision encoder) whose config differs between the template and `donor`.
 
-    The stack takes the towers' tensors from the embedding's donor, but their config from the template.
+    The stack takes the towers' tensors from `donor`, but their config from the template.
     """
-    if not template.architecture.inner or embed.name == template.name:
+    if not template.architecture.inner or donor.name == template.name:
         return
+    if not donor.architecture.inner:
+        message = f"'{donor.name}' has nothing beside its language model, but the config of '{template.name}' needs it"
+        yield Problem(message, f"write `towers: {template.name}`", blame=Blame.DONOR)
     scope = template.architecture.scope
     for key, mine in template.config.items():
-        theirs = embed.config.get(key)
-        if key != scope and isinstance(mine, dict) and "model_type" in mine and mine != theirs:
-            message = f"'{key}' of '{template.name}' differs from that of '{embed.name}', whose towers the stack gets"
-            yield Problem(message, f"take both from one donor: `config: {embed.name}`", blame=Blame.DONOR)
+        theirs = donor.config.get(key)
+        differs = key != scope and isinstance(mine, dict) and "model_type" in mine and mine != theirs
+        if differs and donor.architecture.inner:
+            message = f"'{key}' of '{template.name}' differs from that of '{donor.name}', whose towers the stack gets"
+            yield Problem(message, f"take both from one donor: `config: {donor.name}`", blame=Blame.DONOR)

@@ -17,6 +17,7 @@ from stacker.core.values.expression import (
     Copy,
     Expression,
     Rows,
+    Scale,
     find_blends,
     find_needed_leaves,
     is_zero,
@@ -107,6 +108,8 @@ def count_live_tiles(expression: Expression) -> int:
         return max(number + count for number, count in enumerate(tiles))
     if isinstance(expression, Rows):
         return 1 + max(tiles, default=0)
+    if isinstance(expression, Scale) and expression.offset:
+        return max(2, *tiles)
     return max(tiles, default=1)
 
 

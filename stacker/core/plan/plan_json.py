@@ -36,10 +36,12 @@ def hash_plan(content: dict[str, Any]) -> str:
     """The first 16 bytes, in hex, of the SHA-256 of a plan's JSON in canonical form.
 
     Costs and the sources of donors are left out, so that copies of the same donors in another folder lead to the same
-    id.
+    id; `found` is where a lock file says that a donor was.
     """
     hashed = {key: value for key, value in content.items() if key not in ("id", "costs")}
-    hashed["donors"] = [{key: value for key, value in each.items() if key != "source"} for each in content["donors"]]
+    hashed["donors"] = [
+        {key: value for key, value in each.items() if key not in ("source", "found")} for each in content["donors"]
+    ]
     canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
@@ -98,8 +100,8 @@ def expression_to_json(expression: Expression) -> Any:
             return str(tensor)
         case Cast(of, dtype):
             return {"cast": expression_to_json(of), "dtype": dtype.label}
-        case Scale(of, factor):
-            return {"scale": expression_to_json(of), "factor": factor}
+        case Scale(of, factor, offset):
+            return {"scale": expression_to_json(of), "factor": factor, **({"offset": offset} if offset else {})}
         case Blend():
             return _blend_to_json(expression)
         case Rows(of, width, runs):
@@ -192,7 +194,7 @@ def expression_from_json(content: Any) -> Expression:
     if "cast" in content:
         return Cast(expression_from_json(content["cast"]), DTYPES[content["dtype"]])
     if "scale" in content:
-        return Scale(expression_from_json(content["scale"]), content["factor"])
+        return Scale(expression_from_json(content["scale"]), content["factor"], content.get("offset", 0.0))
     if "rows" in content:
         sources = tuple(map(expression_from_json, content["rows"]))
         return Rows(sources, content["width"], tuple(RowRun(*run) for run in content["runs"]))

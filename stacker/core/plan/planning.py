@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from stacker.arch.conventions import WRAPPER_ROLE
 from stacker.arch.files.architecture import Part
 from stacker.arch.placement import place_tensors
 from stacker.core.plan.costs import add_up_costs
@@ -13,7 +14,7 @@ from stacker.core.plan.plan import DonorIdentity, Layout, Plan, Unused
 from stacker.core.plan.plan_json import hash_plan, plan_to_json
 from stacker.core.plan.tensors import PlannedTensors
 from stacker.core.stack.graph import StackGraph
-from stacker.core.values.donor import GENERATION, Donor, DonorTensor, SideFile, collect_donors
+from stacker.core.values.donor import Donor, DonorTensor, SideFile, collect_donors
 from stacker.core.values.expression import find_tensor_refs, rename_donors
 from stacker.formats.json_object import Json
 from stacker.tensors import TensorRef
@@ -88,16 +89,18 @@ def _explain_unused(graph: StackGraph, donor: Donor, tensor: DonorTensor, layers
         if (donor.name, tensor.layer) in layers:
             return "the layers it is blended with have no such tensor"
         return f"layer {tensor.layer} is in no slice"
+    if donor.architecture.inner and tensor.role == WRAPPER_ROLE and graph.towers not in (None, donor.name):
+        return f"the parts beside the language model are {graph.towers}'s"
     node, name = (graph.embed, "embedding") if tensor.part is Part.EMBED else (graph.head, "head")
     return f"the {name} is {' + '.join(dict.fromkeys(feed.donor for feed in node.feeds))}'s"
 
 
 def make_stacked_donor(
-    name: str, source: str, plan: Plan, template: Donor, tokenizer: Donor, inner: Mapping[str, Donor]
+    name: str, source: str, plan: Plan, template: Donor, files: tuple[SideFile, ...], inner: Mapping[str, Donor]
 ) -> Donor:
     """A donor with the tensors that `plan` describes, without building them.
 
-    It has the architecture of `template` and the tokenizer files of `tokenizer`. The donors `inner` are renamed to
+    It has the architecture of `template` and the side files `files`. The donors `inner` are renamed to
     `name/inner name`, so that two stacks may use the same name for different donors.
     """
     placements = place_tensors(template.architecture, plan.config, {s.tensor.name: s.tensor for s in plan.steps})
@@ -118,14 +121,8 @@ def make_stacked_donor(
         architecture=template.architecture,
         depth=1 + max((tensor.layer for tensor in tensors.values() if tensor.layer is not None), default=-1),
         tensors=tensors,
-        side_files=list_side_files(template, tokenizer),
+        side_files=files,
         weights=all(donor.weights for donor in inner.values()),
         quantized=next((donor.quantized for donor in inner.values() if donor.quantized), ""),
         nested=nested,
     )
-
-
-def list_side_files(template: Donor, tokenizer: Donor) -> tuple[SideFile, ...]:
-    """The side files of a stack: the generation config of `template`, and all other side files of `tokenizer`."""
-    how = (file for file in template.side_files if file.name == GENERATION)
-    return (*how, *(file for file in tokenizer.side_files if file.name != GENERATION))

@@ -12,7 +12,9 @@ from math import prod
 
 from stacker.arch.files.architecture import Part
 from stacker.arch.layer_names import find_split_axis, find_table_name
+from stacker.core.stack.ends import find_ties
 from stacker.core.stack.graph import Naming, StackGraph, Table, walk_tables
+from stacker.core.stack.hops import UNCHANGED, Factor, find_hop_factors
 from stacker.core.stack.nodes import Feed, Node
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, concatenate
@@ -54,7 +56,10 @@ def plan_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | 
     If the sources of a blend have different tensors, only tensors that all sources have are planned; `core.checks`
     reports the differences.
     """
-    embed, *layers, head = [[*_plan_node(*each)] for each in walk_tables(graph, donors)]
+    embed, *layers, head = [
+        [*_plan_node(node, named, tables, find_hop_factors(node, donors, tables[0]))]
+        for node, named, tables in walk_tables(graph, donors)
+    ]
     tied = _find_tied(graph, donors, embed, head)
     ends = [planned for planned in head if planned.tensor.name not in dict(tied)]
     inside = [*chain.from_iterable(layers)]
@@ -79,29 +84,32 @@ def join_tables(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
 def _find_tied(
     graph: StackGraph, donors: Mapping[str, Donor], embed: Sequence[PlannedTensor], head: Sequence[PlannedTensor]
 ) -> tuple[tuple[str, str], ...]:
-    """Pairs (head tensor, embedding tensor) of names; the head tensor need not be written, as both tensors are equal.
+    """Pairs of names: the first tensor, of the head, need not be written, since it equals the second.
 
-    A donor of the head ties the two tensors, and this stack computes them in the same way.
+    A donor of the head ties them, and this stack computes them in the same way. There are no pairs if any of them
+    differ, since programs tie all or none.
     """
-    expressions = {planned.tensor.name: planned.expression for planned in embed}
-    partners = dict(pair for feed in graph.head.feeds for pair in donors[feed.donor].tied())
-    return tuple(
-        (planned.tensor.name, partners[planned.tensor.name])
-        for planned in head
-        if planned.tensor.name in partners
-        and _without_seed(expressions.get(partners[planned.tensor.name])) == _without_seed(planned.expression)
+    expressions = {planned.tensor.name: planned.expression for planned in (*embed, *head)}
+    template = donors[graph.template]
+    partners = dict(pair for feed in graph.head.feeds for pair in find_ties(donors[feed.donor], template).items())
+    tied = tuple(
+        (planned.tensor.name, partners[planned.tensor.name]) for planned in head if planned.tensor.name in partners
     )
+    same = all(_without_seed(expressions.get(other)) == _without_seed(expressions[one]) for one, other in tied)
+    return tied if same else ()
 
 
 def _without_seed(expression: Expression | None) -> Expression | None:
     return replace(expression, seed="") if isinstance(expression, Blend) else expression
 
 
-def _plan_node(node: Node, name_tensor: Naming, tables: Sequence[Table]) -> Iterator[PlannedTensor]:
+def _plan_node(
+    node: Node, name_tensor: Naming, tables: Sequence[Table], hops: Mapping[str, Factor]
+) -> Iterator[PlannedTensor]:
     """Yield the tensors of one node.
 
     `tables` holds one table of donor tensors for each feed of the node (a donor layer that it is made from), then one
-    for its base if it has one; a tensor has the same key in every table.
+    for its base if it has one; a tensor has the same key in every table, and in `hops` if a hop multiplies it.
     """
     sources = tables[: len(node.feeds)]
     bases = tables[len(node.feeds) :]
@@ -109,7 +117,8 @@ def _plan_node(node: Node, name_tensor: Naming, tables: Sequence[Table]) -> Iter
         tensors = [table[key] for table in sources if key in table]
         if len(tensors) == len(sources):
             base = next((table.get(key) for table in bases), None)
-            yield _plan_tensor(node, name_tensor(key), first, tensors, base)
+            planned = _plan_tensor(node, name_tensor(key), first, tensors, base)
+            yield replace(planned, expression=_fold(planned.expression, *hops.get(key, UNCHANGED)))
 
 
 def _plan_tensor(
@@ -137,6 +146,13 @@ def _read(feed: Feed, tensor: DonorTensor) -> Expression:
 
 def _scale(expression: Expression, factor: float) -> Expression:
     return expression if factor == 1.0 else Scale(expression, factor)
+
+
+def _fold(expression: Expression, factor: float, offset: float) -> Expression:
+    """An expression with the factor of hops, joined with its own outermost factor into one, so that it rounds once."""
+    if isinstance(expression, Scale) and not expression.offset and not offset:
+        return _scale(expression.of, expression.factor * factor)
+    return expression if factor == 1.0 else Scale(expression, factor, offset)
 
 
 def _blend(node: Node, name: str, role: str, sources: list[Expression], base: Expression | None) -> Blend:

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from stacker.arch.files.architecture import Part
 from stacker.arch.layer_names import format_tensor_name
+from stacker.core.stack.ends import find_end, find_towers
 from stacker.core.stack.nodes import Feed, Node, make_layers, make_outside
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.errors import Problem
@@ -22,6 +23,7 @@ from stacker.spec.language.stack_spec import SliceSpec, StackSpec
 class StackGraph:
     """The nodes of a stack in order: `embed`, then `layers`, then `head`.
 
+    `towers` is the name of the donor of a multimodal model's towers, or None if they come with the embedding.
     `template` is the name of the donor whose config the new config is made from, and `tokenizer` the name of the donor
     whose tokenizer is used. A graph with an error among its `problems` can be shown, but not built.
     """
@@ -32,6 +34,7 @@ class StackGraph:
     template: str
     tokenizer: str
     problems: tuple[Problem, ...] = field(default=(), compare=False)
+    towers: str | None = None
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -83,7 +86,14 @@ def build_graph(spec: StackSpec, donors: Mapping[str, Donor]) -> StackGraph:
     head = make_outside(spec.head or SliceSpec(last, mark=mark), Part.HEAD, spec, problems)
     default = embed.feeds[0].donor
     config, tokenizer = spec.config or default, spec.tokenizer or default
-    return StackGraph(embed, layers, head, config, tokenizer, tuple(dict.fromkeys(problems)))
+    towers = spec.towers or _find_towers(embed, donors, donors[config])
+    return StackGraph(embed, layers, head, config, tokenizer, tuple(dict.fromkeys(problems)), towers)
+
+
+def _find_towers(embed: Node, donors: Mapping[str, Donor], template: Donor) -> str | None:
+    """The template's name if it has towers and the donors of the embedding have none; otherwise None."""
+    own = any(donors[feed.donor].architecture.inner for feed in embed.feeds)
+    return template.name if template.architecture.inner and not own else None
 
 
 def find_junctions(graph: StackGraph) -> tuple[Junction, ...]:
@@ -106,8 +116,8 @@ def _are_neighbours(before: Feed, after: Feed) -> bool:
 def find_segments(graph: StackGraph) -> tuple[Segment, ...]:
     """Divide the layers of a stack into segments.
 
-    A new segment starts where a donor's layers are not consecutive, or where the op, the item of the spec or the round
-    of a repeat changes.
+    A new segment starts where a donor's layers are not consecutive, at a hop, or where the op, the item of the spec or
+    the round of a repeat changes.
     """
     starts = [node.index for before, node in pairwise(graph.layers) if not _is_continued(before, node)]
     bounds = [0, *starts, len(graph.layers)]
@@ -116,7 +126,8 @@ def find_segments(graph: StackGraph) -> tuple[Segment, ...]:
 
 def _is_continued(before: Node, after: Node) -> bool:
     alike = before.op == after.op and len(before.feeds) == len(after.feeds) and before.copy == after.copy
-    return alike and before.item == after.item and all(map(_are_neighbours, before.feeds, after.feeds))
+    joined = before.item == after.item and after.hop == 1.0
+    return alike and joined and all(map(_are_neighbours, before.feeds, after.feeds))
 
 
 def count_uses(graph: StackGraph, donors: Mapping[str, Donor]) -> dict[str, tuple[int, ...]]:
@@ -137,21 +148,23 @@ def walk_tables(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tupl
     """Yield (node, function that names its output tensors, tables of donor tensors) for each node of the stack.
 
     There is a table for each donor layer that the node is made from, then one for its base if it has one. The keys are
-    tensor names, which lack the layer prefix for layers and are complete for the embedding and the head.
+    tensor names, which lack the layer prefix for layers and are complete for the embedding and the head; the latter are
+    those that the template's architecture gives (see `ends`).
     """
     layers = {name: donor.layers() for name, donor in donors.items()}
-    prefix = donors[graph.template].architecture.prefix
+    template = donors[graph.template]
     for node in graph.nodes:
-        named = partial(format_tensor_name, prefix, node.index) if node.part is Part.LAYER else str
-        yield node, named, tuple(_find_table(node.part, feed, donors[feed.donor], layers) for feed in list_inputs(node))
+        if node.part is Part.LAYER:
+            named = partial(format_tensor_name, template.architecture.prefix, node.index)
+            yield node, named, tuple(layers[feed.donor][feed.layer or 0] for feed in list_inputs(node))
+            continue
+        ends = (find_end(donors[feed.donor], node.part, template, graph.towers) for feed in list_inputs(node))
+        yield node, str, tuple(ends)
+        if node is graph.embed and graph.towers is not None:
+            towers = Node(Part.EMBED, 0, (Feed(graph.towers, None),))
+            yield towers, str, (find_towers(donors[graph.towers], template),)
 
 
 def list_inputs(node: Node) -> tuple[Feed, ...]:
     """The donor layers that a node is made from (`feeds`), followed by its base if it has one."""
     return (*node.feeds, node.base) if node.base else node.feeds
-
-
-def _find_table(
-    part: Part, feed: Feed, donor: Donor, layers: Mapping[str, tuple[dict[str, DonorTensor], ...]]
-) -> Table:
-    return layers[feed.donor][feed.layer or 0] if part is Part.LAYER else donor.outside(part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stacker.arch.files.architecture import Part
 from stacker.core.values.parameters import Bound, BoundSetting, bind
@@ -32,7 +32,8 @@ class Node:
     """An output layer, the embedding or the head: a copy of its only donor layer, or a blend of several by `op`.
 
     `feeds` are these donor layers, `settings` the parameters of the op, `base` its reference layer, and `scales` the
-    factors of a repeat. `item` is the index of the node's item in the spec's stack, and `copy` says how often a repeat
+    factors of a repeat. `hop` is the factor on the residual stream that enters the layer, and `hops` the product of it
+    and all hops before. `item` is the index of the node's item in the spec's stack, and `copy` says how often a repeat
     had already copied the item.
     """
 
@@ -43,6 +44,8 @@ class Node:
     settings: tuple[BoundSetting, ...] = ()
     base: Feed | None = None
     scales: tuple[Bound, ...] = ()
+    hop: float = 1.0
+    hops: float = 1.0
     item: int = 0
     copy: int = 0
     mark: Mark | None = field(default=None, compare=False, repr=False)
@@ -57,16 +60,17 @@ def make_layers(spec: StackSpec, depths: Mapping[str, int], problems: list[Probl
 
     `depths` has the number of layers of each donor.
     """
-    index = 0
+    index, hops = 0, 1.0
     for item in unroll(spec, depths, RAMPS, problems):
         takes_base = _takes_base(item.op, item.base.written if item.base else None, problems)
         if takes_base and item.base and item.base.count != item.count:
             message = f"the base has {item.base.count} layers, the blend {item.count}"
             problems.append(Problem(message, "", item.base.written.mark or item.mark))
+        hops *= item.hop
         for layer in range(item.length):
             feeds = tuple(_make_feed(source, layer) for source in item.sources)
             base = _make_base_feed(item, layer, feeds[0], spec.base, depths) if takes_base else None
-            yield _make_layer(item, layer, index, feeds, base)
+            yield replace(_make_layer(item, layer, index, feeds, base), hops=hops)
             index += 1
 
 
@@ -113,7 +117,8 @@ def _make_base_feed(
 def _make_layer(item: FlatItem, layer: int, index: int, feeds: tuple[Feed, ...], base: Feed | None) -> Node:
     settings = bind(item.settings, item.position + layer, item.count)
     scales = tuple(Bound(scale.parameter, scale.position + layer, scale.count) for scale in item.scales)
-    return Node(Part.LAYER, index, feeds, item.op, settings, base, scales, item.number, item.copy, item.mark)
+    node = Node(Part.LAYER, index, feeds, item.op, settings, base, scales, item=item.number, copy=item.copy)
+    return replace(node, hop=1.0 if layer else item.hop, mark=item.mark)
 
 
 def _make_feed(source: FlatSlice, layer: int) -> Feed:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache, partial
 
 from stacker.arch.dimensions import collect_names
 from stacker.arch.layer_rules import read_layer_properties
 from stacker.core.config.rotary import read_rotary_parameters
 from stacker.core.stack.graph import Junction
-from stacker.core.stack.nodes import Feed
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.formats.json_object import Json
 
@@ -78,37 +77,37 @@ def _describe(
     return "; ".join(parts) if parts or not others else "other shapes"
 
 
-def find_changes(junction: Junction, donors: Mapping[str, Donor]) -> tuple[tuple[str, Json, Json], ...]:
-    """List what differs between the two donor layers at a junction, such as the donor or the attention type.
+Change = tuple[str, Json, Json]
+"""What differs at a junction: a name, the value before the junction and the value after it (None: no value)."""
 
-    Each change is (name, value before, value after); a missing value is None.
+
+def find_changes(junctions: Iterable[Junction], donors: Mapping[str, Donor]) -> dict[int, tuple[Change, ...]]:
+    """List what differs between the two donor layers at each junction, such as the donor or the attention type.
+
+    The keys are the indices of the junctions.
     """
-    return tuple(_changes(junction, donors))
+    values = {name: _LayerValues(donor) for name, donor in donors.items()}
+    return {junction.index: tuple(_changes(junction, values)) for junction in junctions}
 
 
-def _changes(junction: Junction, donors: Mapping[str, Donor]) -> Iterator[tuple[str, Json, Json]]:
+class _LayerValues:
+    """The config values of one donor that may differ between layers; a layer's values are computed only once."""
+
+    def __init__(self, donor: Donor) -> None:
+        names = collect_names(donor.architecture, donor.config)
+        self.rotary = read_rotary_parameters(donor.architecture, donor.config)
+        self.of_layer = cache(partial(read_layer_properties, donor.architecture.rules, {**names, "depth": donor.depth}))
+
+
+def _changes(junction: Junction, values: Mapping[str, _LayerValues]) -> Iterator[Change]:
     before, after = junction.before, junction.after
     if before.donor != after.donor:
         yield "donor", before.donor, after.donor
-    old, new = (_layer_values(feed, donors[feed.donor]) for feed in (before, after))
-    for name in old | new:
+    yield from _compare(*(values[feed.donor].of_layer(feed.layer or 0) for feed in (before, after)))
+    yield from _compare(*(values[feed.donor].rotary for feed in (before, after)))
+
+
+def _compare(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Change]:
+    for name in {**old, **new}:
         if old.get(name) != new.get(name):
             yield name, old.get(name), new.get(name)
-    old, new = (_rotary_parameters(donors[feed.donor]) for feed in (before, after))
-    for key in old | new:
-        if old.get(key) != new.get(key):
-            yield key, old.get(key), new.get(key)
-
-
-def _rotary_parameters(donor: Donor) -> dict[str, Json]:
-    return read_rotary_parameters(donor.architecture, donor.config)
-
-
-def _layer_values(feed: Feed, donor: Donor) -> dict[str, Json]:
-    """The per-layer config values of a donor layer, such as its attention type."""
-    names = {**_names(donor), "depth": donor.depth}
-    return read_layer_properties(donor.architecture.rules, names, feed.layer or 0)
-
-
-def _names(donor: Donor) -> dict[str, Any]:
-    return collect_names(donor.architecture, donor.config)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from stacker.core.stack.graph import StackGraph, list_inputs
 from stacker.core.tokens.rows import align_rows, cut_rows
-from stacker.core.tokens.tokenizer_files import Tokenizers, add_tokens, check_code, replace_template
+from stacker.core.tokens.tokenizer_files import Tokenizers, add_tokens, replace_template
 from stacker.core.tokens.vocabulary import count_rows, make_vocabulary
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem, Severity, select_errors
@@ -22,16 +22,14 @@ def rewrite_donors(
     head keep only row numbers that all of them have.
     """
     chosen = graph.tokenizer
-    rewritten, problems = dict(donors), [*check_code(donors[chosen], tokenizers.files)]
+    rewritten, problems = dict(donors), tuple[Problem, ...]()
     if spec.vocabulary is not None:
-        rewritten, more = _follow_tokens(spec.vocabulary, spec.base or chosen, chosen, donors, tokenizers)
-        problems += more
+        rewritten, problems = _follow_tokens(spec.vocabulary, spec.base or chosen, chosen, donors, tokenizers)
     elif spec.dialect is Dialect.MERGEKIT:
-        rewritten, more = _cut_to_common_rows(graph, donors)
-        problems += more
+        rewritten, problems = _cut_to_common_rows(graph, donors)
     if spec.chat_template is not None:
         rewritten[chosen] = replace_template(rewritten[chosen], spec.chat_template, tokenizers.files)
-    return rewritten, tuple(problems)
+    return rewritten, problems
 
 
 def _follow_tokens(

@@ -9,18 +9,16 @@ from typing import Any
 
 from stacker.core.tokens.vocabulary import Tokens
 from stacker.core.values.donor import Donor, SideFile
-from stacker.errors import Blame, DonorError, Mark, Problem, Severity
+from stacker.errors import Blame, DonorError, Mark, Problem, Severity, escape_text
 from stacker.formats.json_object import Json, format_json, parse_object
 
 TOKENIZER = "tokenizer.json"
 ADDED = "added_tokens.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-CODE_KEY = "auto_map"
-"""The key of the tokenizer config that names Python code to run."""
-_DECODER = "added_tokens_decoder"
-_OTHER_VOCABULARIES = re.compile(r"(tokenizer|spiece|sentencepiece[\w.]*)\.model(\.v\d+)?|tekken\.json")
+DECODER = "added_tokens_decoder"
+_OTHER_VOCABULARIES = re.compile(r"[\w.-]+\.(model(\.v\w+)?|tiktoken|spm)|tekken\.json")
 _TEMPLATE = "chat_template.jinja"
-_OTHER_TEMPLATES = ("chat_template.jinja", "chat_template.json")
+_OTHER_TEMPLATES = re.compile(r"chat_template\.(jinja|json)|(additional_)?chat_templates/.*")
 _PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
 
 
@@ -40,11 +38,19 @@ def parse_tokens(data: bytes, where: str) -> Tokens:
 
     Raises DonorError if there are no tokens.
     """
-    content = parse_object(data, where)
+    return take_tokens(parse_object(data, where), where)
+
+
+def take_tokens(content: Mapping[str, Any], where: str) -> Tokens:
+    """Take the tokens from the content of a tokenizer.json; `where` names the file in messages.
+
+    Raises DonorError if there are no tokens, or if an id is not an integer from 0 to 2³¹ - 1.
+    """
     try:
         return _tokens_in(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        message = "this is not a tokenizer in a format that stacker knows"
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = f": {escape_text(str(error))}" if isinstance(error, ValueError) else ""
+        message = f"this is not a tokenizer in a format that stacker knows{reason}"
         raise DonorError.of(message, "save it again with transformers", Mark(where)) from error
 
 
@@ -53,8 +59,15 @@ def _tokens_in(content: Mapping[str, Any]) -> Tokens:
     if isinstance(vocabulary, list):
         vocabulary = {piece[0]: number for number, piece in enumerate(vocabulary)}
     added = {str(entry["content"]): entry for entry in content.get("added_tokens") or ()}
-    ids = {str(token): int(number) for token, number in vocabulary.items()}
-    return Tokens({**ids, **{token: int(entry["id"]) for token, entry in added.items()}}, added)
+    ids = {str(token): parse_id(token, number) for token, number in vocabulary.items()}
+    return Tokens({**ids, **{token: parse_id(token, entry["id"]) for token, entry in added.items()}}, added)
+
+
+def parse_id(token: object, number: object) -> int:
+    """The id of a token as an int; ValueError if it is anything else than an integer from 0 to 2³¹ - 1."""
+    if type(number) is not int or not 0 <= number < 1 << 31:
+        raise ValueError(f"the id of {escape_text(repr(token), 40)} is {escape_text(repr(number), 40)}")
+    return number
 
 
 def add_tokens(
@@ -93,8 +106,8 @@ def _with_tokens(
             yield name, {**content, "added_tokens": [*(listed if isinstance(listed, list) else ()), *entries]}
         elif name == ADDED:
             yield name, {**content, **{str(entry["content"]): entry["id"] for entry in new}}
-        elif isinstance(decoder := content.get(_DECODER), dict):
-            yield name, {**content, _DECODER: {**decoder, **{str(entry["id"]): _flags(entry) for entry in new}}}
+        elif isinstance(decoder := content.get(DECODER), dict):
+            yield name, {**content, DECODER: {**decoder, **{str(entry["id"]): _flags(entry) for entry in new}}}
 
 
 def _flags(entry: Mapping[str, Json]) -> dict[str, Json]:
@@ -116,7 +129,8 @@ def replace_template(donor: Donor, template: str, files: Mapping[str, bytes]) ->
         changed[TOKENIZER_CONFIG] = format_json(
             {key: value for key, value in content.items() if key != "chat_template"}
         )
-    return _with_files(donor, changed, _OTHER_TEMPLATES)
+    dropped = [file.name for file in donor.side_files if _OTHER_TEMPLATES.fullmatch(file.name)]
+    return _with_files(donor, changed, dropped)
 
 
 def _with_files(donor: Donor, files: Mapping[str, bytes], dropped: Collection[str] = ()) -> Donor:
@@ -124,13 +138,7 @@ def _with_files(donor: Donor, files: Mapping[str, bytes], dropped: Collection[st
 
     New contents replace old ones of the same name, and the side files named in `dropped` are removed.
     """
+    own = {file.name: file for file in donor.side_files}
     kept = tuple(file for file in donor.side_files if file.name not in files and file.name not in dropped)
-    return replace(donor, side_files=(*kept, *(SideFile(name, "", data=data) for name, data in files.items())))
-
-
-def check_code(donor: Donor, files: Mapping[str, bytes]) -> Iterator[Problem]:
-    """Warn if the tokenizer's config names Python code to run."""
-    if CODE_KEY.encode() in files.get(TOKENIZER_CONFIG, b""):
-        message = f"{TOKENIZER_CONFIG} of '{donor.name}' has '{CODE_KEY}', which can run code; it is left out"
-        hint = "the tokenizer loads where the program itself knows its class"
-        yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
+    changed = (replace(own.get(name, SideFile(name, "")), data=data) for name, data in files.items())
+    return replace(donor, side_files=(*kept, *changed))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from stacker.arch.files.architecture import Part
 from stacker.core.values.donor import Donor
-from stacker.errors import Problem, did_you_mean
+from stacker.errors import Blame, Problem, did_you_mean, escape_text
 from stacker.formats.json_object import Json
 from stacker.spec.language.stack_spec import VocabularySpec
 
@@ -51,7 +51,7 @@ def make_vocabulary(
     """
     ids = dict(tokens[chosen].ids)
     new: list[Mapping[str, Json]] = []
-    problems = [*_check_tokens(wanted, donors, tokens)]
+    problems = [*_check_tokens(wanted, donors, tokens), *_check_gaps(wanted, donors[chosen], tokens[chosen])]
 
     def add(token: str, entry: Mapping[str, Json]) -> None:
         if token not in ids:
@@ -75,6 +75,19 @@ def count_rows(donor: Donor) -> int:
     """The number of rows of a donor's embedding; 0 if it has no embedding."""
     tables = (tensor for tensor in donor.outside(Part.EMBED).values() if tensor.role == "embed")
     return next((tensor.spec.shape[0] for tensor in tables), 0)
+
+
+def _check_gaps(wanted: VocabularySpec, donor: Donor, tokens: Tokens) -> Iterator[Problem]:
+    """Report an id so high that most rows up to it would belong to no token.
+
+    The table would then have any number of rows, as the id of a damaged or malicious tokenizer says.
+    """
+    token, number = max(tokens.ids.items(), key=lambda item: item[1], default=("", 0))
+    most = count_rows(donor) + len(tokens.ids)
+    if number >= most:
+        shown = escape_text(repr(token), 40)
+        message = f"the tokenizer of '{donor.name}' gives {shown} the id {number:,}, but has {len(tokens.ids):,} tokens"
+        yield Problem(message, "repair the tokenizer, or use that of another donor", wanted.mark, blame=Blame.DONOR)
 
 
 def _cannot_unite(wanted: VocabularySpec, chosen: str, name: str, unknown: list[str]) -> Problem:

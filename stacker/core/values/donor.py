@@ -12,9 +12,6 @@ from stacker.core.values.expression import Copy, Expression, take_columns
 from stacker.errors import Problem
 from stacker.tensors import TensorRef, TensorSpec
 
-GENERATION = "generation_config.json"
-"""The side file with default settings for text generation; other side files belong to the tokenizer or are licences."""
-
 
 @dataclass(frozen=True, slots=True)
 class DonorFile:
@@ -61,7 +58,8 @@ class DonorTensor:
 class SideFile:
     """A small file that is copied beside the weights: a tokenizer file, a generation config, a licence.
 
-    `path` is "" if the file is only on the hub (repository `source`, commit `revision`) or only in `data`.
+    `name` is relative to the donor's folder. `path` is "" if the file is only on the hub (repository `source`, commit
+    `revision`) or only in `data`.
     """
 
     name: str
@@ -89,6 +87,8 @@ class Donor:
     tensors: Mapping[str, DonorTensor]
     files: tuple[DonorFile, ...] = ()
     side_files: tuple[SideFile, ...] = ()
+    other_files: tuple[str, ...] = ()
+    """The names of all other files, which no stack carries."""
     ignored: tuple[tuple[str, str], ...] = ()
     revision: str | None = None
     anchor: str | None = None

@@ -67,19 +67,24 @@ class Cast:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """An expression times `factor`; a factor of 0 results in zeros even where the tensor holds NaN or infinity."""
+    """An expression times `factor`; a factor of 0 results in zeros even where the tensor holds NaN or infinity.
+
+    If the model adds a number to the tensor before it uses it, as to norm weights that count from 1, that number is
+    `offset`, and the result is (expression + offset) · factor - offset.
+    """
 
     of: Expression
     factor: float
+    offset: float = 0.0
 
     def children(self) -> tuple[Expression, ...]:
         """The expression that is multiplied."""
         return (self.of,)
 
     def rebuild(self, children: Sequence[Expression]) -> Scale:
-        """The product of another expression and the same factor."""
+        """Another expression times the same factor."""
         (of,) = children
-        return Scale(of, self.factor)
+        return replace(self, of=of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +183,8 @@ Expression = Copy | Columns | Cast | Scale | Blend | Rows | Concat
 
 def is_zero(expression: Expression) -> bool:
     """Whether every element is 0 regardless of the donors' values, so that no donor has to be read."""
+    if isinstance(expression, Scale) and expression.offset:
+        return False
     if isinstance(expression, Scale) and expression.factor == 0:
         return True
     return isinstance(expression, Cast | Scale | Concat) and all(map(is_zero, expression.children()))

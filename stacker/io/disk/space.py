@@ -52,11 +52,6 @@ def count_allocated_bytes(path: Path, offset: int, nbytes: int) -> int:
         raise DonorError.of(f"cannot read this file: {error.strerror}", "", Mark(str(path))) from error
 
 
-def find_nearest_folder(path: Path) -> Path:
-    """The innermost folder above `path` that exists."""
-    return next(parent for parent in path.absolute().parents if parent.is_dir())
-
-
 def count_new_bytes(tasks: Sequence[Task], folder: Path, block: int | None) -> int:
     """How many bytes of disk space the tasks of a plan will take in `folder`; cloned blocks and holes take none.
 

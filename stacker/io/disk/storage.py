@@ -68,9 +68,12 @@ def count_free_bytes(path: Path) -> int:
 
     If `path` does not exist yet, the disk of the closest existing folder above `path` is used.
     """
-    place = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
-    try:
-        status = os.statvfs(place)
-    except OSError:
-        return 0
-    return status.f_bavail * status.f_frsize
+    for place in (path, *path.absolute().parents):
+        try:
+            status = os.statvfs(place)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                return 0
+        else:
+            return status.f_bavail * status.f_frsize
+    return 0

@@ -8,17 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from stacker.core.values.donor import Donor, DonorFile
-from stacker.errors import SpecError
+from stacker.errors import DonorError, SpecError
+from stacker.io.files.paths import is_utf8, read_status, resolve_links
 from stacker.io.files.repository import Repository
 from stacker.progress import Progress, Watch, ignore_progress
 
 
 def fetch_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]], watch: Watch) -> dict[str, Donor]:
-    """Download the files that a build needs and that are only on the hub.
+    """Download the weight files that a build needs and that are only on the hub.
 
-    `needed` maps the name of each donor in `known` to the weight files to download; side files are always downloaded.
-    Returns the donors by name, with the paths of the downloaded files; `watch` is called with the number of bytes
-    downloaded so far and the number of bytes to download in all.
+    `needed` maps the name of each donor in `known` to the files to download. Returns the donors by name, with the
+    paths of the downloaded files; `watch` is called with the number of bytes downloaded so far and the number of bytes
+    to download in all.
     """
     remote = [
         file for name, donor in known.items() for file in donor.files if file.name in needed[name] and not file.path
@@ -34,48 +35,45 @@ def fetch_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[str
 
 
 def fetch_donor(donor: Donor, names: Collection[str], progress: Progress = ignore_progress) -> Donor:
-    """Download the weight files `names` and all side files of a donor, except files that are on this machine.
+    """Download the weight files `names` of a donor, except files that are on this machine.
 
     Returns the donor with the paths of the downloaded files. `progress` is called with the number of bytes that arrived
     since the last call; DonorError when a download fails.
     """
     remote = {file.name for file in donor.files if file.name in names and not file.path}
-    sides = [file for file in donor.side_files if not file.path and file.data is None]
-    if not remote and not sides:
+    if not remote:
         return donor
     from stacker.io.hub.repository import open_hub
 
-    # A nested stack has no weight files of its own, only the side files of one of its donors.
-    repository = open_hub(sides[0].source, sides[0].revision) if sides else open_hub(donor.source, donor.revision)
-    return replace(
-        donor,
-        files=tuple(_fetch_file(file, repository, progress) if file.name in remote else file for file in donor.files),
-        side_files=tuple(
-            replace(file, path=str(repository.fetch(file.name, progress).absolute())) if file in sides else file
-            for file in donor.side_files
-        ),
-    )
+    repository = open_hub(donor.source, donor.revision)
+    files = (_fetch_file(file, repository, progress) if file.name in remote else file for file in donor.files)
+    return replace(donor, files=tuple(files))
 
 
 def _fetch_file(file: DonorFile, repository: Repository, progress: Progress) -> DonorFile:
     path = repository.fetch(file.name, progress)
-    return replace(file, path=str(path.absolute()), mtime=path.stat().st_mtime_ns)
+    status = read_status(path, DonorError)
+    return replace(file, path=str(path.absolute()), mtime=status.st_mtime_ns if status else None)
 
 
 def check_not_overwritten(out: Path, donors: Iterable[Donor]) -> None:
     """Raise a SpecError when a donor is in the output folder or below it, because a build replaces that folder."""
-    target = out.resolve()
+    target = resolve_links(out)
     for donor in donors:
         paths = (donor.anchor, *(file.path for file in donor.files))
-        folders = {Path(path).parent.resolve() for path in paths if path}
+        folders = {resolve_links(Path(path).parent) for path in paths if path}
         if any(target in (folder, *folder.parents) for folder in folders):
             message = f"the donor would be overwritten: '{donor.name}' is in {out}"
             raise SpecError.of(message, "choose another folder for the output")
 
 
 def find_relative_folder(donor: Donor, out: Path) -> str | None:
-    """The folder of a donor's weight files relative to `out`; None for a donor from the hub or without weights."""
+    """The folder of a donor's weight files relative to `out`; None for a donor from the hub or without weights.
+
+    None also for a path that is not UTF-8, which JSON cannot hold.
+    """
     path = next((file.path for file in donor.files if file.path), None)
     if path is None or donor.revision:
         return None
-    return os.path.relpath(Path(path).parent, out)
+    below = os.path.relpath(Path(path).parent, out)
+    return below if is_utf8(below) else None

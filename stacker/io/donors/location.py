@@ -9,8 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from stacker.arch.families import read_packaged_text
-from stacker.errors import DonorError, Mark, SpecError, StackerError, did_you_mean, escape_text
+from stacker.errors import (
+    Blame,
+    DonorError,
+    Mark,
+    Problem,
+    SpecError,
+    StackerError,
+    StorageError,
+    did_you_mean,
+    escape_text,
+)
 from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
+from stacker.io.files.paths import FAILED, exists, expand_home, is_folder, list_folder
 from stacker.io.files.repository import FolderRepository, Repository
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 from stacker.text.node import to_data
@@ -32,7 +43,7 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
         found = _find_folder(spec, folder, dialect)
         if found:
             return FolderRepository(found)
-        if _PATH.match(source) or any(path.exists() for path in paths):
+        if _PATH.match(source) or any(map(exists, paths)):
             raise _missing_donor(spec, paths)
     return _open_on_hub(spec, source, paths)
 
@@ -51,16 +62,24 @@ def _translate_path_errors(spec: DonorSpec) -> Iterator[None]:
     """Turn errors about paths in the `with` block (too long, not permitted, no home folder) into a DonorError."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DonorError.of(f"cannot look up donor '{spec.name}': {reason}", "", spec.mark) from error
+    except StorageError as error:
+        problems = (
+            Problem(
+                f"cannot look up donor '{spec.name}': {each.message.removeprefix(FAILED)}",
+                each.hint,
+                spec.mark,
+                blame=Blame.DONOR,
+            )
+            for each in error.problems
+        )
+        raise DonorError(*problems) from error
 
 
 def _find_folder(spec: DonorSpec, folder: Path, dialect: Dialect) -> Path | None:
     # The name of a folder may contain '@', where a hub id has its revision.
     names = (*((f"{spec.source}@{spec.revision}",) if spec.revision else ()), str(spec.source))
     paths = (path for name in names for path in _candidate_paths(name, folder, dialect))
-    return next((path for path in paths if path.is_dir()), None)
+    return next((path for path in paths if is_folder(path)), None)
 
 
 def _candidate_paths(source: str, folder: Path, dialect: Dialect) -> Sequence[Path]:
@@ -70,7 +89,7 @@ def _candidate_paths(source: str, folder: Path, dialect: Dialect) -> Sequence[Pa
     """
     path = Path(source)
     if source.startswith("~"):
-        path = path.expanduser()
+        path = expand_home(path)
     bases = (Path(), folder) if dialect is Dialect.MERGEKIT else (folder,)
     return tuple(dict.fromkeys(base / path for base in bases))
 
@@ -81,9 +100,9 @@ def _missing_donor(spec: DonorSpec, paths: Sequence[Path]) -> DonorError:
     The hint suggests a folder with a similar name, or says where relative paths start.
     """
     looked = " or ".join(f"'{escape_text(str(path))}'" for path in paths)
-    if any(path.exists() for path in paths):
+    if any(map(exists, paths)):
         return DonorError.of(f"donor '{spec.name}' is a file: {looked}", "a donor is a folder, or a hub id", spec.mark)
-    beside = [entry.name for path in paths if path.parent.is_dir() for entry in path.parent.iterdir()]
+    beside = [name for path in paths if is_folder(path.parent) for name in list_folder(path.parent)]
     hint = did_you_mean(paths[0].name, beside) if beside else ""
     hint = hint if hint.startswith("did") else "relative paths start at the folder of the spec file"
     return DonorError.of(f"there is no donor '{spec.name}' at {looked}", hint, spec.mark)
@@ -120,10 +139,10 @@ def read_reference(spec: DonorSpec, folder: Path) -> dict[str, Json]:
     """
     like = str(spec.like)
     with _translate_path_errors(spec):
-        path = folder / Path(like).expanduser()
-        if path.is_dir():
+        path = folder / expand_home(Path(like))
+        if is_folder(path):
             return parse_object(FolderRepository(path).read("config.json", MAX_JSON_BYTES), path / "config.json")
-        if path.exists():
+        if exists(path):
             return parse_object(FolderRepository(path.parent).read(path.name, MAX_JSON_BYTES), path)
     packaged = packaged_references()
     if like in packaged:

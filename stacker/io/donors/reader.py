@@ -16,7 +16,9 @@ from stacker.arch.dimensions import count_layers, select_text_config
 from stacker.arch.families import find_architecture
 from stacker.arch.files.architecture import Architecture, Config
 from stacker.arch.inference import infer_architecture
+from stacker.arch.model_kind import refuse_encoder_decoder
 from stacker.arch.placement import TensorPlacement, list_expected_tensors, place_tensors
+from stacker.arch.variants import adapt_architecture
 from stacker.arch.wrapping import find_wrapped_architecture
 from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, escape_text, raise_problems
@@ -96,6 +98,7 @@ def build_donor(repository: Repository, name: str, source: str) -> Donor:
         placements = place_tensors(architecture, config, specs)
         problems = tuple(_check_placements(repository, architecture, config, specs, placements))
     raise_problems(problems)
+    side_files, other_files = list_side_files(repository, source, weights.headers)
     return Donor(
         name=name,
         source=source,
@@ -104,7 +107,8 @@ def build_donor(repository: Repository, name: str, source: str) -> Donor:
         depth=depth,
         tensors=_build_tensors(weights.headers, placements),
         files=_build_files(repository, weights.headers),
-        side_files=list_side_files(repository, source),
+        side_files=side_files,
+        other_files=other_files,
         ignored=tuple((own, place.ignored) for own, place in placements.items() if place.ignored),
         revision=repository.revision,
         anchor=_find_local_path(repository, _CONFIG),
@@ -127,8 +131,9 @@ def _find_architecture(config: Config, specs: Mapping[str, TensorSpec]) -> Archi
     If no file describes the donor's model type, a file for the language model inside the donor (say, inside a
     vision-language model) is tried before inferring; `specs` maps each tensor's name to its spec.
     """
+    refuse_encoder_decoder(config, specs)
     known = find_architecture(config) or find_wrapped_architecture(config, specs)
-    return known or infer_architecture(config, specs)
+    return adapt_architecture(known, config, specs) if known else infer_architecture(config, specs)
 
 
 def _read_config_and_headers(repository: Repository) -> tuple[dict[str, Json], WeightHeaders]:
@@ -238,6 +243,8 @@ def _build_from_config(spec: DonorSpec, config: Config) -> Donor:
 
 def _find_packaged(spec: DonorSpec, config: Config) -> Architecture:
     """The architecture that is packaged with stacker for this config; DonorError when there is none."""
+    with _default_mark(spec.mark or Mark(str(spec.like))):
+        refuse_encoder_decoder(config)
     architecture = find_architecture(config)
     if architecture is None:
         family = escape_text(str(config.get("model_type")))

@@ -1,85 +1,148 @@
-"""Lists and reads side files: the small files that belong to a checkpoint, such as tokenizer and chat template.
+"""Lists, checks and reads side files: the small files beside the weights, such as tokenizer and chat template.
 
-Side files are copied into the output, except for code.
+Each file is opened below its donor's folder, and what is written to the output is what was read then.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
-from stacker.core.tokens.tokenizer_files import CODE_KEY, TOKENIZER_CONFIG
-from stacker.core.values.donor import GENERATION, SideFile
-from stacker.errors import DonorError, Mark
-from stacker.formats.json_object import format_json, parse_object
-from stacker.io.files.repository import Repository
+from stacker.core.side_files.cleaning import clean_side_file
+from stacker.core.side_files.kinds import Content, find_rule
+from stacker.core.side_files.selection import CarriedFile, SideFiles, check_modules
+from stacker.core.stack.graph import StackGraph
+from stacker.core.tokens.ids import HighestIds, check_ids, find_highest_id, lists_ids
+from stacker.core.tokens.vocabulary import count_rows
+from stacker.core.values.donor import Donor, SideFile
+from stacker.errors import DonorError, Mark, Problem, StackerError
+from stacker.formats.json_object import MAX_JSON_BYTES
+from stacker.io.files.repository import FolderRepository, Repository
+from stacker.spec.language.stack_spec import StackSpec
 
-MAX_SIDE_FILE_BYTES = 200_000_000
-
-
-_SIDE_FILE = re.compile(
-    r"(generation_config|special_tokens_map|added_tokens|vocab|chat_template|tekken|tokenizer[\w.-]*)\.json"
-    r"|merges\.txt|vocab\.txt|chat_template\.jinja|(tokenizer|spiece|sentencepiece[\w.]*)\.model(\.v\d+)?"
-    r"|(LICEN[SC]E|NOTICE|COPYING|USE_POLICY)(\.\w+)?",
-    re.IGNORECASE,
-)
+MAX_TOTAL_BYTES = 500_000_000
 
 
-def list_side_files(repository: Repository, source: str) -> tuple[SideFile, ...]:
-    """List the side files of a donor without reading them; `source` is the donor's source as written in the spec.
+def list_side_files(
+    repository: Repository, source: str, weights: Collection[str]
+) -> tuple[tuple[SideFile, ...], tuple[str, ...]]:
+    """List the side files of a donor without opening them, and the names of its other files except the files `weights`.
 
-    A file that is only on the hub has "" as `path`.
+    `source` is the donor's source as written in the spec. A file that is only on the hub has "" as `path`.
     """
-    names = [name for name in repository.list_names() if _SIDE_FILE.fullmatch(name)]
-    paths = {name: repository.find_path(name) for name in names}
-    return tuple(
-        SideFile(name, str(path.absolute()) if path else "", source, repository.revision)
-        for name, path in paths.items()
+    names = [name for name in repository.list_names() if name not in weights]
+    side = [name for name in names if find_rule(name)]
+    files = (SideFile(name, _find_path(repository, name), source, repository.revision) for name in side)
+    return tuple(files), tuple(name for name in names if name not in side)
+
+
+def _find_path(repository: Repository, name: str) -> str:
+    """The absolute path of a side file; "" if it is only on the hub."""
+    if isinstance(repository, FolderRepository):  # not checked here: a stack may not need the file
+        return str((repository.folder / name).absolute())
+    path = repository.find_path(name)
+    return str(path.absolute()) if path else ""
+
+
+def check_side_files(
+    files: SideFiles, spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor]
+) -> Iterator[Problem]:
+    """Check the side files of a stack that are on this machine; yields what is wrong and what will be left out.
+
+    Each file must be a regular file of reasonable size, settings must be JSON, and the ids of the tokenizer must have
+    rows in the embedding.
+    """
+    highest: HighestIds = {}
+    rows, total = count_rows(donors[graph.embed.feeds[0].donor]), 0
+    for each in files.carried:
+        if each.file.path or each.file.data is not None:
+            try:
+                total += _measure(each)
+                yield from _check_content(each, highest, rows)
+            except StackerError as error:
+                yield from error.problems
+    if total > MAX_TOTAL_BYTES:
+        message = f"the files beside the weights have {total:,} bytes; stacker carries at most {MAX_TOTAL_BYTES:,}"
+        yield Problem(message, "remove those that do not belong to the model")
+    yield from check_modules(files)
+    yield from check_ids(spec, graph, donors, highest)
+
+
+def _measure(carried: CarriedFile) -> int:
+    """The size of a side file in bytes; DonorError or UnsafeError if it may not be carried."""
+    file = carried.file
+    if file.data is not None:
+        return len(file.data)
+    folder, path = _find_folder(file), Path(file.path)
+    with folder.open(file.name) as fd:
+        size = os.fstat(fd).st_size
+    if size > carried.rule.limit:
+        message = f"this file has {size:,} bytes; a {carried.rule.kind} file may have {carried.rule.limit:,}"
+        raise DonorError.of(message, "remove it if it does not belong to the model", Mark(str(path)))
+    return size
+
+
+def _check_content(carried: CarriedFile, highest: HighestIds, rows: int) -> Iterator[Problem]:
+    """Yield what is left out of a side file, and note in `highest` its highest token id if it is not below `rows`."""
+    name = carried.file.name
+    if carried.rule.content is Content.SETTINGS or lists_ids(name):
+        data = read_side_file(carried.file)
+        yield from clean_side_file(carried, data)[1]
+        found = find_highest_id(name, data, carried.file.path or name, rows)
+        highest |= {name: found} if found else {}
+
+
+def fetch_side_files(files: SideFiles) -> SideFiles:
+    """Download the side files of a stack that are only on the hub; returns them with their paths.
+
+    DonorError when a download fails.
+    """
+    opened = cache(_open_hub)
+    carried = (
+        each
+        if each.file.path or each.file.data is not None
+        else replace(each, file=_fetch(each.file, opened(each.file.source, each.file.revision)))
+        for each in files.carried
     )
+    return replace(files, carried=tuple(carried))
 
 
-def read_generation_config(files: Iterable[SideFile]) -> dict[str, bytes]:
-    """Read the generation config among `files`; returns a dict from file name to content.
+def read_clean_files(files: SideFiles) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, content) for each side file that is written to the output, without unsafe settings.
 
-    The dict is empty when there is no generation config.
+    DonorError or UnsafeError when a file cannot be read.
     """
-    return {file.name: read_side_file(file) for file in files if file.name == GENERATION}
-
-
-def read_tokenizer_files(files: Iterable[SideFile]) -> dict[str, bytes]:
-    """Read all side files except the generation config; returns a dict from file name to content.
-
-    The entry `auto_map`, which names code to run, is removed from the tokenizer config.
-    """
-    found = {file.name: read_side_file(file) for file in files if file.name != GENERATION}
-    if CODE_KEY.encode() in found.get(TOKENIZER_CONFIG, b""):
-        content = parse_object(found[TOKENIZER_CONFIG], TOKENIZER_CONFIG)
-        found[TOKENIZER_CONFIG] = format_json({key: value for key, value in content.items() if key != CODE_KEY})
-    return found
+    for each in files.carried:
+        data, _ = clean_side_file(each, read_side_file(each.file))
+        if data is not None:
+            yield each.file.name, data
 
 
 def read_side_file(file: SideFile) -> bytes:
     """Read a side file, which is downloaded first if it is only on the hub.
 
-    DonorError when downloading or reading fails, or when the file is too large.
+    DonorError when downloading or reading fails, or when the file is too large; UnsafeError when it is a link to a
+    place outside of the donor.
     """
     if file.data is not None:
         return file.data
-    path = Path(file.path) if file.path else _download(file)
-    try:
-        with path.open("rb") as reader:
-            data = reader.read(MAX_SIDE_FILE_BYTES + 1)
-    except OSError as error:
-        raise DonorError.of(f"cannot read this file: {error.strerror}", "", Mark(str(path))) from error
-    if len(data) > MAX_SIDE_FILE_BYTES:
-        raise DonorError.of(
-            f"this file has more than {MAX_SIDE_FILE_BYTES:,} bytes", "is it a tokenizer's?", Mark(str(path))
-        )
-    return data
+    local = file if file.path else _fetch(file, _open_hub(file.source, file.revision))
+    rule = find_rule(file.name)
+    return _find_folder(local).read(file.name, rule.limit if rule else MAX_JSON_BYTES)
 
 
-def _download(file: SideFile) -> Path:
+def _find_folder(file: SideFile) -> FolderRepository:
+    return FolderRepository(Path(file.path).parents[file.name.count("/")])
+
+
+def _fetch(file: SideFile, repository: Repository) -> SideFile:
+    return replace(file, path=str(repository.fetch(file.name, lambda _: None).absolute()))
+
+
+def _open_hub(source: str, revision: str | None) -> Repository:
     from stacker.io.hub.repository import open_hub
 
-    return open_hub(file.source, file.revision).fetch(file.name)
+    return open_hub(source, revision)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from stacker.core.stack.graph import StackGraph
 from stacker.core.tokens.tokenizer_files import ADDED, TOKENIZER, TOKENIZER_CONFIG, Tokenizers, parse_tokens
@@ -18,22 +17,12 @@ def read_tokenizers(spec: StackSpec, graph: StackGraph, donors: Mapping[str, Don
     """Read the tokens and tokenizer files that are needed to change the vocabulary or the chat template.
 
     Tokens of all donors are read if the spec changes the vocabulary; tokenizer files are read from the donor whose
-    tokenizer the stack uses, and include the tokenizer config whenever it is on this machine. DonorError when a needed
-    file cannot be read.
+    tokenizer the stack uses. DonorError when a needed file cannot be read.
     """
-    needed = (
-        {TOKENIZER, ADDED, TOKENIZER_CONFIG}
-        if spec.vocabulary
-        else {TOKENIZER_CONFIG}
-        if spec.chat_template is not None
-        else set()
-    )
+    needed = {TOKENIZER, ADDED, TOKENIZER_CONFIG} if spec.vocabulary else set[str]()
+    needed |= {TOKENIZER_CONFIG} if spec.chat_template is not None else set()
     tokens = _read_all_tokens(donors) if spec.vocabulary else {}
-    files = {
-        file.name: read_side_file(file)
-        for file in donors[graph.tokenizer].side_files
-        if file.name in needed or (file.name == TOKENIZER_CONFIG and file.path and Path(file.path).is_file())
-    }
+    files = {file.name: read_side_file(file) for file in donors[graph.tokenizer].side_files if file.name in needed}
     return Tokenizers(tokens, files)
 
 

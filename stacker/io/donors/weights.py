@@ -44,7 +44,8 @@ class WeightHeaders:
 
 def has_weights(names: Sequence[str]) -> bool:
     """Whether the names of a donor's files include a safetensors file that is not a LoRA adapter."""
-    return any(name.endswith(".safetensors") and not name.startswith("adapter_") for name in names)
+    own = (name for name in names if "/" not in name)
+    return any(name.endswith(".safetensors") and not name.startswith("adapter_") for name in own)
 
 
 def read_weight_headers(repository: Repository) -> WeightHeaders:

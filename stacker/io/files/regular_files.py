@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,23 +19,36 @@ _KINDS = (
 )  # fmt: skip
 
 
-def open_regular(path: Path) -> int:
+def open_regular(path: Path, shown: Path | None = None) -> int:
     """Open the regular file at `path` for reading and return the file's descriptor.
 
     Raises DonorError if the file cannot be opened, or if `path` is a folder, a pipe, a device or another special file.
+    The error names the file as `shown`, or else as `path`.
     """
-    try:
+    shown = shown or path
+    with explain_open_errors(shown):
+        # Without O_NONBLOCK, opening a named pipe would wait for a writer.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in OUT_OF_DESCRIPTORS:  # the machine's limit, not the donor's fault
-            raise make_storage_error(error, path, "open this file") from error
-        raise DonorError.of(f"cannot open this file: {error.strerror}", "", Mark(str(path))) from error
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):
         os.close(fd)
         kind = next((name for test, name in _KINDS if test(mode)), "not a file")
-        raise DonorError.of(f"this is {kind}, not a regular file", "", Mark(str(path)))
+        raise DonorError.of(f"this is {kind}, not a regular file", "", Mark(str(shown)))
     return fd
+
+
+@contextmanager
+def explain_open_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError that the `with` block raises into a DonorError which says that `path` cannot be opened.
+
+    If the process or the system has too many files open, it becomes a StorageError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in OUT_OF_DESCRIPTORS:  # the machine's limit, not the donor's fault
+            raise make_storage_error(error, path, "open this file") from error
+        raise DonorError.of(f"cannot open this file: {error.strerror}", "", Mark(str(path))) from error
 
 
 def read_exactly(fd: int, nbytes: int, offset: int, path: Path) -> bytes:
@@ -64,10 +79,23 @@ def read_header(path: Path) -> Header:
     """
     fd = open_regular(path)
     try:
-        status = os.fstat(fd)
-        first = read_exactly(fd, min(status.st_size, 64), 0, path)
-        length = parse_header_length(first, status.st_size, str(path))
-        header = parse_header(read_exactly(fd, length, 0, path), status.st_size, str(path))
+        return read_open_header(fd, path)
     finally:
         os.close(fd)
+
+
+def read_open_header(fd: int, path: Path) -> Header:
+    """Read the header of the open safetensors file `fd`; errors name the file as `path`."""
+    status = os.fstat(fd)
+    first = read_exactly(fd, min(status.st_size, 64), 0, path)
+    length = parse_header_length(first, status.st_size, str(path))
+    header = parse_header(read_exactly(fd, length, 0, path), status.st_size, str(path))
     return replace(header, mtime=status.st_mtime_ns)
+
+
+def read_limited(fd: int, limit: int, path: Path) -> bytes:
+    """Read the whole open file `fd`; DonorError, which names it as `path`, if it has more than `limit` bytes."""
+    size = os.fstat(fd).st_size
+    if size > limit:
+        raise DonorError.of(f"the file has {size} bytes; stacker reads at most {limit}", "", Mark(str(path)))
+    return read_exactly(fd, size, 0, path)

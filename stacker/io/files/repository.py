@@ -7,14 +7,21 @@ architectures.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from stacker.errors import DonorError, Mark, UnsafeError, escape_text
+from stacker.errors import DonorError, Mark, escape_text
 from stacker.formats.safetensors import Header
-from stacker.io.files.regular_files import open_regular, read_exactly, read_header
+from stacker.io.files.contained_files import check_contained, open_contained
+from stacker.io.files.paths import exists, explain_path, is_link, read_link, read_status
+from stacker.io.files.regular_files import read_limited, read_open_header
 from stacker.progress import Progress, ignore_progress
+
+_MOST_IN_SUBFOLDER = 1000
 
 
 class Repository(Protocol):
@@ -32,7 +39,10 @@ class Repository(Protocol):
     def revision(self) -> str | None: ...
 
     def list_names(self) -> tuple[str, ...]:
-        """The names of the donor's files, sorted; files in subfolders may be left out."""
+        """The names of the donor's files, sorted, as paths below the donor's folder.
+
+        Files deeper than one subfolder may be left out.
+        """
         ...
 
     def read(self, name: str, limit: int) -> bytes:
@@ -70,33 +80,35 @@ class FolderRepository:
         return str(self.folder)
 
     def list_names(self) -> tuple[str, ...]:
-        try:
-            return tuple(sorted(entry.name for entry in os.scandir(self.folder) if not entry.is_dir()))
-        except OSError as error:
-            message = f"cannot list this folder: {error.strerror}"
-            raise DonorError.of(message, "", Mark(self.source)) from error
+        return tuple(sorted(_list_files(self.folder)))
 
     def read(self, name: str, limit: int) -> bytes:
-        path = self.fetch(name)
-        fd = open_regular(path)
+        with self.open(name) as fd:
+            return read_limited(fd, limit, self.folder / name)
+
+    def read_header(self, name: str) -> Header:
+        with self.open(name) as fd:
+            return read_open_header(fd, self.folder / name)
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[int]:
+        """Yield a descriptor of the file `name` for reading; the file is closed at the end of the `with` block."""
         try:
-            size = os.fstat(fd).st_size
-            if size > limit:
-                message = f"the file has {size} bytes; stacker reads at most {limit}"
-                raise DonorError.of(message, "", Mark(str(path)))
-            return read_exactly(fd, size, 0, path)
+            fd = open_contained(self.folder, name)
+        except DonorError:
+            self.fetch(name)  # says more about a missing file
+            raise
+        try:
+            yield fd
         finally:
             os.close(fd)
 
-    def read_header(self, name: str) -> Header:
-        return read_header(self.fetch(name))
-
     def find_path(self, name: str) -> Path | None:
         path = self.folder / name
-        if not os.path.lexists(path):
+        if read_status(path, DonorError, follow_links=False) is None:
             return None
-        _check_inside(path, self.folder)
-        return path if path.exists() else None
+        check_contained(self.folder, name)
+        return path if exists(path, DonorError) else None
 
     def fetch(self, name: str, progress: Progress = ignore_progress) -> Path:  # noqa: ARG002 - nothing to download
         path = self.find_path(name)
@@ -105,29 +117,25 @@ class FolderRepository:
         return path
 
 
+def _list_files(folder: Path) -> Iterator[str]:
+    """Yield the names of the files in `folder` and, as `subfolder/name`, of those in its subfolders.
+
+    Only the first files of a large subfolder are listed. Folders that are hidden or links are listed as if files.
+    """
+    with explain_path(folder, DonorError):
+        for entry in os.scandir(folder):
+            if not entry.is_dir() or entry.is_symlink() or entry.name.startswith("."):
+                yield entry.name
+            else:
+                with suppress(OSError):
+                    inner = (each.name for each in os.scandir(entry.path) if not each.is_dir())
+                    yield from (f"{entry.name}/{name}" for name in islice(inner, _MOST_IN_SUBFOLDER))
+
+
 def _missing_file(path: Path) -> DonorError:
     """Make the error for a path where there is no file, or only a link to a file that does not exist."""
-    if path.is_symlink():
+    if is_link(path, DonorError):
+        target = escape_text(str(read_link(path, DonorError)))
         hint = "a download that did not finish leaves such links: fetch the donor again"
-        return DonorError.of(
-            f"this link leads to '{escape_text(str(path.readlink()))}', which is not there", hint, Mark(str(path))
-        )
+        return DonorError.of(f"this link leads to '{target}', which is not there", hint, Mark(str(path)))
     return DonorError.of("there is no such file", "", Mark(str(path)))
-
-
-def _check_inside(path: Path, folder: Path) -> None:
-    """Raise an UnsafeError when the file at `path` is reached by a link that leads out of the donor's folder.
-
-    Links into the hub's cache are allowed if they lead into the folder `blobs` of the same repository, or into the
-    folder `blobs` that all repositories share.
-    """
-    if path.parent == folder and not path.is_symlink():
-        return
-    # Unlike Path.resolve, realpath raises no error for links that lead in a circle.
-    root, target = folder.resolve(), Path(os.path.realpath(path))
-    repository = root.parent.parent
-    blobs = [repository / "blobs", repository.parent / "blobs"] if root.parent.name == "snapshots" else []
-    allowed = [root, *blobs]
-    if not any(target.is_relative_to(place) for place in allowed):
-        message = f"this link leaves the donor's folder: it leads to '{escape_text(str(target))}'"
-        raise UnsafeError.of(message, "copy the file into the folder if you trust it", Mark(str(path)))

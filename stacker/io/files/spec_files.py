@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from stacker.errors import Mark, SpecError, StorageError, did_you_mean
+from stacker.io.files.paths import is_folder, list_folder
 
 MAX_SPEC_BYTES = 1_000_000
 STANDARD_INPUT = "-"
@@ -28,6 +29,8 @@ def read_spec_file(path: Path) -> bytes:
         raise SpecError.of("this is a folder", "name the spec file in it", Mark(str(path))) from error
     except OSError as error:
         raise SpecError.of(f"cannot read this file: {error.strerror}", "", Mark(str(path))) from error
+    except ValueError as error:
+        raise SpecError.of(f"cannot read this file: {error}", "", Mark(str(path))) from error
 
 
 def write_spec_file(path: Path, text: str) -> None:
@@ -36,6 +39,9 @@ def write_spec_file(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StorageError.of(f"cannot write this file: {error.strerror}", "", Mark(str(path))) from error
+    except UnicodeEncodeError as error:  # the name of a donor's folder, as the system gave it
+        hint = "rename the folder, or give it a link with another name"
+        raise SpecError.of("a spec cannot name a folder whose name is not UTF-8", hint, Mark(str(path))) from error
 
 
 def _suggest_file(path: Path) -> str:
@@ -46,7 +52,9 @@ def _suggest_file(path: Path) -> str:
     name = path.name.removesuffix(".yaml").removesuffix(".yml")
     if name in list_recipes():
         return f"that is a recipe: `stacker recipes {name}` shows it, `stacker new {name} -o {name}.yml` writes it"
-    names = [file.name for suffix in ("*.yml", "*.yaml") for file in path.parent.glob(suffix)]
+    folder = path.parent
+    beside = list_folder(folder, SpecError) if is_folder(folder, SpecError) else ()
+    names = [name for name in beside if name.endswith((".yml", ".yaml"))]
     return did_you_mean(path.name, names) if names else ""
 
 

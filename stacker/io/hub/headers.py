@@ -9,20 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
 
 from stacker.errors import DonorError, Mark
 from stacker.formats.safetensors import Header, parse_header, parse_header_length
 from stacker.io.hub.errors import HubAddress
-from stacker.io.hub.requests import retry
+from stacker.io.hub.requests import Answer, request_bytes, retry
 
 FIRST_REQUEST = 256 * 1024
 """How many bytes of a file the first request asks for: more than nearly every header has, and quick to download."""
-_CHUNK = 64 * 1024
 _SIZE = 8
 """How many bytes precede the header in a saved file: the size of the safetensors file as a little-endian integer."""
-Response = Any
-"""A response of httpx or httpx2, depending on the release of huggingface_hub."""
 
 
 def read_hub_header(address: HubAddress) -> Header:
@@ -82,37 +78,20 @@ def _read_range(address: HubAddress, begin: int, end: int) -> tuple[bytes, int]:
     Fewer bytes are returned if the file ends before `end`. If the server sends the whole file instead of the range,
     reading stops at `end`.
     """
-    from huggingface_hub import constants, get_session, hf_hub_url, hf_raise_for_status
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but exported lazily
+    from huggingface_hub import hf_hub_url
 
     url = hf_hub_url(address.repo, address.file or "", revision=address.revision)
-    headers = build_hf_headers(headers={"Range": f"bytes={begin}-{end - 1}", "Accept-Encoding": "identity"})
-    timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
-    with get_session().stream("GET", url, headers=headers, timeout=timeout, follow_redirects=True) as response:
-        if response.is_error:
-            response.read()
-        hf_raise_for_status(response)
-        partial = response.status_code == 206
-        data = _read_up_to(response, end - begin if partial else end)
-        size = _file_size(response, address)
-    return (data if partial else data[begin:]), size
+    answer = request_bytes(address, url, end, {"Range": f"bytes={begin}-{end - 1}"})
+    data = answer.data[: end - begin] if answer.status == 206 else answer.data[begin:]
+    return data, _file_size(answer, address)
 
 
-def _read_up_to(response: Response, limit: int) -> bytes:
-    data = bytearray()
-    for chunk in response.iter_bytes(_CHUNK):
-        data += chunk
-        if len(data) >= limit:
-            break
-    return bytes(data[:limit])
+def _file_size(answer: Answer, address: HubAddress) -> int:
+    """The size of the whole file in bytes, from the answer to a request for the file or a part of it.
 
-
-def _file_size(response: Response, address: HubAddress) -> int:
-    """The size of the whole file in bytes, from the response to a request for the file or a part of it.
-
-    DonorError when the response does not state the size.
+    DonorError when the answer does not state the size.
     """
-    text = response.headers.get("Content-Range", "").rpartition("/")[2] or response.headers.get("Content-Length", "")
-    if not text.isdecimal():
+    text = answer.headers.get("content-range", "").rpartition("/")[2] or answer.headers.get("content-length", "")
+    if not text.isdecimal() or len(text) > 20:
         raise DonorError.of("the hub does not say how long this file is", "", Mark(str(address)))
     return int(text)

@@ -16,6 +16,7 @@ from pathlib import Path
 from stacker.errors import DonorError, Mark, SpecError, escape_text
 from stacker.formats.index import INDEX_FILE
 from stacker.formats.safetensors import Header
+from stacker.io.files.paths import exists, is_folder, list_folder
 from stacker.io.files.repository import FolderRepository
 from stacker.io.hub.download import download
 from stacker.io.hub.errors import HubAddress, translate_hub_errors
@@ -133,7 +134,7 @@ def _list_cached(address: HubAddress) -> Listing | None:
     """
     commit = _find_cached_commit(address)
     snapshot = _cache_folder(address.repo) / "snapshots" / (commit or "")
-    if commit is None or not (snapshot / "config.json").exists():
+    if commit is None or not exists(snapshot / "config.json"):
         return None
     sizes: dict[str, int | None] = dict.fromkeys(_list_indexed(snapshot / INDEX_FILE))
     sizes |= dict.fromkeys(FolderRepository(snapshot).list_names())
@@ -144,7 +145,10 @@ def _find_cached_commit(address: HubAddress) -> str | None:
     cache = _cache_folder(address.repo)
     with contextlib.suppress(OSError):
         return (cache / "refs" / (address.revision or "main")).read_text().strip()
-    commits = [folder.name for folder in cache.glob(f"snapshots/{address.revision}*")] if address.revision else []
+    snapshots = cache / "snapshots"
+    if not address.revision or not is_folder(snapshots):
+        return None
+    commits = [name for name in list_folder(snapshots) if name.startswith(address.revision)]
     return commits[0] if len(commits) == 1 else None
 
 

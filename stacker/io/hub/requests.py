@@ -1,15 +1,26 @@
-"""Sends requests to the hub: lists the files of a repository, and repeats requests that failed for a moment."""
+"""Sends requests to the hub: lists the files of a repository, and repeats requests that failed for a moment.
+
+The hub is not trusted: what is read of an answer is limited in bytes and seconds, and names are checked.
+"""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import quote
 
-from stacker.errors import DonorError, Mark
+from stacker.errors import DonorError, Mark, escape_text
+from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
 from stacker.io.hub.errors import HubAddress, is_transient, translate_hub_errors
 
+LONGEST_ANSWER = 60.0
+"""The most seconds that the body of an answer may take; bodies are small, because whole files are not read this way."""
+_LONGEST_REFUSAL = 64 * 1024
+_ABOUT_BODY = ("content-encoding", "content-length", "transfer-encoding")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 RETRY_PAUSES = (0.5, 1.5)
 """Seconds to wait before each retry of a request."""
 T = TypeVar("T")
@@ -30,17 +41,88 @@ def list_files(address: HubAddress, pauses: Sequence[float] | None = None) -> Li
     """
 
     def ask() -> Listing:
-        from huggingface_hub import HfApi, constants
+        from huggingface_hub import constants
 
-        info = HfApi().model_info(
-            address.repo, revision=address.revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
-        )
-        sizes = {file.rfilename: file.size for file in info.siblings or ()}
-        if not info.sha:
-            raise DonorError.of("the answer is not that of a model hub: it names no commit", "", Mark(str(address)))
-        return Listing(info.sha, sizes)
+        revision = f"/revision/{quote(address.revision, safe='')}" if address.revision else ""
+        url = f"{constants.ENDPOINT}/api/models/{address.repo}{revision}?blobs=True"
+        answer = request_bytes(address, url, MAX_JSON_BYTES + 1)
+        if len(answer.data) > MAX_JSON_BYTES:
+            raise _make_strange_answer(address, f"it has more than {MAX_JSON_BYTES:,} bytes")
+        return _parse_listing(parse_object(answer.data, str(address)), address)
 
     return retry(address, ask, pauses)
+
+
+def _parse_listing(info: Mapping[str, Json], address: HubAddress) -> Listing:
+    """The files and the commit in the hub's answer; DonorError for anything that could not be those of a repository.
+
+    Commits and names become parts of paths in the hub's cache, and sizes are compared with limits.
+    """
+    commit, files = info.get("sha"), info.get("siblings") or []
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+        raise _make_strange_answer(address, f"its commit is {escape_text(repr(commit))}")
+    sizes: dict[str, int | None] = {}
+    for file in files if isinstance(files, list) else [files]:
+        name, size = (file.get("rfilename"), file.get("size")) if isinstance(file, dict) else (file, None)
+        if not isinstance(name, str) or not _is_inside(name):
+            raise _make_strange_answer(address, f"a file is named {escape_text(repr(name))}")
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
+            raise _make_strange_answer(address, f"the size of '{escape_text(name)}' is {escape_text(repr(size))}")
+        sizes[name] = size
+    return Listing(commit, sizes)
+
+
+def _is_inside(name: str) -> bool:
+    """Whether the file `name` of a repository cannot lie outside of the repository's folder."""
+    parts = name.split("/")
+    return name.isprintable() and "\\" not in name and not any(part in ("", ".", "..") for part in parts)
+
+
+def _make_strange_answer(address: HubAddress, what: str) -> DonorError:
+    hint = "check HF_ENDPOINT and any proxy in between"
+    return DonorError.of(f"the answer is not that of a model hub: {what}", hint, Mark(str(address)))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a request: the first bytes of its body, its HTTP status, and its headers."""
+
+    data: bytes
+    status: int
+    headers: Mapping[str, str]
+
+
+def request_bytes(address: HubAddress, url: str, limit: int, headers: Mapping[str, str] | None = None) -> Answer:
+    """Request `url` with the user's token, and read at most `limit` bytes of the body.
+
+    Raises huggingface_hub's exception for an error status, and DonorError when the body takes longer than
+    LONGEST_ANSWER. The token is not sent on when the answer leads to another host.
+    """
+    from huggingface_hub import constants, get_session, hf_raise_for_status
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but exported lazily
+
+    sent = build_hf_headers(headers={"Accept-Encoding": "identity", **(headers or {})})
+    timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+    with get_session().stream("GET", url, headers=sent, timeout=timeout, follow_redirects=True) as response:
+        data = _read_up_to(response.iter_bytes(), _LONGEST_REFUSAL if response.is_error else limit, address)
+        kept = {key: value for key, value in response.headers.items() if key not in _ABOUT_BODY}
+        # a response with the bytes that were read, because hf_raise_for_status would read all that the hub sends
+        read = type(response)(response.status_code, headers=kept, content=data, request=response.request)
+        hf_raise_for_status(read)
+        return Answer(data, response.status_code, dict(response.headers))
+
+
+def _read_up_to(chunks: Iterable[bytes], limit: int, address: HubAddress) -> bytes:
+    data = bytearray()
+    deadline = time.monotonic() + LONGEST_ANSWER
+    for chunk in chunks:
+        data += chunk
+        if len(data) >= limit:
+            break
+        if time.monotonic() > deadline:
+            message = f"the hub is too slow: {len(data):,} bytes in {LONGEST_ANSWER:g} seconds"
+            raise DonorError.of(message, "try again later", Mark(str(address)))
+    return bytes(data[:limit])
 
 
 def retry(address: HubAddress, ask: Callable[[], T], pauses: Sequence[float] | None = None) -> T:

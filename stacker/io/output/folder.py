@@ -19,6 +19,7 @@ from stacker.errors import Mark, SpecError, StorageError
 from stacker.io.disk.direct import Writer, write_all
 from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.disk.storage import explain_errors, make_storage_error
+from stacker.io.files.paths import exists, is_folder, is_link, list_folder
 from stacker.io.output.journal import JOURNAL, Journal, Record, prepare_folder
 from stacker.io.output.lock import lock_folder, move_into_place
 
@@ -64,16 +65,15 @@ def check_vacant(out: Path, *, force: bool) -> None:
     mark = Mark(str(out))
     if not out.name:
         raise SpecError.of("this cannot be the output folder", "name a folder that does not exist yet", mark)
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        what = "a link" if out.is_symlink() else "a file"
+    if is_link(out) or (exists(out) and not is_folder(out)):
+        what = "a link" if is_link(out) else "a file"
         raise SpecError.of(f"the output is {what}", "name a folder that does not exist yet", mark)
-    with explain_errors(out, "look into the output folder"):
-        names = [path.name for path in out.iterdir()] if out.is_dir() else []
-        if names and not force:
-            raise SpecError.of("the output folder exists", "--force replaces it, once the new one is complete", mark)
-        if names and not any(name.endswith(_WEIGHTS) for name in names):
-            hint = "--force only replaces checkpoints; name another folder, or empty this one"
-            raise SpecError.of("the output folder holds something else than a checkpoint", hint, mark)
+    names = list_folder(out) if is_folder(out) else ()
+    if names and not force:
+        raise SpecError.of("the output folder exists", "--force replaces it, once the new one is complete", mark)
+    if names and not any(name.endswith(_WEIGHTS) for name in names):
+        hint = "--force only replaces checkpoints; name another folder, or empty this one"
+        raise SpecError.of("the output folder holds something else than a checkpoint", hint, mark)
 
 
 class Output:
@@ -172,13 +172,14 @@ class Output:
         self._named.update(new)
 
     def write_text(self, name: str, data: bytes) -> None:
-        """Write the small file `name` in the output folder and sync it."""
-        with self._guard(name):
-            fd = os.open(self.folder / name, _FILE | os.O_TRUNC, 0o644)
+        """Write the small file `name`, which may be in a subfolder, in the output folder and sync it."""
+        with self._guard(name), _open_parent(self.folder / name, self.folder) as parent:
+            fd = os.open(Path(name).name, _FILE | os.O_TRUNC, 0o644, dir_fd=parent)
             try:
                 while data:
                     data = data[os.write(fd, data) :]
                 os.fsync(fd)
+                os.fsync(parent)
             finally:
                 os.close(fd)
 
@@ -232,7 +233,7 @@ class Output:
 
 def _make_parents(partial: Path) -> list[Path]:
     """Create the missing folders above `partial`; returns the paths of the created folders, innermost first."""
-    missing = [parent for parent in partial.parents if not parent.exists()]
+    missing = [parent for parent in partial.parents if not exists(parent)]
     with explain_errors(partial.parent, "make this folder"):
         partial.parent.mkdir(parents=True, exist_ok=True)
     return missing
@@ -247,6 +248,18 @@ def _remove(partial: Path, parents: Iterable[Path]) -> None:
     with suppress(OSError):
         for parent in parents:
             parent.rmdir()
+
+
+@contextmanager
+def _open_parent(path: Path, folder: Path) -> Iterator[int]:
+    """Yield a descriptor of the folder of `path`, which is `folder` or a subfolder of it; a missing one is created."""
+    if path.parent != folder:
+        path.parent.mkdir(exist_ok=True)
+    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _close_shard(writer: Writer) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stacker.errors import LockedError, Mark
 from stacker.io.disk.storage import explain_errors
+from stacker.io.files.paths import exists
 from stacker.io.output.journal import read_journal
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -72,7 +73,7 @@ def move_into_place(new: Path, out: Path, *, force: bool) -> Path | None:
     With `force`, a folder that is already at `out` is kept under another name; the new path of the old folder is
     returned, or None when no folder was replaced.
     """
-    if not force or not out.exists():
+    if not force or not exists(out):
         new.rename(out)  # replaces an empty folder, raises ENOTEMPTY for any other
         return None
     old = out.with_name(f"{out.name}.replaced-{os.getpid()}")

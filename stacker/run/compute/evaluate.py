@@ -137,8 +137,8 @@ def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
             return _read(tile_range, tile_range.evaluation.compute.places[tensor], slot)
         case Cast(of, dtype):
             return _cast(tile_range, _value(tile_range, of, slot), dtype)
-        case Scale(of, factor):
-            return tile_range.scratch.backend.combine([factor], [_value(tile_range, of, slot)])
+        case Scale():
+            return _scale(tile_range, expression, slot)
         case Blend():
             return _blend(tile_range, expression, slot)
         case Columns():
@@ -158,6 +158,17 @@ def _elements(tile_range: TileRange, slot: int, expression: Expression, start: i
     `tile_range` provides the evaluation and the scratch memory; its own range of elements is not used.
     """
     return _value(replace(tile_range, start=start, count=count), expression, slot)
+
+
+def _scale(tile_range: TileRange, scale: Scale, slot: int) -> Array:
+    scratch = tile_range.scratch
+    scaled = scratch.backend.combine([scale.factor], [_value(tile_range, scale.of, slot)])
+    if not scale.offset:
+        return scaled
+    shift = scratch.backend.fill(
+        scratch.tile(slot + 1, tile_range.count, tile_range.kind), scale.offset * (scale.factor - 1.0)
+    )
+    return scratch.backend.add(scaled, shift)
 
 
 def _blend(tile_range: TileRange, blend: Blend, slot: int) -> Array:

@@ -95,7 +95,9 @@ def _list_donor_names(spec: StackSpec) -> Iterator[Named]:
     parts = tuple(part for part in (spec.embed, spec.head) if part is not None)
     for piece in chain.from_iterable(list_slices(item) for item in chain(walk_spec(spec), parts)):
         yield piece.donor, piece.mark
-    for key, name in (("base", spec.base), ("tokenizer", spec.tokenizer), ("config", spec.config)):
+    for key, name in (
+        ("base", spec.base), ("towers", spec.towers), ("tokenizer", spec.tokenizer), ("config", spec.config),
+    ):  # fmt: skip
         if name is not None:
             yield name, spec.mark_of(key)
     for row in spec.vocabulary.tokens if spec.vocabulary else ():

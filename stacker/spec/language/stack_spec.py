@@ -84,7 +84,7 @@ class SliceSpec:
     """Layers [start, stop) of a donor; `start` None means from the first layer, `stop` None to the last.
 
     `scale` multiplies the tensors of these layers. In a blend, `settings` are the op's parameters for this source
-    alone.
+    alone. `hop` is the factor of an item (see `Item`); it is 1 for a source or a base of a blend.
     """
 
     donor: str
@@ -92,6 +92,7 @@ class SliceSpec:
     stop: int | None = None
     scale: Parameter | None = None
     settings: tuple[Setting, ...] = ()
+    hop: float = 1.0
     mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
@@ -107,6 +108,7 @@ class BlendSpec:
     op: str
     settings: tuple[Setting, ...] = ()
     base: SliceSpec | None = None
+    hop: float = 1.0
     mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
@@ -122,6 +124,7 @@ class CrossfadeSpec:
     op: str
     settings: tuple[Setting, ...] = ()
     base: SliceSpec | None = None
+    hop: float = 1.0
     mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
@@ -129,12 +132,13 @@ class CrossfadeSpec:
 class RepeatSpec:
     """A list of items that is put into the stack `times` times, one round after another.
 
-    `scale` multiplies the tensors of every round after the first.
+    `scale` multiplies the tensors of every round after the first; `hop` acts before every round.
     """
 
     items: tuple[Item, ...]
     times: int
     scale: Parameter | None = None
+    hop: float = 1.0
     mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
@@ -143,10 +147,12 @@ class UseSpec:
     """A reference to a named list of items in the spec's `stacks`."""
 
     name: str
+    hop: float = 1.0
     mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 Item = SliceSpec | BlendSpec | CrossfadeSpec | RepeatSpec | UseSpec
+"""An item of a stack; its `hop`, a number above 0, multiplies the residual stream that enters its first layer."""
 SliceOrBlend = SliceSpec | BlendSpec
 """Layers that are copied or blended, or the source of the embedding or head."""
 
@@ -225,8 +231,8 @@ class VocabularySpec:
 class StackSpec:
     """A whole parsed spec: `stack` makes the layers of the result, and `stacks` are lists of items for `use`.
 
-    `base`, `tokenizer` and `config` are names of donors, or None if the text does not set them. If `vocabulary` is
-    None, the tokenizer files are copied, and the rows of embedding and head keep their order.
+    `base`, `towers`, `tokenizer` and `config` are names of donors, or None if the text does not set them. If
+    `vocabulary` is None, the tokenizer files are copied, and the rows of embedding and head keep their order.
     """
 
     name: str
@@ -236,6 +242,8 @@ class StackSpec:
     base: str | None = None
     embed: SliceOrBlend | None = None
     head: SliceOrBlend | None = None
+    towers: str | None = None
+    """The donor of what a multimodal model has beside its language model, such as a vision tower."""
     tokenizer: str | None = None
     vocabulary: VocabularySpec | None = None
     chat_template: str | None = None

@@ -5,7 +5,7 @@ This needs the donors' numbers of layers, but not their weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -19,6 +19,7 @@ from stacker.spec.language.stack_spec import (
     Parameter,
     RepeatSpec,
     Setting,
+    SliceOrBlend,
     SliceSpec,
     StackSpec,
     UseSpec,
@@ -63,9 +64,9 @@ class RepeatScale:
 class FlatItem:
     """One slice (`op` is None), or a blend that takes the same number of layers from each source.
 
-    Gradients in `settings` run over `count` layers, and the item begins at layer `position` of these. `number` is the
-    index in `StackSpec.stack` of the item that this one was expanded from, and `copy` is the round, from 0, of the
-    outermost repeat around it.
+    Gradients in `settings` run over `count` layers, and the item begins at layer `position` of these. `hop` multiplies
+    the residual stream that enters the item's first layer. `number` is the index in `StackSpec.stack` of the item that
+    this one was expanded from, and `copy` is the round, from 0, of the outermost repeat around it.
     """
 
     sources: tuple[FlatSlice, ...]
@@ -75,6 +76,7 @@ class FlatItem:
     settings: tuple[Setting, ...] = ()
     base: FlatSlice | None = None
     scales: tuple[RepeatScale, ...] = ()
+    hop: float = 1.0
     number: int = 0
     copy: int = 0
     mark: Mark | None = field(default=None, compare=False, repr=False)
@@ -116,6 +118,18 @@ def unroll(
 
 
 def _unroll_item(item: Item, state: _Unrolling) -> Iterator[FlatItem]:
+    if isinstance(item, RepeatSpec):
+        return _unroll_repeat(item, state)
+    return _enter(item.hop, _unroll_content(item, state))
+
+
+def _enter(hop: float, items: Iterable[FlatItem]) -> Iterator[FlatItem]:
+    """Yield the items, the first of them with its `hop` multiplied by `hop`."""
+    for number, item in enumerate(items):
+        yield item if number else replace(item, hop=item.hop * hop)
+
+
+def _unroll_content(item: SliceOrBlend | CrossfadeSpec | UseSpec, state: _Unrolling) -> Iterator[FlatItem]:
     match item:
         case SliceSpec():
             source = _resolve(item, state)
@@ -125,8 +139,6 @@ def _unroll_item(item: Item, state: _Unrolling) -> Iterator[FlatItem]:
             yield from _unroll_blend(item, state)
         case CrossfadeSpec():
             yield from _unroll_crossfade(item, state)
-        case RepeatSpec():
-            yield from _unroll_repeat(item, state)
         case UseSpec(name):
             for inner in state.stacks[name]:
                 yield from _unroll_item(inner, state)
@@ -238,7 +250,7 @@ def _add_weight(source: FlatSlice, weight: float) -> FlatSlice:
 
 
 def _unroll_repeat(item: RepeatSpec, state: _Unrolling) -> Iterator[FlatItem]:
-    once = [flat for inner in item.items for flat in _unroll_item(inner, state)]
+    once = [*_enter(item.hop, (flat for inner in item.items for flat in _unroll_item(inner, state)))]
     count = sum(flat.length for flat in once)
     for copy in range(item.times):
         position = 0

@@ -117,6 +117,10 @@ def _make_value_problem(detail: ErrorDetails, key: str, node: Node, words: Advic
             return _make_count_problem(context, name, example, node)
         case "greater_than_equal":
             return Problem(f"'{name}' must be at least {context['ge']}, not {shown}", example, node.mark)
+        case "greater_than":
+            return Problem(f"'{name}' must be greater than {context['gt']:g}, not {shown}", example, node.mark)
+        case "finite_number":
+            return Problem(f"'{name}' must be a finite number, not {shown}", example, node.mark)
         case "literal_error":
             return Problem(f"'{name}' must be {context['expected']}, not {describe(node)}", example, node.mark)
         case "string_type" if isinstance(node, Scalar) and node.value is not None:

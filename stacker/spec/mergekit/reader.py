@@ -25,6 +25,7 @@ from stacker.spec.language.validation import keep_valid
 from stacker.spec.language.value_grammar import parse_dtype
 from stacker.spec.mergekit.grammar import DonorNames
 from stacker.spec.mergekit.methods import METHODS, BaseRole, Method, make_outer_part
+from stacker.spec.mergekit.modules import find_stacked_module, parse_carried_modules
 from stacker.spec.mergekit.read_context import Levels, ReadContext
 from stacker.spec.mergekit.shape import ADVICE, MergekitFile, check_keys
 from stacker.text.node import (
@@ -34,7 +35,6 @@ from stacker.text.node import (
     get_child,
     get_text,
     is_null,
-    list_entries,
     list_items,
     shorten,
 )
@@ -90,6 +90,7 @@ def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str
     stack = [item for item in items if not _is_empty(item)]
     if items == made and not stack and made:
         context.error("the slices have no layers", _RANGE_HINT, node.key_mark("slices"))
+    towers = parse_carried_modules(context, node, base)
     tokenizer, vocabulary = _parse_tokenizer(context, node, base)
     template = node.get("chat_template")
     return StackSpec(
@@ -99,6 +100,7 @@ def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str
         base=base,
         embed=_make_outside(items[0]) if items else None,
         head=_make_outside(items[-1]) if items else None,
+        towers=towers,
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         chat_template=None if template is None or is_null(template) else context.attempt(parse_template, template),
@@ -111,7 +113,7 @@ def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str
 
 
 def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_Run]:
-    """The output slices of a file or, if it has `modules`, of its only module; `models` make a single slice.
+    """The output slices of a file or, if it has `modules`, of the module that is stacked; `models` make a single slice.
 
     `base` is the donor of the file's base_model; None if the file has none.
     """
@@ -121,11 +123,7 @@ def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_
         listed = " and ".join(given)
         message = f"the file has {listed}" if given else "nothing to merge: no 'slices', 'models' or 'modules'"
         context.error(message, "write exactly one of slices, models and modules", node.mark)
-    modules = list_entries(node.get("modules"))
-    if len(modules) > 1:
-        names = ", ".join(shorten(key.text) for key, _ in modules)
-        context.error(f"several modules: {names}", "one module is supported", get_child(node, "modules").mark)
-    for _, module in modules[:1]:
+    if module := find_stacked_module(context, node):
         return _parse_holder(context, module, context.below(module, levels), base)
     return _parse_holder(context, node, levels, base)
 

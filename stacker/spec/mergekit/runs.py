@@ -24,8 +24,11 @@ def make_runs(context: WriteContext) -> tuple[SliceOrBlend, ...]:
 
     What mergekit cannot express is added to `context.problems`.
     """
-    items = unroll(context.spec, context.depths, context.ramps, context.problems)
-    return tuple(_make_run(context, item) for item in items)
+    runs, hops = [], 1.0
+    for item in unroll(context.spec, context.depths, context.ramps, context.problems):
+        hops *= item.hop
+        runs.append(_apply_hops(context, _make_run(context, item), hops))
+    return tuple(runs)
 
 
 def count_stage_layers(context: WriteContext) -> int | None:
@@ -49,6 +52,27 @@ def _make_run(context: WriteContext, item: FlatItem) -> SliceOrBlend:
     return run
 
 
+def _apply_hops(context: WriteContext, run: SliceOrBlend, hops: float) -> SliceOrBlend:
+    """The slice with factors on what it writes to the residual stream, so that it acts as if behind hops.
+
+    `hops` is the product of all hops up to the slice. A problem is reported if mergekit cannot express the factors.
+    """
+    if hops == 1.0:
+        return run
+    if isinstance(run, BlendSpec):
+        context.refuse("mergekit cannot scale what it blends, as a hop needs", run.mark)
+        return run
+    if not context.writers:
+        hint = "it needs donors that can be read, of a family whose layers write through plain projections"
+        context.refuse("a hop cannot be said in mergekit here", run.mark, hint)
+        return run
+    scale = multiply_factors(run.scale, Parameter(tuple(Rule(role, 1.0 / hops) for role in context.writers)))
+    if scale is None:
+        hint = "write the factors for the same roles: " + ", ".join(context.writers)
+        context.refuse("a hop beside other factors cannot be said in mergekit", run.mark, hint)
+    return replace(run, scale=scale)
+
+
 def _make_blend(context: WriteContext, item: FlatItem, op: str) -> BlendSpec:
     for scale in item.scales:
         context.refuse("mergekit cannot scale what it blends", scale.mark)
@@ -56,7 +80,7 @@ def _make_blend(context: WriteContext, item: FlatItem, op: str) -> BlendSpec:
     if item.length != item.count:
         settings = tuple(_fix_setting(setting, item.position, item.count) for setting in settings)
     base = _cut_slice(item.base) if item.base else None
-    return BlendSpec(tuple(map(_cut_slice, item.sources)), op, settings, base, item.mark)
+    return BlendSpec(tuple(map(_cut_slice, item.sources)), op, settings, base, mark=item.mark)
 
 
 def _has_factors(piece: SliceSpec) -> bool:

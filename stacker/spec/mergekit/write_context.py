@@ -20,13 +20,15 @@ class WriteContext:
     """What the functions that write one mergekit file share; `problems` collects what mergekit cannot express.
 
     `depths` maps donors to their number of layers, and `names` maps tensor roles to substrings of tensor names. `ramps`
-    maps each op to the parameter that changes from layer to layer in a crossfade.
+    maps each op to the parameter that changes from layer to layer in a crossfade. `writers` are the roles of all
+    tensors that hops divide, or empty if that is not known or not all that hops do.
     """
 
     spec: StackSpec
     depths: Mapping[str, int]
     names: Names
     ramps: Mapping[str, str]
+    writers: tuple[str, ...]
     problems: list[Problem] = field(default_factory=list)
 
     def refuse(self, message: str, mark: Mark | None, hint: str = "") -> None:

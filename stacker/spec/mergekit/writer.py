@@ -27,14 +27,16 @@ def to_mergekit(
     depths: Mapping[str, int] | None = None,
     names: Names | None = None,
     ramps: Mapping[str, str] | None = None,
+    writers: tuple[str, ...] = (),
 ) -> str:
     """The text of a mergekit file for the spec; SpecError lists what mergekit cannot express.
 
     `depths` maps donors to their number of layers (key `a/b`: donor `b` of the document that makes donor `a`), `names`
     maps tensor roles to substrings of tensor names, and `ramps` maps ops to the parameter that a crossfade varies.
+    `writers` are the roles of all tensors that hops divide.
     """
     problems: list[Problem] = []
-    texts = _write_documents(WriteContext(spec, depths or {}, names or {}, ramps or {}, problems), {})
+    texts = _write_documents(WriteContext(spec, depths or {}, names or {}, ramps or {}, writers, problems), {})
     raise_problems(sorted(dict.fromkeys(problems), key=text_order))
     remark = "# for mergekit-multi: each document but the last is built first\n" if len(texts) > 1 else ""
     return remark + "---\n".join(texts)
@@ -66,6 +68,10 @@ def _make_document(context: WriteContext) -> dict[str, Tree]:
     _check_donors(context)
     if runs:
         _check_head(context, runs)
+    if spec.towers:
+        context.refuse(
+            "mergekit names the donor of a vision tower by modules, which are not written", spec.mark_of("towers")
+        )
     first = _find_first_donor(runs)
     embed = _find_first_donor((spec.embed,) if spec.embed else runs)
     config = spec.config or embed or first

@@ -12,6 +12,7 @@ from stacker.spec.native.shape import (
     CrossfadeShape,
     DonorShape,
     OutputShape,
+    PartShape,
     RepeatShape,
     SliceShape,
     TokenizerShape,
@@ -67,14 +68,14 @@ def _advise(node: Node, form: str) -> str:
 
 ADVICE = Advice(
     shapes={
-        "<donor>": DonorShape, "<slice>": SliceShape, "<blend>": BlendShape, "<crossfade>": CrossfadeShape,
-        "<repeat>": RepeatShape, "<use>": UseShape, "output": OutputShape,
+        "<donor>": DonorShape, "<slice>": SliceShape, "<part>": PartShape, "<blend>": BlendShape,
+        "<crossfade>": CrossfadeShape, "<repeat>": RepeatShape, "<use>": UseShape, "output": OutputShape,
         "<tokenizer>": TokenizerShape, "tokens": TokenShape,
     },
     examples={
         "stacker": "stacker: 1", "donors": "donors: {xwin: Xwin-LM/Xwin-LM-70B-V0.1}",
         "stack": "stack: then '- xwin[0:16]'",
-        "op": "op: slerp", "over": "over: 4", "times": "times: 2", "slice": "slice: xwin[0:16]",
+        "op": "op: slerp", "over": "over: 4", "hop": "hop: 0.8", "times": "times: 2", "slice": "slice: xwin[0:16]",
         "blend": "blend: then '- xwin[0:16]' and '- euryale[0:16]'", "dtype": "dtype: bfloat16",
         "crossfade": "crossfade: then '- xwin[40:60]' and '- euryale[56:72]'", "repeat": "repeat: then '- xwin[60:64]'",
         "output": "output: {dtype: keep, shard_size: 5GB}", "shard_size": "shard_size: 5GB",

@@ -43,7 +43,9 @@ from stacker.text.node import (
 
 Problems = list[Problem]
 _REQUIRED = ("stacker", "donors", "stack")
-_OF_OTHER_ITEMS = frozenset({"over", "times", *ITEM_KINDS})
+_OF_OTHER_ITEMS = dict.fromkeys(("over", "times", *ITEM_KINDS), "one item has one kind") | {
+    "hop": "write it beside 'blend' or 'crossfade': it acts on what enters the item, not on one source"
+}
 
 
 def parse_native(root: Mapping, name: str) -> tuple[StackSpec, Problems]:
@@ -69,6 +71,7 @@ def _parse_spec(node: Mapping, root: Mapping, name: str, problems: Problems) -> 
         base=base,
         embed=_parse_part(node.get("embed"), "embed", problems),
         head=_parse_part(node.get("head"), "head", problems),
+        towers=get_text(node, "towers"),
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         chat_template=attempt(problems, parse_template, template) if template else None,
@@ -138,27 +141,28 @@ def _parse_item(node: Node, problems: Problems) -> Item | None:
         case "crossfade":
             sources, over = _parse_sources(get_child(node, "crossfade"), problems), get_int(node, "over") or 1
             settings = _parse_settings(node, CrossfadeShape, problems)
-            return CrossfadeSpec(sources, over, _get_op(node), settings, _parse_base(node, problems), node.mark)
+            base, hop = _parse_base(node, problems), _get_hop(node)
+            return CrossfadeSpec(sources, over, _get_op(node), settings, base, hop, node.mark)
         case "repeat":
             return _parse_repeat(node, problems)
         case _:
-            return UseSpec(get_text(node, "use") or "", node.mark)
+            return UseSpec(get_text(node, "use") or "", _get_hop(node), node.mark)
 
 
 def _parse_blend(node: Node, problems: Problems) -> BlendSpec:
     sources = _parse_sources(get_child(node, "blend"), problems)
     settings = _parse_settings(node, BlendShape, problems)
-    return BlendSpec(sources, _get_op(node), settings, _parse_base(node, problems), node.mark)
+    return BlendSpec(sources, _get_op(node), settings, _parse_base(node, problems), _get_hop(node), node.mark)
 
 
 def _parse_repeat(node: Node, problems: Problems) -> RepeatSpec:
     body = get_child(node, "repeat")
     items = _parse_items(body if isinstance(body, Sequence) else Sequence((body,), body.mark), problems)
-    return RepeatSpec(items, get_int(node, "times") or 1, _parse_scale(node, problems), node.mark)
+    return RepeatSpec(items, get_int(node, "times") or 1, _parse_scale(node, problems), _get_hop(node), node.mark)
 
 
 def _parse_slice(node: Node, problems: Problems) -> SliceSpec | None:
-    """A slice, written as text or as a mapping with factors and, in a blend, parameters.
+    """A slice, written as text or as a mapping with factors.
 
     If the slice is not valid, its problem is added to `problems` and the result is None.
     """
@@ -166,17 +170,28 @@ def _parse_slice(node: Node, problems: Problems) -> SliceSpec | None:
         return attempt(problems, parse_slice, node.text, node.mark)
     mark = get_child(node, "slice").mark
     piece = attempt(problems, parse_slice, get_text(node, "slice") or "", mark)
-    scale, settings = _parse_scale(node, problems), _parse_settings(node, SourceShape, problems)
-    return piece and SliceSpec(piece.donor, piece.start, piece.stop, scale, settings, mark)
+    return piece and replace(piece, scale=_parse_scale(node, problems), hop=_get_hop(node))
+
+
+def _parse_source(node: Node, problems: Problems) -> SliceSpec | None:
+    """A slice in a blend or crossfade, which can also have parameters of the op but no `hop`."""
+    piece, settings = _parse_slice(node, problems), _parse_settings(node, SourceShape, problems)
+    return piece and replace(piece, settings=settings, hop=1.0)
 
 
 def _parse_sources(node: Node, problems: Problems) -> tuple[SliceSpec, ...]:
-    sources = (_parse_slice(below, problems) for below in list_items(node))
+    sources = (_parse_source(below, problems) for below in list_items(node))
     return tuple(source for source in sources if source is not None)
 
 
 def _get_op(node: Node) -> str:
     return get_text(node, "op") or ""
+
+
+def _get_hop(node: Node) -> float:
+    below = get_child(node, "hop")
+    number = below.value if isinstance(below, Scalar) and below is not node else None
+    return float(number) if isinstance(number, int | float) else 1.0
 
 
 def _parse_base(node: Node, problems: Problems) -> SliceSpec | None:
@@ -200,7 +215,7 @@ def _parse_settings(node: Node, shape: type[OpShape], problems: Problems) -> tup
             continue
         if key.text in _OF_OTHER_ITEMS:
             message = f"'{key.text}' does not belong in this item"
-            problems.append(Problem(message, "one item has one kind", key.mark))
+            problems.append(Problem(message, _OF_OTHER_ITEMS[key.text], key.mark))
         else:
             settings.append(parse_setting(key.text, below, key.mark, problems))
     return tuple(settings)

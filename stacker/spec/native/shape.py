@@ -1,4 +1,4 @@
-"""Defines a native spec as pydantic models: allowed keys, types of values, and descriptions for the JSON schema.
+"""Defines a native spec as pydantic models: allowed keys, types of values, and their descriptions.
 
 The text of slices, parameters and sizes, and references to donors and stacks, are checked elsewhere.
 """
@@ -37,6 +37,13 @@ DonorName = Annotated[
     str, WithJsonSchema({"type": "string", "pattern": _NAME_FORM, "description": "The name of a donor in `donors`."})
 ]
 Scale = Annotated[Any, WithJsonSchema(_make_schema(_VALUE, _SCALE_WORDS))]
+_HOP_WORDS = "A factor above 0 on the residual stream that enters the item; it is folded into the weights."
+_DONOR_WORDS = "The reference donor of ops that need one, such as ties."
+_BASE_WORDS = "Reference layers for ops such as ties; default: the spec's `base` at the first source's layers."
+Hop = Annotated[float | None, Field(default=None, gt=0, allow_inf_nan=False, description=_HOP_WORDS)]
+OpName = Annotated[str, Field(description="How the sources are blended: linear, slerp, ... (`stacker ops` lists all).")]
+BaseDonor = Annotated[DonorName | None, Field(default=None, description=_DONOR_WORDS)]
+Base = Annotated[SliceText | None, Field(default=None, description=_BASE_WORDS)]
 
 
 class Shape(BaseModel):
@@ -62,13 +69,19 @@ class DonorShape(Shape):
     stack: str | None = Field(default=None, description="A spec file whose result is this donor.")
 
 
-class SliceShape(Shape):
-    """A slice written as a mapping, which can also have factors that multiply its weights."""
+class PartShape(Shape):
+    """The donor of the embedding or head, written as a mapping that can also have factors on its weights."""
 
     slice: SliceText = Field(
         description="Layers of a donor: xwin[0:16] for layers 0 to 15, xwin[5], xwin[8:], or xwin for all."
     )
     scale: Scale = None
+
+
+class SliceShape(PartShape):
+    """A slice written as a mapping, which can also have factors that multiply its weights."""
+
+    hop: Hop
 
 
 class SourceShape(OpShape):
@@ -82,6 +95,7 @@ class UseShape(Shape):
     """A reference to an entry of `stacks`, whose items are put in its place."""
 
     use: str = Field(description="The name of an entry of `stacks`; its items are put here.")
+    hop: Hop
 
 
 class PartBlendShape(OpShape):
@@ -90,19 +104,17 @@ class PartBlendShape(OpShape):
     blend: list[Source] = Field(
         min_length=1, description="The donors to blend: each is a name or {slice: name, weight: ...}."
     )
-    op: str = Field(description="How the sources are blended: linear, slerp, ... (`stacker ops` lists all).")
-    base: DonorName | None = Field(default=None, description="The reference donor of ops that need one, such as ties.")
+    op: OpName
+    base: BaseDonor
 
 
 class BlendShape(OpShape):
     """A blend of layers: the first layers of all sources make one layer, their second layers another, and so on."""
 
     blend: list[Source] = Field(min_length=1, description="Slices with the same number of layers.")
-    op: str = Field(description="How the sources are blended: linear, slerp, ... (`stacker ops` lists all).")
-    base: SliceText | None = Field(
-        default=None,
-        description="Reference layers for ops such as ties; default: the spec's `base` at the first source's layers.",
-    )
+    op: OpName
+    hop: Hop
+    base: Base
 
 
 class CrossfadeShape(OpShape):
@@ -113,10 +125,8 @@ class CrossfadeShape(OpShape):
         ge=1, description="How many layers at the end of each slice are blended with as many at the start of the next."
     )
     op: str = Field(description="How the overlapping layers are blended.")
-    base: SliceText | None = Field(
-        default=None,
-        description="Reference layers for ops such as ties; default: the spec's `base` at the first source's layers.",
-    )
+    hop: Hop
+    base: Base
 
 
 class RepeatShape(Shape):
@@ -125,6 +135,7 @@ class RepeatShape(Shape):
     repeat: Body = Field(description="An item, or a list of items.")
     times: int = Field(ge=1, description="How often the items are in the stack, the first time included.")
     scale: Scale = None
+    hop: Hop
 
 
 class OutputShape(Shape):
@@ -179,13 +190,14 @@ class StackShape(Shape):
     )
     stack: list[Item] = Field(default=[], min_length=1, description="The layers of the result, from first to last.")
     stacks: dict[str, Items] = Field(default={}, description="Named lists of items, which `use` puts into the stack.")
-    base: DonorName | None = Field(default=None, description="The reference donor of ops that need one, such as ties.")
+    base: BaseDonor
     embed: EmbedPart | None = Field(
         default=None, description="The donor of the embedding; default: the first layer's donor."
     )
     head: EmbedPart | None = Field(
         default=None, description="The donor of the final norm and the head; default: the last layer's donor."
     )
+    towers: DonorName | None = Field(default=None, description="The donor of a vision tower; default: see `embed`.")
     tokenizer: TokenizerIn | None = Field(
         default=None,
         description="The donor of the tokenizer files; default: the embedding's donor. "
@@ -225,8 +237,7 @@ def _find_source_kind(value: object) -> str | None:
 
 
 def _find_part_kind(value: object) -> str | None:
-    kind = find_item_kind(value)
-    return kind if kind in ("<text>", "<slice>", "<blend>") else None
+    return {"<text>": "<text>", "<slice>": "<part>", "<blend>": "<blend>"}.get(find_item_kind(value) or "")
 
 
 def _find_donor_kind(value: object) -> str | None:
@@ -255,7 +266,7 @@ Source = Annotated[
 ]
 EmbedPart = Annotated[
     Annotated[DonorName, Tag("<text>")]
-    | Annotated[SliceShape, Tag("<slice>")]
+    | Annotated[PartShape, Tag("<part>")]
     | Annotated[PartBlendShape, Tag("<blend>")],
     Discriminator(_find_part_kind),
 ]
@@ -270,29 +281,3 @@ Item = Annotated[
 ]
 Items = Annotated[list[Item], Field(min_length=1)]
 Body = Annotated[Annotated[Items, Tag("<list>")] | Annotated[Item, Tag("<one>")], Discriminator(_find_body_kind)]
-
-
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
-
-def make_json_schema() -> dict[str, Any]:
-    """The JSON schema of native specs as a JSON value, for editors."""
-    schema = StackShape.model_json_schema()
-    title = {"$schema": DIALECT, "title": "stacker spec"}
-    return {**title, **{key: value for key, value in _simplify(schema).items() if key != "title"}}
-
-
-def _simplify(value: Any) -> Any:
-    """A part of the schema without the titles and null alternatives that pydantic adds and that editors do not need."""
-    if isinstance(value, list):
-        return [_simplify(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    kept = {key: _simplify(below) for key, below in value.items() if not (key == "title" and isinstance(below, str))}
-    if kept.get("default", ...) is None:
-        del kept["default"]
-    options = [option for option in kept.get("anyOf", ()) if option != {"type": "null"}]
-    if len(options) == 1:
-        del kept["anyOf"]
-        return {**options[0], **kept}
-    return {**kept, "anyOf": options} if options else kept

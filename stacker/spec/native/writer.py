@@ -40,7 +40,7 @@ def to_native(spec: StackSpec) -> str:
     if spec.stacks:
         text["stacks"] = {named.name: [_item_tree(item) for item in named.items] for named in spec.stacks}
     parts: dict[str, Tree] = {"embed": _part_tree(spec.embed), "head": _part_tree(spec.head)}
-    rest: dict[str, Tree] = {"base": spec.base, **parts, "tokenizer": format_tokenizer(spec)}
+    rest: dict[str, Tree] = {"base": spec.base, **parts, "towers": spec.towers, "tokenizer": format_tokenizer(spec)}
     rest |= {"chat_template": spec.chat_template, "config": spec.config}
     text |= {key: value for key, value in rest.items() if value is not None}
     if spec.ignored_keys:
@@ -76,29 +76,31 @@ def _item_tree(item: Item) -> Tree:
     match item:
         case SliceSpec():
             return _source_tree(item)
-        case BlendSpec(sources, op, settings, base):
-            return {"blend": [_source_tree(source) for source in sources], **_op_tree(op, settings, base)}
-        case CrossfadeSpec(sources, over, op, settings, base):
-            return {
-                "crossfade": [_source_tree(source) for source in sources],
-                "over": over,
-                **_op_tree(op, settings, base),
-            }
-        case RepeatSpec(items, times, scale):
-            body: dict[str, Tree] = {"repeat": [_item_tree(inner) for inner in items], "times": times}
+        case BlendSpec(sources, op, settings, base, hop):
+            blended: Tree = [_source_tree(source) for source in sources]
+            return {"blend": blended, **_hop_tree(hop), **_op_tree(op, settings, base)}
+        case CrossfadeSpec(sources, over, op, settings, base, hop):
+            faded: Tree = [_source_tree(source) for source in sources]
+            return {"crossfade": faded, "over": over, **_hop_tree(hop), **_op_tree(op, settings, base)}
+        case RepeatSpec(items, times, scale, hop):
+            body: dict[str, Tree] = {"repeat": [_item_tree(inner) for inner in items], "times": times, **_hop_tree(hop)}
             return body | ({"scale": _parameter_tree(scale)} if scale else {})
-        case UseSpec(name):
-            return {"use": name}
+        case UseSpec(name, hop):
+            return {"use": name, **_hop_tree(hop)}
 
 
 def _source_tree(piece: SliceSpec) -> Tree:
     """A slice as a string, or as a mapping if it has factors or parameters."""
-    if piece.scale is None and not piece.settings:
+    if piece.scale is None and not piece.settings and piece.hop == 1.0:
         return format_slice(piece)
-    text: dict[str, Tree] = {"slice": format_slice(piece)}
+    text: dict[str, Tree] = {"slice": format_slice(piece), **_hop_tree(piece.hop)}
     if piece.scale is not None:
         text["scale"] = _parameter_tree(piece.scale)
     return text | _settings_tree(piece.settings)
+
+
+def _hop_tree(hop: float) -> dict[str, Tree]:
+    return {} if hop == 1.0 else {"hop": hop}
 
 
 def _op_tree(op: str, settings: tuple[Setting, ...], base: SliceSpec | None) -> dict[str, Tree]:

@@ -7,7 +7,7 @@ absolute path of this machine is written.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -16,8 +16,9 @@ from rich.console import Console
 
 from stacker.core.stack.graph import find_segments
 from stacker.core.values.donor import Donor, collect_donors
+from stacker.view.files.markdown import code_block, code_span, escape_markdown, table
 from stacker.view.map.depth_map import DepthMap
-from stacker.view.scene.formatting import junction_text, method_text, source_text, span_text
+from stacker.view.scene.formatting import changes_text, method_text, source_text, span_text
 from stacker.view.scene.scene import Scene
 from stacker.view.stack.preview import Legend
 from stacker.view.stack.summary import format_facts
@@ -27,6 +28,8 @@ LARGEST_DRAWING = 200_000
 """The most bytes of a drawing that is written beside the card: about the drawing of a stack of a thousand layers."""
 _BUILD_FACTS = ("reads", "writes", "memory", "time")
 """Rows of the summary that the card leaves out, because they only describe the build of the stack."""
+_LICENCE = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}")
+"""Matches licence ids as the hub has them, such as `apache-2.0`."""
 _COLUMNS = 76
 """Width of the depth map in the card, in characters; the hub would add a scroll bar to a wider map."""
 _PARENT_FOLDERS = re.compile(r"(?<![\w:/.~\\])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\",{}\[\]]+[/\\])*(?=[^\s/\\'\",{}\[\]])")
@@ -42,13 +45,13 @@ def card_text(scene: Scene, spec: str, drawing: str | None = None) -> str:
     picture = f"![where each layer comes from]({drawing})\n\n" if drawing else ""
     parts = [
         f"---\n{yaml.safe_dump(make_metadata(scene), sort_keys=False, allow_unicode=True)}---",
-        f"# {scene.name}",
+        f"# {escape_markdown(scene.name)}",
         _summary_text(scene),
-        f"{picture}```text\n{map_text(scene)}\n```",
-        _table_text(("figure", "value"), [item for item in format_facts(scene).items() if item[0] not in _BUILD_FACTS]),
-        "## Layers\n\n" + _table_text(("layers", "from", "made by", "jump", "across the jump"), _list_segments(scene)),
+        picture + code_block("text", map_text(scene)),
+        table(("figure", "value"), _list_facts(scene)),
+        "## Layers\n\n" + table(("layers", "from", "made by", "jump", "across the jump"), _list_segments(scene)),
         *([f"## Where it is fragile\n\n{_lints_text(scene)}"] if scene.lints else []),
-        f"## Spec\n\n```yaml\n{_PARENT_FOLDERS.sub('./', spec).rstrip()}\n```",
+        "## Spec\n\n" + code_block("yaml", _PARENT_FOLDERS.sub("./", spec).rstrip()),
         f"## Make it again\n\n{_reproduction_text(scene)}",
     ]
     return "\n\n".join(parts) + "\n"
@@ -61,13 +64,13 @@ def make_metadata(scene: Scene) -> dict[str, Any]:
     """
     donors = [*_list_donors(scene)]
     bases = list(dict.fromkeys(donor.source for donor in donors if donor.revision))
-    licences = {donor.config.get("license") for donor in donors}
-    licence = licences.pop() if len(licences) == 1 else None
+    licences = [donor.config.get("license") for donor in donors]
+    licence = licences[0] if licences and all(each == licences[0] for each in licences) else None
     entries = {
         "base_model": bases,
         "base_model_relation": "merge" if bases else None,
         "library_name": "transformers",
-        "license": licence if isinstance(licence, str) else None,
+        "license": licence if isinstance(licence, str) and _LICENCE.fullmatch(licence) else None,
         "pipeline_tag": "text-generation",
         "tags": ["merge", "frankenmerge", "stacker"],
     }
@@ -101,25 +104,25 @@ def _list_segments(scene: Scene) -> Iterator[tuple[str, ...]]:
         junction = scene.jumps.get(segment.start)
         yield (
             span_text(segment.start, segment.stop),
-            f"`{source_text(segment)}`",
-            method_text(scene.graph, segment),
+            code_span(source_text(segment)),
+            escape_markdown(method_text(scene.graph, segment)),
             f"{junction.jump:+d}" if junction else "",
-            junction_text(junction, scene.donors) if junction else "",
+            escape_markdown(changes_text(scene.changes.get(segment.start, ()))),
         )
 
 
-def _table_text(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+def _list_facts(scene: Scene) -> list[tuple[str, ...]]:
+    return [(name, escape_markdown(text)) for name, text in format_facts(scene).items() if name not in _BUILD_FACTS]
 
 
 def _lints_text(scene: Scene) -> str:
-    return "\n".join(f"- {lint.message}" + (f" ({lint.hint})" if lint.hint else "") for lint in scene.lints)
+    texts = (lint.message + (f" ({lint.hint})" if lint.hint else "") for lint in scene.lints)
+    return "\n".join(f"- {escape_markdown(text)}" for text in texts)
 
 
 def _reproduction_text(scene: Scene) -> str:
     """The card's section on how to build the same checkpoint again: command, source of each donor, licences."""
-    donors = [f"`{donor.name}`: {_place_text(donor)}" for donor in _list_donors(scene)]
+    donors = [f"{code_span(donor.name)}: {_place_text(donor)}" for donor in _list_donors(scene)]
     listed = "\n".join(f"- {line}" for line in donors)
     plan = scene.plan.id if scene.plan else ""
     return (

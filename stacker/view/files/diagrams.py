@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from stacker.core.stack.graph import find_segments
+from stacker.errors import escape_text
 from stacker.view.scene.formatting import method_text, node_source_text, source_text, span_text
 from stacker.view.scene.palette import MUTED, assign_styles
 from stacker.view.scene.scene import Scene
@@ -18,8 +19,8 @@ from stacker.view.scene.scene import Scene
 if TYPE_CHECKING:
     import networkx as nx
 
-_ENTITIES = str.maketrans({'"': "#quot;", "#": "#35;", "<": "#lt;", ">": "#gt;", "\n": " "})
-"""Replacements for characters that are syntax in Mermaid, and for line breaks."""
+_ENTITIES = str.maketrans({'"': "#quot;", "#": "#35;", "<": "#lt;", ">": "#gt;"})
+"""Replacements for characters that are syntax in Mermaid."""
 
 
 def dot_text(scene: Scene) -> str:
@@ -87,4 +88,4 @@ def _mermaid_lines(scene: Scene) -> Iterator[str]:
 
 
 def _label_text(*words: str) -> str:
-    return '"' + "<br/>".join(word.translate(_ENTITIES) for word in words if word) + '"'
+    return '"' + "<br/>".join(escape_text(word, 1000).translate(_ENTITIES) for word in words if word) + '"'

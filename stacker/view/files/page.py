@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import tostring
 
-from stacker.core.stack.graph import Junction
 from stacker.core.stack.nodes import Node
 from stacker.errors import Problem
 from stacker.view.files.svg import svg_element
-from stacker.view.scene.formatting import junction_text, node_method_text, node_source_text
+from stacker.view.scene.formatting import changes_text, node_method_text, node_source_text
 from stacker.view.scene.provenance import TensorRow, trace_tensors
 from stacker.view.scene.scene import Scene
 from stacker.view.stack.summary import format_facts
@@ -65,13 +64,17 @@ def _list_layers(scene: Scene) -> dict[str, Any]:
     nodes = {str(node.index): node for node in scene.graph.layers}
     ends = {"embed": scene.graph.embed, "head": scene.graph.head}
     return {
-        key: _layer_json(scene, node, scene.jumps.get(node.index) if key in nodes else None, rows.get(key, []))
+        key: _layer_json(node, _jump_text(scene, node.index) if key in nodes else "", rows.get(key, []))
         for key, node in (nodes | ends).items()
     }
 
 
-def _layer_json(scene: Scene, node: Node, junction: Junction | None, rows: list[TensorRow]) -> dict[str, Any]:
-    jump = f"{junction.jump:+d}: {junction_text(junction, scene.donors) or 'the same donor'}" if junction else ""
+def _jump_text(scene: Scene, index: int) -> str:
+    junction = scene.jumps.get(index)
+    return f"{junction.jump:+d}: {changes_text(scene.changes[index]) or 'the same donor'}" if junction else ""
+
+
+def _layer_json(node: Node, jump: str, rows: list[TensorRow]) -> dict[str, Any]:
     return {
         "from": node_source_text(node),
         "made": node_method_text(node),

@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from stacker.core.stack.graph import count_uses
 from stacker.core.stack.nodes import Node
+from stacker.errors import escape_text
 from stacker.view.map.annotations import choose_step
 from stacker.view.map.raster import find_depth
 from stacker.view.scene.formatting import node_source_text
@@ -71,7 +72,7 @@ def svg_element(scene: Scene, *, hover: bool = False) -> Element:
     styles = assign_styles(list(scene.donors))
     height = TOP + PLOT + 56 + STRIP * len(styles)
     root = Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", role="img")
-    SubElement(root, "title").text = f"{scene.name}: where each of its layers comes from"
+    SubElement(root, "title").text = _clean(f"{scene.name}: where each of its layers comes from")
     SubElement(root, "style").text = _STYLE
     _add_text(root, LEFT, 26, scene.name, "name")
     _add_text(root, LEFT, 46, _subtitle_text(scene), "faint")
@@ -94,7 +95,12 @@ def _subtitle_text(scene: Scene) -> str:
 
 def _add_text(parent: Element, x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> None:
     place = {"x": f"{x:g}", "y": f"{y:g}", "text-anchor": anchor}
-    SubElement(parent, "text", place | ({"class": kind} if kind else {})).text = text
+    SubElement(parent, "text", place | ({"class": kind} if kind else {})).text = _clean(text)
+
+
+def _clean(text: str) -> str:
+    """A text with escapes in place of characters that XML does not allow, and cut if it is very long."""
+    return escape_text(text, 1000)
 
 
 def _add_line(parent: Element, x1: float, y1: float, x2: float, y2: float, kind: str = "") -> None:
@@ -141,7 +147,7 @@ def _draw_layers(root: Element, frame: Frame, scene: Scene, colours: dict[str, s
     seen: set[tuple[str, int | None]] = set()
     for node in scene.graph.layers:
         parts = SubElement(group, "g", {"data-layer": str(node.index)})
-        SubElement(parts, "title").text = f"layer {node.index}: {node_source_text(node)}"
+        SubElement(parts, "title").text = _clean(f"layer {node.index}: {node_source_text(node)}")
         if all((feed.donor, feed.layer) in seen for feed in node.feeds):
             parts.set("class", "again")
         seen |= {(feed.donor, feed.layer) for feed in node.feeds}
@@ -173,8 +179,9 @@ def _draw_coverage(root: Element, scene: Scene, styles: dict[str, DonorStyle]) -
         label = f"{name}: {uses.count(0)} of {len(uses)} layers unused" if 0 in uses else f"{name}: every layer used"
         _add_rect(root, (LEFT, base - 24, 8, 8), fill=styles[name].colour)
         _add_text(root, LEFT + 13, base - 16, label)
+        most = max(2, *uses)
         for layer, count in enumerate(uses):
-            height = 10 * count / max(2, *uses) if count else 1
+            height = 10 * count / most if count else 1
             box = (LEFT + layer * width, base - height, max(width - 0.5, 0.5), height)
             _add_rect(root, box, fill=styles[name].colour if count else "var(--faint)")
 

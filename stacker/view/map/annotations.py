@@ -1,4 +1,4 @@
-"""Draws the lines below a depth map: a ruler of output layer numbers, the jumps, and the repeats of donor layers."""
+"""Draws the lines below a depth map: a ruler of output layer numbers, jumps, hops, and repeats of donor layers."""
 
 from __future__ import annotations
 
@@ -61,6 +61,16 @@ def draw_jumps(graph: StackGraph, across: Axis) -> Text:
         sign = "-" if junction.jump < 0 else "+"
         if not _write_word(line, column, f"{junction.jump:+d}") and line[column] == " ":
             line[column] = sign
+    return Text("".join(line), "bold")
+
+
+def draw_hops(graph: StackGraph, across: Axis) -> Text:
+    """A line with the factor of each hop, such as `0.7`, below the layer that it enters; `*` if it does not fit."""
+    line = [" "] * across.cells
+    for node in graph.layers:
+        column = across.first(node.index)
+        if node.hop != 1.0 and not _write_word(line, column, f"{node.hop:.3g}") and line[column] == " ":
+            line[column] = "*"
     return Text("".join(line), "bold")
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
-from stacker.view.map.annotations import choose_step, draw_jumps, draw_repeats, draw_ruler
+from stacker.view.map.annotations import choose_step, draw_hops, draw_jumps, draw_repeats, draw_ruler
 from stacker.view.map.raster import Axis, Cell, Raster, draw_raster
 from stacker.view.scene.palette import MUTED, DonorStyle, Ink, assign_styles, join_characters, mix_colours
 
@@ -51,6 +51,7 @@ class DepthMap:
         for name, line in (
             ("", draw_ruler(raster.across)),
             ("jump", draw_jumps(self.graph, raster.across)),
+            ("hop", draw_hops(self.graph, raster.across)),
             ("again", draw_repeats(self.graph, raster.across, {name: style.colour for name, style in styles.items()})),
         ):
             if line.plain.strip():

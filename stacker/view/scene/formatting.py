@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
-from stacker.core.stack.graph import Junction, Segment, StackGraph
+from stacker.core.stack.graph import Segment, StackGraph
 from stacker.core.stack.nodes import Feed, Node
-from stacker.core.study.layer_differences import find_changes
-from stacker.core.values.donor import Donor
+from stacker.core.study.layer_differences import Change
 from stacker.core.values.parameters import Bound, BoundSetting
 from stacker.formats.json_object import Json
 from stacker.spec.language.stack_spec import Gradient, Parameter, Value
@@ -33,13 +32,14 @@ def _slice_text(donor: str, start: int, count: int) -> str:
 
 
 def method_text(graph: StackGraph, segment: Segment) -> str:
-    """The op, scale factors and copy number of a segment as text: `slerp t 0.5`, `scaled 0.9; copy 2`.
+    """The hop, op, scale factors and copy number of a segment as text: `slerp t 0.5`, `hop 0.7; scaled 0.9; copy 2`.
 
     A segment is a run of output layers made from consecutive donor layers. The text is empty if the layers are moved
     unchanged and are not a second or later copy that a repeat makes.
     """
     first, last = segment.first, graph.layers[segment.stop - 1]
-    return "; ".join(part for part in (_op_text(first, last), _scales_text(first), _copy_text(first)) if part)
+    parts = (_hop_text(first), _op_text(first, last), _scales_text(first), _copy_text(first))
+    return "; ".join(part for part in parts if part)
 
 
 def node_source_text(node: Node) -> str:
@@ -51,12 +51,20 @@ def node_source_text(node: Node) -> str:
 
 
 def node_method_text(node: Node) -> str:
-    """The op, scale factors and copy number of a node as text: `slerp t 0.5`, `scaled 0.9; copy 2`.
+    """The hop, op, scale factors and copy number of a node as text: `slerp t 0.5`, `hop 0.7; scaled 0.9; copy 2`.
 
     A node is an output layer, the embedding or the head. The text is empty if the node is moved unchanged and is not a
     second or later copy that a repeat makes.
     """
-    return "; ".join(part for part in (_op_text(node, node), _scales_text(node), _copy_text(node)) if part)
+    parts = (_hop_text(node), _op_text(node, node), _scales_text(node), _copy_text(node))
+    return "; ".join(part for part in parts if part)
+
+
+def _hop_text(node: Node) -> str:
+    """The factor on what enters a layer, and the product of all hops up to it if there are others: `hop 0.7`."""
+    if node.hop == 1.0:
+        return ""
+    return f"hop {node.hop:.4g}" + (f" ({node.hops:.4g} in all)" if node.hops != node.hop else "")
 
 
 def _op_text(first: Node, last: Node) -> str:
@@ -110,12 +118,12 @@ def _value_text(value: Gradient | Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def junction_text(junction: Junction, donors: Mapping[str, Donor]) -> str:
+def changes_text(changes: Iterable[Change]) -> str:
     """What differs between the donor layers before and after a junction: `xwin to euryale, rope_theta 10000 to 500000`.
 
     Empty if nothing differs.
     """
-    return ", ".join(_change_text(*difference) for difference in find_changes(junction, donors))
+    return ", ".join(_change_text(*change) for change in changes)
 
 
 def _change_text(name: str, before: Json, after: Json) -> str:

@@ -76,8 +76,10 @@ def expression_text(expression: Expression) -> str:
             return str(tensor)
         case Cast(of, dtype):
             return f"{expression_text(of)} as {dtype.label}"
-        case Scale(of, factor):
+        case Scale(of, factor, 0.0):
             return f"{factor:g} × {expression_text(of)}"
+        case Scale(of, factor, offset):
+            return f"{factor:g} × ({expression_text(of)} + {offset:g}) - {offset:g}"
         case Blend():
             return f"{expression.op}({_sources(expression)}{_told(expression)})"
         case Columns(tensor, width, start, count):

@@ -10,6 +10,7 @@ from stacker.core.checks.lints import lint
 from stacker.core.plan.plan import Plan
 from stacker.core.stack.graph import Junction, StackGraph, find_junctions
 from stacker.core.study.figures import Figures, make_figures
+from stacker.core.study.layer_differences import Change, find_changes
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem
 from stacker.spec.language.stack_spec import StackSpec
@@ -19,13 +20,17 @@ from stacker.spec.language.stack_spec import StackSpec
 class Scene:
     """Everything that the views of one stack show; `plan` and `figures` are None if the stack cannot be built.
 
-    `lints` are warnings and notes about weak points of the stack; `figures` are its sizes and costs.
+    `lints` are warnings and notes about weak points of the stack; `figures` are its sizes and costs. `jumps` are the
+    junctions, where two output layers meet that are not made from consecutive layers of one donor, and `changes` what
+    differs there; both are by the index of the output layer after the junction.
     """
 
     name: str
     graph: StackGraph
     donors: Mapping[str, Donor]
     lints: tuple[Problem, ...]
+    jumps: Mapping[int, Junction]
+    changes: Mapping[int, tuple[Change, ...]]
     plan: Plan | None = None
     figures: Figures | None = None
 
@@ -34,16 +39,10 @@ class Scene:
         """The architecture of the donor whose config is the starting point of the stack's config."""
         return self.donors[self.graph.template].architecture
 
-    @property
-    def jumps(self) -> dict[int, Junction]:
-        """The junctions of the stack, each by the index of the output layer after it.
-
-        A junction is where two output layers meet that are not made from consecutive layers of one donor.
-        """
-        return {junction.index: junction for junction in find_junctions(self.graph)}
-
 
 def make_scene(spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None) -> Scene:
     """Make the scene of a stack and compute its figures and lints; `plan` is None if the stack has errors."""
     figures = make_figures(graph, donors, plan) if plan else None
-    return Scene(spec.name, graph, donors, lint(graph, donors, spec), plan, figures)
+    jumps = {junction.index: junction for junction in find_junctions(graph)}
+    changes = find_changes(jumps.values(), donors)
+    return Scene(spec.name, graph, donors, lint(graph, donors, spec), jumps, changes, plan, figures)

@@ -5,7 +5,7 @@ The preview has a summary, the depth map, the segments, how often each donor lay
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,11 @@ from rich.text import Text
 from stacker.core.stack.graph import Segment, count_uses, find_segments
 from stacker.core.stack.nodes import Node
 from stacker.core.study.figures import figures_json
-from stacker.core.study.layer_differences import find_changes
 from stacker.errors import Problem, Severity
 from stacker.view.map.coverage import Coverage
 from stacker.view.map.depth_map import DepthMap, is_plain
-from stacker.view.scene.formatting import junction_text, list_sources, method_text, span_text
-from stacker.view.scene.palette import assign_styles
+from stacker.view.scene.formatting import changes_text, list_sources, method_text, span_text
+from stacker.view.scene.palette import DonorStyle, assign_styles
 from stacker.view.scene.scene import Scene
 from stacker.view.scene.tabular import make_table
 from stacker.view.stack.summary import draw_summary
@@ -98,26 +97,26 @@ def draw_segments(scene: Scene) -> Table:
     The columns are its layers, the jump before it, its donor slices, its op, and what the jump changes. A column that
     is empty in every row is left out.
     """
-    rows = [_segment_row(scene, segment) for segment in find_segments(scene.graph)]
+    styles = assign_styles(list(scene.donors))
+    rows = [_segment_row(scene, segment, styles) for segment in find_segments(scene.graph)]
     filled = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
     columns = [_COLUMNS[n] for n in filled]
     return make_table(columns, [[row[n] for n in filled] for row in rows], right=("layers", "jump"), header_style="dim")
 
 
-def _segment_row(scene: Scene, segment: Segment) -> tuple[str, str, Text, str, str]:
+def _segment_row(scene: Scene, segment: Segment, styles: Mapping[str, DonorStyle]) -> tuple[str, str, Text, str, str]:
     junction = scene.jumps.get(segment.start)
     return (
         span_text(segment.start, segment.stop),
         f"{junction.jump:+d}" if junction else "",
-        _draw_sources(scene, segment),
+        _draw_sources(segment, styles),
         method_text(scene.graph, segment),
-        junction_text(junction, scene.donors) if junction else "",
+        changes_text(scene.changes.get(segment.start, ())),
     )
 
 
-def _draw_sources(scene: Scene, segment: Segment) -> Text:
+def _draw_sources(segment: Segment, styles: Mapping[str, DonorStyle]) -> Text:
     """The donor slices that a segment is made from, each in the colour of its donor."""
-    styles = assign_styles(list(scene.donors))
     slices = [Text(text, styles[feed.donor].colour) for text, feed in list_sources(segment)]
     return Text(" + ").join(slices)
 
@@ -156,7 +155,8 @@ def preview_json(scene: Scene) -> dict[str, Any]:
 
 
 def _layer_json(node: Node) -> dict[str, Any]:
-    return {"op": node.op, "from": [{"donor": feed.donor, "layer": feed.layer} for feed in node.feeds]}
+    feeds = [{"donor": feed.donor, "layer": feed.layer} for feed in node.feeds]
+    return {"op": node.op, "hop": node.hop, "from": feeds}
 
 
 def _segments_json(scene: Scene) -> list[dict[str, Any]]:
@@ -178,7 +178,7 @@ def _junctions_json(scene: Scene) -> list[dict[str, Any]]:
             "layer": junction.index,
             "jump": junction.jump,
             "differs": {
-                name: {"before": before, "after": after} for name, before, after in find_changes(junction, scene.donors)
+                name: {"before": before, "after": after} for name, before, after in scene.changes[junction.index]
             },
         }
         for junction in scene.jumps.values()

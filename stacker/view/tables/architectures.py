@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stacker.arch.families import read_tested_stacks
-from stacker.arch.files.architecture import Architecture, LayerRule, TensorTemplate
+from stacker.arch.files.architecture import FOLDS, Architecture, LayerRule, TensorTemplate
 from stacker.view.scene.tabular import make_table
 
 
@@ -36,6 +36,7 @@ def draw_architecture(family: Architecture) -> RenderableType:
     rows = [(str(each.part), each.name, each.role, _shape_text(each), _condition_text(each)) for each in family.tensors]
     sections = {
         "follows the layers": [_rule_text(rule) for rule in family.rules],
+        "hops": _list_hop_texts(family),
         "notes": family.notes,
         "tried with tiny donors": [f"{stack}: {result}" for stack, result in _find_tried(family).items()],
     }
@@ -46,6 +47,16 @@ def draw_architecture(family: Architecture) -> RenderableType:
         for line in (Text(), Text(title, "bold"), *(Text(f"  {line}") for line in lines))
     ]
     return Group(head, Text(), make_table(("part", "tensor", "role", "shape", "where"), rows), *below)
+
+
+def _list_hop_texts(family: Architecture) -> list[str]:
+    """What a hop does to tensors that differ from the general rule, and when and why hops are refused."""
+    words = {fold: word for word, fold in FOLDS.items()}
+    refusals = [
+        f"refused{'' if condition.text == 'True' else f' if {condition.text}'}: {reason}"
+        for condition, reason in family.no_hop
+    ]
+    return [*(f"{match}: {words[fold]}" for match, fold in family.hop), *refusals]
 
 
 def _find_tried(family: Architecture) -> Mapping[str, str]:
@@ -87,6 +98,7 @@ def architecture_json(family: Architecture) -> dict[str, Any]:
             for each in family.tensors
         ],
         "rules": [{"key": rule.key, "write": str(rule.write), "reason": rule.reason} for rule in family.rules],
+        "hops": _list_hop_texts(family),
         "notes": list(family.notes),
         "tried": dict(_find_tried(family)),
     }

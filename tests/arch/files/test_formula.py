@@ -77,6 +77,17 @@ def test_formulas_without_a_value(text: str) -> None:
         parse_formula(text).value(NAMES)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["text * a", "a * text", "items * huge", "huge ** huge", "2 ** huge", "len(range(huge))", "1.5 in range(huge)"],
+)
+def test_formulas_stay_small(text: str) -> None:
+    """No value in a config makes a formula fill the memory or run for long: it has no value instead."""
+    names = {"a": 3, "huge": 10**39, "text": "x" * 4_000_000, "items": [0] * 1000}
+    with pytest.raises(FormulaError):
+        parse_formula(text).value(names)
+
+
 @given(st.integers(-50, 50), st.integers(1, 9), st.sampled_from(["+", "-", "*", "//", "%"]))
 def test_arithmetic_is_that_of_python(a: int, b: int, sign: str) -> None:
     """Integers are computed as Python computes them."""

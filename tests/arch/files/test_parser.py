@@ -18,7 +18,6 @@ def test_a_whole_file() -> None:
     """Every section is parsed."""
     text = HEAD + (
         "scope: text_config\n"
-        "root: transformer.\n"
         "defaults: {bias: false, size: 4, kinds: [a, b]}\n"
         "dimensions: {hidden: n_embd, ffn: n_inner | 4 * hidden}\n"
         "embed: {wte.weight: 'embed [vocab, hidden]'}\n"
@@ -33,7 +32,7 @@ def test_a_whole_file() -> None:
     )
     found = parse_architecture(text, "f.yaml")
     assert (found.name, found.model_types, found.depth.text, found.prefix) == ("f", ("f", "g"), "n_layer", "h.{i}.")
-    assert (found.scope, found.root, found.agree, found.notes) == ("text_config", "transformer.", ("alibi",), ("one",))
+    assert (found.scope, found.agree, found.notes) == ("text_config", ("alibi",), ("one",))
     assert dict(found.defaults) == {"bias": False, "size": 4, "kinds": ["a", "b"]}
     assert [name for name, _ in found.dimensions] == ["hidden", "ffn"]
     embed, layer, head = found.tensors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -192,3 +193,19 @@ def test_warnings_come_before_notes() -> None:
 def test_the_table_names_each_lint_once() -> None:
     """No lint is in the table twice."""
     assert len({each.__name__ for each in LINTS}) == len(LINTS)
+
+
+def test_guessed_roles_are_named() -> None:
+    """A scale by role names the tensors that no architecture file lists, with the role that was guessed."""
+    donor = make_donor("a", num_hidden_layers=30)
+    family = replace(donor.architecture, tensors=(), inferred=True)
+    guessed = {"a": replace(donor, architecture=family)}
+    scaled = "- a[0:29]\n- slice: a[29:30]\n  scale: {mlp.down: 0.5}"
+    (message,) = (each for each in warnings_of(scaled, guessed) if "guessed" in each)
+    assert message == (
+        "'mlp.down' selects tensors whose roles are guessed from their names: "
+        "model.layers.29.mlp.down_proj.weight as mlp.down"
+    )
+    assert not any("guessed" in each for each in warnings_of(scaled, {"a": donor}))
+    by_name = scaled.replace("mlp.down:", "'*down_proj*':")
+    assert not any("guessed" in each for each in warnings_of(by_name, guessed))

@@ -30,13 +30,14 @@ def _blend(*sources: Expression, op: str = "linear") -> Blend:
     [
         (X, 1),
         (Scale(Cast(X, Dtype.F16), 2.0), 1),
+        (Scale(X, 2.0, 1.0), 2),
         (_blend(X, X, X), 3),
         (_blend(_blend(X, X), X), 2),
         (_blend(X, _blend(X, X)), 3),
         (_blend(_blend(X, X, X), _blend(X, X)), 3),
         (Blend("linear", (X, X), base=X), 3),
     ],
-    ids=["copy", "scale", "blend", "nested first", "nested last", "nested both", "base"],
+    ids=["copy", "scale", "scale with an offset", "blend", "nested first", "nested last", "nested both", "base"],
 )
 def test_tiles_held_at_once(expression: Expression, tiles: int) -> None:
     """A blend holds all its sources; what an earlier one took on the way is free again."""

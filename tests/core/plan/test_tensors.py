@@ -52,6 +52,43 @@ def test_scale_applies_by_role_and_multiplies() -> None:
     assert isinstance(found["model.layers.1.mlp.up_proj.weight"], Copy)
 
 
+def test_a_hop_divides_what_later_layers_write() -> None:
+    """What writes to the residual stream is divided by the product of the hops before it, and nothing else changes."""
+    found = expressions(made(" - {slice: 'a[0]', scale: {attn.o: 3}}\n - {slice: 'a[1]', hop: 0.5}\n - b[2]"))
+    layers = ["model.layers.0.", "model.layers.1.", "model.layers.2."]
+    for donor, layer, name in (("a", layers[1], "mlp.down_proj.weight"), ("b", layers[2], "self_attn.o_proj.weight")):
+        assert found[layer + name] == Scale(Copy(TensorRef(donor, layer + name)), 2)
+    scaled = {name for name, expression in found.items() if isinstance(expression, Scale)}
+    written = {f"{layer}{name}" for layer in layers[1:] for name in ("self_attn.o_proj.weight", "mlp.down_proj.weight")}
+    assert scaled == {f"{layers[0]}self_attn.o_proj.weight", *written}
+
+
+def test_hops_and_factors_are_one_factor() -> None:
+    """A hop joins the outermost factor, so that a tensor is rounded once; hops that cancel leave copies."""
+    stack = " - {slice: 'a[0]', hop: 0.5, scale: {attn.o: 0.25}}\n - {slice: 'a[1]', hop: 2}"
+    found = expressions(made(stack))
+    name = "model.layers.0.self_attn.o_proj.weight"
+    assert found[name] == Scale(Copy(TensorRef("a", name)), 0.5)
+    assert isinstance(found["model.layers.1.self_attn.o_proj.weight"], Copy)
+
+
+def test_a_hop_of_norms_that_count_from_one() -> None:
+    """Where a norm follows the sublayer it is scaled instead, with the one that the model adds."""
+    donors = {"a": make_donor("a", model_type="gemma2", head_dim=8)}
+    found = expressions(made(" - {slice: a, hop: 0.5}", donors))
+    norm = "model.layers.3.post_attention_layernorm.weight"
+    assert found[norm] == Scale(Copy(TensorRef("a", norm)), 2, 1)
+    assert isinstance(found["model.layers.3.self_attn.o_proj.weight"], Copy)
+
+
+def test_a_hop_of_a_blend() -> None:
+    """The whole blend is divided."""
+    found = expressions(made(" - {blend: ['a[0]', 'b[0]'], op: linear, hop: 4}"))
+    made_down = found["model.layers.0.mlp.down_proj.weight"]
+    assert isinstance(made_down, Scale)
+    assert (type(made_down.of), made_down.factor) == (Blend, 0.25)
+
+
 def test_a_blend_spells_out_its_parameters() -> None:
     """Written values by role, the nearest place first; defaults where nothing is written."""
     stack = (

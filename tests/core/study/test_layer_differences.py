@@ -49,14 +49,14 @@ def test_inside_one_donor_nothing_changes() -> None:
     """A jump between two layers of one donor that are alike changes nothing."""
     donors = {"a": make_donor("a")}
     (junction,) = find_junctions(graph_of("- a[0:4]\n- a[2:6]", donors))
-    assert find_changes(junction, donors) == ()
+    assert find_changes([junction], donors) == {junction.index: ()}
 
 
 def test_changes_of_donor_and_rotary_base() -> None:
     """The donor and the base of its rotary embedding change."""
     donors = {"a": make_donor("a", rope_theta=1e4), "b": make_donor("b", rope_theta=5e5)}
     (junction,) = find_junctions(graph_of("- a[0:4]\n- b[3:6]", donors))
-    assert find_changes(junction, donors) == (("donor", "a", "b"), ("rope_theta", 1e4, 5e5))
+    assert find_changes([junction], donors) == {junction.index: (("donor", "a", "b"), ("rope_theta", 1e4, 5e5))}
 
 
 def test_changes_of_attention() -> None:
@@ -64,11 +64,11 @@ def test_changes_of_attention() -> None:
     donors = {"a": make_donor("a", model_type="gemma2", head_dim=8, sliding_window=4)}
     same, changed = find_junctions(graph_of("- a[0:3]\n- a[2:4]\n- a[2:6]", donors))[0], None
     assert same.before.layer == 2
-    assert find_changes(same, donors) == ()
+    assert find_changes([same], donors) == {same.index: ()}
     (changed,) = find_junctions(graph_of("- a[0:4]\n- a[1:6]", donors))
-    assert find_changes(changed, donors) == ()
+    assert find_changes([changed], donors) == {changed.index: ()}
     (changed,) = find_junctions(graph_of("- a[0:4]\n- a[0:6]", donors))
-    assert find_changes(changed, donors) == (("attention", "full_attention", "sliding_attention"),)
+    assert find_changes([changed], donors) == {changed.index: (("attention", "full_attention", "sliding_attention"),)}
 
 
 def test_a_crossfade_is_no_junction() -> None:

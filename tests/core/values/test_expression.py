@@ -80,7 +80,13 @@ def test_what_is_read() -> None:
     assert is_zero(Concat((Scale(HALF, 0.0),), (2,)))
 
 
+def test_a_factor_with_an_offset_is_not_zero() -> None:
+    """A norm that counts from 1 is -1 where its factor is 0."""
+    assert not is_zero(Scale(Copy(A), 0.0, 1.0))
+    assert not is_zero(Scale(Scale(Copy(A), 0.0), 2.0, 1.0))
+
+
 def test_as_json() -> None:
     """A plan on the disk says the same."""
-    table = Concat((HALF, Columns(A, 6, 0, 4)), (2, 4))
+    table = Concat((HALF, Columns(A, 6, 0, 4), Scale(Copy(A), 2.0, 1.0), Scale(Copy(A), 2.0)), (2, 4, 6, 6))
     assert expression_from_json(json.loads(json.dumps(expression_to_json(table)))) == table

@@ -39,7 +39,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_folder_cannot_be_listed(tmp_path: Path) -> None:
     """The error has the path."""
-    with pytest.raises(DonorError, match="absent: cannot list this folder: No such file"):
+    with pytest.raises(DonorError, match="absent: cannot look up this path: No such file"):
         FolderRepository(tmp_path / "absent").list_names()
 
 

@@ -113,6 +113,22 @@ def test_an_inner_cast_rounds_where_it_stands(tmp_path: Path) -> None:
     assert got.equal(a.bfloat16().float() * 3.0)
 
 
+@pytest.mark.parametrize("dtype", [*FLOATS, *FP8], ids=str)
+@pytest.mark.parametrize("factor", [1 / 0.7, 0.5, 0.0])
+def test_a_factor_with_an_offset(tmp_path: Path, dtype: torch.dtype, factor: float) -> None:
+    """The factor applies to the number with the offset added, over several tiles, rounded once."""
+    a = random(TILE + 77, seed=1, dtype=dtype)
+    got = _made(tmp_path, a, a, dtype, Scale(copy("x"), factor, 1.0))
+    assert _within_one_rounding(got, (a.double() + 1) * factor - 1, a.double().abs() + 1, a)
+
+
+def test_a_factor_with_an_offset_beside_a_blend(tmp_path: Path) -> None:
+    """The memory of the offset is not that of another source of the blend around it."""
+    a, b = random(500, seed=1, dtype=torch.float32), random(500, seed=2, dtype=torch.float32)
+    got = _made(tmp_path, a, b, torch.float32, linear(copy("x", "b"), Scale(copy("x"), 3.0, 1.0), weights=(1, 1)))
+    torch.testing.assert_close(got, (b + 3 * a + 2) / 2)
+
+
 def test_a_wider_inner_cast_changes_nothing(tmp_path: Path) -> None:
     """A cast to a wider type than the arithmetic's does not round."""
     a = random(99, seed=1, dtype=torch.float32)

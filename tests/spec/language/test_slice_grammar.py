@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stacker.errors import Mark, SpecError
 from stacker.spec.language.slice_grammar import count_written_layers, format_slice, parse_slice
 from stacker.spec.language.stack_spec import SliceSpec
-from stacker.spec.native.shape import make_json_schema
+from stacker.spec.native.schema import make_json_schema
 from tests.strategies import NAMES, slices
 
 

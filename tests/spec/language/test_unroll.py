@@ -44,6 +44,26 @@ def test_a_crossfade_is_slices_and_single_blends() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stack", "hops"),
+    [
+        pytest.param(" - {slice: 'a[0:2]', hop: 2}\n - a[2]\n", [2, 1], id="slice"),
+        pytest.param(" - {repeat: ['a[0]', {slice: 'a[1]', hop: 3}], times: 2, hop: 2}\n", [2, 3, 2, 3], id="repeat"),
+        pytest.param(" - {repeat: [{slice: 'a[0]', hop: 3}], times: 2, hop: 2}\n", [6, 6], id="product"),
+        pytest.param(" - {use: tail, hop: 0.5}\n - use: tail\n", [0.5, 4, 1, 4], id="use"),
+        pytest.param(" - {blend: [a, b], op: slerp, hop: 0.5}\n", [0.5], id="blend"),
+        pytest.param(
+            " - {crossfade: ['a[0:2]', 'b[0:2]'], over: 1, op: slerp, hop: 0.5}\n", [0.5, 1, 1], id="crossfade"
+        ),
+    ],
+)
+def test_a_hop_enters_the_first_layers_of_its_item(stack: str, hops: list[float]) -> None:
+    """The first flat item of an item has its factor, in every round of a repeat; nested factors are multiplied."""
+    items, problems = unrolled(stack, "{tail: ['a[3]', {slice: 'a[4]', hop: 4}]}")
+    assert [item.hop for item in items] == hops
+    assert not problems
+
+
+@pytest.mark.parametrize(
     ("op", "own", "of_sources"),
     [
         pytest.param("slerp", {"t": 0.5}, [{}, {}], id="t"),

@@ -119,6 +119,28 @@ def test_precedence() -> None:
     )
 
 
+def test_modules_that_are_carried_along() -> None:
+    """One module is stacked, with its own parameters; the donor of the others provides the towers."""
+    spec = spec_of(
+        "merge_method: passthrough\nbase_model: o/a\nmodules:\n  vision_tower: {models: [{model: o/a}]}\n"
+        "  text_decoder:\n    parameters: {scale: 2}\n    slices:\n"
+        "      - sources: [{model: o/b, layer_range: [0, 4]}]\n      - sources: [{model: o/a, layer_range: [2, 4]}]\n"
+    )
+    donors = [piece.donor for piece in spec.stack if isinstance(piece, SliceSpec)]
+    assert (donors, spec.towers, spec.config) == (["b", "a"], "a", "a")
+
+
+def test_blended_language_model_beside_a_carried_tower() -> None:
+    """If all modules have `models`, the language model is known by its name."""
+    spec = spec_of(
+        "merge_method: linear\nparameters: {weight: 1}\nmodules:\n  vision_tower: {models: [{model: o/b}]}\n"
+        "  text_decoder: {models: [{model: o/a}, {model: o/b}]}\n"
+    )
+    (blend,) = spec.stack
+    assert isinstance(blend, BlendSpec)
+    assert ([source.donor for source in blend.sources], spec.towers) == (["a", "b"], "b")
+
+
 def test_scale_levels() -> None:
     """passthrough's `scale` comes from all levels, and also applies to embedding and head beside a scaled slice."""
     sources = "model: o/a, layer_range: [0, 4], parameters: {scale: [{filter: o_proj, value: 0}]}"

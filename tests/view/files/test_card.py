@@ -1,7 +1,8 @@
-"""The model card: metadata that huggingface_hub reads, and no path of the machine."""
+"""The model card: metadata that huggingface_hub reads, no path of the machine, and no markup from names and values."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.utils._validators import validate_repo_id
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from stacker.compose import load
+from stacker.errors import Problem, Severity
 from stacker.view.files.card import card_text
 from stacker.view.scene.scene import Scene
 from tests.donors import write_llama
@@ -93,3 +97,43 @@ def test_no_folder_of_the_machine_is_written(tmp_path: Path) -> None:
     assert "a: ./donor-a" in text
     assert "base_model" not in text
     assert (tmp_path / "out" / "depth-map.svg").read_text().startswith("<svg")
+
+
+HOSTILE = "<img src=x onerror=y> [a](https://evil.example) ![b](https://evil.example) `c` | d\n\n# e\n```\n<b>f</b>"
+
+
+def parsed(text: str) -> list[Token]:
+    """The parts of a card as markdown-it sees them, without the metadata at its top."""
+    body = text.split("---\n", 2)[2]
+    blocks = MarkdownIt("commonmark", {"html": True}).enable("table").parse(body)
+    return [part for block in blocks for part in (block, *(block.children or []))]
+
+
+def shape(parts: list[Token]) -> Counter[str]:
+    """How many parts of each kind a card has that are not text or code."""
+    plain = ("text", "text_special", "inline", "code_inline")
+    return Counter(part.type for part in parts if part.type not in plain)
+
+
+def test_hostile_names_and_values_stay_text() -> None:
+    """Names, config values, lints and the spec add no HTML, links, images, headings or table cells to the card."""
+    scene = scene_of(BLENDED)
+    lint = Problem(f"lint {HOSTILE}", HOSTILE, severity=Severity.WARNING)
+    usual = replace(scene, lints=(Problem("lint", "hint", severity=Severity.WARNING),))
+    config = {"license": HOSTILE, "model_type": HOSTILE, "rope_scaling": HOSTILE}
+    family = replace(scene.family, name=HOSTILE)
+    donors = {
+        name: replace(donor, name=f"{name} {HOSTILE}", config=dict(donor.config) | config, architecture=family)
+        for name, donor in scene.donors.items()
+    }
+    hostile = replace(scene, name=f"n {HOSTILE}", donors=donors, lints=(lint,))
+    text = card_text(hostile, f"{BLENDED}# {HOSTILE}\n# ~~~\n")
+    assert shape(parsed(text)) == shape(parsed(card_text(usual, BLENDED)))
+    assert not [part for part in parsed(text) if part.type.startswith("html")]
+    assert read_card(text).license is None
+
+
+@pytest.mark.parametrize("licence", [["mit"], [["mit"]], {"name": "mit"}, 1, True, "<b>", "a\nb", "x" * 100])
+def test_a_licence_that_is_no_name_is_left_out(licence: Any) -> None:
+    """Whatever a config has there."""
+    assert read_card(card_text(from_hub(scene_of(GOLIATH), license=licence), GOLIATH)).license is None

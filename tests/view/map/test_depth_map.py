@@ -67,6 +67,13 @@ def test_jumps_are_drawn_and_measured() -> None:
     assert lines[-2].index("-5") == column
 
 
+def test_hops_are_below_their_layers() -> None:
+    """The factor stands below the layer that it enters."""
+    lines = map_lines("- a[0:3]\n- {slice: 'a[3:6]', hop: 0.75}")
+    assert lines[-1].split() == ["hop", "0.75"]
+    assert lines[-1].index("0.75") == lines[-2].index("3")
+
+
 @pytest.mark.parametrize("op", ["linear\n  weight: 1", "slerp\n  t: 0.5"], ids=["linear", "slerp"])
 def test_a_blend_of_one_layer_is_a_diamond(op: str) -> None:
     """Donors in the same cell are shown as a blend, donors in different cells by their letters."""

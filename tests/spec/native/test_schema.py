@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from stacker.spec.native.shape import make_json_schema
+from stacker.spec.native.schema import make_json_schema
 
 
 def mappings(value: Any) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,121 @@
+"""Removes from a side file's settings what makes a program run code from the checkpoint or read other files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from stacker.core.config.keys import REPORTED_KEYS, UNSAFE_KEYS
+from stacker.core.side_files.kinds import MODULES, Content, Kind
+from stacker.core.side_files.selection import CarriedFile
+from stacker.errors import Blame, DonorError, Mark, Problem, Severity, escape_text
+from stacker.formats.json_object import Json, format_json, parse_json
+
+_FILE_KEYS = ("_file", "_files", "init_inputs")
+"""Ends of keys whose values a tokenizer opens as files."""
+_LAYER_NUMBER = re.compile(r"\.\d+(\.|$)")
+_KNOWN_MODULES = "sentence_transformers."
+_FOLDER = re.compile(r"(\w[\w.-]*)?")
+
+
+def clean_side_file(carried: CarriedFile, data: bytes) -> tuple[bytes | None, tuple[Problem, ...]]:
+    """The bytes to write for a side file with the content `data`, and problems that name what is left out.
+
+    Settings are parsed, and the result has the donor's own bytes if nothing is removed. The bytes are None if the whole
+    file is left out; DonorError if the settings are not JSON.
+    """
+    if carried.rule.content is Content.DATA:
+        return data, ()
+    where = f"{carried.file.name} of '{carried.donor}'"
+    settings = parse_json(data, where)
+    try:
+        return _clean_settings(carried, data, settings)
+    except RecursionError as error:  # such depths can be parsed, but not walked
+        raise DonorError.of("this JSON is nested too deeply", "", Mark(where)) from error
+
+
+def _clean_settings(carried: CarriedFile, data: bytes, settings: Json) -> tuple[bytes | None, tuple[Problem, ...]]:
+    problem = _refuse_file(carried, settings)
+    if problem:
+        return None, (problem,)
+    removed = tuple(sorted(set(_find_unsafe(settings))))
+    return (format_json(_without_unsafe(settings)), (_name_removed(carried, removed),)) if removed else (data, ())
+
+
+def _refuse_file(carried: CarriedFile, settings: Json) -> Problem | None:
+    """A warning if the whole file must be left out, because without some of its entries it would mean something else.
+
+    This holds for modules that are code of the checkpoint or outside of it, and for quantization settings by layer
+    number.
+    """
+    name = f"{carried.file.name} of '{carried.donor}'"
+    unsafe = next(_find_unsafe_modules(settings), None) if carried.file.name == MODULES else None
+    if unsafe is not None:
+        message = f"{name} has the module '{escape_text(unsafe)}', which is code or elsewhere; the file is left out"
+        hint = "sentence-transformers then pools the hidden states its own way: add the file yourself if you trust it"
+        return Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
+    if carried.rule.kind is Kind.QUANTIZATION and any(map(_LAYER_NUMBER.search, _list_texts(settings))):
+        message = f"{name} names layers by their numbers in the donor; the file is left out"
+        hint = "programs read the quantization from config.json, where the layers are renumbered"
+        return Problem(message, hint, severity=Severity.WARNING, blame=Blame.DONOR)
+    return None
+
+
+def _find_unsafe_modules(modules: Json) -> Iterator[str]:
+    """Yield the type or path of each entry of modules.json that is not a folder with a module of the library itself."""
+    for module in _items(modules):
+        entry = module if isinstance(module, dict) else {}
+        kind, path = entry.get("type"), entry.get("path", "")
+        if not (isinstance(kind, str) and kind.startswith(_KNOWN_MODULES)):
+            yield str(kind)
+        if not (isinstance(path, str) and _FOLDER.fullmatch(path)):
+            yield str(path)
+
+
+def _list_texts(value: Json) -> Iterator[str]:
+    """Yield every key and every string in a JSON value, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+    for item in _items(value):
+        yield from _list_texts(item)
+
+
+def _items(value: Json) -> list[Json]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
+def _name_removed(carried: CarriedFile, keys: tuple[str, ...]) -> Problem:
+    """Make the problem that names the removed settings: a warning if loading the file may need them, else a note."""
+    listed = ", ".join(f"'{escape_text(key)}'" for key in keys)
+    what = f"{carried.file.name} of '{carried.donor}' has {listed}"
+    end = "it is left out" if len(keys) == 1 else "they are left out"
+    if REPORTED_KEYS.isdisjoint(keys) and not any(key.endswith(_FILE_KEYS) for key in keys):
+        message = f"{what}, of which the result has no use; {end}"
+        return Problem(message, severity=Severity.NOTE, blame=Blame.DONOR)
+    hint = f"the {carried.rule.kind} loads where the program itself knows its classes"
+    message = f"{what}, which can run code or read other files; {end}"
+    return Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
+
+
+def _find_unsafe(value: Json) -> Iterator[str]:
+    """Yield the unsafe keys at any depth of a JSON value."""
+    if isinstance(value, dict):
+        yield from (key for key, item in value.items() if _is_unsafe(key, item))
+    for item in _items(value):
+        yield from _find_unsafe(item)
+
+
+def _without_unsafe(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _without_unsafe(item) for key, item in value.items() if not _is_unsafe(key, item)}
+    return [_without_unsafe(item) for item in value] if isinstance(value, list) else value
+
+
+def _is_unsafe(key: str, value: Json) -> bool:
+    """Whether a setting can make a program run code or read files outside the checkpoint."""
+    bare = key.lstrip("_")
+    if bare in UNSAFE_KEYS or bare.startswith(("attn_implementation", "experts_implementation")):
+        return True
+    return key.endswith(_FILE_KEYS) and any("/" in text or "\\" in text for text in _list_texts(value))

@@ -1,0 +1,117 @@
+"""What is fuzzed: for each kind of input, functions that read it, and good inputs to begin with.
+
+Only StackerErrors may come out of a target; any other exception is a defect.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stacker.checkpoint import verify
+from stacker.compose import build, load
+from stacker.core.tokens.tokenizer_files import parse_tokens
+from stacker.formats.index import parse_index
+from stacker.formats.safetensors import parse_header, parse_header_length
+from stacker.io.donors.reader import read_donor
+from stacker.io.output.journal import JOURNAL, read_journal
+from stacker.spec.language.slice_grammar import parse_slice
+from stacker.spec.language.stack_spec import DonorSpec
+from stacker.spec.parser import parse_spec
+from tests.donors import write_llama
+from tests.tokenizers import write_tokenizer
+
+SPEC = b"""\
+stacker: 1
+name: fuzzed
+donors: {a: ./a, b: {source: org/b@main, like: llama-2-7b}}
+stack:
+  - a[0:4]
+  - slice: b[1:3]
+    scale: {attn.o: 0.5, "*down*": [0, 1]}
+  - {blend: ["a[0:2]", "b[2:4]"], op: slerp, t: {attn: [0, 0.5], default: 0.5}}
+  - {crossfade: ["a[0:4]", "b[2:6]"], over: 2, op: slerp}
+  - {repeat: "a[1:2]", times: 3}
+base: a
+output: {dtype: bfloat16, shard_size: 5GB}
+"""
+MERGEKIT = b"""\
+merge_method: slerp
+base_model: org/a
+slices:
+  - sources:
+      - {model: org/a, layer_range: [0, 4]}
+      - {model: {model: {path: ./b, revision: main}}, layer_range: [2, 6]}
+parameters:
+  t: [{filter: self_attn, value: [0, 0.5, 1]}, {value: 0.5}]
+dtype: bfloat16
+tokenizer: {source: union, tokens: {x: {source: org/a}}}
+"""
+JOURNAL_LINES = b"""\
+a5000372 {"pid":1}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A kind of input: `seeds` are good inputs, and `read` reads an input as stacker does."""
+
+    name: str
+    seeds: tuple[bytes, ...]
+    read: Callable[[bytes], object]
+
+
+def make_targets(folder: Path) -> dict[str, Target]:
+    """All targets by name; `folder` is an empty folder for their files."""
+    donor = write_tokenizer(write_llama(folder / "a", layers=2, shards=2), ["x", "y"], ["z"])
+    header = (donor / "model-00001-of-00002.safetensors").read_bytes()
+    targets = (
+        Target("header", (header,), _read_header),
+        Target(
+            "index", ((donor / "model.safetensors.index.json").read_bytes(),), lambda data: parse_index(data, "index")
+        ),
+        Target(
+            "config", ((donor / "config.json").read_bytes(),), _in_file(donor / "config.json", lambda: _read(donor))
+        ),
+        Target("tokenizer", ((donor / "tokenizer.json").read_bytes(),), lambda data: parse_tokens(data, "tokenizer")),
+        Target("spec", (SPEC,), lambda data: parse_spec(data, "spec.yml")),
+        Target("mergekit", (MERGEKIT,), lambda data: parse_spec(data, "spec.yml")),
+        Target(
+            "slice", (b"a[0:16]", b"a[5]", b"a[8:]", b"a"), lambda data: parse_slice(data.decode("utf-8", "replace"))
+        ),
+        Target("journal", (JOURNAL_LINES,), _in_file(folder / JOURNAL, lambda: read_journal(folder))),
+        _make_lock_target(folder),
+    )
+    return {target.name: target for target in targets}
+
+
+def _read_header(data: bytes) -> object:
+    length = parse_header_length(data[:64], len(data), "shard")
+    return parse_header(data[: 8 + length] if length < 8 else data[:length], len(data), "shard")
+
+
+def _read(donor: Path) -> object:
+    return read_donor(DonorSpec("a", str(donor)), donor.parent)
+
+
+def _in_file(path: Path, read: Callable[[], object]) -> Callable[[bytes], object]:
+    """A function that writes its input to `path` before it calls `read`."""
+
+    def write_and_read(data: bytes) -> object:
+        path.write_bytes(data)
+        return read()
+
+    return write_and_read
+
+
+def _make_lock_target(folder: Path) -> Target:
+    """The lock file of an output that `verify` reads; its donor is a folder of its own."""
+    write_llama(folder / "lock" / "a", layers=2)
+    (folder / "lock" / "spec.yml").write_text("stacker: 1\ndonors: {a: ./a}\nstack: [a]\n")
+    out = folder / "lock" / "out"
+    build(load(folder / "lock" / "spec.yml"), out)
+    path = out / "stacker.lock.json"
+    seed = json.dumps(json.loads(path.read_bytes()), separators=(",", ":")).encode()
+    return Target("lock", (seed,), _in_file(path, lambda: verify(out)))
