@@ -25,7 +25,7 @@ _PERIOD = re.compile(
 _OFFSET = re.compile(r"(^|_)(offset|(start|end|begin|first|last|from|until)(_(layer|index|idx))?)$")
 _LAYERS = re.compile(r"layer|block|idx|indices|index|_ids$|skip|bskcn|depth")
 _NOT_LAYERS = re.compile(
-    r"token|vocab|lang|label|section|size|dim|rank|channel|head|kernel|dilation|image|audio|vision|rope|scale"
+    r"token|vocab|lang|label|section|size|dim|rank|channel|head|kernel|dilation|image|audio|vision|video|patch|pool|conv|rope|scale"
 )
 _NEVER_BY_LAYER = re.compile(r"token|vocab|lang|label|image|audio|vision|video|grid")
 _COUNT = re.compile(r"(^|_)(first|last)(_|$)|(^|_)(n|num)_\w+_layers$")

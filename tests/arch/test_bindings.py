@@ -57,6 +57,7 @@ def test_what_binds(key: str, value: Json, alike: tuple[int, int], different: tu
         pytest.param({"mrope_section": [2, 3, 4]}, id="sections"),
         pytest.param({"moe_layer_freq": 1}, id="every layer"),
         pytest.param({"image_sizes": [4, 8]}, id="sizes"),
+        pytest.param({"spatial_pool_stride": 2, "conv_stride": 4}, id="strides over pictures"),
         pytest.param({"hidden_act": "silu", "num_experts": 8, "tie": True}, id="ordinary entries"),
         pytest.param({"layer_scales": [0.5, 0.25]}, id="numbers that are no layers"),
         pytest.param({"_private_idx": [1, 2]}, id="private"),
