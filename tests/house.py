@@ -21,6 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("core",),
     ("io",),
     ("run",),
+    ("live",),
     ("view",),
     ("compose", "checkpoint"),
     ("__init__",),
@@ -30,10 +31,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
 _IMPORT_CALLS = ("import_module", "__import__")
 HEAVY = {"transformers": "live", "accelerate": "live"}
-"""Packages that only one unit may import: from the package to the unit. The unit `live` does not exist yet."""
+"""Packages that only one unit may import: from the package to the unit."""
 LATE = ("torch", "numpy", "numba", "ml_dtypes")
-COMPUTING = "arithmetic"
-"""The only unit whose modules may import the packages in LATE at import time."""
+COMPUTING = ("arithmetic", "live")
+"""The only units whose modules may import the packages in LATE, or each other's modules, at import time."""
 IMPURE = frozenset({
     "os", "io", "sys", "pathlib", "shutil", "tempfile", "subprocess", "socket", "time", "datetime", "random", "secrets",
 })  # fmt: skip
@@ -129,7 +130,7 @@ def room_of(module: Module) -> str:
 
 
 def find_heavy_imports(house: Mapping[str, Module]) -> list[str]:
-    """Imports of packages in LATE at import time outside `arithmetic`, and of HEAVY packages outside their unit.
+    """Imports of packages in LATE at import time outside COMPUTING, and of HEAVY packages outside their unit.
 
     Importing a module that imports a package in LATE counts as well.
     """
@@ -138,7 +139,7 @@ def find_heavy_imports(house: Mapping[str, Module]) -> list[str]:
     for module in house.values():
         for one in module.imports():
             top = one.target.split(".")[0]
-            if (one.eager and _is_numeric(one, heavy) and module.unit != COMPUTING) or module.unit != HEAVY.get(
+            if (one.eager and _is_numeric(one, heavy) and module.unit not in COMPUTING) or module.unit != HEAVY.get(
                 top, module.unit
             ):
                 found.append(f"{module.name}:{one.line} imports {one.target}")

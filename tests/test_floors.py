@@ -50,7 +50,7 @@ def test_a_cycle_of_rooms_is_found() -> None:
 
 
 def test_numeric_packages_are_imported_late() -> None:
-    """Only modules of arithmetic/ import numpy, numba and torch at import time; only live/ imports transformers."""
+    """Only arithmetic/ and live/ import numpy, numba and torch at import time; only live/ imports transformers."""
     assert house.find_heavy_imports(HOUSE) == []
 
 

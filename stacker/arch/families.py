@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 from stacker.arch.files.architecture import Architecture, Config
+from stacker.arch.files.clients import Client, parse_clients
 from stacker.arch.files.document import expect_mapping, expect_text, read_entries
 from stacker.arch.files.parser import parse_architecture
 
@@ -52,6 +53,12 @@ def read_tested_stacks() -> dict[str, dict[str, str]]:
         name: {stack: expect_text(word) for stack, word in expect_mapping(words).items()}
         for name, words in families.items()
     }
+
+
+@cache
+def read_clients() -> tuple[Client, ...]:
+    """The programs other than transformers about which architecture files say something, each with its version."""
+    return parse_clients(read_entries(read_packaged_text("_clients"), "_clients.yaml"))
 
 
 def read_packaged_text(name: str) -> str:

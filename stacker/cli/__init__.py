@@ -16,13 +16,25 @@ from typing import Any, NoReturn
 import typer
 from typer.models import CommandInfo
 
-from stacker.cli import build, dry_run, inspection, new, preview, recipes, spec_language
+from stacker.cli import build, dry_run, inspection, new, preview, recipes, run, spec_language
 from stacker.cli.app import ORDER, app
 from stacker.cli.terminal.mergekit_options import translate_options
 from stacker.cli.terminal.printing import print_json, print_problems, problem_json
 from stacker.errors import StackerError, StorageError
 
-__all__ = ["app", "build", "dry_run", "inspection", "main", "new", "preview", "program", "recipes", "spec_language"]
+__all__ = [
+    "app",
+    "build",
+    "dry_run",
+    "inspection",
+    "main",
+    "new",
+    "preview",
+    "program",
+    "recipes",
+    "run",
+    "spec_language",
+]
 
 
 def command_name(command: CommandInfo) -> str:

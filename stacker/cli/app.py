@@ -9,10 +9,11 @@ import typer
 
 from stacker.version import VERSION
 
-START, LOOK, BUILD, LANGUAGE = "Start", "Look", "Build and check", "The language"
+START, LOOK, RUN, BUILD, LANGUAGE = "Start", "Look", "Try", "Build and check", "The language"
 ORDER = (
     *("recipes", "new"),
     *("inspect", "check", "preview", "config", "plan", "diff", "doctor"),
+    "run",
     *("build", "verify"),
     *("convert", "schema", "ops", "architectures"),
 )
@@ -34,6 +35,15 @@ Spec = Annotated[
     Path, typer.Argument(metavar="SPEC", help="A spec file, stacker's or mergekit's; - reads standard input.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, and nothing else.")]
+For = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--for",
+        metavar="PROGRAM",
+        help="Make it an error if this program does not compute the stack rightly: llama.cpp, vLLM, MLX, exllamav3 or "
+        "transformers. May be repeated.",
+    ),
+]
 
 
 def format_examples(*lines: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stacker.cli.app import BUILD, Json, Spec, app, format_examples
+from stacker.cli.app import BUILD, For, Json, Spec, app, format_examples
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
 from stacker.cli.terminal.progress import show_progress
 from stacker.core.plan.plan import LayoutKind
@@ -46,7 +46,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.
 
 @app.command(
     rich_help_panel=BUILD,
-    epilog=format_examples("build stack.yml ./out", "build stack.yml ./out --force --max-memory 2GB"),
+    epilog=format_examples(
+        "build stack.yml ./out",
+        "build stack.yml ./out --force --max-memory 2GB",
+        "build stack.yml ./out --for llama.cpp",
+    ),
 )
 def build(
     spec: Spec,
@@ -59,6 +63,7 @@ def build(
     layout: Shards = LayoutKind.AUTO,
     shard_size: Size = None,
     device: Device = "cpu",
+    clients: For = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -70,7 +75,7 @@ def build(
     from stacker.view.tables.side_files import left_behind_text, side_files_json
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
-    stack = load(spec)
+    stack = load(spec).for_clients(clients or ())
     if shard_size:
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
     print_warnings(stack.problems)

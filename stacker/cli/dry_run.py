@@ -7,30 +7,32 @@ from typing import Annotated
 
 import typer
 
-from stacker.cli.app import LOOK, Json, Spec, app, format_examples
+from stacker.cli.app import LOOK, For, Json, Spec, app, format_examples
 from stacker.cli.terminal.printing import find_exit_code, make_console, print_json, print_warnings, problems_json
 from stacker.errors import Severity, raise_problems, select_errors
 
 
-@app.command(rich_help_panel=LOOK, epilog=format_examples("check stack.yml", "check stack.yml --json"))
-def check(spec: Spec, *, json: Json = False) -> None:
-    """Report every error and warning in a spec and its stack, or that there are none."""
+@app.command(rich_help_panel=LOOK, epilog=format_examples("check stack.yml", "check stack.yml --for llama.cpp"))
+def check(spec: Spec, *, clients: For = None, json: Json = False) -> None:
+    """Report every error and warning in a spec and its stack, and which programs compute it rightly."""
     from stacker.compose import load
-    from stacker.core.checks.lints import lint
+    from stacker.view.stack.programs import answers_text, verdicts_json
     from stacker.view.tables.side_files import side_files_json
 
-    stack = load(spec)
+    loaded = load(spec)
+    stack = loaded.for_clients(clients or ())
     wrong = select_errors(stack.problems)
-    lints = () if wrong else lint(stack.graph, stack.donors, stack.spec)
+    lints = () if wrong else stack.lints()
     if json:
         found = {"problems": problems_json(stack.problems), "lints": problems_json(lints)}
-        print_json({"ok": not wrong, **found, "files": side_files_json(stack.side_files)})
+        beside = {"programs": verdicts_json(loaded.verdicts()), "files": side_files_json(stack.side_files)}
+        print_json({"ok": not wrong} | found | beside)
         raise typer.Exit(find_exit_code(wrong))
     doubts = [problem for problem in lints if problem.severity is Severity.WARNING]
     print_warnings((*stack.problems, *doubts))
     raise_problems(wrong)
     text = f"{spec}: {len(stack.graph.layers)} layers, {_doubts_text(len(doubts))}"
-    make_console().print(text, soft_wrap=True)
+    make_console().print(f"{text}\n{answers_text(stack.verdicts())}", soft_wrap=True)
 
 
 def _doubts_text(doubts: int) -> str:

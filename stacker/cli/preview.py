@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stacker.cli.app import LOOK, Json, app, format_examples
+from stacker.cli.app import LOOK, For, Json, app, format_examples
 from stacker.cli.terminal.printing import find_exit_code, make_console, print_json, print_warnings, problems_json
 from stacker.errors import SpecError, raise_problems, select_errors
 
@@ -38,13 +38,14 @@ def preview(
     html: Html = None,
     mermaid: Mermaid = False,
     dot: Dot = False,
+    clients: For = None,
     json: Json = False,
 ) -> None:
     """Draw a stack with its size, cost and weak points, or compare two stacks; no weights are needed."""
     from stacker.compose import load
     from stacker.io.donors.reader import read_avoiding_hub
 
-    stacks = [load(spec, read_avoiding_hub) for spec in specs]
+    stacks = [load(spec, read_avoiding_hub).for_clients(clients or ()) for spec in specs]
     files = {name: path for name, path in (("svg", svg), ("html", html)) if path}
     printed = [name for name, wanted in (("mermaid", mermaid), ("dot", dot)) if wanted]
     if len(stacks) > 2 or (len(stacks) == 2 and (files or printed)):

@@ -22,8 +22,8 @@ from stacker.io.disk.storage import count_free_bytes, explain_errors
 from stacker.io.files.paths import is_folder, resolve_links
 
 PACKAGES = ("numpy", "numba", "ml_dtypes", "huggingface_hub", "networkx", "pydantic", "typer", "rich")
-FOR_DEVICES = ("torch",)
-"""Packages that only builds on a GPU need."""
+FOR_LIVE = ("torch", "transformers", "accelerate", "safetensors")
+"""Packages that only live stacks and, in the case of torch, builds on a GPU need."""
 _TRIAL_BYTES = 1 << 20
 """The size in bytes of the temporary file on which the ways of copying are tried."""
 
@@ -91,7 +91,7 @@ def inspect_machine(folder: Path) -> Machine:
         cores=len(os.sched_getaffinity(0)),
         memory=memory.get("MemTotal"),
         available=memory.get("MemAvailable"),
-        packages=tuple((name, _find_version(name)) for name in (*PACKAGES, *FOR_DEVICES)),
+        packages=tuple((name, _find_version(name)) for name in (*PACKAGES, *FOR_LIVE)),
         gpus=_list_gpus(),
         folder=inspect_folder(folder),
         hub=_inspect_hub(),
@@ -166,6 +166,11 @@ def _read_memory() -> dict[str, int]:
         return {}
     pairs = (line.split(":") for line in lines)
     return {name: int(value.split()[0]) * 1024 for name, value in pairs}
+
+
+def read_available_memory() -> int | None:
+    """The bytes of memory that programs can still use, as the system estimates them; None if it does not say."""
+    return _read_memory().get("MemAvailable")
 
 
 def _find_version(package: str) -> str | None:

@@ -18,8 +18,6 @@ from stacker.core.plan.costs import fit_workers
 from stacker.core.plan.plan import Plan, Report
 from stacker.core.plan.task_making import find_tensors
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, Zeros
-from stacker.core.values.donor import DonorFile
-from stacker.core.values.expression import find_needed_tensors
 from stacker.errors import StackerError
 from stacker.io.disk.direct import Writer
 from stacker.io.disk.moves import move
@@ -30,7 +28,7 @@ from stacker.run.compute.evaluate import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.compute.rows import join_columns
 from stacker.run.work.schedule import Job, Schedule, run_schedule
-from stacker.run.work.sources import OpenFiles, check_unchanged
+from stacker.run.work.sources import OpenFiles, check_unchanged, find_files
 from stacker.run.work.workers import Meter, count_workers
 
 _RECORD = 1.0
@@ -90,7 +88,7 @@ def execute(
         with _recording(_Recorder(plan, todo, schedule, output)):
             run_schedule(schedule, threads, lambda: watch(meter.done, total))
     watch(meter.done, total)
-    check_unchanged(_find_files(todo))
+    check_unchanged(find_files(todo))
     return replace(meter.report(), kept=kept, seconds=time.monotonic() - started)
 
 
@@ -226,15 +224,3 @@ def _recording(recorder: _Recorder) -> Iterator[None]:
     if recorder.schedule.error:  # an error of the recorder after the last worker ended
         raise recorder.schedule.error
     recorder.record()
-
-
-def _find_files(tasks: Sequence[Task]) -> Iterator[DonorFile]:
-    """Yield the donors' files that the tasks read; a file may be yielded several times."""
-    for task in tasks:
-        match task:
-            case CopyRun():
-                yield task.file
-            case CopyColumns():
-                yield from (source.file for source in task.columns if source.file)
-            case Compute():
-                yield from (task.places[ref].file for ref in find_needed_tensors(task.expression))

@@ -41,10 +41,17 @@ class TestGoodSpec:
     """Commands on a spec with nothing wrong."""
 
     def test_check_says_so(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Exit code 0 and one line."""
-        code, out, err = run(capsys, "check", "spec.yml")
+        """Exit code 0, a line about the stack, and a line about the programs that compute it rightly."""
+        code, out, err = run(capsys, "check", "spec.yml", "--for", "llama.cpp")
         assert (code, err) == (0, "")
-        assert "8 layers" in out
+        about, programs = out.splitlines()
+        assert "8 layers" in about
+        assert programs == "right in transformers, llama.cpp, vLLM, MLX, exllamav3"
+
+    def test_a_needed_program_must_be_known(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A program of which nothing is known is an error of usage."""
+        code, _, err = run(capsys, "build", "spec.yml", "out", "--for", "lama.cpp")
+        assert (code, "did you mean 'llama.cpp'?" in err) == (2, True)
 
     def test_preview_draws_the_stack(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Layers, slices, the jump at the junction, and what is never used."""

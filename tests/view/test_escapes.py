@@ -59,12 +59,13 @@ PLAIN_ELEMENTS = len(list(ET.fromstring(svg_text(hostile_scene("plain"))).iter()
 @settings(max_examples=25, deadline=None)
 @given(TEXTS.map("".join))
 @example("".join(HOSTILE))
+@example("\x85")
 def test_every_medium_escapes(text: str) -> None:
     """A hostile text adds no element to SVG or HTML, no line to DOT or Mermaid, and no control code to a terminal."""
     scene = hostile_scene(text)
     assert len(list(ET.fromstring(svg_text(scene)).iter())) == PLAIN_ELEMENTS
     assert Tags(html_text(scene)).found == PLAIN_TAGS
-    strings = re.findall(r'"(?:[^"\\\n]|\\.)*"', dot_text(scene).splitlines()[0])
+    strings = re.findall(r'"(?:[^"\\\n]|\\.)*"', dot_text(scene).split("\n")[0])
     assert [json.loads(each) for each in strings] == [text]
     mermaid = mermaid_text(scene).splitlines()
     assert len(mermaid) == len(mermaid_text(hostile_scene("plain")).splitlines())

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tools.bench import blends, goliath, in_memory, passthrough, reflink, sameness
+from tools.bench import blends, goliath, in_memory, live, passthrough, reflink, sameness
 from tools.bench.measure import Bench, BenchError, Row
 
 CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
@@ -23,6 +23,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "sameness": sameness.measure,
     "plan-memory": in_memory.measure_plan_memory,
     "setup": in_memory.measure_setup,
+    "live": live.measure,
 }
 
 

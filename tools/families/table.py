@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from stacker.arch.families import find_architecture
 from tools.families.attempts import Results
+from tools.families.programs import PROGRAMS, introduction, list_mistakes, program_cells
 
 STACKS = {
     "self": "`a[0:4], a[2:6]`",
@@ -61,12 +62,20 @@ def families_page(found: Mapping[str, Results], wrapped: Mapping[str, str], vers
     own = {name: words for name, words in found.items() if name not in wrapped}
     inside = {name: words for name, words in found.items() if name in wrapped}
     head = _HEAD.format(version=version, stacks=stacks, counts=counts_line(own))
-    rows = _table("family", {name: (_known_by(name), words) for name, words in own.items()})
+    rows = _families_table(own)
     around = _WRAPPERS.format(counts=counts_line(inside, "wrappers"))
     rows_around = _table("wrapper", {name: (wrapped[name], words) for name, words in inside.items()}, "language model")
     reasons = [_reasons(name, words) for name, words in sorted(found.items())]
     last = ["", "## Why stacks are refused", "", *filter(None, reasons)]
-    return "\n".join([head, *rows, "", around, *rows_around, *last]) + "\n"
+    mistakes = ["", "## What other programs get wrong", "", *list_mistakes(own)]
+    return "\n".join([head, introduction(), *rows, "", around, *rows_around, *last, *mistakes]) + "\n"
+
+
+def _families_table(own: Mapping[str, Results]) -> list[str]:
+    """The table of families, with a column for each program besides transformers."""
+    lines = _table("family", {name: (_known_by(name), words) for name, words in own.items()})
+    more = [PROGRAMS, ["---"] * len(PROGRAMS), *(program_cells(name) for name in sorted(own))]
+    return [f"{line} {' | '.join(cells)} |" for line, cells in zip(lines, more, strict=True)]
 
 
 def _table(first: str, rows: Mapping[str, tuple[str, Results]], second: str = "known by") -> list[str]:

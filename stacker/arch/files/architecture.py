@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from stacker.arch.files.clients import ClientFacts
 from stacker.arch.files.formula import Formula
 from stacker.formats.json_object import Json
 from stacker.tensors import Dtype
@@ -188,6 +189,8 @@ class Architecture:
     agree: tuple[str, ...] = ()
     """Config keys whose values must be equal in all donors of a stack."""
     notes: tuple[str, ...] = ()
+    clients: tuple[ClientFacts, ...] = ()
+    """What is known of programs other than transformers that load this family; not inherited by other families."""
     inferred: bool = False
     """Whether this description was inferred from a donor because the family has no file."""
     inner: str = ""

@@ -12,13 +12,15 @@ from stacker.text.yaml import read_yaml
 
 Entries = dict[str, Node]
 ReadParent = Callable[[str], str]
+OWN_KEYS = frozenset({"clients"})
+"""Entries that hold for one family only and are not inherited through `like`."""
 
 
 def read_entries(text: str, source: str, read_parent: ReadParent | None = None) -> Entries:
     """The top-level entries of an architecture file, by key; `text` is its text, and `source` its name in messages.
 
     If the entry `like` names another file, `read_parent` reads the text of that file, and the entries of the first file
-    are merged over those of the other file.
+    are merged over those of the other file, except for those in OWN_KEYS.
     """
     entries = expect_mapping(read_yaml(text, source))
     parent = entries.pop("like", None)
@@ -27,7 +29,8 @@ def read_entries(text: str, source: str, read_parent: ReadParent | None = None) 
     if read_parent is None:
         raise SpecError.of("'like' cannot be used here: no other files are known", mark=parent.mark)
     name = expect_text(parent)
-    return _merge(read_entries(read_parent(name), f"{name}.yaml", read_parent), entries)
+    inherited = read_entries(read_parent(name), f"{name}.yaml", read_parent)
+    return _merge({key: node for key, node in inherited.items() if key not in OWN_KEYS}, entries)
 
 
 def _merge(below: Entries, above: Entries) -> Entries:

@@ -17,6 +17,7 @@ from stacker.arch.files.architecture import (
     TensorTemplate,
     WriteKind,
 )
+from stacker.arch.files.clients import parse_client_facts
 from stacker.arch.files.document import (
     Entries,
     ReadParent,
@@ -40,7 +41,7 @@ from stacker.text.node import Node
 _REQUIRED = ("family", "model_types", "depth", "prefix")
 _KEYS = (
     *_REQUIRED, "like", "scope", "defaults", "dimensions", "embed", "layer", "head", "apart", "tied", "ignored",
-    "per_layer", "sized", "hop", "no_hop", "agree", "notes",
+    "per_layer", "sized", "hop", "no_hop", "agree", "notes", "clients",
 )  # fmt: skip
 _RULE_KEYS = ("read", "write", "when", "drop", "put", "over", "reason")
 _TENSOR = re.compile(r"(?P<role>[\w.]+)(?P<optional>\??) \[(?P<rest>.*)", re.DOTALL)
@@ -82,6 +83,7 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
         no_hop=parse_reasons(entries, "no_hop"),
         agree=read_texts(entries, "agree"),
         notes=read_texts(entries, "notes"),
+        clients=parse_client_facts(entries),
     )
 
 

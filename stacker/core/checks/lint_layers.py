@@ -140,9 +140,11 @@ def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) 
     """Warn if a per-layer value, such as the attention type, does not follow the pattern of the model family.
 
     The new config lists the right value for each layer, but some programs compute the value from the layer number
-    instead.
+    instead. Families whose file says which programs do so are left to `core.clients`.
     """
     template = donors[graph.template]
+    if template.architecture.clients:
+        return
     names = {**collect_names(template.architecture, template.config), "depth": len(graph.layers)}
     used = dict.fromkeys(node.feeds[0].donor for node in graph.layers)
     own = {name: _donor_names(donors[name]) for name in used}

@@ -6,7 +6,7 @@ The measurements that hints mention were made with SmolLM2-135M, which has 30 la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from stacker.core.checks.hops import lint_hops
 from stacker.core.checks.lint_donors import lint_dtypes, lint_lineage, lint_token_ids, lint_vocabularies
@@ -20,6 +20,8 @@ from stacker.core.checks.lint_layers import (
     lint_unused_layers,
 )
 from stacker.core.checks.lint_roles import lint_guessed_roles
+from stacker.core.clients.problems import list_client_problems
+from stacker.core.clients.verdicts import Verdict
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem, Severity
@@ -44,9 +46,15 @@ LINTS: tuple[Lint, ...] = (
 )
 
 
-def lint(graph: StackGraph, donors: Mapping[str, Donor], spec: StackSpec) -> tuple[Problem, ...]:
-    """All warnings about a stack, followed by all notes, without duplicates; empty if the stack has no layers."""
+def lint(
+    graph: StackGraph, donors: Mapping[str, Donor], spec: StackSpec, verdicts: Sequence[Verdict] = ()
+) -> tuple[Problem, ...]:
+    """All warnings about a stack, followed by all notes, without duplicates; empty if the stack has no layers.
+
+    `verdicts` say which programs compute the stack rightly; each reason why one does not becomes a warning or note.
+    """
     if not graph.layers:
         return ()
-    problems = dict.fromkeys(problem for run_lint in LINTS for problem in run_lint(graph, donors, spec))
+    found = (problem for run_lint in LINTS for problem in run_lint(graph, donors, spec))
+    problems = dict.fromkeys((*found, *list_client_problems(verdicts, verdicts, graph, donors)))
     return tuple(sorted(problems, key=lambda problem: problem.severity is Severity.NOTE))

@@ -74,6 +74,7 @@ def compile_config(
     _set_layers(target, template, len(layers), changes)
     _set_ends(config, target, template, (embed, head), tied)
     _set_dtype(config, target, dtype)
+    _repeat_rotary_base(target)
     _set_quantization(config, target, template, donors.values(), outputs)
     if tokenizer is not None and tokenizer.name != template.name:
         _set_token_ids(target, select_text_config(tokenizer.architecture, tokenizer.config))
@@ -148,6 +149,14 @@ def _set_ends(config: Entries, target: Entries, template: Donor, ends: tuple[Don
         stated = [config, target]
     for entries in stated:
         entries["tie_word_embeddings"] = tied
+
+
+def _repeat_rotary_base(target: Entries) -> None:
+    """Write the `rope_theta` of `rope_parameters` beside it, where programs older than that entry look for it."""
+    parameters = target.get("rope_parameters")
+    base = parameters.get("rope_theta") if isinstance(parameters, dict) else None
+    if isinstance(base, int | float) and "rope_theta" not in target:
+        target["rope_theta"] = base
 
 
 def _set_dtype(config: Entries, target: Entries, dtype: Dtype | None) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from stacker.arch.dimensions import select_text_config
 from stacker.arch.files.architecture import CHECK_ONLY, POSITIONAL, LayerRule, WriteKind
-from stacker.arch.files.formula import FormulaError
+from stacker.arch.files.formula import FormulaError, find_names
 from stacker.arch.layer_rules import build_entry, infer_list_rules, is_applicable, read_layer_value, solve_entries
 from stacker.core.config.nearest import find_nearest_stack
 from stacker.core.config.refusals import REFUSALS, OutputLayer, RuleValues, formula_names, slices_text
@@ -150,7 +150,23 @@ def _add_entries(values: RuleValues, names: Mapping[str, Any], changes: LayerEnt
     elif values.rule.write not in CHECK_ONLY:
         changes.entries[values.rule.key] = build_entry(values.rule.write, values.values)
     changes.entries.update(values.rule.put)
-    changes.drop |= set(values.rule.drop)
+    changes.drop |= {key for key in values.rule.drop if not _still_holds(values, key, names)}
+
+
+def _still_holds(values: RuleValues, key: str, names: Mapping[str, Any]) -> bool:
+    """Whether a config entry that the rule removes, such as a period, is stated and implies every layer's value.
+
+    Such an entry is kept, because some programs read it instead of the list. `names` has the template's variables.
+    """
+    implied = [formula for formula in values.rule.read if key in find_names([formula])]
+    written = {values.rule.key, *dict(values.rule.put)}
+    if not implied or written & find_names(implied[-1:]) or key not in names:
+        return False
+    whole = {**names, "depth": len(values.outputs)}
+    try:
+        return all(implied[-1].value({**whole, "i": index}) == value for index, value in enumerate(values.values))
+    except FormulaError:
+        return False
 
 
 def _check_missing_entries(

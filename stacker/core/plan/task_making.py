@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from stacker.core.plan.layout import group_runs
@@ -24,13 +24,24 @@ def make_tasks(plan: Plan, donors: Mapping[str, Donor], longest: int = LONGEST_C
     Copies are cut at shard offsets that are multiples of `longest` bytes. Raises DonorError if weights that have to be
     read are not on this machine.
     """
-    places = _locate_tensors(plan, donors)
-    steps = [replace(step, expression=_simplify(step.expression, step.tensor.dtype)) for step in plan.steps]
+    places = locate_tensors(plan.steps, donors)
+    steps = [replace(step, expression=simplify(step.expression, step.tensor.dtype)) for step in plan.steps]
     filled = sorted((step for step in steps if step.tensor.nbytes), key=lambda step: (step.shard, step.offset))
     tasks: list[Task] = []
     for run in group_runs(filled, lambda step: _copy_source(step, places)):
         tasks += _copy_run(run, places) if _copy_source(run[0], places) else _step_tasks(run[0], places)
     return tuple(part for task in tasks for part in _cut(task, longest))
+
+
+def make_step_tasks(step: Step, places: Places) -> tuple[Task, ...]:
+    """The tasks of one step alone, with its shard and offset; a step without elements has none.
+
+    `places` says where the donor tensors are stored that the step reads.
+    """
+    step = replace(step, expression=simplify(step.expression, step.tensor.dtype))
+    if not step.tensor.nbytes:
+        return ()
+    return tuple(_copy_run([step], places) if _copy_source(step, places) else _step_tasks(step, places))
 
 
 def find_tensors(plan: Plan, task: Task) -> list[str]:
@@ -43,13 +54,13 @@ def find_tensors(plan: Plan, task: Task) -> list[str]:
     ]
 
 
-def _locate_tensors(plan: Plan, donors: Mapping[str, Donor]) -> dict[TensorRef, TensorBytes]:
-    """Where every donor tensor that has to be read is stored.
+def locate_tensors(steps: Iterable[Step], donors: Mapping[str, Donor]) -> dict[TensorRef, TensorBytes]:
+    """Where every donor tensor that the steps read is stored.
 
     Raises DonorError if weights are not on this machine; the error names the donors.
     """
     known = collect_donors(donors)
-    refs = dict.fromkeys(ref for step in plan.steps for ref in find_needed_tensors(step.expression))
+    refs = dict.fromkeys(ref for step in steps for ref in find_needed_tensors(step.expression))
     places = {ref: _locate(ref, known) for ref in refs}
     raise_problems(_check_present(places))
     return {ref: place for ref, place in places.items() if place}
@@ -69,12 +80,12 @@ def _check_present(places: Mapping[TensorRef, TensorBytes | None]) -> Iterator[P
         yield Problem(message, "give the donor a source that has its weights", blame=DonorError.blame)
 
 
-def _simplify(expression: Expression, dtype: Dtype) -> Expression:
+def simplify(expression: Expression, dtype: Dtype) -> Expression:
     """Remove outermost casts to `dtype`, the output tensor's type, and factors of 1: they do not change the result."""
     if (isinstance(expression, Cast) and expression.dtype is dtype) or (
         isinstance(expression, Scale) and expression.factor == 1.0
     ):
-        return _simplify(expression.of, dtype)
+        return simplify(expression.of, dtype)
     return expression
 
 
@@ -119,7 +130,7 @@ def _concat_tasks(step: Step, concat: Concat, places: Places) -> Iterator[Task]:
     rows = step.tensor.elements // row
     columns: list[ColumnSource] = []
     for first, width, part in concat.parts():
-        simple = _simplify(part, dtype)
+        simple = simplify(part, dtype)
         to, nbytes = first * dtype.bits // 8, width * dtype.bits // 8
         source = _column_source(simple, to, nbytes, dtype, places)
         if source:

@@ -67,6 +67,12 @@ def check_not_overwritten(out: Path, donors: Iterable[Donor]) -> None:
             raise SpecError.of(message, "choose another folder for the output")
 
 
+def list_local_files(donors: Iterable[Donor]) -> list[Path]:
+    """For each donor with files on this machine, the path of one file; a donor without weights has its config's."""
+    paths = (next((file.path for file in donor.files if file.path), donor.anchor) for donor in donors)
+    return [Path(path) for path in paths if path]
+
+
 def find_relative_folder(donor: Donor, out: Path) -> str | None:
     """The folder of a donor's weight files relative to `out`; None for a donor from the hub or without weights.
 

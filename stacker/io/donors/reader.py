@@ -60,6 +60,19 @@ def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE)
     return build_donor(repository, spec.name, str(spec.source))
 
 
+def remember_donors(read: ReadDonor) -> ReadDonor:
+    """A function that reads donors as `read` does, but each only once, even if its files change meanwhile."""
+    known: dict[tuple[DonorSpec, Path, Dialect], Donor] = {}
+
+    def recall(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
+        key = spec, folder.absolute(), dialect
+        if key not in known:
+            known[key] = read(spec, folder, dialect)
+        return known[key]
+
+    return recall
+
+
 def _note_reference(spec: DonorSpec, reason: Problem) -> Problem:
     """Make a note for the user that the reference config was read instead of the donor, and for what reason."""
     message = f"{spec.like} stands in for donor '{spec.name}': {reason.message}"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task
 from stacker.core.values.donor import DonorFile
+from stacker.core.values.expression import find_needed_tensors
 from stacker.errors import DonorError, Mark
 from stacker.formats.safetensors import parse_header_length
 from stacker.io.disk.open_files import FileCache, limit_open_files
@@ -63,6 +65,18 @@ def _check(fd: int, file: DonorFile) -> None:
     length = parse_header_length(read_exactly(fd, min(64, file.size), 0, path), file.size, str(path))
     if hashlib.sha256(read_exactly(fd, length, 0, path)).hexdigest() != file.header:
         raise _make_changed_error(file, "its header is another")
+
+
+def find_files(tasks: Iterable[Task]) -> Iterator[DonorFile]:
+    """Yield the donors' files that the tasks read; a file may be yielded several times."""
+    for task in tasks:
+        match task:
+            case CopyRun():
+                yield task.file
+            case CopyColumns():
+                yield from (source.file for source in task.columns if source.file)
+            case Compute():
+                yield from (task.places[ref].file for ref in find_needed_tensors(task.expression))
 
 
 def check_unchanged(files: Iterable[DonorFile]) -> None:

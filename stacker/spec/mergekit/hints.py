@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
-from stacker.errors import Problem
+from stacker.errors import Problem, StackerError
 from stacker.spec.language.stack_spec import Dialect, StackSpec
 
 _DONOR = r"(?P<donor>[^`]+)"
@@ -30,6 +31,15 @@ def translate_hints(spec: StackSpec, problems: Iterable[Problem]) -> tuple[Probl
         return tuple(problems)
     sources = {donor.name: donor.source or donor.name for donor in spec.donors} | {"<donor>": "<model>"}
     return tuple(replace(problem, hint=_translate(problem.hint, sources)) for problem in problems)
+
+
+@contextmanager
+def translate_errors(spec: StackSpec) -> Iterator[None]:
+    """Translates the hints of an error that is raised inside the `with` block."""
+    try:
+        yield
+    except StackerError as error:
+        raise type(error)(*translate_hints(spec, error.problems)) from error
 
 
 def _translate(hint: str, sources: Mapping[str, str]) -> str:

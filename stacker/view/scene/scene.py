@@ -6,23 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stacker.arch.files.architecture import Architecture
-from stacker.core.checks.lints import lint
+from stacker.core.clients.verdicts import Verdict
 from stacker.core.plan.plan import Plan
 from stacker.core.stack.graph import Junction, StackGraph, find_junctions
 from stacker.core.study.figures import Figures, make_figures
 from stacker.core.study.layer_differences import Change, find_changes
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem
-from stacker.spec.language.stack_spec import StackSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Everything that the views of one stack show; `plan` and `figures` are None if the stack cannot be built.
 
-    `lints` are warnings and notes about weak points of the stack; `figures` are its sizes and costs. `jumps` are the
-    junctions, where two output layers meet that are not made from consecutive layers of one donor, and `changes` what
-    differs there; both are by the index of the output layer after the junction.
+    `lints` are warnings and notes about weak points of the stack, `figures` are its sizes and costs, and `verdicts` say
+    which programs compute it rightly. `jumps` are the junctions, where two output layers meet that are not made from
+    consecutive layers of one donor, and `changes` what differs there; both are by the index of the output layer after
+    the junction.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Scene:
     changes: Mapping[int, tuple[Change, ...]]
     plan: Plan | None = None
     figures: Figures | None = None
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def family(self) -> Architecture:
@@ -40,9 +41,16 @@ class Scene:
         return self.donors[self.graph.template].architecture
 
 
-def make_scene(spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], plan: Plan | None) -> Scene:
-    """Make the scene of a stack and compute its figures and lints; `plan` is None if the stack has errors."""
+def make_scene(
+    name: str,
+    graph: StackGraph,
+    donors: Mapping[str, Donor],
+    plan: Plan | None,
+    lints: tuple[Problem, ...],
+    verdicts: tuple[Verdict, ...],
+) -> Scene:
+    """Make the scene of a stack and compute its figures; `plan` is None if the stack has errors."""
     figures = make_figures(graph, donors, plan) if plan else None
     jumps = {junction.index: junction for junction in find_junctions(graph)}
     changes = find_changes(jumps.values(), donors)
-    return Scene(spec.name, graph, donors, lint(graph, donors, spec), jumps, changes, plan, figures)
+    return Scene(name, graph, donors, lints, jumps, changes, plan, figures, verdicts)

@@ -24,6 +24,7 @@ from stacker.view.scene.formatting import changes_text, list_sources, method_tex
 from stacker.view.scene.palette import DonorStyle, assign_styles
 from stacker.view.scene.scene import Scene
 from stacker.view.scene.tabular import make_table
+from stacker.view.stack.programs import verdicts_json
 from stacker.view.stack.summary import draw_summary
 
 _SIGNS = {Severity.WARNING: ("! ", "bold yellow"), Severity.NOTE: ("- ", "dim"), Severity.ERROR: ("! ", "bold red")}
@@ -150,6 +151,7 @@ def preview_json(scene: Scene) -> dict[str, Any]:
         "layers": [_layer_json(node) for node in graph.layers],
         "segments": _segments_json(scene),
         "junctions": _junctions_json(scene),
+        "programs": verdicts_json(scene.verdicts),
         "coverage": {name: list(uses) for name, uses in count_uses(graph, scene.donors).items()},
     }
 

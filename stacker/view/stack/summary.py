@@ -10,6 +10,7 @@ from stacker.core.stack.nodes import Node
 from stacker.core.study.figures import CONTEXTS, WRITE_SPEED, Figures
 from stacker.view.scene.scene import Scene
 from stacker.view.scene.tabular import count_text, make_pairs, seconds_text
+from stacker.view.stack.programs import answers_text
 
 
 def draw_summary(scene: Scene) -> Group:
@@ -29,13 +30,15 @@ def title_text(scene: Scene) -> Text:
 def format_facts(scene: Scene) -> dict[str, str]:
     """The text of each row of the summary, by the name of the row, such as `parameters` or `on disk`.
 
-    The last row, `ends`, names the donors of the embedding, head, tokenizer and config.
+    The last rows are `ends`, the donors of the embedding, head, tokenizer and config, and `programs`, which tells what
+    programs compute the stack rightly.
     """
     figures = scene.figures
     rows = format_figures(figures) if figures else {"figures": "none: the stack cannot be built as it is"}
     graph = scene.graph
     ends = f"embedding {_donors_text(graph.embed)}, head {_donors_text(graph.head)}"
-    return rows | {"ends": f"{ends}, tokenizer {graph.tokenizer}, config {graph.template}"}
+    rows |= {"ends": f"{ends}, tokenizer {graph.tokenizer}, config {graph.template}"}
+    return rows | ({"programs": answers_text(scene.verdicts)} if scene.verdicts else {})
 
 
 def _donors_text(node: Node) -> str:

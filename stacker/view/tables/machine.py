@@ -8,7 +8,7 @@ from rich import filesize
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from stacker.io.machine import FOR_DEVICES, Folder, Hub, Machine
+from stacker.io.machine import FOR_LIVE, Folder, Hub, Machine
 from stacker.version import VERSION
 from stacker.view.scene.tabular import make_pairs
 
@@ -36,8 +36,8 @@ def _list_packages(machine: Machine) -> dict[str, str]:
 
 
 def _missing_text(package: str) -> str:
-    if package in FOR_DEVICES:
-        return "not installed: only --device needs it, pip install 'stacker[gpu]' brings it"
+    if package in FOR_LIVE:
+        return "not installed: only `stacker run` and --device need it, pip install 'stacker[live]' brings it"
     return "not installed: pip install stacker brings it"
 
 

@@ -70,6 +70,22 @@ def test_lists_follow_their_own_donors() -> None:
     assert "max_window_layers" not in config
 
 
+def test_a_period_that_still_holds_is_kept() -> None:
+    """Beside the list stands the period, for programs that read only that, unless it would contradict the list."""
+    donor = make_donor(model_type="smollm3", no_rope_layer_interval=3)
+    assert compiled(*run(donor, 0, 1, 2, 0, 1, 2))["no_rope_layer_interval"] == 3
+    assert "no_rope_layer_interval" not in compiled(*run(donor, 0, 1, 2, 2))
+
+
+def test_the_rotary_base_stands_where_older_programs_read_it() -> None:
+    """The base of the whole model is repeated, an entry that is there already is kept, and bases by kind are not."""
+    flat = make_donor(rope_parameters={"rope_type": "default", "rope_theta": 5e5})
+    bare = replace(flat, config={key: value for key, value in flat.config.items() if key != "rope_theta"})
+    assert compiled(*run(bare, 0, 1))["rope_theta"] == 5e5
+    by_kind = replace(bare, config=dict(bare.config) | {"rope_parameters": {"full_attention": {"rope_theta": 1e6}}})
+    assert "rope_theta" not in compiled(*run(by_kind, 0, 1))
+
+
 def test_unknown_lists_of_strings_follow_the_layers() -> None:
     """Transformers refuses a `layer_types` of another length in any config that has one."""
     donor = make_donor(layer_types=["a", "b", "c", "d", "e", "f"], eos_token_id=[1, 2, 3, 4, 5, 6])

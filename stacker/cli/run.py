@@ -1,0 +1,200 @@
+"""The command that runs stacks without building them: run."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stacker.cli.app import RUN, Json, app, format_examples
+from stacker.cli.terminal.completion import complete_donor
+from stacker.cli.terminal.printing import make_console, print_json, print_warnings
+from stacker.errors import Mark, SpecError
+
+if TYPE_CHECKING:
+    from stacker.compose import Stack
+    from stacker.live.forecast.memory import LiveMemory
+    from stacker.live.generation import Generated
+    from stacker.live.live_stack import LiveStack
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SPEC", help="Specs, built stacks or donors; several answer side by side.",
+                   autocompletion=complete_donor),
+]  # fmt: skip
+Prompt = Annotated[
+    str | None, typer.Option("--prompt", metavar="TEXT", help="The text to continue or the question; - reads it.")
+]
+System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="The system message of the chat.")]
+Chat = Annotated[bool, typer.Option("--chat", help="Talk in the terminal; an empty line or Ctrl-D ends it.")]
+Raw = Annotated[bool, typer.Option("--raw", help="Continue the text as it is, without the chat template.")]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, or auto: GPUs first, then the processor.")]
+Kind = Annotated[str | None, typer.Option("--dtype", help="The type of the weights in memory, such as float32.")]
+Memory = Annotated[
+    str | None,
+    typer.Option("--max-memory", metavar="SIZE", help="Most memory for weights; layers are streamed."),
+]
+Tokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="The most tokens to write.")]
+Sample = Annotated[bool | None, typer.Option("--do-sample/--no-do-sample", help="Draw tokens, or take the likeliest.")]
+Temperature = Annotated[float | None, typer.Option("--temperature", min=0.0, help="Larger draws more freely.")]
+TopK = Annotated[int | None, typer.Option("--top-k", min=0, help="Draw from the K likeliest tokens.")]
+TopP = Annotated[float | None, typer.Option("--top-p", min=0.0, max=1.0, help="Draw from tokens up to this share.")]
+MinP = Annotated[float | None, typer.Option("--min-p", min=0.0, max=1.0, help="Leave out less likely tokens.")]
+Penalty = Annotated[float | None, typer.Option("--repetition-penalty", min=0.0, help="Above 1: repeat less.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="The seed of random draws.")]
+
+
+@dataclass(slots=True)
+class _Speaker:
+    """A live stack with its tokenizer, and the chat with it so far."""
+
+    name: str
+    live: LiveStack
+    tokenizer: Any
+    memory: LiveMemory
+    messages: list[dict[str, str]] = field(default_factory=list)
+
+
+@app.command(
+    rich_help_panel=RUN,
+    epilog=format_examples(
+        'run stack.yml --prompt "The capital of France is"', "run stack.yml ./donor --chat --temperature 0.7 --seed 1"
+    ),
+)
+def run(
+    sources: Sources,
+    *,
+    prompt: Prompt = None,
+    system: System = None,
+    chat: Chat = False,
+    raw: Raw = False,
+    device: Device = "cpu",
+    dtype: Kind = None,
+    max_memory: Memory = None,
+    max_new_tokens: Tokens = 128,
+    do_sample: Sample = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    repetition_penalty: Penalty = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Run stacks without writing them, or built ones and donors: continue a text, answer, or chat."""
+    if chat == (prompt is not None) or (chat and json):
+        raise SpecError.of("there must be either --prompt or --chat" + (", and no --json with it" * chat))
+    draws = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    drawn = True if do_sample is None and any(each is not None for each in draws.values()) else do_sample
+    own = {"max_new_tokens": max_new_tokens, "repetition_penalty": repetition_penalty, "do_sample": drawn, **draws}
+    options = {name: value for name, value in own.items() if value is not None}
+    speakers = [_open_speaker(source, device, dtype, max_memory) for source in sources]
+    for speaker in speakers if system else ():
+        speaker.messages.append({"role": "system", "content": str(system)})
+    if chat:
+        _talk(speakers, options, seed)
+        return
+    text = sys.stdin.read() if prompt == "-" else str(prompt)
+    answers = _answer_all(speakers, text, options, seed, raw=raw, quiet=json)
+    if json:
+        print_json({"ok": True, "prompt": text, "answers": [*map(_answer_json, speakers, answers)]})
+
+
+def _open_speaker(source: str, device: str, dtype: str | None, max_memory: str | None) -> _Speaker:
+    """Load a stack into memory, after saying on standard error how much it takes."""
+    from stacker.compose import draw_blueprint
+    from stacker.live.forecast.memory import predict_memory
+    from stacker.spec.language.value_grammar import parse_dtype, parse_size
+    from stacker.view.tables.live import memory_text
+
+    limit = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
+    kind = parse_dtype(dtype, Mark("--dtype")) if dtype else None
+    stack = load_source(source)
+    print_warnings(stack.problems)
+    memory = predict_memory(draw_blueprint(stack), kind.torch_name if kind else None)
+    make_console(stderr=True).print(memory_text(stack.spec.name, memory, limit))
+    live = stack.live(device, kind.torch_name if kind else None, limit)
+    return _Speaker(source, live, live.load_tokenizer(), memory)
+
+
+def load_source(source: str) -> Stack:
+    """The stack of a spec file, or of all layers of a donor: a folder, or a hub id."""
+    from stacker.compose import load, load_text
+    from stacker.io.files.paths import is_folder
+
+    if source == "-" or (Path(source).suffix in (".yml", ".yaml") and not is_folder(Path(source))):
+        return load(source)
+    name = Path(source.partition("@")[0]).name or "donor"
+    donor = {"stacker": 1, "name": name, "donors": {"donor": {"source": source}}, "stack": ["donor"]}
+    return load_text(json_module.dumps(donor).encode(), Path("donor.yml"))
+
+
+def _answer_all(
+    speakers: list[_Speaker], text: str, options: dict[str, Any], seed: int, *, raw: bool, quiet: bool
+) -> list[Generated]:
+    """Let each speaker answer in turn; unless `quiet`, text is shown as it comes, in columns if there are several."""
+    with _show_columns([speaker.name for speaker in speakers], quiet=quiet) as says:
+        answers = [_answer(each, text, options, seed, say, raw=raw) for each, say in zip(speakers, says, strict=True)]
+    if not quiet:
+        for speaker, answer in zip(speakers, answers, strict=True):
+            spent = f"{answer.new_tokens} tokens in {answer.seconds:.1f} s, {answer.speed:.1f} tokens/s"
+            make_console(stderr=True).print(f"{speaker.name}: {spent}", style="dim")
+    return answers
+
+
+def _answer(
+    speaker: _Speaker, text: str, options: dict[str, Any], seed: int, say: Callable[[str], None], *, raw: bool
+) -> Generated:
+    from stacker.live.generation import encode_chat, encode_text, generate
+
+    if raw or not getattr(speaker.tokenizer, "chat_template", None):
+        encoded = encode_text(speaker.tokenizer, text)
+    else:
+        speaker.messages.append({"role": "user", "content": text})
+        encoded = encode_chat(speaker.tokenizer, speaker.messages)
+    answer = generate(speaker.live, speaker.tokenizer, encoded, options, say, seed)
+    speaker.messages.append({"role": "assistant", "content": answer.text})
+    return answer
+
+
+def _talk(speakers: list[_Speaker], options: dict[str, Any], seed: int) -> None:
+    console = make_console(stderr=True)
+    untaught = [each.name for each in speakers if not getattr(each.tokenizer, "chat_template", None)]
+    if untaught:
+        raise SpecError.of(f"{', '.join(untaught)}: no chat template", "use --prompt, which continues a text")
+    while True:
+        console.print("> ", end="", style="bold")
+        line = sys.stdin.readline().strip()
+        if not line:
+            return
+        _answer_all(speakers, line, options, seed, raw=False, quiet=False)
+
+
+@contextmanager
+def _show_columns(names: list[str], *, quiet: bool) -> Iterator[list[Callable[[str], None]]]:
+    """Yield a function for each name that shows new text: directly, or in a column if there are several names."""
+    console = make_console()
+    if quiet:
+        yield [lambda _text: None for _ in names]
+    elif len(names) == 1:
+        yield [lambda text: console.out(text, end="", highlight=False)]
+        console.out("")
+    else:
+        from stacker.cli.terminal.columns import show_columns
+
+        with show_columns(console, names) as says:
+            yield says
+
+
+def _answer_json(speaker: _Speaker, answer: Generated) -> dict[str, Any]:
+    from stacker.view.tables.live import memory_json
+
+    plan = speaker.live.blueprint.plan.id
+    spent = {**asdict(answer), "tokens_per_second": answer.speed}
+    return {"source": speaker.name, "plan": plan, **spent, "memory": memory_json(speaker.memory)}

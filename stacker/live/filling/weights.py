@@ -1,0 +1,143 @@
+"""Gives the tensors of a plan as torch tensors: mapped from the donors' files where they are copies, else computed.
+
+A mapped tensor takes no memory of its own: its pages are those of the file, and writing to one makes a private copy.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+import torch
+
+from stacker.core.plan.plan import Plan, Step
+from stacker.core.plan.task_making import locate_tensors, simplify
+from stacker.core.plan.tasks import TensorBytes
+from stacker.core.values.donor import Donor, DonorFile
+from stacker.core.values.expression import Copy
+from stacker.errors import Mark, StorageError
+from stacker.live.forecast.weight_keys import WeightKey, make_weight_key
+from stacker.progress import Watch, ignore_watch
+from stacker.run.compute.device import HOST
+from stacker.run.in_memory import Target, fill_targets
+from stacker.run.work.sources import OpenFiles
+from stacker.tensors import TensorRef, TensorSpec
+
+
+class DonorMaps:
+    """Keeps the donors' files mapped into memory; a file is mapped and checked once, however many stacks read it."""
+
+    def __init__(self) -> None:
+        self.sources = OpenFiles()
+        self._maps: dict[str, mmap.mmap] = {}
+        self._lock = threading.Lock()
+
+    def view(self, file: DonorFile) -> mmap.mmap:
+        """The bytes of a file, mapped privately; DonorError if it cannot be opened or was changed."""
+        with self._lock:
+            found = self._maps.get(str(file.path))
+            if found is None:
+                with self.sources.lease(file) as fd:
+                    found = self._maps[str(file.path)] = _map_file(fd, file)
+            return found
+
+
+def _map_file(fd: int, file: DonorFile) -> mmap.mmap:
+    try:
+        return mmap.mmap(fd, file.size, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+    except OSError as error:
+        hint = "allow the process more memory, or stream the layers with --max-memory"
+        message = f"cannot map this file of {file.size:,} bytes into memory: {error.strerror}"
+        raise StorageError.of(message, hint, Mark(str(file.path))) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The tensors of one plan, by name; `places` says where the donor tensors are stored, and `maps` maps the files.
+
+    Blends are computed on `device`.
+    """
+
+    steps: Mapping[str, Step]
+    places: Mapping[TensorRef, TensorBytes] = field(repr=False)
+    maps: DonorMaps = field(repr=False)
+    device: str = HOST
+
+    def key(self, name: str) -> WeightKey:
+        """Identifies the value of a tensor, in all plans."""
+        return make_weight_key(self.steps[name], self.places)
+
+    def read(self, names: Iterable[str], watch: Watch = ignore_watch) -> dict[str, torch.Tensor]:
+        """The tensors called `names`: copies are mapped, all others are computed now, equal ones only once."""
+        mapped = {name: self._find_mapped(self.steps[name]) for name in names}
+        computed = [name for name, tensor in mapped.items() if tensor is None]
+        first = {self.key(name): name for name in reversed(computed)}
+        made = self.load(first.values(), watch)
+        return {name: made[first[self.key(name)]] if tensor is None else tensor for name, tensor in mapped.items()}
+
+    def load(self, names: Iterable[str], watch: Watch = ignore_watch) -> dict[str, torch.Tensor]:
+        """The tensors called `names`, each read or computed into new memory of its own."""
+        targets = [Target(self.steps[name], _allocate(self.steps[name].tensor.nbytes)) for name in names]
+        return self._fill(targets, watch)
+
+    def load_into(self, arena: memoryview, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """The tensors called `names`, read or computed into the memory `arena`, one after the other.
+
+        `arena` must have the bytes that `count_arena_bytes` returns for them.
+        """
+        ends = [*accumulate(_align(self.steps[name].tensor.nbytes) for name in names)]
+        starts = zip([0, *ends], (self.steps[name] for name in names), strict=False)
+        return self._fill([Target(step, arena[at : at + step.tensor.nbytes]) for at, step in starts], ignore_watch)
+
+    def count_arena_bytes(self, names: Iterable[str]) -> int:
+        """How many bytes of memory the tensors called `names` take, each aligned."""
+        return sum(_align(self.steps[name].tensor.nbytes) for name in names)
+
+    def _fill(self, targets: Sequence[Target], watch: Watch) -> dict[str, torch.Tensor]:
+        fill_targets(targets, self.places, self.maps.sources, device=self.device, watch=watch)
+        return {each.step.tensor.name: view_tensor(each.memory, 0, each.step.tensor) for each in targets}
+
+    def _find_mapped(self, step: Step) -> torch.Tensor | None:
+        """The tensor of a step as mapped from its donor's file, or None if it has to be computed.
+
+        None also if the donor's file stores it at an address that torch cannot read elements from.
+        """
+        expression = simplify(step.expression, step.tensor.dtype)
+        if not isinstance(expression, Copy) or not step.tensor.nbytes:
+            return None
+        place = self.places[expression.tensor]
+        if place.dtype is not step.tensor.dtype or place.offset % (place.dtype.bits // 8):
+            return None
+        return view_tensor(self.maps.view(place.file), place.offset, step.tensor)
+
+
+_ALIGNMENT = 64
+"""The addresses of tensors that are read are multiples of this many bytes, as torch's own are."""
+
+
+def _align(nbytes: int) -> int:
+    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
+
+
+def _allocate(nbytes: int) -> memoryview:
+    return memoryview(mmap.mmap(-1, max(nbytes, 1)))
+
+
+def open_weights(plan: Plan, donors: Mapping[str, Donor], maps: DonorMaps, device: str = HOST) -> Weights:
+    """The weights of a plan; DonorError if weights of a donor are not on this machine."""
+    steps = {step.tensor.name: step for step in plan.steps}
+    return Weights(steps, locate_tensors(plan.steps, donors), maps, device)
+
+
+def view_tensor(memory: mmap.mmap | memoryview, offset: int, spec: TensorSpec) -> torch.Tensor:
+    """A tensor whose elements are the bytes of `memory` from `offset` on; nothing is copied."""
+    dtype: torch.dtype = getattr(torch, spec.dtype.torch_name)
+    if not spec.elements:
+        return torch.empty(spec.shape, dtype=dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about memory that is not writable, which this is
+        return torch.frombuffer(memory, dtype=dtype, count=spec.elements, offset=offset).reshape(spec.shape)

@@ -1,0 +1,139 @@
+"""Defines LiveStack, a stack that runs: a model of transformers filled from donors' files, without a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+
+import torch
+
+from stacker.core.side_files.kinds import Kind
+from stacker.errors import SpecError
+from stacker.io.donors.side_files import read_clean_files
+from stacker.io.machine import read_available_memory
+from stacker.live.filling.loading import NOTHING, Hollow, Loaded, load_hollow, load_model
+from stacker.live.filling.placement import check_device, place_ends, place_model
+from stacker.live.filling.sharing import ParameterKey, Parameters
+from stacker.live.filling.streaming import LayerWindow
+from stacker.live.filling.weights import DonorMaps, Weights, open_weights
+from stacker.live.forecast.blueprint import Blueprint
+from stacker.live.forecast.memory import check_available, choose_streaming, predict_memory
+from stacker.live.tokenizer import load_tokenizer
+from stacker.progress import Watch, ignore_watch
+from stacker.run.compute.device import AUTO, HOST
+
+Draw = Callable[[Any], Blueprint]
+"""Makes the blueprint of a spec, which is given as a path or as a Stack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a live stack is made: `dtype` is the type of its parameters (None: as the config says).
+
+    If the weights take more than `max_memory` bytes, layers are streamed; None sets no limit.
+    """
+
+    device: str = HOST
+    dtype: str | None = None
+    max_memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStack:
+    """A stack in memory; `model` is an ordinary model of transformers, and `layers` are its decoder layers.
+
+    `parameters` has the model's parameters by what they are made of, `kinds` the type and device of each when it was
+    loaded, and `draw` makes blueprints of other specs.
+    """
+
+    blueprint: Blueprint
+    model: Any
+    settings: Settings
+    layers_name: str
+    parameters: Parameters = field(repr=False)
+    kinds: Mapping[ParameterKey, tuple[torch.dtype, torch.device]] = field(repr=False)
+    maps: DonorMaps = field(repr=False)
+    draw: Draw = field(repr=False)
+
+    @property
+    def layers(self) -> torch.nn.ModuleList:
+        """The decoder layers from the first to the last; layers made of the same weights share their parameters."""
+        found: torch.nn.ModuleList = self.model.get_submodule(self.layers_name)
+        return found
+
+    def rearranged(self, spec: Any, watch: Watch = ignore_watch) -> LiveStack:
+        """The live stack of another spec (a path or a Stack), which shares all equal parameters with this one.
+
+        Both can be used side by side; a parameter that is changed in one changes in the other. Parameters that were
+        moved or converted since this stack was loaded are not shared.
+        """
+        kept = {key: each for key, each in self.parameters.items() if (each.dtype, each.device) == self.kinds[key]}
+        return _make(self.draw(spec), self.settings, self.draw, self.maps, kept, watch)
+
+    def load_tokenizer(self) -> Any:
+        """The stack's tokenizer, as transformers loads it; DonorError if there is none."""
+        return load_tokenizer(self.blueprint.side_files, dict(self.blueprint.plan.config))
+
+
+def make_live(blueprint: Blueprint, settings: Settings, draw: Draw, watch: Watch = ignore_watch) -> LiveStack:
+    """Load the stack of a blueprint into memory.
+
+    SpecError if transformers cannot run it, DonorError if a donor's file cannot be read. `watch` is called with the
+    bytes computed and to compute.
+    """
+    return _make(blueprint, settings, draw, DonorMaps(), NOTHING, watch)
+
+
+def _make(
+    blueprint: Blueprint, settings: Settings, draw: Draw, maps: DonorMaps, present: Parameters, watch: Watch
+) -> LiveStack:
+    check_device(settings.device)
+    _check_plain(blueprint)
+    plan, placements = blueprint.plan, blueprint.place_tensors()
+    weights = open_weights(plan, blueprint.donors, maps)
+    memory = predict_memory(blueprint, settings.dtype)
+    if choose_streaming(memory, settings.max_memory):
+        loaded = _stream(load_hollow(plan, weights, placements, dtype=settings.dtype), weights, settings.device)
+    else:
+        check_available(memory, read_available_memory())
+        loaded = load_model(plan, weights, placements, dtype=settings.dtype, present=present, watch=watch)
+        if not place_model(loaded.model, settings.device, memory.weights):
+            loaded = replace(loaded, parameters=NOTHING)
+    _finish(loaded.model, blueprint)
+    kinds = {key: (parameter.dtype, parameter.device) for key, parameter in loaded.parameters.items()}
+    return LiveStack(blueprint, loaded.model, settings, loaded.layers, loaded.parameters, kinds, maps, draw)
+
+
+def _stream(hollow: Hollow, weights: Weights, device: str) -> Loaded:
+    """A hollow model whose layers will pass through a window in memory, on the processor or a GPU."""
+    chosen = "cuda" if device == AUTO and torch.cuda.is_available() else device
+    if chosen not in (AUTO, HOST):
+        place_ends(hollow.model, chosen)
+        hollow.how.device_map = {"": chosen}
+    LayerWindow(hollow, weights)
+    return Loaded(hollow.model, NOTHING, hollow.layers)
+
+
+def _check_plain(blueprint: Blueprint) -> None:
+    quantized = {donor.quantized for donor in blueprint.donors.values() if donor.quantized}
+    if quantized:
+        message = f"the weights are quantised ({', '.join(sorted(quantized))}), which a live stack cannot load yet"
+        raise SpecError.of(message, "build the stack and load it with transformers")
+
+
+def _finish(model: Any, blueprint: Blueprint) -> None:
+    from transformers import GenerationConfig
+
+    files = blueprint.side_files
+    settings = tuple(each for each in files.carried if each.rule.kind is Kind.GENERATION)
+    for _, data in read_clean_files(replace(files, carried=settings)):
+        model.generation_config = GenerationConfig.from_dict(json.loads(data))
+    model.name_or_path = model.config.name_or_path = blueprint.plan.name
+    model.save_pretrained = _refuse_saving
+
+
+def _refuse_saving(*_arguments: object, **_options: object) -> NoReturn:
+    message = "a live stack cannot be saved by transformers, because its layers share parameters"
+    raise SpecError.of(message, "write the stack with `stacker build` or `Stack.build`")

@@ -1,0 +1,38 @@
+"""Says which programs compute a stack rightly, as one line of text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from stacker.core.clients.verdicts import Answer, Verdict, group_answers
+
+_WORDS = {
+    Answer.RIGHT: "right in",
+    Answer.WRONG: "wrong in",
+    Answer.FAILS: "does not load in",
+    Answer.UNKNOWN: "not known for",
+}
+
+
+def answers_text(verdicts: Sequence[Verdict]) -> str:
+    """The programs by what is known about them and the stack: `right in transformers, vLLM; wrong in llama.cpp`."""
+    groups = group_answers(verdicts)
+    return "; ".join(f"{_WORDS[answer]} {', '.join(each.client for each in group)}" for answer, group in groups.items())
+
+
+def verdicts_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """What is known about each program and the stack, as a JSON value; `basis` is null if nothing is known."""
+    return [
+        {
+            "program": verdict.client,
+            "version": verdict.version or None,
+            "answer": str(verdict.answer),
+            "basis": str(verdict.basis) if verdict.basis else None,
+            "reasons": [
+                {"reason": finding.text, "of_donor": finding.of_donor, "source": finding.rule.source}
+                for finding in verdict.findings
+            ],
+        }
+        for verdict in verdicts
+    ]

@@ -1,0 +1,180 @@
+"""Live stacks of a real language model against building, loading and running the same stacks.
+
+The program (`python -m tools.bench.live CASE FOLDER TIMES`) runs apart and takes the time after all imports.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tools import smollm2
+from tools.bench.donors import MIDDLE, make_donor
+from tools.bench.measure import Bench, BenchError, Row, at_least, at_most, megabytes, remove, run
+
+LAYERS, SELF = ("donor[0:20]", "donor[10:30]"), tuple(f"donor[{start}:{start + 8}]" for start in range(0, 24, 4))
+TOKENS, TEXTS = 256, 8
+
+
+def measure(bench: Bench) -> Iterator[Row]:
+    """Time to the first scored token, private memory, bytes written, rearranged candidates, and streaming."""
+    try:
+        donor = smollm2.make_donor(bench.scratch / "smollm2")
+    except smollm2.MissingPackageError as error:
+        raise BenchError(str(error)) from error
+    larger = make_donor(bench.scratch / "middle", MIDDLE, 0)
+    for name, folder, least in (("SmolLM2, 40 layers", donor, 2), ("2.7 GB, 32 layers", larger, 2)):
+        found = _run_apart("first", folder, bench.times)
+        yield Row(f"{name}: live, to the first scored token", f"{found['live']:.2f} s")
+        ratio, note = found["built"] / found["live"], f" of {found['built']:.2f} s"
+        yield at_least("build + load + score / live", ratio, least, "×", 1, note)
+    found = _run_apart("memory", donor, 1)
+    yield at_most("private memory of a live 40-layer SmolLM2", found["private"] / 1e6, 60, "MB", 0)
+    yield at_most("bytes of weights written", found["written"], 0, "bytes", 0)
+    yield at_most("weights of 48 layers of 24 / of the donor", found["stack"] / found["donor"], 1.1, "×", 2)
+    found = _run_apart("sweep", donor, bench.times)
+    yield Row("a candidate of a sweep, made", f"{found['candidate'] * 1000:.0f} ms")
+    yield at_least("build and load anew / rearrange", found["anew"] / found["candidate"], 5, "×", 1)
+    found = _run_apart("streamed", donor, bench.times)
+    what = f"streamed / resident, {TEXTS * TOKENS:,} tokens"
+    yield at_most(what, found["streamed"] / found["resident"], 1.1, "×", 2, f" of {found['resident']:.2f} s")
+    yield Row("weights in memory while streamed", megabytes(found["window"]))
+
+
+def _run_apart(case: str, folder: Path, times: int) -> dict[str, float]:
+    found: dict[str, float] = json.loads(run(sys.executable, "-m", __name__, case, folder, str(times)).output)
+    return found
+
+
+def _write_spec(folder: Path, items: tuple[str, ...], name: str = "live") -> Path:
+    path = folder.parent / f"{name}-{folder.name}.yml"
+    entries = {"stacker": 1, "name": name, "donors": {"donor": str(folder)}, "stack": list(items)}
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    return path
+
+
+def time_first(folder: Path, times: int) -> dict[str, float]:
+    """Median seconds from the spec to the loss of one token, live and by a build that transformers loads."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    import stacker
+
+    items = LAYERS if (folder / "tokenizer.json").exists() else ("donor[0:16]", "donor[8:24]")
+    spec, out = _write_spec(folder, items), folder.parent / "live-out"
+    tokens = torch.tensor([[5, 6]])
+
+    def score(model: Any) -> None:
+        with torch.no_grad():
+            model(tokens, labels=tokens)
+
+    def live() -> None:
+        score(stacker.load(spec).live().model)
+
+    def built() -> None:
+        stacker.load(spec).build(out)
+        score(AutoModelForCausalLM.from_pretrained(out, dtype="auto"))
+
+    live()
+    found = _alternate(times, lambda: remove(out), live=live, built=built)
+    remove(out)
+    return found
+
+
+def measure_memory(folder: Path, _times: int) -> dict[str, float]:
+    """Bytes of private memory that a live stack adds, bytes written, and bytes of weights of stack and donor."""
+    import stacker
+    from stacker.compose import draw_blueprint
+    from stacker.live.forecast.memory import predict_memory
+
+    donor = stacker.load(_write_spec(folder, ("donor",), "whole"))
+    spec = _write_spec(folder, LAYERS)
+    donor.live()
+    gc.collect()
+    before, written = _read_number("smaps_rollup", "Anonymous") * 1024, _read_number("io", "write_bytes")
+    live = stacker.load(spec).live()
+    after = _read_number("smaps_rollup", "Anonymous") * 1024
+    written = _read_number("io", "write_bytes") - written
+    stack = stacker.load(_write_spec(folder, SELF, "self"))
+    sizes = {name: predict_memory(draw_blueprint(each)).weights for name, each in (("stack", stack), ("donor", donor))}
+    del live
+    return {"private": after - before, "written": written, **sizes}
+
+
+def _read_number(file: str, name: str) -> int:
+    lines = Path(f"/proc/self/{file}").read_text(encoding="ascii").splitlines()
+    return next(int(line.split(":")[1].split()[0]) for line in lines if line.startswith(f"{name}:"))
+
+
+def time_sweep(folder: Path, times: int) -> dict[str, float]:
+    """Median seconds to make another arrangement of a live stack's layers, and to build and load it anew."""
+    from transformers import AutoModelForCausalLM
+
+    import stacker
+
+    live = stacker.load(_write_spec(folder, LAYERS)).live()
+    specs = [_write_spec(folder, (f"donor[0:{12 + each}]", "donor[10:30]"), f"candidate-{each}") for each in range(6)]
+    out = folder.parent / "live-out"
+    turns = iter(range(1_000_000))
+
+    def candidate() -> None:
+        live.rearranged(specs[next(turns) % len(specs)])
+
+    def anew() -> None:
+        stacker.load(specs[next(turns) % len(specs)]).build(out)
+        AutoModelForCausalLM.from_pretrained(out, dtype="auto")
+
+    found = _alternate(times, lambda: remove(out), candidate=candidate, anew=anew)
+    remove(out)
+    return found
+
+
+def time_streamed(folder: Path, times: int) -> dict[str, float]:
+    """Median seconds of a pass with all layers in memory and with streamed layers, and the bytes of the window."""
+    import torch
+
+    import stacker
+    from stacker.compose import draw_blueprint
+    from stacker.live.forecast.memory import predict_memory
+
+    torch.set_num_threads(1)
+    stack = stacker.load(_write_spec(folder, LAYERS))
+    window = predict_memory(draw_blueprint(stack)).streamed
+    tokens = torch.arange(TEXTS * TOKENS).reshape(TEXTS, TOKENS)
+    models = {"resident": stack.live().model, "streamed": stack.live(max_memory=window).model}
+
+    def score(name: str) -> Callable[[], object]:
+        def run_pass() -> object:
+            with torch.no_grad():
+                return models[name](tokens, use_cache=False, logits_to_keep=1)
+
+        return run_pass
+
+    passes = {name: score(name) for name in models}
+    for each in passes.values():
+        each()
+    return _alternate(times, gc.collect, **passes) | {"window": window}
+
+
+def _alternate(times: int, prepare: Callable[[], object], **actions: Callable[[], object]) -> dict[str, float]:
+    """The median seconds of each action; they take turns, and `prepare` is called before each and not measured."""
+    found: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(times):
+        for name, action in actions.items():
+            prepare()
+            start = time.perf_counter()
+            action()
+            found[name].append(time.perf_counter() - start)
+    return {name: statistics.median(each) for name, each in found.items()}
+
+
+CASES = {"first": time_first, "memory": measure_memory, "sweep": time_sweep, "streamed": time_streamed}
+
+if __name__ == "__main__":
+    print(json.dumps(CASES[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))))
