@@ -49,6 +49,7 @@ from stacker.run.listener import SILENT, Listener
 from stacker.run.resume import check_earlier_work
 from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
+from stacker.spec.mergekit.hints import translate_errors, translate_hints
 from stacker.spec.parser import parse_spec
 from stacker.version import VERSION
 from stacker.view.files.documents import make_documents
@@ -158,7 +159,9 @@ def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = rea
     If the stack is itself a donor of another stack, `opened` lists the paths of the specs around it, the outermost
     first.
     """
-    return _load_spec(parse_spec(text, str(path)), text, path, opened, read)
+    spec = parse_spec(text, str(path))
+    with translate_errors(spec):
+        return _load_spec(spec, text, path, opened, read)
 
 
 def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: ReadDonor) -> Stack:
@@ -176,6 +179,7 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     if not select_errors(graph.problems):
         config, more = compile_stack_config(spec, graph, donors, tied=bool(planned.tied) if planned else None)
         problems = (*problems, *more)
+    problems = translate_hints(spec, problems)
     return Stack(text, path.parent, spec, donors, graph, config, planned, problems, side_files, nested)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from stacker.arch.dimensions import collect_names, select_text_config
+from stacker.arch.dimensions import PREDICTION_KEYS, collect_names, select_text_config
 from stacker.arch.files.formula import FormulaError
 from stacker.core.config.bindings import check_bindings
 from stacker.core.config.head_class import check_head_class, set_head_class
@@ -105,8 +105,7 @@ def _set_layers(target: Entries, template: Donor, depth: int, changes: LayerEntr
         *path, key = dotted.split(".")
         _find_nested(target, path).pop(key, None)
     target.update(changes.entries)
-    if target.get("num_nextn_predict_layers"):
-        target["num_nextn_predict_layers"] = 0
+    target.update({key: 0 for key in PREDICTION_KEYS if target.get(key)})
 
 
 def _update_repeated_entries(config: Entries, target: Entries, template: Donor) -> None:
