@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from stacker.compose import draw_blueprint
+from stacker.errors import SpecError
 from stacker.live.live_stack import LiveStack, Settings
 from stacker.measure.candidates import Candidate
 from stacker.measure.comparison.behaviour import compare_texts
@@ -131,3 +133,14 @@ def test_other_tokenizers_are_compared_by_bytes(home: Path) -> None:
     assert figure_of(found.columns[1], BITS).difference is not None
     assert figure_of(found.columns[1], ACCURACY, "words").difference is not None
     assert found.notes == ("two reads other tokens than one: compare bits a byte, not loss a token",)
+
+
+@pytest.mark.parametrize("examination", [Examination(PASSAGES, (), Windowing(16, 8)), Examination((), QUESTIONS)])
+def test_a_broken_stack_is_named(home: Path, examination: Examination, tmp_path: Path) -> None:
+    """A stack whose states overflow has no loss; it is refused by name, and nothing is kept."""
+    items = [{"slice": "a[0:6]", "scale": {"mlp.down": 1e30, "attn.o": 1e30}}]
+    broken = Opener(home, [*items], "broken")
+    kept = replace(examination, cache=ScoreCache(tmp_path / "cache"))
+    with pytest.raises(SpecError, match="broken predicts no finite probabilities"):
+        evaluate([Opener(home, ["a"], "one").candidate(), broken.candidate()], kept, lambda _: ignore_watch)
+    assert len([*(tmp_path / "cache").rglob("*.npz")]) == 1
