@@ -1,24 +1,39 @@
-"""Verifies that an output that stacker wrote agrees with the plan in its lock file and with the donors."""
+"""Verifies that an output that stacker wrote agrees with the plan in its lock file, and with the donors or digests."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from stacker.core.plan.plan import Plan
-from stacker.core.plan.plan_json import LOCK, check_plan, hash_plan, plan_from_json
+from stacker.core.plan.plan_json import DIGESTS, LOCK, check_plan, hash_plan, plan_from_json
 from stacker.core.plan.planning import find_files, identify_donor
 from stacker.core.values.donor import Donor
 from stacker.core.values.expression import find_tensor_refs
-from stacker.errors import Blame, Mark, Problem, SpecError, StackerError, VerifyError, escape_text, raise_problems
+from stacker.errors import (
+    Blame,
+    DonorError,
+    Mark,
+    Problem,
+    Severity,
+    SpecError,
+    StackerError,
+    VerifyError,
+    escape_text,
+    raise_problems,
+)
+from stacker.formats.json_object import format_json
 from stacker.io.disk.storage import make_storage_error
 from stacker.io.donors.local_files import fetch_donor
 from stacker.io.donors.reader import read_donor
+from stacker.io.output.placing import replace_file
 from stacker.progress import Watch, ignore_watch
+from stacker.run.shard_digests import check_digests, digest_shards
 from stacker.run.verify import compare
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 
@@ -27,7 +42,7 @@ from stacker.spec.language.stack_spec import Dialect, DonorSpec
 class Verified:
     """The result of verifying an output: the number of tensors and bytes in the output, and the problems found.
 
-    An intact output has no problems.
+    An intact output has no errors among its problems. A note says if it was checked without the donors, by digests.
     """
 
     tensors: int
@@ -38,18 +53,46 @@ class Verified:
 def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: Watch = ignore_watch) -> Verified:
     """Compare every byte of the output in `out` with the plan in its lock file and with the donors.
 
-    For a donor that is no longer where it was, `donors` maps the donor's name to its new folder or hub id. DonorError
-    when a donor is missing or differs from the donor that the output was made from.
+    For a donor that is no longer where it was, `donors` maps the donor's name to its new folder or hub id. If donors
+    are not on this machine, `donors` is empty and the lock file has digests of the shards, the shards are compared with
+    these instead. Otherwise, DonorError when a donor is missing or differs from the one that the output was made from.
     """
     lock = _read_lock(out)
     plan = plan_from_json(lock["plan"])
     sources = {donor["name"]: donor.get("found") for donor in lock["plan"]["donors"]}
-    known = _read_donors(plan, {**sources, **donors}, out)
+    try:
+        known = _read_donors(plan, {**sources, **donors}, out)
+        needed = find_files(plan, known)
+        if lock.get(DIGESTS) and not donors:
+            _check_at_hand(known, needed)
+    except (DonorError, SpecError) as error:
+        if donors or not lock.get(DIGESTS):
+            raise
+        found = tuple(check_digests(out, plan, lock[DIGESTS], watch))
+        return Verified(len(plan.steps), plan.total_size, (*found, _note_digests(out, error)))
     _check_sources(out, plan, known)
-    needed = find_files(plan, known)
     known = {name: fetch_donor(donor, needed[name]) for name, donor in known.items()}
     problems = tuple(compare(out, plan, known, watch))
     return Verified(len(plan.steps), plan.total_size, problems)
+
+
+def write_digests(out: Path, watch: Watch = ignore_watch) -> None:
+    """Store the SHA-256 of every shard of the output in its lock file; StorageError when that fails."""
+    lock = _read_lock(out)
+    digests = digest_shards(out, plan_from_json(lock["plan"]), watch)
+    replace_file(out / LOCK, format_json({**lock, DIGESTS: digests}))
+
+
+def _check_at_hand(donors: Mapping[str, Donor], needed: Mapping[str, Collection[str]]) -> None:
+    """Raise a DonorError if files of a donor would have to be fetched from the hub."""
+    for name, donor in donors.items():
+        if any(file.path is None for file in donor.files if file.name in needed[name]):
+            raise DonorError.of(f"donor '{name}' has not been fetched from the hub")
+
+
+def _note_digests(out: Path, error: StackerError) -> Problem:
+    message = f"compared with the SHA-256 in the lock file, not with the donors: {error.problems[0].message}"
+    return Problem(message, "", Mark(str(out)), Severity.NOTE, Blame.VERIFY)
 
 
 def _read_donors(plan: Plan, sources: Mapping[str, str | None], out: Path) -> dict[str, Donor]:
@@ -97,7 +140,9 @@ def _read_lock(out: Path) -> dict[str, Any]:
     path = out / LOCK
     try:
         lock = json.loads(path.read_bytes())
-        check_plan(plan_from_json(lock["plan"]))
+        plan = plan_from_json(lock["plan"])
+        check_plan(plan)
+        _check_digests(plan, lock.get(DIGESTS, {}))
         if hash_plan(lock["plan"]) != lock["plan"]["id"]:
             raise ValueError("its plan is not the one that its id was made from")
     except FileNotFoundError as error:
@@ -108,3 +153,11 @@ def _read_lock(out: Path) -> dict[str, Any]:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise VerifyError.of(f"the lock file is damaged: {reason}", _REPAIR, Mark(str(path))) from error
     return dict(lock)
+
+
+def _check_digests(plan: Plan, digests: Mapping[str, Any]) -> None:
+    """Raise ValueError unless there is a SHA-256 for every shard of the plan, or for none."""
+    texts = [str(digest) for digest in digests.values()]
+    whole = digests.keys() == {shard.name for shard in plan.shards}
+    if digests and not (whole and all(re.fullmatch("[0-9a-f]{64}", text) for text in texts)):
+        raise ValueError("its digests do not belong to its shards")

@@ -22,8 +22,8 @@ from stacker.core.checks.stack import check
 from stacker.core.clients.problems import require_clients
 from stacker.core.clients.verdicts import Verdict, judge_clients
 from stacker.core.config.compiling import compile_stack_config
-from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan, Report
-from stacker.core.plan.plan_json import LOCK, SPEC, make_lock, make_plan_index
+from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan
+from stacker.core.plan.plan_json import make_lock
 from stacker.core.plan.planning import find_files, make_plan, make_stacked_donor
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tensors import PlannedTensors, plan_tensors
@@ -32,8 +32,7 @@ from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.values.donor import Donor, collect_donors
 from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
-from stacker.formats.index import INDEX_FILE
-from stacker.formats.json_object import Json, format_json
+from stacker.formats.json_object import Json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
 from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder, list_local_files
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
@@ -41,15 +40,19 @@ from stacker.io.donors.side_files import check_side_files, fetch_side_files, rea
 from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.paths import find_nearest_folder, resolve_links
 from stacker.io.files.spec_files import read_spec_file
-from stacker.io.output.folder import check_vacant, open_output
+from stacker.io.output.folder import open_output
+from stacker.io.output.placing import check_vacant
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
-from stacker.run.executors import EXECUTORS
+from stacker.run.executors import DEFAULTS, EXECUTORS, BuildOptions, Built
+from stacker.run.listener import SILENT, Listener
+from stacker.run.resume import check_earlier_work
+from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
+from stacker.spec.mergekit.hints import translate_errors, translate_hints
 from stacker.spec.parser import parse_spec
 from stacker.version import VERSION
-from stacker.view.files.card import DRAWING, LARGEST_DRAWING, card_text
-from stacker.view.files.svg import svg_text
+from stacker.view.files.documents import make_documents
 from stacker.view.scene.scene import Scene, make_scene
 from stacker.view.stack.preview import draw_preview
 
@@ -127,7 +130,7 @@ class Stack:
 
     def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = ignore_watch) -> Built:
         """Write the checkpoint to the folder `out`, as the function `build` of this module does."""
-        return build(self, Path(out), options or BuildOptions(), watch)
+        return build(self, Path(out), options or DEFAULTS, Listener(watch))
 
     def live(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> LiveStack:
         """Load the stack without writing it, as a model of transformers (`LiveStack.model`).
@@ -156,7 +159,9 @@ def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = rea
     If the stack is itself a donor of another stack, `opened` lists the paths of the specs around it, the outermost
     first.
     """
-    return _load_spec(parse_spec(text, str(path)), text, path, opened, read)
+    spec = parse_spec(text, str(path))
+    with translate_errors(spec):
+        return _load_spec(spec, text, path, opened, read)
 
 
 def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: ReadDonor) -> Stack:
@@ -174,6 +179,7 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     if not select_errors(graph.problems):
         config, more = compile_stack_config(spec, graph, donors, tied=bool(planned.tied) if planned else None)
         problems = (*problems, *more)
+    problems = translate_hints(spec, problems)
     return Stack(text, path.parent, spec, donors, graph, config, planned, problems, side_files, nested)
 
 
@@ -224,31 +230,6 @@ def draw_blueprint(spec: str | Path | Stack, read: ReadDonor = read_donor) -> Bl
     return make_blueprint(stack.plan(), stack.graph, stack.donors, stack.side_files)
 
 
-@dataclass(frozen=True, slots=True)
-class BuildOptions:
-    """Options of a build; `max_memory` is in bytes.
-
-    `force` replaces an existing output folder, and `restart` begins anew instead of continuing an interrupted build. Of
-    all options, only `device` can change the values of tensors, because devices round differently.
-    """
-
-    force: bool = False
-    restart: bool = False
-    workers: int | None = None
-    max_memory: int | None = None
-    layout: LayoutKind = LayoutKind.AUTO
-    device: str = "cpu"
-    executor: str = "local"
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """The result of a build: the plan that was carried out, and a report of what was written."""
-
-    plan: Plan
-    report: Report
-
-
 def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO) -> Plan:
     """The plan of a build into the folder `out`.
 
@@ -266,14 +247,13 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
 def build(
     stack: Stack,
     out: Path,
-    options: BuildOptions = BuildOptions(),
-    watch: Watch = ignore_watch,
-    fetching: Watch = ignore_watch,
+    options: BuildOptions = DEFAULTS,
+    listener: Listener = SILENT,
 ) -> Built:
     """Write the stack's checkpoint to the folder `out`, which appears only when complete; continue interrupted builds.
 
-    `watch` is called with the progress of writing, `fetching` with that of fetching from the hub, in bytes. Raises all
-    errors of the stack together before writing, and StorageError, LockedError or DonorError later.
+    All errors of the stack are raised together before writing; later, StorageError, LockedError, UnsafeError or
+    DonorError may be raised. Once `out` is complete, the listener gets warnings instead.
     """
     raise_problems(stack.problems)
     known = collect_donors(stack.donors)
@@ -283,32 +263,20 @@ def build(
     side_files = fetch_side_files(stack.side_files)
     if side_files != stack.side_files:
         raise_problems(check_side_files(side_files, stack.spec, stack.graph, stack.donors))
-    donors = fetch_donors(known, find_files(plan, known), fetching)
+    donors = fetch_donors(known, find_files(plan, known), listener.fetching)
     tasks = make_tasks(plan, donors)
     check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
-    with open_output(out, plan.id, summary, force=options.force, restart=options.restart) as output:
+    names = [each.file.name for each in side_files.carried]
+    with open_output(out, plan, summary, names, force=options.force, restart=options.restart) as output:
+        listener.warn(check_earlier_work(plan, tasks, output, listener.checking, workers=options.workers))
         for name, data in read_clean_files(side_files):
-            output.write_text(name, data)
+            output.write_texts({name: data})
         how = {"workers": options.workers, "max_memory": options.max_memory}
-        report = EXECUTORS[options.executor](plan, tasks, output, **how, device=options.device, watch=watch)
-        for name, data in documents(stack, plan, donors, out).items():
-            output.write_text(name, data)
-        output.commit()
+        report = EXECUTORS[options.executor](plan, tasks, output, **how, device=options.device, watch=listener.writing)
+        digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
+        found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
+        lock = make_lock(plan, VERSION, found, stack.nested, digests)
+        output.write_texts(make_documents(stack.scene(plan), plan, stack.text, lock))
+        listener.warn(output.commit())
     return Built(plan, report)
-
-
-def documents(stack: Stack, plan: Plan, donors: Mapping[str, Donor], out: Path) -> dict[str, bytes]:
-    """The contents of all output files that the build makes, except the shards, keyed by file name."""
-    index = make_plan_index(plan)
-    scene = stack.scene(plan)
-    pictures = {DRAWING: text} if len(text := svg_text(scene).encode()) <= LARGEST_DRAWING else {}
-    found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
-    return {
-        "config.json": format_json(plan.config),
-        **({INDEX_FILE: format_json(index)} if index else {}),
-        "README.md": card_text(scene, stack.text.decode(), next(iter(pictures), None)).encode(),
-        **pictures,
-        SPEC: stack.text,
-        LOCK: format_json(make_lock(plan, VERSION, found, stack.nested)),
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from stacker.checkpoint import verify
-from stacker.compose import BuildOptions, Stack, load
+from stacker.checkpoint import verify, write_digests
+from stacker.compose import Stack, load
 from stacker.core.plan.plan import Layout, LayoutKind
-from stacker.core.plan.plan_json import plan_from_json, plan_to_json
-from stacker.errors import DonorError, LockedError, SpecError, VerifyError, raise_problems
+from stacker.core.plan.plan_json import LOCK, plan_from_json, plan_to_json
+from stacker.errors import DonorError, LockedError, Severity, SpecError, VerifyError, raise_problems
+from stacker.run.executors import BuildOptions
 from tests.donors import write_llama
 
 SPEC = """\
@@ -186,6 +188,39 @@ def test_verify_refuses_another_donor(home: Path) -> None:
     stack_of(home).build(home / "out")
     write_llama(home / "b", seed=2, vocab=32)
     with pytest.raises(DonorError, match="not the one that was used"):
+        verify(home / "out")
+
+
+@pytest.mark.parametrize("how", ["by build", "by verify"])
+def test_verify_without_donors_compares_digests(home: Path, how: str) -> None:
+    """Where the donors are not at hand, a shard whose SHA-256 is not that of the lock file is named."""
+    plan = stack_of(home).build(home / "out", BuildOptions(digests=how == "by build")).plan
+    if how == "by verify":
+        write_digests(home / "out")
+    lock = json.loads((home / "out" / LOCK).read_text())
+    paths = [home / "out" / shard.name for shard in plan.shards]
+    assert lock["sha256"] == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    assert verify(home / "out").problems == ()
+    (home / "b").rename(home / "elsewhere")
+    (note,) = verify(home / "out").problems
+    assert note.severity is Severity.NOTE
+    assert "not with the donors: " in note.message
+    data = bytearray(paths[0].read_bytes())
+    data[-1] ^= 1
+    paths[0].write_bytes(data)
+    with pytest.raises(VerifyError, match="its SHA-256 is not the one in the lock file"):
+        raise_problems(verify(home / "out").problems)
+    with pytest.raises(DonorError):
+        verify(home / "out", {"b": str(home / "nowhere")})
+
+
+@pytest.mark.parametrize("digests", [{"x": "0"}, {"model.safetensors": "0"}, 7], ids=["name", "text", "number"])
+def test_verify_refuses_digests_of_other_shards(home: Path, digests: object) -> None:
+    """Digests in the lock file that do not belong to its shards are damage."""
+    stack_of(home).build(home / "out")
+    lock = json.loads((home / "out" / LOCK).read_text())
+    (home / "out" / LOCK).write_text(json.dumps({**lock, "sha256": digests}))
+    with pytest.raises(VerifyError, match="the lock file is damaged"):
         verify(home / "out")
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from stacker.compose import BuildOptions, load
+from stacker.compose import load
 from stacker.errors import SpecError
+from stacker.run.executors import BuildOptions
 from tests.donors import write_llama
 
 STAGED = """\

@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from stacker.compose import BuildOptions, load
+from stacker.compose import load
 from stacker.ops.shared.op import Base, Op
 from stacker.ops.table import OPS
+from stacker.run.executors import BuildOptions
 
 LAYERS, HIDDEN, FFN, VOCAB = 6, 2048, 5632, 32000
 CONFIG = {

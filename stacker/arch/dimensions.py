@@ -11,6 +11,8 @@ from stacker.errors import DonorError, escape_text
 from stacker.formats.json_object import Json
 
 MOST_DONOR_LAYERS = 10_000
+PREDICTION_KEYS = ("num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers")
+"""Config keys of the number of layers for multi-token prediction."""
 
 
 def select_text_config(architecture: Architecture, config: Config) -> dict[str, Json]:
@@ -59,6 +61,16 @@ def count_layers(architecture: Architecture, config: Config) -> int:
         message = f"config.json does not say how many layers there are: {found}"
         raise DonorError.of(message, f"it must be a whole number from 1 to {MOST_DONOR_LAYERS}")
     return int(depth)
+
+
+def count_prediction_layers(entries: Config) -> int:
+    """The number of layers for multi-token prediction, which follow the layers that the config counts; usually 0.
+
+    `entries` is the config of the language model. Lists with an entry for each layer may have entries for these, too.
+    """
+    found = (entries.get(key) for key in PREDICTION_KEYS)
+    counts = (count for count in found if isinstance(count, int) and not isinstance(count, bool))
+    return next((count for count in counts if 0 < count <= MOST_DONOR_LAYERS), 0)
 
 
 def _read_depth(architecture: Architecture, names: Mapping[str, Any]) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stacker.arch.dimensions import count_prediction_layers
 from stacker.arch.files.architecture import Architecture, Config, LayerRule, WriteKind
 from stacker.arch.files.formula import Formula, FormulaError, parse_formula
 from stacker.formats.json_object import Json
@@ -74,12 +75,25 @@ def infer_list_rules(
 ) -> Iterator[LayerRule]:
     """Yields a rule for each config entry that is a list of `depth` items, one for each layer.
 
-    Keys that `rules` mention are skipped, and keys in `shared`, whose lists never have one item per layer.
+    The list may also have items for the layers of multi-token prediction. Keys that `rules` mention are skipped, and
+    keys in `shared`, whose lists never have one item per layer.
     """
     mentioned = {key for rule in rules for key in (rule.key, *rule.drop)} | shared
+    lengths = {depth, depth + count_prediction_layers(config)}
     for key, value in config.items():
-        if isinstance(value, list) and len(value) == depth and key not in mentioned and key.isidentifier():
-            yield LayerRule(key, key, WriteKind.LIST, (parse_formula(f"{key}[i]"),))
+        if isinstance(value, list) and len(value) in lengths and key not in mentioned and key.isidentifier():
+            if _are_references(value):
+                reason = f"'{key}' seems to name, for each layer, an earlier layer by its number"
+                yield LayerRule(key, "", WriteKind.POSITION, (parse_formula(f"{key}[i]"),), reason=reason)
+            else:
+                yield LayerRule(key, key, WriteKind.LIST, (parse_formula(f"{key}[i]"),))
+
+
+def _are_references(value: list[Json]) -> bool:
+    """Whether each entry may be the number of the entry's own layer or of an earlier one; false for zeros and ones."""
+    numbers = [each for each in value if isinstance(each, int) and not isinstance(each, bool)]
+    known = len(numbers) == len(value) and all(0 <= number <= index for index, number in enumerate(numbers))
+    return known and max(numbers) > 1
 
 
 def infer_index_rules(

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from stacker.arch.conventions import find_ignored_reason, guess_layer_role, guess_outside_role
-from stacker.arch.dimensions import collect_names, count_layers, select_text_config
+from stacker.arch.dimensions import collect_names, count_layers, count_prediction_layers, select_text_config
 from stacker.arch.files.architecture import Architecture, Config, Part, TensorTemplate
 from stacker.arch.files.formula import Formula, FormulaError
 from stacker.arch.layer_names import format_tensor_name, match_outside_name
@@ -127,9 +127,9 @@ def _mark_ignored(place: TensorPlacement, architecture: Architecture, *, listed:
 
 def _prediction_layers(architecture: Architecture, config: Config) -> range:
     """The indices of multi-token-prediction layers, which follow the layers that the config counts."""
-    count = select_text_config(architecture, config).get("num_nextn_predict_layers")
+    count = count_prediction_layers(select_text_config(architecture, config))
     depth = count_layers(architecture, config)
-    return range(depth, depth + count) if isinstance(count, int) else range(0)
+    return range(depth, depth + count)
 
 
 def list_expected_tensors(architecture: Architecture, config: Config) -> tuple[TensorSpec, ...]:

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from io import TextIOWrapper
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -20,6 +19,7 @@ from stacker.cli import build, dry_run, evaluation, inspection, new, preview, pr
 from stacker.cli.app import ORDER, app
 from stacker.cli.terminal.mergekit_options import translate_options
 from stacker.cli.terminal.printing import print_json, print_problems, problem_json
+from stacker.cli.terminal.streams import STANDARD_OUTPUT, drop_output, prepare_streams
 from stacker.errors import StackerError, StorageError
 
 __all__ = [
@@ -55,7 +55,7 @@ def program() -> NoReturn:
 
     The interpreter's clean-up is skipped, which saves 0.13 s.
     """
-    _open_closed_streams()
+    prepare_streams()
     status = main()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # main has reported what could not be written
@@ -69,23 +69,28 @@ def main(arguments: list[str] | None = None) -> int:
     Errors that a user can cause are printed, not raised.
     """
     signal.signal(signal.SIGTERM, _terminate)
-    _replace_unknown_characters()
     words = sys.argv[1:] if arguments is None else arguments
     try:
         return _run(words)
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except BrokenPipeError:
-        _drop_output()
-        return 0
+    except SystemExit as end:  # from _terminate; returning does not wait for threads, as Python's own exit would
+        return int(str(end.code))
     except OSError as error:
-        if error.filename is not None:  # not an error of standard output or standard error
-            raise
-        _drop_output()
+        return _report_storage(error)
+
+
+def _report_storage(error: OSError) -> int:
+    """Print an OSError that no other code explained, and return the exit code; a closed pipe ends quietly."""
+    if error.filename != STANDARD_OUTPUT:
+        failure = StorageError.of(f"reading or writing failed: {error}")
+    else:
+        drop_output()
+        if isinstance(error, BrokenPipeError):
+            return 0
         failure = StorageError.of(f"cannot write to standard output: {error.strerror}", "is the disk full?")
-        with suppress(OSError):  # the same may hold of standard error
-            _report(failure, as_json=False)
-        return failure.exit_code
+    print_problems(failure.problems)
+    return failure.exit_code
 
 
 def _run(words: list[str]) -> int:
@@ -121,40 +126,6 @@ def _fail(error: StackerError, words: list[str]) -> int:
     _report(error, as_json="--json" in words)
     sys.stdout.flush()
     return error.exit_code
-
-
-def _drop_output() -> None:
-    """Redirect the standard streams that cannot be written to the null device, so that the flush at exit succeeds."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _open_closed_streams() -> None:
-    """Open the null device in place of standard streams that the caller has closed.
-
-    Without this, Python has no `sys.stdout`, and a file opened later could get its descriptor and receive what is
-    printed.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
-
-
-def _replace_unknown_characters() -> None:
-    """Make standard output and standard error print `?` for a character that their encoding lacks.
-
-    Otherwise printing the character would raise an error.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 def _report(error: StackerError, *, as_json: bool) -> None:

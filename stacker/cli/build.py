@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stacker.cli.app import BUILD, For, Json, Spec, app, format_examples
-from stacker.cli.terminal.printing import make_console, print_json, print_warnings
+from stacker.cli.terminal.printing import make_console, print_json, print_problems, print_warnings, problems_json
 from stacker.cli.terminal.progress import show_progress
+from stacker.cli.terminal.streams import drop_output
 from stacker.core.plan.plan import LayoutKind
-from stacker.errors import Mark, SpecError, raise_problems
+from stacker.errors import Mark, SpecError, StorageError, raise_problems
+
+if TYPE_CHECKING:
+    from stacker.core.side_files.selection import SideFiles
+    from stacker.run.executors import Built
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it appears only once it is complete.")]
 Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder written by stacker build.")]
@@ -41,6 +47,13 @@ Moved = Annotated[
     list[str] | None,
     typer.Option("--donor", metavar="NAME=FOLDER", help="Where a moved donor is now. May be repeated."),
 ]
+Digests = Annotated[
+    bool,
+    typer.Option("--digests", help="Read the output once more, and store the SHA-256 of each shard in the lock file."),
+]
+WriteDigests = Annotated[
+    bool, typer.Option("--write-digests", help="Then store the SHA-256 of each shard in the lock file.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
 
 
@@ -64,44 +77,91 @@ def build(
     shard_size: Size = None,
     device: Device = "cpu",
     clients: For = None,
+    digests: Digests = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Write the checkpoint that SPEC describes; an interrupted build is resumed by the same command."""
-    from stacker.compose import BuildOptions, load
     from stacker.compose import build as make
+    from stacker.compose import load
+    from stacker.run.executors import BuildOptions
+    from stacker.run.listener import Listener
     from stacker.spec.language.value_grammar import parse_size
-    from stacker.view.stack.plan_report import report_json, report_text
-    from stacker.view.tables.side_files import left_behind_text, side_files_json
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
     stack = load(spec).for_clients(clients or ())
     if shard_size:
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
     print_warnings(stack.problems)
-    options = BuildOptions(force, restart, workers, memory, layout, device)
-    with show_progress("fetching", "building", quiet=quiet or json) as (fetching, watch):
-        built = make(stack, out, options, watch, fetching)
+    options = BuildOptions(force, restart, workers, memory, layout, device, digests)
+    with show_progress("building", "fetching", "checking", quiet=quiet or json) as (writing, fetching, checking):
+        built = make(stack, out, options, Listener(writing, fetching, checking, print_warnings))
     if json:
-        print_json(report_json(built.plan, built.report, out) | {"files": side_files_json(stack.side_files)})
+        _print_json(built, stack.side_files, out)
     elif not quiet:
-        console = make_console(stderr=True)
-        console.print(report_text(built.plan, built.report, out))
-        left = left_behind_text(stack.side_files)
-        if left:
-            console.print(f"  {left}", soft_wrap=True)
+        _print_text(built, stack.side_files, out)
+
+
+def _print_text(built: Built, files: SideFiles, out: Path) -> None:
+    """Print what was written, and which files of the donors were not."""
+    from stacker.view.stack.plan_report import report_text
+    from stacker.view.tables.side_files import left_behind_text
+
+    console = make_console(stderr=True)
+    console.print(report_text(built.plan, built.report, out))
+    left = left_behind_text(files)
+    if left:
+        console.print(f"  {left}", soft_wrap=True)
+
+
+def _print_json(built: Built, files: SideFiles, out: Path) -> None:
+    """Print the report of a build as JSON; an error says that the output is complete nevertheless."""
+    from stacker.view.stack.plan_report import report_json
+    from stacker.view.tables.side_files import side_files_json
+
+    try:
+        print_json(report_json(built.plan, built.report, out) | {"files": side_files_json(files)})
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        message = f"the output is complete, but its report cannot be written to standard output: {error.strerror}"
+        print_problems(StorageError.of(message, "", Mark(str(out))).problems)
+        raise typer.Exit(StorageError.exit_code) from error
 
 
 @app.command(rich_help_panel=BUILD, epilog=format_examples("verify ./out", "verify ./out --donor xwin=/data/xwin"))
-def verify(out: Written, *, donor: Moved = None, quiet: Quiet = False, json: Json = False) -> None:
-    """Compare a checkpoint written by stacker with its donors, byte for byte; blends are computed again."""
-    from stacker.checkpoint import verify as compare
+def verify(
+    out: Written,
+    *,
+    donor: Moved = None,
+    write_digests: WriteDigests = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Compare a checkpoint written by stacker with its donors, byte for byte; blends are computed again.
 
-    with show_progress("verifying", quiet=quiet or json) as (watch,):
+    Where the donors are not at hand, it is compared with the digests in its lock file, if there are any.
+    """
+    from stacker.checkpoint import verify as compare
+    from stacker.checkpoint import write_digests as write
+
+    with show_progress("verifying", "computing digests", quiet=quiet or json) as (watch, digesting):
         checked = compare(out, _parse_folders(donor or []), watch)
-    raise_problems(checked.problems)
+        raise_problems(checked.problems)
+        if write_digests:
+            write(out, digesting)
+    print_warnings(checked.problems)
     if json:
-        print_json({"ok": True, "tensors": checked.tensors, "bytes": checked.nbytes, "problems": []})
+        print_json(
+            {
+                "ok": True,
+                "tensors": checked.tensors,
+                "bytes": checked.nbytes,
+                "problems": problems_json(checked.problems),
+            }
+        )
     elif not quiet:
         text = f"{out}: {checked.tensors} tensors as planned, {checked.nbytes:,} bytes compared"
         make_console(stderr=True).print(text, soft_wrap=True)

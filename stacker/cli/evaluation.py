@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,9 @@ from stacker.cli.terminal.printing import make_console, print_json
 from stacker.errors import SpecError
 
 if TYPE_CHECKING:
+    from stacker.measure.comparison.evaluation import Examination
     from stacker.measure.questions.questions import Question
+    from stacker.measure.results import Evaluation
 
 Sources = Annotated[
     list[str],
@@ -76,34 +79,16 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Score stacks, built ones and donors on texts and questions, with intervals of the differences to the first."""
-    from stacker.measure.evaluation import Examination, evaluate
-    from stacker.measure.score_cache import ScoreCache, find_cache_folder
-    from stacker.measure.texts import Windowing, read_passages
-    from stacker.view.scores.interval_plot import intervals_svg
-    from stacker.view.scores.score_tables import draw_evaluation, evaluation_json, find_plotted, list_subjects
+    from stacker.measure.comparison.evaluation import evaluate
 
     if not (text or questions or probe_set or generate):
         raise SpecError.of("there is nothing to score", "name a text with --text, or questions with --probe-set")
-    asked = _collect_questions(questions, probe_set)
-    examination = Examination(
-        read_passages(text, passage) if text else (),
-        asked,
-        Windowing(window, stride or max(1, window // 2)),
-        batch,
-        generate,
-        ScoreCache(None if no_cache else find_cache_folder()),
-    )
+    reading = _Reading(text, passage, window, stride, batch, no_cache)
+    examination = replace(_examine(reading), questions=_collect(questions, probe_set), generations=generate)
     candidates = open_candidates(sources, device, dtype, max_memory)
     with show_counts(quiet=json) as watch_for:
         found = evaluate(candidates, examination, watch_for)
-    if svg:
-        title, rows = find_plotted(found, list_subjects(found)[0])
-        write_file(svg, intervals_svg(title, rows))
-    if json:
-        print_json({"ok": True, **evaluation_json(found)})
-    else:
-        console = make_console()
-        console.print(draw_evaluation(found, console.width))
+    _show(found, svg, as_json=json)
 
 
 @app.command(
@@ -128,15 +113,10 @@ def compare(
     json: Json = False,
 ) -> None:
     """Show where two stacks, built ones or donors differ: the tokens whose loss changes most, in their texts."""
-    from stacker.measure.behaviour import compare_texts
-    from stacker.measure.evaluation import Examination
-    from stacker.measure.score_cache import ScoreCache, find_cache_folder
-    from stacker.measure.texts import Windowing, read_passages
+    from stacker.measure.comparison.behaviour import compare_texts
     from stacker.view.scores.changes import changes_html, changes_json, draw_changes
 
-    windowing = Windowing(window, stride or max(1, window // 2))
-    cache = ScoreCache(None if no_cache else find_cache_folder())
-    examination = Examination(read_passages(text, passage), (), windowing, batch, cache=cache)
+    examination = _examine(_Reading(text, passage, window, stride, batch, no_cache))
     one, two = open_candidates([first, second], device, dtype, max_memory)
     with show_counts(quiet=json) as watch_for:
         found = compare_texts(one, two, examination, watch_for)
@@ -148,7 +128,47 @@ def compare(
         make_console().print(draw_changes(found, most))
 
 
-def _collect_questions(files: list[Path], sets: list[str]) -> tuple[Question, ...]:
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Options about how texts are read, as they were given."""
+
+    text: list[Path]
+    passage: int
+    window: int
+    stride: int | None
+    batch: int
+    no_cache: bool
+
+
+def _examine(reading: _Reading) -> Examination:
+    """What is measured: the passages of the texts."""
+    from stacker.measure.comparison.evaluation import Examination
+    from stacker.measure.score_cache import ScoreCache, find_cache_folder
+    from stacker.measure.texts import Windowing, read_passages
+
+    return Examination(
+        read_passages(reading.text, reading.passage) if reading.text else (),
+        windowing=Windowing(reading.window, reading.stride or max(1, reading.window // 2)),
+        batch=reading.batch,
+        cache=ScoreCache(None if reading.no_cache else find_cache_folder()),
+    )
+
+
+def _show(found: Evaluation, svg: Path | None, *, as_json: bool) -> None:
+    from stacker.view.scores.interval_plot import intervals_svg
+    from stacker.view.scores.score_tables import draw_evaluation, evaluation_json, find_plotted, list_subjects
+
+    if svg:
+        title, rows = find_plotted(found, list_subjects(found)[0])
+        write_file(svg, intervals_svg(title, rows))
+    if as_json:
+        print_json({"ok": True, **evaluation_json(found)})
+    else:
+        console = make_console()
+        console.print(draw_evaluation(found, console.width))
+
+
+def _collect(files: list[Path], sets: list[str]) -> tuple[Question, ...]:
     """The questions of files and of generated sets."""
     from stacker.measure.questions.probe_sets import make_questions, parse_probe_set
     from stacker.measure.questions.questions import read_questions

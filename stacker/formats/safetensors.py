@@ -44,11 +44,24 @@ class StoredTensor:
 
 
 @dataclass(frozen=True, slots=True)
+class FileStamp:
+    """The version of a file, as its filesystem tells it; every write to the file or to its attributes changes `ctime`.
+
+    `inode` is the file's number in its filesystem. `mtime` (last change of the content) and `ctime` are in nanoseconds;
+    programs can set `mtime`, but not `ctime`.
+    """
+
+    inode: int
+    mtime: int
+    ctime: int
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """The parsed header of a safetensors file of `size` bytes, with the file's tensors in byte order.
 
     The tensors' data are the bytes [data_start, size) of the file, and `digest` is the SHA-256 of all bytes before
-    `data_start`. `mtime` is when the file was last modified, in nanoseconds; None if the file is not on this machine.
+    `data_start`. `stamp` is the version of the file that was read, or None if the file is not on this machine.
     """
 
     tensors: tuple[StoredTensor, ...] = field(repr=False)
@@ -56,7 +69,7 @@ class Header:
     size: int
     digest: str
     metadata: Mapping[str, str]
-    mtime: int | None = field(default=None, compare=False)
+    stamp: FileStamp | None = field(default=None, compare=False)
 
 
 def parse_header_length(first: bytes, file_size: int, where: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from stacker.errors import SpecError
 from stacker.live.filling.loading import choose_dtype
 from stacker.live.forecast.blueprint import Blueprint
 from stacker.live.head import Head, Rows, find_head
@@ -54,6 +55,13 @@ class Candidate:
         """Everything about the stack and how it runs that figures may depend on."""
         dtype = str(choose_dtype(self.settings.dtype, self.blueprint.plan))
         return {**identify_stack(self.blueprint), "dtype": dtype, "device": self.settings.device}
+
+    def check_finite(self, values: torch.Tensor) -> torch.Tensor:
+        """Return what was computed of the stack; SpecError if a value is infinite or not a number."""
+        if not values.isfinite().all():
+            message = f"{self.name} predicts no finite probabilities in {self.identity['dtype']}"
+            raise SpecError.of(message, "try --dtype float32; if that does not help, its layers do not fit each other")
+        return values
 
     def release(self) -> None:
         """Let the stack and its tokenizer go; they are loaded again if they are needed again."""

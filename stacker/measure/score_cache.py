@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -75,10 +75,14 @@ def _format_parts(parts: Mapping[str, Any]) -> str:
 
 
 def identify_stack(blueprint: Blueprint) -> dict[str, Any]:
-    """What tells a stack from all others: the id of its plan, and each donor file with its size, header and time.
+    """What tells a stack from all others: the id of its plan, and each donor file with its size, header and version.
 
-    A plan's id knows the headers of the donors' files only; the time tells when other weights were written into one.
+    A plan's id knows the headers of the donors' files only; the version tells when other weights were written into one.
     """
     donors = sorted(blueprint.donors.items())
-    files = [[name, file.name, file.size, file.header, file.mtime] for name, donor in donors for file in donor.files]
+    files = [
+        [name, file.name, file.size, file.header, astuple(file.stamp) if file.stamp else None]
+        for name, donor in donors
+        for file in donor.files
+    ]
     return {"plan": blueprint.plan.id, "files": files}

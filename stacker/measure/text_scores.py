@@ -48,7 +48,7 @@ def score_reference(reference: Reference, cache: ScoreCache, watch: Watch = igno
     def compute() -> Arrays:
         pairs = zip(reference.read_rows(watch), batches, strict=True)
         found = [compute_losses(reference.candidate.head, rows, batch.targets.to(rows.device)) for rows, batch in pairs]
-        return {"losses": torch.cat(found).cpu().numpy()}
+        return {"losses": reference.candidate.check_finite(torch.cat(found)).cpu().numpy()}
 
     parts = {"what": "losses", "stack": reference.candidate.identity, **_identify(reference.windows, batches)}
     return _look_up(parts, ("losses",), batches, cache, compute)
@@ -65,7 +65,7 @@ def score_alone(
 
     def compute() -> Arrays:
         found = [each for _, _, each in map_batches(candidate.head, batches, compute_losses, watch)]
-        return {"losses": torch.cat(found).numpy()}
+        return {"losses": candidate.check_finite(torch.cat(found)).numpy()}
 
     parts = {"what": "losses", "stack": candidate.identity, **_identify(windows, batches)}
     return _look_up(parts, ("losses",), batches, cache, compute)
@@ -78,7 +78,9 @@ def score_against(
     names = ("losses", "divergence", "agreement")
 
     def compute() -> Arrays:
-        table = _compare(candidate.head, reference, watch)
+        table = candidate.check_finite(_compare(candidate.head, reference, watch)).numpy()
+        read = _identify(reference.windows, reference.batches)
+        cache.write({"what": "losses", "stack": candidate.identity, **read}, {"losses": table[:, 0]})
         return {name: table[:, column] for column, name in enumerate(names)}
 
     stacks = {"stack": candidate.identity, "reference": reference.candidate.identity}
@@ -103,14 +105,14 @@ def _look_up(
     return TokenScores(**found, passages=_list_passages(batches), cached=known)
 
 
-def _compare(head: Head, reference: Reference, watch: Watch) -> np.ndarray:
+def _compare(head: Head, reference: Reference, watch: Watch) -> torch.Tensor:
     """A row for each scored token: loss, divergence, agreement."""
     theirs = iter(reference.read_rows())  # first, because the reference shares its weights with the others
 
     def measure(own: Head, rows: Rows, targets: torch.Tensor) -> torch.Tensor:
         return compare_rows(own, rows, reference.candidate.head, next(theirs), targets)
 
-    return torch.cat([found for _, _, found in map_batches(head, reference.batches, measure, watch)]).numpy()
+    return torch.cat([found for _, _, found in map_batches(head, reference.batches, measure, watch)])
 
 
 def compare_rows(head: Head, rows: Rows, other: Head, others: Rows, targets: torch.Tensor) -> torch.Tensor:

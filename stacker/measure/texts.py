@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stacker.errors import Mark, Problem, SpecError, StackerError, raise_problems
 
+_POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length")
+"""The config keys that families use for the number of positions."""
 PASSAGE = 2000
 """The usual length of a passage in characters."""
 
@@ -170,14 +172,15 @@ def _cut_passage(number: int, ids: Sequence[int], start: tuple[int, ...], window
         begin += windowing.stride
 
 
-def check_windowing(windowing: Windowing, config: Any) -> None:
-    """Raise a SpecError if windows and stride do not fit each other, or the positions that a model's config allows."""
+def check_windowing(windowing: Windowing, config: Mapping[str, Any]) -> None:
+    """Raise a SpecError if windows and stride do not fit each other, or the positions that a config.json allows."""
     if not 0 < windowing.stride < windowing.window:
         message = f"a stride of {windowing.stride} does not fit windows of {windowing.window} tokens"
         raise SpecError.of(message, "the stride must be at least 1 and less than the window")
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    most = getattr(text, "max_position_embeddings", None)
-    if isinstance(most, int) and 0 < most < windowing.window:
+    nested = config.get("text_config")
+    text = nested if isinstance(nested, dict) else config
+    most = next((text[key] for key in _POSITIONS if isinstance(text.get(key), int)), 0)
+    if 0 < most < windowing.window:
         message = f"windows of {windowing.window} tokens are longer than the {most} positions of the model"
         raise SpecError.of(message, f"write --window {most}")
 

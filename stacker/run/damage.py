@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from stacker.core.plan.plan import Plan, Step
+from stacker.core.plan.plan import Plan, Shard, Step
 from stacker.core.plan.plan_json import make_plan_index
 from stacker.errors import Blame, Mark, Problem
 from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json
-from stacker.io.files.paths import is_file, list_folder
+from stacker.io.files.paths import is_file, list_folder, read_status
 
 
 class Damage:
@@ -95,6 +95,15 @@ def check_contents(folder: Path, plan: Plan) -> Iterator[Problem]:
 def make_file_problem(path: Path, message: str, hint: str = "") -> Problem:
     """A problem with a file of the output, marked as found by verification."""
     return Problem(message, hint, Mark(str(path)), blame=Blame.VERIFY)
+
+
+def check_size(path: Path, shard: Shard) -> Problem | None:
+    """The problem of a shard whose file is missing or has another size than planned, or None."""
+    status = read_status(path)
+    if status is None or not is_file(path):
+        return make_file_problem(path, "this shard is missing", "build it again")
+    size = status.st_size
+    return None if size == shard.size else make_file_problem(path, f"this shard has {size:,} bytes, not {shard.size:,}")
 
 
 def _check_json(path: Path, expected: dict[str, Json]) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from functools import partial
 
 from stacker.core.plan.plan import Report, Step
 from stacker.core.plan.task_making import make_step_tasks
-from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, TensorBytes, Zeros
+from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, TensorBytes, Zeros, find_donor_files
 from stacker.errors import StackerError
 from stacker.io.disk.copies import read_into
 from stacker.progress import Watch, ignore_watch
@@ -20,7 +20,7 @@ from stacker.run.compute.evaluate import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.compute.rows import join_columns
 from stacker.run.work.schedule import Job, Schedule, run_schedule
-from stacker.run.work.sources import OpenFiles, check_unchanged, find_files
+from stacker.run.work.sources import OpenFiles, check_unchanged
 from stacker.run.work.workers import Meter, count_workers
 from stacker.tensors import TensorRef
 
@@ -68,7 +68,7 @@ def fill_targets(
         schedule, min(workers or count_workers(), max(len(tasks), 1)), lambda: watch(filling.meter.done, total)
     )
     watch(total, total)
-    check_unchanged(find_files(task for _, task in tasks))
+    check_unchanged(file for _, task in tasks for file in find_donor_files(task))
     return filling.meter.report()
 
 

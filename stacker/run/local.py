@@ -11,24 +11,25 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from stacker.core.plan.costs import fit_workers
 from stacker.core.plan.plan import Plan, Report
 from stacker.core.plan.task_making import find_tensors
-from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, Zeros
-from stacker.errors import StackerError
+from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, Zeros, find_donor_files
+from stacker.errors import StackerError, raise_problems
 from stacker.io.disk.direct import Writer
 from stacker.io.disk.moves import move
 from stacker.io.output.folder import Output
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
+from stacker.run.compute.digests import TensorDigests
 from stacker.run.compute.evaluate import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.compute.rows import join_columns
-from stacker.run.work.schedule import Job, Schedule, run_schedule
-from stacker.run.work.sources import OpenFiles, check_unchanged, find_files
+from stacker.run.work.schedule import Job, Schedule, run_schedule, start_threads
+from stacker.run.work.sources import OpenFiles, check_unchanged, find_changed_files
 from stacker.run.work.workers import Meter, count_workers
 
 _RECORD = 1.0
@@ -47,6 +48,7 @@ class _Execution:
     output: Output
     scratch: WorkerScratch
     meter: Meter
+    digests: TensorDigests = field(default_factory=TensorDigests)
 
     def lease_shard(self, task: Task) -> AbstractContextManager[Writer]:
         """Provide the writer of the task's shard for the length of a `with` block.
@@ -85,10 +87,10 @@ def execute(
     with closing(OpenFiles(output.caches)) as sources:
         execution = _Execution(plan, sources, output, WorkerScratch(computes, device), meter)
         schedule = Schedule(((task.id, _rounds(task, execution)) for task in todo), meter.stop)
-        with _recording(_Recorder(plan, todo, schedule, output)):
+        with _recording(_Recorder(plan, todo, schedule, output, execution.digests)):
             run_schedule(schedule, threads, lambda: watch(meter.done, total))
     watch(meter.done, total)
-    check_unchanged(find_files(todo))
+    check_unchanged(file for task in todo for file in find_donor_files(task))
     return replace(meter.report(), kept=kept, seconds=time.monotonic() - started)
 
 
@@ -170,6 +172,7 @@ def _reserve(compute: Compute, execution: _Execution) -> None:
 
 
 def _write(compute: Compute, execution: _Execution, begin: int, data: memoryview) -> None:
+    execution.digests.add(compute.id, begin, data)
     with execution.lease_shard(compute) as shard:
         for start, offset, nbytes in compute.spans(begin, len(data)):
             shard.write(data[start - begin : start - begin + nbytes], offset)
@@ -179,18 +182,36 @@ def _write(compute: Compute, execution: _Execution, begin: int, data: memoryview
 class _Recorder:
     """Records finished tasks durably in the output, and closes each shard when all tasks of the shard are finished."""
 
-    def __init__(self, plan: Plan, tasks: Sequence[Task], schedule: Schedule, output: Output) -> None:
+    def __init__(
+        self, plan: Plan, tasks: Sequence[Task], schedule: Schedule, output: Output, digests: TensorDigests
+    ) -> None:
         self.schedule = schedule
         self._output = output
-        self._shard_of = {task.id: plan.shards[task.shard].name for task in tasks}
-        self._left = Counter(self._shard_of.values())
+        self._digests = digests
+        self._tasks = {task.id: task for task in tasks}
+        self._names = [shard.name for shard in plan.shards]
+        self._left = Counter(self._names[task.shard] for task in tasks)
 
     def record(self) -> None:
-        """Write the ids of the tasks finished since the last call to the journal, after making their bytes durable."""
-        if finished := self.schedule.finished():
-            shards = [self._shard_of[task] for task in finished]
-            self._left.subtract(shards)
-            self._output.record(finished, {name for name in shards if not self._left[name]})
+        """Write the tasks finished since the last call to the journal, after making their bytes durable.
+
+        Before that, the donors' files that they have read are checked. DonorError if one was changed; tasks that have
+        read it are not recorded.
+        """
+        finished = [self._tasks[task] for task in self.schedule.finished()]
+        if not finished:
+            return
+        changed = find_changed_files(file for task in finished for file in find_donor_files(task))
+        sound = [task for task in finished if changed.keys().isdisjoint(find_donor_files(task))]
+        shards = [self._names[task.shard] for task in sound]
+        self._left.subtract(shards)
+        self._output.record(
+            [task.id for task in sound],
+            {name for name in shards if not self._left[name]},
+            donor_files=[file for task in sound for file in find_donor_files(task)],
+            digests={task.id: self._digests.take(task.id) for task in sound if isinstance(task, Compute)},
+        )
+        raise_problems(problem for error in changed.values() for problem in error.problems)
 
     def record_until(self, over: threading.Event) -> None:
         """Record finished tasks every second until `over` is set; if recording fails, stop the schedule."""
@@ -210,17 +231,21 @@ def _recording(recorder: _Recorder) -> Iterator[None]:
     """
     over = threading.Event()
     thread = threading.Thread(target=recorder.record_until, args=(over,), name="recorder")
-    thread.start()
     try:
+        start_threads([thread])
         yield
     except BaseException:
-        over.set()
-        thread.join()
+        _end(thread, over)
         with suppress(StackerError):  # the first error is the one to report
             recorder.record()
         raise
-    over.set()
-    thread.join()
+    _end(thread, over)
     if recorder.schedule.error:  # an error of the recorder after the last worker ended
         raise recorder.schedule.error
     recorder.record()
+
+
+def _end(thread: threading.Thread, over: threading.Event) -> None:
+    over.set()
+    if thread.ident is not None:  # an interrupt may come before it is started
+        thread.join()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from transformers import CONFIG_MAPPING, AutoConfig
 
-from stacker.arch.bindings import check_list_lengths, find_bindings
-from stacker.arch.families import read_architecture
+from stacker.arch.bindings import check_list_lengths, find_bindings, list_explained_keys
+from stacker.arch.dimensions import count_layers, select_text_config
+from stacker.arch.families import list_families, read_architecture
+from stacker.core.config.keys import DEPTH_KEYS, is_bookkeeping
+from stacker.core.config.rotary import ROTARY_KEYS
 from stacker.errors import Severity
 from stacker.formats.json_object import Json
 
@@ -28,6 +33,13 @@ DEPTH = 12
         pytest.param("moe_layers_enum", "4,5,6", (4, 6), (4, 7), id="numbers as text"),
         pytest.param("block_pattern", "RRA", (0, 1), (0, 2), id="pattern as text"),
         pytest.param("special", {"03": 8, "10": 4}, (1, 2), (3, 10), id="mapping by layer"),
+        pytest.param("skip_layers", [0], (1, 2), (0, 1), id="the first layer"),
+        pytest.param("attn_layers", [9, 3, 6], (3, 9), (3, 4), id="in any order"),
+        pytest.param("attn_layers", [4, 12], (3, 11), (3, 4), id="counted from one"),
+        pytest.param("cache_source", [0, 0, 0, 3, 3, 3, 6, 6, 6, 9, 9, 9], (0, 2), (2, 3), id="a number for each"),
+        pytest.param("scales", [0.5] * 6 + [1.5] * 6, (0, 5), (5, 6), id="a value for each"),
+        pytest.param("first_k_dense", 3, (0, 2), (2, 3), id="so many first layers"),
+        pytest.param("num_dense_layers", 3, (0, 2), (2, 3), id="a number of layers of a kind"),
         pytest.param("layer_kinds", ["a"] * 6 + ["b"] * 8, (0, 5), (5, 6), id="padded list"),
     ],
 )
@@ -45,9 +57,15 @@ def test_what_binds(key: str, value: Json, alike: tuple[int, int], different: tu
         pytest.param({"mrope_section": [2, 3, 4]}, id="sections"),
         pytest.param({"moe_layer_freq": 1}, id="every layer"),
         pytest.param({"image_sizes": [4, 8]}, id="sizes"),
+        pytest.param({"spatial_pool_stride": 2, "conv_stride": 4}, id="strides over pictures"),
         pytest.param({"hidden_act": "silu", "num_experts": 8, "tie": True}, id="ordinary entries"),
         pytest.param({"layer_scales": [0.5, 0.25]}, id="numbers that are no layers"),
         pytest.param({"_private_idx": [1, 2]}, id="private"),
+        pytest.param({"num_nextn_predict_layers": 1, "num_encoder_layers": 4}, id="other layers"),
+        pytest.param({"eos_token_id": list(range(12))}, id="as many tokens as layers"),
+        pytest.param(
+            {"vision_config": {"skip_layers": [1]}, "draft": {"model_type": "x", "attn_layers": [1]}}, id="towers"
+        ),
     ],
 )
 def test_what_does_not_bind(config: dict[str, Any]) -> None:
@@ -59,6 +77,17 @@ def test_an_offset_belongs_to_its_period() -> None:
     """A period and its offset are one entry."""
     config: dict[str, Json] = {"attn_layer_period": 4, "attn_layer_offset": 2}
     assert [binding.key for binding in find_bindings(config, DEPTH, frozenset())] == ["attn_layer_period"]
+
+
+def test_nested_entries_are_named_by_their_path() -> None:
+    """Entries of a nested mapping count, and a nested entry can be explained or ignored by its path."""
+    config: dict[str, Json] = {"sparse": {"heads": {"global_layers": [1, 4]}}}
+    assert [binding.key for binding in find_bindings(config, DEPTH, frozenset())] == []
+    config = {"sparse_config": {"attn": {"global_layers": [1, 4]}}}
+    assert [binding.key for binding in find_bindings(config, DEPTH, frozenset())] == [
+        "sparse_config.attn.global_layers"
+    ]
+    assert list(find_bindings(config, DEPTH, frozenset({"sparse_config.attn.global_layers"}))) == []
 
 
 def test_explained_keys_are_left_out() -> None:
@@ -80,3 +109,38 @@ def test_lists_are_as_long_as_the_model_is_deep(config: dict[str, Any], severity
     """A list of another length is an error of the donor, except where it also counts layers of token prediction."""
     problems = list(check_list_lengths(read_architecture("qwen3"), config, DEPTH))
     assert [problem.severity for problem in problems] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("family", "key", "value"),
+    [
+        ("smollm3", "no_rope_layers", [1] * 10),
+        ("gemma3n_text", "intermediate_size", [48] * 10),
+        ("gemma3n_text", "activation_sparsity_pattern", [0.0] * 10),
+        ("gpt_neo", "attention_layers", ["global"] * 14),
+        ("laguna", "num_attention_heads_per_layer", [4] * 14),
+        ("zamba", "layers_block_type", ["hybrid"] * 14),
+    ],
+)
+def test_lists_that_transformers_refuses(family: str, key: str, value: list[Json]) -> None:
+    """A per-layer list that is too short is an error even if it has a default, and so is one that is checked."""
+    found = list(check_list_lengths(read_architecture(family), {key: value}, DEPTH))
+    assert [problem.severity for problem in found] == [Severity.ERROR]
+
+
+def test_repeated_lists_may_be_short() -> None:
+    """A list that programs repeat over the layers is not too short."""
+    config: dict[str, Json] = {"block_types": ["recurrent", "recurrent", "attention"]}
+    assert list(check_list_lengths(read_architecture("recurrent_gemma"), config, DEPTH)) == []
+
+
+@pytest.mark.parametrize("name", list_families())
+def test_family_files_explain_what_their_configs_say(name: str) -> None:
+    """No entry of a config that transformers makes for a known family is left unexplained."""
+    architecture = read_architecture(name)
+    for model_type in set(architecture.model_types) & set(CONFIG_MAPPING.keys()):
+        config = json.loads(json.dumps(AutoConfig.for_model(model_type).to_dict(), default=str))
+        depth = count_layers(architecture, config)
+        entries = select_text_config(architecture, config)
+        known = list_explained_keys(architecture) | ROTARY_KEYS | {key for key in entries if is_bookkeeping(key)}
+        assert [found.key for found in find_bindings(entries, depth, known | set(DEPTH_KEYS))] == []

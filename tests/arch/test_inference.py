@@ -283,7 +283,8 @@ def test_roles_outside_the_layers(name: str, role: str) -> None:
     [
         ("rope_scaling_layers", [1, 3], WriteKind.INDICES),
         ("rope_scaling_layers", [0, 1, 2, 3], WriteKind.INDICES),
-        ("per_head_widths", [0, 1, 2, 3], WriteKind.LIST),
+        ("per_head_widths", [4, 1, 2, 3], WriteKind.LIST),
+        ("kv_of", [0, 0, 2, 2], WriteKind.POSITION),
         ("skip_layers", [0, 1, 1, 0], WriteKind.LIST),
         ("target_layers", [1, 9], None),
     ],
@@ -291,7 +292,7 @@ def test_roles_outside_the_layers(name: str, role: str) -> None:
 def test_lists_of_layers_by_number(key: str, value: list[int], kind: WriteKind | None) -> None:
     """A list whose key and values are those of layer indices becomes an index rule."""
     family = infer({"num_hidden_layers": 4, key: value}, *layers(4, "attn.q_proj.weight"), *ENDS)
-    found = [rule.write for rule in family.rules if rule.key == key]
+    found = [rule.write for rule in family.rules if rule.name == key]
     assert found == ([kind] if kind else [])
 
 

@@ -62,8 +62,8 @@ class TestEval:
         assert code == 0
         for part in (
             "perplexity",
-            "difference [95%]",
-            "KL divergence",
+            "[95%]",
+            "divergence",
             "├",
             "●",
             "spec.yml: loss",

@@ -41,7 +41,7 @@ def make_donor(name: str = "a", **config: Any) -> Donor:
         extent = Extent(0, offset, spec.nbytes)
         tensors[spec.name] = DonorTensor(spec, place.part, place.role, place.layer, place.suffix, extent)
         offset += spec.nbytes
-    file = DonorFile("model.safetensors", offset, f"digest of {name}", f"{name}/model.safetensors", 0)
+    file = DonorFile("model.safetensors", offset, f"digest of {name}", f"{name}/model.safetensors")
     return Donor(name, f"./{name}", merged, architecture, merged["num_hidden_layers"], tensors, (file,))
 
 

@@ -16,6 +16,7 @@ from stacker.compose import build, load, plan_for
 from stacker.errors import DonorError
 from stacker.io.hub import headers as hub_headers
 from stacker.io.hub import requests as hub_requests
+from stacker.run.listener import Listener
 from tests.donors import write_llama
 from tests.hub_server import Fault, HubServer, environment, running_hub
 
@@ -179,12 +180,12 @@ def test_a_build_whose_download_fails_is_taken_up_again(
 def test_what_is_fetched_is_told(hub: HubServer, tmp_path: Path, spec: Path) -> None:
     """The reported progress ends at the sum of downloaded bytes, and is zero for cached files."""
     told: list[tuple[int, int]] = []
-    plan = build(load(spec), tmp_path / "one", fetching=lambda *now: told.append(now)).plan
+    plan = build(load(spec), tmp_path / "one", listener=Listener(fetching=lambda *now: told.append(now))).plan
     fetched = [name for repo in ("anna", "ben") for name in hub.downloaded(f"{repo}/llama")]
     sizes = {name: size for donor in plan.donors for name, size, _ in donor.files}
     assert told[-1][0] == told[-1][1] >= sum(sizes[name] for name in fetched)
     told.clear()
-    build(load(spec), tmp_path / "two", fetching=lambda *now: told.append(now))
+    build(load(spec), tmp_path / "two", listener=Listener(fetching=lambda *now: told.append(now)))
     assert told == []
 
 

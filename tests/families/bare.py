@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 from transformers import AutoConfig
 
-from tests.families.cases import SMALL, Case, Config
+from tests.families.cases import Case, Config
+from tests.families.deep import DEPTH, SHALLOW, deepen, deepen_entries
 from tests.families.tiny import by_place, tiny_case, tiny_data
 
 
@@ -27,8 +28,20 @@ def bare_families() -> list[str]:
 
 def bare_case(model_type: str) -> Case:
     """A case of the family with its default layers, whose config.json leaves out the per-layer entries."""
-    own: Config = bare_data()["families"][model_type] or {}
-    usual = tiny_case(model_type)
+    return _leave_out(tiny_case(model_type), _own_entries(model_type))
+
+
+def deep_bare_case(model_type: str) -> Case:
+    """The same case with 12 layers."""
+    return _leave_out(deepen(tiny_case(model_type)), deepen_entries(_own_entries(model_type)))
+
+
+def _own_entries(model_type: str) -> Config:
+    return bare_data()["families"][model_type] or {}
+
+
+def _leave_out(usual: Case, own: Config) -> Case:
+    """A case without the per-layer entries of `usual`, whose config.json has the entries `own` instead."""
     kept = {key: value for key, value in usual.config.items() if not _follows(key, value)}
 
     def publish(config: Config) -> Config:
@@ -39,13 +52,13 @@ def bare_case(model_type: str) -> Case:
                 words = without
         return words | {"torch_dtype": "float32"}
 
-    return Case(model_type, kept | own, derive=by_place, publish=publish, depth=usual.depth)
+    return Case(usual.model_type, kept | own, derive=by_place, publish=publish, depth=usual.depth)
 
 
 def _follows(key: str, value: Any) -> bool:
     """Whether a config entry holds a value for each layer, or layer indices."""
-    deep = isinstance(value, list) and len(value) == SMALL["num_hidden_layers"]
-    return deep or key in (*tiny_data()["index_sets"], "per_layer_config", "attention_types", "block_types")
+    by_layer = isinstance(value, list) and len(value) in (SHALLOW, DEPTH)
+    return by_layer or key in (*tiny_data()["index_sets"], "per_layer_config", "attention_types", "block_types")
 
 
 def _read(config: Config, own: Config) -> Config:

@@ -69,7 +69,7 @@ def rearranged(
     At the places in `blended` stands the mean of the picked layer and that one.
     """
     first, last = donors[picks[0][0]], donors[picks[-1][0]]
-    model = copy.deepcopy(first)
+    model, depth = copy.deepcopy(first), len(layers_of(first))
     lists = {key: [getattr(text_config_of(donors[name]), key)[layer] for name, layer in picks] for key in case.lists}
     entries = lists | case.derive(text_config_of(first).to_dict(), list(picks))
     layers = [copy.deepcopy(layers_of(donors[name])[layer]) for name, layer in picks]
@@ -82,7 +82,7 @@ def rearranged(
     for module in _having_alike(model, config):
         vars(module)["config"] = config
     setattr(config, case.depth, len(picks))
-    _reorder_lists(owner, picks)
+    _reorder_lists(owner, picks, depth)
     for key, value in entries.items():
         setattr(config, key, value)
         if hasattr(owner, key):
@@ -101,11 +101,16 @@ def text_config_of(model: PreTrainedModel) -> PreTrainedConfig:
     return model.config.get_text_config(decoder=True)
 
 
-def _reorder_lists(owner: torch.nn.Module, picks: Sequence[Pick]) -> None:
-    """Lists that a model keeps for its layers from when it was made; the donors are equal in them."""
+def depth_of(config: PreTrainedConfig) -> int:
+    """The number of decoder layers; a layer of several sublayers counts once."""
+    return int(getattr(config, "num_layers", config.num_hidden_layers))
+
+
+def _reorder_lists(owner: torch.nn.Module, picks: Sequence[Pick], depth: int) -> None:
+    """Lists that a model of `depth` layers keeps for them from when it was made; the donors are equal in them."""
     own: dict[str, Any] = vars(owner)
     for key, value in own.items():
-        if isinstance(value, list) and len(value) == SMALL["num_hidden_layers"] and all(map(_is_word, value)):
+        if isinstance(value, list) and len(value) == depth and all(map(_is_word, value)):
             own[key] = [value[layer] for _, layer in picks]
 
 
@@ -126,7 +131,7 @@ def _renumber(decoder: torch.nn.Module, index: int, old: Mapping[str, Any], conf
 
     `old` is the donor's config; a layer of several sublayers numbers them one by one.
     """
-    sublayers = config.num_hidden_layers // config.num_layers if hasattr(config, "num_layers") else 1
+    sublayers = config.num_hidden_layers // depth_of(config)
     for module in decoder.modules():
         own: dict[str, Any] = vars(module)
         if isinstance(own.get("layer_idx"), int):
@@ -147,14 +152,15 @@ def _average(layer: torch.nn.Module, other: torch.nn.Module) -> None:
 
 
 def layers_of(model: PreTrainedModel) -> torch.nn.ModuleList:
-    """The list of decoder layers: the first module list whose length is every donor's depth."""
+    """The list of decoder layers: the first module list whose length is the depth."""
     return _layer_list(model)[2]
 
 
 def _layer_list(model: PreTrainedModel) -> tuple[torch.nn.Module, str, torch.nn.ModuleList]:
+    depth = depth_of(text_config_of(model))
     for module in model.modules():
         for name, child in module.named_children():
-            if isinstance(child, torch.nn.ModuleList) and len(child) == SMALL["num_hidden_layers"]:
+            if isinstance(child, torch.nn.ModuleList) and len(child) == depth:
                 return module, name, child
     raise LookupError("no list of layers")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.families.bare import bare_case, bare_data, bare_families
+from tests.families.bare import bare_case, bare_data, bare_families, deep_bare_case
 from tests.families.oracle import write_donor
 from tests.families.tiny import decoder_families
-from tests.families.trial import RIGHT, try_family
+from tests.families.trial import DEEP_TRIALS, RIGHT, try_family
 
 
 def test_bare_configs_say_less(tmp_path: Path) -> None:
@@ -34,3 +34,14 @@ def test_stacks_of_bare_donors_are_right(name: str, tmp_path: Path) -> None:
     words = try_family(bare_case(name), tmp_path)
     kinds = {word.partition(":")[0] for word in words.values()}
     assert kinds <= ({RIGHT, "refused"} if name in bare_data()["refused"] else {RIGHT}), words
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", bare_families())
+def test_stacks_of_deep_bare_donors_are_right(name: str, tmp_path: Path) -> None:
+    """The same holds for donors of 12 layers."""
+    trials = {key: DEEP_TRIALS[key] for key in ("cross", "order")}
+    words = try_family(deep_bare_case(name), tmp_path, trials)
+    kinds = {word.partition(":")[0] for word in words.values()}
+    assert kinds <= ({RIGHT, "refused"} if name in bare_data()["refused_deep"] else {RIGHT}), words

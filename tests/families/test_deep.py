@@ -8,9 +8,24 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, Gemma4ForCausalLM, Gemma4TextConfig
 
 from stacker.compose import load
+from tests.families.cases import FURTHER, KNOWN, Case
+from tests.families.deep import DEPTH, deepen
+from tests.families.older import OLDER
+from tests.families.tiny import tiny_case
+from tests.families.trial import DEEP_TRIALS, RIGHT, try_family
+from tests.families.wrappers import wrapper_case
+
+NOT_DEEP = "kimi_linear, as published"
+"""A case whose first layer alone is dense, which its config says by a number that cannot describe the 12 layers."""
+CASES = {name: case for name, case in (KNOWN | FURTHER | OLDER).items() if name != NOT_DEEP}
+SHARING = ("gemma3n_text", "gemma4_text, shared cache")
+"""Cases whose last layers share keys and values, and must stay the last."""
+TRIALS = {name: DEEP_TRIALS[name] for name in ("cross", "order")}
+PREDICTING = ("deepseek_v3", "exaone_moe", "glm4_moe", "glm4_moe_lite", "mimo_v2_flash", "qwen3_5_text")
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32, "num_hidden_layers": 12, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
@@ -63,3 +78,46 @@ def test_keys_padded_with_zeros(tmp_path: Path) -> None:
     expected = rearrange(donors)
     with torch.no_grad():
         assert torch.equal(found.eval()(tokens).logits, expected(tokens).logits)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CASES)
+def test_stacks_of_deep_donors_are_right(name: str, tmp_path: Path) -> None:
+    """Stacks of each case with 12 layers compute the same as their layers in memory."""
+    words = try_family(deepen(CASES[name]), tmp_path, TRIALS)
+    kinds = {key: word.partition(":")[0] for key, word in words.items()}
+    assert kinds == {"cross": RIGHT, "order": "refused" if name in SHARING else RIGHT}, words
+
+
+def add_prediction_layer(folder: Path) -> None:
+    """Give a donor a layer for multi-token prediction, as published: one entry more in each list, and more tensors."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    for entries in (config, config.get("text_config", {})):
+        for key, value in entries.items():
+            if isinstance(value, list) and len(value) == DEPTH:
+                entries[key] = [*value, value[-1]]
+        if "num_hidden_layers" in entries:
+            entries["num_nextn_predict_layers"] = 1
+    path.write_text(json.dumps(config))
+    weights = folder / "model.safetensors"
+    tensors = load_file(weights)
+    last, extra = f"layers.{DEPTH - 1}.", f"layers.{DEPTH}."
+    tensors |= {name.replace(last, extra): tensor.clone() for name, tensor in tensors.items() if last in name}
+    prefix = next(name[: name.index(extra)] for name in tensors if extra in name) + extra
+    tensors |= {f"{prefix}{name}.weight": torch.zeros(4) for name in ("eh_proj", "enorm", "hnorm", "shared_head.norm")}
+    save_file(tensors, weights, metadata={"format": "pt"})
+
+
+def predicting_case(name: str) -> Case:
+    return deepen(wrapper_case(name) if name == "step3p7" else tiny_case(name))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [*PREDICTING, "step3p7"])
+def test_layers_of_token_prediction_are_left_out(name: str, tmp_path: Path) -> None:
+    """Donors whose lists also count a layer for multi-token prediction make the same stacks as donors without it."""
+    words = try_family(predicting_case(name), tmp_path, TRIALS, add_prediction_layer)
+    assert set(words.values()) == {RIGHT}

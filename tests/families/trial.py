@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from stacker.compose import load as load_stack
 from stacker.errors import StackerError, select_errors
 from tests.families.cases import Case, Pick
 from tests.families.oracle import (
+    depth_of,
     greedy_tokens,
     load,
     logits_of,
@@ -29,8 +30,7 @@ from tests.families.oracle import (
     uncached_tokens,
     write_donor,
 )
-from tests.families.stacks import BLEND, BLENDED, STACKS, layers
-from tests.families.tiny import DEPTH
+from tests.families.stacks import BLEND, BLENDED, DEEP_STACKS, STACKS, layers
 
 RIGHT = "right"
 Trial = tuple[list[Any], list[Pick], Mapping[int, Pick]]
@@ -39,6 +39,8 @@ TRIALS: dict[str, Trial] = {
     **{name: (items, picks, {}) for name, (items, picks) in STACKS.items()},
     "blend": (BLEND, *BLENDED),
 }
+DEEP_TRIALS: dict[str, Trial] = {name: (items, picks, {}) for name, (items, picks) in DEEP_STACKS.items()}
+"""The stacks of a case that `deep.deepen` made deeper."""
 _HINTED = re.compile(r"a stack that works: ((?:\w\[\d+:\d+\](?:, )?)+)")
 
 
@@ -46,11 +48,25 @@ class NotMadeError(Exception):
     """A tiny donor cannot be made, or transformers cannot load or run its own checkpoint."""
 
 
-def try_family(case: Case, home: Path) -> dict[str, str]:
-    """The result of each stack; NotMadeError if the donors cannot be made."""
+def leave_as_is(_: Path) -> None:
+    """Change nothing in a donor's folder."""
+
+
+def try_family(
+    case: Case,
+    home: Path,
+    trials: Mapping[str, Trial] = TRIALS,
+    change: Callable[[Path], None] = leave_as_is,
+) -> dict[str, str]:
+    """The result of each stack of `trials`; NotMadeError if the donors cannot be made.
+
+    `change` may change the folder of each donor after transformers has loaded the donor.
+    """
     models = _donors(case, home)
+    for name in models:
+        change(home / name)
     case = _with_lists(case, models)
-    return {name: _try_stack(case, home, models, name, trial) for name, trial in TRIALS.items()}
+    return {name: _try_stack(case, home, models, name, trial) for name, trial in trials.items()}
 
 
 def try_hints(case: Case, home: Path) -> dict[str, str]:
@@ -70,8 +86,9 @@ def _trial(stack: str) -> Trial:
 
 
 def _with_lists(case: Case, models: Mapping[str, PreTrainedModel]) -> Case:
-    entries = vars(text_config_of(models["a"]))
-    lists = tuple(key for key, value in entries.items() if isinstance(value, list) and len(value) == DEPTH)
+    config = text_config_of(models["a"])
+    depth = depth_of(config)
+    lists = tuple(key for key, value in vars(config).items() if isinstance(value, list) and len(value) == depth)
     return replace(case, lists=case.lists or lists)
 
 

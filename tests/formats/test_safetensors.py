@@ -17,7 +17,7 @@ from safetensors import deserialize as _deserialize
 from stacker.errors import DonorError
 from stacker.formats import safetensors
 from stacker.formats.safetensors import Header, parse_header, parse_header_length
-from stacker.io.files.regular_files import read_header
+from stacker.io.files.regular_files import make_stamp, read_header
 from stacker.tensors import DTYPES
 
 HUGE = 2**64
@@ -224,7 +224,7 @@ def test_reads_a_header_from_a_file(tmp_path: Path) -> None:
     path.write_bytes(raw + b"xyzw")
     header = read_header(path)
     assert [(t.spec.name, t.begin, t.nbytes) for t in header.tensors] == [("a", len(raw), 3), ("b", len(raw) + 3, 1)]
-    assert (header.data_start, header.size, header.mtime) == (len(raw), len(raw) + 4, path.stat().st_mtime_ns)
+    assert (header.data_start, header.size, header.stamp) == (len(raw), len(raw) + 4, make_stamp(path.stat()))
     assert header.digest == parse_header(raw, len(raw) + 4, "elsewhere").digest
 
 

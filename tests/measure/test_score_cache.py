@@ -100,13 +100,13 @@ def test_the_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_new_weights_in_an_old_file_are_another_stack(tmp_path: Path) -> None:
-    """A donor whose file got other weights of the same shapes has the same plan id, and yet other scores."""
+    """A file with other weights of the same shapes and its old time has the same plan id, and yet other scores."""
     write_worded(tmp_path, "a", "b")
     before = draw_blueprint(stack_of(tmp_path, ["a"]))
     weights = tmp_path / "a" / "model.safetensors"
-    data = weights.read_bytes()
+    data, kept = weights.read_bytes(), weights.stat()
     weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    os.utime(weights, ns=(1, 1))  # as some later moment
+    os.utime(weights, ns=(kept.st_atime_ns, kept.st_mtime_ns))
     after = draw_blueprint(stack_of(tmp_path, ["a"]))
     assert before.plan.id == after.plan.id
     assert identify_stack(after) != identify_stack(before)

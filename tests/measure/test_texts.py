@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -129,4 +128,6 @@ def test_empty_texts_are_refused(tmp_path: Path) -> None:
 def test_windows_that_do_not_fit(windowing: Windowing, part: str) -> None:
     """A stride that leaves gaps or does not move, and a window longer than the model's positions, are refused."""
     with pytest.raises(SpecError, match=part):
-        check_windowing(windowing, SimpleNamespace(max_position_embeddings=64))
+        check_windowing(windowing, {"max_position_embeddings": 64})
+    with pytest.raises(SpecError, match=part):
+        check_windowing(windowing, {"text_config": {"n_positions": 64}})

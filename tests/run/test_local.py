@@ -146,7 +146,7 @@ def test_a_donor_that_changes_meanwhile_is_noticed(tmp_path: Path, donors: dict[
     path = Path(str(donors["a"].files[1].path))
     plan = make_plain_plan({"one": Made(B16, (64,), copy("t0"))})
     with (
-        open_output(tmp_path / "out", plan.id, {}, force=False, restart=False) as output,
+        open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output,
         pytest.raises(DonorError, match="it was written to"),
     ):
         execute(plan, make_tasks(plan, donors), output, watch=lambda _done, _total: path.touch())
@@ -165,7 +165,7 @@ def test_too_little_memory_is_refused(tmp_path: Path, donors: dict[str, Donor]) 
     """--max-memory below the need of one worker is an error that says how much it needs."""
     plan = make_plain_plan(_mixed())
     with (
-        open_output(tmp_path / "out", plan.id, {}, force=False, restart=False) as output,
+        open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output,
         pytest.raises(SpecError, match="with one worker"),
     ):
         execute(plan, make_tasks(plan, donors), output, max_memory=1_000_000)

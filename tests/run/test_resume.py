@@ -72,7 +72,7 @@ def test_an_interrupted_build_goes_on(
         patch.setattr(local, "_do", lambda *task: do(*task) if next(left, None) is not None else _interrupt())
         with (
             pytest.raises(KeyboardInterrupt),
-            open_output(tmp_path / "out", plan.id, {}, force=False, restart=False) as output,
+            open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output,
         ):
             execute(plan, tasks, output, workers=1)
     report = build(plan, donors, tmp_path / "out")
@@ -90,7 +90,7 @@ def test_an_interrupt_of_the_waiting_thread_ends_the_work(tmp_path: Path, donors
     before = threading.active_count()
     with (
         pytest.raises(KeyboardInterrupt),
-        open_output(tmp_path / "out", plan.id, {}, force=False, restart=False) as output,
+        open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output,
     ):
         execute(plan, make_tasks(plan, donors), output, watch=lambda _done, _total: _interrupt())
     assert threading.active_count() == before
@@ -102,7 +102,7 @@ def test_a_disk_that_fails_ends_the_build(
 ) -> None:
     """An error of the recording thread is raised by the build."""
 
-    def fail(_output: Output, _ids: list[str], _complete: set[str]) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise StorageError.of("cannot write: the disk is gone")
 
     monkeypatch.setattr(Output, "record", fail)
@@ -122,6 +122,46 @@ def test_a_full_disk_is_reported_with_its_tensor(
     with pytest.raises(StorageError, match=r"tensor 'o\d+': cannot write: No space left") as caught:
         build(plan, donors, tmp_path / "out", workers=1)
     assert "out.partial/model-00001-of-00003.safetensors" in str(caught.value)
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_threads_that_cannot_be_had(
+    tmp_path: Path, donors: dict[str, Donor], plan: Plan, monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    """With too few threads, those that start do all the work; without a worker, a StorageError says what to do."""
+    whole, started = threading.Thread.start, list[threading.Thread]()
+
+    def start(thread: threading.Thread) -> None:
+        if len(started) == allowed:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        whole(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        if allowed == 2:  # the recorder and a worker
+            build(plan, donors, tmp_path / "out", workers=4)
+        else:
+            with pytest.raises(StorageError, match=r"does not allow another thread\n.*ulimit -u"):
+                build(plan, donors, tmp_path / "out", workers=4)
+    assert not any(thread.is_alive() for thread in started)
+
+
+def test_a_signal_while_the_recorder_starts_leaves_no_thread(
+    tmp_path: Path, donors: dict[str, Donor], plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupt right after the recording thread has started ends that thread too."""
+    whole, before = threading.Thread.start, threading.active_count()
+
+    def start(thread: threading.Thread) -> None:
+        whole(thread)
+        if thread.name == "recorder":
+            raise SystemExit(143)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(SystemExit):
+        build(plan, donors, tmp_path / "out")
+    assert threading.active_count() == before
 
 
 _KILLED = """

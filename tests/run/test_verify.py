@@ -151,7 +151,7 @@ def test_holes_are_compared_too(tmp_path: Path) -> None:
     header = path.read_bytes()[: donor.tensors["x"].extent.offset if donor.tensors["x"].extent else 0]
     os.truncate(path, len(header))
     os.truncate(path, donor.files[0].size)
-    donors = {"s": replace(donor, files=(replace(donor.files[0], mtime=None),))}
+    donors = {"s": replace(donor, files=(replace(donor.files[0], stamp=None),))}
     plan = make_plain_plan({"o": Made(torch.float32, (1_000_000,), copy("x", "s"))})
     assert build(plan, donors, tmp_path / "out").holes > 3_900_000
     (tmp_path / "out" / "config.json").write_text(json.dumps(plan.config))

@@ -52,14 +52,17 @@ def _try(name: str, file: Path) -> None:
 
 
 def try_family_named(name: str) -> Results:
-    """Try one family or wrapper in this process."""
+    """Try one family or wrapper in this process, with donors of six and of 12 layers."""
+    from tests.families.deep import deepen
     from tests.families.tiny import tiny_case
-    from tests.families.trial import NotMadeError, try_family
+    from tests.families.trial import DEEP_TRIALS, NotMadeError, try_family
     from tests.families.wrappers import wrapper_case, wrapper_families
 
     with tempfile.TemporaryDirectory() as folder:
         try:
             case = wrapper_case(name) if name in wrapper_families() else tiny_case(name)
-            return try_family(case, Path(folder))
+            found = try_family(case, Path(folder))
+            deep = try_family(deepen(case), Path(folder, "deep"), DEEP_TRIALS)
         except NotMadeError as error:
             return {"made": str(error)}
+        return found | {f"{stack} 12": word for stack, word in deep.items()}

@@ -15,14 +15,21 @@ STACKS = {
     "prune": "`a[0:2], a[4:6]`",
     "ends": "`a[0:3], b[3:6]`",
     "blend": "`a[0:2]`, the mean of `a[2:4]` and `b[2:4]`, `a[4:6]`",
+    "self 12": "`a[0:11], a[9:12]`",
+    "cross 12": "`a[0:4], b[3:12]`",
+    "prune 12": "`a[0:3], a[10:12]`",
+    "order 12": "`a[0:3], a[9:12], a[3:6], b[10:12]`",
 }
+_DEPTHS = {6: [name for name in STACKS if "12" not in name], 12: [name for name in STACKS if "12" in name]}
+"""The names of the stacks by the number of layers that their donors have."""
 _HEAD = """# Every decoder family, tried
 
 This page is written by `python -m tools.families`, and tests check that it is up to date. Each family is tried with two
-tiny donors of random weights. Their six layers are as different as the config of the family allows. Each stack is
-loaded by transformers {version}, without missing or unexpected tensors or wrong shapes. Then it is compared with the
-same layers rearranged in memory: logits, and greedy tokens with a cache, must be equal to the last bit. Five stacks of
-the donors `a` and `b` are tried:
+tiny donors of random weights, of six layers and again of 12, so that some layer numbers have two digits. The layers are
+as different as the config of the family allows. Each stack is loaded by transformers {version}, without missing or
+unexpected tensors or wrong shapes. Then it is compared with the same layers rearranged in memory: logits, and greedy
+tokens with a cache, must be equal to the last bit. Nine stacks of the donors `a` and `b` are tried, the last four with
+donors of 12 layers:
 
 {stacks}
 
@@ -78,13 +85,17 @@ def _table(first: str, rows: Mapping[str, tuple[str, Results]], second: str = "k
 
 
 def counts_line(found: Mapping[str, Results], called: str = "families") -> str:
-    """A sentence that counts the families (called `called`), and the stacks by result."""
-    words = [_kind(word) for each in found.values() if "made" not in each for word in each.values()]
+    """Sentences that count the families (called `called`), and the stacks by depth and result."""
     right = sum(set(map(_kind, each.values())) == {"right"} for each in found.values())
     unmade = sum("made" in each for each in found.values())
+    families = f"{len(found)} {called}, {right} of them right in every stack, {unmade} not made."
+    return " ".join([families, *(_count_stacks(found, depth) for depth in _DEPTHS)])
+
+
+def _count_stacks(found: Mapping[str, Results], depth: int) -> str:
+    words = [_kind(each[name]) for each in found.values() if "made" not in each for name in _DEPTHS[depth]]
     counted = ", ".join(f"{words.count(kind)} {kind}" for kind in ("right", "refused", "wrong"))
-    families = f"{len(found)} {called}, {right} of them right in every stack, {unmade} not made"
-    return f"{families}; of {len(words)} stacks {counted}."
+    return f"Of {len(words)} stacks at {depth} layers {counted}."
 
 
 def _kind(word: str) -> str:

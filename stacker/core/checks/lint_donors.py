@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from stacker.arch.dimensions import collect_names
-from stacker.core.config.agreement import rotary_parameters
+from stacker.core.config.rotary import list_rotary_bases, read_rotary_parameters
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem, Severity
@@ -48,7 +48,8 @@ def _lineage_differences(one: Donor, other: Donor) -> list[str]:
         differences.append("family")
     if _vocabularies_differ(ours, theirs):
         differences.append("vocabulary")
-    if rotary_parameters(ours).get("rope_theta") != rotary_parameters(theirs).get("rope_theta"):
+    bases = (list_rotary_bases(read_rotary_parameters(donor.architecture, donor.config)) for donor in (one, other))
+    if next(bases) != next(bases):
         differences.append("rotary base")
     if one.depth != other.depth and not (one.nested or other.nested):
         differences.append("depth")

@@ -9,7 +9,8 @@ from stacker.arch.dimensions import collect_names, compute_dimensions
 from stacker.arch.files.architecture import Architecture
 from stacker.arch.files.formula import find_names
 from stacker.arch.layer_rules import list_written_keys
-from stacker.core.config.keys import DEPTH_KEYS, GEOMETRY_KEYS, ROPE_KEYS, is_bookkeeping
+from stacker.core.config.keys import DEPTH_KEYS, GEOMETRY_KEYS, is_bookkeeping
+from stacker.core.config.rotary import ROTARY_KEYS, read_rotary_parameters
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem, Severity
 from stacker.formats.json_object import Json
@@ -58,11 +59,9 @@ def _keys_to_agree(template: Donor, donor: Donor) -> set[str]:
 def _warn_of_differences(
     template: Donor, donor: Donor, ours: Mapping[str, Any], theirs: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    mine, other = rotary_parameters(ours), rotary_parameters(theirs)
-    if mine != other:
-        yield _difference(template, donor, "rotary embedding", mine, other, Severity.WARNING)
+    yield from _compare_rotary_parameters(template, donor)
     families = (template.architecture, donor.architecture)
-    compared = _keys_to_agree(template, donor).union(ROPE_KEYS, *map(_keys_compared_elsewhere, families))
+    compared = _keys_to_agree(template, donor).union(ROTARY_KEYS, *map(_keys_compared_elsewhere, families))
     for key in sorted((ours.keys() & theirs.keys()) - compared):
         if ours[key] != theirs[key] and not is_bookkeeping(key) and not _is_tower(ours[key]):
             yield _difference(template, donor, key, ours[key], theirs[key], Severity.WARNING)
@@ -79,19 +78,12 @@ def _keys_compared_elsewhere(architecture: Architecture) -> set[str]:
     return {"vocab"} | find_names(formulas) | list_written_keys(architecture) | set(DEPTH_KEYS)
 
 
-def rotary_parameters(names: Mapping[str, Any]) -> dict[str, Json]:
-    """The rotary parameters of a config, under uniform keys such as `rope_type` because configs differ in keys."""
-    parameters: dict[str, Json] = {}
-    for key in ("rope_scaling", "rope_parameters"):
-        entry = names.get(key)
-        parameters |= entry if isinstance(entry, dict) else {}
-    if "type" in parameters:
-        parameters.setdefault("rope_type", parameters.pop("type"))
-    theta = names.get("rope_theta") or names.get("rotary_emb_base")
-    if theta is not None:
-        parameters.setdefault("rope_theta", theta)
-    parameters.setdefault("rope_type", "default")
-    return parameters
+def _compare_rotary_parameters(template: Donor, donor: Donor) -> Iterator[Problem]:
+    mine, other = (read_rotary_parameters(each.architecture, each.config) for each in (template, donor))
+    differing = sorted(key for key in mine.keys() | other.keys() if mine.get(key) != other.get(key))
+    if differing:
+        ours, theirs = ({key: each[key] for key in differing if key in each} for each in (mine, other))
+        yield _difference(template, donor, "rotary embedding", ours, theirs, Severity.WARNING)
 
 
 def _difference(template: Donor, donor: Donor, key: str, ours: Json, theirs: Json, severity: Severity) -> Problem:

@@ -5,14 +5,17 @@ A stack is refused if such an entry would have another value for a layer after t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from stacker.arch.bindings import Binding, find_bindings, list_explained_keys
 from stacker.arch.dimensions import select_text_config
-from stacker.core.config.keys import DEPTH_KEYS, ROPE_KEYS, is_bookkeeping
+from stacker.core.config.keys import DEPTH_KEYS, is_bookkeeping
+from stacker.core.config.layer_entries import infer_text_list_rules
 from stacker.core.config.refusals import OutputLayer
+from stacker.core.config.rotary import ROTARY_KEYS
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Problem, Severity, did_you_mean, escape_text
+from stacker.formats.json_object import Json
 
 
 def check_bindings(template: Donor, layers: Sequence[OutputLayer], ignored_keys: Collection[str]) -> Iterator[Problem]:
@@ -36,9 +39,10 @@ def check_bindings(template: Donor, layers: Sequence[OutputLayer], ignored_keys:
 
 def _check_ignored_keys(ignored_keys: Collection[str], donors: Collection[Donor]) -> Iterator[Problem]:
     """Yield a warning for each ignored key that no donor's config has, since it is probably misspelt."""
-    known = {key for donor in donors for key in select_text_config(donor.architecture, donor.config)}
+    configs = [select_text_config(donor.architecture, donor.config) for donor in donors]
+    known = {key for config in configs for key in config}
     for key in ignored_keys:
-        if key not in known:
+        if all(_find_entry(config, key) is None and key not in config for config in configs):
             message = f"`config_keys` names '{key}', which no donor's config has"
             yield Problem(message, did_you_mean(key, known), severity=Severity.WARNING)
 
@@ -47,8 +51,9 @@ def _find_unexplained(donor: Donor) -> dict[str, Binding]:
     config = select_text_config(donor.architecture, donor.config)
     known = (
         list_explained_keys(donor.architecture)
+        | {rule.key for rule in infer_text_list_rules(donor, donor.architecture.rules)}
         | {key for key in config if is_bookkeeping(key)}
-        | ROPE_KEYS
+        | ROTARY_KEYS
         | set(DEPTH_KEYS)
     )
     return {binding.key: binding for binding in find_bindings(config, donor.depth, known)}
@@ -64,8 +69,15 @@ def _is_broken(binding: Binding, written: Binding | None, donor: Donor, layer: O
     return any(each.name == donor.name and binding.value_at(index) != there for each, index in layer.feeds)
 
 
+def _find_entry(config: Mapping[str, Json], path: str) -> Json:
+    """The entry with this path, such as `attn_config.local_layers`; None if there is none."""
+    key, _, rest = path.partition(".")
+    inner = config.get(key)
+    return inner if not rest else _find_entry(inner, rest) if isinstance(inner, dict) else None
+
+
 def _problem(donor: Donor, binding: Binding, broken: OutputLayer | None) -> Problem:
-    value = escape_text(str(select_text_config(donor.architecture, donor.config)[binding.key]), 60)
+    value = escape_text(str(_find_entry(select_text_config(donor.architecture, donor.config), binding.key)), 60)
     what = (
         f"'{binding.key}: {value}' in the config of '{donor.name}' may say something of each layer ({binding.meaning})"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from stacker.arch.dimensions import collect_names, select_text_config
+from stacker.arch.dimensions import PREDICTION_KEYS, collect_names, select_text_config
 from stacker.arch.files.formula import FormulaError
 from stacker.core.config.bindings import check_bindings
 from stacker.core.config.head_class import check_head_class, set_head_class
@@ -76,8 +76,7 @@ def compile_config(
     _set_dtype(config, target, dtype)
     _repeat_rotary_base(target)
     _set_quantization(config, target, template, donors.values(), outputs)
-    if tokenizer is not None and tokenizer.name != template.name:
-        _set_token_ids(target, select_text_config(tokenizer.architecture, tokenizer.config))
+    _set_token_ids(target, tokenizer or template, template)
     _update_repeated_entries(config, target, template)
     checked = (
         *_check_towers(template, towers or embed),
@@ -106,8 +105,7 @@ def _set_layers(target: Entries, template: Donor, depth: int, changes: LayerEntr
         *path, key = dotted.split(".")
         _find_nested(target, path).pop(key, None)
     target.update(changes.entries)
-    if target.get("num_nextn_predict_layers"):
-        target["num_nextn_predict_layers"] = 0
+    target.update({key: 0 for key in PREDICTION_KEYS if target.get(key)})
 
 
 def _update_repeated_entries(config: Entries, target: Entries, template: Donor) -> None:
@@ -201,7 +199,11 @@ def _set_quantization(
         entries.update({key: renumbered for key in QUANTIZATION_KEYS if renumbered and entries.get(key)})
 
 
-def _set_token_ids(target: Entries, names: Mapping[str, Json]) -> None:
+def _set_token_ids(target: Entries, tokenizer: Donor, template: Donor) -> None:
+    """Set the ids of special tokens to those of the tokenizer's donor, if it is not the template."""
+    if tokenizer.name == template.name:
+        return
+    names = select_text_config(tokenizer.architecture, tokenizer.config)
     for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
         if key in names:
             target[key] = names[key]

@@ -26,8 +26,6 @@ GEOMETRY_KEYS = frozenset({
 })  # fmt: skip
 """Keys of sizes that must be equal in all donors of a stack; used for families that define no dimensions."""
 
-ROPE_KEYS = frozenset({"rope_theta", "rope_scaling", "rope_parameters", "rotary_emb_base", "rotary_pct"})
-
 _BOOKKEEPING = frozenset({
     "architectures", "bad_words_ids", "chunk_size_feed_forward", "cross_attention_hidden_size",
     "decoder_start_token_id",

@@ -40,7 +40,7 @@ def apply_layer_rules(template: Donor, outputs: Sequence[OutputLayer], ends: Seq
     names = {donor.name: formula_names(donor) for output in outputs for donor, _ in output.feeds}
     names[template.name] = formula_names(template)
     rules = [rule for rule in template.architecture.rules if is_applicable(rule, names[template.name])]
-    rules += _implied_list_rules(template, rules)
+    rules += infer_text_list_rules(template, rules)
     collected = [*_collect_values(rules, outputs, names, ends, changes.problems)]
     refused = [*_find_refusals(collected, names[template.name])]
     changes.problems += _suggest_nearest(refused, collected, names, template.name)
@@ -68,11 +68,11 @@ def _collect_values(
             yield RuleValues(rule, outputs, values, tuple(ends))
 
 
-def _implied_list_rules(template: Donor, rules: Sequence[LayerRule]) -> Iterator[LayerRule]:
+def infer_text_list_rules(donor: Donor, rules: Sequence[LayerRule]) -> Iterator[LayerRule]:
     """Yield a rule for each config entry that is a list of strings, one for each layer, and that no rule mentions."""
-    config = select_text_config(template.architecture, template.config)
-    lists = {key: value for key, value in config.items() if isinstance(value, list) and all(map(_is_text, value))}
-    return infer_list_rules(lists, rules, template.depth, frozenset({"architectures"}))
+    config = select_text_config(donor.architecture, donor.config)
+    lists = {key: value for key, value in config.items() if not isinstance(value, list) or all(map(_is_text, value))}
+    return infer_list_rules(lists, rules, donor.depth, frozenset({"architectures"}))
 
 
 def _is_text(value: Json) -> bool:

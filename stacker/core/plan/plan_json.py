@@ -30,6 +30,8 @@ from stacker.tensors import DTYPES, TensorRef, TensorSpec
 FORMAT = 1
 LOCK = "stacker.lock.json"
 SPEC = "stacker.yml"
+DIGESTS = "sha256"
+"""The key of the lock file under which the digests of the shards are."""
 
 
 def hash_plan(content: dict[str, Any]) -> str:
@@ -226,13 +228,20 @@ def make_plan_index(plan: Plan) -> dict[str, Json] | None:
     return make_index(weight_map, plan.total_size, plan.total_parameters)
 
 
-def make_lock(plan: Plan, version: str, places: Mapping[str, str | None], specs: Mapping[str, str]) -> dict[str, Any]:
+def make_lock(
+    plan: Plan,
+    version: str,
+    places: Mapping[str, str | None],
+    specs: Mapping[str, str],
+    digests: Mapping[str, str],
+) -> dict[str, Any]:
     """The content of the lock file: how the output was made, in enough detail to verify it and to make it again.
 
     `places` has the folder of each donor relative to the output, or None for a hub donor; `specs` has the text of each
-    nested spec by path.
+    nested spec by path, and `digests` the SHA-256 of each shard by name, if they were computed.
     """
     content = plan_to_json(plan)
     for donor in content["donors"]:
         donor["found"] = places.get(donor["name"])
-    return {"stacker": version, "plan": content, "specs": dict(specs)}
+    lock = {"stacker": version, "plan": content, "specs": dict(specs)}
+    return lock | {DIGESTS: dict(digests)} if digests else lock

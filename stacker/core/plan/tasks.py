@@ -118,3 +118,17 @@ class CopyColumns(Task):
     row: int
     rows: int
     columns: tuple[ColumnSource, ...]
+
+
+def find_donor_files(task: Task) -> tuple[DonorFile, ...]:
+    """The donors' files that a task reads, each once."""
+    match task:
+        case CopyRun():
+            return (task.file,)
+        case CopyColumns():
+            files = (source.file for source in task.columns if source.file)
+        case Compute():
+            files = (task.places[ref].file for ref in find_needed_tensors(task.expression))
+        case _:
+            return ()
+    return tuple(dict.fromkeys(files))

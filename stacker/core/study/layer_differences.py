@@ -8,7 +8,7 @@ from functools import cache, partial
 
 from stacker.arch.dimensions import collect_names
 from stacker.arch.layer_rules import read_layer_properties
-from stacker.core.config.agreement import rotary_parameters
+from stacker.core.config.rotary import read_rotary_parameters
 from stacker.core.stack.graph import Junction
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.formats.json_object import Json
@@ -95,7 +95,7 @@ class _LayerValues:
 
     def __init__(self, donor: Donor) -> None:
         names = collect_names(donor.architecture, donor.config)
-        self.rotary = rotary_parameters(names)
+        self.rotary = read_rotary_parameters(donor.architecture, donor.config)
         self.of_layer = cache(partial(read_layer_properties, donor.architecture.rules, {**names, "depth": donor.depth}))
 
 

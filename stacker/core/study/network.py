@@ -14,7 +14,7 @@ import networkx as nx
 
 from stacker.arch.dimensions import collect_names
 from stacker.arch.files.architecture import Part
-from stacker.core.config.agreement import rotary_parameters
+from stacker.core.config.rotary import read_rotary_parameters
 from stacker.core.stack.graph import StackGraph, find_junctions
 from stacker.core.stack.nodes import Feed, Node
 from stacker.core.values.donor import Donor
@@ -69,4 +69,4 @@ def _add_feed(
 def _edge_types(donor: Donor) -> dict[str, Any]:
     names = collect_names(donor.architecture, donor.config)
     types = {key: names.get(key) for key in ("hidden", "vocab", *_GEOMETRY)}
-    return types | {"rotation": rotary_parameters(names)}
+    return types | {"rotation": read_rotary_parameters(donor.architecture, donor.config)}

@@ -44,8 +44,9 @@ def _follow_tokens(
 
 
 def _cut_to_common_rows(graph: StackGraph, donors: Mapping[str, Donor]) -> tuple[dict[str, Donor], tuple[Problem, ...]]:
-    """Cut the donors of a blended embedding or head to the smallest number of rows among them, as mergekit does.
+    """Cut the donors of a blended embedding or head to the smallest number of rows among them.
 
+    mergekit 0.1.5 does so with its option --unsafe-truncate-embeddings and refuses otherwise.
     Returns (all donors by name, problems); the problems include a warning if rows were cut.
     """
     blended = [node for node in (graph.embed, graph.head) if node.op]
@@ -59,6 +60,9 @@ def _cut_to_common_rows(graph: StackGraph, donors: Mapping[str, Donor]) -> tuple
         cut[name], more = cut_rows(donors[name], least)
         problems += more
     listed = ", ".join(f"{name}: {size}" for name, size in sizes.items())
-    message = f"the embeddings have different numbers of rows ({listed}); as in mergekit, the first {least} are used"
-    hint = "with `tokenizer_source: base`, rows are matched by token instead"
+    message = f"the embeddings have different numbers of rows ({listed}); only the first {least} are used"
+    hint = (
+        "mergekit does so with --unsafe-truncate-embeddings; it is right only if these rows belong to the same tokens: "
+        "with `tokenizer_source: base`, rows are matched by token"
+    )
     return cut, (*problems, Problem(message, hint, blended[0].mark, Severity.WARNING))

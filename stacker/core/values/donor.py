@@ -10,21 +10,23 @@ from stacker.arch.files.architecture import Architecture, Config, Part
 from stacker.arch.layer_names import find_split_axis
 from stacker.core.values.expression import Copy, Expression, take_columns
 from stacker.errors import Problem
+from stacker.formats.safetensors import FileStamp
 from stacker.tensors import TensorRef, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
 class DonorFile:
-    """A safetensors file: `header` is the SHA-256 of its header bytes, `mtime` is in nanoseconds.
+    """A safetensors file: `header` is the SHA-256 of its header bytes.
 
-    `path` is where the file is on this machine, or None if it has not been fetched yet.
+    `path` is where the file is on this machine, or None if it has not been fetched yet. `stamp` is the version of the
+    file whose header was read.
     """
 
     name: str
     size: int
     header: str
     path: str | None = None
-    mtime: int | None = field(default=None, compare=False)
+    stamp: FileStamp | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from stacker.core.values.donor import Donor, DonorFile
 from stacker.errors import DonorError, SpecError
 from stacker.io.files.paths import is_utf8, read_status, resolve_links
+from stacker.io.files.regular_files import make_stamp
 from stacker.io.files.repository import Repository
 from stacker.progress import Progress, Watch, ignore_progress
 
@@ -53,7 +54,7 @@ def fetch_donor(donor: Donor, names: Collection[str], progress: Progress = ignor
 def _fetch_file(file: DonorFile, repository: Repository, progress: Progress) -> DonorFile:
     path = repository.fetch(file.name, progress)
     status = read_status(path, DonorError)
-    return replace(file, path=str(path.absolute()), mtime=status.st_mtime_ns if status else None)
+    return replace(file, path=str(path.absolute()), stamp=make_stamp(status) if status else None)
 
 
 def check_not_overwritten(out: Path, donors: Iterable[Donor]) -> None:

@@ -224,7 +224,7 @@ def _build_tensor(spec: TensorSpec, place: TensorPlacement, extent: Extent | Non
 
 def _build_files(repository: Repository, headers: Mapping[str, Header]) -> tuple[DonorFile, ...]:
     return tuple(
-        DonorFile(name, header.size, header.digest, _find_local_path(repository, name), header.mtime)
+        DonorFile(name, header.size, header.digest, _find_local_path(repository, name), header.stamp)
         for name, header in headers.items()
     )
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stacker.errors import DonorError, Mark
-from stacker.formats.safetensors import Header, parse_header, parse_header_length
+from stacker.formats.safetensors import FileStamp, Header, parse_header, parse_header_length
 from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, make_storage_error
 
 _KINDS = (
@@ -84,13 +84,18 @@ def read_header(path: Path) -> Header:
         os.close(fd)
 
 
+def make_stamp(status: os.stat_result) -> FileStamp:
+    """The version of a file, from the result of `os.stat` or `os.fstat`."""
+    return FileStamp(status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+
+
 def read_open_header(fd: int, path: Path) -> Header:
     """Read the header of the open safetensors file `fd`; errors name the file as `path`."""
     status = os.fstat(fd)
     first = read_exactly(fd, min(status.st_size, 64), 0, path)
     length = parse_header_length(first, status.st_size, str(path))
     header = parse_header(read_exactly(fd, length, 0, path), status.st_size, str(path))
-    return replace(header, mtime=status.st_mtime_ns)
+    return replace(header, stamp=make_stamp(status))
 
 
 def read_limited(fd: int, limit: int, path: Path) -> bytes:

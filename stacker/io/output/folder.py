@@ -7,93 +7,99 @@ disk. `Output.commit` syncs all files and renames the folder.
 from __future__ import annotations
 
 import os
-import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
-from stacker.core.plan.plan import Shard
-from stacker.errors import Mark, SpecError, StorageError
+from stacker.core.plan.plan import Plan, Shard
+from stacker.core.values.donor import DonorFile
+from stacker.errors import Mark, Problem, StorageError
+from stacker.formats.safetensors import FileStamp
 from stacker.io.disk.direct import Writer, write_all
 from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.disk.storage import explain_errors, make_storage_error
-from stacker.io.files.paths import exists, is_folder, is_link, list_folder
-from stacker.io.output.journal import JOURNAL, Journal, Record, prepare_folder
-from stacker.io.output.lock import lock_folder, move_into_place
+from stacker.io.output.journal import JOURNAL, Journal, Record
+from stacker.io.output.lock import FolderLock, lock_folder
+from stacker.io.output.partial_folder import check_owner, drop_folder, prepare_folder, remove_folder
+from stacker.io.output.placing import (
+    check_vacant,
+    finish_quietly,
+    make_parents,
+    move_into_place,
+    open_parent,
+    sync_folder,
+)
 
-_WEIGHTS = (".safetensors", ".bin")
 _MOST_OPEN = 32
 """How many shards stay open at once, unless more are being written to."""
-_FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_FILE = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+_NEW_FILE = _FILE | os.O_CREAT | os.O_TRUNC
 
 
 @contextmanager
-def open_output(out: Path, plan_id: str, summary: Mapping[str, str], *, force: bool, restart: bool) -> Iterator[Output]:
+def open_output(
+    out: Path,
+    plan: Plan,
+    summary: Mapping[str, str],
+    side_files: Collection[str] = (),
+    *,
+    force: bool,
+    restart: bool,
+) -> Iterator[Output]:
     """Yield an Output that writes the folder `out` and continues the work that an earlier run of the same plan left.
 
     `force` allows `commit` to replace a checkpoint at `out`, `restart` deletes unfinished work first, and `summary`
-    describes the plan for the error that a later run with another plan gets. SpecError when `out` or another plan's
-    work is in the way, LockedError when another process builds this output, StorageError when the disk cannot be
-    written.
+    describes the plan for the error that a later run with another plan gets. `side_files` has the names of the small
+    files that are written before the shards. SpecError when `out` or another plan's
+    work is in the way, UnsafeError when the unfinished work is not this user's own, LockedError when another process
+    builds this output, StorageError when the disk cannot be written.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link at OUT
-    partial = out.with_name(out.name + ".partial") if out.name else out
+    unfinished = out.with_name(out.name + ".partial") if out.name else out
     check_vacant(out, force=force)
-    made = _make_parents(partial)
-    with lock_folder(partial):
+    made = make_parents(unfinished)
+    if restart:
+        drop_folder(unfinished)
+    with lock_folder(unfinished) as lock:
         check_vacant(out, force=force)
-        record = prepare_folder(partial, plan_id, summary, restart=restart)
-        output = Output(out, partial, record, force=force)
+        if not lock.made:
+            check_owner(unfinished)
+        record = prepare_folder(unfinished, plan, summary, side_files)
+        output = Output(out, lock, record, force=force)
         try:
-            output.begin(plan_id, summary)
+            output.begin(plan, summary)
             yield output
         finally:
             output.close()
             # without a commit, the work is kept for a later run if any task was recorded
             if not output.committed and not output.has_recorded:
-                _remove(partial, made)
-
-
-def check_vacant(out: Path, *, force: bool) -> None:
-    """Raise a SpecError unless `out` does not exist or is an empty folder.
-
-    With `force`, `out` may also be a folder that contains weight files; any other folder, such as a home folder typed
-    by mistake, is still refused.
-    """
-    mark = Mark(str(out))
-    if not out.name:
-        raise SpecError.of("this cannot be the output folder", "name a folder that does not exist yet", mark)
-    if is_link(out) or (exists(out) and not is_folder(out)):
-        what = "a link" if is_link(out) else "a file"
-        raise SpecError.of(f"the output is {what}", "name a folder that does not exist yet", mark)
-    names = list_folder(out) if is_folder(out) else ()
-    if names and not force:
-        raise SpecError.of("the output folder exists", "--force replaces it, once the new one is complete", mark)
-    if names and not any(name.endswith(_WEIGHTS) for name in names):
-        hint = "--force only replaces checkpoints; name another folder, or empty this one"
-        raise SpecError.of("the output folder holds something else than a checkpoint", hint, mark)
+                remove_folder(unfinished, made)
 
 
 class Output:
-    """An output that is being written in `folder`; `done` is the ids of the tasks that earlier runs recorded as done.
+    """An output that is being written in `folder`; `done` is the ids of the tasks that earlier runs did.
 
-    Methods are thread-safe and raise StorageErrors; after a failed sync, `record` and `commit` always fail. When one of
-    the file caches in `caches` cannot open another file, unused files in all of these caches may be closed.
+    `record_read` is what earlier runs recorded. Methods are thread-safe and raise StorageErrors; after a failed sync,
+    `record` and `commit` always fail. When one of the file caches in `caches` cannot open another file, unused files in
+    all of these caches may be closed.
     """
 
-    def __init__(self, out: Path, folder: Path, record: Record, *, force: bool) -> None:
-        self.folder = folder
-        self.done = record.done
+    def __init__(self, out: Path, lock: FolderLock, record: Record, *, force: bool) -> None:
+        self.folder = lock.folder
+        self.record_read = record
+        self.done = frozenset(record.done)
         self.has_recorded = bool(record.done)
         self.committed = False
         self._out = out
         self._force = force
-        self._keep = record.nbytes
+        self._folder_lock = lock
         self._sizes = dict(record.shards)
         self._synced: set[str] = set()  # shards that this run has synced at least once
         self._named = set(record.shards)  # shards that the journal lists
+        self._stamps = dict(record.donors)  # versions of donors' files that the journal lists
         most = limit_open_files(_MOST_OPEN, 2)
         self._shards: FileCache[Writer] = FileCache(_close_shard, most, settle=self._sync_shard)
         self.caches = self._shards.group
@@ -101,12 +107,32 @@ class Output:
         self._journal: Journal | None = None
         self._failed = False
 
-    def begin(self, plan_id: str, summary: Mapping[str, str]) -> None:
-        """Open the journal and append this process's id; in a new journal, the plan's id and summary come first."""
+    def begin(self, plan: Plan, summary: Mapping[str, str]) -> None:
+        """Open the journal, or begin a new one for this plan, and append this process's id."""
         with self._guard(JOURNAL):
-            self._journal = Journal.open(self.folder, self._keep)
-            plan = [] if self._keep else [{"plan": plan_id, "summary": dict(summary)}]
-            self._journal.write([*plan, {"pid": os.getpid()}])
+            if self.record_read.nbytes:
+                self._journal = Journal.resume(self.folder, self.record_read.nbytes)
+            else:
+                self._journal = Journal.begin(self.folder, plan.id, summary, [shard.name for shard in plan.shards])
+                self._sync_folders()
+            self._journal.note_process()
+
+    def discard(self, shards: Collection[str], task_ids: Collection[str]) -> None:
+        """Delete the files of `shards`, and note in the journal that the tasks `task_ids` are not done.
+
+        A shard that has no file yet is not an error. Call this before any shard is opened.
+        """
+        with self._lock:
+            with self._guard(JOURNAL):
+                self._open_journal().note_lost(shards, task_ids)
+                self._open_journal().sync()
+            for name in shards:
+                with self._guard(name):
+                    (self.folder / name).unlink(missing_ok=True)
+                self._sizes.pop(name, None)
+                self._named.discard(name)
+            self.done -= frozenset(task_ids)
+            self.has_recorded = bool(self.done)
 
     @contextmanager
     def lease_shard(self, shard: Shard) -> Iterator[Writer]:
@@ -124,7 +150,7 @@ class Output:
         If no run of this plan has created the file yet, it is created at its final size, with the shard's header.
         """
         is_new = shard.name not in self._sizes
-        fd = os.open(self.folder / shard.name, _FILE if is_new else _FILE & ~os.O_CREAT, 0o644)
+        fd = os.open(self.folder / shard.name, _NEW_FILE if is_new else _FILE, 0o644)
         try:
             if is_new:
                 os.ftruncate(fd, shard.size)
@@ -142,49 +168,72 @@ class Output:
             os.fdatasync(writer.fd)
         self._synced.add(name)
 
-    def record(self, task_ids: Iterable[str], complete: Iterable[str] = ()) -> None:
+    def record(
+        self,
+        task_ids: Iterable[str],
+        complete: Iterable[str] = (),
+        *,
+        donor_files: Iterable[DonorFile] = (),
+        digests: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Sync all open shards, list the tasks `task_ids` in the journal as done, and close the shards `complete`.
 
-        `complete` is the names of the shards that will not be written any more.
+        `complete` is the names of the shards that will not be written any more. `donor_files` is the files that these
+        tasks have read, and `digests` maps the ids of computing tasks to digests of the bytes that they wrote.
         """
-        done = list(task_ids)
+        done = {task: digests.get(task, "") for task in task_ids}
+        stamps = {str(file.path): file.stamp for file in donor_files if file.stamp}
         with self._lock:
             with self._shards.lease_all() as shards:
                 for name, writer in shards.items():
                     self._sync_shard(name, writer)
             with self._guard(JOURNAL):
-                self._note(done)
+                self._note(done, stamps)
             self.has_recorded = self.has_recorded or bool(done)
             names = list(complete)
             while self._shards.close_idle(names):
                 pass
 
-    def _note(self, done: list[str]) -> None:
-        """Append to the journal the synced shards that it does not list yet, and then the ids `done` of tasks."""
+    def _note(self, done: Mapping[str, str], stamps: Mapping[str, FileStamp]) -> None:
+        """Append to the journal the tasks `done`, and the synced shards and donor files that it does not list yet."""
+        new = {name: self._sizes[name] for name in sorted(self._synced - self._named)}
+        if new:
+            self._sync_folders()
+        changed = {path: stamp for path, stamp in stamps.items() if self._stamps.get(path) != stamp}
+        self._open_journal().note_done(new, changed, done)
+        self._open_journal().sync()
+        self._named.update(new)
+        self._stamps |= changed
+
+    def _sync_folders(self) -> None:
+        for folder in (self.folder, self.folder.parent):
+            self._shards.retry(partial(sync_folder, folder))
+
+    def _open_journal(self) -> Journal:
         if self._journal is None:
             raise ValueError("the output is closed")
-        new = sorted(self._synced - self._named)
-        if new:
-            for folder in (self.folder, self.folder.parent):
-                self._shards.retry(partial(_sync_folder, folder))
-        self._journal.write([*({"shard": name, "size": self._sizes[name]} for name in new), {"done": done}])
-        self._journal.sync()
-        self._named.update(new)
+        return self._journal
 
-    def write_text(self, name: str, data: bytes) -> None:
-        """Write the small file `name`, which may be in a subfolder, in the output folder and sync it."""
-        with self._guard(name), _open_parent(self.folder / name, self.folder) as parent:
-            fd = os.open(Path(name).name, _FILE | os.O_TRUNC, 0o644, dir_fd=parent)
-            try:
-                while data:
-                    data = data[os.write(fd, data) :]
-                os.fsync(fd)
-                os.fsync(parent)
-            finally:
-                os.close(fd)
+    def write_texts(self, texts: Mapping[str, bytes]) -> None:
+        """Write small files, by name, in the output folder and sync them; a name may be in a subfolder."""
+        with self._guard(JOURNAL):
+            self._open_journal().note_files(texts)
+            self._open_journal().sync()
+        for name, data in texts.items():
+            with self._guard(name), open_parent(self.folder / name, self.folder) as parent:
+                fd = os.open(Path(name).name, _NEW_FILE, 0o644, dir_fd=parent)
+                try:
+                    write_all(fd, data, 0)
+                    os.fsync(fd)
+                    os.fsync(parent)
+                finally:
+                    os.close(fd)
 
-    def commit(self) -> None:
-        """Sync all files, rename the folder to the output's final name, and delete a folder that was replaced."""
+    def commit(self) -> tuple[Problem, ...]:
+        """Sync all files, rename the folder to the output's final name, and delete a folder that was replaced.
+
+        Nothing fails after the renaming, because the output is then complete: what goes wrong is returned as warnings.
+        """
         with self._lock:
             while self._shards.close_idle():
                 pass
@@ -193,16 +242,12 @@ class Output:
                     _sync_file(self.folder / name)
             self._close_files()
             with self._guard(""):
-                _sync_folder(self.folder)
+                sync_folder(self.folder)
+                if not self._folder_lock.is_in_place():
+                    raise StorageError.of("this folder was moved or replaced during the build", "", self._mark(""))
                 old = move_into_place(self.folder, self._out, force=self._force)
                 self.committed = True
-                # only after the rename: had it failed, a later run would need the journal to resume
-                (self._out / JOURNAL).unlink()
-                _sync_folder(self._out)
-                _sync_folder(self._out.parent)
-        if old:
-            with explain_errors(old, "remove the folder that was replaced"):
-                shutil.rmtree(old)
+        return tuple(finish_quietly(self._out, old))
 
     def close(self) -> None:
         """Close all files without syncing them; bytes of tasks that were not recorded may be lost."""
@@ -223,43 +268,15 @@ class Output:
         data are lost.
         """
         if self._failed:
-            raise StorageError.of("an earlier write failed", "", Mark(str(self.folder / name)))
+            raise StorageError.of("an earlier write failed", "", self._mark(name))
         try:
             yield
         except OSError as error:
             self._failed = True
             raise make_storage_error(error, self.folder / name) from error
 
-
-def _make_parents(partial: Path) -> list[Path]:
-    """Create the missing folders above `partial`; returns the paths of the created folders, innermost first."""
-    missing = [parent for parent in partial.parents if not exists(parent)]
-    with explain_errors(partial.parent, "make this folder"):
-        partial.parent.mkdir(parents=True, exist_ok=True)
-    return missing
-
-
-def _remove(partial: Path, parents: Iterable[Path]) -> None:
-    """Delete the folder `partial` and then the folders `parents`, in order, up to the first that is not empty.
-
-    Errors are ignored, because they would hide the error that stopped the build.
-    """
-    shutil.rmtree(partial, ignore_errors=True)
-    with suppress(OSError):
-        for parent in parents:
-            parent.rmdir()
-
-
-@contextmanager
-def _open_parent(path: Path, folder: Path) -> Iterator[int]:
-    """Yield a descriptor of the folder of `path`, which is `folder` or a subfolder of it; a missing one is created."""
-    if path.parent != folder:
-        path.parent.mkdir(exist_ok=True)
-    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+    def _mark(self, name: str) -> Mark:
+        return Mark(str(self.folder / name))
 
 
 def _close_shard(writer: Writer) -> None:
@@ -269,14 +286,6 @@ def _close_shard(writer: Writer) -> None:
 
 def _sync_file(path: Path) -> None:
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

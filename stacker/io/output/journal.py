@@ -1,4 +1,4 @@
-"""Reads and writes the journal of an unfinished output, which lists the tasks whose results are safely on the disk.
+"""Reads and writes the journal of an unfinished output: the tasks that are done, and what proves that they are right.
 
 Each line of the journal is a CRC and a JSON object. The first line that a crash cut off or damaged is ignored, and so
 are all lines after that line.
@@ -8,58 +8,105 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
+import stat
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from stacker.errors import Mark, SpecError
-from stacker.io.disk.storage import explain_errors
+from stacker.formats.safetensors import FileStamp
+from stacker.io.files.paths import exists, is_link
 
 JOURNAL = ".journal"
+_FORMAT = 2
+_MAX_BYTES = 1 << 30
+"""The largest journal that is read; a stack of a thousand shards has a journal of a few megabytes."""
+_KEY = b'{"stacker":'
+"""How the first line of every journal goes on after its CRC."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """The content of a journal: the plan's id and summary, and what earlier runs have written.
 
-    `pid` is the id of the last process that wrote the journal, `shards` maps each shard's name to its size in bytes,
-    and `done` is the ids of the tasks that are done. `nbytes` is the length of the journal's undamaged part.
+    `files` has the names of all files that these runs may have made, `shards` maps each shard that exists to its size
+    in bytes, and `pid` is the id of the last process that wrote the journal. `done` maps the id of each finished task
+    to the digest of the bytes it computed ("" for copied bytes), and `donors` the path of each donor file that these
+    tasks read to the version of the file. `nbytes` is the length of the journal's undamaged part.
     """
 
     plan_id: str = ""
     summary: Mapping[str, str] = field(default_factory=dict)
+    files: frozenset[str] = frozenset()
     pid: int | None = None
     shards: Mapping[str, int] = field(default_factory=dict)
-    done: frozenset[str] = frozenset()
+    donors: Mapping[str, FileStamp] = field(default_factory=dict)
+    done: Mapping[str, str] = field(default_factory=dict)
     nbytes: int = 0
 
 
 def read_journal(folder: Path) -> Record | None:
-    """Read the journal in a folder; None when the folder has no journal. OSError when the journal cannot be read."""
-    try:
-        data = (folder / JOURNAL).read_bytes()
-    except FileNotFoundError:
+    """Read the journal in a folder; None when there is none, or when the file of that name is not a journal.
+
+    A journal whose first line is damaged gives an empty Record. OSError when the journal cannot be read.
+    """
+    data = _read_file(folder / JOURNAL)
+    if data is None:
         return None
     values, nbytes = _parse_lines(data)
+    if not values:
+        return Record() if _begins_as_journal(data) else None
     try:
         return _make_record(values, nbytes)
-    except (AttributeError, KeyError, TypeError):  # undamaged lines that stacker did not write: none counts
-        return Record()
+    except (AttributeError, KeyError, TypeError, ValueError):  # undamaged lines that stacker did not write
+        return None
+
+
+def _begins_as_journal(data: bytes) -> bool:
+    """Whether a file without an undamaged first line is a journal that a crash emptied, zeroed or cut off."""
+    crc, _, text = data.partition(b" ")
+    begins = re.fullmatch(rb"[0-9a-f]{0,8}", crc) is not None and _KEY.startswith(text[: len(_KEY)])
+    return begins or not data.strip(b"\0")
+
+
+def _read_file(path: Path) -> bytes | None:
+    """Read a regular file; None when there is no file, or a link, a folder, a pipe or too large a file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        if is_link(path) or not exists(path):
+            return None
+        raise
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
+            return None
+        with open(fd, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(fd)
 
 
 def _make_record(values: list[dict[str, Any]], nbytes: int) -> Record:
-    plan: dict[str, Any] = next((value for value in values if "plan" in value), {})
-    return Record(
-        plan_id=plan.get("plan", ""),
-        summary=plan.get("summary", {}),
-        pid=next((value["pid"] for value in reversed(values) if "pid" in value), None),
-        shards={value["shard"]: value["size"] for value in values if "shard" in value},
-        done=frozenset(task for value in values for task in value.get("done", ())),
-        nbytes=nbytes,
-    )
+    """Make the Record of a journal's lines; raises KeyError, TypeError or ValueError for lines of another format."""
+    first, *rest = values
+    if first["stacker"] != _FORMAT:
+        raise ValueError("the journal has another format")
+    files, shards, donors, done = set[str](first["shards"]), dict[str, int](), dict[str, FileStamp](), dict[str, str]()
+    pid: int | None = None
+    for value in rest:
+        pid = value.get("pid", pid)
+        files.update(value.get("files", ()))
+        shards |= value.get("made", {})
+        donors |= {path: FileStamp(*stamp) for path, stamp in value.get("donors", {}).items()}
+        done |= value.get("done", {})
+        for name in value.get("lost", ()):
+            shards.pop(name, None)
+        for task in value.get("undone", ()):
+            done.pop(task, None)
+    return Record(first["plan"], first["summary"], frozenset(files), pid, shards, donors, done, nbytes)
 
 
 def _parse_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
@@ -73,7 +120,10 @@ def _parse_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
         crc, _, text = line[:-1].partition(b" ")
         if not line.endswith(b"\n") or crc != _crc(text):
             break
-        values.append(json.loads(text))
+        try:
+            values.append(json.loads(text))
+        except (ValueError, RecursionError):  # an undamaged line that stacker did not write
+            break
         nbytes += len(line)
     return values, nbytes
 
@@ -83,22 +133,50 @@ def _crc(text: bytes) -> bytes:
 
 
 class Journal:
-    """A journal file that is open for appending; methods raise OSErrors."""
+    """A journal file that is open for appending; methods raise OSErrors.
+
+    Lines survive a crash only once `sync` has returned.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
     @classmethod
-    def open(cls, folder: Path, keep: int) -> Self:
+    def begin(cls, folder: Path, plan_id: str, summary: Mapping[str, str], shards: Iterable[str]) -> Self:
+        """Make a new journal in `folder`, whose first line names the plan and its `shards`, and sync it."""
+        journal = cls.resume(folder, 0)
+        first = {"stacker": _FORMAT, "plan": plan_id, "summary": dict(summary), "shards": list(shards)}
+        journal._write(first)
+        journal.sync()
+        return journal
+
+    @classmethod
+    def resume(cls, folder: Path, keep: int) -> Self:
         """Open the journal in `folder`, or create it, and delete everything after its first `keep` bytes."""
         fd = os.open(folder / JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         os.ftruncate(fd, keep)
         return cls(fd)
 
-    def write(self, values: Iterable[Mapping[str, Any]]) -> None:
-        """Append a line for each value; the lines survive a crash only once `sync` has returned."""
-        texts = [json.dumps(value, separators=(",", ":")).encode() for value in values]
-        data = b"".join(b"%s %s\n" % (_crc(text), text) for text in texts)
+    def note_process(self) -> None:
+        """Append the id of this process."""
+        self._write({"pid": os.getpid()})
+
+    def note_files(self, names: Iterable[str]) -> None:
+        """Append the names of files other than shards that will be made."""
+        self._write({"files": list(names)})
+
+    def note_done(self, made: Mapping[str, int], donors: Mapping[str, FileStamp], done: Mapping[str, str]) -> None:
+        """Append finished tasks, the shards `made` (name to size), and the donor files read; see Record."""
+        stamps = {path: (stamp.inode, stamp.mtime, stamp.ctime) for path, stamp in donors.items()}
+        self._write({"made": dict(made), "donors": stamps, "done": dict(done)})
+
+    def note_lost(self, shards: Iterable[str], tasks: Iterable[str]) -> None:
+        """Append that these shards no longer count as existing, and these tasks no longer as done."""
+        self._write({"lost": list(shards), "undone": list(tasks)})
+
+    def _write(self, value: Mapping[str, Any]) -> None:
+        text = json.dumps(value, separators=(",", ":")).encode()
+        data = b"%s %s\n" % (_crc(text), text)
         while data:
             data = data[os.write(self._fd, data) :]
 
@@ -109,52 +187,3 @@ class Journal:
     def close(self) -> None:
         """Close the journal's file."""
         os.close(self._fd)
-
-
-def prepare_folder(partial: Path, plan_id: str, summary: Mapping[str, str], *, restart: bool) -> Record:
-    """Read the journal that an earlier run of this plan left in `partial`; if none can be resumed, empty that folder.
-
-    The result is an empty Record when the folder was emptied, which `restart` always does. Without `restart`, SpecError
-    when the folder contains other files or another plan's work.
-    """
-    with explain_errors(partial, "read the journal"):
-        record = read_journal(partial)
-        foreign = record is None and any(partial.iterdir())
-    if not restart:
-        if foreign:
-            message = "this folder is in the way, and it is not the unfinished work of a build"
-            raise SpecError.of(message, "move it away, or drop it with --restart", Mark(str(partial)))
-        if record and record.plan_id == plan_id and _has_all_shards(partial, record):
-            return record
-        if record and record.done and record.plan_id != plan_id:
-            raise _make_other_plan_error(partial, record.summary, summary)
-    _empty(partial)
-    return Record()
-
-
-def _has_all_shards(partial: Path, record: Record) -> bool:
-    """Whether every shard that the journal lists still exists at its full size."""
-    try:
-        return all((partial / name).lstat().st_size == size for name, size in record.shards.items())
-    except OSError:
-        return False
-
-
-def _make_other_plan_error(partial: Path, old: Mapping[str, str], new: Mapping[str, str]) -> SpecError:
-    changes = [
-        f"{key}: {old.get(key, '-')} there, {new.get(key, '-')} now"
-        for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
-    ]
-    what = "; ".join(changes) or "the spec, the donors' files or the version of stacker have changed since"
-    hint = "finish that build with its own spec, or drop it with --restart"
-    return SpecError.of(f"another plan's unfinished work is here ({what})", hint, Mark(str(partial)))
-
-
-def _empty(folder: Path) -> None:
-    with explain_errors(folder, "empty this folder"):
-        for entry in folder.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()

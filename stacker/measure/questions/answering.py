@@ -38,7 +38,7 @@ def score_choices(
     if found is None or not known:
         batches = [*batch_readings(readings, most)]
         losses = torch.cat([each for _, _, each in map_batches(candidate.head, batches, compute_losses, watch)])
-        found = {"choices": -sum_passages(losses, batches, sum(counts)).numpy()}
+        found = {"choices": -sum_passages(candidate.check_finite(losses), batches, sum(counts)).numpy()}
         cache.write(parts, found)
     return tuple(np.split(found["choices"], np.cumsum(counts)[:-1])), known
 

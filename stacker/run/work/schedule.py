@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from stacker.errors import StorageError
+
 Job = Callable[[], None]
 Rounds = Iterator[Sequence[Job]]
 """The rounds of one task; the next round is requested only when all jobs of the previous round are done."""
@@ -136,8 +138,7 @@ def run_schedule(schedule: Schedule, workers: int, watch: Callable[[], None]) ->
     """
     threads = [threading.Thread(target=schedule.work, name=f"worker {number}") for number in range(workers)]
     try:
-        for thread in threads:
-            thread.start()
+        start_threads(threads)
         for thread in threads:
             while thread.is_alive():
                 thread.join(_WATCH)
@@ -149,3 +150,15 @@ def run_schedule(schedule: Schedule, workers: int, watch: Callable[[], None]) ->
                 thread.join()
     if schedule.error:
         raise schedule.error
+
+
+def start_threads(threads: Sequence[threading.Thread]) -> None:
+    """Start as many of the threads as the system allows; StorageError when it does not allow even one."""
+    for thread in threads:
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if thread is not threads[0]:
+                return
+            hint = "end other programs, or raise the limit of processes (`ulimit -u`) or of memory (`ulimit -v`)"
+            raise StorageError.of("the system does not allow another thread", hint) from error

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task
 from stacker.core.values.donor import DonorFile
-from stacker.core.values.expression import find_needed_tensors
-from stacker.errors import DonorError, Mark
+from stacker.errors import DonorError, Mark, raise_problems
 from stacker.formats.safetensors import parse_header_length
 from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.files.regular_files import open_regular, read_exactly
@@ -55,39 +53,44 @@ def _open_checked(file: DonorFile) -> int:
 
 
 def _check(fd: int, file: DonorFile) -> None:
-    """Raise a DonorError unless the file has the size, modification time and header that the plan recorded."""
+    """Raise a DonorError unless the file has the size, the times of change and the header that the plan recorded."""
     path = Path(str(file.path))
     status = os.fstat(fd)
     if status.st_size != file.size:
         raise _make_changed_error(file, f"it has {status.st_size:,} bytes, not {file.size:,}")
-    if file.mtime is not None and status.st_mtime_ns != file.mtime:
+    if _was_written(file, status):
         raise _make_changed_error(file, "it was written to")
     length = parse_header_length(read_exactly(fd, min(64, file.size), 0, path), file.size, str(path))
     if hashlib.sha256(read_exactly(fd, length, 0, path)).hexdigest() != file.header:
         raise _make_changed_error(file, "its header is another")
 
 
-def find_files(tasks: Iterable[Task]) -> Iterator[DonorFile]:
-    """Yield the donors' files that the tasks read; a file may be yielded several times."""
-    for task in tasks:
-        match task:
-            case CopyRun():
-                yield task.file
-            case CopyColumns():
-                yield from (source.file for source in task.columns if source.file)
-            case Compute():
-                yield from (task.places[ref].file for ref in find_needed_tensors(task.expression))
-
-
 def check_unchanged(files: Iterable[DonorFile]) -> None:
-    """Raise a DonorError if one of the files was deleted, replaced or written to since the build was planned."""
-    for file in dict.fromkeys(files):
-        try:
-            status = Path(str(file.path)).stat()
-        except OSError as error:
-            raise _make_changed_error(file, f"it is gone: {error.strerror}") from error
-        if status.st_size != file.size or file.mtime not in (None, status.st_mtime_ns):
-            raise _make_changed_error(file, "it was written to")
+    """Raise a DonorError if files were deleted, replaced or written to since the build was planned."""
+    raise_problems(problem for error in find_changed_files(files).values() for problem in error.problems)
+
+
+def find_changed_files(files: Iterable[DonorFile]) -> dict[DonorFile, DonorError]:
+    """The files that were deleted, replaced or written to since the build was planned, each with its error."""
+    checked = ((file, _find_change(file)) for file in dict.fromkeys(files))
+    return {file: _make_changed_error(file, change) for file, change in checked if change}
+
+
+def _find_change(file: DonorFile) -> str:
+    try:
+        status = Path(str(file.path)).stat()
+    except OSError as error:
+        return f"it is gone: {error.strerror}"
+    return "it was written to" if status.st_size != file.size or _was_written(file, status) else ""
+
+
+def _was_written(file: DonorFile, status: os.stat_result) -> bool:
+    """Whether a file was written to since it was planned; unknown versions count as unchanged.
+
+    The inode number is not compared, because some network filesystems give a file a new one while they are mounted.
+    """
+    stamp = file.stamp
+    return stamp is not None and (stamp.mtime, stamp.ctime) != (status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _make_changed_error(file: DonorFile, change: str) -> DonorError:

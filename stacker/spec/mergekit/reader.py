@@ -1,6 +1,7 @@
 """Reads a mergekit file into a StackSpec with the same meaning, but without mergekit's bugs.
 
-As in mergekit, the embedding is made like the first slice, and the final norm and head are made like the last slice.
+As in mergekit, the embedding is made like the first slice, and the final norm and head are made like the last slice. A
+slice of no layers is allowed; if it is the first or the last one, it only decides the embedding or the head.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from stacker.text.node import (
 )
 
 _BASE_HINT = "base_model names the model that t = 0 keeps: base_model: org/name"
+_EQUAL_HINT = "give all sources of a slice the same number of layers"
 _RANGE_HINT = "layer_range: [first, last + 1]; the end is not included"
 
 
@@ -83,8 +85,11 @@ def _find_method(name: str, root: Mapping, problems: list[Problem]) -> Method:
 
 
 def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str) -> StackSpec:
-    items = [context.attempt(_make_item, context, run) for run in _parse_runs(context, node, base)]
-    stack = [item for item in items if item is not None]
+    made = [context.attempt(_make_item, context, run) for run in _parse_runs(context, node, base)]
+    items = [item for item in made if item is not None]
+    stack = [item for item in items if not _is_empty(item)]
+    if items == made and not stack and made:
+        context.error("the slices have no layers", _RANGE_HINT, node.key_mark("slices"))
     towers = parse_carried_modules(context, node, base)
     tokenizer, vocabulary = _parse_tokenizer(context, node, base)
     template = node.get("chat_template")
@@ -93,8 +98,8 @@ def _parse_file(context: ReadContext, node: Mapping, base: str | None, name: str
         donors=context.donors.all(),
         stack=tuple(stack),
         base=base,
-        embed=_make_outside(stack[0]) if stack else None,
-        head=_make_outside(stack[-1]) if stack else None,
+        embed=_make_outside(items[0]) if items else None,
+        head=_make_outside(items[-1]) if items else None,
         towers=towers,
         tokenizer=tokenizer,
         vocabulary=vocabulary,
@@ -148,9 +153,8 @@ def _parse_source(context: ReadContext, node: Node) -> SliceSpec | None:
     start, stop = (bound for bound in bounds if isinstance(bound, int))
     if start < 0:
         context.error(f"layer_range [{start}, {stop}] begins before layer 0", _RANGE_HINT, place.mark)
-    elif stop <= start:
-        words = "is empty" if stop == start else "runs backwards"
-        context.error(f"layer_range [{start}, {stop}] {words}", _RANGE_HINT, place.mark)
+    elif stop < start:
+        context.error(f"layer_range [{start}, {stop}] runs backwards", _RANGE_HINT, place.mark)
     elif donor:
         return SliceSpec(donor, start, stop, settings=context.source_settings(node), mark=node.mark)
     return None
@@ -174,10 +178,12 @@ def _parse_models(context: ReadContext, node: Node, levels: Levels, base: str | 
 def _make_item(context: ReadContext, run: _Run) -> SliceSpec | BlendSpec | None:
     """The stack item for an output slice: a slice for one source, a blend for several sources, None for no sources.
 
-    SpecError if there are more sources than the merge method allows, or if the base that the method needs is not among
-    the sources.
+    SpecError if there are more sources than the merge method allows, if only some of them have layers, or if the base
+    that the method needs is not among the sources.
     """
     method = context.method
+    if len({source.start == source.stop for source in run.sources if source.stop is not None}) > 1:
+        raise SpecError.of("some sources of the slice have layers, others have none", _EQUAL_HINT, run.node.mark)
     if method.most is not None and len(run.sources) > method.most:
         hint = "write a slice for each" if method.most == 1 else ""
         count = f"{method.most} model{'s' * (method.most > 1)}"
@@ -209,10 +215,20 @@ def _find_base_source(run: _Run, method: Method) -> SliceSpec:
 
 
 def _make_outside(item: SliceSpec | BlendSpec) -> SliceOrBlend | None:
-    """The embedding or head that mergekit makes like `item`; None for a slice without factors, which is the default."""
+    """The embedding or head that mergekit makes like `item`.
+
+    It is None, for the default, if `item` is a slice of layers without factors.
+    """
     if isinstance(item, SliceSpec):
-        return SliceSpec(item.donor, scale=item.scale, mark=item.mark) if item.scale else None
+        stated = item.scale is not None or _is_empty(item)
+        return SliceSpec(item.donor, scale=item.scale, mark=item.mark) if stated else None
     return make_outer_part(item)
+
+
+def _is_empty(item: SliceSpec | BlendSpec) -> bool:
+    """Whether an item has no layers; an item without bounds has all layers of its donors."""
+    first = item if isinstance(item, SliceSpec) else item.sources[0]
+    return first.stop is not None and first.start == first.stop
 
 
 def _parse_tokenizer(context: ReadContext, node: Mapping, base: str | None) -> tuple[str | None, VocabularySpec | None]:

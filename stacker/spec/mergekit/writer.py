@@ -63,11 +63,11 @@ def _write_documents(context: WriteContext, seen: dict[str, str]) -> list[str]:
 
 def _make_document(context: WriteContext) -> dict[str, Tree]:
     spec = context.spec
-    runs = make_runs(context)
+    runs = _add_ends(spec, make_runs(context))
     method = _choose_method(context, runs)
     _check_donors(context)
     if runs:
-        _check_outside(context, runs)
+        _check_head(context, runs)
     if spec.towers:
         context.refuse(
             "mergekit names the donor of a vision tower by modules, which are not written", spec.mark_of("towers")
@@ -165,8 +165,10 @@ def _check_without_base_model(context: WriteContext, config: str, embed: str, to
 def _check_plain(context: WriteContext, runs: tuple[SliceOrBlend, ...], method: Method) -> None:
     for run in runs:
         if isinstance(run, SliceSpec) and method.base is not BaseRole.NONE:
-            hint = "blend all slices, or none"
-            context.refuse(f"mergekit's {method.name} takes no slice of one donor", run.mark, hint)
+            what, hint = "no slice of one donor", "blend all slices, or none"
+            if run.start == run.stop == 0:
+                what, hint = "no embedding or head of one donor", "blend embedding and head as the layers are"
+            context.refuse(f"mergekit's {method.name} takes {what}", run.mark, hint)
         elif isinstance(run, SliceSpec) and run.scale is not None:
             context.refuse(f"mergekit cannot scale a slice in a {method.name} file", run.mark)
 
@@ -179,19 +181,33 @@ def _check_donors(context: WriteContext) -> None:
             context.refuse(f"mergekit reads the '+' in {donor.source} as a LoRA", donor.mark)
 
 
-def _check_outside(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> None:
-    """Report a problem if mergekit would make the embedding or the head differently from the spec.
+def _add_ends(spec: StackSpec, runs: tuple[SliceOrBlend, ...]) -> tuple[SliceOrBlend, ...]:
+    """The runs, with a slice of no layers at an end whose embedding or head mergekit would make otherwise.
 
     mergekit makes the embedding with the donors, op and parameters of the first slice, and the head with those of the
     last slice.
     """
-    spec = context.spec
-    for key, part, run, where in (("embed", spec.embed, runs[0], "first"), ("head", spec.head, runs[-1], "last")):
-        given = part or SliceSpec(_find_first_donor((run,)))
-        if not is_same_part(_add_base(given, spec), _add_base(make_outer_part(run), spec)):
-            mark = spec.mark_of(key) if part else run.mark
-            message = f"mergekit makes the {key} as it makes the {where} slice, but this spec makes it differently"
-            context.refuse(message, mark, f"write '{key}' as that slice is: the same donors, op and parameters")
+    if not runs:
+        return runs
+    ends = ((spec.embed, runs[0]), (spec.head, runs[-1]))
+    given = [part or SliceSpec(_find_first_donor((run,))) for part, run in ends]
+    alike = [
+        is_same_part(_add_base(part, spec), _add_base(make_outer_part(run), spec))
+        for part, (_, run) in zip(given, ends, strict=True)
+    ]
+    before, after = (() if same else (_empty(part),) for part, same in zip(given, alike, strict=True))
+    return (*before, *runs, *after)
+
+
+def _empty(part: SliceOrBlend) -> SliceOrBlend:
+    """A slice or blend of no layers with the donors, op and parameters of an embedding or head."""
+    if isinstance(part, SliceSpec):
+        return replace(part, start=0, stop=0)
+    base = replace(part.base, start=0, stop=0) if part.base else None
+    return replace(part, sources=tuple(replace(source, start=0, stop=0) for source in part.sources), base=base)
+
+
+def _check_head(context: WriteContext, runs: tuple[SliceOrBlend, ...]) -> None:
     counts = [len(run.sources) if isinstance(run, BlendSpec) else 1 for run in (runs[0], runs[-1])]
     if counts[0] < counts[1]:
         message = f"mergekit blends the head from as many donors as the first slice has ({counts[0]}), here {counts[1]}"

@@ -83,8 +83,8 @@ def _title(evaluation: Evaluation, subject: str) -> str:
 def _draw_table(evaluation: Evaluation, subject: str) -> RenderableType:
     tables = [find_figures(column, subject) for column in evaluation.columns]
     measures = [measure for measure in SHOWN if any(measure in table for table in tables)]
-    if all(not table.get(LOSS) or table[LOSS].difference for table in tables[1:]) and LOSS in measures:
-        measures.remove(BITS)
+    if all(LOSS in table for table in tables) and all(table[LOSS].difference for table in tables[1:]):
+        measures = [measure for measure in measures if measure is not BITS]
     heads = ["", *(head for measure in measures for head in _heads(measure, several=len(tables) > 1))]
     rows: list[list[str | Text]] = []
     for column, table in zip(evaluation.columns, tables, strict=True):

@@ -187,7 +187,7 @@ def test_a_fetched_header_is_that_of_the_file() -> None:
     remote = repository.read_header(FIRST)
     repository.fetch(FIRST)
     assert repository.read_header(FIRST) == remote
-    assert repository.read_header(FIRST).mtime is not None
+    assert repository.read_header(FIRST).stamp is not None
 
 
 @pytest.mark.usefixtures("hub")

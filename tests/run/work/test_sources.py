@@ -14,6 +14,7 @@ import pytest
 
 from stacker.core.values.donor import DonorFile
 from stacker.errors import DonorError, StorageError
+from stacker.formats.safetensors import FileStamp
 from stacker.io.files.regular_files import read_header
 from stacker.run.work.sources import OpenFiles, check_unchanged
 from tests.donors import write_safetensors
@@ -28,7 +29,7 @@ def files(tmp_path: Path) -> list[DonorFile]:
 def _file(path: Path) -> DonorFile:
     write_safetensors(path, {"x": ("U8", (4,), b"1234")})
     header = read_header(path)
-    return DonorFile(path.name, header.size, header.digest, str(path), header.mtime)
+    return DonorFile(path.name, header.size, header.digest, str(path), header.stamp)
 
 
 def _is_open(fd: int) -> bool:
@@ -105,7 +106,11 @@ def test_when_all_are_on_lease_the_limit_is_an_error(files: list[DonorFile]) -> 
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"size": 99}, "bytes, not 99"), ({"mtime": 1}, "it was written to"), ({"header": "00"}, "its header is another")],
+    [
+        ({"size": 99}, "bytes, not 99"),
+        ({"stamp": FileStamp(1, 1, 1)}, "it was written to"),
+        ({"header": "00"}, "its header is another"),
+    ],
     ids=["size", "time", "header"],
 )
 def test_another_file_than_planned_is_refused(files: list[DonorFile], change: dict[str, Any], message: str) -> None:
@@ -117,7 +122,7 @@ def test_another_file_than_planned_is_refused(files: list[DonorFile], change: di
 
 def test_a_file_without_a_known_time_is_checked_by_its_header(files: list[DonorFile]) -> None:
     """Without a planned time (the file was fetched later), size and header are checked."""
-    with closing(OpenFiles()) as sources, sources.lease(replace(files[0], mtime=None)) as fd:
+    with closing(OpenFiles()) as sources, sources.lease(replace(files[0], stamp=None)) as fd:
         assert _is_open(fd)
 
 

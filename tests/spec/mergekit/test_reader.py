@@ -150,6 +150,25 @@ def test_scale_levels() -> None:
     assert (spec.embed, spec.head) == (SliceSpec("a", scale=scale),) * 2
 
 
+def test_slices_of_no_layers() -> None:
+    """A first or last slice of no layers gives the embedding or the head; one in between gives nothing."""
+    b, scaled = "model: o/b, layer_range: [0, 0]", "model: o/b, layer_range: [8, 8], parameters: {scale: 2}"
+    a = [f"model: o/a, layer_range: [{start}, {stop}]" for start, stop in ((0, 4), (2, 2), (2, 6))]
+    spec = spec_of(f"merge_method: passthrough\nslices:\n{''.join(map(run, (b, *a, scaled)))}")
+    assert spec.stack == (SliceSpec("a", 0, 4), SliceSpec("a", 2, 6))
+    assert (spec.embed, spec.head) == (SliceSpec("b"), SliceSpec("b", scale=rules(("*", 2.0))))
+
+
+def test_blend_of_no_layers() -> None:
+    """A blend of no layers blends the embeddings, whatever the number of the layer where it begins."""
+    ends = ("model: o/a, layer_range: [3, 3]", "model: o/b, layer_range: [0, 0]")
+    plain = "model: o/b, layer_range: [0, 8]"
+    spec = spec_of(f"merge_method: linear\nparameters: {{weight: 1}}\nslices:\n{run(*ends)}{run(plain)}")
+    assert spec.stack == (SliceSpec("b", 0, 8),)
+    assert isinstance(spec.embed, BlendSpec)
+    assert spec.embed.sources == (SliceSpec("a"), SliceSpec("b"))
+
+
 def test_one_source_among_blends() -> None:
     """A slice of one donor in a file of blends copies that donor's layers."""
     blend = ("model: o/a, layer_range: [0, 4]", "model: o/b, layer_range: [0, 4]")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from stacker.compose import draw_blueprint
+from stacker.errors import SpecError
 from stacker.live.live_stack import LiveStack, Settings
 from stacker.measure.candidates import Candidate
-from stacker.measure.evaluation import TEXTS, Examination, evaluate
+from stacker.measure.comparison.behaviour import compare_texts
+from stacker.measure.comparison.evaluation import TEXTS, Examination, evaluate
 from stacker.measure.questions.questions import Question
 from stacker.measure.results import ACCURACY, BITS, KL, LOSS, PERPLEXITY, TOP1, Column, Figure, Measure
 from stacker.measure.score_cache import ScoreCache
@@ -87,7 +90,7 @@ def test_equal_stacks_differ_by_exactly_nothing(home: Path) -> None:
 
 
 def test_nothing_is_scored_twice(home: Path, tmp_path: Path) -> None:
-    """A second evaluation loads no stack and has the same figures; a third one scores the new stack only."""
+    """A second evaluation loads no stack and has the same figures, nor does a comparison of the same stacks."""
     cache = ScoreCache(tmp_path / "cache")
     examination = Examination(PASSAGES, QUESTIONS, Windowing(16, 8), 64, cache=cache)
     one, two, three = (Opener(home, [item, "b[3:6]"], item) for item in ("a[0:3]", "a[0:2]", "a[0:1]"))
@@ -96,8 +99,10 @@ def test_nothing_is_scored_twice(home: Path, tmp_path: Path) -> None:
     after = evaluate([one.candidate(), two.candidate()], examination, lambda _: ignore_watch)
     assert (one.count, two.count, after.cached) == (1, 1, 4)
     assert after.columns == before.columns
-    evaluate([two.candidate(), three.candidate()], examination, lambda _: ignore_watch)
-    assert (one.count, three.count) == (1, 1)
+    compare_texts(one.candidate(), two.candidate(), examination, lambda _: ignore_watch)
+    assert (one.count, two.count) == (1, 1)
+    evaluate([one.candidate(), three.candidate()], examination, lambda _: ignore_watch)
+    assert (two.count, three.count) == (1, 1)
 
 
 def test_other_settings_are_scored_anew(home: Path, tmp_path: Path) -> None:
@@ -128,3 +133,14 @@ def test_other_tokenizers_are_compared_by_bytes(home: Path) -> None:
     assert figure_of(found.columns[1], BITS).difference is not None
     assert figure_of(found.columns[1], ACCURACY, "words").difference is not None
     assert found.notes == ("two reads other tokens than one: compare bits a byte, not loss a token",)
+
+
+@pytest.mark.parametrize("examination", [Examination(PASSAGES, (), Windowing(16, 8)), Examination((), QUESTIONS)])
+def test_a_broken_stack_is_named(home: Path, examination: Examination, tmp_path: Path) -> None:
+    """A stack whose states overflow has no loss; it is refused by name, and nothing is kept."""
+    items = [{"slice": "a[0:6]", "scale": {"mlp.down": 1e45}}]
+    broken = Opener(home, [*items], "broken")
+    kept = replace(examination, cache=ScoreCache(tmp_path / "cache"))
+    with pytest.raises(SpecError, match="broken predicts no finite probabilities"):
+        evaluate([Opener(home, ["a"], "one").candidate(), broken.candidate()], kept, lambda _: ignore_watch)
+    assert len([*(tmp_path / "cache").rglob("*.npz")]) == 1

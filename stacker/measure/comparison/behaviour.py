@@ -7,7 +7,7 @@ from typing import Any
 
 from stacker.errors import SpecError
 from stacker.measure.candidates import Candidate
-from stacker.measure.evaluation import Examination, WatchFor, read_texts, sample_tokens
+from stacker.measure.comparison.evaluation import Examination, WatchFor, read_texts, sample_tokens
 from stacker.measure.intervals import estimate_difference
 from stacker.measure.results import LOSS, BehaviourDifference, TokenChange
 from stacker.measure.text_scores import score_alone

@@ -1,0 +1,115 @@
+"""Checks what earlier, interrupted runs of a build have written, before this run relies on it.
+
+A shard is written again if a donor's file that it was made from has changed, or if its own bytes have changed. Copied
+bytes are compared with the donors' files, and computed bytes with the digests in the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+from stacker.core.plan.plan import Plan
+from stacker.core.plan.tasks import Compute, CopyRun, Task, find_donor_files
+from stacker.errors import Blame, Mark, Problem, Severity
+from stacker.formats.safetensors import FileStamp
+from stacker.io.output.folder import Output
+from stacker.progress import Watch, ignore_watch
+from stacker.run.comparison import Comparison, open_comparison
+from stacker.run.compute.digests import TensorDigests, find_chunk_length
+from stacker.run.damage import check_size
+from stacker.run.work.schedule import Job
+from stacker.run.work.workers import count_workers
+
+_DAMAGED = "what was written there has changed since"
+Reasons = dict[int, str]
+"""Why shards are written again, by shard number."""
+
+
+def check_earlier_work(
+    plan: Plan, tasks: Sequence[Task], output: Output, watch: Watch = ignore_watch, *, workers: int | None = None
+) -> tuple[Problem, ...]:
+    """Discard from `output` what earlier runs wrote and what cannot be trusted; returns a warning for each reason.
+
+    Copies that share disk blocks with the donors are made again, because that is faster than comparing them. `watch` is
+    called with the bytes checked and in total. DonorError if a donor cannot be read.
+    """
+    if not output.done:
+        return ()
+    kept = [task for task in tasks if task.id in output.done]
+    again = [task for task in kept if plan.layout.block and isinstance(task, CopyRun)]
+    reasons = _find_lost_shards(plan, kept, output)
+    reasons |= _find_changed_donors(kept, output.record_read.donors)
+    left = [task for task in kept if task.shard not in reasons and task not in again]
+    reasons |= _find_damage(plan, left, output, watch, workers or count_workers())
+    undone = {task.id for task in kept if task.shard in reasons} | {task.id for task in again}
+    undone |= output.done - {task.id for task in tasks}
+    if undone:
+        output.discard([plan.shards[number].name for number in reasons], undone)
+    return tuple(_describe(reasons, plan, output))
+
+
+def _find_lost_shards(plan: Plan, kept: Sequence[Task], output: Output) -> Reasons:
+    numbers = {task.shard for task in kept}
+    listed = output.record_read.shards
+    lost = (
+        number
+        for number in numbers
+        if plan.shards[number].name not in listed
+        or check_size(output.folder / plan.shards[number].name, plan.shards[number])
+    )
+    return dict.fromkeys(lost, "their files are gone or cut off")
+
+
+def _find_changed_donors(kept: Sequence[Task], recorded: Mapping[str, FileStamp]) -> Reasons:
+    """The shards with a finished task that has read another version of a donor's file than the present one."""
+    return {
+        task.shard: f"'{file.path}' has changed since"
+        for task in kept
+        for file in find_donor_files(task)
+        if file.stamp is None or recorded.get(str(file.path)) != file.stamp
+    }
+
+
+def _find_damage(plan: Plan, kept: Sequence[Task], output: Output, watch: Watch, workers: int) -> Reasons:
+    """The shards whose header, or whose bytes of a finished task, are not those that were written."""
+    damaged: set[int] = set()
+
+    def report(shard: int, offset: int, expected: bytes, found: bytes) -> None:
+        del offset
+        if expected != found:
+            damaged.add(shard)
+
+    digests = output.record_read.done
+    with open_comparison(output.folder, plan, report) as comparison:
+        damaged.update(
+            number for number in {task.shard for task in kept} if not comparison.has_header(number, plan.shards[number])
+        )
+        comparison.run(kept, partial(_check_digests, digests), watch, workers)
+    return dict.fromkeys(damaged, _DAMAGED)
+
+
+def _check_digests(digests: Mapping[str, str], compute: Compute, comparison: Comparison) -> Iterator[Sequence[Job]]:
+    yield [partial(_check_digest, digests[compute.id], compute, comparison)]
+
+
+def _check_digest(expected: str, compute: Compute, comparison: Comparison) -> None:
+    """Compare the digest of a computed tensor in its shard with the digest `expected` from the journal."""
+    found = TensorDigests()
+    chunk = find_chunk_length(expected) or compute.nbytes
+    for begin in range(0, compute.nbytes, chunk):
+        nbytes = min(chunk, compute.nbytes - begin)
+        with comparison.lease_shard(compute.shard) as reader:
+            parts = [bytes(reader.read(length, offset)) for _, offset, length in compute.spans(begin, nbytes)]
+        found.add(compute.id, begin, memoryview(b"".join(parts)))
+        comparison.meter.advance(nbytes)
+    comparison.report(compute.shard, compute.offset, expected.encode(), found.take(compute.id).encode())
+
+
+def _describe(reasons: Reasons, plan: Plan, output: Output) -> Iterator[Problem]:
+    """Yield a warning for each reason, with the number of shards that are written again for that reason."""
+    for reason in dict.fromkeys(reasons.values()):
+        count = sum(each == reason for each in reasons.values())
+        shards = f"{count} of {len(plan.shards)} shards {'is' if count == 1 else 'are'} written again"
+        mark = Mark(str(output.folder))
+        yield Problem(f"{shards}: {reason}", "", mark, Severity.WARNING, Blame.STORAGE)
