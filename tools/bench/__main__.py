@@ -9,11 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-<<<<<<< HEAD
-from tools.bench import blends, goliath, in_memory, live, passthrough, probe, reflink, sameness
-=======
-from tools.bench import blends, digest, goliath, in_memory, live, passthrough, reflink, sameness
->>>>>>> eval
+from tools.bench import blends, digest, goliath, in_memory, live, passthrough, probe, reflink, sameness
 from tools.bench.measure import Bench, BenchError, Row
 
 CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
@@ -24,11 +20,8 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "task-vectors": blends.measure_task_vectors,
     "larger": blends.measure_larger,
     "startup": goliath.measure_startup,
-<<<<<<< HEAD
     "probe": probe.measure,
-=======
     "digest": digest.measure,
->>>>>>> eval
     "sameness": sameness.measure,
     "plan-memory": in_memory.measure_plan_memory,
     "setup": in_memory.measure_setup,
