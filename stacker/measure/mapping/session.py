@@ -58,7 +58,7 @@ class Session:
 
 def choose_passages(settings: ProbeSettings, live: LiveStack) -> Choice:
     """The windows of the texts that a live stack reads; SpecError if they do not fit it, or the texts are too short."""
-    check_windowing(Windowing(settings.window, settings.window - 1), live.model.config)
+    check_windowing(Windowing(settings.window, settings.window - 1), live.blueprint.plan.config)
     passages = read_probe_passages(settings.texts, settings.window)
     return choose_windows(passages, live.load_tokenizer(), settings.window, settings.passages)
 

@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from stacker.core.stack.graph import Junction, StackGraph, find_junctions
@@ -56,8 +56,9 @@ class TurnCache:
 
 
 def identify_donor(donor: Donor) -> list[list[object]]:
-    """What tells a donor from others, and from itself with other weights: its files' sizes, headers and times."""
-    return sorted([file.name, file.size, file.header, file.mtime] for file in donor.files)
+    """What tells a donor from others, and from itself with other weights: its files' sizes, headers and versions."""
+    stamps = {file.name: astuple(file.stamp) if file.stamp else None for file in donor.files}
+    return [[file.name, file.size, file.header, stamps[file.name]] for file in donor.files]
 
 
 def _check_matrix(found: object, rows: int, columns: int) -> Matrix | None:
