@@ -56,7 +56,7 @@ def test_live_is_as_built(family: str, tmp_path: Path) -> None:
         write_donor(case, tmp_path / name, seed)
     for name, stack in sound_stacks(tmp_path):
         expected = built(stack, tmp_path / name, case.auto)
-        live = stack.live(dtype="float32")
+        live = stack.live_stack(dtype="float32")
         assert len(live.layers) == sum(map(len, find_segments(stack.graph))), name
         if type(live.model) is type(expected):
             predicted = predict_memory(live.blueprint, "float32").weights
@@ -89,5 +89,5 @@ def check_streamed(stack: Stack, live: LiveStack) -> None:
     """Layers that pass through a window compute the same."""
     memory = predict_memory(live.blueprint, "float32")
     if memory.streamed < memory.weights:
-        streamed = stack.live(dtype="float32", max_memory=memory.streamed)
+        streamed = stack.live_stack(dtype="float32", max_memory=memory.streamed)
         assert torch.equal(logits_of(streamed.model), logits_of(live.model))
