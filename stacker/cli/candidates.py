@@ -57,7 +57,7 @@ class _Opening:
         """The stack in memory."""
         if self._loaded:
             return self._loaded[0].rearranged(self._stack)
-        live = self._stack.live(self._settings.device, self._settings.dtype, self._settings.max_memory)
+        live = self._stack.live_stack(self._settings.device, self._settings.dtype, self._settings.max_memory)
         self._loaded.append(live)
         return live
 

@@ -24,7 +24,7 @@ def test_rows_give_the_logits(family: str, tmp_path: Path) -> None:
     """From a forward pass and from a passage through the layers, three rows at a time."""
     case = find_case(family)
     write_donor(case, tmp_path / "a", 0)
-    live = stack_of(tmp_path, ["a"], donors={"a": "./a"}).live(dtype="float32")
+    live = stack_of(tmp_path, ["a"], donors={"a": "./a"}).live_stack(dtype="float32")
     tokens = TOKENS[:, :8].reshape(2, 4)
     with torch.no_grad():
         expected = live.model(tokens, use_cache=False).logits.flatten(0, 1)
@@ -41,7 +41,7 @@ def test_rows_give_the_logits(family: str, tmp_path: Path) -> None:
 
 def test_a_model_without_a_head_module(tmp_path: Path) -> None:
     """Where the output embeddings are not called as a module, rows are the logits."""
-    live = stack_of(write_donors(tmp_path), ["a"]).live(dtype="float32")
+    live = stack_of(write_donors(tmp_path), ["a"]).live_stack(dtype="float32")
     with torch.no_grad():
         expected = live.model(TOKENS % 24, use_cache=False).logits[0]
     live.model.get_output_embeddings = lambda: None
@@ -52,7 +52,7 @@ def test_a_model_without_a_head_module(tmp_path: Path) -> None:
 
 def test_the_model_is_as_before(tmp_path: Path) -> None:
     """After an error too, the head has its own function."""
-    live = stack_of(write_donors(tmp_path), ["a"]).live(dtype="float32")
+    live = stack_of(write_donors(tmp_path), ["a"]).live_stack(dtype="float32")
     module: Any = live.model.lm_head
     head = find_head(live)
     with pytest.raises(RuntimeError, match="shape"):

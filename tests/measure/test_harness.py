@@ -41,7 +41,7 @@ def test_a_local_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data.write_text("\n".join(json.dumps({"prompt": text, "answer": at % 3}) for at, text in enumerate(prompts)))
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "words.yaml").write_text(TASK.format(data=data))
-    live = stack_of(tmp_path, ["a[0:4]", "b[2:6]"]).live(dtype="float32")
+    live = stack_of(tmp_path, ["a[0:4]", "b[2:6]"]).live_stack(dtype="float32")
     found = run_tasks(live, ["words"], tmp_path / "tasks")
     tokenizer = live.load_tokenizer()
     right = 0
@@ -59,4 +59,4 @@ def test_it_says_what_is_missing(tmp_path: Path) -> None:
     """Without the harness, the message names the extra."""
     write_worded(tmp_path, "a", "b")
     with pytest.raises(SpecError, match="not installed"):
-        run_tasks(stack_of(tmp_path, ["a"]).live(), ["words"], tmp_path)
+        run_tasks(stack_of(tmp_path, ["a"]).live_stack(), ["words"], tmp_path)

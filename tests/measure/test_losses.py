@@ -24,7 +24,7 @@ PASSAGES = [TextPassage("text", number, make_text(length, number)) for number, l
 @pytest.fixture
 def live(tmp_path: Path) -> LiveStack:
     """A live stack of two donors in fp32."""
-    return stack_of(write_worded(tmp_path, "a", "b"), ["a[0:4]", "b[2:6]"]).live(dtype="float32")
+    return stack_of(write_worded(tmp_path, "a", "b"), ["a[0:4]", "b[2:6]"]).live_stack(dtype="float32")
 
 
 def windows_of(live: LiveStack) -> Sequence[Window]:
@@ -67,7 +67,7 @@ def test_streamed_losses_are_the_same(live: LiveStack, tmp_path: Path) -> None:
     """Layers that pass through a window give the same losses."""
     stack = stack_of(tmp_path, ["a[0:4]", "b[2:6]"], "again")
     limit = predict_memory(draw_blueprint(stack), "float32").streamed
-    streamed = stack.live(dtype="float32", max_memory=limit)
+    streamed = stack.live_stack(dtype="float32", max_memory=limit)
     batches = [*make_batches(windows_of(live))]
     found, expected = (measure_losses(find_head(each), batches) for each in (streamed, live))
     assert torch.equal(found, expected)

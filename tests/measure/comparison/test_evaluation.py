@@ -38,7 +38,7 @@ class Opener:
 
     def load(self) -> LiveStack:
         self.count += 1
-        return self.stack.live(dtype="float32")
+        return self.stack.live_stack(dtype="float32")
 
     def candidate(self) -> Candidate:
         return Candidate(self.stack.spec.name, draw_blueprint(self.stack), FP32, self.load)

@@ -28,7 +28,7 @@ def test_probabilities_are_transformers_own(tmp_path: Path, start: bool) -> None
     """For choices of one token, read at once, and of several: the sum of the log-probabilities of their tokens."""
     write_worded(tmp_path, "a", "b", start=start)
     stack = stack_of(tmp_path, ["a"])
-    live = stack.live(dtype="float32")
+    live = stack.live_stack(dtype="float32")
     candidate = Candidate("a", draw_blueprint(stack), Settings(dtype="float32"), lambda: live)
     questions = (SINGLE, MIXED)
     found, known = score_choices(candidate, questions, 100, ScoreCache(None))

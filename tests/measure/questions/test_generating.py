@@ -81,7 +81,7 @@ def test_texts_are_transformers_greedy_ones(tmp_path: Path) -> None:
     """Each text is what transformers generates from the same prompt; a second time it comes from the cache."""
     write_worded(tmp_path, "a", "b")
     stack = stack_of(tmp_path, ["a"])
-    live = stack.live(dtype="float32")
+    live = stack.live_stack(dtype="float32")
     candidate = Candidate("a", draw_blueprint(stack), Settings(dtype="float32"), lambda: live)
     cache = ScoreCache(tmp_path / "cache")
     found, known = write_answers(candidate, 2, cache)
