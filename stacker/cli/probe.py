@@ -124,7 +124,7 @@ def _check_request(sources: list[str], settings: ProbeSettings, files: dict[str,
 def _load(source: str, device: str, dtype: str | None) -> tuple[Stack, LiveStack]:
     stack = load_source(source)
     print_warnings(stack.problems)
-    return stack, stack.live(device, dtype)
+    return stack, stack.live_stack(device, dtype)
 
 
 def _parse_dtype(dtype: str | None) -> str | None:

@@ -44,7 +44,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def live_of(donor: Path, dtype: str) -> LiveStack:
     spec = {"stacker": 1, "name": "smollm2", "donors": {"donor": str(donor)}, "stack": ["donor"]}
-    return load_text(json.dumps(spec).encode(), donor.parent / "spec.yml").live(dtype=dtype)
+    return load_text(json.dumps(spec).encode(), donor.parent / "spec.yml").live_stack(dtype=dtype)
 
 
 def nothing(_losses: Losses, _edit: Edit) -> None: ...

@@ -18,7 +18,7 @@ PASSAGES = [TextPassage("text", number, make_text(12, number)) for number in ran
 
 def live_of(home: Path, *items: str, **config: Any) -> LiveStack:
     """A live stack in fp32 of two donors of six layers, `a` and `b`; without items, of all layers of `a`."""
-    return stack_of(write_worded(home, "a", "b", **config), [*items] or ["a"]).live(dtype="float32")
+    return stack_of(write_worded(home, "a", "b", **config), [*items] or ["a"]).live_stack(dtype="float32")
 
 
 def windows_of(live: LiveStack) -> Sequence[Window]:

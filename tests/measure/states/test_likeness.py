@@ -76,7 +76,7 @@ def test_a_model_is_like_itself(tmp_path: Path) -> None:
     assert [same.distances[state][state] for state in range(7)] == pytest.approx([0.0] * 7, abs=1e-3)
     for matrix in (same.rotated, same.cka):
         assert [matrix[state][state] for state in range(7)] == pytest.approx([1.0] * 7, abs=1e-4)
-    other = compare_streams(("a", "b"), walks, prepared_of(stack_of(tmp_path, ["b"]).live(dtype="float32")).walks)
+    other = compare_streams(("a", "b"), walks, prepared_of(stack_of(tmp_path, ["b"]).live_stack(dtype="float32")).walks)
     assert other.distances is not None
     assert min(map(min, other.distances)) > 0.1
     assert same.chance < 0.95
