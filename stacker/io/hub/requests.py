@@ -1,6 +1,6 @@
-"""Sends requests to the hub: lists the files of a repository, and repeats requests that failed for a moment.
+"""Sends requests to the hub: lists the files of a repository, and repeats requests that failed for a passing reason.
 
-The hub is not trusted: what is read of an answer is limited in bytes and seconds, and names are checked.
+The hub is not trusted: what is read of a response is limited in bytes and seconds, and names are checked.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _parse_listing(info: Mapping[str, Json], address: HubAddress) -> Listing:
 
 
 def _is_inside(name: str) -> bool:
-    """Whether the file `name` of a repository cannot lie outside of the repository's folder."""
+    """Whether the file `name` of a repository is certainly inside the repository's folder."""
     parts = name.split("/")
     return name.isprintable() and "\\" not in name and not any(part in ("", ".", "..") for part in parts)
 
