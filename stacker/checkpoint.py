@@ -53,9 +53,9 @@ class Verified:
 def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: Watch = ignore_watch) -> Verified:
     """Compare every byte of the output in `out` with the plan in its lock file and with the donors.
 
-    For a donor that is no longer where it was, `donors` maps the donor's name to its new folder or hub id. If donors
-    are not on this machine, `donors` is empty and the lock file has digests of the shards, the shards are compared with
-    these instead. Otherwise, DonorError when a donor is missing or differs from the one that the output was made from.
+    For a donor that is no longer where it was, `donors` maps the donor's name to its new folder or hub id. If `donors`
+    is empty, a donor is not on this machine, and the lock file has digests of the shards, the shards are compared with
+    these. Otherwise, DonorError when a donor is missing or differs from the one that the output was made from.
     """
     lock = _read_lock(out)
     plan = plan_from_json(lock["plan"])

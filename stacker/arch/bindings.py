@@ -61,7 +61,7 @@ class Binding:
 
 
 def find_bindings(config: Config, depth: int, explained: frozenset[str], path: str = "") -> Iterator[Binding]:
-    """Yields the config entries that seem to treat the `depth` layers differently; skips the keys in `explained`.
+    """Yield the config entries that seem to treat the `depth` layers differently, except the keys in `explained`.
 
     Entries of nested mappings are named by their path, such as `attn_config.local_layers`; `path` is that of `config`.
     """
@@ -77,7 +77,11 @@ def find_bindings(config: Config, depth: int, explained: frozenset[str], path: s
 
 
 def _may_hold_layers(key: str, value: Mapping[str, Json]) -> bool:
-    """Whether a nested mapping can be about the decoder layers: it is no tower and not about other things."""
+    """Whether a nested mapping may have entries for the decoder layers.
+
+    Mappings that are the config of a model of their own, such as a vision tower, do not; nor do those whose name tells
+    that they describe something else.
+    """
     return "model_type" not in value and not _NOT_LAYERS.search(key)
 
 
@@ -102,7 +106,7 @@ def _recognise(key: str, value: Json, depth: int, config: Config) -> Binding | N
 
 
 def _list_binding(key: str, value: list[Json], depth: int) -> Binding | None:
-    """Recognises a list of layer indices, or a list with an entry for each layer; None for any other list."""
+    """Recognise a list of layer indices, or a list with an entry for each layer; None for any other list."""
     numbers = [item for item in value if isinstance(item, int) and not isinstance(item, bool)]
     named = bool(_LAYERS.search(key)) and not _NOT_LAYERS.search(key)
     if numbers == value and _are_layer_numbers(numbers, depth, named=named) and not _NOT_LAYERS.search(key):
@@ -121,7 +125,7 @@ def _list_binding(key: str, value: list[Json], depth: int) -> Binding | None:
 
 
 def _has_entry_for_each(key: str, length: int, depth: int) -> bool:
-    """Whether a list is so long that it probably has an entry for each layer, and perhaps a few more."""
+    """Whether a list of `length` items probably has an item for each layer, and at most a few more."""
     more = _PADDING if depth >= _FEWEST_LAYERS else 0
     return depth > 1 and depth <= length <= depth + more and not _NEVER_BY_LAYER.search(key)
 
@@ -141,7 +145,7 @@ def _are_layer_numbers(numbers: Sequence[Json], depth: int, *, named: bool) -> b
 
 
 def _text_binding(key: str, value: str, depth: int) -> Binding | None:
-    """Recognises a string of layer indices ("3, 7"), a ratio ("5:1"), or a pattern with a letter per layer.
+    """Recognise a string of layer indices ("3, 7"), a ratio ("5:1"), or a pattern with a letter per layer.
 
     Returns None for any other string.
     """
@@ -158,7 +162,7 @@ def _text_binding(key: str, value: str, depth: int) -> Binding | None:
 
 
 def _mapping_binding(key: str, value: dict[str, Json], depth: int) -> Binding | None:
-    """Recognises a mapping whose keys are all layer indices, such as "3" or "layer_3"; None for other mappings."""
+    """Recognise a mapping whose keys are all layer indices, such as "3" or "layer_3"; None for other mappings."""
     found = [(_NUMBERED_KEY.fullmatch(name), item) for name, item in value.items()]
     entries = {int(match[1]): repr(item) for match, item in found if match}
     if not entries or len(entries) < len(value) or max(entries) > depth:
@@ -167,9 +171,9 @@ def _mapping_binding(key: str, value: dict[str, Json], depth: int) -> Binding | 
 
 
 def _number_binding(key: str, value: int, depth: int, config: Config) -> Binding | None:
-    """Recognises a period ("every 4 layers"), a number of layers at one end, or the first layer of something (offset).
+    """Recognise a period ("every 4 layers"), a number of layers at one end, or the first layer of something (offset).
 
-    Returns None if the key suggests neither, or if the config also has a period to which the offset belongs.
+    Returns None if the key suggests none of these, or if the config also has a period to which the offset belongs.
     """
     if value > 1 and _PERIOD.search(key) and not _NOT_LAYERS.search(key):
         return Binding(key, f"something at every {value} layers", lambda index: index % value)
@@ -210,6 +214,9 @@ def check_list_lengths(architecture: Architecture, config: Config, depth: int) -
 
 
 def _only_from(rule: LayerRule) -> LayerRule:
-    """The rule with only the formulas that read an entry of its list, since programs do not fall back on others."""
+    """The rule with only those of its formulas that read one item of the rule's list.
+
+    Programs read the list itself, and do not fall back on other config entries if it is too short.
+    """
     own = (formula for formula in rule.read if rule.key in find_names([formula]) and formula.text != rule.key)
     return replace(rule, read=tuple(own))

@@ -52,7 +52,7 @@ Digests = Annotated[
     typer.Option("--digests", help="Read the output once more, and store the SHA-256 of each shard in the lock file."),
 ]
 WriteDigests = Annotated[
-    bool, typer.Option("--write-digests", help="Then store the SHA-256 of each shard in the lock file.")
+    bool, typer.Option("--write-digests", help="If nothing is wrong, store the SHA-256 of each shard in the lock file.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
 

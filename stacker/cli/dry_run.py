@@ -14,7 +14,7 @@ from stacker.errors import Severity, raise_problems, select_errors
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("check stack.yml", "check stack.yml --for llama.cpp"))
 def check(spec: Spec, *, clients: For = None, json: Json = False) -> None:
-    """Report every error and warning in a spec and its stack, and which programs compute it rightly."""
+    """Report every error and warning in a spec and its stack, and which programs compute it correctly."""
     from stacker.compose import load
     from stacker.view.stack.programs import answers_text, verdicts_json
     from stacker.view.tables.side_files import side_files_json

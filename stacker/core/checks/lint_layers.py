@@ -140,7 +140,7 @@ def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) 
     """Warn if a per-layer value, such as the attention type, does not follow the pattern of the model family.
 
     The new config lists the right value for each layer, but some programs compute the value from the layer number
-    instead. Families whose file says which programs do so are left to `core.clients`.
+    instead. Families whose file has a section `clients` are skipped, because `core.clients` says which programs do so.
     """
     template = donors[graph.template]
     if template.architecture.clients:

@@ -1,6 +1,6 @@
 """Checks that nothing is in the way of an output, and moves the finished folder to its final path.
 
-After the move the output is complete, and nothing that fails later is an error.
+After the move the output is complete, and what fails later is only a warning.
 """
 
 from __future__ import annotations
