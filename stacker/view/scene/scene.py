@@ -21,8 +21,9 @@ class Scene:
 
     `lints` are warnings and notes about weak points of the stack, `figures` are its sizes and costs, and `verdicts` say
     which programs compute it correctly. `jumps` are the junctions: the places where two output layers meet that are not
-    made from consecutive layers of one donor. `changes` says what differs there, and `turns` how far the residual stream
-    turns there, as far as a probe has measured it; all three are by the index of the output layer after the junction.
+    made from consecutive layers of one donor. `changes` says what differs there, and `turns` how far the residual
+    stream turns there, where a probe has measured it; all three are by the index of the output layer after the
+    junction.
     """
 
     name: str
