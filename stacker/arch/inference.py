@@ -14,10 +14,11 @@ from typing import Any
 
 from stacker.arch.conventions import guess_outside_role, name_tied_heads, read_conventions
 from stacker.arch.dimensions import collect_names
-from stacker.arch.files.architecture import POSITIONAL, Architecture, Config, LayerRule, WriteKind
-from stacker.arch.files.formula import parse_formula
+from stacker.arch.files.architecture import CHECK_ONLY, POSITIONAL, Architecture, Config, LayerRule, WriteKind
+from stacker.arch.files.formula import find_names, parse_formula
 from stacker.arch.layer_names import match_outside_name
 from stacker.arch.layer_rules import (
+    find_used_formula,
     has_all_values,
     infer_index_rules,
     infer_list_rules,
@@ -75,12 +76,27 @@ def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Arc
     listed = [rule for rule in candidates if is_applicable(rule, names) and has_all_values(rule, names, depth)]
     nested = config.get(scope)
     own = nested if isinstance(nested, Mapping) else config
+    listed = [_keep_stated_entries(rule, own, names) for rule in listed]
     listed += infer_index_rules(own, listed, depth, conventions.numbered)
     rules = [*listed, *infer_list_rules(own, listed, depth, conventions.shared)]
     structure = _bind_unexplained(_number_kinds(tensors, known, depth), rules, names)
     notes = (f"no file describes '{name}': its layers and roles are inferred from names and config",)
     sized = tuple((key, formula) for key, formula in conventions.sized if key in names)
     return replace(known, rules=(*rules, *structure), sized=sized, notes=notes)
+
+
+def _keep_stated_entries(rule: LayerRule, config: Config, names: Mapping[str, Any]) -> LayerRule:
+    """Returns the rule; if it would replace entries of the config by one that the config lacks, as a rule of position.
+
+    Nothing says that programs for a family without a file read the other entry. If a formula names the family, it is
+    known to.
+    """
+    used = find_names([find_used_formula(rule, names)])
+    stated = ", ".join(f"'{key}'" for key in sorted(used & config.keys()))
+    if rule.write in {*CHECK_ONLY, WriteKind.SOLVE} or not stated or rule.key in config or "model_type" in used:
+        return rule
+    reason = f"{stated} may say what each layer is, and nothing says that this family also reads '{rule.key}'"
+    return replace(rule, key="", write=WriteKind.POSITION, drop=(), put=(), reason=reason)
 
 
 def _refuse_shared_layers(config: Config, name: str) -> None:

@@ -367,3 +367,36 @@ def test_roles_by_the_tensors_beside(suffixes: tuple[str, ...], roles: tuple[str
     names = layers(2, *suffixes)
     placed = place_tensors(infer(config, *names), config, specs(*names))
     assert tuple(placed[f"model.layers.1.{suffix}"].role for suffix in suffixes) == roles
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"layer_group_size": 2},
+        {"sliding_window_pattern": 2},
+        {"linear_attn_config": {"full_attn_layers": [2, 4], "kda_layers": [1, 3]}},
+        {"hybrid_override_pattern": "M*M*"},
+        {"decoder_sparse_step": 2, "num_experts": 2},
+    ],
+    ids=lambda config: next(iter(config)),
+)
+def test_stated_entries_are_not_translated(config: dict[str, Any]) -> None:
+    """Nothing says that an unknown family reads a list in place of the entry that it has, so layers keep their kind."""
+    family = infer({"num_hidden_layers": 4, **config}, *layers(4, "a.weight"))
+    (rule,) = [rule for rule in family.rules if rule.write is not WriteKind.CONSTANT]
+    assert (rule.write, rule.key, rule.drop, rule.put) == (WriteKind.POSITION, "", (), ())
+    assert f"'{next(iter(config))}'" in rule.reason
+
+
+def test_a_known_translation_is_written() -> None:
+    """A family whose config states the list itself has it written anew."""
+    config = {"num_hidden_layers": 4, "layer_types": ["a", "b", "a", "b"], "sliding_window_pattern": 2}
+    (rule,) = infer(config, *layers(4, "a.weight")).rules
+    assert (rule.write, rule.key) == (WriteKind.LIST, "layer_types")
+
+
+def test_a_layer_s_entry_may_be_null() -> None:
+    """A list with an entry for each layer is followed if some of the entries are null."""
+    config = {"num_hidden_layers": 4, "windows": [None, 8, None, 16]}
+    (rule,) = infer(config, *layers(4, "a.weight")).rules
+    assert [read_layer_value(rule, config, index) for index in range(4)] == config["windows"]
