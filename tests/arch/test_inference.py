@@ -400,3 +400,49 @@ def test_a_layer_s_entry_may_be_null() -> None:
     config = {"num_hidden_layers": 4, "windows": [None, 8, None, 16]}
     (rule,) = infer(config, *layers(4, "a.weight")).rules
     assert [read_layer_value(rule, config, index) for index in range(4)] == config["windows"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("model.resid_lambdas", (4,)),
+        ("model.layer_embedding.weight", (4, 8)),
+        ("model.value_embeds.3.weight", (32, 8)),
+    ],
+)
+def test_a_tensor_with_a_part_for_each_layer_holds_the_layers(name: str, shape: tuple[int, ...]) -> None:
+    """If nothing says which part of a tensor belongs to which layer, all layers of a donor stay together, in order."""
+    config = {"model_type": "new", "num_hidden_layers": 4}
+    tensors = {each: TensorSpec(each, Dtype.BF16, (8, 8)) for each in (*layers(4, "a.weight"), *ENDS)}
+    family = infer_architecture(config, tensors | {name: TensorSpec(name, Dtype.BF16, shape)})
+    (rule,) = family.rules
+    assert rule.write is WriteKind.WHOLE
+    assert name in rule.reason
+    assert all(read_layer_value(rule, {}, index) for index in range(4))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("classifier.weight", (4, 8)), ("skip_weights", (2,)), ("x.1.weight", (8,))]
+)
+def test_other_tensors_outside_the_layers_do_not(name: str, shape: tuple[int, ...]) -> None:
+    """A classifier of as many labels as layers, and modules numbered otherwise, leave the layers free."""
+    tensors = {each: TensorSpec(each, Dtype.BF16, (8, 8)) for each in (*layers(4, "a.weight"), *ENDS)}
+    config = {"model_type": "new", "num_hidden_layers": 4}
+    assert infer_architecture(config, tensors | {name: TensorSpec(name, Dtype.BF16, shape)}).rules == ()
+
+
+@pytest.mark.parametrize(
+    "head", ["transformer.output_layer.weight", "model.transformer.ff_out.weight", "unusual.weight"]
+)
+def test_a_head_is_found_by_its_shape(head: str) -> None:
+    """A matrix of the embedding's shape behind the layers is the head, so that no other head is made up."""
+    tensors = specs(*layers(4, "a.weight"), "transformer.word_embeddings.weight", head)
+    family = infer_architecture({"model_type": "new", "num_hidden_layers": 4}, tensors)
+    assert family.tied == ((head, "transformer.word_embeddings.weight"),)
+
+
+def test_chatglm_keeps_its_depth() -> None:
+    """The first ChatGLM scales its residual stream by its depth; later ones of the same model type do not."""
+    first = {"num_hidden_layers": 4, "model_type": "chatglm", "position_encoding_2d": True}
+    assert [rule.name for rule in infer(first, *layers(4, "a.weight")).rules] == ["residual_scale"]
+    assert infer(first | {"position_encoding_2d": False}, *layers(4, "a.weight")).rules == ()
