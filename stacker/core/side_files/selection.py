@@ -89,7 +89,7 @@ def _list_left(donor: Donor, givers: Mapping[Kind, str], taken: set[tuple[str, s
         rule = find_rule(file.name)
         if rule and _identify(file) not in taken:
             replaced = givers[rule.kind] == donor.name
-            reason = "replaced or outdated" if replaced else f"the {rule.kind} is that of '{givers[rule.kind]}'"
+            reason = "replaced or outdated" if replaced else f"such files ({rule.kind}) come from '{givers[rule.kind]}'"
             yield LeftFile(donor.name, file.name, reason)
     for name in donor.other_files:
         yield LeftFile(donor.name, name, explain_left_behind(name))
