@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stacker.arch.dimensions import count_prediction_layers
@@ -26,7 +26,8 @@ def is_applicable(rule: LayerRule, names: Mapping[str, Any]) -> bool:
 def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
     """The first value of the formulas `rule.read` for layer `index` that is not null.
 
-    A formula that cannot be computed is skipped; FormulaError if no formula has a value.
+    A formula that cannot be computed is skipped; FormulaError if no formula has a value. A list that is read by one
+    formula may state null for a layer.
     """
     failure = FormulaError(f"'{rule.name}' cannot be read")
     for formula in rule.read:
@@ -35,9 +36,14 @@ def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> J
         except FormulaError as error:
             failure = error
             continue
-        if value is not None:
+        if value is not None or (rule.write is WriteKind.LIST and len(rule.read) == 1):
             return value
     raise failure
+
+
+def find_used_formula(rule: LayerRule, names: Mapping[str, Any]) -> Formula:
+    """The formula that `read_layer_value` uses for the first layer; it must have a value."""
+    return next(each for each in rule.read if has_all_values(replace(rule, read=(each,)), names, 1))
 
 
 def has_all_values(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:

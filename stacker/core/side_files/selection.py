@@ -87,8 +87,10 @@ def _list_left(donor: Donor, sources: Mapping[Kind, str], taken: set[tuple[str, 
     for file in donor.side_files:
         rule = find_rule(file.name)
         if rule and _identify(file) not in taken:
-            replaced = sources[rule.kind] == donor.name
-            reason = "replaced or outdated" if replaced else f"the {rule.kind} is that of '{sources[rule.kind]}'"
+            source = sources[rule.kind]
+            reason = (
+                "replaced or outdated" if source == donor.name else f"such files ({rule.kind}) come from '{source}'"
+            )
             yield LeftFile(donor.name, file.name, reason)
     for name in donor.other_files:
         yield LeftFile(donor.name, name, explain_left_behind(name))
