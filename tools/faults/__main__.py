@@ -18,11 +18,11 @@ from tools.faults.rows import Row, update_table
 from tools.faults.scenes import warm_up
 
 ATTACKS: dict[str, Callable[[Path], Iterable[Row]]] = {
-    "calls": sweep_calls,
-    "specs": build_random_specs,
-    "limits": try_limits,
-    "signals": send_signals,
     "writers": race_builds,
+    "signals": send_signals,
+    "limits": try_limits,
+    "specs": build_random_specs,
+    "calls": sweep_calls,
 }
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stacker.cli import main
+from stacker.cli.terminal.signals import end_on_signals
 
 PATIENCE = 60.0
 """Seconds after which a command counts as hanging."""
@@ -78,6 +79,7 @@ def start(folder: Path, words: tuple[str, ...], disturb: Callable[[], object] = 
         os.dup2(writing, 2)
         os.closerange(reading, writing + 1)
         os.chdir(folder)
+        end_on_signals()
         disturb()
         code = main(list(words))
     except BaseException:  # the child must not go on as this program
