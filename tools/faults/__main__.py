@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tools.faults.calls import sweep_calls
+from tools.faults.costs import try_absurd_inputs
 from tools.faults.injector import restart_with_injector
 from tools.faults.limits import try_limits
 from tools.faults.processes import race_builds, send_signals
@@ -18,6 +19,7 @@ from tools.faults.rows import Row, update_table
 from tools.faults.scenes import warm_up
 
 ATTACKS: dict[str, Callable[[Path], Iterable[Row]]] = {
+    "inputs": try_absurd_inputs,
     "writers": race_builds,
     "signals": send_signals,
     "limits": try_limits,

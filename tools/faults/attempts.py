@@ -30,10 +30,15 @@ JOURNAL = ".journal"
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended: its exit code, negative for a signal, None if it hangs, and what it printed."""
+    """How a command ended: its exit code, negative for a signal, None if it hangs, and what it printed.
+
+    `seconds` is processor time, and `peak` bytes of resident memory, including those of the process it was forked from.
+    """
 
     code: int | None
     text: str
+    seconds: float = 0.0
+    peak: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +99,14 @@ def finish(running: Running) -> Ended:
     """Wait until a command ends; it is killed if it takes too long."""
     end, code = time.monotonic() + PATIENCE, None
     while code is None and time.monotonic() < end:
-        ended, status = os.waitpid(running.pid, os.WNOHANG)
+        ended, status, usage = os.wait4(running.pid, os.WNOHANG)
         code = os.waitstatus_to_exitcode(status) if ended else None
         time.sleep(0 if ended else 0.002)
     if code is None:
         os.kill(running.pid, signal.SIGKILL)
-        os.waitpid(running.pid, 0)
+        usage = os.wait4(running.pid, 0)[2]
     with os.fdopen(running.printed, encoding="utf-8", errors="replace") as file:
-        return Ended(code, file.read())
+        return Ended(code, file.read(), usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def run(folder: Path, words: tuple[str, ...], disturb: Callable[[], object] = do_nothing) -> Ended:
