@@ -7,6 +7,7 @@ would become wrong if a stack moved layers to other indices.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -65,11 +66,12 @@ def find_bindings(config: Config, depth: int, explained: frozenset[str], path: s
 
     Entries of nested mappings are named by their path, such as `attn_config.local_layers`; `path` is that of `config`.
     """
+    periods = sorted(filter(_PERIOD.search, config))
     for key, value in config.items():
         name = path + key
         if name in explained or key.startswith("_"):
             continue
-        found = _recognise(key, value, depth, config)
+        found = _recognise(key, value, depth, periods)
         if found:
             yield replace(found, key=name)
         elif isinstance(value, dict) and _may_hold_layers(key, value):
@@ -89,7 +91,7 @@ def list_explained_keys(architecture: Architecture) -> frozenset[str]:
     return frozenset({*find_names(formulas), *list_written_keys(architecture), *architecture.agree})
 
 
-def _recognise(key: str, value: Json, depth: int, config: Config) -> Binding | None:
+def _recognise(key: str, value: Json, depth: int, periods: Sequence[str]) -> Binding | None:
     if isinstance(value, list):
         return _list_binding(key, value, depth)
     if isinstance(value, str):
@@ -97,7 +99,7 @@ def _recognise(key: str, value: Json, depth: int, config: Config) -> Binding | N
     if isinstance(value, dict):
         return _mapping_binding(key, value, depth)
     if isinstance(value, int) and not isinstance(value, bool):
-        return _number_binding(key, value, depth, config)
+        return _number_binding(key, value, depth, periods)
     return None
 
 
@@ -166,10 +168,11 @@ def _mapping_binding(key: str, value: dict[str, Json], depth: int) -> Binding | 
     return Binding(key, "values by layer number", entries.get)
 
 
-def _number_binding(key: str, value: int, depth: int, config: Config) -> Binding | None:
+def _number_binding(key: str, value: int, depth: int, periods: Sequence[str]) -> Binding | None:
     """Recognises a period ("every 4 layers"), a number of layers at one end, or the first layer of something (offset).
 
-    Returns None if the key suggests neither, or if the config also has a period to which the offset belongs.
+    Returns None if the key suggests neither, or if the offset belongs to one of `periods`, which are the config's keys
+    of periods in order.
     """
     if value > 1 and _PERIOD.search(key) and not _NOT_LAYERS.search(key):
         return Binding(key, f"something at every {value} layers", lambda index: index % value)
@@ -177,9 +180,10 @@ def _number_binding(key: str, value: int, depth: int, config: Config) -> Binding
         ends = (value, depth - value)
         return Binding(key, "so many layers at one end", lambda index: tuple(index < end for end in ends))
     stem = _OFFSET.sub("", key)
-    partner = any(other != key and _PERIOD.search(other) and other.startswith(stem) for other in config)
-    if value and stem != key and _LAYERS.search(key) and not partner and not _NOT_LAYERS.search(key):
-        return Binding(key, "the first layer of something", lambda index: index)
+    if value and stem != key and _LAYERS.search(key) and not _NOT_LAYERS.search(key):
+        first = bisect_left(periods, stem)  # keys with this beginning follow each other
+        if not any(other != key and other.startswith(stem) for other in periods[first : first + 2]):
+            return Binding(key, "the first layer of something", lambda index: index)
     return None
 
 

@@ -21,9 +21,9 @@ from tools.faults.scenes import warm_up
 ATTACKS: dict[str, Callable[[Path], Iterable[Row]]] = {
     "inputs": try_absurd_inputs,
     "writers": race_builds,
-    "signals": send_signals,
-    "limits": try_limits,
     "specs": build_random_specs,
+    "limits": try_limits,
+    "signals": send_signals,
     "calls": sweep_calls,
 }
 

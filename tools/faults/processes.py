@@ -13,7 +13,7 @@ from tools.faults.attempts import Ended, Place, clear, find_fault, find_later_fa
 from tools.faults.rows import Row, make_row
 from tools.faults.scenes import BLENDS, COPIES, Scene, open_scene
 
-_TIMES = 150
+_TIMES = 100
 _SIGNALS = {
     "SIGTERM": (signal.SIGTERM,),
     "SIGTERM twice": (signal.SIGTERM, signal.SIGTERM),
