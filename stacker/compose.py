@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 
@@ -132,11 +132,15 @@ class Stack:
         """Write the checkpoint to the folder `out`, as the function `build` of this module does."""
         return build(self, Path(out), options or DEFAULTS, Listener(watch))
 
-    def live(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> LiveStack:
-        """Load the stack without writing it, as a model of transformers (`LiveStack.model`).
+    def live(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> Any:
+        """The stack as a model of transformers, loaded without writing it; its `rearranged(spec)` loads another spec.
 
         Layers are streamed if the weights exceed `max_memory` bytes. SpecError if transformers cannot run the stack.
         """
+        return self.live_stack(device, dtype, max_memory).model
+
+    def live_stack(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> LiveStack:
+        """The model that `live` returns, together with the plan and the parameters that it was made from."""
         blueprint = draw_blueprint(self)
         from stacker.live.live_stack import Settings, make_live
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import typer
 from typer.models import CommandInfo
 
-from stacker.cli import build, dry_run, inspection, new, preview, recipes, run, spec_language
+from stacker.cli import build, dry_run, evaluation, inspection, new, preview, probe, recipes, run, spec_language
 from stacker.cli.app import ORDER, app
 from stacker.cli.terminal.mergekit_options import translate_options
 from stacker.cli.terminal.printing import print_json, print_problems, problem_json
@@ -25,10 +25,12 @@ __all__ = [
     "app",
     "build",
     "dry_run",
+    "evaluation",
     "inspection",
     "main",
     "new",
     "preview",
+    "probe",
     "program",
     "recipes",
     "run",

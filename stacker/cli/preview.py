@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stacker.cli.app import LOOK, For, Json, app, format_examples
+from stacker.cli.junctions import read_turns
 from stacker.cli.terminal.printing import find_exit_code, make_console, print_json, print_warnings, problems_json
 from stacker.errors import SpecError, raise_problems, select_errors
 
@@ -68,7 +70,7 @@ def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_jso
 
     Without any of these, the stack is drawn on the terminal.
     """
-    scene = stack.scene()
+    scene = replace(stack.scene(), turns=read_turns(stack))
     if as_json:
         print_json(_preview_json(stack, scene))
     elif not files and not printed:

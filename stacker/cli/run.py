@@ -119,7 +119,7 @@ def _open_speaker(source: str, device: str, dtype: str | None, max_memory: str |
     print_warnings(stack.problems)
     memory = predict_memory(draw_blueprint(stack), kind.torch_name if kind else None)
     make_console(stderr=True).print(memory_text(stack.spec.name, memory, limit))
-    live = stack.live(device, kind.torch_name if kind else None, limit)
+    live = stack.live_stack(device, kind.torch_name if kind else None, limit)
     return _Speaker(source, live, live.load_tokenizer(), memory)
 
 

@@ -44,6 +44,7 @@ class Settings:
 class LiveStack:
     """A stack in memory; `model` is an ordinary model of transformers, and `layers` are its decoder layers.
 
+    The model has this record as its attribute `live_stack`, and `rearrange_model` as its method `rearranged`.
     `parameters` has the model's parameters by what they are made of, `kinds` the type and device of each when it was
     loaded, and `draw` makes blueprints of other specs.
     """
@@ -71,6 +72,14 @@ class LiveStack:
         """
         kept = {key: each for key, each in self.parameters.items() if (each.dtype, each.device) == self.kinds[key]}
         return _make(self.draw(spec), self.settings, self.draw, self.maps, kept, watch)
+
+    def rearrange_model(self, spec: Any) -> Any:
+        """The model of another spec, which shares all equal parameters with this one; see `rearranged`."""
+        return self.rearranged(spec).model
+
+    def __deepcopy__(self, _memo: object) -> LiveStack:
+        """The live stack itself, so that copying its model copies neither donors' files nor this record."""
+        return self
 
     def load_tokenizer(self) -> Any:
         """The stack's tokenizer, as transformers loads it; DonorError if there is none."""
@@ -103,7 +112,9 @@ def _make(
             loaded = replace(loaded, parameters=NOTHING)
     _finish(loaded.model, blueprint)
     kinds = {key: (parameter.dtype, parameter.device) for key, parameter in loaded.parameters.items()}
-    return LiveStack(blueprint, loaded.model, settings, loaded.layers, loaded.parameters, kinds, maps, draw)
+    live = LiveStack(blueprint, loaded.model, settings, loaded.layers, loaded.parameters, kinds, maps, draw)
+    live.model.live_stack, live.model.rearranged = live, live.rearrange_model
+    return live
 
 
 def _stream(hollow: Hollow, weights: Weights, device: str) -> Loaded:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from stacker.errors import SpecError
 from stacker.live.live_stack import LiveStack
 
 State = torch.Tensor
@@ -32,7 +33,8 @@ class Passage:
     """A batch of tokens at the entrance of the layers; `state` is the embedding.
 
     `calls` has the Call of each layer by index, except of layers that the model skips for these tokens.
-    `others` is what layers return after the state, or None if they return only the state.
+    `others` is what layers return after the state, or None if they return only the state. If `linked`, layers pass
+    some of the others on to later layers, so that the state alone does not decide what a layer computes.
     """
 
     live: LiveStack
@@ -40,15 +42,24 @@ class Passage:
     state: State
     calls: Mapping[int, Call] = field(repr=False)
     others: tuple[Any, ...] | None = field(repr=False)
+    linked: bool = False
 
     @torch.no_grad()
     def run_layer(self, index: int, state: State) -> State:
-        """The state behind layer `index`, if `state` enters it; a layer that the model skips changes nothing."""
+        """The state behind layer `index`, if `state` enters it; a layer that the model skips changes nothing.
+
+        SpecError if the layers are linked.
+        """
+        if self.linked:
+            kind = self.live.model.config.model_type
+            raise SpecError.of(
+                f"layers of '{kind}' pass on more than the residual stream", "they only run all together"
+            )
         call = self.calls.get(index)
         if call is None:
             return state
         result = self.live.layers[index](state, *call.arguments, **call.keywords)
-        found: State = result[0] if isinstance(result, tuple) else result
+        found: State = result[0] if isinstance(result, tuple | list) else result
         return found
 
     @torch.no_grad()
@@ -58,7 +69,7 @@ class Passage:
         def give(_index: int, _state: State, _call: Call) -> Any:
             return state if self.others is None else (state, *self.others)
 
-        with _stand_ins(self.live.layers, give):
+        with stand_ins(self.live.layers, give):
             logits: torch.Tensor = self.live.model(self.tokens, use_cache=False, **options).logits
         return logits
 
@@ -71,20 +82,27 @@ def start_passage(live: LiveStack, tokens: torch.Tensor) -> Passage:
     """
     states: list[State] = []
     calls: dict[int, Call] = {}
-    returned: list[Any] = []
+    results: list[Any] = []
     layers = list(live.layers)
 
     def record(index: int, state: State, call: Call) -> Any:
         states.append(state)
         calls[index] = call
-        if not returned:
-            returned.append(layers[index](state, *call.arguments, **call.keywords))
-        return returned[0]
+        if not results:
+            results.append(layers[index](state, *call.arguments, **call.keywords))
+        return results[0]
 
-    with _stand_ins(live.layers, record):
+    with stand_ins(live.layers, record):
         live.model(tokens, use_cache=False)
-    others = returned[0][1:] if isinstance(returned[0], tuple) else None
-    return Passage(live, tokens, states[0], calls, others)
+    result = results[0]
+    others = tuple(result[1:]) if isinstance(result, tuple | list) else None
+    return Passage(live, tokens, states[0], calls, others, _are_linked(calls, others or ()))
+
+
+def _are_linked(calls: Mapping[int, Call], others: tuple[Any, ...]) -> bool:
+    """Whether a layer is called with one of the values that the first layer returned after the state."""
+    given = {id(value) for value in others if isinstance(value, torch.Tensor)}
+    return any(id(value) in given for call in calls.values() for value in (*call.arguments, *call.keywords.values()))
 
 
 Stand = Callable[[int, State, Call], Any]
@@ -114,7 +132,7 @@ class _StandIn(torch.nn.Module):
 
 
 @contextmanager
-def _stand_ins(layers: torch.nn.ModuleList, stand: Stand) -> Iterator[None]:
+def stand_ins(layers: torch.nn.ModuleList, stand: Stand) -> Iterator[None]:
     """Replace the layers of a model during a `with` block."""
     own: Sequence[torch.nn.Module] = list(layers)
     for index, layer in enumerate(own):

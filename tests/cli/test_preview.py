@@ -35,7 +35,8 @@ class TestPreview:
         assert said["figures"]["parameters"] == 117_748_948_992
         assert len(said["layers"]) == 137
         assert said["junctions"][0] == {
-            "layer": 16, "jump": -8, "differs": {"donor": {"before": "xwin", "after": "euryale"}}
+            "layer": 16, "jump": -8, "turn": None,
+            "differs": {"donor": {"before": "xwin", "after": "euryale"}}
         }  # fmt: skip
         assert said["coverage"]["xwin"].count(0) == 4
         assert [lint["severity"] for lint in said["lints"]] == ["note"]

@@ -10,7 +10,7 @@ import torch
 
 from stacker.compose import Stack
 from stacker.core.stack.graph import find_segments
-from stacker.errors import select_errors
+from stacker.errors import SpecError, select_errors
 from stacker.live.forecast.memory import predict_memory
 from stacker.live.live_stack import LiveStack
 from stacker.live.passage import start_passage
@@ -27,6 +27,8 @@ FIRST = ("llama", "mixtral", "gemma3n_text", "deepseek_v3", "mamba2", "gpt2", "l
 """Families that differ in names, experts, tables outside the layers, states, wrappers and configs."""
 UNCACHED = frozenset(TABLE) - {"mllama"}
 """Families that transformers runs without a cache; in mllama, layers that see pictures need one."""
+LINKED = frozenset({"glm_moe_dsa", "hy_v4", "zaya"})
+"""Families whose layers pass on more than the residual stream."""
 ORDERED = [*FIRST, *(name for name in TABLE if name not in FIRST)]
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -54,7 +56,7 @@ def test_live_is_as_built(family: str, tmp_path: Path) -> None:
         write_donor(case, tmp_path / name, seed)
     for name, stack in sound_stacks(tmp_path):
         expected = built(stack, tmp_path / name, case.auto)
-        live = stack.live(dtype="float32")
+        live = stack.live_stack(dtype="float32")
         assert len(live.layers) == sum(map(len, find_segments(stack.graph))), name
         if type(live.model) is type(expected):
             predicted = predict_memory(live.blueprint, "float32").weights
@@ -70,6 +72,11 @@ def test_live_is_as_built(family: str, tmp_path: Path) -> None:
 def check_layer_by_layer(live: LiveStack) -> None:
     """The logits after a passage through all layers equal those of one forward pass."""
     passage = start_passage(live, TOKENS)
+    assert passage.linked == (live.model.config.model_type in LINKED)
+    if passage.linked:
+        with pytest.raises(SpecError, match="pass on more than the residual stream"):
+            passage.run_layer(0, passage.state)
+        return
     state = passage.state
     for index in range(len(live.layers)):
         state = passage.run_layer(index, state)
@@ -82,5 +89,5 @@ def check_streamed(stack: Stack, live: LiveStack) -> None:
     """Layers that pass through a window compute the same."""
     memory = predict_memory(live.blueprint, "float32")
     if memory.streamed < memory.weights:
-        streamed = stack.live(dtype="float32", max_memory=memory.streamed)
+        streamed = stack.live_stack(dtype="float32", max_memory=memory.streamed)
         assert torch.equal(logits_of(streamed.model), logits_of(live.model))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedModel
 
 from stacker.compose import Stack, load
 from stacker.errors import SpecError
@@ -30,7 +30,7 @@ def pointers(module: torch.nn.Module) -> list[int]:
 
 def test_it_is_an_ordinary_model(home: Path) -> None:
     """The class is transformers' own, with the config's depth and type, in evaluation mode."""
-    live = stack_of(home, SHARED).live()
+    live = stack_of(home, SHARED).live_stack()
     assert type(live.model) is LlamaForCausalLM
     assert (live.model.config.num_hidden_layers, len(live.layers)) == (11, 11)
     assert live.model.dtype == torch.bfloat16
@@ -39,7 +39,7 @@ def test_it_is_an_ordinary_model(home: Path) -> None:
 
 def test_equal_layers_share_their_parameters_only(home: Path) -> None:
     """A layer that occurs twice is two modules with the same Parameters, each with its own number."""
-    layers: Any = stack_of(home, SHARED).live().layers
+    layers: Any = stack_of(home, SHARED).live_stack().layers
     assert layers[2] is not layers[7]
     assert pointers(layers[2]) == pointers(layers[7])
     assert pointers(layers[2]) != pointers(layers[3])
@@ -49,7 +49,7 @@ def test_equal_layers_share_their_parameters_only(home: Path) -> None:
 def test_a_scaled_copy_shares_the_rest(home: Path) -> None:
     """Of a copy with another output matrix, all other parameters are shared."""
     items = ["a[0:2]", {"repeat": "a[2:4]", "times": 2, "scale": {"attn.o": 0.5}}]
-    layers: Any = stack_of(home, items).live().layers
+    layers: Any = stack_of(home, items).live_stack().layers
     differ = [
         name
         for (name, one), (_, other) in zip(layers[2].named_parameters(), layers[4].named_parameters(), strict=True)
@@ -61,7 +61,7 @@ def test_a_scaled_copy_shares_the_rest(home: Path) -> None:
 
 def test_sharing_survives_conversion_and_copies(home: Path) -> None:
     """Neither `.to()` nor a deep copy makes shared parameters several."""
-    live = stack_of(home, SHARED).live()
+    live = stack_of(home, SHARED).live_stack()
     before = distinct_bytes(live.model)
     assert distinct_bytes(copy.deepcopy(live.model)) == before
     assert distinct_bytes(live.model.to(torch.float32)) == 2 * before
@@ -83,7 +83,7 @@ def test_arithmetic_is_that_of_a_build(home: Path, items: list[object]) -> None:
     """Every parameter of a computed stack equals the built one's."""
     stack = stack_of(home, list(items))
     expected = dict(built(stack, home / "out").named_parameters())
-    found = dict(stack.live(dtype="float32").model.named_parameters())
+    found = dict(stack.live_stack(dtype="float32").model.named_parameters())
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
@@ -93,7 +93,7 @@ def test_repeated_blends_are_shared_if_they_are_equal(home: Path, op: str) -> No
     own = {"base": "a[2:3]", "density": 0.5} if op == "dare_linear" else {}
     items = ["a[0:2]", {"repeat": [{"blend": ["a[2:3]", "b[2:3]"], "op": op, **own}], "times": 2}]
     stack = stack_of(home, items)
-    layers: Any = stack.live().layers
+    layers: Any = stack.live_stack().layers
     assert (pointers(layers[2]) == pointers(layers[3])) is (op == "linear")
     expected = built(stack, home / "out")
     for index, layer in enumerate(expected.model.layers):
@@ -103,7 +103,7 @@ def test_repeated_blends_are_shared_if_they_are_equal(home: Path, op: str) -> No
 def test_donors_are_never_written(home: Path) -> None:
     """A parameter that is changed in memory leaves the donor's file as it was."""
     before = (home / "a" / "model.safetensors").read_bytes()
-    live = stack_of(home, SHARED).live()
+    live = stack_of(home, SHARED).live_stack()
     with torch.no_grad():
         for parameter in live.model.parameters():
             parameter.zero_()
@@ -115,7 +115,7 @@ def test_nested_and_cast_stacks(home: Path) -> None:
     write_spec(home, [{"blend": ["a[0:4]", "b[0:4]"], "op": "linear"}, "a[4:6]"], "inner")
     entries = {"donors": {"a": "./a", "c": {"stack": "inner.yml"}}, "output": {"dtype": "float16"}}
     stack = stack_of(home, ["a[0:3]", "c[1:6]"], "outer", **entries)
-    live = stack.live(dtype="float32")
+    live = stack.live_stack(dtype="float32")
     expected = built(stack, home / "out")
     assert torch.equal(logits_of(aligned(live.model)), logits_of(expected))
 
@@ -125,7 +125,7 @@ class TestRearranged:
 
     def test_all_equal_parameters_are_shared(self, home: Path) -> None:
         """Another order of the same layers takes no new memory, and computes what its build computes."""
-        live = stack_of(home, ["a[0:6]"]).live(dtype="float32")
+        live = stack_of(home, ["a[0:6]"]).live_stack(dtype="float32")
         stack = stack_of(home, ["a[0:2]", "a[1:3]", "a[3:6]"], "other")
         other = live.rearranged(stack)
         assert set(pointers(other.model)) <= set(pointers(live.model))
@@ -135,14 +135,14 @@ class TestRearranged:
 
     def test_only_what_is_new_is_loaded(self, home: Path) -> None:
         """A path is a spec too; layers of another donor are added to those that are there."""
-        live = stack_of(home, ["a[0:6]"]).live()
+        live = stack_of(home, ["a[0:6]"]).live_stack()
         other = live.rearranged(write_spec(home, ["a[0:3]", "b[3:4]", "a[4:6]"], "other"))
         shared = [set(pointers(layer)) <= set(pointers(live.model)) for layer in other.layers]
         assert shared == [True, True, True, False, True, True]
 
     def test_the_first_stack_stays_as_it_was(self, home: Path) -> None:
         """Rearranging leaves depth, numbers and logits of the first stack alone."""
-        live = stack_of(home, ["a[0:6]"]).live(dtype="float32")
+        live = stack_of(home, ["a[0:6]"]).live_stack(dtype="float32")
         before = logits_of(live.model)
         live.rearranged(write_spec(home, ["a[2:4]"], "other"))
         assert torch.equal(logits_of(live.model), before)
@@ -151,14 +151,23 @@ class TestRearranged:
 
     def test_converted_parameters_are_not_shared(self, home: Path) -> None:
         """After the first model was converted, another stack still has the type that was asked for."""
-        live = stack_of(home, ["a[0:6]"]).live()
+        live = stack_of(home, ["a[0:6]"]).live_stack()
         live.model.to(torch.float32)
         other = live.rearranged(write_spec(home, ["a[0:3]", "b[3:6]"], "other"))
         assert {parameter.dtype for parameter in other.model.parameters()} == {torch.bfloat16}
 
+    def test_models_know_how_to_be_rearranged(self, home: Path) -> None:
+        """`live` returns the model of transformers itself, whose `rearranged` returns the model of another spec."""
+        model = stack_of(home, ["a[0:6]"]).live(dtype="float32")
+        other = model.rearranged(write_spec(home, ["a[2:4]"], "other"))
+        assert isinstance(model, PreTrainedModel)
+        assert isinstance(other, type(model))
+        assert other.model.layers[0].mlp.up_proj.weight is model.model.layers[2].mlp.up_proj.weight
+        assert copy.deepcopy(model).live_stack is model.live_stack
+
     def test_specs_may_be_rearranged_again(self, home: Path) -> None:
         """A rearranged stack can be the beginning of another one, and names of donors do not matter."""
-        live = stack_of(home, ["a[0:6]"]).live()
+        live = stack_of(home, ["a[0:6]"]).live_stack()
         second = live.rearranged(write_spec(home, ["a[0:3]", "b[0:6]"], "second"))
         third = second.rearranged(write_spec(home, ["x[0:6]"], "third", donors={"x": "./b"}))
         assert set(map(int, pointers(third.layers))) <= set(pointers(second.model))
@@ -171,7 +180,7 @@ class TestRefusals:
         """A stack with errors raises them, as a build does."""
         stack = stack_of(home, ["a[0:9]"])
         with pytest.raises(SpecError, match="6 layers"):
-            stack.live()
+            stack.live_stack()
 
     def test_families_that_transformers_does_not_know(self, home: Path) -> None:
         """The message names the type of the models."""
@@ -179,22 +188,22 @@ class TestRefusals:
             path = home / name / "config.json"
             path.write_text(path.read_text().replace('"llama"', '"llamoid"'))
         with pytest.raises(SpecError, match="'llamoid'"):
-            load(write_spec(home, ["a"])).live()
+            load(write_spec(home, ["a"])).live_stack()
 
     @pytest.mark.parametrize(("device", "reason"), [("gpu", "is no device"), ("cuda:9", "there is no device 'cuda:9'")])
     def test_devices(self, home: Path, device: str, reason: str) -> None:
         """A device that does not exist is refused before anything is loaded."""
         with pytest.raises(SpecError, match=reason):
-            stack_of(home, ["a"]).live(device)
+            stack_of(home, ["a"]).live_stack(device)
 
     def test_types(self, home: Path) -> None:
         """A type that is not one of floats is refused."""
         with pytest.raises(SpecError, match="int8"):
-            stack_of(home, ["a"]).live(dtype="int8")
+            stack_of(home, ["a"]).live_stack(dtype="int8")
 
     def test_saving(self, home: Path) -> None:
         """transformers would write every copy; the message says how a stack is written."""
-        live = stack_of(home, SHARED).live()
+        live = stack_of(home, SHARED).live_stack()
         with pytest.raises(SpecError, match="share parameters") as caught:
             live.model.save_pretrained(home / "saved")
         assert "stacker build" in str(caught.value)
@@ -204,7 +213,7 @@ class TestRefusals:
 def test_gradients_reach_shared_parameters_once(home: Path) -> None:
     """Training sees one parameter for both places, with the sum of both gradients."""
     stack: Stack = stack_of(home, ["a[0:2]", "a[1:2]", "a[2:6]"])
-    live = stack.live(dtype="float32")
+    live = stack.live_stack(dtype="float32")
     live.model(TOKENS, labels=TOKENS).loss.backward()
     separate = built(stack, home / "out")
     separate(TOKENS, labels=TOKENS).loss.backward()

@@ -22,13 +22,13 @@ def test_weights_are_those_of_the_loaded_model(tmp_path: Path, dtype: str | None
     """The predicted bytes of distinct weights are exactly the parameters', and layers that repeat are counted."""
     stack = stack_of(write_donors(tmp_path), SHARED)
     memory = predict_memory(draw_blueprint(stack), dtype)
-    assert memory.weights == distinct_bytes(stack.live(dtype=dtype).model)
+    assert memory.weights == distinct_bytes(stack.live_stack(dtype=dtype).model)
     assert (memory.layers, memory.distinct) == (11, 9)
     assert memory.repeated == 2 * (memory.weights - _outside(stack_of(tmp_path, SHARED), dtype)) // 9
 
 
 def _outside(stack: object, dtype: str | None) -> int:
-    layers = stack.live(dtype=dtype)  # type: ignore[attr-defined]
+    layers = stack.live_stack(dtype=dtype)  # type: ignore[attr-defined]
     return distinct_bytes(layers.model) - distinct_bytes(layers.layers)
 
 

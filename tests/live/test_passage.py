@@ -17,7 +17,7 @@ TOKENS = torch.arange(24).reshape(2, 12)
 @pytest.fixture
 def live(tmp_path: Path) -> LiveStack:
     """A live stack of six layers in fp32."""
-    return stack_of(write_donors(tmp_path), ["a"]).live(dtype="float32")
+    return stack_of(write_donors(tmp_path), ["a"]).live_stack(dtype="float32")
 
 
 def test_states_are_the_hidden_states(live: LiveStack) -> None:

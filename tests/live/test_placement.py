@@ -16,7 +16,7 @@ TOKENS = torch.arange(12).reshape(1, 12)
 
 def test_accelerate_keeps_parameters_shared(tmp_path: Path) -> None:
     """A model that accelerate places has as many distinct parameters as before, and the same logits."""
-    live = stack_of(write_donors(tmp_path), SHARED).live(dtype="float32")
+    live = stack_of(write_donors(tmp_path), SHARED).live_stack(dtype="float32")
     with torch.no_grad():
         expected, before = live.model(TOKENS).logits, distinct_bytes(live.model)
         divide_model(live.model, {})
@@ -26,7 +26,7 @@ def test_accelerate_keeps_parameters_shared(tmp_path: Path) -> None:
 
 def test_auto_is_the_processor_without_a_gpu(tmp_path: Path) -> None:
     """`auto` works on every machine."""
-    live = stack_of(write_donors(tmp_path), SHARED).live("auto")
+    live = stack_of(write_donors(tmp_path), SHARED).live_stack("auto")
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert live.model.device.type == expected
 

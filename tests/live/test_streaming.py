@@ -12,6 +12,7 @@ import torch
 from stacker.compose import draw_blueprint
 from stacker.errors import StackerError
 from stacker.live.forecast.memory import predict_memory
+from stacker.live.passage import start_passage
 from tests.families.oracle import TOKENS, greedy_tokens
 from tests.live.lives import stack_of, write_donors, write_spec
 
@@ -28,18 +29,18 @@ stack, small = load(sys.argv[1]), load(sys.argv[2])
 memory = predict_memory(draw_blueprint(stack))
 assert memory.weights > 10 * memory.streamed, memory
 with torch.no_grad():
-    expected = stack.live().model(tokens, use_cache=False).logits.clone()
-    small.live(max_memory=predict_memory(draw_blueprint(small)).streamed).model(tokens, use_cache=False)
+    expected = stack.live_stack().model(tokens, use_cache=False).logits.clone()
+    small.live_stack(max_memory=predict_memory(draw_blueprint(small)).streamed).model(tokens, use_cache=False)
     import gc; gc.collect()
     data = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
     limit = (int(data.split()[1]) << 10) + memory.streamed + (16 << 20)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     try:
-        load(sys.argv[3]).live()
+        load(sys.argv[3]).live_stack()
         sys.exit("the limit does not bind")
     except StackerError as error:
         assert "into memory" in str(error), error
-    found = stack.live(max_memory=memory.streamed).model(tokens, use_cache=False).logits
+    found = stack.live_stack(max_memory=memory.streamed).model(tokens, use_cache=False).logits
 print(torch.equal(found, expected))
 """
 
@@ -61,19 +62,31 @@ def test_generation_and_repeated_passes(tmp_path: Path) -> None:
     """A window goes round: every pass, and every token with a cache, finds the right layers."""
     stack = stack_of(write_donors(tmp_path, vocab=64), ["a[0:6]", "b[0:6]", "a[3:6]"])
     limit = predict_memory(draw_blueprint(stack), "float32").streamed
-    live, streamed = stack.live(dtype="float32"), stack.live(dtype="float32", max_memory=limit)
+    live, streamed = stack.live_stack(dtype="float32"), stack.live_stack(dtype="float32", max_memory=limit)
     assert greedy_tokens(streamed.model) == greedy_tokens(live.model)
     with torch.no_grad():
         assert torch.equal(streamed.model(TOKENS).logits, live.model(TOKENS).logits)
 
 
+def test_passages(tmp_path: Path) -> None:
+    """A passage through the layers of a streamed stack gives its logits."""
+    stack = stack_of(write_donors(tmp_path, vocab=64), ["a[0:6]", "b[0:6]"])
+    streamed = stack.live_stack(dtype="float32", max_memory=predict_memory(draw_blueprint(stack), "float32").streamed)
+    passage = start_passage(streamed, TOKENS)
+    state = passage.state
+    for index in range(len(streamed.layers)):
+        state = passage.run_layer(index, state)
+    with torch.no_grad():
+        assert torch.equal(passage.finish(state), streamed.model(TOKENS, use_cache=False).logits)
+
+
 def test_an_interrupted_pass_leaves_the_window_usable(tmp_path: Path) -> None:
     """After an error in the middle of the layers, the next pass is right."""
     stack = stack_of(write_donors(tmp_path, vocab=64), ["a[0:6]", "b[0:6]"])
-    streamed = stack.live(dtype="float32", max_memory=predict_memory(draw_blueprint(stack), "float32").streamed)
+    streamed = stack.live_stack(dtype="float32", max_memory=predict_memory(draw_blueprint(stack), "float32").streamed)
     handle = streamed.layers[5].register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with torch.no_grad():
-        expected = stack.live(dtype="float32").model(TOKENS).logits
+        expected = stack.live_stack(dtype="float32").model(TOKENS).logits
         with pytest.raises(KeyboardInterrupt):
             streamed.model(TOKENS)
         handle.remove()
@@ -83,7 +96,7 @@ def test_an_interrupted_pass_leaves_the_window_usable(tmp_path: Path) -> None:
 def test_a_donor_that_changes_is_noticed(tmp_path: Path) -> None:
     """A file that is replaced while its layers are streamed ends the pass with an error."""
     stack = stack_of(write_donors(tmp_path, vocab=64), ["a[0:6]"])
-    streamed = stack.live(dtype="float32", max_memory=predict_memory(draw_blueprint(stack), "float32").streamed)
+    streamed = stack.live_stack(dtype="float32", max_memory=predict_memory(draw_blueprint(stack), "float32").streamed)
     weights = tmp_path / "a" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8])
     with pytest.raises(StackerError), torch.no_grad():

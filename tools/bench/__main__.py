@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tools.bench import blends, digest, goliath, in_memory, live, passthrough, reflink, sameness
+from tools.bench import blends, digest, goliath, in_memory, live, passthrough, probe, reflink, sameness
 from tools.bench.measure import Bench, BenchError, Row
 
 CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
@@ -20,6 +20,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "task-vectors": blends.measure_task_vectors,
     "larger": blends.measure_larger,
     "startup": goliath.measure_startup,
+    "probe": probe.measure,
     "digest": digest.measure,
     "sameness": sameness.measure,
     "plan-memory": in_memory.measure_plan_memory,

@@ -75,7 +75,7 @@ def time_first(folder: Path, times: int) -> dict[str, float]:
             model(tokens, labels=tokens)
 
     def live() -> None:
-        score(stacker.load(spec).live().model)
+        score(stacker.load(spec).live_stack().model)
 
     def built() -> None:
         stacker.load(spec).build(out)
@@ -95,10 +95,10 @@ def measure_memory(folder: Path, _times: int) -> dict[str, float]:
 
     donor = stacker.load(_write_spec(folder, ("donor",), "whole"))
     spec = _write_spec(folder, LAYERS)
-    donor.live()
+    donor.live_stack()
     gc.collect()
     before, written = _read_number("smaps_rollup", "Anonymous") * 1024, _read_number("io", "write_bytes")
-    live = stacker.load(spec).live()
+    live = stacker.load(spec).live_stack()
     after = _read_number("smaps_rollup", "Anonymous") * 1024
     written = _read_number("io", "write_bytes") - written
     stack = stacker.load(_write_spec(folder, SELF, "self"))
@@ -118,7 +118,7 @@ def time_sweep(folder: Path, times: int) -> dict[str, float]:
 
     import stacker
 
-    live = stacker.load(_write_spec(folder, LAYERS)).live()
+    live = stacker.load(_write_spec(folder, LAYERS)).live_stack()
     specs = [_write_spec(folder, (f"donor[0:{12 + each}]", "donor[10:30]"), f"candidate-{each}") for each in range(6)]
     out = folder.parent / "live-out"
     turns = iter(range(1_000_000))
@@ -147,7 +147,7 @@ def time_streamed(folder: Path, times: int) -> dict[str, float]:
     stack = stacker.load(_write_spec(folder, LAYERS))
     window = predict_memory(draw_blueprint(stack)).streamed
     tokens = torch.arange(TEXTS * TOKENS).reshape(TEXTS, TOKENS)
-    models = {"resident": stack.live().model, "streamed": stack.live(max_memory=window).model}
+    models = {"resident": stack.live_stack().model, "streamed": stack.live_stack(max_memory=window).model}
 
     def score(name: str) -> Callable[[], object]:
         def run_pass() -> object:

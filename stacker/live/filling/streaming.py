@@ -26,8 +26,8 @@ class LayerWindow:
     def __init__(self, hollow: Hollow, weights: Weights) -> None:
         self._hollow = hollow
         self._weights = weights
-        layers: torch.nn.ModuleList = hollow.model.get_submodule(hollow.layers)
-        self._layers = list(layers)
+        self._shown: torch.nn.ModuleList = hollow.model.get_submodule(hollow.layers)
+        self._layers = list(self._shown)
         self._empty = [dict(_list_tensors(layer)) for layer in self._layers]
         size = max(map(weights.count_arena_bytes, hollow.names))
         self._arenas = [memoryview(mmap.mmap(-1, max(size, 1))) for _ in range(min(WINDOW, len(self._layers)))]
@@ -53,7 +53,13 @@ class LayerWindow:
                 arena = self._arenas.pop()
                 names = self._hollow.names[each]
                 self._read[each] = self._reader.submit(self._weights.load_into, arena, names), arena
-        load_layer(self._hollow, self._read[index][0].result())
+        self._fill_layer(index, self._read[index][0].result())
+
+    def _fill_layer(self, index: int, state: State) -> None:
+        shown = self._shown[index]  # in a passage, a stand-in
+        self._shown[index] = self._layers[index]
+        load_layer(self._hollow, state)
+        self._shown[index] = shown
 
     def _empty_layer(self, index: int) -> None:
         read, arena = self._read.pop(index)

@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from stacker.core.stack.graph import count_uses
 from stacker.core.stack.nodes import Node
-from stacker.errors import escape_text
+from stacker.view.files.svg_elements import add_line, add_rect, add_text, clean_text
 from stacker.view.map.annotations import choose_step
 from stacker.view.map.raster import find_depth
 from stacker.view.scene.formatting import node_source_text
@@ -72,10 +72,10 @@ def svg_element(scene: Scene, *, hover: bool = False) -> Element:
     styles = assign_styles(list(scene.donors))
     height = TOP + PLOT + 56 + STRIP * len(styles)
     root = Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", role="img")
-    SubElement(root, "title").text = _clean(f"{scene.name}: where each of its layers comes from")
+    SubElement(root, "title").text = clean_text(f"{scene.name}: where each of its layers comes from")
     SubElement(root, "style").text = _STYLE
-    _add_text(root, LEFT, 26, scene.name, "name")
-    _add_text(root, LEFT, 46, _subtitle_text(scene), "faint")
+    add_text(root, LEFT, 26, scene.name, "name")
+    add_text(root, LEFT, 46, _subtitle_text(scene), "faint")
     if scene.graph.layers:
         frame = Frame(len(scene.graph.layers), find_depth(scene.graph, scene.donors))
         _draw_axes(root, frame)
@@ -93,35 +93,14 @@ def _subtitle_text(scene: Scene) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _add_text(parent: Element, x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> None:
-    place = {"x": f"{x:g}", "y": f"{y:g}", "text-anchor": anchor}
-    SubElement(parent, "text", place | ({"class": kind} if kind else {})).text = _clean(text)
-
-
-def _clean(text: str) -> str:
-    """A text with escapes in place of characters that XML does not allow, and cut if it is very long."""
-    return escape_text(text, 1000)
-
-
-def _add_line(parent: Element, x1: float, y1: float, x2: float, y2: float, kind: str = "") -> None:
-    ends = {"x1": f"{x1:g}", "y1": f"{y1:g}", "x2": f"{x2:g}", "y2": f"{y2:g}"}
-    SubElement(parent, "line", ends | ({"class": kind} if kind else {}))
-
-
-def _add_rect(parent: Element, box: tuple[float, float, float, float], **attributes: str) -> Element:
-    x, y, width, height = box
-    place = {"x": f"{x:g}", "y": f"{y:g}", "width": f"{width:.2f}", "height": f"{height:.2f}"}
-    return SubElement(parent, "rect", place | {key.strip("_"): value for key, value in attributes.items() if value})
-
-
 def _draw_axes(root: Element, frame: Frame) -> None:
     bottom = TOP + PLOT
-    _add_line(root, LEFT - 4, TOP, LEFT - 4, bottom + 4)
-    _add_line(root, LEFT - 4, bottom + 4, WIDTH - RIGHT, bottom + 4)
+    add_line(root, LEFT - 4, TOP, LEFT - 4, bottom + 4)
+    add_line(root, LEFT - 4, bottom + 4, WIDTH - RIGHT, bottom + 4)
     for layer in _choose_ticks(frame.depth, 12):
-        _add_text(root, LEFT - 8, frame.y(layer) + frame.up / 2 + 4, str(layer), "faint", "end")
+        add_text(root, LEFT - 8, frame.y(layer) + frame.up / 2 + 4, str(layer), "faint", "end")
     for layer in _choose_ticks(frame.count, 20):
-        _add_text(root, frame.x(layer) + frame.across / 2, bottom + 18, str(layer), "faint", "middle")
+        add_text(root, frame.x(layer) + frame.across / 2, bottom + 18, str(layer), "faint", "middle")
 
 
 def _choose_ticks(count: int, most: int) -> Iterator[int]:
@@ -138,8 +117,8 @@ def _draw_jumps(root: Element, frame: Frame, scene: Scene) -> None:
     """
     for index, junction in scene.jumps.items():
         before, after = (frame.y(feed.layer or 0) + frame.up / 2 for feed in (junction.before, junction.after))
-        _add_line(root, frame.x(index), before, frame.x(index), after, "jump")
-        _add_text(root, frame.x(index), TOP + PLOT + 34, f"{junction.jump:+d}", "", "middle")
+        add_line(root, frame.x(index), before, frame.x(index), after, "jump")
+        add_text(root, frame.x(index), TOP + PLOT + 34, f"{junction.jump:+d}", "", "middle")
 
 
 def _draw_layers(root: Element, frame: Frame, scene: Scene, colours: dict[str, str]) -> None:
@@ -147,7 +126,7 @@ def _draw_layers(root: Element, frame: Frame, scene: Scene, colours: dict[str, s
     seen: set[tuple[str, int | None]] = set()
     for node in scene.graph.layers:
         parts = SubElement(group, "g", {"data-layer": str(node.index)})
-        SubElement(parts, "title").text = _clean(f"layer {node.index}: {node_source_text(node)}")
+        SubElement(parts, "title").text = clean_text(f"layer {node.index}: {node_source_text(node)}")
         if all((feed.donor, feed.layer) in seen for feed in node.feeds):
             parts.set("class", "again")
         seen |= {(feed.donor, feed.layer) for feed in node.feeds}
@@ -164,7 +143,7 @@ def _draw_feeds(parts: Element, frame: Frame, node: Node, colours: dict[str, str
     for feed, sharing in zip(node.feeds, together, strict=True):
         part = height / len(sharing)
         top = frame.y(feed.layer or 0) + frame.up - height + part * sharing.index(feed)
-        _add_rect(parts, (frame.x(node.index), top, frame.across + 0.15, part), fill=colours[feed.donor])
+        add_rect(parts, (frame.x(node.index), top, frame.across + 0.15, part), fill=colours[feed.donor])
 
 
 def _draw_coverage(root: Element, scene: Scene, styles: dict[str, DonorStyle]) -> None:
@@ -177,16 +156,16 @@ def _draw_coverage(root: Element, scene: Scene, styles: dict[str, DonorStyle]) -
     for row, (name, uses) in enumerate(count_uses(scene.graph, scene.donors).items()):
         base = TOP + PLOT + 56 + STRIP * (row + 1) - 8
         label = f"{name}: {uses.count(0)} of {len(uses)} layers unused" if 0 in uses else f"{name}: every layer used"
-        _add_rect(root, (LEFT, base - 24, 8, 8), fill=styles[name].colour)
-        _add_text(root, LEFT + 13, base - 16, label)
+        add_rect(root, (LEFT, base - 24, 8, 8), fill=styles[name].colour)
+        add_text(root, LEFT + 13, base - 16, label)
         most = max(2, *uses)
         for layer, count in enumerate(uses):
             height = 10 * count / most if count else 1
             box = (LEFT + layer * width, base - height, max(width - 0.5, 0.5), height)
-            _add_rect(root, box, fill=styles[name].colour if count else "var(--faint)")
+            add_rect(root, box, fill=styles[name].colour if count else "var(--faint)")
 
 
 def _draw_hover_columns(root: Element, frame: Frame, scene: Scene) -> None:
     for node in scene.graph.layers:
         box = (frame.x(node.index), TOP, frame.across, PLOT)
-        _add_rect(root, box, class_="hit", id=f"layer-{node.index}", tabindex="-1").set("data-layer", str(node.index))
+        add_rect(root, box, class_="hit", id=f"layer-{node.index}", tabindex="-1").set("data-layer", str(node.index))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stacker.arch.files.architecture import Architecture
 from stacker.core.clients.verdicts import Verdict
@@ -22,7 +22,7 @@ class Scene:
     `lints` are warnings and notes about weak points of the stack, `figures` are its sizes and costs, and `verdicts` say
     which programs compute it rightly. `jumps` are the junctions, where two output layers meet that are not made from
     consecutive layers of one donor, and `changes` what differs there; both are by the index of the output layer after
-    the junction.
+    the junction. `turns` has how far the residual stream turns at junctions, as far as a probe has measured it.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Scene:
     plan: Plan | None = None
     figures: Figures | None = None
     verdicts: tuple[Verdict, ...] = ()
+    turns: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def family(self) -> Architecture:

@@ -89,27 +89,32 @@ def _draw_blend_sign(scene: Scene, *, plain: bool, ascii_only: bool) -> Text:
     return Text.assemble(("▚", Style(color=one, bgcolor=other)), " blend")
 
 
-_COLUMNS = ("layers", "jump", "from", "made by", "across the jump")
+_COLUMNS = ("layers", "jump", "turn", "from", "made by", "across the jump")
 
 
 def draw_segments(scene: Scene) -> Table:
     """A table with a row for each run of output layers that are made from consecutive donor layers.
 
-    The columns are its layers, the jump before it, its donor slices, its op, and what the jump changes. A column that
-    is empty in every row is left out.
+    The columns are its layers, the jump before it and how far the stream turns there, its donor slices, its op, and
+    what the jump changes. A column that is empty in every row is left out.
     """
     styles = assign_styles(list(scene.donors))
     rows = [_segment_row(scene, segment, styles) for segment in find_segments(scene.graph)]
     filled = [n for n in range(len(_COLUMNS)) if any(str(row[n]) for row in rows)]
     columns = [_COLUMNS[n] for n in filled]
-    return make_table(columns, [[row[n] for n in filled] for row in rows], right=("layers", "jump"), header_style="dim")
+    return make_table(
+        columns, [[row[n] for n in filled] for row in rows], right=("layers", "jump", "turn"), header_style="dim"
+    )
 
 
-def _segment_row(scene: Scene, segment: Segment, styles: Mapping[str, DonorStyle]) -> tuple[str, str, Text, str, str]:
+def _segment_row(
+    scene: Scene, segment: Segment, styles: Mapping[str, DonorStyle]
+) -> tuple[str, str, str, Text, str, str]:
     junction = scene.jumps.get(segment.start)
     return (
         span_text(segment.start, segment.stop),
         f"{junction.jump:+d}" if junction else "",
+        f"{scene.turns[segment.start]:.2f}" if segment.start in scene.turns else "",
         _draw_sources(segment, styles),
         method_text(scene.graph, segment),
         changes_text(scene.changes.get(segment.start, ())),
@@ -179,6 +184,7 @@ def _junctions_json(scene: Scene) -> list[dict[str, Any]]:
         {
             "layer": junction.index,
             "jump": junction.jump,
+            "turn": scene.turns.get(junction.index),
             "differs": {
                 name: {"before": before, "after": after} for name, before, after in scene.changes[junction.index]
             },

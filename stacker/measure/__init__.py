@@ -1,0 +1,1 @@
+"""Says what a stack is worth: losses on texts, answers to questions, and intervals around differences."""

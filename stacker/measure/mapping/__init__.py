@@ -1,0 +1,1 @@
+"""Measures what repeating and dropping runs of layers changes, and how sure that is."""

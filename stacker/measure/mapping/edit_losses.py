@@ -1,0 +1,66 @@
+"""Measures what edits change, starting each from the states that the unchanged model has already computed.
+
+To repeat layers [i, j), state j enters layer i again; to drop them, state i enters layer j.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from stacker.live.live_stack import LiveStack
+from stacker.live.passage import Passage, State, start_passage
+from stacker.measure.probes.edits import Edit, Way, list_layers
+from stacker.measure.states.walk import Walk
+
+Sums = tuple[float, ...]
+"""The sum of the losses of the scored tokens of each passage, in nats."""
+Copies = Mapping[float, LiveStack]
+"""For each factor of damped copies: a live stack of all layers, and behind them all layers damped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damped:
+    """The damped layers of one batch: a passage through a stack whose layers from `depth` on are damped."""
+
+    passage: Passage
+    depth: int
+
+    def run(self, layer: int, state: State) -> State:
+        """The state behind the damped copy of a layer."""
+        return self.passage.run_layer(self.depth + layer, state)
+
+
+def measure_unchanged(walks: Sequence[Walk], count: int) -> Sums:
+    """The losses of `count` passages by the model as it is."""
+    return _add([walk.sum_losses(walk.states[-1], count) for walk in walks])
+
+
+def measure_edits(
+    walks: Sequence[Walk], edits: Iterable[Edit], count: int, copies: Copies | None = None
+) -> Iterator[tuple[Edit, Sums]]:
+    """Yield each edit with the losses of `count` passages, in the given order, as soon as it is measured."""
+    damped = [{factor: _start_damped(live, walk) for factor, live in (copies or {}).items()} for walk in walks]
+    for edit in edits:
+        pairs = zip(walks, damped, strict=True)
+        yield edit, _add([walk.sum_losses(run_edit(walk, edit, layers), count) for walk, layers in pairs])
+
+
+def _start_damped(live: LiveStack, walk: Walk) -> Damped:
+    return Damped(start_passage(live, walk.batch.tokens), walk.depth)
+
+
+def _add(parts: Sequence[torch.Tensor]) -> Sums:
+    return tuple(map(float, torch.stack([*parts]).sum(dim=0)))
+
+
+def run_edit(walk: Walk, edit: Edit, copies: Mapping[float, Damped]) -> State:
+    """The state that leaves the last layer of the edited model."""
+    state = walk.states[edit.left]
+    if edit.way is Way.HOP:
+        state = state * edit.factor
+    for layer, is_copy in list_layers(edit, walk.depth):
+        state = copies[edit.factor].run(layer, state) if is_copy else walk.passage.run_layer(layer, state)
+    return state

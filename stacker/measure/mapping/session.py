@@ -1,0 +1,125 @@
+"""Probes one live stack from beginning to end: its layers, the map of edits, and specs that are ready to build."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from itertools import islice, zip_longest
+from typing import Any
+
+from stacker.errors import select_errors
+from stacker.live.live_stack import LiveStack
+from stacker.measure.mapping.chance import check_passages
+from stacker.measure.mapping.edit_losses import Copies
+from stacker.measure.mapping.ledger import Ledger, open_ledger
+from stacker.measure.mapping.maps import (
+    Losses,
+    Prepared,
+    confirm_changes,
+    draft_map,
+    judge_map,
+    measure_losses,
+    prepare,
+)
+from stacker.measure.probes.edits import Edit, Way, list_edits, order_edits
+from stacker.measure.probes.passages import Choice, choose_windows, read_probe_passages
+from stacker.measure.probes.proposals import Origin, rank_changes, write_damped, write_edit
+from stacker.measure.probes.results import Change, DepthMap, Proposal, Survey
+from stacker.measure.probes.settings import ProbeSettings
+from stacker.measure.score_cache import identify_stack
+from stacker.measure.states.allocation import keep_memory
+from stacker.measure.states.statistics import survey_layers
+from stacker.measure.texts import Windowing, check_windowing
+
+ReadSpec = Callable[[str], Any]
+"""A function that makes the stack of a spec's text, with its problems."""
+Show = Callable[[DepthMap, Edit], None]
+"""A function that shows a map without intervals, and which edit has just been measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A live stack that has read the text; `origin` is how the specs of edits name it."""
+
+    settings: ProbeSettings
+    live: LiveStack
+    choice: Choice
+    prepared: Prepared
+    origin: Origin
+    read_spec: ReadSpec = field(repr=False)
+
+    def survey(self) -> Survey:
+        """What the layers of the stack do."""
+        return survey_layers(self.origin.name, self.prepared.walks)
+
+
+def choose_passages(settings: ProbeSettings, live: LiveStack) -> Choice:
+    """The windows of the texts that a live stack reads; SpecError if they do not fit it, or the texts are too short."""
+    check_windowing(Windowing(settings.window, settings.window - 1), live.blueprint.plan.config)
+    passages = read_probe_passages(settings.texts, settings.window)
+    return choose_windows(passages, live.load_tokenizer(), settings.window, settings.passages)
+
+
+def open_session(settings: ProbeSettings, live: LiveStack, origin: Origin, read_spec: ReadSpec) -> Session:
+    """Take the text through the layers of a live stack."""
+    keep_memory()
+    choice = choose_passages(settings, live)
+    if settings.runs:
+        check_passages(len(choice.measured))
+    return Session(settings, live, choice, prepare(live, choice.measured), origin, read_spec)
+
+
+def measure_map(session: Session, survey: Survey, show: Show) -> DepthMap:
+    """Measure all edits that were asked for; if it is interrupted from the keyboard, the map has some of them.
+
+    `show` is called with the map so far after each edit that is measured.
+    """
+    settings, name = session.settings, session.origin.name
+    edits = order_edits(list_edits(survey.depth, settings.runs, settings.ways), survey.distances)
+
+    def tell(losses: Losses, edit: Edit) -> None:
+        show(draft_map(name, session.prepared, losses, len(edits)), edit)
+
+    losses = measure_losses(session.prepared, edits, find_ledger(session), tell, load_copies(session))
+    return judge_map(name, session.prepared, losses, len(edits))
+
+
+def find_ledger(session: Session) -> Ledger:
+    """The file of what has been measured of this stack on these passages."""
+    windows = json.dumps([window.tokens for window in session.choice.measured]).encode()
+    parts = {
+        "stack": identify_stack(session.live.blueprint),
+        "windows": hashlib.sha256(windows).hexdigest(),
+        "dtype": str(session.live.model.dtype),
+        "device": session.live.settings.device,
+        "packages": {name: version(name) for name in ("torch", "transformers")},
+    }
+    return open_ledger(parts, len(session.choice.measured))
+
+
+def load_copies(session: Session) -> Copies:
+    """The live stacks with damped copies, which share all other parameters with the session's."""
+    specs = {factor: write_damped(session.origin, factor) for factor in session.settings.list_factors(Way.DAMP)}
+    return {factor: session.live.rearranged(session.read_spec(text)) for factor, text in specs.items()}
+
+
+def propose_edits(session: Session, found: DepthMap) -> tuple[Proposal, ...]:
+    """The best edits whose specs can be built, measured once more on other passages if the text has enough."""
+    chosen = [*islice(_find_buildable(session, rank_changes(found.changes)), session.settings.best)]
+    if not session.choice.confirmed or not chosen:
+        return tuple(chosen)
+    prepared = prepare(session.live, session.choice.confirmed)
+    intervals = confirm_changes(prepared, [proposal.change.edit for proposal in chosen], load_copies(session))
+    pairs = zip_longest(chosen, intervals)
+    return tuple(replace(proposal, confirmed=interval) for proposal, interval in pairs)
+
+
+def _find_buildable(session: Session, changes: Iterable[Change]) -> Iterator[Proposal]:
+    """Yield a proposal for each change whose spec passes all checks of a build."""
+    for change in changes:
+        text = write_edit(session.origin, change.edit)
+        if not select_errors(session.read_spec(text).problems):
+            yield Proposal(change, text)

@@ -1,0 +1,88 @@
+"""Keeps what has been measured in the user's cache folder, so that nothing is scored twice. Imports no torch.
+
+An entry is found by everything that its values depend on. It appears whole or not at all, and one that is damaged is
+measured again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stacker.live.forecast.blueprint import Blueprint
+from stacker.measure.cache_folder import find_cache_folder as find_cache_folder
+
+Arrays = Mapping[str, np.ndarray]
+FORMAT = 1
+"""Part of every key: raised when what is computed changes, so that older entries are not found any more."""
+_PARTS = "parts"
+_PACKAGES = ("torch", "transformers", "tokenizers")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreCache:
+    """Arrays in files below `folder`, by what they depend on; without a folder nothing is kept."""
+
+    folder: Path | None
+
+    def read(self, parts: Mapping[str, Any]) -> Arrays | None:
+        """The arrays that were written for `parts`; None if there are none, or if they cannot be read."""
+        if self.folder is None:
+            return None
+        text = _format_parts(parts)
+        try:
+            with self._find_path(text).open("rb") as file, np.load(file, allow_pickle=False) as found:
+                arrays = {name: found[name] for name in found.files}
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError):
+            return None
+        return arrays if str(arrays.pop(_PARTS, "")) == text else None
+
+    def write(self, parts: Mapping[str, Any], arrays: Arrays) -> None:
+        """Keep the arrays for `parts`; a folder that cannot be written to is left alone."""
+        if self.folder is None:
+            return
+        text = _format_parts(parts)
+        path = self._find_path(text)
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+                try:
+                    np.savez(file, allow_pickle=False, **{_PARTS: np.array(text)}, **arrays)
+                    file.close()
+                    Path(file.name).replace(path)
+                except BaseException:
+                    Path(file.name).unlink(missing_ok=True)
+                    raise
+
+    def _find_path(self, text: str) -> Path:
+        name = hashlib.sha256(text.encode()).hexdigest()
+        return Path(str(self.folder)) / name[:2] / f"{name}.npz"
+
+
+def _format_parts(parts: Mapping[str, Any]) -> str:
+    packages = {name: version(name) for name in _PACKAGES}
+    return json.dumps({**parts, "format": FORMAT, "packages": packages}, sort_keys=True)
+
+
+def identify_stack(blueprint: Blueprint) -> dict[str, Any]:
+    """What tells a stack from all others: the id of its plan, and each donor file with its size, header and version.
+
+    A plan's id knows the headers of the donors' files only; the version tells when other weights were written into one.
+    """
+    donors = sorted(blueprint.donors.items())
+    files = [
+        [name, file.name, file.size, file.header, astuple(file.stamp) if file.stamp else None]
+        for name, donor in donors
+        for file in donor.files
+    ]
+    return {"plan": blueprint.plan.id, "files": files}

@@ -1,0 +1,1 @@
+"""Takes texts through the layers of live stacks, and describes and compares the states between layers."""

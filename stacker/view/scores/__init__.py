@@ -1,0 +1,1 @@
+"""What was measured of models: tables, interval plots and coloured texts."""
