@@ -36,7 +36,7 @@ def check(spec: Spec, *, clients: For = None, json: Json = False) -> None:
 
 
 def _doubts_text(doubts: int) -> str:
-    return f"nothing wrong, {doubts} thing{'s' if doubts > 1 else ''} doubtful" if doubts else "nothing wrong"
+    return f"no errors, {doubts} warning{'s'[: doubts > 1]}" if doubts else "nothing wrong"
 
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("config stack.yml"))

@@ -95,7 +95,8 @@ def run(
 ) -> None:
     """Run stacks without writing them, or built ones and donors: continue a text, answer, or chat."""
     if chat == (prompt is not None) or (chat and json):
-        raise SpecError.of("there must be either --prompt or --chat" + (", and no --json with it" * chat))
+        message = "there must be either --prompt or --chat" + (", and no --json with it" * chat)
+        raise SpecError.of(message, 'for instance: --prompt "The capital of France is"')
     draws = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     drawn = True if do_sample is None and any(each is not None for each in draws.values()) else do_sample
     own = {"max_new_tokens": max_new_tokens, "repetition_penalty": repetition_penalty, "do_sample": drawn, **draws}
