@@ -7,7 +7,7 @@ CLIENTS := build/clients
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := pyproject.toml constraints.txt
 
-.PHONY: demo test bench fuzz tunes clients docs clean
+.PHONY: demo test bench fuzz faults tunes clients docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -22,6 +22,10 @@ bench: $(VENV)/demo.stamp
 
 fuzz: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m tools.fuzz $(FUZZ)
+
+# Some hours; FAULTS="signals limits" chooses. Writes its table to docs/reliability.md. Needs a C compiler.
+faults: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m tools.faults --write $(FAULTS)
 
 tunes: $(VENV)/demo.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
 	$(VENV)/bin/python -m tools.tunes --write

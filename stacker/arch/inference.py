@@ -53,7 +53,7 @@ class LayerList:
 
 
 def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture:
-    """Infers the architecture of a donor.
+    """Infer the architecture of a donor.
 
     DonorError if the family cannot be stacked, if config and tensors do not agree on a number of layers, if layers
     share tensors, or if the tensors of a layer are in several lists of modules.
@@ -114,7 +114,10 @@ def _refuse_shared_layers(config: Config, name: str) -> None:
 
 
 def _refuse_spread_layers(layers: LayerList, lists: Sequence[LayerList], name: str) -> None:
-    """Raises DonorError if modules beside the list `layers`, in the same module, are numbered like its layers."""
+    """Raise DonorError if the tensors of a layer are spread over several lists of modules.
+
+    Such lists are in the same module as the list `layers`, and have as many modules as it has.
+    """
     start = find_module_path(layers.prefix)
     beside = [each for each in lists if find_module_path(each.prefix) == start and each.count == layers.count]
     if len(beside) > 1:
@@ -129,7 +132,7 @@ def find_module_path(prefix: str) -> str:
 
 
 def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
-    """Yields each list of modules whose names differ only in a number and are numbered from 0 without a gap."""
+    """Yield each list of modules whose names differ only in a number and are numbered from 0 without a gap."""
     indices: dict[str, set[int]] = {}
     nbytes: Counter[str] = Counter()
     for tensor in tensors:
@@ -143,7 +146,7 @@ def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
 
 
 def _match_depth(config: Config, layers: Sequence[LayerList], name: str) -> tuple[str, str, LayerList]:
-    """Finds the config entry that states the number of layers, and the list in `layers` with this number of modules.
+    """Find the config entry that states the number of layers, and the list in `layers` with this number of modules.
 
     Returns the key of the nested config ("" if not nested), the key of the entry, and the list; if several lists match,
     the list with the most bytes is returned. DonorError, with the model type `name`, if no list matches any entry.
@@ -165,7 +168,7 @@ def _match_depth(config: Config, layers: Sequence[LayerList], name: str) -> tupl
 
 
 def _list_depths(config: Config) -> Iterator[tuple[str, str, int, int]]:
-    """Yields a tuple for each config entry that may state the number of layers.
+    """Yield a tuple for each config entry that may state the number of layers.
 
     The tuple contains the key of the nested config ("" if not nested), the key of the entry, the number of layers, and
     the number of multi-token-prediction layers.
@@ -185,7 +188,7 @@ def _list_depths(config: Config) -> Iterator[tuple[str, str, int, int]]:
 
 
 def _find_tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str) -> tuple[tuple[str, str], ...]:
-    """Finds the names of the output head and the embedding, as pairs; empty if there is no embedding.
+    """Find the names of the output head and the embedding, as pairs; empty if there is no embedding.
 
     A head without a tensor is named after its bias or, if there is no bias, by the convention for the model type
     `name`; `prefix` is the layer prefix, and `inner` the name prefix of a wrapper's language model.
@@ -208,7 +211,7 @@ def _find_tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner:
 
 
 def _number_kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -> list[int]:
-    """Returns a number for each layer; two layers have equal numbers if their tensors have equal names and shapes."""
+    """Return a number for each layer; two layers have equal numbers if their tensors have equal names and shapes."""
     pattern = compile_prefix(known.prefix)
     prints: list[set[tuple[str, tuple[int, ...]]]] = [set() for _ in range(depth)]
     for tensor in tensors.values():
@@ -225,7 +228,7 @@ def _number_kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth:
 def _bind_unexplained(
     kinds: Sequence[int], rules: Sequence[LayerRule], names: Mapping[str, Any]
 ) -> Iterator[LayerRule]:
-    """Yields a rule that lets a layer move only to an index with an equal number in `kinds`, which has one per layer.
+    """Yield a rule that lets a layer move only to an index with an equal number in `kinds`, which has one per layer.
 
     Yields nothing if any two layers with different numbers already have different values according to `rules`.
     """
@@ -272,7 +275,7 @@ def _find_first(rule: LayerRule, names: Mapping[str, Any], depth: int) -> int | 
 
 
 def _kind_formula(kinds: Sequence[int]) -> str:
-    """Builds a formula of the layer index `i` that tells apart layers with different numbers in `kinds`.
+    """Build a formula of the layer index `i` that tells apart layers with different numbers in `kinds`.
 
     Examples are `i == 0` and `[0, 1][i % 2]`; if the numbers follow no pattern, the formula contains all numbers.
     """

@@ -79,7 +79,7 @@ def read_layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], 
 def infer_list_rules(
     config: Config, rules: Iterable[LayerRule], depth: int, shared: frozenset[str]
 ) -> Iterator[LayerRule]:
-    """Yields a rule for each config entry that is a list of `depth` items, one for each layer.
+    """Yield a rule for each config entry that is a list of `depth` items, one for each layer.
 
     The list may also have items for the layers of multi-token prediction. Keys that `rules` mention are skipped, and
     keys in `shared`, whose lists never have one item per layer.
@@ -105,7 +105,7 @@ def _are_references(value: list[Json]) -> bool:
 def infer_index_rules(
     config: Config, rules: Iterable[LayerRule], depth: int, named: re.Pattern[str]
 ) -> Iterator[LayerRule]:
-    """Yields a rule for each config list of layer indices whose key matches `named` and is not mentioned by `rules`."""
+    """Yield a rule for each config list of layer indices whose key matches `named` and is not mentioned by `rules`."""
     mentioned = {key for rule in rules for key in (rule.key, *rule.drop)}
     for key, value in config.items():
         if key not in mentioned and named.search(key) and isinstance(value, list) and _are_indices(value, depth):
@@ -119,7 +119,7 @@ def _are_indices(value: list[Json], depth: int) -> bool:
 
 
 def build_entry(kind: WriteKind, values: Sequence[Json]) -> Json:
-    """Builds the config entry that states `values`, one per layer; None if rules of this kind write no such entry."""
+    """Build the config entry that states `values`, one per layer; None if rules of this kind write no such entry."""
     match kind:
         case WriteKind.LIST:
             return list(values)
@@ -146,7 +146,7 @@ class Solution:
 
 
 def solve_entries(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json]) -> Solution:
-    """Finds config entries for the keys in `rule.over` such that `rule` reads `values[i]` for the most layers i.
+    """Find config entries for the keys in `rule.over` such that `rule` reads `values[i]` for the most layers i.
 
     The present entries are kept if no other entries are right for more layers. The formulas in `rule.over` may use
     `depth`, `first` and `last`: the number of layers, and the indices of the first and the last true value.
@@ -166,7 +166,7 @@ def solve_entries(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Js
 
 
 def _list_candidates(over: Sequence[tuple[str, Formula]], names: Mapping[str, Any]) -> Iterator[dict[str, Json]]:
-    """Yields the entries that the config has for the keys in `over`, then every combination of values to try.
+    """Yield the entries that the config has for the keys in `over`, then every combination of values to try.
 
     `over` is a list of config keys, each with a formula for the list of values to try.
     """

@@ -6,10 +6,8 @@ No other package prints text or ends the process.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from contextlib import suppress
-from types import FrameType
 from typing import Any, NoReturn
 
 import typer
@@ -19,6 +17,7 @@ from stacker.cli import build, dry_run, evaluation, inspection, new, preview, pr
 from stacker.cli.app import ORDER, app
 from stacker.cli.terminal.mergekit_options import translate_options
 from stacker.cli.terminal.printing import print_json, print_problems, problem_json
+from stacker.cli.terminal.signals import end_on_signals
 from stacker.cli.terminal.streams import STANDARD_OUTPUT, drop_output, prepare_streams
 from stacker.errors import StackerError, StorageError
 
@@ -56,6 +55,7 @@ def program() -> NoReturn:
     The interpreter's clean-up is skipped, which saves 0.13 s.
     """
     prepare_streams()
+    end_on_signals()
     status = main()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # main has reported what could not be written
@@ -68,20 +68,19 @@ def main(arguments: list[str] | None = None) -> int:
 
     Errors that a user can cause are printed, not raised.
     """
-    signal.signal(signal.SIGTERM, _terminate)
     words = sys.argv[1:] if arguments is None else arguments
     try:
         return _run(words)
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except SystemExit as end:  # from _terminate; returning does not wait for threads, as Python's own exit would
+    except SystemExit as end:  # from a signal; returning does not wait for threads, as Python's own exit would
         return int(str(end.code))
     except OSError as error:
         return _report_storage(error)
 
 
 def _report_storage(error: OSError) -> int:
-    """Print an OSError that no other code explained, and return the exit code; a closed pipe ends quietly."""
+    """Print an OSError that no other code explained, and return the exit code; for a closed pipe, print nothing."""
     if error.filename != STANDARD_OUTPUT:
         failure = StorageError.of(f"reading or writing failed: {error}")
     else:
@@ -133,8 +132,3 @@ def _report(error: StackerError, *, as_json: bool) -> None:
         print_json({"ok": False, "problems": [problem_json(problem) for problem in error.problems]})
     else:
         print_problems(error.problems)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    del frame
-    raise SystemExit(128 + number)

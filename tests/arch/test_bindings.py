@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -118,6 +119,14 @@ def test_an_offset_belongs_to_its_period() -> None:
     """A period and its offset are one entry."""
     config: dict[str, Json] = {"attn_layer_period": 4, "attn_layer_offset": 2}
     assert [binding.key for binding in find_bindings(config, DEPTH, frozenset())] == ["attn_layer_period"]
+
+
+def test_many_entries_are_read_in_little_time() -> None:
+    """The time grows with the number of entries, also where all of them are offsets or periods."""
+    many = {f"attn_layer_{number}_{word}": 4 for number in range(20_000) for word in ("offset", "period")}
+    begin = time.process_time()
+    assert len(list(find_bindings(many, DEPTH, frozenset()))) == 20_000
+    assert time.process_time() - begin < 5
 
 
 def test_nested_entries_are_named_by_their_path() -> None:

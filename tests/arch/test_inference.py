@@ -13,6 +13,7 @@ from stacker.arch.inference import infer_architecture
 from stacker.arch.layer_rules import read_layer_value
 from stacker.arch.placement import place_tensors
 from stacker.errors import DonorError
+from stacker.formats.json_object import Json
 from stacker.tensors import Dtype, TensorSpec
 
 ENDS = ("model.embed_tokens.weight", "model.norm.weight", "lm_head.weight")
@@ -412,7 +413,7 @@ def test_a_layer_s_entry_may_be_null() -> None:
 )
 def test_a_tensor_with_a_part_for_each_layer_holds_the_layers(name: str, shape: tuple[int, ...]) -> None:
     """If nothing says which part of a tensor belongs to which layer, all layers of a donor stay together, in order."""
-    config: dict[str, Any] = {"model_type": "new", "num_hidden_layers": 4}
+    config: dict[str, Json] = {"model_type": "new", "num_hidden_layers": 4}
     tensors = {each: TensorSpec(each, Dtype.BF16, (8, 8)) for each in (*layers(4, "a.weight"), *ENDS)}
     family = infer_architecture(config, tensors | {name: TensorSpec(name, Dtype.BF16, shape)})
     (rule,) = family.rules
@@ -427,7 +428,7 @@ def test_a_tensor_with_a_part_for_each_layer_holds_the_layers(name: str, shape: 
 def test_other_tensors_outside_the_layers_do_not(name: str, shape: tuple[int, ...]) -> None:
     """A classifier of as many labels as layers, and modules numbered otherwise, leave the layers free."""
     tensors = {each: TensorSpec(each, Dtype.BF16, (8, 8)) for each in (*layers(4, "a.weight"), *ENDS)}
-    config: dict[str, Any] = {"model_type": "new", "num_hidden_layers": 4}
+    config: dict[str, Json] = {"model_type": "new", "num_hidden_layers": 4}
     assert infer_architecture(config, tensors | {name: TensorSpec(name, Dtype.BF16, shape)}).rules == ()
 
 

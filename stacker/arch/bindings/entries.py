@@ -6,11 +6,11 @@ would become wrong if a stack moved layers to other indices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from stacker.arch.bindings.binding import NOT_LAYERS, Binding
-from stacker.arch.bindings.numbers import recognise_number, recognise_switch
+from stacker.arch.bindings.numbers import find_periods, recognise_number, recognise_switch
 from stacker.arch.bindings.sequences import recognise_list, recognise_mapping, recognise_text
 from stacker.arch.files.architecture import Architecture, Config
 from stacker.arch.files.formula import find_names
@@ -19,15 +19,16 @@ from stacker.formats.json_object import Json
 
 
 def find_bindings(config: Config, depth: int, explained: frozenset[str], path: str = "") -> Iterator[Binding]:
-    """Yields the config entries that seem to treat the `depth` layers differently; skips the keys in `explained`.
+    """Yield the config entries that seem to treat the `depth` layers differently, except the keys in `explained`.
 
     Entries of nested mappings are named by their path, such as `attn_config.local_layers`; `path` is that of `config`.
     """
+    periods = find_periods(config)
     for key, value in config.items():
         name = path + key
         if name in explained or key.startswith("_"):
             continue
-        found = _recognise(key, value, depth, config)
+        found = _recognise(key, value, depth, periods)
         if found:
             yield replace(found, key=name)
         elif isinstance(value, dict) and _may_hold_layers(key, value):
@@ -35,7 +36,11 @@ def find_bindings(config: Config, depth: int, explained: frozenset[str], path: s
 
 
 def _may_hold_layers(key: str, value: Mapping[str, Json]) -> bool:
-    """Whether a nested mapping can be about the decoder layers: it is no tower and not about other things."""
+    """Whether a nested mapping may have entries for the decoder layers.
+
+    Mappings that are the config of a model of their own, such as a vision tower, do not; nor do those whose name tells
+    that they describe something else.
+    """
     return "model_type" not in value and not NOT_LAYERS.search(key)
 
 
@@ -47,7 +52,7 @@ def list_explained_keys(architecture: Architecture) -> frozenset[str]:
     return frozenset({*find_names(formulas), *list_written_keys(architecture), *architecture.agree})
 
 
-def _recognise(key: str, value: Json, depth: int, config: Config) -> Binding | None:
+def _recognise(key: str, value: Json, depth: int, periods: Sequence[str]) -> Binding | None:
     match value:
         case list():
             return recognise_list(key, value, depth)
@@ -58,6 +63,6 @@ def _recognise(key: str, value: Json, depth: int, config: Config) -> Binding | N
         case bool():
             return recognise_switch(key) if value else None
         case int():
-            return recognise_number(key, value, depth, config)
+            return recognise_number(key, value, depth, periods)
         case _:
             return None

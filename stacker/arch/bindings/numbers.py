@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections.abc import Sequence
 
 from stacker.arch.bindings.binding import NEVER_BY_LAYER, Binding, is_about_other_things, suggests_layers
 from stacker.arch.files.architecture import Config
@@ -31,10 +33,15 @@ _SWITCH = re.compile(
 )
 
 
-def recognise_number(key: str, value: int, depth: int, config: Config) -> Binding | None:
-    """Recognises a period ("every 4 layers"), a number of layers of a kind, or the number of a layer.
+def find_periods(config: Config) -> list[str]:
+    """The keys of a config that name a period, in alphabetical order."""
+    return sorted(filter(_PERIOD.search, config))
 
-    Returns None if the key suggests neither, or if the config also has a period to which an offset belongs.
+
+def recognise_number(key: str, value: int, depth: int, periods: Sequence[str]) -> Binding | None:
+    """Recognise a period ("every 4 layers"), a number of layers of a kind, or the number of a layer.
+
+    Returns None if the key suggests none of these, or if it is an offset that belongs to one of `periods`.
     """
     if is_about_other_things(key):
         return None
@@ -44,9 +51,10 @@ def recognise_number(key: str, value: int, depth: int, config: Config) -> Bindin
         meaning = f"something at every {value} layers"
         return Binding(key, meaning, lambda index, _: index % value) if value > 1 else None
     stem = _OFFSET.sub("", key)
-    partner = any(other != key and _PERIOD.search(other) and other.startswith(stem) for other in config)
     offset = (stem != key and suggests_layers(key)) or _KIND_OFFSET.search(key)
     if value and offset:
+        first = bisect_left(periods, stem)  # keys that begin with the stem follow each other
+        partner = any(other != key and other.startswith(stem) for other in periods[first : first + 2])
         return None if partner else Binding(key, "the first layer of something", lambda index, _: index)
     if 0 < value < depth and _COUNT.search(key) and not _OTHER_COUNTS.search(key):
         meaning = "so many layers of a kind, or the number of a layer"
@@ -55,7 +63,7 @@ def recognise_number(key: str, value: int, depth: int, config: Config) -> Bindin
 
 
 def recognise_switch(key: str) -> Binding | None:
-    """Recognises the key of an entry that is true, such as `alternating_attention`."""
+    """Recognise the key of an entry that is true, such as `alternating_attention`."""
     if _SWITCH.search(key) and not NEVER_BY_LAYER.search(key):
         return Binding(key, "something that depends on a layer's number", lambda index, _: index)
     return None

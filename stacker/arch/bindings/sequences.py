@@ -23,7 +23,7 @@ _MOST_KINDS = 4
 
 
 def recognise_list(key: str, value: list[Json], depth: int) -> Binding | None:
-    """Recognises lists of layer numbers, of values for each layer, or of values that repeat; None for other lists."""
+    """Recognise lists of layer numbers, of values for each layer, or of values that repeat; None for other lists."""
     return (
         _recognise_layer_numbers(key, value, depth)
         or _recognise_groups(key, value, depth)
@@ -45,7 +45,7 @@ def _recognise_layer_numbers(key: str, value: list[Json], depth: int) -> Binding
 
 
 def _recognise_groups(key: str, value: list[Json], depth: int) -> Binding | None:
-    """Recognises a list of lists of layer numbers; without a name that suggests layers, no layer may be in two."""
+    """Recognise a list of lists of layer numbers; without a name that suggests layers, no layer may be in two."""
     groups = [item for item in value if isinstance(item, list)]
     if not groups or groups != value or NOT_LAYERS.search(key):
         return None
@@ -71,7 +71,7 @@ def _recognise_entry_for_each(key: str, value: list[Json], depth: int) -> Bindin
 
 
 def _recognise_runs(key: str, value: list[Json], depth: int) -> Binding | None:
-    """Recognises a list of lists or mappings that describe runs of layers, such as `[["full", 3], ["window", 9]]`."""
+    """Recognise a list of lists or mappings that describe runs of layers, such as `[["full", 3], ["window", 9]]`."""
     parts = [item for item in value if isinstance(item, list | dict)]
     if len(parts) < len(value) or not parts or len(parts) >= depth or NEVER_BY_LAYER.search(key):
         return None
@@ -83,7 +83,7 @@ def _recognise_runs(key: str, value: list[Json], depth: int) -> Binding | None:
 
 
 def _recognise_cycle(key: str, value: Sequence[Json], depth: int) -> Binding | None:
-    """Recognises a list that layers may repeat from its beginning, such as `[local, local, global]`."""
+    """Recognise a list that layers may repeat from its beginning, such as `[local, local, global]`."""
     plain = all(isinstance(item, str | bool | int) for item in value)
     different = len({repr(item) for item in value}) > 1
     if not (1 < len(value) < depth and plain and different and suggests_sequence(key)):
@@ -110,7 +110,7 @@ def _are_layer_numbers(numbers: Sequence[Json], depth: int, *, named: bool) -> b
 
 
 def recognise_text(key: str, value: str, depth: int) -> Binding | None:
-    """Recognises layer numbers ("3, 7" or "0-3"), a ratio ("5:1"), or a pattern with a letter or word per layer.
+    """Recognise layer numbers ("3, 7" or "0-3"), a ratio ("5:1"), or a pattern with a letter or word per layer.
 
     Returns None for any other string.
     """
@@ -145,7 +145,7 @@ def _read_pattern(key: str, value: str, depth: int) -> Sequence[str]:
 
 
 def recognise_mapping(key: str, value: Mapping[str, Json], depth: int) -> Binding | None:
-    """Recognises a mapping whose keys are all layer indices, such as "3" or "layer_3"; None for other mappings."""
+    """Recognise a mapping whose keys are all layer indices, such as "3" or "layer_3"; None for other mappings."""
     found = [(_NUMBERED_KEY.fullmatch(name), item) for name, item in value.items()]
     entries = {int(match[1]): repr(item) for match, item in found if match}
     if not entries or len(entries) < len(value) or max(entries) > depth:
