@@ -38,10 +38,10 @@ def find_case(name: str) -> Case:
     return wrapper_case(name) if name in wrapper_families() else tiny_case(name)
 
 
-def sound_stacks(home: Path) -> Iterator[tuple[str, Stack]]:
-    """The stacks of the table that the family allows."""
-    for name, items in TRIED.items():
-        stack = stack_of(home, items)
+def sound_stacks(home: Path, family: str) -> Iterator[tuple[str, Stack]]:
+    """The stacks of the table that the family allows; of most families two, to save time."""
+    for name in TRIED if family in FIRST else ("cross", "blend"):
+        stack = stack_of(home, TRIED[name])
         if not select_errors(stack.problems):
             yield name, stack
 
@@ -54,7 +54,7 @@ def test_live_is_as_built(family: str, tmp_path: Path) -> None:
     case = find_case(family)
     for seed, name in enumerate("ab"):
         write_donor(case, tmp_path / name, seed)
-    for name, stack in sound_stacks(tmp_path):
+    for name, stack in sound_stacks(tmp_path, family):
         expected = built(stack, tmp_path / name, case.auto)
         live = stack.live_stack(dtype="float32")
         assert len(live.layers) == sum(map(len, find_segments(stack.graph))), name
