@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +30,7 @@ from stacker.errors import (
 from stacker.formats.json_object import format_json
 from stacker.io.disk.storage import make_storage_error
 from stacker.io.donors.local_files import fetch_donor
+from stacker.io.donors.location import is_path
 from stacker.io.donors.reader import read_donor
 from stacker.io.output.placing import replace_file
 from stacker.progress import Watch, ignore_watch
@@ -53,15 +54,16 @@ class Verified:
 def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: Watch = ignore_watch) -> Verified:
     """Compare every byte of the output in `out` with the plan in its lock file and with the donors.
 
-    For a donor that is no longer where it was, `donors` maps the donor's name to its new folder or hub id. If donors
-    are not on this machine, `donors` is empty and the lock file has digests of the shards, the shards are compared with
-    these instead. Otherwise, DonorError when a donor is missing or differs from the one that the output was made from.
+    For a donor that is no longer where it was, `donors` maps the donor's name to its new folder or hub id. A relative
+    path in `donors` starts at the current folder, and one in the lock file at `out`. If `donors` is empty, a donor is
+    not on this machine, and the lock file has digests of the shards, the shards are compared with these. Otherwise,
+    DonorError when a donor is missing or differs from the one that the output was made from.
     """
     lock = _read_lock(out)
     plan = plan_from_json(lock["plan"])
     sources = {donor["name"]: donor.get("found") for donor in lock["plan"]["donors"]}
     try:
-        known = _read_donors(plan, {**sources, **donors}, out)
+        known = _read_donors(plan, sources, donors, out)
         needed = find_files(plan, known)
         if lock.get(DIGESTS) and not donors:
             _check_at_hand(known, needed)
@@ -95,10 +97,13 @@ def _note_digests(out: Path, error: StackerError) -> Problem:
     return Problem(message, "", Mark(str(out)), Severity.NOTE, Blame.VERIFY)
 
 
-def _read_donors(plan: Plan, sources: Mapping[str, str | None], out: Path) -> dict[str, Donor]:
+def _read_donors(
+    plan: Plan, sources: Mapping[str, str | None], moved: Mapping[str, str], out: Path
+) -> dict[str, Donor]:
     """Read the donors whose files a plan uses; returns a dict from a donor's name to the donor.
 
-    `sources` maps donors' names to folders or hub ids; a donor without an entry is read from the source in the plan.
+    `moved` and `sources` map donors' names to folders or hub ids, relative to the current folder and to `out`. A donor
+    that is in neither is read from the source in the plan.
     DonorError when a donor cannot be read, or when its headers differ from the headers that the plan was made from.
     """
     donors: dict[str, Donor] = {}
@@ -106,11 +111,12 @@ def _read_donors(plan: Plan, sources: Mapping[str, str | None], out: Path) -> di
     for used in plan.donors:
         if not used.files:
             continue
-        spec = DonorSpec(used.name, sources.get(used.name) or used.source, used.revision)
+        source = moved.get(used.name) or sources.get(used.name) or used.source
+        spec = DonorSpec(used.name, source, used.revision)
         try:
-            donor = donors[used.name] = read_donor(spec, out, Dialect.NATIVE)
+            donor = donors[used.name] = read_donor(spec, Path() if used.name in moved else out, Dialect.NATIVE)
         except StackerError as error:
-            problems += error.problems
+            problems += _ask_for_folder(spec, error)
             continue
         if identify_donor(donor).files != used.files:
             hint = f"say where the right one is: stacker verify --donor {used.name}=FOLDER"
@@ -118,6 +124,17 @@ def _read_donors(plan: Plan, sources: Mapping[str, str | None], out: Path) -> di
             problems.append(Problem(message, hint, blame=Blame.DONOR))
     raise_problems(problems)
     return donors
+
+
+def _ask_for_folder(spec: DonorSpec, error: StackerError) -> Iterator[Problem]:
+    """The problems of a donor that cannot be read, with the option that says where it is now as their hint.
+
+    The hints of a hub id stay, because they say why the hub does not answer.
+    """
+    ask = f"if it is elsewhere now, say where: stacker verify OUT --donor {spec.name}=FOLDER"
+    for problem in error.problems:
+        hints = (ask,) if is_path(str(spec.source)) else (problem.hint, ask)
+        yield replace(problem, hint="\n".join(filter(None, hints)))
 
 
 def _check_sources(out: Path, plan: Plan, donors: Mapping[str, Donor]) -> None:
@@ -146,6 +163,10 @@ def _read_lock(out: Path) -> dict[str, Any]:
         if hash_plan(lock["plan"]) != lock["plan"]["id"]:
             raise ValueError("its plan is not the one that its id was made from")
     except FileNotFoundError as error:
+        if not out.exists():
+            raise SpecError.of(
+                "there is no such folder", "name a folder written by stacker build", Mark(str(out))
+            ) from error
         raise SpecError.of("this is not an output of stacker: it has no lock file", "", Mark(str(path))) from error
     except OSError as error:
         raise make_storage_error(error, path, "read the lock file") from error

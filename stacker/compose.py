@@ -105,11 +105,11 @@ class Stack:
         return ()
 
     def lints(self) -> tuple[Problem, ...]:
-        """Warnings, then notes: weak points of the stack, and programs that do not compute it rightly."""
+        """Warnings, then notes: weak points of the stack, and programs that do not compute it correctly."""
         return lint(self.graph, self.donors, self.spec, self.verdicts())
 
     def for_clients(self, names: Sequence[str]) -> Stack:
-        """A copy of the stack with an error for each program in `names` that does not compute it rightly."""
+        """A copy of the stack with an error for each program in `names` that does not compute it correctly."""
         more = require_clients(names, self.verdicts(), self.graph, self.donors)
         return replace(self, problems=(*self.problems, *more))
 
@@ -229,7 +229,7 @@ def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
 
 
 def draw_blueprint(spec: str | Path | Stack, read: ReadDonor = read_donor) -> Blueprint:
-    """What a live stack of a spec is made from; raises all errors of the stack together."""
+    """What a live stack of a spec is made from, as a Blueprint; raises all errors of the stack together."""
     stack = spec if isinstance(spec, Stack) else load(spec, read)
     return make_blueprint(stack.plan(), stack.graph, stack.donors, stack.side_files)
 

@@ -183,7 +183,7 @@ _NEIGHBOURS = 6
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """Words in alphabetical order, and the same words sorted by their last letters, each spelt backwards."""
+    """Words in alphabetical order, and the same words spelt backwards, also in alphabetical order."""
 
     words: tuple[str, ...]
     reversed: tuple[str, ...]

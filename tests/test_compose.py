@@ -183,6 +183,24 @@ def test_verify_follows_a_donor_that_moved(home: Path) -> None:
     assert verify(home / "out", {"b": str(home / "elsewhere")}).problems == ()
 
 
+def test_verify_looks_from_the_current_folder_for_a_donor(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path that the user gives starts where the user is, and not at an output that was moved."""
+    stack_of(home).build(home / "out")
+    (home / "far").mkdir()
+    (home / "out").rename(home / "far/out")
+    monkeypatch.chdir(home)
+    with pytest.raises(DonorError) as caught:
+        verify(Path("far/out"))
+    assert [problem.hint.partition("--donor ")[2] for problem in caught.value.problems] == ["a=FOLDER", "b=FOLDER"]
+    assert verify(Path("far/out"), {"a": "a", "b": "./b"}).problems == ()
+
+
+def test_verify_names_a_missing_output(home: Path) -> None:
+    """A mistyped folder is called missing, and not a folder without a lock file."""
+    with pytest.raises(SpecError, match="there is no such folder"):
+        verify(home / "nothing")
+
+
 def test_verify_refuses_another_donor(home: Path) -> None:
     """A donor with other headers is not the one that was used."""
     stack_of(home).build(home / "out")

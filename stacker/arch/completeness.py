@@ -42,7 +42,7 @@ def check_tensors(
     tensors: Mapping[str, TensorSpec],
     placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
-    """Yields the problems of a donor whose config and tensors disagree.
+    """Yield the problems of a donor whose config and tensors disagree.
 
     Names and shapes are only compared if the architecture lists tensors and the donor is not quantised.
     """
@@ -78,7 +78,7 @@ def _check_tables(
     tensors: Mapping[str, TensorSpec],
     placements: Mapping[str, TensorPlacement],
 ) -> Iterator[Problem]:
-    """Yields a problem for each tensor that should be divided equally among the layers but cannot be, by its shape."""
+    """Yield a problem for each tensor that should be divided equally among the layers but cannot be, by its shape."""
     depth = count_layers(architecture, config)
     for name, place in placements.items():
         axis, shape = find_split_axis(place.suffix), tensors[name].shape
@@ -167,7 +167,7 @@ def resolve_expected_tensors(
 
 
 def _covered_roles(place: TensorPlacement) -> Iterator[str]:
-    """Yields the role of the tensor and, for a fused tensor, the roles of the separate tensors that it replaces."""
+    """Yield the role of the tensor and, for a fused tensor, the roles of the separate tensors that it replaces."""
     yield place.role
     base = strip_role_suffixes(place.role)
     yield from (place.role.replace(base, part, 1) for part in FUSED_ROLES.get(base, ()))

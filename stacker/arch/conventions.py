@@ -85,7 +85,7 @@ class Conventions:
 
 @cache
 def read_conventions() -> Conventions:
-    """Reads the packaged file `inferred.yaml`, on the first call only."""
+    """Read the packaged file `inferred.yaml`, on the first call only."""
     entries = read_entries(read_packaged_text("inferred"), "inferred.yaml")
     heads = read_section(entries, "heads")
     return Conventions(
@@ -108,7 +108,7 @@ def read_conventions() -> Conventions:
 
 
 def guess_layer_role(suffix: str, siblings: Collection[str] = ()) -> str:
-    """Guesses the role of a layer's tensor from its name without the layer prefix; "other" if no pattern matches.
+    """Guess the role of a layer's tensor from its name without the layer prefix; "other" if no pattern matches.
 
     `siblings` are the names of all tensors in layers, also without the prefix.
     """
@@ -116,7 +116,7 @@ def guess_layer_role(suffix: str, siblings: Collection[str] = ()) -> str:
 
 
 def guess_outside_role(name: str, inner: str = "", siblings: Collection[str] = ()) -> str:
-    """Guesses the role of a tensor outside the layers from its name; `siblings` are the names of all such tensors.
+    """Guess the role of a tensor outside the layers from its name; `siblings` are the names of all such tensors.
 
     `inner` is the name prefix of a wrapper's language model, "" if the model is no wrapper. A tensor outside the
     language model gets WRAPPER_ROLE, unless its name is that of an output head.
@@ -140,7 +140,7 @@ def find_ignored_reason(name: str) -> str:
 
 
 def name_tied_heads(model_type: str, names: Collection[str]) -> tuple[str, ...]:
-    """The names of the head's tensors that are not saved while the head is tied, for a donor with the tensors `names`.
+    """The names of the head's tensors that a checkpoint with the tensors `names` leaves out while the head is tied.
 
     Empty if neither the model type nor another tensor of the head is known; most families have "lm_head.weight".
     """
@@ -160,7 +160,7 @@ def _fits(name: str, pattern: RolePattern, siblings: Collection[str]) -> bool:
 
 
 def _patterns(entries: Entries, key: str) -> Patterns:
-    """Reads patterns of the form `pattern: role` or `pattern beside pattern: role`."""
+    """Read patterns of the form `pattern: role` or `pattern beside pattern: role`."""
     found = ((*name.split(_BESIDE), role) for name, role in read_pairs(entries, key))
     return tuple(
         RolePattern(re.compile(name), role, re.compile(beside[0]) if beside else None) for name, *beside, role in found

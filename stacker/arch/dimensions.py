@@ -37,7 +37,7 @@ def collect_names(architecture: Architecture, config: Config) -> dict[str, Any]:
 
 
 def _without_padding(value: Any) -> Any:
-    """Removes leading zeros, which transformers writes, from the keys of a mapping by layer number: "05" becomes "5".
+    """Remove leading zeros, which transformers writes, from the keys of a mapping by layer number: "05" becomes "5".
 
     Any other value is returned unchanged.
     """

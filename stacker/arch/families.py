@@ -38,7 +38,7 @@ def list_families() -> tuple[str, ...]:
 
 @cache
 def read_architecture(name: str) -> Architecture:
-    """Parses the packaged architecture file `name`.yaml."""
+    """Parse the packaged architecture file `name`.yaml."""
     return parse_architecture(read_packaged_text(name), f"{name}.yaml", read_packaged_text)
 
 
@@ -57,7 +57,7 @@ def read_tested_stacks() -> dict[str, dict[str, str]]:
 
 @cache
 def read_clients() -> tuple[Client, ...]:
-    """The programs other than transformers about which architecture files say something, each with its version."""
+    """The clients of `_clients.yaml`, with the version of each that was examined."""
     return parse_clients(read_entries(read_packaged_text("_clients"), "_clients.yaml"))
 
 

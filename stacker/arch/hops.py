@@ -23,7 +23,7 @@ _READ_THROUGH = {"attn": "norm.input", "mlp": "norm.pre_mlp", "router": "norm.pr
 
 
 def find_fold(architecture: Architecture, name: str, role: str, roles: Collection[str]) -> Fold:
-    """The fold of a tensor in a layer: what the architecture file says, otherwise the general rule for its role.
+    """How hops change a tensor of a layer: as the architecture file says, otherwise by the general rule for its role.
 
     `name` lacks the layer prefix, and `roles` are the roles of all tensors of the layer.
     """
@@ -47,7 +47,10 @@ def _list_heads(role: str) -> Iterator[str]:
 
 
 def find_hop_refusals(architecture: Architecture, config: Config, hop_at: int) -> Iterator[str]:
-    """Yield each reason why a model with this config cannot have hops; `hop_at` is the first layer that one enters."""
+    """Yield each reason why a model with this config cannot have hops.
+
+    `hop_at` is the index of the first output layer with a hop.
+    """
     if architecture.inferred:
         yield "what its layers write to the residual stream is not known, because the family has no architecture file"
     names = collect_names(architecture, config) | {"hop_at": hop_at}

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stacker.arch.conventions import guess_outside_role, name_tied_heads, read_conventions
+from stacker.arch.conventions import find_ignored_reason, guess_outside_role, name_tied_heads, read_conventions
 from stacker.arch.dimensions import collect_names
-from stacker.arch.files.architecture import POSITIONAL, Architecture, Config, LayerRule, WriteKind
-from stacker.arch.files.formula import parse_formula
+from stacker.arch.files.architecture import CHECK_ONLY, POSITIONAL, Architecture, Config, LayerRule, WriteKind
+from stacker.arch.files.formula import find_names, parse_formula
 from stacker.arch.layer_names import match_outside_name
 from stacker.arch.layer_rules import (
+    find_used_formula,
     has_all_values,
     infer_index_rules,
     infer_list_rules,
@@ -31,6 +32,10 @@ from stacker.errors import DonorError
 from stacker.tensors import TensorSpec
 
 _NUMBERED = re.compile(r"^((?:[^.]+\.)*?)(\d+)\.")
+_AROUND = re.compile(r"head|classif|score|pool|label|vision|visual|image|audio|tower|mtp|position")
+"""Matches names of tensors outside the layers that have nothing to do with single layers."""
+_FEWEST_LAYERS = 4
+"""The least number of layers for which a tensor of that size is probably not so large by chance."""
 _EXPERT = re.compile(r"\.\d+(?=\.|$)")
 
 
@@ -48,7 +53,7 @@ class LayerList:
 
 
 def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Architecture:
-    """Infers the architecture of a donor.
+    """Infer the architecture of a donor.
 
     DonorError if the family cannot be stacked, if config and tensors do not agree on a number of layers, if layers
     share tensors, or if the tensors of a layer are in several lists of modules.
@@ -75,12 +80,28 @@ def infer_architecture(config: Config, tensors: Mapping[str, TensorSpec]) -> Arc
     listed = [rule for rule in candidates if is_applicable(rule, names) and has_all_values(rule, names, depth)]
     nested = config.get(scope)
     own = nested if isinstance(nested, Mapping) else config
+    listed = [_keep_stated_entries(rule, own, names) for rule in listed]
     listed += infer_index_rules(own, listed, depth, conventions.numbered)
     rules = [*listed, *infer_list_rules(own, listed, depth, conventions.shared)]
-    structure = _bind_unexplained(_number_kinds(tensors, known, depth), rules, names)
+    structure = [*_bind_unexplained(_number_kinds(tensors, known, depth), rules, names)]
+    structure += _bind_outside_parts(_list_outside(tensors, known), depth)
     notes = (f"no file describes '{name}': its layers and roles are inferred from names and config",)
     sized = tuple((key, formula) for key, formula in conventions.sized if key in names)
     return replace(known, rules=(*rules, *structure), sized=sized, notes=notes)
+
+
+def _keep_stated_entries(rule: LayerRule, config: Config, names: Mapping[str, Any]) -> LayerRule:
+    """Returns the rule; if it would replace entries of the config by one that the config lacks, as a rule of position.
+
+    Nothing says that programs for a family without a file read the other entry. If a formula names the family, it is
+    known to.
+    """
+    used = find_names([find_used_formula(rule, names)])
+    stated = ", ".join(f"'{key}'" for key in sorted(used & config.keys()))
+    if rule.write in {*CHECK_ONLY, WriteKind.SOLVE} or not stated or rule.key in config or "model_type" in used:
+        return rule
+    reason = f"{stated} may say what each layer is, and nothing says that this family also reads '{rule.key}'"
+    return replace(rule, key="", write=WriteKind.POSITION, drop=(), put=(), reason=reason)
 
 
 def _refuse_shared_layers(config: Config, name: str) -> None:
@@ -93,7 +114,10 @@ def _refuse_shared_layers(config: Config, name: str) -> None:
 
 
 def _refuse_spread_layers(layers: LayerList, lists: Sequence[LayerList], name: str) -> None:
-    """Raises DonorError if modules beside the list `layers`, in the same module, are numbered like its layers."""
+    """Raise DonorError if the tensors of a layer are spread over several lists of modules.
+
+    Such lists are in the same module as the list `layers`, and have as many modules as it has.
+    """
     start = find_module_path(layers.prefix)
     beside = [each for each in lists if find_module_path(each.prefix) == start and each.count == layers.count]
     if len(beside) > 1:
@@ -108,7 +132,7 @@ def find_module_path(prefix: str) -> str:
 
 
 def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
-    """Yields each list of modules whose names differ only in a number and are numbered from 0 without a gap."""
+    """Yield each list of modules whose names differ only in a number and are numbered from 0 without a gap."""
     indices: dict[str, set[int]] = {}
     nbytes: Counter[str] = Counter()
     for tensor in tensors:
@@ -122,7 +146,7 @@ def find_layer_lists(tensors: Iterable[TensorSpec]) -> Iterator[LayerList]:
 
 
 def _match_depth(config: Config, layers: Sequence[LayerList], name: str) -> tuple[str, str, LayerList]:
-    """Finds the config entry that states the number of layers, and the list in `layers` with this number of modules.
+    """Find the config entry that states the number of layers, and the list in `layers` with this number of modules.
 
     Returns the key of the nested config ("" if not nested), the key of the entry, and the list; if several lists match,
     the list with the most bytes is returned. DonorError, with the model type `name`, if no list matches any entry.
@@ -144,7 +168,7 @@ def _match_depth(config: Config, layers: Sequence[LayerList], name: str) -> tupl
 
 
 def _list_depths(config: Config) -> Iterator[tuple[str, str, int, int]]:
-    """Yields a tuple for each config entry that may state the number of layers.
+    """Yield a tuple for each config entry that may state the number of layers.
 
     The tuple contains the key of the nested config ("" if not nested), the key of the entry, the number of layers, and
     the number of multi-token-prediction layers.
@@ -164,7 +188,7 @@ def _list_depths(config: Config) -> Iterator[tuple[str, str, int, int]]:
 
 
 def _find_tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner: str) -> tuple[tuple[str, str], ...]:
-    """Finds the names of the output head and the embedding, as pairs; empty if there is no embedding.
+    """Find the names of the output head and the embedding, as pairs; empty if there is no embedding.
 
     A head without a tensor is named after its bias or, if there is no bias, by the convention for the model type
     `name`; `prefix` is the layer prefix, and `inner` the name prefix of a wrapper's language model.
@@ -176,9 +200,9 @@ def _find_tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner:
     if embed is None:
         return ()
     shape = tensors[embed].shape
-    heads = [each for each, role in roles.items() if role == "head" and tensors[each].shape == shape]
+    heads = [each for each, role in roles.items() if role in ("head", "head.other") and tensors[each].shape == shape]
     if heads:
-        return ((heads[0], embed),)
+        return ((min(heads, key=lambda each: roles[each] != "head"), embed),)
     biases = [each for each, role in roles.items() if role == "head.bias" and tensors[each].shape == shape[:1]]
     named = name_tied_heads(name, outside) or tuple(each.removesuffix("bias") + "weight" for each in biases[:1])
     outer = inner.removesuffix("model.") if inner.endswith(".model.") else ""
@@ -187,7 +211,7 @@ def _find_tied(tensors: Mapping[str, TensorSpec], prefix: str, name: str, inner:
 
 
 def _number_kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth: int) -> list[int]:
-    """Returns a number for each layer; two layers have equal numbers if their tensors have equal names and shapes."""
+    """Return a number for each layer; two layers have equal numbers if their tensors have equal names and shapes."""
     pattern = compile_prefix(known.prefix)
     prints: list[set[tuple[str, tuple[int, ...]]]] = [set() for _ in range(depth)]
     for tensor in tensors.values():
@@ -204,7 +228,7 @@ def _number_kinds(tensors: Mapping[str, TensorSpec], known: Architecture, depth:
 def _bind_unexplained(
     kinds: Sequence[int], rules: Sequence[LayerRule], names: Mapping[str, Any]
 ) -> Iterator[LayerRule]:
-    """Yields a rule that lets a layer move only to an index with an equal number in `kinds`, which has one per layer.
+    """Yield a rule that lets a layer move only to an index with an equal number in `kinds`, which has one per layer.
 
     Yields nothing if any two layers with different numbers already have different values according to `rules`.
     """
@@ -220,13 +244,38 @@ def _bind_unexplained(
     yield LayerRule("structure", "", WriteKind.POSITION, (parse_formula(_kind_formula(kinds)),), reason=reason)
 
 
+def _list_outside(tensors: Mapping[str, TensorSpec], known: Architecture) -> list[TensorSpec]:
+    """The tensors of the language model outside the layers, without heads and those that are apart in `known`."""
+    pattern = compile_prefix(known.prefix)
+    around = _AROUND.search
+    return [
+        each
+        for name, each in tensors.items()
+        if name.startswith(known.inner) and not (pattern.fullmatch(name) or match_outside_name(name, known.apart))
+        if not around(name) and not find_ignored_reason(name)
+    ]
+
+
+def _bind_outside_parts(outside: Sequence[TensorSpec], depth: int) -> Iterator[LayerRule]:
+    """Yields a rule that keeps all layers of a donor together if tensors outside may have a part for each layer.
+
+    Such tensors have a dimension of size `depth`, or numbers in their names that reach up to about the depth.
+    """
+    numbered = {each.name: int(found[2]) for each in outside if (found := _NUMBERED.match(each.name))}
+    reaching = [name for name, number in numbered.items() if depth - 2 <= number < depth]
+    sized = [each.name for each in outside if depth in each.shape and each.name not in numbered]
+    for name in (*sized, *reaching)[:1] if depth >= _FEWEST_LAYERS else ():
+        reason = f"'{name}' may have a part for each layer, and nothing says how it follows them"
+        yield LayerRule("outside", "", WriteKind.WHOLE, (parse_formula("i >= 0"),), reason=reason)
+
+
 def _find_first(rule: LayerRule, names: Mapping[str, Any], depth: int) -> int | None:
     """The index of the first layer for which the rule reads a true value; None if there is no such layer."""
     return next((index for index in range(depth) if read_layer_value(rule, names, index)), None)
 
 
 def _kind_formula(kinds: Sequence[int]) -> str:
-    """Builds a formula of the layer index `i` that tells apart layers with different numbers in `kinds`.
+    """Build a formula of the layer index `i` that tells apart layers with different numbers in `kinds`.
 
     Examples are `i == 0` and `[0, 1][i % 2]`; if the numbers follow no pattern, the formula contains all numbers.
     """

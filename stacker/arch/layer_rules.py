@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stacker.arch.dimensions import count_prediction_layers
@@ -26,7 +26,8 @@ def is_applicable(rule: LayerRule, names: Mapping[str, Any]) -> bool:
 def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> Json:
     """The first value of the formulas `rule.read` for layer `index` that is not null.
 
-    A formula that cannot be computed is skipped; FormulaError if no formula has a value.
+    A formula that cannot be computed is skipped; FormulaError if no formula has a value. A list that is read by one
+    formula may state null for a layer.
     """
     failure = FormulaError(f"'{rule.name}' cannot be read")
     for formula in rule.read:
@@ -35,9 +36,14 @@ def read_layer_value(rule: LayerRule, names: Mapping[str, Any], index: int) -> J
         except FormulaError as error:
             failure = error
             continue
-        if value is not None:
+        if value is not None or (rule.write is WriteKind.LIST and len(rule.read) == 1):
             return value
     raise failure
+
+
+def find_used_formula(rule: LayerRule, names: Mapping[str, Any]) -> Formula:
+    """The formula that `read_layer_value` uses for the first layer; it must have a value."""
+    return next(each for each in rule.read if has_all_values(replace(rule, read=(each,)), names, 1))
 
 
 def has_all_values(rule: LayerRule, names: Mapping[str, Any], depth: int) -> bool:
@@ -73,7 +79,7 @@ def read_layer_properties(rules: Sequence[LayerRule], names: Mapping[str, Any], 
 def infer_list_rules(
     config: Config, rules: Iterable[LayerRule], depth: int, shared: frozenset[str]
 ) -> Iterator[LayerRule]:
-    """Yields a rule for each config entry that is a list of `depth` items, one for each layer.
+    """Yield a rule for each config entry that is a list of `depth` items, one for each layer.
 
     The list may also have items for the layers of multi-token prediction. Keys that `rules` mention are skipped, and
     keys in `shared`, whose lists never have one item per layer.
@@ -99,7 +105,7 @@ def _are_references(value: list[Json]) -> bool:
 def infer_index_rules(
     config: Config, rules: Iterable[LayerRule], depth: int, named: re.Pattern[str]
 ) -> Iterator[LayerRule]:
-    """Yields a rule for each config list of layer indices whose key matches `named` and is not mentioned by `rules`."""
+    """Yield a rule for each config list of layer indices whose key matches `named` and is not mentioned by `rules`."""
     mentioned = {key for rule in rules for key in (rule.key, *rule.drop)}
     for key, value in config.items():
         if key not in mentioned and named.search(key) and isinstance(value, list) and _are_indices(value, depth):
@@ -113,7 +119,7 @@ def _are_indices(value: list[Json], depth: int) -> bool:
 
 
 def build_entry(kind: WriteKind, values: Sequence[Json]) -> Json:
-    """Builds the config entry that states `values`, one per layer; None if rules of this kind write no such entry."""
+    """Build the config entry that states `values`, one per layer; None if rules of this kind write no such entry."""
     match kind:
         case WriteKind.LIST:
             return list(values)
@@ -140,7 +146,7 @@ class Solution:
 
 
 def solve_entries(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Json]) -> Solution:
-    """Finds config entries for the keys in `rule.over` such that `rule` reads `values[i]` for the most layers i.
+    """Find config entries for the keys in `rule.over` such that `rule` reads `values[i]` for the most layers i.
 
     The present entries are kept if no other entries are right for more layers. The formulas in `rule.over` may use
     `depth`, `first` and `last`: the number of layers, and the indices of the first and the last true value.
@@ -160,7 +166,7 @@ def solve_entries(rule: LayerRule, names: Mapping[str, Any], values: Sequence[Js
 
 
 def _list_candidates(over: Sequence[tuple[str, Formula]], names: Mapping[str, Any]) -> Iterator[dict[str, Json]]:
-    """Yields the entries that the config has for the keys in `over`, then every combination of values to try.
+    """Yield the entries that the config has for the keys in `over`, then every combination of values to try.
 
     `over` is a list of config keys, each with a formula for the list of values to try.
     """

@@ -32,7 +32,7 @@ _HEADLESS = re.compile(
 
 
 def refuse_encoder_decoder(config: Config, names: Collection[str] = ()) -> None:
-    """Raises DonorError if a config, or the tensor names, are those of a model with an encoder and a decoder.
+    """Raise DonorError if a config, or the tensor names, are those of a model with an encoder and a decoder.
 
     The language model's config inside a wrapper is examined too, but not those of vision or audio towers.
     """
@@ -47,7 +47,7 @@ def refuse_encoder_decoder(config: Config, names: Collection[str] = ()) -> None:
 
 
 def _list_language_configs(config: Config) -> Iterator[Config]:
-    """Yields the config and, if it is a wrapper's, the nested configs of its language model."""
+    """Yield the config and, if it is a wrapper's, the nested configs of its language model."""
     yield config
     for scope in (*read_conventions().scopes, "thinker_config"):
         inner = config.get(scope)
@@ -61,7 +61,7 @@ def _states_two_towers(config: Config) -> bool:
 
 
 def _shows_two_towers(names: Collection[str]) -> bool:
-    """Whether there are layers of an encoder, and a decoder whose layers attend to it."""
+    """Whether there are tensors of encoder layers, and of decoder layers that attend to the encoder."""
     encoder = any(re.search(r"(^|\.)encoder\.(layers?|block)\.\d", name) for name in names)
     return encoder and any(_CROSS_ATTENTION.search(name) for name in names)
 
@@ -77,7 +77,8 @@ def states_headless(config: Config) -> bool | None:
 def lacks_head(config: Config, names: Collection[str]) -> bool:
     """Whether a donor with the tensors `names` has no head, neither of its own nor tied to the embedding.
 
-    If the config names no class, the pooler of an encoder without a known head says so.
+    The class in `architectures` decides. If the config names none, a donor has no head if it has a pooler, as encoders
+    have, and `name_tied_heads` knows no head for it.
     """
     stated = states_headless(config)
     if stated is None:

@@ -47,7 +47,7 @@ class TensorPlacement:
 def place_tensors(
     architecture: Architecture, config: Config, tensors: Mapping[str, TensorSpec]
 ) -> dict[str, TensorPlacement]:
-    """Finds the placement of each tensor of a donor; the keys are the tensors' names in the donor."""
+    """Find the placement of each tensor of a donor; the keys are the tensors' names in the donor."""
     templates = {template.name: template for template in architecture.tensors}
     layers = compile_prefix(architecture.prefix)
     extra = _prediction_layers(architecture, config)
@@ -60,7 +60,7 @@ def place_tensors(
 
 
 def compile_prefix(prefix: str) -> re.Pattern[str]:
-    """Compiles a layer prefix such as "model.layers.{i}." to a pattern for names of tensors in layers.
+    """Compile a layer prefix such as "model.layers.{i}." to a pattern for names of tensors in layers.
 
     Group 1 of the pattern matches the layer index, group 2 the rest of the name.
     """
@@ -68,7 +68,7 @@ def compile_prefix(prefix: str) -> re.Pattern[str]:
 
 
 def replace_expert_number(name: str) -> str:
-    """Replaces the expert index in a name: "mlp.experts.7.up.weight" becomes "mlp.experts.{e}.up.weight"."""
+    """Replace the expert index in a name: "mlp.experts.7.up.weight" becomes "mlp.experts.{e}.up.weight"."""
     return _EXPERT.sub(".{e}", name, count=1)
 
 
@@ -112,7 +112,7 @@ def _template_name(place: TensorPlacement) -> str:
 
 
 def _mark_ignored(place: TensorPlacement, architecture: Architecture, *, listed: bool, extra: range) -> TensorPlacement:
-    """Returns the placement, with the reason in `ignored` if the tensor has to be left out of every stack.
+    """Return the placement, with the reason in `ignored` if the tensor has to be left out of every stack.
 
     `listed` says whether the architecture file describes the tensor; `extra` contains the indices of the
     multi-token-prediction layers.

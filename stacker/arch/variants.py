@@ -25,7 +25,7 @@ def adapt_architecture(architecture: Architecture, config: Config, names: Collec
 
 
 def _find_left_out(architecture: Architecture, names: Collection[str]) -> str:
-    """The first module of the architecture's names if the names of all layers lack it, such as "model."; else ""."""
+    """The first module in the architecture's tensor names, such as "model.", if `names` leave it out; else ""."""
     root, dot, rest = architecture.prefix.partition(".")
     if not dot or "{i}" in root or any(map(compile_prefix(architecture.prefix).fullmatch, names)):
         return ""
@@ -50,8 +50,9 @@ def _remove_root(architecture: Architecture, root: str) -> Architecture:
 def _lacks_head(architecture: Architecture, config: Config, names: Collection[str], *, base: bool) -> bool:
     """Whether there is no head, neither stored nor tied; `base` says that the tensors are named as in a base model.
 
-    The class in `architectures` decides. A base model without a head and without ties has none whatever the class, and
-    if no class is named, tensors after the layers that the family does not have are the head of something else.
+    The class in `architectures` decides, except that a base model whose head is neither stored nor tied never has one.
+    If no class is named, the head is missing if it is not tied, and the names are those of a base model or include the
+    head of a classifier or a reward model.
     """
     heads = {each.name for each in architecture.tensors if each.role == "head"}
     if not heads or heads & set(names):

@@ -83,7 +83,7 @@ def _list_suffixes(found: LayerList, tensors: Mapping[str, TensorSpec]) -> set[s
 
 
 def _make_rename(family: Architecture, start: str, tensors: Mapping[str, TensorSpec]) -> Callable[[str], str]:
-    """Returns a function that converts a name in the family's architecture file to the tensor's name in the wrapper.
+    """Return a function that converts a name in the family's architecture file to the tensor's name in the wrapper.
 
     The function is for tensors outside the layers. It looks first in the module that contains the layers, whose name
     prefix is `start`, then in the modules around that module.

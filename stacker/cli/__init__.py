@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report_storage(error: OSError) -> int:
-    """Print an OSError that no other code explained, and return the exit code; a closed pipe ends quietly."""
+    """Print an OSError that no other code explained, and return the exit code; for a closed pipe, print nothing."""
     if error.filename != STANDARD_OUTPUT:
         failure = StorageError.of(f"reading or writing failed: {error}")
     else:

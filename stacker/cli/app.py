@@ -40,8 +40,8 @@ For = Annotated[
     typer.Option(
         "--for",
         metavar="PROGRAM",
-        help="Make it an error if this program does not compute the stack rightly: llama.cpp, vLLM, MLX, exllamav3 or "
-        "transformers. May be repeated.",
+        help="Make it an error if this program does not compute the stack correctly: llama.cpp, vLLM, MLX, exllamav3 "
+        "or transformers. May be repeated.",
     ),
 ]
 

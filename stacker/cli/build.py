@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it appears only once it is complete.")]
 Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder written by stacker build.")]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Replace an existing OUT once the new one is complete.")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", "-f", help="Replace an existing OUT, and all files in it, once the new one is complete."),
+]
 Restart = Annotated[bool, typer.Option("--restart", help="Start over instead of resuming an interrupted build.")]
 Workers = Annotated[
     int | None, typer.Option("--workers", "-j", min=1, max=256, help="Number of threads; all cores by default.")
@@ -52,7 +55,7 @@ Digests = Annotated[
     typer.Option("--digests", help="Read the output once more, and store the SHA-256 of each shard in the lock file."),
 ]
 WriteDigests = Annotated[
-    bool, typer.Option("--write-digests", help="Then store the SHA-256 of each shard in the lock file.")
+    bool, typer.Option("--write-digests", help="If nothing is wrong, store the SHA-256 of each shard in the lock file.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
 

@@ -14,7 +14,7 @@ from stacker.errors import Severity, raise_problems, select_errors
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("check stack.yml", "check stack.yml --for llama.cpp"))
 def check(spec: Spec, *, clients: For = None, json: Json = False) -> None:
-    """Report every error and warning in a spec and its stack, and which programs compute it rightly."""
+    """Report every error and warning in a spec and its stack, and which programs compute it correctly."""
     from stacker.compose import load
     from stacker.view.stack.programs import answers_text, verdicts_json
     from stacker.view.tables.side_files import side_files_json
@@ -36,7 +36,7 @@ def check(spec: Spec, *, clients: For = None, json: Json = False) -> None:
 
 
 def _doubts_text(doubts: int) -> str:
-    return f"nothing wrong, {doubts} thing{'s' if doubts > 1 else ''} doubtful" if doubts else "nothing wrong"
+    return f"no errors, {doubts} warning{'s'[: doubts > 1]}" if doubts else "nothing wrong"
 
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("config stack.yml"))

@@ -164,7 +164,7 @@ def _make_recipe(request: Request) -> NewSpecs:
 
 
 def _list_nested(name: str) -> Iterator[str]:
-    """Yields the name of a recipe, then the names of the recipes nested in it, from the outermost to the innermost."""
+    """Yield the name of a recipe, then the names of the recipes nested in it, from the outermost to the innermost."""
     yield name
     spec = parse_spec(read_recipe(name).text, str(find_recipe(name)))
     for donor in spec.donors:

@@ -38,16 +38,22 @@ Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, or aut
 Kind = Annotated[str | None, typer.Option("--dtype", help="The type of the weights in memory, such as float32.")]
 Memory = Annotated[
     str | None,
-    typer.Option("--max-memory", metavar="SIZE", help="Most memory for weights; layers are streamed."),
+    typer.Option("--max-memory", metavar="SIZE", help="Most memory for weights; beyond it, layers are streamed."),
 ]
 Tokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="The most tokens to write.")]
-Sample = Annotated[bool | None, typer.Option("--do-sample/--no-do-sample", help="Draw tokens, or take the likeliest.")]
-Temperature = Annotated[float | None, typer.Option("--temperature", min=0.0, help="Larger draws more freely.")]
-TopK = Annotated[int | None, typer.Option("--top-k", min=0, help="Draw from the K likeliest tokens.")]
-TopP = Annotated[float | None, typer.Option("--top-p", min=0.0, max=1.0, help="Draw from tokens up to this share.")]
-MinP = Annotated[float | None, typer.Option("--min-p", min=0.0, max=1.0, help="Leave out less likely tokens.")]
-Penalty = Annotated[float | None, typer.Option("--repetition-penalty", min=0.0, help="Above 1: repeat less.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="The seed of random draws.")]
+Sample = Annotated[bool | None, typer.Option("--do-sample/--no-do-sample", help="Sample, or take the likeliest token.")]
+Temperature = Annotated[float | None, typer.Option("--temperature", min=0.0, help="Higher: more varied text.")]
+TopK = Annotated[int | None, typer.Option("--top-k", min=0, help="Sample from the K likeliest tokens.")]
+TopP = Annotated[
+    float | None,
+    typer.Option("--top-p", min=0.0, max=1.0, help="Sample from the likeliest tokens with this total probability."),
+]
+MinP = Annotated[
+    float | None,
+    typer.Option("--min-p", min=0.0, max=1.0, help="Leave out tokens below this share of the highest probability."),
+]
+Penalty = Annotated[float | None, typer.Option("--repetition-penalty", min=0.0, help="Above 1, less is repeated.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="The seed for sampling.")]
 
 
 @dataclass(slots=True)
@@ -89,7 +95,8 @@ def run(
 ) -> None:
     """Run stacks without writing them, or built ones and donors: continue a text, answer, or chat."""
     if chat == (prompt is not None) or (chat and json):
-        raise SpecError.of("there must be either --prompt or --chat" + (", and no --json with it" * chat))
+        message = "there must be either --prompt or --chat" + (", and no --json with it" * chat)
+        raise SpecError.of(message, 'for instance: --prompt "The capital of France is"')
     draws = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     drawn = True if do_sample is None and any(each is not None for each in draws.values()) else do_sample
     own = {"max_new_tokens": max_new_tokens, "repetition_penalty": repetition_penalty, "do_sample": drawn, **draws}
@@ -107,7 +114,7 @@ def run(
 
 
 def _open_speaker(source: str, device: str, dtype: str | None, max_memory: str | None) -> _Speaker:
-    """Load a stack into memory, after saying on standard error how much it takes."""
+    """Load a stack into memory, after printing on standard error how much memory it takes."""
     from stacker.compose import draw_blueprint
     from stacker.live.forecast.memory import predict_memory
     from stacker.spec.language.value_grammar import parse_dtype, parse_size
@@ -124,7 +131,7 @@ def _open_speaker(source: str, device: str, dtype: str | None, max_memory: str |
 
 
 def load_source(source: str) -> Stack:
-    """The stack of a spec file, or of all layers of a donor: a folder, or a hub id."""
+    """The stack of a spec file; for the folder or hub id of a donor, the stack of all its layers."""
     from stacker.compose import load, load_text
     from stacker.io.files.paths import is_folder
 

@@ -1,4 +1,4 @@
-"""Reads what is in shards and compares it with what copying tasks should have written there.
+"""Compares the bytes in shards with those that copying tasks should have written there.
 
 `verify` compares a finished output in this way, and `resume` the unfinished work of an earlier run.
 """

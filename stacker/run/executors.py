@@ -1,4 +1,4 @@
-"""Lists the executors by name, and the options of a build; an executor does the tasks of a plan.
+"""Lists the executors by name, and the options of a build; an executor runs the tasks of a plan.
 
 To add an executor, write its module and add a row to the table.
 """

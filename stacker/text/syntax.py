@@ -41,7 +41,7 @@ def _explain(error: yaml.YAMLError, line: str, column: int, lines: list[str]) ->
     rest = line[column:]
     if "flow sequence" in context or "flow mapping" in context:
         return _explain_brackets(context, line, column, getattr(error, "context_mark", None))
-    if "cannot start any token" in problem:
+    if "cannot start any token" in problem or "tab character" in problem:
         return _explain_start(rest[:1])
     if "mapping values are not allowed" in problem:
         return _explain_second_colon(line, column)

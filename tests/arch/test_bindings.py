@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from transformers import CONFIG_MAPPING, AutoConfig
 
-from stacker.arch.bindings import check_list_lengths, find_bindings, list_explained_keys
+from stacker.arch.bindings.entries import find_bindings, list_explained_keys
+from stacker.arch.bindings.lengths import check_list_lengths
 from stacker.arch.dimensions import count_layers, select_text_config
 from stacker.arch.families import list_families, read_architecture
 from stacker.core.config.keys import DEPTH_KEYS, is_bookkeeping
@@ -42,13 +43,37 @@ DEPTH = 12
         pytest.param("first_k_dense", 3, (0, 2), (2, 3), id="so many first layers"),
         pytest.param("num_dense_layers", 3, (0, 2), (2, 3), id="a number of layers of a kind"),
         pytest.param("layer_kinds", ["a"] * 6 + ["b"] * 8, (0, 5), (5, 6), id="padded list"),
+        pytest.param("mb_per_layer", 2, (1, 3), (1, 2), id="a kind in every other layer"),
+        pytest.param("mamba_step", 2, (1, 3), (1, 2), id="step"),
+        pytest.param("attn_layer_modulo", 3, (1, 4), (1, 2), id="modulo"),
+        pytest.param("skip_rope_every_n_layers", 4, (1, 5), (1, 2), id="rotation at every n"),
+        pytest.param("cross_layer_sharing", 2, (1, 3), (1, 2), id="sharing"),
+        pytest.param("local_layers_per_global", 3, (1, 4), (1, 2), id="so many for each"),
+        pytest.param("local_to_global_ratio", 5, (1, 31), (1, 6), id="a ratio, which may be a period of six"),
+        pytest.param("moe_layer_num_skipped", 2, (3, 9), (0, 3), id="layers left out"),
+        pytest.param("n_layers_in_prelude", 2, (0, 1), (1, 2), id="layers at the beginning"),
+        pytest.param("dense_until", 3, (1, 1), (2, 3), id="up to a layer"),
+        pytest.param("moe_start", 3, (1, 1), (2, 3), id="from a layer"),
+        pytest.param("global_layer", 5, (0, 4), (4, 5), id="the number of one layer"),
+        pytest.param("sliding_window_layers", "0-3,5-7", (3, 5), (3, 4), id="ranges as text"),
+        pytest.param("kv_reuse_group", [[1, 2], [4, 5]], (1, 2), (2, 4), id="groups"),
+        pytest.param("layer_groups", [{"start": 0, "end": 4}], (1, 1), (1, 2), id="runs in mappings"),
+        pytest.param("attention_plan", [["full", 3], ["sliding", 9]], (1, 1), (1, 2), id="runs that fill the depth"),
+        pytest.param("attn_pattern", ["local", "local", "global"], (0, 4), (1, 2), id="a cycle of words"),
+        pytest.param("layer_pattern", [0, 0, 1], (0, 4), (1, 2), id="a cycle of numbers"),
+        pytest.param("attn_kinds", "SSSFSSSFSSSF", (0, 4), (2, 3), id="a letter for each layer"),
+        pytest.param("layer_types", "SSSF", (0, 4), (2, 3), id="letters that repeat"),
+        pytest.param("block_sequence", "m m a", (0, 4), (1, 2), id="words that repeat"),
+        pytest.param("order", ", ".join(["a", "b"] * 6), (0, 4), (1, 2), id="a word for each layer"),
+        pytest.param("alternating_attention", True, (1, 1), (1, 2), id="a switch"),
+        pytest.param("last_layer_full_attention", True, (1, 1), (1, 2), id="a switch for the last layer"),
     ],
 )
 def test_what_binds(key: str, value: Json, alike: tuple[int, int], different: tuple[int, int]) -> None:
     """Each form is recognised, and says which places it treats alike."""
     (binding,) = find_bindings({key: value}, DEPTH, frozenset())
-    assert binding.value_at(alike[0]) == binding.value_at(alike[1])
-    assert binding.value_at(different[0]) != binding.value_at(different[1])
+    assert binding.value_at(alike[0], DEPTH) == binding.value_at(alike[1], DEPTH)
+    assert binding.value_at(different[0], DEPTH) != binding.value_at(different[1], DEPTH)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +84,14 @@ def test_what_binds(key: str, value: Json, alike: tuple[int, int], different: tu
         pytest.param({"moe_layer_freq": 1}, id="every layer"),
         pytest.param({"image_sizes": [4, 8]}, id="sizes"),
         pytest.param({"spatial_pool_stride": 2, "conv_stride": 4}, id="strides over pictures"),
+        pytest.param(
+            {"blocksparse_block_size": 8, "blocksparse_vert_stride": 8, "blocksparse_num_local_blocks": 10},
+            id="blocks of tokens",
+        ),
+        pytest.param({"rope_interleave": True, "alternating_attention": False}, id="switches"),
+        pytest.param({"apply_query_key_layer_scaling": True, "hidden_act": "gelu_pytorch"}, id="words"),
+        pytest.param({"num_adapter_layers": 2, "projector_layers": 2, "mlp_layers": 2}, id="layers of other modules"),
+        pytest.param({"total_ut_steps": 4, "sliding_window": 7, "group_size": 6, "n_group": 8}, id="numbers"),
         pytest.param({"hidden_act": "silu", "num_experts": 8, "tie": True}, id="ordinary entries"),
         pytest.param({"layer_scales": [0.5, 0.25]}, id="numbers that are no layers"),
         pytest.param({"_private_idx": [1, 2]}, id="private"),
@@ -72,6 +105,14 @@ def test_what_binds(key: str, value: Json, alike: tuple[int, int], different: tu
 def test_what_does_not_bind(config: dict[str, Any]) -> None:
     """Entries about something else than layers are left alone."""
     assert list(find_bindings(config, DEPTH, frozenset())) == []
+
+
+def test_ends_are_those_of_the_stack() -> None:
+    """What counts from the last layer counts from the stack's last layer, however deep the donor was."""
+    (last,) = find_bindings({"full_attn_layers": [-1]}, DEPTH, frozenset())
+    assert last.value_at(11, DEPTH) == last.value_at(16, 17) != last.value_at(11, 17)
+    (dense,) = find_bindings({"num_dense_layers": 2}, DEPTH, frozenset())
+    assert dense.value_at(10, DEPTH) == dense.value_at(7, 9) != dense.value_at(7, DEPTH)
 
 
 def test_an_offset_belongs_to_its_period() -> None:

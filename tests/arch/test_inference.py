@@ -13,6 +13,7 @@ from stacker.arch.inference import infer_architecture
 from stacker.arch.layer_rules import read_layer_value
 from stacker.arch.placement import place_tensors
 from stacker.errors import DonorError
+from stacker.formats.json_object import Json
 from stacker.tensors import Dtype, TensorSpec
 
 ENDS = ("model.embed_tokens.weight", "model.norm.weight", "lm_head.weight")
@@ -367,3 +368,82 @@ def test_roles_by_the_tensors_beside(suffixes: tuple[str, ...], roles: tuple[str
     names = layers(2, *suffixes)
     placed = place_tensors(infer(config, *names), config, specs(*names))
     assert tuple(placed[f"model.layers.1.{suffix}"].role for suffix in suffixes) == roles
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"layer_group_size": 2},
+        {"sliding_window_pattern": 2},
+        {"linear_attn_config": {"full_attn_layers": [2, 4], "kda_layers": [1, 3]}},
+        {"hybrid_override_pattern": "M*M*"},
+        {"decoder_sparse_step": 2, "num_experts": 2},
+    ],
+    ids=lambda config: next(iter(config)),
+)
+def test_stated_entries_are_not_translated(config: dict[str, Any]) -> None:
+    """Nothing says that an unknown family reads a list in place of the entry that it has, so layers keep their kind."""
+    family = infer({"num_hidden_layers": 4, **config}, *layers(4, "a.weight"))
+    (rule,) = [rule for rule in family.rules if rule.write is not WriteKind.CONSTANT]
+    assert (rule.write, rule.key, rule.drop, rule.put) == (WriteKind.POSITION, "", (), ())
+    assert f"'{next(iter(config))}'" in rule.reason
+
+
+def test_a_known_translation_is_written() -> None:
+    """A family whose config states the list itself has it written anew."""
+    config = {"num_hidden_layers": 4, "layer_types": ["a", "b", "a", "b"], "sliding_window_pattern": 2}
+    (rule,) = infer(config, *layers(4, "a.weight")).rules
+    assert (rule.write, rule.key) == (WriteKind.LIST, "layer_types")
+
+
+def test_a_layer_s_entry_may_be_null() -> None:
+    """A list with an entry for each layer is followed if some of the entries are null."""
+    config = {"num_hidden_layers": 4, "windows": [None, 8, None, 16]}
+    (rule,) = infer(config, *layers(4, "a.weight")).rules
+    assert [read_layer_value(rule, config, index) for index in range(4)] == config["windows"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("model.resid_lambdas", (4,)),
+        ("model.layer_embedding.weight", (4, 8)),
+        ("model.value_embeds.3.weight", (32, 8)),
+    ],
+)
+def test_a_tensor_with_a_part_for_each_layer_holds_the_layers(name: str, shape: tuple[int, ...]) -> None:
+    """If nothing says which part of a tensor belongs to which layer, all layers of a donor stay together, in order."""
+    config: dict[str, Json] = {"model_type": "new", "num_hidden_layers": 4}
+    tensors = {each: TensorSpec(each, Dtype.BF16, (8, 8)) for each in (*layers(4, "a.weight"), *ENDS)}
+    family = infer_architecture(config, tensors | {name: TensorSpec(name, Dtype.BF16, shape)})
+    (rule,) = family.rules
+    assert rule.write is WriteKind.WHOLE
+    assert name in rule.reason
+    assert all(read_layer_value(rule, {}, index) for index in range(4))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("classifier.weight", (4, 8)), ("skip_weights", (2,)), ("x.1.weight", (8,))]
+)
+def test_other_tensors_outside_the_layers_do_not(name: str, shape: tuple[int, ...]) -> None:
+    """A classifier of as many labels as layers, and modules numbered otherwise, leave the layers free."""
+    tensors = {each: TensorSpec(each, Dtype.BF16, (8, 8)) for each in (*layers(4, "a.weight"), *ENDS)}
+    config: dict[str, Json] = {"model_type": "new", "num_hidden_layers": 4}
+    assert infer_architecture(config, tensors | {name: TensorSpec(name, Dtype.BF16, shape)}).rules == ()
+
+
+@pytest.mark.parametrize(
+    "head", ["transformer.output_layer.weight", "model.transformer.ff_out.weight", "unusual.weight"]
+)
+def test_a_head_is_found_by_its_shape(head: str) -> None:
+    """A matrix of the embedding's shape behind the layers is the head, so that no other head is made up."""
+    tensors = specs(*layers(4, "a.weight"), "transformer.word_embeddings.weight", head)
+    family = infer_architecture({"model_type": "new", "num_hidden_layers": 4}, tensors)
+    assert family.tied == ((head, "transformer.word_embeddings.weight"),)
+
+
+def test_chatglm_keeps_its_depth() -> None:
+    """The first ChatGLM scales its residual stream by its depth; later ones of the same model type do not."""
+    first = {"num_hidden_layers": 4, "model_type": "chatglm", "position_encoding_2d": True}
+    assert [rule.name for rule in infer(first, *layers(4, "a.weight")).rules] == ["residual_scale"]
+    assert infer(first | {"position_encoding_2d": False}, *layers(4, "a.weight")).rules == ()

@@ -41,7 +41,7 @@ class TestGoodSpec:
     """Commands on a spec with nothing wrong."""
 
     def test_check_says_so(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Exit code 0, a line about the stack, and a line about the programs that compute it rightly."""
+        """Exit code 0, a line about the stack, and a line about the programs that compute it correctly."""
         code, out, err = run(capsys, "check", "spec.yml", "--for", "llama.cpp")
         assert (code, err) == (0, "")
         about, programs = out.splitlines()

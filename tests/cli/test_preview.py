@@ -89,7 +89,7 @@ class TestPreview:
         (home / "early.yml").write_text(GOLIATH.replace("xwin[65:80]", "xwin[65:78]"))
         code, out, err = run(capsys, "check", "early.yml")
         assert code == 0
-        assert "nothing wrong, 1 thing doubtful" in out
+        assert "no errors, 1 warning" in out
         assert "the stack ends with layer 77 of 'xwin', not with its last, 79" in err
         assert "note: llama-2-70b stands in for donor 'xwin'" in err
         assert "in no slice" not in err

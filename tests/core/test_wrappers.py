@@ -82,7 +82,7 @@ def test_pictures_that_come_in_by_layer() -> None:
     assert compiled(donor, [0, 1, 2, 3])[1] == ()
     (problem,) = compiled(donor, [0, 3, 4])[1]
     assert problem.severity is Severity.WARNING
-    assert "features of pictures are added after the first layers" in problem.message
+    assert "image features are added after the first layers" in problem.message
 
 
 def planned(stack: str, **keys: str) -> dict[str, set[str]]:

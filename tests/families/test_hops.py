@@ -70,7 +70,7 @@ REFUSED: dict[str, str] = {
 }
 """The reasons of described families that refuse hops."""
 PICTURED = {"qwen3_vl, wrapper": 2, "cohere_compass, wrapper": 3}
-"""Wrappers that add features of pictures to the residual stream, and after how many of the first layers."""
+"""Wrappers that add image features to the residual stream, and after how many of the first layers."""
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def find_reason(name: str, hops: Mapping[int, float], *, inferred: bool) -> str:
     """The reason why a case has to be refused."""
     if inferred:
         return "no architecture file"
-    return "features of pictures" if min(hops) < PICTURED.get(name, 0) else REFUSED[name]
+    return "image features" if min(hops) < PICTURED.get(name, 0) else REFUSED[name]
 
 
 @pytest.mark.slow

@@ -78,10 +78,10 @@ def test_pictures_that_come_in_by_layer_are_spoken_of(tmp_path: Path) -> None:
     """If image features enter layers other than the donor's first, a problem reports it."""
     stack, _ = stack_in(tmp_path, wrapper_case("qwen3_vl"), "self")
     said = [problem.message for problem in stack.problems if problem.severity is Severity.WARNING]
-    assert not any("features of pictures" in message for message in said)
+    assert not any("image features" in message for message in said)
     pruned = load_stack(_spec(tmp_path, ["a[0:1]", "a[2:6]"]))
     said = [problem.message for problem in pruned.problems if problem.severity is Severity.WARNING]
-    assert any("features of pictures" in message for message in said)
+    assert any("image features" in message for message in said)
 
 
 def test_layers_of_a_bare_language_model(tmp_path: Path) -> None:

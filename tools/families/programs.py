@@ -40,7 +40,7 @@ def _cell(facts: ClientFacts) -> str:
 
 
 def list_mistakes(model_types: Iterable[str]) -> list[str]:
-    """A Markdown list of the cases in which a program does not compute a stack rightly, by family, with the source."""
+    """A Markdown list of the cases in which a program computes a stack incorrectly, by family, with the source."""
     return [
         f"- **{name}**, {each.client}: {_case(rule)} ({rule.source})"
         for name in sorted(model_types)

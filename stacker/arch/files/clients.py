@@ -1,7 +1,8 @@
-"""Describes what other programs ("clients") make of a family's checkpoints, and parses these descriptions.
+"""Describes what clients make of a family's checkpoints, and parses these descriptions.
 
-transformers is the reference: a rule describes a case in which a client computes something else, or does not load a
-checkpoint that transformers loads.
+A client is a program other than transformers that loads checkpoints, such as llama.cpp or vLLM; messages and docs call
+it a program. transformers is the reference: a rule describes a case in which a client computes something else, or does
+not load a checkpoint that transformers loads.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from stacker.text.node import Node
 
 
 class Effect(StrEnum):
-    """What happens in the case that a client rule describes."""
+    """What a client does in the case that a rule describes."""
 
     WRONG = "wrong"
-    """The client loads the checkpoint and computes something else, without a word."""
+    """The client loads the checkpoint, computes something else, and reports no error."""
     FAILS = "fails"
     """The client, or its converter, refuses the checkpoint."""
 
 
 class Basis(StrEnum):
-    """How the statement about a client was obtained."""
+    """How it was found out what a client does with a family."""
 
     MEASURED = "measured"
     """The client was run, and its logits were compared with those of transformers."""
@@ -46,7 +47,7 @@ class ClientRule:
     """A case in which a client does not compute what transformers computes.
 
     A rule has either `when`, a condition on the whole checkpoint, or `layers` with `value`. Formulas may use the
-    config, `depth`, and `tied`: whether embedding and head have the same values.
+    config, `depth`, and `tied`: whether the embedding and the head have the same values.
     """
 
     effect: Effect
@@ -56,16 +57,19 @@ class ClientRule:
     """What the client does, as a clause that follows a colon, such as "it uses the embedding as the head"."""
     when: Formula | None = None
     layers: str = ""
-    """The name of the layer rule whose values the client computes itself; "" if the rule has `when`."""
+    """The name of the layer rule whose values the client derives from layer indices; "" if the rule has `when`."""
     value: Formula | None = None
-    """The value that the client computes for layer `i`; the client is right where the config states the same value."""
+    """The value that the client derives for layer `i`; the client is wrong where the config states another value."""
     before: str = ""
-    """If not "", only versions of the client from before this date are meant, and not the version that was examined."""
+    """If not "", the rule holds only for versions of the client before this date, and not for the examined version."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientFacts:
-    """What is known about one client and one family; the client is right unless one of the rules applies."""
+    """What is known about one client and one family.
+
+    The client computes the same as transformers unless one of the rules applies.
+    """
 
     client: str
     basis: Basis
@@ -74,7 +78,7 @@ class ClientFacts:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A program that loads checkpoints, with the version that was examined and rules that hold for every family."""
+    """A client, the version of it that was examined, and the rules that hold for every family."""
 
     name: str
     version: str
@@ -82,12 +86,12 @@ class Client:
 
 
 def parse_client_facts(entries: Entries) -> tuple[ClientFacts, ...]:
-    """Parses the section `clients` of an architecture file; empty if there is no such section."""
+    """Parse the section `clients` of an architecture file; empty if there is no such section."""
     return tuple(_parse_facts(name, node) for name, node in read_section(entries, "clients").items())
 
 
 def parse_clients(entries: Entries) -> tuple[Client, ...]:
-    """Parses the file `_clients.yaml`, which lists every client with its version."""
+    """Parse the file `_clients.yaml`, which lists every client with its version."""
     return tuple(_parse_client(name, node) for name, node in entries.items())
 
 

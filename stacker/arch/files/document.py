@@ -34,7 +34,7 @@ def read_entries(text: str, source: str, read_parent: ReadParent | None = None) 
 
 
 def _merge(below: Entries, above: Entries) -> Entries:
-    """Merges `above` over `below`: nested mappings are merged recursively, and null in `above` removes the entry."""
+    """Merge `above` over `below`: nested mappings are merged recursively, and null in `above` removes the entry."""
     merged = dict(below)
     for key, node in above.items():
         under = merged.get(key)
@@ -68,13 +68,13 @@ def expect_text(node: Node) -> str:
 
 
 def read_json_value(node: Node) -> Json:
-    """Converts a node to a JSON value."""
+    """Convert a node to a JSON value."""
     data: Json = to_data(node)
     return data
 
 
 def read_formula(node: Node, text: str | None = None) -> Formula:
-    """Parses `text`, or the text of the scalar node if `text` is None, as a formula; SpecError if that fails."""
+    """Parse `text`, or the text of the scalar node if `text` is None, as a formula; SpecError if that fails."""
     try:
         return parse_formula(expect_text(node) if text is None else text.strip())
     except FormulaError as error:
@@ -82,7 +82,7 @@ def read_formula(node: Node, text: str | None = None) -> Formula:
 
 
 def check_keys(keys: Entries, known: Iterable[str]) -> None:
-    """Raises SpecError for the first key that is not in `known`."""
+    """Raise SpecError for the first key that is not in `known`."""
     known = tuple(known)
     for key, node in keys.items():
         if key not in known:

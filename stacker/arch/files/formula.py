@@ -72,7 +72,7 @@ class Formula:
     tree: ast.expr = field(compare=False, repr=False)
 
     def value(self, names: Mapping[str, Any]) -> Any:
-        """Computes the formula from the values in `names`; FormulaError if a name is missing or an operation fails."""
+        """Compute the formula from the values in `names`; FormulaError if a name is missing or an operation fails."""
         try:
             return _evaluate(self.tree, names)
         except FormulaError:
@@ -87,7 +87,7 @@ def find_names(formulas: Iterable[Formula]) -> set[str]:
 
 
 def parse_formula(text: str) -> Formula:
-    """Parses a formula; FormulaError for a syntax error or a construct that is not allowed."""
+    """Parse a formula; FormulaError for a syntax error or a construct that is not allowed."""
     try:
         tree = ast.parse(text, mode="eval")
     except SyntaxError as error:

@@ -49,7 +49,7 @@ _TAIL = re.compile(r"(?: as (?P<dtype>\w+))?(?: for e in (?P<count>.+?))?(?: if 
 
 
 def parse_architecture(text: str, source: str, read_parent: ReadParent | None = None) -> Architecture:
-    """Parses the text of an architecture file; SpecError, with the position, if it does not follow the format.
+    """Parse the text of an architecture file; SpecError, with the position, if it does not follow the format.
 
     `source` is the name of the file in messages; `read_parent` returns the text of another file from its name, if the
     entry `like` names another file to extend.
@@ -88,12 +88,12 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
 
 
 def parse_rules(entries: Entries, section: str = "per_layer") -> tuple[LayerRule, ...]:
-    """Parses the layer rules in the section named `section`; empty if there is no such section."""
+    """Parse the layer rules in the section named `section`; empty if there is no such section."""
     return tuple(_parse_rule(name, node) for name, node in read_section(entries, section).items())
 
 
 def parse_tensor(name: str, node: Node, part: Part) -> TensorTemplate:
-    """Parses the description of the tensor `name`, such as `mlp.up.expert [ffn, hidden] for e in experts if sparse`.
+    """Parse the description of the tensor `name`, such as `mlp.up.expert [ffn, hidden] for e in experts if sparse`.
 
     A `?` after the role means that the tensor is optional; SpecError if the description does not follow the format.
     """
@@ -123,7 +123,7 @@ def parse_tensor(name: str, node: Node, part: Part) -> TensorTemplate:
 
 
 def _split_shape(rest: str) -> tuple[str, str | None]:
-    """Splits the text after a `[` into the text before the matching `]` and the text after that `]`.
+    """Split the text after a `[` into the text before the matching `]` and the text after that `]`.
 
     If there is no matching `]`, returns the whole text and None.
     """
@@ -175,10 +175,10 @@ def _parse_write(node: Node) -> tuple[WriteKind, str]:
 
 
 def parse_reasons(entries: Entries, key: str) -> tuple[tuple[Formula, str], ...]:
-    """Parses the section `key`, which maps conditions to reasons; empty if there is no such section."""
+    """Parse the section `key`, which maps conditions to reasons; empty if there is no such section."""
     return tuple((read_formula(node, when), expect_text(node)) for when, node in read_section(entries, key).items())
 
 
 def parse_formulas(entries: Entries, key: str) -> tuple[tuple[str, Formula], ...]:
-    """Parses the formulas in the section `key`, as pairs of name and formula; empty if there is no such section."""
+    """Parse the formulas in the section `key`, as pairs of name and formula; empty if there is no such section."""
     return tuple((name, read_formula(node)) for name, node in read_section(entries, key).items())

@@ -68,7 +68,7 @@ Such a norm undoes any scaling of the projection, other than by 0.
 
 
 def strip_role_suffixes(role: str) -> str:
-    """Removes the endings `.expert`, `.shared` and `.bias` from a role."""
+    """Remove the endings `.expert`, `.shared` and `.bias` from a role."""
     for suffix in reversed(SUFFIXES):
         role = role.removesuffix(f".{suffix}")
     return role

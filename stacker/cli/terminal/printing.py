@@ -28,7 +28,7 @@ class SafeConsole(Console):
     """A console that shows control characters in text as escapes, so that no file can steer the terminal."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Yields rich's styled pieces of text for an object to print, with control characters in text shown as escapes.
+        """Yield rich's styled pieces of text for an object to print, with control characters in text shown as escapes.
 
         The codes that rich itself writes for styles are not affected.
         """

@@ -1,4 +1,4 @@
-"""Prepares standard input, output and error, so that a closed or full one never harms a build."""
+"""Prepares standard input, output and error, so that a build survives if one of them is closed or cannot be written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STANDARD_OUTPUT = "standard output"
 
 
 class _OutputFile(io.FileIO):
-    """Standard output; its errors name it, so that they are told apart from those of other files."""
+    """Standard output; its errors name it, so that they can be told from those of other files."""
 
     def write(self, data: Buffer, /) -> int:
         """Write some of `data` and return how many bytes were written."""

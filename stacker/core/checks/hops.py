@@ -18,7 +18,10 @@ from stacker.tensors import Dtype
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The least and the greatest product of hops that a stack may have, and that it has without a warning."""
+    """Limits for the product of hops.
+
+    A product outside of [least, most] is an error; one outside of [usual_least, usual_most] causes a warning.
+    """
 
     least: float
     most: float
@@ -28,7 +31,7 @@ class Bounds:
 
 _BOUNDS = Bounds(1e-12, 64.0, 1e-6, 4.0)
 _FLOAT16 = Bounds(1 / 64, 64.0, 1 / 4, 4.0)
-"""Layers write more into the stream where the product is small, and float16 ends at 65504."""
+"""What layers write is divided by the product, so a small one makes it large, and float16 ends at 65504."""
 
 
 def check_hops(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
@@ -46,7 +49,10 @@ def check_hops(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Probl
 
 
 def _find_unknown_tensors(donor: Donor) -> Iterator[str]:
-    """Yield a reason if a layer has tensors that the architecture file does not describe, as they might write too."""
+    """Yield a reason if a layer has tensors that the architecture file does not describe.
+
+    Such a tensor may write to the residual stream, and would then have to be divided as well.
+    """
     known = {template.name for template in donor.architecture.tensors if template.part is Part.LAYER}
     layered = (tensor for tensor in donor.tensors.values() if tensor.layer is not None)
     unknown = [each for each in layered if not {each.suffix, replace_expert_number(each.suffix)} & known]

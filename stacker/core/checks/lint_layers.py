@@ -27,12 +27,12 @@ _FIRST, _LAST = 10, 20
 def lint_edges_repeated(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """Warn if a stack repeats the first or last layers of a donor.
 
-    A layer that has no effect because it is scaled by 0 is not counted.
+    A layer that has no effect because it is scaled by 0 is not counted, and one blended with itself counts once.
     """
     uses: dict[tuple[str, int], list[Node]] = {}
     for node in _without_idle_layers(graph, donors).layers:
-        for feed in node.feeds:
-            uses.setdefault((feed.donor, feed.layer or 0), []).append(node)
+        for use in dict.fromkeys((feed.donor, feed.layer or 0) for feed in node.feeds):
+            uses.setdefault(use, []).append(node)
     for name, donor in donors.items():
         again = sorted(layer for (owner, layer), nodes in uses.items() if owner == name and len(nodes) > 1)
         first = [layer for layer in again if layer < max(1, donor.depth // _FIRST)]
@@ -140,7 +140,7 @@ def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) 
     """Warn if a per-layer value, such as the attention type, does not follow the pattern of the model family.
 
     The new config lists the right value for each layer, but some programs compute the value from the layer number
-    instead. Families whose file says which programs do so are left to `core.clients`.
+    instead. Families whose file has a section `clients` are skipped, because `core.clients` says which programs do so.
     """
     template = donors[graph.template]
     if template.architecture.clients:

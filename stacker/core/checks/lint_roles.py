@@ -16,7 +16,10 @@ _MOST = 3
 
 
 def lint_guessed_roles(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Warn of roles in scales and op parameters that select tensors which no architecture file lists."""
+    """Warn of roles in scales and op parameters that select tensors whose role is guessed from the name.
+
+    A role is guessed if the donor's architecture does not list the tensor.
+    """
     guesses: dict[str, dict[str, str]] = {}
     places: dict[str, Node] = {}
     listed = {name: {each.name for each in donor.architecture.tensors} for name, donor in donors.items()}

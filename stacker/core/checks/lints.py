@@ -51,7 +51,7 @@ def lint(
 ) -> tuple[Problem, ...]:
     """All warnings about a stack, followed by all notes, without duplicates; empty if the stack has no layers.
 
-    `verdicts` say which programs compute the stack rightly; each reason why one does not becomes a warning or note.
+    Each reason in `verdicts` why a client does not compute the stack correctly becomes a warning or a note.
     """
     if not graph.layers:
         return ()

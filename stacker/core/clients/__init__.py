@@ -1,1 +1,1 @@
-"""Judges which programs compute a stack as transformers does, and proposes stacks that more of them compute so."""
+"""Judges which clients, such as llama.cpp, compute a stack as transformers does, and proposes stacks that suit more."""

@@ -1,4 +1,4 @@
-"""Describes what a program that loads a checkpoint sees of it: config, number of layers, whether its ends are tied."""
+"""Describes what a client knows of a checkpoint: its config, its number of layers, and whether its head is tied."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stacker.formats.json_object import Json
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint as a loading program sees it; `names` holds the values that formulas of client rules may use."""
+    """A checkpoint as clients see it; `names` holds the values that the formulas of client rules may use."""
 
     architecture: Architecture
     depth: int
@@ -30,14 +30,14 @@ class Checkpoint:
         return next((rule for rule in rules if is_applicable(rule, self.names)), None)
 
     def meets(self, condition: Formula) -> bool:
-        """Whether a condition is true; False if the config lacks a name in it."""
+        """Whether a condition is true; False if it uses a name that the config does not have."""
         try:
             return bool(condition.value(self.names))
         except FormulaError:
             return False
 
     def list_misread(self, rule: ClientRule) -> tuple[int, ...]:
-        """The layers for which the client computes another value than the config states; empty if that is not known."""
+        """The layers for which the client derives another value than the config states; empty if that is not known."""
         stated = self.find_rule(rule.layers)
         if stated is None or rule.value is None:
             return ()
@@ -52,7 +52,7 @@ class Checkpoint:
 
 
 def view_donor(donor: Donor) -> Checkpoint:
-    """A donor as a program that loads it sees it."""
+    """The Checkpoint of a donor."""
     names = collect_names(donor.architecture, donor.config)
     known = {"depth": donor.depth, "tied": is_tied(donor)}
     return Checkpoint(donor.architecture, donor.depth, {**names, **known})
@@ -61,7 +61,7 @@ def view_donor(donor: Donor) -> Checkpoint:
 def view_stack(
     graph: StackGraph, donors: Mapping[str, Donor], config: Mapping[str, Json], tied: Collection[tuple[str, str]]
 ) -> Checkpoint:
-    """A stack as a program that loads it will see it.
+    """The Checkpoint that a build of the stack would write.
 
     `config` is its config.json, and `tied` the pairs of head and embedding tensors of which only one is written.
     """

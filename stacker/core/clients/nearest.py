@@ -1,4 +1,4 @@
-"""Proposes a stack near a given one whose layers stand where every program expects layers of their kind.
+"""Proposes a stack, near a given one, in which every layer has the kind that clients derive from its index.
 
 Each slice of the stack begins a few layers earlier or later, so that the pattern of the family continues.
 """
@@ -25,9 +25,9 @@ Fits = Callable[[Donor, int, int], bool]
 
 
 def find_fitting_stack(graph: StackGraph, donors: Mapping[str, Donor], verdicts: Sequence[Verdict]) -> str:
-    """The slices of the nearest stack that all programs compute rightly; "" if there is none or a layer is blended.
+    """The slices of the nearest stack that all clients compute correctly; "" if there is none or a layer is blended.
 
-    Mistakes that a program also makes with the donor itself are left aside.
+    Mistakes that a client also makes with the donor itself are ignored.
     """
     rules = [f.rule for verdict in verdicts for f in verdict.findings if f.layers and not f.of_donor]
     if not rules or any(len(node.feeds) > 1 for node in graph.layers):
@@ -42,7 +42,7 @@ def find_fitting_stack(graph: StackGraph, donors: Mapping[str, Donor], verdicts:
 
 
 def _move_slices(segments: Sequence[Segment], donors: Mapping[str, Donor], fits: Fits) -> list[tuple[Donor, int]]:
-    """The layers of the stack after each slice's beginning was moved as little as possible; empty if nothing fits."""
+    """The layers of the stack after each slice was made to begin at the nearest layer that fits; empty if none fits."""
     layers: list[tuple[Donor, int]] = []
     for segment in segments:
         donor, start = donors[segment.first.feeds[0].donor], segment.first.feeds[0].layer or 0
@@ -62,7 +62,10 @@ def _move_slices(segments: Sequence[Segment], donors: Mapping[str, Donor], fits:
 
 
 def _nearby(start: int, stop: int) -> Iterator[int]:
-    """Beginnings of a slice that ends before layer `stop`, the nearest to `start` first; later before earlier ones."""
+    """Yield layers at which a slice that ends before layer `stop` may begin instead of `start`, the nearest first.
+
+    Of two layers that are equally near, the later one comes first.
+    """
     for distance in range(FARTHEST + 1):
         for first in dict.fromkeys((start + distance, start - distance)):
             if 0 <= first < stop:
@@ -70,7 +73,7 @@ def _nearby(start: int, stop: int) -> Iterator[int]:
 
 
 def _make_test(rules: Sequence[ClientRule], views: Mapping[str, Checkpoint], template: str, depth: int) -> Fits:
-    """The test that a donor's layer has the value which each rule's program computes for its index in the stack."""
+    """A function that tells whether a donor's layer has the values that clients derive for an index of the stack."""
     names = {**views[template].names, "depth": depth}
     return lambda donor, layer, index: all(
         _value(views[donor.name], rule, layer) == _expected(rule, names, index) for rule in rules

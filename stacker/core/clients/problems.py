@@ -1,4 +1,4 @@
-"""Turns verdicts about programs into warnings and, for programs that the user needs, into errors."""
+"""Turns verdicts about clients into warnings and, for the clients that the user needs, into errors."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
 from stacker.errors import Blame, Mark, Problem, Severity, SpecError, did_you_mean
 
-_VERBS = {Effect.WRONG: "is not computed rightly by", Effect.FAILS: "does not load in"}
+_VERBS = {Effect.WRONG: "is not computed correctly by", Effect.FAILS: "does not load in"}
 
 
 def require_clients(
     names: Sequence[str], verdicts: Sequence[Verdict], graph: StackGraph, donors: Mapping[str, Donor]
 ) -> Iterator[Problem]:
-    """Yield an error for each reason why a program in `names` is not right, and a warning if nothing is known of it.
+    """Yield an error for each reason why a client in `names` is wrong, and a warning if nothing is known about it.
 
-    `verdicts` are those of all programs, or empty if the stack has errors anyway. Raises SpecError for a name, in any
-    case, that is not in `verdicts`.
+    `verdicts` are those of all clients, or empty if the stack has errors anyway. Raises SpecError for a name that is
+    not in `verdicts`; upper and lower case are the same.
     """
     needed = [_find_verdict(name, verdicts) for name in names] if verdicts else []
     for problem in list_client_problems(needed, verdicts, graph, donors):
@@ -30,7 +30,7 @@ def require_clients(
     for verdict in needed:
         if verdict.answer is Answer.UNKNOWN:
             family = donors[graph.template].architecture.name
-            message = f"whether {verdict.client} computes this stack rightly is not known (family {family})"
+            message = f"whether {verdict.client} computes this stack correctly is not known (family {family})"
             hint = "compare its output with that of transformers"
             yield Problem(message, hint, severity=Severity.WARNING, blame=Blame.DONOR)
 
@@ -46,10 +46,10 @@ def _find_verdict(name: str, verdicts: Sequence[Verdict]) -> Verdict:
 def list_client_problems(
     chosen: Sequence[Verdict], verdicts: Sequence[Verdict], graph: StackGraph, donors: Mapping[str, Donor]
 ) -> Iterator[Problem]:
-    """Yield a warning for each reason why programs in `chosen` are not right; programs with one reason share it.
+    """Yield a warning for each reason why clients in `chosen` do not compute the stack correctly.
 
-    It is only a note if the program makes the same mistake with the donor, or made it in an older version. A stack that
-    a hint proposes is right for all programs in `verdicts`.
+    Clients with the same reason share a warning. It is only a note if the client makes the same mistake with the donor,
+    or only older versions of it make the mistake. A stack that a hint proposes is right for all clients in `verdicts`.
     """
     reasons: dict[tuple[Effect, str, bool, str], list[tuple[Verdict, Finding]]] = {}
     for verdict in chosen:
@@ -72,7 +72,7 @@ def _make_problem(clients: Sequence[Verdict], finding: Finding, graph: StackGrap
 
 
 def _advise(finding: Finding, graph: StackGraph, proposal: str) -> str:
-    """A hint on how to avoid a finding: another stack, or both ends of one donor."""
+    """A hint on how to avoid a finding: another stack, or embedding and head of one donor; "" if there is no advice."""
     if finding.of_donor:
         return "use a program that is right about the donor"
     if finding.layers:

@@ -1,4 +1,4 @@
-"""Judges for each program whether it computes a stack as transformers does, by the rules of the architecture files."""
+"""Judges for each client whether it computes a stack as transformers does, by the rules of the architecture files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REFERENCE = "transformers"
 
 
 class Answer(StrEnum):
-    """Whether a program computes a stack as its layers compute together in transformers."""
+    """Whether a client computes what transformers computes for the same layers; FAILS means that it does not load."""
 
     RIGHT = "right"
     WRONG = "wrong"
@@ -29,9 +29,9 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A reason why a program is not right about a stack; `layers` are the affected layers, () for all.
+    """A reason why a client does not compute a stack correctly; `layers` are the affected layers, () for all.
 
-    `of_donor` means that the program makes the same mistake with the donor whose config the stack gets.
+    `of_donor` means that the client makes the same mistake with the donor whose config is the template.
     """
 
     rule: ClientRule
@@ -46,7 +46,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is known about one program and a stack; `basis` is None if nothing is known of the stack's family."""
+    """Whether one client computes a stack correctly, and the reasons if not.
+
+    `client` may also be "transformers". `basis` is None if nothing is known about the client and the stack's family.
+    """
 
     client: str
     version: str
@@ -58,7 +61,7 @@ class Verdict:
 def judge_clients(
     graph: StackGraph, donors: Mapping[str, Donor], config: Mapping[str, Json], tied: Collection[tuple[str, str]]
 ) -> tuple[Verdict, ...]:
-    """A verdict about a stack for transformers, then one for each program in `_clients.yaml`.
+    """A verdict about a stack for transformers, then one for each client in `_clients.yaml`.
 
     `config` is its config.json, and `tied` the pairs of head and embedding tensors of which only one is written.
     """
@@ -70,7 +73,7 @@ def judge_clients(
 
 
 def _judge_reference(template: Donor) -> Verdict:
-    """transformers is right if all stacks of the family that it was tried with are right, or were refused."""
+    """The verdict for transformers: right if every stack tried of the family was right or refused, else unknown."""
     config = select_text_config(template.architecture, template.config)
     tested = read_tested_stacks()
     names = (template.config.get("model_type"), config.get("model_type"))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from stacker.arch.bindings import Binding, find_bindings, list_explained_keys
+from stacker.arch.bindings.binding import Binding
+from stacker.arch.bindings.entries import find_bindings, list_explained_keys
 from stacker.arch.dimensions import select_text_config
 from stacker.core.config.keys import DEPTH_KEYS, is_bookkeeping
 from stacker.core.config.layer_entries import infer_text_list_rules
@@ -33,7 +34,8 @@ def check_bindings(template: Donor, layers: Sequence[OutputLayer], ignored_keys:
             if key in reported or key in ignored_keys:
                 continue
             reported.add(key)
-            broken = next((layer for layer in layers if _is_broken(binding, written.get(key), donor, layer)), None)
+            there = written.get(key)
+            broken = next((each for each in layers if _is_broken(binding, there, donor, each, len(layers))), None)
             yield _problem(donor, binding, broken)
 
 
@@ -59,14 +61,16 @@ def _find_unexplained(donor: Donor) -> dict[str, Binding]:
     return {binding.key: binding for binding in find_bindings(config, donor.depth, known)}
 
 
-def _is_broken(binding: Binding, written: Binding | None, donor: Donor, layer: OutputLayer) -> bool:
+def _is_broken(binding: Binding, written: Binding | None, donor: Donor, layer: OutputLayer, depth: int) -> bool:
     """Whether an output layer made from `donor` loses the value that a config entry of the donor had for it.
 
-    `binding` is the donor's entry and `written` the same entry of the stack's config, None if it is absent. The result
-    is True if their values for the layer differ, and False if the layer is not made from `donor`.
+    `binding` is the donor's entry and `written` the same entry of the stack's config, None if it is absent; `depth` is
+    that of the stack. The result is True if their values for the layer differ, and False if the layer is not made from
+    `donor`.
     """
-    there = written.value_at(layer.index) if written else None
-    return any(each.name == donor.name and binding.value_at(index) != there for each, index in layer.feeds)
+    there = written.value_at(layer.index, depth) if written else None
+    own = (index for each, index in layer.feeds if each.name == donor.name)
+    return any(binding.value_at(index, donor.depth) != there for index in own)
 
 
 def _find_entry(config: Mapping[str, Json], path: str) -> Json:

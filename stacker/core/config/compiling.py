@@ -133,7 +133,7 @@ def _find_nested(entries: Entries, path: Sequence[str]) -> Entries:
 
 
 def _set_ends(config: Entries, target: Entries, template: Donor, ends: tuple[Donor, Donor], tied: bool | None) -> None:
-    """Set the vocabulary size, the kind of head, and whether it is tied; what was tied stays so if there is no head."""
+    """Set the vocabulary size, the kind of head, and whether it is tied; without a head, the last keeps its value."""
     embed, head = ends
     set_head_class(config, template, head)
     vocab = select_text_config(embed.architecture, embed.config).get("vocab_size")
@@ -151,7 +151,7 @@ def _set_ends(config: Entries, target: Entries, template: Donor, ends: tuple[Don
 
 
 def _repeat_rotary_base(target: Entries) -> None:
-    """Write the `rope_theta` of `rope_parameters` beside it, where programs older than that entry look for it."""
+    """Copy `rope_theta` out of `rope_parameters` to where programs older than that entry look for it."""
     parameters = target.get("rope_parameters")
     base = parameters.get("rope_theta") if isinstance(parameters, dict) else None
     if isinstance(base, int | float) and "rope_theta" not in target:

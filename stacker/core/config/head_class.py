@@ -14,7 +14,7 @@ _HEAD_KEYS = ("architectures", "id2label", "label2id", "num_labels", "problem_ty
 
 
 def set_head_class(config: dict[str, Json], template: Donor, head: Donor) -> None:
-    """Takes the entries that describe the head from its donor, unless both are heads of language models."""
+    """Take the entries that describe the head from its donor, unless both donors have heads of language models."""
     if not _is_other_kind(template, head):
         return
     for key in _HEAD_KEYS:
@@ -25,7 +25,7 @@ def set_head_class(config: dict[str, Json], template: Donor, head: Donor) -> Non
 
 
 def check_head_class(template: Donor, head: Donor) -> Iterator[Problem]:
-    """Yields a problem if the head's class belongs to a wrapper and the stack is none, or the other way round."""
+    """Yield a problem if the head's class cannot load the template's config, as only one of the two is a wrapper's."""
     if _is_other_kind(template, head) and bool(template.architecture.inner) != bool(head.architecture.inner):
         classes = head.config.get("architectures")
         message = f"the head of '{head.name}' is that of {classes}, which does not load the config of '{template.name}'"

@@ -148,9 +148,15 @@ def _add_entries(values: RuleValues, names: Mapping[str, Any], changes: LayerEnt
     if values.rule.write is WriteKind.SOLVE:
         changes.entries.update(solve_entries(values.rule, names, values.values).entries)
     elif values.rule.write not in CHECK_ONLY:
-        changes.entries[values.rule.key] = build_entry(values.rule.write, values.values)
+        entry = build_entry(values.rule.write, values.values)
+        changes.entries[values.rule.key] = _write_as_before(entry, names.get(values.rule.key))
     changes.entries.update(values.rule.put)
     changes.drop |= {key for key in values.rule.drop if not _still_holds(values, key, names)}
+
+
+def _write_as_before(entry: Json, before: Json) -> Json:
+    """The entry; as text if it is a list of letters and the template's entry `before` is text."""
+    return "".join(map(str, entry)) if isinstance(before, str) and isinstance(entry, list) else entry
 
 
 def _still_holds(values: RuleValues, key: str, names: Mapping[str, Any]) -> bool:

@@ -87,7 +87,7 @@ def _shared_requirements(values: RuleValues) -> Iterator[Requirement]:
     layers = find_true_layers(values.rule, owner) if owner else []
     whole, taken = values.rule.write is WriteKind.WHOLE, 0
     for value in values.values:
-        if not value or (whole and taken == len(layers)) or owner is None:
+        if not value or (whole and taken >= len(layers)) or owner is None:
             yield _has_value(values.rule, False)
         elif whole or not taken:
             yield _is_layer(owner, layers[taken])

@@ -96,7 +96,7 @@ def _list_unrotated(parameters: Parameters) -> set[str]:
 
 
 def _read_outside(entries: Mapping[str, Json], base_keys: tuple[str, ...]) -> Parameters:
-    """The parameters that a config states outside of `rope_parameters`; the rotary base stands under `base_keys`."""
+    """The rotary parameters outside of `rope_parameters`; `base_keys` are the keys that may state the rotary base."""
     base, part = (_first(entries, keys) for keys in (base_keys, _PART_KEYS))
     rotated, size = (entries.get(key) for key in _ROTATED_KEYS)
     if part is None and isinstance(rotated, int) and isinstance(size, int) and size:

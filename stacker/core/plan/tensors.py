@@ -84,10 +84,10 @@ def join_tables(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
 def _find_tied(
     graph: StackGraph, donors: Mapping[str, Donor], embed: Sequence[PlannedTensor], head: Sequence[PlannedTensor]
 ) -> tuple[tuple[str, str], ...]:
-    """Pairs of names: the first tensor, of the head, need not be written, since it equals the second.
+    """Pairs (head tensor, the tensor that it equals); the head tensors need not be written.
 
-    A donor of the head ties them, and this stack computes them in the same way. There are no pairs if any of them
-    differ, since programs tie all or none.
+    They are the tensors that a donor of the head ties. There are none unless this stack makes both tensors of every
+    pair in the same way, because programs tie all or none.
     """
     expressions = {planned.tensor.name: planned.expression for planned in (*embed, *head)}
     template = donors[graph.template]
@@ -149,7 +149,10 @@ def _scale(expression: Expression, factor: float) -> Expression:
 
 
 def _fold(expression: Expression, factor: float, offset: float) -> Expression:
-    """An expression with the factor of hops, joined with its own outermost factor into one, so that it rounds once."""
+    """An expression times `factor`, where `offset` is that of `Scale`.
+
+    If the expression is itself a tensor times a factor, both factors become one, so that the result is rounded once.
+    """
     if isinstance(expression, Scale) and not expression.offset and not offset:
         return _scale(expression.of, expression.factor * factor)
     return expression if factor == 1.0 else Scale(expression, factor, offset)

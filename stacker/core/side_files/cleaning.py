@@ -43,16 +43,18 @@ def _clean_settings(carried: CarriedFile, data: bytes, settings: Json) -> tuple[
 
 
 def _refuse_file(carried: CarriedFile, settings: Json) -> Problem | None:
-    """A warning if the whole file must be left out, because without some of its entries it would mean something else.
+    """A warning if the whole file must be left out, because removing some of its entries would change its meaning.
 
-    This holds for modules that are code of the checkpoint or outside of it, and for quantization settings by layer
-    number.
+    This holds for lists with modules whose code or place is outside of sentence-transformers and the donor's folder,
+    and for quantization settings that name layers by number.
     """
     name = f"{carried.file.name} of '{carried.donor}'"
     unsafe = next(_find_unsafe_modules(settings), None) if carried.file.name == MODULES else None
     if unsafe is not None:
-        message = f"{name} has the module '{escape_text(unsafe)}', which is code or elsewhere; the file is left out"
-        hint = "sentence-transformers then pools the hidden states its own way: add the file yourself if you trust it"
+        message = (
+            f"{name} has the module '{escape_text(unsafe)}', which is code or outside the donor; the file is left out"
+        )
+        hint = "without it, sentence-transformers pools hidden states by its default; add the file if you trust it"
         return Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
     if carried.rule.kind is Kind.QUANTIZATION and any(map(_LAYER_NUMBER.search, _list_texts(settings))):
         message = f"{name} names layers by their numbers in the donor; the file is left out"
@@ -62,7 +64,7 @@ def _refuse_file(carried: CarriedFile, settings: Json) -> Problem | None:
 
 
 def _find_unsafe_modules(modules: Json) -> Iterator[str]:
-    """Yield the type or path of each entry of modules.json that is not a folder with a module of the library itself."""
+    """Yield the type of each module in modules.json that is not the library's own, and each path outside the donor."""
     for module in _items(modules):
         entry = module if isinstance(module, dict) else {}
         kind, path = entry.get("type"), entry.get("path", "")
@@ -92,9 +94,9 @@ def _name_removed(carried: CarriedFile, keys: tuple[str, ...]) -> Problem:
     what = f"{carried.file.name} of '{carried.donor}' has {listed}"
     end = "it is left out" if len(keys) == 1 else "they are left out"
     if REPORTED_KEYS.isdisjoint(keys) and not any(key.endswith(_FILE_KEYS) for key in keys):
-        message = f"{what}, of which the result has no use; {end}"
+        message = f"{what}, which the result does not need; {end}"
         return Problem(message, severity=Severity.NOTE, blame=Blame.DONOR)
-    hint = f"the {carried.rule.kind} loads where the program itself knows its classes"
+    hint = f"programs that have the classes of the {carried.rule.kind} themselves still load it"
     message = f"{what}, which can run code or read other files; {end}"
     return Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
 

@@ -1,6 +1,6 @@
-"""Knows the files beside the weights by name: which kind each is, how large it may be, and why others stay behind.
+"""Lists the kinds of files beside the weights by name, with their largest sizes, and why other files are left behind.
 
-Two tables hold this knowledge; in both, the first row that has a pattern for the name counts.
+There are two tables; in both, the first row that has a pattern for the name counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from stacker.formats.json_object import MAX_JSON_BYTES
 
 
 class Kind(StrEnum):
-    """What a side file belongs to; all side files of one kind are taken from the same donor."""
+    """The part of a model that a side file belongs to; all side files of one kind are taken from the same donor."""
 
     TOKENIZER = "tokenizer"
     PROCESSOR = "processor"

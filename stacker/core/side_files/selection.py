@@ -37,11 +37,10 @@ class SideFiles:
     left: tuple[LeftFile, ...]
 
 
-def find_givers(graph: StackGraph) -> dict[Kind, str]:
+def find_source_donors(graph: StackGraph) -> dict[Kind, str]:
     """The name of the donor from which the stack takes the side files of each kind.
 
-    Processors belong to the towers, which come with the embedding; what pools the last hidden states belongs to the
-    head.
+    Processors come with the embedding, as towers do. Modules that pool the last hidden states come with the head.
     """
     return {
         Kind.TOKENIZER: graph.tokenizer,
@@ -55,16 +54,16 @@ def find_givers(graph: StackGraph) -> dict[Kind, str]:
 
 def select_side_files(graph: StackGraph, donors: Mapping[str, Donor]) -> SideFiles:
     """Select the side files of a stack; a donor that is itself a stack gives those that it carries."""
-    givers = find_givers(graph)
+    sources = find_source_donors(graph)
     carried = tuple(
         CarriedFile(donor.name, file, rule)
         for donor in donors.values()
         for file in donor.side_files
-        if (rule := find_rule(file.name)) and givers[rule.kind] == donor.name
+        if (rule := find_rule(file.name)) and sources[rule.kind] == donor.name
     )
     taken = {_identify(each.file) for each in carried}
     known = collect_donors(donors).values()
-    left = (each for donor in known if not donor.nested for each in _list_left(donor, givers, taken))
+    left = (each for donor in known if not donor.nested for each in _list_left(donor, sources, taken))
     return SideFiles(carried, tuple(left))
 
 
@@ -84,12 +83,14 @@ def _identify(file: SideFile) -> tuple[str, str, str]:
     return file.name, file.path, file.source
 
 
-def _list_left(donor: Donor, givers: Mapping[Kind, str], taken: set[tuple[str, str, str]]) -> Iterator[LeftFile]:
+def _list_left(donor: Donor, sources: Mapping[Kind, str], taken: set[tuple[str, str, str]]) -> Iterator[LeftFile]:
     for file in donor.side_files:
         rule = find_rule(file.name)
         if rule and _identify(file) not in taken:
-            replaced = givers[rule.kind] == donor.name
-            reason = "replaced or outdated" if replaced else f"the {rule.kind} is that of '{givers[rule.kind]}'"
+            source = sources[rule.kind]
+            reason = (
+                "replaced or outdated" if source == donor.name else f"such files ({rule.kind}) come from '{source}'"
+            )
             yield LeftFile(donor.name, file.name, reason)
     for name in donor.other_files:
         yield LeftFile(donor.name, name, explain_left_behind(name))

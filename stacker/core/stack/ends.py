@@ -1,7 +1,8 @@
-"""Finds the tensors of a donor's embedding and head, under the names that the template's architecture gives to them.
+"""Finds the tensors of a stack's ends, its embedding and head, under the names that the template's architecture uses.
 
-Donors may name their tensors differently: a base model's lack "model.", and those of a language model in a wrapper
-begin with the names of the modules around it.
+Donors may name these tensors differently: a base model's lack "model.", and those of a language model in a wrapper
+begin with the names of the modules around it. The tensors of a wrapper outside its language model, such as those of a
+vision encoder, are called its towers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _MODEL = "model."
 def find_end(donor: Donor, part: Part, template: Donor, towers: str | None = None) -> dict[str, DonorTensor]:
     """The tensors of a donor's embedding or head (`part`), by their names in a stack with the config of `template`.
 
-    A wrapper's towers are among them unless the donor `towers` provides them, or the template is no wrapper.
+    If the template is a wrapper, the donor's towers are included, unless `towers` names another donor for them.
     """
     source, target = donor.architecture, template.architecture
     return {
@@ -38,14 +39,14 @@ def find_towers(donor: Donor, template: Donor) -> dict[str, DonorTensor]:
 
 
 def _role_in(part: Part, tensor: DonorTensor) -> str:
-    """The tensor's role; "head" for an embedding that takes the place of a tied head."""
+    """The tensor's role; "head" for the embedding's tensor if it serves as the head."""
     return "head" if part is Part.HEAD and tensor.part is Part.EMBED else tensor.role
 
 
 def find_ties(donor: Donor, template: Donor) -> dict[str, str]:
     """The names of a donor's head tensors that are not stored, each with the name of the tensor that it equals.
 
-    Both names are those in a stack with the config of `template`.
+    The names are those in a stack with the config of `template`.
     """
     source, target = donor.architecture, template.architecture
     return {

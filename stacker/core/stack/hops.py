@@ -17,9 +17,9 @@ UNCHANGED: Factor = (1.0, 0.0)
 
 
 def find_hop_factors(node: Node, donors: Mapping[str, Donor], table: Table) -> dict[str, Factor]:
-    """The factors that all hops up to a node put on its tensors, keyed as in `table`; unchanged tensors are left out.
+    """The factor and offset by which all hops up to a node change its tensors, by the keys of `table`.
 
-    `table` has the tensors of the node's first donor layer.
+    `table` has the tensors of the node's first donor layer. Tensors that do not change are left out.
     """
     if node.hops == 1.0:
         return {}
@@ -36,7 +36,8 @@ def _find_folds(donor: Donor, table: Table) -> Iterator[tuple[str, Fold]]:
 def list_divided_roles(donors: Iterable[Donor]) -> tuple[str, ...]:
     """The roles of all tensors that hops divide, without endings such as `.expert`.
 
-    Empty if some donor cannot have hops, or if these roles do not say all that hops do.
+    Empty if a donor cannot have hops, or if hops change its tensors in another way than by dividing all of a role, so
+    that factors by role cannot replace them.
     """
     folds: dict[str, set[Fold]] = {}
     for donor in donors:

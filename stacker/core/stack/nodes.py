@@ -32,9 +32,9 @@ class Node:
     """An output layer, the embedding or the head: a copy of its only donor layer, or a blend of several by `op`.
 
     `feeds` are these donor layers, `settings` the parameters of the op, `base` its reference layer, and `scales` the
-    factors of a repeat. `hop` is the factor on the residual stream that enters the layer, and `hops` the product of it
-    and all hops before. `item` is the index of the node's item in the spec's stack, and `copy` says how often a repeat
-    had already copied the item.
+    factors of a repeat. `hop` is the factor on the residual stream that enters the layer, and `hops` the product of all
+    factors up to this layer. `item` is the index of the node's item in the spec's stack, and `copy` is the number of
+    earlier copies that a repeat made of the item.
     """
 
     part: Part

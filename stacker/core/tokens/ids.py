@@ -52,9 +52,9 @@ def find_highest_id(name: str, data: bytes, where: str, rows: int = 0) -> tuple[
 
 
 def _is_surely_below(data: bytes, rows: int) -> bool:
-    """Whether all ids in the bytes of a tokenizer.json are integers below `rows`, found out without parsing it.
+    """Whether a quick look at the bytes of a tokenizer.json shows that all its ids are integers below `rows`.
 
-    Parsing takes a second and 200 MB for the largest vocabularies. False means that the file must be parsed.
+    False means that the file must be parsed, which takes a second and 200 MB for the largest vocabularies.
     """
     if _LIST_OF_PIECES.search(data) or not (data.lstrip().startswith(b"{") and data.rstrip().endswith(b"}")):
         return False
@@ -86,7 +86,7 @@ def _list_ranks(data: bytes) -> Iterator[tuple[str, int]]:
 def check_ids(
     spec: StackSpec, graph: StackGraph, donors: Mapping[str, Donor], highest: HighestIds
 ) -> Iterator[Problem]:
-    """Report the file of the tokenizer with the highest id if the embedding of the stack has no row for that id."""
+    """Report the highest token id of the tokenizer's files if the embedding of the stack has no row for it."""
     donor = donors[graph.embed.feeds[0].donor]
     name, (token, number) = max(highest.items(), key=lambda item: item[1][1], default=("", ("", -1)))
     rows = count_rows(donor)
@@ -102,7 +102,7 @@ def check_ids(
 
 
 def _was_cut(spec: StackSpec, donor: Donor) -> bool:
-    """Whether rows of the embedding were cut because mergekit cuts them too."""
+    """Whether the embedding lacks rows because it was cut to the donors' common rows, as mergekit does."""
     tables = (tensor for tensor in donor.tensors.values() if tensor.role == "embed")
     return spec.dialect is Dialect.MERGEKIT and any(isinstance(table.expression, Rows) for table in tables)
 

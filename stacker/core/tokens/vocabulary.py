@@ -80,7 +80,7 @@ def count_rows(donor: Donor) -> int:
 def _check_gaps(wanted: VocabularySpec, donor: Donor, tokens: Tokens) -> Iterator[Problem]:
     """Report an id so high that most rows up to it would belong to no token.
 
-    The table would then have any number of rows, as the id of a damaged or malicious tokenizer says.
+    Otherwise the id in a damaged or malicious tokenizer could make the table as large as it likes.
     """
     token, number = max(tokens.ids.items(), key=lambda item: item[1], default=("", 0))
     most = count_rows(donor) + len(tokens.ids)

@@ -17,6 +17,7 @@ _ADVICE = {
     errno.EDQUOT: f"your quota on that disk is used up: make room; {_RESUME}",
     errno.EFBIG: "files may not be that large there: give a smaller `shard_size` in the spec's `output`",
     errno.EROFS: "that disk is mounted read-only: choose another output folder",
+    errno.EEXIST: "a file is in the way: choose another output folder",
     errno.EACCES: "you may not write there: choose another output folder",
     errno.EPERM: "you may not write there: choose another output folder",
     errno.EIO: f"the disk reports a defect: look at `dmesg`; {_RESUME} from what is safely written",

@@ -69,7 +69,7 @@ def check_not_overwritten(out: Path, donors: Iterable[Donor]) -> None:
 
 
 def list_local_files(donors: Iterable[Donor]) -> list[Path]:
-    """For each donor with files on this machine, the path of one file; a donor without weights has its config's."""
+    """The path of one file of each donor that is on this machine: a weight file, or the config if it has no weights."""
     paths = (next((file.path for file in donor.files if file.path), donor.anchor) for donor in donors)
     return [Path(path) for path in paths if path]
 

@@ -43,9 +43,14 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
         found = _find_folder(spec, folder, dialect)
         if found:
             return FolderRepository(found)
-        if _PATH.match(source) or any(map(exists, paths)):
+        if is_path(source) or any(map(exists, paths)):
             raise _missing_donor(spec, paths)
     return _open_on_hub(spec, source, paths)
+
+
+def is_path(source: str) -> bool:
+    """Whether the source of a donor can only be a path, and not a hub id."""
+    return _PATH.match(source) is not None
 
 
 def is_local(spec: DonorSpec, folder: Path, dialect: Dialect) -> bool:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from stacker.arch.bindings import check_list_lengths
+from stacker.arch.bindings.lengths import check_list_lengths
 from stacker.arch.completeness import check_tensors
 from stacker.arch.dimensions import count_layers, select_text_config
 from stacker.arch.families import find_architecture

@@ -1,4 +1,4 @@
-"""Opens files below a donor's folder, and refuses a link that leads elsewhere, also if it is put there meanwhile.
+"""Opens files below a donor's folder, and refuses links that lead elsewhere, even if they are made while it opens.
 
 Links into the `blobs` folders of the hub's cache are allowed, because the cache stores every file behind such a link.
 """
@@ -46,7 +46,7 @@ def check_contained(folder: Path, name: str) -> None:
 def _hold(path: Path, place: Path, base: int | None) -> Iterator[int]:
     """Yield a descriptor that stands for the file or folder `place`, which is relative to the folder descriptor `base`.
 
-    The descriptor cannot be read; nothing happens to a pipe or device that is held. Errors name the file as `path`.
+    The descriptor cannot be read, and opening it does not affect a pipe or a device. Errors name the file as `path`.
     """
     with explain_open_errors(path):
         fd = os.open(place, os.O_PATH | os.O_CLOEXEC, dir_fd=base)

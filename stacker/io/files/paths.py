@@ -80,13 +80,13 @@ def list_folder(path: Path, error_class: ErrorClass = StorageError) -> Sequence[
 
 
 def read_link(path: Path, error_class: ErrorClass = StorageError) -> Path:
-    """Where the link at `path` leads, as the link says it."""
+    """The target of the link at `path`, as it is stored in the link."""
     with explain_path(path, error_class):
         return path.readlink()
 
 
 def resolve_links(path: Path, error_class: ErrorClass = StorageError) -> Path:
-    """The absolute path without links; for the part of a path that does not exist, the path as it is."""
+    """The absolute path with all links resolved; a part of the path that does not exist is kept as it is."""
     with explain_path(path, error_class):
         return Path(os.path.realpath(path))
 

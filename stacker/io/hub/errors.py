@@ -166,7 +166,10 @@ def _explain_status(error: Exception, address: HubAddress) -> Words:
 
 
 def _explain_no_hub(error: Exception, _address: HubAddress) -> Words:
-    return f"the answer is not that of a model hub: {_first_line(error)}", "check HF_ENDPOINT and any proxy in between"
+    return (
+        f"the response is not that of a model hub: {_first_line(error)}",
+        "check HF_ENDPOINT and any proxy in between",
+    )
 
 
 def _explain_unreachable(error: Exception) -> Words:

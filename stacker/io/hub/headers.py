@@ -13,7 +13,7 @@ from pathlib import Path
 from stacker.errors import DonorError, Mark
 from stacker.formats.safetensors import Header, parse_header, parse_header_length
 from stacker.io.hub.errors import HubAddress
-from stacker.io.hub.requests import Answer, request_bytes, retry
+from stacker.io.hub.requests import Response, request_bytes, retry
 
 FIRST_REQUEST = 256 * 1024
 """How many bytes of a file the first request asks for: more than nearly every header has, and quick to download."""
@@ -81,17 +81,17 @@ def _read_range(address: HubAddress, begin: int, end: int) -> tuple[bytes, int]:
     from huggingface_hub import hf_hub_url
 
     url = hf_hub_url(address.repo, address.file or "", revision=address.revision)
-    answer = request_bytes(address, url, end, {"Range": f"bytes={begin}-{end - 1}"})
-    data = answer.data[: end - begin] if answer.status == 206 else answer.data[begin:]
-    return data, _file_size(answer, address)
+    response = request_bytes(address, url, end, {"Range": f"bytes={begin}-{end - 1}"})
+    data = response.data[: end - begin] if response.status == 206 else response.data[begin:]
+    return data, _file_size(response, address)
 
 
-def _file_size(answer: Answer, address: HubAddress) -> int:
-    """The size of the whole file in bytes, from the answer to a request for the file or a part of it.
+def _file_size(response: Response, address: HubAddress) -> int:
+    """The size of the whole file in bytes, from the response to a request for the file or a part of it.
 
-    DonorError when the answer does not state the size.
+    DonorError when the response does not state the size.
     """
-    text = answer.headers.get("content-range", "").rpartition("/")[2] or answer.headers.get("content-length", "")
+    text = response.headers.get("content-range", "").rpartition("/")[2] or response.headers.get("content-length", "")
     if not text.isdecimal() or len(text) > 20:
         raise DonorError.of("the hub does not say how long this file is", "", Mark(str(address)))
     return int(text)

@@ -1,7 +1,6 @@
-"""Reads and writes the journal of an unfinished output: the tasks that are done, and what proves that they are right.
+"""Reads and writes the journal of an unfinished output: which tasks are done, and how to check what they have written.
 
-Each line of the journal is a CRC and a JSON object. The first line that a crash cut off or damaged is ignored, and so
-are all lines after that line.
+Each line of the journal is a CRC and a JSON object. Reading stops at the first line that a crash cut off or damaged.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def read_journal(folder: Path) -> Record | None:
 
 
 def _begins_as_journal(data: bytes) -> bool:
-    """Whether a file without an undamaged first line is a journal that a crash emptied, zeroed or cut off."""
+    """Whether a file is a journal whose first line was emptied, zeroed or cut off by a crash."""
     crc, _, text = data.partition(b" ")
     begins = re.fullmatch(rb"[0-9a-f]{0,8}", crc) is not None and _KEY.startswith(text[: len(_KEY)])
     return begins or not data.strip(b"\0")

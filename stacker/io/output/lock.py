@@ -21,7 +21,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 @dataclass(frozen=True, slots=True)
 class FolderLock:
-    """A locked folder, open as the descriptor `fd`; `made` says whether it was created when it was locked."""
+    """A locked folder, open as the descriptor `fd`; `made` says whether the folder was created by locking it."""
 
     folder: Path
     fd: int

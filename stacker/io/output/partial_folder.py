@@ -1,4 +1,4 @@
-"""Prepares `OUT.partial`, the folder of unfinished work: decides whether its content may be used, or may be deleted.
+"""Prepares `OUT.partial`, the folder of unfinished work: decides whether its content may be used or deleted.
 
 Work of another user is refused, because its bytes could be anything. Files that no build made are never deleted.
 """
@@ -70,8 +70,8 @@ def _find_foreign_files(
 ) -> Iterator[str]:
     """Yield the names of entries that no build made.
 
-    Builds made the files that the journal lists. Without an undamaged journal, files that have the size and the header
-    of one of this plan's shards count as made by a build, and beside them this plan's side files.
+    Builds made the files that the journal lists, and files with the size and the header of a shard of this plan. If
+    there is such a shard and no undamaged journal, this plan's side files count as made by a build, too.
     """
     listed = {JOURNAL} if record else set[str]()
     planned = {shard.name: shard for shard in shards if _is_unfinished(folder / shard.name, shard)}

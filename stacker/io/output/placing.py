@@ -1,6 +1,6 @@
 """Checks that nothing is in the way of an output, and moves the finished folder to its final path.
 
-After the move the output is complete, and nothing that fails later is an error.
+After the move the output is complete, and what fails later is only a warning.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def check_vacant(out: Path, *, force: bool) -> None:
         raise SpecError.of(f"the output is {what}", "name a folder that does not exist yet", mark)
     names = list_folder(out) if is_folder(out) else ()
     if names and not force:
-        raise SpecError.of("the output folder exists", "--force replaces it, once the new one is complete", mark)
+        raise SpecError.of(
+            "the output folder exists", "--force replaces it and all files in it, once the new one is complete", mark
+        )
     if names and not any(name.endswith(_WEIGHTS) for name in names):
         hint = "--force only replaces checkpoints; name another folder, or empty this one"
         raise SpecError.of("the output folder holds something else than a checkpoint", hint, mark)

@@ -44,13 +44,17 @@ def choose_scratch(device: str) -> Callable[[ScratchSize], Scratch]:
         import torch
     except ImportError as error:
         message = f"'{device}' needs torch, which is not installed"
-        raise SpecError.of(message, "pip install 'stacker[gpu]', or leave --device out to use the processor") from error
+        raise SpecError.of(
+            message, "pip install 'stacker[gpu]', or leave out --device (or --cuda) to use the processor"
+        ) from error
     count = torch.cuda.device_count()
     number = int(device.partition(":")[2] or 0)
     if number >= count:
         built = "" if torch.version.cuda else "; this torch was built without CUDA"
         seen = f"torch sees {count} GPU{'s'[: count != 1]}{built}"
-        raise SpecError.of(f"there is no device '{device}' here", f"{seen}; leave --device out to use the processor")
+        raise SpecError.of(
+            f"there is no device '{device}' here", f"{seen}; leave out --device (or --cuda) to use the processor"
+        )
     return partial(DeviceScratch, torch.device(device))
 
 

@@ -1,7 +1,7 @@
 """Digests of computed tensors, by which a resumed build recognises what an earlier run has computed.
 
-The digest (XXH3, 128 bits) protects against accidents such as damaged disk blocks. It does not protect against somebody
-who changes a file on purpose, and need not: the unfinished work of other users is refused.
+The digest (XXH3, 128 bits) detects accidents such as damaged disk blocks. It does not detect changes made on purpose,
+and need not, because the unfinished work of other users is refused.
 """
 
 from __future__ import annotations

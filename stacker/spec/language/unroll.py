@@ -124,7 +124,7 @@ def _unroll_item(item: Item, state: _Unrolling) -> Iterator[FlatItem]:
 
 
 def _enter(hop: float, items: Iterable[FlatItem]) -> Iterator[FlatItem]:
-    """Yield the items, the first of them with its `hop` multiplied by `hop`."""
+    """Yield the items; the hop of the first one is multiplied by `hop`."""
     for number, item in enumerate(items):
         yield item if number else replace(item, hop=item.hop * hop)
 

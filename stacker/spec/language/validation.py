@@ -31,13 +31,15 @@ class Advice:
 
     `shapes` maps union tags and spec keys to their pydantic models, and `examples` maps spec keys to example values.
     `misfit` makes the Problem to report when a value matches no member of a union, and `fillers` are values to assume
-    for required keys that are missing, so that the rest of the item can still be read.
+    for required keys that are missing, so that the rest of the item can still be read. `renamed` maps keys of other
+    dialects to hints.
     """
 
     shapes: dict[str, type[BaseModel]]
     examples: dict[str, str]
     misfit: Callable[[Path, Node], Problem]
     fillers: dict[str, Plain] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
 
 
 def keep_valid(shape: type[BaseModel], root: Mapping, words: Advice) -> tuple[Mapping, list[Problem]]:
@@ -101,7 +103,7 @@ def _make_problem(detail: ErrorDetails, path: Path, root: Mapping, shape: type[B
         case "extra_forbidden":
             holder = _find_node(root, path[:-1])
             mark = holder.key_mark(key) if isinstance(holder, Mapping) else node.mark
-            return Problem(f"unknown key '{shorten(key)}'", did_you_mean(key, known), mark)
+            return Problem(f"unknown key '{shorten(key)}'", words.renamed.get(key) or did_you_mean(key, known), mark)
         case "union_tag_not_found":
             return words.misfit(path, node)
         case _:

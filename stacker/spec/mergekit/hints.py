@@ -26,7 +26,7 @@ _PHRASES = {
 
 
 def translate_hints(spec: StackSpec, problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """The problems of a spec, whose hints use the keys of the language that the spec is written in."""
+    """The problems of a spec, with hints in the language that the spec is written in."""
     if spec.dialect is not Dialect.MERGEKIT:
         return tuple(problems)
     sources = {donor.name: donor.source or donor.name for donor in spec.donors} | {"<donor>": "<model>"}
@@ -35,7 +35,7 @@ def translate_hints(spec: StackSpec, problems: Iterable[Problem]) -> tuple[Probl
 
 @contextmanager
 def translate_errors(spec: StackSpec) -> Iterator[None]:
-    """Translates the hints of an error that is raised inside the `with` block."""
+    """Translate the hints of an error that is raised inside the `with` block."""
     try:
         yield
     except StackerError as error:

@@ -38,6 +38,8 @@ class Method:
     base: BaseRole = BaseRole.NONE
     defaults: tuple[tuple[str, float], ...] = ()
     most: int | None = None
+    unneeded: tuple[str, ...] = ()
+    """Parameters that say how mergekit computes, but change no result."""
 
 
 _WEIGHT = (("weight", 1.0),)
@@ -49,7 +51,8 @@ def _make_task_vector_method(name: str, *per_source: str, rescale: bool = True) 
     `per_source` are the parameters that can differ between sources, besides `weight`.
     """
     shared = ("normalize", "lambda", *(("rescale",) if rescale else ()))
-    return Method(name, name, ("weight", *per_source), shared, BaseRole.REFERENCE, _WEIGHT)
+    weighted = ("weight", *per_source)
+    return Method(name, name, weighted, shared, BaseRole.REFERENCE, _WEIGHT, unneeded=("int8_mask",))
 
 
 METHODS = {

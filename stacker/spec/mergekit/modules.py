@@ -1,4 +1,4 @@
-"""Reads the `modules` of a mergekit file: one of them is stacked, the others are carried along from one model."""
+"""Reads the `modules` of a mergekit file: one of them is stacked, the others are copied unchanged from one model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STACKED = ("text_decoder", "language_model", "text_model", "text", "decoder", "
 def find_stacked_module(context: ReadContext, node: Mapping) -> Node | None:
     """The module whose layers make the stack: the one with `slices`, or the language model; None without `modules`.
 
-    An error is added to the file's problems if several modules have slices, or if no module can be told to be the
+    An error is added to the file's problems if several modules have slices, or if none of them is recognised as the
     language model.
     """
     modules = list_entries(node.get("modules"))

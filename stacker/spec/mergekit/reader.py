@@ -10,7 +10,7 @@ from collections.abc import Mapping as Table
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from stacker.errors import Problem, SpecError, did_you_mean
+from stacker.errors import Problem, SpecError, did_you_mean, select_errors
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     Dialect,
@@ -39,7 +39,7 @@ from stacker.text.node import (
     shorten,
 )
 
-_BASE_HINT = "base_model names the model that t = 0 keeps: base_model: org/name"
+_BASE_HINT = "name the model that the others are compared with: base_model: org/name"
 _EQUAL_HINT = "give all sources of a slice the same number of layers"
 _RANGE_HINT = "layer_range: [first, last + 1]; the end is not included"
 
@@ -119,7 +119,7 @@ def _parse_runs(context: ReadContext, node: Mapping, base: str | None) -> list[_
     """
     levels = context.below(node, ())
     given = [key for key in ("slices", "models", "modules") if not is_null(node.get(key))]
-    if len(given) != 1:
+    if len(given) != 1 and not select_errors(context.problems):
         listed = " and ".join(given)
         message = f"the file has {listed}" if given else "nothing to merge: no 'slices', 'models' or 'modules'"
         context.error(message, "write exactly one of slices, models and modules", node.mark)

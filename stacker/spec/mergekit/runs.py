@@ -53,7 +53,7 @@ def _make_run(context: WriteContext, item: FlatItem) -> SliceOrBlend:
 
 
 def _apply_hops(context: WriteContext, run: SliceOrBlend, hops: float) -> SliceOrBlend:
-    """The slice with factors on what it writes to the residual stream, so that it acts as if behind hops.
+    """The slice with factors on what it writes to the residual stream, which replace the hops before it.
 
     `hops` is the product of all hops up to the slice. A problem is reported if mergekit cannot express the factors.
     """
@@ -64,12 +64,12 @@ def _apply_hops(context: WriteContext, run: SliceOrBlend, hops: float) -> SliceO
         return run
     if not context.writers:
         hint = "it needs donors that can be read, of a family whose layers write through plain projections"
-        context.refuse("a hop cannot be said in mergekit here", run.mark, hint)
+        context.refuse("mergekit cannot express this hop", run.mark, hint)
         return run
     scale = multiply_factors(run.scale, Parameter(tuple(Rule(role, 1.0 / hops) for role in context.writers)))
     if scale is None:
         hint = "write the factors for the same roles: " + ", ".join(context.writers)
-        context.refuse("a hop beside other factors cannot be said in mergekit", run.mark, hint)
+        context.refuse("mergekit cannot express a hop together with factors for other roles", run.mark, hint)
     return replace(run, scale=scale)
 
 

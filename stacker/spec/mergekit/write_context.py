@@ -21,7 +21,7 @@ class WriteContext:
 
     `depths` maps donors to their number of layers, and `names` maps tensor roles to substrings of tensor names. `ramps`
     maps each op to the parameter that changes from layer to layer in a crossfade. `writers` are the roles of all
-    tensors that hops divide, or empty if that is not known or not all that hops do.
+    tensors that hops divide; empty if they are not known, or if hops change tensors in other ways as well.
     """
 
     spec: StackSpec

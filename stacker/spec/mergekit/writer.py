@@ -182,7 +182,7 @@ def _check_donors(context: WriteContext) -> None:
 
 
 def _add_ends(spec: StackSpec, runs: tuple[SliceOrBlend, ...]) -> tuple[SliceOrBlend, ...]:
-    """The runs, with a slice of no layers at an end whose embedding or head mergekit would make otherwise.
+    """The runs, with a slice of no layers first or last where mergekit would make another embedding or head.
 
     mergekit makes the embedding with the donors, op and parameters of the first slice, and the head with those of the
     last slice.

@@ -84,4 +84,10 @@ ADVICE = Advice(
     },
     misfit=_explain_misfit,
     fillers={"op": "", "over": 1, "times": 1},
+    renamed={
+        "base_model": "mergekit's 'base_model' is 'base' here, and 'config' and 'tokenizer' name their donors",
+        "tokenizer_source": "mergekit's 'tokenizer_source' is 'tokenizer' here",
+        "dtype": "write at the top level: output: {dtype: bfloat16}",
+        "out_dtype": "write at the top level: output: {dtype: bfloat16}",
+    },
 )  # fmt: skip

@@ -78,7 +78,7 @@ def make_metadata(scene: Scene) -> dict[str, Any]:
 
 
 def _list_donors(scene: Scene) -> Iterator[Donor]:
-    """Yields every donor that has files.
+    """Yield every donor that has files.
 
     A donor made from a nested spec has none, and the donors of the nested spec take its place.
     """

@@ -1,7 +1,7 @@
-"""Writes parts of a Markdown file from texts that may contain anything: prose, code, tables.
+"""Writes parts of a Markdown file: prose, code and tables with texts that may contain anything.
 
-Names, config values and messages come from strangers' files. They must be shown as text, and never become HTML, links,
-images or headings. Sources: CommonMark 0.31, GitHub Flavored Markdown.
+Names, config values and messages come from files that are not trusted. They must be shown as text, and never become
+HTML, links, images or headings. Sources: CommonMark 0.31, GitHub Flavored Markdown.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def code_block(language: str, text: str) -> str:
 
 
 def _longest_run(text: str) -> int:
-    """The number of backticks that follow each other, at most, in `text`."""
+    """The length of the longest run of backticks in `text`; 0 if there are none."""
     return max(map(len, _BACKTICKS.findall(text)), default=0)
 
 

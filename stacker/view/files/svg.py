@@ -104,7 +104,7 @@ def _draw_axes(root: Element, frame: Frame) -> None:
 
 
 def _choose_ticks(count: int, most: int) -> Iterator[int]:
-    """Yields the layer numbers to label on an axis of `count` layers: about `most` round numbers, and `count` - 1."""
+    """Yield the layer numbers to label on an axis of `count` layers: about `most` round numbers, and `count` - 1."""
     step = choose_step(count / most)
     yield from (number for number in range(0, count - step // 2, step) if number != count - 1)
     yield count - 1

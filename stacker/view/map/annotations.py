@@ -89,7 +89,7 @@ def draw_repeats(graph: StackGraph, across: Axis, colours: Mapping[str, str]) ->
 
 
 def _count_uses(graph: StackGraph) -> Iterator[tuple[int, int, str]]:
-    """Yields a tuple for every use of a donor layer: output layer index, number of the use, donor name.
+    """Yield a tuple for every use of a donor layer: output layer index, number of the use, donor name.
 
     The first use of a donor layer has the number 1.
     """

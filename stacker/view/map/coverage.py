@@ -30,7 +30,7 @@ class Coverage:
     scene: Scene
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields for each donor the line of counts and the strip, which is wrapped to the width of the console."""
+        """Yield for each donor the line of counts and the strip, which is wrapped to the width of the console."""
         styles = assign_styles(list(self.scene.donors))
         for name, uses in count_uses(self.scene.graph, self.scene.donors).items():
             yield uses_text(name, uses, styles[name])
@@ -50,7 +50,7 @@ def uses_text(name: str, uses: Sequence[int], style: DonorStyle) -> Text:
 
 
 def _draw_strip(uses: Sequence[int], style: DonorStyle, room: int, glyphs: str) -> Iterator[Text]:
-    """Yields the lines of a strip with one character for each donor layer, wrapped to `room` columns.
+    """Yield the lines of a strip with one character for each donor layer, wrapped to `room` columns.
 
     `glyphs` has the characters for 0, 1, 2, … uses. If the strip would need more than _MOST_LINES lines, each
     character stands for several neighbouring layers and shows the uses of the most used layer.

@@ -38,7 +38,7 @@ class DepthMap:
     donors: Mapping[str, Donor]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields the lines of the map and its annotations from top to bottom, in colour if the console has colours."""
+        """Yield the lines of the map and its annotations from top to bottom, in colour if the console has colours."""
         columns = max(1, options.max_width - GUTTER)
         plain = is_plain(console)
         raster = _make_raster(self.graph, self.donors, columns, LINES, plain=plain)
@@ -113,7 +113,7 @@ def _label_rows(up: Axis, *, plain: bool) -> dict[int, str]:
 
 
 def _draw_lines(raster: Raster, styles: Styles, *, plain: bool, ascii_only: bool) -> Iterator[Text]:
-    """Yields the lines of the map from top to bottom: letters if `plain`, else half blocks in colour.
+    """Yield the lines of the map from top to bottom: letters if `plain`, else half blocks in colour.
 
     If `plain` and `ascii_only`, signs for blends and junctions are ASCII characters too.
     """

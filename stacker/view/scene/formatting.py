@@ -78,7 +78,7 @@ def _op_text(first: Node, last: Node) -> str:
 
 
 def _settings_texts(first: Iterable[BoundSetting], last: Iterable[BoundSetting]) -> Iterator[str]:
-    """Yields each op parameter as text: `t 0.5`, or `t 0 to 1` if the value changes from the first layer to the last.
+    """Yield each op parameter as text: `t 0.5`, or `t 0 to 1` if the value changes from the first layer to the last.
 
     `first` and `last` are the op parameters, with values, of the first and the last layer of a run of output layers.
     """

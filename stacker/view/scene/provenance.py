@@ -35,7 +35,7 @@ class TensorRow:
 
 
 def trace_tensors(scene: Scene) -> dict[str, list[TensorRow]]:
-    """Lists of rows that describe the output tensors, by `embed`, `head`, or the number of the output layer as text.
+    """List of rows that describe the output tensors, by `embed`, `head`, or the number of the output layer as text.
 
     All lists are empty if the scene has no plan.
     """
@@ -55,7 +55,7 @@ def _row(step: Step, name: str, role: str) -> TensorRow:
 
 
 def _joined(rows: Iterator[TensorRow]) -> Iterator[TensorRow]:
-    """Yields the rows, after merging rows that differ only in the expert number into one row with a count."""
+    """Yield the rows, after merging rows that differ only in the expert number into one row with a count."""
     groups: dict[TensorRow, int] = {}
     for row in rows:
         if ".expert" in row.role:

@@ -20,9 +20,10 @@ class Scene:
     """Everything that the views of one stack show; `plan` and `figures` are None if the stack cannot be built.
 
     `lints` are warnings and notes about weak points of the stack, `figures` are its sizes and costs, and `verdicts` say
-    which programs compute it rightly. `jumps` are the junctions, where two output layers meet that are not made from
-    consecutive layers of one donor, and `changes` what differs there; both are by the index of the output layer after
-    the junction. `turns` has how far the residual stream turns at junctions, as far as a probe has measured it.
+    which programs compute it correctly. `jumps` are the junctions: the places where two output layers meet that are not
+    made from consecutive layers of one donor. `changes` says what differs there, and `turns` how far the residual
+    stream turns there, where a probe has measured it; all three are by the index of the output layer after the
+    junction.
     """
 
     name: str

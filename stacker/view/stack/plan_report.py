@@ -62,15 +62,21 @@ def _draw_unused(plan: Plan) -> RenderableType:
     if not plan.unused:
         return Text("every tensor of every donor is used", "dim")
     reasons = Counter((each.tensor.donor, each.reason) for each in plan.unused)
-    rows = [(str(count), donor, reason) for (donor, reason), count in reasons.items()]
+    rows = [(str(count), donor, reason) for (donor, reason), count in sorted(reasons.items(), key=_count_numbers)]
     return make_table(("unused tensors", "of", "because"), rows, right=("unused tensors",))
+
+
+def _count_numbers(row: tuple[tuple[str, str], int]) -> tuple[str, list[tuple[int, str]]]:
+    """A key that sorts rows by donor and reason, with layer 3 before layer 24."""
+    (donor, reason), _ = row
+    return donor, [(int(word), "") if word.isdigit() else (-1, word) for word in reason.split()]
 
 
 def report_text(plan: Plan, report: Report, out: PurePath) -> Text:
     """Two lines about a finished build: the size of the checkpoint in the folder `out`, and how its bytes were written.
 
-    The second line counts the bytes that were cloned, copied, left as holes and computed, and tells the time and
-    speed.
+    The second line counts the bytes that were cloned, copied, left as holes and computed, those that an interrupted
+    build had written before, and tells the time and speed.
     """
     kinds = {
         "cloned": report.cloned,
@@ -80,11 +86,12 @@ def report_text(plan: Plan, report: Report, out: PurePath) -> Text:
     }
     ways = ", ".join(f"{filesize.decimal(count)} {kind}" for kind, count in kinds.items() if count)
     speed = f" ({filesize.decimal(int(sum(kinds.values()) / report.seconds))}/s)" if report.seconds > 0 else ""
+    before = f"; {filesize.decimal(report.kept)} were there from the interrupted build" if report.kept else ""
     size = f"{filesize.decimal(plan.total_size)} in {len(plan.shards)} shard{'s'[: len(plan.shards) > 1]}"
     return Text.assemble(
         (f"{out}", "bold"),
         f": {count_text(plan.total_parameters)} parameters, {size}\n",
-        f"  {ways or 'nothing left to do'} in {seconds_text(report.seconds)}{speed}",
+        f"  {ways or 'nothing left to do'} in {seconds_text(report.seconds)}{speed}{before}",
     )
 
 

@@ -64,7 +64,7 @@ class Legend:
     scene: Scene
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields one text with all items of the legend."""
+        """Yield one text with all items of the legend."""
         plain = is_plain(console)
         items = [
             Text(f"{style.letter} {style.name}") if plain else Text.assemble(("█", style.colour), f" {style.name}")

@@ -1,4 +1,4 @@
-"""Says which programs compute a stack rightly, as one line of text and as JSON."""
+"""Says which programs (clients) compute a stack correctly, as one line of text and as JSON."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _WORDS = {
 
 
 def answers_text(verdicts: Sequence[Verdict]) -> str:
-    """The programs by what is known about them and the stack: `right in transformers, vLLM; wrong in llama.cpp`."""
+    """A line that lists the programs by answer, such as `right in transformers, vLLM; wrong in llama.cpp`."""
     groups = group_answers(verdicts)
     return "; ".join(f"{_WORDS[answer]} {', '.join(each.client for each in group)}" for answer, group in groups.items())
 
 
 def verdicts_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """What is known about each program and the stack, as a JSON value; `basis` is null if nothing is known."""
+    """The verdicts as a JSON value, one entry for each program; `basis` is null if nothing is known."""
     return [
         {
             "program": verdict.client,

@@ -30,8 +30,8 @@ def title_text(scene: Scene) -> Text:
 def format_facts(scene: Scene) -> dict[str, str]:
     """The text of each row of the summary, by the name of the row, such as `parameters` or `on disk`.
 
-    The last rows are `ends`, the donors of the embedding, head, tokenizer and config, and `programs`, which tells what
-    programs compute the stack rightly.
+    The last rows are `ends`, the donors of the embedding, head, tokenizer and config, and `programs`, which lists the
+    programs by whether they compute the stack correctly.
     """
     figures = scene.figures
     rows = format_figures(figures) if figures else {"figures": "none: the stack cannot be built as it is"}

@@ -61,7 +61,7 @@ def _size_text(tensors: Iterable[DonorTensor]) -> str:
 
 
 def _draw_trials(trials: Trials) -> Iterator[Text]:
-    """Yields a line for each stack of `trials` with its result, `fine` or `refused`.
+    """Yield a line for each stack of `trials` with its result, `fine` or `refused`.
 
     Below a refused stack come its first problems and their hints.
     """

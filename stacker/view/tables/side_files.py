@@ -8,14 +8,14 @@ from stacker.core.side_files.kinds import CODE, OTHER_WEIGHTS, UNKNOWN
 from stacker.core.side_files.selection import SideFiles
 
 _TOLD = (UNKNOWN, OTHER_WEIGHTS, CODE)
-"""The reasons that people are told about; files left behind for other reasons are not missed."""
+"""The reasons that are shown; files left behind for other reasons are of no use to the stack."""
 _SHOWN = 3
 
 
 def left_behind_text(files: SideFiles) -> str:
     """One line that names the first files of the donors that are left behind, grouped by the reason.
 
-    It is "" if only files that nobody misses are left behind, such as the old model card.
+    It is "" if all of them are files that no user of the stack needs, such as the old model card.
     """
     parts = []
     for reason in _TOLD:

@@ -43,6 +43,7 @@ SOUND = {
     "middle twice": "- a[0:20]\n- a[12:30]",
     "copies that add nothing": "- repeat: ['a[0:1]']\n  times: 2\n  scale: {attn.o: 0, mlp.down: 0}\n- a[1:30]",
     "idle copies far back": "- a[0:24]\n- slice: a[8:24]\n  scale: {attn.o: 0, mlp.down: 0}\n- a[24:30]",
+    "blended with itself": '- blend: ["a[0:30]", {slice: "a[0:30]", weight: 0.3}]\n  op: linear',
     "one layer left out": "- a[0:14]\n- a[15:30]",
 }
 

@@ -63,3 +63,14 @@ def test_an_ignored_entry_that_is_not_there_is_a_warning(tmp_path: Path) -> None
     found = {problem.severity: problem for problem in load(tmp_path / "s.yml").problems if "bskcn" in problem.message}
     assert set(found) == {Severity.ERROR, Severity.WARNING}
     assert "did you mean 'bskcn_1'?" in found[Severity.WARNING].hint
+
+
+@pytest.mark.parametrize("stack", ['["a[0:5]", "a[0:6]", "a[4:6]"]', '["a[0:5]"]', '["a[0:3]", "b[3:6]"]'])
+def test_a_tensor_outside_with_a_part_for_each_layer(stack: str, tmp_path: Path) -> None:
+    """Where nothing says how the parts of a tensor follow the layers, only all layers of one donor are accepted."""
+    for name in "ab":
+        write_llama(tmp_path / name, model_type="unknown", extra={"model.lambdas": ("F32", (6,))})
+    (tmp_path / "s.yml").write_text(f"stacker: 1\ndonors: {{a: ./a, b: ./b}}\nstack: {stack}\n")
+    (problem,) = [problem for problem in load(tmp_path / "s.yml").problems if "lambdas" in problem.message]
+    assert problem.severity is Severity.ERROR
+    assert "take exactly a[0:6]" in problem.hint

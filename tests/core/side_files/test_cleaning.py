@@ -82,7 +82,7 @@ def test_modules_that_are_code_are_left_out() -> None:
     for module in ('{"type": "custom_st.Transformer"}', known[1:-2].decode() + ', "path": "../x"}', '{"type": 1}', "1"):
         written, problems = clean("modules.json", f"[{module}]".encode())
         assert written is None
-        assert "which is code or elsewhere" in problems[0].message
+        assert "which is code or outside the donor" in problems[0].message
 
 
 def test_quantization_by_layer_number_is_left_out() -> None:

@@ -95,7 +95,7 @@ def test_each_file_comes_from_the_donor_it_belongs_to(home: Path, name: str, lin
     stack.build(home / "out")
     assert (home / "out" / name).read_bytes() == (home / giver / name).read_bytes()
     left = {(each.donor, each.name): each.reason for each in stack.side_files.left}
-    assert f"is that of '{giver}'" in left["ba"["ab".index(giver)], name]
+    assert f"come from '{giver}'" in left["ba"["ab".index(giver)], name]
 
 
 def test_every_file_of_a_donor_is_written_or_named(home: Path) -> None:

@@ -292,7 +292,7 @@ def test_mergekit_blends_the_rows_that_all_donors_have(home: Path, monkeypatch: 
     stack = load(home / "m.yml")
     (warning,) = (problem for problem in stack.problems if "numbers of rows" in problem.message)
     assert warning.severity is Severity.WARNING
-    assert "(b: 22, a: 20); as in mergekit, the first 20" in warning.message
+    assert "(b: 22, a: 20); only the first 20" in warning.message
     stack.build(home / "out")
     out = load_file(home / "out/model.safetensors")
     for tensor in (EMBED, HEAD):

@@ -72,7 +72,7 @@ def test_an_endless_answer_is_cut(hub: HubServer, match: str, status: int) -> No
 @pytest.mark.parametrize("match", ["/api/models", "/stored"], ids=["listing", "header"])
 def test_a_slow_answer_is_given_up(hub: HubServer, match: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that comes byte by byte ends after the time that an answer may take."""
-    monkeypatch.setattr(requests, "LONGEST_ANSWER", 0.3)
+    monkeypatch.setattr(requests, "LONGEST_RESPONSE", 0.3)
     hub.faults.append(Fault(match, pause=0.05, times=9))
     start = time.monotonic()
     with pytest.raises(DonorError, match="the hub is too slow"):

@@ -265,6 +265,13 @@ def test_no_effect() -> None:
     ]
 
 
+def test_int8_mask_changes_no_result() -> None:
+    """Model cards of task-vector merges have this parameter of mergekit, which says how masks are stored."""
+    models = "models:\n  - {model: o/a, parameters: {weight: 1, density: 0.5}}\n"
+    text = f"merge_method: ties\nbase_model: o/b\n{models}parameters: {{normalize: true, int8_mask: true}}\n"
+    assert spec_of(text).warnings == ()
+
+
 def test_a_method_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task-vector method is only a row of the table: the base leaves the sources and becomes the reference."""
     row = Method("ties", "ties", ("weight", "density"), ("lambda",), BaseRole.REFERENCE)
