@@ -1,6 +1,7 @@
-"""Adapts a family's architecture to one checkpoint: one saved as a base model, or one without a head.
+"""Adapts a family's architecture to one checkpoint: a base model, one of another class, or one without a head.
 
-The tensor names of a base model lack the module around it: "layers.0…" instead of "model.layers.0…".
+The tensor names of a base model lack the module around it: "layers.0…" instead of "model.layers.0…". Some classes call
+that module differently: "transformer.layers.0…".
 """
 
 from __future__ import annotations
@@ -13,37 +14,46 @@ from stacker.arch.files.architecture import Architecture, Config, Part
 from stacker.arch.model_kind import states_headless
 from stacker.arch.placement import compile_prefix
 
+_ROOTS = ("model", "transformer", "base_model", "backbone")
+"""What classes of transformers call the module around the layers, besides the name in the architecture."""
+
 
 def adapt_architecture(architecture: Architecture, config: Config, names: Collection[str]) -> Architecture:
     """The architecture with tensor names as in `names`, and without a head if the checkpoint has none."""
-    root = _find_left_out(architecture, names)
-    named = _remove_root(architecture, root) if root else architecture
-    if _lacks_head(named, config, names, base=bool(root)):
+    root = _find_root(architecture, names)
+    named = architecture if root is None else _replace_root(architecture, root)
+    if _lacks_head(named, config, names, base=root == ""):
         kept = tuple(each for each in named.tensors if each.role != "head" and each.role != "head.bias")
         return replace(named, tensors=kept, tied=())
     return named
 
 
-def _find_left_out(architecture: Architecture, names: Collection[str]) -> str:
-    """The first module in the architecture's tensor names, such as "model.", if `names` leave it out; else ""."""
+def _find_root(architecture: Architecture, names: Collection[str]) -> str | None:
+    """What stands in `names` in place of the first module of the architecture's names, such as "" or "transformer.".
+
+    None if that module is there, or if the layers are called otherwise.
+    """
     root, dot, rest = architecture.prefix.partition(".")
     if not dot or "{i}" in root or any(map(compile_prefix(architecture.prefix).fullmatch, names)):
-        return ""
-    return f"{root}." if any(map(compile_prefix(rest).fullmatch, names)) else ""
+        return None
+    choices = ("", *(f"{name}." for name in _ROOTS))
+    return next((each for each in choices if any(map(compile_prefix(each + rest).fullmatch, names))), None)
 
 
-def _remove_root(architecture: Architecture, root: str) -> Architecture:
-    def cut(name: str) -> str:
-        return name.removeprefix(root)
+def _replace_root(architecture: Architecture, new: str) -> Architecture:
+    old = architecture.prefix.partition(".")[0] + "."
+
+    def rename(name: str) -> str:
+        return new + name.removeprefix(old) if name.startswith(old) else name
 
     return replace(
         architecture,
-        prefix=cut(architecture.prefix),
+        prefix=rename(architecture.prefix),
         tensors=tuple(
-            each if each.part is Part.LAYER else replace(each, name=cut(each.name)) for each in architecture.tensors
+            each if each.part is Part.LAYER else replace(each, name=rename(each.name)) for each in architecture.tensors
         ),
-        tied=tuple((cut(one), cut(other)) for one, other in architecture.tied),
-        apart=tuple(map(cut, architecture.apart)),
+        tied=tuple((rename(one), rename(other)) for one, other in architecture.tied),
+        apart=tuple(map(rename, architecture.apart)),
     )
 
 

@@ -90,7 +90,7 @@ def test_what_binds(key: str, value: Json, alike: tuple[int, int], different: tu
         ),
         pytest.param({"rope_interleave": True, "alternating_attention": False}, id="switches"),
         pytest.param({"apply_query_key_layer_scaling": True, "hidden_act": "gelu_pytorch"}, id="words"),
-        pytest.param({"num_adapter_layers": 2, "projector_layers": 2, "mlp_layers": 2}, id="layers of other modules"),
+        pytest.param({"projector_layers": 2, "insert_layer_id": 6}, id="layers of other modules"),
         pytest.param({"total_ut_steps": 4, "sliding_window": 7, "group_size": 6, "n_group": 8}, id="numbers"),
         pytest.param({"hidden_act": "silu", "num_experts": 8, "tie": True}, id="ordinary entries"),
         pytest.param({"layer_scales": [0.5, 0.25]}, id="numbers that are no layers"),

@@ -55,6 +55,15 @@ def test_names_of_a_base_model(
     assert (found.prefix, found.tied) == (prefix, tied)
 
 
+def test_names_of_another_class() -> None:
+    """Layers are found where a class calls the module around them differently, as LlamaForQuestionAnswering does."""
+    names = [f"transformer.{name}" for name in base_of(LLAMA, "model.")]
+    config = LLAMA | {"architectures": ["LlamaForQuestionAnswering"]}
+    found = adapt_architecture(read_architecture("llama"), config, [*names, "qa_outputs.weight"])
+    assert (found.prefix, found.tied) == ("transformer.layers.{i}.", ())
+    assert {each.name for each in list_expected_tensors(found, config)} == set(names)
+
+
 @pytest.mark.parametrize(
     ("config", "head"),
     [

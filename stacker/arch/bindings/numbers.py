@@ -25,7 +25,7 @@ _OFFSET = re.compile(r"(^|_)(offset|(start|end|begin|first|last|from|until)(_(la
 _KIND_OFFSET = re.compile(rf"(^|_){_KIND}_(offset|start|begin|end|from|until|after|before)$")
 _COUNT = re.compile(r"(^|_)(first|last)(_|$)|(^|_)layers?(_|$)")
 _OTHER_COUNTS = re.compile(
-    r"hidden|encoder|mtp|nextn|predict|experts|adapter|projector|pooler|norm|mlp_layers|ffn_layers|fc_layers|vision|mm_"
+    r"hidden|encoder|mtp|nextn|predict|experts|adapter|projector|pooler|norm|mlp_layers|ffn_layers|fc_layers|vision|mm_|insert"
 )
 _SWITCH = re.compile(
     r"alternat|(^|_)(odd|even)(_|$)|(first|last)_(layer|block)|by_(layer|depth)|layer_(idx|index)"
