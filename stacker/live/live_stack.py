@@ -24,6 +24,8 @@ from stacker.live.tokenizer import load_tokenizer
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import AUTO, HOST
 
+_WHOLE = {"zaya": "transformers changes biases of its routers after it has loaded the whole model"}
+"""Families that cannot be streamed, and why."""
 Draw = Callable[[Any], Blueprint]
 """Makes the blueprint of a spec, which is given as a path or as a Stack."""
 
@@ -118,7 +120,13 @@ def _make(
 
 
 def _stream(hollow: Hollow, weights: Weights, device: str) -> Loaded:
-    """A hollow model whose layers will pass through a window in memory, on the processor or a GPU."""
+    """A hollow model whose layers will pass through a window in memory, on the processor or a GPU.
+
+    SpecError if the family must be loaded whole.
+    """
+    kind = hollow.model.config.model_type
+    if kind in _WHOLE:
+        raise SpecError.of(f"'{kind}' cannot be streamed: {_WHOLE[kind]}", "allow more memory")
     chosen = "cuda" if device == AUTO and torch.cuda.is_available() else device
     if chosen not in (AUTO, HOST):
         place_ends(hollow.model, chosen)

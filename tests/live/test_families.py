@@ -27,7 +27,7 @@ FIRST = ("llama", "mixtral", "gemma3n_text", "deepseek_v3", "mamba2", "gpt2", "l
 """Families that differ in names, experts, tables outside the layers, states, wrappers and configs."""
 UNCACHED = frozenset(TABLE) - {"mllama"}
 """Families that transformers runs without a cache; in mllama, layers that see pictures need one."""
-LINKED = frozenset({"glm_moe_dsa", "hy_v4", "zaya"})
+LINKED = frozenset({"glm_moe_dsa", "hy_v4", "mistral_large4", "zaya"})
 """Families whose layers pass on more than the residual stream."""
 ORDERED = [*FIRST, *(name for name in TABLE if name not in FIRST)]
 
@@ -58,15 +58,24 @@ def test_live_is_as_built(family: str, tmp_path: Path) -> None:
         expected = built(stack, tmp_path / name, case.auto)
         live = stack.live_stack(dtype="float32")
         assert len(live.layers) == sum(map(len, find_segments(stack.graph))), name
-        if type(live.model) is type(expected):
+        if type(live.model) is type(expected) and family != "minimax":  # it stores values that it computes anew
             predicted = predict_memory(live.blueprint, "float32").weights
             assert distinct_bytes(live.model) == pytest.approx(predicted, rel=0.02), name
         aligned(live.model)
-        assert torch.equal(logits_of(live.model), logits_of(expected)), name
+        assert same(family, logits_of(live.model), logits_of(expected)), name
         assert greedy_tokens(live.model) == greedy_tokens(expected), name
-        check_streamed(stack, live)
+        if family == "zaya":
+            with pytest.raises(SpecError, match="cannot be streamed"):
+                stack.live_stack(dtype="float32", max_memory=predict_memory(live.blueprint, "float32").streamed)
+        else:
+            check_streamed(stack, live)
         if family in UNCACHED:
             check_layer_by_layer(live)
+
+
+def same(family: str, one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether logits are equal; RWKV's only nearly, because a live stack does not rescale its weights."""
+    return torch.allclose(one, other, rtol=1e-3, atol=1e-4) if family == "rwkv" else torch.equal(one, other)
 
 
 def check_layer_by_layer(live: LiveStack) -> None:

@@ -25,7 +25,10 @@ def make_config(config: Config) -> Any:
         version = transformers.__version__
         raise SpecError.of(f"transformers {version} has no models of type '{kind}', so this stack cannot run", INSTEAD)
     with open_folder({"config.json": format_json(dict(config))}) as folder, explain_failures(kind):
-        return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        made = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    if hasattr(made, "rescale_every"):  # RWKV would divide weights in place as it runs, also where layers share them
+        made.rescale_every = 0
+    return made
 
 
 def find_model_class(config: Any) -> Any:
