@@ -53,16 +53,25 @@ def _try(name: str, file: Path) -> None:
 
 def try_family_named(name: str) -> Results:
     """Try one family or wrapper in this process, with donors of six and of 12 layers."""
+    found = _try_layers(name, deep=False)
+    return found if "made" in found else found | try_deep_family(name)
+
+
+def try_deep_family(name: str) -> Results:
+    """Try one family or wrapper in this process, with donors of 12 layers."""
+    found = _try_layers(name, deep=True)
+    return found if "made" in found else {f"{stack} 12": word for stack, word in found.items()}
+
+
+def _try_layers(name: str, *, deep: bool) -> Results:
     from tests.families.deep import deepen
     from tests.families.tiny import tiny_case
-    from tests.families.trial import DEEP_TRIALS, NotMadeError, try_family
+    from tests.families.trial import DEEP_TRIALS, TRIALS, NotMadeError, try_family
     from tests.families.wrappers import wrapper_case, wrapper_families
 
     with tempfile.TemporaryDirectory() as folder:
         try:
             case = wrapper_case(name) if name in wrapper_families() else tiny_case(name)
-            found = try_family(case, Path(folder))
-            deep = try_family(deepen(case), Path(folder, "deep"), DEEP_TRIALS)
+            return try_family(deepen(case) if deep else case, Path(folder), DEEP_TRIALS if deep else TRIALS)
         except NotMadeError as error:
             return {"made": str(error)}
-        return found | {f"{stack} 12": word for stack, word in deep.items()}
