@@ -170,7 +170,7 @@ def _read_lock(out: Path) -> dict[str, Any]:
         raise SpecError.of("this is not an output of stacker: it has no lock file", "", Mark(str(path))) from error
     except OSError as error:
         raise make_storage_error(error, path, "read the lock file") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise VerifyError.of(f"the lock file is damaged: {reason}", _REPAIR, Mark(str(path))) from error
     return dict(lock)

@@ -24,7 +24,10 @@ from stacker.live.tokenizer import load_tokenizer
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import AUTO, HOST
 
-_WHOLE = {"zaya": "transformers changes biases of its routers after it has loaded the whole model"}
+_WHOLE = {
+    "zamba": "several of its layers contain the same block",
+    "zaya": "transformers changes biases of its routers after it has loaded the whole model",
+}
 """Families that cannot be streamed, and why."""
 Draw = Callable[[Any], Blueprint]
 """Makes the blueprint of a spec, which is given as a path or as a Stack."""
