@@ -17,10 +17,11 @@ from stacker.spec.language.stack_spec import Dialect, StackSpec
 
 HighestIds = dict[str, tuple[str, int]]
 """For each file of a tokenizer, by name, the token with the highest id and that id."""
-_SCALARS = re.compile(rb'":\s*([^\s"\[{,}\]]+)')
-"""Matches each value of a JSON object that is no string, list or object; text inside of strings may match too."""
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"(?:\s*+:\s*+([^\s"\[{,}\]]++))?')
+"""Matches each string of a JSON text; group 1 is the value behind a key, if it is no string, list or object."""
 _CONSTANTS = (b"null", b"true", b"false")
-_LIST_OF_PIECES = re.compile(rb'"vocab"\s*:\s*[^\s{]')
+_LIST_OF_PIECES = re.compile(rb'"vocab"\s*:\s*[^\s{\d]')
+"""Matches a vocabulary that is no object; a number is the id of the token "vocab"."""
 _RANKS = re.compile(r"[\w.-]+\.tiktoken")
 _LISTS = re.compile(r"(tokenizer|tokenizer_config|added_tokens|vocab)\.json|[\w.-]+\.tiktoken")
 
@@ -58,8 +59,11 @@ def _is_surely_below(data: bytes, rows: int) -> bool:
     """
     if _LIST_OF_PIECES.search(data) or not (data.lstrip().startswith(b"{") and data.rstrip().endswith(b"}")):
         return False
-    scalars = (found[1] for found in _SCALARS.finditer(data))
-    return all(word in _CONSTANTS or (word.isdigit() and len(word) < 10 and int(word) < rows) for word in scalars)
+    scalars = (found[1] for found in _STRINGS.finditer(data))
+    return all(
+        word is None or word in _CONSTANTS or (word.isdigit() and len(word) < 10 and int(word) < rows)
+        for word in scalars
+    )
 
 
 def _id_of(item: tuple[str, int]) -> int:
