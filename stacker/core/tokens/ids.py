@@ -19,7 +19,7 @@ HighestIds = dict[str, tuple[str, int]]
 """For each file of a tokenizer, by name, the token with the highest id and that id."""
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"(?:\s*+:\s*+([^\s"\[{,}\]]++))?')
 """Matches each string of a JSON text; group 1 is the value behind a key, if it is no string, list or object."""
-_CONSTANTS = (b"null", b"true", b"false")
+_CONSTANTS = (b"", b"null", b"true", b"false")
 _LIST_OF_PIECES = re.compile(rb'"vocab"\s*:\s*[^\s{\d]')
 """Matches a vocabulary that is no object; a number is the id of the token "vocab"."""
 _RANKS = re.compile(r"[\w.-]+\.tiktoken")
@@ -59,11 +59,8 @@ def _is_surely_below(data: bytes, rows: int) -> bool:
     """
     if _LIST_OF_PIECES.search(data) or not (data.lstrip().startswith(b"{") and data.rstrip().endswith(b"}")):
         return False
-    scalars = (found[1] for found in _STRINGS.finditer(data))
-    return all(
-        word is None or word in _CONSTANTS or (word.isdigit() and len(word) < 10 and int(word) < rows)
-        for word in scalars
-    )
+    words = set(_STRINGS.findall(data)).difference(_CONSTANTS)
+    return all(word.isdigit() and len(word) < 10 and int(word) < rows for word in words)
 
 
 def _id_of(item: tuple[str, int]) -> int:
