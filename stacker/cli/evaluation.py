@@ -1,4 +1,4 @@
-"""The command that measures stacks without building them: eval."""
+"""The commands that measure stacks without building them: eval and compare."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from stacker.cli.probe_output import (
     print_turns,
     write_map_files,
 )
-from stacker.cli.run import Device, load_source
+from stacker.cli.run import Device, Kind, load_source
 from stacker.cli.terminal.completion import complete_donor
 from stacker.cli.terminal.printing import make_console, print_warnings
 from stacker.errors import Mark, SpecError
@@ -47,7 +47,6 @@ Passages = Annotated[int, typer.Option("--passages", min=1, help="How many passa
 Width = Annotated[int, typer.Option("--window", min=2, help="How many tokens of each passage are read.")]
 Best = Annotated[int, typer.Option("--best", min=1, help="How many specs are proposed.")]
 Specs = Annotated[Path | None, typer.Option("--specs", metavar="FOLDER", help="Write the proposed specs here.")]
-Kind = Annotated[str | None, typer.Option("--dtype", help="The type of the weights in memory, such as float32.")]
 Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the map as an SVG drawing.")]
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the map as an interactive page.")]
 

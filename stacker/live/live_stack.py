@@ -24,10 +24,7 @@ from stacker.live.tokenizer import load_tokenizer
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import AUTO, HOST
 
-_WHOLE = {
-    "zamba": "several of its layers contain the same block",
-    "zaya": "transformers changes biases of its routers after it has loaded the whole model",
-}
+_WHOLE = {"zaya": "transformers changes biases of its routers after it has loaded the whole model"}
 """Families that cannot be streamed, and why."""
 Draw = Callable[[Any], Blueprint]
 """Makes the blueprint of a spec, which is given as a path or as a Stack."""
@@ -128,14 +125,21 @@ def _stream(hollow: Hollow, weights: Weights, device: str) -> Loaded:
     SpecError if the family must be loaded whole.
     """
     kind = hollow.model.config.model_type
-    if kind in _WHOLE:
-        raise SpecError.of(f"'{kind}' cannot be streamed: {_WHOLE[kind]}", "allow more memory")
+    reason = "several layers contain the same block" if _have_common_parts(hollow) else _WHOLE.get(kind)
+    if reason:
+        raise SpecError.of(f"'{kind}' cannot be streamed: {reason}", "allow more memory")
     chosen = "cuda" if device == AUTO and torch.cuda.is_available() else device
     if chosen not in (AUTO, HOST):
         place_ends(hollow.model, chosen)
         hollow.how.device_map = {"": chosen}
     LayerWindow(hollow, weights)
     return Loaded(hollow.model, NOTHING, hollow.layers)
+
+
+def _have_common_parts(hollow: Hollow) -> bool:
+    """Whether a parameter belongs to several layers of the empty model, as in Zamba."""
+    parts = [{*map(id, layer.parameters())} for layer in hollow.model.get_submodule(hollow.layers)]
+    return len(set().union(*parts)) < sum(map(len, parts))
 
 
 def _check_plain(blueprint: Blueprint) -> None:

@@ -11,7 +11,6 @@ import torch
 
 from stacker.measure.texts import Windowing, cut_windows, read_passages
 from tests.cli.commands import run
-from tests.house import ROOT
 from tools import smollm2
 
 pytestmark = pytest.mark.slow
@@ -19,14 +18,10 @@ STACKS = {"repeated": ["a[0:12]", "a[10:30]"], "dropped": ["a[0:20]", "a[24:30]"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(donor: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the donor, three stacks of it, and some English text."""
-    (ROOT / "build").mkdir(exist_ok=True)
     folder = tmp_path_factory.mktemp("measuring")
-    try:
-        (folder / "smollm2").symlink_to(smollm2.make_donor(ROOT / "build" / "smollm2"))
-    except smollm2.MissingPackageError as error:
-        pytest.skip(str(error))
+    (folder / "smollm2").symlink_to(donor)
     for name, items in STACKS.items():
         entries = {"stacker": 1, "name": name, "donors": {"a": "./smollm2"}, "stack": items}
         (folder / f"{name}.yml").write_text(json.dumps(entries))

@@ -18,20 +18,8 @@ from stacker.measure.probes.proposals import Origin, write_edit
 from stacker.measure.probes.settings import ProbeSettings
 from stacker.measure.states.likeness import compare_streams
 from stacker.measure.states.statistics import survey_layers
-from tests.house import ROOT
-from tools import smollm2
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def donor() -> Path:
-    """The real donor, made once a checkout; skips where its package cannot be had."""
-    (ROOT / "build").mkdir(exist_ok=True)
-    try:
-        return smollm2.make_donor(ROOT / "build" / "smollm2")
-    except smollm2.MissingPackageError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -8,21 +8,10 @@ import pytest
 import torch
 
 import stacker
-from tests.house import ROOT
 from tools import smollm2
 from tools.demo import LAYERS, SPEC
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def donor() -> Path:
-    """The real donor, made once a checkout; skips where its package cannot be had."""
-    (ROOT / "build").mkdir(exist_ok=True)
-    try:
-        return smollm2.make_donor(ROOT / "build" / "smollm2")
-    except smollm2.MissingPackageError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from stacker.arch.files.architecture import LayerRule, Part, WriteKind
 from stacker.arch.files.formula import FormulaError
 from stacker.arch.files.roles import NORMED_BY, strip_role_suffixes
 from stacker.arch.layer_rules import is_applicable, read_layer_value
+from stacker.core.config.refusals import formula_names
 from stacker.core.stack.graph import Junction, Naming, StackGraph, Table, count_uses, find_junctions, walk_tables
 from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
@@ -147,7 +148,7 @@ def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) 
         return
     names = {**collect_names(template.architecture, template.config), "depth": len(graph.layers)}
     used = dict.fromkeys(node.feeds[0].donor for node in graph.layers)
-    own = {name: _donor_names(donors[name]) for name in used}
+    own = {name: formula_names(donors[name]) for name in used}
     for rule in template.architecture.rules:
         if rule.write is WriteKind.LIST and len(rule.read) > 1 and is_applicable(rule, names):
             odd = [node.index for node in graph.layers if not _fits_pattern(rule, names, node, own)]
@@ -158,10 +159,6 @@ def lint_patterns(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) 
                     "wrong; jumps by whole periods of the pattern keep it"
                 )
                 yield Problem(message, hint, graph.layers[odd[0]].mark, Severity.WARNING)
-
-
-def _donor_names(donor: Donor) -> dict[str, Any]:
-    return {**collect_names(donor.architecture, donor.config), "depth": donor.depth}
 
 
 def _fits_pattern(rule: LayerRule, names: Mapping[str, Any], node: Node, own: Mapping[str, Mapping[str, Any]]) -> bool:

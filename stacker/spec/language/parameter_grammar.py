@@ -1,4 +1,4 @@
-"""Parses parameters: a number, a gradient, or a mapping from roles or name patterns to numbers or gradients."""
+"""Parses and formats parameters: numbers, gradients, or mappings from roles or name patterns to either."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from collections.abc import Iterable
 
 from stacker.errors import Mark, Problem, SpecError
 from stacker.spec.language.stack_spec import Gradient, Parameter, Rule, Setting, Value
+from stacker.text.emitter import Flow, Tree
 from stacker.text.node import Mapping, Node, Scalar, Sequence, describe, shorten
 
 EVERYTHING = "*"
 DEFAULT = "default"
 _FORMS = "write a number, a list of numbers (a gradient over the slice), or a mapping from roles to either"
+
+
+def format_value(value: Gradient | Value) -> Tree:
+    """The YAML of one value: a gradient is a list of its knots."""
+    return Flow(list(value.knots)) if isinstance(value, Gradient) else value
 
 
 def parse_setting(name: str, node: Node, mark: Mark, problems: list[Problem]) -> Setting:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stacker.errors import Mark, Problem
-from stacker.spec.language.parameter_grammar import EVERYTHING
-from stacker.spec.language.stack_spec import DonorSpec, Gradient, Parameter, Rule, StackSpec, Value
+from stacker.spec.language.parameter_grammar import EVERYTHING, format_value
+from stacker.spec.language.stack_spec import DonorSpec, Parameter, Rule, StackSpec
 from stacker.spec.language.value_grammar import format_source
 from stacker.text.emitter import Flow, Tree
 
@@ -46,13 +46,13 @@ class WriteContext:
     def _parameter_tree(self, parameter: Parameter, mark: Mark | None) -> Tree:
         match parameter.rules:
             case (Rule(match, value),) if match == EVERYTHING:
-                return _value_tree(value)
+                return format_value(value)
             case rules:
                 return [Flow(condition) for rule in rules for condition in self._list_conditions(rule, mark)]
 
     def _list_conditions(self, rule: Rule, mark: Mark | None) -> list[dict[str, Tree]]:
         if rule.match == EVERYTHING:
-            return [{"value": _value_tree(rule.value)}]
+            return [{"value": format_value(rule.value)}]
         inner = rule.match.strip("*")
         filters: tuple[str, ...] = ()
         if rule.match == f"*{inner}*" and "*" not in inner:
@@ -65,13 +65,9 @@ class WriteContext:
         else:
             hint = "write a part of the names instead, as '*o_proj*' where attn.o is meant"
             self.refuse(f"mergekit knows no roles, so it cannot select '{rule.match}'", mark, hint)
-        return [{"filter": text, "value": _value_tree(rule.value)} for text in filters]
+        return [{"filter": text, "value": format_value(rule.value)} for text in filters]
 
 
 def text_order(problem: Problem) -> tuple[int, int]:
     """A sort key that puts problems in the order of their line and column."""
     return (problem.mark.line or 0, problem.mark.column or 0) if problem.mark else (0, 0)
-
-
-def _value_tree(value: Gradient | Value) -> Tree:
-    return Flow(list(value.knots)) if isinstance(value, Gradient) else value

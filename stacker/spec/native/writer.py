@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stacker.errors import Problem, SpecError, raise_problems
-from stacker.spec.language.parameter_grammar import DEFAULT, EVERYTHING
+from stacker.spec.language.parameter_grammar import DEFAULT, EVERYTHING, format_value
 from stacker.spec.language.slice_grammar import format_slice
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,
     DonorSpec,
-    Gradient,
     Item,
     OutputSpec,
     Parameter,
@@ -21,7 +20,6 @@ from stacker.spec.language.stack_spec import (
     SliceSpec,
     StackSpec,
     UseSpec,
-    Value,
 )
 from stacker.spec.language.tokenizer_grammar import format_tokenizer
 from stacker.spec.language.value_grammar import KEEP, format_dtype, format_size, format_source, parse_source
@@ -117,14 +115,10 @@ def _settings_tree(settings: tuple[Setting, ...]) -> dict[str, Tree]:
 def _parameter_tree(parameter: Parameter) -> Tree:
     match parameter.rules:
         case (rule,) if rule.match == EVERYTHING:
-            return _value_tree(rule.value)
+            return format_value(rule.value)
         case rules:
             keys = (DEFAULT if rule.match == EVERYTHING else rule.match for rule in rules)
-            return Flow(dict(zip(keys, (_value_tree(rule.value) for rule in rules), strict=True)))
-
-
-def _value_tree(value: Gradient | Value) -> Tree:
-    return Flow(list(value.knots)) if isinstance(value, Gradient) else value
+            return Flow(dict(zip(keys, (format_value(rule.value) for rule in rules), strict=True)))
 
 
 def _part_tree(part: SliceOrBlend | None) -> Tree:
