@@ -44,8 +44,8 @@ from stacker.io.output.folder import open_output
 from stacker.io.output.placing import check_vacant
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
-from stacker.run.executors import DEFAULTS, EXECUTORS, BuildOptions, Built
-from stacker.run.listener import SILENT, Listener
+from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener
+from stacker.run.executors import EXECUTORS
 from stacker.run.resume import check_earlier_work
 from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec

@@ -16,7 +16,7 @@ from stacker.compose import Stack, load
 from stacker.core.plan.plan import Layout, LayoutKind
 from stacker.core.plan.plan_json import LOCK, plan_from_json, plan_to_json
 from stacker.errors import DonorError, LockedError, Severity, SpecError, VerifyError, raise_problems
-from stacker.run.executors import BuildOptions
+from stacker.run.building import BuildOptions
 from tests.donors import write_llama
 
 SPEC = """\

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from stacker.compose import load
 from stacker.errors import SpecError
-from stacker.run.executors import BuildOptions
+from stacker.run.building import BuildOptions
 from tests.donors import write_llama
 
 STAGED = """\

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from stacker.compose import load
 from stacker.ops.shared.op import Base, Op
 from stacker.ops.table import OPS
-from stacker.run.executors import BuildOptions
+from stacker.run.building import BuildOptions
 
 LAYERS, HIDDEN, FFN, VOCAB = 6, 2048, 5632, 32000
 CONFIG = {

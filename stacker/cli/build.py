@@ -17,7 +17,7 @@ from stacker.errors import Mark, SpecError, StorageError, raise_problems
 
 if TYPE_CHECKING:
     from stacker.core.side_files.selection import SideFiles
-    from stacker.run.executors import Built
+    from stacker.run.building import Built
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it appears only once it is complete.")]
 Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder written by stacker build.")]
@@ -87,8 +87,7 @@ def build(
     """Write the checkpoint that SPEC describes; an interrupted build is resumed by the same command."""
     from stacker.compose import build as make
     from stacker.compose import load
-    from stacker.run.executors import BuildOptions
-    from stacker.run.listener import Listener
+    from stacker.run.building import BuildOptions, Listener
     from stacker.spec.language.value_grammar import parse_size
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None

@@ -16,7 +16,7 @@ from stacker.compose import build, load, plan_for
 from stacker.errors import DonorError
 from stacker.io.hub import headers as hub_headers
 from stacker.io.hub import requests as hub_requests
-from stacker.run.listener import Listener
+from stacker.run.building import Listener
 from tests.donors import write_llama
 from tests.hub_server import Fault, HubServer, environment, running_hub
 

@@ -1,0 +1,61 @@
+"""What goes into a build and comes out of it: its options, its result, and who is told of progress and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from stacker.core.plan.plan import LayoutKind, Plan, Report
+from stacker.errors import Problem
+from stacker.progress import Watch, ignore_watch
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """Options of a build; `max_memory` is in bytes.
+
+    `force` replaces an existing output folder, `restart` begins anew instead of continuing an interrupted build, and
+    `digests` reads the shards once more to store their SHA-256 in the lock file. Of all options, only `device` can
+    change the values of tensors, because devices round differently.
+    """
+
+    force: bool = False
+    restart: bool = False
+    workers: int | None = None
+    max_memory: int | None = None
+    layout: LayoutKind = LayoutKind.AUTO
+    device: str = "cpu"
+    digests: bool = False
+    executor: str = "local"
+
+
+DEFAULTS = BuildOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The result of a build: the plan that was carried out, and a report of what was written."""
+
+    plan: Plan
+    report: Report
+
+
+def _ignore_warnings(problems: Sequence[Problem]) -> None:
+    del problems
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Functions that a build calls, with its progress in bytes or with warnings.
+
+    The activities are writing the output, fetching donors from the hub, and checking what an earlier run has written.
+    """
+
+    writing: Watch = ignore_watch
+    fetching: Watch = ignore_watch
+    checking: Watch = ignore_watch
+    warn: Callable[[Sequence[Problem]], None] = _ignore_warnings
+
+
+SILENT = Listener()
+"""Ignores everything."""
