@@ -16,7 +16,7 @@ from stacker.errors import Severity, raise_problems, select_errors
 def check(spec: Spec, *, clients: For = None, json: Json = False) -> None:
     """Report every error and warning in a spec and its stack, and which programs compute it correctly."""
     from stacker.compose import load
-    from stacker.view.stack.programs import answers_text, verdicts_json
+    from stacker.view.stack.programs import answers_text, donor_faults_text, verdicts_json
     from stacker.view.tables.side_files import side_files_json
 
     loaded = load(spec)
@@ -32,7 +32,9 @@ def check(spec: Spec, *, clients: For = None, json: Json = False) -> None:
     print_warnings((*stack.problems, *doubts))
     raise_problems(wrong)
     text = f"{spec}: {len(stack.graph.layers)} layers, {_doubts_text(len(doubts))}"
-    make_console().print(f"{text}\n{answers_text(stack.verdicts())}", soft_wrap=True)
+    verdicts = loaded.verdicts()
+    lines = (text, answers_text(verdicts), donor_faults_text(verdicts))
+    make_console().print("\n".join(filter(None, lines)), soft_wrap=True)
 
 
 def _doubts_text(doubts: int) -> str:

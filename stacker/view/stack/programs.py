@@ -21,6 +21,20 @@ def answers_text(verdicts: Sequence[Verdict]) -> str:
     return "; ".join(f"{_WORDS[answer]} {', '.join(each.client for each in group)}" for answer, group in groups.items())
 
 
+def donor_faults_text(verdicts: Sequence[Verdict]) -> str:
+    """A line for each reason why a program already computes a donor wrongly or does not load it; "" if there is none.
+
+    Reasons that are the stack's own are warnings, and left out here.
+    """
+    lines = (
+        f"  {verdict.client}, with the donor too: {finding.text}"
+        for verdict in verdicts
+        for finding in verdict.findings
+        if finding.of_donor
+    )
+    return "\n".join(dict.fromkeys(lines))
+
+
 def verdicts_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     """The verdicts as a JSON value, one entry for each program; `basis` is null if nothing is known."""
     return [
