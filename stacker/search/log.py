@@ -97,6 +97,11 @@ class Log:
             self._file.close()
 
     @property
+    def losses(self) -> tuple[Losses, ...]:
+        """All losses on parts of the texts, in the order in which they were measured."""
+        return tuple(self._losses.values())
+
+    @property
     def recalled(self) -> int:
         """How many trials the file had."""
         return len(self._known)

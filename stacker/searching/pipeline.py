@@ -30,7 +30,8 @@ from stacker.search.evaluation.live_evaluator import Course, LiveEvaluator
 from stacker.search.evaluation.objectives import choose_objectives
 from stacker.search.evaluation.windows import CHARACTERS, Part, split_texts
 from stacker.search.log import Log, open_log
-from stacker.search.results import Finalist, Report
+from stacker.search.ranking import find_front
+from stacker.search.results import Finalist, Losses, Report, Trial
 from stacker.search.runs import Phase, Tell, run_phase
 from stacker.search.strategies.table import Space, choose_strategies, make_strategies
 from stacker.searching.contenders import list_baselines, make_contender
@@ -50,12 +51,14 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The winner, its spec as text, and what the final part says about it; `front` has the specs of a Pareto front."""
+    """The winner, what the final part says about it, and the files to write: its spec, and those of a Pareto front."""
 
     stack: Stack
-    text: bytes
     report: Report
-    front: tuple[tuple[Finalist, bytes], ...] = ()
+    files: tuple[tuple[Path, bytes], ...]
+    objectives: tuple[str, ...]
+    trials: tuple[Trial, ...] = field(repr=False)
+    losses: tuple[Losses, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class _Work:
     read: ReadDonor
     tell: Tell = field(repr=False)
     note: Note = field(repr=False)
+    spaces: dict[str, Space] = field(default_factory=dict, repr=False)
+    """The space that each strategy moved in, by the strategy's name."""
 
 
 def search_spec(path: Path, options: SearchOptions, tell: Tell, note: Note) -> Outcome:
@@ -206,6 +211,7 @@ def _run_phases(
     finalists: list[Finalist] = []
     for (name, make), (_, until) in zip(planned, pairwise(shares), strict=True):
         work.note(f"{stage}: {name}")
+        work.spaces[name] = space
         phase = Phase(name, make(finalists), evaluator, _limit(work.options).share(until))
         finalists = [*run_phase(phase, work.log, work.tell), *finalists]
     yield from finalists
@@ -253,7 +259,19 @@ def _finish(stack: Stack, live: LiveStack, best: _Best, work: _Work) -> Outcome:
     work.note(f"final comparison with {len(others)} stacks")
     found = [*measure_part([winner, *others], "final", work.parts["final"], work.log)]
     report = make_report(best.how, found[0], found[1:], work.log.trials)
-    return Outcome(best.stack, write_winner(best.stack, work.options.out), report)
+    files = ((work.options.out, write_winner(best.stack, work.options.out)), *_write_front(work))
+    trials, losses = tuple(work.log.trials), tuple(work.log.losses)
+    return Outcome(best.stack, report, files, work.options.objectives, trials, losses)
+
+
+def _write_front(work: _Work) -> Iterator[tuple[Path, bytes]]:
+    """The specs of the trials that no other dominates, if there are several objectives; each named by its trial."""
+    if len(work.options.objectives) < 2:
+        return
+    for at in find_front([trial.values for trial in work.log.trials]):
+        trial = work.log.trials[at]
+        out = work.options.out.with_stem(f"{work.options.out.stem}-{trial.number}")
+        yield out, write_winner(work.spaces[trial.phase].decode(trial.point), out)
 
 
 def write_winner(stack: Stack, out: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Judges a search from its log: the winner among the finalists, and what the final part says about it. Needs no torch."""
+"""Judges a search from its log: the winner among finalists, and what the final part says of it. Needs no torch."""
 
 from __future__ import annotations
 
