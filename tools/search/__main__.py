@@ -1,0 +1,83 @@
+"""`python -m tools.search`: search two fine-tunes and a self-stack of SmolLM2; with --write, write docs/searches.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tools.search.page import page_text
+from tools.search.specs import self_text, tunes_text
+from tools.search.texts import write_texts
+from tools.smollm2 import MissingPackageError
+from tools.tunes.measure import make_donors
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "searches.md"
+PASSAGES, WINDOW = 16, 512
+SPLIT = 0.7
+"""The share of the time that the fine-tunes get; the rest is for the self-stack."""
+
+
+def main() -> int:
+    os.environ.update(HF_HUB_OFFLINE="1", TQDM_DISABLE="1", TOKENIZERS_PARALLELISM="false")
+    options = _options()
+    options.scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        donors = make_donors(options.donors)
+        texts = write_texts(options.scratch)
+    except MissingPackageError as error:
+        print(f"search: {error}", file=sys.stderr)
+        return 1
+    home = os.path.relpath(options.donors, options.scratch)
+    del donors
+    specs = {"tunes": tunes_text(Path(home)), "self": self_text(Path(home))}
+    shares = {"tunes": SPLIT, "self": 1 - SPLIT}
+    more = {"tunes": ["--spread", "3"], "self": []}
+    stories, commands = {}, {}
+    for name, text in specs.items():
+        (options.scratch / f"{name}.yml").write_text(text, encoding="utf-8")
+        words = [
+            f"{name}.yml",
+            *(word for path in texts.values() for word in ("--text", path.name)),
+            "--arrange",
+            *more[name],
+        ]
+        words += ["--passages", str(PASSAGES), "--window", str(WINDOW), *_limit(options, shares[name])]
+        commands[name] = " ".join(["stacker search", *words, "-o", f"{name}-best.yml"])
+        stories[name] = _search(options.scratch, name, words)
+    if options.write:
+        PAGE.write_text(page_text(stories, commands, PASSAGES, WINDOW), encoding="utf-8")
+    return 0
+
+
+def _limit(options: argparse.Namespace, share: float) -> list[str]:
+    if options.candidates:
+        return ["--candidates", str(round(options.candidates * share))]
+    return ["--budget", f"{options.minutes * share:.0f}m"]
+
+
+def _search(scratch: Path, name: str, words: list[str]) -> dict[str, Any]:
+    """Run a search, or go on with it; the JSON that it prints."""
+    files = ["-o", f"{name}-best.yml", "--log", f"{name}.log.jsonl", "--svg", f"{name}.svg", "--html", f"{name}.html"]
+    command = [sys.executable, "-m", "stacker", "search", *words, *files, "--json"]
+    ended = subprocess.run(command, cwd=scratch, check=True, stdout=subprocess.PIPE)
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.search", description=__doc__)
+    parser.add_argument("--scratch", type=Path, default=Path("build/search"), help="a folder for specs and logs")
+    parser.add_argument("--donors", type=Path, default=Path("build/tunes"), help="the fine-tunes, trained if missing")
+    parser.add_argument("--minutes", type=float, default=55, help="how long both searches take together")
+    parser.add_argument("--candidates", type=int, help="how many candidates both try, instead of a time")
+    parser.add_argument("--write", action="store_true", help=f"write docs/{PAGE.name}")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
