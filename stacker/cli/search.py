@@ -50,9 +50,7 @@ Spread = Annotated[
 Passages = Annotated[int, typer.Option("--passages", min=2, help="How many passages a candidate reads.")]
 Window = Annotated[int, typer.Option("--window", min=2, help="How many tokens of each passage are read.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Where the winner's spec is written.")]
-LogFile = Annotated[
-    Path | None, typer.Option("--log", metavar="FILE", help="Keep all candidates here, to go on from.")
-]
+LogFile = Annotated[Path | None, typer.Option("--log", metavar="FILE", help="Keep all candidates here, to go on from.")]
 Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write a drawing of the search.")]
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the search as a page.")]
 
