@@ -79,6 +79,15 @@ class LiveStack:
         """The model of another spec, which shares all equal parameters with this one; see `rearranged`."""
         return self.rearranged(spec).model
 
+    def release(self) -> None:
+        """Free the memory that no other stack uses as soon as nothing else refers to the model.
+
+        Until then the model and this record keep each other, and Python may take long to see that. Afterwards the
+        model runs as before, but it cannot be rearranged.
+        """
+        for name in ("live_stack", "rearranged"):
+            self.model.__dict__.pop(name, None)
+
     def __deepcopy__(self, _memo: object) -> LiveStack:
         """The live stack itself, so that copying its model copies neither donors' files nor this record."""
         return self
