@@ -104,7 +104,7 @@ class LiveStack:
 def _pause_collection() -> Iterator[None]:
     """Let Python look for objects in cycles only after a `with` block; nearly all that is made in it is still needed.
 
-    Otherwise it would look through all objects of torch and transformers many times, for half as long as the rest takes.
+    Otherwise it would look through all objects of torch and transformers many times, half as long as all else takes.
     """
     enabled = gc.isenabled()
     gc.disable()
