@@ -29,8 +29,12 @@ class FolderLock:
 
     def is_in_place(self) -> bool:
         """Whether the locked folder is still at its path: not renamed, removed or replaced."""
+        return self.is_at(self.folder)
+
+    def is_at(self, path: Path) -> bool:
+        """Whether the locked folder is at `path` now; OSError when the system does not tell."""
         try:
-            return os.path.samestat(os.fstat(self.fd), self.folder.lstat())
+            return os.path.samestat(os.fstat(self.fd), path.lstat())
         except FileNotFoundError:
             return False
 
