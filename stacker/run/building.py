@@ -70,7 +70,7 @@ def commit_output(output: Output, out: Path, listener: Listener) -> None:
     """
     try:
         listener.warn(output.commit())
-    except (KeyboardInterrupt, SystemExit):
+    except BaseException:  # among them those of signals
         if output.committed:
             hint = f"what is left of the folder that it replaced, {out.name}.replaced-*, may be deleted"
             listener.warn((Problem("the output is complete", hint, Mark(str(out)), Severity.NOTE),))
