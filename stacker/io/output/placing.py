@@ -74,7 +74,7 @@ def _find_other_files(folder: Path) -> Iterator[str]:
 
     for parent, folders, files in os.walk(folder, onerror=fail):
         place = Path(parent)
-        links = [name for name in folders if (place / name).is_symlink()]
+        links = [name for name in folders if is_link(place / name)]
         names = (str((place / name).relative_to(folder)) for name in sorted([*files, *links]))
         yield from (name for name in names if name != JOURNAL and not is_part_of_checkpoint(name))
 
