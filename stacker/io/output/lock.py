@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +50,8 @@ def lock_folder(folder: Path) -> Iterator[FolderLock]:
     try:
         yield lock
     finally:
-        os.close(lock.fd)
+        with suppress(OSError):  # nothing was written through it, and it is closed all the same
+            os.close(lock.fd)
 
 
 def _lock(folder: Path) -> FolderLock:
