@@ -97,7 +97,7 @@ def search(
         _show(_read_story(shown), svg, html, as_json=json)
         return
     path = _check_request(source, shown, text, out)
-    bounds = Bounds(max_layers, max_params and parse_count(max_params, "--max-params"), _split(licence) or ())
+    bounds = Bounds(max_layers, parse_count(max_params, "--max-params") if max_params else None, _split(licence) or ())
     options = SearchOptions(
         tuple(text), out or Path(), log, tuple(questions), arrange=arrange, strategies=_split(strategy),
         objectives=_split(objective) or ("loss",), bounds=bounds, seed=seed, spread=spread, passages=passages,
@@ -127,7 +127,8 @@ def _split(names: str | None) -> tuple[str, ...] | None:
 def _parse_dtype(dtype: str | None) -> str | None:
     from stacker.spec.language.value_grammar import parse_dtype
 
-    return parse_dtype(dtype, Mark("--dtype")).torch_name if dtype else None
+    found = parse_dtype(dtype, Mark("--dtype")) if dtype else None
+    return found.torch_name if found else None
 
 
 def parse_count(text: str, name: str) -> int:

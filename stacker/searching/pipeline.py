@@ -43,6 +43,8 @@ from stacker.spec.parameters.spreading import spread_parameters
 
 SEARCHED = 0.85
 """The share of a limit on time that candidates take; the rest is for the choice and the final comparison."""
+CHOSEN = 2
+"""How many times as many passages the choice part has, at most, as a candidate reads."""
 PROBED = 4
 """How many windows of each text the probe reads that finds seeds."""
 Note = Callable[[str], None]
@@ -99,7 +101,7 @@ def search_spec(path: Path, options: SearchOptions, tell: Tell, note: Note) -> O
     keep_memory()
     live = stack.live_stack(options.device, options.dtype)
     check_windowing(Windowing(options.window, options.window - 1), live.blueprint.plan.config)
-    parts = split_texts(texts, live.load_tokenizer(), options.window)
+    parts = split_texts(texts, live.load_tokenizer(), options.window, CHOSEN * options.passages)
     head = _describe(options, live, texts, hash_questions(questions))
     with open_log(options.log, head) as log:
         if log.recalled:

@@ -56,7 +56,7 @@ def make_variable(parameter: SpecParameter) -> Variable:
 
 def _sort(choices: tuple[Value, ...]) -> tuple[Value, ...]:
     numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in choices)
-    return tuple(sorted(choices)) if numbers else choices  # type: ignore[type-var]
+    return tuple(sorted(choices)) if numbers else choices
 
 
 def check_bounds(stack: Stack, bounds: Bounds) -> Stack:
@@ -109,10 +109,16 @@ def _make_frame(stack: Stack, out: Path) -> tuple[StackSpec, Arrangement, dict[s
     plain = None if spec.dialect is not Dialect.NATIVE else read_items(spec.stack, depths)
     frame = StackSpec(spec.name, donors, (), base=spec.base, output=spec.output)
     if plain is not None:
-        ends = {"embed": spec.embed or SliceSpec(plain[0].donor), "head": spec.head or SliceSpec(plain[-1].donor)}
-        more = {"tokenizer": spec.tokenizer, "config": spec.config, "vocabulary": spec.vocabulary}
         order = dict.fromkeys([*(each.donor for each in plain), *depths])
-        frame = replace(frame, **ends, **more, chat_template=spec.chat_template)
+        frame = replace(
+            frame,
+            embed=spec.embed or SliceSpec(plain[0].donor),
+            head=spec.head or SliceSpec(plain[-1].donor),
+            tokenizer=spec.tokenizer,
+            config=spec.config,
+            vocabulary=spec.vocabulary,
+            chat_template=spec.chat_template,
+        )
         return frame, plain, {name: depths[name] for name in order}
     name = next(name for name in _list_names() if name not in depths)
     source = os.path.relpath(stack.folder / Path(spec.source).name, out.parent)
@@ -129,10 +135,8 @@ def _list_names() -> Iterator[str]:
 
 def move_donor(donor: DonorSpec, folder: Path, to: Path) -> DonorSpec:
     """A donor of a spec in `folder`, as a spec in the folder `to` names it."""
-    return replace(
-        donor,
-        **{key: _move(value, folder, to) for key in ("source", "stack", "like") if (value := getattr(donor, key))},
-    )
+    source, stack, like = (each and _move(each, folder, to) for each in (donor.source, donor.stack, donor.like))
+    return replace(donor, source=source, stack=stack, like=like)
 
 
 def _move(source: str, folder: Path, to: Path) -> str:

@@ -25,7 +25,8 @@ class _Killed(BaseException):
 
 
 def bowl(point: dict[str, Any]) -> float:
-    return (point["t"] - 0.2) ** 2 + abs(point["cut"] - 12) / 20 + 0.3 * (point["op"] != "y")
+    far: float = (point["t"] - 0.2) ** 2 + abs(point["cut"] - 12) / 20
+    return far + 0.3 * float(point["op"] != "y")
 
 
 def count_layers(spec: StackSpec) -> tuple[float, float]:
@@ -105,7 +106,7 @@ def test_nothing_but_failures_is_an_error() -> None:
     def fail(_point: Any) -> float:
         raise SpecError.of("nothing fits")
 
-    with pytest.raises(SpecError, match="none of the .* nothing fits"):
+    with pytest.raises(SpecError, match=r"none of the .* nothing fits"):
         search(SPACE, fail, candidates=20)
 
 

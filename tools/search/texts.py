@@ -10,7 +10,7 @@ from tools.tunes.texts import SUBJECTS, read_book, read_module
 
 LENGTH = 12_000
 """Characters of a document."""
-DOCUMENTS = 40
+DOCUMENTS = 24
 """How many documents each text has."""
 
 

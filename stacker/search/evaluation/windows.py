@@ -35,10 +35,10 @@ class Part:
         return _number(chain.from_iterable(self.windows.values()))
 
 
-def split_texts(texts: Mapping[str, Sequence[TextPassage]], tokenizer: Any, window: int) -> dict[str, Part]:
+def split_texts(texts: Mapping[str, Sequence[TextPassage]], tokenizer: Any, window: int, most: int) -> dict[str, Part]:
     """The parts by name. A passage gives its first `window` tokens; SpecError lists the texts that are too short.
 
-    The final part has as many passages of each text as the shortest text has.
+    The choice and the final part have equally many passages of each text; the choice part has at most `most` in all.
     """
     found = {name: _cut(passages, tokenizer, window) for name, passages in texts.items()}
     short = [name for name, windows in found.items() if len(windows) < FEWEST * len(PARTS)]
@@ -49,8 +49,14 @@ def split_texts(texts: Mapping[str, Sequence[TextPassage]], tokenizer: Any, wind
     for part in dict.fromkeys(PARTS):
         shares = {name: _take(windows, part) for name, windows in found.items()}
         fewest = min(map(len, shares.values()))
-        parts[part] = Part({name: share if part == "search" else share[:fewest] for name, share in shares.items()})
+        counts = {"choice": min(fewest, max(FEWEST, most // len(texts))), "final": fewest}
+        parts[part] = Part({name: _spread(share, counts.get(part, len(share))) for name, share in shares.items()})
     return parts
+
+
+def _spread(windows: Sequence[Window], count: int) -> tuple[Window, ...]:
+    """So many of the windows, evenly spaced."""
+    return tuple(windows[at * len(windows) // count] for at in range(count))
 
 
 def _cut(passages: Sequence[TextPassage], tokenizer: Any, window: int) -> tuple[Window, ...]:

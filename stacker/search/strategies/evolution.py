@@ -25,7 +25,7 @@ LITTER = 4
 """Of how many children the surrogate, if it is trusted, chooses one."""
 CROSSED = 0.2
 """The share of children with two parents."""
-FINALISTS = 4
+FINALISTS = 3
 
 
 @dataclass

@@ -15,8 +15,8 @@ from stacker.search.spaces.variables import Value, Variable, VariableSpace
 STEPS = 7
 """How many values of a family of one parameter are tried, and PAIR of each of two."""
 PAIR = 4
-KEPT = 2
-"""How many of the best points become finalists."""
+KEPT = 1
+"""How many points become finalists beside the best of the last family."""
 
 
 @dataclass

@@ -18,13 +18,13 @@ from stacker.search.strategies.strategy import Strategy
 from tests.search.orders import DEPTH, cost_of_point, make_orders
 
 SPACE = make_space({"a": (0.0, 1.0), "b": (2.0, 4.0), "cut": (0, 9), "op": ("x", "y", "z")})
-START = {"a": 0.5, "b": 3.0, "cut": 5, "op": "x"}
+START: dict[str, float | int | str] = {"a": 0.5, "b": 3.0, "cut": 5, "op": "x"}
 
 
 def bowl(point: Any) -> float:
     """Lowest at a = 0.3, b = 3.5, cut = 7, op = z."""
-    far = (point["a"] - 0.3) ** 2 + (point["b"] - 3.5) ** 2 + ((point["cut"] - 7) / 9) ** 2
-    return float(far) + 0.2 * (point["op"] != "z")
+    far: float = (point["a"] - 0.3) ** 2 + (point["b"] - 3.5) ** 2 + ((point["cut"] - 7) / 9) ** 2
+    return far + 0.2 * float(point["op"] != "z")
 
 
 def drive(strategy: Strategy, value: Callable[[Any], float], generations: int) -> list[Trial]:
