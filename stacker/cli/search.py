@@ -16,8 +16,9 @@ from stacker.cli.terminal.printing import make_console, print_json
 from stacker.errors import Mark, SpecError
 
 if TYPE_CHECKING:
+    from stacker.search.limits import Limit
     from stacker.search.results import Trial
-    from stacker.searching.options import SearchOptions
+    from stacker.searching.options import Bounds, SearchOptions
     from stacker.searching.pipeline import Outcome
     from stacker.view.search.words import SearchStory
 
@@ -90,22 +91,30 @@ def search(
     json: Json = False,
 ) -> None:
     """Search for a better stack: the parameters of a spec and the order of layers, judged on texts it has not seen."""
-    from stacker.search.limits import Limit, parse_time
-    from stacker.searching.options import Bounds, SearchOptions
+    from stacker.searching.options import SearchOptions
 
     if source == SHOW:
         _show(_read_story(shown), svg, html, as_json=json)
         return
     path = _check_request(source, shown, text, out)
-    bounds = Bounds(max_layers, parse_count(max_params, "--max-params") if max_params else None, _split(licence) or ())
     options = SearchOptions(
-        tuple(text), out or Path(), log, tuple(questions), arrange=arrange, strategies=_split(strategy),
-        objectives=_split(objective) or ("loss",), bounds=bounds, seed=seed, spread=spread, passages=passages,
-        window=window, device=device, dtype=_parse_dtype(dtype),
-        limit=Limit(candidates, parse_time(budget, "--budget") if budget else None),
+        tuple(text), out or Path(), log, tuple(questions), _limit(candidates, budget), arrange, _split(strategy),
+        _split(objective) or ("loss",), _bound(max_layers, max_params, licence), seed, spread, passages, window,
+        device, _parse_dtype(dtype),
     )  # fmt: skip
-    story = _run(path, options, quiet=json)
-    _show(story, svg, html, as_json=json)
+    _show(_run(path, options, quiet=json), svg, html, as_json=json)
+
+
+def _limit(candidates: int | None, budget: str | None) -> Limit:
+    from stacker.search.limits import Limit, parse_time
+
+    return Limit(candidates, parse_time(budget, "--budget") if budget else None)
+
+
+def _bound(layers: int | None, parameters: str | None, licences: str | None) -> Bounds:
+    from stacker.searching.options import Bounds
+
+    return Bounds(layers, parse_count(parameters, "--max-params") if parameters else None, _split(licences) or ())
 
 
 def _check_request(source: str, shown: Path | None, text: Sequence[Path], out: Path | None) -> Path:

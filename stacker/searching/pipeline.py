@@ -15,6 +15,7 @@ from stacker.compose import Stack, load, load_text
 from stacker.errors import SpecError, StackerError, raise_problems
 from stacker.io.disk.storage import explain_errors
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
+from stacker.io.files.paths import resolve_links
 from stacker.io.files.spec_files import read_spec_file
 from stacker.live.live_stack import LiveStack
 from stacker.measure.losses import make_batches
@@ -32,9 +33,10 @@ from stacker.search.evaluation.windows import CHARACTERS, Part, split_texts
 from stacker.search.log import Log, open_log
 from stacker.search.ranking import find_front
 from stacker.search.results import Finalist, Losses, Report, Trial
-from stacker.search.runs import Phase, Tell, run_phase
-from stacker.search.strategies.table import Space, choose_strategies, make_strategies
+from stacker.search.running.runs import Phase, Tell, run_phase
+from stacker.search.running.table import Space, choose_strategies, make_strategies
 from stacker.searching.contenders import list_baselines, make_contender
+from stacker.searching.licences import check_licences
 from stacker.searching.options import SearchOptions
 from stacker.searching.spaces import check_bounds, make_arrangement_space, make_variable_space
 from stacker.spec.language.stack_spec import Dialect
@@ -129,6 +131,7 @@ def _load_spec(path: Path, options: SearchOptions, read: ReadDonor) -> Stack:
         text = spread_parameters(read_spec_file(path).decode(), wide, options.spread).encode()
         stack = load_text(text, path, read=read)
     raise_problems(stack.problems)
+    check_licences(stack, options.bounds.licences)
     return check_bounds(stack, options.bounds)
 
 
@@ -281,7 +284,7 @@ def write_winner(stack: Stack, out: Path) -> bytes:
     from stacker.searching.spaces import move_donor
     from stacker.spec.native.writer import to_native
 
-    if stack.folder.resolve() == out.absolute().parent.resolve() or stack.spec.dialect is not Dialect.NATIVE:
+    if resolve_links(stack.folder) == resolve_links(out.absolute().parent) or stack.spec.dialect is not Dialect.NATIVE:
         return stack.write_spec()
     donors = tuple(move_donor(each, stack.folder, out.absolute().parent) for each in stack.spec.donors)
     return to_native(replace(stack.spec, donors=donors)).encode()

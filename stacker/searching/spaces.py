@@ -9,10 +9,11 @@ from itertools import count
 from pathlib import Path
 
 from stacker.arch.hops import find_hop_refusals
-from stacker.compose import Stack, load_text
+from stacker.compose import Stack, load, load_text
 from stacker.core.stack.hops import list_divided_roles
-from stacker.errors import SpecError, StackerError, select_errors
-from stacker.io.donors.reader import ReadDonor
+from stacker.errors import SpecError, StackerError, raise_problems, select_errors
+from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
+from stacker.io.files.paths import exists
 from stacker.search.spaces.arrangement_space import ArrangementSpace, read_items
 from stacker.search.spaces.arrangements import Arrangement, make_run
 from stacker.search.spaces.variables import Assignment, Value, Variable, VariableSpace
@@ -25,6 +26,19 @@ from stacker.spec.parameters.spreading import find_group
 DEEPEST = 1.5
 """Without a limit, an order has at most DEEPEST times the layers of the start."""
 _HINT = "write `parameters: {t: {value: 0.5, range: [0, 1]}}` and `${t}` in the spec, or use --arrange"
+
+
+def load_space(spec: str | Path, *, arrange: bool = False) -> VariableSpace | ArrangementSpace:
+    """The space of a spec file: of its parameters with a range, or with `arrange` of the order of its layers.
+
+    What it decodes is a Stack; see `stacker.compose`.
+    """
+    read = remember_donors(read_donor)
+    stack, path = load(spec, read), Path(spec).absolute()
+    raise_problems(stack.problems)
+    return (
+        make_arrangement_space(stack, path, Bounds(), read) if arrange else make_variable_space(stack, Bounds(), read)
+    )
 
 
 def make_variable_space(stack: Stack, bounds: Bounds, read: ReadDonor) -> VariableSpace:
@@ -141,7 +155,7 @@ def move_donor(donor: DonorSpec, folder: Path, to: Path) -> DonorSpec:
 
 def _move(source: str, folder: Path, to: Path) -> str:
     path = Path(source)
-    if path.is_absolute() or not (folder / path).exists():
+    if path.is_absolute() or not exists(folder / path):
         return source
     moved = os.path.relpath(folder / path, to)
     return moved if moved.startswith(".") else f"./{moved}"

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from stacker.search.results import Finalist, Measured, Proposal, Trial
+from stacker.search.running.strategy import Strategy
 from stacker.search.spaces.variables import make_space
 from stacker.search.strategies.cma import Cma
 from stacker.search.strategies.evolution import Evolution
 from stacker.search.strategies.sakana import Sakana
 from stacker.search.strategies.scan import Scan
 from stacker.search.strategies.seeds import list_seeds
-from stacker.search.strategies.strategy import Strategy
 from tests.search.orders import DEPTH, cost_of_point, make_orders
 
 SPACE = make_space({"a": (0.0, 1.0), "b": (2.0, 4.0), "cut": (0, 9), "op": ("x", "y", "z")})

@@ -12,7 +12,7 @@ import stacker
 from stacker.errors import SpecError
 from stacker.search.log import read_log
 from stacker.search.results import Trial
-from stacker.search.runs import Found, search
+from stacker.search.running.runs import Found, search
 from stacker.search.spaces.variables import make_space
 from stacker.spec.language.stack_spec import StackSpec
 from tests.search.orders import cost, make_orders

@@ -14,8 +14,9 @@ from stacker.search.limits import Limit
 from stacker.search.log import Log, open_log
 from stacker.search.ranking import find_front
 from stacker.search.results import Finalist, Measured, Point, Proposal, Trial
-from stacker.search.strategies.strategy import Strategy
-from stacker.search.strategies.table import Space, make_strategies
+from stacker.search.running.strategy import Strategy
+from stacker.search.running.table import Space, make_strategies
+from stacker.search.spaces.variables import Value, make_space
 
 DEFAULT = 100
 """How many candidates are tried if neither candidates nor time are limited."""
@@ -108,7 +109,7 @@ class Found:
 
 
 def search(
-    space: Space,
+    space: Space | Mapping[str, Sequence[Value]],
     objective: Callable[[Any], float | Sequence[float]],
     *,
     strategy: str | Sequence[str] | None = None,
@@ -120,11 +121,14 @@ def search(
 ) -> Found:
     """Search a space for what makes an objective small: a function of what the space decodes.
 
-    The objective returns a number, or several for a Pareto front. Strategies run in turn, each with an equal share of
+    A mapping from names to ranges is a space too, whose points are decoded to mappings from names to values. The
+    objective returns a number, or several for a Pareto front. Strategies run in turn, each with an equal share of
     the limit; without names, those that fit the space. With a `log`, an interrupted search goes on; `settings` are
     things that its file must agree on. SpecError if a strategy does not fit.
     """
     limit = Limit(candidates, seconds).or_candidates(DEFAULT)
+    if isinstance(space, Mapping):
+        space = make_space(space)
     evaluator = FunctionEvaluator(space.decode, objective)
     names = (strategy,) if isinstance(strategy, str) else strategy
     head = {"seed": seed, "strategies": [*(names or ())], "settings": dict(settings or {})}

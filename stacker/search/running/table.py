@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from stacker.errors import SpecError
 from stacker.search.results import Finalist
+from stacker.search.running.strategy import Strategy
 from stacker.search.spaces.arrangement_space import ArrangementSpace
 from stacker.search.spaces.variables import VariableSpace
 from stacker.search.strategies.cma import Cma
@@ -14,7 +15,6 @@ from stacker.search.strategies.evolution import Evolution
 from stacker.search.strategies.sakana import Sakana
 from stacker.search.strategies.scan import Scan
 from stacker.search.strategies.seeds import list_seeds
-from stacker.search.strategies.strategy import Strategy
 
 Space = VariableSpace | ArrangementSpace
 Make = Callable[[Space, Sequence[Finalist], int], Strategy]
