@@ -9,12 +9,14 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from stacker import search
 from stacker.version import VERSION
 
 if TYPE_CHECKING:
     from stacker.compose import Stack, load
+    from stacker.search.running.runs import search
     from stacker.searching.spaces import load_space
+else:
+    from stacker import search
 
 __version__ = VERSION
 __all__ = ["Stack", "__version__", "load", "load_space", "search"]

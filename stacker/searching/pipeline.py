@@ -34,7 +34,9 @@ from stacker.search.log import Log, open_log
 from stacker.search.ranking import find_front
 from stacker.search.results import Finalist, Losses, Report, Trial
 from stacker.search.running.runs import Phase, Tell, run_phase
-from stacker.search.running.table import Space, choose_strategies, make_strategies
+from stacker.search.running.table import Space, check_strategies, make_strategies
+from stacker.search.spaces.arrangement_space import ArrangementSpace
+from stacker.search.spaces.variables import VariableSpace
 from stacker.searching.contenders import list_baselines, make_contender
 from stacker.searching.licences import check_licences
 from stacker.searching.options import SearchOptions
@@ -147,7 +149,10 @@ class _Stage:
 def _plan_stages(stack: Stack, options: SearchOptions, read: ReadDonor) -> tuple[_Stage, ...]:
     """Parameters, the order of layers, or both in turn; SpecError if there is nothing to search."""
     stages: list[_Stage] = []
-    if any(each.moves for each in stack.spec.parameters) or not options.arrange:
+    moving = any(each.moves for each in stack.spec.parameters) or not options.arrange
+    kinds: list[type[Space]] = [*[VariableSpace] * moving, *[ArrangementSpace] * options.arrange]
+    check_strategies(kinds, options.strategies or ())
+    if moving:
         make_variable_space(stack, options.bounds, read)
         until = 0.5 if options.arrange else 1.0
         stages.append(_Stage("parameters", lambda best: make_variable_space(best, options.bounds, read), until))
@@ -205,12 +210,9 @@ def _run_phases(
     space: Space, start: LiveStack, span: tuple[float, float], stage: str, work: _Work
 ) -> Iterator[Finalist]:
     """The finalists of all strategies for a space, which use the limit from one share of it to another."""
-    from stacker.search.spaces.arrangement_space import ArrangementSpace
-
     if isinstance(space, ArrangementSpace):
         space = replace(space, distances=_probe(start, work.parts["search"]))
-    names = choose_strategies(space, work.options.strategies)
-    planned = make_strategies(space, names or None, work.options.seed)
+    planned = make_strategies(space, work.options.strategies, work.options.seed)
     evaluator = LiveEvaluator(space.decode, start, work.course)
     shares = [span[0] + (span[1] - span[0]) * at / len(planned) for at in range(len(planned) + 1)]
     finalists: list[Finalist] = []

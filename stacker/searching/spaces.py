@@ -36,9 +36,9 @@ def load_space(spec: str | Path, *, arrange: bool = False) -> VariableSpace | Ar
     read = remember_donors(read_donor)
     stack, path = load(spec, read), Path(spec).absolute()
     raise_problems(stack.problems)
-    return (
-        make_arrangement_space(stack, path, Bounds(), read) if arrange else make_variable_space(stack, Bounds(), read)
-    )
+    if arrange:
+        return make_arrangement_space(stack, path, Bounds(), read)
+    return make_variable_space(stack, Bounds(), read)
 
 
 def make_variable_space(stack: Stack, bounds: Bounds, read: ReadDonor) -> VariableSpace:

@@ -15,7 +15,7 @@ from stacker.search.log import Log, open_log
 from stacker.search.ranking import find_front
 from stacker.search.results import Finalist, Measured, Point, Proposal, Trial
 from stacker.search.running.strategy import Strategy
-from stacker.search.running.table import Space, make_strategies
+from stacker.search.running.table import Space, check_strategies, make_strategies
 from stacker.search.spaces.variables import Value, make_space
 
 DEFAULT = 100
@@ -127,10 +127,11 @@ def search(
     things that its file must agree on. SpecError if a strategy does not fit.
     """
     limit = Limit(candidates, seconds).or_candidates(DEFAULT)
+    names = (strategy,) if isinstance(strategy, str) else strategy
     if isinstance(space, Mapping):
         space = make_space(space)
+    check_strategies((type(space),), names or ())
     evaluator = FunctionEvaluator(space.decode, objective)
-    names = (strategy,) if isinstance(strategy, str) else strategy
     head = {"seed": seed, "strategies": [*(names or ())], "settings": dict(settings or {})}
     with open_log(None if log is None else Path(log), head) as opened:
         finalists: list[Finalist] = []

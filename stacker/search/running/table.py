@@ -66,23 +66,23 @@ STRATEGIES = {row.name: row for row in _ALL}
 _USUAL: dict[type, tuple[str, ...]] = {VariableSpace: ("scan", "cma"), ArrangementSpace: ("evolution",)}
 
 
-def choose_strategies(space: Space, names: Sequence[str] | None) -> tuple[str, ...]:
-    """The names of the strategies for a space: those among `names` that fit it, or the usual ones without `names`.
-
-    SpecError for an unknown name.
-    """
-    unknown = [name for name in names or () if name not in STRATEGIES]
-    if unknown:
-        raise SpecError.of(f"there is no strategy '{unknown[0]}'", f"there are: {', '.join(STRATEGIES)}")
-    usual = next(usual for kind, usual in _USUAL.items() if isinstance(space, kind))
-    return usual if names is None else tuple(name for name in names if isinstance(space, STRATEGIES[name].space))
+def check_strategies(kinds: Sequence[type[Space]], names: Sequence[str]) -> None:
+    """Raise a SpecError for a name that is unknown, or whose strategy fits none of the kinds of spaces."""
+    for name in names:
+        if name not in STRATEGIES:
+            raise SpecError.of(f"there is no strategy '{name}'", f"there are: {', '.join(STRATEGIES)}")
+        if STRATEGIES[name].space not in kinds:
+            fitting = [row.name for row in _ALL if row.space in kinds]
+            raise SpecError.of(f"the strategy {name} cannot search this space", f"use {' or '.join(fitting)}")
 
 
 def make_strategies(space: Space, names: Sequence[str] | None, seed: int) -> list[tuple[str, Ready]]:
-    """The strategies for a space, each ready to be made; SpecError if none of `names` fits it."""
-    chosen = choose_strategies(space, names)
-    if not chosen:
-        raise SpecError.of(f"{', '.join(names or ())} cannot search this space", "leave the strategy out")
+    """The strategies among `names` that fit a space, each ready to be made; the usual ones if none is named.
+
+    Pass names that `check_strategies` has checked.
+    """
+    fitting = tuple(name for name in names or () if isinstance(space, STRATEGIES[name].space))
+    chosen = fitting or next(usual for kind, usual in _USUAL.items() if isinstance(space, kind))
 
     def get_ready(name: str) -> Ready:
         return lambda finalists: STRATEGIES[name].make(space, finalists, seed)

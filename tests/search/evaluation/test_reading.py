@@ -33,8 +33,8 @@ def test_losses_are_those_of_transformers(live: LiveStack) -> None:
 @pytest.mark.parametrize(("count", "texts", "first"), [(16, 2, 4), (16, 3, 3), (6, 2, 2), (2, 2, 2), (40, 1, 10)])
 def test_the_first_heat_has_all_texts(live: LiveStack, count: int, texts: int, first: int) -> None:
     """The first heat has a quarter of the windows, equally many of each text and at least one."""
-    windows = (windows_of(live) * 5)[:count]
-    heats = make_heats(windows, texts, 64)
+    windows = [*windows_of(live)] * 5
+    heats = make_heats(windows[:count], texts, 64)
     assert heats[0].stop == first
     assert [heat.start for heat in heats[1:]] == ([first] if first < count else [])
     assert heats[-1].stop == count

@@ -36,6 +36,8 @@ def test_intervals_are_those_of_the_normal_approximation() -> None:
     found = estimate_texts(texts)
     mean, error = average_texts(texts)
     assert error is not None
+    assert found.low is not None
+    assert found.high is not None
     assert np.allclose([found.low, found.high], [mean - 1.96 * error, mean + 1.96 * error], atol=0.06 * error)
 
 
