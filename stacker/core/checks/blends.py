@@ -22,7 +22,7 @@ def check_ops(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Proble
     for node, named, tables in walk_tables(graph, donors):
         op = OPS.get(node.op) if node.op else None
         if node.op and op is None:
-            yield Problem(f"there is no op '{node.op}'", did_you_mean(node.op, OPS), node.mark)
+            yield Problem(f"there is no op '{node.op}'", did_you_mean(node.op, OPS), node.op_mark or node.mark)
         if op is not None:
             wrong = list(_check_spec_values(op, node))
             yield from wrong or _check_tensor_values(op, node, named, tables[0])

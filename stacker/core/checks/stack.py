@@ -17,7 +17,6 @@ from stacker.core.stack.nodes import Node
 from stacker.core.values.donor import Donor
 from stacker.core.values.parameters import match_name
 from stacker.errors import Mark, Problem, did_you_mean
-from stacker.spec.language.stack_spec import Rule
 
 Check = Callable[[StackGraph, Mapping[str, Donor]], Iterator[Problem]]
 
@@ -110,29 +109,40 @@ def _hidden_size(donor: Donor) -> int | None:
 
 def check_rules(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
     """Report roles and name patterns in the spec's parameters that match no tensor of the stack."""
-    roles: set[str] = set()
-    names: set[str] = set()
-    for _, named, tables in walk_tables(graph, donors):
-        roles |= {tensor.role for tensor in tables[0].values()}
-        names |= {named(name) for name in tables[0]}
-    known = roles | {role.partition(".")[0] for role in roles}
-    written = {rule: mark for node in graph.nodes for rule, mark in _written_rules(node)}
-    for rule, mark in written.items():
-        if "*" in rule.match:
-            if not any(match_name(name, rule.match) for name in names):
-                yield Problem(
-                    f"no tensor of the stack has a name like '{rule.match}'", "patterns must match full names", mark
-                )
-        elif not any(role == rule.match or role.startswith(f"{rule.match}.") for role in roles):
-            yield Problem(f"no tensor of the stack has the role '{rule.match}'", did_you_mean(rule.match, known), mark)
+    roles = {
+        named(name): tensor.role
+        for _, named, tables in walk_tables(graph, donors)
+        for name, tensor in tables[0].items()
+    }
+    for word, mark in dict.fromkeys(each for node in graph.nodes for each in _written_rules(node)):
+        if "*" in word:
+            if not any(match_name(name, word) for name in roles):
+                message, hint = f"no tensor of the stack has a name like '{word}'", "patterns must match full names"
+                yield Problem(message, hint, mark)
+        elif not any(role == word or role.startswith(f"{word}.") for role in roles.values()):
+            yield Problem(f"no tensor of the stack has the role '{word}'", _suggest_role(word, roles), mark)
 
 
-def _written_rules(node: Node) -> Iterator[tuple[Rule, Mark | None]]:
+def _suggest_role(word: str, roles: Mapping[str, str]) -> str:
+    """A hint for a word that is no role; if it is a part of tensor names, such as `o_proj`, the role of these tensors.
+
+    `roles` maps the names of the stack's tensors to their roles.
+    """
+    meant = dict.fromkeys(role for name, role in roles.items() if word in name.split("."))
+    if meant:
+        return f"did you mean {' or '.join(repr(role) for role in [*meant][:_MOST_SUGGESTED])}?"
+    return did_you_mean(word, {*roles.values(), *(role.partition(".")[0] for role in roles.values())})
+
+
+def _written_rules(node: Node) -> Iterator[tuple[str, Mark | None]]:
+    """Yield (role or name pattern, its place in the spec) for each rule of the node's factors and op parameters."""
     scales = [(scale, node.mark) for scale in (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))]
     settings = (*node.settings, *(setting for feed in node.feeds for setting in feed.settings))
     for bound, mark in (*scales, *((setting.bound, setting.mark or node.mark) for setting in settings)):
-        yield from ((rule, mark) for rule in bound.parameter.rules if rule.match != "*")
+        yield from ((rule.match, rule.mark or mark) for rule in bound.parameter.rules if rule.match != "*")
 
+
+_MOST_SUGGESTED = 4
 
 CHECKS: tuple[Check, ...] = (
     check_donors_agree,

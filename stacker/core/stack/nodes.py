@@ -49,6 +49,7 @@ class Node:
     item: int = 0
     copy: int = 0
     mark: Mark | None = field(default=None, compare=False, repr=False)
+    op_mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 RAMPS = {op.name: op.ramp for op in OPS.values()}
@@ -85,7 +86,7 @@ def make_outside(piece: SliceOrBlend, part: Part, spec: StackSpec, problems: lis
     if _takes_base(piece.op, piece.base, problems):
         base = _make_outside_feed(piece.base) if piece.base else Feed(spec.base, None) if spec.base else None
     feeds = tuple(map(_make_outside_feed, piece.sources))
-    return Node(part, 0, feeds, piece.op, bind(piece.settings, 0, 2), base, mark=piece.mark)
+    return Node(part, 0, feeds, piece.op, bind(piece.settings, 0, 2), base, mark=piece.mark, op_mark=piece.op_mark)
 
 
 def _takes_base(op: str | None, written: SliceSpec | None, problems: list[Problem]) -> bool:
@@ -118,7 +119,7 @@ def _make_layer(item: FlatItem, layer: int, index: int, feeds: tuple[Feed, ...],
     settings = bind(item.settings, item.position + layer, item.count)
     scales = tuple(Bound(scale.parameter, scale.position + layer, scale.count) for scale in item.scales)
     node = Node(Part.LAYER, index, feeds, item.op, settings, base, scales, item=item.number, copy=item.copy)
-    return replace(node, hop=1.0 if layer else item.hop, mark=item.mark)
+    return replace(node, hop=1.0 if layer else item.hop, mark=item.mark, op_mark=item.op_mark)
 
 
 def _make_feed(source: FlatSlice, layer: int) -> Feed:

@@ -54,6 +54,7 @@ class Rule:
 
     match: str
     value: Gradient | Value
+    mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class BlendSpec:
     base: SliceSpec | None = None
     hop: float = 1.0
     mark: Mark | None = field(default=None, compare=False, repr=False)
+    op_mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ class CrossfadeSpec:
     base: SliceSpec | None = None
     hop: float = 1.0
     mark: Mark | None = field(default=None, compare=False, repr=False)
+    op_mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
