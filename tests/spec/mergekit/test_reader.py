@@ -254,14 +254,14 @@ def test_no_effect() -> None:
         "  - residual_weight: 0.5\n    sources:\n"
         "      - {model: o/a, layer_range: [0, 4], parameters: {t: 1}}\n"
         "      - {model: o/b, layer_range: [0, 4], wieght: 1}\n"
-        "parameters: {t: 0.5, int8_mask: true}\n"
+        "parameters: {t: 0.5, int4_mask: true}\n"
     )
     assert [f"{problem.mark}: {problem.message}" for problem in spec.warnings] == [
         "s.yml:3:1: 'note' has no effect here",
         "s.yml:5:5: 'residual_weight' has no effect here",
         "s.yml:7:56: 'slerp' has no parameter 't' at a source; it has no effect",
         "s.yml:8:43: 'wieght' has no effect here",
-        "s.yml:9:22: 'slerp' has no parameter 'int8_mask'; it has no effect",
+        "s.yml:9:22: 'slerp' has no parameter 'int4_mask'; it has no effect",
     ]
 
 
