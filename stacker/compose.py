@@ -44,7 +44,7 @@ from stacker.io.output.folder import open_output
 from stacker.io.output.placing import check_vacant
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
-from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener
+from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, commit_output
 from stacker.run.executors import EXECUTORS
 from stacker.run.resume import check_earlier_work
 from stacker.run.shard_digests import digest_shards
@@ -282,5 +282,5 @@ def build(
         found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
         lock = make_lock(plan, VERSION, found, stack.nested, digests)
         output.write_texts(make_documents(stack.scene(plan), plan, stack.text, lock))
-        listener.warn(output.commit())
+        commit_output(output, out, listener)
     return Built(plan, report)

@@ -23,7 +23,7 @@ Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; i
 Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder written by stacker build.")]
 Force = Annotated[
     bool,
-    typer.Option("--force", "-f", help="Replace an existing OUT, and all files in it, once the new one is complete."),
+    typer.Option("--force", "-f", help="Replace the checkpoint at OUT, once the new one is complete."),
 ]
 Restart = Annotated[bool, typer.Option("--restart", help="Start over instead of resuming an interrupted build.")]
 Workers = Annotated[
