@@ -20,12 +20,19 @@ from stacker.spec.language.stack_spec import Gradient
 def check_ops(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
     """Report blends with an unknown op or the wrong number of sources, and missing or invalid parameters of ops."""
     for node, named, tables in walk_tables(graph, donors):
-        op = OPS.get(node.op) if node.op else None
-        if node.op and op is None:
-            yield Problem(f"there is no op '{node.op}'", did_you_mean(node.op, OPS), node.op_mark or node.mark)
-        if op is not None:
-            wrong = list(_check_spec_values(op, node))
-            yield from wrong or _check_tensor_values(op, node, named, tables[0])
+        wrong = list(check_words(node))
+        yield from wrong
+        if node.op and not wrong:
+            yield from _check_tensor_values(OPS[node.op], node, named, tables[0])
+
+
+def check_words(node: Node) -> Iterator[Problem]:
+    """Report an unknown op of a node, and parameters and values in the spec that are invalid for the op."""
+    op = OPS.get(node.op) if node.op else None
+    if op is not None:
+        yield from _check_spec_values(op, node)
+    elif node.op:
+        yield Problem(f"there is no op '{node.op}'", did_you_mean(node.op, OPS), node.op_mark or node.mark)
 
 
 def _check_spec_values(op: Op, node: Node) -> Iterator[Problem]:

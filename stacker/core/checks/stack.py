@@ -5,11 +5,12 @@ Faults of a stack never raise exceptions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import combinations
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain, combinations
 
 from stacker.arch.files.architecture import Part
-from stacker.core.checks.blends import check_arithmetic, check_ops, check_sources
+from stacker.core.checks.blends import check_arithmetic, check_ops, check_sources, check_words
 from stacker.core.checks.hops import check_hops
 from stacker.core.config.agreement import compare_donors
 from stacker.core.stack.graph import StackGraph, walk_tables
@@ -25,6 +26,23 @@ def check(graph: StackGraph, donors: Mapping[str, Donor]) -> tuple[Problem, ...]
     """All problems of a stack without duplicates, beginning with those that were found while its graph was built."""
     problems = [*graph.problems, *(problem for run_check in CHECKS for problem in run_check(graph, donors))]
     return tuple(dict.fromkeys(problems))
+
+
+def check_parts(graph: StackGraph, donors: Mapping[str, Donor], doubtful: Collection[Mark]) -> tuple[Problem, ...]:
+    """The problems of the single items of a stack that is made of the usable parts of a spec with errors.
+
+    Of the items at the marks `doubtful`, whose text has errors, only names and values are checked.
+    """
+
+    def keep_sound(node: Node) -> Node:
+        plain = replace(node, feeds=node.feeds[:1], op=None, settings=(), base=None)
+        return plain if node.mark in doubtful else node
+
+    embed, *layers, head = map(keep_sound, graph.nodes)
+    sound = replace(graph, embed=embed, layers=tuple(layers), head=head)
+    words = chain.from_iterable(map(check_words, graph.nodes))
+    found = (*check_rules(graph, donors), *words, *check_ops(sound, donors), *check_sources(sound, donors))
+    return tuple(dict.fromkeys((*graph.problems, *found)))
 
 
 def check_donors_agree(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
