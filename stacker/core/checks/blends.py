@@ -12,7 +12,7 @@ from stacker.core.values.donor import Donor, DonorTensor
 from stacker.core.values.parameters import BoundSetting, find_factor, find_values
 from stacker.errors import Blame, Problem, did_you_mean
 from stacker.ops.shared.op import Op, Value
-from stacker.ops.shared.settings import check_blend, check_setting
+from stacker.ops.shared.settings import check_blend, check_inputs, check_setting
 from stacker.ops.table import OPS
 from stacker.spec.language.stack_spec import Gradient
 
@@ -33,6 +33,13 @@ def check_words(node: Node) -> Iterator[Problem]:
         yield from _check_spec_values(op, node)
     elif node.op:
         yield Problem(f"there is no op '{node.op}'", did_you_mean(node.op, OPS), node.op_mark or node.mark)
+
+
+def check_inputs_of(node: Node) -> Iterator[Problem]:
+    """Report a wrong number of sources, or a missing base, of a node whose op is known."""
+    if node.op in OPS:
+        found = check_inputs(OPS[node.op], len(node.feeds), node.base is not None)
+        yield from (replace(problem, mark=node.mark) for problem in found)
 
 
 def _check_spec_values(op: Op, node: Node) -> Iterator[Problem]:

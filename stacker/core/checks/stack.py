@@ -5,19 +5,17 @@ Faults of a stack never raise exceptions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
-from itertools import chain, combinations
+from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations
 
 from stacker.arch.files.architecture import Part
-from stacker.core.checks.blends import check_arithmetic, check_ops, check_sources, check_words
+from stacker.core.checks.blends import check_arithmetic, check_ops, check_sources
 from stacker.core.checks.hops import check_hops
+from stacker.core.checks.rules import check_rules
 from stacker.core.config.agreement import compare_donors
-from stacker.core.stack.graph import StackGraph, walk_tables
-from stacker.core.stack.nodes import Node
+from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
-from stacker.core.values.parameters import match_name
-from stacker.errors import Mark, Problem, did_you_mean
+from stacker.errors import Mark, Problem
 
 Check = Callable[[StackGraph, Mapping[str, Donor]], Iterator[Problem]]
 
@@ -26,23 +24,6 @@ def check(graph: StackGraph, donors: Mapping[str, Donor]) -> tuple[Problem, ...]
     """All problems of a stack without duplicates, beginning with those that were found while its graph was built."""
     problems = [*graph.problems, *(problem for run_check in CHECKS for problem in run_check(graph, donors))]
     return tuple(dict.fromkeys(problems))
-
-
-def check_parts(graph: StackGraph, donors: Mapping[str, Donor], doubtful: Collection[Mark]) -> tuple[Problem, ...]:
-    """The problems of the single items of a stack that is made of the usable parts of a spec with errors.
-
-    Of the items at the marks `doubtful`, whose text has errors, only names and values are checked.
-    """
-
-    def keep_sound(node: Node) -> Node:
-        plain = replace(node, feeds=node.feeds[:1], op=None, settings=(), base=None)
-        return plain if node.mark in doubtful else node
-
-    embed, *layers, head = map(keep_sound, graph.nodes)
-    sound = replace(graph, embed=embed, layers=tuple(layers), head=head)
-    words = chain.from_iterable(map(check_words, graph.nodes))
-    found = (*check_rules(graph, donors), *words, *check_ops(sound, donors), *check_sources(sound, donors))
-    return tuple(dict.fromkeys((*graph.problems, *found)))
 
 
 def check_donors_agree(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
@@ -124,43 +105,6 @@ def _hidden_size(donor: Donor) -> int | None:
     tables = [t for t in donor.outside(Part.EMBED).values() if t.role == "embed" and len(t.spec.shape) == 2]
     return tables[0].spec.shape[1] if tables else None
 
-
-def check_rules(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Report roles and name patterns in the spec's parameters that match no tensor of the stack."""
-    roles = {
-        named(name): tensor.role
-        for _, named, tables in walk_tables(graph, donors)
-        for name, tensor in tables[0].items()
-    }
-    for word, mark in dict.fromkeys(each for node in graph.nodes for each in _written_rules(node)):
-        if "*" in word:
-            if not any(match_name(name, word) for name in roles):
-                message, hint = f"no tensor of the stack has a name like '{word}'", "patterns must match full names"
-                yield Problem(message, hint, mark)
-        elif not any(role == word or role.startswith(f"{word}.") for role in roles.values()):
-            yield Problem(f"no tensor of the stack has the role '{word}'", _suggest_role(word, roles), mark)
-
-
-def _suggest_role(word: str, roles: Mapping[str, str]) -> str:
-    """A hint for a word that is no role; if it is a part of tensor names, such as `o_proj`, the role of these tensors.
-
-    `roles` maps the names of the stack's tensors to their roles.
-    """
-    meant = dict.fromkeys(role for name, role in roles.items() if word in name.split("."))
-    if meant:
-        return f"did you mean {' or '.join(repr(role) for role in [*meant][:_MOST_SUGGESTED])}?"
-    return did_you_mean(word, {*roles.values(), *(role.partition(".")[0] for role in roles.values())})
-
-
-def _written_rules(node: Node) -> Iterator[tuple[str, Mark | None]]:
-    """Yield (role or name pattern, its place in the spec) for each rule of the node's factors and op parameters."""
-    scales = [(scale, node.mark) for scale in (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))]
-    settings = (*node.settings, *(setting for feed in node.feeds for setting in feed.settings))
-    for bound, mark in (*scales, *((setting.bound, setting.mark or node.mark) for setting in settings)):
-        yield from ((rule.match, rule.mark or mark) for rule in bound.parameter.rules if rule.match != "*")
-
-
-_MOST_SUGGESTED = 4
 
 CHECKS: tuple[Check, ...] = (
     check_donors_agree,

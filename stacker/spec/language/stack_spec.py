@@ -262,7 +262,7 @@ class StackSpec:
     dialect: Dialect = Dialect.NATIVE
     parameters: tuple[SpecParameter, ...] = field(default=(), compare=False)
     """The named values of the text, which are already put in wherever the text uses them."""
-    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+    problems: tuple[Problem, ...] = field(default=(), compare=False)
     marks: tuple[tuple[str, Mark], ...] = field(default=(), compare=False, repr=False)
     """Where each top-level key is written in the text."""
 
