@@ -101,7 +101,8 @@ def svg_element(scene: Scene, *, hover: bool = False) -> Element:
 
 def _subtitle_text(scene: Scene) -> str:
     facts = format_facts(scene)
-    parts = [scene.family.name, f"{len(scene.graph.layers)} layers", facts.get("parameters"), facts.get("on disk")]
+    count = f"{facts['parameters']} parameters" if "parameters" in facts else None
+    parts = [scene.family.name, f"{len(scene.graph.layers)} layers", count, facts.get("on disk")]
     return ", ".join(part for part in parts if part)
 
 

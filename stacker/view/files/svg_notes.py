@@ -21,7 +21,7 @@ from stacker.view.scene.scene import Scene
 
 ROW = 17
 """Height of a row in pixels."""
-_LEFT, _COLUMNS = 44, (60, 56, 300, 250)
+_LEFT, _COLUMNS = 44, (78, 48, 290, 250)
 """The left edge of the first column, and the widths of the columns before the last, in pixels."""
 _CHARACTERS = (8, 7, 46, 38, 44)
 """About how many characters fit into each column of the segments."""
