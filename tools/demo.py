@@ -25,8 +25,8 @@ stack:
   - smollm2[0:20]
   - smollm2[10:30]
 """
-CHARACTERS = 24_000
-"""How much text donor and stack are scored on: twelve passages, so that differences have intervals."""
+CHARACTERS = 16_000
+"""How much text donor and stack are scored on: seven passages, enough for intervals."""
 QUESTION = "What is the capital of France?"
 
 
