@@ -18,7 +18,7 @@ from stacker.search.spaces.arrangement_space import ArrangementSpace, read_items
 from stacker.search.spaces.arrangements import Arrangement, make_run
 from stacker.search.spaces.variables import Assignment, Value, Variable, VariableSpace
 from stacker.searching.options import Bounds
-from stacker.spec.language.stack_spec import Dialect, DonorSpec, SliceSpec, StackSpec
+from stacker.spec.language.stack_spec import BlendSpec, Dialect, DonorSpec, SliceSpec, StackSpec
 from stacker.spec.native.writer import to_native
 from stacker.spec.parameters.space import Kind, SpecParameter
 from stacker.spec.parameters.spreading import find_group
@@ -100,16 +100,13 @@ def make_arrangement_space(stack: Stack, out: Path, bounds: Bounds, read: ReadDo
     most = bounds.layers or round(len(start) * DEEPEST)
     whole = ArrangementSpace(frame, depths, start, max(most, len(start)), make=make)
     kept = {name: depth for name, depth in depths.items() if _fits(whole, name)}
-    donors = make(whole.write_spec(start)).donors
+    donors = {**stack.donors, **make(whole.write_spec(start)).donors}
     can_hop = not any(
         reason for name in kept for reason in find_hop_refusals(donors[name].architecture, donors[name].config, 0)
     )
     return replace(
         whole,
         depths=kept,
-        frame=replace(
-            frame, donors=tuple(each for each in frame.donors if each.name in kept or each.name == frame.base)
-        ),
         writers=list_divided_roles([donors[name] for name in kept]),
         can_hop=can_hop,
     )
@@ -121,7 +118,7 @@ def _make_frame(stack: Stack, out: Path) -> tuple[StackSpec, Arrangement, dict[s
     depths = {name: donor.depth for name, donor in stack.donors.items()}
     donors = tuple(move_donor(each, stack.folder, out.parent) for each in spec.donors)
     plain = None if spec.dialect is not Dialect.NATIVE else read_items(spec.stack, depths)
-    frame = StackSpec(spec.name, donors, (), base=spec.base, output=spec.output)
+    frame = StackSpec(spec.name, donors, (), output=spec.output)
     if plain is not None:
         order = dict.fromkeys([*(each.donor for each in plain), *depths])
         frame = replace(
@@ -131,6 +128,7 @@ def _make_frame(stack: Stack, out: Path) -> tuple[StackSpec, Arrangement, dict[s
             tokenizer=spec.tokenizer,
             config=spec.config,
             vocabulary=spec.vocabulary,
+            base=spec.base if any(isinstance(end, BlendSpec) for end in (spec.embed, spec.head)) else None,
             chat_template=spec.chat_template,
         )
         return frame, plain, {name: depths[name] for name in order}

@@ -18,6 +18,8 @@ from tools import smollm2
 from tools.bench.measure import Bench, BenchError, Row, at_least, at_most, megabytes, run
 
 PASSAGES, WINDOW = 16, 512
+LENGTH = 150_000
+"""Characters of the text."""
 CANDIDATES = 12
 DAMAGED = 17
 """The layer that is noise in the donor of the planted truth."""
@@ -156,7 +158,7 @@ def _search(spec: Path, folder: Path, limit: Any, arrange: bool, passages: int, 
     from stacker.searching.pipeline import search_spec
 
     text = folder / "search.txt"
-    text.write_text("\n\n".join(topics[name] for name in sorted(topics)), encoding="utf-8")
+    text.write_text("\n\n".join(topics[name] for name in sorted(topics))[:LENGTH], encoding="utf-8")
     options = SearchOptions(
         (text,), folder / "best.yml", limit=limit, arrange=arrange, passages=passages, window=window
     )

@@ -9,7 +9,7 @@ from typing import Any
 from stacker.errors import SpecError
 from stacker.search.spaces.arrangements import Arrangement, list_runs, make_items, make_run, read_point
 from stacker.spec.generators import GENERATORS, check_numbers, fill_numbers
-from stacker.spec.language.stack_spec import Item, RepeatSpec, SliceSpec, StackSpec
+from stacker.spec.language.stack_spec import BlendSpec, Item, RepeatSpec, SliceOrBlend, SliceSpec, StackSpec
 
 MakeStack = Callable[[StackSpec], Any]
 """Makes what is measured of a spec."""
@@ -47,7 +47,16 @@ class ArrangementSpace:
         problem = self.find_problem(places)
         if problem:
             raise SpecError.of(problem)
-        return replace(self.frame, stack=make_items(places, self.writers))
+        frame, used = self.frame, self._list_used(places)
+        kept = frame.donors if frame.vocabulary else tuple(each for each in frame.donors if each.name in used)
+        return replace(frame, donors=kept, stack=make_items(places, self.writers))
+
+    def _list_used(self, places: Arrangement) -> set[str]:
+        """The names of the donors that a spec needs: those of its layers, and those of everything else in the frame."""
+        frame = self.frame
+        ends = [source for end in (frame.embed, frame.head) for source in list_end_donors(end)]
+        layers = [name for each in places for name in (each.donor, each.other)]
+        return {name for name in (*ends, *layers, frame.tokenizer, frame.config, frame.base) if name}
 
     def find_problem(self, places: Arrangement) -> str:
         """Why an order is not in this space; empty if it is."""
@@ -107,6 +116,17 @@ def _read_item(item: Item, depths: Mapping[str, int]) -> Arrangement | None:
             return (first, *inner[1:]) * times
         case _:
             return None
+
+
+def list_end_donors(end: SliceOrBlend | None) -> tuple[str, ...]:
+    """The donors of the embedding or the head of a spec."""
+    match end:
+        case None:
+            return ()
+        case SliceSpec(donor):
+            return (donor,)
+        case BlendSpec(sources):
+            return tuple(source.donor for source in sources)
 
 
 def count_junctions(places: Arrangement) -> int:
