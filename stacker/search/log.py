@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -123,10 +123,14 @@ class Log:
         return trial
 
     def recall_losses(self, part: str, name: str, plan: str, measure: Callable[[], Losses]) -> Losses:
-        """The losses of a stack on a part of the texts, as the file has them or as `measure` finds them."""
+        """The losses of a stack on a part of the texts, as the file has them or as `measure` finds them.
+
+        Those of another stack with the same plan are taken over.
+        """
         key = (part, name, plan)
         if key not in self._losses:
-            self._losses[key] = measure()
+            same = next((each for each in self.losses if (each.part, each.plan) == (part, plan)), None)
+            self._losses[key] = replace(same, name=name) if same else measure()
             self._write({"losses": asdict(self._losses[key])})
         return self._losses[key]
 

@@ -265,6 +265,8 @@ def _finish(stack: Stack, live: LiveStack, best: _Best, work: _Work) -> Outcome:
         others.append(make_contender("start", stack, live))
     work.note(f"final comparison with {len(others)} stacks")
     found = [*measure_part([winner, *others], "final", work.parts["final"], work.log)]
+    if not found or found[0].name != best.how:
+        raise SpecError.of(f"the winner ({best.how}) cannot be measured on the final part", "try --dtype float32")
     report = make_report(best.how, found[0], found[1:], work.log.trials)
     files = ((work.options.out, write_winner(best.stack, work.options.out)), *_write_front(work))
     trials, losses = tuple(work.log.trials), tuple(work.log.losses)

@@ -39,7 +39,9 @@ def measure_part(
     for each in contenders:
 
         def measure(each: Contender = each) -> Losses:
-            losses = read_windows(each.open(), (heat,))
+            live = each.open()
+            losses = read_windows(live, (heat,))
+            live.release()
             return Losses(name, each.name, each.plan, part.texts, tuple(_divide(losses, part)))
 
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from stacker.errors import StackerError
+from stacker.live.head import find_head
 from stacker.live.live_stack import LiveStack
 from stacker.measure.candidates import Candidate
 from stacker.measure.questions.answering import judge_choices, score_choices
 from stacker.measure.questions.questions import Question
 from stacker.measure.results import SURPRISE
 from stacker.measure.score_cache import ScoreCache
-from stacker.search.evaluation.objectives import COSTS, QUESTIONS
+from stacker.search.evaluation.objectives import COSTS, LOSS, QUESTIONS
 from stacker.search.evaluation.reading import Heat, is_behind, make_heats, read_heat, read_windows
 from stacker.search.evaluation.statistics import average_texts
 from stacker.search.evaluation.windows import Part, draw_windows
@@ -38,14 +38,13 @@ class Course:
 
 @dataclass
 class _Round:
-    """The windows of one generation with the start's losses on them, and what was measured by the id of the plan."""
+    """The windows of one generation with the start's losses on them, and its questions with the start's losses."""
 
     generation: int
     heats: tuple[Heat, ...]
     start: Floats
     questions: tuple[Question, ...]
     answers: Floats
-    known: dict[str, Measured] = field(default_factory=dict)
 
 
 @dataclass
@@ -62,16 +61,20 @@ class LiveEvaluator:
     _tokenizer: Any = field(default=None, repr=False)
 
     def measure(self, point: Point, generation: int, earlier: Sequence[Trial]) -> Measured:
-        """What a point's stack loses or gains against the start; why it cannot be measured, if that is so."""
+        """What a point's stack loses or gains against the start; why it cannot be measured, if that is so.
+
+        A stack with the plan of an earlier trial of the generation is not measured again.
+        """
         turn = self._begin(generation)
         try:
             live = self.start.rearranged(self.decode(point))
         except StackerError as error:
             return Measured(None, problem=error.problems[0].message)
         plan = live.blueprint.plan.id
-        if plan not in turn.known:
-            turn.known[plan] = replace(self._run(live, turn, earlier), plan=plan, layers=len(live.layers))
-        return turn.known[plan]
+        same = next((trial.measured for trial in earlier if trial.measured.plan == plan), None)
+        found = same or replace(self._run(live, turn, earlier), plan=plan, layers=len(live.layers))
+        live.release()
+        return found
 
     def _begin(self, generation: int) -> _Round:
         if self._round is None or self._round.generation != generation:
@@ -101,20 +104,13 @@ class LiveEvaluator:
             return Measured(None, problem=error.problems[0].message)
         except RuntimeError as error:  # of torch, in a layer that does not fit or for want of memory
             return Measured(None, problem=f"cannot run: {str(error).splitlines()[0]}")
-        value, error_of = average_texts(self._divide(changes))
-        first, _ = average_texts(self._divide(changes[: turn.heats[0].stop]))
         values = tuple(self._find_value(each, changes, answers, live) for each in self.course.objectives)
-        is_loss = self.course.objectives[0].name == "loss"
-        return (
-            Measured(values, error_of if is_loss else None, first, len(changes))
-            if math.isfinite(value)
-            else Measured(None, problem="predicts no finite probabilities")
-        )
+        error_of_loss = average_texts(self._divide(changes))[1] if self.course.objectives[0] is LOSS else None
+        first, _ = average_texts(self._divide(changes[: turn.heats[0].stop]))
+        return Measured(values, error_of_loss, first, len(changes))
 
     def _race(self, live: LiveStack, turn: _Round, earlier: Sequence[Trial]) -> Floats:
         """The changes of the windows' losses: of the first heat alone if the candidate is behind."""
-        from stacker.live.head import find_head
-
         head, changes = find_head(live), np.empty(0)
         for heat in turn.heats:
             changes = np.concatenate([changes, read_heat(head, heat) - turn.start[heat.start : heat.stop]])

@@ -21,6 +21,7 @@ from stacker.search.evaluation.objectives import choose_objectives
 from stacker.search.evaluation.reading import make_heats, read_windows
 from stacker.search.evaluation.windows import Part, draw_windows, split_texts
 from stacker.search.log import Log
+from stacker.search.results import Measured, Proposal, Trial
 from tests.live.lives import stack_of
 from tests.measure.donors_with_words import make_text, make_tokenizer, write_worded
 
@@ -106,11 +107,17 @@ def test_equal_stacks_are_measured_once(
     home: Path, start: LiveStack, part: Part, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two points of a generation with one plan are run once; in the next generation, on other windows, again."""
-    own, runs = LiveEvaluator._run, []
-    monkeypatch.setattr(LiveEvaluator, "_run", lambda *each: runs.append(1) or own(*each))
+    own, runs = LiveEvaluator._run, list[str]()
+
+    def count(tested: LiveEvaluator, live: LiveStack, *rest: Any) -> Measured:
+        runs.append(live.blueprint.plan.id)
+        return own(tested, live, *rest)
+
+    monkeypatch.setattr(LiveEvaluator, "_run", count)
     tested = evaluator(home, start, part)
     first = tested.measure(["a[0:3]", "a[3:6]"], 0, ())
-    assert tested.measure(["a[0:2]", "a[2:6]"], 0, ()) == first
+    earlier = (Trial(0, "x", 0, Proposal(None, ""), first),)
+    assert tested.measure(["a[0:2]", "a[2:6]"], 0, earlier) == first
     assert len(runs) == 1
     tested.measure(["a[0:3]", "a[3:6]"], 1, ())
     assert len(runs) == 2
