@@ -13,7 +13,7 @@ from stacker.cli.app import RUN, Json, app, format_examples
 from stacker.cli.candidates import write_file
 from stacker.cli.run import Device, Kind
 from stacker.cli.terminal.printing import make_console, print_json
-from stacker.errors import Mark, SpecError
+from stacker.errors import Mark, SpecError, StorageError
 
 if TYPE_CHECKING:
     from stacker.search.limits import Limit
@@ -96,7 +96,7 @@ def search(
     if source == SHOW:
         _show(_read_story(shown), svg, html, as_json=json)
         return
-    path = _check_request(source, shown, text, out)
+    path = _check_request(source, shown, text, out, (log, svg, html))
     options = SearchOptions(
         tuple(text), out or Path(), log, tuple(questions), _limit(candidates, budget), arrange, _split(strategy),
         _split(objective) or ("loss",), _bound(max_layers, max_params, licence), seed, spread, passages, window,
@@ -117,7 +117,9 @@ def _bound(layers: int | None, parameters: str | None, licences: str | None) -> 
     return Bounds(layers, parse_count(parameters, "--max-params") if parameters else None, _split(licences) or ())
 
 
-def _check_request(source: str, shown: Path | None, text: Sequence[Path], out: Path | None) -> Path:
+def _check_request(
+    source: str, shown: Path | None, text: Sequence[Path], out: Path | None, more: Sequence[Path | None]
+) -> Path:
     if shown is not None:
         raise SpecError.of(f"'{shown}' is too much", f"to look at a log: stacker search show {source}")
     if not text:
@@ -126,7 +128,21 @@ def _check_request(source: str, shown: Path | None, text: Sequence[Path], out: P
         raise SpecError.of("there is no file for the winner", "name one: -o best.yml")
     if Path(source).suffix not in (".yml", ".yaml"):
         raise SpecError.of(f"'{source}' is no spec", "write one: stacker new RECIPE --donor a=… -o spec.yml")
+    _check_files(Path(source), out, more)
     return Path(source)
+
+
+def _check_files(source: Path, out: Path, more: Sequence[Path | None]) -> None:
+    """Raise an error for a file that cannot be written in the end, before anything is searched."""
+    from stacker.io.files.paths import is_folder, resolve_links
+
+    if resolve_links(out) == resolve_links(source):
+        raise SpecError.of(
+            "the winner would replace the spec that the search starts from", "name another file: -o best.yml"
+        )
+    for path in (out, *more):
+        if path is not None and not is_folder(path.absolute().parent):
+            raise StorageError.of(f"there is no folder {path.parent}", "make it first", Mark(str(path)))
 
 
 def _split(names: str | None) -> tuple[str, ...] | None:
@@ -156,8 +172,13 @@ def parse_count(text: str, name: str) -> int:
 def _run(path: Path, options: SearchOptions, *, quiet: bool) -> SearchStory:
     from stacker.searching.pipeline import search_spec
 
-    with _show_progress(quiet=quiet) as (tell, note):
-        outcome = search_spec(path, options, tell, note)
+    try:
+        with _show_progress(quiet=quiet) as (tell, note):
+            outcome = search_spec(path, options, tell, note)
+    except KeyboardInterrupt:
+        if options.log:
+            make_console(stderr=True).print("interrupted; the same command goes on from here")
+        raise
     for file, text in outcome.files:
         write_file(file, text.decode())
     return _make_story(path.stem, outcome)

@@ -32,6 +32,7 @@ from stacker.search.evaluation.objectives import choose_objectives
 from stacker.search.evaluation.windows import CHARACTERS, Part, split_texts
 from stacker.search.log import Log, open_log
 from stacker.search.ranking import find_front
+from stacker.search.requirements import import_package
 from stacker.search.results import Finalist, Losses, Report, Trial
 from stacker.search.running.runs import Phase, Tell, run_phase
 from stacker.search.running.table import Space, check_strategies, make_strategies
@@ -152,6 +153,8 @@ def _plan_stages(stack: Stack, options: SearchOptions, read: ReadDonor) -> tuple
     moving = any(each.moves for each in stack.spec.parameters) or not options.arrange
     kinds: list[type[Space]] = [*[VariableSpace] * moving, *[ArrangementSpace] * options.arrange]
     check_strategies(kinds, options.strategies or ())
+    for package in ("cmaes", "moocore"):
+        import_package(package)
     if moving:
         make_variable_space(stack, options.bounds, read)
         until = 0.5 if options.arrange else 1.0

@@ -131,6 +131,7 @@ def test_a_log_is_shown(here: Path, capsys: Capsys) -> None:
         (("blend.yml", *OPTIONS, "-o", "x.yml", "--strategy", "luck"), "no strategy 'luck'"),
         (("blend.yml", *OPTIONS, "-o", "x.yml", "--strategy", "evolution"), "evolution cannot search"),
         (("plain.yml", *OPTIONS, "--arrange", "--spread", "3", "-o", "x.yml"), "no parameter can be spread"),
+        (("plain.yml", *OPTIONS, "--arrange", "-o", "plain.yml"), "would replace the spec"),
         (("show",), "no log to show"),
         (("show", "one.txt"), "not JSON"),
     ],
@@ -141,4 +142,14 @@ def test_what_cannot_be_searched_is_refused(here: Path, capsys: Capsys, words: t
     status, _, errors = run(capsys, "search", *words)
     assert status == 2
     assert message in errors
+    assert not (here / "x.yml").exists()
+
+
+@pytest.mark.parametrize("option", ["-o", "--log", "--svg", "--html"])
+def test_files_without_a_folder_are_refused_at_once(here: Path, capsys: Capsys, option: str) -> None:
+    """A file in a folder that does not exist is an error before anything is searched."""
+    words = ["plain.yml", *OPTIONS, "--arrange", "-o", "x.yml", option, "nowhere/file"]
+    status, _, errors = run(capsys, "search", *words)
+    assert status == 5
+    assert "there is no folder nowhere" in errors
     assert not (here / "x.yml").exists()

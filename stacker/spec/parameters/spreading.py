@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import yaml
 
 from stacker.errors import SpecError
+from stacker.spec.parameters.expressions import list_names, parse_pieces
 from stacker.spec.parameters.space import SpecParameter
 from stacker.spec.parameters.substitution import NATIVE_KEY
 
@@ -44,7 +45,7 @@ def _find_uses(text: str, names: set[str], knots: int) -> Iterator[tuple[int, in
     for event in yaml.parse(text, Loader=yaml.BaseLoader):
         if not isinstance(event, yaml.ScalarEvent) or "${" not in event.value:
             continue
-        used = [name for name in sorted(names) if name in event.value]
+        used = sorted(names.intersection(list_names(parse_pieces(event.value))))
         whole = event.value[2:-1] if event.value.startswith("${") and event.value.endswith("}") else ""
         if whole in names and event.start_mark and event.end_mark:
             yield event.start_mark.index, event.end_mark.index, _write_mapping(whole, knots)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import stacker
 from stacker.compose import Stack
 from stacker.errors import SpecError
 from stacker.live.live_stack import LiveStack
@@ -139,10 +137,3 @@ def test_parts_are_measured_once_and_failures_left_out(home: Path, start: LiveSt
     again = [*measure_part(contenders[:2], "final", final, log)]
     assert again == found
     assert opened == ["a", "b", "a[0:99]"]
-
-
-def test_the_function_is_the_package() -> None:
-    """`stacker.search` stays a function and a package, whichever is used first."""
-    assert callable(stacker.search)
-    assert stacker.search.running  # type: ignore[attr-defined]
-    assert replace(Course(Part({}), (), 1, 0), count=2).count == 2

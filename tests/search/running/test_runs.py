@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,12 @@ def test_any_callable_is_an_objective() -> None:
     assert bowl(found.best) < 0.1
     assert [trial.number for trial in found.trials] == [*range(len(found.trials))]
     assert len(found.trials) <= 150
+
+
+def test_the_package_stays_a_function() -> None:
+    """`stacker.search` can be called although modules of the package of that name have been imported."""
+    assert "stacker.search.log" in sys.modules
+    assert stacker.search({"t": (0.0, 1.0)}, lambda point: point["t"], candidates=20).best["t"] < 0.2
 
 
 def test_strategies_take_turns() -> None:
