@@ -31,7 +31,7 @@ tunes: $(VENV)/demo.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
 	$(VENV)/bin/python -m tools.tunes --write
 
 # Some 60 minutes on two cores, after the fine-tunes of `make tunes`; SEARCH="--minutes 20" chooses. An interrupted run
-# continues where it stopped. Writes docs/searches.md.
+# continues where it stopped. Writes its figures to docs/searching.md.
 search: $(VENV)/search.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
 	$(VENV)/bin/python -m tools.search --write $(SEARCH)
 

@@ -1,4 +1,4 @@
-"""`python -m tools.search`: search two fine-tunes and a self-stack of SmolLM2; with --write, write docs/searches.md."""
+"""`python -m tools.search`: search two fine-tunes and a self-stack of SmolLM2; with --write, into docs/searching.md."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tools.search.page import page_text
+from tools.search.page import replace_section, section_text
 from tools.search.specs import self_text, tunes_text
 from tools.search.texts import write_texts
 from tools.smollm2 import MissingPackageError
 from tools.tunes.measure import make_donors
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "searches.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "searching.md"
 PASSAGES, WINDOW = 16, 512
 SPLIT = 0.7
 """The share of the time that the fine-tunes get; the rest is for the self-stack."""
@@ -50,7 +50,8 @@ def main() -> int:
         commands[name] = " ".join(["stacker search", *words, "-o", f"{name}-best.yml"])
         stories[name] = _search(options.scratch, name, words)
     if options.write:
-        PAGE.write_text(page_text(stories, commands, PASSAGES, WINDOW), encoding="utf-8")
+        section = section_text(stories, commands, PASSAGES, WINDOW)
+        PAGE.write_text(replace_section(PAGE.read_text(encoding="utf-8"), section), encoding="utf-8")
     return 0
 
 
@@ -75,7 +76,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--donors", type=Path, default=Path("build/tunes"), help="the fine-tunes, trained if missing")
     parser.add_argument("--minutes", type=float, default=55, help="how long both searches take together")
     parser.add_argument("--candidates", type=int, help="how many candidates both try, instead of a time")
-    parser.add_argument("--write", action="store_true", help=f"write docs/{PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"write the section of docs/{PAGE.name}")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""The page of the docs with what the searches found."""
+"""The section of docs/searching.md with what the searches found, between two marks that readers do not see."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_HEAD = """# Searches of a small model
+START, STOP = "<!-- make search writes from here -->", "<!-- make search writes to here -->"
+_HEAD = """
+## Two searches of a small model
 
-This page is written by `make search`; do not edit it by hand. It repeats in small what
+This section is written by `make search`; do not edit it by hand. It repeats in small what
 [Akiba et al. 2024](https://arxiv.org/abs/2403.13187) did: first the parameters of a blend are searched, then the order
 of layers. The donors are the two fine-tunes of SmolLM2-135M that `make tunes` trains, one on Python source and one on
 English prose. All texts are documents that neither was trained on. A candidate reads {passages} passages of {window}
@@ -16,26 +18,33 @@ tokens, {tokens:,} in all, unless it is stopped after the first quarter. The win
 passages, and everything in the tables is measured on a third part, once.
 """
 _TUNES = """
-## Two fine-tunes: parameters, then order
+### Two fine-tunes: parameters, then order
 
 The start is the base plus a times what one fine-tune changed plus b times what the other did. `--spread 3` makes 14
 numbers of these two: three knots over the depth for attention and for the MLP of each, and one number for everything
 else. The order search then takes the winner and the donors, and may repeat, drop, move, exchange and blend layers.
 """
 _SELF = """
-## The model stacked on itself
+### The model stacked on itself
 
 All layers of SmolLM2-135M, whose runs may be repeated, dropped and moved, and repeated with a hop or damped.
 """
 
 
-def page_text(stories: Mapping[str, Mapping[str, Any]], commands: Mapping[str, str], passages: int, window: int) -> str:
-    """The text of docs/searches.md from the JSON that `stacker search` prints for `tunes` and `self`."""
-    head = _HEAD.format(passages=passages, window=window, tokens=passages * window)
-    parts = [head]
+def replace_section(page: str, section: str) -> str:
+    """The text of the page with another section."""
+    before, _, rest = page.partition(START)
+    _, _, after = rest.partition(STOP)
+    return f"{before}{START}\n{section}{STOP}{after}"
+
+
+def section_text(
+    stories: Mapping[str, Mapping[str, Any]], commands: Mapping[str, str], passages: int, window: int
+) -> str:
+    """The section from the JSON that `stacker search` prints for `tunes` and `self`, and the two commands."""
+    parts = [_HEAD.format(passages=passages, window=window, tokens=passages * window)]
     for name, words in (("tunes", _TUNES), ("self", _SELF)):
-        story = stories[name]
-        parts += [words, f"\n```text\n$ {commands[name]}\n```\n", "\n", *_list_result(story)]
+        parts += [words, f"\n```text\n$ {commands[name]}\n```\n\n", *_list_result(stories[name])]
     return "".join(parts)
 
 

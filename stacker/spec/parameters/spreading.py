@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import yaml
 
 from stacker.errors import SpecError
-from stacker.spec.parameters.expressions import list_names, parse_pieces
+from stacker.spec.parameters.expressions import ExpressionError, list_names, parse_pieces
 from stacker.spec.parameters.space import SpecParameter
 from stacker.spec.parameters.substitution import NATIVE_KEY
 
@@ -45,12 +45,20 @@ def _find_uses(text: str, names: set[str], knots: int) -> Iterator[tuple[int, in
     for event in yaml.parse(text, Loader=yaml.BaseLoader):
         if not isinstance(event, yaml.ScalarEvent) or "${" not in event.value:
             continue
-        used = sorted(names.intersection(list_names(parse_pieces(event.value))))
+        used = sorted(names.intersection(_list_used(event.value)))
         whole = event.value[2:-1] if event.value.startswith("${") and event.value.endswith("}") else ""
         if whole in names and event.start_mark and event.end_mark:
             yield event.start_mark.index, event.end_mark.index, _write_mapping(whole, knots)
         elif used:
             raise SpecError.of(f"'{event.value}' cannot be spread", f"spread needs ${{{used[0]}}} alone, as a value")
+
+
+def _list_used(text: str) -> tuple[str, ...]:
+    """The parameters that a text uses; none if it is no such text, such as a chat template."""
+    try:
+        return list_names(parse_pieces(text))
+    except ExpressionError:
+        return ()
 
 
 def _list_knots(name: str, role: str, knots: int) -> list[str]:
