@@ -72,25 +72,32 @@ def sweep(
 
     Scores are kept, so that an interrupted sweep goes on when the same command is given again.
     """
-    from stacker.compose import load
     from stacker.io.donors.reader import read_donor, remember_donors
     from stacker.search.sweep_grid import draw_points, make_grid, parse_axes
 
     if not (text or questions):
         raise SpecError.of("there is nothing to score", "name a text with --text, or questions with --questions")
     read = remember_donors(read_donor)
-    stack = load(spec, read)
-    print_warnings(stack.problems)
-    raise_problems(stack.problems)
+    stack = _load(spec, out, read)
     axes = parse_axes(parameter or (), stack.spec.parameters)
     points = make_grid(axes) if random is None else draw_points(axes, random, seed)
-    if out:
-        _check_folder(stack, out)
     examination = examine(Reading(text, passage, window, stride, batch, no_cache), questions)
     settings = _make_settings(device, dtype, max_memory)
     found = _sweep(stack, read, axes, points, examination, settings, quiet=json)
     _write_files(found, stack, out, svg, html)
     _show(found, out, as_json=json)
+
+
+def _load(spec: Path, out: Path | None, read: ReadDonor) -> Stack:
+    """The stack of the spec; its errors are raised, also that its best values cannot be written to `out`."""
+    from stacker.compose import load
+
+    stack = load(spec, read)
+    print_warnings(stack.problems)
+    raise_problems(stack.problems)
+    if out:
+        _check_folder(stack, out)
+    return stack
 
 
 def _make_settings(device: str, dtype: str | None, max_memory: str | None) -> Settings:

@@ -26,7 +26,7 @@ stack:
     scale: {attn.o: "${f}", mlp.down: "${f}"}
   - a[${at+broken}:6]
 """
-TEXT = ("--text", "text.txt", "--passage", "60", "--window", "32")
+TEXT = ("--text", "text.txt", "--passage", "40", "--window", "32")
 
 
 @pytest.fixture(autouse=True)
