@@ -105,7 +105,7 @@ def test_a_terminal_of_another_encoding(home: Path) -> None:
 
 @pytest.mark.parametrize("words", [["--json"], ["--svg", "x.svg"], ["--html", "x.html"], []], ids=str)
 def test_looking_is_light(home: Path, words: list[str]) -> None:
-    """Only --dot imports networkx; no view imports torch, transformers or numpy."""
+    """No view imports torch, transformers, numpy or networkx."""
     heavy = "{'torch', 'transformers', 'numpy', 'networkx'}"
     code = f"import sys; from stacker.cli import main; main(sys.argv[1:]); sys.exit(len({heavy} & sys.modules.keys()))"
     command = [sys.executable, "-c", code, "preview", "goliath.yml", *words]
