@@ -13,7 +13,7 @@ from tests.house import ROOT
 from tools.search import texts
 from tools.search.page import START, STOP, replace_section, section_text
 from tools.search.specs import self_text, tunes_text
-from tools.tunes.texts import SUBJECTS
+from tools.tunes.texts import SUBJECTS, read_module
 
 PAGE = (ROOT / "docs" / "searching.md").read_text(encoding="utf-8")
 STORY: dict[str, Any] = {
@@ -60,5 +60,5 @@ def test_no_document_was_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     documents = [json.loads(line)["text"] for line in paths["python"].read_text(encoding="utf-8").splitlines()]
     assert len(documents) == texts.DOCUMENTS
     assert all(len(each) == texts.LENGTH for each in documents)
-    trained = [texts.read_module(name)[: texts.LENGTH] for name in SUBJECTS["python"].training]
+    trained = [read_module(name)[: texts.LENGTH] for name in SUBJECTS["python"].training]
     assert not set(documents) & set(trained)
