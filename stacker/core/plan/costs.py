@@ -60,9 +60,7 @@ def predict_peak(steps: Sequence[Step], workers: int) -> int:
     return _peak(len(steps), _largest_work(steps), workers)
 
 
-def fit_workers(
-    steps: Sequence[Step], workers: int, max_memory: int | None, used: MemoryUse = NOTHING_USED
-) -> int:
+def fit_workers(steps: Sequence[Step], workers: int, max_memory: int | None, used: MemoryUse = NOTHING_USED) -> int:
     """How many of `workers` threads fit into `max_memory` bytes; all of them if `max_memory` is None.
 
     `used` is what the process has used before the build begins. Raises SpecError if the memory is not enough for one
