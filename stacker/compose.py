@@ -19,6 +19,7 @@ from rich.console import Group
 
 from stacker.core.checks.lints import lint
 from stacker.core.checks.stack import check
+from stacker.core.checks.usable import check_usable
 from stacker.core.clients.problems import require_clients
 from stacker.core.clients.verdicts import Verdict, judge_clients
 from stacker.core.config.compiling import compile_stack_config
@@ -31,7 +32,7 @@ from stacker.core.side_files.selection import SideFiles, select_side_files
 from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.values.donor import Donor, collect_donors
-from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
+from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors, sort_problems
 from stacker.formats.json_object import Json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
 from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder, list_local_files
@@ -50,7 +51,8 @@ from stacker.run.resume import check_earlier_work
 from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.mergekit.hints import translate_errors, translate_hints
-from stacker.spec.parser import parse_spec
+from stacker.spec.parameters.space import list_set
+from stacker.spec.parser import NOTHING_GIVEN, read_spec, write_parameters
 from stacker.version import VERSION
 from stacker.view.files.documents import make_documents
 from stacker.view.scene.scene import Scene, make_scene
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
 
 Paths = tuple[Path, ...]
 Texts = dict[str, str]
+Given = Mapping[str, object]
+Problems = tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,15 @@ class Stack:
             raise StackerError.of("a stack without problems has no tensors")
         chosen = layout or Layout(self.spec.output.shard_size)
         return make_plan(self.spec.name, self.graph, self.donors, self.planned, dict(self.config), chosen)
+
+    def bind(self, values: Given, read: ReadDonor = read_donor) -> Stack:
+        """The stack of the same text with these values of its parameters, by name; see also `remember_donors`."""
+        path, known = self.folder / Path(self.spec.source).name, list_set(self.spec.parameters)
+        return load_text(self.text, path, read=read, parameters={**known, **values})
+
+    def write_spec(self) -> bytes:
+        """The text of the spec, with the values that were set from outside in it."""
+        return write_parameters(self.text, self.spec)
 
     def in_shards(self, size: int) -> Stack:
         """A copy of the stack whose shards have at most `size` bytes of tensors each."""
@@ -148,47 +161,55 @@ class Stack:
         return make_live(blueprint, Settings(device, dtype, max_memory), draw)
 
 
-def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:
+def load(path: str | Path, read: ReadDonor = read_donor, parameters: Given = NOTHING_GIVEN) -> Stack:
     """Read a spec file and, with the function `read`, its donors' configs and file headers; check the stack.
 
-    Raises SpecError if the file is not a valid spec and DonorError if a donor cannot be read. Problems of the stack
-    itself are not raised but listed in `Stack.problems`.
+    `parameters` sets parameters of the spec, by name. Raises SpecError if the file is not a valid spec and DonorError
+    if a donor cannot be read. Problems of the stack itself are not raised but listed in `Stack.problems`.
     """
-    return load_text(read_spec_file(Path(path)), Path(path), read=read)
+    return load_text(read_spec_file(Path(path)), Path(path), read=read, parameters=parameters)
 
 
-def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = read_donor) -> Stack:
+def load_text(
+    text: bytes, path: Path, opened: Paths = (), read: ReadDonor = read_donor, parameters: Given = NOTHING_GIVEN
+) -> Stack:
     """Make the stack of the spec `text`, which is stored at `path`; the function `read` reads one donor.
 
     If the stack is itself a donor of another stack, `opened` lists the paths of the specs around it, the outermost
     first.
     """
-    spec = parse_spec(text, str(path))
+    spec = read_spec(text, str(path), parameters)
     with translate_errors(spec):
         return _load_spec(spec, text, path, opened, read)
 
 
 def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: ReadDonor) -> Stack:
     nested: Texts = {}
-    donors = _read_donors(spec, path, opened, nested, read)
+    donors, unread = _read_donors(spec, path, opened, nested, read)
+    if unread or select_errors(spec.problems):
+        raise_problems(sort_problems((*spec.problems, *unread, *check_usable(spec, donors, unread))))
     graph = build_graph(spec, donors)
     tokenizers = read_tokenizers(spec, graph, donors)
     donors, carried = rewrite_donors(spec, graph, donors, tokenizers)
     warned = (each for donor in donors.values() for each in donor.warnings)
     side_files = select_side_files(graph, donors)
-    problems = (*spec.warnings, *warned, *carried, *check(graph, donors))
+    problems = (*spec.problems, *warned, *carried, *check(graph, donors))
     problems = (*problems, *check_side_files(side_files, spec, graph, donors))
     planned = None if select_errors(problems) else plan_tensors(graph, donors, spec.output.dtype)
     config: dict[str, Json] = {}
     if not select_errors(graph.problems):
         config, more = compile_stack_config(spec, graph, donors, tied=bool(planned.tied) if planned else None)
         problems = (*problems, *more)
+    if select_errors(graph.problems):
+        problems = tuple(sort_problems((*problems, *check_usable(spec, donors, ()))))
     problems = translate_hints(spec, problems)
     return Stack(text, path.parent, spec, donors, graph, config, planned, problems, side_files, nested)
 
 
-def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
-    """Read all donors of the spec at `path`, by name; the problems of all unreadable donors are raised together.
+def _read_donors(
+    spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor
+) -> tuple[dict[str, Donor], Problems]:
+    """Read the donors of the spec at `path`; return those that can be read, by name, and the problems of the others.
 
     `opened` has the paths of the specs that are being read because this one is a donor of theirs. For each donor that
     is a stack, its spec's text is added to `nested`, keyed by path.
@@ -201,8 +222,7 @@ def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read
             donors[each.name] = stacked or read(each, path.parent, spec.dialect)
         except StackerError as error:
             problems += error.problems
-    raise_problems(problems)
-    return donors
+    return donors, tuple(problems)
 
 
 def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> Donor:
@@ -217,7 +237,7 @@ def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, rea
     if resolve_links(inner, SpecError) in chain:
         names = " → ".join(step.name for step in (*chain, inner))
         raise SpecError.of(f"donor '{each.name}' is made of itself: {names}", "", each.mark)
-    stack = load_text(read_spec_file(inner), inner, chain, read)
+    stack = load_text(read_spec_file(inner), inner, chain, read, dict(each.parameters))
     nested[str(each.stack)] = stack.text.decode()
     nested |= {f"{each.stack}/{name}": text for name, text in stack.nested.items()}
     return _as_donor(each, stack)
@@ -261,6 +281,7 @@ def build(
     """
     raise_problems(stack.problems)
     known = collect_donors(stack.donors)
+    text = stack.write_spec()
     check_vacant(out, force=options.force)
     check_not_overwritten(out, known.values())
     plan = plan_for(stack, out, options.layout)
@@ -281,6 +302,6 @@ def build(
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
         found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
         lock = make_lock(plan, VERSION, found, stack.nested, digests)
-        output.write_texts(make_documents(stack.scene(plan), plan, stack.text, lock))
+        output.write_texts(make_documents(stack.scene(plan), plan, text, lock))
         commit_output(output, out, listener)
     return Built(plan, report)
