@@ -89,7 +89,7 @@ def _walk(
 
 def find_names(changes: Iterable[Change]) -> dict[str, int]:
     """The names in a folder after these changes of it."""
-    names = {}
+    names: dict[str, int | None] = {}
     for change in changes:
         if isinstance(change, Name):
             names |= dict(change.names)

@@ -1,4 +1,4 @@
-"""`python -m tools.fuzz [TARGET…] [--engine E] [--seconds S] [--seed N]` fuzzes targets, and keeps what shows a defect."""
+"""`python -m tools.fuzz [TARGET…] [--engine E] [--seconds S] [--seed N]` fuzzes targets and keeps inputs with defects."""
 
 from __future__ import annotations
 
