@@ -1,4 +1,4 @@
-"""`python -m tools.fuzz [TARGET…] [--engine E] [--seconds S] [--seed N]` fuzzes targets and keeps inputs with defects."""
+"""`python -m tools.fuzz [TARGET…] [--engine E] [--seconds S] [--seed N]` fuzzes targets and keeps inputs of defects."""
 
 from __future__ import annotations
 
