@@ -73,7 +73,7 @@ def _record(place: Place, old: Path | None) -> tuple[Place, _Recording]:
     with record_changes(where) as changes:
         _put_old(old, disk.out)
         ended = run(disk.folder, disk.words)
-        disk = replace(disk, right=read_content(disk.out) or {}, old=old and read_content(old))
+        disk = replace(disk, right=read_content(disk.out) or {}, old=read_content(old) if old else None)
     if ended.code:
         raise RuntimeError(f"{place.folder}: the build on a recorded disk ends with {ended.code}:\n{ended.text}")
     syncs = [Sync(inode) for inode in {change.inode for change in prepared}]
