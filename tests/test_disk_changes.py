@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tools.faults.disk_changes import ROOT, Name, Resize, Sync, Write, rebuild
+from tools.faults.disk_changes import ROOT, Change, Name, Resize, Sync, Write, rebuild
 
-_FILE = [Name(ROOT, (("a", 1),)), Resize(1, 4), Write(1, 0, b"abcd"), Sync(1), Write(1, 2, b"xyz")]
+_FILE: list[Change] = [Name(ROOT, (("a", 1),)), Resize(1, 4), Write(1, 0, b"abcd"), Sync(1), Write(1, 2, b"xyz")]
 
 
 def test_only_synced_names_and_bytes_are_sure() -> None:
@@ -16,7 +16,7 @@ def test_only_synced_names_and_bytes_are_sure() -> None:
 
 def test_a_folder_keeps_its_content_under_another_name() -> None:
     """A renaming that was not synced leaves the folder, with what was synced in it, under its old name."""
-    made = [
+    made: list[Change] = [
         Name(ROOT, (("old", 2),)),
         Name(2, ()),
         Name(2, (("a", 1),)),
@@ -25,7 +25,7 @@ def test_a_folder_keeps_its_content_under_another_name() -> None:
         Sync(2),
         Sync(ROOT),
     ]
-    renamed = [*made, Name(ROOT, (("old", None), ("new", 2)))]
+    renamed: list[Change] = [*made, Name(ROOT, (("old", None), ("new", 2)))]
     assert rebuild(renamed, lambda: False) == {"old": None, "old/a": b"x"}
     assert rebuild([*renamed, Sync(ROOT)], lambda: False) == {"new": None, "new/a": b"x"}
 
