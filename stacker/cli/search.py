@@ -29,7 +29,9 @@ Texts = Annotated[list[Path], typer.Option("--text", "-t", metavar="FILE", help=
 Questions = Annotated[list[Path], typer.Option("--questions", metavar="FILE", help="Questions as JSON lines.")]
 Arrange = Annotated[bool, typer.Option("--arrange", help="Search the order of layers too, after the parameters.")]
 Budget = Annotated[str | None, typer.Option("--budget", metavar="TIME", help="How long to search, such as 30m.")]
-Candidates = Annotated[int | None, typer.Option("--candidates", metavar="N", min=1, help="How many candidates to try, about.")]
+Candidates = Annotated[
+    int | None, typer.Option("--candidates", metavar="N", min=1, help="How many candidates to try, about.")
+]
 Strategies = Annotated[
     str | None, typer.Option("--strategy", metavar="NAMES", help="scan, cma, evolution, sakana; with commas.")
 ]

@@ -132,7 +132,13 @@ def search(
         space = make_space(space)
     check_strategies((type(space),), names or ())
     evaluator = FunctionEvaluator(space.decode, objective)
-    head = {"seed": seed, "strategies": [*(names or ())], "settings": dict(settings or {})}
+    head = {
+        "space": space.identify(),
+        "budget": [limit.candidates, limit.seconds],
+        "strategies": [*(names or ())],
+        "seed": seed,
+        "settings": dict(settings or {}),
+    }
     with open_log(None if log is None else Path(log), head) as opened:
         finalists: list[Finalist] = []
         planned = make_strategies(space, names, seed)

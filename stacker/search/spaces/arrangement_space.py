@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stacker.errors import SpecError
-from stacker.search.spaces.arrangements import Arrangement, list_runs, make_items, make_run, read_point
+from stacker.search.spaces.arrangements import Arrangement, list_runs, make_items, make_run, read_point, write_point
 from stacker.spec.generators import GENERATORS, check_numbers, fill_numbers
 from stacker.spec.language.stack_spec import BlendSpec, Item, RepeatSpec, SliceOrBlend, SliceSpec, StackSpec
 
@@ -37,6 +37,10 @@ class ArrangementSpace:
     def names(self) -> tuple[str, ...]:
         """The names of the donors."""
         return tuple(self.depths)
+
+    def identify(self) -> list[Any]:
+        """What tells the space from others, as JSON."""
+        return [dict(self.depths), write_point(self.start), self.most, [*self.writers], self.can_hop]
 
     def decode(self, point: Sequence[Sequence[Any]]) -> Any:
         """What is measured for the JSON of an order; SpecError if it has too many layers or none."""

@@ -69,6 +69,10 @@ class VariableSpace:
         """The names of the groups of variables, in order."""
         return tuple(dict.fromkeys(each.group or each.name for each in self.variables))
 
+    def identify(self) -> list[Any]:
+        """What tells the space from others, as JSON."""
+        return [[each.name, each.start, each.low, each.high, [*each.choices]] for each in self.variables]
+
     def decode(self, point: Assignment) -> Any:
         """What is measured for an assignment; StackerError if there is none."""
         return self.make(point)
