@@ -142,7 +142,6 @@ def _load_spec(path: Path, options: SearchOptions, read: ReadDonor) -> Stack:
 class _Stage:
     """A part of the search; its strategies may use the limit up to `until`, a share of it."""
 
-    name: str
     make: Callable[[Stack], Space]
     until: float
 
@@ -158,10 +157,10 @@ def _plan_stages(stack: Stack, options: SearchOptions, read: ReadDonor) -> tuple
     if moving:
         make_variable_space(stack, options.bounds, read)
         until = 0.5 if options.arrange else 1.0
-        stages.append(_Stage("parameters", lambda best: make_variable_space(best, options.bounds, read), until))
+        stages.append(_Stage(lambda best: make_variable_space(best, options.bounds, read), until))
     if options.arrange:
         out = options.out.absolute()
-        stages.append(_Stage("order", lambda best: make_arrangement_space(best, out, options.bounds, read), 1.0))
+        stages.append(_Stage(lambda best: make_arrangement_space(best, out, options.bounds, read), 1.0))
     return tuple(stages)
 
 
@@ -193,7 +192,7 @@ def _run_stages(best: _Best, live: LiveStack, stages: Sequence[_Stage], work: _W
     for stage in stages:
         space = stage.make(best.stack)
         first = live if stage is stages[0] else live.rearranged(best.stack)
-        finalists = [*_run_phases(space, first, (begun, stage.until), stage.name, work)]
+        finalists = [*_run_phases(space, live, first, (begun, stage.until), work)]
         best = _choose(best, space, finalists, first, work)
         begun = stage.until
         if stage is not stages[-1]:
@@ -210,17 +209,20 @@ def _write_stage(stack: Stack, work: _Work) -> Stack:
 
 
 def _run_phases(
-    space: Space, start: LiveStack, span: tuple[float, float], stage: str, work: _Work
+    space: Space, start: LiveStack, shared: LiveStack, span: tuple[float, float], work: _Work
 ) -> Iterator[Finalist]:
-    """The finalists of all strategies for a space, which use the limit from one share of it to another."""
+    """The finalists of all strategies for a space, which use the limit from one share of it to another.
+
+    Candidates share their weights with `shared`, where the space begins, and are compared with the search's start.
+    """
     if isinstance(space, ArrangementSpace):
-        space = replace(space, distances=_probe(start, work.parts["search"]))
+        space = replace(space, distances=_probe(shared, work.parts["search"]))
     planned = make_strategies(space, work.options.strategies, work.options.seed)
-    evaluator = LiveEvaluator(space.decode, start, work.course)
+    evaluator = LiveEvaluator(space.decode, start, shared, work.course)
     shares = [span[0] + (span[1] - span[0]) * at / len(planned) for at in range(len(planned) + 1)]
     finalists: list[Finalist] = []
     for (name, make), (_, until) in zip(planned, pairwise(shares), strict=True):
-        work.note(f"{stage}: {name}")
+        work.note(f"searching: {name}")
         work.spaces[name] = space
         phase = Phase(name, make(finalists), evaluator, _limit(work.options).share(until))
         finalists = [*run_phase(phase, work.log, work.tell), *finalists]

@@ -94,6 +94,7 @@ def test_both_in_turn(here: Path, capsys: Capsys) -> None:
     assert [*dict.fromkeys(trial["phase"] for trial in found["trials"])] == ["scan", "cma", "evolution"]
     assert "t__attn1" in (here / "both-parameters.yml").read_text()
     orders = [trial["proposal"]["point"] for trial in found["trials"] if trial["phase"] == "evolution"]
+    assert found["trials"][0]["measured"]["values"][0] == 0  # the spec itself, also for orders
     assert {layers[0] for point in orders for layers in point} >= {"start", "a"}
     assert found["front"]
     for name in ("both", *(f"both-{number}" for number in found["front"])):

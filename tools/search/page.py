@@ -71,7 +71,7 @@ def _interval(found: Mapping[str, Any]) -> str:
 def _luck(luck: Mapping[str, float]) -> str:
     return (
         f"The best candidate showed {luck['best']:+.4f} on its search passages. If none of the {luck['count']:.0f} "
-        f"differed from the\nstart of its stage, the best would usually show {luck['usual']:+.4f}.\n"
+        f"differed from the\nstart, the best would usually show {luck['usual']:+.4f}.\n"
     )
 
 

@@ -49,13 +49,14 @@ class _Round:
 
 @dataclass
 class LiveEvaluator:
-    """Measures points: `decode` makes a Stack, which `start` is rearranged into.
+    """Measures points: `decode` makes a Stack, which shares its weights with `shared` when it is loaded.
 
-    Losses are those of the candidate minus those of the start, on equal windows: so generations can be compared.
+    Losses are those of the candidate minus those of `start`, on equal windows: so generations can be compared.
     """
 
     decode: Callable[[Point], Any]
     start: LiveStack
+    shared: LiveStack
     course: Course
     _round: _Round | None = field(default=None, repr=False)
     _tokenizer: Any = field(default=None, repr=False)
@@ -67,7 +68,7 @@ class LiveEvaluator:
         """
         turn = self._begin(generation)
         try:
-            live = self.start.rearranged(self.decode(point))
+            live = self.shared.rearranged(self.decode(point))
         except StackerError as error:
             return Measured(None, problem=error.problems[0].message)
         plan = live.blueprint.plan.id

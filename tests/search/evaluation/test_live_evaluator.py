@@ -53,7 +53,7 @@ def evaluator(home: Path, start: LiveStack, part: Part, *names: str) -> LiveEval
         return stack_of(home, list(point))
 
     objectives = choose_objectives(names or ("loss",), part.texts, questions=True)
-    return LiveEvaluator(decode, start, Course(part, objectives, 8, 5, QUESTIONS))
+    return LiveEvaluator(decode, start, start, Course(part, objectives, 8, 5, QUESTIONS))
 
 
 def losses(stack: Stack, part: Part, generation: int) -> np.ndarray[Any, Any]:
