@@ -34,6 +34,7 @@ from stacker.core.values.donor import Donor, collect_donors
 from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
 from stacker.formats.json_object import Json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
+from stacker.io.donors.adapters import add_adapters
 from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder, list_local_files
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
@@ -198,6 +199,7 @@ def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read
     for each in spec.donors:
         try:
             stacked = each.stack and _read_stacked(each, path, opened, nested, read)
+            stacked = stacked and add_adapters(stacked, each, path.parent, spec.dialect)
             donors[each.name] = stacked or read(each, path.parent, spec.dialect)
         except StackerError as error:
             problems += error.problems

@@ -82,9 +82,15 @@ def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
     if donor.stage is not None:
         below = tuple(_rebase_source(each, own, folder) for each in donor.stage.donors)
         return replace(donor, stage=replace(donor.stage, donors=below))
-    if own == folder or donor.source is None or not is_folder(own / donor.source):
+    if own == folder:
         return donor
-    return replace(donor, source=f"./{os.path.relpath(own / donor.source, folder)}")
+    adapters = tuple(replace(each, source=_rebase_path(each.source, own, folder)) for each in donor.adapters)
+    source = donor.source and _rebase_path(donor.source, own, folder)
+    return replace(donor, source=source, adapters=adapters)
+
+
+def _rebase_path(source: str, own: Path, folder: Path) -> str:
+    return f"./{os.path.relpath(own / source, folder)}" if is_folder(own / source) else source
 
 
 def find_role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:

@@ -14,7 +14,7 @@ _COMMAND = "build"
 _GPU = "--device cuda computes blends on the GPU"
 _LEAN = "memory does not grow with the donors in any case"
 _SAFE = "only safetensors are read and written"
-_NO_LORA = "LoRAs are not merged here"
+_NO_LORA = "LoRAs are folded into tiles as they are read, in fp32; nothing is merged beforehand"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from stacker.errors import Mark, Problem, SpecError
 from stacker.spec.language.parameter_grammar import parse_scale, parse_setting
 from stacker.spec.language.slice_grammar import NAME, parse_slice
 from stacker.spec.language.stack_spec import (
+    AdapterSpec,
     BlendSpec,
     CrossfadeSpec,
     DonorSpec,
@@ -103,6 +104,11 @@ def _parse_donors(node: Node | None, written: Node | None, problems: Problems) -
 def _parse_donor(name: str, node: Node, problems: Problems) -> DonorSpec:
     if isinstance(node, Scalar):
         return attempt(problems, parse_source, name, node.text, node.mark) or DonorSpec(name)
+    adapters = _parse_adapters(name, node, problems)
+    return replace(_parse_bare_donor(name, node, problems), adapters=adapters)
+
+
+def _parse_bare_donor(name: str, node: Node, problems: Problems) -> DonorSpec:
     source, revision, like, stack = (get_text(node, key) for key in ("source", "revision", "like", "stack"))
     if (source is None) == (stack is None):
         hint = "source: a folder or hub id; stack: another spec file whose result is the donor"
@@ -117,6 +123,28 @@ def _parse_donor(name: str, node: Node, problems: Problems) -> DonorSpec:
     if donor.revision and revision is not None:
         problems.append(Problem("the revision is given twice", "after '@' or as 'revision', not both", node.mark))
     return DonorSpec(name, donor.source, donor.revision or revision, like, mark=node.mark)
+
+
+def _parse_adapters(name: str, node: Node, problems: Problems) -> tuple[AdapterSpec, ...]:
+    below = get_child(node, "adapters")
+    parsed = () if below is node else (_parse_adapter(name, each, problems) for each in list_items(below))
+    return tuple(adapter for adapter in parsed if adapter is not None)
+
+
+def _parse_adapter(name: str, node: Node, problems: Problems) -> AdapterSpec | None:
+    place = node if isinstance(node, Scalar) else get_child(node, "source")
+    source = attempt(
+        problems, parse_source, f"{name}'s adapter", place.text if isinstance(place, Scalar) else "", place.mark
+    )
+    if source is None:
+        return None
+    revision = get_text(node, "revision") if isinstance(node, Mapping) else None
+    if source.revision and revision is not None:
+        problems.append(Problem("the revision is given twice", "after '@' or as 'revision', not both", node.mark))
+    weight = get_child(node, "weight") if isinstance(node, Mapping) else node
+    number = weight.value if isinstance(weight, Scalar) and weight is not node else None
+    factor = float(number) if isinstance(number, int | float) else 1.0
+    return AdapterSpec(str(source.source), source.revision or revision, factor, node.mark)
 
 
 def _parse_stacks(node: Node | None, written: Node | None, problems: Problems) -> tuple[NamedStack, ...]:

@@ -58,6 +58,14 @@ class OpShape(Shape):
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": _SETTING_SCHEMA})
 
 
+class AdapterShape(Shape):
+    """A LoRA written as a mapping; it can also be written as its source alone."""
+
+    source: str = Field(description="Hub id, hub id@revision, or a folder, with an adapter as peft saves it.")
+    revision: str | None = Field(default=None, description="Branch, tag or commit of a hub id.")
+    weight: float = Field(default=1.0, allow_inf_nan=False, description="Multiplies the change that the LoRA makes.")
+
+
 class DonorShape(Shape):
     """A donor written as a mapping; a donor can also be written as its source alone."""
 
@@ -67,6 +75,9 @@ class DonorShape(Shape):
         default=None, description="A reference config that is used while the donor's weights are missing."
     )
     stack: str | None = Field(default=None, description="A spec file whose result is this donor.")
+    adapters: list[Adapter] = Field(
+        default=[], min_length=1, description="LoRAs that are folded into the donor's weights as they are read."
+    )
 
 
 class PartShape(Shape):
@@ -244,6 +255,10 @@ def _find_donor_kind(value: object) -> str | None:
     return "<text>" if isinstance(value, str) else "<donor>" if isinstance(value, dict) else None
 
 
+def _find_adapter_kind(value: object) -> str | None:
+    return "<text>" if isinstance(value, str) else "<adapter>" if isinstance(value, dict) else None
+
+
 def _find_tokenizer_kind(value: object) -> str | None:
     return "<text>" if isinstance(value, str) else "<tokenizer>" if isinstance(value, dict) else None
 
@@ -255,6 +270,11 @@ def _find_body_kind(value: object) -> str:
 TokenizerIn = Annotated[
     Annotated[DonorName, Tag("<text>")] | Annotated[TokenizerShape, Tag("<tokenizer>")],
     Discriminator(_find_tokenizer_kind),
+]
+Adapter = Annotated[
+    Annotated[str, Tag("<text>"), Field(description="Hub id, hub id@revision, or a folder.")]
+    | Annotated[AdapterShape, Tag("<adapter>")],
+    Discriminator(_find_adapter_kind),
 ]
 Donor = Annotated[
     Annotated[str, Tag("<text>"), Field(description="Hub id, hub id@revision, or a folder.")]
