@@ -12,6 +12,7 @@ from types import MappingProxyType
 from stacker.arch.files.architecture import Part
 from stacker.core.adapters.adapter import Adapter, ModuleTensors
 from stacker.core.adapters.products import (
+    list_parameters,
     make_embedding_product,
     make_expert_products,
     make_product,
@@ -135,7 +136,7 @@ def _change_module(targets: Targets, module: ModuleTensors) -> Iterator[tuple[st
 
     KeyError with the name of a tensor that the donor lacks.
     """
-    if module.has(AdapterPart.A, AdapterPart.B) and _is_parameter(module):
+    if list_parameters(module) and targets.find(f"{module.path}.weight") is None:
         yield from make_expert_products(module, targets).items()
         return
     if module.names.keys() - {AdapterPart.BIAS, AdapterPart.B_BIAS}:
@@ -144,11 +145,6 @@ def _change_module(targets: Targets, module: ModuleTensors) -> Iterator[tuple[st
     if module.names.keys() & {AdapterPart.BIAS, AdapterPart.B_BIAS}:
         bias = _find(targets, f"{module.path}.bias")
         yield bias.spec.name, _change_bias(targets, module, bias)
-
-
-def _is_parameter(module: ModuleTensors) -> bool:
-    owners = (name.rpartition(".")[0] for name in module.adapter.config.target_parameters)
-    return any(f".{module.path}".endswith(f".{owner}") for owner in owners)
 
 
 def _find(targets: Targets, name: str) -> DonorTensor:

@@ -55,14 +55,21 @@ def make_expert_products(module: ModuleTensors, targets: Targets) -> Mapping[str
 
     DonorError unless the factors fit exactly one of these parameters of the donor.
     """
-    listed = (name.rpartition(".") for name in module.adapter.config.target_parameters)
-    names = [name for owner, _, name in listed if f".{module.path}".endswith(f".{owner}")]
-    fitting = [products for name in dict.fromkeys(names) if (products := _fit_parameter(module, targets, name))]
+    names = list_parameters(module)
+    fitting = [products for name in names if (products := _fit_parameter(module, targets, name))]
     if len(fitting) != 1:
         count = "none" if not fitting else "more than one"
         message = f"{count} of the parameters of {module.path} in '{targets.donor.name}' fits the adapter's factors"
         raise DonorError.of(message, _OTHER_BASE)
     return fitting[0]
+
+
+def list_parameters(module: ModuleTensors) -> tuple[str, ...]:
+    """The names of the parameters that an adapter may change in a module, where it names parameters, not modules."""
+    listed = (name.rpartition(".") for name in module.adapter.config.target_parameters)
+    return tuple(
+        dict.fromkeys(name for owner, _, name in listed if not owner or f".{module.path}".endswith(f".{owner}"))
+    )
 
 
 def _fit_parameter(module: ModuleTensors, targets: Targets, parameter: str) -> dict[str, LowRank]:

@@ -14,7 +14,12 @@ from stacker.core.values.donor import Donor, DonorTensor
 
 _WRAPPING = frozenset({"model", "language_model", "text_model", "transformer", "thinker", "decoder", "llm"})
 """The names of modules around a language model, which some checkpoints have in front of its tensors' names."""
-_RENAMED = ((".mlp.", ".block_sparse_moe."), (".mlp.", ".feed_forward."), (".experts.", ".moe."))
+_RENAMED = (
+    (".mlp.", ".block_sparse_moe."),
+    (".experts.gate_up_proj", ".input_linear.weight"),
+    (".experts.down_proj", ".output_linear.weight"),
+    (".router.weight", ".router.layer.weight"),
+)
 """Parts of names in memory, each with what some checkpoints have in its place."""
 _EXPERT = re.compile(r"\.(\d+)\.")
 _PROJECTIONS = {
