@@ -46,4 +46,5 @@ def change_of(tensors: Arrays, module: str, scaling: float) -> np.ndarray[Any, A
 
 def spacing(exact: np.ndarray[Any, Any], bits: int) -> np.ndarray[Any, Any]:
     """The distance between neighbouring numbers of a type with `bits` bits of precision, at each of these numbers."""
-    return 2.0 ** (np.floor(np.log2(np.maximum(np.abs(exact), math.ulp(0.0)))) + 1 - bits)
+    found: np.ndarray[Any, Any] = 2.0 ** (np.floor(np.log2(np.maximum(np.abs(exact), math.ulp(0.0)))) + 1 - bits)
+    return found

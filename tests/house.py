@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("live",),
     ("measure",),
     ("view",),
-    ("compose", "checkpoint"),
+    ("compose", "checkpoint", "extraction"),
     ("__init__",),
     ("cli",),
     ("__main__",),

@@ -1,4 +1,4 @@
-"""Donors with LoRAs: every stack of them is the stack of the same donors with the LoRAs merged beforehand in float64."""
+"""Donors with LoRAs: every stack of them is that of the same donors with the LoRAs merged beforehand in float64."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_the_plan_knows_the_adapters(home: Path) -> None:
     before = load(home / "s.yml").plan().id
     write_lora(home / "first", SHAPES, rank=5)
     assert load(home / "s.yml").plan().id != before
-    with pytest.raises(StackerError, match="'x\\+first' at .* is not the one that was used"):
+    with pytest.raises(StackerError, match=r"'x\+first' at .* is not the one that was used"):
         verify(home / "out-s")
 
 

@@ -109,6 +109,8 @@ def _find_changes(targets: Targets, adapter: Adapter) -> tuple[Changes, list[Pro
     problems: list[Problem] = []
     missing: list[str] = []
     for module in adapter.modules:
+        if adapter.config.ensure_weight_tying and targets.find_tied(f"{module.path}.weight"):
+            continue  # a copy of what the adapter does to the embedding
         tensors = ModuleTensors(adapter, module.path, module.tensors)
         try:
             for name, expression in _change_module(targets, tensors):
