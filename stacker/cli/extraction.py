@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,7 @@ def extract_lora(
     tuned: Tuned, base: Base, out: Out, *, rank: Rank = None, energy: Energy = None, json: Json = False
 ) -> None:
     """Turn what distinguishes a fine-tune from its base into a LoRA, and report what the LoRA leaves out."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # more threads wait for each other between the small matrices
     from stacker.extraction import extract_lora as extract
     from stacker.view.tables.extraction import draw_extraction, extraction_json
 
