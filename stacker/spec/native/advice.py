@@ -6,12 +6,11 @@ import re
 
 from stacker.errors import Problem, did_you_mean
 from stacker.spec.language.validation import Advice, Path, find_last_key
+from stacker.spec.native.donor_shape import AdapterShape, DonorShape
 from stacker.spec.native.shape import (
     ITEM_KINDS,
-    AdapterShape,
     BlendShape,
     CrossfadeShape,
-    DonorShape,
     OutputShape,
     PartShape,
     RepeatShape,

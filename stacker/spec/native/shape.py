@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+
+from stacker.spec.native.donor_shape import Donor, Shape
+from stacker.spec.parameters.schema import DECLARATIONS
 
 ITEM_KINDS = ("slice", "blend", "crossfade", "repeat", "use")
 _SLICE_FORM = r"^\s*[A-Za-z0-9_.-]+\s*(\[\s*([0-9]+|[0-9]*\s*:\s*[0-9]*)\s*\]\s*)?$"
@@ -46,38 +49,10 @@ BaseDonor = Annotated[DonorName | None, Field(default=None, description=_DONOR_W
 Base = Annotated[SliceText | None, Field(default=None, description=_BASE_WORDS)]
 
 
-class Shape(BaseModel):
-    """The base class of all mappings of a native spec. Unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
-
-
 class OpShape(Shape):
     """The base class of mappings with an op. Keys that are not fields of the class are parameters of the op."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": _SETTING_SCHEMA})
-
-
-class AdapterShape(Shape):
-    """A LoRA written as a mapping; it can also be written as its source alone."""
-
-    source: str = Field(description="Hub id, hub id@revision, or a folder, with an adapter as peft saves it.")
-    revision: str | None = Field(default=None, description="Branch, tag or commit of a hub id.")
-    weight: float = Field(default=1.0, allow_inf_nan=False, description="Multiplies the change that the LoRA makes.")
-
-
-class DonorShape(Shape):
-    """A donor written as a mapping; a donor can also be written as its source alone."""
-
-    source: str | None = Field(default=None, description="Hub id, hub id@revision, or a folder.")
-    revision: str | None = Field(default=None, description="Branch, tag or commit of a hub id.")
-    like: str | None = Field(
-        default=None, description="A reference config that is used while the donor's weights are missing."
-    )
-    stack: str | None = Field(default=None, description="A spec file whose result is this donor.")
-    adapters: list[Adapter] = Field(
-        default=[], min_length=1, description="LoRAs that are folded into the donor's weights as they are read."
-    )
 
 
 class PartShape(Shape):
@@ -199,6 +174,7 @@ class StackShape(Shape):
         min_length=1,
         description="The models that layers come from, by short names: hub ids, folders, or other specs.",
     )
+    parameters: Annotated[Any, WithJsonSchema(DECLARATIONS)] = None
     stack: list[Item] = Field(default=[], min_length=1, description="The layers of the result, from first to last.")
     stacks: dict[str, Items] = Field(default={}, description="Named lists of items, which `use` puts into the stack.")
     base: BaseDonor
@@ -251,14 +227,6 @@ def _find_part_kind(value: object) -> str | None:
     return {"<text>": "<text>", "<slice>": "<part>", "<blend>": "<blend>"}.get(find_item_kind(value) or "")
 
 
-def _find_donor_kind(value: object) -> str | None:
-    return "<text>" if isinstance(value, str) else "<donor>" if isinstance(value, dict) else None
-
-
-def _find_adapter_kind(value: object) -> str | None:
-    return "<text>" if isinstance(value, str) else "<adapter>" if isinstance(value, dict) else None
-
-
 def _find_tokenizer_kind(value: object) -> str | None:
     return "<text>" if isinstance(value, str) else "<tokenizer>" if isinstance(value, dict) else None
 
@@ -270,16 +238,6 @@ def _find_body_kind(value: object) -> str:
 TokenizerIn = Annotated[
     Annotated[DonorName, Tag("<text>")] | Annotated[TokenizerShape, Tag("<tokenizer>")],
     Discriminator(_find_tokenizer_kind),
-]
-Adapter = Annotated[
-    Annotated[str, Tag("<text>"), Field(description="Hub id, hub id@revision, or a folder.")]
-    | Annotated[AdapterShape, Tag("<adapter>")],
-    Discriminator(_find_adapter_kind),
-]
-Donor = Annotated[
-    Annotated[str, Tag("<text>"), Field(description="Hub id, hub id@revision, or a folder.")]
-    | Annotated[DonorShape, Tag("<donor>")],
-    Discriminator(_find_donor_kind),
 ]
 Source = Annotated[
     Annotated[SliceText, Tag("<text>")] | Annotated[SourceShape, Tag("<slice>")], Discriminator(_find_source_kind)

@@ -67,6 +67,7 @@ def _donor_tree(donor: DonorSpec) -> Tree:
         "like": donor.like,
     }
     keys = {key: value for key, value in keys.items() if value is not None}
+    keys |= {"parameters": Flow(dict(donor.parameters))} if donor.parameters else {}
     if donor.adapters:
         return keys | {"adapters": [_adapter_tree(adapter) for adapter in donor.adapters]}
     return Flow(keys)
