@@ -174,8 +174,7 @@ def load_text(
 ) -> Stack:
     """Make the stack of the spec `text`, which is stored at `path`; the function `read` reads one donor.
 
-    If the stack is itself a donor of another stack, `opened` lists the paths of the specs around it, the outermost
-    first.
+    If the stack is a donor of another stack, `opened` lists the paths of the specs around it, the outermost first.
     """
     spec = parse_spec(text, str(path), parameters)
     with translate_errors(spec):
@@ -204,16 +203,15 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
 def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
     """Read all donors of the spec at `path`, by name; the problems of all unreadable donors are raised together.
 
-    `opened` has the paths of the specs that are being read because this one is a donor of theirs. For each donor that
-    is a stack, its spec's text is added to `nested`, keyed by path.
+    `opened` has the paths of the specs around this one. The text of each nested spec is added to `nested`, by path.
     """
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []
     for each in spec.donors:
         try:
             stacked = each.stack and _read_stacked(each, path, opened, nested, read)
-            stacked = stacked and add_adapters(stacked, each, path.parent, spec.dialect)
-            donors[each.name] = stacked or read(each, path.parent, spec.dialect)
+            adapted = stacked and add_adapters(stacked, each, path.parent, spec.dialect)
+            donors[each.name] = adapted or read(each, path.parent, spec.dialect)
         except StackerError as error:
             problems += error.problems
     raise_problems(problems)
@@ -221,7 +219,7 @@ def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read
 
 
 def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> Donor:
-    """Make a donor from a stack that is used as a donor: its tensors are planned, but nothing is built.
+    """Make a donor from a stack: its tensors are planned, but nothing is built.
 
     `opened` has the paths of the specs around the spec at `path`; spec texts are added to `nested`, keyed by path.
     """

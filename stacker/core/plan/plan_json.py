@@ -215,18 +215,26 @@ def expression_from_json(content: Any) -> Expression:
         return Rows(sources, content["width"], tuple(RowRun(*run) for run in content["runs"]))
     if "low_rank" in content:
         left, right = (Copy(_parse_ref(content[side])) for side in ("left", "right"))
-        one, other = (Strides(*steps) for steps in content["strides"])
-        of, shape = expression_from_json(content["low_rank"]), tuple(content["shape"])
-        return LowRank(of, left, right, content["factor"], shape, (one, other))
+        one, other = (Strides(*_parse_sizes(steps, 4)) for steps in content["strides"])
+        blocks, rows, rank, width = _parse_sizes(content["shape"], 4)
+        of, factor = expression_from_json(content["low_rank"]), float(content["factor"])
+        return LowRank(of, left, right, factor, (blocks, rows, rank, width), (one, other))
     if "rescale" in content:
         of, lengths = expression_from_json(content["rescale"]), Copy(_parse_ref(content["lengths"]))
-        rows, width = content["shape"]
+        rows, width = _parse_sizes(content["shape"], 2)
         return Rescale(of, lengths, rows, width, content.get("by_columns", False))
     if "columns" in content:
         return Columns(_parse_ref(content["columns"]), content["width"], content["start"], content["count"])
     if "concat" in content:
         return Concat(tuple(map(expression_from_json, content["concat"])), tuple(content["widths"]))
     return _blend_from_json(content)
+
+
+def _parse_sizes(values: Any, count: int) -> list[int]:
+    """The values, if they are `count` whole numbers of at least 0; else ValueError."""
+    if type(values) is not list or len(values) != count or any(type(each) is not int or each < 0 for each in values):
+        raise ValueError(f"{values!r} are not {count} sizes")
+    return values
 
 
 def _blend_from_json(content: dict[str, Any]) -> Blend:
