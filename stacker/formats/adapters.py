@@ -66,7 +66,6 @@ class AdapterConfig:
     fan_in_fan_out: bool = False
     target_parameters: tuple[str, ...] = ()
     token_indices: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    ensure_weight_tying: bool = False
     base: str = ""
     """The base model's hub id or folder, as it was called where the adapter was trained; "" if it is not stated."""
 
@@ -101,7 +100,6 @@ def parse_adapter_config(content: Mapping[str, Json], where: str) -> tuple[Adapt
         fan_in_fan_out=bool(content.get("fan_in_fan_out")),
         target_parameters=tuple(_get(content, "target_parameters", [])),
         token_indices={key: tuple(rows) for key, rows in tables.items()},
-        ensure_weight_tying=bool(content.get("ensure_weight_tying")),
         base=_get(content, "base_model_name_or_path", ""),
     )
     return config, tuple(_check_unknown(content, mark))

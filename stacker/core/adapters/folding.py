@@ -82,7 +82,7 @@ def _untie(donor: Donor, adapters: Sequence[Adapter]) -> Donor:
         head
         for adapter in adapters
         for module in adapter.modules
-        if not adapter.config.ensure_weight_tying and AdapterPart.TOKENS not in module.tensors
+        if AdapterPart.TOKENS not in module.tensors
         for head in _find_ends(targets, pairs, f"{module.path}.weight")
     }
     tensors = dict(donor.tensors)
@@ -109,8 +109,6 @@ def _find_changes(targets: Targets, adapter: Adapter) -> tuple[Changes, list[Pro
     problems: list[Problem] = []
     missing: list[str] = []
     for module in adapter.modules:
-        if adapter.config.ensure_weight_tying and targets.find_tied(f"{module.path}.weight"):
-            continue  # a copy of what the adapter does to the embedding
         tensors = ModuleTensors(adapter, module.path, module.tensors)
         try:
             for name, expression in _change_module(targets, tensors):

@@ -15,6 +15,7 @@ from stacker.formats.adapters import CONFIG_FILE, WEIGHTS_FILE
 from stacker.formats.json_object import format_json
 from stacker.formats.safetensors import make_header
 from stacker.io.disk.storage import explain_errors
+from stacker.io.files.paths import read_status
 from stacker.io.output.placing import make_parents, sync_folder
 from stacker.tensors import Dtype, TensorSpec
 
@@ -61,7 +62,7 @@ def open_adapter(out: Path) -> Iterator[AdapterWriter]:
 
     SpecError if there is something at `out` already.
     """
-    if os.path.lexists(out):
+    if read_status(out, follow_links=False) is not None:
         raise SpecError.of(f"there is something at {out} already", "choose another folder for the adapter")
     partial = out.with_name(f"{out.name}.partial-{os.getpid()}")
     with explain_errors(partial):
