@@ -11,7 +11,7 @@ import typer
 from stacker.cli.app import LANGUAGE, Json, Parameters, Spec, app, format_examples
 from stacker.cli.parameters import parse_assignments
 from stacker.cli.terminal.completion import complete_architecture, complete_op
-from stacker.cli.terminal.printing import make_console, print_json
+from stacker.cli.terminal.printing import make_console, print_json, print_written
 from stacker.errors import SpecError, did_you_mean
 from stacker.spec.language.stack_spec import StackSpec
 
@@ -43,21 +43,26 @@ def convert(
     *,
     parameter: Parameters = None,
     to: Annotated[Form, typer.Option("--to", help="The form of the output.")] = Form.NATIVE,
+    out: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")] = None,
     json: Json = False,
 ) -> None:
-    """Print a spec in another form, or list what that form cannot express.
+    """Print or write a spec in another form, or list what that form cannot express.
 
     peft and exllamav3 get the layers of one donor as ranges: an adapter_config.json, or the value of -layer_map.
     """
     from stacker.cli.conversion import to_layer_ranges
-    from stacker.io.files.spec_files import read_spec_file
+    from stacker.io.files.spec_files import read_spec_file, write_spec_file
     from stacker.spec.parser import parse_spec
 
     written, given = read_spec_file(spec), parse_assignments(parameter)
     parsed = parse_spec(written, str(spec), given)
     text = to_layer_ranges(written, spec, to, given) if to in _RANGES else _convert(parsed, spec, to)
+    if out:
+        write_spec_file(out, text)
     if json:
         print_json({"ok": True, "from": str(parsed.dialect), "to": str(to), "text": text})
+    elif out:
+        print_written(out)
     else:
         typer.echo(text, nl=False)
 
@@ -70,8 +75,9 @@ def _convert(parsed: StackSpec, path: Path, to: Form) -> str:
 
 
 @app.command(rich_help_panel=LANGUAGE, epilog=format_examples("schema > stacker.schema.json"))
-def schema() -> None:
-    """Print the JSON Schema of stacker's spec language, for completion and hints in editors."""
+def schema(*, json: Json = False) -> None:
+    """Print the JSON Schema of stacker's spec language, for completion and hints in editors; --json changes nothing."""
+    del json
     from stacker.spec.native.schema import make_json_schema
 
     print_json(make_json_schema())
