@@ -29,7 +29,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "llama",
         {
             "target_modules": ["q_proj", "down_proj"],
-            "rank_pattern": {"q_proj": 2, "layers.1.mlp.down_proj": 3, r"^model\.layers\.3\..*_proj": 6},
+            "rank_pattern": {"q_proj": 2, "layers.1.mlp.down_proj": 3},
             "alpha_pattern": {"down_proj": 5},
             "layers_to_transform": [0, 1, 3],
         },
