@@ -13,14 +13,21 @@ from stacker.version import VERSION
 
 if TYPE_CHECKING:
     from stacker.compose import Stack, load
+    from stacker.extraction import extract_lora
     from stacker.search.running.runs import search
     from stacker.searching.spaces import load_space
 else:
     from stacker import search
 
 __version__ = VERSION
-__all__ = ["Stack", "__version__", "load", "load_space", "search"]
-_HOMES = {"Stack": "stacker.compose", "load": "stacker.compose", "load_space": "stacker.searching.spaces"}
+__all__ = ["Stack", "__version__", "extract_lora", "load", "load_space", "search"]
+_HOMES = {
+    "Stack": "stacker.compose",
+    "load": "stacker.compose",
+    "load_space": "stacker.searching.spaces",
+    "extract_lora": "stacker.extraction",
+}
+"""The module of each name that is imported when it is first used."""
 
 
 class _CallablePackage(ModuleType):

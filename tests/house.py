@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("measure",),
     ("search",),
     ("view",),
-    ("compose", "checkpoint"),
+    ("compose", "checkpoint", "extraction"),
     ("searching",),
     ("__init__",),
     ("cli",),

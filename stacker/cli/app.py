@@ -17,7 +17,7 @@ ORDER = (
     *("recipes", "new"),
     *("inspect", "check", "preview", "config", "plan", "diff", "doctor"),
     *("run", "eval", "compare", "probe", "sweep", "search"),
-    *("build", "verify"),
+    *("build", "verify", "extract-lora"),
     *("convert", "schema", "ops", "architectures"),
 )
 """The order of commands in the help; commands that are not listed come last."""
