@@ -27,32 +27,34 @@ def main() -> int:
     options = _options()
     options.scratch.mkdir(parents=True, exist_ok=True)
     try:
-        donors = make_donors(options.donors)
+        make_donors(options.donors)
         texts = write_texts(options.scratch)
-    except MissingPackageError as error:
+        commands = _write_specs(options, [path.name for path in texts.values()])
+        stories = {name: _search(options.scratch, name, words) for name, words in commands.items()}
+    except (MissingPackageError, subprocess.CalledProcessError) as error:
         print(f"search: {error}", file=sys.stderr)
         return 1
-    home = os.path.relpath(options.donors, options.scratch)
-    del donors
-    specs = {"tunes": tunes_text(Path(home)), "self": self_text(Path(home))}
-    shares = {"tunes": SPLIT, "self": 1 - SPLIT}
-    more = {"tunes": ["--spread", "3"], "self": []}
-    stories, commands = {}, {}
-    for name, text in specs.items():
-        (options.scratch / f"{name}.yml").write_text(text, encoding="utf-8")
-        words = [
-            f"{name}.yml",
-            *(word for path in texts.values() for word in ("--text", path.name)),
-            "--arrange",
-            *more[name],
-        ]
-        words += ["--passages", str(PASSAGES), "--window", str(WINDOW), *_limit(options, shares[name])]
-        commands[name] = " ".join(["stacker search", *words, "-o", f"{name}-best.yml"])
-        stories[name] = _search(options.scratch, name, words)
     if options.write:
-        section = section_text(stories, commands, PASSAGES, WINDOW)
+        shown = {name: " ".join(["stacker search", *words]) for name, words in commands.items()}
+        section = section_text(stories, shown, PASSAGES, WINDOW)
         PAGE.write_text(replace_section(PAGE.read_text(encoding="utf-8"), section), encoding="utf-8")
     return 0
+
+
+def _write_specs(options: argparse.Namespace, texts: list[str]) -> dict[str, list[str]]:
+    """Write the specs of both searches; the arguments of each search by its name."""
+    home = Path(os.path.relpath(options.donors, options.scratch))
+    commands = {}
+    for name, text, share, more in (
+        ("tunes", tunes_text(home), SPLIT, ["--spread", "3"]),
+        ("self", self_text(home), 1 - SPLIT, []),
+    ):
+        (options.scratch / f"{name}.yml").write_text(text, encoding="utf-8")
+        read = [word for text_name in texts for word in ("--text", text_name)]
+        sizes = ["--passages", str(PASSAGES), "--window", str(WINDOW)]
+        end = [*_limit(options, share), "-o", f"{name}-best.yml"]
+        commands[name] = [f"{name}.yml", *read, "--arrange", *more, *sizes, *end]
+    return commands
 
 
 def _limit(options: argparse.Namespace, share: float) -> list[str]:
@@ -62,11 +64,13 @@ def _limit(options: argparse.Namespace, share: float) -> list[str]:
 
 
 def _search(scratch: Path, name: str, words: list[str]) -> dict[str, Any]:
-    """Run a search, or go on with it; the JSON that it prints."""
-    files = ["-o", f"{name}-best.yml", "--log", f"{name}.log.jsonl", "--svg", f"{name}.svg", "--html", f"{name}.html"]
-    command = [sys.executable, "-m", "stacker", "search", *words, *files, "--json"]
-    ended = subprocess.run(command, cwd=scratch, check=True, stdout=subprocess.PIPE)
-    found: dict[str, Any] = json.loads(ended.stdout)
+    """Run a search, or go on with it, with its progress on standard error; the JSON of its log."""
+    log = f"{name}.log.jsonl"
+    files = ["--log", log, "--svg", f"{name}.svg", "--html", f"{name}.html"]
+    program = [sys.executable, "-m", "stacker", "search"]
+    subprocess.run([*program, *words, *files], cwd=scratch, check=True, stdout=sys.stderr)
+    shown = subprocess.run([*program, "show", log, "--json"], cwd=scratch, check=True, stdout=subprocess.PIPE)
+    found: dict[str, Any] = json.loads(shown.stdout)
     return found
 
 
