@@ -20,7 +20,7 @@ from tools.bench.measure import Bench, BenchError, Row, at_least, at_most, megab
 PASSAGES, WINDOW = 16, 512
 LENGTH = 150_000
 """Characters of the text."""
-CANDIDATES = 12
+CANDIDATES = 8
 DAMAGED = 17
 """The layer that is noise in the donor of the planted truth."""
 MOST = 200
@@ -88,38 +88,68 @@ def write_spec(folder: Path, name: str, donors: dict[str, Path], **entries: Any)
 
 
 def time_candidates(donor: Path, case: str) -> dict[str, float]:
-    """Figures of a search of two donors: candidates a minute, CPU seconds, the share outside arithmetic, memory."""
-    from stacker.search.evaluation import live_evaluator, reading
-    from stacker.search.limits import Limit
+    """Figures of candidates of two donors: how many a minute, CPU seconds, the share outside arithmetic, memory.
 
-    other = make_other(donor, "smollm2-shaken", _shake)
-    donors, inside = {"a": donor, "b": other}, [0.0]
+    The first one is not counted, because the windows are drawn and the start is measured with it.
+    """
+    from stacker.search.results import Trial
+
+    evaluator, proposals = _prepare(donor, case)
+    inside = _time_reading()
+    trials: list[Trial] = []
+    marks: list[tuple[float, float, float]] = []
+    for number, proposal in enumerate(proposals):
+        found = evaluator.measure(proposal.point, 0, trials)
+        trials.append(Trial(number, case, 0, proposal, found))
+        marks.append((time.perf_counter(), time.process_time(), inside[0]))
+    (first, cpu, busy), (last, cpu_end, busy_end) = marks[0], marks[-1]
+    return {
+        "minute": 60 * (len(marks) - 1) / (last - first),
+        "cpu": (cpu_end - cpu) / (len(marks) - 1),
+        "outside": 1 - (busy_end - busy) / (cpu_end - cpu),
+        "memory": read_private(),
+        "weights": (donor / "model.safetensors").stat().st_size,
+    }
+
+
+def _prepare(donor: Path, case: str) -> tuple[Any, Any]:
+    """An evaluator of candidates, and proposals of the strategy that would be asked."""
+    import stacker
+    from stacker.measure.states.allocation import keep_memory
+    from stacker.measure.texts import read_passages
+    from stacker.search.evaluation.live_evaluator import Course, LiveEvaluator
+    from stacker.search.evaluation.objectives import LOSS
+    from stacker.search.evaluation.windows import CHARACTERS, split_texts
+    from stacker.search.strategies.cma import Cma
+    from stacker.search.strategies.seeds import list_seeds
+
+    keep_memory()
+    donors = {"a": donor, "b": make_other(donor, "smollm2-shaken", _shake)}
     spec = _write_case(donor.parent, case, donors)
-    own = reading.read_heat
+    live = stacker.load(spec).live_stack()
+    passages = read_passages([write_text(donor.parent)], WINDOW * CHARACTERS)
+    part = split_texts({"topics": passages}, live.load_tokenizer(), WINDOW, PASSAGES)["search"]
+    space: Any = stacker.load_space(spec, arrange=case == "orders")
+    evaluator = LiveEvaluator(space.decode, live, live, Course(part, (LOSS,), PASSAGES, 0))
+    asked = list_seeds(space) if case == "orders" else Cma(space, space.start, 0, CANDIDATES).ask()
+    return evaluator, asked[:CANDIDATES]
+
+
+def _time_reading() -> list[float]:
+    """Let the function that runs models add its CPU seconds to the returned number."""
+    from stacker.search.evaluation import live_evaluator, reading
+
+    spent, own = [0.0], reading.read_heat
 
     def timed(*arguments: Any) -> Any:
-        start = time.perf_counter()
+        start = time.process_time()
         found = own(*arguments)
-        inside[0] += time.perf_counter() - start
+        spent[0] += time.process_time() - start
         return found
 
     for module in (reading, live_evaluator):
         setattr(module, "read_heat", timed)  # noqa: B010 - mypy knows the function's type
-    marks: list[tuple[float, float, float]] = []
-
-    def tell(_trials: Any) -> None:
-        marks.append((time.perf_counter(), time.process_time(), inside[0]))
-
-    _search(spec, donor.parent, Limit(candidates=CANDIDATES), case == "orders", PASSAGES, WINDOW, tell)
-    (first, cpu, busy), (last, cpu_end, busy_end) = marks[0], marks[-1]
-    count = len(marks) - 1
-    return {
-        "minute": 60 * count / (last - first),
-        "cpu": (cpu_end - cpu) / count,
-        "outside": 1 - (busy_end - busy) / (last - first),
-        "memory": read_private(),
-        "weights": (donor / "model.safetensors").stat().st_size,
-    }
+    return spent
 
 
 def _write_case(folder: Path, case: str, donors: dict[str, Path]) -> Path:
@@ -157,12 +187,18 @@ def _search(spec: Path, folder: Path, limit: Any, arrange: bool, passages: int, 
     from stacker.searching.options import SearchOptions
     from stacker.searching.pipeline import search_spec
 
-    text = folder / "search.txt"
-    text.write_text("\n\n".join(topics[name] for name in sorted(topics))[:LENGTH], encoding="utf-8")
+    text = write_text(folder)
     options = SearchOptions(
         (text,), folder / "best.yml", limit=limit, arrange=arrange, passages=passages, window=window
     )
     search_spec(spec, options, tell, lambda _line: None)
+
+
+def write_text(folder: Path) -> Path:
+    """A text of English prose about Python."""
+    path = folder / "search.txt"
+    path.write_text("\n\n".join(topics[name] for name in sorted(topics))[:LENGTH], encoding="utf-8")
+    return path
 
 
 def read_private() -> float:
