@@ -26,7 +26,7 @@ rect { stroke: var(--ground); stroke-width: 1; } .front { stroke: #d63245; strok
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """Maps values from `low` to `high` to pixels from `start` to `stop`; values outside are put at the ends."""
+    """Maps values from `low` to `high`, whichever is larger, to pixels from `start` to `stop`; others go to the ends."""
 
     low: float
     high: float
@@ -35,7 +35,7 @@ class _Axis:
 
     def place(self, value: float) -> float:
         """The pixel of a value."""
-        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+        share = (value - self.low) / (self.high - self.low) if self.high != self.low else 0.5
         return round(self.start + min(1.0, max(0.0, share)) * (self.stop - self.start), 1)
 
 

@@ -93,7 +93,11 @@ def test_the_drawing_has_a_dot_for_each_measured_trial() -> None:
     """The SVG has a dot with its figures for every trial that was measured, and a strip for each ancestor."""
     root = fromstring(story_svg(STORY))
     names = [each.tag.rpartition("}")[2] for each in root.iter()]
-    assert names.count("circle") == 3
+    dots = [each for each in root.iter() if each.tag.endswith("circle")]
+    assert len(dots) == 3
+    heights = [float(dot.get("cy", "")) for dot in dots]
+    assert heights[2] < heights[0] < heights[1], "the lowest value is at the bottom"
+    assert len({dot.get("cx") for dot in dots}) == 3
     assert names.count("rect") == 2 * 7
     assert "path" in names
 
