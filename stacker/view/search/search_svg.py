@@ -26,7 +26,7 @@ rect { stroke: var(--ground); stroke-width: 1; } .front { stroke: #d63245; strok
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """Maps values from `low` to `high`, whichever is larger, to pixels from `start` to `stop`; others go to the ends."""
+    """Maps values from `low` to `high`, whichever is larger, to pixels from `start` to `stop`; others to the ends."""
 
     low: float
     high: float
