@@ -55,6 +55,8 @@ class Fault:
 
     An answer of `status` (with `headers` and `value` as JSON), or the connection cut after `drop` bytes of the body;
     `whole` answers a request for a range with the whole file, `pause` sends an endless body, a byte in so many seconds.
+    `stall` waits so many seconds where `drop` cuts, `shift` sends a range that begins so many bytes later, and `about`
+    replaces headers of an otherwise right answer.
     """
 
     match: str
@@ -66,6 +68,9 @@ class Fault:
     times: int = 1
     value: Any = field(default_factory=lambda: {"error": "injected"})
     pause: float | None = None
+    stall: float = 0.0
+    shift: int = 0
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -183,6 +188,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_endlessly(self, fault: Fault) -> None:
         """Send spaces until the client closes the connection: one in `pause` seconds, or a megabyte at once if 0."""
         self.send_response(fault.status or 200)
+        for key, value in fault.headers.items():
+            self.send_header(key, value)
         self.end_headers()
         self.close_connection = True
         while True:
@@ -256,11 +263,15 @@ class _Handler(BaseHTTPRequestHandler):
         if not wanted or (self.fault and self.fault.whole):
             self._send_bytes(200, data, about)
             return
-        begin, end = int(wanted[1]), min(int(wanted[2] or len(data) - 1) + 1, len(data))
+        shift = self.fault.shift if self.fault else 0
+        begin, end = int(wanted[1]) + shift, min(int(wanted[2] or len(data) - 1) + 1 + shift, len(data))
         if begin >= end:
             self._send_bytes(416, b"", about | {"Content-Range": f"bytes */{len(data)}"})
             return
-        self._send_bytes(206, data[begin:end], about | {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}"})
+        about |= {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}"} | dict(
+            self.fault.about if self.fault else {}
+        )
+        self._send_bytes(206, data[begin:end], about)
 
     def _send_bytes(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         drop = self.fault.drop if self.fault and status in (200, 206) else None
@@ -271,11 +282,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
-        self.send_header("Content-Length", str(len(body)))
+        if "Content-Length" not in headers:
+            self.send_header("Content-Length", str(len(body)))
         if drop is not None:
             self.close_connection = True
         self.end_headers()
         self.wfile.write(sent)
+        if drop is not None and self.fault and self.fault.stall:
+            self.wfile.flush()
+            time.sleep(self.fault.stall)
 
 
 @contextmanager

@@ -57,6 +57,12 @@ Digests = Annotated[
 WriteDigests = Annotated[
     bool, typer.Option("--write-digests", help="If nothing is wrong, store the SHA-256 of each shard in the lock file.")
 ]
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream", help="Read donors on the hub by ranges while writing, without storing their files; needs no cache."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
 
 
@@ -66,6 +72,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.
         "build stack.yml ./out",
         "build stack.yml ./out --force --max-memory 2GB",
         "build stack.yml ./out --for llama.cpp",
+        "build stack.yml ./out --stream",
     ),
 )
 def build(
@@ -81,12 +88,14 @@ def build(
     device: Device = "cpu",
     clients: For = None,
     digests: Digests = False,
+    stream: Stream = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Write the checkpoint that SPEC describes; an interrupted build is resumed by the same command."""
     from stacker.compose import build as make
     from stacker.compose import load
+    from stacker.io.donors.streaming import DonorAccess
     from stacker.run.building import BuildOptions, Listener
     from stacker.spec.language.value_grammar import parse_size
 
@@ -95,7 +104,8 @@ def build(
     if shard_size:
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
     print_warnings(stack.problems)
-    options = BuildOptions(force, restart, workers, memory, layout, device, digests)
+    access = DonorAccess.STREAM if stream else DonorAccess.FETCH
+    options = BuildOptions(force, restart, workers, memory, layout, device, digests, access=access)
     with show_progress("building", "fetching", "checking", quiet=quiet or json) as (writing, fetching, checking):
         built = make(stack, out, options, Listener(writing, fetching, checking, print_warnings))
     if json:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from stacker.core.plan.plan import LayoutKind, Plan, Report
 from stacker.errors import Problem
+from stacker.io.donors.streaming import DonorAccess
 from stacker.progress import Watch, ignore_watch
 
 
@@ -15,7 +16,8 @@ class BuildOptions:
     """Options of a build; `max_memory` is in bytes.
 
     `force` replaces an existing output folder, `restart` begins anew instead of continuing an interrupted build, and
-    `digests` reads the shards once more to store their SHA-256 in the lock file. Of all options, only `device` can
+    `digests` reads the shards once more to store their SHA-256 in the lock file. `access` says whether weights on
+    servers are fetched first or read by ranges while the output is written. Of all options, only `device` can
     change the values of tensors, because devices round differently.
     """
 
@@ -27,6 +29,7 @@ class BuildOptions:
     device: str = "cpu"
     digests: bool = False
     executor: str = "local"
+    access: DonorAccess = DonorAccess.FETCH
 
 
 DEFAULTS = BuildOptions()
