@@ -35,7 +35,7 @@ from stacker.io.donors.reader import read_donor
 from stacker.io.output.placing import replace_file
 from stacker.progress import Watch, ignore_watch
 from stacker.run.shard_digests import check_digests, digest_shards
-from stacker.run.verify import compare
+from stacker.run.verify import check_structure, compare
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 
 
@@ -59,7 +59,7 @@ def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: W
     not on this machine, and the lock file has digests of the shards, the shards are compared with these. Otherwise,
     DonorError when a donor is missing or differs from the one that the output was made from.
     """
-    lock = _read_lock(out)
+    lock = read_lock(out)
     plan = plan_from_json(lock["plan"])
     sources = {donor["name"]: donor.get("found") for donor in lock["plan"]["donors"]}
     try:
@@ -78,9 +78,28 @@ def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: W
     return Verified(len(plan.steps), plan.total_size, problems)
 
 
+def verify_at_hand(out: Path, watch: Watch = ignore_watch) -> Verified:
+    """Verify the output in `out` as `verify` does, but without fetching anything from the hub.
+
+    If donors are not on this machine and there are no digests, only the names, sizes and headers of its files are
+    compared with the plan, and a note says so.
+    """
+    lock = read_lock(out)
+    plan = plan_from_json(lock["plan"])
+    if lock.get(DIGESTS):
+        return Verified(len(plan.steps), plan.total_size, tuple(check_digests(out, plan, lock[DIGESTS], watch)))
+    sources = {donor["name"]: donor.get("found") for donor in lock["plan"]["donors"]}
+    try:
+        known = _read_donors(plan, sources, {}, out)
+        _check_at_hand(known, find_files(plan, known))
+    except (DonorError, SpecError) as error:
+        return Verified(len(plan.steps), plan.total_size, (*check_structure(out, plan), _note_structure(out, error)))
+    return verify(out, watch=watch)
+
+
 def write_digests(out: Path, watch: Watch = ignore_watch) -> None:
     """Store the SHA-256 of every shard of the output in its lock file; StorageError when that fails."""
-    lock = _read_lock(out)
+    lock = read_lock(out)
     digests = digest_shards(out, plan_from_json(lock["plan"]), watch)
     replace_file(out / LOCK, format_json({**lock, DIGESTS: digests}))
 
@@ -90,6 +109,11 @@ def _check_at_hand(donors: Mapping[str, Donor], needed: Mapping[str, Collection[
     for name, donor in donors.items():
         if any(file.path is None for file in donor.files if file.name in needed[name]):
             raise DonorError.of(f"donor '{name}' has not been fetched from the hub")
+
+
+def _note_structure(out: Path, error: StackerError) -> Problem:
+    message = f"only names, sizes and headers of its files were checked: {error.problems[0].message}"
+    return Problem(message, "", Mark(str(out)), Severity.NOTE, Blame.VERIFY)
 
 
 def _note_digests(out: Path, error: StackerError) -> Problem:
@@ -149,7 +173,7 @@ def _check_sources(out: Path, plan: Plan, donors: Mapping[str, Donor]) -> None:
 _REPAIR = "build the stack again, or restore the file"
 
 
-def _read_lock(out: Path) -> dict[str, Any]:
+def read_lock(out: Path) -> dict[str, Any]:
     """The content of the lock file in folder `out`; SpecError when there is none, VerifyError when it is damaged.
 
     StorageError when it cannot be read.

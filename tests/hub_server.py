@@ -23,7 +23,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-WEIGHTS = ".safetensors"
+from tests.hub_uploads import WEIGHTS, Uploads
+
 _API = re.compile(r"/api/models/(?P<repo>[^/]+(?:/[^/]+)?)(?:/revision/(?P<revision>.+))?")
 _RESOLVE = re.compile(r"/(?P<repo>[^/]+(?:/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 _STORED = re.compile(r"/stored/(?P<repo>[^/]+(?:/[^/]+)?)/at/(?P<revision>[^/]+)/(?P<file>.+)")
@@ -89,7 +90,9 @@ class Asked:
 class HubServer:
     """The hub, with its repositories, the requests received and the faults to inject."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.uploads = Uploads(self)
         self.repos: dict[str, HubRepo] = {}
         self.faults: list[Fault] = []
         self.asked: list[Asked] = []
@@ -166,6 +169,20 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
+    def do_POST(self) -> None:
+        self._answer_upload()
+
+    def do_PUT(self) -> None:
+        self._answer_upload()
+
+    def _answer_upload(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        chunked = self.headers.get("Transfer-Encoding") == "chunked"
+        body = b"".join(self._read_chunks()) if chunked else self.rfile.read(int(self.headers["Content-Length"]))
+        self.fault = self.hub.fault(self.command, path)
+        status, value = (self.fault.status, self.fault.value) if self.fault else (None, None)
+        self._send(*((status, value) if status else self.hub.uploads.answer(self.command, path, body)))
+
     def log_message(self, *_: object) -> None:
         """Prints nothing; requests are recorded in the hub."""
 
@@ -183,7 +200,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.server_name == "storage" and (match := _STORED.fullmatch(path)):
             self._send_file(self.hub.repos[match["repo"]].commits[match["revision"]] / match["file"])
         else:
-            self._send(404, {"error": "Not Found"})
+            self._send(*self.hub.uploads.answer(self.command, path, b""))
+
+    def _read_chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline(), 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
 
     def _send_endlessly(self, fault: Fault) -> None:
         """Send spaces until the client closes the connection: one in `pause` seconds, or a megabyte at once if 0."""
@@ -206,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         folder = repo.commits[commit]
         files = [
-            {"rfilename": path.relative_to(folder).as_posix(), "size": path.stat().st_size}
+            {"rfilename": path.relative_to(folder).as_posix(), "size": path.stat().st_size} | _describe_large(path)
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         ]
@@ -293,12 +316,20 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(self.fault.stall)
 
 
+def _describe_large(path: Path) -> dict[str, Any]:
+    """What the hub lists for a file that it stores by its SHA-256."""
+    if path.suffix != WEIGHTS:
+        return {}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"lfs": {"size": path.stat().st_size, "sha256": digest, "pointerSize": 130}}
+
+
 @contextmanager
 def running_hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A running hub that huggingface_hub uses in this process, with its cache under `home` and no token."""
     from huggingface_hub import close_session, constants
 
-    hub = HubServer()
+    hub = HubServer(home / "repositories")
     places = {
         "ENDPOINT": hub.endpoint,
         "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}",

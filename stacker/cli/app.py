@@ -14,7 +14,7 @@ ORDER = (
     *("recipes", "new"),
     *("inspect", "check", "preview", "config", "plan", "diff", "doctor"),
     *("run", "eval", "compare", "probe"),
-    *("build", "verify"),
+    *("build", "verify", "push"),
     *("convert", "schema", "ops", "architectures"),
 )
 """The order of commands in the help; commands that are not listed come last."""

@@ -52,6 +52,20 @@ def compare(
     yield from damage.problems(comparison.paths)
 
 
+def check_structure(folder: Path, plan: Plan) -> Iterator[Problem]:
+    """Yield a problem for each file of the output that is missing or has another size or header than planned."""
+    yield from check_contents(folder, plan)
+    with open_comparison(folder, plan, _ignore) as comparison:
+        for number, shard in enumerate(plan.shards):
+            problem = check_size(comparison.paths[number], shard) or _check_header(comparison, number, shard)
+            if problem:
+                yield problem
+
+
+def _ignore(shard: int, offset: int, expected: bytes, found: bytes) -> None:
+    del shard, offset, expected, found
+
+
 def _check_header(comparison: Comparison, number: int, shard: Shard) -> Problem | None:
     path = comparison.paths[number]
     same = comparison.has_header(number, shard)

@@ -89,9 +89,9 @@ def test_a_slow_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_errors_are_not_repeated() -> None:
     """An error for which the server's client knows no pause ends reading at once, with its explanation."""
 
-    def refuse(_number: int, _data: bytes) -> Iterator[bytes]:
+    def refuse(_number: int, data: bytes) -> Iterator[bytes]:
+        yield data[:1]
         raise ValueError("no")
-        yield b""
 
     server = Server(refuse)
     with pytest.raises(DonorError, match="it failed: no"):

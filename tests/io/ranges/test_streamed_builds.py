@@ -16,7 +16,8 @@ from stacker.io.hub import requests as hub_requests
 from stacker.io.ranges import connections, fetching, read_ahead
 from stacker.run.building import BuildOptions
 from tests.donors import write_llama
-from tests.hub_server import WEIGHTS, Fault, HubServer, running_hub
+from tests.hub_server import Fault, HubServer, running_hub
+from tests.hub_uploads import WEIGHTS
 
 FIRST, SECOND = "anna/first", "ben/second"
 COPIES = f"""\
