@@ -29,9 +29,9 @@ from stacker.errors import (
 )
 from stacker.formats.json_object import format_json
 from stacker.io.disk.storage import make_storage_error
-from stacker.io.donors.local_files import fetch_donor
 from stacker.io.donors.location import is_path
 from stacker.io.donors.reader import read_donor
+from stacker.io.donors.streaming import OBTAIN, DonorAccess
 from stacker.io.output.placing import replace_file
 from stacker.progress import Watch, ignore_watch
 from stacker.run.shard_digests import check_digests, digest_shards
@@ -51,11 +51,17 @@ class Verified:
     problems: tuple[Problem, ...]
 
 
-def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: Watch = ignore_watch) -> Verified:
+def verify(
+    out: Path,
+    donors: Mapping[str, str] = MappingProxyType({}),
+    watch: Watch = ignore_watch,
+    access: DonorAccess = DonorAccess.FETCH,
+) -> Verified:
     """Compare every byte of the output in `out` with the plan in its lock file and with the donors.
 
     For a donor that is no longer where it was, `donors` maps the donor's name to its new folder or hub id. A relative
-    path in `donors` starts at the current folder, and one in the lock file at `out`. If `donors` is empty, a donor is
+    path in `donors` starts at the current folder, and one in the lock file at `out`. `access` says how weights that are
+    only on the hub are read. If `donors` is empty, a donor is
     not on this machine, and the lock file has digests of the shards, the shards are compared with these. Otherwise,
     DonorError when a donor is missing or differs from the one that the output was made from.
     """
@@ -73,7 +79,7 @@ def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: W
         found = tuple(check_digests(out, plan, lock[DIGESTS], watch))
         return Verified(len(plan.steps), plan.total_size, (*found, _note_digests(out, error)))
     _check_sources(out, plan, known)
-    known = {name: fetch_donor(donor, needed[name]) for name, donor in known.items()}
+    known = OBTAIN[access](known, needed, ignore_watch)
     problems = tuple(compare(out, plan, known, watch))
     return Verified(len(plan.steps), plan.total_size, problems)
 

@@ -60,7 +60,8 @@ WriteDigests = Annotated[
 Stream = Annotated[
     bool,
     typer.Option(
-        "--stream", help="Read donors on the hub by ranges while writing, without storing their files; needs no cache."
+        "--stream",
+        help="Read the weights of donors on the hub by ranges as they are needed, and store no file of them.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
@@ -148,6 +149,7 @@ def verify(
     out: Written,
     *,
     donor: Moved = None,
+    stream: Stream = False,
     write_digests: WriteDigests = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -158,9 +160,11 @@ def verify(
     """
     from stacker.checkpoint import verify as compare
     from stacker.checkpoint import write_digests as write
+    from stacker.io.donors.streaming import DonorAccess
 
     with show_progress("verifying", "computing digests", quiet=quiet or json) as (watch, digesting):
-        checked = compare(out, _parse_folders(donor or []), watch)
+        access = DonorAccess.STREAM if stream else DonorAccess.FETCH
+        checked = compare(out, _parse_folders(donor or []), watch, access)
         raise_problems(checked.problems)
         if write_digests:
             write(out, digesting)

@@ -14,6 +14,7 @@ from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tasks import Compute, Task
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem
+from stacker.io.ranges.read_ahead import BLOCK_BYTES
 from stacker.progress import Watch, ignore_watch
 from stacker.run.comparison import CHUNK, Comparison, compare_copied, open_comparison
 from stacker.run.compute.evaluate import begin_evaluation
@@ -35,7 +36,8 @@ def compare(
     missing, was changed, or cannot be read.
     """
     yield from check_contents(folder, plan)
-    tasks = make_tasks(plan, donors, _PART)
+    streamed = any(file.address for donor in donors.values() for file in donor.files)
+    tasks = make_tasks(plan, donors, BLOCK_BYTES if streamed else _PART)  # blocks are read ahead
     damage = Damage(plan)
     with open_comparison(folder, plan, damage.compare, tasks) as comparison:
         present = set()

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from stacker.errors import Mark, SpecError, StackerError, StorageError
 from stacker.io.disk.storage import explain_errors
+from stacker.io.files.paths import read_status
+from stacker.io.files.repository import FolderRepository
 from stacker.io.hub.errors import HubAddress, translate_hub_errors
 from stacker.io.hub.repository import check_id
 
@@ -93,11 +95,12 @@ def _find_copies(folder: Path, donors: Mapping[str, str]) -> Iterator[DonorCopy]
             for path, size, digest in _list_large_files(repo, commit):
                 known.setdefault((size, digest), DonorCopy("", repo, commit, path))
     sizes = {size for size, _ in known}
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
-    for file in (file for file in files if file.stat().st_size in sizes):
-        copy = known.get((file.stat().st_size, _digest(file)))
-        if copy:
-            yield replace(copy, name=file.relative_to(folder).as_posix())
+    for name in FolderRepository(folder).list_names():
+        status = read_status(folder / name)
+        if status and status.st_size in sizes and not name.startswith("."):
+            copy = known.get((status.st_size, _digest(folder / name)))
+            if copy:
+                yield replace(copy, name=name)
 
 
 def _list_large_files(repo: str, commit: str) -> Iterator[tuple[str, int, str]]:

@@ -87,6 +87,17 @@ def test_the_bytes_are_those_of_an_ordinary_build(hub: HubServer, tmp_path: Path
     assert not verify(out, {"a": str(tmp_path / "donors" / FIRST), "b": str(tmp_path / "donors" / SECOND)}).problems
 
 
+def test_an_output_is_verified_by_ranges(hub: HubServer, tmp_path: Path) -> None:
+    """`verify` can read the donors by ranges too, and finds a damaged byte."""
+    out = build_streamed(tmp_path, BLENDS)
+    assert not verify(out, access=DonorAccess.STREAM).problems
+    assert not hub.downloaded()
+    with (out / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"?")
+    assert verify(out, access=DonorAccess.STREAM).problems
+
+
 FAULTS = {
     "cut": Fault("/stored/", drop=700, times=9),
     "cut at once": Fault("/stored/", drop=0, times=3),
