@@ -37,7 +37,6 @@ from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
 from stacker.io.donors.local_files import check_not_overwritten, find_relative_folder, list_local_files
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
-from stacker.io.donors.streaming import OBTAIN
 from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.paths import find_nearest_folder, resolve_links
 from stacker.io.files.spec_files import read_spec_file
@@ -45,13 +44,14 @@ from stacker.io.output.folder import open_output
 from stacker.io.output.placing import check_vacant
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
-from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener
+from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, commit_output
 from stacker.run.executors import EXECUTORS
 from stacker.run.resume import check_earlier_work
 from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.mergekit.hints import translate_errors, translate_hints
-from stacker.spec.parser import parse_spec
+from stacker.spec.parameters.space import list_set
+from stacker.spec.parser import NOTHING_GIVEN, parse_spec, write_parameters
 from stacker.version import VERSION
 from stacker.view.files.documents import make_documents
 from stacker.view.scene.scene import Scene, make_scene
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 
 Paths = tuple[Path, ...]
 Texts = dict[str, str]
+Given = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,15 @@ class Stack:
             raise StackerError.of("a stack without problems has no tensors")
         chosen = layout or Layout(self.spec.output.shard_size)
         return make_plan(self.spec.name, self.graph, self.donors, self.planned, dict(self.config), chosen)
+
+    def bind(self, values: Given, read: ReadDonor = read_donor) -> Stack:
+        """The stack of the same text with these values of its parameters, by name; see also `remember_donors`."""
+        path, known = self.folder / Path(self.spec.source).name, list_set(self.spec.parameters)
+        return load_text(self.text, path, read=read, parameters={**known, **values})
+
+    def write_spec(self) -> bytes:
+        """The text of the spec, with the values that were set from outside in it."""
+        return write_parameters(self.text, self.spec)
 
     def in_shards(self, size: int) -> Stack:
         """A copy of the stack whose shards have at most `size` bytes of tensors each."""
@@ -149,22 +159,24 @@ class Stack:
         return make_live(blueprint, Settings(device, dtype, max_memory), draw)
 
 
-def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:
+def load(path: str | Path, read: ReadDonor = read_donor, parameters: Given = NOTHING_GIVEN) -> Stack:
     """Read a spec file and, with the function `read`, its donors' configs and file headers; check the stack.
 
-    Raises SpecError if the file is not a valid spec and DonorError if a donor cannot be read. Problems of the stack
-    itself are not raised but listed in `Stack.problems`.
+    `parameters` sets parameters of the spec, by name. Raises SpecError if the file is not a valid spec and DonorError
+    if a donor cannot be read. Problems of the stack itself are not raised but listed in `Stack.problems`.
     """
-    return load_text(read_spec_file(Path(path)), Path(path), read=read)
+    return load_text(read_spec_file(Path(path)), Path(path), read=read, parameters=parameters)
 
 
-def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = read_donor) -> Stack:
+def load_text(
+    text: bytes, path: Path, opened: Paths = (), read: ReadDonor = read_donor, parameters: Given = NOTHING_GIVEN
+) -> Stack:
     """Make the stack of the spec `text`, which is stored at `path`; the function `read` reads one donor.
 
     If the stack is itself a donor of another stack, `opened` lists the paths of the specs around it, the outermost
     first.
     """
-    spec = parse_spec(text, str(path))
+    spec = parse_spec(text, str(path), parameters)
     with translate_errors(spec):
         return _load_spec(spec, text, path, opened, read)
 
@@ -218,7 +230,7 @@ def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, rea
     if resolve_links(inner, SpecError) in chain:
         names = " → ".join(step.name for step in (*chain, inner))
         raise SpecError.of(f"donor '{each.name}' is made of itself: {names}", "", each.mark)
-    stack = load_text(read_spec_file(inner), inner, chain, read)
+    stack = load_text(read_spec_file(inner), inner, chain, read, dict(each.parameters))
     nested[str(each.stack)] = stack.text.decode()
     nested |= {f"{each.stack}/{name}": text for name, text in stack.nested.items()}
     return _as_donor(each, stack)
@@ -262,13 +274,14 @@ def build(
     """
     raise_problems(stack.problems)
     known = collect_donors(stack.donors)
+    text = stack.write_spec()
     check_vacant(out, force=options.force)
     check_not_overwritten(out, known.values())
     plan = plan_for(stack, out, options.layout)
     side_files = fetch_side_files(stack.side_files)
     if side_files != stack.side_files:
         raise_problems(check_side_files(side_files, stack.spec, stack.graph, stack.donors))
-    donors = OBTAIN[options.access](known, find_files(plan, known), listener.fetching)
+    donors = options.obtain(known, find_files(plan, known), listener.fetching)
     tasks = make_tasks(plan, donors)
     check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
@@ -282,6 +295,6 @@ def build(
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
         found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
         lock = make_lock(plan, VERSION, found, stack.nested, digests)
-        output.write_texts(make_documents(stack.scene(plan), plan, stack.text, lock))
-        listener.warn(output.commit())
+        output.write_texts(make_documents(stack.scene(plan), plan, text, lock))
+        commit_output(output, out, listener)
     return Built(plan, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,11 +49,7 @@ def push(
     Missing entries of the card's metadata are added to README.md in OUT: base_model, base_model_relation and license.
     """
     from stacker.checkpoint import read_lock, verify_at_hand
-    from stacker.core.study.publication import check_card, complete_card, list_changes
-    from stacker.formats.model_card import CARD, format_card
-    from stacker.io.donors.cards import read_own_card
     from stacker.io.hub.publishing import check_repository, push_folder
-    from stacker.io.output.placing import replace_file
 
     check_repository(repository)
     donors = read_lock(out)["plan"]["donors"]
@@ -60,12 +57,7 @@ def push(
         checked = verify_at_hand(out, checking)
     raise_problems(checked.problems)
     print_warnings(checked.problems)
-    before, origins = read_own_card(out), [_find_origin(donor, out) for donor in donors]
-    card = complete_card(before, origins, base_model or (), licence)
-    raise_problems(check_card(card, origins))
-    changes = list_changes(before, card)
-    if changes:
-        replace_file(out / CARD, format_card(card))
+    changes = _complete_card(out, [_find_origin(donor, out) for donor in donors], base_model or [], licence)
     commits = {donor["source"]: donor["revision"] for donor in donors if donor["revision"]}
     found = push_folder(out, repository, commits, private=private)
     if json:
@@ -74,6 +66,24 @@ def push(
     elif not quiet:
         text = f"{out} is at {found.url}" + (f", {len(found.copied)} files copied from donors" if found.copied else "")
         make_console(stderr=True).print(text, soft_wrap=True, markup=False)
+
+
+def _complete_card(
+    out: Path, origins: Sequence[Origin], bases: Sequence[str], licence: str | None
+) -> Mapping[str, object]:
+    """Add to the card of an output what it lacks; returns these entries, raises SpecError for what is not known."""
+    from stacker.core.study.publication import check_card, complete_card, list_changes
+    from stacker.formats.model_card import CARD, format_card
+    from stacker.io.donors.cards import read_own_card
+    from stacker.io.output.placing import replace_file
+
+    before = read_own_card(out)
+    card = complete_card(before, origins, bases, licence)
+    raise_problems(check_card(card, origins))
+    changes = list_changes(before, card)
+    if changes:
+        replace_file(out / CARD, format_card(card))
+    return changes
 
 
 def _find_origin(donor: dict[str, object], out: Path) -> Origin:

@@ -49,6 +49,9 @@ def _answer(connection: socket.socket, head: str, folder: Path, log: TextIO) -> 
         body = json.dumps({"sha": COMMIT, "siblings": files}).encode()
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         return
+    if "/resolve/" not in path:
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        return
     _, _, name, _, _, file = path.split("/")
     fd = os.open(folder / name / file, os.O_RDONLY)
     size = os.fstat(fd).st_size

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -92,7 +92,6 @@ class Output:
         self.record_read = record
         self.done = frozenset(record.done)
         self.has_recorded = bool(record.done)
-        self.committed = False
         self._out = out
         self._force = force
         self._folder_lock = lock
@@ -106,6 +105,13 @@ class Output:
         self._lock = threading.Lock()
         self._journal: Journal | None = None
         self._failed = False
+
+    @property
+    def committed(self) -> bool:
+        """Whether the folder has its final name, so that the output is complete; False if the system does not tell."""
+        with suppress(OSError):
+            return self._folder_lock.is_at(self._out)
+        return False
 
     def begin(self, plan: Plan, summary: Mapping[str, str]) -> None:
         """Open the journal, or begin a new one for this plan, and append this process's id."""
@@ -246,7 +252,6 @@ class Output:
                 if not self._folder_lock.is_in_place():
                     raise StorageError.of("this folder was moved or replaced during the build", "", self._mark(""))
                 old = move_into_place(self.folder, self._out, force=self._force)
-                self.committed = True
         return tuple(finish_quietly(self._out, old))
 
     def close(self) -> None:
