@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from stacker.core.lineage.origins import TensorOrigins, trace_tensors
 from stacker.core.plan.plan import Plan
 from stacker.core.plan.plan_json import DIGESTS, LOCK, check_plan, hash_plan, plan_from_json
 from stacker.core.plan.planning import find_files, identify_donor
@@ -108,6 +110,25 @@ def write_digests(out: Path, watch: Watch = ignore_watch) -> None:
     lock = read_lock(out)
     digests = digest_shards(out, plan_from_json(lock["plan"]), watch)
     replace_file(out / LOCK, format_json({**lock, DIGESTS: digests}))
+
+
+def trace_origins(out: Path, layer: int | None = None, tensor: str | None = None) -> tuple[TensorOrigins, ...]:
+    """Where the tensors of a layer of the output in `out`, or the tensor called `tensor`, come from.
+
+    Donors that cannot be read are only named.
+    """
+    lock = read_lock(out)
+    plan = plan_from_json(lock["plan"])
+    own = read_donor(DonorSpec("out", str(out.absolute())), Path())
+    wanted = {name for name, each in own.tensors.items() if each.layer == layer} if tensor is None else {tensor}
+    steps = [step for step in plan.steps if step.tensor.name in wanted]
+    used = {ref.donor for step in steps for ref in find_tensor_refs(step.expression)}
+    donors = {}
+    for each in (donor for donor in lock["plan"]["donors"] if donor["name"] in used):
+        source = each["source"] if each["revision"] else each.get("found") or each["source"]
+        with suppress(StackerError):
+            donors[each["name"]] = read_donor(DonorSpec(each["name"], source, each["revision"]), out)
+    return tuple(trace_tensors(steps, donors))
 
 
 def _check_at_hand(donors: Mapping[str, Donor], needed: Mapping[str, Collection[str]]) -> None:
