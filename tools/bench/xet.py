@@ -26,7 +26,7 @@ print(found.new_bytes, found.total_bytes)
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Upload two donors of 2.7 GB, then stacks of them in several layouts, and a blend."""
+    """Upload two donors of 2.7 GB, then stacks of them in several layouts, each after those before it, and a blend."""
     first, second = make_two_donors(bench.scratch)
     store = bench.scratch / "xet-store"
     remove(store)
