@@ -19,6 +19,7 @@ from rich.console import Group
 
 from stacker.core.checks.lints import lint
 from stacker.core.checks.stack import check
+from stacker.core.checks.usable import check_usable
 from stacker.core.clients.problems import require_clients
 from stacker.core.clients.verdicts import Verdict, judge_clients
 from stacker.core.config.compiling import compile_stack_config
@@ -31,7 +32,7 @@ from stacker.core.side_files.selection import SideFiles, select_side_files
 from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.values.donor import Donor, collect_donors
-from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
+from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors, sort_problems
 from stacker.formats.json_object import Json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
 from stacker.io.donors.local_files import check_not_overwritten, find_relative_folder, list_local_files
@@ -51,7 +52,7 @@ from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.mergekit.hints import translate_errors, translate_hints
 from stacker.spec.parameters.space import list_set
-from stacker.spec.parser import NOTHING_GIVEN, parse_spec, write_parameters
+from stacker.spec.parser import NOTHING_GIVEN, read_spec, write_parameters
 from stacker.version import VERSION
 from stacker.view.files.documents import make_documents
 from stacker.view.scene.scene import Scene, make_scene
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 Paths = tuple[Path, ...]
 Texts = dict[str, str]
 Given = Mapping[str, object]
+Problems = tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,32 +178,38 @@ def load_text(
     If the stack is itself a donor of another stack, `opened` lists the paths of the specs around it, the outermost
     first.
     """
-    spec = parse_spec(text, str(path), parameters)
+    spec = read_spec(text, str(path), parameters)
     with translate_errors(spec):
         return _load_spec(spec, text, path, opened, read)
 
 
 def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: ReadDonor) -> Stack:
     nested: Texts = {}
-    donors = _read_donors(spec, path, opened, nested, read)
+    donors, unread = _read_donors(spec, path, opened, nested, read)
+    if unread or select_errors(spec.problems):
+        raise_problems(sort_problems((*spec.problems, *unread, *check_usable(spec, donors, unread))))
     graph = build_graph(spec, donors)
     tokenizers = read_tokenizers(spec, graph, donors)
     donors, carried = rewrite_donors(spec, graph, donors, tokenizers)
     warned = (each for donor in donors.values() for each in donor.warnings)
     side_files = select_side_files(graph, donors)
-    problems = (*spec.warnings, *warned, *carried, *check(graph, donors))
+    problems = (*spec.problems, *warned, *carried, *check(graph, donors))
     problems = (*problems, *check_side_files(side_files, spec, graph, donors))
     planned = None if select_errors(problems) else plan_tensors(graph, donors, spec.output.dtype)
     config: dict[str, Json] = {}
     if not select_errors(graph.problems):
         config, more = compile_stack_config(spec, graph, donors, tied=bool(planned.tied) if planned else None)
         problems = (*problems, *more)
+    if select_errors(graph.problems):
+        problems = tuple(sort_problems((*problems, *check_usable(spec, donors, ()))))
     problems = translate_hints(spec, problems)
     return Stack(text, path.parent, spec, donors, graph, config, planned, problems, side_files, nested)
 
 
-def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
-    """Read all donors of the spec at `path`, by name; the problems of all unreadable donors are raised together.
+def _read_donors(
+    spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor
+) -> tuple[dict[str, Donor], Problems]:
+    """Read the donors of the spec at `path`; return those that can be read, by name, and the problems of the others.
 
     `opened` has the paths of the specs that are being read because this one is a donor of theirs. For each donor that
     is a stack, its spec's text is added to `nested`, keyed by path.
@@ -214,8 +222,7 @@ def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read
             donors[each.name] = stacked or read(each, path.parent, spec.dialect)
         except StackerError as error:
             problems += error.problems
-    raise_problems(problems)
-    return donors
+    return donors, tuple(problems)
 
 
 def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> Donor:

@@ -55,6 +55,7 @@ class Rule:
 
     match: str
     value: Gradient | Value
+    mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class BlendSpec:
     base: SliceSpec | None = None
     hop: float = 1.0
     mark: Mark | None = field(default=None, compare=False, repr=False)
+    op_mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class CrossfadeSpec:
     base: SliceSpec | None = None
     hop: float = 1.0
     mark: Mark | None = field(default=None, compare=False, repr=False)
+    op_mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +262,7 @@ class StackSpec:
     dialect: Dialect = Dialect.NATIVE
     parameters: tuple[SpecParameter, ...] = field(default=(), compare=False)
     """The named values of the text, which are already put in wherever the text uses them."""
-    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+    problems: tuple[Problem, ...] = field(default=(), compare=False)
     marks: tuple[tuple[str, Mark], ...] = field(default=(), compare=False, repr=False)
     """Where each top-level key is written in the text."""
 

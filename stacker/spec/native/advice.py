@@ -26,6 +26,8 @@ _SOURCE = 'a source is a slice such as xwin[0:16], or {slice: "xwin[0:16]", weig
 _PART = "write a donor's name, or a mapping with 'blend', 'op' and the op's parameters"
 _TOKENIZER = "write a donor's name, or {source: union, tokens: ..., pad_to_multiple_of: ...}"
 _DONOR = "write a hub id, a folder, or {source: ..., like: ..., revision: ...}"
+_OPEN_SLICE = re.compile(r"[A-Za-z0-9_.-]+\[[0-9]*")
+"""The text before the colon of a slice without its closing bracket, which YAML reads as a key."""
 _MERGEKIT = frozenset({"sources", "model", "layer_range", "merge_method"})
 
 
@@ -59,6 +61,8 @@ def _advise(node: Node, form: str) -> str:
             return f"write {key.text}[{start}:{stop}]"
         case Mapping(((key, Scalar(_, text)),)) if re.fullmatch(r"\[?[0-9:]+\]?", text):
             return f"write {key.text}[{text.strip('[]')}]"
+        case Mapping(((key, Scalar(value)),)) if _OPEN_SLICE.fullmatch(key.text):
+            return f"close the bracket: {key.text}:{'' if value is None else value}]"
         case Mapping():
             meant = (did_you_mean(key, ITEM_KINDS) for key in node.names)
             return next((hint for hint in meant if hint.startswith("did")), form)

@@ -159,7 +159,7 @@ def _parse_item(node: Node, problems: Problems) -> Item | None:
             sources, over = _parse_sources(get_child(node, "crossfade"), problems), get_int(node, "over") or 1
             settings = _parse_settings(node, CrossfadeShape, problems)
             base, hop = _parse_base(node, problems), _get_hop(node)
-            return CrossfadeSpec(sources, over, _get_op(node), settings, base, hop, node.mark)
+            return CrossfadeSpec(sources, over, _get_op(node), settings, base, hop, node.mark, _mark_op(node))
         case "repeat":
             return _parse_repeat(node, problems)
         case _:
@@ -169,7 +169,8 @@ def _parse_item(node: Node, problems: Problems) -> Item | None:
 def _parse_blend(node: Node, problems: Problems) -> BlendSpec:
     sources = _parse_sources(get_child(node, "blend"), problems)
     settings = _parse_settings(node, BlendShape, problems)
-    return BlendSpec(sources, _get_op(node), settings, _parse_base(node, problems), _get_hop(node), node.mark)
+    base, hop = _parse_base(node, problems), _get_hop(node)
+    return BlendSpec(sources, _get_op(node), settings, base, hop, node.mark, _mark_op(node))
 
 
 def _parse_repeat(node: Node, problems: Problems) -> RepeatSpec:
@@ -203,6 +204,10 @@ def _parse_sources(node: Node, problems: Problems) -> tuple[SliceSpec, ...]:
 
 def _get_op(node: Node) -> str:
     return get_text(node, "op") or ""
+
+
+def _mark_op(node: Node) -> Mark:
+    return get_child(node, "op").mark
 
 
 def _get_hop(node: Node) -> float:
