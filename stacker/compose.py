@@ -294,10 +294,10 @@ def build(
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
     names = [each.file.name for each in side_files.carried]
     with open_output(out, plan, summary, names, force=options.force, restart=options.restart) as output:
-        listener.warn(check_earlier_work(plan, tasks, output, listener.checking, workers=options.workers))
+        how = {"workers": options.workers, "max_memory": options.max_memory}
+        listener.warn(check_earlier_work(plan, tasks, output, listener.checking, **how))
         for name, data in read_clean_files(side_files):
             output.write_texts({name: data})
-        how = {"workers": options.workers, "max_memory": options.max_memory}
         report = EXECUTORS[options.executor](plan, tasks, output, **how, device=options.device, watch=listener.writing)
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
         found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}

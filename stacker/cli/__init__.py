@@ -26,6 +26,7 @@ from stacker.cli import (
     recipes,
     run,
     spec_language,
+    sweep,
 )
 from stacker.cli.app import ORDER, app
 from stacker.cli.terminal.mergekit_options import translate_options
@@ -50,6 +51,7 @@ __all__ = [
     "recipes",
     "run",
     "spec_language",
+    "sweep",
 ]
 
 

@@ -16,7 +16,7 @@ def test_the_hub_reads_the_same() -> None:
     card = parse_card(TEXT.encode(), "README.md")
     for text in (TEXT, format_card(card).decode()):
         theirs = ModelCard(text)
-        metadata = theirs.data.to_dict()
+        metadata = theirs.data.to_dict()  # type: ignore[no-untyped-call]
         assert (metadata["license"], metadata["base_model"]) == (card.licence(), list(card.base_models()))
         assert theirs.text.strip() == card.text.strip()
 
