@@ -81,8 +81,9 @@ def open_comparison(folder: Path, plan: Plan, report: Report, donor_tasks: Seque
     `donor_tasks` are the tasks whose donors' bytes will be read.
     """
     shards: FileCache[Reader] = FileCache(_close_reader, limit_open_files(_MOST_OPEN, 2))
-    with closing(shards), closing(OpenFiles(shards.group, tasks=donor_tasks)) as sources:
-        yield Comparison([folder / shard.name for shard in plan.shards], shards, sources, report)
+    meter = Meter()
+    with closing(shards), closing(OpenFiles(shards.group, tasks=donor_tasks, stop=meter.stop)) as sources:
+        yield Comparison([folder / shard.name for shard in plan.shards], shards, sources, report, meter)
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def execute(
     kept = total - sum(task.nbytes for task in todo)
     meter.advance(kept)
     _create_empty_shards(plan, tasks, output)
-    with closing(OpenFiles(output.caches, tasks=todo)) as sources:
+    with closing(OpenFiles(output.caches, tasks=todo, stop=meter.stop)) as sources:
         execution = _Execution(plan, sources, output, WorkerScratch(computes, device), meter)
         schedule = Schedule(((task.id, _rounds(task, execution)) for task in todo), meter.stop)
         with _recording(_Recorder(plan, todo, schedule, output, execution.digests)):

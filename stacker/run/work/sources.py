@@ -36,14 +36,19 @@ class OpenFiles:
 
     `group` is a list of file caches; if the process reaches its limit of open files, idle files of all of them are
     closed. `tasks` are those whose bytes will be read: what they need from servers is read ahead.
+    Setting `stop` ends reading from servers, and closing sets it.
     """
 
     def __init__(
-        self, group: list[FileCache[Any]] | None = None, most: int = _MOST_OPEN, tasks: Iterable[Task] = ()
+        self,
+        group: list[FileCache[Any]] | None = None,
+        most: int = _MOST_OPEN,
+        tasks: Iterable[Task] = (),
+        stop: threading.Event | None = None,
     ) -> None:
         self.files: FileCache[int] = FileCache(os.close, limit_open_files(most), group=group)
         self._remotes: FileCache[RemoteFile] = FileCache(_forget, most)
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
         self.connections = Connections(self._lease_remote, list_blocks(tasks), self._stop)
 
     @contextmanager
