@@ -31,6 +31,7 @@ from stacker.errors import (
 )
 from stacker.formats.json_object import format_json
 from stacker.io.disk.storage import make_storage_error
+from stacker.io.donors.adapters import is_adapter, read_stored_adapter
 from stacker.io.donors.location import is_path
 from stacker.io.donors.reader import read_donor
 from stacker.io.donors.streaming import OBTAIN, DonorAccess
@@ -165,7 +166,8 @@ def _read_donors(
         source = moved.get(used.name) or sources.get(used.name) or used.source
         spec = DonorSpec(used.name, source, used.revision)
         try:
-            donor = donors[used.name] = read_donor(spec, Path() if used.name in moved else out, Dialect.NATIVE)
+            read = read_stored_adapter if is_adapter(tuple(name for name, *_ in used.files)) else read_donor
+            donor = donors[used.name] = read(spec, Path() if used.name in moved else out, Dialect.NATIVE)
         except StackerError as error:
             problems += _ask_for_folder(spec, error)
             continue

@@ -35,6 +35,7 @@ from stacker.core.values.donor import Donor, collect_donors
 from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors, sort_problems
 from stacker.formats.json_object import Json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
+from stacker.io.donors.adapters import add_adapters
 from stacker.io.donors.local_files import check_not_overwritten, find_relative_folder, list_local_files
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
@@ -175,8 +176,7 @@ def load_text(
 ) -> Stack:
     """Make the stack of the spec `text`, which is stored at `path`; the function `read` reads one donor.
 
-    If the stack is itself a donor of another stack, `opened` lists the paths of the specs around it, the outermost
-    first.
+    If the stack is a donor of another stack, `opened` lists the paths of the specs around it, the outermost first.
     """
     spec = read_spec(text, str(path), parameters)
     with translate_errors(spec):
@@ -211,22 +211,22 @@ def _read_donors(
 ) -> tuple[dict[str, Donor], Problems]:
     """Read the donors of the spec at `path`; return those that can be read, by name, and the problems of the others.
 
-    `opened` has the paths of the specs that are being read because this one is a donor of theirs. For each donor that
-    is a stack, its spec's text is added to `nested`, keyed by path.
+    `opened` has the paths of the specs around this one. The text of each nested spec is added to `nested`, by path.
     """
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []
     for each in spec.donors:
         try:
             stacked = each.stack and _read_stacked(each, path, opened, nested, read)
-            donors[each.name] = stacked or read(each, path.parent, spec.dialect)
+            adapted = stacked and add_adapters(stacked, each, path.parent, spec.dialect)
+            donors[each.name] = adapted or read(each, path.parent, spec.dialect)
         except StackerError as error:
             problems += error.problems
     return donors, tuple(problems)
 
 
 def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> Donor:
-    """Make a donor from a stack that is used as a donor: its tensors are planned, but nothing is built.
+    """Make a donor from a stack: its tensors are planned, but nothing is built.
 
     `opened` has the paths of the specs around the spec at `path`; spec texts are added to `nested`, keyed by path.
     """

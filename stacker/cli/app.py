@@ -17,7 +17,7 @@ ORDER = (
     *("recipes", "new"),
     *("inspect", "check", "preview", "config", "plan", "diff", "lineage", "doctor"),
     *("run", "eval", "compare", "probe", "sweep"),
-    *("build", "verify", "push"),
+    *("build", "verify", "push", "extract-lora"),
     *("convert", "schema", "ops", "architectures"),
 )
 """The order of commands in the help; commands that are not listed come last."""

@@ -26,7 +26,7 @@ from stacker.io.ranges.read_ahead import is_streamed
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
 from stacker.run.compute.digests import TensorDigests
-from stacker.run.compute.evaluate import begin_evaluation
+from stacker.run.compute.evaluation import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.compute.rows import join_columns
 from stacker.run.work.schedule import Job, Schedule, run_schedule, start_threads

@@ -43,7 +43,7 @@ def test_long_copies_and_local_files_need_no_blocks() -> None:
 def test_sources_of_a_blend_are_read_side_by_side() -> None:
     """The blocks of two tensors alternate, because an op reads its sources tile by tile."""
     one, two = TensorRef("a", "one"), TensorRef("a", "two")
-    places = {ref: TensorBytes(FILE, begin, 250, Dtype.BF16) for ref, begin in ((one, 0), (two, 1000))}
+    places = {ref: TensorBytes(FILE, begin, Dtype.BF16, 250) for ref, begin in ((one, 0), (two, 1000))}
     blend = Compute(0, 0, 250, Blend("linear", (Copy(one), Copy(two))), Dtype.BF16, places)
     begins = [block.begin for block in list_blocks([blend])]
     assert begins == [0, 1000, 100, 1100, 200, 1200]
