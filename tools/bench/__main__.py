@@ -9,7 +9,20 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tools.bench import blends, digest, goliath, in_memory, live, passthrough, probe, reflink, sameness, search
+from tools.bench import (
+    blends,
+    digest,
+    goliath,
+    in_memory,
+    live,
+    passthrough,
+    probe,
+    reflink,
+    sameness,
+    search,
+    streaming,
+    xet,
+)
 from tools.bench.measure import Bench, BenchError, Row
 
 CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
@@ -27,6 +40,8 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "setup": in_memory.measure_setup,
     "live": live.measure,
     "search": search.measure,
+    "stream": streaming.measure,
+    "xet": xet.measure,
 }
 
 
