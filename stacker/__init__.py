@@ -1,6 +1,7 @@
 """stacker: a composer of frankenmerges. `stacker.load(spec)` gives a Stack to preview, plan and build.
 
 `stacker.search(space, objective)` searches for a better one; `stacker.load_space(spec)` makes the space.
+`stacker.sweep(spec, values)` tries all combinations of values of a spec's parameters.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ if TYPE_CHECKING:
     from stacker.extraction import extract_lora
     from stacker.search.running.runs import search
     from stacker.searching.spaces import load_space
+    from stacker.searching.sweeping import sweep
 else:
     from stacker import search
 
 __version__ = VERSION
-__all__ = ["Stack", "__version__", "extract_lora", "load", "load_space", "search"]
+__all__ = ["Stack", "__version__", "extract_lora", "load", "load_space", "search", "sweep"]
 _HOMES = {
     "Stack": "stacker.compose",
     "load": "stacker.compose",
     "load_space": "stacker.searching.spaces",
+    "sweep": "stacker.searching.sweeping",
     "extract_lora": "stacker.extraction",
 }
 """The module of each name that is imported when it is first used."""

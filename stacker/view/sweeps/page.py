@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-from stacker.search.sweep_results import Sweep, Trial
+from stacker.search.sweeps.results import Sweep, Trial
 from stacker.view.files.page_filling import fill_page
 from stacker.view.sweeps.picture import sweep_svg_text
 from stacker.view.sweeps.words import difference_text, list_conclusions, name_trial

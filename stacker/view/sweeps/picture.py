@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from stacker.search.sweep_grid import Axis
-from stacker.search.sweep_results import Sweep, Trial
+from stacker.search.sweeps.grid import Axis
+from stacker.search.sweeps.results import Sweep, Trial
 from stacker.spec.parameters.space import format_value
 from stacker.view.files.svg_elements import add_rect, add_text, clean_text
 from stacker.view.probes.heat import HEAT_CLASSES, find_heat

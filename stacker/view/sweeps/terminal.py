@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stacker.search.sweep_grid import Axis
-from stacker.search.sweep_results import Sweep, Trial
+from stacker.search.sweeps.grid import Axis
+from stacker.search.sweeps.results import Sweep, Trial
 from stacker.spec.parameters.space import format_value
 from stacker.view.probes.heat import find_heat
 from stacker.view.scores.interval_plot import draw_intervals

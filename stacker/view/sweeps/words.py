@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stacker.measure.results import Estimate
-from stacker.search.sweep_grid import format_point
-from stacker.search.sweep_results import Sweep, Trial
+from stacker.search.sweeps.grid import format_point
+from stacker.search.sweeps.results import Sweep, Trial
 
 
 def difference_text(difference: Estimate | None) -> str:
