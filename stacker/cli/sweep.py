@@ -65,26 +65,27 @@ def sweep(
     html: Html = None,
     json: Json = False,
 ) -> None:
-    """Try many values of a spec's parameters on texts or questions, and judge the best on parts kept apart.
-
-    Scores are kept, so that an interrupted sweep goes on when the same command is given again.
-    """
+    """Try many values of a spec's parameters on texts or questions; the same command goes on after an interruption."""
     from stacker.io.donors.reader import read_donor, remember_donors
-    from stacker.search.sweeps.grid import draw_points, make_grid, parse_axes
+    from stacker.search.sweeps.grid import choose_points, parse_axes
     from stacker.searching.sweeping import SweepRequest, run_sweep
 
-    if not (text or questions):
-        raise SpecError.of("there is nothing to score", "name a text with --text, or questions with --questions")
+    _check_scored(text, questions)
     read = remember_donors(read_donor)
     stack = _load(spec, out, read)
     axes = parse_axes(parameter or (), stack.spec.parameters)
-    points = make_grid(axes) if random is None else draw_points(axes, random, seed)
-    examination = examine(Reading(text, passage, window, stride, batch, no_cache), questions)
-    settings = parse_settings(device, dtype, max_memory)
+    points = choose_points(axes, random, seed)
+    asked = examine(Reading(text, passage, window, stride, batch, no_cache), questions)
+    request = SweepRequest(stack, axes, points, asked, parse_settings(device, dtype, max_memory), read, log)
     with show_counts(quiet=json) as watch_for:
-        found = run_sweep(SweepRequest(stack, axes, points, examination, settings, read, log), watch_for)
+        found = run_sweep(request, watch_for)
     _write_files(found, stack, out, svg, html)
     _show(found, out, as_json=json)
+
+
+def _check_scored(text: list[Path], questions: list[Path]) -> None:
+    if not (text or questions):
+        raise SpecError.of("there is nothing to score", "name a text with --text, or questions with --questions")
 
 
 def _load(spec: Path, out: Path | None, read: ReadDonor) -> Stack:

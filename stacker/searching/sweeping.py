@@ -19,7 +19,7 @@ from stacker.measure.questions.questions import hash_questions, read_questions
 from stacker.measure.score_cache import ScoreCache, find_cache_folder
 from stacker.measure.texts import PASSAGE, Windowing, read_passages
 from stacker.progress import ignore_watch
-from stacker.search.sweeps.grid import Axis, Point, draw_points, format_point, make_axes, make_grid
+from stacker.search.sweeps.grid import Axis, Point, choose_points, format_point, make_axes
 from stacker.search.sweeps.results import Sweep
 from stacker.search.sweeps.sweep_log import open_sweep_log
 from stacker.search.sweeps.sweeping import Sweeping, divide
@@ -105,7 +105,7 @@ def sweep(
     stack = load(spec, read)
     raise_problems(stack.problems)
     axes = make_axes(values or {}, stack.spec.parameters)
-    points = make_grid(axes) if count is None else draw_points(axes, count, seed)
+    points = choose_points(axes, count, seed)
     examination = Examination(
         read_passages(paths, passage) if paths else (),
         read_questions(asked),

@@ -13,7 +13,7 @@ import torch
 
 from stacker.live import tokenizer
 from stacker.live.live_stack import LiveStack
-from stacker.measure import candidates
+from stacker.measure import candidates, text_scores
 from tests.cli.commands import run
 from tests.measure.donors_with_words import make_text, write_worded
 
@@ -137,10 +137,8 @@ def test_a_damaged_log_is_refused(home: Path, line: str, capsys: pytest.CaptureF
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, wanted: int, error: BaseException) -> None:
     """Let the stack that is scored as number `wanted` raise an error."""
-    from stacker.search.sweeps import sweeping
-
     calls: list[object] = []
-    known = sweeping.score_alone
+    known = text_scores.score_alone
 
     def score(*words: Any) -> Any:
         calls.append(words)
@@ -148,7 +146,7 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, wanted: int, error: BaseException) 
             raise error
         return known(*words)
 
-    monkeypatch.setattr(sweeping, "score_alone", score)
+    monkeypatch.setattr("stacker.search.sweeps.sweeping.score_alone", score)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +195,12 @@ def test_questions_decide_and_the_tokenizer_is_loaded_once(
     """Without texts, the loss of the right answers decides; it is what `eval` says about the same values."""
     loads: list[object] = []
     known = tokenizer.load_tokenizer
-    monkeypatch.setattr(candidates, "load_tokenizer", lambda *words: (loads.append(words), known(*words))[1])
+
+    def load(*words: Any) -> Any:
+        loads.append(words)
+        return known(*words)
+
+    monkeypatch.setattr(candidates, "load_tokenizer", load)
     asked = ("--questions", "asked.jsonl")
     found = sweep(capsys, "-p", "f=0,0.25,1", text=asked)
     assert len(loads) == 1

@@ -138,6 +138,11 @@ def make_grid(axes: Sequence[Axis]) -> tuple[Point, ...]:
     return tuple(dict(zip(names, row, strict=True)) for row in rows)
 
 
+def choose_points(axes: Sequence[Axis], count: int | None, seed: int) -> tuple[Point, ...]:
+    """The whole grid, or `count` points of it."""
+    return make_grid(axes) if count is None else draw_points(axes, count, seed)
+
+
 def draw_points(axes: Sequence[Axis], count: int, seed: int) -> tuple[Point, ...]:
     """`count` different points of the grid, drawn at random; all of it in its order if it has no more."""
     total = math.prod(len(axis.values) for axis in axes)
