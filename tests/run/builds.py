@@ -47,7 +47,7 @@ def write_plain_donor(folder: Path, name: str, files: Sequence[Mapping[str, torc
         path = folder / f"{name}-{number}.safetensors"
         safetensors.torch.save_file(dict(content), path)
         header = read_header(path)
-        found.append(DonorFile(path.name, header.size, header.digest, str(path), header.stamp))
+        found.append(DonorFile(path.name, header.size, header.digest, str(path), header.stamp, header.data_start))
         for stored in header.tensors:
             extent = Extent(number, stored.begin, stored.nbytes)
             tensors[stored.spec.name] = DonorTensor(stored.spec, Part.LAYER, "any", 0, extent=extent)

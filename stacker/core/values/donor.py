@@ -9,6 +9,7 @@ from math import prod
 from stacker.arch.files.architecture import Architecture, Config, Part
 from stacker.arch.layer_names import find_split_axis
 from stacker.core.values.expression import Copy, Expression, take_columns
+from stacker.core.values.metadata import MetadataEntry
 from stacker.errors import Problem
 from stacker.formats.safetensors import FileStamp
 from stacker.tensors import TensorRef, TensorSpec
@@ -16,7 +17,7 @@ from stacker.tensors import TensorRef, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class DonorFile:
-    """A safetensors file: `header` is the SHA-256 of its header bytes.
+    """A safetensors or GGUF file: `header` is the SHA-256 of its first `header_bytes` bytes, which precede its tensors.
 
     `path` is where the file is on this machine, or None if it has not been fetched yet. `stamp` is the version of the
     file whose header was read.
@@ -27,6 +28,7 @@ class DonorFile:
     header: str
     path: str | None = None
     stamp: FileStamp | None = field(default=None, compare=False)
+    header_bytes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,10 @@ class Donor:
     """Harmless oddities of the donor's files."""
     quantized: str = ""
     """The quantisation of the weights (`gptq`, `fp8 with block scales`, …), or "" if they are plain numbers."""
+    metadata: tuple[MetadataEntry, ...] = field(default=(), repr=False)
+    """The metadata of a GGUF file; empty for donors in safetensors."""
+    alignment: int = 0
+    """The alignment of tensors in a GGUF file, in bytes."""
     nested: Mapping[str, Donor] = field(default_factory=dict)
     """If the donor is a stack: the donors that its tensors' expressions read, keyed by the names used there."""
 

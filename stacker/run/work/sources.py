@@ -12,7 +12,6 @@ from typing import Any
 
 from stacker.core.values.donor import DonorFile
 from stacker.errors import DonorError, Mark, raise_problems
-from stacker.formats.safetensors import parse_header_length
 from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.files.regular_files import open_regular, read_exactly
 
@@ -60,8 +59,7 @@ def _check(fd: int, file: DonorFile) -> None:
         raise _make_changed_error(file, f"it has {status.st_size:,} bytes, not {file.size:,}")
     if _was_written(file, status):
         raise _make_changed_error(file, "it was written to")
-    length = parse_header_length(read_exactly(fd, min(64, file.size), 0, path), file.size, str(path))
-    if hashlib.sha256(read_exactly(fd, length, 0, path)).hexdigest() != file.header:
+    if hashlib.sha256(read_exactly(fd, file.header_bytes, 0, path)).hexdigest() != file.header:
         raise _make_changed_error(file, "its header is another")
 
 
