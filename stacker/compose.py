@@ -21,9 +21,9 @@ from stacker.core.checks.lints import lint
 from stacker.core.checks.stack import check
 from stacker.core.clients.problems import require_clients
 from stacker.core.clients.verdicts import Verdict, judge_clients
-from stacker.core.config.compiling import compile_stack_config
+from stacker.core.config.containers import Compiled, check_containers, find_container
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan
-from stacker.core.plan.plan_json import make_lock
+from stacker.core.plan.plan_json import format_lock, make_lock
 from stacker.core.plan.planning import find_files, make_plan, make_stacked_donor
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tensors import PlannedTensors, plan_tensors
@@ -31,17 +31,19 @@ from stacker.core.side_files.selection import SideFiles, select_side_files
 from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.values.donor import Donor, collect_donors
+from stacker.core.values.metadata import MetadataEntry
 from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
 from stacker.formats.json_object import Json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
-from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder, list_local_files
+from stacker.io.donors.gguf_headers import fill_headers
+from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_source, list_local_files
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
 from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.paths import find_nearest_folder, resolve_links
 from stacker.io.files.spec_files import read_spec_file
+from stacker.io.output.destination import make_destination
 from stacker.io.output.folder import open_output
-from stacker.io.output.placing import check_vacant
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
 from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener
@@ -82,6 +84,7 @@ class Stack:
     problems: tuple[Problem, ...]
     side_files: SideFiles
     nested: Mapping[str, str] = field(default_factory=dict)
+    metadata: tuple[MetadataEntry, ...] = ()
 
     def plan(self, layout: Layout | None = None) -> Plan:
         """Make the plan of a build; if the stack has errors, raise all of them together.
@@ -91,8 +94,14 @@ class Stack:
         raise_problems(self.problems)
         if self.planned is None:
             raise StackerError.of("a stack without problems has no tensors")
-        chosen = layout or Layout(self.spec.output.shard_size)
-        return make_plan(self.spec.name, self.graph, self.donors, self.planned, dict(self.config), chosen)
+        chosen = layout or self.layout()
+        known = self.planned, dict(self.config), chosen, self.metadata
+        return make_plan(self.spec.name, self.graph, self.donors, *known)
+
+    def layout(self, block: int | None = None) -> Layout:
+        """The layout with shards of the size that the spec sets, or that is usual for the container."""
+        size = self.spec.output.shard_size or find_container(self.graph, self.donors).shard_size
+        return Layout(size, block)
 
     def in_shards(self, size: int) -> Stack:
         """A copy of the stack whose shards have at most `size` bytes of tensors each."""
@@ -100,7 +109,7 @@ class Stack:
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Which programs compute this stack as transformers does, and why others do not; empty if it has errors."""
-        if self.planned and not select_errors(self.problems):
+        if self.planned and not self.metadata and not select_errors(self.problems):
             return judge_clients(self.graph, self.donors, self.config, self.planned.tied)
         return ()
 
@@ -172,6 +181,7 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     nested: Texts = {}
     donors = _read_donors(spec, path, opened, nested, read)
     graph = build_graph(spec, donors)
+    raise_problems(check_containers(spec, graph, donors))
     tokenizers = read_tokenizers(spec, graph, donors)
     donors, carried = rewrite_donors(spec, graph, donors, tokenizers)
     warned = (each for donor in donors.values() for each in donor.warnings)
@@ -179,12 +189,12 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     problems = (*spec.warnings, *warned, *carried, *check(graph, donors))
     problems = (*problems, *check_side_files(side_files, spec, graph, donors))
     planned = None if select_errors(problems) else plan_tensors(graph, donors, spec.output.dtype)
-    config: dict[str, Json] = {}
+    compiled = Compiled({})
     if not select_errors(graph.problems):
-        config, more = compile_stack_config(spec, graph, donors, tied=bool(planned.tied) if planned else None)
-        problems = (*problems, *more)
-    problems = translate_hints(spec, problems)
-    return Stack(text, path.parent, spec, donors, graph, config, planned, problems, side_files, nested)
+        compiled = find_container(graph, donors).compile(spec, graph, donors, planned)
+    problems = translate_hints(spec, (*problems, *compiled.problems))
+    config, metadata = compiled.config, compiled.metadata
+    return Stack(text, path.parent, spec, donors, graph, config, planned, problems, side_files, nested, metadata)
 
 
 def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
@@ -245,7 +255,7 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
         block = find_clone_block(list_local_files(collect_donors(stack.donors).values()), find_nearest_folder(out))
     if kind is LayoutKind.CLONE:
         block = block or BLOCK
-    return stack.plan(Layout(stack.spec.output.shard_size, block))
+    return stack.plan(stack.layout(block))
 
 
 def build(
@@ -261,26 +271,32 @@ def build(
     """
     raise_problems(stack.problems)
     known = collect_donors(stack.donors)
-    check_vacant(out, force=options.force)
-    check_not_overwritten(out, known.values())
+    container = find_container(stack.graph, stack.donors)
     plan = plan_for(stack, out, options.layout)
+    destination = make_destination(out, plan, container.suffix)
+    destination.check_vacant(force=options.force)
+    check_not_overwritten(out, known.values())
     side_files = fetch_side_files(stack.side_files)
     if side_files != stack.side_files:
         raise_problems(check_side_files(side_files, stack.spec, stack.graph, stack.donors))
     donors = fetch_donors(known, find_files(plan, known), listener.fetching)
+    plan = fill_headers(plan, donors)
     tasks = make_tasks(plan, donors)
     check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
     names = [each.file.name for each in side_files.carried]
-    with open_output(out, plan, summary, names, force=options.force, restart=options.restart) as output:
+    with open_output(destination, plan, summary, names, force=options.force, restart=options.restart) as output:
         listener.warn(check_earlier_work(plan, tasks, output, listener.checking, workers=options.workers))
         for name, data in read_clean_files(side_files):
             output.write_texts({name: data})
         how = {"workers": options.workers, "max_memory": options.max_memory}
         report = EXECUTORS[options.executor](plan, tasks, output, **how, device=options.device, watch=listener.writing)
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
-        found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
+        found = {donor.name: find_relative_source(donor, destination.folder) for donor in donors.values()}
         lock = make_lock(plan, VERSION, found, stack.nested, digests)
-        output.write_texts(make_documents(stack.scene(plan), plan, stack.text, lock))
+        if container.suffix:
+            output.write_lock(plan.shards[0], format_lock(lock, stack.text))
+        else:
+            output.write_texts(make_documents(stack.scene(plan), plan, stack.text, lock))
         listener.warn(output.commit())
     return Built(plan, report)

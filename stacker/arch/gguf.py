@@ -98,5 +98,3 @@ def _list_names(family: str) -> frozenset[str]:
 @cache
 def _read_common() -> Entries:
     return read_entries(read_packaged_text(_COMMON), f"{_COMMON}.yaml")
-
-

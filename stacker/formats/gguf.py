@@ -208,7 +208,8 @@ def _place_tensors(
     infos: Sequence[_Info], data_start: int, file_size: int, alignment: int, where: str
 ) -> Iterator[StoredTensor]:
     """Yield the tensors of a file, whose offsets must follow one another without a gap; sizes of unknown types are
-    taken from the offsets."""  # fmt: skip
+    taken from the offsets.
+    """  # fmt: skip
     expected = 0
     ends = [offset for *_, offset in infos[1:]] + [file_size - data_start]
     for (name, shape, number, offset), end in zip(infos, ends, strict=True):

@@ -100,4 +100,6 @@ class Cursor:
         self._window = kept + more
         if len(self._window) < count:
             hint = "the file is damaged or its download was cut off: fetch it again"
-            raise DonorError.of(f"the file ends after {self._start + len(self._window):,} bytes", hint, Mark(self.where))
+            raise DonorError.of(
+                f"the file ends after {self._start + len(self._window):,} bytes", hint, Mark(self.where)
+            )

@@ -109,6 +109,11 @@ class Donor:
     nested: Mapping[str, Donor] = field(default_factory=dict)
     """If the donor is a stack: the donors that its tensors' expressions read, keyed by the names used there."""
 
+    @property
+    def container(self) -> str:
+        """The kind of its files: `gguf` or `safetensors`."""
+        return "gguf" if self.metadata else "safetensors"
+
     def layers(self) -> tuple[dict[str, DonorTensor], ...]:
         """For each layer, a dict of the layer's tensors, keyed by name without the layer prefix.
 

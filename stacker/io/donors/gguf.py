@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stacker.arch.bindings.lengths import check_list_lengths
@@ -124,7 +125,9 @@ def _check_parts(source: str, headers: Mapping[str, GgufHeader], count: int) -> 
     for number, (file, header) in enumerate(headers.items()):
         stated = {entry.key: entry.value for entry in header.entries if entry.key.startswith("split.")}
         if stated.get("split.count", 1) != count or stated.get("split.no", 0) != number:
-            message = f"{escape_text(file)} says that it is part {stated.get('split.no')} of {stated.get('split.count')}"
+            message = (
+                f"{escape_text(file)} says that it is part {stated.get('split.no')} of {stated.get('split.count')}"
+            )
             yield Problem(message, "give files the names that they were written with", Mark(source), blame=Blame.DONOR)
         for tensor in header.tensors:
             if seen.setdefault(tensor.spec.name, file) != file:
@@ -137,7 +140,7 @@ def _check_parts(source: str, headers: Mapping[str, GgufHeader], count: int) -> 
 
 
 def _extra_names(repository: Repository, headers: Mapping[str, GgufHeader]) -> dict[str, Json]:
-    """Values for formulas that the metadata does not have: the size of the vocabulary, and digests of shared tensors."""
+    """Values for formulas beside the metadata: the size of the vocabulary, and digests of shared tensors."""
     first = next(iter(headers.values()))
     tokens = next((entry.count for entry in first.entries if entry.key == _TOKENS), 0)
     extra: dict[str, Json] = {"vocab_size": tokens} if tokens else {}
@@ -157,21 +160,8 @@ def _digest(repository: Repository, file: str, tensor: StoredTensor) -> Json:
 
 def read_range(path: Path, begin: int, nbytes: int) -> bytes:
     """Read bytes [begin, begin + nbytes) of a donor's file; DonorError if that fails."""
-    import os
-
     fd = open_regular(path)
     try:
         return read_exactly(fd, nbytes, begin, path)
     finally:
         os.close(fd)
-
-
-def read_borrowed(entries: Sequence[Borrowed], donors: Mapping[str, Donor]) -> list[bytes]:
-    """The bytes of metadata entries of donors, whose first files must be on this machine."""
-    found = []
-    for entry in entries:
-        path = donors[entry.donor].files[0].path
-        if path is None:
-            raise DonorError.of(f"the file of donor '{entry.donor}' is not here", "", Mark(donors[entry.donor].source))
-        found.append(read_range(Path(path), entry.begin, entry.nbytes))
-    return found

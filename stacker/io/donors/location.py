@@ -112,7 +112,9 @@ def _missing_donor(spec: DonorSpec, paths: Sequence[Path]) -> DonorError:
     """
     looked = " or ".join(f"'{escape_text(str(path))}'" for path in paths)
     if any(map(exists, paths)):
-        return DonorError.of(f"donor '{spec.name}' is a file: {looked}", "a donor is a folder, a GGUF file, or a hub id", spec.mark)
+        return DonorError.of(
+            f"donor '{spec.name}' is a file: {looked}", "a donor is a folder, a GGUF file, or a hub id", spec.mark
+        )
     beside = [name for path in paths if is_folder(path.parent) for name in list_folder(path.parent)]
     hint = did_you_mean(paths[0].name, beside) if beside else ""
     hint = hint if hint.startswith("did") else "relative paths start at the folder of the spec file"

@@ -46,9 +46,7 @@ def build_tensor(spec: TensorSpec, place: TensorPlacement, extent: Extent | None
 
 def build_files(repository: Repository, headers: Mapping[str, Header]) -> tuple[DonorFile, ...]:
     return tuple(
-        DonorFile(
-            name, header.size, header.digest, find_local_path(repository, name), header.stamp, header.data_start
-        )
+        DonorFile(name, header.size, header.digest, find_local_path(repository, name), header.stamp, header.data_start)
         for name, header in headers.items()
     )
 

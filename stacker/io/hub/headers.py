@@ -43,26 +43,19 @@ def read_hub_header(address: HubAddress) -> Header:
 
 def _fetch_gguf(address: HubAddress) -> Header:
     """Request and save the header of a GGUF file, piece by piece, because its length is only known at its end."""
-    parts: dict[int, bytes] = {}
     first, size = retry(address, lambda: _read_range(address, 0, _GGUF_REQUEST))
-    parts[0] = first
+    held = bytearray(first)
 
     def read(offset: int, nbytes: int) -> bytes:
-        reached = sum(map(len, parts.values()))
-        while reached < min(offset + nbytes, size):
-            start = reached
-            more, _ = retry(address, lambda: _read_range(address, start, min(start + _GGUF_REQUEST, size)))
-            parts[start] = more
-            reached += len(more)
+        while len(held) < min(offset + nbytes, size):
+            more, _ = retry(address, lambda: _read_range(address, len(held), len(held) + _GGUF_REQUEST))
             if not more:
                 break
-        whole = parts[0] = b"".join(parts[start] for start in sorted(parts))
-        for start in [start for start in parts if start]:
-            del parts[start]
-        return whole[offset : offset + nbytes]
+            held.extend(more)
+        return bytes(held[offset : offset + nbytes])
 
     header = parse_gguf_header(read, size, str(address))
-    _save(address, parts[0][: header.data_start], size)
+    _save(address, bytes(held[: header.data_start]), size)
     return header
 
 

@@ -9,7 +9,7 @@ import ctypes
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -107,13 +107,22 @@ def finish_quietly(out: Path, old: Path | None) -> Iterator[Problem]:
 
     Yields a warning for each step that fails.
     """
-    steps: list[tuple[Path, str, Callable[[], object]]] = [
+    steps: list[Step] = [
         # the journal goes only now: had the renaming failed, a later run would have needed it
         (out / JOURNAL, "remove the journal, which may be deleted", (out / JOURNAL).unlink),
         (out, "make sure that the output survives a power cut", partial(sync_folder, out)),
         (out.parent, "make sure that the output survives a power cut", partial(sync_folder, out.parent)),
         *([(old, "delete the folder that was replaced", partial(shutil.rmtree, old))] if old else []),
     ]
+    yield from list_failures(steps)
+
+
+Step = tuple[Path, str, Callable[[], object]]
+"""A path, what is done with it, and the function that does it."""
+
+
+def list_failures(steps: Iterable[Step]) -> Iterator[Problem]:
+    """Take steps that follow a complete output; yields a warning for each that fails."""
     for path, doing, step in steps:
         try:
             step()
