@@ -188,10 +188,13 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     side_files = select_side_files(graph, donors)
     problems = (*spec.warnings, *warned, *carried, *check(graph, donors))
     problems = (*problems, *check_side_files(side_files, spec, graph, donors))
-    planned = None if select_errors(problems) else plan_tensors(graph, donors, spec.output.dtype)
+    container = find_container(graph, donors)
+    planned = None
+    if not select_errors(problems):
+        planned = plan_tensors(graph, donors, spec.output.dtype, container.is_cast)
     compiled = Compiled({})
     if not select_errors(graph.problems):
-        compiled = find_container(graph, donors).compile(spec, graph, donors, planned)
+        compiled = container.compile(spec, graph, donors, planned)
     problems = translate_hints(spec, (*problems, *compiled.problems))
     config, metadata = compiled.config, compiled.metadata
     return Stack(text, path.parent, spec, donors, graph, config, planned, problems, side_files, nested, metadata)

@@ -49,11 +49,17 @@ class Dtype:
 
     @property
     def arithmetic(self) -> bool:
-        """Whether stacker can scale, cast and blend tensors of this type: real floats of one or more whole bytes.
+        """Whether stacker can read elements of this type to scale, cast and blend them.
 
-        F8_E8M0 is excluded, because its elements are exponents without a sign or a fraction.
+        These are real floats of one or more whole bytes, and quantised types of GGUF files. F8_E8M0 is excluded,
+        because its elements are exponents without a sign or a fraction.
         """
-        return self.label in _ARITHMETIC
+        return self.label in _ARITHMETIC or self.label in _QUANTISED
+
+    @property
+    def writable(self) -> bool:
+        """Whether stacker can round computed elements to this type."""
+        return self.label in _ARITHMETIC or self.label in _ENCODED
 
     def nbytes(self, elements: int) -> int:
         """The number of bytes that hold `elements` elements, which are whole blocks."""
@@ -61,6 +67,12 @@ class Dtype:
 
 
 _ARITHMETIC = frozenset({"F64", "F32", "F16", "BF16", "F8_E5M2", "F8_E4M3", "F8_E5M2FNUZ", "F8_E4M3FNUZ"})
+_ENCODED = frozenset({"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "TQ1_0", "TQ2_0", "MXFP4"})
+_QUANTISED = _ENCODED | {
+    "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "NVFP4", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ1_S", "IQ1_M",
+    "IQ4_NL", "IQ4_XS",
+}  # fmt: skip
+"""The quantised types that `stacker.arithmetic.blocks` encodes, and those that it decodes."""
 _SAFETENSORS = (
     Dtype("F64", 8, "float64"), Dtype("F32", 4, "float32"), Dtype("F16", 2, "float16"), Dtype("BF16", 2, "bfloat16"),
     Dtype("F8_E5M2", 1, "float8_e5m2"), Dtype("F8_E4M3", 1, "float8_e4m3fn"),

@@ -21,10 +21,19 @@ _BLOCKS = (
 _PLAIN = {0: "F32", 1: "F16", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 30: "BF16"}
 _UNKNOWN = "TYPE"
 
+RESCALED: Mapping[str, tuple[int, ...]] = {
+    "Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "Q8_0": (0,), "Q2_K": (80, 82), "Q3_K": (108,),
+    "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "IQ2_XXS": (0,), "IQ2_XS": (0,), "IQ2_S": (0,), "IQ3_XXS": (0,),
+    "IQ3_S": (0,), "IQ1_S": (0,), "IQ4_NL": (0,), "IQ4_XS": (0,), "TQ1_0": (52,), "TQ2_0": (64,), "Q1_0": (0,),
+}  # fmt: skip
+"""The bytes of a block at which the fp16 numbers are that all its elements are products or sums of products of."""
+
 GGML_TYPES: Mapping[int, Dtype] = {number: DTYPES[label] for number, label in _PLAIN.items()} | {
     number: Dtype(label, size, block=block) for number, label, block, size in _BLOCKS
 }
 """The tensor types by the numbers that GGUF files use."""
+BLOCK_DTYPES = {dtype.label.lower(): dtype for dtype in GGML_TYPES.values() if dtype.writable and dtype.block > 1}
+"""The quantised types that a spec can name."""
 _NUMBERS = {dtype.label: number for number, dtype in GGML_TYPES.items()}
 _LABELS = {dtype.label: dtype for dtype in GGML_TYPES.values()}
 

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from stacker.core.config.compiling import compile_stack_config
 from stacker.core.config.metadata import compile_metadata
+from stacker.core.plan.block_types import find_unwritable
 from stacker.core.plan.metadata_json import view_metadata
-from stacker.core.plan.tensors import PlannedTensors
+from stacker.core.plan.tensors import IsCast, PlannedTensors, cast_all, cast_matrices
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
 from stacker.core.values.metadata import MetadataEntry
 from stacker.errors import Problem
+from stacker.formats.ggml_types import find_type_number
 from stacker.formats.json_object import Json
 from stacker.spec.language.stack_spec import StackSpec
+from stacker.tensors import Dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,9 @@ class Container:
 
     name: str
     compile: Compile
+    has_type: Callable[[Dtype], bool]
     shard_size: int
+    is_cast: IsCast = cast_all
     keeps_tokens: bool = False
     suffix: str = ""
 
@@ -57,16 +62,23 @@ def _compile_metadata(
     tensors = [each.tensor for each in planned.tensors] if planned else []
     tied = bool(planned.tied) if planned else None
     metadata, problems = compile_metadata(spec, graph, donors, tensors, tied=tied)
+    problems = (*problems, *find_unwritable(planned.tensors if planned else (), donors))
     return Compiled(view_metadata(metadata), problems, metadata)
 
 
-CONTAINERS: Mapping[str, Container] = {
-    each.name: each
-    for each in (
-        Container("safetensors", _compile_config, 5_000_000_000),
-        Container("gguf", _compile_metadata, 10**15, keeps_tokens=True, suffix=".gguf"),
-    )
-}
+def _is_plain(dtype: Dtype) -> bool:
+    return dtype.block == 1
+
+
+def _is_in_gguf(dtype: Dtype) -> bool:
+    return find_type_number(dtype) is not None
+
+
+SAFETENSORS = Container("safetensors", _compile_config, _is_plain, shard_size=5_000_000_000)
+GGUF = Container(
+    "gguf", _compile_metadata, _is_in_gguf, shard_size=10**15, is_cast=cast_matrices, keeps_tokens=True, suffix=".gguf"
+)
+CONTAINERS: Mapping[str, Container] = {each.name: each for each in (SAFETENSORS, GGUF)}
 
 
 def find_container(graph: StackGraph, donors: Mapping[str, Donor]) -> Container:
@@ -83,6 +95,10 @@ def check_containers(spec: StackSpec, graph: StackGraph, donors: Mapping[str, Do
         hint = "use donors of one kind; llama.cpp's converter makes a GGUF file of a safetensors folder"
         yield Problem(message, hint, spec.mark_of("donors"))
     container = find_container(graph, donors)
+    dtype = spec.output.dtype
+    if dtype and not container.has_type(dtype):
+        message = f"a {container.name} stack cannot have tensors of the type {dtype.label}"
+        yield Problem(message, "leave `dtype` out, or write `dtype: bfloat16`", spec.mark_of("output"))
     if container.keeps_tokens and (spec.vocabulary is not None or spec.chat_template is not None):
         message = f"the tokens and the chat template of a {container.name} stack are those of one donor"
         yield Problem(message, "write only `tokenizer: <donor>`", spec.mark_of("tokenizer"))

@@ -131,15 +131,15 @@ def _concat_tasks(step: Step, concat: Concat, places: Places) -> Iterator[Task]:
     columns: list[ColumnSource] = []
     for first, width, part in concat.parts():
         simple = simplify(part, dtype)
-        to, nbytes = first * dtype.bits // 8, width * dtype.bits // 8
+        to, nbytes = dtype.nbytes(first), dtype.nbytes(width)
         source = _column_source(simple, to, nbytes, dtype, places)
         if source:
             columns.append(source)
         else:
-            shape = (step.tensor.row, 0) if rows == 1 else (width, row * dtype.bits // 8)
+            shape = (step.tensor.row, 0) if rows == 1 else (width, dtype.nbytes(row))
             yield Compute(step.shard, step.offset + to, nbytes * rows, simple, dtype, places, *shape)
     if columns:
-        yield _copy_columns(step, columns, row * dtype.bits // 8, rows)
+        yield _copy_columns(step, columns, dtype.nbytes(row), rows)
 
 
 def _column_source(expression: Expression, to: int, nbytes: int, dtype: Dtype, places: Places) -> ColumnSource | None:
@@ -154,7 +154,7 @@ def _column_source(expression: Expression, to: int, nbytes: int, dtype: Dtype, p
     place = places[expression.tensor]
     if isinstance(expression, Copy):
         return ColumnSource(to, nbytes, place.file, place.offset, nbytes)
-    begin, stride = expression.start * dtype.bits // 8, expression.width * dtype.bits // 8
+    begin, stride = dtype.nbytes(expression.start), dtype.nbytes(expression.width)
     return ColumnSource(to, nbytes, place.file, place.offset + begin, stride)
 
 

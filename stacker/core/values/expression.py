@@ -212,6 +212,13 @@ def find_needed_tensors(expression: Expression) -> Iterator[TensorRef]:
     return (leaf.tensor for leaf in find_needed_leaves(expression))
 
 
+def find_rescaled(expression: Expression) -> TensorRef | None:
+    """The donor tensor that an expression only multiplies by a factor; None if it does anything else."""
+    if isinstance(expression, Scale) and not expression.offset and isinstance(expression.of, Copy):
+        return expression.of.tensor
+    return None
+
+
 def find_blends(expression: Expression) -> Iterator[Blend]:
     """The blends that have to be computed, inner blends before the blends that use them."""
     if not is_zero(expression):
