@@ -66,7 +66,7 @@ def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: W
     except (DonorError, SpecError) as error:
         if donors or not lock.get(DIGESTS):
             raise
-        found = tuple(check_digests(written.folder, plan, lock[DIGESTS], watch))
+        found = tuple(check_digests(written.folder, plan, written.digests(), watch))
         return Verified(len(plan.steps), plan.total_size, (*found, _note_digests(out, error)))
     _check_sources(out, plan, known)
     known = {name: fetch_donor(donor, needed[name]) for name, donor in known.items()}
@@ -78,7 +78,7 @@ def write_digests(out: Path, watch: Watch = ignore_watch) -> None:
     """Store the SHA-256 of every shard of the output in its lock file; StorageError when that fails."""
     written = open_written(out)
     digests = digest_shards(written.folder, written.plan, watch)
-    written.replace_lock({**written.lock, DIGESTS: digests})
+    written.write_digests(digests)
 
 
 def _check_at_hand(donors: Mapping[str, Donor], needed: Mapping[str, Collection[str]]) -> None:

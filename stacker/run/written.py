@@ -39,8 +39,19 @@ class Written:
     path: Path
     room: tuple[int, int] | None = None
 
-    def replace_lock(self, lock: dict[str, Any]) -> None:
-        """Write another lock in place of the present one; StorageError if that fails."""
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each file in the lock, by its present name; empty if there are none."""
+        stated = self.lock.get(DIGESTS) or {}
+        names = [shard["name"] for shard in self.lock["plan"]["shards"]] if stated else []
+        return {shard.name: stated[name] for shard, name in zip(self.plan.shards, names, strict=False)}
+
+    def write_digests(self, digests: Mapping[str, str]) -> None:
+        """Store the SHA-256 of each file, given by its present name; StorageError if that fails."""
+        names = [shard["name"] for shard in self.lock["plan"]["shards"]]
+        stated = {name: digests[shard.name] for shard, name in zip(self.plan.shards, names, strict=True)}
+        self._replace_lock({**self.lock, DIGESTS: stated})
+
+    def _replace_lock(self, lock: dict[str, Any]) -> None:
         if self.room is None:
             replace_file(self.path, format_json(lock))
             return

@@ -82,7 +82,7 @@ def _check_present(places: Mapping[TensorRef, TensorBytes | None]) -> Iterator[P
 
 def simplify(expression: Expression, dtype: Dtype) -> Expression:
     """Remove outermost casts to `dtype`, the output tensor's type, and factors of 1: they do not change the result."""
-    if (isinstance(expression, Cast) and expression.dtype is dtype) or (
+    if (isinstance(expression, Cast) and expression.dtype == dtype) or (
         isinstance(expression, Scale) and expression.factor == 1.0
     ):
         return simplify(expression.of, dtype)
@@ -97,7 +97,7 @@ def _copy_source(step: Step, places: Places) -> tuple[object, int, int] | None:
     if not isinstance(step.expression, Copy):
         return None
     place = places[step.expression.tensor]
-    if place.dtype is not step.tensor.dtype:
+    if place.dtype != step.tensor.dtype:
         return None
     return (step.shard, place.file), place.offset, step.tensor.nbytes
 
@@ -149,7 +149,7 @@ def _column_source(expression: Expression, to: int, nbytes: int, dtype: Dtype, p
     """
     if is_zero(expression):
         return ColumnSource(to, nbytes)
-    if not isinstance(expression, Copy | Columns) or places[expression.tensor].dtype is not dtype:
+    if not isinstance(expression, Copy | Columns) or places[expression.tensor].dtype != dtype:
         return None
     place = places[expression.tensor]
     if isinstance(expression, Copy):

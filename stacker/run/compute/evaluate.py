@@ -124,7 +124,7 @@ def compute_tile(tile_range: TileRange) -> memoryview:
     compute = tile_range.evaluation.compute
     residue = 0 if compute.stride else (compute.offset + compute.dtype.nbytes(tile_range.start)) % DIRECT_ALIGNMENT
     scaled = find_rescaled(compute.expression)
-    if scaled and compute.places[scaled].dtype is compute.dtype and compute.dtype.block > 1:
+    if scaled and compute.places[scaled].dtype == compute.dtype and compute.dtype.block > 1:
         return _rescale(tile_range, compute.places[scaled], residue)
     return tile_range.scratch.unload(_value(tile_range, compute.expression, 0), compute.dtype, residue)
 
