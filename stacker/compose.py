@@ -32,27 +32,29 @@ from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.values.donor import Donor, collect_donors
 from stacker.core.values.metadata import MetadataEntry
-from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
+from stacker.errors import Problem, StackerError, raise_problems, select_errors
 from stacker.formats.json_object import Json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
 from stacker.io.donors.gguf_headers import fill_headers
 from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_source, list_local_files
+from stacker.io.donors.nested import NestedStack, Paths, read_donors
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
 from stacker.io.donors.tokenizers import read_tokenizers
-from stacker.io.files.paths import find_nearest_folder, resolve_links
+from stacker.io.files.paths import find_nearest_folder
 from stacker.io.files.spec_files import read_spec_file
-from stacker.io.output.destination import make_destination
+from stacker.io.output.destination import open_destination
 from stacker.io.output.folder import open_output
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
-from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener
+from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, commit_output
 from stacker.run.executors import EXECUTORS
 from stacker.run.resume import check_earlier_work
 from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.mergekit.hints import translate_errors, translate_hints
-from stacker.spec.parser import parse_spec
+from stacker.spec.parameters.space import list_set
+from stacker.spec.parser import NOTHING_GIVEN, parse_spec, write_parameters
 from stacker.version import VERSION
 from stacker.view.files.documents import make_documents
 from stacker.view.scene.scene import Scene, make_scene
@@ -61,8 +63,7 @@ from stacker.view.stack.preview import draw_preview
 if TYPE_CHECKING:
     from stacker.live.live_stack import LiveStack
 
-Paths = tuple[Path, ...]
-Texts = dict[str, str]
+Given = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,15 @@ class Stack:
         """The layout with shards of the size that the spec sets, or that is usual for the container."""
         size = self.spec.output.shard_size or find_container(self.graph, self.donors).shard_size
         return Layout(size, block)
+
+    def bind(self, values: Given, read: ReadDonor = read_donor) -> Stack:
+        """The stack of the same text with these values of its parameters, by name; see also `remember_donors`."""
+        path, known = self.folder / Path(self.spec.source).name, list_set(self.spec.parameters)
+        return load_text(self.text, path, read=read, parameters={**known, **values})
+
+    def write_spec(self) -> bytes:
+        """The text of the spec, with the values that were set from outside in it."""
+        return write_parameters(self.text, self.spec)
 
     def in_shards(self, size: int) -> Stack:
         """A copy of the stack whose shards have at most `size` bytes of tensors each."""
@@ -157,29 +167,30 @@ class Stack:
         return make_live(blueprint, Settings(device, dtype, max_memory), draw)
 
 
-def load(path: str | Path, read: ReadDonor = read_donor) -> Stack:
+def load(path: str | Path, read: ReadDonor = read_donor, parameters: Given = NOTHING_GIVEN) -> Stack:
     """Read a spec file and, with the function `read`, its donors' configs and file headers; check the stack.
 
-    Raises SpecError if the file is not a valid spec and DonorError if a donor cannot be read. Problems of the stack
-    itself are not raised but listed in `Stack.problems`.
+    `parameters` sets parameters of the spec, by name. Raises SpecError if the file is not a valid spec and DonorError
+    if a donor cannot be read. Problems of the stack itself are not raised but listed in `Stack.problems`.
     """
-    return load_text(read_spec_file(Path(path)), Path(path), read=read)
+    return load_text(read_spec_file(Path(path)), Path(path), read=read, parameters=parameters)
 
 
-def load_text(text: bytes, path: Path, opened: Paths = (), read: ReadDonor = read_donor) -> Stack:
+def load_text(
+    text: bytes, path: Path, opened: Paths = (), read: ReadDonor = read_donor, parameters: Given = NOTHING_GIVEN
+) -> Stack:
     """Make the stack of the spec `text`, which is stored at `path`; the function `read` reads one donor.
 
     If the stack is itself a donor of another stack, `opened` lists the paths of the specs around it, the outermost
     first.
     """
-    spec = parse_spec(text, str(path))
+    spec = parse_spec(text, str(path), parameters)
     with translate_errors(spec):
         return _load_spec(spec, text, path, opened, read)
 
 
 def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: ReadDonor) -> Stack:
-    nested: Texts = {}
-    donors = _read_donors(spec, path, opened, nested, read)
+    donors, nested = read_donors(spec, path, opened, read, partial(_load_nested, read))
     graph = build_graph(spec, donors)
     raise_problems(check_containers(spec, graph, donors))
     tokenizers = read_tokenizers(spec, graph, donors)
@@ -200,45 +211,15 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     return Stack(text, path.parent, spec, donors, graph, config, planned, problems, side_files, nested, metadata)
 
 
-def _read_donors(spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> dict[str, Donor]:
-    """Read all donors of the spec at `path`, by name; the problems of all unreadable donors are raised together.
-
-    `opened` has the paths of the specs that are being read because this one is a donor of theirs. For each donor that
-    is a stack, its spec's text is added to `nested`, keyed by path.
-    """
-    donors: dict[str, Donor] = {}
-    problems: list[Problem] = []
-    for each in spec.donors:
-        try:
-            stacked = each.stack and _read_stacked(each, path, opened, nested, read)
-            donors[each.name] = stacked or read(each, path.parent, spec.dialect)
-        except StackerError as error:
-            problems += error.problems
-    raise_problems(problems)
-    return donors
-
-
-def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> Donor:
-    """Make a donor from a stack that is used as a donor: its tensors are planned, but nothing is built.
-
-    `opened` has the paths of the specs around the spec at `path`; spec texts are added to `nested`, keyed by path.
-    """
+def _load_nested(read: ReadDonor, each: DonorSpec, text: bytes, path: Path, opened: Paths) -> NestedStack:
+    """Load a stack that is a donor of another, without building it; `opened` lists the paths of the specs around it."""
     if each.stage:
-        return _as_donor(each, _load_spec(each.stage, b"", path, opened, read))
-    inner = path.parent / str(each.stack)
-    chain = (*opened, resolve_links(path, SpecError))
-    if resolve_links(inner, SpecError) in chain:
-        names = " → ".join(step.name for step in (*chain, inner))
-        raise SpecError.of(f"donor '{each.name}' is made of itself: {names}", "", each.mark)
-    stack = load_text(read_spec_file(inner), inner, chain, read)
-    nested[str(each.stack)] = stack.text.decode()
-    nested |= {f"{each.stack}/{name}": text for name, text in stack.nested.items()}
-    return _as_donor(each, stack)
-
-
-def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
-    template, files = stack.donors[stack.graph.template], tuple(each.file for each in stack.side_files.carried)
-    return make_stacked_donor(each.name, str(each.stack), stack.plan(), template, files, stack.donors)
+        stack = _load_spec(each.stage, text, path, opened, read)
+    else:
+        stack = load_text(text, path, opened, read, dict(each.parameters))
+    template, files = stack.donors[stack.graph.template], tuple(file.file for file in stack.side_files.carried)
+    donor = make_stacked_donor(each.name, str(each.stack), stack.plan(), template, files, stack.donors)
+    return NestedStack(donor, stack.text, stack.nested)
 
 
 def draw_blueprint(spec: str | Path | Stack, read: ReadDonor = read_donor) -> Blueprint:
@@ -261,12 +242,7 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
     return stack.plan(stack.layout(block))
 
 
-def build(
-    stack: Stack,
-    out: Path,
-    options: BuildOptions = DEFAULTS,
-    listener: Listener = SILENT,
-) -> Built:
+def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: Listener = SILENT) -> Built:
     """Write the stack's checkpoint to the folder `out`, which appears only when complete; continue interrupted builds.
 
     All errors of the stack are raised together before writing; later, StorageError, LockedError, UnsafeError or
@@ -274,10 +250,9 @@ def build(
     """
     raise_problems(stack.problems)
     known = collect_donors(stack.donors)
-    container = find_container(stack.graph, stack.donors)
+    container, text = find_container(stack.graph, stack.donors), stack.write_spec()
     plan = plan_for(stack, out, options.layout)
-    destination = make_destination(out, plan, container.suffix)
-    destination.check_vacant(force=options.force)
+    destination = open_destination(out, plan, container.suffix, force=options.force)
     check_not_overwritten(out, known.values())
     side_files = fetch_side_files(stack.side_files)
     if side_files != stack.side_files:
@@ -298,8 +273,8 @@ def build(
         found = {donor.name: find_relative_source(donor, destination.folder) for donor in donors.values()}
         lock = make_lock(plan, VERSION, found, stack.nested, digests)
         if container.suffix:
-            output.write_lock(plan.shards[0], format_lock(lock, stack.text))
+            output.write_lock(plan.shards[0], format_lock(lock, text))
         else:
-            output.write_texts(make_documents(stack.scene(plan), plan, stack.text, lock))
-        listener.warn(output.commit())
+            output.write_texts(make_documents(stack.scene(plan), plan, text, lock))
+        commit_output(output, out, listener)
     return Built(plan, report)

@@ -48,7 +48,7 @@ def write_gguf(
     writer.add_name(name)
     writer.add_uint32("general.quantization_version", 2)
     writer.add_uint32(f"{arch}.block_count", layers)
-    standard = {"embedding_length": HIDDEN, "feed_forward_length": FFN, "context_length": 64}
+    standard: dict[str, Any] = {"embedding_length": HIDDEN, "feed_forward_length": FFN, "context_length": 64}
     standard |= {"attention.head_count": 4, "attention.head_count_kv": 4, "rope.freq_base": 10000.0}
     standard |= {"attention.layer_norm_rms_epsilon": 1e-5}
     for key, value in {**standard, **(keys or {})}.items():

@@ -23,6 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("run",),
     ("live",),
     ("measure",),
+    ("search",),
     ("view",),
     ("compose", "checkpoint"),
     ("__init__",),
@@ -34,7 +35,7 @@ _IMPORT_CALLS = ("import_module", "__import__")
 HEAVY = {"transformers": "live", "accelerate": "live"}
 """Packages that only one unit may import: from the package to the unit."""
 LATE = ("torch", "numpy", "numba", "ml_dtypes")
-COMPUTING = ("arithmetic", "live", "measure")
+COMPUTING = ("arithmetic", "live", "measure", "search")
 """The only units whose modules may import the packages in LATE, or each other's modules, at import time."""
 IMPURE = frozenset({
     "os", "io", "sys", "pathlib", "shutil", "tempfile", "subprocess", "socket", "time", "datetime", "random", "secrets",

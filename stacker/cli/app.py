@@ -34,6 +34,10 @@ app = typer.Typer(
 Spec = Annotated[
     Path, typer.Argument(metavar="SPEC", help="A spec file, stacker's or mergekit's; - reads standard input.")
 ]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter that the spec declares. May be repeated."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, and nothing else.")]
 For = Annotated[
     list[str] | None,

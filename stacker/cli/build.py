@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stacker.cli.app import BUILD, For, Json, Spec, app, format_examples
+from stacker.cli.app import BUILD, For, Json, Parameters, Spec, app, format_examples
+from stacker.cli.parameters import parse_assignments
 from stacker.cli.terminal.printing import make_console, print_json, print_problems, print_warnings, problems_json
 from stacker.cli.terminal.progress import show_progress
 from stacker.cli.terminal.streams import drop_output
@@ -29,7 +30,7 @@ Out = Annotated[
 Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder or GGUF file written by stacker build.")]
 Force = Annotated[
     bool,
-    typer.Option("--force", "-f", help="Replace an existing OUT, and all files in it, once the new one is complete."),
+    typer.Option("--force", "-f", help="Replace the checkpoint at OUT, once the new one is complete."),
 ]
 Restart = Annotated[bool, typer.Option("--restart", help="Start over instead of resuming an interrupted build.")]
 Workers = Annotated[
@@ -78,12 +79,14 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.
         "build stack.yml ./out",
         "build stack.yml ./out --force --max-memory 2GB",
         "build stack.yml ./out --for llama.cpp",
+        "build stack.yml ./out -p cut=12",
     ),
 )
 def build(
     spec: Spec,
     out: Out,
     *,
+    parameter: Parameters = None,
     force: Force = False,
     restart: Restart = False,
     workers: Workers = None,
@@ -103,7 +106,7 @@ def build(
     from stacker.spec.language.value_grammar import parse_size
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
-    stack = load(spec).for_clients(clients or ())
+    stack = load(spec, parameters=parse_assignments(parameter)).for_clients(clients or ())
     if shard_size:
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
     print_warnings(stack.problems)

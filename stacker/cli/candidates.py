@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stacker.cli.parameters import share_assignments
 from stacker.cli.run import load_source
 from stacker.cli.terminal.printing import print_warnings
 from stacker.errors import Mark, Problem, StackerError, raise_problems
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def open_candidates(
-    sources: list[str], device: str, dtype: str | None, max_memory: str | None
+    sources: list[str], parameters: list[str] | None, device: str, dtype: str | None, max_memory: str | None
 ) -> tuple[Candidate, ...]:
     """The candidates of sources; the problems of all are raised together, warnings are printed.
 
-    The first that is loaded shares its weights with those that are loaded later.
+    `parameters` are the words of `-p`. The first that is loaded shares its weights with those that are loaded later.
     """
     from stacker.compose import draw_blueprint
     from stacker.live.live_stack import Settings
@@ -32,9 +33,9 @@ def open_candidates(
     settings = Settings(device, kind.torch_name if kind else None, limit)
     loaded: list[LiveStack] = []
     candidates, problems = [], list[Problem]()
-    for source in sources:
+    for source, given in zip(sources, share_assignments(sources, parameters), strict=True):
         try:
-            stack = load_source(source)
+            stack = load_source(source, given)
             print_warnings(stack.problems)
             blueprint = draw_blueprint(stack)
             opening = _Opening(stack, settings, loaded)

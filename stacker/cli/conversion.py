@@ -67,7 +67,7 @@ def _add_stage(donor: DonorSpec, folder: Path, prefix: str, opened: tuple[Path, 
     path = folder / donor.stack
     if resolve_links(path, SpecError) in opened:
         raise SpecError.of(f"donor '{donor.name}' is made of itself", "", donor.mark)
-    inner = parse_spec(read_spec_file(path), str(path))
+    inner = parse_spec(read_spec_file(path), str(path), dict(donor.parameters))
     name = f"{prefix}{donor.name}"
     stage = _add_stages(inner, path.parent, f"{name}-", (*opened, resolve_links(path, SpecError)))
     seen = tuple(_rebase_source(donor, path.parent, folder) for donor in stage.donors)

@@ -7,19 +7,20 @@ from typing import Annotated
 
 import typer
 
-from stacker.cli.app import LOOK, For, Json, Spec, app, format_examples
+from stacker.cli.app import LOOK, For, Json, Parameters, Spec, app, format_examples
+from stacker.cli.parameters import parse_assignments
 from stacker.cli.terminal.printing import find_exit_code, make_console, print_json, print_warnings, problems_json
 from stacker.errors import Severity, raise_problems, select_errors
 
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("check stack.yml", "check stack.yml --for llama.cpp"))
-def check(spec: Spec, *, clients: For = None, json: Json = False) -> None:
+def check(spec: Spec, *, parameter: Parameters = None, clients: For = None, json: Json = False) -> None:
     """Report every error and warning in a spec and its stack, and which programs compute it correctly."""
     from stacker.compose import load
     from stacker.view.stack.programs import answers_text, donor_faults_text, verdicts_json
     from stacker.view.tables.side_files import side_files_json
 
-    loaded = load(spec)
+    loaded = load(spec, parameters=parse_assignments(parameter))
     stack = loaded.for_clients(clients or ())
     wrong = select_errors(stack.problems)
     lints = () if wrong else stack.lints()
@@ -42,11 +43,11 @@ def _doubts_text(doubts: int) -> str:
 
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("config stack.yml"))
-def config(spec: Spec) -> None:
+def config(spec: Spec, *, parameter: Parameters = None) -> None:
     """Print the config.json that a build would write."""
     from stacker.compose import load
 
-    stack = load(spec)
+    stack = load(spec, parameters=parse_assignments(parameter))
     print_warnings(stack.problems)
     raise_problems(stack.problems)
     print_json(dict(stack.config))
@@ -56,6 +57,7 @@ def config(spec: Spec) -> None:
 def plan(
     spec: Spec,
     *,
+    parameter: Parameters = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The output folder; its filesystem decides the layout of the shards.")
     ] = None,
@@ -66,7 +68,7 @@ def plan(
     from stacker.core.plan.plan_json import plan_to_json
     from stacker.view.stack.plan_report import draw_plan
 
-    stack = load(spec)
+    stack = load(spec, parameters=parse_assignments(parameter))
     planned = plan_for(stack, out)
     if json:
         print_json(plan_to_json(planned))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stacker.cli.app import RUN, Json, app, format_examples
+from stacker.cli.app import RUN, Json, Parameters, app, format_examples
 from stacker.cli.candidates import open_candidates, write_file
 from stacker.cli.run import Device, Kind, Memory
 from stacker.cli.terminal.completion import complete_donor
@@ -63,6 +63,7 @@ Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write a
 def evaluate(
     sources: Sources,
     *,
+    parameter: Parameters = None,
     text: Texts = [],  # noqa: B006
     questions: Questions = [],  # noqa: B006
     probe_set: ProbeSets = [],  # noqa: B006
@@ -85,7 +86,7 @@ def evaluate(
         raise SpecError.of("there is nothing to score", "name a text with --text, or questions with --probe-set")
     reading = _Reading(text, passage, window, stride, batch, no_cache)
     examination = replace(_examine(reading), questions=_collect(questions, probe_set), generations=generate)
-    candidates = open_candidates(sources, device, dtype, max_memory)
+    candidates = open_candidates(sources, parameter, device, dtype, max_memory)
     with show_counts(quiet=json) as watch_for:
         found = evaluate(candidates, examination, watch_for)
     _show(found, svg, as_json=json)
@@ -99,6 +100,7 @@ def compare(
     first: Pair,
     second: Other,
     *,
+    parameter: Parameters = None,
     text: Texts,
     passage: Size = 2000,
     window: Length = 512,
@@ -117,7 +119,7 @@ def compare(
     from stacker.view.scores.changes import changes_html, changes_json, draw_changes
 
     examination = _examine(_Reading(text, passage, window, stride, batch, no_cache))
-    one, two = open_candidates([first, second], device, dtype, max_memory)
+    one, two = open_candidates([first, second], parameter, device, dtype, max_memory)
     with show_counts(quiet=json) as watch_for:
         found = compare_texts(one, two, examination, watch_for)
     if html:

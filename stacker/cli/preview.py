@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stacker.cli.app import LOOK, For, Json, app, format_examples
+from stacker.cli.app import LOOK, For, Json, Parameters, app, format_examples
 from stacker.cli.junctions import read_turns
+from stacker.cli.parameters import share_assignments
 from stacker.cli.terminal.printing import find_exit_code, make_console, print_json, print_warnings, problems_json
 from stacker.errors import SpecError, raise_problems, select_errors
 
@@ -36,6 +37,7 @@ Dot = Annotated[bool, typer.Option("--dot", help="Print the stack as a Graphviz 
 def preview(
     specs: Specs,
     *,
+    parameter: Parameters = None,
     svg: Svg = None,
     html: Html = None,
     mermaid: Mermaid = False,
@@ -47,7 +49,9 @@ def preview(
     from stacker.compose import load
     from stacker.io.donors.reader import read_avoiding_hub
 
-    stacks = [load(spec, read_avoiding_hub).for_clients(clients or ()) for spec in specs]
+    given = share_assignments([*map(str, specs)], parameter)
+    loaded = (load(spec, read_avoiding_hub, values) for spec, values in zip(specs, given, strict=True))
+    stacks = [stack.for_clients(clients or ()) for stack in loaded]
     files = {name: path for name, path in (("svg", svg), ("html", html)) if path}
     printed = [name for name, wanted in (("mermaid", mermaid), ("dot", dot)) if wanted]
     if len(stacks) > 2 or (len(stacks) == 2 and (files or printed)):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stacker.cli.app import RUN, Json, app, format_examples
+from stacker.cli.app import RUN, Json, Parameters, app, format_examples
 from stacker.cli.junctions import keep_distances, measure_turns
+from stacker.cli.parameters import Given, share_assignments
 from stacker.cli.probe_output import (
     make_folder,
     print_likeness,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from stacker.measure.probes.proposals import Origin
     from stacker.measure.probes.results import DepthMap, Likeness, Proposal, Survey
     from stacker.measure.probes.settings import ProbeSettings
+    from stacker.text.emitter import Tree
 
 Sources = Annotated[
     list[str],
@@ -62,6 +64,7 @@ Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write
 def probe(
     sources: Sources,
     *,
+    parameter: Parameters = None,
     text: Texts,
     runs: Runs = 0,
     ways: WaysOption = "repeat,drop",
@@ -84,7 +87,8 @@ def probe(
     files = {name: path for name, path in (("specs", specs), ("svg", svg), ("html", html)) if path}
     _check_request(sources, settings, files)
     kind = _parse_dtype(dtype)
-    loaded = [_load(source, device, kind) for source in sources]
+    opened = zip(sources, share_assignments(sources, parameter), strict=True)
+    loaded = [_load(source, given, device, kind) for source, given in opened]
     if len(loaded) == 2:
         _show_likeness((sources[0], sources[1]), settings, loaded, as_json=json)
         return
@@ -120,8 +124,8 @@ def _check_request(sources: list[str], settings: ProbeSettings, files: dict[str,
         raise SpecError.of("a spec from standard input cannot be a donor of the proposed specs", "write it to a file")
 
 
-def _load(source: str, device: str, dtype: str | None) -> tuple[Stack, LiveStack]:
-    stack = load_source(source)
+def _load(source: str, given: Given, device: str, dtype: str | None) -> tuple[Stack, LiveStack]:
+    stack = load_source(source, given)
     print_warnings(stack.problems)
     return stack, stack.live_stack(device, dtype)
 
@@ -157,16 +161,17 @@ def _describe_origin(source: str, stack: Stack, folder: Path) -> Origin:
     from stacker.core.stack.hops import list_divided_roles
     from stacker.io.files.paths import exists, is_folder
     from stacker.measure.probes.proposals import Origin
+    from stacker.spec.parameters.space import list_set
 
     path = Path(source)
     is_spec = path.suffix in (".yml", ".yaml") and not is_folder(path)
     if exists(path) and not path.is_absolute():
         moved = os.path.relpath(path, folder)
         source = moved if moved.startswith(".") else f"./{moved}"
-    depth = len(stack.graph.layers)
-    return Origin(
-        stack.spec.name, {"stack" if is_spec else "source": source}, depth, list_divided_roles(stack.donors.values())
-    )
+    depth, values = len(stack.graph.layers), list_set(stack.spec.parameters)
+    given: dict[str, Tree] = {"parameters": values} if values else {}
+    donor: dict[str, Tree] = {"stack" if is_spec else "source": source, **given}
+    return Origin(stack.spec.name, donor, depth, list_divided_roles(stack.donors.values()))
 
 
 def _probe(

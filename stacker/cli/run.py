@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stacker.cli.app import RUN, Json, app, format_examples
+from stacker.cli.app import RUN, Json, Parameters, app, format_examples
+from stacker.cli.parameters import Given, is_spec, share_assignments
 from stacker.cli.terminal.completion import complete_donor
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
 from stacker.errors import Mark, SpecError
@@ -76,6 +77,7 @@ class _Speaker:
 def run(
     sources: Sources,
     *,
+    parameter: Parameters = None,
     prompt: Prompt = None,
     system: System = None,
     chat: Chat = False,
@@ -101,7 +103,8 @@ def run(
     drawn = True if do_sample is None and any(each is not None for each in draws.values()) else do_sample
     own = {"max_new_tokens": max_new_tokens, "repetition_penalty": repetition_penalty, "do_sample": drawn, **draws}
     options = {name: value for name, value in own.items() if value is not None}
-    speakers = [_open_speaker(source, device, dtype, max_memory) for source in sources]
+    opened = zip(sources, share_assignments(sources, parameter), strict=True)
+    speakers = [_open_speaker(source, given, device, dtype, max_memory) for source, given in opened]
     for speaker in speakers if system else ():
         speaker.messages.append({"role": "system", "content": str(system)})
     if chat:
@@ -113,7 +116,7 @@ def run(
         print_json({"ok": True, "prompt": text, "answers": [*map(_answer_json, speakers, answers)]})
 
 
-def _open_speaker(source: str, device: str, dtype: str | None, max_memory: str | None) -> _Speaker:
+def _open_speaker(source: str, given: Given, device: str, dtype: str | None, max_memory: str | None) -> _Speaker:
     """Load a stack into memory, after printing on standard error how much memory it takes."""
     from stacker.compose import draw_blueprint
     from stacker.live.forecast.memory import predict_memory
@@ -122,7 +125,7 @@ def _open_speaker(source: str, device: str, dtype: str | None, max_memory: str |
 
     limit = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
     kind = parse_dtype(dtype, Mark("--dtype")) if dtype else None
-    stack = load_source(source)
+    stack = load_source(source, given)
     print_warnings(stack.problems)
     memory = predict_memory(draw_blueprint(stack), kind.torch_name if kind else None)
     make_console(stderr=True).print(memory_text(stack.spec.name, memory, limit))
@@ -130,13 +133,12 @@ def _open_speaker(source: str, device: str, dtype: str | None, max_memory: str |
     return _Speaker(source, live, live.load_tokenizer(), memory)
 
 
-def load_source(source: str) -> Stack:
-    """The stack of a spec file; for the folder or hub id of a donor, the stack of all its layers."""
+def load_source(source: str, given: Given) -> Stack:
+    """The stack of a spec file with parameters set; for the folder or hub id of a donor, the stack of all layers."""
     from stacker.compose import load, load_text
-    from stacker.io.files.paths import is_folder
 
-    if source == "-" or (Path(source).suffix in (".yml", ".yaml") and not is_folder(Path(source))):
-        return load(source)
+    if is_spec(source):
+        return load(source, parameters=given)
     name = Path(source.partition("@")[0]).name or "donor"
     donor = {"stacker": 1, "name": name, "donors": {"donor": {"source": source}}, "stack": ["donor"]}
     return load_text(json_module.dumps(donor).encode(), Path("donor.yml"))

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from stacker.cli.app import LANGUAGE, Json, Spec, app, format_examples
+from stacker.cli.app import LANGUAGE, Json, Parameters, Spec, app, format_examples
+from stacker.cli.parameters import parse_assignments
 from stacker.cli.terminal.completion import complete_architecture, complete_op
 from stacker.cli.terminal.printing import make_console, print_json
 from stacker.errors import SpecError, did_you_mean
@@ -27,6 +28,7 @@ FamilyName = Annotated[
 def convert(
     spec: Spec,
     *,
+    parameter: Parameters = None,
     to: Annotated[Dialect, typer.Option("--to", help="The dialect of the output.")] = Dialect.NATIVE,
     json: Json = False,
 ) -> None:
@@ -36,7 +38,7 @@ def convert(
     from stacker.spec.native.writer import to_native
     from stacker.spec.parser import parse_spec
 
-    parsed = parse_spec(read_spec_file(spec), str(spec))
+    parsed = parse_spec(read_spec_file(spec), str(spec), parse_assignments(parameter))
     text = to_native(parsed) if to is Dialect.NATIVE else to_mergekit_text(parsed, spec)
     if json:
         print_json({"ok": True, "from": str(parsed.dialect), "to": str(to), "text": text})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -73,11 +75,21 @@ class LiveStack:
         moved or converted since this stack was loaded are not shared.
         """
         kept = {key: each for key, each in self.parameters.items() if (each.dtype, each.device) == self.kinds[key]}
-        return _make(self.draw(spec), self.settings, self.draw, self.maps, kept, watch)
+        with _pause_collection():
+            return _make(self.draw(spec), self.settings, self.draw, self.maps, kept, watch)
 
     def rearrange_model(self, spec: Any) -> Any:
         """The model of another spec, which shares all equal parameters with this one; see `rearranged`."""
         return self.rearranged(spec).model
+
+    def release(self) -> None:
+        """Free the memory that no other stack uses as soon as nothing else refers to the model.
+
+        Until then the model and this record keep each other, and Python may take long to see that. Afterwards the
+        model runs as before, but it cannot be rearranged.
+        """
+        for name in ("live_stack", "rearranged"):
+            self.model.__dict__.pop(name, None)
 
     def __deepcopy__(self, _memo: object) -> LiveStack:
         """The live stack itself, so that copying its model copies neither donors' files nor this record."""
@@ -86,6 +98,21 @@ class LiveStack:
     def load_tokenizer(self) -> Any:
         """The stack's tokenizer, as transformers loads it; DonorError if there is none."""
         return load_tokenizer(self.blueprint.side_files, dict(self.blueprint.plan.config))
+
+
+@contextmanager
+def _pause_collection() -> Iterator[None]:
+    """Let Python look for objects in cycles only after a `with` block; nearly all that is made in it is still needed.
+
+    Otherwise it would look through all objects of torch and transformers many times, half as long as all else takes.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def make_live(blueprint: Blueprint, settings: Settings, draw: Draw, watch: Watch = ignore_watch) -> LiveStack:

@@ -65,6 +65,8 @@ class Candidate:
 
     def release(self) -> None:
         """Let the stack and its tokenizer go; they are loaded again if they are needed again."""
+        if "live" in self.__dict__:
+            self.live.release()
         for name in ("tokenizer", "live", "head"):
             self.__dict__.pop(name, None)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from stacker.core.plan.plan import LayoutKind, Plan, Report
-from stacker.errors import Problem
+from stacker.errors import Mark, Problem, Severity
+from stacker.io.output.folder import Output
 from stacker.progress import Watch, ignore_watch
 
 
@@ -59,3 +61,17 @@ class Listener:
 
 SILENT = Listener()
 """Ignores everything."""
+
+
+def commit_output(output: Output, out: Path, listener: Listener) -> None:
+    """Give a finished output its name `out`.
+
+    If a signal ends the program after that, the listener is told that the output is complete.
+    """
+    try:
+        listener.warn(output.commit())
+    except BaseException:  # among them those of signals
+        if output.committed:
+            hint = f"what is left of the folder that it replaced, {out.name}.replaced-*, may be deleted"
+            listener.warn((Problem("the output is complete", hint, Mark(str(out)), Severity.NOTE),))
+        raise

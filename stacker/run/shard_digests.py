@@ -5,6 +5,7 @@ They are cryptographic, and equal to what `sha256sum` prints and what the hub li
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -59,6 +60,8 @@ def _digest_shard(number: int, comparison: Comparison, plan: Plan, found: dict[i
     with comparison.lease_shard(number) as reader:
         for begin in range(0, size, CHUNK):
             data = reader.read(min(CHUNK, size - begin), begin)
+            if len(data) < min(CHUNK, size - begin):
+                raise OSError(errno.EIO, "the file was cut off")
             digest.update(_mask_lock(data, begin, shard))
             comparison.meter.advance(len(data))
     found[number] = digest.hexdigest()

@@ -20,6 +20,7 @@ from stacker.formats.json_object import format_json
 from stacker.io.disk.direct import write_all
 from stacker.io.disk.storage import explain_errors, make_storage_error
 from stacker.io.donors.gguf import read_range
+from stacker.io.files.paths import exists, is_folder
 from stacker.io.files.regular_files import read_header
 from stacker.io.output.placing import replace_file
 
@@ -73,9 +74,9 @@ def open_written(out: Path) -> Written:
 
     StorageError when it cannot be read.
     """
-    if not out.exists():
+    if not exists(out):
         raise SpecError.of("there is no such folder", "name a folder written by stacker build", Mark(str(out)))
-    in_file = out.name.endswith(SUFFIX) and not out.is_dir()
+    in_file = out.name.endswith(SUFFIX) and not is_folder(out)
     path = out.with_name(list_parts(out.name)[0]) if in_file else out / LOCK
     try:
         text, room = _read_inner_lock(path) if in_file else (path.read_bytes(), None)

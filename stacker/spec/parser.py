@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterable
+from collections.abc import Mapping as Table
 from pathlib import PurePath
+from types import MappingProxyType
 
 from stacker.errors import Mark, Problem, Severity, SpecError, did_you_mean, raise_problems
 from stacker.spec.language.checks import check_spec
@@ -12,25 +15,68 @@ from stacker.spec.language.stack_spec import Dialect, StackSpec
 from stacker.spec.mergekit.reader import parse_mergekit
 from stacker.spec.mergekit.stages import check_characters, is_staged, parse_stages
 from stacker.spec.native.reader import parse_native
+from stacker.spec.parameters.filling import fill_values
+from stacker.spec.parameters.space import SpecParameter, list_set
+from stacker.spec.parameters.substitution import Substituted, substitute
+from stacker.text.decoding import decode_text
 from stacker.text.node import Mapping, Node, describe
 from stacker.text.yaml import read_documents, take_only_document
 
 _HINT = "a spec begins with 'stacker: 1'; a mergekit file has 'merge_method'"
+NOTHING_GIVEN: Table[str, object] = MappingProxyType({})
 
 
-def parse_spec(text: str | bytes, source: str) -> StackSpec:
+def parse_spec(text: str | bytes, source: str, given: Table[str, object] = NOTHING_GIVEN) -> StackSpec:
     """Parse native or mergekit text; `source` is the text's name in messages, and names a spec that has no `name`.
 
-    Raises SpecError with all problems if any of them is an error; mere warnings go to `StackSpec.warnings`.
+    `given` has values of the spec's parameters by name, used instead of those in the text. Raises SpecError with all
+    problems if any of them is an error; mere warnings go to `StackSpec.warnings`.
     """
-    documents = read_documents(text, source)
-    if len(documents) > 1 and is_staged(documents[0]):
-        spec, problems = parse_stages(documents, make_default_name(source))
-    else:
-        spec, problems = _parse_one(take_only_document(documents, source), make_default_name(source))
-    problems = sorted(dict.fromkeys((*problems, *check_spec(spec))), key=_sort_key)
+    found = substitute(read_documents(text, source), given)
+    try:
+        spec, problems = _parse_documents(found.documents, source)
+    except SpecError as error:
+        raise SpecError(*_join_problems(found, error.problems)) from error
+    problems = _join_problems(found, (*problems, *check_spec(spec)))
     raise_problems(problems)
-    return dataclasses.replace(spec, warnings=tuple(problems))
+    return dataclasses.replace(spec, parameters=found.parameters, warnings=tuple(problems))
+
+
+def list_parameters(text: str | bytes, source: str) -> tuple[SpecParameter, ...]:
+    """The parameters that a text declares, whether or not the rest of the text is a valid spec."""
+    return substitute(read_documents(text, source), NOTHING_GIVEN).parameters
+
+
+def write_parameters(text: bytes, spec: StackSpec) -> bytes:
+    """The text of `spec` with the values that were set from outside in its declarations; the rest of the text is kept.
+
+    SpecError if a value cannot be replaced, because it is an alias, or other places refer to it.
+    """
+    values = list_set(spec.parameters)
+    if not values:
+        return text
+    filled = fill_values(decode_text(text, spec.source), values)
+    try:
+        same = parse_spec(filled, spec.source) == parse_spec(text, spec.source, values)
+    except SpecError:
+        same = False
+    if not same:
+        message = "the values of the parameters cannot be written into this spec, because an anchor or alias is there"
+        marks = (each.mark for each in spec.parameters if each.is_set)
+        raise SpecError.of(message, "declare the parameters without & and *", next(marks, None))
+    return filled.encode()
+
+
+def _parse_documents(documents: tuple[Node, ...], source: str) -> tuple[StackSpec, list[Problem]]:
+    if len(documents) > 1 and is_staged(documents[0]):
+        return parse_stages(documents, make_default_name(source))
+    return _parse_one(take_only_document(documents, source), make_default_name(source))
+
+
+def _join_problems(found: Substituted, problems: Iterable[Problem]) -> list[Problem]:
+    """The problems of a text in order, without those of places where no value could be put in."""
+    kept = (problem for problem in problems if problem.mark not in found.broken)
+    return sorted(dict.fromkeys((*found.problems, *kept)), key=_sort_key)
 
 
 def _parse_one(root: Node, name: str) -> tuple[StackSpec, list[Problem]]:

@@ -10,6 +10,7 @@ from stacker.errors import Mark, Problem
 from stacker.text.node import shorten
 
 _SLICE = re.compile(r"[\w.-]+\s*\[[^\[\]]*\]")
+_PARAMETER = re.compile(r"[^\s,\[\]{}:]*\$\{[^{}]*\}[^\s,\[\]{}]*")
 _BRACKETS = {"sequence": ("list", "]"), "mapping": ("mapping", "}")}
 
 
@@ -65,7 +66,8 @@ def _explain(error: yaml.YAMLError, line: str, column: int, lines: list[str]) ->
 
 def _explain_brackets(context: str, line: str, column: int, opened: yaml.Mark | None) -> tuple[str, str]:
     name, closing = next(words for kind, words in _BRACKETS.items() if kind in context)
-    bare = next((match for match in _SLICE.finditer(line) if match.start() <= column < match.end()), None)
+    found = (match for form in (_SLICE, _PARAMETER) for match in form.finditer(line))
+    bare = next((match for match in found if match.start() <= column <= match.end()), None)
     if bare:
         return (
             f"inside [ ] and {{ }} YAML does not allow a bare {bare[0]}",

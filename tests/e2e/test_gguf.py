@@ -228,13 +228,13 @@ def test_blends_are_computed_from_the_numbers_that_blocks_mean(home: Path) -> No
     donors = [read_tensors(home / f"{name}.gguf") for name in "ab"]
     for name in ("blk.0.ffn_down.weight", "blk.1.ffn_up.weight", "blk.0.attn_v.weight", "blk.0.attn_q.weight"):
         kind, shape, data = found[name]
-        mean = sum(values(donor, name).astype(np.float64) for donor in donors) / 2
+        mean = np.mean([values(donor, name).astype(np.float64) for donor in donors], axis=0)
         assert (kind, shape) == ("Q8_0", donors[0][name][1])
         packed = quants.quantize(mean.astype(np.float32), GGMLQuantizationType.Q8_0).tobytes()
         assert np.mean(np.frombuffer(data, np.uint8) == np.frombuffer(packed, np.uint8)) > 0.999
         steps = np.abs(mean).reshape(-1, 32).max(axis=1, keepdims=True) / 127
         assert (np.abs(values(found, name) - mean).reshape(-1, 32) <= 0.6 * steps).all()
-    norm = sum(values(donor, "blk.0.attn_norm.weight") for donor in donors) / 2
+    norm = np.mean([values(donor, "blk.0.attn_norm.weight") for donor in donors], axis=0)
     np.testing.assert_allclose(values(found, "blk.0.attn_norm.weight"), norm, rtol=1e-6)
     assert verify(home / "out.gguf").problems == ()
 

@@ -259,11 +259,29 @@ def test_a_failure_after_the_renaming_says_that_the_output_is_complete(tmp_path:
     """Once the output has its name, a failed sync or clean-up is a warning that says so, and the exit code is 0."""
     write_stack(tmp_path)
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old.safetensors").touch()
+    (tmp_path / "out" / "model.safetensors").touch()
     done = build_with(_DIRTY_END.format(name=name), tmp_path, "--force")
     assert done.returncode == 0, done.stderr
     assert "warning: the output is complete, but stacker could not" in done.stderr
     assert "Input/output error" in done.stderr
+    assert_made_from_donors(tmp_path)
+
+
+_SIGNAL_AT_THE_END = """
+if number == 1:
+    from stacker.io.output import placing
+    placing._delete_replaced = lambda _: os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_a_signal_after_the_renaming_says_that_the_output_is_complete(tmp_path: Path) -> None:
+    """Ctrl-C while the replaced folder is deleted ends with 130, and a note says that the output is complete."""
+    write_stack(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.safetensors").touch()
+    done = build_with(_SIGNAL_AT_THE_END, tmp_path, "--force")
+    assert done.returncode == 130
+    assert "out: note: the output is complete\n  hint: what is left of the folder" in done.stderr
     assert_made_from_donors(tmp_path)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +166,22 @@ class TestRearranged:
         assert isinstance(other, type(model))
         assert other.model.layers[0].mlp.up_proj.weight is model.model.layers[2].mlp.up_proj.weight
         assert copy.deepcopy(model).live_stack is model.live_stack
+
+    def test_a_released_stack_is_freed_at_once(self, home: Path) -> None:
+        """A blend's memory returns with the last reference to its model; the first stack stays usable."""
+        live = stack_of(home, ["a[0:6]"]).live_stack()
+        items = [{"blend": ["a[0:6]", "b[0:6]"], "op": "linear"}]
+        other = live.rearranged(write_spec(home, items, "other"))
+        blended = weakref.ref(other.layers[0].mlp.up_proj.weight)  # type: ignore[union-attr]
+        gc.collect()
+        gc.disable()
+        try:
+            other.release()
+            del other
+            assert blended() is None
+        finally:
+            gc.enable()
+        assert torch.equal(logits_of(live.model), logits_of(live.rearranged(write_spec(home, ["a"], "same")).model))
 
     def test_specs_may_be_rearranged_again(self, home: Path) -> None:
         """A rearranged stack can be the beginning of another one, and names of donors do not matter."""

@@ -46,7 +46,7 @@ def main(donor: str, text: Path) -> dict[str, float]:
     from stacker.measure.probes.settings import ProbeSettings
 
     settings = ProbeSettings((text,), RUNS, passages=PASSAGES, window=WINDOW)
-    live = load_source(donor).live_stack()
+    live = load_source(donor, {}).live_stack()
     found: dict[str, float] = {}
 
     def look() -> Any:

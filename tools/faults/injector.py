@@ -55,12 +55,12 @@ _ANY = Calls.READ | Calls.WRITE | Calls.LOOK
 FAULTS = (
     Fault("SIGKILL before it", Action.KILL, Calls.WRITE),
     Fault("EIO, once", Action.FAIL, _ANY, errno.EIO),
-    Fault("EIO from there on", Action.FAIL, _ANY, errno.EIO, lasting=True),
     Fault("ENOSPC, once", Action.FAIL, Calls.WRITE, errno.ENOSPC),
-    Fault("ENOSPC from there on", Action.FAIL, Calls.WRITE, errno.ENOSPC, lasting=True),
     Fault("EINTR, once", Action.FAIL, Calls.SLOW, errno.EINTR),
     Fault("fewer bytes than asked for", Action.SHORTEN, Calls.DATA),
+    Fault("ENOSPC from there on", Action.FAIL, Calls.WRITE, errno.ENOSPC, lasting=True),
     Fault("always fewer bytes than asked for", Action.SHORTEN, Calls.DATA, lasting=True),
+    Fault("EIO from there on", Action.FAIL, _ANY, errno.EIO, lasting=True),
 )
 
 

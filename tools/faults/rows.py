@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +51,11 @@ def _count(text: str) -> int:
 
 def update_table(row: Row, page: Path = PAGE) -> None:
     """Put a row into the table of the page, in place of an older one of the same attack."""
-    text = page.read_text(encoding="utf-8")
-    rows = {(each.subject, each.attack): each for each in (*read_table(text), row)}
-    table = format_table(list(rows.values()))
-    page.write_text(_TABLE.sub(lambda found: f"{found[1]}\n{table}\n{found[2]}", text), encoding="utf-8")
+    with page.open("r+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # other attacks may run at the same time
+        text = file.read()
+        rows = {(each.subject, each.attack): each for each in (*read_table(text), row)}
+        table = format_table(list(rows.values()))
+        file.seek(0)
+        file.truncate()
+        file.write(_TABLE.sub(lambda found: f"{found[1]}\n{table}\n{found[2]}", text))

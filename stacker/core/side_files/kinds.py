@@ -81,11 +81,12 @@ file names in `transformers.utils.hub` of transformers 5.23; `modules.json` of s
 CODE = "code, which is never carried"
 OTHER_WEIGHTS = "weights in another format"
 UNKNOWN = "no rule says what it is for"
+WRITTEN_ANEW = "written anew"
 _CODE = ("*.py", "*.pyc", "*.pyx", "*.so", "*.sh", "*.ipynb", "*.c", "*.cc", "*.cpp", "*.cu", "*.js")
 _REASONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (CODE, _CODE),
     ("not part of the model", (".*",)),
-    ("written anew", ("config.json", "readme*", "*.safetensors.index.json", "stacker.yml", "stacker.lock.json",
+    (WRITTEN_ANEW, ("config.json", "readme*", "*.safetensors.index.json", "stacker.yml", "stacker.lock.json",
                       "depth-map.svg")),
     ("the state of a training run", ("optimizer.*", "scheduler.*", "scaler.*", "rng_state*", "training_args.*",
                                      "trainer_state.json", "*_results.json", "events.out*", "runs/")),
@@ -126,3 +127,13 @@ def explain_left_behind(name: str) -> str:
         if (lower.startswith(pattern) if pattern.endswith("/") else fnmatchcase(own, pattern))
     )
     return next(matching, UNKNOWN)
+
+
+def is_part_of_checkpoint(name: str) -> bool:
+    """Whether a file with this name, relative to a checkpoint's folder, is weights, a side file, or written by builds.
+
+    Weights are named as transformers names them; the names that an index lists are not known here.
+    """
+    weights = fnmatchcase(name, "model.safetensors") or fnmatchcase(name, "model-[0-9]*-of-[0-9]*.safetensors")
+    anew = "/" not in name and explain_left_behind(name) == WRITTEN_ANEW
+    return weights or anew or find_rule(name) is not None

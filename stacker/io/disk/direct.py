@@ -140,7 +140,11 @@ class Reader:
                 data = buffer[: os.preadv(self._direct, [buffer], begin)][offset - begin :]
                 if len(data) >= nbytes:
                     return data[:nbytes]
-        return memoryview(os.pread(self.fd, nbytes, offset))
+        parts: list[bytes] = []
+        while nbytes and (part := os.pread(self.fd, nbytes, offset)):  # the system may read fewer bytes than asked for
+            parts.append(part)
+            nbytes, offset = nbytes - len(part), offset + len(part)
+        return memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
 
 
 _BUFFERS = threading.local()

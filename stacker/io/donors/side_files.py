@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from stacker.core.side_files.cleaning import clean_side_file
@@ -20,6 +20,8 @@ from stacker.core.tokens.vocabulary import count_rows
 from stacker.core.values.donor import Donor, SideFile
 from stacker.errors import DonorError, Mark, Problem, StackerError
 from stacker.formats.json_object import MAX_JSON_BYTES
+from stacker.formats.safetensors import FileStamp
+from stacker.io.files.regular_files import make_stamp
 from stacker.io.files.repository import FolderRepository, Repository
 from stacker.spec.language.stack_spec import StackSpec
 
@@ -60,8 +62,11 @@ def check_side_files(
     for each in files.carried:
         if each.file.path or each.file.data is not None:
             try:
-                total += _measure(each)
-                yield from _check_content(each, highest, rows)
+                size, stamp = _measure(each)
+                total += size
+                problems, found = _inspect_stored(each, stamp, rows) if stamp else _inspect(each, rows)
+                yield from problems
+                highest |= {each.file.name: found} if found else {}
             except StackerError as error:
                 yield from error.problems
     if total > MAX_TOTAL_BYTES:
@@ -71,28 +76,47 @@ def check_side_files(
     yield from check_ids(spec, graph, donors, highest)
 
 
-def _measure(carried: CarriedFile) -> int:
-    """The size of a side file in bytes; DonorError or UnsafeError if it may not be carried."""
-    file = carried.file
-    if file.data is not None:
-        return len(file.data)
-    folder, path = _find_folder(file), Path(file.path)
-    with folder.open(file.name) as fd:
-        size = os.fstat(fd).st_size
+def _measure(carried: CarriedFile) -> tuple[int, FileStamp | None]:
+    """The size of a side file in bytes, and its version if it is stored; raises if it may not be carried."""
+    if carried.file.data is not None:
+        return len(carried.file.data), None
+    size, stamp = find_version(carried.file)
     if size > carried.rule.limit:
         message = f"this file has {size:,} bytes; a {carried.rule.kind} file may have {carried.rule.limit:,}"
-        raise DonorError.of(message, "remove it if it does not belong to the model", Mark(str(path)))
-    return size
+        raise DonorError.of(message, "remove it if it does not belong to the model", Mark(carried.file.path))
+    return size, stamp
 
 
-def _check_content(carried: CarriedFile, highest: HighestIds, rows: int) -> Iterator[Problem]:
-    """Yield what is left out of a side file, and note in `highest` its highest token id if it is not below `rows`."""
+def find_version(file: SideFile) -> tuple[int, FileStamp]:
+    """The size in bytes and the version of a side file that is on this machine; DonorError or UnsafeError if unread."""
+    with _find_folder(file).open(file.name) as fd:
+        status = os.fstat(fd)
+    return status.st_size, make_stamp(status)
+
+
+Inspected = tuple[tuple[Problem, ...], tuple[str, int] | None]
+"""The problems of a side file, and its token with the highest id, with that id, if it may be too high."""
+
+
+@lru_cache(maxsize=256)
+def _inspect_stored(carried: CarriedFile, stamp: FileStamp, rows: int) -> Inspected:
+    """Inspect the version `stamp` of a stored file, once for all stacks that take it, such as those of a search."""
+    del stamp
+    return _inspect(carried, rows)
+
+
+def _inspect(carried: CarriedFile, rows: int) -> Inspected:
+    """Inspect the content of a side file; ids below `rows` are not too high."""
     name = carried.file.name
-    if carried.rule.content is Content.SETTINGS or lists_ids(name):
+    if carried.rule.content is not Content.SETTINGS and not lists_ids(name):
+        return (), None
+    problems: tuple[Problem, ...] = ()
+    try:
         data = read_side_file(carried.file)
-        yield from clean_side_file(carried, data)[1]
-        found = find_highest_id(name, data, carried.file.path or name, rows)
-        highest |= {name: found} if found else {}
+        problems = clean_side_file(carried, data)[1]
+        return problems, find_highest_id(name, data, carried.file.path or name, rows)
+    except StackerError as error:
+        return (*problems, *error.problems), None
 
 
 def fetch_side_files(files: SideFiles) -> SideFiles:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from stacker.core.stack.graph import StackGraph
 from stacker.core.tokens.tokenizer_files import ADDED, TOKENIZER, TOKENIZER_CONFIG, Tokenizers, parse_tokens
 from stacker.core.tokens.vocabulary import Tokens
 from stacker.core.values.donor import Donor, SideFile
 from stacker.errors import DonorError, Mark, Problem, StackerError, raise_problems
-from stacker.io.donors.side_files import read_side_file
+from stacker.io.donors.side_files import find_version, read_side_file
 from stacker.spec.language.stack_spec import StackSpec
 
 
@@ -31,11 +32,24 @@ def _read_all_tokens(donors: Mapping[str, Donor]) -> dict[str, Tokens]:
     problems: list[Problem] = []
     for name, donor in donors.items():
         try:
-            tokens[name] = parse_tokens(read_side_file(_find_tokenizer(donor)), f"{donor.source}/{TOKENIZER}")
+            file, where = _find_tokenizer(donor), f"{donor.source}/{TOKENIZER}"
+            stored = file.path and file.data is None
+            tokens[name] = _parse_stored(file, find_version(file), where) if stored else _parse(file, where)
         except StackerError as error:
             problems += error.problems
     raise_problems(problems)
     return tokens
+
+
+@lru_cache(maxsize=8)
+def _parse_stored(file: SideFile, version: object, where: str) -> Tokens:
+    """Parse one version of a stored tokenizer, once for all stacks that use it, such as those of a search."""
+    del version
+    return _parse(file, where)
+
+
+def _parse(file: SideFile, where: str) -> Tokens:
+    return parse_tokens(read_side_file(file), where)
 
 
 def _find_tokenizer(donor: Donor) -> SideFile:

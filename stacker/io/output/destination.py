@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Protocol
 from stacker.core.plan.plan import Plan
 from stacker.errors import Mark, Problem, SpecError
 from stacker.formats.gguf_names import SUFFIX, make_part_name
-from stacker.io.files.paths import exists, is_file, is_folder
+from stacker.io.files.paths import exists, is_file, is_folder, is_same_file, list_folder
+from stacker.io.output.lock import FolderLock
 from stacker.io.output.placing import check_vacant, finish_quietly, list_failures, move_into_place, sync_folder
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -42,6 +43,10 @@ class Destination(Protocol):
         """
         ...
 
+    def is_taken_by(self, lock: FolderLock) -> bool:
+        """Whether the output of the locked folder is in its place, and so complete; OSError if that cannot be told."""
+        ...
+
     def finish(self, made: Path, old: Path | None) -> Iterator[Problem]:
         """Remove what is left over after moving; yields a warning for each step that fails."""
         ...
@@ -53,6 +58,10 @@ class FolderDestination:
 
     out: Path
 
+    def __post_init__(self) -> None:
+        # resolve() would follow a link at OUT
+        object.__setattr__(self, "out", Path(os.path.abspath(self.out)))  # noqa: PTH100
+
     @property
     def folder(self) -> Path:
         return self.out
@@ -62,6 +71,9 @@ class FolderDestination:
 
     def move(self, made: Path, *, force: bool) -> Path | None:
         return move_into_place(made, self.out, force=force)
+
+    def is_taken_by(self, lock: FolderLock) -> bool:
+        return lock.is_at(self.out)
 
     def finish(self, made: Path, old: Path | None) -> Iterator[Problem]:
         del made
@@ -77,6 +89,9 @@ class FileDestination:
 
     out: Path
     names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "out", Path(os.path.abspath(self.out)))  # noqa: PTH100
 
     @property
     def folder(self) -> Path:
@@ -104,7 +119,7 @@ class FileDestination:
         """Whether a file is a part that an interrupted run of this build has already put in its place."""
         made = self.out.with_name(f"{self.out.name}.partial")
         twins = [made / name for name, place in zip(self.names, self.paths, strict=True) if place == path]
-        return any(exists(twin) and path.samefile(twin) for twin in twins)
+        return any(is_same_file(twin, path) for twin in twins)
 
     def move(self, made: Path, *, force: bool) -> Path | None:
         del force  # what exists was found to be replaceable before
@@ -112,6 +127,10 @@ class FileDestination:
         for name, path in (*rest, first):
             _place_file(made / name, path)
         return None
+
+    def is_taken_by(self, lock: FolderLock) -> bool:
+        first = self.paths[0]
+        return exists(first) and (self._is_ours(first) or not exists(lock.folder / self.names[0]))
 
     def finish(self, made: Path, old: Path | None) -> Iterator[Problem]:
         del old
@@ -125,7 +144,7 @@ class FileDestination:
 
 def _place_file(made: Path, path: Path) -> None:
     """Give the file `made` the name `path`, in one step; where links are possible, it also keeps its old name."""
-    if not path.exists():
+    if not exists(path):
         try:
             os.link(made, path)
         except OSError as error:
@@ -133,22 +152,22 @@ def _place_file(made: Path, path: Path) -> None:
                 raise
         else:
             return
-    if not (path.exists() and path.samefile(made)):
+    if not is_same_file(made, path):
         made.replace(path)
 
 
 def _remove_folder(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
+    for name in list_folder(folder):
+        (folder / name).unlink()
     folder.rmdir()
 
 
-def make_destination(out: Path, plan: Plan, suffix: str) -> Destination:
+def open_destination(out: Path, plan: Plan, suffix: str, *, force: bool) -> Destination:
     """Where the output `out` of a plan goes; `suffix` is what the name of a file must end in, "" for a folder.
 
-    SpecError if the name does not say what the output is.
+    SpecError if the name does not say what the output is, or if something is in the way; with `force`, an earlier
+    output may be there.
     """
-    out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link at OUT
     if suffix and not out.name.endswith(suffix):
         message = f"the donors are {suffix[1:].upper()} files, and so is the stack"
         raise SpecError.of(message, f"name the output {out.name or 'stack'}{suffix}", Mark(str(out)))
@@ -156,5 +175,7 @@ def make_destination(out: Path, plan: Plan, suffix: str) -> Destination:
         message = "the donors are safetensors checkpoints, and so is the stack"
         hint = "name a folder, and convert it with llama.cpp's convert_hf_to_gguf.py"
         raise SpecError.of(message, hint, Mark(str(out)))
-    names: Sequence[str] = [shard.name for shard in plan.shards]
-    return FileDestination(out, tuple(names)) if suffix else FolderDestination(out)
+    names = [shard.name for shard in plan.shards]
+    destination = FileDestination(out, tuple(names)) if suffix else FolderDestination(out)
+    destination.check_vacant(force=force)
+    return destination

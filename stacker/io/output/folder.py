@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -86,7 +86,6 @@ class Output:
         self.record_read = record
         self.done = frozenset(record.done)
         self.has_recorded = bool(record.done)
-        self.committed = False
         self._destination = destination
         self._force = force
         self._folder_lock = lock
@@ -100,6 +99,13 @@ class Output:
         self._lock = threading.Lock()
         self._journal: Journal | None = None
         self._failed = False
+
+    @property
+    def committed(self) -> bool:
+        """Whether the folder has its final name, so that the output is complete; False if the system does not tell."""
+        with suppress(OSError):
+            return self._destination.is_taken_by(self._folder_lock)
+        return False
 
     def begin(self, plan: Plan, summary: Mapping[str, str]) -> None:
         """Open the journal, or begin a new one for this plan, and append this process's id."""
@@ -249,7 +255,6 @@ class Output:
                 if not self._folder_lock.is_in_place():
                     raise StorageError.of("this folder was moved or replaced during the build", "", self._mark(""))
                 old = self._destination.move(self.folder, force=self._force)
-                self.committed = True
         return tuple(self._destination.finish(self.folder, old))
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +29,12 @@ class FolderLock:
 
     def is_in_place(self) -> bool:
         """Whether the locked folder is still at its path: not renamed, removed or replaced."""
+        return self.is_at(self.folder)
+
+    def is_at(self, path: Path) -> bool:
+        """Whether the locked folder is at `path` now; OSError when the system does not tell."""
         try:
-            return os.path.samestat(os.fstat(self.fd), self.folder.lstat())
+            return os.path.samestat(os.fstat(self.fd), path.lstat())
         except FileNotFoundError:
             return False
 
@@ -46,7 +50,8 @@ def lock_folder(folder: Path) -> Iterator[FolderLock]:
     try:
         yield lock
     finally:
-        os.close(lock.fd)
+        with suppress(OSError):  # nothing was written through it, and it is closed all the same
+            os.close(lock.fd)
 
 
 def _lock(folder: Path) -> FolderLock:

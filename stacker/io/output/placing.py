@@ -11,15 +11,20 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
-from stacker.errors import Blame, Mark, Problem, Severity, SpecError
+from stacker.core.side_files.kinds import is_part_of_checkpoint
+from stacker.errors import Blame, Mark, Problem, Severity, SpecError, StackerError, StorageError, escape_text
 from stacker.io.disk.storage import explain_errors, make_storage_error
 from stacker.io.files.paths import exists, is_folder, is_link, list_folder
 from stacker.io.output.journal import JOURNAL
 
 _WEIGHTS = (".safetensors", ".bin")
+_NAMED = 3
+"""How many files of others a message names."""
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 """`_AT_FDCWD` and `_RENAME_EXCHANGE` are the values of AT_FDCWD and RENAME_EXCHANGE in renameat2(2)."""
@@ -28,8 +33,8 @@ _RENAME_EXCHANGE = 2
 def check_vacant(out: Path, *, force: bool) -> None:
     """Raise a SpecError unless `out` does not exist or is an empty folder.
 
-    With `force`, `out` may also be a folder that contains weight files; any other folder, such as a home folder typed
-    by mistake, is still refused.
+    With `force`, `out` may also be a checkpoint. A folder without weights, such as a home folder typed by mistake, is
+    still refused, and so is a checkpoint beside which there are other files, because they would be deleted with it.
     """
     mark = Mark(str(out))
     if not out.name:
@@ -38,13 +43,40 @@ def check_vacant(out: Path, *, force: bool) -> None:
         what = "a link" if is_link(out) else "a file"
         raise SpecError.of(f"the output is {what}", "name a folder that does not exist yet", mark)
     names = list_folder(out) if is_folder(out) else ()
-    if names and not force:
+    if not names:
+        return
+    if not force:
         raise SpecError.of(
-            "the output folder exists", "--force replaces it and all files in it, once the new one is complete", mark
+            "the output folder exists", "--force replaces this checkpoint, once the new one is complete", mark
         )
-    if names and not any(name.endswith(_WEIGHTS) for name in names):
+    if not any(name.endswith(_WEIGHTS) for name in names):
         hint = "--force only replaces checkpoints; name another folder, or empty this one"
         raise SpecError.of("the output folder holds something else than a checkpoint", hint, mark)
+    with explain_errors(out, "look into this folder"):
+        others = _name_other_files(out)
+    if others:
+        hint = "--force would delete them with the checkpoint: move them away, or name another folder"
+        raise SpecError.of(f"the output folder holds files that do not belong to the checkpoint: {others}", hint, mark)
+
+
+def _name_other_files(folder: Path) -> str:
+    """The first files below a folder that do not belong to its checkpoint, as a text; "" if there are none."""
+    found = list(islice(_find_other_files(folder), _NAMED + 1))
+    names = ", ".join(f"'{escape_text(name)}'" for name in found[:_NAMED])
+    return names + (" and more" if found[_NAMED:] else "")
+
+
+def _find_other_files(folder: Path) -> Iterator[str]:
+    """Yield the paths of files, and of links to folders, that are not part of a checkpoint, relative to the folder."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for parent, folders, files in os.walk(folder, onerror=fail):
+        place = Path(parent)
+        links = [name for name in folders if is_link(place / name)]
+        names = (str((place / name).relative_to(folder)) for name in sorted([*files, *links]))
+        yield from (name for name in names if name != JOURNAL and not is_part_of_checkpoint(name))
 
 
 def make_parents(folder: Path) -> list[Path]:
@@ -105,14 +137,14 @@ def _rename_twice(new: Path, out: Path, old: Path) -> None:
 def finish_quietly(out: Path, old: Path | None) -> Iterator[Problem]:
     """Finish a complete output: remove its journal, sync its folders, and delete the folder `old` that it replaced.
 
-    Yields a warning for each step that fails.
+    Yields a warning for each step that fails. The old folder is kept if other files were added to it meanwhile.
     """
     steps: list[Step] = [
         # the journal goes only now: had the renaming failed, a later run would have needed it
         (out / JOURNAL, "remove the journal, which may be deleted", (out / JOURNAL).unlink),
         (out, "make sure that the output survives a power cut", partial(sync_folder, out)),
         (out.parent, "make sure that the output survives a power cut", partial(sync_folder, out.parent)),
-        *([(old, "delete the folder that was replaced", partial(shutil.rmtree, old))] if old else []),
+        *([(old, "delete the folder that was replaced", partial(_delete_replaced, old))] if old else []),
     ]
     yield from list_failures(steps)
 
@@ -126,10 +158,19 @@ def list_failures(steps: Iterable[Step]) -> Iterator[Problem]:
     for path, doing, step in steps:
         try:
             step()
+        except StackerError as error:
+            yield from (replace(problem, severity=Severity.WARNING) for problem in error.problems)
         except OSError as error:
             (problem,) = make_storage_error(error, path, doing).problems
             message = f"the output is complete, but stacker {problem.message.replace('cannot', 'could not', 1)}"
             yield Problem(message, "", Mark(str(path)), Severity.WARNING, Blame.STORAGE)
+
+
+def _delete_replaced(old: Path) -> None:
+    if others := _name_other_files(old):
+        message = f"the output is complete, but the folder that it replaced is kept, because it holds {others}"
+        raise StorageError.of(message, "they were added during the build; move them, then delete it", Mark(str(old)))
+    shutil.rmtree(old)
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from transformers.core_model_loading import convert_and_load_state_dict_in_model
+from transformers.initialization import no_init_weights
 
 from stacker.arch.placement import TensorPlacement
 from stacker.core.plan.plan import Plan
@@ -125,9 +126,13 @@ def _load(plan: Plan, dtype: str | None, fill: Fill) -> Any:
         info.missing_keys -= finish()
         return info, offloaded
 
-    members = {"_load_pretrained_model": staticmethod(load), "__module__": known.__module__}
+    def make_empty(self: Any, *arguments: Any, **keywords: Any) -> None:
+        with no_init_weights():  # transformers makes the model on the device meta, where random weights cost only time
+            known.__init__(self, *arguments, **keywords)
+
+    replaced = {"__init__": make_empty, "_load_pretrained_model": staticmethod(load)}
     with hide_messages(), explain_failures(known.__name__):
-        temporary: Any = type(known.__name__, (known,), members)
+        temporary: Any = type(known.__name__, (known,), {**replaced, "__module__": known.__module__})
         model, report = temporary.from_pretrained(
             None, config=config, state_dict={}, dtype=choose_dtype(dtype, plan), output_loading_info=True
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stacker.core.side_files.kinds import Kind
 from stacker.measure.candidates import Candidate, Reference
 from stacker.measure.intervals import estimate_difference, estimate_mean, make_sample
 from stacker.measure.losses import make_batches
@@ -91,7 +92,7 @@ def _measure(
     texts = None
     cached = 0
     if examination.passages:
-        texts = read_texts(candidate, examination)
+        texts = read_texts(candidate, examination, reference)
         scores = _score_texts(texts, examination, reference, watch_for(f"{candidate.name}: tokens"))
         samples |= {(TEXTS, measure): each for measure, each in sample_tokens(scores, examination.passages).items()}
         cached += scores.cached
@@ -108,11 +109,23 @@ def _measure(
     return _Result(samples, texts, cached)
 
 
-def read_texts(candidate: Candidate, examination: Examination) -> Reference:
-    """The windows and batches of the texts, as a candidate's tokenizer divides them; SpecError if they do not fit."""
+def read_texts(candidate: Candidate, examination: Examination, reference: Reference | None = None) -> Reference:
+    """The windows and batches of the texts, as a candidate's tokenizer divides them; SpecError if they do not fit.
+
+    If the candidate has the tokenizer of the reference, it reads what the reference reads.
+    """
     check_windowing(examination.windowing, candidate.blueprint.plan.config)
+    if reference and _identify_tokenizer(candidate) == _identify_tokenizer(reference.candidate):
+        return Reference(candidate, reference.windows, reference.batches)
     windows = cut_windows(examination.passages, candidate.tokenizer, examination.windowing)
     return Reference(candidate, windows, [*make_batches(windows, examination.batch)])
+
+
+def _identify_tokenizer(candidate: Candidate) -> object:
+    """The files that a candidate's tokenizer is loaded from, and the entry of its config that chooses the class."""
+    carried = candidate.blueprint.side_files.carried
+    files = {each.file for each in carried if each.rule.kind is Kind.TOKENIZER}
+    return files, candidate.blueprint.plan.config.get("model_type")
 
 
 def _score_texts(texts: Reference, examination: Examination, reference: Reference | None, watch: Watch) -> TokenScores:

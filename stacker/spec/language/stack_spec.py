@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from stacker.errors import Mark, Problem
+from stacker.spec.parameters.space import ParameterValue, SpecParameter
 from stacker.tensors import Dtype
 
 
@@ -162,8 +163,8 @@ class DonorSpec:
     """A donor: `source` is a folder or a hub id (at `revision`), or `stack` is a spec file whose result is the donor.
 
     `like` names a reference config (a folder, a config.json, or a packaged one) to use while the weights are missing.
-    In a text of several documents, `stage` is the spec of an earlier document that makes the donor, and `stack` is that
-    document's name.
+    `parameters` are the values, by name, that the spec file of `stack` is given. In a text of several documents,
+    `stage` is the spec of an earlier document that makes the donor, and `stack` is that document's name.
     """
 
     name: str
@@ -171,6 +172,7 @@ class DonorSpec:
     revision: str | None = None
     like: str | None = None
     stack: str | None = None
+    parameters: tuple[tuple[str, ParameterValue], ...] = ()
     stage: StackSpec | None = None
     mark: Mark | None = field(default=None, compare=False, repr=False)
 
@@ -255,6 +257,8 @@ class StackSpec:
     source: str = "<spec>"
     """The name of the spec's text in messages, such as its path."""
     dialect: Dialect = Dialect.NATIVE
+    parameters: tuple[SpecParameter, ...] = field(default=(), compare=False)
+    """The named values of the text, which are already put in wherever the text uses them."""
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
     marks: tuple[tuple[str, Mark], ...] = field(default=(), compare=False, repr=False)
     """Where each top-level key is written in the text."""

@@ -66,6 +66,7 @@ class MergekitFile(MergekitShape):
     tokenizer: Any = None
     chat_template: Any = None
     name: str | None = None
+    stacker_parameters: Any = None
 
 
 def _explain_misfit(path: Path, node: Node) -> Problem:

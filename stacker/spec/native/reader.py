@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from stacker.errors import Mark, Problem, SpecError
@@ -27,11 +28,13 @@ from stacker.spec.language.validation import attempt, keep_valid
 from stacker.spec.language.value_grammar import parse_dtype, parse_size, parse_source
 from stacker.spec.native.advice import ADVICE
 from stacker.spec.native.shape import ITEM_KINDS, BlendShape, CrossfadeShape, OpShape, SourceShape, StackShape
+from stacker.spec.parameters.space import ParameterValue
 from stacker.text.node import (
     Mapping,
     Node,
     Scalar,
     Sequence,
+    describe,
     get_child,
     get_int,
     get_text,
@@ -103,6 +106,7 @@ def _parse_donors(node: Node | None, written: Node | None, problems: Problems) -
 def _parse_donor(name: str, node: Node, problems: Problems) -> DonorSpec:
     if isinstance(node, Scalar):
         return attempt(problems, parse_source, name, node.text, node.mark) or DonorSpec(name)
+    written = node.get("parameters") if isinstance(node, Mapping) else None
     source, revision, like, stack = (get_text(node, key) for key in ("source", "revision", "like", "stack"))
     if (source is None) == (stack is None):
         hint = "source: a folder or hub id; stack: another spec file whose result is the donor"
@@ -112,11 +116,24 @@ def _parse_donor(name: str, node: Node, problems: Problems) -> DonorSpec:
         if revision is not None:
             mark = get_child(node, "revision").mark
             problems.append(Problem("'revision' belongs to a hub id, not to a stack", "", mark))
-        return DonorSpec(name, like=like, stack=stack, mark=node.mark)
+        given = tuple(_parse_given(written, problems))
+        return DonorSpec(name, like=like, stack=stack, parameters=given, mark=node.mark)
+    if written is not None:
+        problems.append(Problem("'parameters' belongs to a donor with 'stack'", "a source has none", written.mark))
     donor = attempt(problems, parse_source, name, source, get_child(node, "source").mark) or DonorSpec(name)
     if donor.revision and revision is not None:
         problems.append(Problem("the revision is given twice", "after '@' or as 'revision', not both", node.mark))
     return DonorSpec(name, donor.source, donor.revision or revision, like, mark=node.mark)
+
+
+def _parse_given(node: Node | None, problems: Problems) -> Iterator[tuple[str, ParameterValue]]:
+    """The values that a donor gives to the parameters of its spec; they are checked when that spec is read."""
+    for key, below in list_entries(node):
+        if isinstance(below, Scalar) and below.value is not None:
+            yield key.text, below.value
+        else:
+            message = f"parameter '{shorten(key.text)}' cannot be {describe(below)}"
+            problems.append(Problem(message, "write a number or a word", below.mark))
 
 
 def _parse_stacks(node: Node | None, written: Node | None, problems: Problems) -> tuple[NamedStack, ...]:

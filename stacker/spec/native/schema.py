@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from stacker.spec.native.shape import StackShape
+from stacker.spec.parameters.schema import allow_parameters
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def make_json_schema() -> dict[str, Any]:
     """The JSON schema of native specs as a JSON value, for editors."""
-    schema = StackShape.model_json_schema()
+    schema = allow_parameters(StackShape.model_json_schema())
     title = {"$schema": DIALECT, "title": "stacker spec"}
     return {**title, **{key: value for key, value in _simplify(schema).items() if key != "title"}}
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
+from stacker.spec.parameters.schema import DECLARATIONS
+
 ITEM_KINDS = ("slice", "blend", "crossfade", "repeat", "use")
 _SLICE_FORM = r"^\s*[A-Za-z0-9_.-]+\s*(\[\s*([0-9]+|[0-9]*\s*:\s*[0-9]*)\s*\]\s*)?$"
 _NAME_FORM = r"^[A-Za-z0-9_.-]+$"
@@ -67,6 +69,9 @@ class DonorShape(Shape):
         default=None, description="A reference config that is used while the donor's weights are missing."
     )
     stack: str | None = Field(default=None, description="A spec file whose result is this donor.")
+    parameters: dict[str, Any] | None = Field(
+        default=None, description="Values of the parameters of the spec in `stack`, by name."
+    )
 
 
 class PartShape(Shape):
@@ -188,6 +193,7 @@ class StackShape(Shape):
         min_length=1,
         description="The models that layers come from, by short names: hub ids, folders, or other specs.",
     )
+    parameters: Annotated[Any, WithJsonSchema(DECLARATIONS)] = None
     stack: list[Item] = Field(default=[], min_length=1, description="The layers of the result, from first to last.")
     stacks: dict[str, Items] = Field(default={}, description="Named lists of items, which `use` puts into the stack.")
     base: BaseDonor

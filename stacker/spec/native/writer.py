@@ -61,7 +61,8 @@ def _donor_tree(donor: DonorSpec) -> Tree:
     if donor.like is None and donor.source is not None and _reads_back(donor):
         return format_source(donor)
     keys = {"source": donor.source, "revision": donor.revision, "stack": donor.stack, "like": donor.like}
-    return Flow({key: value for key, value in keys.items() if value is not None})
+    given: dict[str, Tree] = {"parameters": Flow(dict(donor.parameters))} if donor.parameters else {}
+    return Flow({**{key: value for key, value in keys.items() if value is not None}, **given})
 
 
 def _reads_back(donor: DonorSpec) -> bool:

@@ -13,6 +13,7 @@ from xml.etree.ElementTree import tostring
 
 from stacker.core.stack.nodes import Node
 from stacker.errors import Problem
+from stacker.view.files.page_filling import fill_page
 from stacker.view.files.svg import svg_element
 from stacker.view.scene.formatting import changes_text, node_method_text, node_source_text
 from stacker.view.scene.provenance import TensorRow, trace_tensors
@@ -36,10 +37,7 @@ def html_text(scene: Scene) -> str:
         "drawing": tostring(svg_element(scene, hover=True), encoding="unicode"),
         "data": json.dumps(_list_layers(scene), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
     }
-    page = _TEMPLATE.read_text(encoding="utf-8")
-    # Split the template before the values are filled in: a value may contain "@@".
-    pieces = page.split("@@")
-    return "".join(values[piece] if number % 2 else piece for number, piece in enumerate(pieces))
+    return fill_page(_TEMPLATE, values)
 
 
 def html_frame_text(scene: Scene) -> str:

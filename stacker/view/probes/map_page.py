@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree.ElementTree import tostring
 
 from stacker.measure.probes.results import Change, DepthMap, Proposal, Survey
+from stacker.view.files.page_filling import fill_page
 from stacker.view.probes.map_svg import map_svg_element
 from stacker.view.probes.words import chance_text, change_text, verdict_text
 
@@ -29,9 +30,7 @@ def map_page_text(found: DepthMap, proposals: Sequence[Proposal], survey: Survey
         "layers": "".join(_row_html(row) for row in _list_layers(survey)),
         "data": data.replace("<", "\\u003c"),
     }
-    # Split the template before the values are filled in: a value may contain "@@".
-    pieces = _TEMPLATE.read_text(encoding="utf-8").split("@@")
-    return "".join(values[piece] if number % 2 else piece for number, piece in enumerate(pieces))
+    return fill_page(_TEMPLATE, values)
 
 
 def _describe(change: Change) -> list[str]:

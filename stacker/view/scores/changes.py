@@ -16,6 +16,7 @@ from rich.style import Style
 from rich.text import Text
 
 from stacker.measure.results import LOSS, BehaviourDifference, TokenChange
+from stacker.view.files.page_filling import fill_page
 from stacker.view.scene.tabular import make_table
 from stacker.view.scores.score_tables import difference_text, estimate_json
 
@@ -99,9 +100,7 @@ def changes_html(difference: BehaviourDifference) -> str:
         "loss": f"{loss.value:+.4f}{bounds}",
         "passages": "".join(_passages_html(difference)),
     }
-    page = _TEMPLATE.read_text(encoding="utf-8")
-    before, *parts = page.split("@@")
-    return before + "".join(values[part] if number % 2 == 0 else part for number, part in enumerate(parts))
+    return fill_page(_TEMPLATE, values)
 
 
 def _passages_html(difference: BehaviourDifference) -> Iterator[str]:

@@ -160,6 +160,16 @@ def test_bytes_are_read(tmp_path: Path, size: int, nbytes: int, offset: int) -> 
         assert reader.read(nbytes, offset) == path.read_bytes()[offset : offset + nbytes]
 
 
+def test_short_reads_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`read` returns all bytes where the system reads fewer than it is asked for."""
+    path, whole = tmp_path / "file", os.pread
+    path.write_bytes(random.Random(0).randbytes(1_000))
+    monkeypatch.setattr(os, "pread", lambda fd, nbytes, offset: whole(fd, -(-nbytes // 2), offset))
+    with path.open("rb") as file, Reader(file.fileno()) as reader:
+        assert reader.read(900, 50) == path.read_bytes()[50:950]
+        assert reader.read(900, 500) == path.read_bytes()[500:]
+
+
 def test_what_is_read_is_on_the_disk(tmp_path: Path) -> None:
     """Bytes written past the cache are read at once by many threads, each with a buffer of its own."""
     path = tmp_path / "file"

@@ -269,6 +269,24 @@ def test_each_file_is_opened_once_in_a_build(home: Path, monkeypatch: pytest.Mon
     assert len(opened) == len(set(opened)) == len(stack.side_files.carried)
 
 
+def test_a_file_is_inspected_once_for_all_stacks(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading another stack of the same donors reads no side file; one that was changed meanwhile is read again."""
+    stack_of(home)
+    opened: list[str] = []
+    read = side_files.read_side_file
+
+    def watch(file: SideFile) -> bytes:
+        opened.append(file.name)
+        return read(file)
+
+    monkeypatch.setattr(side_files, "read_side_file", watch)
+    assert not errors_of(stack_of(home, items="['a[0:1]', b]"))
+    assert opened == []
+    (home / "a/tokenizer_config.json").write_text('{"added_tokens_decoder": {"24": {"content": "<far>"}}}')
+    assert "tokenizer_config.json of 'a' has ids up to 24" in errors_of(stack_of(home))[0]
+    assert opened == ["tokenizer_config.json"]
+
+
 def beyond(home: Path, count: int = 24) -> None:
     """Give `b` a tokenizer with more tokens than its embedding has rows."""
     write_tokenizer(home / "b", [f"w{number}" for number in range(count)], ["<far>"])

@@ -15,7 +15,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from stacker.checkpoint import verify
 from stacker.compose import Stack, load
 from stacker.core.plan.plan_json import plan_from_json, plan_to_json
-from stacker.errors import DonorError, Severity, SpecError, raise_problems
+from stacker.core.tokens.tokenizer_files import parse_tokens
+from stacker.errors import DonorError, Severity, SpecError, raise_problems, select_errors
+from stacker.io.donors import tokenizers
 from stacker.spec.generators import GENERATORS, write_generated
 from stacker.spec.language.stack_spec import DonorSpec
 from tests.donors import write_llama
@@ -72,6 +74,23 @@ def test_a_union_has_all_added_tokens(home: Path, tensor: str) -> None:
     torch.testing.assert_close(out[21], ((b[21] + c[20]) / 2).float())
     torch.testing.assert_close(out[22], c[21].float())
     assert json.loads((home / "out/config.json").read_text())["vocab_size"] == 23
+
+
+def test_a_tokenizer_is_parsed_once_for_all_stacks(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another stack of the same donors parses none again, except one that was changed meanwhile."""
+    stack_of(home, "tokenizer: {source: union}")
+    parsed: list[str] = []
+
+    def watch(data: bytes, where: str) -> object:
+        parsed.append(where)
+        return parse_tokens(data, where)
+
+    monkeypatch.setattr(tokenizers, "parse_tokens", watch)
+    assert not select_errors(stack_of(home, "tokenizer: {source: union}", "weight: 0.5").problems)
+    assert parsed == []
+    write_tokenizer(home / "b", WORDS, ["<s>", "<other>"])
+    assert not select_errors(stack_of(home, "tokenizer: {source: union}").problems)
+    assert [where.rpartition("/")[0][-1] for where in parsed] == ["b"]
 
 
 def test_new_tokens_are_listed_in_every_file(home: Path) -> None:

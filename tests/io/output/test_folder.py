@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from stacker.core.plan.plan import Costs, Layout, Plan, Shard
-from stacker.errors import LockedError, SpecError, StackerError, StorageError
+from stacker.errors import LockedError, Severity, SpecError, StackerError, StorageError
 from stacker.io.output import placing
 from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import Output, open_output
@@ -192,15 +192,52 @@ def test_force_spares_what_is_no_checkpoint(out: Path) -> None:
     assert content(out) == {"thesis.tex": b""}
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "runs/1.json", "adapter_model.safetensors", "model.py", ".git/config"])
+def test_force_refuses_files_that_are_not_the_checkpoints(out: Path, name: str) -> None:
+    """With `force`, a file beside the weights that no checkpoint consists of is named and kept."""
+    out.mkdir()
+    (out / name).parent.mkdir(exist_ok=True)
+    for each in ("model.safetensors", name):
+        (out / each).touch()
+    with pytest.raises(SpecError, match=f"do not belong to the checkpoint: '{name}'"):
+        build(out, force=True)
+    assert (out / name).exists()
+    assert (out / "model.safetensors").exists()
+
+
+def test_force_refuses_links_to_folders(out: Path) -> None:
+    """With `force`, a link to a folder beside the weights is named and kept."""
+    out.mkdir()
+    (out / "model.safetensors").touch()
+    (out / "data").symlink_to(out.parent)
+    with pytest.raises(SpecError, match="do not belong to the checkpoint: 'data'"):
+        build(out, force=True)
+    assert (out / "data").is_symlink()
+
+
+def test_files_added_during_the_build_are_kept(out: Path) -> None:
+    """With `force`, a folder to which a file was added during the build is kept, and a warning names the file."""
+    out.mkdir()
+    (out / "model.safetensors").touch()
+    with opened(out, force=True) as output:
+        output.record(["x"])
+        (out / "notes.txt").write_text("mine")
+        (warning,) = output.commit()
+    assert "is kept, because it holds 'notes.txt'" in warning.message
+    assert warning.severity is Severity.WARNING
+    assert warning.mark is not None
+    assert content(Path(str(warning.mark))) == {"model.safetensors": b"", "notes.txt": b"mine"}
+
+
 @pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "two renames"])
 def test_force_replaces_at_the_end(out: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool) -> None:
     """With `force` the old output exists until the new one is complete."""
     if not exchange:
         monkeypatch.setattr(placing, "_exchange_folders", lambda *_: False)
     out.mkdir()
-    (out / "old.safetensors").touch()
+    (out / "model.safetensors").touch()
     interrupted(out, force=True)
-    assert content(out) == {"old.safetensors": b""}
+    assert content(out) == {"model.safetensors": b""}
     build(out, force=True)
     assert content(out) == WHOLE
     assert list(out.parent.iterdir()) == [out]
@@ -209,7 +246,7 @@ def test_force_replaces_at_the_end(out: Path, monkeypatch: pytest.MonkeyPatch, e
 def test_a_failed_replacement_is_taken_back(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the second of two renames fails, the old output is moved back and the work is kept."""
     out.mkdir()
-    (out / "old.safetensors").touch()
+    (out / "model.safetensors").touch()
     whole = Path.rename
 
     def failing(path: Path, target: Path) -> Path:
@@ -222,7 +259,7 @@ def test_a_failed_replacement_is_taken_back(out: Path, monkeypatch: pytest.Monke
     with pytest.raises(StorageError, match="Permission denied"):
         build(out, force=True)
     monkeypatch.undo()
-    assert content(out) == {"old.safetensors": b""}
+    assert content(out) == {"model.safetensors": b""}
     assert build(out, force=True) == {"1.safetensors", "2.safetensors"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,23 @@ def test_required_keys() -> None:
     assert schema["required"] == ["stacker", "donors", "stack"]
     assert schema["additionalProperties"] is False
     assert schema["properties"]["stacker"]["const"] == 1
+
+
+def test_parameters_are_allowed() -> None:
+    """Where a number or a slice is allowed, `${...}` is too, except in the declarations of parameters themselves."""
+    schema = make_json_schema()
+    declared = schema["properties"].pop("parameters")
+    for part in mappings(schema):
+        for options in (part["anyOf"],) if "anyOf" in part else ():
+            if any(option.get("type") in ("integer", "number", "boolean") for option in options):
+                assert any(re.search(option.get("pattern", "$^"), "${cut+1}") for option in options)
+    numbers = [part for part in mappings(schema) if part.get("type") in ("integer", "number")]
+    assert len(numbers) > 10
+    slices = [part["pattern"] for part in mappings(schema) if str(part.get("description")).startswith("Layers of a")]
+    assert all(
+        re.search(pattern, "a[${cut}:8]") and not re.search(pattern, "a[cut:8]") for pattern in slices if pattern
+    )
+    assert declared["additionalProperties"]["anyOf"][1]["required"] == ["value"]
 
 
 def test_references_lead_somewhere() -> None:

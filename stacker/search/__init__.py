@@ -1,0 +1,1 @@
+"""Finds better stacks: sweeps and searches, above `measure` and below `view`."""
