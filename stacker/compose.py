@@ -20,7 +20,7 @@ from rich.console import Group
 from stacker.core.checks.lints import lint
 from stacker.core.checks.stack import check
 from stacker.core.clients.problems import require_clients
-from stacker.core.clients.verdicts import Verdict, judge_clients
+from stacker.core.clients.verdicts import Verdict, judge_clients, judge_gguf_clients
 from stacker.core.config.containers import Compiled, check_containers, find_container
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan
 from stacker.core.plan.plan_json import format_lock, make_lock
@@ -119,9 +119,11 @@ class Stack:
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Which programs compute this stack as transformers does, and why others do not; empty if it has errors."""
-        if self.planned and not self.metadata and not select_errors(self.problems):
-            return judge_clients(self.graph, self.donors, self.config, self.planned.tied)
-        return ()
+        if not self.planned or select_errors(self.problems):
+            return ()
+        if self.metadata:
+            return judge_gguf_clients(self.donors[self.graph.template])
+        return judge_clients(self.graph, self.donors, self.config, self.planned.tied)
 
     def lints(self) -> tuple[Problem, ...]:
         """Warnings, then notes: weak points of the stack, and programs that do not compute it correctly."""

@@ -10,15 +10,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 from stacker.arch.conventions import read_conventions
-from stacker.arch.dimensions import count_layers, count_prediction_layers, select_text_config
+from stacker.arch.dimensions import collect_names, count_layers, count_prediction_layers, select_text_config
 from stacker.arch.families import list_families, read_packaged_text
 from stacker.arch.files.architecture import Architecture, Config
 from stacker.arch.files.document import Entries, expect_mapping, merge_entries, read_entries, read_pairs, read_texts
 from stacker.arch.files.parser import build_architecture
-from stacker.arch.layer_rules import infer_index_rules, infer_list_rules
+from stacker.arch.layer_rules import infer_index_rules, infer_list_rules, is_applicable
 from stacker.errors import DonorError, escape_text
 from stacker.formats.json_object import Json
 
@@ -47,13 +46,13 @@ def find_gguf_architecture(config: Config, extra: Mapping[str, Json]) -> Archite
 
 def _infer_rules(architecture: Architecture, config: Config) -> Architecture:
     """Add a rule for each list of the metadata that has an entry for each layer, or that lists layers by index."""
-    names: dict[str, Any] = select_text_config(architecture, config)
+    entries = select_text_config(architecture, config)
     depth = count_layers(architecture, config)
-    whole = depth + count_prediction_layers(names)
-    lists = infer_list_rules(names, architecture.rules, depth, frozenset())
-    rules = (*architecture.rules, *lists)
-    indices = infer_index_rules(names, rules, whole, read_conventions().numbered)
-    return replace(architecture, rules=(*rules, *indices))
+    names = {**collect_names(architecture, config), "depth": depth}
+    stated = tuple(rule for rule in architecture.rules if is_applicable(rule, names))
+    rules = (*stated, *infer_list_rules(entries, stated, depth, frozenset()))
+    whole = depth + count_prediction_layers(entries)
+    return replace(architecture, rules=(*rules, *infer_index_rules(entries, rules, whole, read_conventions().numbered)))
 
 
 @cache
