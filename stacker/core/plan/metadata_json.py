@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stacker.core.plan.packing import SAFETENSORS, Packing, make_gguf_packing
+from stacker.core.plan.packing import Packing, make_gguf_packing, make_safetensors_packing
 from stacker.core.plan.plan import Plan
 from stacker.core.values.metadata import Borrowed, MetadataEntry
 from stacker.formats.gguf import ALIGNMENT, ALIGNMENT_KEY
@@ -31,7 +31,7 @@ def metadata_from_json(content: Mapping[str, Any], tensor_count: int) -> tuple[t
     """
     stated = content.get("metadata")
     if stated is None:
-        return (), SAFETENSORS
+        return (), make_safetensors_packing(content.get("descriptions", {}))
     entries = tuple(_entry_from_json(*each) for each in stated["entries"])
     alignment = next((each.value for each in entries if each.key == ALIGNMENT_KEY), ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 1:

@@ -5,7 +5,7 @@ A container is a kind of checkpoint: shards in safetensors, or a GGUF file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -74,11 +74,17 @@ class Packing:
         return pad_offsets([tensor.nbytes for tensor in tensors], self.alignment)
 
 
-def _make_safetensors_header(request: HeaderRequest) -> FileHeader:
-    return FileHeader(make_header(request.tensors, residue=request.residue, step=request.step))
+def _make_safetensors_header(descriptions: Mapping[str, str], request: HeaderRequest) -> FileHeader:
+    raw = make_header(request.tensors, residue=request.residue, step=request.step, metadata=descriptions)
+    return FileHeader(raw)
 
 
-SAFETENSORS = Packing(make_shard_name, _make_safetensors_header)
+def make_safetensors_packing(descriptions: Mapping[str, str]) -> Packing:
+    """The packing of safetensors files whose headers have these descriptions of tensors."""
+    return Packing(make_shard_name, partial(_make_safetensors_header, descriptions))
+
+
+SAFETENSORS = make_safetensors_packing({})
 
 
 def make_gguf_packing(metadata: Sequence[MetadataEntry], alignment: int, tensor_count: int, room: int) -> Packing:

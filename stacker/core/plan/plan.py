@@ -5,6 +5,7 @@ The commands preview, plan, build and verify and all executors use a Plan; the m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
@@ -123,6 +124,8 @@ class Plan:
     tied: tuple[tuple[str, str], ...] = ()
     metadata: tuple[MetadataEntry, ...] = field(default=(), repr=False)
     """The metadata of a GGUF file; empty if the output is safetensors."""
+    descriptions: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the headers of safetensors files say of quantised tensors, see `descriptions`."""
 
     @property
     def total_size(self) -> int:

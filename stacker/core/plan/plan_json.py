@@ -77,7 +77,12 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "tied": dict(plan.tied),
         "unused": [{"tensor": str(each.tensor), "reason": each.reason} for each in plan.unused],
     }
-    return content | {"metadata": metadata_to_json(plan)} if plan.metadata else content
+    return content | ({"metadata": metadata_to_json(plan)} if plan.metadata else {}) | describe_plan(plan)
+
+
+def describe_plan(plan: Plan) -> dict[str, Any]:
+    """The descriptions of quantised tensors as an entry of the plan's JSON, if there are any."""
+    return {"descriptions": dict(plan.descriptions)} if plan.descriptions else {}
 
 
 def _shard_to_json(shard: Shard) -> dict[str, Json]:
@@ -153,6 +158,7 @@ def plan_from_json(content: dict[str, Any]) -> Plan:
         unused=tuple(Unused(_parse_ref(each["tensor"]), each["reason"]) for each in content["unused"]),
         tied=tuple(content["tied"].items()),
         metadata=metadata,
+        descriptions=content.get("descriptions", {}),
     )
 
 

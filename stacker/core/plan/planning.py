@@ -11,8 +11,9 @@ from stacker.arch.conventions import WRAPPER_ROLE
 from stacker.arch.files.architecture import Part
 from stacker.arch.placement import place_tensors
 from stacker.core.plan.costs import add_up_costs
+from stacker.core.plan.descriptions import describe_tensors
 from stacker.core.plan.layout import lay_out
-from stacker.core.plan.packing import SAFETENSORS, Packing, make_gguf_packing
+from stacker.core.plan.packing import Packing, make_gguf_packing, make_safetensors_packing
 from stacker.core.plan.plan import DonorIdentity, Layout, Plan, Unused
 from stacker.core.plan.plan_json import expression_to_json, hash_plan, plan_to_json
 from stacker.core.plan.tensors import PlannedTensor, PlannedTensors
@@ -39,7 +40,10 @@ def make_plan(
     If `metadata` is not empty, the output is a GGUF file, and `config` has the same entries.
     """
     unused = tuple(find_unused(graph, donors, planned))
-    packing = choose_packing(planned.tensors, metadata, unused)
+    descriptions = describe_tensors(planned.tensors, donors)
+    packing = (
+        choose_gguf_packing(planned.tensors, metadata, unused) if metadata else make_safetensors_packing(descriptions)
+    )
     steps, shards = lay_out(planned.tensors, donors, layout, packing)
     known = collect_donors(donors)
     plan = Plan(
@@ -54,16 +58,15 @@ def make_plan(
         unused=unused,
         tied=planned.tied,
         metadata=metadata,
+        descriptions=descriptions,
     )
     return replace(plan, id=hash_plan(plan_to_json(plan)))
 
 
-def choose_packing(
+def choose_gguf_packing(
     tensors: Sequence[PlannedTensor], metadata: tuple[MetadataEntry, ...], unused: Sequence[Unused]
 ) -> Packing:
-    """How the tensors are put into files: as safetensors if there is no metadata, else as GGUF."""
-    if not metadata:
-        return SAFETENSORS
+    """How the tensors are put into GGUF files with this metadata."""
     alignment = next((each.value for each in metadata if each.key == ALIGNMENT_KEY), ALIGNMENT)
     assert isinstance(alignment, int)
     return make_gguf_packing(metadata, alignment, len(tensors), measure_lock(tensors, metadata, unused))

@@ -104,6 +104,8 @@ class Donor:
     """The quantisation of the weights (`gptq`, `fp8 with block scales`, …), or "" if they are plain numbers."""
     metadata: tuple[MetadataEntry, ...] = field(default=(), repr=False)
     """The metadata of a GGUF file; empty for donors in safetensors."""
+    descriptions: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the headers of safetensors files say beside their tensors, without the `format`."""
     alignment: int = 0
     """The alignment of tensors in a GGUF file, in bytes."""
     nested: Mapping[str, Donor] = field(default_factory=dict)

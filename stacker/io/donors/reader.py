@@ -132,6 +132,9 @@ def build_donor(repository: Repository, name: str, source: str) -> Donor:
         anchor=find_local_path(repository, _CONFIG),
         warnings=(*weights.warnings, *problems, *_note_inference(architecture, repository)),
         quantized=describe_quantization(select_text_config(architecture, config), specs.values()),
+        descriptions={
+            key: text for each in weights.headers.values() for key, text in each.metadata.items() if key != "format"
+        },
     )
 
 
