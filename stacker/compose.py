@@ -32,7 +32,7 @@ from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.values.donor import Donor, collect_donors
 from stacker.core.values.metadata import MetadataEntry
-from stacker.errors import Problem, StackerError, raise_problems, select_errors
+from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
 from stacker.formats.json_object import Json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
 from stacker.io.donors.gguf_headers import fill_headers
@@ -227,6 +227,8 @@ def _load_nested(read: ReadDonor, each: DonorSpec, text: bytes, path: Path, open
 def draw_blueprint(spec: str | Path | Stack, read: ReadDonor = read_donor) -> Blueprint:
     """What a live stack of a spec is made from, as a Blueprint; raises all errors of the stack together."""
     stack = spec if isinstance(spec, Stack) else load(spec, read)
+    if stack.metadata:
+        raise SpecError.of("a GGUF stack cannot be run without building it", "build it, and run it in llama.cpp")
     return make_blueprint(stack.plan(), stack.graph, stack.donors, stack.side_files)
 
 
