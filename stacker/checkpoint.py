@@ -24,6 +24,7 @@ from stacker.errors import (
     escape_text,
     raise_problems,
 )
+from stacker.io.donors.adapters import is_adapter, read_stored_adapter
 from stacker.io.donors.gguf_headers import fill_headers
 from stacker.io.donors.local_files import fetch_donor
 from stacker.io.donors.location import is_path
@@ -110,7 +111,8 @@ def _read_donors(
         source = moved.get(used.name) or sources.get(used.name) or used.source
         spec = DonorSpec(used.name, source, used.revision)
         try:
-            donor = donors[used.name] = read_donor(spec, Path() if used.name in moved else out, Dialect.NATIVE)
+            read = read_stored_adapter if is_adapter(tuple(name for name, *_ in used.files)) else read_donor
+            donor = donors[used.name] = read(spec, Path() if used.name in moved else out, Dialect.NATIVE)
         except StackerError as error:
             problems += _ask_for_folder(spec, error)
             continue

@@ -19,11 +19,13 @@ from rich.console import Group
 
 from stacker.core.checks.lints import lint
 from stacker.core.checks.stack import check
+from stacker.core.checks.usable import check_usable
 from stacker.core.clients.problems import require_clients
 from stacker.core.clients.verdicts import Verdict, judge_clients, judge_gguf_clients
 from stacker.core.config.containers import Compiled, check_containers, find_container
+from stacker.core.plan.documents import format_lock
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan
-from stacker.core.plan.plan_json import format_lock, make_lock
+from stacker.core.plan.plan_json import make_lock
 from stacker.core.plan.planning import find_files, make_plan, make_stacked_donor
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tensors import PlannedTensors, plan_tensors
@@ -32,7 +34,7 @@ from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.values.donor import Donor, collect_donors
 from stacker.core.values.metadata import MetadataEntry
-from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors
+from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors, sort_problems
 from stacker.formats.json_object import Json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
 from stacker.io.donors.gguf_headers import fill_headers
@@ -54,7 +56,7 @@ from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.mergekit.hints import translate_errors, translate_hints
 from stacker.spec.parameters.space import list_set
-from stacker.spec.parser import NOTHING_GIVEN, parse_spec, write_parameters
+from stacker.spec.parser import NOTHING_GIVEN, read_spec, write_parameters
 from stacker.version import VERSION
 from stacker.view.files.documents import make_documents
 from stacker.view.scene.scene import Scene, make_scene
@@ -183,23 +185,24 @@ def load_text(
 ) -> Stack:
     """Make the stack of the spec `text`, which is stored at `path`; the function `read` reads one donor.
 
-    If the stack is itself a donor of another stack, `opened` lists the paths of the specs around it, the outermost
-    first.
+    If the stack is a donor of another stack, `opened` lists the paths of the specs around it, the outermost first.
     """
-    spec = parse_spec(text, str(path), parameters)
+    spec = read_spec(text, str(path), parameters)
     with translate_errors(spec):
         return _load_spec(spec, text, path, opened, read)
 
 
 def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: ReadDonor) -> Stack:
-    donors, nested = read_donors(spec, path, opened, read, partial(_load_nested, read))
+    donors, nested, unread = read_donors(spec, path, opened, read, partial(_load_nested, read))
+    if unread or select_errors(spec.problems):
+        raise_problems(sort_problems((*spec.problems, *unread, *check_usable(spec, donors, unread))))
     graph = build_graph(spec, donors)
     raise_problems(check_containers(spec, graph, donors))
     tokenizers = read_tokenizers(spec, graph, donors)
     donors, carried = rewrite_donors(spec, graph, donors, tokenizers)
     warned = (each for donor in donors.values() for each in donor.warnings)
     side_files = select_side_files(graph, donors)
-    problems = (*spec.warnings, *warned, *carried, *check(graph, donors))
+    problems = (*spec.problems, *warned, *carried, *check(graph, donors))
     problems = (*problems, *check_side_files(side_files, spec, graph, donors))
     container = find_container(graph, donors)
     planned = None
@@ -208,7 +211,10 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     compiled = Compiled({})
     if not select_errors(graph.problems):
         compiled = container.compile(spec, graph, donors, planned)
-    problems = translate_hints(spec, (*problems, *compiled.problems))
+    problems = (*problems, *compiled.problems)
+    if select_errors(graph.problems):
+        problems = tuple(sort_problems((*problems, *check_usable(spec, donors, ()))))
+    problems = translate_hints(spec, problems)
     config, metadata = compiled.config, compiled.metadata
     return Stack(text, path.parent, spec, donors, graph, config, planned, problems, side_files, nested, metadata)
 
@@ -268,10 +274,10 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
     names = [each.file.name for each in side_files.carried]
     with open_output(destination, plan, summary, names, force=options.force, restart=options.restart) as output:
-        listener.warn(check_earlier_work(plan, tasks, output, listener.checking, workers=options.workers))
+        how = {"workers": options.workers, "max_memory": options.max_memory}
+        listener.warn(check_earlier_work(plan, tasks, output, listener.checking, **how))
         for name, data in read_clean_files(side_files):
             output.write_texts({name: data})
-        how = {"workers": options.workers, "max_memory": options.max_memory}
         report = EXECUTORS[options.executor](plan, tasks, output, **how, device=options.device, watch=listener.writing)
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
         found = {donor.name: find_relative_source(donor, destination.folder) for donor in donors.values()}

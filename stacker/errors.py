@@ -162,6 +162,20 @@ def raise_problems(problems: Iterable[Problem]) -> None:
     raise _ERROR_CLASSES[gravest](*errors)
 
 
+def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems without duplicates: errors first, then by text and by place in the text."""
+    found = [*dict.fromkeys(problems)]
+    texts = {
+        source: number for number, source in enumerate(dict.fromkeys(each.mark.source for each in found if each.mark))
+    }
+
+    def place(problem: Problem) -> tuple[bool, int, int, int]:
+        mark = problem.mark or Mark("")
+        return problem.severity is not Severity.ERROR, texts.get(mark.source, -1), mark.line or 0, mark.column or 0
+
+    return sorted(found, key=place)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint for a misspelt word: the known word that is most similar or, if none is similar, the known words.
 

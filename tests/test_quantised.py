@@ -15,7 +15,7 @@ from stacker.arch.families import find_architecture
 from stacker.arch.placement import list_expected_tensors
 from stacker.checkpoint import verify
 from stacker.compose import Stack, load
-from stacker.errors import StackerError
+from stacker.errors import SpecError, StackerError
 from tests.donors import write_donor, write_llama
 from tests.test_compose import tensors_in
 
@@ -71,6 +71,14 @@ def home(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 def _stack(home: Path, rest: str) -> Stack:
     (home / "spec.yml").write_text(f"stacker: 1\ndonors: {{a: ./a, b: ./b}}\n{rest}\n")
     return load(home / "spec.yml")
+
+
+def test_a_live_stack_is_refused_by_name(home: Path, request: pytest.FixtureRequest) -> None:
+    """The message names the way of quantising, and says what to do instead."""
+    with pytest.raises(SpecError, match=re.escape(request.node.callspec.params["home"])) as caught:
+        _stack(home, "stack: ['a[0:4]', 'b[2:6]']").live_stack()
+    assert "which a live stack cannot load yet" in str(caught.value)
+    assert "build the stack" in str(caught.value)
 
 
 def test_layers_move_with_their_scales(home: Path) -> None:

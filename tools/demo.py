@@ -1,6 +1,6 @@
 """The demo (`make demo`): stack two slices of a small real language model, verify the result, and ask it a question.
 
-At last, the same stack answers live beside its donor, without the files that were built.
+At last, the same stack answers and is scored live beside its donor, without the files that were built.
 
 It uses stacker's command line, as a user would; then transformers loads the output.
 """
@@ -25,6 +25,8 @@ stack:
   - smollm2[0:20]
   - smollm2[10:30]
 """
+CHARACTERS = 16_000
+"""How much text donor and stack are scored on: seven passages, enough for intervals."""
 QUESTION = "What is the capital of France?"
 
 
@@ -42,8 +44,13 @@ def main() -> int:
         status = run_stacker(*map(str, arguments))
         if status:
             return status
-    status = compare(donor, out)
-    return status or run_stacker("run", str(spec), str(donor), "--prompt", QUESTION, "--max-new-tokens", "24")
+    text = BUILD / "english.txt"
+    text.write_text(smollm2.english("specialnames")[:CHARACTERS], encoding="utf-8")
+    return (
+        compare(donor, out)
+        or run_stacker("run", str(spec), str(donor), "--prompt", QUESTION, "--max-new-tokens", "24")
+        or run_stacker("eval", str(donor), str(spec), "--text", str(text))
+    )
 
 
 def run_stacker(*arguments: str) -> int:

@@ -84,11 +84,11 @@ def rearrange(checkpoint: Any, layers: Sequence[int]) -> Any:
     return checkpoint
 
 
-def english() -> str:
+def english(topic: str = "objects") -> str:
     """English text that comes with Python: a chapter of its language reference."""
     from pydoc_data.topics import topics
 
-    return str(topics["objects"])
+    return str(topics[topic])
 
 
 def logits_of(checkpoint: Any, tokenizer: Any, text: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,20 @@ from typing import Any, NoReturn
 import typer
 from typer.models import CommandInfo
 
-from stacker.cli import build, dry_run, evaluation, inspection, new, preview, probe, recipes, run, spec_language
+from stacker.cli import (
+    build,
+    dry_run,
+    evaluation,
+    extraction,
+    inspection,
+    new,
+    preview,
+    probe,
+    recipes,
+    run,
+    spec_language,
+    sweep,
+)
 from stacker.cli.app import ORDER, app
 from stacker.cli.terminal.mergekit_options import translate_options
 from stacker.cli.terminal.printing import print_json, print_problems, problem_json
@@ -26,6 +39,7 @@ __all__ = [
     "build",
     "dry_run",
     "evaluation",
+    "extraction",
     "inspection",
     "main",
     "new",
@@ -35,6 +49,7 @@ __all__ = [
     "recipes",
     "run",
     "spec_language",
+    "sweep",
 ]
 
 

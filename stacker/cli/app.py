@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from stacker.errors import SpecError, did_you_mean
 from stacker.version import VERSION
 
 START, LOOK, RUN, BUILD, LANGUAGE = "Start", "Look", "Try", "Build and check", "The language"
 ORDER = (
     *("recipes", "new"),
     *("inspect", "check", "preview", "config", "plan", "diff", "doctor"),
-    *("run", "eval", "compare", "probe"),
-    *("build", "verify"),
+    *("run", "eval", "compare", "probe", "sweep"),
+    *("build", "verify", "extract-lora"),
     *("convert", "schema", "ops", "architectures"),
 )
 """The order of commands in the help; commands that are not listed come last."""
@@ -31,6 +34,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+class Color(StrEnum):
+    """When the output is coloured."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+_COLOUR_VARIABLES: dict[Color, dict[str, str | None]] = {
+    Color.AUTO: {},
+    Color.ALWAYS: {"FORCE_COLOR": "1", "NO_COLOR": None},
+    Color.NEVER: {"NO_COLOR": "1", "FORCE_COLOR": None},
+}
+"""What --color sets in the environment, where rich looks; None removes a variable."""
 Spec = Annotated[
     Path, typer.Argument(metavar="SPEC", help="A spec file, stacker's or mergekit's; - reads standard input.")
 ]
@@ -64,10 +82,14 @@ def _version(*, wanted: bool) -> None:
 @app.callback()
 def options(
     *,
+    color: Annotated[
+        Color, typer.Option("--color", help="Colour the output: auto colours terminals, unless NO_COLOR is set.")
+    ] = Color.AUTO,
     version: Annotated[
         bool,
         typer.Option(
             "--version",
+            "-V",
             callback=lambda wanted: _version(wanted=wanted),
             is_eager=True,
             help="Show the version and exit.",
@@ -75,3 +97,21 @@ def options(
     ] = False,
 ) -> None:
     """Compose frankenmerges: a short YAML spec stacks layers of donor language models into a new one."""
+    del version
+    for name, value in _COLOUR_VARIABLES[color].items():
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+@app.command("help", hidden=True)
+def show_help(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="COMMAND", help="The command to explain.")] = None,
+) -> None:
+    """Show the help of stacker, or of one command."""
+    top = context.find_root()
+    commands: dict[str, Any] = getattr(top.command, "commands", {})
+    if name is not None and name not in commands:
+        raise SpecError.of(f"there is no command '{name}'", did_you_mean(name, commands))
+    command = commands[name] if name else top.command
+    shown = type(top)(command, info_name=name, parent=top) if name else top
+    typer.echo(command.get_help(shown))

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stacker.cli.parameters import share_assignments
-from stacker.cli.run import load_source
+from stacker.cli.run import load_source, parse_settings
 from stacker.cli.terminal.printing import print_warnings
-from stacker.errors import Mark, Problem, StackerError, raise_problems
+from stacker.errors import Problem, StackerError, raise_problems
 
 if TYPE_CHECKING:
     from stacker.compose import Stack
@@ -24,13 +24,9 @@ def open_candidates(
     `parameters` are the words of `-p`. The first that is loaded shares its weights with those that are loaded later.
     """
     from stacker.compose import draw_blueprint
-    from stacker.live.live_stack import Settings
     from stacker.measure.candidates import Candidate
-    from stacker.spec.language.value_grammar import parse_dtype, parse_size
 
-    limit = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
-    kind = parse_dtype(dtype, Mark("--dtype")) if dtype else None
-    settings = Settings(device, kind.torch_name if kind else None, limit)
+    settings = parse_settings(device, dtype, max_memory)
     loaded: list[LiveStack] = []
     candidates, problems = [], list[Problem]()
     for source, given in zip(sources, share_assignments(sources, parameters), strict=True):
@@ -38,7 +34,7 @@ def open_candidates(
             stack = load_source(source, given)
             print_warnings(stack.problems)
             blueprint = draw_blueprint(stack)
-            opening = _Opening(stack, settings, loaded)
+            opening = Opening(stack, settings, loaded)
             candidates.append(Candidate(source, blueprint, settings, opening.load))
         except StackerError as error:
             problems += error.problems
@@ -46,7 +42,7 @@ def open_candidates(
     return tuple(candidates)
 
 
-class _Opening:
+class Opening:
     """Loads a stack, with the weights of the stack that was loaded first where they are the same."""
 
     def __init__(self, stack: Stack, settings: Settings, loaded: list[LiveStack]) -> None:

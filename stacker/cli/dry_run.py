@@ -43,8 +43,9 @@ def _doubts_text(doubts: int) -> str:
 
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("config stack.yml"))
-def config(spec: Spec, *, parameter: Parameters = None) -> None:
-    """Print the config.json that a build would write."""
+def config(spec: Spec, *, parameter: Parameters = None, json: Json = False) -> None:
+    """Print the config.json that a build would write; --json changes nothing."""
+    del json
     from stacker.compose import load
 
     stack = load(spec, parameters=parse_assignments(parameter))

@@ -26,6 +26,8 @@ DonorName = Annotated[
 Other = Annotated[
     str, typer.Argument(metavar="OTHER", help="The donor to compare DONOR with.", autocompletion=complete_donor)
 ]
+DIFFERENT = 1
+"""The exit code of `diff` if the donors differ, as that of the program diff."""
 Folder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="The folder that stacks will be written to.", file_okay=False)
 ]
@@ -51,7 +53,10 @@ def inspect(donor: DonorName, *, json: Json = False) -> None:
     rich_help_panel=LOOK, epilog=format_examples("diff ./donor ./stack", "diff org/name@v1 org/name@v2 --json")
 )
 def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
-    """Show how two donors or stacks differ: config entries, and names, shapes and types of tensors."""
+    """Show how two donors or stacks differ: config entries, and names, shapes and types of tensors.
+
+    Values of tensors are not compared. The exit code is 1 if anything differs.
+    """
     from stacker.core.study.difference import find_difference
     from stacker.view.tables.difference import difference_json, draw_difference
 
@@ -61,6 +66,7 @@ def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
         print_json(difference_json(found))
     else:
         make_console().print(draw_difference(one, two, found))
+    raise typer.Exit(0 if found.is_empty else DIFFERENT)
 
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("doctor", "doctor /data/stacks --json"))

@@ -80,6 +80,6 @@ def _read_texts(stack: Stack, name: str, settings: ProbeSettings, how: Settings)
     (donor,) = (each for each in stack.spec.donors if each.name == name)
     text = to_native(StackSpec(name, (donor,), (SliceSpec(name),)))
     folder = Path() if stack.spec.dialect is Dialect.MERGEKIT else stack.folder
-    live = load_text(text.encode(), folder / "donor.yml").live_stack(how.device, how.dtype)
+    live = load_text(text.encode(), folder / "donor.yml").live_stack(how.device, how.dtype, how.max_memory)
     windows = choose_passages(settings, live).measured
     return Read(tuple(window.tokens for window in windows), prepare(live, windows).walks)

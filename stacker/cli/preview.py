@@ -12,7 +12,14 @@ import typer
 from stacker.cli.app import LOOK, For, Json, Parameters, app, format_examples
 from stacker.cli.junctions import read_turns
 from stacker.cli.parameters import share_assignments
-from stacker.cli.terminal.printing import find_exit_code, make_console, print_json, print_warnings, problems_json
+from stacker.cli.terminal.printing import (
+    find_exit_code,
+    make_console,
+    print_json,
+    print_warnings,
+    print_written,
+    problems_json,
+)
 from stacker.errors import SpecError, raise_problems, select_errors
 
 if TYPE_CHECKING:
@@ -22,9 +29,13 @@ if TYPE_CHECKING:
 Specs = Annotated[
     list[Path], typer.Argument(metavar="SPEC", help="A spec file, or two to compare; - reads standard input.")
 ]
-Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the depth map as an SVG drawing.")]
+Svg = Annotated[
+    Path | None,
+    typer.Option("--svg", metavar="FILE", help="Write the depth map as an SVG drawing; - is standard output."),
+]
 Html = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write an interactive HTML page, in one file.")
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Write an interactive HTML page, in one file; - is standard output."),
 ]
 Mermaid = Annotated[bool, typer.Option("--mermaid", help="Print the stack as a Mermaid flowchart.")]
 Dot = Annotated[bool, typer.Option("--dot", help="Print the stack as a Graphviz digraph.")]
@@ -52,12 +63,16 @@ def preview(
     given = share_assignments([*map(str, specs)], parameter)
     loaded = (load(spec, read_avoiding_hub, values) for spec, values in zip(specs, given, strict=True))
     stacks = [stack.for_clients(clients or ()) for stack in loaded]
-    files = {name: path for name, path in (("svg", svg), ("html", html)) if path}
+    asked = {name: path for name, path in (("svg", svg), ("html", html)) if path}
+    files = {name: path for name, path in asked.items() if str(path) != "-"}
     printed = [name for name, wanted in (("mermaid", mermaid), ("dot", dot)) if wanted]
+    printed += asked.keys() - files.keys()
     if len(stacks) > 2 or (len(stacks) == 2 and (files or printed)):
         raise SpecError.of(f"there are {len(specs)} specs", "give one, or two to compare on the terminal or as --json")
     if len(printed) + json > 1:
-        raise SpecError.of("standard output holds only one result", "use one of --mermaid, --dot and --json")
+        raise SpecError.of(
+            "standard output holds only one result", "use one of --mermaid, --dot, --json, --svg - and --html -"
+        )
     if len(stacks) == 2:
         _compare(*stacks, as_json=json)
     else:
@@ -97,6 +112,7 @@ def _write_views(scene: Scene, files: Mapping[str, Path], printed: list[str]) ->
     for name, path in files.items():
         with explain_errors(path):
             path.write_text(FILE_VIEWS[name](scene), encoding="utf-8")
+        print_written(path)
     for name in printed:
         typer.echo(FILE_VIEWS[name](scene), nl=False)
 

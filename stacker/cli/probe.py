@@ -20,14 +20,14 @@ from stacker.cli.probe_output import (
     print_turns,
     write_map_files,
 )
-from stacker.cli.run import Device, Kind, load_source
+from stacker.cli.run import Device, Kind, Memory, load_source, parse_settings
 from stacker.cli.terminal.completion import complete_donor
 from stacker.cli.terminal.printing import make_console, print_warnings
-from stacker.errors import Mark, SpecError
+from stacker.errors import SpecError
 
 if TYPE_CHECKING:
     from stacker.compose import Stack
-    from stacker.live.live_stack import LiveStack
+    from stacker.live.live_stack import LiveStack, Settings
     from stacker.measure.probes.proposals import Origin
     from stacker.measure.probes.results import DepthMap, Likeness, Proposal, Survey
     from stacker.measure.probes.settings import ProbeSettings
@@ -78,6 +78,7 @@ def probe(
     html: Html = None,
     device: Device = "cpu",
     dtype: Kind = None,
+    max_memory: Memory = None,
     json: Json = False,
 ) -> None:
     """Look into a donor: what its layers do, which can be repeated or dropped; or how alike two donors are."""
@@ -86,9 +87,9 @@ def probe(
     settings = ProbeSettings(tuple(text), runs, parse_ways(ways, hop or [], damp or []), passages, window, best)
     files = {name: path for name, path in (("specs", specs), ("svg", svg), ("html", html)) if path}
     _check_request(sources, settings, files)
-    kind = _parse_dtype(dtype)
+    how = parse_settings(device, dtype, max_memory)
     opened = zip(sources, share_assignments(sources, parameter), strict=True)
-    loaded = [_load(source, given, device, kind) for source, given in opened]
+    loaded = [_load(source, given, how) for source, given in opened]
     if len(loaded) == 2:
         _show_likeness((sources[0], sources[1]), settings, loaded, as_json=json)
         return
@@ -124,17 +125,10 @@ def _check_request(sources: list[str], settings: ProbeSettings, files: dict[str,
         raise SpecError.of("a spec from standard input cannot be a donor of the proposed specs", "write it to a file")
 
 
-def _load(source: str, given: Given, device: str, dtype: str | None) -> tuple[Stack, LiveStack]:
+def _load(source: str, given: Given, how: Settings) -> tuple[Stack, LiveStack]:
     stack = load_source(source, given)
     print_warnings(stack.problems)
-    return stack, stack.live_stack(device, dtype)
-
-
-def _parse_dtype(dtype: str | None) -> str | None:
-    from stacker.spec.language.value_grammar import parse_dtype
-
-    found = parse_dtype(dtype, Mark("--dtype")) if dtype else None
-    return found.torch_name if found else None
+    return stack, stack.live_stack(how.device, how.dtype, how.max_memory)
 
 
 def _show_likeness(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stacker.compose import Stack
     from stacker.live.forecast.memory import LiveMemory
     from stacker.live.generation import Generated
-    from stacker.live.live_stack import LiveStack
+    from stacker.live.live_stack import LiveStack, Settings
 
 Sources = Annotated[
     list[str],
@@ -120,17 +120,25 @@ def _open_speaker(source: str, given: Given, device: str, dtype: str | None, max
     """Load a stack into memory, after printing on standard error how much memory it takes."""
     from stacker.compose import draw_blueprint
     from stacker.live.forecast.memory import predict_memory
-    from stacker.spec.language.value_grammar import parse_dtype, parse_size
     from stacker.view.tables.live import memory_text
+
+    how = parse_settings(device, dtype, max_memory)
+    stack = load_source(source, given)
+    print_warnings(stack.problems)
+    memory = predict_memory(draw_blueprint(stack), how.dtype)
+    make_console(stderr=True).print(memory_text(stack.spec.name, memory, how.max_memory))
+    live = stack.live_stack(how.device, how.dtype, how.max_memory)
+    return _Speaker(source, live, live.load_tokenizer(), memory)
+
+
+def parse_settings(device: str, dtype: str | None, max_memory: str | None) -> Settings:
+    """How live stacks are made, from the options --device, --dtype and --max-memory; SpecError if one is wrong."""
+    from stacker.live.live_stack import Settings
+    from stacker.spec.language.value_grammar import parse_dtype, parse_size
 
     limit = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
     kind = parse_dtype(dtype, Mark("--dtype")) if dtype else None
-    stack = load_source(source, given)
-    print_warnings(stack.problems)
-    memory = predict_memory(draw_blueprint(stack), kind.torch_name if kind else None)
-    make_console(stderr=True).print(memory_text(stack.spec.name, memory, limit))
-    live = stack.live_stack(device, kind.torch_name if kind else None, limit)
-    return _Speaker(source, live, live.load_tokenizer(), memory)
+    return Settings(device, kind.torch_name if kind else None, limit)
 
 
 def load_source(source: str, given: Given) -> Stack:

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from stacker.live.forward_pass import Call, ForwardPass, Stand, State, stand_ins, start_pass
 from stacker.live.live_stack import LiveStack
-from stacker.live.passage import Call, Passage, Stand, State, stand_ins, start_passage
 
 PIECE = 512
 """How many rows of logits are computed at a time."""
@@ -37,9 +37,9 @@ class Head:
         """Take tokens [texts, tokens] through the model; the states that enter the head, one a token, text by text."""
         return self._record(lambda: self.live.model(tokens, use_cache=False).logits)
 
-    def finish_rows(self, passage: Passage, state: State) -> Rows:
-        """The states that enter the head, if `state` comes out of the last layer of a passage."""
-        return self._record(lambda: passage.finish(state))
+    def finish_rows(self, forward: ForwardPass, state: State) -> Rows:
+        """The states that enter the head, if `state` comes out of the last layer of a forward pass."""
+        return self._record(lambda: forward.finish(state))
 
     @torch.no_grad()
     def compute_logits(self, rows: Rows) -> torch.Tensor:
@@ -77,7 +77,7 @@ class Head:
 
 def find_head(live: LiveStack) -> Head:
     """The head of a live stack; takes one token through its first layer to see what layers return."""
-    passage = start_passage(live, torch.zeros((1, 1), dtype=torch.long, device=live.model.device))
+    forward = start_pass(live, torch.zeros((1, 1), dtype=torch.long, device=live.model.device))
     calls = 0
 
     def count(own: Any, state: torch.Tensor) -> Any:
@@ -88,8 +88,8 @@ def find_head(live: LiveStack) -> Head:
     module = live.model.get_output_embeddings()
     if module is not None:
         with replace_forward(module, count):
-            passage.finish(passage.state)
-    return Head(live, module if calls == 1 else None, passage.others)
+            forward.finish(forward.state)
+    return Head(live, module if calls == 1 else None, forward.others)
 
 
 def _make_skip(others: tuple[Any, ...] | None) -> Stand:

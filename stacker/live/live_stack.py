@@ -135,7 +135,7 @@ def _make(
     if choose_streaming(memory, settings.max_memory):
         loaded = _stream(load_hollow(plan, weights, placements, dtype=settings.dtype), weights, settings.device)
     else:
-        check_available(memory, read_available_memory())
+        check_available(memory, _find_room(present))
         loaded = load_model(plan, weights, placements, dtype=settings.dtype, present=present, watch=watch)
         if not place_model(loaded.model, settings.device, memory.weights):
             loaded = replace(loaded, parameters=NOTHING)
@@ -144,6 +144,12 @@ def _make(
     live = LiveStack(blueprint, loaded.model, settings, loaded.layers, loaded.parameters, kinds, maps, draw)
     live.model.live_stack, live.model.rearranged = live, live.rearrange_model
     return live
+
+
+def _find_room(present: Parameters) -> int | None:
+    """The memory that weights may take: what is available, and that of present parameters, which may be shared."""
+    available = read_available_memory()
+    return None if available is None else available + sum(each.nbytes for each in present.values())
 
 
 def _stream(hollow: Hollow, weights: Weights, device: str) -> Loaded:

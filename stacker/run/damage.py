@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from stacker.core.plan.documents import make_plan_documents
 from stacker.core.plan.plan import Plan, Shard, Step
-from stacker.core.plan.plan_json import make_plan_documents
 from stacker.errors import Blame, Mark, Problem
 from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json

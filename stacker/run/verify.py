@@ -16,7 +16,7 @@ from stacker.core.values.donor import Donor
 from stacker.errors import Problem
 from stacker.progress import Watch, ignore_watch
 from stacker.run.comparison import CHUNK, Comparison, open_comparison
-from stacker.run.compute.evaluate import begin_evaluation
+from stacker.run.compute.evaluation import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.damage import Damage, check_contents, check_size, make_file_problem
 from stacker.run.work.schedule import Job

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from stacker.core.plan.documents import format_lock
 from stacker.core.plan.packing import LOCK_KEY
 from stacker.core.plan.plan import Plan
-from stacker.core.plan.plan_json import DIGESTS, LOCK, check_plan, format_lock, hash_plan, plan_from_json
+from stacker.core.plan.plan_json import DIGESTS, LOCK, check_plan, hash_plan, plan_from_json
 from stacker.errors import Mark, SpecError, StackerError, VerifyError
 from stacker.formats.gguf import encode_entry
 from stacker.formats.gguf_names import SUFFIX, list_parts

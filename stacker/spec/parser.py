@@ -9,7 +9,7 @@ from collections.abc import Mapping as Table
 from pathlib import PurePath
 from types import MappingProxyType
 
-from stacker.errors import Mark, Problem, Severity, SpecError, did_you_mean, raise_problems
+from stacker.errors import Problem, SpecError, did_you_mean, raise_problems, sort_problems
 from stacker.spec.language.checks import check_spec
 from stacker.spec.language.stack_spec import Dialect, StackSpec
 from stacker.spec.mergekit.reader import parse_mergekit
@@ -30,7 +30,17 @@ def parse_spec(text: str | bytes, source: str, given: Table[str, object] = NOTHI
     """Parse native or mergekit text; `source` is the text's name in messages, and names a spec that has no `name`.
 
     `given` has values of the spec's parameters by name, used instead of those in the text. Raises SpecError with all
-    problems if any of them is an error; mere warnings go to `StackSpec.warnings`.
+    problems if any of them is an error; mere warnings go to `StackSpec.problems`.
+    """
+    spec = read_spec(text, source, given)
+    raise_problems(spec.problems)
+    return spec
+
+
+def read_spec(text: str | bytes, source: str, given: Table[str, object] = NOTHING_GIVEN) -> StackSpec:
+    """What can be understood of a text, as `parse_spec` does; all errors and warnings go to `StackSpec.problems`.
+
+    SpecError only if nothing of the text can be understood.
     """
     found = substitute(read_documents(text, source), given)
     try:
@@ -38,8 +48,7 @@ def parse_spec(text: str | bytes, source: str, given: Table[str, object] = NOTHI
     except SpecError as error:
         raise SpecError(*_join_problems(found, error.problems)) from error
     problems = _join_problems(found, (*problems, *check_spec(spec)))
-    raise_problems(problems)
-    return dataclasses.replace(spec, parameters=found.parameters, warnings=tuple(problems))
+    return dataclasses.replace(spec, parameters=found.parameters, problems=tuple(problems))
 
 
 def list_parameters(text: str | bytes, source: str) -> tuple[SpecParameter, ...]:
@@ -76,7 +85,7 @@ def _parse_documents(documents: tuple[Node, ...], source: str) -> tuple[StackSpe
 def _join_problems(found: Substituted, problems: Iterable[Problem]) -> list[Problem]:
     """The problems of a text in order, without those of places where no value could be put in."""
     kept = (problem for problem in problems if problem.mark not in found.broken)
-    return sorted(dict.fromkeys((*found.problems, *kept)), key=_sort_key)
+    return sort_problems((*found.problems, *kept))
 
 
 def _parse_one(root: Node, name: str) -> tuple[StackSpec, list[Problem]]:
@@ -113,8 +122,3 @@ def make_default_name(source: str) -> str:
     """
     stem = PurePath(source).name.removesuffix(".yml").removesuffix(".yaml")
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:200] or "stack"
-
-
-def _sort_key(problem: Problem) -> tuple[int, int, int]:
-    mark = problem.mark or Mark("")
-    return (problem.severity is not Severity.ERROR, mark.line or 0, mark.column or 0)

@@ -63,7 +63,7 @@ class TestEval:
         for part in (
             "perplexity",
             "[95%]",
-            "divergence",
+            "KL",
             "├",
             "●",
             "spec.yml: loss",

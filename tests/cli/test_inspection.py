@@ -70,7 +70,7 @@ def test_inspect_refuses_blends_of_quantised_layers(home: Path, capsys: pytest.C
 def test_diff(capsys: pytest.CaptureFixture[str]) -> None:
     """Config entries and tensors that differ, layers run together, and a count of the rest."""
     code, out, err = run(capsys, "diff", "./a", "./deep")
-    assert (code, err) == (0, "")
+    assert (code, err) == (1, "")
     assert "num_hidden_layers" in out
     assert "model.layers.{i}.mlp.down_proj.weight  6–7" in out
     assert "config entries that differ: 1; tensors only in the second: 18; tensors alike: 57" in out
@@ -83,9 +83,12 @@ def test_diff_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     said = json.loads(out)
     assert said["config"] == {"num_hidden_layers": [6, 8]}
     assert (said["same"], len(said["only_second"]), said["alike"]) == (False, 18, 57)
-    _, out, _ = run(capsys, "diff", "./a", "./a", "--json")
-    assert json.loads(out)["same"] is True
-    assert "no difference" in run(capsys, "diff", "./a", "./a")[1]
+    code, out, _ = run(capsys, "diff", "./a", "./a", "--json")
+    assert (code, json.loads(out)["same"]) == (0, True)
+    code, out, _ = run(capsys, "diff", "./a", "./a")
+    assert code == 0
+    assert "no difference" in out
+    assert "values were not compared" in out
 
 
 @pytest.mark.usefixtures("home")

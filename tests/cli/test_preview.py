@@ -43,10 +43,20 @@ class TestPreview:
         assert said["problems"] == []
 
     def test_files_are_written(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """Both files at once, and nothing on the terminal."""
-        assert run(capsys, "preview", "goliath.yml", "--svg", "map.svg", "--html", "map.html") == (0, "", "")
+        """Both files at once, and only their names on the terminal."""
+        code, out, err = run(capsys, "preview", "goliath.yml", "--svg", "map.svg", "--html", "map.html")
+        assert (code, out, err.splitlines()) == (0, "", ["wrote map.svg", "wrote map.html"])
         assert (home / "map.svg").read_text().startswith("<svg")
         assert (home / "map.html").read_text().startswith("<!doctype html>")
+
+    @pytest.mark.parametrize(("option", "start"), [("--svg", "<svg"), ("--html", "<!doctype html>")])
+    def test_a_file_can_be_standard_output(
+        self, option: str, start: str, home: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """`-` is standard output, as elsewhere."""
+        code, out, err = run(capsys, "preview", "goliath.yml", option, "-")
+        assert (code, err, out[: len(start)]) == (0, "", start)
+        assert not (home / "-").exists()
 
     @pytest.mark.parametrize(("option", "start"), [("--mermaid", "flowchart LR"), ("--dot", 'digraph "goliath-120b"')])
     def test_text_goes_to_standard_output(self, option: str, start: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +115,7 @@ def test_a_terminal_of_another_encoding(home: Path) -> None:
 
 @pytest.mark.parametrize("words", [["--json"], ["--svg", "x.svg"], ["--html", "x.html"], []], ids=str)
 def test_looking_is_light(home: Path, words: list[str]) -> None:
-    """Only --dot imports networkx; no view imports torch, transformers or numpy."""
+    """No view imports torch, transformers, numpy or networkx."""
     heavy = "{'torch', 'transformers', 'numpy', 'networkx'}"
     code = f"import sys; from stacker.cli import main; main(sys.argv[1:]); sys.exit(len({heavy} & sys.modules.keys()))"
     command = [sys.executable, "-c", code, "preview", "goliath.yml", *words]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import stacker
+from stacker.compose import draw_blueprint
+from stacker.live.forecast.memory import predict_memory
 from tests.cli.commands import run
 from tests.measure.donors_with_words import make_text, write_worded
 
@@ -47,6 +50,20 @@ def test_layers(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     assert "influence" in out
     assert "angular distance" in out
+
+
+def test_streamed_layers(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With three layers in memory, all figures, the map and the ratings of junctions are the same."""
+    text = SPEC.replace("stack: ", "output: {dtype: float32}\nstack: ")
+    (home / "two.yml").write_text(text)
+    memory = predict_memory(draw_blueprint(stacker.load(home / "two.yml")))
+    assert memory.streamed < memory.weights
+    found = []
+    for number, more in enumerate(((), ("--max-memory", str(memory.streamed)))):
+        os.environ["XDG_CACHE_HOME"] = str(home / f"cache-{number}")
+        found.append(probe(capsys, "two.yml", "--runs", "2", "--damp", "0.5", *more))
+    assert found[0] == found[1]
+    assert len(found[0]["map"]["changes"]) == 45
 
 
 @pytest.mark.parametrize("source", ["./a", "two.yml"])

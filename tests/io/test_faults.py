@@ -297,6 +297,7 @@ def _is_cut(donor: Path, out: Path, recorded: list[str]) -> bool:
 SLOW_WRITER = """
 import sys, time
 from pathlib import Path
+from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import open_output
 from tests.io.test_faults import PLAN
 with open_output(FolderDestination(Path(sys.argv[1])), PLAN, {}, force=False, restart=False) as output:

@@ -12,8 +12,8 @@ from stacker.compose import Stack
 from stacker.core.stack.graph import find_segments
 from stacker.errors import SpecError, select_errors
 from stacker.live.forecast.memory import predict_memory
+from stacker.live.forward_pass import start_pass
 from stacker.live.live_stack import LiveStack
-from stacker.live.passage import start_passage
 from tests.families.cases import Case
 from tests.families.oracle import TOKENS, greedy_tokens, logits_of, write_donor
 from tests.families.stacks import BLEND, STACKS
@@ -77,19 +77,19 @@ def same(family: str, one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def check_layer_by_layer(live: LiveStack) -> None:
-    """The logits after a passage through all layers equal those of one forward pass."""
-    passage = start_passage(live, TOKENS)
-    assert passage.linked == (live.model.config.model_type in LINKED)
-    if passage.linked:
+    """The logits of a forward pass in steps equal those of a whole one."""
+    forward = start_pass(live, TOKENS)
+    assert forward.linked == (live.model.config.model_type in LINKED)
+    if forward.linked:
         with pytest.raises(SpecError, match="pass on more than the residual stream"):
-            passage.run_layer(0, passage.state)
+            forward.run_layer(0, forward.state)
         return
-    state = passage.state
+    state = forward.state
     for index in range(len(live.layers)):
-        state = passage.run_layer(index, state)
+        state = forward.run_layer(index, state)
     with torch.no_grad():
         expected = live.model(TOKENS, use_cache=False).logits
-    assert torch.equal(passage.finish(state), expected)
+    assert torch.equal(forward.finish(state), expected)
 
 
 def check_streamed(family: str, stack: Stack, live: LiveStack) -> None:

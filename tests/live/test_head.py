@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from stacker.live.forward_pass import start_pass
 from stacker.live.head import find_head, replace_forward
-from stacker.live.passage import start_passage
 from tests.families.oracle import TOKENS, write_donor
 from tests.live.lives import stack_of, write_donors
 from tests.live.test_families import FIRST, find_case
@@ -21,7 +21,7 @@ CAPPED = ("gemma2", "cohere", "granite", "minicpm3", "grok", "nemotron_h", "gemm
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("family", sorted({*FIRST, *CAPPED} - {"grok"}))
 def test_rows_give_the_logits(family: str, tmp_path: Path) -> None:
-    """From a forward pass and from a passage through the layers, three rows at a time."""
+    """From a whole forward pass and from one in steps, three rows at a time."""
     case = find_case(family)
     write_donor(case, tmp_path / "a", 0)
     live = stack_of(tmp_path, ["a"], donors={"a": "./a"}).live_stack(dtype="float32")
@@ -30,11 +30,11 @@ def test_rows_give_the_logits(family: str, tmp_path: Path) -> None:
         expected = live.model(tokens, use_cache=False).logits.flatten(0, 1)
     head = find_head(live)
     assert head.module is not None
-    passage = start_passage(live, tokens)
-    state = passage.state
+    forward = start_pass(live, tokens)
+    state = forward.state
     for index in range(len(live.layers)):
-        state = passage.run_layer(index, state)
-    for rows in (head.read_rows(tokens), head.finish_rows(passage, state)):
+        state = forward.run_layer(index, state)
+    for rows in (head.read_rows(tokens), head.finish_rows(forward, state)):
         found = torch.cat([head.compute_logits(some) for some in torch.split(rows, 3)])
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 

@@ -14,6 +14,7 @@ from transformers import LlamaForCausalLM, PreTrainedModel
 
 from stacker.compose import Stack, load
 from stacker.errors import SpecError
+from stacker.live import live_stack
 from tests.families.oracle import TOKENS, greedy_tokens, logits_of
 from tests.live.lives import SHARED, aligned, built, distinct_bytes, stack_of, write_donors, write_spec
 
@@ -150,6 +151,15 @@ class TestRearranged:
         assert torch.equal(logits_of(live.model), before)
         layers: Any = live.layers
         assert [layer.self_attn.layer_idx for layer in layers] == [*range(6)]
+
+    def test_shared_parameters_need_no_memory(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of converted layers there is only one copy, so another order of them is not refused when memory is full."""
+        live = stack_of(home, ["a[0:6]"]).live_stack(dtype="float32")
+        monkeypatch.setattr(live_stack, "read_available_memory", lambda: 0)
+        other = write_spec(home, ["a[0:2]", "a[1:6]"], "other")
+        assert len(live.rearranged(other).layers) == 7
+        with pytest.raises(SpecError, match="0 MB are available"):
+            load(other).live_stack(dtype="float32")
 
     def test_converted_parameters_are_not_shared(self, home: Path) -> None:
         """After the first model was converted, another stack still has the type that was asked for."""

@@ -12,7 +12,7 @@ import torch
 from stacker.compose import draw_blueprint
 from stacker.errors import StackerError
 from stacker.live.forecast.memory import predict_memory
-from stacker.live.passage import start_passage
+from stacker.live.forward_pass import start_pass
 from tests.families.oracle import TOKENS, greedy_tokens
 from tests.live.lives import stack_of, write_donors, write_spec
 
@@ -68,16 +68,16 @@ def test_generation_and_repeated_passes(tmp_path: Path) -> None:
         assert torch.equal(streamed.model(TOKENS).logits, live.model(TOKENS).logits)
 
 
-def test_passages(tmp_path: Path) -> None:
-    """A passage through the layers of a streamed stack gives its logits."""
+def test_single_layers(tmp_path: Path) -> None:
+    """The layers of a streamed stack, run one by one, give its logits."""
     stack = stack_of(write_donors(tmp_path, vocab=64), ["a[0:6]", "b[0:6]"])
     streamed = stack.live_stack(dtype="float32", max_memory=predict_memory(draw_blueprint(stack), "float32").streamed)
-    passage = start_passage(streamed, TOKENS)
-    state = passage.state
+    forward = start_pass(streamed, TOKENS)
+    state = forward.state
     for index in range(len(streamed.layers)):
-        state = passage.run_layer(index, state)
+        state = forward.run_layer(index, state)
     with torch.no_grad():
-        assert torch.equal(passage.finish(state), streamed.model(TOKENS, use_cache=False).logits)
+        assert torch.equal(forward.finish(state), streamed.model(TOKENS, use_cache=False).logits)
 
 
 def test_an_interrupted_pass_leaves_the_window_usable(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import torch
 
 from stacker.compose import draw_blueprint
 from stacker.live.forecast.memory import predict_memory
+from stacker.live.forward_pass import start_pass
 from stacker.live.head import find_head
 from stacker.live.live_stack import LiveStack
-from stacker.live.passage import start_passage
 from stacker.measure.losses import compute_losses, make_batches, measure_losses, sum_passages
 from stacker.measure.texts import TextPassage, Window, Windowing, cut_windows
 from tests.live.lives import stack_of
@@ -74,14 +74,14 @@ def test_streamed_losses_are_the_same(live: LiveStack, tmp_path: Path) -> None:
 
 
 def test_losses_from_states(live: LiveStack) -> None:
-    """A passage through the layers gives the losses of a forward pass."""
+    """A forward pass in steps gives the losses of a whole one."""
     (batch,) = make_batches(windows_of(live), 10_000)
     head = find_head(live)
-    passage = start_passage(live, batch.tokens)
-    state = passage.state
+    forward = start_pass(live, batch.tokens)
+    state = forward.state
     for index in range(len(live.layers)):
-        state = passage.run_layer(index, state)
-    rows = head.finish_rows(passage, state)[batch.rows]
+        state = forward.run_layer(index, state)
+    rows = head.finish_rows(forward, state)[batch.rows]
     torch.testing.assert_close(compute_losses(head, rows, batch.targets), measure_losses(head, [batch]))
 
 

@@ -83,7 +83,7 @@ def test_head_of_the_file(name: str) -> None:
 def test_is_a_native_spec_of_its_own_name(name: str) -> None:
     """A recipe is a spec like any other, without warnings, called like its file."""
     spec = parse_spec(SOURCES[name], f"{name}.yaml")
-    assert (spec.dialect, spec.name, spec.warnings) == (Dialect.NATIVE, name, ())
+    assert (spec.dialect, spec.name, spec.problems) == (Dialect.NATIVE, name, ())
     assert all((donor.like is not None) != (donor.stack is not None) for donor in spec.donors)
 
 

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from stacker.spec.mergekit.methods import METHODS
-from stacker.spec.native.shape import ITEM_KINDS, DonorShape, StackShape
+from stacker.spec.native.donor_shape import DonorShape
+from stacker.spec.native.shape import ITEM_KINDS, StackShape
 from stacker.spec.parser import parse_spec
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "language.md").read_text(encoding="utf-8")
@@ -15,7 +16,7 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 def test_first_example() -> None:
     """The first example is a complete spec."""
-    assert parse_spec(BLOCKS[0], "s.yml").warnings == ()
+    assert parse_spec(BLOCKS[0], "s.yml").problems == ()
 
 
 def test_every_kind_of_item() -> None:
@@ -25,7 +26,7 @@ def test_every_kind_of_item() -> None:
         f"stacker: 1\ndonors: {{xwin: x/y, euryale: ./e}}\nstack:\n{items}stacks: {{tail: [xwin]}}\n", "s.yml"
     )
     assert len(spec.stack) == len(ITEM_KINDS) + 1
-    assert spec.warnings == ()
+    assert spec.problems == ()
 
 
 def test_every_key_is_on_the_page() -> None:

@@ -1,11 +1,11 @@
 """Lets `stacker build` accept mergekit's options, so that only the command name has to be changed in a script.
 
-Each option of mergekit is replaced by an option of stacker or dropped; most dropped options cause a warning.
+Each option of mergekit is replaced by an option of stacker or dropped. All dropped options cause one warning together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stacker.errors import Problem, Severity
@@ -14,15 +14,16 @@ _COMMAND = "build"
 _GPU = "--device cuda computes blends on the GPU"
 _LEAN = "memory does not grow with the donors in any case"
 _SAFE = "only safetensors are read and written"
-_NO_LORA = "LoRAs are not merged here"
+_WHY = "mergekit's options: docs/mergekit.md says for each what stacker does instead"
+_NO_LORA = "LoRAs are folded into tiles as they are read, in fp32; nothing is merged beforehand"
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of mergekit: stacker replaces it by its option `ours`, or drops it with the warning `instead`.
+    """An option of mergekit: stacker replaces it by its option `ours`, or drops it and says `instead` why.
 
     If `flag` is true, the option takes no value, and its negative form, such as `--no-cuda`, is dropped with the
-    warning `off`. `ours` is empty if the option is dropped, and an empty warning is not printed.
+    reason `off`. `ours` is empty if the option is dropped, and without a reason nothing is said.
     """
 
     name: str
@@ -39,7 +40,7 @@ OPTIONS = {
         Option("--async-write", instead="reading and writing overlap in any case"),
         Option("--clone-tensors"),
         Option("--copy-tokenizer", off="the tokenizer is carried along in any case"),
-        Option("--cuda", ours="--device cuda"),
+        Option("--cuda", ours="--device auto"),
         Option("--gpu-rich", instead=_GPU),
         Option("--lazy-unpickle", instead=_SAFE),
         Option("--lora-merge-cache", flag=False, instead=_NO_LORA),
@@ -65,12 +66,12 @@ OPTIONS = {
 def translate_options(words: Sequence[str]) -> tuple[list[str], list[Problem]]:
     """Replace or drop mergekit's options in the arguments of `stacker build`; `words` of other commands stay unchanged.
 
-    Returns the new arguments and the warnings about dropped options.
+    Returns the new arguments and at most one warning, about all dropped options.
     """
     if not words or words[0] != _COMMAND:
         return list(words), []
     kept: list[str] = []
-    warnings: dict[str, Problem] = {}
+    reasons: dict[str, str] = {}
     rest = iter(words)
     for word in rest:
         name, _, value = word.partition("=")
@@ -84,9 +85,18 @@ def translate_options(words: Sequence[str]) -> tuple[list[str], list[Problem]]:
         if option.ours and not off:
             kept += option.ours.split()
             kept += [] if option.flag else [_translate_size(value) if option.ours == "--shard-size" else value]
-        elif warning := option.off if off else option.instead:
-            warnings[name] = Problem(f"{name} has no effect: {warning}", severity=Severity.WARNING)
-    return kept, list(warnings.values())
+        elif reason := option.off if off else option.instead:
+            reasons[name] = reason
+    return kept, _warn_of_dropped(reasons)
+
+
+def _warn_of_dropped(reasons: Mapping[str, str]) -> list[Problem]:
+    """The warning about the options in `reasons`; it gives the reason if there is only one option."""
+    if not reasons:
+        return []
+    *names, last = reasons
+    message = f"{', '.join(names)} and {last} have no effect" if names else f"{last} has no effect: {reasons[last]}"
+    return [Problem(message, _WHY if names else "", severity=Severity.WARNING)]
 
 
 def _translate_size(size: str) -> str:

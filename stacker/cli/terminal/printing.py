@@ -69,6 +69,11 @@ def print_warnings(problems: Iterable[Problem]) -> None:
     print_problems(problem for problem in problems if problem.severity is not Severity.ERROR)
 
 
+def print_written(path: Path) -> None:
+    """Say on standard error that a file was written."""
+    make_console(stderr=True).print(f"wrote {path}", soft_wrap=True)
+
+
 def find_exit_code(errors: Iterable[Problem]) -> int:
     """The exit code of a command that has printed these errors; 0 if there are no errors."""
     try:

@@ -12,7 +12,7 @@ from stacker.core.values.donor import Donor, DonorTensor
 from stacker.core.values.parameters import BoundSetting, find_factor, find_values
 from stacker.errors import Blame, Problem, did_you_mean
 from stacker.ops.shared.op import Op, Value
-from stacker.ops.shared.settings import check_blend, check_setting
+from stacker.ops.shared.settings import check_blend, check_inputs, check_setting
 from stacker.ops.table import OPS
 from stacker.spec.language.stack_spec import Gradient
 
@@ -20,12 +20,26 @@ from stacker.spec.language.stack_spec import Gradient
 def check_ops(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
     """Report blends with an unknown op or the wrong number of sources, and missing or invalid parameters of ops."""
     for node, named, tables in walk_tables(graph, donors):
-        op = OPS.get(node.op) if node.op else None
-        if node.op and op is None:
-            yield Problem(f"there is no op '{node.op}'", did_you_mean(node.op, OPS), node.mark)
-        if op is not None:
-            wrong = list(_check_spec_values(op, node))
-            yield from wrong or _check_tensor_values(op, node, named, tables[0])
+        wrong = list(check_words(node))
+        yield from wrong
+        if node.op and not wrong:
+            yield from _check_tensor_values(OPS[node.op], node, named, tables[0])
+
+
+def check_words(node: Node) -> Iterator[Problem]:
+    """Report an unknown op of a node, and parameters and values in the spec that are invalid for the op."""
+    op = OPS.get(node.op) if node.op else None
+    if op is not None:
+        yield from _check_spec_values(op, node)
+    elif node.op:
+        yield Problem(f"there is no op '{node.op}'", did_you_mean(node.op, OPS), node.op_mark or node.mark)
+
+
+def check_inputs_of(node: Node) -> Iterator[Problem]:
+    """Report a wrong number of sources, or a missing base, of a node whose op is known."""
+    if node.op in OPS:
+        found = check_inputs(OPS[node.op], len(node.feeds), node.base is not None)
+        yield from (replace(problem, mark=node.mark) for problem in found)
 
 
 def _check_spec_values(op: Op, node: Node) -> Iterator[Problem]:

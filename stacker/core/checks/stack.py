@@ -11,13 +11,11 @@ from itertools import combinations
 from stacker.arch.files.architecture import Part
 from stacker.core.checks.blends import check_arithmetic, check_ops, check_sources
 from stacker.core.checks.hops import check_hops
+from stacker.core.checks.rules import check_rules
 from stacker.core.config.agreement import compare_donors
-from stacker.core.stack.graph import StackGraph, walk_tables
-from stacker.core.stack.nodes import Node
+from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor
-from stacker.core.values.parameters import match_name
-from stacker.errors import Mark, Problem, did_you_mean
-from stacker.spec.language.stack_spec import Rule
+from stacker.errors import Mark, Problem
 
 Check = Callable[[StackGraph, Mapping[str, Donor]], Iterator[Problem]]
 
@@ -106,32 +104,6 @@ def _hidden_size(donor: Donor) -> int | None:
     """A donor's hidden size, which is the width of its embedding; None if it has no embedding."""
     tables = [t for t in donor.outside(Part.EMBED).values() if t.role == "embed" and len(t.spec.shape) == 2]
     return tables[0].spec.shape[1] if tables else None
-
-
-def check_rules(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[Problem]:
-    """Report roles and name patterns in the spec's parameters that match no tensor of the stack."""
-    roles: set[str] = set()
-    names: set[str] = set()
-    for _, named, tables in walk_tables(graph, donors):
-        roles |= {tensor.role for tensor in tables[0].values()}
-        names |= {named(name) for name in tables[0]}
-    known = roles | {role.partition(".")[0] for role in roles}
-    written = {rule: mark for node in graph.nodes for rule, mark in _written_rules(node)}
-    for rule, mark in written.items():
-        if "*" in rule.match:
-            if not any(match_name(name, rule.match) for name in names):
-                yield Problem(
-                    f"no tensor of the stack has a name like '{rule.match}'", "patterns must match full names", mark
-                )
-        elif not any(role == rule.match or role.startswith(f"{rule.match}.") for role in roles):
-            yield Problem(f"no tensor of the stack has the role '{rule.match}'", did_you_mean(rule.match, known), mark)
-
-
-def _written_rules(node: Node) -> Iterator[tuple[Rule, Mark | None]]:
-    scales = [(scale, node.mark) for scale in (*node.scales, *(scale for feed in node.feeds for scale in feed.scales))]
-    settings = (*node.settings, *(setting for feed in node.feeds for setting in feed.settings))
-    for bound, mark in (*scales, *((setting.bound, setting.mark or node.mark) for setting in settings)):
-        yield from ((rule, mark) for rule in bound.parameter.rules if rule.match != "*")
 
 
 CHECKS: tuple[Check, ...] = (

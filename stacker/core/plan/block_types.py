@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from stacker.core.plan.tensors import PlannedTensor
 from stacker.core.values.donor import Donor, collect_donors
-from stacker.core.values.expression import Columns, Concat, Copy, Expression, find_rescaled, is_zero
+from stacker.core.values.expression import Columns, Concat, Copy, Expression, Scale, is_zero
 from stacker.errors import Problem
 from stacker.formats.ggml_types import RESCALED
-from stacker.tensors import Dtype
+from stacker.tensors import Dtype, TensorRef
 
 
 def find_unwritable(tensors: Sequence[PlannedTensor], donors: Mapping[str, Donor]) -> Iterator[Problem]:
@@ -34,3 +34,10 @@ def _is_moved(expression: Expression, dtype: Dtype, donors: Mapping[str, Donor])
     if scaled is None or dtype.label not in RESCALED:
         return False
     return donors[scaled.donor].tensors[scaled.name].spec.dtype == dtype
+
+
+def find_rescaled(expression: Expression) -> TensorRef | None:
+    """The donor tensor that an expression only multiplies by a factor; None if it does anything else."""
+    if isinstance(expression, Scale) and not expression.offset and isinstance(expression.of, Copy):
+        return expression.of.tensor
+    return None

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from math import prod
 from typing import Any
 
@@ -20,18 +20,20 @@ from stacker.core.values.expression import (
     Concat,
     Copy,
     Expression,
+    LowRank,
+    Rescale,
     RowRun,
     Rows,
     Scale,
+    Strides,
     find_tensor_refs,
 )
 from stacker.formats.ggml_types import find_dtype
-from stacker.formats.index import INDEX_FILE, make_index
+from stacker.formats.index import make_index
 from stacker.formats.json_object import Json
 from stacker.tensors import TensorRef, TensorSpec
 
 FORMAT = 1
-CONFIG = "config.json"
 LOCK = "stacker.lock.json"
 SPEC = "stacker.yml"
 DIGESTS = "sha256"
@@ -123,6 +125,16 @@ def expression_to_json(expression: Expression) -> Any:
             return {"columns": str(tensor), "width": width, "start": start, "count": count}
         case Concat(of, widths):
             return {"concat": [expression_to_json(part) for part in of], "widths": list(widths)}
+        case LowRank(of, left, right, factor, shape, strides):
+            sides = {
+                "left": str(left.tensor),
+                "right": str(right.tensor),
+                "strides": [list(astuple(s)) for s in strides],
+            }
+            return {"low_rank": expression_to_json(of), "factor": factor, "shape": list(shape), **sides}
+        case Rescale(of, lengths, rows, width, columns):
+            entries = {"rescale": expression_to_json(of), "lengths": str(lengths.tensor), "shape": [rows, width]}
+            return entries | ({"by_columns": True} if columns else {})
 
 
 def _blend_to_json(blend: Blend) -> dict[str, Any]:
@@ -215,11 +227,28 @@ def expression_from_json(content: Any) -> Expression:
     if "rows" in content:
         sources = tuple(map(expression_from_json, content["rows"]))
         return Rows(sources, content["width"], tuple(RowRun(*run) for run in content["runs"]))
+    if "low_rank" in content:
+        left, right = (Copy(_parse_ref(content[side])) for side in ("left", "right"))
+        one, other = (Strides(*_parse_sizes(steps, 4)) for steps in content["strides"])
+        blocks, rows, rank, width = _parse_sizes(content["shape"], 4)
+        of, factor = expression_from_json(content["low_rank"]), float(content["factor"])
+        return LowRank(of, left, right, factor, (blocks, rows, rank, width), (one, other))
+    if "rescale" in content:
+        of, lengths = expression_from_json(content["rescale"]), Copy(_parse_ref(content["lengths"]))
+        rows, width = _parse_sizes(content["shape"], 2)
+        return Rescale(of, lengths, rows, width, content.get("by_columns", False))
     if "columns" in content:
         return Columns(_parse_ref(content["columns"]), content["width"], content["start"], content["count"])
     if "concat" in content:
         return Concat(tuple(map(expression_from_json, content["concat"])), tuple(content["widths"]))
     return _blend_from_json(content)
+
+
+def _parse_sizes(values: Any, count: int) -> list[int]:
+    """The values, if they are `count` whole numbers of at least 0; else ValueError."""
+    if type(values) is not list or len(values) != count or any(type(each) is not int or each < 0 for each in values):
+        raise ValueError(f"{values!r} are not {count} sizes")
+    return values
 
 
 def _blend_from_json(content: dict[str, Any]) -> Blend:
@@ -243,14 +272,6 @@ def make_plan_index(plan: Plan) -> dict[str, Json] | None:
     return make_index(weight_map, plan.total_size, plan.total_parameters)
 
 
-def make_plan_documents(plan: Plan) -> dict[str, dict[str, Json]]:
-    """The JSON files that a plan determines, by name: config and index; a GGUF file has none beside it."""
-    if plan.metadata:
-        return {}
-    index = make_plan_index(plan)
-    return {CONFIG: plan.config, **({INDEX_FILE: index} if index else {})}
-
-
 def make_lock(
     plan: Plan,
     version: str,
@@ -268,8 +289,3 @@ def make_lock(
         donor["found"] = places.get(donor["name"])
     lock = {"stacker": version, "plan": content, "specs": dict(specs)}
     return lock | {DIGESTS: dict(digests)} if digests else lock
-
-
-def format_lock(lock: Mapping[str, Any], spec: bytes) -> bytes:
-    """The text of a lock inside a file: it also has the spec."""
-    return json.dumps({**lock, SPEC: spec.decode()}, separators=(",", ":"), ensure_ascii=False).encode()

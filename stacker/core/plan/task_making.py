@@ -71,7 +71,7 @@ def _locate(ref: TensorRef, donors: Mapping[str, Donor]) -> TensorBytes | None:
     tensor = donor.tensors[ref.name]
     if tensor.extent is None or donor.files[tensor.extent.file].path is None:
         return None
-    return TensorBytes(donor.files[tensor.extent.file], tensor.extent.offset, tensor.spec.dtype)
+    return TensorBytes(donor.files[tensor.extent.file], tensor.extent.offset, tensor.spec.dtype, tensor.extent.nbytes)
 
 
 def _check_present(places: Mapping[TensorRef, TensorBytes | None]) -> Iterator[Problem]:

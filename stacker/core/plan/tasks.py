@@ -16,11 +16,12 @@ from stacker.tensors import Dtype, TensorRef
 
 @dataclass(frozen=True, slots=True)
 class TensorBytes:
-    """Where a donor tensor is stored: in `file` from byte `offset`, as elements of type `dtype`."""
+    """Where a donor tensor is stored: in `nbytes` bytes of `file` from byte `offset`, as elements of type `dtype`."""
 
     file: DonorFile
     offset: int
     dtype: Dtype
+    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)

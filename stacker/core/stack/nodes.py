@@ -10,7 +10,15 @@ from stacker.core.values.parameters import Bound, BoundSetting, bind
 from stacker.errors import Mark, Problem
 from stacker.ops.shared.op import Base
 from stacker.ops.table import OPS
-from stacker.spec.language.stack_spec import SliceOrBlend, SliceSpec, StackSpec
+from stacker.spec.language.checks import walk_spec
+from stacker.spec.language.stack_spec import (
+    BlendSpec,
+    CrossfadeSpec,
+    RepeatSpec,
+    SliceOrBlend,
+    SliceSpec,
+    StackSpec,
+)
 from stacker.spec.language.unroll import FlatItem, FlatSlice, unroll
 
 
@@ -49,6 +57,7 @@ class Node:
     item: int = 0
     copy: int = 0
     mark: Mark | None = field(default=None, compare=False, repr=False)
+    op_mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 RAMPS = {op.name: op.ramp for op in OPS.values()}
@@ -85,7 +94,23 @@ def make_outside(piece: SliceOrBlend, part: Part, spec: StackSpec, problems: lis
     if _takes_base(piece.op, piece.base, problems):
         base = _make_outside_feed(piece.base) if piece.base else Feed(spec.base, None) if spec.base else None
     feeds = tuple(map(_make_outside_feed, piece.sources))
-    return Node(part, 0, feeds, piece.op, bind(piece.settings, 0, 2), base, mark=piece.mark)
+    return Node(part, 0, feeds, piece.op, bind(piece.settings, 0, 2), base, mark=piece.mark, op_mark=piece.op_mark)
+
+
+def outline_items(spec: StackSpec) -> Iterator[Node]:
+    """Yield a node for each item and end of a spec as written, with its op and parameters but without layer numbers."""
+    ends = (part for part in (spec.embed, spec.head) if part)
+    for item in (*walk_spec(spec), *ends):
+        match item:
+            case BlendSpec(sources, op, settings, base) | CrossfadeSpec(sources, _, op, settings, base):
+                feeds, bound = tuple(map(_make_outside_feed, sources)), bind(settings, 0, 2)
+                named = base.donor if base else spec.base
+                reference = Feed(named, None) if named else None
+                yield Node(Part.LAYER, 0, feeds, op, bound, reference, mark=item.mark, op_mark=item.op_mark)
+            case SliceSpec():
+                yield Node(Part.LAYER, 0, (_make_outside_feed(item),), mark=item.mark)
+            case RepeatSpec(_, _, scale) if scale:
+                yield Node(Part.LAYER, 0, (), scales=(Bound(scale, 0, 2),), mark=item.mark)
 
 
 def _takes_base(op: str | None, written: SliceSpec | None, problems: list[Problem]) -> bool:
@@ -118,7 +143,7 @@ def _make_layer(item: FlatItem, layer: int, index: int, feeds: tuple[Feed, ...],
     settings = bind(item.settings, item.position + layer, item.count)
     scales = tuple(Bound(scale.parameter, scale.position + layer, scale.count) for scale in item.scales)
     node = Node(Part.LAYER, index, feeds, item.op, settings, base, scales, item=item.number, copy=item.copy)
-    return replace(node, hop=1.0 if layer else item.hop, mark=item.mark)
+    return replace(node, hop=1.0 if layer else item.hop, mark=item.mark, op_mark=item.op_mark)
 
 
 def _make_feed(source: FlatSlice, layer: int) -> Feed:

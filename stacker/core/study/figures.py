@@ -6,7 +6,7 @@ It reads only the donors' configs and file headers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from stacker.arch.dimensions import collect_names
@@ -14,10 +14,11 @@ from stacker.core.plan.plan import Plan
 from stacker.core.stack.graph import StackGraph
 from stacker.core.stack.nodes import Feed
 from stacker.core.study.kv_cache import KvCache, estimate_kv_cache
+from stacker.core.study.sizes import ModelSizes, find_first_int, find_sizes, predict_weights
 from stacker.core.values.donor import Donor, DonorTensor
 
 CONTEXTS = (4096, 32768)
-"""Sequence lengths, in tokens, for which the size of the KV cache is shown."""
+"""Sequence lengths, in tokens, for which the size of the KV cache is shown; at most the model's context."""
 WRITE_SPEED = 2.0e9
 """How many bytes a build writes and syncs to disk per second, measured with two cores and ext4; cloning is faster."""
 COMPUTE_SPEED = 8e9
@@ -49,6 +50,12 @@ class Figures:
     peak: int
     seconds: float
     cache: KvCache
+    sizes: ModelSizes
+
+    @property
+    def contexts(self) -> tuple[int, ...]:
+        """The sequence lengths, in tokens, for which the size of the KV cache is shown."""
+        return tuple(sorted({min(tokens, self.sizes.context or tokens) for tokens in CONTEXTS}))
 
 
 def make_figures(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan) -> Figures:
@@ -66,6 +73,7 @@ def make_figures(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan) -> 
         peak=plan.costs.peak,
         seconds=_seconds(plan),
         cache=estimate_kv_cache(graph, donors, plan.config),
+        sizes=find_sizes(donors[graph.template].architecture, plan.config),
     )
 
 
@@ -112,18 +120,12 @@ def _count_inactive(donor: Donor, table: Mapping[str, DonorTensor]) -> int | Non
     if not elements:
         return 0
     names = collect_names(donor.architecture, donor.config)
-    chosen, experts = _first_int(names, _CHOSEN), _first_int(names, _EXPERTS)
+    chosen, experts = find_first_int(names, _CHOSEN), find_first_int(names, _EXPERTS)
     return None if not chosen or not experts else elements - elements * min(chosen, experts) // experts
 
 
 def _is_expert(role: str) -> bool:
     return ".expert" in role and ".shared" not in role
-
-
-def _first_int(names: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
-    """The first whole number among the values of `keys` in a config; None if there is none."""
-    values = (names.get(key) for key in keys)
-    return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)
 
 
 def figures_json(figures: Figures) -> dict[str, Any]:
@@ -140,6 +142,8 @@ def figures_json(figures: Figures) -> dict[str, Any]:
         "bytes_moved_unchanged": figures.moved,
         "peak_memory": figures.peak,
         "seconds_estimated": round(figures.seconds, 1),
-        "kv_cache": {str(tokens): figures.cache.nbytes(tokens) for tokens in CONTEXTS},
+        "kv_cache": {str(tokens): figures.cache.nbytes(tokens) for tokens in figures.contexts},
         "kv_cache_notes": list(figures.cache.notes),
+        "sizes": asdict(figures.sizes),
+        "weights_by_bits": {str(bits): nbytes for bits, nbytes in predict_weights(figures.parameters).items()},
     }

@@ -8,7 +8,8 @@ from math import prod
 
 from stacker.arch.files.architecture import Architecture, Config, Part
 from stacker.arch.layer_names import find_split_axis
-from stacker.core.values.expression import Copy, Expression, take_columns
+from stacker.core.values.columns import take_columns
+from stacker.core.values.expression import Copy, Expression
 from stacker.core.values.metadata import MetadataEntry
 from stacker.errors import Problem
 from stacker.formats.safetensors import FileStamp
@@ -109,7 +110,17 @@ class Donor:
     alignment: int = 0
     """The alignment of tensors in a GGUF file, in bytes."""
     nested: Mapping[str, Donor] = field(default_factory=dict)
-    """If the donor is a stack: the donors that its tensors' expressions read, keyed by the names used there."""
+    """The donors and adapters that the expressions of a stack's or an adapted donor's tensors read, by name."""
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether the donor is made from a spec, so that it has no files of its own."""
+        return bool(self.nested) and not self.files
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether this is not a donor but an adapter of one, which has files but no layers."""
+        return bool(self.files) and not self.depth
 
     @property
     def container(self) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stacker.core.values.donor import Donor
-from stacker.errors import Problem, SpecError, StackerError, raise_problems
+from stacker.errors import Problem, SpecError, StackerError
+from stacker.io.donors.adapters import add_adapters
 from stacker.io.donors.reader import ReadDonor
 from stacker.io.files.paths import resolve_links
 from stacker.io.files.spec_files import read_spec_file
@@ -31,11 +32,11 @@ LoadNested = Callable[[DonorSpec, bytes, Path, Paths], NestedStack]
 
 def read_donors(
     spec: StackSpec, path: Path, opened: Paths, read: ReadDonor, load: LoadNested
-) -> tuple[dict[str, Donor], dict[str, str]]:
-    """Read all donors of the spec at `path`, by name; the problems of all unreadable donors are raised together.
+) -> tuple[dict[str, Donor], dict[str, str], tuple[Problem, ...]]:
+    """Read the donors of the spec at `path`.
 
-    `opened` has the paths of the specs that are being read because this one is a donor of theirs. Also returns the text
-    of the spec of each donor that is a stack, by path.
+    `opened` has the paths of the specs around this one. Returns the donors that can be read, by name; the text of the
+    spec of each donor that is a stack, by path; and the problems of the other donors.
     """
     donors: dict[str, Donor] = {}
     nested: dict[str, str] = {}
@@ -43,13 +44,13 @@ def read_donors(
     for each in spec.donors:
         try:
             if each.stack:
-                donors[each.name] = _read_stacked(each, path, opened, nested, load)
+                stacked = _read_stacked(each, path, opened, nested, load)
+                donors[each.name] = add_adapters(stacked, each, path.parent, spec.dialect)
             else:
                 donors[each.name] = read(each, path.parent, spec.dialect)
         except StackerError as error:
             problems += error.problems
-    raise_problems(problems)
-    return donors, nested
+    return donors, nested, tuple(problems)
 
 
 def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: dict[str, str], load: LoadNested) -> Donor:

@@ -139,7 +139,7 @@ class FileDestination:
             (made, doing, partial(_remove_folder, made)),
             (self.folder, "make sure that the output survives a power cut", partial(sync_folder, self.folder)),
         ]
-        yield from list_failures(steps)
+        yield from list_failures(steps, self.folder)
 
 
 def _place_file(made: Path, path: Path) -> None:

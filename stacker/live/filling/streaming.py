@@ -56,7 +56,7 @@ class LayerWindow:
         self._fill_layer(index, self._read[index][0].result())
 
     def _fill_layer(self, index: int, state: State) -> None:
-        shown = self._shown[index]  # in a passage, a stand-in
+        shown = self._shown[index]  # in a ForwardPass, a stand-in
         self._shown[index] = self._layers[index]
         load_layer(self._hollow, state)
         self._shown[index] = shown

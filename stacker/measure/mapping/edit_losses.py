@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
+from stacker.live.forward_pass import ForwardPass, State, start_pass
 from stacker.live.live_stack import LiveStack
-from stacker.live.passage import Passage, State, start_passage
 from stacker.measure.probes.edits import Edit, Way, list_layers
 from stacker.measure.states.walk import Walk
 
@@ -23,14 +23,14 @@ Copies = Mapping[float, LiveStack]
 
 @dataclass(frozen=True, slots=True)
 class Damped:
-    """The damped layers of one batch: a passage through a stack whose layers from `depth` on are damped."""
+    """The damped layers of one batch: a forward pass of a stack whose layers from `depth` on are damped."""
 
-    passage: Passage
+    forward: ForwardPass
     depth: int
 
     def run(self, layer: int, state: State) -> State:
         """The state behind the damped copy of a layer."""
-        return self.passage.run_layer(self.depth + layer, state)
+        return self.forward.run_layer(self.depth + layer, state)
 
 
 def measure_unchanged(walks: Sequence[Walk], count: int) -> Sums:
@@ -49,7 +49,7 @@ def measure_edits(
 
 
 def _start_damped(live: LiveStack, walk: Walk) -> Damped:
-    return Damped(start_passage(live, walk.batch.tokens), walk.depth)
+    return Damped(start_pass(live, walk.batch.tokens), walk.depth)
 
 
 def _add(parts: Sequence[torch.Tensor]) -> Sums:
@@ -62,5 +62,5 @@ def run_edit(walk: Walk, edit: Edit, copies: Mapping[float, Damped]) -> State:
     if edit.way is Way.HOP:
         state = state * edit.factor
     for layer, is_copy in list_layers(edit, walk.depth):
-        state = copies[edit.factor].run(layer, state) if is_copy else walk.passage.run_layer(layer, state)
+        state = copies[edit.factor].run(layer, state) if is_copy else walk.forward.run_layer(layer, state)
     return state

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from stacker.live.passage import State
+from stacker.live.forward_pass import State
 from stacker.measure.probes.results import LayerFigures, Survey
 from stacker.measure.states.walk import Walk
 
@@ -83,7 +83,7 @@ def _read_lens(walk: Walk, rows: torch.Tensor, step: int) -> Iterator[torch.Tens
 
 
 def _read_logits(walk: Walk, state: State, rows: torch.Tensor) -> torch.Tensor:
-    return walk.head.compute_logits(walk.head.finish_rows(walk.passage, state)[rows]).float()
+    return walk.head.compute_logits(walk.head.finish_rows(walk.forward, state)[rows]).float()
 
 
 Write = tuple[float | None, float | None]
@@ -114,8 +114,8 @@ class _Heard:
 
 def _measure_layer(walk: Walk, index: int) -> Write:
     before, after = walk.states[index], walk.states[index + 1]
-    with _listen(walk.passage.live.layers[index]) as heard:
-        walk.passage.run_layer(index, before)
+    with _listen(walk.forward.live.layers[index]) as heard:
+        walk.forward.run_layer(index, before)
     entering, added = walk.pick(before), walk.pick(after) - walk.pick(before)
     outputs = [walk.pick(each) for each in heard.outputs if each.shape == before.shape]
     pairs = [(_miss(one + other, added), one, other) for one, other in combinations(outputs, 2)]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import torch
 
+from stacker.live.forward_pass import ForwardPass, State, start_pass
 from stacker.live.head import Head, find_head
 from stacker.live.live_stack import LiveStack
-from stacker.live.passage import Passage, State, start_passage
 from stacker.measure.losses import Batch, compute_losses
 
 
@@ -19,7 +19,7 @@ class Walk:
 
     head: Head
     batch: Batch
-    passage: Passage = field(repr=False)
+    forward: ForwardPass = field(repr=False)
     states: tuple[State, ...] = field(repr=False)
 
     @property
@@ -34,18 +34,18 @@ class Walk:
         tokens = self.batch.tokens[:count]
         kept = self.batch.rows < tokens.numel()
         batch = Batch(tokens, self.batch.rows[kept], self.batch.targets[kept], self.batch.passages[kept])
-        passage = start_passage(self.passage.live, tokens)
-        return Walk(self.head, batch, passage, tuple(state[:count] for state in self.states))
+        forward = start_pass(self.forward.live, tokens)
+        return Walk(self.head, batch, forward, tuple(state[:count] for state in self.states))
 
     def run(self, state: State, layers: Iterable[int]) -> State:
         """The state behind `layers`, if `state` enters the first of them."""
         for layer in layers:
-            state = self.passage.run_layer(layer, state)
+            state = self.forward.run_layer(layer, state)
         return state
 
     def read_losses(self, state: State) -> torch.Tensor:
         """The losses of the scored tokens [tokens] in fp32, if `state` leaves the last layer."""
-        rows = self.head.finish_rows(self.passage, state)[self.batch.rows]
+        rows = self.head.finish_rows(self.forward, state)[self.batch.rows]
         return compute_losses(self.head, rows, self.batch.targets)
 
     def sum_losses(self, state: State, count: int) -> torch.Tensor:
@@ -64,8 +64,8 @@ def walk_batches(live: LiveStack, batches: Iterable[Batch]) -> Iterator[Walk]:
     head = find_head(live)
     for batch in batches:
         here = batch.to(live.model.device)
-        passage = start_passage(live, here.tokens)
-        states = [passage.state]
+        forward = start_pass(live, here.tokens)
+        states = [forward.state]
         for layer in range(len(live.layers)):
-            states.append(passage.run_layer(layer, states[-1]))
-        yield Walk(head, here, passage, tuple(states))
+            states.append(forward.run_layer(layer, states[-1]))
+        yield Walk(head, here, forward, tuple(states))

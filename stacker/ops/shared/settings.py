@@ -32,15 +32,20 @@ def check_blend(op: Op, own: Values, each: Sequence[Values], has_base: bool) -> 
     `own` has the values set on the blend, and `each` the values set on each source; `check_setting` checks each value
     alone.
     """
-    fewest, most = op.arity
-    if len(each) < fewest or (most is not None and len(each) > most):
-        yield Problem(f"op '{op.name}' takes {_arity_text(op)}, not {len(each)}")
-    if op.base is Base.REQUIRED and not has_base:
-        yield Problem(f"op '{op.name}' needs a base", "name the reference donor: `base: <donor>`")
+    yield from check_inputs(op, len(each), has_base)
     missing = list(_check_missing(op, own, each))
     yield from missing
     if not missing:
         yield from (Problem(f"op '{op.name}': {message}") for message in op.check(*fill_defaults(op, own, each)))
+
+
+def check_inputs(op: Op, count: int, has_base: bool) -> Iterator[Problem]:
+    """Yield a problem if the op does not take this number of sources, or needs a base and has none."""
+    fewest, most = op.arity
+    if count < fewest or (most is not None and count > most):
+        yield Problem(f"op '{op.name}' takes {_arity_text(op)}, not {count}")
+    if op.base is Base.REQUIRED and not has_base:
+        yield Problem(f"op '{op.name}' needs a base", "name the reference donor: `base: <donor>`")
 
 
 def fill_defaults(op: Op, own: Values, each: Sequence[Values]) -> tuple[Values, tuple[Values, ...]]:

@@ -31,10 +31,10 @@ def check_spec(spec: StackSpec) -> Iterator[Problem]:
     Donors and named stacks that are never used cause warnings.
     """
     yield from _check_names(spec)
-    cycles = tuple(_check_nesting(spec))
+    cycles = tuple(check_nesting(spec))
     yield from cycles
     for item in walk_spec(spec):
-        yield from _check_lengths(item)
+        yield from check_lengths(item)
     if not cycles:
         yield from _check_size(spec)
 
@@ -109,7 +109,7 @@ def _list_stack_names(spec: StackSpec) -> Iterator[Named]:
     return ((item.name, item.mark) for item in walk_spec(spec) if isinstance(item, UseSpec))
 
 
-def _check_nesting(spec: StackSpec) -> Iterator[Problem]:
+def check_nesting(spec: StackSpec) -> Iterator[Problem]:
     """Yield a problem for each cycle of named stacks that use each other.
 
     If there are too many named stacks to search for cycles, that is the only problem.
@@ -139,7 +139,8 @@ def _find_circle(uses: Mapping[str, Iterable[str]]) -> list[str]:
     return []
 
 
-def _check_lengths(item: Item) -> Iterator[Problem]:
+def check_lengths(item: Item) -> Iterator[Problem]:
+    """Yield a problem if slices of a blend, or overlaps of a crossfade, differ in their number of layers."""
     if isinstance(item, BlendSpec):
         yield from _check_blend(item)
     elif isinstance(item, CrossfadeSpec):

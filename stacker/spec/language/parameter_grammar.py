@@ -126,7 +126,7 @@ def _parse_rules(name: str, node: Node, problems: list[Problem]) -> Iterable[Rul
     for key, value in entries:
         try:
             match_text = _parse_match(key) if key else EVERYTHING
-            rule = Rule(match_text, parse_value(key.text if key else name, value))
+            rule = Rule(match_text, parse_value(key.text if key else name, value), (key or value).mark)
         except SpecError as error:
             problems.extend(error.problems)
         else:

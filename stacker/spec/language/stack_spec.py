@@ -55,6 +55,7 @@ class Rule:
 
     match: str
     value: Gradient | Value
+    mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class BlendSpec:
     base: SliceSpec | None = None
     hop: float = 1.0
     mark: Mark | None = field(default=None, compare=False, repr=False)
+    op_mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class CrossfadeSpec:
     base: SliceSpec | None = None
     hop: float = 1.0
     mark: Mark | None = field(default=None, compare=False, repr=False)
+    op_mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +162,26 @@ SliceOrBlend = SliceSpec | BlendSpec
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterSpec:
+    """A LoRA that is folded into a donor: `source` is a folder or a hub id (at `revision`).
+
+    `weight` multiplies the change that the adapter makes.
+    """
+
+    source: str
+    revision: str | None = None
+    weight: float = 1.0
+    mark: Mark | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class DonorSpec:
     """A donor: `source` is a folder or a hub id (at `revision`), or `stack` is a spec file whose result is the donor.
 
     `like` names a reference config (a folder, a config.json, or a packaged one) to use while the weights are missing.
     `parameters` are the values, by name, that the spec file of `stack` is given. In a text of several documents,
-    `stage` is the spec of an earlier document that makes the donor, and `stack` is that document's name.
+    `stage` is the spec of an earlier document that makes the donor, and `stack` is that document's name. The
+    `adapters` are folded into the donor's weights.
     """
 
     name: str
@@ -174,6 +191,7 @@ class DonorSpec:
     stack: str | None = None
     parameters: tuple[tuple[str, ParameterValue], ...] = ()
     stage: StackSpec | None = None
+    adapters: tuple[AdapterSpec, ...] = ()
     mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
@@ -259,7 +277,7 @@ class StackSpec:
     dialect: Dialect = Dialect.NATIVE
     parameters: tuple[SpecParameter, ...] = field(default=(), compare=False)
     """The named values of the text, which are already put in wherever the text uses them."""
-    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+    problems: tuple[Problem, ...] = field(default=(), compare=False)
     marks: tuple[tuple[str, Mark], ...] = field(default=(), compare=False, repr=False)
     """Where each top-level key is written in the text."""
 

@@ -80,6 +80,7 @@ class FlatItem:
     number: int = 0
     copy: int = 0
     mark: Mark | None = field(default=None, compare=False, repr=False)
+    op_mark: Mark | None = field(default=None, compare=False, repr=False)
 
     @property
     def length(self) -> int:
@@ -180,7 +181,7 @@ def _unroll_blend(item: BlendSpec, state: _Unrolling) -> Iterator[FlatItem]:
     elif sources:
         base = _resolve(item.base, state) if item.base else None
         count = max(source.length for source in sources)
-        yield FlatItem(sources, item.op, 0, count, item.settings, base, mark=item.mark)
+        yield FlatItem(sources, item.op, 0, count, item.settings, base, mark=item.mark, op_mark=item.op_mark)
 
 
 def _unroll_crossfade(item: CrossfadeSpec, state: _Unrolling) -> Iterator[FlatItem]:
@@ -241,7 +242,7 @@ def _blend_overlap(
         else:
             settings = (*settings, Setting(ramp, make_constant(share)))
     base = base.part(position % base.length, 1) if base else None
-    return FlatItem(sources, item.op, position, item.over, settings, base, mark=item.mark)
+    return FlatItem(sources, item.op, position, item.over, settings, base, mark=item.mark, op_mark=item.op_mark)
 
 
 def _add_weight(source: FlatSlice, weight: float) -> FlatSlice:

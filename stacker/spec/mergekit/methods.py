@@ -38,8 +38,6 @@ class Method:
     base: BaseRole = BaseRole.NONE
     defaults: tuple[tuple[str, float], ...] = ()
     most: int | None = None
-    unneeded: tuple[str, ...] = ()
-    """Parameters that say how mergekit computes, but change no result."""
 
 
 _WEIGHT = (("weight", 1.0),)
@@ -52,7 +50,7 @@ def _make_task_vector_method(name: str, *per_source: str, rescale: bool = True) 
     """
     shared = ("normalize", "lambda", *(("rescale",) if rescale else ()))
     weighted = ("weight", *per_source)
-    return Method(name, name, weighted, shared, BaseRole.REFERENCE, _WEIGHT, unneeded=("int8_mask",))
+    return Method(name, name, weighted, shared, BaseRole.REFERENCE, _WEIGHT)
 
 
 METHODS = {

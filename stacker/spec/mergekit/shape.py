@@ -115,10 +115,14 @@ def _check_parameters(node: Node, shape: type[MergekitShape], method: Method) ->
     at_source = shape in (SourceIn, ModelIn)
     known = method.per_source if at_source else (*method.per_source, *method.shared)
     for key, _ in list_entries(node):
-        if key.text not in (*known, *method.unneeded):
+        if key.text not in (*known, *_UNNEEDED):
             place = " at a source" if at_source and key.text in method.shared else ""
             message = f"'{method.name}' has no parameter '{shorten(key.text)}'{place}; it has no effect"
             yield _warn(message, _find_close(key.text, known), key)
+
+
+_UNNEEDED = ("int8_mask",)
+"""Parameters that say how mergekit computes, but change no result."""
 
 
 def _find_close(word: str, known: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from stacker.core.stack.nodes import Node
 from stacker.errors import Problem
 from stacker.view.files.page_filling import fill_page
 from stacker.view.files.svg import svg_element
+from stacker.view.files.svg_notes import Row, explain_signs, list_segments
 from stacker.view.scene.formatting import changes_text, node_method_text, node_source_text
 from stacker.view.scene.provenance import TensorRow, trace_tensors
 from stacker.view.scene.scene import Scene
@@ -33,6 +34,8 @@ def html_text(scene: Scene) -> str:
     values = {
         "title": escape(scene.name),
         "facts": facts_rows,
+        "signs": "".join(f"<li>{escape(sentence)}</li>" for sentence in explain_signs(scene)),
+        "segments": "".join(map(_row_html, list_segments(scene))),
         "lints": "".join(map(_lint_html, scene.lints)),
         "drawing": tostring(svg_element(scene, hover=True), encoding="unicode"),
         "data": json.dumps(_list_layers(scene), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
@@ -47,6 +50,10 @@ def html_frame_text(scene: Scene) -> str:
     """
     attributes = f'sandbox="allow-scripts" style="width:100%;height:{_FRAME_HEIGHT}px;border:0"'
     return f'<iframe {attributes} srcdoc="{escape(html_text(scene))}"></iframe>'
+
+
+def _row_html(row: Row) -> str:
+    return "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>"
 
 
 def _lint_html(problem: Problem) -> str:

@@ -11,25 +11,31 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from stacker.core.stack.graph import count_uses
 from stacker.core.stack.nodes import Node
+from stacker.view.files.svg_curves import HEIGHT, draw_curves, find_curves
 from stacker.view.files.svg_elements import add_line, add_rect, add_text, clean_text
+from stacker.view.files.svg_notes import ROW, draw_notes, explain_layer, is_damped, list_notes
 from stacker.view.map.annotations import choose_step
 from stacker.view.map.raster import find_depth
-from stacker.view.scene.formatting import node_source_text
 from stacker.view.scene.palette import DonorStyle, assign_styles
 from stacker.view.scene.scene import Scene
 from stacker.view.stack.summary import format_facts
 
-WIDTH, LEFT, RIGHT, TOP = 1000, 44, 16, 64
+WIDTH, LEFT, RIGHT, TOP = 1000, 44, 16, 74
 PLOT = 400
 STRIP = 34
 """PLOT is the height of the depth map in pixels, STRIP that of a donor's row below the map, which shows layer uses."""
+_AXIS = 68
+"""Height in pixels of what is written below the axis: layer numbers, jumps, and the name of the axis."""
 _STYLE = """
 svg { --ink: #1f2328; --faint: #8a919a; --ground: #ffffff; background: var(--ground);
   font: 12px ui-sans-serif, system-ui, sans-serif; }
 @media (prefers-color-scheme: dark) { svg { --ink: #e6e8ea; --faint: #868d96; --ground: #14171a; } }
 text { fill: var(--ink); } .faint { fill: var(--faint); } .name { font-size: 17px; font-weight: 600; }
 line { stroke: var(--faint); stroke-width: 1; } .jump { stroke: var(--ink); stroke-dasharray: 2 2; }
-.again { opacity: 0.62; } .hit { fill: transparent; } .hit:hover, .hit.on { fill: var(--ink); fill-opacity: 0.12; }
+.again { opacity: 0.62; }
+.damped rect { stroke: var(--ink); stroke-width: 0.8; stroke-dasharray: 2 1; }
+.curve { fill: none; stroke: var(--ink); stroke-width: 1.2; }
+.hit { fill: transparent; } .hit:hover, .hit.on { fill: var(--ink); fill-opacity: 0.12; }
 """
 
 
@@ -67,10 +73,12 @@ def svg_text(scene: Scene) -> str:
 def svg_element(scene: Scene, *, hover: bool = False) -> Element:
     """The drawing of a stack as an `<svg>` element.
 
-    With `hover`, a transparent rectangle covers the column of each output layer and reacts to the mouse pointer.
+    With `hover`, a transparent rectangle covers the column of each output layer and reacts to the mouse pointer, and
+    the rows of text below the drawing are left to the page around it.
     """
     styles = assign_styles(list(scene.donors))
-    height = TOP + PLOT + 56 + STRIP * len(styles)
+    curves, notes = find_curves(scene), [] if hover else list_notes(scene)
+    height = TOP + PLOT + _AXIS + STRIP * len(styles) + HEIGHT * len(curves) + ROW * (len(notes) + 1)
     root = Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", role="img")
     SubElement(root, "title").text = clean_text(f"{scene.name}: where each of its layers comes from")
     SubElement(root, "style").text = _STYLE
@@ -81,7 +89,11 @@ def svg_element(scene: Scene, *, hover: bool = False) -> Element:
         _draw_axes(root, frame)
         _draw_jumps(root, frame, scene)
         _draw_layers(root, frame, scene, {name: style.colour for name, style in styles.items()})
-        _draw_coverage(root, scene, styles)
+        top = TOP + PLOT + _AXIS
+        _draw_coverage(root, scene, styles, top)
+        top += STRIP * len(styles)
+        draw_curves(root, curves, top, LEFT, lambda layer: frame.x(layer) + frame.across / 2)
+        draw_notes(root, notes, top + HEIGHT * len(curves))
         if hover:
             _draw_hover_columns(root, frame, scene)
     return root
@@ -89,7 +101,8 @@ def svg_element(scene: Scene, *, hover: bool = False) -> Element:
 
 def _subtitle_text(scene: Scene) -> str:
     facts = format_facts(scene)
-    parts = [scene.family.name, f"{len(scene.graph.layers)} layers", facts.get("parameters"), facts.get("on disk")]
+    count = f"{facts['parameters']} parameters" if "parameters" in facts else None
+    parts = [scene.family.name, f"{len(scene.graph.layers)} layers", count, facts.get("on disk")]
     return ", ".join(part for part in parts if part)
 
 
@@ -97,6 +110,8 @@ def _draw_axes(root: Element, frame: Frame) -> None:
     bottom = TOP + PLOT
     add_line(root, LEFT - 4, TOP, LEFT - 4, bottom + 4)
     add_line(root, LEFT - 4, bottom + 4, WIDTH - RIGHT, bottom + 4)
+    add_text(root, LEFT - 4, TOP - 8, "donor layer", "faint")
+    add_text(root, WIDTH - RIGHT, bottom + 50, "output layer", "faint", "end")
     for layer in _choose_ticks(frame.depth, 12):
         add_text(root, LEFT - 8, frame.y(layer) + frame.up / 2 + 4, str(layer), "faint", "end")
     for layer in _choose_ticks(frame.count, 20):
@@ -126,9 +141,11 @@ def _draw_layers(root: Element, frame: Frame, scene: Scene, colours: dict[str, s
     seen: set[tuple[str, int | None]] = set()
     for node in scene.graph.layers:
         parts = SubElement(group, "g", {"data-layer": str(node.index)})
-        SubElement(parts, "title").text = clean_text(f"layer {node.index}: {node_source_text(node)}")
-        if all((feed.donor, feed.layer) in seen for feed in node.feeds):
-            parts.set("class", "again")
+        SubElement(parts, "title").text = clean_text(explain_layer(scene, node))
+        again = all((feed.donor, feed.layer) in seen for feed in node.feeds)
+        kinds = ("again" if again else "", "damped" if is_damped(node) else "")
+        if any(kinds):
+            parts.set("class", " ".join(filter(None, kinds)))
         seen |= {(feed.donor, feed.layer) for feed in node.feeds}
         _draw_feeds(parts, frame, node, colours)
 
@@ -146,15 +163,15 @@ def _draw_feeds(parts: Element, frame: Frame, node: Node, colours: dict[str, str
         add_rect(parts, (frame.x(node.index), top, frame.across + 0.15, part), fill=colours[feed.donor])
 
 
-def _draw_coverage(root: Element, scene: Scene, styles: dict[str, DonorStyle]) -> None:
-    """Draw a row for each donor, with a bar for each donor layer.
+def _draw_coverage(root: Element, scene: Scene, styles: dict[str, DonorStyle], top: float) -> None:
+    """Draw a row for each donor from `top` on, with a bar for each donor layer.
 
     A higher bar means that the stack uses the layer more often.
     """
     deepest = max(donor.depth for donor in scene.donors.values())
     width = (WIDTH - LEFT - RIGHT) / deepest
     for row, (name, uses) in enumerate(count_uses(scene.graph, scene.donors).items()):
-        base = TOP + PLOT + 56 + STRIP * (row + 1) - 8
+        base = top + STRIP * (row + 1) - 8
         label = f"{name}: {uses.count(0)} of {len(uses)} layers unused" if 0 in uses else f"{name}: every layer used"
         add_rect(root, (LEFT, base - 24, 8, 8), fill=styles[name].colour)
         add_text(root, LEFT + 13, base - 16, label)

@@ -33,6 +33,10 @@ from stacker.view.scores.interval_plot import draw_intervals
 SHOWN: tuple[Measure, ...] = (PERPLEXITY, LOSS, BITS, KL, TOP1, ACCURACY, SURPRISE, REPETITION, OBEDIENCE)
 PLOTTED = (LOSS, BITS, ACCURACY, REPETITION, OBEDIENCE)
 """Measures whose differences are drawn: of a subject, the first of these that has one."""
+_HEADS = {KL: "KL"}
+"""What stands above a column instead of the measure's title, so that a table of texts fits into 80 columns."""
+_NAME = 16
+"""The characters of a name that tables show."""
 _SHARES = "share"
 _GOOD, _BAD, _UNSURE = "green", "red", "yellow"
 
@@ -99,7 +103,7 @@ def _make_table(heads: list[str], rows: list[list[str | Text]]) -> Table:
     for head in heads:
         table.add_column(Text(head.replace(" ", "\n")), justify="right" if head else "left", no_wrap=True)
     for name, *cells in rows:
-        table.add_row(*to_texts([shorten_name(str(name)), *cells]))
+        table.add_row(*to_texts([shorten_name(str(name), _NAME), *cells]))
     return table
 
 
@@ -110,7 +114,8 @@ def shorten_name(name: str, most: int = 20) -> str:
 
 
 def _heads(measure: Measure, *, several: bool) -> list[str]:
-    return [measure.title, "difference [95%]"] if several and _differs(measure) else [measure.title]
+    head = _HEADS.get(measure, measure.title)
+    return [head, "difference [95%]"] if several and _differs(measure) else [head]
 
 
 def _differs(measure: Measure) -> bool:

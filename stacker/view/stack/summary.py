@@ -7,7 +7,8 @@ from rich.console import Group
 from rich.text import Text
 
 from stacker.core.stack.nodes import Node
-from stacker.core.study.figures import CONTEXTS, WRITE_SPEED, Figures
+from stacker.core.study.figures import WRITE_SPEED, Figures
+from stacker.core.study.sizes import ModelSizes, predict_weights
 from stacker.view.scene.scene import Scene
 from stacker.view.scene.tabular import count_text, make_pairs, seconds_text
 from stacker.view.stack.programs import answers_text
@@ -51,7 +52,9 @@ def format_figures(figures: Figures) -> dict[str, str]:
     change = "moved unchanged, or shared with the donors where the filesystem clones"
     return {
         "parameters": count_text(figures.parameters) + _active_text(figures),
+        "sizes": _sizes_text(figures.sizes),
         "on disk": f"{filesize.decimal(figures.nbytes)} of {_dtypes_text(figures)} in {_shards_text(figures.shards)}",
+        "to run": _weights_text(figures.parameters),
         "KV cache": _cache_text(figures),
         "reads": filesize.decimal(figures.read),
         "writes": f"{filesize.decimal(figures.written)}, {moved:.0%} {change}",
@@ -79,12 +82,34 @@ def _shards_text(count: int) -> str:
     return f"{count} shard{'' if count == 1 else 's'}"
 
 
+def _sizes_text(sizes: ModelSizes) -> str:
+    """The sizes that are known: `hidden 8192, 64 heads (8 of keys and values), 32,000 tokens, context 4k`."""
+    shared = f" ({sizes.kv_heads} of keys and values)" if sizes.kv_heads not in (None, sizes.heads) else ""
+    parts = (
+        sizes.hidden and f"hidden {sizes.hidden}",
+        sizes.heads and f"{sizes.heads} heads{shared}",
+        sizes.vocabulary and f"{sizes.vocabulary:,} tokens",
+        sizes.context and f"context {_tokens_text(sizes.context)}",
+    )
+    return ", ".join(part for part in parts if part) or "not in the config"
+
+
+def _weights_text(parameters: int) -> str:
+    sizes = ", ".join(f"{filesize.decimal(size)} at {bits}" for bits, size in predict_weights(parameters).items())
+    return f"{sizes} bits a weight, and the KV cache"
+
+
+def _tokens_text(tokens: int) -> str:
+    return f"{tokens // 1024}k" if tokens >= 1024 else str(tokens)
+
+
 def _cache_text(figures: Figures) -> str:
-    sizes = [figures.cache.nbytes(tokens) for tokens in CONTEXTS]
+    sizes = [figures.cache.nbytes(tokens) for tokens in figures.contexts]
     if None in sizes:
         return "not known for this kind of attention"
     each = ", ".join(
-        f"{filesize.decimal(size or 0)} for {tokens // 1024}k" for size, tokens in zip(sizes, CONTEXTS, strict=True)
+        f"{filesize.decimal(size or 0)} for {_tokens_text(tokens)}"
+        for size, tokens in zip(sizes, figures.contexts, strict=True)
     )
     notes = "; ".join(figures.cache.notes)
     return f"{each} tokens" + (f" ({notes})" if notes else "")

@@ -19,7 +19,7 @@ def messages(body: str) -> list[str]:
 def test_never_used() -> None:
     """Donors and named stacks that are never used are warnings with their places."""
     spec = parse_spec(HEAD + "stack:\n  - a\nstacks:\n  tail: [a]\n", "s")
-    assert [(str(problem.mark), problem.message, problem.severity) for problem in spec.warnings] == [
+    assert [(str(problem.mark), problem.message, problem.severity) for problem in spec.problems] == [
         ("s:2:23", "donor 'b' is never used", Severity.WARNING),
         ("s:6:3", "stack 'tail' is never used", Severity.WARNING),
     ]
@@ -28,7 +28,7 @@ def test_never_used() -> None:
 @pytest.mark.parametrize("key", ["base", "embed", "head", "tokenizer", "config"])
 def test_used_outside_the_stack(key: str) -> None:
     """A donor named outside the stack counts as used."""
-    assert parse_spec(HEAD + f"stack:\n  - a\n{key}: b\n", "s").warnings == ()
+    assert parse_spec(HEAD + f"stack:\n  - a\n{key}: b\n", "s").problems == ()
 
 
 def test_unknown_names_are_told_once() -> None:
@@ -62,7 +62,7 @@ def test_cycles(stacks: str, circle: str) -> None:
 def test_a_diamond_is_no_cycle() -> None:
     """A stack that is used along two paths is valid."""
     stacks = "{one: [{use: two}, {use: three}], two: [{use: three}], three: [b]}"
-    assert parse_spec(HEAD + f"stack: [a, {{use: one}}]\nstacks: {stacks}\n", "s").warnings == ()
+    assert parse_spec(HEAD + f"stack: [a, {{use: one}}]\nstacks: {stacks}\n", "s").problems == ()
 
 
 def test_doubling_stacks() -> None:
@@ -82,16 +82,16 @@ def test_long_chain_of_stacks() -> None:
 def test_the_most_named_stacks() -> None:
     """A hundred nested named stacks are valid."""
     stacks = "".join(f"  s{n}: [{{use: s{n + 1}}}]\n" for n in range(99))
-    assert parse_spec(HEAD + f"stack: [a, {{use: s0}}]\nstacks:\n{stacks}  s99: [b]\n", "s").warnings == ()
+    assert parse_spec(HEAD + f"stack: [a, {{use: s0}}]\nstacks:\n{stacks}  s99: [b]\n", "s").problems == ()
 
 
 def test_lengths_that_are_not_written() -> None:
     """Slices with an open end are not checked for their length."""
     body = "stack:\n  - blend: ['a[4:]', 'b[0:4]']\n    op: slerp\n  - crossfade: [a, b]\n    over: 9\n    op: slerp\n"
-    assert parse_spec(HEAD + body, "s").warnings == ()
+    assert parse_spec(HEAD + body, "s").problems == ()
 
 
 def test_crossfade_may_cover_a_slice() -> None:
     """The overlap may cover an outer slice completely, and half of an inner slice."""
     body = "stack:\n  - crossfade: ['a[0:4]', 'b[4:12]', 'a[12:16]']\n    over: 4\n    op: slerp\n"
-    assert parse_spec(HEAD + body, "s").warnings == ()
+    assert parse_spec(HEAD + body, "s").problems == ()

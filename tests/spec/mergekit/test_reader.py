@@ -84,7 +84,7 @@ def test_zeroed_copies() -> None:
         SliceSpec(donor, 8, 24, scale),
         SliceSpec(donor, 24, 32),
     )
-    assert [problem.message for problem in spec.warnings] == [
+    assert [problem.message for problem in spec.problems] == [
         f"'{key}' has no effect here" for key in ("const_tag", "residual_scale_tag", "scale_env")
     ]
 
@@ -254,14 +254,14 @@ def test_no_effect() -> None:
         "  - residual_weight: 0.5\n    sources:\n"
         "      - {model: o/a, layer_range: [0, 4], parameters: {t: 1}}\n"
         "      - {model: o/b, layer_range: [0, 4], wieght: 1}\n"
-        "parameters: {t: 0.5, int8_mask: true}\n"
+        "parameters: {t: 0.5, int4_mask: true}\n"
     )
-    assert [f"{problem.mark}: {problem.message}" for problem in spec.warnings] == [
+    assert [f"{problem.mark}: {problem.message}" for problem in spec.problems] == [
         "s.yml:3:1: 'note' has no effect here",
         "s.yml:5:5: 'residual_weight' has no effect here",
         "s.yml:7:56: 'slerp' has no parameter 't' at a source; it has no effect",
         "s.yml:8:43: 'wieght' has no effect here",
-        "s.yml:9:22: 'slerp' has no parameter 'int8_mask'; it has no effect",
+        "s.yml:9:22: 'slerp' has no parameter 'int4_mask'; it has no effect",
     ]
 
 
@@ -269,7 +269,7 @@ def test_int8_mask_changes_no_result() -> None:
     """Model cards of task-vector merges have this parameter of mergekit, which says how masks are stored."""
     models = "models:\n  - {model: o/a, parameters: {weight: 1, density: 0.5}}\n"
     text = f"merge_method: ties\nbase_model: o/b\n{models}parameters: {{normalize: true, int8_mask: true}}\n"
-    assert spec_of(text).warnings == ()
+    assert spec_of(text).problems == ()
 
 
 def test_a_method_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +305,7 @@ def test_types_may_be_written_as_torch_writes_them() -> None:
 def test_a_revision_beside_its_model_is_a_warning() -> None:
     """mergekit passes over it; the hint says where it belongs."""
     text = "merge_method: linear\nmodels:\n  - {model: a, revision: v1, parameters: {weight: 1}}\n"
-    (warning,) = parse_spec(text, "s.yml").warnings
+    (warning,) = parse_spec(text, "s.yml").problems
     assert "'revision' has no effect" in warning.message
     assert "model: org/name@revision" in warning.hint
 

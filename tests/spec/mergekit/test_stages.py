@@ -46,7 +46,7 @@ def test_a_later_document_uses_an_earlier_one() -> None:
 def test_a_document_that_nothing_uses_is_told() -> None:
     """A document that no later document uses is a warning, because it would not be built."""
     spec = spec_of(FIRST, LAST.replace("first", "org/x"))
-    assert [problem.message for problem in spec.warnings] == [
+    assert [problem.message for problem in spec.problems] == [
         "no later document uses 'first'; only the last document is built"
     ]
 

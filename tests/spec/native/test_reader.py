@@ -69,7 +69,7 @@ def test_the_whole_language() -> None:
         output=OutputSpec(None, 5_000_000_000),
         source="language.yml",
     )
-    assert spec.warnings == ()
+    assert spec.problems == ()
 
 
 def test_defaults() -> None:

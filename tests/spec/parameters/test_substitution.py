@@ -110,7 +110,7 @@ def test_an_alias_is_substituted_where_it_is_used() -> None:
 def test_unused_parameters_are_warnings() -> None:
     """A parameter that nothing uses is warned about, at its declaration."""
     spec = parse_spec(WRITTEN.replace("name: n", "name: n\nparameters: {cut: 3}"), "s.yml")
-    assert [str(each) for each in spec.warnings if "never used" in each.message] == [
+    assert [str(each) for each in spec.problems if "never used" in each.message] == [
         "s.yml:3:14: warning: parameter 'cut' is never used\n  hint: write ${cut} where its value belongs"
     ]
 

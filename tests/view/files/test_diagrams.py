@@ -23,20 +23,20 @@ def test_mermaid_escapes_what_it_would_read_itself() -> None:
     assert '"' not in re.sub(r'"[^"]*"', "", text)
 
 
-def test_dot_has_every_layer_and_every_feed() -> None:
-    """All nodes and edges of the network, with both sources of each blend."""
+def test_dot_has_a_box_a_segment() -> None:
+    """Graphviz gets the same boxes as Mermaid, with both sources of a blend and its op."""
     text = dot_text(scene_of(BLENDED))
     assert text.startswith('digraph "blended" {')
     assert text.count("{") == text.count("}") == 1
-    assert '"layer 6" [style="bold", xlabel="slerp"]' in text
-    assert '"a[6]" -> "layer 6"' in text
-    assert '"b[6]" -> "layer 6"' in text
-    assert len(re.findall(r'^  "layer \d+" \[', text, re.MULTILINE)) == 32
+    assert "a[6:14] + b[6:14]\\nslerp" in text
+    boxes = re.findall(r"^  (\w+) \[label", text, re.MULTILINE)
+    assert [boxes[0], boxes[-1]] == ["embed", "head"]
+    assert len(boxes) - 2 == len(re.findall(r" s\d+\[", mermaid_text(scene_of(BLENDED))))
 
 
 def test_dot_labels_jumps() -> None:
-    """Edges of the residual stream carry the length of the jump."""
-    assert '"layer 15" -> "layer 16" [style="bold", weight="9", label="-8"]' in dot_text(scene_of(GOLIATH))
+    """Arrows carry the length of the jump."""
+    assert 's0 -> s1 [label="-8"]' in dot_text(scene_of(GOLIATH))
 
 
 def test_every_view_is_text() -> None:

@@ -24,17 +24,19 @@ def layers(root: Element) -> list[Element]:
 
 
 def test_every_layer_is_drawn_and_named() -> None:
-    """137 layers from left to right, each with its source as a tooltip."""
+    """137 layers from left to right, each with its source, and the jump before it, as a tooltip."""
     groups = layers(drawing(GOLIATH))
     assert [group.get("data-layer") for group in groups] == [str(index) for index in range(137)]
-    assert groups[16].findtext("svg:title", "", NS) == "layer 16: euryale[8]"
+    assert groups[16].findtext("svg:title", "", NS) == "layer 16: euryale[8]; jump -8: xwin to euryale"
+    assert groups[17].findtext("svg:title", "", NS) == "layer 17: euryale[9]"
 
 
 def test_jumps_are_lines_with_their_lengths() -> None:
     """Eight dashed lines, with the lengths below them."""
     root = drawing(GOLIATH)
     assert len(root.findall("svg:line[@class='jump']", NS)) == 8
-    assert [text.text for text in root.findall("svg:text", NS)].count("-7") == 7
+    marked = [text.text for text in root.findall("svg:text[@text-anchor='middle']", NS)]
+    assert marked.count("-7") == 7
 
 
 def test_blends_show_both_colours() -> None:
@@ -65,3 +67,21 @@ def test_nothing_is_drawn_outside(text: str) -> None:
 def test_it_follows_light_and_dark() -> None:
     """The style sheet has a rule for the dark colour scheme."""
     assert "prefers-color-scheme: dark" in svg_text(scene_of(GOLIATH))
+
+
+def test_segments_and_weak_points_are_written_below() -> None:
+    """A row for each of the nine segments, under the heads of the columns, then the notes."""
+    words = [text.text for text in drawing(GOLIATH).findall("svg:text", NS)]
+    below = words[words.index("across the jump") :]
+    assert "euryale[8:24]" in below
+    assert any(text and text.startswith("note: ") for text in below)
+
+
+def test_a_gradient_is_a_curve() -> None:
+    """A parameter that changes over the layers of a blend is drawn, with its least and largest value."""
+    root = drawing(BLENDED)
+    (curve, *_) = root.findall("svg:polyline", NS)
+    heights = [float(point.split(",")[1]) for point in curve.get("points", "").split()]
+    assert len({*heights}) > 1
+    assert any((text.text or "").startswith("t, ") for text in root.findall("svg:text", NS))
+    assert drawing(GOLIATH).findall("svg:polyline", NS) == []

@@ -29,8 +29,8 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A batch of tokens at the entrance of the layers; `state` is the embedding.
+class ForwardPass:
+    """The forward pass of a batch of tokens, to be taken layer by layer; `state` is the embedding.
 
     `calls` has the Call of each layer by index, except of layers that the model skips for these tokens.
     `others` is what layers return after the state, or None if they return only the state. If `linked`, layers pass
@@ -75,7 +75,7 @@ class Passage:
 
 
 @torch.no_grad()
-def start_passage(live: LiveStack, tokens: torch.Tensor) -> Passage:
+def start_pass(live: LiveStack, tokens: torch.Tensor) -> ForwardPass:
     """Embed the tokens [texts, tokens], and find out with what arguments each layer is called.
 
     The first layer runs once, because families differ in what a layer returns.
@@ -96,7 +96,7 @@ def start_passage(live: LiveStack, tokens: torch.Tensor) -> Passage:
         live.model(tokens, use_cache=False)
     result = results[0]
     others = tuple(result[1:]) if isinstance(result, tuple | list) else None
-    return Passage(live, tokens, states[0], calls, others, _are_linked(calls, others or ()))
+    return ForwardPass(live, tokens, states[0], calls, others, _are_linked(calls, others or ()))
 
 
 def _are_linked(calls: Mapping[int, Call], others: tuple[Any, ...]) -> bool:
