@@ -38,7 +38,7 @@ from stacker.errors import Problem, SpecError, StackerError, raise_problems, sel
 from stacker.formats.json_object import Json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
 from stacker.io.donors.gguf_headers import fill_headers
-from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_source, list_local_files
+from stacker.io.donors.local_files import check_not_overwritten, find_relative_source, list_local_files
 from stacker.io.donors.nested import NestedStack, Paths, read_donors
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
@@ -267,7 +267,7 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
     side_files = fetch_side_files(stack.side_files)
     if side_files != stack.side_files:
         raise_problems(check_side_files(side_files, stack.spec, stack.graph, stack.donors))
-    donors = fetch_donors(known, find_files(plan, known), listener.fetching)
+    donors = options.obtain(known, find_files(plan, known), listener.fetching)
     plan = fill_headers(plan, donors)
     tasks = make_tasks(plan, donors)
     check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))

@@ -12,7 +12,7 @@ from stacker.core.values.columns import take_columns
 from stacker.core.values.expression import Copy, Expression
 from stacker.core.values.metadata import MetadataEntry
 from stacker.errors import Problem
-from stacker.formats.safetensors import FileStamp
+from stacker.formats.safetensors import Stamp
 from stacker.tensors import TensorRef, TensorSpec
 
 
@@ -20,16 +20,23 @@ from stacker.tensors import TensorRef, TensorSpec
 class DonorFile:
     """A safetensors or GGUF file: `header` is the SHA-256 of its first `header_bytes` bytes, which precede its tensors.
 
-    `path` is where the file is on this machine, or None if it has not been fetched yet. `stamp` is the version of the
-    file whose header was read.
+    `path` is where the file is on this machine, or None if it has not been fetched. `address` is set if ranges of its
+    bytes are read from a server instead, such as `hf://owner/name@commit/file`. `stamp` is the version of the file
+    whose header was read.
     """
 
     name: str
     size: int
     header: str
     path: str | None = None
-    stamp: FileStamp | None = field(default=None, compare=False)
+    stamp: Stamp | None = field(default=None, compare=False)
     header_bytes: int = field(default=0, compare=False)
+    address: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The path or the address where the file is read; "" if it has to be fetched first."""
+        return self.path or self.address or ""
 
 
 @dataclass(frozen=True, slots=True)

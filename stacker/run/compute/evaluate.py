@@ -26,7 +26,6 @@ from stacker.core.values.expression import (
     Scale,
     is_zero,
 )
-from stacker.io.disk.copies import read_into
 from stacker.io.disk.direct import DIRECT_ALIGNMENT
 from stacker.ops.shared.op import Tile
 from stacker.run.compute.evaluation import TileRange
@@ -68,9 +67,9 @@ def _rescale_blocks(tile_range: TileRange, place: TensorBytes, residue: int) -> 
     scale = tile_range.evaluation.compute.expression
     assert isinstance(scale, Scale)
     offset = place.offset + place.dtype.nbytes(tile_range.start)
-    with tile_range.evaluation.sources.lease(place.file) as fd:
+    with tile_range.evaluation.sources.lease(place.file) as source:
         return tile_range.scratch.rescale(
-            tile_range.count, place.dtype, scale.factor, residue, lambda view: read_into(fd, view, offset)
+            tile_range.count, place.dtype, scale.factor, residue, lambda view: source.read_into(view, offset)
         )
 
 
@@ -187,12 +186,12 @@ def _sum_columns(tile_range: TileRange, rescale: Rescale, slot: int) -> Any:
 def _load(tile_range: TileRange, tensor: TensorRef) -> Array:
     """Read a whole donor tensor into an array of its own."""
     place = tile_range.evaluation.compute.places[tensor]
-    with tile_range.evaluation.sources.lease(place.file) as fd:
+    with tile_range.evaluation.sources.lease(place.file) as source:
         return tile_range.scratch.keep(
             place.nbytes * 8 // place.dtype.bits,
             tile_range.kind,
             place.dtype,
-            lambda view: read_into(fd, view, place.offset),
+            lambda view: source.read_into(view, place.offset),
         )
 
 
@@ -212,9 +211,9 @@ def _read(tile_range: TileRange, place: TensorBytes, slot: int) -> Array:
     `place` says in which file the tensor's bytes are, and at which offset.
     """
     offset = place.offset + place.dtype.nbytes(tile_range.start)
-    with tile_range.evaluation.sources.lease(place.file) as fd:
+    with tile_range.evaluation.sources.lease(place.file) as source:
         return tile_range.scratch.load(
-            slot, tile_range.count, tile_range.kind, place.dtype, lambda view: read_into(fd, view, offset)
+            slot, tile_range.count, tile_range.kind, place.dtype, lambda view: source.read_into(view, offset)
         )
 
 
@@ -229,12 +228,12 @@ def _read_columns(tile_range: TileRange, columns: Columns, slot: int) -> Array:
 
     def read(view: memoryview) -> None:
         row, column = divmod(dtype.nbytes(tile_range.start), width)
-        source = place.offset + dtype.nbytes(columns.start) + row * stride
+        begin_of_row = place.offset + dtype.nbytes(columns.start) + row * stride
         begin = -column
         while begin < len(view):
             low, high = max(begin, 0), min(begin + width, len(view))
-            read_into(fd, view[low:high], source + low - begin)
-            begin, source = begin + width, source + stride
+            source.read_into(view[low:high], begin_of_row + low - begin)
+            begin, begin_of_row = begin + width, begin_of_row + stride
 
-    with tile_range.evaluation.sources.lease(place.file) as fd:
+    with tile_range.evaluation.sources.lease(place.file) as source:
         return tile_range.scratch.load(slot, tile_range.count, tile_range.kind, place.dtype, read)
