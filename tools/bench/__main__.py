@@ -12,6 +12,7 @@ from pathlib import Path
 from tools.bench import (
     blends,
     digest,
+    gguf,
     goliath,
     in_memory,
     live,
@@ -34,6 +35,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "larger": blends.measure_larger,
     "startup": goliath.measure_startup,
     "probe": probe.measure,
+    "gguf": gguf.measure,
     "digest": digest.measure,
     "sameness": sameness.measure,
     "plan-memory": in_memory.measure_plan_memory,
