@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +217,23 @@ def test_questions_decide_and_the_tokenizer_is_loaded_once(
     figures = {each["measure"]: each["value"] for each in json.loads(out)["columns"][0]["figures"]}
     assert figures["answer_loss"] == pytest.approx(found["trials"][1]["figures"]["answer_loss"], rel=1e-6)
     assert figures["accuracy"] == found["trials"][1]["figures"]["accuracy"]
+
+
+def test_points_are_let_go_of(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights that a point has for itself are freed before the next is loaded, without Python's collector."""
+    kept: list[weakref.ref[Any]] = []
+    known = LiveStack.rearranged
+
+    def rearranged(first: LiveStack, spec: Any) -> LiveStack:
+        assert [each() for each in kept] == [None] * len(kept)
+        live = known(first, spec)
+        kept.append(weakref.ref(live.model.model.layers[3].self_attn.o_proj.weight))
+        return live
+
+    monkeypatch.setattr(LiveStack, "rearranged", rearranged)
+    gc.disable()
+    try:
+        sweep(capsys, "-p", "f=0,0.25,0.75,1", "--no-cache")
+    finally:
+        gc.enable()
+    assert len(kept) >= 4
