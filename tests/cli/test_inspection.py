@@ -111,7 +111,7 @@ def test_doctor_names_what_brings_a_package(
     """The command that installs a missing package is printed with its brackets."""
     monkeypatch.setattr("stacker.io.machine._find_version", lambda _: None)
     _, out, _ = run(capsys, "doctor")
-    assert "pip install 'stacker[live]'" in " ".join(out.split())
+    assert "pip install 'stacker-llm[live]'" in " ".join(out.split())
 
 
 @pytest.mark.usefixtures("home")
