@@ -8,15 +8,20 @@ from stacker.version import VERSION
 
 if TYPE_CHECKING:
     from stacker.compose import Stack, load
+    from stacker.extraction import extract_lora
 
 __version__ = VERSION
-__all__ = ["Stack", "__version__", "load"]
+__all__ = ["Stack", "__version__", "extract_lora", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `Stack` or `load` when it is first used, because the command line must start without the pipeline."""
+    """Import the API when it is first used, because the command line must start without the pipeline."""
     if name in ("Stack", "load"):
         from stacker import compose
 
         return getattr(compose, name)
+    if name == "extract_lora":
+        from stacker.extraction import extract_lora
+
+        return extract_lora
     raise AttributeError(f"module 'stacker' has no attribute '{name}'")

@@ -35,7 +35,8 @@ from stacker.core.values.donor import Donor, collect_donors
 from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors, sort_problems
 from stacker.formats.json_object import Json
 from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
-from stacker.io.donors.local_files import check_not_overwritten, fetch_donors, find_relative_folder, list_local_files
+from stacker.io.donors.adapters import add_adapters
+from stacker.io.donors.local_files import check_not_overwritten, find_relative_folder, list_local_files
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
 from stacker.io.donors.tokenizers import read_tokenizers
@@ -175,8 +176,7 @@ def load_text(
 ) -> Stack:
     """Make the stack of the spec `text`, which is stored at `path`; the function `read` reads one donor.
 
-    If the stack is itself a donor of another stack, `opened` lists the paths of the specs around it, the outermost
-    first.
+    If the stack is a donor of another stack, `opened` lists the paths of the specs around it, the outermost first.
     """
     spec = read_spec(text, str(path), parameters)
     with translate_errors(spec):
@@ -211,22 +211,22 @@ def _read_donors(
 ) -> tuple[dict[str, Donor], Problems]:
     """Read the donors of the spec at `path`; return those that can be read, by name, and the problems of the others.
 
-    `opened` has the paths of the specs that are being read because this one is a donor of theirs. For each donor that
-    is a stack, its spec's text is added to `nested`, keyed by path.
+    `opened` has the paths of the specs around this one. The text of each nested spec is added to `nested`, by path.
     """
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []
     for each in spec.donors:
         try:
             stacked = each.stack and _read_stacked(each, path, opened, nested, read)
-            donors[each.name] = stacked or read(each, path.parent, spec.dialect)
+            adapted = stacked and add_adapters(stacked, each, path.parent, spec.dialect)
+            donors[each.name] = adapted or read(each, path.parent, spec.dialect)
         except StackerError as error:
             problems += error.problems
     return donors, tuple(problems)
 
 
 def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> Donor:
-    """Make a donor from a stack that is used as a donor: its tensors are planned, but nothing is built.
+    """Make a donor from a stack: its tensors are planned, but nothing is built.
 
     `opened` has the paths of the specs around the spec at `path`; spec texts are added to `nested`, keyed by path.
     """
@@ -288,16 +288,16 @@ def build(
     side_files = fetch_side_files(stack.side_files)
     if side_files != stack.side_files:
         raise_problems(check_side_files(side_files, stack.spec, stack.graph, stack.donors))
-    donors = fetch_donors(known, find_files(plan, known), listener.fetching)
+    donors = options.obtain(known, find_files(plan, known), listener.fetching)
     tasks = make_tasks(plan, donors)
     check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
     names = [each.file.name for each in side_files.carried]
     with open_output(out, plan, summary, names, force=options.force, restart=options.restart) as output:
-        listener.warn(check_earlier_work(plan, tasks, output, listener.checking, workers=options.workers))
+        how = {"workers": options.workers, "max_memory": options.max_memory}
+        listener.warn(check_earlier_work(plan, tasks, output, listener.checking, **how))
         for name, data in read_clean_files(side_files):
             output.write_texts({name: data})
-        how = {"workers": options.workers, "max_memory": options.max_memory}
         report = EXECUTORS[options.executor](plan, tasks, output, **how, device=options.device, watch=listener.writing)
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
         found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}

@@ -13,7 +13,22 @@ from typing import Any, NoReturn
 import typer
 from typer.models import CommandInfo
 
-from stacker.cli import build, dry_run, evaluation, inspection, new, preview, probe, recipes, run, spec_language, sweep
+from stacker.cli import (
+    build,
+    dry_run,
+    evaluation,
+    extraction,
+    inspection,
+    lineage,
+    new,
+    preview,
+    probe,
+    push,
+    recipes,
+    run,
+    spec_language,
+    sweep,
+)
 from stacker.cli.app import ORDER, app
 from stacker.cli.terminal.help_columns import Command
 from stacker.cli.terminal.mergekit_options import translate_options
@@ -27,12 +42,15 @@ __all__ = [
     "build",
     "dry_run",
     "evaluation",
+    "extraction",
     "inspection",
+    "lineage",
     "main",
     "new",
     "preview",
     "probe",
     "program",
+    "push",
     "recipes",
     "run",
     "spec_language",

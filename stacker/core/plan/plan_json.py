@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 from stacker.core.plan.plan import Costs, DonorIdentity, Layout, Plan, Shard, Step, Unused
@@ -17,9 +17,12 @@ from stacker.core.values.expression import (
     Concat,
     Copy,
     Expression,
+    LowRank,
+    Rescale,
     RowRun,
     Rows,
     Scale,
+    Strides,
     find_tensor_refs,
 )
 from stacker.formats.index import make_index
@@ -113,6 +116,16 @@ def expression_to_json(expression: Expression) -> Any:
             return {"columns": str(tensor), "width": width, "start": start, "count": count}
         case Concat(of, widths):
             return {"concat": [expression_to_json(part) for part in of], "widths": list(widths)}
+        case LowRank(of, left, right, factor, shape, strides):
+            sides = {
+                "left": str(left.tensor),
+                "right": str(right.tensor),
+                "strides": [list(astuple(s)) for s in strides],
+            }
+            return {"low_rank": expression_to_json(of), "factor": factor, "shape": list(shape), **sides}
+        case Rescale(of, lengths, rows, width, columns):
+            entries = {"rescale": expression_to_json(of), "lengths": str(lengths.tensor), "shape": [rows, width]}
+            return entries | ({"by_columns": True} if columns else {})
 
 
 def _blend_to_json(blend: Blend) -> dict[str, Any]:
@@ -200,11 +213,28 @@ def expression_from_json(content: Any) -> Expression:
     if "rows" in content:
         sources = tuple(map(expression_from_json, content["rows"]))
         return Rows(sources, content["width"], tuple(RowRun(*run) for run in content["runs"]))
+    if "low_rank" in content:
+        left, right = (Copy(_parse_ref(content[side])) for side in ("left", "right"))
+        one, other = (Strides(*_parse_sizes(steps, 4)) for steps in content["strides"])
+        blocks, rows, rank, width = _parse_sizes(content["shape"], 4)
+        of, factor = expression_from_json(content["low_rank"]), float(content["factor"])
+        return LowRank(of, left, right, factor, (blocks, rows, rank, width), (one, other))
+    if "rescale" in content:
+        of, lengths = expression_from_json(content["rescale"]), Copy(_parse_ref(content["lengths"]))
+        rows, width = _parse_sizes(content["shape"], 2)
+        return Rescale(of, lengths, rows, width, content.get("by_columns", False))
     if "columns" in content:
         return Columns(_parse_ref(content["columns"]), content["width"], content["start"], content["count"])
     if "concat" in content:
         return Concat(tuple(map(expression_from_json, content["concat"])), tuple(content["widths"]))
     return _blend_from_json(content)
+
+
+def _parse_sizes(values: Any, count: int) -> list[int]:
+    """The values, if they are `count` whole numbers of at least 0; else ValueError."""
+    if type(values) is not list or len(values) != count or any(type(each) is not int or each < 0 for each in values):
+        raise ValueError(f"{values!r} are not {count} sizes")
+    return values
 
 
 def _blend_from_json(content: dict[str, Any]) -> Blend:

@@ -16,8 +16,9 @@ from stacker.core.stack.ends import find_ties
 from stacker.core.stack.graph import Naming, StackGraph, Table, walk_tables
 from stacker.core.stack.hops import UNCHANGED, Factor, find_hop_factors
 from stacker.core.stack.nodes import Feed, Node
+from stacker.core.values.columns import concatenate
 from stacker.core.values.donor import Donor, DonorTensor
-from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, concatenate
+from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale
 from stacker.core.values.parameters import find_factor, find_values
 from stacker.ops.shared.settings import fill_defaults, find_role_defaults
 from stacker.ops.table import OPS

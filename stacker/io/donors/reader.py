@@ -25,6 +25,7 @@ from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerEr
 from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
 from stacker.formats.quantized import describe_quantization
 from stacker.formats.safetensors import Header
+from stacker.io.donors.adapters import add_adapters
 from stacker.io.donors.location import is_local, mark_file, open_donor, read_reference
 from stacker.io.donors.side_files import list_side_files
 from stacker.io.donors.weights import WeightHeaders, has_weights, read_weight_headers
@@ -44,8 +45,13 @@ def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE)
     """Read the donor that `spec` describes, or raise all problems of this donor together.
 
     Relative paths start at `folder`; in mergekit's dialect, the current folder is tried first. If `spec.like` names a
-    reference config, a donor that is missing or has no weights is made from that config alone.
+    reference config, a donor that is missing or has no weights is made from that config alone. The spec's adapters are
+    folded in.
     """
+    return add_adapters(_read_bare_donor(spec, folder, dialect), spec, folder, dialect)
+
+
+def _read_bare_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Donor:
     reasons: tuple[Problem, ...] = (Problem("the donor has no weights"),)
     try:
         repository = open_donor(spec, folder, dialect)
@@ -86,7 +92,7 @@ def read_from_reference(spec: DonorSpec, folder: Path, dialect: Dialect = Dialec
     """
     if spec.like is None:
         return read_donor(spec, folder, dialect)
-    return _build_from_config(spec, read_reference(spec, folder))
+    return add_adapters(_build_from_config(spec, read_reference(spec, folder)), spec, folder, dialect)
 
 
 def read_avoiding_hub(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:

@@ -135,15 +135,16 @@ def _rename_twice(new: Path, out: Path, old: Path) -> None:
 
 
 def finish_quietly(out: Path, old: Path | None) -> Iterator[Problem]:
-    """Finish a complete output: remove its journal, sync its folders, and delete the folder `old` that it replaced.
+    """Finish a complete output: sync its name, remove its journal, and delete the folder `old` that it replaced.
 
-    Yields a warning for each step that fails. The old folder is kept if other files were added to it meanwhile.
+    Yields a warning for each step that fails. The old folder is kept if other files were added to it meanwhile, or if
+    the new name may be lost in a power cut.
     """
     steps: list[tuple[Path, str, Callable[[], object]]] = [
-        # the journal goes only now: had the renaming failed, a later run would have needed it
-        (out / JOURNAL, "remove the journal, which may be deleted", (out / JOURNAL).unlink),
-        (out, "make sure that the output survives a power cut", partial(sync_folder, out)),
         (out.parent, "make sure that the output survives a power cut", partial(sync_folder, out.parent)),
+        # the journal goes only now: if the new name is lost, a later run needs it
+        (out / JOURNAL, "remove the journal, which may be deleted", (out / JOURNAL).unlink),
+        (out, "make sure that the journal stays removed", partial(sync_folder, out)),
         *([(old, "delete the folder that was replaced", partial(_delete_replaced, old))] if old else []),
     ]
     for path, doing, step in steps:
@@ -154,7 +155,11 @@ def finish_quietly(out: Path, old: Path | None) -> Iterator[Problem]:
         except OSError as error:
             (problem,) = make_storage_error(error, path, doing).problems
             message = f"the output is complete, but stacker {problem.message.replace('cannot', 'could not', 1)}"
-            yield Problem(message, "", Mark(str(path)), Severity.WARNING, Blame.STORAGE)
+            is_lasting = path != out.parent
+            hint = "" if is_lasting or old is None else f"the folder that it replaced is kept: {old.name}"
+            yield Problem(message, hint, Mark(str(path)), Severity.WARNING, Blame.STORAGE)
+            if not is_lasting:
+                return
 
 
 def _delete_replaced(old: Path) -> None:

@@ -101,6 +101,16 @@ class DeviceScratch:
         target.copy_(self._host[:nbytes].view(target.dtype), non_blocking=True)
         return target if dtype is kind else self.tile(slot, count, kind).copy_(target)
 
+    def keep(self, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> torch.Tensor:
+        import torch
+
+        held = torch.empty(count * dtype.bits // 8, dtype=torch.uint8)
+        read(_bytes_of(held))
+        moved = held.view(getattr(torch, dtype.torch_name)).to(self._memory.device)
+        kept = moved.to(getattr(torch, kind.torch_name))
+        self._wait()
+        return kept
+
     def unload(self, tile: torch.Tensor, dtype: Dtype, residue: int = 0) -> memoryview:
         count = tile.numel()
         import torch

@@ -57,6 +57,10 @@ class Scratch(Protocol):
         """
         ...
 
+    def keep(self, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> Array:
+        """Read `count` elements as `load` does, but into new memory, which all threads may use."""
+        ...
+
     def unload(self, tile: Array, dtype: Dtype, residue: int = 0) -> memoryview:
         """Round the values of a tile to `dtype` and return them as bytes, valid until the scratch memory is used again.
 
@@ -91,6 +95,14 @@ class HostScratch:
             return tile
         read(self._raw_bytes(count, dtype))
         return self.backend.convert(tile, self.raw(count, dtype))
+
+    def keep(self, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> Array:
+        stored = memoryview(bytearray(count * dtype.bits // 8))
+        read(stored)
+        if dtype is kind:
+            return self.backend.array(stored, kind)
+        target = self.backend.array(memoryview(bytearray(count * kind.bits // 8)), kind)
+        return self.backend.convert(target, self.backend.array(stored, dtype))
 
     def unload(self, tile: Array, dtype: Dtype, residue: int = 0) -> memoryview:
         held = self._raw_bytes(len(tile), dtype, residue if residue * 8 % dtype.bits == 0 else 0)

@@ -212,6 +212,26 @@ def test_force_refuses_links_to_folders(out: Path) -> None:
     assert (out / "data").is_symlink()
 
 
+def test_a_name_that_cannot_be_synced_keeps_what_was_replaced(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the output's folder cannot be synced, the journal and the replaced folder stay, and a warning says so."""
+    out.mkdir()
+    (out / "model.safetensors").touch()
+    whole = placing.sync_folder
+
+    def failing(folder: Path) -> None:
+        if folder == out.parent:
+            raise OSError(5, "Input/output error")
+        whole(folder)
+
+    with opened(out, force=True) as output:
+        output.record(["x"])
+        monkeypatch.setattr(placing, "sync_folder", failing)
+        (warning,) = output.commit()
+    assert "the output is complete, but stacker could not make sure" in warning.message
+    assert warning.hint.startswith("the folder that it replaced is kept: out.replaced-")
+    assert (out / ".journal").exists()
+
+
 def test_files_added_during_the_build_are_kept(out: Path) -> None:
     """With `force`, a folder to which a file was added during the build is kept, and a warning names the file."""
     out.mkdir()
