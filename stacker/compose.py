@@ -68,7 +68,7 @@ Given = Mapping[str, object]
 Problems = tuple[Problem, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Stack:
     """A spec whose donors have been read, without their weights, and whose stack has been checked.
 
@@ -142,9 +142,17 @@ class Stack:
 
         return html_frame_text(self.scene())
 
-    def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = ignore_watch) -> Built:
-        """Write the checkpoint to the folder `out`, as the function `build` of this module does."""
-        return build(self, Path(out), options or DEFAULTS, Listener(watch))
+    def __repr__(self) -> str:
+        return f"<Stack {self.spec.name!r}: {len(self.graph.layers)} layers of {', '.join(self.donors)}>"
+
+    def build(
+        self, out: str | Path, options: BuildOptions = DEFAULTS, watch: Watch = ignore_watch, **changes: Any
+    ) -> Built:
+        """Write the checkpoint to the folder `out`, as the function `build` of this module does.
+
+        `changes` are fields of the options by name, such as `force=True` or `max_memory=2_000_000_000`.
+        """
+        return build(self, Path(out), replace(options, **changes), Listener(watch))
 
     def live(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> Any:
         """The stack as a model of transformers, loaded without writing it; its `rearranged(spec)` loads another spec.
@@ -304,4 +312,4 @@ def build(
         lock = make_lock(plan, VERSION, found, stack.nested, digests)
         output.write_texts(make_documents(stack.scene(plan), plan, text, lock))
         commit_output(output, out, listener)
-    return Built(plan, report)
+    return Built(plan, report, out)

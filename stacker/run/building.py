@@ -42,12 +42,17 @@ class BuildOptions:
 DEFAULTS = BuildOptions()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Built:
-    """The result of a build: the plan that was carried out, and a report of what was written."""
+    """The result of a build: the plan that was carried out, a report of what was written, and the folder `out`."""
 
     plan: Plan
     report: Report
+    out: Path
+
+    def __repr__(self) -> str:
+        size = f"{self.plan.total_parameters:,} parameters, {self.plan.total_size:,} bytes"
+        return f"<Built {str(self.out)!r}: {size}, {len(self.plan.shards)} shards, plan {self.plan.id}>"
 
 
 def _ignore_warnings(problems: Sequence[Problem]) -> None:

@@ -36,7 +36,7 @@ def list_next_steps(out: PurePath, files: SideFiles, verdicts: Sequence[Verdict]
         "llama.cpp": f"python convert_hf_to_gguf.py {place} --outfile {quote(f'{out}.gguf')}",
     }
     told = {name: _DOUBTS[answers.get(name, Answer.UNKNOWN)] or call for name, call in programs.items()}
-    return steps | told
+    return steps | told | {"share it": f"stacker push {place} OWNER/NAME"}
 
 
 def next_steps_text(steps: Mapping[str, str]) -> str:

@@ -433,7 +433,7 @@ def no_hub(_: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("trouble", "said", "advised"),
     [
-        (offline, "not in the hub's cache, and the hub is switched off", f"hf download {REPO}"),
+        (offline, "the hub is switched off (HF_HUB_OFFLINE), and its cache does not hold this", f"hf download {REPO}"),
         (unplugged, "cannot reach the hub at http", "check the connection"),
         (unknown, "no such repository, or it is private", f"check the name at http.*/{REPO}"),
         (private, "no such repository, or it is private", "hf auth login"),
