@@ -62,7 +62,7 @@ $(VENV)/demo.stamp: $(VENV)/venv.stamp $(MANIFESTS)
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp
-	$(PIP) install --constraint constraints.txt --editable '.[demo,dev]'
+	$(PIP) install --constraint constraints.txt --editable '.[demo,dev,docs]'
 	touch $@
 
 $(CLIENTS)/llama.cpp/CMakeLists.txt:

@@ -108,7 +108,7 @@ def build(
     stack = load(spec, parameters=parse_assignments(parameter)).for_clients(clients or ())
     if shard_size:
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
-    doubts = () if select_errors(stack.problems) else select_warnings(stack.lints())
+    doubts = () if quiet or select_errors(stack.problems) else select_warnings(stack.lints())
     print_warnings((*stack.problems, *doubts))
     access = DonorAccess.STREAM if stream else DonorAccess.FETCH
     options = BuildOptions(force, restart, workers, memory, layout, device, digests, access=access)
