@@ -1,11 +1,13 @@
 """stacker: a composer of frankenmerges. `stacker.load(spec)` gives a Stack to preview, plan, build and run.
 
-Errors are StackerErrors, whose `problems` have a message, a hint and a place in the spec.
+`stacker.search(space, objective)` searches for a better one; `stacker.load_space(spec)` makes the space. Errors are
+StackerErrors, whose `problems` have a message, a hint and a place in the spec.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stacker.version import VERSION
@@ -22,15 +24,39 @@ if TYPE_CHECKING:
         UnsafeError,
         VerifyError,
     )
+    from stacker.extraction import extract_lora
     from stacker.run.building import Built
+    from stacker.search.running.runs import search
+    from stacker.searching.spaces import load_space
+else:
+    from stacker import search
 
 __version__ = VERSION
 __all__ = [
     "Built", "DonorError", "LockedError", "Problem", "SpecError", "Stack", "StackerError", "StorageError",
-    "UnsafeError", "VerifyError", "__version__", "load",
+    "UnsafeError", "VerifyError", "__version__", "extract_lora", "load", "load_space", "search",
 ]  # fmt: skip
-_HOMES = {"Built": "stacker.run.building", "Stack": "stacker.compose", "load": "stacker.compose"}
+_HOMES = {
+    "Built": "stacker.run.building",
+    "Stack": "stacker.compose",
+    "load": "stacker.compose",
+    "load_space": "stacker.searching.spaces",
+    "extract_lora": "stacker.extraction",
+}
 """The modules of the names that are not in stacker.errors."""
+
+
+class _CallablePackage(ModuleType):
+    """The package `stacker.search`, which is also the function of that name."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Run a search; see `stacker.search.running.runs.search`."""
+        from stacker.search.running.runs import search
+
+        return search(*arguments, **options)
+
+
+search.__class__ = _CallablePackage
 
 
 def __getattr__(name: str) -> Any:

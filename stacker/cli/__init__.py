@@ -26,6 +26,7 @@ from stacker.cli import (
     push,
     recipes,
     run,
+    search,
     spec_language,
     sweep,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "push",
     "recipes",
     "run",
+    "search",
     "spec_language",
     "sweep",
 ]
