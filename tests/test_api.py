@@ -46,7 +46,7 @@ def test_options_are_keywords(spec: Path) -> None:
 
 def test_help_shows_the_api() -> None:
     """`help(stacker)` names load, the classes of its values, and every error."""
-    shown = pydoc.render_doc(stacker, renderer=pydoc.plaintext)
+    shown = pydoc.plain(pydoc.render_doc(stacker))
     for name in stacker.__all__:
         assert f"class {name}" in shown or f"{name}(" in shown or name in ("__version__", "search"), name
     assert stacker.SpecError is SpecError

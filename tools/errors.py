@@ -80,7 +80,7 @@ def _read_texts(value: ast.expr, names: _Names) -> tuple[str, ...]:
         case ast.Constant(str(text)):
             return (text,)
         case ast.JoinedStr(parts):
-            return ("".join(part.value if isinstance(part, ast.Constant) else _fill(part, names) for part in parts),)
+            return ("".join(_fill(part, names) for part in parts),)
         case ast.Name(name):
             return names.get(name, ())
         case ast.IfExp(_, first, second):
@@ -89,7 +89,9 @@ def _read_texts(value: ast.expr, names: _Names) -> tuple[str, ...]:
 
 
 def _fill(part: ast.expr, names: _Names) -> str:
-    """The text of a constant of the module inside a message, and `…` for anything else."""
+    """A fixed part of a message as it is, the text of a constant of the module, and `…` for anything else."""
+    if isinstance(part, ast.Constant):
+        return str(part.value)
     if isinstance(part, ast.FormattedValue) and isinstance(part.value, ast.Name) and part.value.id.startswith("_"):
         return next(iter(names.get(part.value.id, ())), "…")
     return "…"

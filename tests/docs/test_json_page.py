@@ -47,6 +47,19 @@ CALLS = {
     "eval": ["a", "spec.yml", *TEXT],
     "compare": ["a", "spec.yml", *TEXT],
     "probe": ["a", "--text", "text.txt", "--window", "32"],
+    "search": [
+        "spec.yml",
+        "--text",
+        "long.txt",
+        "--candidates",
+        "3",
+        "--passages",
+        "8",
+        "--window",
+        "12",
+        "-o",
+        "w.yml",
+    ],
     "sweep": ["spec.yml", "-p", "f=0,1", *TEXT],
 }
 
@@ -57,6 +70,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     write_worded(tmp_path, "a", "b")
     (tmp_path / "spec.yml").write_text(SPEC)
     (tmp_path / "text.txt").write_text(make_text(400))
+    (tmp_path / "long.txt").write_text(make_text(1600))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     assert run(capsys, "build", "spec.yml", "out")[0] == 0

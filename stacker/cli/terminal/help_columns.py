@@ -46,4 +46,4 @@ def _name_value(param: Any, ctx: Any) -> str:
     number = next((word for start, word in _NUMBERS.items() if shown.startswith(start)), None)
     if number or "|" in shown:
         return number or shown.strip("<>")
-    return max(param.opts, key=len).strip("-").replace("-", " ").upper()
+    return str(max(param.opts, key=len)).strip("-").replace("-", " ").upper()
