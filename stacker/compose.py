@@ -156,13 +156,10 @@ class Stack:
         return f"<Stack {self.spec.name!r}: {len(self.graph.layers)} layers of {', '.join(self.donors)}>"
 
     def build(
-        self, out: str | Path, options: BuildOptions = DEFAULTS, watch: Watch = ignore_watch, **changes: Any
+        self, out: Path | str, options: BuildOptions = DEFAULTS, watch: Watch = ignore_watch, **more: Any
     ) -> Built:
-        """Write the checkpoint to the folder `out`, as the function `build` of this module does.
-
-        `changes` are fields of the options by name, such as `force=True` or `max_memory=2_000_000_000`.
-        """
-        return build(self, Path(out), replace(options, **changes), Listener(watch))
+        """Write the checkpoint to the folder `out`; `more` are fields of the options by name, such as `force=True`."""
+        return build(self, Path(out), replace(options, **more), Listener(watch))
 
     def live(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> Any:
         """The stack as a model of transformers, loaded without writing it; its `rearranged(spec)` loads another spec.
