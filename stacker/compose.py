@@ -155,11 +155,9 @@ class Stack:
     def __repr__(self) -> str:
         return f"<Stack {self.spec.name!r}: {len(self.graph.layers)} layers of {', '.join(self.donors)}>"
 
-    def build(
-        self, out: Path | str, options: BuildOptions = DEFAULTS, watch: Watch = ignore_watch, **more: Any
-    ) -> Built:
-        """Write the checkpoint to the folder `out`; `more` are fields of the options by name, such as `force=True`."""
-        return build(self, Path(out), replace(options, **more), Listener(watch))
+    def build(self, out: str | Path, given: BuildOptions = DEFAULTS, watch: Watch = ignore_watch, **more: Any) -> Built:
+        """Write the checkpoint to the folder `out`; `more` are fields of BuildOptions by name, such as `force=True`."""
+        return build(self, Path(out), replace(given, **more), Listener(watch))
 
     def live(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> Any:
         """The stack as a model of transformers, loaded without writing it; its `rearranged(spec)` loads another spec.
