@@ -13,7 +13,23 @@ from typing import Any, NoReturn
 import typer
 from typer.models import CommandInfo
 
-from stacker.cli import build, dry_run, evaluation, inspection, new, preview, probe, recipes, run, spec_language, sweep
+from stacker.cli import (
+    build,
+    dry_run,
+    evaluation,
+    extraction,
+    inspection,
+    lineage,
+    new,
+    preview,
+    probe,
+    push,
+    recipes,
+    run,
+    search,
+    spec_language,
+    sweep,
+)
 from stacker.cli.app import ORDER, app
 from stacker.cli.terminal.mergekit_options import translate_options
 from stacker.cli.terminal.printing import print_json, print_problems, problem_json
@@ -26,14 +42,18 @@ __all__ = [
     "build",
     "dry_run",
     "evaluation",
+    "extraction",
     "inspection",
+    "lineage",
     "main",
     "new",
     "preview",
     "probe",
     "program",
+    "push",
     "recipes",
     "run",
+    "search",
     "spec_language",
     "sweep",
 ]

@@ -15,9 +15,9 @@ from stacker.version import VERSION
 START, LOOK, RUN, BUILD, LANGUAGE = "Start", "Look", "Try", "Build and check", "The language"
 ORDER = (
     *("recipes", "new"),
-    *("inspect", "check", "preview", "config", "plan", "diff", "doctor"),
-    *("run", "eval", "compare", "probe", "sweep"),
-    *("build", "verify"),
+    *("inspect", "check", "preview", "config", "plan", "diff", "lineage", "doctor"),
+    *("run", "eval", "compare", "probe", "sweep", "search"),
+    *("build", "verify", "push", "extract-lora"),
     *("convert", "schema", "ops", "architectures"),
 )
 """The order of commands in the help; commands that are not listed come last."""

@@ -1,7 +1,7 @@
 """Checks what earlier, interrupted runs of a build have written, before this run relies on it.
 
 A shard is written again if a donor's file that it was made from has changed, or if its own bytes have changed. Copied
-bytes are compared with the donors' files, and computed bytes with the digests in the journal.
+bytes are compared with the donors' files; computed bytes, and those read from servers, with digests in the journal.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from stacker.core.plan.plan import Plan
-from stacker.core.plan.tasks import Compute, CopyRun, Task, find_donor_files
+from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, find_donor_files
 from stacker.errors import Blame, Mark, Problem, Severity
-from stacker.formats.safetensors import FileStamp
+from stacker.formats.safetensors import Stamp
 from stacker.io.output.folder import Output
+from stacker.io.ranges.read_ahead import is_streamed
 from stacker.progress import Watch, ignore_watch
-from stacker.run.comparison import CHUNK, Comparison, open_comparison
+from stacker.run.comparison import CHUNK, Comparison, compare_copied, open_comparison
 from stacker.run.compute.digests import TensorDigests, find_chunk_length
 from stacker.run.compute.finiteness import NonFiniteTasks
 from stacker.run.damage import check_size
@@ -49,13 +50,14 @@ def check_earlier_work(
 ) -> EarlierWork:
     """Discard from `output` what earlier runs wrote and what cannot be trusted, with a warning for each reason.
 
-    Copies that share disk blocks with the donors are made again, because that is faster than comparing them. `watch` is
-    called with the bytes checked and in total. DonorError if a donor cannot be read.
+    Copies that share disk blocks with the donors are made again, because that is faster than comparing them, and so are
+    columns read from servers, which have no digest. `watch` is called with the bytes checked and in total. DonorError
+    if a donor cannot be read.
     """
     if not output.done:
         return EarlierWork()
     kept = [task for task in tasks if task.id in output.done]
-    again = [task for task in kept if plan.layout.block and isinstance(task, CopyRun)]
+    again = [task for task in kept if _is_made_again(task, plan)]
     reasons = _find_lost_shards(plan, kept, output)
     reasons |= _find_changed_donors(kept, output.record_read.donors)
     left = [task for task in kept if task.shard not in reasons and task not in again]
@@ -68,6 +70,16 @@ def check_earlier_work(
         output.discard([plan.shards[number].name for number in reasons], undone)
     sound = [task for task in kept if task.id not in undone]
     return EarlierWork(tuple(_describe(reasons, plan, output)), non_finite.name_tensors(plan, sound))
+
+
+def _is_made_again(task: Task, plan: Plan) -> bool:
+    match task:
+        case CopyRun():
+            return plan.layout.block is not None and not is_streamed(task.file)
+        case CopyColumns():
+            return any(map(is_streamed, find_donor_files(task)))
+        case _:
+            return False
 
 
 def _fit_workers(workers: int, max_memory: int | None) -> int:
@@ -88,13 +100,13 @@ def _find_lost_shards(plan: Plan, kept: Sequence[Task], output: Output) -> Reaso
     return dict.fromkeys(lost, "their files are gone or cut off")
 
 
-def _find_changed_donors(kept: Sequence[Task], recorded: Mapping[str, FileStamp]) -> Reasons:
-    """The shards with a finished task that has read another version of a donor's file than the present one."""
+def _find_changed_donors(kept: Sequence[Task], recorded: Mapping[str, Stamp]) -> Reasons:
+    """The shards with a finished task that has read another version or copy of a donor's file than the present one."""
     return {
-        task.shard: f"'{file.path}' has changed since"
+        task.shard: f"'{file.place}' {'has changed since' if file.place in recorded else 'was read from elsewhere'}"
         for task in kept
         for file in find_donor_files(task)
-        if file.stamp is None or recorded.get(str(file.path)) != file.stamp
+        if file.stamp is None or recorded.get(file.place) != file.stamp
     }
 
 
@@ -117,29 +129,32 @@ def _find_damage(
         damaged.update(
             number for number in {task.shard for task in kept} if not comparison.has_header(number, plan.shards[number])
         )
-        comparison.run(kept, partial(_check_computed, digests, non_finite), watch, workers)
+        comparison.run(kept, partial(_check, digests, non_finite), watch, workers)
     return dict.fromkeys(damaged, _DAMAGED)
 
 
-def _check_computed(
-    digests: Mapping[str, str], non_finite: NonFiniteTasks, compute: Compute, comparison: Comparison
+def _check(
+    digests: Mapping[str, str], non_finite: NonFiniteTasks, task: Task, comparison: Comparison
 ) -> Iterator[Sequence[Job]]:
-    yield [partial(_check_digest, digests[compute.id], non_finite, compute, comparison)]
+    if isinstance(task, Compute) or digests[task.id]:
+        yield [partial(_check_digest, digests[task.id], non_finite, task, comparison)]
+    else:
+        yield from compare_copied(task, comparison)
 
 
-def _check_digest(expected: str, non_finite: NonFiniteTasks, compute: Compute, comparison: Comparison) -> None:
-    """Compare the digest of a computed tensor in its shard with the digest `expected` from the journal."""
+def _check_digest(expected: str, non_finite: NonFiniteTasks, task: Task, comparison: Comparison) -> None:
+    """Compare the digest of what a task has written in its shard with the digest `expected` from the journal."""
     found = TensorDigests()
-    chunk = find_chunk_length(expected) or compute.nbytes
-    for begin in range(0, compute.nbytes, chunk):
-        nbytes = min(chunk, compute.nbytes - begin)
-        with comparison.lease_shard(compute.shard) as reader:
-            parts = [bytes(reader.read(length, offset)) for _, offset, length in compute.spans(begin, nbytes)]
+    chunk = find_chunk_length(expected) or task.nbytes
+    for begin in range(0, task.nbytes, chunk):
+        nbytes = min(chunk, task.nbytes - begin)
+        with comparison.lease_shard(task.shard) as reader:
+            parts = [bytes(reader.read(length, offset)) for _, offset, length in task.spans(begin, nbytes)]
         data = memoryview(b"".join(parts))
-        found.add(compute.id, begin, data)
-        non_finite.check(compute, data)
+        found.add(task.id, begin, data)
+        non_finite.check(task, data)
         comparison.meter.advance(nbytes)
-    comparison.report(compute.shard, compute.offset, expected.encode(), found.take(compute.id).encode())
+    comparison.report(task.shard, task.offset, expected.encode(), found.take(task.id).encode())
 
 
 def _describe(reasons: Reasons, plan: Plan, output: Output) -> Iterator[Problem]:

@@ -17,10 +17,12 @@ from stacker.core.values.expression import (
     Concat,
     Copy,
     Expression,
+    LowRank,
     Rows,
     Scale,
     find_blends,
     find_needed_leaves,
+    find_rescales,
     is_zero,
 )
 from stacker.errors import SpecError
@@ -35,6 +37,8 @@ Sums over a tensor are added up tile by tile, so changing this may change output
 """
 MASK_CACHE = 1 << 24
 """The most bytes of bit masks that one blend keeps between its passes over a tensor."""
+RANK_STEP = 4
+"""The factors of low-rank products are padded with zeros to a multiple of this many columns and rows."""
 MB = 1_000_000
 _INTERPRETER = 54 * MB
 """Memory (bytes) of Python with stacker, its parser and its terminal output imported; measured."""
@@ -103,7 +107,8 @@ def _work(expression: Expression, dtype: Dtype, row: int, elements: int) -> int:
         return 0
     width = 8 if dtype is Dtype.F64 else 4
     per_element = width * (1 + count_live_tiles(expression)) + count_temporaries(expression)
-    return max(TILE, choose_tile(expression, row)) * per_element + predict_masks(expression, elements)
+    tile = max(TILE, choose_tile(expression, row))
+    return tile * per_element + predict_masks(expression, elements) + width * count_factor_elements(expression)
 
 
 def choose_tile(expression: Expression, row: int) -> int:
@@ -111,6 +116,9 @@ def choose_tile(expression: Expression, row: int) -> int:
 
     `row` is the number of elements in a row of the tensor, or 0 if tiles may divide rows.
     """
+    rescaled = max((each.width for each in find_rescales(expression)), default=0)
+    if rescaled:
+        return max(TILE // rescaled, 1) * rescaled
     if not row or not any(OPS[blend.op].whole_rows for blend in find_blends(expression)):
         return TILE
     return max(TILE // row, 1) * row
@@ -126,6 +134,18 @@ def count_live_tiles(expression: Expression) -> int:
     if isinstance(expression, Scale) and expression.offset:
         return max(2, *tiles)
     return max(tiles, default=1)
+
+
+def count_factor_elements(expression: Expression) -> int:
+    """The most elements of factors of low-rank products that are in memory with the tensor that they change.
+
+    Both factors are kept, while the stored bytes of one of them are being read.
+    """
+    own = 0
+    if isinstance(expression, LowRank):
+        blocks, rows, rank, width = expression.shape
+        own = blocks * (rows + width) * (-(-rank // RANK_STEP) * RANK_STEP) + max(rows, width) * blocks * rank
+    return own + sum(map(count_factor_elements, expression.children()))
 
 
 def count_temporaries(expression: Expression) -> int:

@@ -16,11 +16,12 @@ from stacker.tensors import Dtype, TensorRef
 
 @dataclass(frozen=True, slots=True)
 class TensorBytes:
-    """Where a donor tensor is stored: in `file` from byte `offset`, as elements of type `dtype`."""
+    """Where a donor tensor is stored: in `nbytes` bytes of `file` from byte `offset`, as elements of type `dtype`."""
 
     file: DonorFile
     offset: int
     dtype: Dtype
+    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,13 @@ class Task:
     def id(self) -> str:
         """A name that is unique within a plan and equal in every run of it; the journal lists finished tasks by it."""
         return f"{self.shard}@{self.offset}+{self.nbytes}"
+
+    def spans(self, begin: int, nbytes: int) -> Iterator[tuple[int, int, int]]:
+        """Yield the places in the shard where bytes [begin, begin + nbytes) of the result are written.
+
+        Each place is (start in the result, offset in the shard, number of bytes).
+        """
+        yield begin, self.offset + begin, nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class Compute(Task):
     @property
     def elements(self) -> int:
         """How many elements the task computes."""
-        return self.nbytes * 8 // self.dtype.bits
+        return self.nbytes * self.dtype.block // self.dtype.size
 
     @property
     def wide(self) -> bool:
@@ -76,14 +84,10 @@ class Compute(Task):
         return Dtype.F64 in (self.dtype, *(self.places[ref].dtype for ref in find_needed_tensors(self.expression)))
 
     def spans(self, begin: int, nbytes: int) -> Iterator[tuple[int, int, int]]:
-        """Yield the places in the shard where bytes [begin, begin + nbytes) of the result are written.
-
-        Each place is (start in the result, offset in the shard, number of bytes).
-        """
         if not self.stride:
             yield begin, self.offset + begin, nbytes
             return
-        width, end = self.row * self.dtype.bits // 8, begin + nbytes
+        width, end = self.dtype.nbytes(self.row), begin + nbytes
         row, column = divmod(begin, width)
         place = self.offset + row * self.stride
         for start in range(begin - column, end, width):

@@ -41,7 +41,7 @@ class DonorMaps:
         with self._lock:
             found = self._maps.get(str(file.path))
             if found is None:
-                with self.sources.lease(file) as fd:
+                with self.sources.lease_local(file) as fd:
                     found = self._maps[str(file.path)] = _map_file(fd, file)
             return found
 
@@ -110,7 +110,7 @@ class Weights:
         if not isinstance(expression, Copy) or not step.tensor.nbytes:
             return None
         place = self.places[expression.tensor]
-        if place.dtype is not step.tensor.dtype or place.offset % (place.dtype.bits // 8):
+        if place.dtype != step.tensor.dtype or place.offset % (place.dtype.bits // 8):
             return None
         return view_tensor(self.maps.view(place.file), place.offset, step.tensor)
 

@@ -11,7 +11,7 @@ from stacker.core.plan.plan import Plan, Step
 from stacker.core.plan.tasks import Compute, Task
 from stacker.core.values.expression import Columns, Copy, Expression, Rows, is_zero
 from stacker.errors import Blame, Problem, Severity
-from stacker.run.compute.evaluate import begin_evaluation
+from stacker.run.compute.evaluation import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.work.sources import OpenFiles
 from stacker.tensors import Dtype, TensorRef
@@ -24,13 +24,15 @@ class NonFiniteTasks:
         self._ids: set[str] = set()
         self._lock = threading.Lock()
 
-    def check(self, compute: Compute, data: memoryview) -> None:
-        """Look for infinities and NaNs in `data`, whole elements that a task has computed."""
+    def check(self, task: Task, data: memoryview) -> None:
+        """Look for infinities and NaNs in `data`, whole elements of a task; elements that it copies are not judged."""
+        if not isinstance(task, Compute):
+            return
         from stacker.arithmetic.finiteness import has_non_finite
 
-        if has_non_finite(data, compute.dtype):
+        if has_non_finite(data, task.dtype):
             with self._lock:
-                self._ids.add(compute.id)
+                self._ids.add(task.id)
 
     def name_tensors(self, plan: Plan, tasks: Iterable[Task]) -> tuple[str, ...]:
         """The names of the output tensors with an infinity or a NaN that one of the tasks has computed."""

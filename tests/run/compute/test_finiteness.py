@@ -13,6 +13,7 @@ from stacker.core.plan.task_making import make_tasks
 from stacker.core.values.donor import Donor
 from stacker.core.values.expression import Cast, Columns, Concat, Expression, RowRun, Rows, Scale
 from stacker.errors import Severity
+from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import open_output
 from stacker.run import local
 from stacker.run.compute.finiteness import describe_non_finite
@@ -119,10 +120,10 @@ def test_values_of_an_interrupted_build_count(
     monkeypatch.setattr(local, "_do", interrupt)
     with (
         pytest.raises(KeyboardInterrupt),
-        open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output,
+        open_output(FolderDestination(tmp_path / "out"), plan, {}, force=False, restart=False) as output,
     ):
         execute(plan, tasks, output, workers=1)
     monkeypatch.undo()
-    with open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output:
+    with open_output(FolderDestination(tmp_path / "out"), plan, {}, force=False, restart=False) as output:
         assert check_earlier_work(plan, tasks, output).non_finite == ("one",)
         assert execute(plan, tasks, output).non_finite == ()
