@@ -34,9 +34,9 @@ _SPECIALS = {
 
 
 def has_non_finite(data: memoryview, dtype: Dtype) -> bool:
-    """Whether whole elements of type `dtype` contain an infinity or a NaN; the type must be arithmetic."""
-    special = _SPECIALS[dtype]
-    return bool(_contains(np.frombuffer(data, special.value.dtype), special))
+    """Whether whole elements of type `dtype` contain an infinity or a NaN; always False for quantised types."""
+    special = _SPECIALS.get(dtype)
+    return special is not None and bool(_contains(np.frombuffer(data, special.value.dtype), special))
 
 
 @compiled

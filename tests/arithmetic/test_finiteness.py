@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from stacker.arithmetic.finiteness import has_non_finite
-from stacker.tensors import Dtype
+from stacker.tensors import DTYPES, Dtype
 
-EACH = [dtype for dtype in Dtype if dtype.arithmetic]
+EACH = [dtype for dtype in DTYPES.values() if dtype.arithmetic]
 NARROW = [dtype for dtype in EACH if dtype.bits < 32]
 WIDE = [dtype for dtype in EACH if dtype.bits >= 32]
 

@@ -401,7 +401,8 @@ def test_an_error_inside_comes_out(out: Path) -> None:
 
 def test_a_lock_that_cannot_be_closed_is_no_error(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the renaming, an EIO from closing the locked folder leaves a complete output, a success, and no lock."""
-    close, failed = os.close, []
+    close = os.close
+    failed: list[bool] = []
 
     def close_and_fail(fd: int) -> None:
         close(fd)
