@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from rich import filesize
 
 from stacker.core.plan.plan import LayoutKind, Plan, Report
 from stacker.core.plan.tasks import Task
@@ -87,13 +89,36 @@ def write_weights(
     how = {"workers": options.workers, "max_memory": options.max_memory}
     earlier = check_earlier_work(plan, tasks, output, listener.checking, **how)
     listener.warn(earlier.problems)
-    report = EXECUTORS[options.executor](plan, tasks, output, **how, device=options.device, watch=listener.writing)
+    with _announce_kept_work(tasks, output, listener):
+        execute = EXECUTORS[options.executor]
+        report = execute(plan, tasks, output, **how, device=options.device, watch=listener.writing)
     found = {*earlier.non_finite, *report.non_finite}
     names = tuple(step.tensor.name for step in plan.steps if step.tensor.name in found)
     if names:
         with closing(OpenFiles(output.caches)) as sources:
             listener.warn((describe_non_finite(plan, tasks, names, sources),))
     return replace(report, non_finite=names)
+
+
+@contextmanager
+def _announce_kept_work(tasks: Sequence[Task], output: Output, listener: Listener) -> Iterator[None]:
+    """Tell the listener what an earlier run has left and, if the `with` block does not end, what this run leaves."""
+    total = sum(task.nbytes for task in tasks)
+
+    def note(words: str, hint: str = "") -> None:
+        kept = sum(task.nbytes for task in tasks if task.id in output.recorded)
+        message = f"{words} {filesize.decimal(kept)} of {filesize.decimal(total)}"
+        listener.warn((Problem(message, hint, Mark(str(output.folder)), Severity.NOTE),))
+
+    if output.recorded:
+        note("going on: an earlier run wrote")
+    try:
+        yield
+    except BaseException as error:  # among them those of signals
+        if output.recorded and not output.committed:
+            ended = "ended by an error" if isinstance(error, Exception) else "interrupted"
+            note(f"{ended}: this folder keeps", "the same command goes on; --restart starts over")
+        raise
 
 
 def commit_output(output: Output, out: Path, listener: Listener) -> None:

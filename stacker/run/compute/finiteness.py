@@ -10,7 +10,7 @@ from functools import partial
 from stacker.core.plan.plan import Plan, Step
 from stacker.core.plan.tasks import Compute, Task
 from stacker.core.values.expression import Columns, Copy, Expression, Rows, is_zero
-from stacker.errors import Blame, Problem, Severity
+from stacker.errors import Blame, Problem, Severity, StackerError
 from stacker.run.compute.evaluation import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.work.sources import OpenFiles
@@ -52,13 +52,17 @@ def _find_place(part: Step | Task) -> tuple[int, int]:
 def describe_non_finite(plan: Plan, tasks: Sequence[Task], names: Sequence[str], sources: OpenFiles) -> Problem:
     """Make the warning that the output tensors `names` contain computed infinities or NaNs.
 
-    The donor tensors that the first one is computed from are searched for the cause. DonorError if they cannot be read.
+    The donor tensors that the first one is computed from are searched for the cause.
     """
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     message = f"tensor '{names[0]}'{more} got values that are infinite or not a number"
     step = next(step for step in plan.steps if step.tensor.name == names[0])
     computes = [task for task in tasks if isinstance(task, Compute) and _is_part(task, step)]
-    causes = list(dict.fromkeys(cause for task in computes for cause in _find_causes(task, sources)))
+    try:
+        causes = list(dict.fromkeys(cause for task in computes for cause in _find_causes(task, sources)))
+    except StackerError as error:  # the output is right nevertheless, so the build goes on
+        hint = f"the cause is not known, because a donor could not be read again: {error.problems[0].message}"
+        return Problem(message, hint, severity=Severity.WARNING, blame=Blame.DONOR)
     if causes:
         listed = " and ".join(f"tensor '{cause.name}' of donor '{cause.donor}'" for cause in causes)
         message = f"{message}; {listed} already {'has' if len(causes) == 1 else 'have'} such values"
