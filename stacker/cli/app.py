@@ -110,7 +110,7 @@ def options(
         os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
-@app.command("help", hidden=True)
+@app.command("help", hidden=True, epilog=format_examples("help", "help preview"))
 def show_help(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="COMMAND", help="The command to explain.")] = None,

@@ -51,9 +51,10 @@ def test_a_command_is_on_the_page(name: str) -> None:
 
 
 def test_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--help` lists every command in the order of use."""
+    """`--help` lists every command in the order of use, except `help` itself."""
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    places = [out.index(f"│ {name} ") for name in COMMANDS]
+    assert [name for name, command in COMMANDS.items() if command.hidden] == ["help"]
+    places = [out.index(f"│ {name} ") for name in COMMANDS if name != "help"]
     assert places == sorted(places)
     assert next(iter(COMMANDS)) == "recipes"
