@@ -8,10 +8,11 @@ from stacker.version import VERSION
 
 if TYPE_CHECKING:
     from stacker.compose import Stack, load
+    from stacker.distances import compare_weights
     from stacker.extraction import extract_lora
 
 __version__ = VERSION
-__all__ = ["Stack", "__version__", "extract_lora", "load"]
+__all__ = ["Stack", "__version__", "compare_weights", "extract_lora", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,6 +21,10 @@ def __getattr__(name: str) -> Any:
         from stacker import compose
 
         return getattr(compose, name)
+    if name == "compare_weights":
+        from stacker.distances import compare_weights
+
+        return compare_weights
     if name == "extract_lora":
         from stacker.extraction import extract_lora
 
