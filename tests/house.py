@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("search",),
     ("view",),
     ("compose", "checkpoint", "distances", "extraction"),
+    ("searching",),
     ("__init__",),
     ("cli",),
     ("__main__",),
@@ -35,7 +36,7 @@ _IMPORT_CALLS = ("import_module", "__import__")
 HEAVY = {"transformers": "live", "accelerate": "live"}
 """Packages that only one unit may import: from the package to the unit."""
 LATE = ("torch", "numpy", "numba", "ml_dtypes")
-COMPUTING = ("arithmetic", "live", "measure", "search")
+COMPUTING = ("arithmetic", "live", "measure", "search", "searching")
 """The only units whose modules may import the packages in LATE, or each other's modules, at import time."""
 IMPURE = frozenset({
     "os", "io", "sys", "pathlib", "shutil", "tempfile", "subprocess", "socket", "time", "datetime", "random", "secrets",

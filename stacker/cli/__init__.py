@@ -27,6 +27,7 @@ from stacker.cli import (
     push,
     recipes,
     run,
+    search,
     spec_language,
     sweep,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "push",
     "recipes",
     "run",
+    "search",
     "spec_language",
     "sweep",
 ]

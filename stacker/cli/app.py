@@ -16,7 +16,7 @@ START, LOOK, RUN, BUILD, LANGUAGE = "Start", "Look", "Try", "Build and check", "
 ORDER = (
     *("recipes", "new"),
     *("inspect", "check", "preview", "config", "plan", "diff", "lineage", "doctor"),
-    *("run", "eval", "compare", "probe", "sweep"),
+    *("run", "eval", "compare", "probe", "sweep", "search"),
     *("build", "verify", "push", "extract-lora"),
     *("convert", "schema", "ops", "architectures"),
 )

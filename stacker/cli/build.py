@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from stacker.core.side_files.selection import SideFiles
     from stacker.run.building import Built
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it appears only once it is complete.")]
-Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder written by stacker build.")]
+Out = Annotated[
+    Path,
+    typer.Argument(
+        metavar="OUT",
+        help="The folder to write, or the file if the donors are GGUF files; it appears only once it is complete.",
+    ),
+]
+Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder or GGUF file written by stacker build.")]
 Force = Annotated[
     bool,
     typer.Option("--force", "-f", help="Replace the checkpoint at OUT, once the new one is complete."),
@@ -42,7 +48,13 @@ Shards = Annotated[
     ),
 ]
 Size = Annotated[
-    str | None, typer.Option("--shard-size", metavar="SIZE", help="Largest size of a shard, for example 5GB.")
+    str | None,
+    typer.Option(
+        "--shard-size",
+        "--split-size",
+        metavar="SIZE",
+        help="Largest size of a shard, for example 5GB; of a part, if OUT is a GGUF file.",
+    ),
 ]
 Device = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="The device that computes blends: cpu, cuda, cuda:1 or auto.")

@@ -57,7 +57,7 @@ class Comparison:
     def has_header(self, number: int, shard: Shard) -> bool:
         """Whether the file of a shard begins with the planned header."""
         with self.lease_shard(number) as reader:
-            return reader.read(len(shard.header), 0) == shard.header
+            return shard.mask_lock(bytes(reader.read(len(shard.header), 0))) == shard.header
 
     def compare(self, shard: int, offset: int, expected: memoryview | bytes) -> None:
         """Compare the bytes of shard number `shard` from `offset` on with `expected`, and report both."""

@@ -9,7 +9,21 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tools.bench import blends, digest, goliath, in_memory, live, passthrough, probe, reflink, sameness, streaming, xet
+from tools.bench import (
+    blends,
+    digest,
+    gguf,
+    goliath,
+    in_memory,
+    live,
+    passthrough,
+    probe,
+    reflink,
+    sameness,
+    search,
+    streaming,
+    xet,
+)
 from tools.bench.measure import Bench, BenchError, Row
 
 CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
@@ -21,11 +35,13 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "larger": blends.measure_larger,
     "startup": goliath.measure_startup,
     "probe": probe.measure,
+    "gguf": gguf.measure,
     "digest": digest.measure,
     "sameness": sameness.measure,
     "plan-memory": in_memory.measure_plan_memory,
     "setup": in_memory.measure_setup,
     "live": live.measure,
+    "search": search.measure,
     "stream": streaming.measure,
     "xet": xet.measure,
 }

@@ -14,6 +14,8 @@ from stacker.checkpoint import verify
 from stacker.compose import build, load
 from stacker.core.tokens.tokenizer_files import parse_tokens
 from stacker.formats.adapters import CONFIG_FILE, WEIGHTS_FILE
+from stacker.formats.ggml_types import GGML_TYPES
+from stacker.formats.gguf import ALIGNMENT, encode_entry, encode_infos, encode_start
 from stacker.formats.index import parse_index
 from stacker.formats.safetensors import parse_header, parse_header_length
 from stacker.io.donors.reader import read_donor
@@ -21,6 +23,7 @@ from stacker.io.output.journal import JOURNAL, read_journal
 from stacker.spec.language.slice_grammar import parse_slice
 from stacker.spec.language.stack_spec import AdapterSpec, DonorSpec
 from stacker.spec.parser import parse_spec
+from stacker.tensors import TensorSpec
 from tests.adapters import write_lora
 from tests.donors import write_llama
 from tests.tokenizers import write_tokenizer
@@ -85,11 +88,28 @@ def make_targets(folder: Path) -> dict[str, Target]:
         Target(
             "slice", (b"a[0:16]", b"a[5]", b"a[8:]", b"a"), lambda data: parse_slice(data.decode("utf-8", "replace"))
         ),
+        Target("gguf", (make_gguf(),), _in_file(folder / "fuzzed.gguf", lambda: _read(folder / "fuzzed.gguf"))),
         Target("journal", (JOURNAL_LINES,), _in_file(folder / JOURNAL, lambda: read_journal(folder))),
         _make_lock_target(folder),
         *_make_adapter_targets(donor, folder / "lora"),
     )
     return {target.name: target for target in targets}
+
+
+def make_gguf() -> bytes:
+    """A tiny GGUF file of two layers with a tokenizer."""
+    entries: list[tuple[str, str, object]] = [
+        ("general.architecture", "str", "llama"),
+        ("llama.block_count", "u32", 2),
+        ("llama.embedding_length", "u32", 32),
+        ("llama.attention.head_count", "[u32]", [2, 2]),
+        ("tokenizer.ggml.tokens", "[str]", ["x"] * 80),
+    ]
+    names = ("token_embd.weight", "blk.0.attn_q.weight", "blk.1.attn_q.weight", "output_norm.weight")
+    tensors = [TensorSpec(name, GGML_TYPES[8], (80 if name == names[0] else 32, 32)) for name in names]
+    header = encode_start(len(tensors), len(entries)) + b"".join(encode_entry(*entry) for entry in entries)
+    header += encode_infos(tensors, ALIGNMENT)
+    return header.ljust(-(-len(header) // ALIGNMENT) * ALIGNMENT, b"\0") + bytes(sum(each.nbytes for each in tensors))
 
 
 def _read_header(data: bytes) -> object:

@@ -64,7 +64,14 @@ def read_stored_adapter(spec: DonorSpec, folder: Path, dialect: Dialect = Dialec
     repository = open_donor(spec, folder, dialect)
     header = _read_header(repository)
     path = repository.find_path(WEIGHTS_FILE)
-    file = DonorFile(WEIGHTS_FILE, header.size, header.digest, str(path.absolute()) if path else None, header.stamp)
+    file = DonorFile(
+        WEIGHTS_FILE,
+        header.size,
+        header.digest,
+        str(path.absolute()) if path else None,
+        header.stamp,
+        header.data_start,
+    )
     anchor = repository.find_path(CONFIG_FILE)
     tensors = {
         tensor.spec.name: DonorTensor(tensor.spec, Part.HEAD, "adapter", extent=Extent(0, tensor.begin, tensor.nbytes))

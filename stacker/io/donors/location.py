@@ -20,9 +20,11 @@ from stacker.errors import (
     did_you_mean,
     escape_text,
 )
+from stacker.formats.gguf_names import SUFFIX
 from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
-from stacker.io.files.paths import FAILED, exists, expand_home, is_folder, list_folder
+from stacker.io.files.paths import FAILED, exists, expand_home, is_file, is_folder, list_folder
 from stacker.io.files.repository import FolderRepository, Repository
+from stacker.io.files.selected_files import SEPARATOR, SelectedFiles
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 from stacker.text.node import to_data
 from stacker.text.yaml import read_yaml
@@ -43,6 +45,9 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
         found = _find_folder(spec, folder, dialect)
         if found:
             return FolderRepository(found)
+        file = next((path for path in paths if path.name.endswith(SUFFIX) and is_file(path)), None)
+        if file:
+            return SelectedFiles(FolderRepository(file.parent), file.name)
         if is_path(source) or any(map(exists, paths)):
             raise _missing_donor(spec, paths)
     return _open_on_hub(spec, source, paths)
@@ -59,7 +64,8 @@ def is_local(spec: DonorSpec, folder: Path, dialect: Dialect) -> bool:
     Relative paths start at `folder`; in mergekit's dialect, the current folder is tried first.
     """
     with _translate_path_errors(spec):
-        return _find_folder(spec, folder, dialect) is not None
+        paths = _candidate_paths(str(spec.source), folder, dialect)
+        return _find_folder(spec, folder, dialect) is not None or any(map(is_file, paths))
 
 
 @contextmanager
@@ -106,7 +112,9 @@ def _missing_donor(spec: DonorSpec, paths: Sequence[Path]) -> DonorError:
     """
     looked = " or ".join(f"'{escape_text(str(path))}'" for path in paths)
     if any(map(exists, paths)):
-        return DonorError.of(f"donor '{spec.name}' is a file: {looked}", "a donor is a folder, or a hub id", spec.mark)
+        return DonorError.of(
+            f"donor '{spec.name}' is a file: {looked}", "a donor is a folder, a GGUF file, or a hub id", spec.mark
+        )
     beside = [name for path in paths if is_folder(path.parent) for name in list_folder(path.parent)]
     hint = did_you_mean(paths[0].name, beside) if beside else ""
     hint = hint if hint.startswith("did") else "relative paths start at the folder of the spec file"
@@ -115,10 +123,8 @@ def _missing_donor(spec: DonorSpec, paths: Sequence[Path]) -> DonorError:
 
 def _open_on_hub(spec: DonorSpec, source: str, paths: Sequence[Path]) -> Repository:
     """Open the hub repository `source`; errors also say which local `paths` were tried."""
-    from stacker.io.hub.repository import open_hub
-
     try:
-        return open_hub(source, spec.revision)
+        return open_hub_source(source, spec.revision)
     except StackerError as error:
         looked = ", ".join(f"'{escape_text(str(path))}'" for path in paths)
         note = f"there is no folder at {looked} either"
@@ -127,6 +133,15 @@ def _open_on_hub(spec: DonorSpec, source: str, paths: Sequence[Path]) -> Reposit
             for problem in error.problems
         ]
         raise type(error)(*problems) from error
+
+
+def open_hub_source(source: str, revision: str | None) -> Repository:
+    """Open a repository of the hub, or one GGUF file of it: `owner/name` or `owner/name:file.gguf`."""
+    from stacker.io.hub.repository import open_hub
+
+    repo, _, file = source.partition(SEPARATOR)
+    opened = open_hub(repo, revision)
+    return SelectedFiles(opened, file) if file else opened
 
 
 def mark_file(repository: Repository, name: str) -> Mark:

@@ -101,7 +101,7 @@ def _is_unfinished(path: Path, shard: Shard) -> bool:
         return False
     with path.open("rb") as file:
         header = file.read(len(shard.header))
-    return header == shard.header or not any(header)
+    return shard.mask_lock(header) == shard.header or not any(header)
 
 
 def _make_other_plan_error(partial: Path, old: Mapping[str, str], new: Mapping[str, str]) -> SpecError:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from stacker.core.plan.block_types import find_rescaled
 from stacker.core.plan.tasks import TensorBytes
 from stacker.core.values.expression import (
     Blend,
@@ -54,8 +55,22 @@ def compute_tile(tile_range: TileRange) -> memoryview:
     The bytes are valid until the scratch memory is used again.
     """
     compute = tile_range.evaluation.compute
-    residue = 0 if compute.stride else (compute.offset + tile_range.start * compute.dtype.bits // 8) % DIRECT_ALIGNMENT
+    residue = 0 if compute.stride else (compute.offset + compute.dtype.nbytes(tile_range.start)) % DIRECT_ALIGNMENT
+    scaled = find_rescaled(compute.expression)
+    if scaled and compute.places[scaled].dtype == compute.dtype and compute.dtype.block > 1:
+        return _rescale_blocks(tile_range, compute.places[scaled], residue)
     return tile_range.scratch.unload(_value(tile_range, compute.expression, 0), compute.dtype, residue)
+
+
+def _rescale_blocks(tile_range: TileRange, place: TensorBytes, residue: int) -> memoryview:
+    """The blocks of a donor tensor with their scales multiplied by the factor of the tensor's expression."""
+    scale = tile_range.evaluation.compute.expression
+    assert isinstance(scale, Scale)
+    offset = place.offset + place.dtype.nbytes(tile_range.start)
+    with tile_range.evaluation.sources.lease(place.file) as source:
+        return tile_range.scratch.rescale(
+            tile_range.count, place.dtype, scale.factor, residue, lambda view: source.read_into(view, offset)
+        )
 
 
 def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
@@ -182,6 +197,8 @@ def _load(tile_range: TileRange, tensor: TensorRef) -> Array:
 
 def _cast(tile_range: TileRange, tile: Array, dtype: Dtype) -> Array:
     """Round the values of a tile to `dtype`; the tile stays in the dtype used for computing, fp32 or fp64."""
+    if dtype.block > 1:
+        return tile_range.scratch.round_blocks(tile, dtype)
     if dtype.bits > tile_range.kind.bits:
         return tile
     backend, held = tile_range.scratch.backend, tile_range.scratch.raw(tile_range.count, dtype)
@@ -193,7 +210,7 @@ def _read(tile_range: TileRange, place: TensorBytes, slot: int) -> Array:
 
     `place` says in which file the tensor's bytes are, and at which offset.
     """
-    offset = place.offset + tile_range.start * place.dtype.bits // 8
+    offset = place.offset + place.dtype.nbytes(tile_range.start)
     with tile_range.evaluation.sources.lease(place.file) as source:
         return tile_range.scratch.load(
             slot, tile_range.count, tile_range.kind, place.dtype, lambda view: source.read_into(view, offset)
@@ -206,12 +223,12 @@ def _read_columns(tile_range: TileRange, columns: Columns, slot: int) -> Array:
     The bytes are read row by row, because the columns are not contiguous in the donor's file.
     """
     place = tile_range.evaluation.compute.places[columns.tensor]
-    size = place.dtype.bits // 8
-    width, stride = columns.count * size, columns.width * size
+    dtype = place.dtype
+    width, stride = dtype.nbytes(columns.count), dtype.nbytes(columns.width)
 
     def read(view: memoryview) -> None:
-        row, column = divmod(tile_range.start * size, width)
-        begin_of_row = place.offset + columns.start * size + row * stride
+        row, column = divmod(dtype.nbytes(tile_range.start), width)
+        begin_of_row = place.offset + dtype.nbytes(columns.start) + row * stride
         begin = -column
         while begin < len(view):
             low, high = max(begin, 0), min(begin + width, len(view))

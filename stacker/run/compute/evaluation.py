@@ -43,7 +43,7 @@ class Evaluation:
         """How many donor bytes are read to compute the tensor; every pass reads the donors' tensors again."""
         refs = (ref for reading in list_reads(self.compute.expression) for ref in find_needed_tensors(reading))
         places = (self.compute.places[ref] for ref in refs)
-        return sum(min(place.dtype.bits * self.compute.elements // 8, place.nbytes) for place in places)
+        return sum(min(place.dtype.nbytes(self.compute.elements), place.nbytes) for place in places)
 
     def finish_pass(self, blend: Blend, number: int, total: Any) -> None:
         """Turn the sums of pass `number` of a blend into the statistic that later passes and the kernel's `apply` use.

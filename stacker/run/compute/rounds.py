@@ -94,9 +94,9 @@ def _measure(
 
 
 def _compute(evaluation: Evaluation, worker_scratch: WorkerScratch, piece: tuple[int, int], consume: Consume) -> None:
-    bits = evaluation.compute.dtype.bits
+    dtype = evaluation.compute.dtype
     for tile_range in _split(evaluation, worker_scratch, piece):
-        consume(tile_range.start * bits // 8, compute_tile(tile_range))
+        consume(dtype.nbytes(tile_range.start), compute_tile(tile_range))
 
 
 def _split(evaluation: Evaluation, worker_scratch: WorkerScratch, piece: tuple[int, int]) -> Iterator[TileRange]:

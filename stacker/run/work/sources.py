@@ -18,7 +18,7 @@ from typing import Any
 from stacker.core.plan.tasks import Task
 from stacker.core.values.donor import DonorFile
 from stacker.errors import DonorError, raise_problems
-from stacker.formats.safetensors import FileStamp, parse_header_length
+from stacker.formats.safetensors import FileStamp
 from stacker.io.disk.byte_source import ByteSource, LocalFile
 from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.files.regular_files import make_changed_error, open_regular, read_exactly
@@ -121,8 +121,7 @@ def _check(fd: int, file: DonorFile) -> None:
         raise make_changed_error(file.place, f"it has {status.st_size:,} bytes, not {file.size:,}")
     if _was_written(file, status):
         raise make_changed_error(file.place, "it was written to")
-    length = parse_header_length(read_exactly(fd, min(64, file.size), 0, path), file.size, str(path))
-    if hashlib.sha256(read_exactly(fd, length, 0, path)).hexdigest() != file.header:
+    if hashlib.sha256(read_exactly(fd, file.header_bytes, 0, path)).hexdigest() != file.header:
         raise make_changed_error(file.place, "its header is another")
 
 

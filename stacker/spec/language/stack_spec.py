@@ -213,7 +213,7 @@ class OutputSpec:
     """
 
     dtype: Dtype | None = None
-    shard_size: int = 5_000_000_000
+    shard_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

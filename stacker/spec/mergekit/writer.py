@@ -8,7 +8,6 @@ from dataclasses import replace
 from stacker.errors import Problem, raise_problems
 from stacker.spec.language.stack_spec import (
     BlendSpec,
-    OutputSpec,
     SliceOrBlend,
     SliceSpec,
     StackSpec,
@@ -104,7 +103,7 @@ def _add_base(part: SliceOrBlend, spec: StackSpec) -> SliceOrBlend:
 
 def _write_remarks(spec: StackSpec, text: Mapping[str, Tree]) -> str:
     remarks = []
-    if spec.output.shard_size != OutputSpec().shard_size:
+    if spec.output.shard_size is not None:
         remarks.append(f"# run mergekit-yaml with --out-shard-size {format_size(spec.output.shard_size)}\n")
     if "base_model" not in text:
         remarks.append("# without a base_model, mergekit takes config and tokenizer of any of the models\n")

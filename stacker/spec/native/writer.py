@@ -46,7 +46,8 @@ def to_native(spec: StackSpec) -> str:
         text["config_keys"] = Flow(dict.fromkeys(spec.ignored_keys, "ignore"))
     if spec.output != OutputSpec():
         dtype = format_dtype(spec.output.dtype) if spec.output.dtype else KEEP
-        text["output"] = Flow({"dtype": dtype, "shard_size": format_size(spec.output.shard_size)})
+        size = spec.output.shard_size
+        text["output"] = Flow({"dtype": dtype, **({"shard_size": format_size(size)} if size else {})})
     return write_yaml(text)
 
 

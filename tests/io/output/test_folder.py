@@ -15,6 +15,7 @@ import pytest
 from stacker.core.plan.plan import Costs, Layout, Plan, Shard
 from stacker.errors import LockedError, Severity, SpecError, StackerError, StorageError
 from stacker.io.output import placing
+from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import Output, open_output
 from tests.io.images import tmpfs
 
@@ -36,7 +37,9 @@ def opened(
 ) -> Iterator[Output]:
     """Open an output of two shards to write."""
     shards = (shard("1.safetensors"), shard("2.safetensors"))
-    with open_output(out, plan_of(*shards, name=plan), summary, force=force, restart=restart) as output:
+    with open_output(
+        FolderDestination(out), plan_of(*shards, name=plan), summary, force=force, restart=restart
+    ) as output:
         yield output
 
 
