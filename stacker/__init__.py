@@ -14,6 +14,7 @@ from stacker.version import VERSION
 
 if TYPE_CHECKING:
     from stacker.compose import Stack, load
+    from stacker.distances import compare_weights
     from stacker.errors import (
         DonorError,
         LockedError,
@@ -34,13 +35,14 @@ else:
 __version__ = VERSION
 __all__ = [
     "Built", "DonorError", "LockedError", "Problem", "SpecError", "Stack", "StackerError", "StorageError",
-    "UnsafeError", "VerifyError", "__version__", "extract_lora", "load", "load_space", "search",
+    "UnsafeError", "VerifyError", "__version__", "compare_weights", "extract_lora", "load", "load_space", "search",
 ]  # fmt: skip
 _HOMES = {
     "Built": "stacker.run.building",
     "Stack": "stacker.compose",
     "load": "stacker.compose",
     "load_space": "stacker.searching.spaces",
+    "compare_weights": "stacker.distances",
     "extract_lora": "stacker.extraction",
 }
 """The modules of the names that are not in stacker.errors."""

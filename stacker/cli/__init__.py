@@ -15,6 +15,7 @@ from typer.models import CommandInfo
 
 from stacker.cli import (
     build,
+    difference,
     dry_run,
     evaluation,
     extraction,
@@ -41,6 +42,7 @@ from stacker.errors import StackerError, StorageError
 __all__ = [
     "app",
     "build",
+    "difference",
     "dry_run",
     "evaluation",
     "extraction",

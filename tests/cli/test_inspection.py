@@ -1,4 +1,4 @@
-"""`stacker inspect`, `diff` and `doctor`."""
+"""`stacker inspect` and `doctor`."""
 
 from __future__ import annotations
 
@@ -64,31 +64,6 @@ def test_inspect_refuses_blends_of_quantised_layers(home: Path, capsys: pytest.C
     assert code == 0
     assert "the whole twice: fine" in out
     assert "blended: refused" in out
-
-
-@pytest.mark.usefixtures("home")
-def test_diff(capsys: pytest.CaptureFixture[str]) -> None:
-    """Config entries and tensors that differ, layers run together, and a count of the rest."""
-    code, out, err = run(capsys, "diff", "./a", "./deep")
-    assert (code, err) == (1, "")
-    assert "num_hidden_layers" in out
-    assert "model.layers.{i}.mlp.down_proj.weight  6–7" in out
-    assert "config entries that differ: 1; tensors only in the second: 18; tensors alike: 57" in out
-
-
-@pytest.mark.usefixtures("home")
-def test_diff_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """The same as JSON; equal donors are reported as the same."""
-    _, out, _ = run(capsys, "diff", "./a", "./deep", "--json")
-    said = json.loads(out)
-    assert said["config"] == {"num_hidden_layers": [6, 8]}
-    assert (said["same"], len(said["only_second"]), said["alike"]) == (False, 18, 57)
-    code, out, _ = run(capsys, "diff", "./a", "./a", "--json")
-    assert (code, json.loads(out)["same"]) == (0, True)
-    code, out, _ = run(capsys, "diff", "./a", "./a")
-    assert code == 0
-    assert "no difference" in out
-    assert "values were not compared" in out
 
 
 @pytest.mark.usefixtures("home")
