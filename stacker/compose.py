@@ -50,9 +50,7 @@ from stacker.io.output.destination import open_destination
 from stacker.io.output.folder import open_output
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
-from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, announce_kept_work, commit_output
-from stacker.run.executors import EXECUTORS
-from stacker.run.resume import check_earlier_work
+from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, commit_output, write_weights
 from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.mergekit.hints import translate_errors, translate_hints
@@ -69,7 +67,7 @@ if TYPE_CHECKING:
 Given = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Stack:
     """A spec whose donors have been read, without their weights, and whose stack has been checked.
 
@@ -152,9 +150,12 @@ class Stack:
 
         return html_frame_text(self.scene())
 
-    def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = ignore_watch) -> Built:
-        """Write the checkpoint to the folder `out`, as the function `build` of this module does."""
-        return build(self, Path(out), options or DEFAULTS, Listener(watch))
+    def __repr__(self) -> str:
+        return f"<Stack {self.spec.name!r}: {len(self.graph.layers)} layers of {', '.join(self.donors)}>"
+
+    def build(self, out: str | Path, given: BuildOptions = DEFAULTS, watch: Watch = ignore_watch, **more: Any) -> Built:
+        """Write the checkpoint to the folder `out`; `more` are fields of BuildOptions by name, such as `force=True`."""
+        return build(self, Path(out), replace(given, **more), Listener(watch))
 
     def live(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> Any:
         """The stack as a model of transformers, loaded without writing it; its `rearranged(spec)` loads another spec.
@@ -279,13 +280,9 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
     names = [each.file.name for each in side_files.carried]
     with open_output(destination, plan, summary, names, force=options.force, restart=options.restart) as output:
-        how = {"workers": options.workers, "max_memory": options.max_memory}
-        listener.warn(check_earlier_work(plan, tasks, output, listener.checking, **how))
         for name, data in read_clean_files(side_files):
             output.write_texts({name: data})
-        with announce_kept_work(tasks, output, listener):
-            execute = EXECUTORS[options.executor]
-            report = execute(plan, tasks, output, **how, device=options.device, watch=listener.writing)
+        report = write_weights(plan, tasks, output, options, listener)
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
         found = {donor.name: find_relative_source(donor, destination.folder) for donor in donors.values()}
         lock = make_lock(plan, VERSION, found, stack.nested, digests)
@@ -294,4 +291,4 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
         else:
             output.write_texts(make_documents(stack.scene(plan), plan, text, lock))
         commit_output(output, out, listener)
-    return Built(plan, report)
+    return Built(plan, report, out)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tools.bench import (
+    adapters,
     blends,
     digest,
     gguf,
@@ -44,6 +45,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "search": search.measure,
     "stream": streaming.measure,
     "xet": xet.measure,
+    "adapters": adapters.measure,
 }
 
 
