@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from stacker.core.lineage.origins import TensorOrigins, trace_tensors
 from stacker.core.plan.plan import Plan
 from stacker.core.plan.plan_json import DIGESTS, LOCK, check_plan, hash_plan, plan_from_json
 from stacker.core.plan.planning import find_files, identify_donor
@@ -29,13 +31,13 @@ from stacker.errors import (
 )
 from stacker.formats.json_object import format_json
 from stacker.io.disk.storage import make_storage_error
-from stacker.io.donors.local_files import fetch_donor
 from stacker.io.donors.location import is_path
 from stacker.io.donors.reader import read_donor
+from stacker.io.donors.streaming import OBTAIN, DonorAccess
 from stacker.io.output.placing import replace_file
 from stacker.progress import Watch, ignore_watch
 from stacker.run.shard_digests import check_digests, digest_shards
-from stacker.run.verify import compare
+from stacker.run.verify import check_structure, compare
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 
 
@@ -51,15 +53,21 @@ class Verified:
     problems: tuple[Problem, ...]
 
 
-def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: Watch = ignore_watch) -> Verified:
+def verify(
+    out: Path,
+    donors: Mapping[str, str] = MappingProxyType({}),
+    watch: Watch = ignore_watch,
+    access: DonorAccess = DonorAccess.FETCH,
+) -> Verified:
     """Compare every byte of the output in `out` with the plan in its lock file and with the donors.
 
     For a donor that is no longer where it was, `donors` maps the donor's name to its new folder or hub id. A relative
-    path in `donors` starts at the current folder, and one in the lock file at `out`. If `donors` is empty, a donor is
+    path in `donors` starts at the current folder, and one in the lock file at `out`. `access` says how weights that are
+    only on the hub are read. If `donors` is empty, a donor is
     not on this machine, and the lock file has digests of the shards, the shards are compared with these. Otherwise,
     DonorError when a donor is missing or differs from the one that the output was made from.
     """
-    lock = _read_lock(out)
+    lock = read_lock(out)
     plan = plan_from_json(lock["plan"])
     sources = {donor["name"]: donor.get("found") for donor in lock["plan"]["donors"]}
     try:
@@ -73,16 +81,54 @@ def verify(out: Path, donors: Mapping[str, str] = MappingProxyType({}), watch: W
         found = tuple(check_digests(out, plan, lock[DIGESTS], watch))
         return Verified(len(plan.steps), plan.total_size, (*found, _note_digests(out, error)))
     _check_sources(out, plan, known)
-    known = {name: fetch_donor(donor, needed[name]) for name, donor in known.items()}
+    known = OBTAIN[access](known, needed, ignore_watch)
     problems = tuple(compare(out, plan, known, watch))
     return Verified(len(plan.steps), plan.total_size, problems)
 
 
+def verify_at_hand(out: Path, watch: Watch = ignore_watch) -> Verified:
+    """Verify the output in `out` as `verify` does, but without fetching anything from the hub.
+
+    If donors are not on this machine and there are no digests, only the names, sizes and headers of its files are
+    compared with the plan, and a note says so.
+    """
+    lock = read_lock(out)
+    plan = plan_from_json(lock["plan"])
+    if lock.get(DIGESTS):
+        return Verified(len(plan.steps), plan.total_size, tuple(check_digests(out, plan, lock[DIGESTS], watch)))
+    sources = {donor["name"]: donor.get("found") for donor in lock["plan"]["donors"]}
+    try:
+        known = _read_donors(plan, sources, {}, out)
+        _check_at_hand(known, find_files(plan, known))
+    except (DonorError, SpecError) as error:
+        return Verified(len(plan.steps), plan.total_size, (*check_structure(out, plan), _note_structure(out, error)))
+    return verify(out, watch=watch)
+
+
 def write_digests(out: Path, watch: Watch = ignore_watch) -> None:
     """Store the SHA-256 of every shard of the output in its lock file; StorageError when that fails."""
-    lock = _read_lock(out)
+    lock = read_lock(out)
     digests = digest_shards(out, plan_from_json(lock["plan"]), watch)
     replace_file(out / LOCK, format_json({**lock, DIGESTS: digests}))
+
+
+def trace_origins(out: Path, layer: int | None = None, tensor: str | None = None) -> tuple[TensorOrigins, ...]:
+    """Where the tensors of a layer of the output in `out`, or the tensor called `tensor`, come from.
+
+    Donors that cannot be read are only named.
+    """
+    lock = read_lock(out)
+    plan = plan_from_json(lock["plan"])
+    own = read_donor(DonorSpec("out", str(out.absolute())), Path())
+    wanted = {name for name, each in own.tensors.items() if each.layer == layer} if tensor is None else {tensor}
+    steps = [step for step in plan.steps if step.tensor.name in wanted]
+    used = {ref.donor for step in steps for ref in find_tensor_refs(step.expression)}
+    donors = {}
+    for each in (donor for donor in lock["plan"]["donors"] if donor["name"] in used):
+        source = each["source"] if each["revision"] else each.get("found") or each["source"]
+        with suppress(StackerError):
+            donors[each["name"]] = read_donor(DonorSpec(each["name"], source, each["revision"]), out)
+    return tuple(trace_tensors(steps, donors))
 
 
 def _check_at_hand(donors: Mapping[str, Donor], needed: Mapping[str, Collection[str]]) -> None:
@@ -90,6 +136,11 @@ def _check_at_hand(donors: Mapping[str, Donor], needed: Mapping[str, Collection[
     for name, donor in donors.items():
         if any(file.path is None for file in donor.files if file.name in needed[name]):
             raise DonorError.of(f"donor '{name}' has not been fetched from the hub")
+
+
+def _note_structure(out: Path, error: StackerError) -> Problem:
+    message = f"only names, sizes and headers of its files were checked: {error.problems[0].message}"
+    return Problem(message, "", Mark(str(out)), Severity.NOTE, Blame.VERIFY)
 
 
 def _note_digests(out: Path, error: StackerError) -> Problem:
@@ -149,7 +200,7 @@ def _check_sources(out: Path, plan: Plan, donors: Mapping[str, Donor]) -> None:
 _REPAIR = "build the stack again, or restore the file"
 
 
-def _read_lock(out: Path) -> dict[str, Any]:
+def read_lock(out: Path) -> dict[str, Any]:
     """The content of the lock file in folder `out`; SpecError when there is none, VerifyError when it is damaged.
 
     StorageError when it cannot be read.

@@ -23,7 +23,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-WEIGHTS = ".safetensors"
+from tests.hub_uploads import WEIGHTS, Uploads
+
 _API = re.compile(r"/api/models/(?P<repo>[^/]+(?:/[^/]+)?)(?:/revision/(?P<revision>.+))?")
 _RESOLVE = re.compile(r"/(?P<repo>[^/]+(?:/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 _STORED = re.compile(r"/stored/(?P<repo>[^/]+(?:/[^/]+)?)/at/(?P<revision>[^/]+)/(?P<file>.+)")
@@ -55,6 +56,8 @@ class Fault:
 
     An answer of `status` (with `headers` and `value` as JSON), or the connection cut after `drop` bytes of the body;
     `whole` answers a request for a range with the whole file, `pause` sends an endless body, a byte in so many seconds.
+    `stall` waits so many seconds where `drop` cuts, `shift` sends a range that begins so many bytes later, and `about`
+    replaces headers of an otherwise right answer.
     """
 
     match: str
@@ -66,6 +69,9 @@ class Fault:
     times: int = 1
     value: Any = field(default_factory=lambda: {"error": "injected"})
     pause: float | None = None
+    stall: float = 0.0
+    shift: int = 0
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,9 @@ class Asked:
 class HubServer:
     """The hub, with its repositories, the requests received and the faults to inject."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.uploads = Uploads(self)
         self.repos: dict[str, HubRepo] = {}
         self.faults: list[Fault] = []
         self.asked: list[Asked] = []
@@ -161,6 +169,20 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
+    def do_POST(self) -> None:
+        self._answer_upload()
+
+    def do_PUT(self) -> None:
+        self._answer_upload()
+
+    def _answer_upload(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        chunked = self.headers.get("Transfer-Encoding") == "chunked"
+        body = b"".join(self._read_chunks()) if chunked else self.rfile.read(int(self.headers["Content-Length"]))
+        self.fault = self.hub.fault(self.command, path)
+        status, value = (self.fault.status, self.fault.value) if self.fault else (None, None)
+        self._send(*((status, value) if status else self.hub.uploads.answer(self.command, path, body)))
+
     def log_message(self, *_: object) -> None:
         """Prints nothing; requests are recorded in the hub."""
 
@@ -178,11 +200,19 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.server_name == "storage" and (match := _STORED.fullmatch(path)):
             self._send_file(self.hub.repos[match["repo"]].commits[match["revision"]] / match["file"])
         else:
-            self._send(404, {"error": "Not Found"})
+            self._send(*self.hub.uploads.answer(self.command, path, b""))
+
+    def _read_chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline(), 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
 
     def _send_endlessly(self, fault: Fault) -> None:
         """Send spaces until the client closes the connection: one in `pause` seconds, or a megabyte at once if 0."""
         self.send_response(fault.status or 200)
+        for key, value in fault.headers.items():
+            self.send_header(key, value)
         self.end_headers()
         self.close_connection = True
         while True:
@@ -199,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         folder = repo.commits[commit]
         files = [
-            {"rfilename": path.relative_to(folder).as_posix(), "size": path.stat().st_size}
+            {"rfilename": path.relative_to(folder).as_posix(), "size": path.stat().st_size} | _describe_large(path)
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         ]
@@ -256,11 +286,15 @@ class _Handler(BaseHTTPRequestHandler):
         if not wanted or (self.fault and self.fault.whole):
             self._send_bytes(200, data, about)
             return
-        begin, end = int(wanted[1]), min(int(wanted[2] or len(data) - 1) + 1, len(data))
+        shift = self.fault.shift if self.fault else 0
+        begin, end = int(wanted[1]) + shift, min(int(wanted[2] or len(data) - 1) + 1 + shift, len(data))
         if begin >= end:
             self._send_bytes(416, b"", about | {"Content-Range": f"bytes */{len(data)}"})
             return
-        self._send_bytes(206, data[begin:end], about | {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}"})
+        about |= {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}"} | dict(
+            self.fault.about if self.fault else {}
+        )
+        self._send_bytes(206, data[begin:end], about)
 
     def _send_bytes(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         drop = self.fault.drop if self.fault and status in (200, 206) else None
@@ -271,11 +305,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
-        self.send_header("Content-Length", str(len(body)))
+        if "Content-Length" not in headers:
+            self.send_header("Content-Length", str(len(body)))
         if drop is not None:
             self.close_connection = True
         self.end_headers()
         self.wfile.write(sent)
+        if drop is not None and self.fault and self.fault.stall:
+            self.wfile.flush()
+            time.sleep(self.fault.stall)
+
+
+def _describe_large(path: Path) -> dict[str, Any]:
+    """What the hub lists for a file that it stores by its SHA-256."""
+    if path.suffix != WEIGHTS:
+        return {}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"lfs": {"size": path.stat().st_size, "sha256": digest, "pointerSize": 130}}
 
 
 @contextmanager
@@ -283,7 +329,7 @@ def running_hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServ
     """A running hub that huggingface_hub uses in this process, with its cache under `home` and no token."""
     from huggingface_hub import close_session, constants
 
-    hub = HubServer()
+    hub = HubServer(home / "repositories")
     places = {
         "ENDPOINT": hub.endpoint,
         "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}",

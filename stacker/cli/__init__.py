@@ -13,7 +13,20 @@ from typing import Any, NoReturn
 import typer
 from typer.models import CommandInfo
 
-from stacker.cli import build, dry_run, evaluation, inspection, new, preview, probe, recipes, run, spec_language
+from stacker.cli import (
+    build,
+    dry_run,
+    evaluation,
+    inspection,
+    lineage,
+    new,
+    preview,
+    probe,
+    push,
+    recipes,
+    run,
+    spec_language,
+)
 from stacker.cli.app import ORDER, app
 from stacker.cli.terminal.mergekit_options import translate_options
 from stacker.cli.terminal.printing import print_json, print_problems, problem_json
@@ -27,11 +40,13 @@ __all__ = [
     "dry_run",
     "evaluation",
     "inspection",
+    "lineage",
     "main",
     "new",
     "preview",
     "probe",
     "program",
+    "push",
     "recipes",
     "run",
     "spec_language",

@@ -15,9 +15,9 @@ from stacker.version import VERSION
 START, LOOK, RUN, BUILD, LANGUAGE = "Start", "Look", "Try", "Build and check", "The language"
 ORDER = (
     *("recipes", "new"),
-    *("inspect", "check", "preview", "config", "plan", "diff", "doctor"),
+    *("inspect", "check", "preview", "config", "plan", "diff", "lineage", "doctor"),
     *("run", "eval", "compare", "probe"),
-    *("build", "verify"),
+    *("build", "verify", "push"),
     *("convert", "schema", "ops", "architectures"),
 )
 """The order of commands in the help; commands that are not listed come last."""

@@ -58,6 +58,13 @@ Digests = Annotated[
 WriteDigests = Annotated[
     bool, typer.Option("--write-digests", help="If nothing is wrong, store the SHA-256 of each shard in the lock file.")
 ]
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream",
+        help="Read the weights of donors on the hub by ranges as they are needed, and store no file of them.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
 
 
@@ -67,6 +74,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.
         "build stack.yml ./out",
         "build stack.yml ./out --force --max-memory 2GB",
         "build stack.yml ./out --for llama.cpp",
+        "build stack.yml ./out --stream",
         "build stack.yml ./out -p cut=12",
     ),
 )
@@ -84,12 +92,14 @@ def build(
     device: Device = "cpu",
     clients: For = None,
     digests: Digests = False,
+    stream: Stream = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Write the checkpoint that SPEC describes; an interrupted build is resumed by the same command."""
     from stacker.compose import build as make
     from stacker.compose import load
+    from stacker.io.donors.streaming import DonorAccess
     from stacker.run.building import BuildOptions, Listener
     from stacker.spec.language.value_grammar import parse_size
 
@@ -98,7 +108,8 @@ def build(
     if shard_size:
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
     print_warnings(stack.problems)
-    options = BuildOptions(force, restart, workers, memory, layout, device, digests)
+    access = DonorAccess.STREAM if stream else DonorAccess.FETCH
+    options = BuildOptions(force, restart, workers, memory, layout, device, digests, access=access)
     with show_progress("building", "fetching", "checking", quiet=quiet or json) as (writing, fetching, checking):
         built = make(stack, out, options, Listener(writing, fetching, checking, print_warnings))
     if json:
@@ -141,6 +152,7 @@ def verify(
     out: Written,
     *,
     donor: Moved = None,
+    stream: Stream = False,
     write_digests: WriteDigests = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -151,9 +163,11 @@ def verify(
     """
     from stacker.checkpoint import verify as compare
     from stacker.checkpoint import write_digests as write
+    from stacker.io.donors.streaming import DonorAccess
 
     with show_progress("verifying", "computing digests", quiet=quiet or json) as (watch, digesting):
-        checked = compare(out, _parse_folders(donor or []), watch)
+        access = DonorAccess.STREAM if stream else DonorAccess.FETCH
+        checked = compare(out, _parse_folders(donor or []), watch, access)
         raise_problems(checked.problems)
         if write_digests:
             write(out, digesting)

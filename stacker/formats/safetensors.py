@@ -57,6 +57,18 @@ class FileStamp:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteStamp:
+    """The version of a file on a server: its ETag (or the date of its last change, or ""), and its size in bytes."""
+
+    etag: str
+    size: int
+
+
+Stamp = FileStamp | RemoteStamp
+"""The version of a file, on this machine or on a server."""
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """The parsed header of a safetensors file of `size` bytes, with the file's tensors in byte order.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stacker.core.plan.plan import LayoutKind, Plan, Report
 from stacker.errors import Mark, Problem, Severity
+from stacker.io.donors.streaming import OBTAIN, DonorAccess, Obtain
 from stacker.io.output.folder import Output
 from stacker.progress import Watch, ignore_watch
 
@@ -17,7 +18,8 @@ class BuildOptions:
     """Options of a build; `max_memory` is in bytes.
 
     `force` replaces an existing output folder, `restart` begins anew instead of continuing an interrupted build, and
-    `digests` reads the shards once more to store their SHA-256 in the lock file. Of all options, only `device` can
+    `digests` reads the shards once more to store their SHA-256 in the lock file. `access` says whether weights on
+    servers are fetched first or read by ranges while the output is written. Of all options, only `device` can
     change the values of tensors, because devices round differently.
     """
 
@@ -29,6 +31,12 @@ class BuildOptions:
     device: str = "cpu"
     digests: bool = False
     executor: str = "local"
+    access: DonorAccess = DonorAccess.FETCH
+
+    @property
+    def obtain(self) -> Obtain:
+        """The function that makes the donors' weights readable."""
+        return OBTAIN[self.access]
 
 
 DEFAULTS = BuildOptions()

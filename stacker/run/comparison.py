@@ -13,12 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from stacker.core.plan.plan import Plan, Shard
-from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task
+from stacker.core.plan.tasks import CopyColumns, CopyRun, Task
 from stacker.io.disk.copies import find_data_runs
 from stacker.io.disk.direct import Reader
 from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.disk.storage import explain_errors
-from stacker.io.files.regular_files import read_exactly
 from stacker.progress import Watch
 from stacker.run.compute.rows import join_columns
 from stacker.run.work.schedule import Job, Schedule, run_schedule
@@ -31,8 +30,8 @@ _MOST_OPEN = 32
 """The most shards that stay open at once, not counting shards that are being read."""
 Report = Callable[[int, int, bytes, bytes], None]
 """A function that is called with a shard's number, a file offset, and the expected and the found bytes there."""
-ComputeRounds = Callable[[Compute, "Comparison"], Iterator[Sequence[Job]]]
-"""A function that makes the rounds of jobs that check a computed tensor."""
+CheckRounds = Callable[[Task, "Comparison"], Iterator[Sequence[Job]]]
+"""A function that makes the rounds of jobs that check what a task has written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +66,22 @@ class Comparison:
         self.report(shard, offset, bytes(expected), found)
         self.meter.advance(len(expected))
 
-    def run(self, tasks: Sequence[Task], computed: ComputeRounds, watch: Watch, workers: int) -> None:
-        """Compare what all `tasks` should have written in `workers` threads; `computed` checks computed tensors."""
+    def run(self, tasks: Sequence[Task], check: CheckRounds, watch: Watch, workers: int) -> None:
+        """Compare what all `tasks` should have written with what is there, by `check`, in `workers` threads."""
         total = sum(task.nbytes for task in tasks)
-        schedule = Schedule(((task.id, _rounds(task, self, computed)) for task in tasks), self.meter.stop)
+        schedule = Schedule(((task.id, check(task, self)) for task in tasks), self.meter.stop)
         run_schedule(schedule, workers, lambda: watch(self.meter.done, total))
         watch(self.meter.done, total)
 
 
 @contextmanager
-def open_comparison(folder: Path, plan: Plan, report: Report) -> Iterator[Comparison]:
-    """Yield a Comparison of the shards in `folder`; files are opened when they are needed, and closed at the end."""
+def open_comparison(folder: Path, plan: Plan, report: Report, donor_tasks: Sequence[Task] = ()) -> Iterator[Comparison]:
+    """Yield a Comparison of the shards in `folder`; files are opened when they are needed, and closed at the end.
+
+    `donor_tasks` are the tasks whose donors' bytes will be read.
+    """
     shards: FileCache[Reader] = FileCache(_close_reader, limit_open_files(_MOST_OPEN, 2))
-    with closing(shards), closing(OpenFiles(shards.group)) as sources:
+    with closing(shards), closing(OpenFiles(shards.group, tasks=donor_tasks)) as sources:
         yield Comparison([folder / shard.name for shard in plan.shards], shards, sources, report)
 
 
@@ -103,10 +105,9 @@ def _close_reader(reader: Reader) -> None:
     os.close(reader.fd)
 
 
-def _rounds(task: Task, comparison: Comparison, computed: ComputeRounds) -> Iterator[Sequence[Job]]:
+def compare_copied(task: Task, comparison: Comparison) -> Iterator[Sequence[Job]]:
+    """The rounds of a task that copies or leaves zeros: its bytes are compared with those of the donors' files."""
     match task:
-        case Compute():
-            yield from computed(task, comparison)
         case CopyColumns():
             yield [partial(_compare_columns, task, comparison)]
         case _:
@@ -148,7 +149,9 @@ def _expected(task: Task, comparison: Comparison, begin: int, nbytes: int) -> by
     """
     if not isinstance(task, CopyRun):
         return None
-    with comparison.sources.lease(task.file) as fd:
-        if not find_data_runs(fd, task.source + begin, nbytes):
+    with comparison.sources.lease(task.file) as source:
+        if not source.find_stored(task.source + begin, nbytes):
             return None
-        return read_exactly(fd, nbytes, task.source + begin, Path(str(task.file.path)))
+        data = bytearray(nbytes)
+        source.read_into(memoryview(data), task.source + begin)
+        return bytes(data)

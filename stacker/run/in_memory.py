@@ -13,7 +13,6 @@ from stacker.core.plan.plan import Report, Step
 from stacker.core.plan.task_making import make_step_tasks
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, TensorBytes, Zeros, find_donor_files
 from stacker.errors import StackerError
-from stacker.io.disk.copies import read_into
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
 from stacker.run.compute.evaluate import begin_evaluation
@@ -106,8 +105,8 @@ def _jobs(memory: memoryview, task: Task, filling: _Filling) -> Iterator[Sequenc
 
 
 def _read_run(memory: memoryview, run: CopyRun, filling: _Filling) -> None:
-    with filling.sources.lease(run.file) as fd:
-        read_into(fd, memory[run.offset : run.offset + run.nbytes], run.source)
+    with filling.sources.lease(run.file) as source:
+        source.read_into(memory[run.offset : run.offset + run.nbytes], run.source)
     filling.meter.count(Report(copied=run.nbytes, read=run.nbytes))
     filling.meter.advance(run.nbytes)
 

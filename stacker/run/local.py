@@ -19,9 +19,10 @@ from stacker.core.plan.plan import Plan, Report
 from stacker.core.plan.task_making import find_tensors
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, Zeros, find_donor_files
 from stacker.errors import StackerError, raise_problems
-from stacker.io.disk.direct import Writer
+from stacker.io.disk.direct import DIRECT_ALIGNMENT, Writer
 from stacker.io.disk.moves import move
 from stacker.io.output.folder import Output
+from stacker.io.ranges.read_ahead import is_streamed
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
 from stacker.run.compute.digests import TensorDigests
@@ -84,7 +85,7 @@ def execute(
     kept = total - sum(task.nbytes for task in todo)
     meter.advance(kept)
     _create_empty_shards(plan, tasks, output)
-    with closing(OpenFiles(output.caches)) as sources:
+    with closing(OpenFiles(output.caches, tasks=todo)) as sources:
         execution = _Execution(plan, sources, output, WorkerScratch(computes, device), meter)
         schedule = Schedule(((task.id, _rounds(task, execution)) for task in todo), meter.stop)
         with _recording(_Recorder(plan, todo, schedule, output, execution.digests)):
@@ -130,7 +131,7 @@ def _name_tensors(plan: Plan, task: Task) -> str:
 def _jobs(task: Task, execution: _Execution) -> Iterator[Sequence[Job]]:
     match task:
         case CopyRun():
-            yield [partial(_copy_run, task, execution)]
+            yield [partial(_stream_run if is_streamed(task.file) else _copy_run, task, execution)]
         case Compute():
             evaluation = begin_evaluation(task, execution.sources)
             _reserve(task, execution)
@@ -143,9 +144,17 @@ def _jobs(task: Task, execution: _Execution) -> Iterator[Sequence[Job]]:
 
 
 def _copy_run(run: CopyRun, execution: _Execution) -> None:
-    with execution.sources.lease(run.file) as fd, execution.lease_shard(run) as shard:
+    with execution.sources.lease_local(run.file) as fd, execution.lease_shard(run) as shard:
         moved = move(fd, run.source, shard, run.offset, run.nbytes, progress=execution.meter.advance)
     execution.meter.count(Report(cloned=moved.cloned, copied=moved.copied, holes=moved.holes, read=moved.copied))
+
+
+def _stream_run(run: CopyRun, execution: _Execution) -> None:
+    with execution.lease_shard(run) as shard:
+        shard.reserve(run.offset, run.nbytes)
+    write = partial(_write, run, execution)
+    execution.sources.stream(run.file, run.source, run.nbytes, write, run.offset % DIRECT_ALIGNMENT)
+    execution.meter.count(Report(copied=run.nbytes, read=run.nbytes))
 
 
 def _copy_columns(columns: CopyColumns, execution: _Execution) -> None:
@@ -171,10 +180,10 @@ def _reserve(compute: Compute, execution: _Execution) -> None:
         shard.reserve(compute.offset, compute.nbytes if not compute.stride else 0)
 
 
-def _write(compute: Compute, execution: _Execution, begin: int, data: memoryview) -> None:
-    execution.digests.add(compute.id, begin, data)
-    with execution.lease_shard(compute) as shard:
-        for start, offset, nbytes in compute.spans(begin, len(data)):
+def _write(task: Task, execution: _Execution, begin: int, data: memoryview) -> None:
+    execution.digests.add(task.id, begin, data)
+    with execution.lease_shard(task) as shard:
+        for start, offset, nbytes in task.spans(begin, len(data)):
             shard.write(data[start - begin : start - begin + nbytes], offset)
     execution.meter.advance(len(data))
 
@@ -209,7 +218,7 @@ class _Recorder:
             [task.id for task in sound],
             {name for name in shards if not self._left[name]},
             donor_files=[file for task in sound for file in find_donor_files(task)],
-            digests={task.id: self._digests.take(task.id) for task in sound if isinstance(task, Compute)},
+            digests={task.id: self._digests.take(task.id) for task in sound},
         )
         raise_problems(problem for error in changed.values() for problem in error.problems)
 

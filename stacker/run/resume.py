@@ -1,7 +1,7 @@
 """Checks what earlier, interrupted runs of a build have written, before this run relies on it.
 
 A shard is written again if a donor's file that it was made from has changed, or if its own bytes have changed. Copied
-bytes are compared with the donors' files, and computed bytes with the digests in the journal.
+bytes are compared with the donors' files; computed bytes, and those read from servers, with digests in the journal.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from stacker.core.plan.plan import Plan
-from stacker.core.plan.tasks import Compute, CopyRun, Task, find_donor_files
+from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, find_donor_files
 from stacker.errors import Blame, Mark, Problem, Severity
-from stacker.formats.safetensors import FileStamp
+from stacker.formats.safetensors import Stamp
 from stacker.io.output.folder import Output
+from stacker.io.ranges.read_ahead import is_streamed
 from stacker.progress import Watch, ignore_watch
-from stacker.run.comparison import Comparison, open_comparison
+from stacker.run.comparison import Comparison, compare_copied, open_comparison
 from stacker.run.compute.digests import TensorDigests, find_chunk_length
 from stacker.run.damage import check_size
 from stacker.run.work.schedule import Job
@@ -31,13 +32,14 @@ def check_earlier_work(
 ) -> tuple[Problem, ...]:
     """Discard from `output` what earlier runs wrote and what cannot be trusted; returns a warning for each reason.
 
-    Copies that share disk blocks with the donors are made again, because that is faster than comparing them. `watch` is
-    called with the bytes checked and in total. DonorError if a donor cannot be read.
+    Copies that share disk blocks with the donors are made again, because that is faster than comparing them, and so are
+    columns read from servers, which have no digest. `watch` is called with the bytes checked and in total. DonorError
+    if a donor cannot be read.
     """
     if not output.done:
         return ()
     kept = [task for task in tasks if task.id in output.done]
-    again = [task for task in kept if plan.layout.block and isinstance(task, CopyRun)]
+    again = [task for task in kept if _is_made_again(task, plan)]
     reasons = _find_lost_shards(plan, kept, output)
     reasons |= _find_changed_donors(kept, output.record_read.donors)
     left = [task for task in kept if task.shard not in reasons and task not in again]
@@ -47,6 +49,16 @@ def check_earlier_work(
     if undone:
         output.discard([plan.shards[number].name for number in reasons], undone)
     return tuple(_describe(reasons, plan, output))
+
+
+def _is_made_again(task: Task, plan: Plan) -> bool:
+    match task:
+        case CopyRun():
+            return plan.layout.block is not None and not is_streamed(task.file)
+        case CopyColumns():
+            return any(map(is_streamed, find_donor_files(task)))
+        case _:
+            return False
 
 
 def _find_lost_shards(plan: Plan, kept: Sequence[Task], output: Output) -> Reasons:
@@ -61,13 +73,13 @@ def _find_lost_shards(plan: Plan, kept: Sequence[Task], output: Output) -> Reaso
     return dict.fromkeys(lost, "their files are gone or cut off")
 
 
-def _find_changed_donors(kept: Sequence[Task], recorded: Mapping[str, FileStamp]) -> Reasons:
-    """The shards with a finished task that has read another version of a donor's file than the present one."""
+def _find_changed_donors(kept: Sequence[Task], recorded: Mapping[str, Stamp]) -> Reasons:
+    """The shards with a finished task that has read another version or copy of a donor's file than the present one."""
     return {
-        task.shard: f"'{file.path}' has changed since"
+        task.shard: f"'{file.place}' {'has changed since' if file.place in recorded else 'was read from elsewhere'}"
         for task in kept
         for file in find_donor_files(task)
-        if file.stamp is None or recorded.get(str(file.path)) != file.stamp
+        if file.stamp is None or recorded.get(file.place) != file.stamp
     }
 
 
@@ -85,25 +97,28 @@ def _find_damage(plan: Plan, kept: Sequence[Task], output: Output, watch: Watch,
         damaged.update(
             number for number in {task.shard for task in kept} if not comparison.has_header(number, plan.shards[number])
         )
-        comparison.run(kept, partial(_check_digests, digests), watch, workers)
+        comparison.run(kept, partial(_check, digests), watch, workers)
     return dict.fromkeys(damaged, _DAMAGED)
 
 
-def _check_digests(digests: Mapping[str, str], compute: Compute, comparison: Comparison) -> Iterator[Sequence[Job]]:
-    yield [partial(_check_digest, digests[compute.id], compute, comparison)]
+def _check(digests: Mapping[str, str], task: Task, comparison: Comparison) -> Iterator[Sequence[Job]]:
+    if isinstance(task, Compute) or digests[task.id]:
+        yield [partial(_check_digest, digests[task.id], task, comparison)]
+    else:
+        yield from compare_copied(task, comparison)
 
 
-def _check_digest(expected: str, compute: Compute, comparison: Comparison) -> None:
-    """Compare the digest of a computed tensor in its shard with the digest `expected` from the journal."""
+def _check_digest(expected: str, task: Task, comparison: Comparison) -> None:
+    """Compare the digest of what a task has written in its shard with the digest `expected` from the journal."""
     found = TensorDigests()
-    chunk = find_chunk_length(expected) or compute.nbytes
-    for begin in range(0, compute.nbytes, chunk):
-        nbytes = min(chunk, compute.nbytes - begin)
-        with comparison.lease_shard(compute.shard) as reader:
-            parts = [bytes(reader.read(length, offset)) for _, offset, length in compute.spans(begin, nbytes)]
-        found.add(compute.id, begin, memoryview(b"".join(parts)))
+    chunk = find_chunk_length(expected) or task.nbytes
+    for begin in range(0, task.nbytes, chunk):
+        nbytes = min(chunk, task.nbytes - begin)
+        with comparison.lease_shard(task.shard) as reader:
+            parts = [bytes(reader.read(length, offset)) for _, offset, length in task.spans(begin, nbytes)]
+        found.add(task.id, begin, memoryview(b"".join(parts)))
         comparison.meter.advance(nbytes)
-    comparison.report(compute.shard, compute.offset, expected.encode(), found.take(compute.id).encode())
+    comparison.report(task.shard, task.offset, expected.encode(), found.take(task.id).encode())
 
 
 def _describe(reasons: Reasons, plan: Plan, output: Output) -> Iterator[Problem]:

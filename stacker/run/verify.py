@@ -11,11 +11,12 @@ from pathlib import Path
 
 from stacker.core.plan.plan import Plan, Shard
 from stacker.core.plan.task_making import make_tasks
-from stacker.core.plan.tasks import Compute
+from stacker.core.plan.tasks import Compute, Task
 from stacker.core.values.donor import Donor
 from stacker.errors import Problem
+from stacker.io.ranges.read_ahead import BLOCK_BYTES
 from stacker.progress import Watch, ignore_watch
-from stacker.run.comparison import CHUNK, Comparison, open_comparison
+from stacker.run.comparison import CHUNK, Comparison, compare_copied, open_comparison
 from stacker.run.compute.evaluate import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.damage import Damage, check_contents, check_size, make_file_problem
@@ -35,9 +36,10 @@ def compare(
     missing, was changed, or cannot be read.
     """
     yield from check_contents(folder, plan)
-    tasks = make_tasks(plan, donors, _PART)
+    streamed = any(file.address for donor in donors.values() for file in donor.files)
+    tasks = make_tasks(plan, donors, BLOCK_BYTES if streamed else _PART)  # blocks are read ahead
     damage = Damage(plan)
-    with open_comparison(folder, plan, damage.compare) as comparison:
+    with open_comparison(folder, plan, damage.compare, tasks) as comparison:
         present = set()
         for number, shard in enumerate(plan.shards):
             problem = check_size(comparison.paths[number], shard)
@@ -48,8 +50,22 @@ def compare(
                 yield problem
         found = [task for task in tasks if task.shard in present]
         scratch = WorkerScratch([task for task in found if isinstance(task, Compute)])
-        comparison.run(found, partial(_recompute, scratch), watch, workers or count_workers())
+        comparison.run(found, partial(_check, scratch), watch, workers or count_workers())
     yield from damage.problems(comparison.paths)
+
+
+def check_structure(folder: Path, plan: Plan) -> Iterator[Problem]:
+    """Yield a problem for each file of the output that is missing or has another size or header than planned."""
+    yield from check_contents(folder, plan)
+    with open_comparison(folder, plan, _ignore) as comparison:
+        for number, shard in enumerate(plan.shards):
+            problem = check_size(comparison.paths[number], shard) or _check_header(comparison, number, shard)
+            if problem:
+                yield problem
+
+
+def _ignore(shard: int, offset: int, expected: bytes, found: bytes) -> None:
+    del shard, offset, expected, found
 
 
 def _check_header(comparison: Comparison, number: int, shard: Shard) -> Problem | None:
@@ -58,9 +74,12 @@ def _check_header(comparison: Comparison, number: int, shard: Shard) -> Problem 
     return None if same else make_file_problem(path, "the header of this shard is not as planned", "build it again")
 
 
-def _recompute(scratch: WorkerScratch, compute: Compute, comparison: Comparison) -> Iterator[Sequence[Job]]:
-    evaluation = begin_evaluation(compute, comparison.sources)
-    yield from compute_rounds(evaluation, scratch, partial(_compare_computed, compute, comparison))
+def _check(scratch: WorkerScratch, task: Task, comparison: Comparison) -> Iterator[Sequence[Job]]:
+    if not isinstance(task, Compute):
+        yield from compare_copied(task, comparison)
+        return
+    evaluation = begin_evaluation(task, comparison.sources)
+    yield from compute_rounds(evaluation, scratch, partial(_compare_computed, task, comparison))
 
 
 def _compare_computed(compute: Compute, comparison: Comparison, begin: int, expected: memoryview) -> None:

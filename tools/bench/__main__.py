@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tools.bench import blends, digest, goliath, in_memory, live, passthrough, probe, reflink, sameness
+from tools.bench import blends, digest, goliath, in_memory, live, passthrough, probe, reflink, sameness, streaming, xet
 from tools.bench.measure import Bench, BenchError, Row
 
 CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
@@ -26,6 +26,8 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "plan-memory": in_memory.measure_plan_memory,
     "setup": in_memory.measure_setup,
     "live": live.measure,
+    "stream": streaming.measure,
+    "xet": xet.measure,
 }
 
 

@@ -172,7 +172,7 @@ def on_a_hub(folder: Path) -> Iterator[None]:
 
 
 def _serve(folder: Path, answer: multiprocessing.connection.Connection) -> None:
-    hub = HubServer()
+    hub = HubServer(folder / "repositories")
     for name in "ab":
         hub.add(f"org/{name}", folder / name)
     answer.send(hub.endpoint)

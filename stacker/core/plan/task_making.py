@@ -22,7 +22,7 @@ def make_tasks(plan: Plan, donors: Mapping[str, Donor], longest: int = LONGEST_C
     """All tasks of a plan, sorted by shard and offset.
 
     Copies are cut at shard offsets that are multiples of `longest` bytes. Raises DonorError if weights that have to be
-    read are not on this machine.
+    read are neither on this machine nor streamed.
     """
     places = locate_tensors(plan.steps, donors)
     steps = [replace(step, expression=simplify(step.expression, step.tensor.dtype)) for step in plan.steps]
@@ -57,7 +57,7 @@ def find_tensors(plan: Plan, task: Task) -> list[str]:
 def locate_tensors(steps: Iterable[Step], donors: Mapping[str, Donor]) -> dict[TensorRef, TensorBytes]:
     """Where every donor tensor that the steps read is stored.
 
-    Raises DonorError if weights are not on this machine; the error names the donors.
+    Raises DonorError if weights are neither on this machine nor streamed; the error names the donors.
     """
     known = collect_donors(donors)
     refs = dict.fromkeys(ref for step in steps for ref in find_needed_tensors(step.expression))
@@ -69,9 +69,9 @@ def locate_tensors(steps: Iterable[Step], donors: Mapping[str, Donor]) -> dict[T
 def _locate(ref: TensorRef, donors: Mapping[str, Donor]) -> TensorBytes | None:
     donor = donors[ref.donor]
     tensor = donor.tensors[ref.name]
-    if tensor.extent is None or donor.files[tensor.extent.file].path is None:
+    if tensor.extent is None or not donor.files[tensor.extent.file].place:
         return None
-    return TensorBytes(donor.files[tensor.extent.file], tensor.extent.offset, tensor.spec.dtype)
+    return TensorBytes(donor.files[tensor.extent.file], tensor.extent.offset, tensor.extent.nbytes, tensor.spec.dtype)
 
 
 def _check_present(places: Mapping[TensorRef, TensorBytes | None]) -> Iterator[Problem]:

@@ -16,10 +16,11 @@ from stacker.tensors import Dtype, TensorRef
 
 @dataclass(frozen=True, slots=True)
 class TensorBytes:
-    """Where a donor tensor is stored: in `file` from byte `offset`, as elements of type `dtype`."""
+    """Where a donor tensor is stored: `nbytes` bytes of `file` from byte `offset`, as elements of type `dtype`."""
 
     file: DonorFile
     offset: int
+    nbytes: int
     dtype: Dtype
 
 
@@ -35,6 +36,13 @@ class Task:
     def id(self) -> str:
         """A name that is unique within a plan and equal in every run of it; the journal lists finished tasks by it."""
         return f"{self.shard}@{self.offset}+{self.nbytes}"
+
+    def spans(self, begin: int, nbytes: int) -> Iterator[tuple[int, int, int]]:
+        """Yield the places in the shard where bytes [begin, begin + nbytes) of the result are written.
+
+        Each place is (start in the result, offset in the shard, number of bytes).
+        """
+        yield begin, self.offset + begin, nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +84,6 @@ class Compute(Task):
         return Dtype.F64 in (self.dtype, *(self.places[ref].dtype for ref in find_needed_tensors(self.expression)))
 
     def spans(self, begin: int, nbytes: int) -> Iterator[tuple[int, int, int]]:
-        """Yield the places in the shard where bytes [begin, begin + nbytes) of the result are written.
-
-        Each place is (start in the result, offset in the shard, number of bytes).
-        """
         if not self.stride:
             yield begin, self.offset + begin, nbytes
             return

@@ -10,7 +10,7 @@ from stacker.arch.files.architecture import Architecture, Config, Part
 from stacker.arch.layer_names import find_split_axis
 from stacker.core.values.expression import Copy, Expression, take_columns
 from stacker.errors import Problem
-from stacker.formats.safetensors import FileStamp
+from stacker.formats.safetensors import Stamp
 from stacker.tensors import TensorRef, TensorSpec
 
 
@@ -18,15 +18,22 @@ from stacker.tensors import TensorRef, TensorSpec
 class DonorFile:
     """A safetensors file: `header` is the SHA-256 of its header bytes.
 
-    `path` is where the file is on this machine, or None if it has not been fetched yet. `stamp` is the version of the
-    file whose header was read.
+    `path` is where the file is on this machine, or None if it has not been fetched. `address` is set if ranges of its
+    bytes are read from a server instead, such as `hf://owner/name@commit/file`. `stamp` is the version of the file
+    whose header was read.
     """
 
     name: str
     size: int
     header: str
     path: str | None = None
-    stamp: FileStamp | None = field(default=None, compare=False)
+    stamp: Stamp | None = field(default=None, compare=False)
+    address: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The path or the address where the file is read; "" if it has to be fetched first."""
+        return self.path or self.address or ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,9 @@ def count_new_bytes(tasks: Sequence[Task], folder: Path, block: int | None) -> i
 def _count_new_bytes(task: Task, folder: Path, block: int | None) -> int:
     match task:
         case CopyRun(file=file, source=source, offset=offset, nbytes=nbytes):
-            path = Path(str(file.path))
+            if file.path is None:
+                return nbytes
+            path = Path(file.path)
             if block and (offset - source) % block == 0 and _clones(path, folder):
                 return min(nbytes, 2 * block)
             return count_allocated_bytes(path, source, nbytes)

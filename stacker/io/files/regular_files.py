@@ -37,6 +37,12 @@ def open_regular(path: Path, shown: Path | None = None) -> int:
     return fd
 
 
+def make_changed_error(place: str, change: str) -> DonorError:
+    """Make the error that says that a donor's file, at a path or an address, is not the one of the plan."""
+    hint = "leave donors alone while a build reads them, then start the build again"
+    return DonorError.of(f"the donor's file changed since it was planned: {change}", hint, Mark(place))
+
+
 @contextmanager
 def explain_open_errors(path: Path) -> Iterator[None]:
     """Turn an OSError that the `with` block raises into a DonorError which says that `path` cannot be opened.

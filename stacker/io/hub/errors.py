@@ -97,12 +97,13 @@ def _donor_error(address: HubAddress, words: Words) -> DonorError:
 
 
 def _find_cause(error: Exception) -> Exception:
-    """The exception to explain to the user: the exception that caused a FileNotFoundError, or else `error` itself.
+    """The exception to explain to the user: what caused a FileNotFoundError or RuntimeError, or else `error` itself.
 
-    huggingface_hub raises a FileNotFoundError when a file is not in the cache and the request for that file failed.
+    huggingface_hub raises a FileNotFoundError when a file is not in the cache and the request for that file failed, and
+    a RuntimeError when a file could not be uploaded.
     """
     behind = error.__cause__
-    return behind if isinstance(error, FileNotFoundError) and isinstance(behind, Exception) else error
+    return behind if isinstance(error, FileNotFoundError | RuntimeError) and isinstance(behind, Exception) else error
 
 
 def _is_transport(error: Exception) -> bool:

@@ -79,7 +79,7 @@ def open_hub(repo_id: str, revision: str | None) -> HubRepository:
     DonorError when neither the hub nor the cache has the repository.
     """
     address = HubAddress(repo_id, revision)
-    _check_id(address)
+    check_id(address)
     with translate_hub_errors(address):
         cached = _list_cached(address)
     reachable = True
@@ -96,7 +96,8 @@ def open_hub(repo_id: str, revision: str | None) -> HubRepository:
     return HubRepository(repo_id, source, listing.commit, dict(listing.sizes), snapshot, reachable)
 
 
-def _check_id(address: HubAddress) -> None:
+def check_id(address: HubAddress) -> None:
+    """Raise a SpecError if the id or the revision of a repository is malformed."""
     if not _ID.fullmatch(address.repo):
         message = f"'{escape_text(address.repo)}' is neither a folder here nor a hub id"
         hint = "a hub id is name or owner/name, of letters, digits, '-', '_' and '.'; a folder's path must exist"

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from stacker.core.plan.plan import Plan, Shard
 from stacker.core.values.donor import DonorFile
 from stacker.errors import Mark, Problem, StorageError
-from stacker.formats.safetensors import FileStamp
+from stacker.formats.safetensors import Stamp
 from stacker.io.disk.direct import Writer, write_all
 from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.disk.storage import explain_errors, make_storage_error
@@ -185,10 +185,10 @@ class Output:
         """Sync all open shards, list the tasks `task_ids` in the journal as done, and close the shards `complete`.
 
         `complete` is the names of the shards that will not be written any more. `donor_files` is the files that these
-        tasks have read, and `digests` maps the ids of computing tasks to digests of the bytes that they wrote.
+        tasks have read, and `digests` maps ids of tasks to digests of the bytes that they wrote.
         """
         done = {task: digests.get(task, "") for task in task_ids}
-        stamps = {str(file.path): file.stamp for file in donor_files if file.stamp}
+        stamps = {file.place: file.stamp for file in donor_files if file.stamp}
         with self._lock:
             with self._shards.lease_all() as shards:
                 for name, writer in shards.items():
@@ -200,7 +200,7 @@ class Output:
             while self._shards.close_idle(names):
                 pass
 
-    def _note(self, done: Mapping[str, str], stamps: Mapping[str, FileStamp]) -> None:
+    def _note(self, done: Mapping[str, str], stamps: Mapping[str, Stamp]) -> None:
         """Append to the journal the tasks `done`, and the synced shards and donor files that it does not list yet."""
         new = {name: self._sizes[name] for name in sorted(self._synced - self._named)}
         if new:

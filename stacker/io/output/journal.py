@@ -11,11 +11,11 @@ import re
 import stat
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from stacker.formats.safetensors import FileStamp
+from stacker.formats.safetensors import FileStamp, RemoteStamp, Stamp
 from stacker.io.files.paths import exists, is_link
 
 JOURNAL = ".journal"
@@ -32,8 +32,8 @@ class Record:
 
     `files` has the names of all files that these runs may have made, `shards` maps each shard that exists to its size
     in bytes, and `pid` is the id of the last process that wrote the journal. `done` maps the id of each finished task
-    to the digest of the bytes it computed ("" for copied bytes), and `donors` the path of each donor file that these
-    tasks read to the version of the file. `nbytes` is the length of the journal's undamaged part.
+    to the digest of the bytes it wrote ("" for bytes copied on this machine), and `donors` the path or address of each
+    donor file that these tasks read to the version of the file. `nbytes` is the length of the journal's undamaged part.
     """
 
     plan_id: str = ""
@@ -41,7 +41,7 @@ class Record:
     files: frozenset[str] = frozenset()
     pid: int | None = None
     shards: Mapping[str, int] = field(default_factory=dict)
-    donors: Mapping[str, FileStamp] = field(default_factory=dict)
+    donors: Mapping[str, Stamp] = field(default_factory=dict)
     done: Mapping[str, str] = field(default_factory=dict)
     nbytes: int = 0
 
@@ -93,19 +93,23 @@ def _make_record(values: list[dict[str, Any]], nbytes: int) -> Record:
     first, *rest = values
     if first["stacker"] != _FORMAT:
         raise ValueError("the journal has another format")
-    files, shards, donors, done = set[str](first["shards"]), dict[str, int](), dict[str, FileStamp](), dict[str, str]()
+    files, shards, donors, done = set[str](first["shards"]), dict[str, int](), dict[str, Stamp](), dict[str, str]()
     pid: int | None = None
     for value in rest:
         pid = value.get("pid", pid)
         files.update(value.get("files", ()))
         shards |= value.get("made", {})
-        donors |= {path: FileStamp(*stamp) for path, stamp in value.get("donors", {}).items()}
+        donors |= {place: _make_stamp(stamp) for place, stamp in value.get("donors", {}).items()}
         done |= value.get("done", {})
         for name in value.get("lost", ()):
             shards.pop(name, None)
         for task in value.get("undone", ()):
             done.pop(task, None)
     return Record(first["plan"], first["summary"], frozenset(files), pid, shards, donors, done, nbytes)
+
+
+def _make_stamp(fields: list[Any]) -> Stamp:
+    return RemoteStamp(*fields) if isinstance(fields[0], str) else FileStamp(*fields)
 
 
 def _parse_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
@@ -164,9 +168,9 @@ class Journal:
         """Append the names of files other than shards that will be made."""
         self._write({"files": list(names)})
 
-    def note_done(self, made: Mapping[str, int], donors: Mapping[str, FileStamp], done: Mapping[str, str]) -> None:
+    def note_done(self, made: Mapping[str, int], donors: Mapping[str, Stamp], done: Mapping[str, str]) -> None:
         """Append finished tasks, the shards `made` (name to size), and the donor files read; see Record."""
-        stamps = {path: (stamp.inode, stamp.mtime, stamp.ctime) for path, stamp in donors.items()}
+        stamps = {place: astuple(stamp) for place, stamp in donors.items()}
         self._write({"made": dict(made), "donors": stamps, "done": dict(done)})
 
     def note_lost(self, shards: Iterable[str], tasks: Iterable[str]) -> None:

@@ -41,7 +41,7 @@ class DonorMaps:
         with self._lock:
             found = self._maps.get(str(file.path))
             if found is None:
-                with self.sources.lease(file) as fd:
+                with self.sources.lease_local(file) as fd:
                     found = self._maps[str(file.path)] = _map_file(fd, file)
             return found
 

@@ -26,7 +26,6 @@ from stacker.core.values.expression import (
     find_needed_tensors,
     is_zero,
 )
-from stacker.io.disk.copies import read_into
 from stacker.io.disk.direct import DIRECT_ALIGNMENT
 from stacker.ops.shared.op import Kernel, Tile
 from stacker.ops.shared.settings import make_kernel
@@ -209,9 +208,9 @@ def _read(tile_range: TileRange, place: TensorBytes, slot: int) -> Array:
     `place` says in which file the tensor's bytes are, and at which offset.
     """
     offset = place.offset + tile_range.start * place.dtype.bits // 8
-    with tile_range.evaluation.sources.lease(place.file) as fd:
+    with tile_range.evaluation.sources.lease(place.file) as source:
         return tile_range.scratch.load(
-            slot, tile_range.count, tile_range.kind, place.dtype, lambda view: read_into(fd, view, offset)
+            slot, tile_range.count, tile_range.kind, place.dtype, lambda view: source.read_into(view, offset)
         )
 
 
@@ -226,14 +225,14 @@ def _read_columns(tile_range: TileRange, columns: Columns, slot: int) -> Array:
 
     def read(view: memoryview) -> None:
         row, column = divmod(tile_range.start * size, width)
-        source = place.offset + columns.start * size + row * stride
+        begin_of_row = place.offset + columns.start * size + row * stride
         begin = -column
         while begin < len(view):
             low, high = max(begin, 0), min(begin + width, len(view))
-            read_into(fd, view[low:high], source + low - begin)
-            begin, source = begin + width, source + stride
+            source.read_into(view[low:high], begin_of_row + low - begin)
+            begin, begin_of_row = begin + width, begin_of_row + stride
 
-    with tile_range.evaluation.sources.lease(place.file) as fd:
+    with tile_range.evaluation.sources.lease(place.file) as source:
         return tile_range.scratch.load(slot, tile_range.count, tile_range.kind, place.dtype, read)
 
 

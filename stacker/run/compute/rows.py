@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from stacker.core.plan.tasks import ColumnSource, CopyColumns
 from stacker.core.values.expression import Expression, RowRun, Rows
-from stacker.io.disk.copies import read_into
 from stacker.run.work.sources import OpenFiles
 
 if TYPE_CHECKING:
@@ -107,13 +106,13 @@ def _read_rows(source: ColumnSource, first: int, rows: int, row: int, buffer: me
         return
     offset, nbytes = source.source + first * source.stride, source.nbytes
     places = range(source.to, source.to + rows * row, row)
-    with sources.lease(source.file) as fd:
+    with sources.lease(source.file) as donor:
         if nbytes * _SPARSE < source.stride:
             for number, place in enumerate(places):
-                read_into(fd, buffer[place : place + nbytes], offset + number * source.stride)
+                donor.read_into(buffer[place : place + nbytes], offset + number * source.stride)
             return
         content = memoryview(bytearray((rows - 1) * source.stride + nbytes))
-        read_into(fd, content, offset)
+        donor.read_into(content, offset)
     for number, place in enumerate(places):
         begin = number * source.stride
         buffer[place : place + nbytes] = content[begin : begin + nbytes]

@@ -1,0 +1,1 @@
+"""Reads ranges of donors' files from servers, without storing the files."""

@@ -1,0 +1,47 @@
+"""Lists the kinds of servers whose files are read by ranges, by the scheme of their addresses."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+
+from stacker.core.values.donor import Donor, DonorFile
+from stacker.formats.safetensors import parse_header_length
+from stacker.io.files.regular_files import make_changed_error
+from stacker.io.hub.ranges import open_hub_file
+from stacker.io.ranges.fetching import fetch_range
+from stacker.io.ranges.remote_file import RemoteFile
+
+OPENERS: dict[str, Callable[[str], RemoteFile]] = {"hf": open_hub_file}
+"""Functions of an address without its scheme, which return the file there and request nothing yet."""
+
+
+def make_address(donor: Donor, file: DonorFile) -> str:
+    """The address of a donor's file on the hub, such as `hf://owner/name@commit/model.safetensors`."""
+    return f"hf://{donor.source}@{donor.revision}/{file.name}"
+
+
+def open_remote(address: str) -> RemoteFile:
+    """Open the file at an address whose scheme is one of OPENERS."""
+    scheme, _, rest = address.partition("://")
+    return OPENERS[scheme](rest)
+
+
+def open_checked(file: DonorFile, stop: threading.Event) -> RemoteFile:
+    """Open a donor's file on a server; DonorError unless it has the version, size and header that the plan recorded.
+
+    A version is compared only if `file.stamp` states one.
+    """
+    remote = open_remote(str(file.address))
+    first = b"".join(fetch_range(remote, 0, min(64, file.size), stop))
+    stamp = remote.stamp
+    if stamp.size != file.size:
+        raise make_changed_error(file.place, f"it has {stamp.size:,} bytes, not {file.size:,}")
+    if file.stamp not in (None, stamp):
+        raise make_changed_error(file.place, "the server names another version of it")
+    length = parse_header_length(first, file.size, str(file.address))
+    header = first[:length] + b"".join(fetch_range(remote, len(first), length, stop))
+    if hashlib.sha256(header).hexdigest() != file.header:
+        raise make_changed_error(file.place, "its header is another")
+    return remote

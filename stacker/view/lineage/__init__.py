@@ -1,0 +1,1 @@
+"""Shows family trees of checkpoints, and the origins of tensors."""
