@@ -25,8 +25,7 @@ from stacker.core.clients.verdicts import Verdict, judge_clients
 from stacker.core.config.compiling import compile_stack_config
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan
 from stacker.core.plan.plan_json import make_lock
-from stacker.core.plan.planning import find_files, make_plan, make_stacked_donor
-from stacker.core.plan.task_making import make_tasks
+from stacker.core.plan.planning import make_plan, make_stacked_donor
 from stacker.core.plan.tensors import PlannedTensors, plan_tensors
 from stacker.core.side_files.selection import SideFiles, select_side_files
 from stacker.core.stack.graph import StackGraph, build_graph
@@ -34,10 +33,10 @@ from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.values.donor import Donor, collect_donors
 from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors, sort_problems
 from stacker.formats.json_object import Json
-from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
+from stacker.io.disk.space import find_clone_block
 from stacker.io.donors.local_files import check_not_overwritten, find_relative_folder, list_local_files
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
-from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
+from stacker.io.donors.side_files import check_side_files, read_clean_files
 from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.paths import find_nearest_folder, resolve_links
 from stacker.io.files.spec_files import read_spec_file
@@ -46,7 +45,8 @@ from stacker.io.output.placing import check_vacant
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
 from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, commit_output
-from stacker.run.executors import EXECUTORS
+from stacker.run.executors import write_shards
+from stacker.run.preparing import Work, check_room, prepare_work
 from stacker.run.resume import check_earlier_work
 from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
@@ -175,8 +175,7 @@ def load_text(
 ) -> Stack:
     """Make the stack of the spec `text`, which is stored at `path`; the function `read` reads one donor.
 
-    If the stack is itself a donor of another stack, `opened` lists the paths of the specs around it, the outermost
-    first.
+    If the stack is a donor of another stack, `opened` lists the paths of the specs around it, the outermost first.
     """
     spec = read_spec(text, str(path), parameters)
     with translate_errors(spec):
@@ -211,8 +210,7 @@ def _read_donors(
 ) -> tuple[dict[str, Donor], Problems]:
     """Read the donors of the spec at `path`; return those that can be read, by name, and the problems of the others.
 
-    `opened` has the paths of the specs that are being read because this one is a donor of theirs. For each donor that
-    is a stack, its spec's text is added to `nested`, keyed by path.
+    `opened` has the paths of the specs around this one. The text of each nested spec is added to `nested`, by path.
     """
     donors: dict[str, Donor] = {}
     problems: list[Problem] = []
@@ -268,40 +266,31 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
     return stack.plan(Layout(stack.spec.output.shard_size, block))
 
 
-def build(
-    stack: Stack,
-    out: Path,
-    options: BuildOptions = DEFAULTS,
-    listener: Listener = SILENT,
-) -> Built:
+def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: Listener = SILENT) -> Built:
     """Write the stack's checkpoint to the folder `out`, which appears only when complete; continue interrupted builds.
 
     All errors of the stack are raised together before writing; later, StorageError, LockedError, UnsafeError or
     DonorError may be raised. Once `out` is complete, the listener gets warnings instead.
     """
     raise_problems(stack.problems)
-    known = collect_donors(stack.donors)
-    text = stack.write_spec()
     check_vacant(out, force=options.force)
-    check_not_overwritten(out, known.values())
+    check_not_overwritten(out, collect_donors(stack.donors).values())
     plan = plan_for(stack, out, options.layout)
-    side_files = fetch_side_files(stack.side_files)
-    if side_files != stack.side_files:
-        raise_problems(check_side_files(side_files, stack.spec, stack.graph, stack.donors))
-    donors = options.obtain(known, find_files(plan, known), listener.fetching)
-    tasks = make_tasks(plan, donors)
-    check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
-    summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
-    names = [each.file.name for each in side_files.carried]
-    with open_output(out, plan, summary, names, force=options.force, restart=options.restart) as output:
-        listener.warn(check_earlier_work(plan, tasks, output, listener.checking, workers=options.workers))
-        for name, data in read_clean_files(side_files):
+    work = prepare_work(stack, plan, options, listener)
+    check_room(out, work)
+    with open_output(out, plan, work.summary, work.side_names, force=options.force, restart=options.restart) as output:
+        listener.warn(check_earlier_work(plan, work.tasks, output, listener.checking, workers=options.workers))
+        for name, data in read_clean_files(work.side_files):
             output.write_texts({name: data})
-        how = {"workers": options.workers, "max_memory": options.max_memory}
-        report = EXECUTORS[options.executor](plan, tasks, output, **how, device=options.device, watch=listener.writing)
+        report = write_shards(work, output, options, listener)
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
-        found = {donor.name: find_relative_folder(donor, out) for donor in donors.values()}
-        lock = make_lock(plan, VERSION, found, stack.nested, digests)
-        output.write_texts(make_documents(stack.scene(plan), plan, text, lock))
+        output.write_texts(describe_output(stack, work, out, digests))
         commit_output(output, out, listener)
     return Built(plan, report)
+
+
+def describe_output(stack: Stack, work: Work, out: Path, digests: Mapping[str, str]) -> dict[str, bytes]:
+    """The files that a build writes into `out` beside the shards and side files; `digests` are those of the shards."""
+    found = {donor.name: find_relative_folder(donor, out) for donor in work.donors.values()}
+    lock = make_lock(work.plan, VERSION, found, stack.nested, digests)
+    return make_documents(stack.scene(work.plan), work.plan, stack.write_spec(), lock)

@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("search",),
     ("view",),
     ("compose", "checkpoint"),
+    ("parts",),
     ("__init__",),
     ("cli",),
     ("__main__",),

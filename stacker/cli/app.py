@@ -17,7 +17,7 @@ ORDER = (
     *("recipes", "new"),
     *("inspect", "check", "preview", "config", "plan", "diff", "lineage", "doctor"),
     *("run", "eval", "compare", "probe"),
-    *("build", "verify", "push"),
+    *("build", "commit", "verify", "push"),
     *("convert", "schema", "ops", "architectures"),
 )
 """The order of commands in the help; commands that are not listed come last."""

@@ -10,6 +10,7 @@ import typer
 
 from stacker.cli.app import BUILD, For, Json, Parameters, Spec, app, format_examples
 from stacker.cli.parameters import parse_assignments
+from stacker.cli.parts import write_part
 from stacker.cli.terminal.printing import make_console, print_json, print_problems, print_warnings, problems_json
 from stacker.cli.terminal.progress import show_progress
 from stacker.cli.terminal.streams import drop_output
@@ -17,8 +18,9 @@ from stacker.core.plan.plan import LayoutKind
 from stacker.errors import Mark, SpecError, StorageError, raise_problems
 
 if TYPE_CHECKING:
+    from stacker.compose import Stack
     from stacker.core.side_files.selection import SideFiles
-    from stacker.run.building import Built
+    from stacker.run.building import BuildOptions, Built
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it appears only once it is complete.")]
 Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder written by stacker build.")]
@@ -65,6 +67,14 @@ Stream = Annotated[
         help="Read the weights of donors on the hub by ranges as they are needed, and store no file of them.",
     ),
 ]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        "--shards",
+        metavar="K/N",
+        help="Write only the K-th of N parts of the shards, into OUT.parts; stacker commit puts the parts together.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
 
 
@@ -76,6 +86,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.
         "build stack.yml ./out --for llama.cpp",
         "build stack.yml ./out --stream",
         "build stack.yml ./out -p cut=12",
+        "build stack.yml ./out --shards 3/8",
     ),
 )
 def build(
@@ -93,14 +104,14 @@ def build(
     clients: For = None,
     digests: Digests = False,
     stream: Stream = False,
+    shards: Part = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Write the checkpoint that SPEC describes; an interrupted build is resumed by the same command."""
-    from stacker.compose import build as make
     from stacker.compose import load
     from stacker.io.donors.streaming import DonorAccess
-    from stacker.run.building import BuildOptions, Listener
+    from stacker.run.building import BuildOptions
     from stacker.spec.language.value_grammar import parse_size
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
@@ -110,6 +121,16 @@ def build(
     print_warnings(stack.problems)
     access = DonorAccess.STREAM if stream else DonorAccess.FETCH
     options = BuildOptions(force, restart, workers, memory, layout, device, digests, access=access)
+    if shards:
+        write_part(stack, out, shards, options, quiet=quiet, json=json)
+        return
+    _write_whole(stack, out, options, quiet=quiet, json=json)
+
+
+def _write_whole(stack: Stack, out: Path, options: BuildOptions, *, quiet: bool, json: bool) -> None:
+    from stacker.compose import build as make
+    from stacker.run.building import Listener
+
     with show_progress("building", "fetching", "checking", quiet=quiet or json) as (writing, fetching, checking):
         built = make(stack, out, options, Listener(writing, fetching, checking, print_warnings))
     if json:

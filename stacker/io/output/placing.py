@@ -141,7 +141,7 @@ def finish_quietly(out: Path, old: Path | None) -> Iterator[Problem]:
     """
     steps: list[tuple[Path, str, Callable[[], object]]] = [
         # the journal goes only now: had the renaming failed, a later run would have needed it
-        (out / JOURNAL, "remove the journal, which may be deleted", (out / JOURNAL).unlink),
+        (out / JOURNAL, "remove the journal, which may be deleted", partial((out / JOURNAL).unlink, missing_ok=True)),
         (out, "make sure that the output survives a power cut", partial(sync_folder, out)),
         (out.parent, "make sure that the output survives a power cut", partial(sync_folder, out.parent)),
         *([(old, "delete the folder that was replaced", partial(_delete_replaced, old))] if old else []),
