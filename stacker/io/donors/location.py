@@ -24,6 +24,7 @@ from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
 from stacker.io.files.paths import FAILED, exists, expand_home, is_folder, list_folder
 from stacker.io.files.repository import FolderRepository, Repository
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
+from stacker.spec.language.value_grammar import is_address
 from stacker.text.node import to_data
 from stacker.text.yaml import read_yaml
 
@@ -38,6 +39,8 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
     first. DonorError when there is neither a folder nor a hub repository.
     """
     source = str(spec.source)
+    if is_address(source):
+        return _open_remote(spec, source, "")
     with _translate_path_errors(spec):
         paths = _candidate_paths(source, folder, dialect)
         found = _find_folder(spec, folder, dialect)
@@ -50,7 +53,7 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
 
 def is_path(source: str) -> bool:
     """Whether the source of a donor can only be a path, and not a hub id."""
-    return _PATH.match(source) is not None
+    return _PATH.match(source) is not None and not is_address(source)
 
 
 def is_local(spec: DonorSpec, folder: Path, dialect: Dialect) -> bool:
@@ -115,18 +118,31 @@ def _missing_donor(spec: DonorSpec, paths: Sequence[Path]) -> DonorError:
 
 def _open_on_hub(spec: DonorSpec, source: str, paths: Sequence[Path]) -> Repository:
     """Open the hub repository `source`; errors also say which local `paths` were tried."""
-    from stacker.io.hub.repository import open_hub
+    looked = ", ".join(f"'{escape_text(str(path))}'" for path in paths)
+    return _open_remote(spec, source, f"there is no folder at {looked} either")
 
+
+def _open_remote(spec: DonorSpec, source: str, note: str) -> Repository:
+    """Open a donor that is not on this machine; errors get the donor's place in the spec, and `note` as a hint."""
     try:
-        return open_hub(source, spec.revision)
+        return open_source(source, spec.revision)
     except StackerError as error:
-        looked = ", ".join(f"'{escape_text(str(path))}'" for path in paths)
-        note = f"there is no folder at {looked} either"
         problems = [
             replace(problem, mark=problem.mark or spec.mark, hint="\n".join(filter(None, (problem.hint, note))))
             for problem in error.problems
         ]
         raise type(error)(*problems) from error
+
+
+def open_source(source: str, revision: str | None) -> Repository:
+    """Open a repository of the hub, or the folder at an address in storage."""
+    if is_address(source):
+        from stacker.io.storage.repository import open_storage
+
+        return open_storage(source)
+    from stacker.io.hub.repository import open_hub
+
+    return open_hub(source, revision)
 
 
 def mark_file(repository: Repository, name: str) -> Mark:
