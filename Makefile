@@ -36,9 +36,9 @@ tunes: $(VENV)/demo.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
 clients: $(VENV)/dev.stamp $(CLIENTS)/logits $(CLIENTS)/mlx/done.stamp
 	$(VENV)/bin/python -m tools.clients --home $(CLIENTS) $(FAMILIES)
 
-# Tests against an S3 server. They have an environment of their own, because moto needs an older pydantic.
+# Tests against an S3 server and on a Ray cluster. They have an environment of their own: moto needs an older pydantic.
 cluster: $(CLUSTER)/done.stamp
-	$(CLUSTER)/bin/python -m pytest tests/io/storage
+	$(CLUSTER)/bin/python -m pytest tests/io/storage tests/run/test_on_ray.py
 
 $(CLUSTER)/done.stamp: $(MANIFESTS)
 	$(PYTHON) -m venv --clear $(CLUSTER)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from stacker.checkpoint import read_lock
@@ -18,7 +19,6 @@ from stacker.core.values.donor import collect_donors
 from stacker.errors import (
     Mark,
     SpecError,
-    StorageError,
     escape_text,
     raise_problems,
 )
@@ -26,11 +26,9 @@ from stacker.formats.json_object import format_json
 from stacker.io.donors.local_files import check_not_overwritten
 from stacker.io.donors.side_files import read_clean_files
 from stacker.io.files.paths import exists, is_folder
-from stacker.io.output.folder import open_output
 from stacker.io.output.lock import lock_folder
 from stacker.io.output.partial_folder import drop_folder
 from stacker.io.output.parts import (
-    RECORD,
     FinishedPart,
     close_parts,
     find_checkpoint_folder,
@@ -39,17 +37,14 @@ from stacker.io.output.parts import (
     list_parts,
     list_unfinished,
     make_parts_folder,
-    make_record,
-    read_part,
     write_checkpoint_files,
 )
 from stacker.io.output.placing import check_vacant, replace_file
-from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Listener, commit_output
+from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Listener
 from stacker.run.damage import check_shard
 from stacker.run.executors import write_shards
-from stacker.run.preparing import Work, check_room, prepare_work
-from stacker.run.resume import check_earlier_work
-from stacker.run.shard_digests import digest_shards
+from stacker.run.parts import find_finished, write_part
+from stacker.run.preparing import check_room, prepare_work
 from stacker.run.verify import check_structure
 
 _NAMED = 5
@@ -81,11 +76,11 @@ def build_part(
     plan, folder = plan_for(stack, out, options.layout), find_parts_folder(out)
     _check_same_plan(folder, plan)
     numbers = choose_shards(plan, part)
-    work = prepare_work(stack, select_shards(plan, numbers, known), options, listener)
+    work = prepare_work(stack, select_shards(plan, numbers), options, listener)
     target = folder / name_shards(numbers)
     if numbers and options.restart:
         drop_folder(target)
-    if numbers and _is_finished(target, work.plan):
+    if numbers and find_finished(target, work.plan):
         return BuiltPart(work.plan, None)
     check_room(target, work)
     make_parts_folder(folder)
@@ -95,17 +90,8 @@ def build_part(
     _check_same_plan(folder, plan)
     if not numbers:
         return BuiltPart(None, None)
-    return BuiltPart(work.plan, _write_part(work, target, options, listener))
-
-
-def _write_part(work: Work, target: Path, options: BuildOptions, listener: Listener) -> Report:
-    with open_output(target, work.plan, work.summary, [RECORD], force=False, restart=options.restart) as output:
-        listener.warn(check_earlier_work(work.plan, work.tasks, output, listener.checking, workers=options.workers))
-        report = write_shards(work, output, options, listener)
-        digests = digest_shards(output.folder, work.plan, listener.checking) if options.digests else {}
-        output.write_texts(make_record(work.plan.id, digests))
-        commit_output(output, target, listener)
-    return report
+    write = partial(write_shards, work, options=options, listener=listener)
+    return BuiltPart(work.plan, write_part(work, target, write, options, listener))
 
 
 def _check_same_plan(folder: Path, plan: Plan) -> None:
@@ -118,19 +104,6 @@ def _check_same_plan(folder: Path, plan: Plan) -> None:
         name = f"'{escape_text(other.name)}'" if other.name != plan.name else "another state of the spec or its donors"
         hint = "finish that build with its own spec, or delete the folder"
         raise SpecError.of(f"this folder has parts of another plan: {name}", hint, Mark(str(folder)))
-
-
-def _is_finished(target: Path, plan: Plan) -> bool:
-    """Whether a part has been written; StorageError or VerifyError if it was, but is damaged now."""
-    part = read_part(target)
-    if part is None:
-        return False
-    problems = (check_shard(target / shard.name, shard) for shard in plan.shards)
-    raise_problems(replace(each, hint="write this part again, with --restart") for each in problems if each)
-    if part.plan_id != plan.id:
-        hint = "write this part again, with --restart"
-        raise StorageError.of("this part was written by another plan", hint, Mark(str(target)))
-    return True
 
 
 def commit_parts(out: Path, listener: Listener = SILENT, *, force: bool = False) -> Plan:

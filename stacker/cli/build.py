@@ -10,7 +10,7 @@ import typer
 
 from stacker.cli.app import BUILD, For, Json, Parameters, Spec, app, format_examples
 from stacker.cli.parameters import parse_assignments
-from stacker.cli.parts import write_part
+from stacker.cli.parts import choose_executor, write_part
 from stacker.cli.terminal.printing import make_console, print_json, print_problems, print_warnings, problems_json
 from stacker.cli.terminal.progress import show_progress
 from stacker.cli.terminal.streams import drop_output
@@ -75,6 +75,13 @@ Part = Annotated[
         help="Write only the K-th of N parts of the shards, into OUT.parts; stacker commit puts the parts together.",
     ),
 ]
+Executor = Annotated[
+    str, typer.Option("--executor", metavar="NAME", help="What writes the shards: local, or ray for a Ray cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", envvar="RAY_ADDRESS", help="The Ray cluster; none: start Ray here."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
 
 
@@ -87,6 +94,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.
         "build stack.yml ./out --stream",
         "build stack.yml ./out -p cut=12",
         "build stack.yml ./out --shards 3/8",
+        "build stack.yml ./out --executor ray --address 10.0.0.1:6379",
     ),
 )
 def build(
@@ -105,6 +113,8 @@ def build(
     digests: Digests = False,
     stream: Stream = False,
     shards: Part = None,
+    executor: Executor = "local",
+    address: Address = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -120,7 +130,8 @@ def build(
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
     print_warnings(stack.problems)
     access = DonorAccess.STREAM if stream else DonorAccess.FETCH
-    options = BuildOptions(force, restart, workers, memory, layout, device, digests, access=access)
+    where = choose_executor(executor, address)
+    options = BuildOptions(force, restart, workers, memory, layout, device, digests, where, access)
     if shards:
         write_part(stack, out, shards, options, quiet=quiet, json=json)
         return

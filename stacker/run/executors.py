@@ -12,7 +12,7 @@ from stacker.core.plan.plan import Plan, Report
 from stacker.core.plan.tasks import Task
 from stacker.io.output.folder import Output
 from stacker.progress import Watch, ignore_watch
-from stacker.run import local
+from stacker.run import local, on_ray
 from stacker.run.building import BuildOptions, Listener
 from stacker.run.compute.device import HOST
 from stacker.run.preparing import Work
@@ -47,4 +47,4 @@ def write_shards(work: Work, output: Output, options: BuildOptions, listener: Li
     )
 
 
-EXECUTORS: dict[str, Executor] = {"local": local.execute}
+EXECUTORS: dict[str, Executor] = {"local": local.execute, "ray": on_ray.execute}

@@ -6,13 +6,10 @@ A part is a plan of its own, with fewer shards, so that whatever carries out a p
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from stacker.core.plan.costs import add_up_costs
 from stacker.core.plan.plan import Plan
-from stacker.core.values.donor import Donor
 from stacker.errors import Mark, SpecError, escape_text
 
 _PART = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
@@ -56,8 +53,8 @@ def choose_shards(plan: Plan, part: Part) -> range:
     return range(chosen[0], chosen[-1] + 1) if chosen else range(0)
 
 
-def select_shards(plan: Plan, numbers: range, donors: Mapping[str, Donor]) -> Plan:
-    """The plan of these shards alone, which are numbered from 0 there; `donors` are all donors of the plan, by name."""
+def select_shards(plan: Plan, numbers: range) -> Plan:
+    """The plan of these shards alone, which are numbered from 0 there; its costs are still those of the whole plan."""
     own = (step for step in plan.steps if step.shard in numbers)
     steps = tuple(replace(step, shard=step.shard - numbers.start) for step in own)
     return replace(
@@ -65,7 +62,6 @@ def select_shards(plan: Plan, numbers: range, donors: Mapping[str, Donor]) -> Pl
         id=f"{plan.id}:{name_shards(numbers)}",
         steps=steps,
         shards=plan.shards[numbers.start : numbers.stop],
-        costs=add_up_costs(steps, donors),
     )
 
 

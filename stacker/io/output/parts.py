@@ -13,14 +13,16 @@ import re
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from stacker.errors import Blame, Mark, Problem, Severity, StorageError, UnsafeError
 from stacker.formats.json_object import format_json
+from stacker.formats.safetensors import Stamp
 from stacker.io.disk.direct import write_all
 from stacker.io.disk.storage import explain_errors
 from stacker.io.files.paths import exists, is_folder, is_link, list_folder
+from stacker.io.output.journal import Record, parse_stamp, read_journal
 from stacker.io.output.partial_folder import check_owner, check_owners
 from stacker.io.output.placing import finish_quietly, move_into_place, sync_folder
 
@@ -32,11 +34,16 @@ _PART = re.compile(r"\d{5,}-\d{5,}")
 
 @dataclass(frozen=True, slots=True)
 class FinishedPart:
-    """A finished part: its folder, the id of its plan, and the SHA-256 of its shards by name, if computed."""
+    """A finished part: its folder, the id of its plan, and the SHA-256 of its shards by name, if computed.
+
+    `done` and `donors` are what Record says of its tasks.
+    """
 
     folder: Path
     plan_id: str
     digests: Mapping[str, str]
+    done: Mapping[str, str]
+    donors: Mapping[str, Stamp]
 
 
 def find_parts_folder(out: Path) -> Path:
@@ -89,9 +96,12 @@ def _write_file(path: Path, data: bytes) -> None:
         os.close(fd)
 
 
-def make_record(plan_id: str, digests: Mapping[str, str]) -> dict[str, bytes]:
-    """The file that marks a part of the plan `plan_id` as finished."""
-    return {RECORD: format_json({"plan": plan_id, "sha256": dict(digests)})}
+def make_record(plan_id: str, digests: Mapping[str, str], unfinished: Path) -> dict[str, bytes]:
+    """The file that marks a part of the plan `plan_id` as finished; it has what the journal in `unfinished` says."""
+    with explain_errors(unfinished, "read the journal"):
+        record = read_journal(unfinished) or Record()
+    donors = {place: astuple(stamp) for place, stamp in record.donors.items()}
+    return {RECORD: format_json({"plan": plan_id, "sha256": digests, "done": record.done, "donors": donors})}
 
 
 def read_part(folder: Path) -> FinishedPart | None:
@@ -101,8 +111,9 @@ def read_part(folder: Path) -> FinishedPart | None:
         return None
     try:
         record = json.loads(path.read_bytes())
-        return FinishedPart(folder, str(record["plan"]), dict(record["sha256"]))
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        donors = {place: parse_stamp(stamp) for place, stamp in record["donors"].items()}
+        return FinishedPart(folder, str(record["plan"]), dict(record["sha256"]), dict(record["done"]), donors)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         hint = "write this part again, with --restart"
         raise StorageError.of(f"the record of this part is damaged: {error}", hint, Mark(str(path))) from error
 
