@@ -284,13 +284,22 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
             output.write_texts({name: data})
         report = write_shards(work, output, options, listener)
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
-        output.write_texts(describe_output(stack, work, out, digests))
+        output.write_texts(describe_output(stack, work, locate_donors(work, out), digests))
         commit_output(output, out, listener)
     return Built(plan, report)
 
 
-def describe_output(stack: Stack, work: Work, out: Path, digests: Mapping[str, str]) -> dict[str, bytes]:
-    """The files that a build writes into `out` beside the shards and side files; `digests` are those of the shards."""
-    found = {donor.name: find_relative_folder(donor, out) for donor in work.donors.values()}
+def locate_donors(work: Work, out: Path) -> dict[str, str | None]:
+    """The folder of each donor relative to `out`, by name; None for a donor from elsewhere."""
+    return {donor.name: find_relative_folder(donor, out) for donor in work.donors.values()}
+
+
+def describe_output(
+    stack: Stack, work: Work, found: Mapping[str, str | None], digests: Mapping[str, str]
+) -> dict[str, bytes]:
+    """The files that a build writes beside the shards and side files; `digests` are those of the shards.
+
+    `found` is what `locate_donors` returns.
+    """
     lock = make_lock(work.plan, VERSION, found, stack.nested, digests)
     return make_documents(stack.scene(work.plan), work.plan, stack.write_spec(), lock)

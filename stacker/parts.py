@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from stacker.checkpoint import read_lock
-from stacker.compose import Stack, describe_output, plan_for
+from stacker.compose import Stack, describe_output, locate_donors, plan_for
 from stacker.core.plan.parts import Part, choose_shards, name_shards, select_shards
 from stacker.core.plan.plan import Plan, Report
 from stacker.core.plan.plan_json import DIGESTS, LOCK, plan_from_json
@@ -85,7 +85,7 @@ def build_part(
     check_room(target, work)
     make_parts_folder(folder)
     if not exists(find_checkpoint_folder(folder)):
-        texts = describe_output(stack, replace(work, plan=plan), out, {})
+        texts = describe_output(stack, replace(work, plan=plan), locate_donors(work, out), {})
         write_checkpoint_files(folder, dict(read_clean_files(work.side_files)) | texts)
     _check_same_plan(folder, plan)
     if not numbers:

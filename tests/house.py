@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("search",),
     ("view",),
     ("compose", "checkpoint"),
-    ("parts",),
+    ("parts", "upload"),
     ("__init__",),
     ("cli",),
     ("__main__",),

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from stacker.core.side_files.selection import SideFiles
     from stacker.run.building import BuildOptions, Built
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it appears only once it is complete.")]
+Out = Annotated[
+    str, typer.Argument(metavar="OUT", help="The folder to write, or an address such as s3://bucket/folder.")
+]
 Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder written by stacker build.")]
 Force = Annotated[
     bool,
@@ -133,24 +135,30 @@ def build(
     where = choose_executor(executor, address)
     options = BuildOptions(force, restart, workers, memory, layout, device, digests, where, access)
     if shards:
-        write_part(stack, out, shards, options, quiet=quiet, json=json)
+        write_part(stack, Path(out), shards, options, quiet=quiet, json=json)
         return
     _write_whole(stack, out, options, quiet=quiet, json=json)
 
 
-def _write_whole(stack: Stack, out: Path, options: BuildOptions, *, quiet: bool, json: bool) -> None:
+def _write_whole(stack: Stack, out: str, options: BuildOptions, *, quiet: bool, json: bool) -> None:
     from stacker.compose import build as make
     from stacker.run.building import Listener
+    from stacker.spec.language.value_grammar import is_address
+    from stacker.upload import build_to_storage
 
     with show_progress("building", "fetching", "checking", quiet=quiet or json) as (writing, fetching, checking):
-        built = make(stack, out, options, Listener(writing, fetching, checking, print_warnings))
+        listener = Listener(writing, fetching, checking, print_warnings)
+        if is_address(out):
+            built = build_to_storage(stack, out, options, listener)
+        else:
+            built = make(stack, Path(out), options, listener)
     if json:
         _print_json(built, stack.side_files, out)
     elif not quiet:
         _print_text(built, stack.side_files, out)
 
 
-def _print_text(built: Built, files: SideFiles, out: Path) -> None:
+def _print_text(built: Built, files: SideFiles, out: str) -> None:
     """Print what was written, and which files of the donors were not."""
     from stacker.view.stack.plan_report import report_text
     from stacker.view.tables.side_files import left_behind_text
@@ -162,7 +170,7 @@ def _print_text(built: Built, files: SideFiles, out: Path) -> None:
         console.print(f"  {left}", soft_wrap=True)
 
 
-def _print_json(built: Built, files: SideFiles, out: Path) -> None:
+def _print_json(built: Built, files: SideFiles, out: str) -> None:
     """Print the report of a build as JSON; an error says that the output is complete nevertheless."""
     from stacker.view.stack.plan_report import report_json
     from stacker.view.tables.side_files import side_files_json

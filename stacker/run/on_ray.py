@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stacker.core.plan.costs import predict_peak
-from stacker.core.plan.parts import name_shards, select_shards
+from stacker.core.plan.parts import name_shards
 from stacker.core.plan.plan import Plan, Report
 from stacker.core.plan.tasks import Task
 from stacker.core.side_files.selection import SideFiles
@@ -29,7 +29,7 @@ from stacker.progress import Watch, ignore_watch
 from stacker.run import local
 from stacker.run.building import SILENT, BuildOptions
 from stacker.run.compute.device import HOST
-from stacker.run.parts import find_finished, write_part
+from stacker.run.parts import cut_into_shards, find_finished, write_part
 from stacker.run.preparing import Work
 
 IO = "io"
@@ -83,10 +83,14 @@ def execute(
     left, total = (sum(plan.shards[number].size for number in some) for some in (numbers, range(len(plan.shards))))
     reports = [Report(kept=total - left)]
     make = partial(Piece, workers=workers or 1, max_memory=max_memory, device=device)
+    pieces = (
+        (number, make(own, todo, parts / name_shards(range(number, number + 1))))
+        for number, own, todo in cut_into_shards(plan, tasks, numbers)
+    )
     with _connect() as ray:
         _discard(plan, tasks, output, numbers)
         watch(total - left, total)
-        for number, written in _run(ray, _cut(plan, tasks, numbers, make, parts)):
+        for number, written in _run(ray, pieces):
             _adopt(plan, number, written, output)
             left -= plan.shards[number].size
             reports.append(written.report or Report(kept=plan.shards[number].size))
@@ -129,24 +133,6 @@ def _discard(plan: Plan, tasks: Sequence[Task], output: Output, numbers: Sequenc
     if again:
         names = {plan.shards[task.shard].name for task in again}
         output.discard(names, [task.id for task in again])
-
-
-def _cut(
-    plan: Plan, tasks: Sequence[Task], numbers: Sequence[int], make: Any, parts: Path
-) -> Iterator[tuple[int, Piece]]:
-    """Yield each shard's number with its piece, made when it is needed, so that few are in memory."""
-    own: dict[int, list[Task]] = {number: [] for number in numbers}
-    for task in tasks:
-        if task.shard in own:
-            own[task.shard].append(replace(task, shard=0))
-    steps: dict[int, list[Any]] = {number: [] for number in numbers}
-    for step in plan.steps:
-        if step.shard in steps:
-            steps[step.shard].append(step)
-    for number in numbers:
-        shard = range(number, number + 1)
-        piece = select_shards(replace(plan, config={}, steps=tuple(steps[number]), unused=(), tied=()), shard)
-        yield number, make(piece, tuple(own[number]), parts / name_shards(shard))
 
 
 def _run(ray: Any, pieces: Iterator[tuple[int, Piece]]) -> Iterator[tuple[int, Written]]:

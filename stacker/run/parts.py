@@ -5,11 +5,13 @@ The folder is written as an output is: under another name, locked, with a journa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stacker.core.plan.plan import Plan, Report
+from stacker.core.plan.parts import select_shards
+from stacker.core.plan.plan import Plan, Report, Step
+from stacker.core.plan.tasks import Task
 from stacker.errors import Mark, StorageError, raise_problems
 from stacker.io.output.folder import Output, open_output
 from stacker.io.output.parts import RECORD, FinishedPart, make_record, read_part
@@ -48,3 +50,25 @@ def find_finished(target: Path, plan: Plan) -> FinishedPart | None:
     if part.plan_id != plan.id:
         raise StorageError.of("this part was written by another plan", _AGAIN, Mark(str(target)))
     return part
+
+
+def cut_into_shards(
+    plan: Plan, tasks: Sequence[Task], numbers: Sequence[int]
+) -> Iterator[tuple[int, Plan, tuple[Task, ...]]]:
+    """Yield for each shard in `numbers` its number, and the plan and the tasks of that shard alone, as number 0.
+
+    They are made when they are needed, so that few are in memory. They have what executors need, but no config.
+    """
+    wanted = set(numbers)
+    own: dict[int, list[Task]] = {number: [] for number in numbers}
+    steps: dict[int, list[Step]] = {number: [] for number in numbers}
+    for task in tasks:
+        if task.shard in wanted:
+            own[task.shard].append(task)
+    for step in plan.steps:
+        if step.shard in wanted:
+            steps[step.shard].append(step)
+    for number in numbers:
+        bare = replace(plan, config={}, steps=tuple(steps[number]), unused=(), tied=())
+        piece = select_shards(bare, range(number, number + 1))
+        yield number, piece, tuple(replace(task, shard=0) for task in own[number])

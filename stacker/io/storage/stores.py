@@ -44,10 +44,22 @@ def split_address(address: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=64)
 def open_store(folder: str) -> ObjectStore:
-    """The store of a folder such as `s3://bucket/models/a`; nothing is requested yet.
+    """The store of a folder such as `s3://bucket/models/a`, to read from; nothing is requested yet.
 
-    SpecError when the package obstore is missing, DonorError when the address or the settings cannot be used.
+    A request that fails is not repeated. SpecError when the package obstore is missing, DonorError when the address or
+    the settings cannot be used.
     """
+    return _open_store(folder, {"max_retries": 0})
+
+
+@lru_cache(maxsize=8)
+def open_writing_store(folder: str) -> ObjectStore:
+    """The store of a folder as `open_store` returns it, to write to: requests that fail are repeated for a while."""
+    backoff = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=8), "base": 2}
+    return _open_store(folder, {"max_retries": 6, "retry_timeout": timedelta(minutes=2), "backoff": backoff})
+
+
+def _open_store(folder: str, retries: dict[str, Any]) -> ObjectStore:
     try:
         from obstore.store import from_url
     except ImportError as error:
@@ -56,7 +68,7 @@ def open_store(folder: str) -> ObjectStore:
     options: Any = {"connect_timeout": _WAIT, "read_timeout": _WAIT, "timeout": _LONGEST}
     if any(place.startswith("http://") for place in (folder, *map(os.environ.get, _ENDPOINTS, ("", "")))):
         options["allow_http"] = True
-    settings: dict[str, Any] = {"client_options": options, "retry_config": {"max_retries": 0}}
+    settings: dict[str, Any] = {"client_options": options, "retry_config": retries}
     provider = _find_profile() if folder.startswith("s3://") else None
     if provider is not None:
         settings["credential_provider"] = provider
