@@ -9,7 +9,21 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tools.bench import blends, digest, goliath, in_memory, live, passthrough, probe, reflink, sameness, streaming, xet
+from tools.bench import (
+    blends,
+    cluster,
+    digest,
+    goliath,
+    in_memory,
+    live,
+    passthrough,
+    probe,
+    reflink,
+    sameness,
+    simulation,
+    streaming,
+    xet,
+)
 from tools.bench.measure import Bench, BenchError, Row
 
 CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
@@ -28,6 +42,9 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "live": live.measure,
     "stream": streaming.measure,
     "xet": xet.measure,
+    "cluster-plan": cluster.measure_plan,
+    "ray": cluster.measure_ray,
+    "cluster-simulation": simulation.measure,
 }
 
 

@@ -87,7 +87,9 @@ def test_what_breaks_is_repeated(home: Path, server: StorageServer, fault: int |
 
     def disturb(request: Request) -> int | str | None:
         key = (request.method, request.path, request.range)
-        return None if key in seen or seen.add(key) else fault
+        first = key not in seen
+        seen.add(key)
+        return fault if first else None
 
     server.fault = disturb
     assert build_from(home, REMOTE, "out") == build_locally(home)

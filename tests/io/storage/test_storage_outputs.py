@@ -99,7 +99,9 @@ def test_what_breaks_is_repeated(home: Path, stack: Stack, place: str, server: S
 
     def disturb(request: Request) -> int | None:
         key = (request.method, request.path, request.range)
-        return None if key in seen or seen.add(key) else fault
+        first = key not in seen
+        seen.add(key)
+        return fault if first else None
 
     server.fault = disturb
     build_to_storage(stack, place)
