@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from tools.bench import contenders, donors, passthrough
+from tools.bench.contenders import Slice
 from tools.bench.measure import STACKER, Bench, Row, alternate, at_most, peak, remove, run, seconds
 
 _RECIPES = Path(__file__).parents[2] / "slices"
@@ -53,7 +54,20 @@ def measure_ray(bench: Bench) -> Iterator[Row]:
     yield Row("local, two workers, shards of 500 MB", f"{local:.1f} s")
     yield Row("start of Ray", f"{start:.1f} s")
     yield at_most("Ray without its start, against local", (on_ray - start) / local, 1.3, "×")
+    yield _measure_task(bench, start)
     remove(out)
+
+
+def _measure_task(bench: Bench, start: float) -> Row:
+    """What each task adds: a stack of many tiny shards on Ray, against threads; `start` is the time that Ray takes."""
+    donor, out = donors.make_donor(bench.scratch / "tiny", donors.TINY, 1), bench.scratch / "out"
+    spec = contenders.write_stack(bench.scratch / "tiny.yml", [Slice(donor, 0, donors.TINY.layers)])
+    words = (*STACKER, "build", str(spec), str(out), "--quiet", "--shard-size", "100kB")
+    prepare = partial(contenders.prepare, out)
+    runs = alternate(bench.times, prepare, local=partial(run, *words), ray=partial(run, *words, "--executor", "ray"))
+    shards = len(list(out.glob("*.safetensors")))
+    added = (seconds(runs["ray"]) - start - seconds(runs["local"])) / shards
+    return at_most(f"what each of {shards} tasks adds", added * 1e3, 50, "ms", 0)
 
 
 def _tell(spec: Path) -> None:
