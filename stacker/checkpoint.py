@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,7 +11,7 @@ from typing import Any
 
 from stacker.core.lineage.origins import TensorOrigins, trace_tensors
 from stacker.core.plan.plan import Plan
-from stacker.core.plan.plan_json import DIGESTS, LOCK, check_plan, hash_plan, plan_from_json
+from stacker.core.plan.plan_json import DIGESTS
 from stacker.core.plan.planning import find_files, identify_donor
 from stacker.core.values.donor import Donor
 from stacker.core.values.expression import find_tensor_refs
@@ -29,15 +27,15 @@ from stacker.errors import (
     escape_text,
     raise_problems,
 )
-from stacker.formats.json_object import format_json
-from stacker.io.disk.storage import make_storage_error
+from stacker.io.donors.adapters import is_adapter, read_stored_adapter
+from stacker.io.donors.gguf_headers import fill_headers
 from stacker.io.donors.location import is_path
 from stacker.io.donors.reader import read_donor
 from stacker.io.donors.streaming import OBTAIN, DonorAccess
-from stacker.io.output.placing import replace_file
 from stacker.progress import Watch, ignore_watch
 from stacker.run.shard_digests import check_digests, digest_shards
 from stacker.run.verify import check_structure, compare
+from stacker.run.written import REPAIR, open_written
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 
 
@@ -67,22 +65,22 @@ def verify(
     not on this machine, and the lock file has digests of the shards, the shards are compared with these. Otherwise,
     DonorError when a donor is missing or differs from the one that the output was made from.
     """
-    lock = read_lock(out)
-    plan = plan_from_json(lock["plan"])
+    written = open_written(out)
+    lock, plan = written.lock, written.plan
     sources = {donor["name"]: donor.get("found") for donor in lock["plan"]["donors"]}
     try:
-        known = _read_donors(plan, sources, donors, out)
+        known = _read_donors(plan, sources, donors, written.folder)
         needed = find_files(plan, known)
         if lock.get(DIGESTS) and not donors:
             _check_at_hand(known, needed)
     except (DonorError, SpecError) as error:
         if donors or not lock.get(DIGESTS):
             raise
-        found = tuple(check_digests(out, plan, lock[DIGESTS], watch))
+        found = tuple(check_digests(written.folder, plan, written.digests(), watch))
         return Verified(len(plan.steps), plan.total_size, (*found, _note_digests(out, error)))
     _check_sources(out, plan, known)
     known = OBTAIN[access](known, needed, ignore_watch)
-    problems = tuple(compare(out, plan, known, watch))
+    problems = tuple(compare(written.folder, fill_headers(plan, known), known, watch))
     return Verified(len(plan.steps), plan.total_size, problems)
 
 
@@ -92,24 +90,27 @@ def verify_at_hand(out: Path, watch: Watch = ignore_watch) -> Verified:
     If donors are not on this machine and there are no digests, only the names, sizes and headers of its files are
     compared with the plan, and a note says so.
     """
-    lock = read_lock(out)
-    plan = plan_from_json(lock["plan"])
+    written = open_written(out)
+    lock, plan = written.lock, written.plan
     if lock.get(DIGESTS):
-        return Verified(len(plan.steps), plan.total_size, tuple(check_digests(out, plan, lock[DIGESTS], watch)))
+        found = tuple(check_digests(written.folder, plan, written.digests(), watch))
+        return Verified(len(plan.steps), plan.total_size, found)
     sources = {donor["name"]: donor.get("found") for donor in lock["plan"]["donors"]}
     try:
-        known = _read_donors(plan, sources, {}, out)
+        known = _read_donors(plan, sources, {}, written.folder)
         _check_at_hand(known, find_files(plan, known))
     except (DonorError, SpecError) as error:
-        return Verified(len(plan.steps), plan.total_size, (*check_structure(out, plan), _note_structure(out, error)))
+        return Verified(
+            len(plan.steps), plan.total_size, (*check_structure(written.folder, plan), _note_structure(out, error))
+        )
     return verify(out, watch=watch)
 
 
 def write_digests(out: Path, watch: Watch = ignore_watch) -> None:
     """Store the SHA-256 of every shard of the output in its lock file; StorageError when that fails."""
-    lock = read_lock(out)
-    digests = digest_shards(out, plan_from_json(lock["plan"]), watch)
-    replace_file(out / LOCK, format_json({**lock, DIGESTS: digests}))
+    written = open_written(out)
+    digests = digest_shards(written.folder, written.plan, watch)
+    written.write_digests(digests)
 
 
 def trace_origins(out: Path, layer: int | None = None, tensor: str | None = None) -> tuple[TensorOrigins, ...]:
@@ -117,8 +118,8 @@ def trace_origins(out: Path, layer: int | None = None, tensor: str | None = None
 
     Donors that cannot be read are only named.
     """
-    lock = read_lock(out)
-    plan = plan_from_json(lock["plan"])
+    written = open_written(out)
+    lock, plan = written.lock, written.plan
     own = read_donor(DonorSpec("out", str(out.absolute())), Path())
     wanted = {name for name, each in own.tensors.items() if each.layer == layer} if tensor is None else {tensor}
     steps = [step for step in plan.steps if step.tensor.name in wanted]
@@ -127,8 +128,13 @@ def trace_origins(out: Path, layer: int | None = None, tensor: str | None = None
     for each in (donor for donor in lock["plan"]["donors"] if donor["name"] in used):
         source = each["source"] if each["revision"] else each.get("found") or each["source"]
         with suppress(StackerError):
-            donors[each["name"]] = read_donor(DonorSpec(each["name"], source, each["revision"]), out)
+            donors[each["name"]] = read_donor(DonorSpec(each["name"], source, each["revision"]), written.folder)
     return tuple(trace_tensors(steps, donors))
+
+
+def read_lock(out: Path) -> dict[str, Any]:
+    """The content of the lock of the output at `out`; errors as in `open_written`."""
+    return open_written(out).lock
 
 
 def _check_at_hand(donors: Mapping[str, Donor], needed: Mapping[str, Collection[str]]) -> None:
@@ -165,7 +171,8 @@ def _read_donors(
         source = moved.get(used.name) or sources.get(used.name) or used.source
         spec = DonorSpec(used.name, source, used.revision)
         try:
-            donor = donors[used.name] = read_donor(spec, Path() if used.name in moved else out, Dialect.NATIVE)
+            read = read_stored_adapter if is_adapter(tuple(name for name, *_ in used.files)) else read_donor
+            donor = donors[used.name] = read(spec, Path() if used.name in moved else out, Dialect.NATIVE)
         except StackerError as error:
             problems += _ask_for_folder(spec, error)
             continue
@@ -194,42 +201,4 @@ def _check_sources(out: Path, plan: Plan, donors: Mapping[str, Donor]) -> None:
         for ref in find_tensor_refs(step.expression):
             if ref.name not in donors[ref.donor].tensors:
                 message = f"the lock file is damaged: donor '{ref.donor}' has no tensor '{escape_text(ref.name)}'"
-                raise VerifyError.of(message, _REPAIR, Mark(str(out / LOCK)))
-
-
-_REPAIR = "build the stack again, or restore the file"
-
-
-def read_lock(out: Path) -> dict[str, Any]:
-    """The content of the lock file in folder `out`; SpecError when there is none, VerifyError when it is damaged.
-
-    StorageError when it cannot be read.
-    """
-    path = out / LOCK
-    try:
-        lock = json.loads(path.read_bytes())
-        plan = plan_from_json(lock["plan"])
-        check_plan(plan)
-        _check_digests(plan, lock.get(DIGESTS, {}))
-        if hash_plan(lock["plan"]) != lock["plan"]["id"]:
-            raise ValueError("its plan is not the one that its id was made from")
-    except FileNotFoundError as error:
-        if not out.exists():
-            raise SpecError.of(
-                "there is no such folder", "name a folder written by stacker build", Mark(str(out))
-            ) from error
-        raise SpecError.of("this is not an output of stacker: it has no lock file", "", Mark(str(path))) from error
-    except OSError as error:
-        raise make_storage_error(error, path, "read the lock file") from error
-    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise VerifyError.of(f"the lock file is damaged: {reason}", _REPAIR, Mark(str(path))) from error
-    return dict(lock)
-
-
-def _check_digests(plan: Plan, digests: Mapping[str, Any]) -> None:
-    """Raise ValueError unless there is a SHA-256 for every shard of the plan, or for none."""
-    texts = [str(digest) for digest in digests.values()]
-    whole = digests.keys() == {shard.name for shard in plan.shards}
-    if digests and not (whole and all(re.fullmatch("[0-9a-f]{64}", text) for text in texts)):
-        raise ValueError("its digests do not belong to its shards")
+                raise VerifyError.of(message, REPAIR, Mark(str(out)))

@@ -21,8 +21,9 @@ from stacker.core.checks.lints import lint
 from stacker.core.checks.stack import check
 from stacker.core.checks.usable import check_usable
 from stacker.core.clients.problems import require_clients
-from stacker.core.clients.verdicts import Verdict, judge_clients
-from stacker.core.config.compiling import compile_stack_config
+from stacker.core.clients.verdicts import Verdict, judge_clients, judge_gguf_clients
+from stacker.core.config.containers import Compiled, check_containers, find_container
+from stacker.core.plan.documents import format_lock
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan
 from stacker.core.plan.plan_json import make_lock
 from stacker.core.plan.planning import make_plan, make_stacked_donor
@@ -31,17 +32,19 @@ from stacker.core.side_files.selection import SideFiles, select_side_files
 from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.values.donor import Donor, collect_donors
+from stacker.core.values.metadata import MetadataEntry
 from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors, sort_problems
 from stacker.formats.json_object import Json
 from stacker.io.disk.space import find_clone_block
-from stacker.io.donors.local_files import check_not_overwritten, find_relative_folder, list_local_files
+from stacker.io.donors.local_files import check_not_overwritten, find_relative_source, list_local_files
+from stacker.io.donors.nested import NestedStack, Paths, read_donors
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.donors.side_files import check_side_files, read_clean_files
 from stacker.io.donors.tokenizers import read_tokenizers
-from stacker.io.files.paths import find_nearest_folder, resolve_links
+from stacker.io.files.paths import find_nearest_folder
 from stacker.io.files.spec_files import read_spec_file
+from stacker.io.output.destination import open_destination
 from stacker.io.output.folder import open_output
-from stacker.io.output.placing import check_vacant
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
 from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, commit_output
@@ -61,10 +64,7 @@ from stacker.view.stack.preview import draw_preview
 if TYPE_CHECKING:
     from stacker.live.live_stack import LiveStack
 
-Paths = tuple[Path, ...]
-Texts = dict[str, str]
 Given = Mapping[str, object]
-Problems = tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ class Stack:
     problems: tuple[Problem, ...]
     side_files: SideFiles
     nested: Mapping[str, str] = field(default_factory=dict)
+    metadata: tuple[MetadataEntry, ...] = ()
 
     def plan(self, layout: Layout | None = None) -> Plan:
         """Make the plan of a build; if the stack has errors, raise all of them together.
@@ -95,8 +96,14 @@ class Stack:
         raise_problems(self.problems)
         if self.planned is None:
             raise StackerError.of("a stack without problems has no tensors")
-        chosen = layout or Layout(self.spec.output.shard_size)
-        return make_plan(self.spec.name, self.graph, self.donors, self.planned, dict(self.config), chosen)
+        chosen = layout or self.layout()
+        known = self.planned, dict(self.config), chosen, self.metadata
+        return make_plan(self.spec.name, self.graph, self.donors, *known)
+
+    def layout(self, block: int | None = None) -> Layout:
+        """The layout with shards of the size that the spec sets, or that is usual for the container."""
+        size = self.spec.output.shard_size or find_container(self.graph, self.donors).shard_size
+        return Layout(size, block)
 
     def bind(self, values: Given, read: ReadDonor = read_donor) -> Stack:
         """The stack of the same text with these values of its parameters, by name; see also `remember_donors`."""
@@ -113,9 +120,11 @@ class Stack:
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Which programs compute this stack as transformers does, and why others do not; empty if it has errors."""
-        if self.planned and not select_errors(self.problems):
-            return judge_clients(self.graph, self.donors, self.config, self.planned.tied)
-        return ()
+        if not self.planned or select_errors(self.problems):
+            return ()
+        if self.metadata:
+            return judge_gguf_clients(self.donors[self.graph.template])
+        return judge_clients(self.graph, self.donors, self.config, self.planned.tied)
 
     def lints(self) -> tuple[Problem, ...]:
         """Warnings, then notes: weak points of the stack, and programs that do not compute it correctly."""
@@ -183,72 +192,48 @@ def load_text(
 
 
 def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: ReadDonor) -> Stack:
-    nested: Texts = {}
-    donors, unread = _read_donors(spec, path, opened, nested, read)
+    donors, nested, unread = read_donors(spec, path, opened, read, partial(_load_nested, read))
     if unread or select_errors(spec.problems):
         raise_problems(sort_problems((*spec.problems, *unread, *check_usable(spec, donors, unread))))
     graph = build_graph(spec, donors)
+    raise_problems(check_containers(spec, graph, donors))
     tokenizers = read_tokenizers(spec, graph, donors)
     donors, carried = rewrite_donors(spec, graph, donors, tokenizers)
     warned = (each for donor in donors.values() for each in donor.warnings)
     side_files = select_side_files(graph, donors)
     problems = (*spec.problems, *warned, *carried, *check(graph, donors))
     problems = (*problems, *check_side_files(side_files, spec, graph, donors))
-    planned = None if select_errors(problems) else plan_tensors(graph, donors, spec.output.dtype)
-    config: dict[str, Json] = {}
+    container = find_container(graph, donors)
+    planned = None
+    if not select_errors(problems):
+        planned = plan_tensors(graph, donors, spec.output.dtype, container.is_cast)
+    compiled = Compiled({})
     if not select_errors(graph.problems):
-        config, more = compile_stack_config(spec, graph, donors, tied=bool(planned.tied) if planned else None)
-        problems = (*problems, *more)
+        compiled = container.compile(spec, graph, donors, planned)
+    problems = (*problems, *compiled.problems)
     if select_errors(graph.problems):
         problems = tuple(sort_problems((*problems, *check_usable(spec, donors, ()))))
     problems = translate_hints(spec, problems)
-    return Stack(text, path.parent, spec, donors, graph, config, planned, problems, side_files, nested)
+    config, metadata = compiled.config, compiled.metadata
+    return Stack(text, path.parent, spec, donors, graph, config, planned, problems, side_files, nested, metadata)
 
 
-def _read_donors(
-    spec: StackSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor
-) -> tuple[dict[str, Donor], Problems]:
-    """Read the donors of the spec at `path`; return those that can be read, by name, and the problems of the others.
-
-    `opened` has the paths of the specs around this one. The text of each nested spec is added to `nested`, by path.
-    """
-    donors: dict[str, Donor] = {}
-    problems: list[Problem] = []
-    for each in spec.donors:
-        try:
-            stacked = each.stack and _read_stacked(each, path, opened, nested, read)
-            donors[each.name] = stacked or read(each, path.parent, spec.dialect)
-        except StackerError as error:
-            problems += error.problems
-    return donors, tuple(problems)
-
-
-def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: Texts, read: ReadDonor) -> Donor:
-    """Make a donor from a stack that is used as a donor: its tensors are planned, but nothing is built.
-
-    `opened` has the paths of the specs around the spec at `path`; spec texts are added to `nested`, keyed by path.
-    """
+def _load_nested(read: ReadDonor, each: DonorSpec, text: bytes, path: Path, opened: Paths) -> NestedStack:
+    """Load a stack that is a donor of another, without building it; `opened` lists the paths of the specs around it."""
     if each.stage:
-        return _as_donor(each, _load_spec(each.stage, b"", path, opened, read))
-    inner = path.parent / str(each.stack)
-    chain = (*opened, resolve_links(path, SpecError))
-    if resolve_links(inner, SpecError) in chain:
-        names = " → ".join(step.name for step in (*chain, inner))
-        raise SpecError.of(f"donor '{each.name}' is made of itself: {names}", "", each.mark)
-    stack = load_text(read_spec_file(inner), inner, chain, read, dict(each.parameters))
-    nested[str(each.stack)] = stack.text.decode()
-    nested |= {f"{each.stack}/{name}": text for name, text in stack.nested.items()}
-    return _as_donor(each, stack)
-
-
-def _as_donor(each: DonorSpec, stack: Stack) -> Donor:
-    template, files = stack.donors[stack.graph.template], tuple(each.file for each in stack.side_files.carried)
-    return make_stacked_donor(each.name, str(each.stack), stack.plan(), template, files, stack.donors)
+        stack = _load_spec(each.stage, text, path, opened, read)
+    else:
+        stack = load_text(text, path, opened, read, dict(each.parameters))
+    template, files = stack.donors[stack.graph.template], tuple(file.file for file in stack.side_files.carried)
+    donor = make_stacked_donor(each.name, str(each.stack), stack.plan(), template, files, stack.donors)
+    return NestedStack(donor, stack.text, stack.nested)
 
 
 def draw_blueprint(spec: str | Path | Stack, read: ReadDonor = read_donor) -> Blueprint:
     """What a live stack of a spec is made from, as a Blueprint; raises all errors of the stack together."""
     stack = spec if isinstance(spec, Stack) else load(spec, read)
+    if stack.metadata:
+        raise SpecError.of("a GGUF stack cannot be run without building it", "build it, and run it in llama.cpp")
     return make_blueprint(stack.plan(), stack.graph, stack.donors, stack.side_files)
 
 
@@ -263,7 +248,7 @@ def plan_for(stack: Stack, out: Path | None, kind: LayoutKind = LayoutKind.AUTO)
         block = find_clone_block(list_local_files(collect_donors(stack.donors).values()), find_nearest_folder(out))
     if kind is LayoutKind.CLONE:
         block = block or BLOCK
-    return stack.plan(Layout(stack.spec.output.shard_size, block))
+    return stack.plan(stack.layout(block))
 
 
 def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: Listener = SILENT) -> Built:
@@ -273,25 +258,31 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
     DonorError may be raised. Once `out` is complete, the listener gets warnings instead.
     """
     raise_problems(stack.problems)
-    check_vacant(out, force=options.force)
+    suffix, planned = find_container(stack.graph, stack.donors).suffix, plan_for(stack, out, options.layout)
+    destination = open_destination(out, planned, suffix, force=options.force)
     check_not_overwritten(out, collect_donors(stack.donors).values())
-    plan = plan_for(stack, out, options.layout)
-    work = prepare_work(stack, plan, options, listener)
+    work = prepare_work(stack, planned, options, listener)
+    plan, how = work.plan, {"force": options.force, "restart": options.restart}
     check_room(out, work)
-    with open_output(out, plan, work.summary, work.side_names, force=options.force, restart=options.restart) as output:
-        listener.warn(check_earlier_work(plan, work.tasks, output, listener.checking, workers=options.workers))
+    with open_output(destination, plan, work.summary, work.side_names, **how) as output:
+        limits = {"workers": options.workers, "max_memory": options.max_memory}
+        listener.warn(check_earlier_work(plan, work.tasks, output, listener.checking, **limits))
         for name, data in read_clean_files(work.side_files):
             output.write_texts({name: data})
         report = write_shards(work, output, options, listener)
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
-        output.write_texts(describe_output(stack, work, locate_donors(work, out), digests))
+        lock = make_lock(plan, VERSION, locate_donors(work, destination.folder), stack.nested, digests)
+        if suffix:
+            output.write_lock(plan.shards[0], format_lock(lock, stack.write_spec()))
+        else:
+            output.write_texts(make_documents(stack.scene(plan), plan, stack.write_spec(), lock))
         commit_output(output, out, listener)
     return Built(plan, report)
 
 
-def locate_donors(work: Work, out: Path) -> dict[str, str | None]:
-    """The folder of each donor relative to `out`, by name; None for a donor from elsewhere."""
-    return {donor.name: find_relative_folder(donor, out) for donor in work.donors.values()}
+def locate_donors(work: Work, folder: Path) -> dict[str, str | None]:
+    """Where each donor is, relative to `folder`, by name; None for a donor from elsewhere."""
+    return {donor.name: find_relative_source(donor, folder) for donor in work.donors.values()}
 
 
 def describe_output(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stacker.checkpoint import read_lock
 from stacker.compose import Stack, describe_output, locate_donors, plan_for
+from stacker.core.config.containers import find_container
 from stacker.core.plan.parts import Part, choose_shards, name_shards, select_shards
 from stacker.core.plan.plan import Plan, Report
 from stacker.core.plan.plan_json import DIGESTS, LOCK, plan_from_json
@@ -73,6 +74,7 @@ def build_part(
     known = collect_donors(stack.donors)
     check_vacant(out, force=options.force)
     check_not_overwritten(out, known.values())
+    check_whole_only(stack)
     plan, folder = plan_for(stack, out, options.layout), find_parts_folder(out)
     _check_same_plan(folder, plan)
     numbers = choose_shards(plan, part)
@@ -92,6 +94,13 @@ def build_part(
         return BuiltPart(None, None)
     write = partial(write_shards, work, options=options, listener=listener)
     return BuiltPart(work.plan, write_part(work, target, write, options, listener))
+
+
+def check_whole_only(stack: Stack) -> None:
+    """Raise a SpecError for a stack of GGUF files, which is written in one piece."""
+    if find_container(stack.graph, stack.donors).suffix:
+        hint = "build it without --shards, with the executor local, into a file on this machine"
+        raise SpecError.of("a GGUF stack is written in one piece", hint)
 
 
 def _check_same_plan(folder: Path, plan: Plan) -> None:

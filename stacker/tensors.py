@@ -4,54 +4,89 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
+from typing import ClassVar
 
 
-class Dtype(Enum):
-    """The element types of safetensors 0.8; `label` is a type's name in a file's header, `bits` the size of an element.
+@dataclass(frozen=True)
+class Dtype:
+    """An element type: `size` bytes hold a block of `block` elements, which is one element for most types.
 
-    `torch_name` is the type's name in the torch module, or "" where torch has no such type.
+    `label` is the type's name in a safetensors header or in llama.cpp, and `torch_name` its name in the torch module,
+    or "" where torch has no such type. The class attributes are the types of safetensors 0.8.
     """
 
-    F64 = ("F64", 64, "float64")
-    F32 = ("F32", 32, "float32")
-    F16 = ("F16", 16, "float16")
-    BF16 = ("BF16", 16, "bfloat16")
-    F8_E5M2 = ("F8_E5M2", 8, "float8_e5m2")
-    F8_E4M3 = ("F8_E4M3", 8, "float8_e4m3fn")
-    F8_E5M2FNUZ = ("F8_E5M2FNUZ", 8, "float8_e5m2fnuz")
-    F8_E4M3FNUZ = ("F8_E4M3FNUZ", 8, "float8_e4m3fnuz")
-    F8_E8M0 = ("F8_E8M0", 8, "float8_e8m0fnu")
-    F6_E2M3 = ("F6_E2M3", 6, "")
-    F6_E3M2 = ("F6_E3M2", 6, "")
-    F4 = ("F4", 4, "float4_e2m1fn_x2")
-    C64 = ("C64", 64, "complex64")
-    I64 = ("I64", 64, "int64")
-    I32 = ("I32", 32, "int32")
-    I16 = ("I16", 16, "int16")
-    I8 = ("I8", 8, "int8")
-    U64 = ("U64", 64, "uint64")
-    U32 = ("U32", 32, "uint32")
-    U16 = ("U16", 16, "uint16")
-    U8 = ("U8", 8, "uint8")
-    BOOL = ("BOOL", 8, "bool")
+    label: str
+    size: int
+    torch_name: str = ""
+    block: int = 1
+    F64: ClassVar[Dtype]
+    F32: ClassVar[Dtype]
+    F16: ClassVar[Dtype]
+    BF16: ClassVar[Dtype]
+    F8_E5M2: ClassVar[Dtype]
+    F8_E4M3: ClassVar[Dtype]
+    F8_E5M2FNUZ: ClassVar[Dtype]
+    F8_E4M3FNUZ: ClassVar[Dtype]
+    F8_E8M0: ClassVar[Dtype]
+    F6_E2M3: ClassVar[Dtype]
+    F6_E3M2: ClassVar[Dtype]
+    F4: ClassVar[Dtype]
+    C64: ClassVar[Dtype]
+    I64: ClassVar[Dtype]
+    I32: ClassVar[Dtype]
+    I16: ClassVar[Dtype]
+    I8: ClassVar[Dtype]
+    U64: ClassVar[Dtype]
+    U32: ClassVar[Dtype]
+    U16: ClassVar[Dtype]
+    U8: ClassVar[Dtype]
+    BOOL: ClassVar[Dtype]
 
-    def __init__(self, label: str, bits: int, torch_name: str) -> None:
-        self.label = label
-        self.bits = bits
-        self.torch_name = torch_name
+    @property
+    def bits(self) -> int:
+        """The size of an element in bits, rounded down for types whose blocks also hold scales."""
+        return self.size * 8 // self.block
 
     @property
     def arithmetic(self) -> bool:
-        """Whether stacker can scale, cast and blend tensors of this type: real floats of one or more whole bytes.
+        """Whether stacker can read elements of this type to scale, cast and blend them.
 
-        F8_E8M0 is excluded, because its elements are exponents without a sign or a fraction.
+        These are real floats of one or more whole bytes, and quantised types of GGUF files. F8_E8M0 is excluded,
+        because its elements are exponents without a sign or a fraction.
         """
-        return self.name in _ARITHMETIC
+        return self.label in _ARITHMETIC or self.label in _QUANTISED
+
+    @property
+    def writable(self) -> bool:
+        """Whether stacker can round computed elements to this type."""
+        return self.label in _ARITHMETIC or self.label in _ENCODED
+
+    def nbytes(self, elements: int) -> int:
+        """The number of bytes that hold `elements` elements, which are whole blocks."""
+        return elements * self.size // self.block
 
 
 _ARITHMETIC = frozenset({"F64", "F32", "F16", "BF16", "F8_E5M2", "F8_E4M3", "F8_E5M2FNUZ", "F8_E4M3FNUZ"})
-DTYPES: dict[str, Dtype] = {dtype.label: dtype for dtype in Dtype}
+_ENCODED = frozenset({"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "TQ1_0", "TQ2_0", "MXFP4"})
+_QUANTISED = _ENCODED | {
+    "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "NVFP4", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ1_S", "IQ1_M",
+    "IQ4_NL", "IQ4_XS",
+}  # fmt: skip
+"""The quantised types that `stacker.arithmetic.blocks` encodes, and those that it decodes."""
+_SAFETENSORS = (
+    Dtype("F64", 8, "float64"), Dtype("F32", 4, "float32"), Dtype("F16", 2, "float16"), Dtype("BF16", 2, "bfloat16"),
+    Dtype("F8_E5M2", 1, "float8_e5m2"), Dtype("F8_E4M3", 1, "float8_e4m3fn"),
+    Dtype("F8_E5M2FNUZ", 1, "float8_e5m2fnuz"), Dtype("F8_E4M3FNUZ", 1, "float8_e4m3fnuz"),
+    Dtype("F8_E8M0", 1, "float8_e8m0fnu"), Dtype("F6_E2M3", 3, block=4), Dtype("F6_E3M2", 3, block=4),
+    Dtype("F4", 1, "float4_e2m1fn_x2", block=2), Dtype("C64", 8, "complex64"),
+    Dtype("I64", 8, "int64"), Dtype("I32", 4, "int32"), Dtype("I16", 2, "int16"), Dtype("I8", 1, "int8"),
+    Dtype("U64", 8, "uint64"), Dtype("U32", 4, "uint32"), Dtype("U16", 2, "uint16"), Dtype("U8", 1, "uint8"),
+    Dtype("BOOL", 1, "bool"),
+)  # fmt: skip
+for _dtype in _SAFETENSORS:
+    setattr(Dtype, _dtype.label, _dtype)
+DTYPES: dict[str, Dtype] = {dtype.label: dtype for dtype in _SAFETENSORS}
+"""The element types of safetensors 0.8, by their names in a file's header."""
 CONFIG_DTYPES: dict[str, Dtype] = {
     "float64": Dtype.F64, "float32": Dtype.F32, "float16": Dtype.F16, "bfloat16": Dtype.BF16,
     "float8_e5m2": Dtype.F8_E5M2, "float8_e4m3fn": Dtype.F8_E4M3,
@@ -73,7 +108,7 @@ class TensorSpec:
 
     @property
     def nbytes(self) -> int:
-        return self.elements * self.dtype.bits // 8
+        return self.dtype.nbytes(self.elements)
 
     @property
     def row(self) -> int:

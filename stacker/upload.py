@@ -22,6 +22,7 @@ from stacker.errors import Mark, SpecError, StorageError, raise_problems
 from stacker.io.disk.storage import explain_errors
 from stacker.io.donors.side_files import read_clean_files
 from stacker.io.storage.target import StorageTarget, open_target
+from stacker.parts import check_whole_only
 from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener
 from stacker.run.executors import write_shards
 from stacker.run.parts import cut_into_shards, find_finished, write_part
@@ -40,6 +41,7 @@ def build_to_storage(
     SpecError also if there is a checkpoint at the address.
     """
     raise_problems(stack.problems)
+    check_whole_only(stack)
     if options.force or options.executor != "local":
         raise SpecError.of("outputs in object storage are not replaced (--force), nor written by other executors")
     address = str(parse_source("output", address, None).source)

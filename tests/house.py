@@ -25,8 +25,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("measure",),
     ("search",),
     ("view",),
-    ("compose", "checkpoint"),
-    ("parts", "upload"),
+    ("compose", "checkpoint", "extraction"),
+    ("searching", "parts"),
+    ("upload",),
     ("__init__",),
     ("cli",),
     ("__main__",),
@@ -36,7 +37,7 @@ _IMPORT_CALLS = ("import_module", "__import__")
 HEAVY = {"transformers": "live", "accelerate": "live"}
 """Packages that only one unit may import: from the package to the unit."""
 LATE = ("torch", "numpy", "numba", "ml_dtypes")
-COMPUTING = ("arithmetic", "live", "measure", "search")
+COMPUTING = ("arithmetic", "live", "measure", "search", "searching")
 """The only units whose modules may import the packages in LATE, or each other's modules, at import time."""
 IMPURE = frozenset({
     "os", "io", "sys", "pathlib", "shutil", "tempfile", "subprocess", "socket", "time", "datetime", "random", "secrets",

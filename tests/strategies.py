@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from stacker.spec.language.stack_spec import (
+    AdapterSpec,
     BlendSpec,
     CrossfadeSpec,
     DonorSpec,
@@ -124,12 +125,15 @@ def parts(donors: list[str]) -> st.SearchStrategy[SliceOrBlend | None]:
 
 @st.composite
 def donor_specs(draw: st.DrawFn, name: str) -> DonorSpec:
-    """A folder, a hub id with or without a revision, or a nested stack."""
+    """A folder, a hub id with or without a revision, or a nested stack; with or without adapters."""
     like = draw(st.none() | WORDS)
+    sources = st.sampled_from(["org/name", "./folder", "/a b/c", "gpt2", "~/m", "naïve"])
+    revisions = st.none() | st.sampled_from(["main", "v1.0", "refs/pr/1", "a b"])
+    adapter = st.builds(AdapterSpec, sources, revisions, st.sampled_from([1.0, 0.5, -2.0, 0.0]))
+    adapters = draw(st.lists(adapter, max_size=2).map(tuple))
     if draw(st.booleans()):
-        return DonorSpec(name, stack=draw(WORDS), like=like)
-    source = draw(st.sampled_from(["org/name", "./folder", "/a b/c", "gpt2", "~/m", "naïve"]))
-    return DonorSpec(name, source, draw(st.none() | st.sampled_from(["main", "v1.0", "refs/pr/1", "a b"])), like)
+        return DonorSpec(name, stack=draw(WORDS), like=like, adapters=adapters)
+    return DonorSpec(name, draw(sources), draw(revisions), like, adapters=adapters)
 
 
 @st.composite

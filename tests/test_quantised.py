@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
 
 from stacker.arch.families import find_architecture
 from stacker.arch.placement import list_expected_tensors
+from stacker.checkpoint import verify
 from stacker.compose import Stack, load
 from stacker.errors import SpecError, StackerError
 from tests.donors import write_donor, write_llama
@@ -170,3 +172,30 @@ def test_mxfp4_experts(tmp_path: Path) -> None:
     assert written["quantization_config"] == config["quantization_config"]
     (problem,) = _stack(tmp_path, "stack:\n - {blend: [a, b], op: mean}").problems
     assert "'a' is quantised (mxfp4)" in problem.message
+
+
+def test_torchao_keeps_its_descriptions(tmp_path: Path) -> None:
+    """The classes of torchao's weights, which only the headers of the files state, follow the layers."""
+    names = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(6)]
+    kinds = ("_weight_qdata", "_weight_scale")
+    parts = {name.replace("weight", kind): ("I8", (32, 32)) for name in names for kind in kinds}
+    said = {"quant_method": "torchao"}
+    write_llama(tmp_path / "a", hidden=32, ffn=32, drop=names, extra=parts, quantization_config=said)
+    path = tmp_path / "a" / "model.safetensors"
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    plain = [name for name in header if "up_proj" not in name and name != "__metadata__"]
+    header["__metadata__"] |= {name: f'{{"_type": "Int8Tensor", "n": {number}}}' for number, name in enumerate(names)}
+    header["__metadata__"]["tensor_names"] = json.dumps([*plain, *names])
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    (tmp_path / "spec.yml").write_text("stacker: 1\ndonors: {a: ./a}\nstack: ['a[0:2]', 'a[4:6]']\n")
+    load(tmp_path / "spec.yml").build(tmp_path / "out")
+    with safe_open(tmp_path / "out" / "model.safetensors", "np") as file:
+        found, keys = file.metadata(), set(file.keys())
+    stated = {name: json.loads(text)["n"] for name, text in found.items() if name.startswith("model.layers.")}
+    assert stated == {f"model.layers.{layer}.mlp.up_proj.weight": old for layer, old in enumerate((0, 1, 4, 5))}
+    whole = {name for name in keys if "up_proj" not in name} | stated.keys()
+    assert set(json.loads(found["tensor_names"])) == whole
+    assert verify(tmp_path / "out").problems == ()

@@ -11,12 +11,18 @@ from stacker.errors import DonorError, escape_text
 from stacker.formats.json_object import Json
 
 MOST_DONOR_LAYERS = 10_000
-PREDICTION_KEYS = ("num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers")
+PREDICTION_KEYS = ("num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers", "nextn_predict_layers")
 """Config keys of the number of layers for multi-token prediction."""
 
 
 def select_text_config(architecture: Architecture, config: Config) -> dict[str, Json]:
-    """The config of the language model: the entries of `config`, overridden by those of the nested config if any."""
+    """The config of the language model: the entries of `config`, overridden by those of the nested config if any.
+
+    If the scope ends in a dot, as for the metadata of GGUF files, it is what the keys of the language model begin with.
+    """
+    if architecture.scope.endswith("."):
+        own = (key for key in config if key.startswith(architecture.scope))
+        return {key.removeprefix(architecture.scope): config[key] for key in own}
     inner = config.get(architecture.scope) if architecture.scope else None
     return {**config, **inner} if isinstance(inner, dict) else dict(config)
 

@@ -87,12 +87,17 @@ def infer_list_rules(
     mentioned = {key for rule in rules for key in (rule.key, *rule.drop)} | shared
     lengths = {depth, depth + count_prediction_layers(config)}
     for key, value in config.items():
-        if isinstance(value, list) and len(value) in lengths and key not in mentioned and key.isidentifier():
+        if isinstance(value, list) and len(value) in lengths and key not in mentioned and _is_name(key):
             if _are_references(value):
                 reason = f"'{key}' seems to name, for each layer, an earlier layer by its number"
                 yield LayerRule(key, "", WriteKind.POSITION, (parse_formula(f"{key}[i]"),), reason=reason)
             else:
                 yield LayerRule(key, key, WriteKind.LIST, (parse_formula(f"{key}[i]"),))
+
+
+def _is_name(key: str) -> bool:
+    """Whether formulas can read a config key: identifiers, with dots between them in the metadata of GGUF files."""
+    return all(part.isidentifier() for part in key.split("."))
 
 
 def _are_references(value: list[Json]) -> bool:

@@ -109,6 +109,30 @@ class Backend(Protocol):
         """
         ...
 
+    # Products of thin matrices: see `stacker.arithmetic.products`.
+
+    def gather(
+        self,
+        array: Array,
+        start: int,
+        steps: tuple[int, int, int],
+        shape: tuple[int, int, int],
+        padded: tuple[int, int, int],
+    ) -> Array:
+        """Copy elements start + a·i + b·j + c·k of `array` to [i, j, k] of a new array; `steps` are (a, b, c).
+
+        i, j and k are below the sizes in `shape`; the new array has the shape `padded`, and is 0 elsewhere.
+        """
+        ...
+
+    def add_product(self, array: Array, left: Array, right: Array, factor: float, start: int) -> Array:
+        """Add f · left · right to elements of a matrix, and return the array; f is `factor`.
+
+        `array` has the elements of the matrix from number `start` on, row by row. `left` is [rows, rank] and `right`
+        [rank, width]; the rank is a multiple of 4. The product of two rows is summed in the order of the rank.
+        """
+        ...
+
     # Ranks. The "magnitude bits" of an element x are the 31 bits of |x| rounded to fp32, read as an integer; NaN has
     # greater magnitude bits than infinity.
 

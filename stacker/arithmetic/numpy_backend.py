@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stacker.arithmetic import agreement, masks, narrow, sums
+from stacker.arithmetic import agreement, masks, narrow, products, sums
 from stacker.arithmetic.backend import EPSILON
 from stacker.tensors import Dtype
 
@@ -94,6 +94,23 @@ class NumpyBackend:
     def combine_columns(self, factors: Array, arrays: Sequence[Array], row: int) -> Array:
         sums.combine_columns(_as_type_of(arrays[0], factors), tuple(arrays), row, arrays[0])
         return arrays[0]
+
+    def gather(
+        self,
+        array: Array,
+        start: int,
+        steps: tuple[int, int, int],
+        shape: tuple[int, int, int],
+        padded: tuple[int, int, int],
+    ) -> Array:
+        made = np.zeros(padded, array.dtype)
+        strides = [step * array.itemsize for step in steps]
+        made[: shape[0], : shape[1], : shape[2]] = np.lib.stride_tricks.as_strided(array[start:], shape, strides)
+        return made
+
+    def add_product(self, array: Array, left: Array, right: Array, factor: float, start: int) -> Array:
+        products.add_product(left, right, _scalar(array, factor), start, array)
+        return array
 
     def zero_counters(self, *shape: int) -> Array:
         return np.zeros(shape, np.int64)

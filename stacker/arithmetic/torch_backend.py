@@ -98,6 +98,26 @@ class TorchBackend:
             result.add_(array.view(-1, row) * own)
         return arrays[0]
 
+    def gather(
+        self,
+        array: torch.Tensor,
+        start: int,
+        steps: tuple[int, int, int],
+        shape: tuple[int, int, int],
+        padded: tuple[int, int, int],
+    ) -> torch.Tensor:
+        made = torch.zeros(padded, dtype=array.dtype, device=self._device)
+        made[: shape[0], : shape[1], : shape[2]] = array.as_strided(shape, steps, start)
+        return made
+
+    def add_product(
+        self, array: torch.Tensor, left: torch.Tensor, right: torch.Tensor, factor: float, start: int
+    ) -> torch.Tensor:
+        width = right.shape[1]
+        first, last = start // width, -(-(start + array.numel()) // width)
+        product = (left[first:last] @ right).view(-1)
+        return array.add_(product[start - first * width :][: array.numel()], alpha=_scalar(array, factor))
+
     def zero_counters(self, *shape: int) -> torch.Tensor:
         return torch.zeros(shape, dtype=torch.int64, device=self._device)
 

@@ -17,6 +17,7 @@ from stacker.cli import (
     build,
     dry_run,
     evaluation,
+    extraction,
     inspection,
     lineage,
     new,
@@ -25,7 +26,9 @@ from stacker.cli import (
     push,
     recipes,
     run,
+    search,
     spec_language,
+    sweep,
 )
 from stacker.cli.app import ORDER, app
 from stacker.cli.terminal.mergekit_options import translate_options
@@ -39,6 +42,7 @@ __all__ = [
     "build",
     "dry_run",
     "evaluation",
+    "extraction",
     "inspection",
     "lineage",
     "main",
@@ -49,7 +53,9 @@ __all__ = [
     "push",
     "recipes",
     "run",
+    "search",
     "spec_language",
+    "sweep",
 ]
 
 

@@ -16,8 +16,8 @@ START, LOOK, RUN, BUILD, LANGUAGE = "Start", "Look", "Try", "Build and check", "
 ORDER = (
     *("recipes", "new"),
     *("inspect", "check", "preview", "config", "plan", "diff", "lineage", "doctor"),
-    *("run", "eval", "compare", "probe"),
-    *("build", "commit", "verify", "push"),
+    *("run", "eval", "compare", "probe", "sweep", "search"),
+    *("build", "commit", "verify", "push", "extract-lora"),
     *("convert", "schema", "ops", "architectures"),
 )
 """The order of commands in the help; commands that are not listed come last."""

@@ -23,9 +23,14 @@ if TYPE_CHECKING:
     from stacker.run.building import BuildOptions, Built
 
 Out = Annotated[
-    str, typer.Argument(metavar="OUT", help="The folder to write, or an address such as s3://bucket/folder.")
+    str,
+    typer.Argument(
+        metavar="OUT",
+        help="The folder to write, the file if the donors are GGUF files, or an address such as s3://bucket/folder; "
+        "it appears only once it is complete.",
+    ),
 ]
-Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder written by stacker build.")]
+Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder or GGUF file written by stacker build.")]
 Force = Annotated[
     bool,
     typer.Option("--force", "-f", help="Replace the checkpoint at OUT, once the new one is complete."),
@@ -46,7 +51,13 @@ Shards = Annotated[
     ),
 ]
 Size = Annotated[
-    str | None, typer.Option("--shard-size", metavar="SIZE", help="Largest size of a shard, for example 5GB.")
+    str | None,
+    typer.Option(
+        "--shard-size",
+        "--split-size",
+        metavar="SIZE",
+        help="Largest size of a shard, for example 5GB; of a part, if OUT is a GGUF file.",
+    ),
 ]
 Device = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="The device that computes blends: cpu, cuda, cuda:1 or auto.")

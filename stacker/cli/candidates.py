@@ -34,7 +34,7 @@ def open_candidates(
             stack = load_source(source, given)
             print_warnings(stack.problems)
             blueprint = draw_blueprint(stack)
-            opening = _Opening(stack, settings, loaded)
+            opening = Opening(stack, settings, loaded)
             candidates.append(Candidate(source, blueprint, settings, opening.load))
         except StackerError as error:
             problems += error.problems
@@ -42,7 +42,7 @@ def open_candidates(
     return tuple(candidates)
 
 
-class _Opening:
+class Opening:
     """Loads a stack, with the weights of the stack that was loaded first where they are the same."""
 
     def __init__(self, stack: Stack, settings: Settings, loaded: list[LiveStack]) -> None:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from stacker.core.clients.layer_ranges import to_exllamav3, to_peft
 from stacker.core.stack.hops import list_divided_roles
 from stacker.core.stack.nodes import RAMPS
 from stacker.core.values.donor import Donor
-from stacker.errors import SpecError, StackerError
+from stacker.errors import SpecError, StackerError, raise_problems
 from stacker.io.donors.reader import read_avoiding_hub
 from stacker.io.files.paths import is_folder, resolve_links
 from stacker.io.files.spec_files import read_spec_file
@@ -37,6 +38,16 @@ def to_mergekit_text(spec: StackSpec, path: Path) -> str:
     depths = {key: donor.depth for key, donor in donors.items()}
     names, writers = find_role_names(donors.values()), list_divided_roles(donors.values())
     return to_mergekit(staged, depths, names, RAMPS, writers)
+
+
+def to_layer_ranges(text: bytes, path: Path, form: str, parameters: Mapping[str, object]) -> str:
+    """The stack of a spec as layer ranges for `peft` or `exllamav3`; SpecError lists why it cannot be written so."""
+    from stacker.compose import load_text
+
+    stack = load_text(text, path, read=read_avoiding_hub, parameters=parameters)
+    raise_problems(stack.problems)
+    write = {"peft": to_peft, "exllamav3": to_exllamav3}[form]
+    return write(stack.spec, stack.graph, stack.donors, stack.config)
 
 
 def _read_donors(spec: StackSpec, folder: Path, prefix: str) -> Iterator[tuple[str, Donor]]:
@@ -82,9 +93,15 @@ def _rebase_source(donor: DonorSpec, own: Path, folder: Path) -> DonorSpec:
     if donor.stage is not None:
         below = tuple(_rebase_source(each, own, folder) for each in donor.stage.donors)
         return replace(donor, stage=replace(donor.stage, donors=below))
-    if own == folder or donor.source is None or not is_folder(own / donor.source):
+    if own == folder:
         return donor
-    return replace(donor, source=f"./{os.path.relpath(own / donor.source, folder)}")
+    adapters = tuple(replace(each, source=_rebase_path(each.source, own, folder)) for each in donor.adapters)
+    source = donor.source and _rebase_path(donor.source, own, folder)
+    return replace(donor, source=source, adapters=adapters)
+
+
+def _rebase_path(source: str, own: Path, folder: Path) -> str:
+    return f"./{os.path.relpath(own / source, folder)}" if is_folder(own / source) else source
 
 
 def find_role_names(donors: Iterable[Donor]) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,8 +85,8 @@ def evaluate(
 
     if not (text or questions or probe_set or generate):
         raise SpecError.of("there is nothing to score", "name a text with --text, or questions with --probe-set")
-    reading = _Reading(text, passage, window, stride, batch, no_cache)
-    examination = replace(_examine(reading), questions=_collect(questions, probe_set), generations=generate)
+    reading = Reading(text, passage, window, stride, batch, no_cache)
+    examination = replace(examine(reading, questions, probe_set), generations=generate)
     candidates = open_candidates(sources, parameter, device, dtype, max_memory)
     with show_counts(quiet=json) as watch_for:
         found = evaluate(candidates, examination, watch_for)
@@ -118,7 +119,7 @@ def compare(
     from stacker.measure.comparison.behaviour import compare_texts
     from stacker.view.scores.changes import changes_html, changes_json, draw_changes
 
-    examination = _examine(_Reading(text, passage, window, stride, batch, no_cache))
+    examination = examine(Reading(text, passage, window, stride, batch, no_cache))
     one, two = open_candidates([first, second], parameter, device, dtype, max_memory)
     with show_counts(quiet=json) as watch_for:
         found = compare_texts(one, two, examination, watch_for)
@@ -131,7 +132,7 @@ def compare(
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class Reading:
     """Options about how texts are read, as they were given."""
 
     text: list[Path]
@@ -142,14 +143,15 @@ class _Reading:
     no_cache: bool
 
 
-def _examine(reading: _Reading) -> Examination:
-    """What is measured: the passages of the texts."""
+def examine(reading: Reading, questions: Sequence[Path] = (), sets: Sequence[str] = ()) -> Examination:
+    """What is measured: the passages of the texts, and the questions of files and of generated sets."""
     from stacker.measure.comparison.evaluation import Examination
     from stacker.measure.score_cache import ScoreCache, find_cache_folder
     from stacker.measure.texts import Windowing, read_passages
 
     return Examination(
         read_passages(reading.text, reading.passage) if reading.text else (),
+        _collect(questions, sets),
         windowing=Windowing(reading.window, reading.stride or max(1, reading.window // 2)),
         batch=reading.batch,
         cache=ScoreCache(None if reading.no_cache else find_cache_folder()),
@@ -170,7 +172,7 @@ def _show(found: Evaluation, svg: Path | None, *, as_json: bool) -> None:
         console.print(draw_evaluation(found, console.width))
 
 
-def _collect(files: list[Path], sets: list[str]) -> tuple[Question, ...]:
+def _collect(files: Sequence[Path], sets: Sequence[str]) -> tuple[Question, ...]:
     """The questions of files and of generated sets."""
     from stacker.measure.questions.probe_sets import make_questions, parse_probe_set
     from stacker.measure.questions.questions import read_questions

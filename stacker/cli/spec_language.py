@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,19 @@ from stacker.cli.parameters import parse_assignments
 from stacker.cli.terminal.completion import complete_architecture, complete_op
 from stacker.cli.terminal.printing import make_console, print_json, print_written
 from stacker.errors import SpecError, did_you_mean
-from stacker.spec.language.stack_spec import Dialect
+from stacker.spec.language.stack_spec import StackSpec
 
+
+class Form(StrEnum):
+    """The forms in which `convert` writes a spec."""
+
+    NATIVE = "native"
+    MERGEKIT = "mergekit"
+    PEFT = "peft"
+    EXLLAMAV3 = "exllamav3"
+
+
+_RANGES = (Form.PEFT, Form.EXLLAMAV3)
 OpName = Annotated[
     str | None, typer.Argument(metavar="NAME", help="Show only this op, in full.", autocompletion=complete_op)
 ]
@@ -30,18 +42,21 @@ def convert(
     spec: Spec,
     *,
     parameter: Parameters = None,
-    to: Annotated[Dialect, typer.Option("--to", help="The dialect of the output.")] = Dialect.NATIVE,
+    to: Annotated[Form, typer.Option("--to", help="The form of the output.")] = Form.NATIVE,
     out: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")] = None,
     json: Json = False,
 ) -> None:
-    """Print or write a spec in stacker's or mergekit's dialect, or list what that dialect cannot express."""
-    from stacker.cli.conversion import to_mergekit_text
+    """Print or write a spec in another form, or list what that form cannot express.
+
+    peft and exllamav3 get the layers of one donor as ranges: an adapter_config.json, or the value of -layer_map.
+    """
+    from stacker.cli.conversion import to_layer_ranges
     from stacker.io.files.spec_files import read_spec_file, write_spec_file
-    from stacker.spec.native.writer import to_native
     from stacker.spec.parser import parse_spec
 
-    parsed = parse_spec(read_spec_file(spec), str(spec), parse_assignments(parameter))
-    text = to_native(parsed) if to is Dialect.NATIVE else to_mergekit_text(parsed, spec)
+    written, given = read_spec_file(spec), parse_assignments(parameter)
+    parsed = parse_spec(written, str(spec), given)
+    text = to_layer_ranges(written, spec, to, given) if to in _RANGES else _convert(parsed, spec, to)
     if out:
         write_spec_file(out, text)
     if json:
@@ -50,6 +65,13 @@ def convert(
         print_written(out)
     else:
         typer.echo(text, nl=False)
+
+
+def _convert(parsed: StackSpec, path: Path, to: Form) -> str:
+    from stacker.cli.conversion import to_mergekit_text
+    from stacker.spec.native.writer import to_native
+
+    return to_native(parsed) if to is Form.NATIVE else to_mergekit_text(parsed, path)
 
 
 @app.command(rich_help_panel=LANGUAGE, epilog=format_examples("schema > stacker.schema.json"))

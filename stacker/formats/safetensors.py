@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from stacker.errors import DonorError, Mark, escape_text
@@ -239,13 +240,19 @@ def _check_contiguous(tensors: list[StoredTensor], data_size: int, where: str) -
         _refuse(where, f"the file has {data_size - end} bytes after its last tensor", _FETCH_AGAIN)
 
 
-def make_header(tensors: Iterable[TensorSpec], *, residue: int = 0, step: int = 8) -> bytes:
+def make_header(
+    tensors: Iterable[TensorSpec],
+    *,
+    residue: int = 0,
+    step: int = 8,
+    metadata: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
     """Make the beginning of a safetensors file that stores `tensors` one after another: all bytes before the data.
 
     Spaces pad the JSON so that the data starts at an offset (in bytes) with the remainder `residue` modulo `step`, or
-    exactly at `residue` if `step` is 0.
+    exactly at `residue` if `step` is 0. `metadata` is stored beside the tensors.
     """
-    table: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    table: dict[str, object] = {"__metadata__": {**metadata, "format": "pt"}}
     end = 0
     for tensor in tensors:
         begin, end = end, end + tensor.nbytes

@@ -57,7 +57,7 @@ class Comparison:
     def has_header(self, number: int, shard: Shard) -> bool:
         """Whether the file of a shard begins with the planned header."""
         with self.lease_shard(number) as reader:
-            return reader.read(len(shard.header), 0) == shard.header
+            return shard.mask_lock(bytes(reader.read(len(shard.header), 0))) == shard.header
 
     def compare(self, shard: int, offset: int, expected: memoryview | bytes) -> None:
         """Compare the bytes of shard number `shard` from `offset` on with `expected`, and report both."""
@@ -81,8 +81,9 @@ def open_comparison(folder: Path, plan: Plan, report: Report, donor_tasks: Seque
     `donor_tasks` are the tasks whose donors' bytes will be read.
     """
     shards: FileCache[Reader] = FileCache(_close_reader, limit_open_files(_MOST_OPEN, 2))
-    with closing(shards), closing(OpenFiles(shards.group, tasks=donor_tasks)) as sources:
-        yield Comparison([folder / shard.name for shard in plan.shards], shards, sources, report)
+    meter = Meter()
+    with closing(shards), closing(OpenFiles(shards.group, tasks=donor_tasks, stop=meter.stop)) as sources:
+        yield Comparison([folder / shard.name for shard in plan.shards], shards, sources, report, meter)
 
 
 @contextmanager

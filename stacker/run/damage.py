@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from stacker.core.plan.documents import make_plan_documents
 from stacker.core.plan.plan import Plan, Shard, Step
-from stacker.core.plan.plan_json import make_plan_index
 from stacker.errors import Blame, Mark, Problem
 from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json
@@ -72,19 +72,17 @@ def _find_first_difference(one: bytes, other: bytes) -> int:
     return low
 
 
-CONFIG = "config.json"
-
-
 def check_contents(folder: Path, plan: Plan) -> Iterator[Problem]:
     """Yield a problem for config.json or the index if it is wrong or missing, and for each weight file not in the plan.
 
-    The index is the JSON file that lists the shard of each tensor.
+    The index is the JSON file that lists the shard of each tensor. Beside GGUF files, anything may be.
     """
-    yield from _check_json(folder / CONFIG, dict(plan.config))
-    index = make_plan_index(plan)
-    if index is not None:
-        yield from _check_json(folder / INDEX_FILE, index)
-    planned = {shard.name for shard in plan.shards} | ({INDEX_FILE} if index else set())
+    documents = make_plan_documents(plan)
+    for name, content in documents.items():
+        yield from _check_json(folder / name, content)
+    if not documents:
+        return
+    planned = {shard.name for shard in plan.shards} | documents.keys()
     for name in list_folder(folder):
         path = folder / name
         if (name.endswith(".safetensors") or name == INDEX_FILE) and name not in planned:

@@ -15,7 +15,7 @@ from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task, TensorB
 from stacker.errors import StackerError
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
-from stacker.run.compute.evaluate import begin_evaluation
+from stacker.run.compute.evaluation import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.compute.rows import join_columns
 from stacker.run.work.schedule import Job, Schedule, run_schedule

@@ -26,12 +26,12 @@ from stacker.io.ranges.read_ahead import is_streamed
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
 from stacker.run.compute.digests import TensorDigests
-from stacker.run.compute.evaluate import begin_evaluation
+from stacker.run.compute.evaluation import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.compute.rows import join_columns
 from stacker.run.work.schedule import Job, Schedule, run_schedule, start_threads
 from stacker.run.work.sources import OpenFiles, check_unchanged, find_changed_files
-from stacker.run.work.workers import Meter, count_workers
+from stacker.run.work.workers import Meter, count_workers, measure_memory
 
 _RECORD = 1.0
 """Seconds between two records of finished tasks.
@@ -77,7 +77,7 @@ def execute(
     be written, SpecError if `max_memory` (bytes) is too small.
     """
     started = time.monotonic()
-    threads = fit_workers(plan.steps, workers or count_workers(), max_memory)
+    threads = fit_workers(plan.steps, workers or count_workers(), max_memory, measure_memory())
     todo = sorted((task for task in tasks if task.id not in output.done), key=_is_computed)
     computes = [task for task in todo if isinstance(task, Compute)]
     meter = Meter()
@@ -85,7 +85,7 @@ def execute(
     kept = total - sum(task.nbytes for task in todo)
     meter.advance(kept)
     _create_empty_shards(plan, tasks, output)
-    with closing(OpenFiles(output.caches, tasks=todo)) as sources:
+    with closing(OpenFiles(output.caches, tasks=todo, stop=meter.stop)) as sources:
         execution = _Execution(plan, sources, output, WorkerScratch(computes, device), meter)
         schedule = Schedule(((task.id, _rounds(task, execution)) for task in todo), meter.stop)
         with _recording(_Recorder(plan, todo, schedule, output, execution.digests)):

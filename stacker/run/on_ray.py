@@ -21,6 +21,7 @@ from stacker.core.plan.plan import Plan, Report
 from stacker.core.plan.tasks import Task
 from stacker.core.side_files.selection import SideFiles
 from stacker.errors import LockedError, Mark, SpecError, StackerError, StorageError, VerifyError
+from stacker.formats.gguf_names import SUFFIX
 from stacker.io.files.paths import exists
 from stacker.io.output.folder import Output
 from stacker.io.output.partial_folder import drop_folder
@@ -77,6 +78,8 @@ def execute(
     `workers` is the number of threads, and of CPUs, for each shard. Without RAY_ADDRESS, Ray is started on this
     machine. SpecError when Ray is not installed or no node is large enough, StorageError when a shard fails for good.
     """
+    if any(shard.name.endswith(SUFFIX) for shard in plan.shards):
+        raise SpecError.of("a GGUF stack is written in one piece", "build it with the executor local")
     started = time.monotonic()
     parts = output.folder.with_name(f"{output.folder.name.removesuffix('.partial')}.parts")
     numbers = _list_unwritten(plan, tasks, output)

@@ -13,6 +13,7 @@ from stacker.core.plan.parts import select_shards
 from stacker.core.plan.plan import Plan, Report, Step
 from stacker.core.plan.tasks import Task
 from stacker.errors import Mark, StorageError, raise_problems
+from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import Output, open_output
 from stacker.io.output.parts import RECORD, FinishedPart, make_record, read_part
 from stacker.run.building import BuildOptions, Listener, commit_output
@@ -31,7 +32,9 @@ def write_part(
 
     LockedError when another process is writing this part; other errors as in a build.
     """
-    with open_output(target, work.plan, work.summary, [RECORD], force=False, restart=options.restart) as output:
+    with open_output(
+        FolderDestination(target), work.plan, work.summary, [RECORD], force=False, restart=options.restart
+    ) as output:
         listener.warn(check_earlier_work(work.plan, work.tasks, output, listener.checking, workers=options.workers))
         report = write(output)
         digests = digest_shards(output.folder, work.plan, listener.checking) if options.digests else {}

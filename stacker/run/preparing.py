@@ -16,6 +16,7 @@ from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor, collect_donors
 from stacker.errors import raise_problems
 from stacker.io.disk.space import check_space, count_new_bytes
+from stacker.io.donors.gguf_headers import fill_headers
 from stacker.io.donors.side_files import check_side_files, fetch_side_files
 from stacker.io.files.paths import find_nearest_folder
 from stacker.run.building import BuildOptions, Listener
@@ -68,6 +69,7 @@ def prepare_work(stack: ReadStack, plan: Plan, options: BuildOptions, listener: 
         raise_problems(check_side_files(side_files, stack.spec, stack.graph, stack.donors))
     donors = options.obtain(known, find_files(plan, known), listener.fetching)
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
+    plan = fill_headers(plan, donors)
     return Work(plan, make_tasks(plan, donors), donors, side_files, summary)
 
 

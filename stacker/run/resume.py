@@ -16,19 +16,27 @@ from stacker.formats.safetensors import Stamp
 from stacker.io.output.folder import Output
 from stacker.io.ranges.read_ahead import is_streamed
 from stacker.progress import Watch, ignore_watch
-from stacker.run.comparison import Comparison, compare_copied, open_comparison
+from stacker.run.comparison import CHUNK, Comparison, compare_copied, open_comparison
 from stacker.run.compute.digests import TensorDigests, find_chunk_length
 from stacker.run.damage import check_size
 from stacker.run.work.schedule import Job
-from stacker.run.work.workers import count_workers
+from stacker.run.work.workers import count_workers, measure_memory
 
 _DAMAGED = "what was written there has changed since"
+_WORKER = 4 * CHUNK
+"""Memory (bytes) of a thread that compares bytes: what is expected, what is found, and copies of both."""
 Reasons = dict[int, str]
 """Why shards are written again, by shard number."""
 
 
 def check_earlier_work(
-    plan: Plan, tasks: Sequence[Task], output: Output, watch: Watch = ignore_watch, *, workers: int | None = None
+    plan: Plan,
+    tasks: Sequence[Task],
+    output: Output,
+    watch: Watch = ignore_watch,
+    *,
+    workers: int | None = None,
+    max_memory: int | None = None,
 ) -> tuple[Problem, ...]:
     """Discard from `output` what earlier runs wrote and what cannot be trusted; returns a warning for each reason.
 
@@ -43,7 +51,7 @@ def check_earlier_work(
     reasons = _find_lost_shards(plan, kept, output)
     reasons |= find_changed_donors(kept, output.record_read.donors)
     left = [task for task in kept if task.shard not in reasons and task not in again]
-    reasons |= _find_damage(plan, left, output, watch, workers or count_workers())
+    reasons |= _find_damage(plan, left, output, watch, _fit_workers(workers or count_workers(), max_memory))
     undone = {task.id for task in kept if task.shard in reasons} | {task.id for task in again}
     undone |= output.done - {task.id for task in tasks}
     if undone:
@@ -59,6 +67,12 @@ def _is_made_again(task: Task, plan: Plan) -> bool:
             return any(map(is_streamed, find_donor_files(task)))
         case _:
             return False
+
+
+def _fit_workers(workers: int, max_memory: int | None) -> int:
+    """How many of `workers` threads can compare bytes within `max_memory` bytes of resident memory; at least one."""
+    spare = workers * _WORKER if max_memory is None else max_memory - measure_memory().held
+    return max(1, min(workers, spare // _WORKER))
 
 
 def _find_lost_shards(plan: Plan, kept: Sequence[Task], output: Output) -> Reasons:

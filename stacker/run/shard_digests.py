@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from stacker.core.plan.plan import Plan
+from stacker.core.plan.plan import Plan, Shard
 from stacker.errors import Problem
 from stacker.progress import Watch, ignore_watch
 from stacker.run.comparison import CHUNK, Comparison, open_comparison
@@ -55,15 +55,25 @@ def _rounds(job: Job) -> Rounds:
 
 
 def _digest_shard(number: int, comparison: Comparison, plan: Plan, found: dict[int, str]) -> None:
-    digest, size = hashlib.sha256(), plan.shards[number].size
+    shard, digest = plan.shards[number], hashlib.sha256()
+    size = shard.size
     with comparison.lease_shard(number) as reader:
         for begin in range(0, size, CHUNK):
             data = reader.read(min(CHUNK, size - begin), begin)
             if len(data) < min(CHUNK, size - begin):
                 raise OSError(errno.EIO, "the file was cut off")
-            digest.update(data)
+            digest.update(_mask_lock(data, begin, shard))
             comparison.meter.advance(len(data))
     found[number] = digest.hexdigest()
+
+
+def _mask_lock(data: memoryview, begin: int, shard: Shard) -> memoryview | bytes:
+    """A piece of a shard from byte `begin` on, with spaces in place of the lock, which has the digest itself."""
+    at, room = shard.lock
+    first, last = max(at, begin), min(at + room, begin + len(data))
+    if first >= last:
+        return data
+    return b"".join((data[: first - begin], b" " * (last - first), data[last - begin :]))
 
 
 def _ignore(shard: int, offset: int, expected: bytes, found: bytes) -> None:

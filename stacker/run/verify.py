@@ -17,7 +17,7 @@ from stacker.errors import Problem
 from stacker.io.ranges.read_ahead import BLOCK_BYTES
 from stacker.progress import Watch, ignore_watch
 from stacker.run.comparison import CHUNK, Comparison, compare_copied, open_comparison
-from stacker.run.compute.evaluate import begin_evaluation
+from stacker.run.compute.evaluation import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.damage import Damage, check_contents, check_shard, check_size, make_file_problem
 from stacker.run.work.schedule import Job

@@ -17,10 +17,10 @@ from stacker.arithmetic.backend import Backend
 from stacker.arithmetic.narrow import round_to_odd
 from stacker.arithmetic.numpy_backend import NUMPY
 from stacker.arithmetic.torch_backend import TorchBackend
-from stacker.tensors import Dtype
+from stacker.tensors import DTYPES, Dtype
 from tests.arithmetic.arrays import Numbers, numbers, odd, put
 
-NARROW = [dtype for dtype in Dtype if dtype.arithmetic and dtype.bits < 32]
+NARROW = [dtype for dtype in DTYPES.values() if dtype.arithmetic and dtype.bits < 32]
 WIDE = {Dtype.F32: np.float32, Dtype.F64: np.float64}
 EACH = pytest.mark.parametrize("dtype", NARROW, ids=lambda dtype: dtype.label)
 BOTH = pytest.mark.parametrize("kind", WIDE, ids=lambda dtype: dtype.label)

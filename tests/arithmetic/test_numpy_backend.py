@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from stacker.arithmetic.numpy_backend import NUMPY
-from stacker.tensors import Dtype
+from stacker.tensors import DTYPES, Dtype
 from tests.arithmetic.arrays import numbers
 
 
-@pytest.mark.parametrize("dtype", [dtype for dtype in Dtype if dtype.arithmetic], ids=lambda dtype: dtype.label)
+@pytest.mark.parametrize(
+    "dtype", [dtype for dtype in DTYPES.values() if dtype.arithmetic], ids=lambda dtype: dtype.label
+)
 def test_an_array_is_the_memory(dtype: Dtype) -> None:
     """The array is a view: a write to one is seen in the other."""
     memory = bytearray(64)

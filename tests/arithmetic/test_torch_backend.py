@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from stacker.tensors import Dtype
+from stacker.tensors import DTYPES, Dtype
 from tests.arithmetic.arrays import numbers
 from tests.ops.blending import TORCH
 
 
-@pytest.mark.parametrize("dtype", [dtype for dtype in Dtype if dtype.arithmetic], ids=lambda dtype: dtype.label)
+@pytest.mark.parametrize(
+    "dtype", [dtype for dtype in DTYPES.values() if dtype.arithmetic], ids=lambda dtype: dtype.label
+)
 def test_an_array_is_the_memory(dtype: Dtype) -> None:
     """The array is a view: a write to one is seen in the other."""
     memory = torch.zeros(64, dtype=torch.uint8)

@@ -27,6 +27,7 @@ from stacker.io.disk import copies, direct
 from stacker.io.disk.moves import move
 from stacker.io.files.regular_files import open_regular
 from stacker.io.output import folder
+from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import open_output
 
 RUN = 30_000
@@ -76,7 +77,7 @@ def build(donor: Path, out: Path, recorded: list[str] | None = None) -> None:
     recorded = [] if recorded is None else recorded
     source = open_regular(donor)
     try:
-        with open_output(out, PLAN, {"name": "x"}, force=False, restart=False) as output:
+        with open_output(FolderDestination(out), PLAN, {"name": "x"}, force=False, restart=False) as output:
             assert output.done >= set(recorded)
             for number in range(4):
                 shard = PLAN.shards[number % 2]
@@ -296,9 +297,10 @@ def _is_cut(donor: Path, out: Path, recorded: list[str]) -> bool:
 SLOW_WRITER = """
 import sys, time
 from pathlib import Path
+from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import open_output
 from tests.io.test_faults import PLAN
-with open_output(Path(sys.argv[1]), PLAN, {}, force=False, restart=False) as output:
+with open_output(FolderDestination(Path(sys.argv[1])), PLAN, {}, force=False, restart=False) as output:
     print("locked", flush=True)
     sys.stdin.read()
 """

@@ -21,6 +21,7 @@ from stacker.core.plan.task_making import make_tasks
 from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent
 from stacker.core.values.expression import Blend, Copy, Expression
 from stacker.io.files.regular_files import read_header
+from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import open_output
 from stacker.run.local import execute
 from stacker.run.resume import check_earlier_work
@@ -47,7 +48,7 @@ def write_plain_donor(folder: Path, name: str, files: Sequence[Mapping[str, torc
         path = folder / f"{name}-{number}.safetensors"
         safetensors.torch.save_file(dict(content), path)
         header = read_header(path)
-        found.append(DonorFile(path.name, header.size, header.digest, str(path), header.stamp))
+        found.append(DonorFile(path.name, header.size, header.digest, str(path), header.stamp, header.data_start))
         for stored in header.tensors:
             extent = Extent(number, stored.begin, stored.nbytes)
             tensors[stored.spec.name] = DonorTensor(stored.spec, Part.LAYER, "any", 0, extent=extent)
@@ -91,7 +92,7 @@ def _header(specs: Sequence[TensorSpec]) -> bytes:
 def build(plan: Plan, donors: Mapping[str, Donor], out: Path, *, workers: int = 2) -> Report:
     """Execute a plan into `out`, and check that the last call of the watch reported all bytes as done."""
     told: list[tuple[int, int]] = []
-    with open_output(out, plan, {}, force=False, restart=False) as output:
+    with open_output(FolderDestination(out), plan, {}, force=False, restart=False) as output:
         tasks = make_tasks(plan, donors)
         check_earlier_work(plan, tasks, output)
         report = execute(plan, tasks, output, workers=workers, watch=lambda *news: told.append(news))

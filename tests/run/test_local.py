@@ -17,6 +17,7 @@ from stacker.core.plan.task_making import make_tasks
 from stacker.core.values.donor import Donor
 from stacker.core.values.expression import Cast, Expression, Scale
 from stacker.errors import DonorError, SpecError
+from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import open_output
 from stacker.run.compute import rounds
 from stacker.run.local import execute
@@ -146,7 +147,7 @@ def test_a_donor_that_changes_meanwhile_is_noticed(tmp_path: Path, donors: dict[
     path = Path(str(donors["a"].files[1].path))
     plan = make_plain_plan({"one": Made(B16, (64,), copy("t0"))})
     with (
-        open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output,
+        open_output(FolderDestination(tmp_path / "out"), plan, {}, force=False, restart=False) as output,
         pytest.raises(DonorError, match="it was written to"),
     ):
         execute(plan, make_tasks(plan, donors), output, watch=lambda _done, _total: path.touch())
@@ -165,7 +166,7 @@ def test_too_little_memory_is_refused(tmp_path: Path, donors: dict[str, Donor]) 
     """--max-memory below the need of one worker is an error that says how much it needs."""
     plan = make_plain_plan(_mixed())
     with (
-        open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output,
+        open_output(FolderDestination(tmp_path / "out"), plan, {}, force=False, restart=False) as output,
         pytest.raises(SpecError, match="with one worker"),
     ):
         execute(plan, make_tasks(plan, donors), output, max_memory=1_000_000)

@@ -22,6 +22,7 @@ from stacker.core.values.expression import Scale
 from stacker.errors import StorageError
 from stacker.io.disk.copies import find_path
 from stacker.io.disk.direct import Writer
+from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import Output, open_output
 from stacker.run.local import execute
 from tests.run.builds import Made, build, copy, make_plain_plan, random, write_plain_donor
@@ -112,7 +113,7 @@ def test_more_shards_than_open_files(tmp_path: Path, donors: dict[str, Donor], p
 def test_too_few_descriptors_are_no_fault_of_a_donor(tmp_path: Path, donors: dict[str, Donor], plan: Plan) -> None:
     """A limit that not even one task fits in is named, with what to do about it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output:
+    with open_output(FolderDestination(tmp_path / "out"), plan, {}, force=False, restart=False) as output:
         tasks = make_tasks(plan, donors)
         probe = os.open(os.devnull, os.O_RDONLY)
         os.close(probe)
@@ -138,7 +139,7 @@ def test_a_shard_is_opened_once_and_closed_after_its_last_task(
 
     monkeypatch.setattr(Output, "_open_shard", noted)
     plan = make_plain_plan({f"o{n:02}": Made(torch.bfloat16, (8, 8), copy(f"t{n}")) for n in range(80)}, per_shard=4)
-    with open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output:
+    with open_output(FolderDestination(tmp_path / "out"), plan, {}, force=False, restart=False) as output:
         execute(plan, make_tasks(plan, donors), output, workers=2)
         names = [find_path(int(fd.name)).name for fd in FDS.iterdir()]
         assert not set(opened) & set(names)

@@ -19,6 +19,7 @@ from stacker.core.values.donor import Donor
 from stacker.core.values.expression import Scale
 from stacker.errors import StorageError
 from stacker.io.disk.direct import Writer
+from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import Output, open_output
 from stacker.run import local
 from stacker.run.local import execute
@@ -72,7 +73,7 @@ def test_an_interrupted_build_goes_on(
         patch.setattr(local, "_do", lambda *task: do(*task) if next(left, None) is not None else _interrupt())
         with (
             pytest.raises(KeyboardInterrupt),
-            open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output,
+            open_output(FolderDestination(tmp_path / "out"), plan, {}, force=False, restart=False) as output,
         ):
             execute(plan, tasks, output, workers=1)
     report = build(plan, donors, tmp_path / "out")
@@ -90,7 +91,7 @@ def test_an_interrupt_of_the_waiting_thread_ends_the_work(tmp_path: Path, donors
     before = threading.active_count()
     with (
         pytest.raises(KeyboardInterrupt),
-        open_output(tmp_path / "out", plan, {}, force=False, restart=False) as output,
+        open_output(FolderDestination(tmp_path / "out"), plan, {}, force=False, restart=False) as output,
     ):
         execute(plan, make_tasks(plan, donors), output, watch=lambda _done, _total: _interrupt())
     assert threading.active_count() == before

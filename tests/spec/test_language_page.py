@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from stacker.spec.mergekit.methods import METHODS
-from stacker.spec.native.shape import ITEM_KINDS, DonorShape, StackShape
+from stacker.spec.native.donor_shape import DonorShape
+from stacker.spec.native.shape import ITEM_KINDS, StackShape
 from stacker.spec.parser import parse_spec
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "language.md").read_text(encoding="utf-8")

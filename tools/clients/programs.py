@@ -28,7 +28,17 @@ def find_programs(home: Path) -> dict[str, Run]:
 
 def _run_llama_cpp(home: Path, checkpoint: Path) -> torch.Tensor:
     file = checkpoint.with_suffix(".gguf")
+    convert_checkpoint(home, checkpoint, file)
+    return run_gguf(home, file)
+
+
+def convert_checkpoint(home: Path, checkpoint: Path, file: Path) -> None:
+    """Convert a checkpoint to a GGUF file with llama.cpp's converter; subprocess.CalledProcessError if it refuses."""
     _call(sys.executable, str(HERE / "to_gguf.py"), str(home / "llama.cpp"), str(checkpoint), str(file))
+
+
+def run_gguf(home: Path, file: Path) -> torch.Tensor:
+    """The logits that llama.cpp computes from a GGUF file; subprocess.CalledProcessError if it does not load it."""
     return _read(str(home / "logits"), str(file), *_words())
 
 

@@ -73,14 +73,14 @@ def try_family(name: str, runs: Mapping[str, Run], home: Path) -> Iterator[Resul
     case = Case(name, entries | {"num_hidden_layers": DEPTH} | OWN_ENTRIES.get(name, {}))
     for seed, donor in enumerate("ab"):
         write_donor(case, home / donor, seed)
-        _add_vocabulary(home / donor)
+        add_vocabulary(home / donor)
     for stack, items in STACKS.items():
         loaded = _load_stack(home, items)
         if not select_errors(loaded.problems):
             yield from _try_stack(stack, loaded, runs, home / stack)
 
 
-def _add_vocabulary(folder: Path) -> None:
+def add_vocabulary(folder: Path) -> None:
     size = json.loads((folder / "config.json").read_text())["vocab_size"]
     words = {"model": {"vocab": {f"w{word}": word for word in range(size)}}, "added_tokens": []}
     (folder / "tokenizer.json").write_text(json.dumps(words))
@@ -100,7 +100,7 @@ def _try_stack(name: str, stack: Stack, runs: Mapping[str, Run], folder: Path) -
         build(stack, folder)
     except StackerError:
         return
-    _add_vocabulary(folder)
+    add_vocabulary(folder)
     with torch.inference_mode():
         expected = load_reference(folder)(torch.tensor([PROMPT])).logits[0]
     for verdict in stack.verdicts():

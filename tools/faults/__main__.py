@@ -13,6 +13,8 @@ from tools.faults.calls import sweep_calls
 from tools.faults.costs import try_absurd_inputs
 from tools.faults.injector import restart_with_injector
 from tools.faults.limits import try_limits
+from tools.faults.memory import limit_memory
+from tools.faults.power import cut_power
 from tools.faults.processes import race_builds, send_signals
 from tools.faults.random_builds import build_random_specs
 from tools.faults.rows import Row, update_table
@@ -23,6 +25,8 @@ ATTACKS: dict[str, Callable[[Path], Iterable[Row]]] = {
     "writers": race_builds,
     "specs": build_random_specs,
     "limits": try_limits,
+    "memory": limit_memory,
+    "power": cut_power,
     "signals": send_signals,
     "calls": sweep_calls,
 }

@@ -1,4 +1,4 @@
-"""`python -m tools.fuzz [TARGET…] [--seconds S] [--seed N]` fuzzes the targets, and keeps inputs that show defects."""
+"""`python -m tools.fuzz [TARGET…] [--engine E] [--seconds S] [--seed N]` fuzzes targets and keeps inputs of defects."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tools.fuzz.coverage import fuzz_by_coverage
 from tools.fuzz.fuzzing import fuzz
 from tools.fuzz.targets import Target, make_targets
 
+ENGINES = {"mutations": fuzz, "atheris": fuzz_by_coverage}
 CORPUS = Path(__file__).parents[2] / "tests" / "corpus"
 
 
@@ -18,13 +20,14 @@ def main() -> int:
     """Fuzz the chosen targets one after the other; 1 if any has a defect."""
     parser = argparse.ArgumentParser(prog="python -m tools.fuzz")
     parser.add_argument("targets", nargs="*")
+    parser.add_argument("--engine", choices=[*ENGINES], default="mutations")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         targets = make_targets(Path(folder))
         chosen = options.targets or list(targets)
-        return max(_run(targets[name], options.seconds, options.seed) for name in chosen)
+        return max(_run(targets[name], options.engine, options.seconds, options.seed) for name in chosen)
 
 
 def read_corpus(name: str) -> list[bytes]:
@@ -32,8 +35,8 @@ def read_corpus(name: str) -> list[bytes]:
     return [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
 
 
-def _run(target: Target, seconds: float, seed: int) -> int:
-    tried, defect = fuzz(target, read_corpus(target.name), seconds, seed)
+def _run(target: Target, engine: str, seconds: float, seed: int) -> int:
+    tried, defect = ENGINES[engine](target, read_corpus(target.name), seconds, seed)
     if defect is None:
         print(f"{target.name}: {tried:,} inputs, no defect")
         return 0

@@ -6,20 +6,25 @@ Only StackerErrors may come out of a target; any other exception is a defect.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from stacker.checkpoint import verify
 from stacker.compose import build, load
 from stacker.core.tokens.tokenizer_files import parse_tokens
+from stacker.formats.adapters import CONFIG_FILE, WEIGHTS_FILE
+from stacker.formats.ggml_types import GGML_TYPES
+from stacker.formats.gguf import ALIGNMENT, encode_entry, encode_infos, encode_start
 from stacker.formats.index import parse_index
 from stacker.formats.safetensors import parse_header, parse_header_length
 from stacker.io.donors.reader import read_donor
 from stacker.io.output.journal import JOURNAL, read_journal
 from stacker.spec.language.slice_grammar import parse_slice
-from stacker.spec.language.stack_spec import DonorSpec
+from stacker.spec.language.stack_spec import AdapterSpec, DonorSpec
 from stacker.spec.parser import parse_spec
+from stacker.tensors import TensorSpec
+from tests.adapters import write_lora
 from tests.donors import write_llama
 from tests.tokenizers import write_tokenizer
 
@@ -49,6 +54,8 @@ parameters:
 dtype: bfloat16
 tokenizer: {source: union, tokens: {x: {source: org/a}}}
 """
+_LORA = {"model.layers.0.self_attn.q_proj": (16, 16), "model.layers.1.mlp.down_proj": (16, 32)}
+"""The modules that the fuzzed adapter changes, with the shapes of their weights."""
 JOURNAL_LINES = b"""\
 a5000372 {"pid":1}
 """
@@ -81,10 +88,28 @@ def make_targets(folder: Path) -> dict[str, Target]:
         Target(
             "slice", (b"a[0:16]", b"a[5]", b"a[8:]", b"a"), lambda data: parse_slice(data.decode("utf-8", "replace"))
         ),
+        Target("gguf", (make_gguf(),), _in_file(folder / "fuzzed.gguf", lambda: _read(folder / "fuzzed.gguf"))),
         Target("journal", (JOURNAL_LINES,), _in_file(folder / JOURNAL, lambda: read_journal(folder))),
         _make_lock_target(folder),
+        *_make_adapter_targets(donor, folder / "lora"),
     )
     return {target.name: target for target in targets}
+
+
+def make_gguf() -> bytes:
+    """A tiny GGUF file of two layers with a tokenizer."""
+    entries: list[tuple[str, str, object]] = [
+        ("general.architecture", "str", "llama"),
+        ("llama.block_count", "u32", 2),
+        ("llama.embedding_length", "u32", 32),
+        ("llama.attention.head_count", "[u32]", [2, 2]),
+        ("tokenizer.ggml.tokens", "[str]", ["x"] * 80),
+    ]
+    names = ("token_embd.weight", "blk.0.attn_q.weight", "blk.1.attn_q.weight", "output_norm.weight")
+    tensors = [TensorSpec(name, GGML_TYPES[8], (80 if name == names[0] else 32, 32)) for name in names]
+    header = encode_start(len(tensors), len(entries)) + b"".join(encode_entry(*entry) for entry in entries)
+    header += encode_infos(tensors, ALIGNMENT)
+    return header.ljust(-(-len(header) // ALIGNMENT) * ALIGNMENT, b"\0") + bytes(sum(each.nbytes for each in tensors))
 
 
 def _read_header(data: bytes) -> object:
@@ -94,6 +119,15 @@ def _read_header(data: bytes) -> object:
 
 def _read(donor: Path) -> object:
     return read_donor(DonorSpec("a", str(donor)), donor.parent)
+
+
+def _make_adapter_targets(donor: Path, lora: Path) -> Iterator[Target]:
+    """The config and the weight file of an adapter, which is folded into a donor."""
+    write_lora(lora, _LORA, rank_pattern={"down_proj": 4}, alpha_pattern={r".*\.q_proj": 2}, use_rslora=True)
+    spec = DonorSpec("a", str(donor), adapters=(AdapterSpec(str(lora)),))
+    for name, file in (("adapter", CONFIG_FILE), ("adapter-tensors", WEIGHTS_FILE)):
+        seed = (lora / file).read_bytes()
+        yield Target(name, (seed,), _in_file(lora / file, lambda: read_donor(spec, donor.parent)))
 
 
 def _in_file(path: Path, read: Callable[[], object]) -> Callable[[bytes], object]:
@@ -107,9 +141,11 @@ def _in_file(path: Path, read: Callable[[], object]) -> Callable[[bytes], object
 
 
 def _make_lock_target(folder: Path) -> Target:
-    """The lock file of an output that `verify` reads; its donor is a folder of its own."""
+    """The lock file of an output that `verify` reads; its donor is a folder of its own, with an adapter."""
     write_llama(folder / "lock" / "a", layers=2)
-    (folder / "lock" / "spec.yml").write_text("stacker: 1\ndonors: {a: ./a}\nstack: [a]\n")
+    write_lora(folder / "lock" / "lora", _LORA)
+    spec = "stacker: 1\ndonors: {a: {source: ./a, adapters: [./lora]}}\nstack: [a]\n"
+    (folder / "lock" / "spec.yml").write_text(spec)
     out = folder / "lock" / "out"
     build(load(folder / "lock" / "spec.yml"), out)
     path = out / "stacker.lock.json"

@@ -191,6 +191,8 @@ class Architecture:
     notes: tuple[str, ...] = ()
     clients: tuple[ClientFacts, ...] = ()
     """What is known of programs other than transformers that load this family; not inherited by other families."""
+    no_head: bool = False
+    """Whether the programs that load this family always use the embedding as head."""
     inferred: bool = False
     """Whether this description was inferred from a donor because the family has no file."""
     inner: str = ""

@@ -12,7 +12,7 @@ from stacker.text.yaml import read_yaml
 
 Entries = dict[str, Node]
 ReadParent = Callable[[str], str]
-OWN_KEYS = frozenset({"clients"})
+OWN_KEYS = frozenset({"clients", "gguf"})
 """Entries that hold for one family only and are not inherited through `like`."""
 
 
@@ -30,17 +30,17 @@ def read_entries(text: str, source: str, read_parent: ReadParent | None = None) 
         raise SpecError.of("'like' cannot be used here: no other files are known", mark=parent.mark)
     name = expect_text(parent)
     inherited = read_entries(read_parent(name), f"{name}.yaml", read_parent)
-    return _merge({key: node for key, node in inherited.items() if key not in OWN_KEYS}, entries)
+    return merge_entries({key: node for key, node in inherited.items() if key not in OWN_KEYS}, entries)
 
 
-def _merge(below: Entries, above: Entries) -> Entries:
+def merge_entries(below: Entries, above: Entries) -> Entries:
     """Merge `above` over `below`: nested mappings are merged recursively, and null in `above` removes the entry."""
     merged = dict(below)
     for key, node in above.items():
         under = merged.get(key)
         if isinstance(node, Mapping) and isinstance(under, Mapping):
             names = {name.text: name for name, _ in (*under.entries, *node.entries)}
-            united = _merge(expect_mapping(under), expect_mapping(node))
+            united = merge_entries(expect_mapping(under), expect_mapping(node))
             node = Mapping(tuple((names[name], value) for name, value in united.items()), node.mark)
         merged[key] = node
         if isinstance(node, Scalar) and node.value is None:

@@ -82,8 +82,18 @@ class Formula:
 
 
 def find_names(formulas: Iterable[Formula]) -> set[str]:
-    """The names that any of the formulas reads, such as config keys."""
-    return {node.id for formula in formulas for node in ast.walk(formula.tree) if isinstance(node, ast.Name)}
+    """The names that any of the formulas reads, such as config keys; of `a.b`, both `a` and `a.b`."""
+    nodes = [node for formula in formulas for node in ast.walk(formula.tree)]
+    dotted = {_join_names(node) for node in nodes if isinstance(node, ast.Attribute)}
+    return {node.id for node in nodes if isinstance(node, ast.Name)} | (dotted - {""})
+
+
+def _join_names(node: ast.expr) -> str:
+    """The text of a name with dots, such as `rope.freq_base`; "" for any other expression."""
+    if isinstance(node, ast.Name):
+        return node.id
+    owner = _join_names(node.value) if isinstance(node, ast.Attribute) else ""
+    return f"{owner}.{node.attr}" if owner and isinstance(node, ast.Attribute) else ""
 
 
 def parse_formula(text: str) -> Formula:
@@ -109,7 +119,8 @@ def _evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
         case ast.Name(name):
             return _look_up(name, names)
         case ast.Attribute(owner, key):
-            return _look_up(key, _evaluate(owner, names))
+            whole = _join_names(node)
+            return names[whole] if whole in names else _look_up(key, _evaluate(owner, names))
         case ast.List(items):
             return [_evaluate(item, names) for item in items]
         case ast.Subscript(owner, ast.Slice(None, ast.expr() as stop, None)):

@@ -41,7 +41,7 @@ from stacker.text.node import Node
 _REQUIRED = ("family", "model_types", "depth", "prefix")
 _KEYS = (
     *_REQUIRED, "like", "scope", "defaults", "dimensions", "embed", "layer", "head", "apart", "tied", "ignored",
-    "per_layer", "sized", "hop", "no_hop", "agree", "notes", "clients",
+    "per_layer", "sized", "hop", "no_hop", "agree", "notes", "clients", "gguf",
 )  # fmt: skip
 _RULE_KEYS = ("read", "write", "when", "drop", "put", "over", "reason")
 _TENSOR = re.compile(r"(?P<role>[\w.]+)(?P<optional>\??) \[(?P<rest>.*)", re.DOTALL)
@@ -54,7 +54,14 @@ def parse_architecture(text: str, source: str, read_parent: ReadParent | None = 
     `source` is the name of the file in messages; `read_parent` returns the text of another file from its name, if the
     entry `like` names another file to extend.
     """
-    entries = read_entries(text, source, read_parent)
+    return build_architecture(read_entries(text, source, read_parent), source)
+
+
+def build_architecture(entries: Entries, source: str) -> Architecture:
+    """Make an Architecture of the entries of a file; SpecError, with the position, for what does not follow the format.
+
+    `source` is the name of the file in messages.
+    """
     check_keys(entries, _KEYS)
     missing = [key for key in _REQUIRED if key not in entries]
     if missing:

@@ -15,7 +15,7 @@ _GPU = "--device cuda computes blends on the GPU"
 _LEAN = "memory does not grow with the donors in any case"
 _SAFE = "only safetensors are read and written"
 _WHY = "mergekit's options: docs/mergekit.md says for each what stacker does instead"
-_NO_LORA = "LoRAs are not merged here"
+_NO_LORA = "LoRAs are folded into tiles as they are read, in fp32; nothing is merged beforehand"
 
 
 @dataclass(frozen=True, slots=True)

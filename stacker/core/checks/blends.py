@@ -123,7 +123,9 @@ def _check_computable(donor: Donor, name: str, tensor: DonorTensor) -> Problem |
     if donor.quantized:
         message = f"donor '{donor.name}' is quantised ({donor.quantized}): its weights cannot be scaled or blended"
         return Problem(message, hint, blame=Blame.DONOR)
-    if tensor.spec.dtype.bits < 8 or tensor.spec.dtype.label == "F8_E8M0":
+    if tensor.spec.dtype.arithmetic:
+        return None
+    if tensor.spec.dtype.bits < 8 or tensor.spec.dtype.block > 1 or tensor.spec.dtype.label == "F8_E8M0":
         message = f"donor '{donor.name}': {name} is packed ({tensor.spec.dtype.label}) and cannot be scaled or blended"
         return Problem(message, hint, blame=Blame.DONOR)
     return None

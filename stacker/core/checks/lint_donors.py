@@ -51,7 +51,7 @@ def _lineage_differences(one: Donor, other: Donor) -> list[str]:
     bases = (list_rotary_bases(read_rotary_parameters(donor.architecture, donor.config)) for donor in (one, other))
     if next(bases) != next(bases):
         differences.append("rotary base")
-    if one.depth != other.depth and not (one.nested or other.nested):
+    if one.depth != other.depth and not (one.is_stack or other.is_stack):
         differences.append("depth")
     return differences
 

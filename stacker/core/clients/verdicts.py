@@ -72,6 +72,20 @@ def judge_clients(
     return (_judge_reference(template), *others)
 
 
+def judge_gguf_clients(template: Donor) -> tuple[Verdict, ...]:
+    """The verdicts about a GGUF stack: the rules are those of llama.cpp's loader; other programs were not examined."""
+    known = not template.architecture.inferred
+    right = Answer.RIGHT if known else Answer.UNKNOWN
+    others = (
+        Verdict(each.name, each.version, right if each.name == _LOADER else Answer.UNKNOWN, (), Basis.READ)
+        for each in read_clients()
+    )
+    return (Verdict(REFERENCE, "", Answer.UNKNOWN), *others)
+
+
+_LOADER = "llama.cpp"
+
+
 def _judge_reference(template: Donor) -> Verdict:
     """The verdict for transformers: right if every stack tried of the family was right or refused, else unknown."""
     config = select_text_config(template.architecture, template.config)

@@ -49,7 +49,7 @@ def check_quantization(template: Donor, donors: Iterable[Donor], dtype: Dtype | 
             message = f"'{donor.name}' is quantised ({_method(donor)}): its tensors can be moved, not cast"
             hint = "leave out the `dtype` of `output`, or use the donors in full precision"
             yield Problem(message, hint, blame=Blame.DONOR)
-        for name in _ModuleNames(donor.architecture.prefix).find_ambiguous(quantization_of(donor)):
+        for name in _names_of(donor).find_ambiguous(quantization_of(donor)):
             where = f"the quantization config of '{donor.name}'"
             message = f"{where} names several layers at once, which cannot be renumbered: {name}"
             yield Problem(message, _FULL_PRECISION, blame=Blame.DONOR)
@@ -62,7 +62,7 @@ def renumber_quantization(template: Donor, donors: Iterable[Donor], indices: Out
     """
     merged: Json = None
     for donor in {donor.name: donor for donor in (template, *donors)}.values():
-        names = _ModuleNames(donor.architecture.prefix)
+        names = _names_of(donor)
         renumbered = names.renumber(quantization_of(donor), indices.get(donor.name, {}))
         merged = renumbered if merged is None else _merge(merged, renumbered)
     return merged if isinstance(merged, dict) else None
@@ -73,7 +73,7 @@ def _shared_settings(donor: Donor) -> str:
 
     If there is no such part, the result is the name of the quantization method, or "" if the donor is not quantised.
     """
-    shared = _ModuleNames(donor.architecture.prefix).renumber(quantization_of(donor), {})
+    shared = _names_of(donor).renumber(quantization_of(donor), {})
     return json.dumps(shared, sort_keys=True) if shared else _method(donor)
 
 
@@ -87,14 +87,21 @@ def _method_text(donor: Donor) -> str:
     return f"as {_method(donor)}" if _method(donor) else "is not"
 
 
+def _names_of(donor: Donor) -> _ModuleNames:
+    modules = (tensor.suffix.partition(".")[0] for tensor in donor.tensors.values() if tensor.layer is not None)
+    return _ModuleNames(donor.architecture.prefix, frozenset(modules))
+
+
 @dataclass(frozen=True, slots=True)
 class _ModuleNames:
     """Replaces the layer numbers in module names of a quantization config.
 
-    `prefix` is the beginning of the donor's layer tensor names, such as `model.layers.{i}.`.
+    `prefix` is the beginning of the donor's layer tensor names, such as `model.layers.{i}.`, and `modules` are the
+    first words of these names after the prefix.
     """
 
     prefix: str
+    modules: frozenset[str] = frozenset()
 
     def renumber(self, value: Json, indices: Mapping[int, Sequence[int]]) -> Json:
         """A copy of a config value in which every layer number in a module name is replaced by output layer numbers.
@@ -120,8 +127,19 @@ class _ModuleNames:
     def _renumber_name(self, name: str, indices: Mapping[int, Sequence[int]]) -> Sequence[str]:
         found = self._find_number(name)
         if found is None:
-            return (name,)
+            return self._renumber_ending(name, indices)
         return [name[: found.start(1)] + str(index) + name[found.end(1) :] for index in indices.get(int(found[1]), ())]
+
+    def _renumber_ending(self, name: str, indices: Mapping[int, Sequence[int]]) -> Sequence[str]:
+        """Renumber a name that begins with the layer number, such as `1.mlp.gate`; other names are kept.
+
+        Programs apply it to every module whose name ends so, also to that of layer 11. The new names are whole.
+        """
+        number, _, rest = name.partition(".")
+        if not number.isdecimal() or rest.partition(".")[0] not in self.modules:
+            return (name,)
+        layers = (layer for layer in indices if str(layer).endswith(number))
+        return [self.prefix.format(i=index) + rest for layer in layers for index in indices[layer]]
 
     def find_ambiguous(self, value: Json) -> Iterator[str]:
         """Yield the module names in a config value with a pattern for layer numbers, such as `layers.[0-3]`."""

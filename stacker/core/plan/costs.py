@@ -7,6 +7,7 @@ only its plan in memory and, if tensors have to be computed, compiled code and t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from stacker.core.plan.plan import Costs, Step
 from stacker.core.values.donor import Donor
@@ -16,10 +17,12 @@ from stacker.core.values.expression import (
     Concat,
     Copy,
     Expression,
+    LowRank,
     Rows,
     Scale,
     find_blends,
     find_needed_leaves,
+    find_rescales,
     is_zero,
 )
 from stacker.errors import SpecError
@@ -34,13 +37,26 @@ Sums over a tensor are added up tile by tile, so changing this may change output
 """
 MASK_CACHE = 1 << 24
 """The most bytes of bit masks that one blend keeps between its passes over a tensor."""
+RANK_STEP = 4
+"""The factors of low-rank products are padded with zeros to a multiple of this many columns and rows."""
 MB = 1_000_000
-_INTERPRETER = 48 * MB
+_INTERPRETER = 54 * MB
 """Memory (bytes) of Python with stacker, its parser and its terminal output imported; measured."""
-_COMPILED = 135 * MB
+_COMPILED = 140 * MB
 """Memory (bytes) of numpy, numba and the compiled functions; measured."""
 _STEP = 3_600
 """Memory (bytes) of one tensor's names, offsets and header entry in the plan, donors and tasks; measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """The resident memory of a process in bytes: what it holds now, and the most that it has held."""
+
+    held: int
+    peak: int
+
+
+NOTHING_USED = MemoryUse(0, 0)
 
 
 def predict_peak(steps: Sequence[Step], workers: int) -> int:
@@ -48,26 +64,29 @@ def predict_peak(steps: Sequence[Step], workers: int) -> int:
     return _peak(len(steps), _largest_work(steps), workers)
 
 
-def fit_workers(steps: Sequence[Step], workers: int, max_memory: int | None) -> int:
+def fit_workers(steps: Sequence[Step], workers: int, max_memory: int | None, used: MemoryUse = NOTHING_USED) -> int:
     """How many of `workers` threads fit into `max_memory` bytes; all of them if `max_memory` is None.
 
-    Raises SpecError if the memory is not enough for one thread.
+    `used` is what the process has used before the build begins. Raises SpecError if the memory is not enough for one
+    thread; the hint allows 5 % more than the least, because measured memory varies from run to run.
     """
     if max_memory is None:
         return workers
     work = _largest_work(steps)
-    if work and _peak(len(steps), work, workers) > max_memory:
-        workers = (max_memory - _peak(len(steps), work, 0)) // work
-    needed = _peak(len(steps), work, 1)
+    spare = max_memory - _peak(len(steps), work, 0, used.held)
+    needed = max(_peak(len(steps), work, 1, used.held), used.peak)
     if needed > max_memory:
         message = f"{max_memory // MB} MB of memory are too few: this build takes {-(-needed // MB)} MB with one worker"
-        raise SpecError.of(message, f"allow at least --max-memory {-(-needed // MB)}MB")
-    return workers
+        raise SpecError.of(message, f"allow at least --max-memory {-(-needed * 21 // 20 // MB)}MB")
+    return min(workers, spare // work) if work else workers
 
 
-def _peak(count: int, work: int, workers: int) -> int:
-    """Peak memory (bytes) of a build with `count` steps in which each worker needs at most `work` bytes."""
-    return _INTERPRETER + _STEP * count + (_COMPILED + workers * work if work else 0)
+def _peak(count: int, work: int, workers: int, held: int = 0) -> int:
+    """Peak memory (bytes) of a build with `count` steps in which each worker needs at most `work` bytes.
+
+    `held` is what the process holds already, if that is known: large tokenizers count only there.
+    """
+    return max(_INTERPRETER + _STEP * count, held) + (_COMPILED + workers * work if work else 0)
 
 
 def _largest_work(steps: Sequence[Step]) -> int:
@@ -88,7 +107,8 @@ def _work(expression: Expression, dtype: Dtype, row: int, elements: int) -> int:
         return 0
     width = 8 if dtype is Dtype.F64 else 4
     per_element = width * (1 + count_live_tiles(expression)) + count_temporaries(expression)
-    return max(TILE, choose_tile(expression, row)) * per_element + predict_masks(expression, elements)
+    tile = max(TILE, choose_tile(expression, row))
+    return tile * per_element + predict_masks(expression, elements) + width * count_factor_elements(expression)
 
 
 def choose_tile(expression: Expression, row: int) -> int:
@@ -96,6 +116,9 @@ def choose_tile(expression: Expression, row: int) -> int:
 
     `row` is the number of elements in a row of the tensor, or 0 if tiles may divide rows.
     """
+    rescaled = max((each.width for each in find_rescales(expression)), default=0)
+    if rescaled:
+        return max(TILE // rescaled, 1) * rescaled
     if not row or not any(OPS[blend.op].whole_rows for blend in find_blends(expression)):
         return TILE
     return max(TILE // row, 1) * row
@@ -111,6 +134,18 @@ def count_live_tiles(expression: Expression) -> int:
     if isinstance(expression, Scale) and expression.offset:
         return max(2, *tiles)
     return max(tiles, default=1)
+
+
+def count_factor_elements(expression: Expression) -> int:
+    """The most elements of factors of low-rank products that are in memory with the tensor that they change.
+
+    Both factors are kept, while the stored bytes of one of them are being read.
+    """
+    own = 0
+    if isinstance(expression, LowRank):
+        blocks, rows, rank, width = expression.shape
+        own = blocks * (rows + width) * (-(-rank // RANK_STEP) * RANK_STEP) + max(rows, width) * blocks * rank
+    return own + sum(map(count_factor_elements, expression.children()))
 
 
 def count_temporaries(expression: Expression) -> int:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from stacker.core.plan.packing import SAFETENSORS, HeaderRequest, Packing
 from stacker.core.plan.plan import BLOCK, Layout, Shard, Step
 from stacker.core.plan.tensors import PlannedTensor
 from stacker.core.values.donor import Donor, Extent, collect_donors
 from stacker.core.values.expression import Copy
-from stacker.formats.safetensors import make_header
 
 WORTH_A_SHARD = 64 * 2**20
 """A run of copied bytes that is at least this long starts a new shard if it could not be cloned otherwise."""
@@ -75,7 +75,7 @@ class _Group:
 
 
 def lay_out(
-    tensors: Sequence[PlannedTensor], donors: Mapping[str, Donor], layout: Layout
+    tensors: Sequence[PlannedTensor], donors: Mapping[str, Donor], layout: Layout, packing: Packing = SAFETENSORS
 ) -> tuple[tuple[Step, ...], tuple[Shard, ...]]:
     """Assign every tensor a shard and a byte offset.
 
@@ -83,12 +83,14 @@ def lay_out(
     """
     sourced = [*_find_sources(tensors, donors)]
     groups = [
-        part for group in _fill(sourced, layout.shard_size) for part in _split(_in_file_order(group), layout.block)
+        part
+        for group in _fill(sourced, layout.shard_size)
+        for part in _split(_in_file_order(group, packing), layout.block, packing)
     ]
     steps: dict[str, Step] = {}
     shards = []
     for number, group in enumerate(groups):
-        shard, placed = _lay_out_shard(group, number, len(groups), layout.block)
+        shard, placed = _lay_out_shard(group, number, len(groups), layout.block, packing)
         shards.append(shard)
         steps |= {step.tensor.name: step for step in placed}
     return tuple(steps[planned.tensor.name] for planned in tensors), tuple(shards)
@@ -118,8 +120,8 @@ def _fill(tensors: Sequence[_Sourced], shard_size: int) -> Iterator[list[_Source
     yield group
 
 
-def _in_file_order(group: Sequence[_Sourced]) -> list[_Sourced]:
-    """Sort tensors by element width, the widest first; among equal widths, put copied tensors before computed ones.
+def _in_file_order(group: Sequence[_Sourced], packing: Packing) -> list[_Sourced]:
+    """Sort tensors by element width if the packing does, the widest first; then copied ones before computed ones.
 
     Copied tensors keep the order of the donors' files; the second copy of a donor tensor comes after all first copies,
     so that it does not interrupt runs.
@@ -127,7 +129,7 @@ def _in_file_order(group: Sequence[_Sourced]) -> list[_Sourced]:
     uses: Counter[tuple[int, int, int]] = Counter()
     keys: dict[int, tuple[int, ...]] = {}
     for number, each in enumerate(group):
-        bits = -each.planned.tensor.dtype.bits
+        bits = -each.planned.tensor.dtype.bits if packing.sorts_by_width else 0
         if each.extent is None:
             keys[number] = (bits, 1, 0, 0, 0, number)
             continue
@@ -137,19 +139,19 @@ def _in_file_order(group: Sequence[_Sourced]) -> list[_Sourced]:
     return [group[number] for number in sorted(keys, key=keys.__getitem__)]
 
 
-def _split(members: list[_Sourced], block: int | None) -> Iterator[_Group]:
+def _split(members: list[_Sourced], block: int | None, packing: Packing) -> Iterator[_Group]:
     """Divide a shard's tensors: start a new shard before each long run of copies that otherwise could not be cloned.
 
     `block` is the size of a disk block in bytes; if it is None, all tensors stay in one shard.
     """
     if block is None:
-        yield _Group(tuple(members), _best_residue(members))
+        yield _Group(tuple(members), _best_residue(members, packing))
         return
     group: list[_Sourced] = []
     residue: int | None = None
     position = 0
     for run in group_runs(members, _Sourced.source):
-        nbytes = sum(each.nbytes for each in run)
+        nbytes = packing.place([each.planned.tensor for each in run])[-1]
         needed = run[0].extent.offset % block if run[0].extent and nbytes >= WORTH_A_SHARD else None
         if needed is not None and residue is not None and (residue + position) % block != needed:
             yield _Group(tuple(group), residue)
@@ -161,31 +163,28 @@ def _split(members: list[_Sourced], block: int | None) -> Iterator[_Group]:
     yield _Group(tuple(group), residue or 0)
 
 
-def _best_residue(members: Sequence[_Sourced]) -> int:
+def _best_residue(members: Sequence[_Sourced], packing: Packing) -> int:
     """The start of a shard's data, modulo BLOCK, for which most copied bytes keep their offset within a disk block."""
     wanted: Counter[int] = Counter()
-    position = 0
-    for each in members:
+    for each, position in zip(members, packing.place([each.planned.tensor for each in members]), strict=False):
         origin = each.extent.offset if each.extent else 0
         wanted[(origin - position) % BLOCK] += each.nbytes
-        position += each.nbytes
     return max(wanted, key=lambda residue: (wanted[residue], -residue))
 
 
-def _lay_out_shard(group: _Group, number: int, count: int, block: int | None) -> tuple[Shard, list[Step]]:
+def _lay_out_shard(
+    group: _Group, number: int, count: int, block: int | None, packing: Packing
+) -> tuple[Shard, list[Step]]:
     """Make the shard with number `number`, one of `count` shards, and the steps of its tensors.
 
-    The header is padded with spaces so that the tensors start at `group.residue` modulo `block` (or BLOCK).
+    The header is padded so that the tensors start at `group.residue` modulo `block` (or BLOCK).
     """
-    header = make_header([each.planned.tensor for each in group.members], residue=group.residue, step=block or BLOCK)
-    steps = []
-    offset = len(header)
-    for each in group.members:
-        steps.append(Step(each.planned.tensor, number, offset, each.planned.expression))
-        offset += each.nbytes
-    return Shard(shard_name(number, count), header, offset), steps
-
-
-def shard_name(number: int, count: int) -> str:
-    """The file name of a shard, in the form that transformers uses; `number` counts from 0, `count` is the total."""
-    return "model.safetensors" if count == 1 else f"model-{number + 1:05d}-of-{count:05d}.safetensors"
+    tensors = [each.planned.tensor for each in group.members]
+    header = packing.make_header(HeaderRequest(tensors, number, count, group.residue, block or BLOCK))
+    start = len(header.raw)
+    *offsets, end = packing.place(tensors)
+    steps = [
+        Step(each.planned.tensor, number, start + offset, each.planned.expression)
+        for each, offset in zip(group.members, offsets, strict=True)
+    ]
+    return Shard(packing.name_file(number, count), header.raw, start + end, header.patches, header.lock), steps

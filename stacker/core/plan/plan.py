@@ -5,10 +5,13 @@ The commands preview, plan, build and verify and all executors use a Plan; the m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
+from stacker.core.plan.packing import Patch
 from stacker.core.values.expression import Expression
+from stacker.core.values.metadata import MetadataEntry
 from stacker.formats.json_object import Json
 from stacker.tensors import TensorRef, TensorSpec
 
@@ -51,11 +54,22 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A weight file of the output: `header` has the bytes before the tensor data, `size` is the file size in bytes."""
+    """A weight file of the output: `header` has the bytes before the tensor data, `size` is the file size in bytes.
+
+    Zeros of the header at `patches` are replaced before it is written. Its bytes [lock[0], lock[0] + lock[1]) are
+    spaces, in whose place the lock is written when the output is complete.
+    """
 
     name: str
     header: bytes = field(repr=False)
     size: int
+    patches: tuple[Patch, ...] = field(default=(), repr=False)
+    lock: tuple[int, int] = (0, 0)
+
+    def mask_lock(self, header: bytes) -> bytes:
+        """A header that was read from the file, with spaces in place of the lock."""
+        at, room = self.lock
+        return header[:at] + b" " * room + header[at + room :] if room else header
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +122,10 @@ class Plan:
     costs: Costs
     unused: tuple[Unused, ...] = ()
     tied: tuple[tuple[str, str], ...] = ()
+    metadata: tuple[MetadataEntry, ...] = field(default=(), repr=False)
+    """The metadata of a GGUF file; empty if the output is safetensors."""
+    descriptions: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the headers of safetensors files say of quantised tensors, see `descriptions`."""
 
     @property
     def total_size(self) -> int:

@@ -6,9 +6,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, astuple
+from math import prod
 from typing import Any
 
+from stacker.core.plan.metadata_json import metadata_from_json, metadata_to_json
+from stacker.core.plan.packing import HeaderRequest, Packing
 from stacker.core.plan.plan import Costs, DonorIdentity, Layout, Plan, Shard, Step, Unused
 from stacker.core.values.expression import (
     Blend,
@@ -17,15 +20,18 @@ from stacker.core.values.expression import (
     Concat,
     Copy,
     Expression,
+    LowRank,
+    Rescale,
     RowRun,
     Rows,
     Scale,
+    Strides,
     find_tensor_refs,
 )
+from stacker.formats.ggml_types import find_dtype
 from stacker.formats.index import make_index
 from stacker.formats.json_object import Json
-from stacker.formats.safetensors import make_header
-from stacker.tensors import DTYPES, TensorRef, TensorSpec
+from stacker.tensors import TensorRef, TensorSpec
 
 FORMAT = 1
 LOCK = "stacker.lock.json"
@@ -50,7 +56,7 @@ def hash_plan(content: dict[str, Any]) -> str:
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """The plan as a JSON value, from which `plan_from_json` makes an equal plan."""
-    return {
+    content = {
         "format": FORMAT,
         "id": plan.id,
         "name": plan.name,
@@ -73,6 +79,12 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "tied": dict(plan.tied),
         "unused": [{"tensor": str(each.tensor), "reason": each.reason} for each in plan.unused],
     }
+    return content | ({"metadata": metadata_to_json(plan)} if plan.metadata else {}) | describe_plan(plan)
+
+
+def describe_plan(plan: Plan) -> dict[str, Any]:
+    """The descriptions of quantised tensors as an entry of the plan's JSON, if there are any."""
+    return {"descriptions": dict(plan.descriptions)} if plan.descriptions else {}
 
 
 def _shard_to_json(shard: Shard) -> dict[str, Json]:
@@ -113,6 +125,16 @@ def expression_to_json(expression: Expression) -> Any:
             return {"columns": str(tensor), "width": width, "start": start, "count": count}
         case Concat(of, widths):
             return {"concat": [expression_to_json(part) for part in of], "widths": list(widths)}
+        case LowRank(of, left, right, factor, shape, strides):
+            sides = {
+                "left": str(left.tensor),
+                "right": str(right.tensor),
+                "strides": [list(astuple(s)) for s in strides],
+            }
+            return {"low_rank": expression_to_json(of), "factor": factor, "shape": list(shape), **sides}
+        case Rescale(of, lengths, rows, width, columns):
+            entries = {"rescale": expression_to_json(of), "lengths": str(lengths.tensor), "shape": [rows, width]}
+            return entries | ({"by_columns": True} if columns else {})
 
 
 def _blend_to_json(blend: Blend) -> dict[str, Any]:
@@ -135,17 +157,20 @@ def plan_from_json(content: dict[str, Any]) -> Plan:
     Raises KeyError, TypeError or ValueError if `content` is not a plan.
     """
     steps = tuple(_step_from_json(each) for each in content["tensors"])
+    metadata, packing = metadata_from_json(content, len(steps))
     return Plan(
         id=content["id"],
         name=content["name"],
         config=content["config"],
         steps=steps,
-        shards=_shards_from_json(content["shards"], steps),
+        shards=_shards_from_json(content["shards"], steps, packing),
         layout=Layout(**content["layout"]),
         donors=tuple(_identity_from_json(each) for each in content["donors"]),
         costs=Costs(**content["costs"]),
         unused=tuple(Unused(_parse_ref(each["tensor"]), each["reason"]) for each in content["unused"]),
         tied=tuple(content["tied"].items()),
+        metadata=metadata,
+        descriptions=content.get("descriptions", {}),
     )
 
 
@@ -156,7 +181,7 @@ def check_plan(plan: Plan) -> None:
     """
     donors = {donor.name for donor in plan.donors}
     for shard in plan.shards:
-        if not re.fullmatch(r"[\w.-]+\.safetensors", shard.name):
+        if not re.fullmatch(r"[\w.-]+\.(safetensors|gguf)", shard.name):
             raise ValueError(f"{shard.name!r} is not the name of a shard")
     for step in plan.steps:
         shard = plan.shards[step.shard]
@@ -167,15 +192,16 @@ def check_plan(plan: Plan) -> None:
             raise ValueError(f"tensor {step.tensor.name!r} is made from an unknown donor {min(unknown)!r}")
 
 
-def _shards_from_json(content: list[dict[str, Any]], steps: tuple[Step, ...]) -> tuple[Shard, ...]:
+def _shards_from_json(content: list[dict[str, Any]], steps: tuple[Step, ...], packing: Packing) -> tuple[Shard, ...]:
     """The shards of a plan; their headers are not in the JSON, so they are made again from the steps."""
     members: list[list[Step]] = [[] for _ in content]
     for step in steps:
         members[step.shard].append(step)
     shards = []
-    for entry, own in zip(content, members, strict=True):
+    for number, (entry, own) in enumerate(zip(content, members, strict=True)):
         tensors = [step.tensor for step in sorted(own, key=lambda step: (step.offset, step.tensor.nbytes))]
-        shards.append(Shard(entry["name"], make_header(tensors, residue=entry["data_start"], step=0), entry["size"]))
+        header = packing.make_header(HeaderRequest(tensors, number, len(content), entry["data_start"], step=0))
+        shards.append(Shard(entry["name"], header.raw, entry["size"], header.patches, header.lock))
     return tuple(shards)
 
 
@@ -185,7 +211,8 @@ def _identity_from_json(content: dict[str, Any]) -> DonorIdentity:
 
 
 def _step_from_json(content: dict[str, Any]) -> Step:
-    spec = TensorSpec(content["name"], DTYPES[content["dtype"]], tuple(content["shape"]))
+    shape = tuple(content["shape"])
+    spec = TensorSpec(content["name"], find_dtype(content["dtype"], prod(shape), content["bytes"]), shape)
     return Step(spec, content["shard"], content["offset"], expression_from_json(content["from"]))
 
 
@@ -194,17 +221,34 @@ def expression_from_json(content: Any) -> Expression:
     if isinstance(content, str):
         return Copy(_parse_ref(content))
     if "cast" in content:
-        return Cast(expression_from_json(content["cast"]), DTYPES[content["dtype"]])
+        return Cast(expression_from_json(content["cast"]), find_dtype(content["dtype"], 0, 0))
     if "scale" in content:
         return Scale(expression_from_json(content["scale"]), content["factor"], content.get("offset", 0.0))
     if "rows" in content:
         sources = tuple(map(expression_from_json, content["rows"]))
         return Rows(sources, content["width"], tuple(RowRun(*run) for run in content["runs"]))
+    if "low_rank" in content:
+        left, right = (Copy(_parse_ref(content[side])) for side in ("left", "right"))
+        one, other = (Strides(*_parse_sizes(steps, 4)) for steps in content["strides"])
+        blocks, rows, rank, width = _parse_sizes(content["shape"], 4)
+        of, factor = expression_from_json(content["low_rank"]), float(content["factor"])
+        return LowRank(of, left, right, factor, (blocks, rows, rank, width), (one, other))
+    if "rescale" in content:
+        of, lengths = expression_from_json(content["rescale"]), Copy(_parse_ref(content["lengths"]))
+        rows, width = _parse_sizes(content["shape"], 2)
+        return Rescale(of, lengths, rows, width, content.get("by_columns", False))
     if "columns" in content:
         return Columns(_parse_ref(content["columns"]), content["width"], content["start"], content["count"])
     if "concat" in content:
         return Concat(tuple(map(expression_from_json, content["concat"])), tuple(content["widths"]))
     return _blend_from_json(content)
+
+
+def _parse_sizes(values: Any, count: int) -> list[int]:
+    """The values, if they are `count` whole numbers of at least 0; else ValueError."""
+    if type(values) is not list or len(values) != count or any(type(each) is not int or each < 0 for each in values):
+        raise ValueError(f"{values!r} are not {count} sizes")
+    return values
 
 
 def _blend_from_json(content: dict[str, Any]) -> Blend:
@@ -222,7 +266,7 @@ def _parse_ref(text: str) -> TensorRef:
 
 def make_plan_index(plan: Plan) -> dict[str, Json] | None:
     """The content of model.safetensors.index.json, as transformers writes it; None if there is only one shard."""
-    if len(plan.shards) == 1:
+    if len(plan.shards) == 1 or plan.metadata:
         return None
     weight_map = {step.tensor.name: plan.shards[step.shard].name for step in plan.steps}
     return make_index(weight_map, plan.total_size, plan.total_parameters)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from stacker.arch.conventions import WRAPPER_ROLE
 from stacker.arch.files.architecture import Part
 from stacker.arch.placement import place_tensors
 from stacker.core.plan.costs import add_up_costs
+from stacker.core.plan.descriptions import describe_tensors
 from stacker.core.plan.layout import lay_out
+from stacker.core.plan.packing import Packing, make_gguf_packing, make_safetensors_packing
 from stacker.core.plan.plan import DonorIdentity, Layout, Plan, Unused
-from stacker.core.plan.plan_json import hash_plan, plan_to_json
-from stacker.core.plan.tensors import PlannedTensors
+from stacker.core.plan.plan_json import expression_to_json, hash_plan, plan_to_json
+from stacker.core.plan.tensors import PlannedTensor, PlannedTensors
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor, DonorTensor, SideFile, collect_donors
 from stacker.core.values.expression import find_tensor_refs, rename_donors
+from stacker.core.values.metadata import MetadataEntry
+from stacker.formats.gguf import ALIGNMENT, ALIGNMENT_KEY
 from stacker.formats.json_object import Json
 from stacker.tensors import TensorRef
 
@@ -27,9 +33,18 @@ def make_plan(
     planned: PlannedTensors,
     config: dict[str, Json],
     layout: Layout,
+    metadata: tuple[MetadataEntry, ...] = (),
 ) -> Plan:
-    """Make the plan of a build from the checked tensors of a stack; no weights are read."""
-    steps, shards = lay_out(planned.tensors, donors, layout)
+    """Make the plan of a build from the checked tensors of a stack; no weights are read.
+
+    If `metadata` is not empty, the output is a GGUF file, and `config` has the same entries.
+    """
+    unused = tuple(find_unused(graph, donors, planned))
+    descriptions = describe_tensors(planned.tensors, donors)
+    packing = (
+        choose_gguf_packing(planned.tensors, metadata, unused) if metadata else make_safetensors_packing(descriptions)
+    )
+    steps, shards = lay_out(planned.tensors, donors, layout, packing)
     known = collect_donors(donors)
     plan = Plan(
         id="",
@@ -40,10 +55,35 @@ def make_plan(
         layout=layout,
         donors=tuple(identify_donor(donor) for donor in known.values()),
         costs=add_up_costs(steps, known),
-        unused=tuple(find_unused(graph, donors, planned)),
+        unused=unused,
         tied=planned.tied,
+        metadata=metadata,
+        descriptions=descriptions,
     )
     return replace(plan, id=hash_plan(plan_to_json(plan)))
+
+
+def choose_gguf_packing(
+    tensors: Sequence[PlannedTensor], metadata: tuple[MetadataEntry, ...], unused: Sequence[Unused]
+) -> Packing:
+    """How the tensors are put into GGUF files with this metadata."""
+    alignment = next((each.value for each in metadata if each.key == ALIGNMENT_KEY), ALIGNMENT)
+    assert isinstance(alignment, int)
+    return make_gguf_packing(metadata, alignment, len(tensors), measure_lock(tensors, metadata, unused))
+
+
+_LOCK_STEP = 1 << 16
+_LOCK_TEXTS = 1 << 15
+"""Bytes of the lock that are left for the spec and the places of donors."""
+
+
+def measure_lock(tensors: Sequence[PlannedTensor], metadata: Sequence[MetadataEntry], unused: Sequence[Unused]) -> int:
+    """The room to leave for the lock in a GGUF file, in bytes; it is generous, so that small changes do not move it."""
+    expressions = sum(len(json.dumps(expression_to_json(each.expression))) for each in tensors)
+    names = sum(2 * len(each.tensor.name) + 200 for each in tensors)
+    left = sum(len(str(each.tensor)) + len(each.reason) + 40 for each in unused)
+    entries = sum(3 * len(json.dumps([each.key, each.value])) + 100 for each in metadata)
+    return -(-(expressions + names + left + entries + _LOCK_TEXTS) // _LOCK_STEP) * _LOCK_STEP
 
 
 def identify_donor(donor: Donor) -> DonorIdentity:
@@ -124,5 +164,12 @@ def make_stacked_donor(
         side_files=files,
         weights=all(donor.weights for donor in inner.values()),
         quantized=next((donor.quantized for donor in inner.values() if donor.quantized), ""),
+        metadata=tuple(map(partial(_rename_entry, name), plan.metadata)),
+        alignment=template.alignment,
         nested=nested,
     )
+
+
+def _rename_entry(name: str, entry: MetadataEntry) -> MetadataEntry:
+    source = entry.source and replace(entry.source, donor=f"{name}/{entry.source.donor}")
+    return replace(entry, source=source)

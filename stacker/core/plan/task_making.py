@@ -71,7 +71,7 @@ def _locate(ref: TensorRef, donors: Mapping[str, Donor]) -> TensorBytes | None:
     tensor = donor.tensors[ref.name]
     if tensor.extent is None or not donor.files[tensor.extent.file].place:
         return None
-    return TensorBytes(donor.files[tensor.extent.file], tensor.extent.offset, tensor.extent.nbytes, tensor.spec.dtype)
+    return TensorBytes(donor.files[tensor.extent.file], tensor.extent.offset, tensor.spec.dtype, tensor.extent.nbytes)
 
 
 def _check_present(places: Mapping[TensorRef, TensorBytes | None]) -> Iterator[Problem]:
@@ -82,7 +82,7 @@ def _check_present(places: Mapping[TensorRef, TensorBytes | None]) -> Iterator[P
 
 def simplify(expression: Expression, dtype: Dtype) -> Expression:
     """Remove outermost casts to `dtype`, the output tensor's type, and factors of 1: they do not change the result."""
-    if (isinstance(expression, Cast) and expression.dtype is dtype) or (
+    if (isinstance(expression, Cast) and expression.dtype == dtype) or (
         isinstance(expression, Scale) and expression.factor == 1.0
     ):
         return simplify(expression.of, dtype)
@@ -97,7 +97,7 @@ def _copy_source(step: Step, places: Places) -> tuple[object, int, int] | None:
     if not isinstance(step.expression, Copy):
         return None
     place = places[step.expression.tensor]
-    if place.dtype is not step.tensor.dtype:
+    if place.dtype != step.tensor.dtype:
         return None
     return (step.shard, place.file), place.offset, step.tensor.nbytes
 
@@ -131,15 +131,15 @@ def _concat_tasks(step: Step, concat: Concat, places: Places) -> Iterator[Task]:
     columns: list[ColumnSource] = []
     for first, width, part in concat.parts():
         simple = simplify(part, dtype)
-        to, nbytes = first * dtype.bits // 8, width * dtype.bits // 8
+        to, nbytes = dtype.nbytes(first), dtype.nbytes(width)
         source = _column_source(simple, to, nbytes, dtype, places)
         if source:
             columns.append(source)
         else:
-            shape = (step.tensor.row, 0) if rows == 1 else (width, row * dtype.bits // 8)
+            shape = (step.tensor.row, 0) if rows == 1 else (width, dtype.nbytes(row))
             yield Compute(step.shard, step.offset + to, nbytes * rows, simple, dtype, places, *shape)
     if columns:
-        yield _copy_columns(step, columns, row * dtype.bits // 8, rows)
+        yield _copy_columns(step, columns, dtype.nbytes(row), rows)
 
 
 def _column_source(expression: Expression, to: int, nbytes: int, dtype: Dtype, places: Places) -> ColumnSource | None:
@@ -149,12 +149,12 @@ def _column_source(expression: Expression, to: int, nbytes: int, dtype: Dtype, p
     """
     if is_zero(expression):
         return ColumnSource(to, nbytes)
-    if not isinstance(expression, Copy | Columns) or places[expression.tensor].dtype is not dtype:
+    if not isinstance(expression, Copy | Columns) or places[expression.tensor].dtype != dtype:
         return None
     place = places[expression.tensor]
     if isinstance(expression, Copy):
         return ColumnSource(to, nbytes, place.file, place.offset, nbytes)
-    begin, stride = expression.start * dtype.bits // 8, expression.width * dtype.bits // 8
+    begin, stride = dtype.nbytes(expression.start), dtype.nbytes(expression.width)
     return ColumnSource(to, nbytes, place.file, place.offset + begin, stride)
 
 

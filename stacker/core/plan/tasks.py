@@ -16,12 +16,12 @@ from stacker.tensors import Dtype, TensorRef
 
 @dataclass(frozen=True, slots=True)
 class TensorBytes:
-    """Where a donor tensor is stored: `nbytes` bytes of `file` from byte `offset`, as elements of type `dtype`."""
+    """Where a donor tensor is stored: in `nbytes` bytes of `file` from byte `offset`, as elements of type `dtype`."""
 
     file: DonorFile
     offset: int
-    nbytes: int
     dtype: Dtype
+    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Compute(Task):
     @property
     def elements(self) -> int:
         """How many elements the task computes."""
-        return self.nbytes * 8 // self.dtype.bits
+        return self.nbytes * self.dtype.block // self.dtype.size
 
     @property
     def wide(self) -> bool:
@@ -87,7 +87,7 @@ class Compute(Task):
         if not self.stride:
             yield begin, self.offset + begin, nbytes
             return
-        width, end = self.row * self.dtype.bits // 8, begin + nbytes
+        width, end = self.dtype.nbytes(self.row), begin + nbytes
         row, column = divmod(begin, width)
         place = self.offset + row * self.stride
         for start in range(begin - column, end, width):

@@ -5,8 +5,9 @@ The module `layout` then assigns the tensors to shards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from math import prod
 
@@ -16,8 +17,9 @@ from stacker.core.stack.ends import find_ties
 from stacker.core.stack.graph import Naming, StackGraph, Table, walk_tables
 from stacker.core.stack.hops import UNCHANGED, Factor, find_hop_factors
 from stacker.core.stack.nodes import Feed, Node
+from stacker.core.values.columns import concatenate
 from stacker.core.values.donor import Donor, DonorTensor
-from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, concatenate
+from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale
 from stacker.core.values.parameters import find_factor, find_values
 from stacker.ops.shared.settings import fill_defaults, find_role_defaults
 from stacker.ops.table import OPS
@@ -39,6 +41,28 @@ class PlannedTensor:
     axis: int = 0
 
 
+IsCast = Callable[[PlannedTensor, Dtype], bool]
+"""Whether a tensor is cast to the element type that the spec asks for."""
+
+
+def cast_all(planned: PlannedTensor, dtype: Dtype) -> bool:
+    """Cast every tensor."""
+    del planned, dtype
+    return True
+
+
+_KEPT_ROLES = (
+    "norm", "router", "ssm.conv", "ssm.state", "ssm.norm", "attn.sink", "embed.position", "embed.other", "other",
+)  # fmt: skip
+
+
+def cast_matrices(planned: PlannedTensor, dtype: Dtype) -> bool:
+    """Cast the matrices that llama.cpp quantises too: vectors, norms and routers stay as they are in GGUF files."""
+    kept = any(planned.role == role or planned.role.startswith(f"{role}.") for role in _KEPT_ROLES)
+    named = planned.role.endswith("_norm") or planned.role.endswith(".norm") or planned.role.endswith(".bias")
+    return len(planned.tensor.shape) > 1 and planned.tensor.row % dtype.block == 0 and not kept and not named
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedTensors:
     """All output tensors in model order.
@@ -50,8 +74,12 @@ class PlannedTensors:
     tied: tuple[tuple[str, str], ...] = ()
 
 
-def plan_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | None) -> PlannedTensors:
-    """Plan the tensors of the whole stack; every float tensor is cast to `dtype` unless `dtype` is None.
+def plan_tensors(
+    graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | None, is_cast: IsCast = cast_all
+) -> PlannedTensors:
+    """Plan the tensors of the whole stack; float tensors for which `is_cast` is true are cast to `dtype`.
+
+    No tensor is cast if `dtype` is None.
 
     If the sources of a blend have different tensors, only tensors that all sources have are planned; `core.checks`
     reports the differences.
@@ -63,9 +91,10 @@ def plan_tensors(graph: StackGraph, donors: Mapping[str, Donor], dtype: Dtype | 
     tied = _find_tied(graph, donors, embed, head)
     ends = [planned for planned in head if planned.tensor.name not in dict(tied)]
     inside = [*chain.from_iterable(layers)]
-    tables = join_tables([_cast(planned, dtype) for planned in inside if planned.table])
-    whole = (_cast(planned, dtype) for planned in (*(each for each in inside if not each.table), *ends))
-    return PlannedTensors((*(_cast(planned, dtype) for planned in embed), *tables, *whole), tied)
+    cast = partial(_cast, dtype=dtype, is_cast=is_cast)
+    tables = join_tables([cast(planned) for planned in inside if planned.table])
+    whole = (cast(planned) for planned in (*(each for each in inside if not each.table), *ends))
+    return PlannedTensors((*(cast(planned) for planned in embed), *tables, *whole), tied)
 
 
 def join_tables(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
@@ -76,7 +105,7 @@ def join_tables(parts: Sequence[PlannedTensor]) -> Iterator[PlannedTensor]:
         sizes = [part.tensor.shape[axis] for part in own]
         shape = (*first.shape[:axis], sum(sizes), *first.shape[axis + 1 :])
         widths = [prod(part.tensor.shape[axis:]) for part in own]
-        columns = [_cast(part, first.dtype).expression for part in own]
+        columns = [_cast(part, first.dtype, cast_all).expression for part in own]
         expression = concatenate(list(zip(columns, widths, strict=True)))
         yield PlannedTensor(TensorSpec(name, first.dtype, shape), own[0].role, expression)
 
@@ -170,9 +199,9 @@ def _blend(node: Node, name: str, role: str, sources: list[Expression], base: Ex
     )
 
 
-def _cast(planned: PlannedTensor, dtype: Dtype | None) -> PlannedTensor:
+def _cast(planned: PlannedTensor, dtype: Dtype | None, is_cast: IsCast) -> PlannedTensor:
     tensor = planned.tensor
-    if dtype is None or tensor.dtype is dtype or not tensor.dtype.arithmetic:
+    if dtype is None or tensor.dtype is dtype or not tensor.dtype.arithmetic or not is_cast(planned, dtype):
         return planned
     spec = TensorSpec(tensor.name, dtype, tensor.shape)
     return replace(planned, tensor=spec, expression=Cast(planned.expression, dtype))

@@ -63,7 +63,7 @@ def select_side_files(graph: StackGraph, donors: Mapping[str, Donor]) -> SideFil
     )
     taken = {_identify(each.file) for each in carried}
     known = collect_donors(donors).values()
-    left = (each for donor in known if not donor.nested for each in _list_left(donor, sources, taken))
+    left = (each for donor in known if not donor.is_stack for each in _list_left(donor, sources, taken))
     return SideFiles(carried, tuple(left))
 
 

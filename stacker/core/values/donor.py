@@ -8,7 +8,9 @@ from math import prod
 
 from stacker.arch.files.architecture import Architecture, Config, Part
 from stacker.arch.layer_names import find_split_axis
-from stacker.core.values.expression import Copy, Expression, take_columns
+from stacker.core.values.columns import take_columns
+from stacker.core.values.expression import Copy, Expression
+from stacker.core.values.metadata import MetadataEntry
 from stacker.errors import Problem
 from stacker.formats.safetensors import Stamp
 from stacker.tensors import TensorRef, TensorSpec
@@ -16,7 +18,7 @@ from stacker.tensors import TensorRef, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class DonorFile:
-    """A safetensors file: `header` is the SHA-256 of its header bytes.
+    """A safetensors or GGUF file: `header` is the SHA-256 of its first `header_bytes` bytes, which precede its tensors.
 
     `path` is where the file is on this machine, or None if it has not been fetched. `address` is set if ranges of its
     bytes are read from a server instead, such as `hf://owner/name@commit/file`. `stamp` is the version of the file
@@ -28,6 +30,7 @@ class DonorFile:
     header: str
     path: str | None = None
     stamp: Stamp | None = field(default=None, compare=False)
+    header_bytes: int = field(default=0, compare=False)
     address: str | None = None
 
     @property
@@ -107,8 +110,29 @@ class Donor:
     """Harmless oddities of the donor's files."""
     quantized: str = ""
     """The quantisation of the weights (`gptq`, `fp8 with block scales`, …), or "" if they are plain numbers."""
+    metadata: tuple[MetadataEntry, ...] = field(default=(), repr=False)
+    """The metadata of a GGUF file; empty for donors in safetensors."""
+    descriptions: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the headers of safetensors files say beside their tensors, without the `format`."""
+    alignment: int = 0
+    """The alignment of tensors in a GGUF file, in bytes."""
     nested: Mapping[str, Donor] = field(default_factory=dict)
-    """If the donor is a stack: the donors that its tensors' expressions read, keyed by the names used there."""
+    """The donors and adapters that the expressions of a stack's or an adapted donor's tensors read, by name."""
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether the donor is made from a spec, so that it has no files of its own."""
+        return bool(self.nested) and not self.files
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether this is not a donor but an adapter of one, which has files but no layers."""
+        return bool(self.files) and not self.depth
+
+    @property
+    def container(self) -> str:
+        """The kind of its files: `gguf` or `safetensors`."""
+        return "gguf" if self.metadata else "safetensors"
 
     def layers(self) -> tuple[dict[str, DonorTensor], ...]:
         """For each layer, a dict of the layer's tensors, keyed by name without the layer prefix.

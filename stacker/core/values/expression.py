@@ -1,4 +1,4 @@
-"""Describes how an output tensor is computed from donor tensors: an expression of one of seven kinds, often nested.
+"""Describes how an output tensor is computed from donor tensors: an expression of one of nine kinds, often nested.
 
 Every kind has `children()` and `rebuild(children)`, so that code can handle all kinds without listing them.
 """
@@ -178,7 +178,68 @@ class Concat:
             start += width
 
 
-Expression = Copy | Columns | Cast | Scale | Blend | Rows | Concat
+@dataclass(frozen=True, slots=True)
+class Strides:
+    """A stored tensor holds a matrix of each block: element (b, i, j) has number start + b·block + i·row + j·column."""
+
+    start: int
+    block: int
+    row: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class LowRank:
+    """Blocks of matrices plus `factor` · left · right, where left has few columns and right as many rows.
+
+    `shape` is (blocks, rows of a block, columns of left, row length), and `strides` say where the elements of left and
+    of right are in their tensors.
+    """
+
+    of: Expression
+    left: Copy
+    right: Copy
+    factor: float
+    shape: tuple[int, int, int, int]
+    strides: tuple[Strides, Strides]
+
+    def children(self) -> tuple[Expression, ...]:
+        """The matrices, then the two factors of the product."""
+        return self.of, self.left, self.right
+
+    def rebuild(self, children: Sequence[Expression]) -> LowRank:
+        """The same sum with other tensors."""
+        of, left, right = children
+        assert isinstance(left, Copy)
+        assert isinstance(right, Copy)
+        return replace(self, of=of, left=left, right=right)
+
+
+@dataclass(frozen=True, slots=True)
+class Rescale:
+    """A matrix of `rows` rows of `width` elements, each row (or each column, with `columns`) scaled to a given length.
+
+    The lengths (Euclidean norms) are the elements of the tensor `lengths`.
+    """
+
+    of: Expression
+    lengths: Copy
+    rows: int
+    width: int
+    columns: bool = False
+
+    def children(self) -> tuple[Expression, ...]:
+        """The matrix, then the tensor of lengths."""
+        return self.of, self.lengths
+
+    def rebuild(self, children: Sequence[Expression]) -> Rescale:
+        """Another matrix whose rows or columns get the same lengths, or those of another tensor."""
+        of, lengths = children
+        assert isinstance(lengths, Copy)
+        return replace(self, of=of, lengths=lengths)
+
+
+Expression = Copy | Columns | Cast | Scale | Blend | Rows | Concat | LowRank | Rescale
 
 
 def is_zero(expression: Expression) -> bool:
@@ -221,48 +282,18 @@ def find_blends(expression: Expression) -> Iterator[Blend]:
             yield expression
 
 
+def find_rescales(expression: Expression) -> Iterator[Rescale]:
+    """The Rescale expressions that have to be computed, inner ones first."""
+    if not is_zero(expression):
+        for child in expression.children():
+            yield from find_rescales(child)
+        if isinstance(expression, Rescale):
+            yield expression
+
+
 def rename_donors(expression: Expression, prefix: str) -> Expression:
     """A copy of an expression in which every donor `name` is called `prefix/name`."""
     if isinstance(expression, Copy | Columns):
         tensor = expression.tensor
         return replace(expression, tensor=TensorRef(f"{prefix}/{tensor.donor}", tensor.name))
     return expression.rebuild([rename_donors(child, prefix) for child in expression.children()])
-
-
-def take_columns(expression: Expression, width: int, start: int, count: int) -> Expression:
-    """An expression for columns [start, start + count) of `expression`, a matrix with rows of `width` elements.
-
-    Raises ValueError if the columns cannot be separated from the rest, as in a blend.
-    """
-    if isinstance(expression, Copy):
-        return Columns(expression.tensor, width, start, count)
-    if isinstance(expression, Columns):
-        return replace(expression, start=expression.start + start, count=count)
-    if isinstance(expression, Cast | Scale):
-        return expression.rebuild([take_columns(expression.of, width, start, count)])
-    if isinstance(expression, Concat):
-        for begin, size, part in expression.parts():
-            if (begin, size) == (start, count):
-                return part
-            if begin <= start and start + count <= begin + size:
-                return take_columns(part, size, start - begin, count)
-    raise ValueError(f"the columns of one layer cannot be separated in {expression}")
-
-
-def concatenate(parts: Sequence[tuple[Expression, int]]) -> Expression:
-    """Join matrices side by side, each given as (expression, width); merge adjacent columns of one donor tensor."""
-    joined: list[tuple[Expression, int]] = []
-    for part, width in parts:
-        last = joined[-1][0] if joined else None
-        if isinstance(last, Columns) and isinstance(part, Columns) and _are_adjacent(last, part):
-            joined[-1] = replace(last, count=last.count + part.count), joined[-1][1] + width
-        else:
-            joined.append((part, width))
-    if len(joined) == 1 and isinstance(joined[0][0], Columns) and joined[0][0].count == joined[0][0].width:
-        return Copy(joined[0][0].tensor)
-    return Concat(tuple(part for part, _ in joined), tuple(width for _, width in joined))
-
-
-def _are_adjacent(left: Columns, right: Columns) -> bool:
-    same = (left.tensor, left.width) == (right.tensor, right.width)
-    return same and left.start + left.count == right.start

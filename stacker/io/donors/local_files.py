@@ -61,8 +61,8 @@ def check_not_overwritten(out: Path, donors: Iterable[Donor]) -> None:
     target = resolve_links(out)
     for donor in donors:
         paths = (donor.anchor, *(file.path for file in donor.files))
-        folders = {resolve_links(Path(path).parent) for path in paths if path}
-        if any(target in (folder, *folder.parents) for folder in folders):
+        places = {resolve_links(Path(path)) for path in paths if path}
+        if any(target in (place, *place.parents) for place in places):
             message = f"the donor would be overwritten: '{donor.name}' is in {out}"
             raise SpecError.of(message, "choose another folder for the output")
 
@@ -73,13 +73,13 @@ def list_local_files(donors: Iterable[Donor]) -> list[Path]:
     return [Path(path) for path in paths if path]
 
 
-def find_relative_folder(donor: Donor, out: Path) -> str | None:
-    """The folder of a donor's weight files relative to `out`; None for a donor from the hub or without weights.
+def find_relative_source(donor: Donor, folder: Path) -> str | None:
+    """Where a donor is relative to `folder`: its folder, or its first GGUF file; None if it is on the hub or nowhere.
 
     None also for a path that is not UTF-8, which JSON cannot hold.
     """
     path = next((file.path for file in donor.files if file.path), None)
     if path is None or donor.revision:
         return None
-    below = os.path.relpath(Path(path).parent, out)
+    below = os.path.relpath(path if donor.metadata else Path(path).parent, folder)
     return below if is_utf8(below) else None

@@ -20,9 +20,11 @@ from stacker.errors import (
     did_you_mean,
     escape_text,
 )
+from stacker.formats.gguf_names import SUFFIX
 from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
-from stacker.io.files.paths import FAILED, exists, expand_home, is_folder, list_folder
+from stacker.io.files.paths import FAILED, exists, expand_home, is_file, is_folder, list_folder
 from stacker.io.files.repository import FolderRepository, Repository
+from stacker.io.files.selected_files import SEPARATOR, SelectedFiles
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 from stacker.spec.language.value_grammar import is_address
 from stacker.text.node import to_data
@@ -46,6 +48,9 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
         found = _find_folder(spec, folder, dialect)
         if found:
             return FolderRepository(found)
+        file = next((path for path in paths if path.name.endswith(SUFFIX) and is_file(path)), None)
+        if file:
+            return SelectedFiles(FolderRepository(file.parent), file.name)
         if is_path(source) or any(map(exists, paths)):
             raise _missing_donor(spec, paths)
     return _open_on_hub(spec, source, paths)
@@ -62,7 +67,8 @@ def is_local(spec: DonorSpec, folder: Path, dialect: Dialect) -> bool:
     Relative paths start at `folder`; in mergekit's dialect, the current folder is tried first.
     """
     with _translate_path_errors(spec):
-        return _find_folder(spec, folder, dialect) is not None
+        paths = _candidate_paths(str(spec.source), folder, dialect)
+        return _find_folder(spec, folder, dialect) is not None or any(map(is_file, paths))
 
 
 @contextmanager
@@ -109,7 +115,9 @@ def _missing_donor(spec: DonorSpec, paths: Sequence[Path]) -> DonorError:
     """
     looked = " or ".join(f"'{escape_text(str(path))}'" for path in paths)
     if any(map(exists, paths)):
-        return DonorError.of(f"donor '{spec.name}' is a file: {looked}", "a donor is a folder, or a hub id", spec.mark)
+        return DonorError.of(
+            f"donor '{spec.name}' is a file: {looked}", "a donor is a folder, a GGUF file, or a hub id", spec.mark
+        )
     beside = [name for path in paths if is_folder(path.parent) for name in list_folder(path.parent)]
     hint = did_you_mean(paths[0].name, beside) if beside else ""
     hint = hint if hint.startswith("did") else "relative paths start at the folder of the spec file"
@@ -135,14 +143,19 @@ def _open_remote(spec: DonorSpec, source: str, note: str) -> Repository:
 
 
 def open_source(source: str, revision: str | None) -> Repository:
-    """Open a repository of the hub, or the folder at an address in storage."""
+    """Open the folder at an address in storage, a repository of the hub, or one GGUF file of it.
+
+    The last is named `owner/name:file.gguf`.
+    """
     if is_address(source):
         from stacker.io.storage.repository import open_storage
 
         return open_storage(source)
     from stacker.io.hub.repository import open_hub
 
-    return open_hub(source, revision)
+    repo, _, file = source.partition(SEPARATOR)
+    opened = open_hub(repo, revision)
+    return SelectedFiles(opened, file) if file else opened
 
 
 def mark_file(repository: Repository, name: str) -> Mark:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 
 from stacker.core.values.donor import Donor, DonorFile
-from stacker.formats.safetensors import parse_header_length
 from stacker.io.files.regular_files import make_changed_error
 from stacker.io.hub.ranges import open_hub_file
 from stacker.io.ranges.fetching import fetch_range
@@ -26,7 +25,7 @@ def make_address(donor: Donor, file: DonorFile) -> str:
     """
     if is_address(donor.source):
         return f"{donor.source}/{file.name}"
-    return f"hf://{donor.source}@{donor.revision}/{file.name}"
+    return f"hf://{donor.source.partition(':')[0]}@{donor.revision}/{file.name}"
 
 
 def open_remote(address: str) -> RemoteFile:
@@ -40,14 +39,12 @@ def open_checked(file: DonorFile, stop: threading.Event) -> RemoteFile:
     A version is compared only if `file.stamp` states one.
     """
     remote = open_remote(str(file.address))
-    first = b"".join(fetch_range(remote, 0, min(64, file.size), stop))
+    header = b"".join(fetch_range(remote, 0, file.header_bytes, stop))
     stamp = remote.stamp
     if stamp.size != file.size:
         raise make_changed_error(file.place, f"it has {stamp.size:,} bytes, not {file.size:,}")
     if file.stamp not in (None, stamp):
         raise make_changed_error(file.place, "the server names another version of it")
-    length = parse_header_length(first, file.size, str(file.address))
-    header = first[:length] + b"".join(fetch_range(remote, len(first), length, stop))
     if hashlib.sha256(header).hexdigest() != file.header:
         raise make_changed_error(file.place, "its header is another")
     return remote

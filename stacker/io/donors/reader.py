@@ -6,7 +6,6 @@ Whether donors fit together is not checked here but in `stacker.core`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +19,16 @@ from stacker.arch.model_kind import refuse_encoder_decoder
 from stacker.arch.placement import TensorPlacement, list_expected_tensors, place_tensors
 from stacker.arch.variants import adapt_architecture
 from stacker.arch.wrapping import find_wrapped_architecture
-from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent
+from stacker.core.values.donor import Donor
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, escape_text, raise_problems
+from stacker.formats.gguf_names import find_models
 from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
 from stacker.formats.quantized import describe_quantization
-from stacker.formats.safetensors import Header
+from stacker.io.donors.adapters import add_adapters
+from stacker.io.donors.gguf import build_gguf_donor, select_model
 from stacker.io.donors.location import is_local, mark_file, open_donor, read_reference
 from stacker.io.donors.side_files import list_side_files
+from stacker.io.donors.tensors import build_files, build_tensor, build_tensors, default_mark, find_local_path
 from stacker.io.donors.weights import WeightHeaders, has_weights, read_weight_headers
 from stacker.io.files.repository import Repository
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
@@ -44,12 +46,18 @@ def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE)
     """Read the donor that `spec` describes, or raise all problems of this donor together.
 
     Relative paths start at `folder`; in mergekit's dialect, the current folder is tried first. If `spec.like` names a
-    reference config, a donor that is missing or has no weights is made from that config alone.
+    reference config, a donor that is missing or has no weights is made from that config alone. The spec's adapters are
+    folded in.
     """
+    return add_adapters(_read_bare_donor(spec, folder, dialect), spec, folder, dialect)
+
+
+def _read_bare_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Donor:
     reasons: tuple[Problem, ...] = (Problem("the donor has no weights"),)
     try:
         repository = open_donor(spec, folder, dialect)
-        missing = spec.like is not None and not has_weights(repository.list_names())
+        names = repository.list_names()
+        missing = spec.like is not None and not has_weights(names) and not find_models(names)
     except DonorError as error:
         if spec.like is None:
             raise
@@ -86,7 +94,7 @@ def read_from_reference(spec: DonorSpec, folder: Path, dialect: Dialect = Dialec
     """
     if spec.like is None:
         return read_donor(spec, folder, dialect)
-    return _build_from_config(spec, read_reference(spec, folder))
+    return add_adapters(_build_from_config(spec, read_reference(spec, folder)), spec, folder, dialect)
 
 
 def read_avoiding_hub(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
@@ -103,9 +111,12 @@ def build_donor(repository: Repository, name: str, source: str) -> Donor:
 
     All problems of the donor are raised together, as one error.
     """
+    model = None if has_weights(repository.list_names()) else select_model(repository)
+    if model:
+        return build_gguf_donor(model, name, source)
     config, weights = _read_config_and_headers(repository)
     specs = {tensor.spec.name: tensor.spec for header in weights.headers.values() for tensor in header.tensors}
-    with _default_mark(mark_file(repository, _CONFIG)):
+    with default_mark(mark_file(repository, _CONFIG)):
         architecture = _find_architecture(config, specs)
         depth = count_layers(architecture, config)
         placements = place_tensors(architecture, config, specs)
@@ -118,15 +129,18 @@ def build_donor(repository: Repository, name: str, source: str) -> Donor:
         config=config,
         architecture=architecture,
         depth=depth,
-        tensors=_build_tensors(weights.headers, placements),
-        files=_build_files(repository, weights.headers),
+        tensors=build_tensors(weights.headers, placements),
+        files=build_files(repository, weights.headers),
         side_files=side_files,
         other_files=other_files,
         ignored=tuple((own, place.ignored) for own, place in placements.items() if place.ignored),
         revision=repository.revision,
-        anchor=_find_local_path(repository, _CONFIG),
+        anchor=find_local_path(repository, _CONFIG),
         warnings=(*weights.warnings, *problems, *_note_inference(architecture, repository)),
         quantized=describe_quantization(select_text_config(architecture, config), specs.values()),
+        descriptions={
+            key: text for each in weights.headers.values() for key, text in each.metadata.items() if key != "format"
+        },
     )
 
 
@@ -170,16 +184,6 @@ def _read_config_and_headers(repository: Repository) -> tuple[dict[str, Json], W
     return config, weights
 
 
-@contextmanager
-def _default_mark(mark: Mark) -> Iterator[None]:
-    """Add `mark` to each problem that has no mark, in a StackerError that the `with` block raises."""
-    try:
-        yield
-    except StackerError as error:
-        problems = (replace(problem, mark=problem.mark or mark) for problem in error.problems)
-        raise type(error)(*problems) from error
-
-
 def _check_placements(
     repository: Repository,
     architecture: Architecture,
@@ -202,43 +206,10 @@ def _check_placements(
             yield Problem(message, "remove one of them", Mark(repository.source), blame=Blame.DONOR)
 
 
-def _build_tensors(headers: Mapping[str, Header], placements: Mapping[str, TensorPlacement]) -> dict[str, DonorTensor]:
-    """The tensors that a stack may use, by their names in the architecture, in the order of their bytes in the files.
-
-    `placements` maps a tensor's name in the file to the tensor's place in the architecture.
-    """
-    tensors = {}
-    for number, header in enumerate(headers.values()):
-        for tensor in header.tensors:
-            place = placements[tensor.spec.name]
-            if not place.ignored:
-                extent = Extent(number, tensor.begin, tensor.nbytes)
-                tensors[place.name] = _build_tensor(tensor.spec, place, extent)
-    return tensors
-
-
-def _build_tensor(spec: TensorSpec, place: TensorPlacement, extent: Extent | None = None) -> DonorTensor:
-    named = spec if spec.name == place.name else replace(spec, name=place.name)
-    return DonorTensor(named, place.part, place.role, place.layer, place.suffix, extent)
-
-
-def _build_files(repository: Repository, headers: Mapping[str, Header]) -> tuple[DonorFile, ...]:
-    return tuple(
-        DonorFile(name, header.size, header.digest, _find_local_path(repository, name), header.stamp)
-        for name, header in headers.items()
-    )
-
-
-def _find_local_path(repository: Repository, name: str) -> str | None:
-    """The absolute path of a file on this machine; None if the file is only on the hub."""
-    path = repository.find_path(name)
-    return str(path.absolute()) if path else None
-
-
 def _build_from_config(spec: DonorSpec, config: Config) -> Donor:
     """Make a donor from a config alone: it has all tensors that the architecture expects, but no weights."""
     architecture = _find_packaged(spec, config)
-    with _default_mark(spec.mark or Mark(str(spec.like))):
+    with default_mark(spec.mark or Mark(str(spec.like))):
         depth = count_layers(architecture, config)
         specs = {tensor.name: tensor for tensor in list_expected_tensors(architecture, config)}
     placements = place_tensors(architecture, config, specs)
@@ -248,7 +219,7 @@ def _build_from_config(spec: DonorSpec, config: Config) -> Donor:
         config=config,
         architecture=architecture,
         depth=depth,
-        tensors={place.name: _build_tensor(specs[own], place) for own, place in placements.items()},
+        tensors={place.name: build_tensor(specs[own], place) for own, place in placements.items()},
         weights=False,
         quantized=describe_quantization(select_text_config(architecture, config), ()),
     )
@@ -256,7 +227,7 @@ def _build_from_config(spec: DonorSpec, config: Config) -> Donor:
 
 def _find_packaged(spec: DonorSpec, config: Config) -> Architecture:
     """The architecture that is packaged with stacker for this config; DonorError when there is none."""
-    with _default_mark(spec.mark or Mark(str(spec.like))):
+    with default_mark(spec.mark or Mark(str(spec.like))):
         refuse_encoder_decoder(config)
     architecture = find_architecture(config)
     if architecture is None:

@@ -46,10 +46,15 @@ def stream_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[st
 
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         answers = {name: [pool.submit(address, donor, file) for file in donor.files] for name, donor in known.items()}
-        return {
-            name: replace(donor, files=tuple(answer.result() for answer in answers[name]))
-            for name, donor in known.items()
-        }
+        try:
+            return {
+                name: replace(donor, files=tuple(answer.result() for answer in answers[name]))
+                for name, donor in known.items()
+            }
+        except BaseException:  # also an interrupt, after which nobody waits for the others
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 OBTAIN: dict[DonorAccess, Obtain] = {DonorAccess.FETCH: fetch_donors, DonorAccess.STREAM: stream_donors}

@@ -67,6 +67,12 @@ def is_file(path: Path, error_class: ErrorClass = StorageError) -> bool:
     return status is not None and stat.S_ISREG(status.st_mode)
 
 
+def is_same_file(one: Path, other: Path, error_class: ErrorClass = StorageError) -> bool:
+    """Whether two paths lead to one existing file."""
+    found, there = (read_status(path, error_class) for path in (one, other))
+    return found is not None and there is not None and os.path.samestat(found, there)
+
+
 def is_link(path: Path, error_class: ErrorClass = StorageError) -> bool:
     """Whether `path` is a symbolic link, also one that leads nowhere."""
     status = read_status(path, error_class, follow_links=False)

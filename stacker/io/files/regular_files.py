@@ -7,9 +7,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from stacker.errors import DonorError, Mark
+from stacker.formats.gguf import parse_gguf_header
+from stacker.formats.gguf_names import SUFFIX
 from stacker.formats.safetensors import FileStamp, Header, parse_header, parse_header_length
 from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, make_storage_error
 
@@ -96,12 +99,20 @@ def make_stamp(status: os.stat_result) -> FileStamp:
 
 
 def read_open_header(fd: int, path: Path) -> Header:
-    """Read the header of the open safetensors file `fd`; errors name the file as `path`."""
+    """Read the header of the open safetensors or GGUF file `fd`; errors name the file as `path`."""
     status = os.fstat(fd)
+    if path.name.endswith(SUFFIX):
+        parsed = parse_gguf_header(partial(_read_some, fd, path), status.st_size, str(path))
+        return replace(parsed, stamp=make_stamp(status))
     first = read_exactly(fd, min(status.st_size, 64), 0, path)
     length = parse_header_length(first, status.st_size, str(path))
     header = parse_header(read_exactly(fd, length, 0, path), status.st_size, str(path))
     return replace(header, stamp=make_stamp(status))
+
+
+def _read_some(fd: int, path: Path, offset: int, nbytes: int) -> bytes:
+    size = os.fstat(fd).st_size
+    return read_exactly(fd, max(min(nbytes, size - offset), 0), offset, path)
 
 
 def read_limited(fd: int, limit: int, path: Path) -> bytes:

@@ -11,12 +11,16 @@ import os
 from pathlib import Path
 
 from stacker.errors import DonorError, Mark
+from stacker.formats.gguf import parse_gguf_header
+from stacker.formats.gguf_names import SUFFIX
 from stacker.formats.safetensors import Header, parse_header, parse_header_length
 from stacker.io.hub.errors import HubAddress
 from stacker.io.hub.requests import Response, request_bytes, retry
 
 FIRST_REQUEST = 256 * 1024
 """How many bytes of a file the first request asks for: more than nearly every header has, and quick to download."""
+_GGUF_REQUEST = 8 << 20
+"""How many bytes of a GGUF file a request asks for: most of these files begin with several MB of tokens."""
 _SIZE = 8
 """How many bytes precede the header in a saved file: the size of the safetensors file as a little-endian integer."""
 
@@ -29,9 +33,29 @@ def read_hub_header(address: HubAddress) -> Header:
     saved = _read_saved(address)
     if saved:
         return saved
+    if (address.file or "").endswith(SUFFIX):
+        return _fetch_gguf(address)
     raw, size = _fetch(address)
     header = parse_header(raw, size, str(address))
     _save(address, raw, size)
+    return header
+
+
+def _fetch_gguf(address: HubAddress) -> Header:
+    """Request and save the header of a GGUF file, piece by piece, because its length is only known at its end."""
+    first, size = retry(address, lambda: _read_range(address, 0, _GGUF_REQUEST))
+    held = bytearray(first)
+
+    def read(offset: int, nbytes: int) -> bytes:
+        while len(held) < min(offset + nbytes, size):
+            more, _ = retry(address, lambda: _read_range(address, len(held), len(held) + _GGUF_REQUEST))
+            if not more:
+                break
+            held.extend(more)
+        return bytes(held[offset : offset + nbytes])
+
+    header = parse_gguf_header(read, size, str(address))
+    _save(address, bytes(held[: header.data_start]), size)
     return header
 
 
@@ -52,7 +76,10 @@ def _read_saved(address: HubAddress) -> Header | None:
     """The header that an earlier call saved on this machine; None when no undamaged header is saved."""
     with contextlib.suppress(OSError, ValueError, DonorError):
         data = _saved_path(address).read_bytes()
-        return parse_header(data[_SIZE:], int.from_bytes(data[:_SIZE], "little"), str(address))
+        raw, size = data[_SIZE:], int.from_bytes(data[:_SIZE], "little")
+        if (address.file or "").endswith(SUFFIX):
+            return parse_gguf_header(lambda offset, nbytes: raw[offset : offset + nbytes], size, str(address))
+        return parse_header(raw, size, str(address))
     return None
 
 

@@ -21,18 +21,11 @@ from stacker.formats.safetensors import Stamp
 from stacker.io.disk.direct import Writer, close_writer, write_all
 from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.disk.storage import explain_errors, make_storage_error
+from stacker.io.output.destination import Destination
 from stacker.io.output.journal import JOURNAL, Journal, Record
 from stacker.io.output.lock import FolderLock, lock_folder
 from stacker.io.output.partial_folder import check_owner, drop_folder, prepare_folder, remove_folder
-from stacker.io.output.placing import (
-    check_vacant,
-    finish_quietly,
-    make_parents,
-    move_into_place,
-    open_parent,
-    sync_file,
-    sync_folder,
-)
+from stacker.io.output.placing import make_parents, open_parent, sync_file, sync_folder
 
 _MOST_OPEN = 32
 """How many shards stay open at once, unless more are being written to."""
@@ -42,7 +35,7 @@ _NEW_FILE = _FILE | os.O_CREAT | os.O_TRUNC
 
 @contextmanager
 def open_output(
-    out: Path,
+    destination: Destination,
     plan: Plan,
     summary: Mapping[str, str],
     side_files: Collection[str] = (),
@@ -50,26 +43,26 @@ def open_output(
     force: bool,
     restart: bool,
 ) -> Iterator[Output]:
-    """Yield an Output that writes the folder `out` and continues the work that an earlier run of the same plan left.
+    """Yield an Output that writes to `destination` and continues the work that an earlier run of the same plan left.
 
-    `force` allows `commit` to replace a checkpoint at `out`, `restart` deletes unfinished work first, and `summary`
+    `force` allows `commit` to replace a checkpoint there, `restart` deletes unfinished work first, and `summary`
     describes the plan for the error that a later run with another plan gets. `side_files` has the names of the small
-    files that are written before the shards. SpecError when `out` or another plan's
-    work is in the way, UnsafeError when the unfinished work is not this user's own, LockedError when another process
+    files that are written before the shards. SpecError when an output or another plan's work
+    is in the way, UnsafeError when the unfinished work is not this user's own, LockedError when another process
     builds this output, StorageError when the disk cannot be written.
     """
-    out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link at OUT
+    out = destination.out
     unfinished = out.with_name(out.name + ".partial") if out.name else out
-    check_vacant(out, force=force)
+    destination.check_vacant(force=force)
     made = make_parents(unfinished)
     if restart:
         drop_folder(unfinished)
     with lock_folder(unfinished) as lock:
-        check_vacant(out, force=force)
+        destination.check_vacant(force=force)
         if not lock.made:
             check_owner(unfinished)
         record = prepare_folder(unfinished, plan, summary, side_files)
-        output = Output(out, lock, record, force=force)
+        output = Output(destination, lock, record, force=force)
         try:
             output.begin(plan, summary)
             yield output
@@ -88,12 +81,12 @@ class Output:
     all of these caches may be closed.
     """
 
-    def __init__(self, out: Path, lock: FolderLock, record: Record, *, force: bool) -> None:
+    def __init__(self, destination: Destination, lock: FolderLock, record: Record, *, force: bool) -> None:
         self.folder = lock.folder
         self.record_read = record
         self.done = frozenset(record.done)
         self.has_recorded = bool(record.done)
-        self._out = out
+        self._destination = destination
         self._force = force
         self._folder_lock = lock
         self._sizes = dict(record.shards)
@@ -111,7 +104,7 @@ class Output:
     def committed(self) -> bool:
         """Whether the folder has its final name, so that the output is complete; False if the system does not tell."""
         with suppress(OSError):
-            return self._folder_lock.is_at(self._out)
+            return self._destination.is_taken_by(self._folder_lock)
         return False
 
     def begin(self, plan: Plan, summary: Mapping[str, str]) -> None:
@@ -249,6 +242,15 @@ class Output:
                 finally:
                     os.close(fd)
 
+    def write_lock(self, shard: Shard, text: bytes) -> None:
+        """Write the lock into the room that a shard's header leaves for it; StorageError if the room is too small."""
+        at, room = shard.lock
+        if len(text) > room:
+            message = f"the lock has {len(text):,} bytes, but the header leaves only {room:,} for it"
+            raise StorageError.of(message, "use a shorter spec", self._mark(shard.name))
+        with self.lease_shard(shard) as writer:
+            write_all(writer.fd, text.ljust(room), at)
+
     def commit(self) -> tuple[Problem, ...]:
         """Sync all files, rename the folder to the output's final name, and delete a folder that was replaced.
 
@@ -265,8 +267,8 @@ class Output:
                 sync_folder(self.folder)
                 if not self._folder_lock.is_in_place():
                     raise StorageError.of("this folder was moved or replaced during the build", "", self._mark(""))
-                old = move_into_place(self.folder, self._out, force=self._force)
-        return tuple(finish_quietly(self._out, old))
+                old = self._destination.move(self.folder, force=self._force)
+        return tuple(self._destination.finish(self.folder, old))
 
     def close(self) -> None:
         """Close all files without syncing them; bytes of tasks that were not recorded may be lost."""

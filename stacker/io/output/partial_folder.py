@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 
 from stacker.core.plan.plan import Plan, Shard
+from stacker.core.side_files.kinds import is_part_of_checkpoint
 from stacker.errors import Mark, SpecError, StorageError, UnsafeError, escape_text
 from stacker.io.disk.storage import explain_errors
 from stacker.io.files.paths import is_folder, is_link, list_folder
@@ -77,11 +78,12 @@ def _find_foreign_files(
     """Yield the names of entries that no build made.
 
     Builds made the files that the journal lists, and files with the size and the header of a shard of this plan. If
-    there is such a shard and no undamaged journal, this plan's side files count as made by a build, too.
+    there is such a shard and no undamaged journal, side files and other parts of checkpoints count as made by a build.
     """
     listed = {JOURNAL} if record else set[str]()
     planned = {shard.name: shard for shard in shards if _is_unfinished(folder / shard.name, shard)}
     listed |= record.files if record and record.plan_id else {*planned, *(side_files if planned else ())}
+    is_lost = bool(planned) and not (record and record.plan_id)
     subfolders = {str(parent) for name in listed for parent in PurePath(name).parents}
     with explain_errors(folder, "look into this folder"):
         paths = list(folder.rglob("*"))
@@ -90,7 +92,8 @@ def _find_foreign_files(
         kind = path.lstat().st_mode
         if (stat.S_ISREG(kind) and name in listed) or (stat.S_ISDIR(kind) and name in subfolders):
             continue
-        if name not in planned:
+        is_likely = is_lost and stat.S_ISREG(kind) and is_part_of_checkpoint(name)
+        if name not in planned and not is_likely:
             yield name
 
 
@@ -104,7 +107,7 @@ def _is_unfinished(path: Path, shard: Shard) -> bool:
         return False
     with path.open("rb") as file:
         header = file.read(len(shard.header))
-    return header == shard.header or not any(header)
+    return shard.mask_lock(header) == shard.header or not any(header)
 
 
 def _make_other_plan_error(partial: Path, old: Mapping[str, str], new: Mapping[str, str]) -> SpecError:

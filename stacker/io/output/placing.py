@@ -9,7 +9,7 @@ import ctypes
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -135,17 +135,30 @@ def _rename_twice(new: Path, out: Path, old: Path) -> None:
 
 
 def finish_quietly(out: Path, old: Path | None) -> Iterator[Problem]:
-    """Finish a complete output: remove its journal, sync its folders, and delete the folder `old` that it replaced.
+    """Finish a complete output: sync its name, remove its journal, and delete the folder `old` that it replaced.
 
-    Yields a warning for each step that fails. The old folder is kept if other files were added to it meanwhile.
+    Yields a warning for each step that fails. The old folder is kept if other files were added to it meanwhile, or if
+    the new name may be lost in a power cut.
     """
-    steps: list[tuple[Path, str, Callable[[], object]]] = [
-        # the journal goes only now: had the renaming failed, a later run would have needed it
-        (out / JOURNAL, "remove the journal, which may be deleted", partial((out / JOURNAL).unlink, missing_ok=True)),
-        (out, "make sure that the output survives a power cut", partial(sync_folder, out)),
+    steps: list[Step] = [
         (out.parent, "make sure that the output survives a power cut", partial(sync_folder, out.parent)),
+        # the journal goes only now: if the new name is lost, a later run needs it
+        (out / JOURNAL, "remove the journal, which may be deleted", partial((out / JOURNAL).unlink, missing_ok=True)),
+        (out, "make sure that the journal stays removed", partial(sync_folder, out)),
         *([(old, "delete the folder that was replaced", partial(_delete_replaced, old))] if old else []),
     ]
+    yield from list_failures(steps, out.parent, old)
+
+
+Step = tuple[Path, str, Callable[[], object]]
+"""A path, what is done with it, and the function that does it."""
+
+
+def list_failures(steps: Iterable[Step], folder: Path, old: Path | None = None) -> Iterator[Problem]:
+    """Take steps that follow a complete output in `folder`; yields a warning for each that fails.
+
+    The steps end with a failure of `folder` itself, so that the folder `old`, which was replaced, is then kept.
+    """
     for path, doing, step in steps:
         try:
             step()
@@ -154,7 +167,11 @@ def finish_quietly(out: Path, old: Path | None) -> Iterator[Problem]:
         except OSError as error:
             (problem,) = make_storage_error(error, path, doing).problems
             message = f"the output is complete, but stacker {problem.message.replace('cannot', 'could not', 1)}"
-            yield Problem(message, "", Mark(str(path)), Severity.WARNING, Blame.STORAGE)
+            is_lasting = path != folder
+            hint = "" if is_lasting or old is None else f"the folder that it replaced is kept: {old.name}"
+            yield Problem(message, hint, Mark(str(path)), Severity.WARNING, Blame.STORAGE)
+            if not is_lasting:
+                return
 
 
 def _delete_replaced(old: Path) -> None:

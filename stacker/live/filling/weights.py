@@ -110,7 +110,7 @@ class Weights:
         if not isinstance(expression, Copy) or not step.tensor.nbytes:
             return None
         place = self.places[expression.tensor]
-        if place.dtype is not step.tensor.dtype or place.offset % (place.dtype.bits // 8):
+        if place.dtype != step.tensor.dtype or place.offset % (place.dtype.bits // 8):
             return None
         return view_tensor(self.maps.view(place.file), place.offset, step.tensor)
 

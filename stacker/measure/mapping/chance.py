@@ -64,6 +64,15 @@ def judge_changes(
     return changes, _describe_chance(nulls, means, errors, len(tokens))
 
 
+def judge_luck(differences: Floats, tokens: Floats) -> Chance | None:
+    """What chance alone would give for the best of several tries [passages, tries], as `judge_changes` says it."""
+    finite = differences[:, np.isfinite(differences).all(axis=0)]
+    if not finite.shape[1]:
+        return None
+    residuals, means, errors = _standardise(finite, tokens)
+    return _describe_chance(_turn_signs(residuals), means, errors, len(tokens))
+
+
 _BROKEN = Interval(float("inf"), float("inf"), float("inf"))
 
 

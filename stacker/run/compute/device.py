@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 from stacker.errors import SpecError
 from stacker.io.disk.direct import DIRECT_ALIGNMENT
-from stacker.run.compute.scratch import HostScratch, Scratch, ScratchSize
+from stacker.run.compute.scratch import (
+    HostScratch,
+    Scratch,
+    ScratchSize,
+    decode_blocks,
+    encode_blocks,
+    rescale_blocks,
+)
 from stacker.tensors import Dtype
 
 if TYPE_CHECKING:
@@ -94,23 +101,56 @@ class DeviceScratch:
     def load(
         self, slot: int, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]
     ) -> torch.Tensor:
-        nbytes = count * dtype.bits // 8
+        nbytes = dtype.nbytes(count)
         self._wait()
         read(self._host_bytes[:nbytes])
+        if dtype.block > 1:
+            import numpy as np
+            import torch
+
+            decoded = decode_blocks(self._host_bytes[:nbytes], dtype, np.empty(count, np.float32))
+            return self.tile(slot, count, kind).copy_(torch.from_numpy(decoded))
         target = self.tile(slot, count, kind) if dtype is kind else self.raw(count, dtype)
         target.copy_(self._host[:nbytes].view(target.dtype), non_blocking=True)
         return target if dtype is kind else self.tile(slot, count, kind).copy_(target)
+
+    def keep(self, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> torch.Tensor:
+        import torch
+
+        held = torch.empty(count * dtype.bits // 8, dtype=torch.uint8)
+        read(_bytes_of(held))
+        moved = held.view(getattr(torch, dtype.torch_name)).to(self._memory.device)
+        kept = moved.to(getattr(torch, kind.torch_name))
+        self._wait()
+        return kept
 
     def unload(self, tile: torch.Tensor, dtype: Dtype, residue: int = 0) -> memoryview:
         count = tile.numel()
         import torch
 
+        if dtype.block > 1:
+            values = tile.to("cpu", torch.float32).numpy()
+            return encode_blocks(values, dtype, self._host_bytes[residue : residue + dtype.nbytes(count)])
         held = self.backend.convert(self.raw(count, dtype), tile)
         place = slice(residue, residue + count * dtype.bits // 8)
         self._wait()
         self._host[place].copy_(held.view(torch.uint8), non_blocking=True)
         self._wait()
         return self._host_bytes[place]
+
+    def rescale(
+        self, count: int, dtype: Dtype, factor: float, residue: int, read: Callable[[memoryview], None]
+    ) -> memoryview:
+        held = self._host_bytes[residue : residue + dtype.nbytes(count)]
+        read(held)
+        return rescale_blocks(held, dtype, factor)
+
+    def round_blocks(self, tile: torch.Tensor, dtype: Dtype) -> torch.Tensor:
+        import torch
+
+        values = tile.to("cpu", torch.float32).numpy()
+        held = encode_blocks(values, dtype, self._host_bytes[: dtype.nbytes(len(values))])
+        return tile.copy_(torch.from_numpy(decode_blocks(held, dtype, values)))
 
     def _wait(self) -> None:
         if self._stream:

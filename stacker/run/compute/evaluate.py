@@ -6,13 +6,13 @@ threads, and `sums` adds up the sums of all tiles.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stacker.core.plan.costs import choose_tile, list_reads
-from stacker.core.plan.tasks import Compute, TensorBytes
+from stacker.core.plan.block_types import find_rescaled
+from stacker.core.plan.tasks import TensorBytes
 from stacker.core.values.expression import (
     Blend,
     Cast,
@@ -20,86 +20,21 @@ from stacker.core.values.expression import (
     Concat,
     Copy,
     Expression,
+    LowRank,
+    Rescale,
     Rows,
     Scale,
-    find_blends,
-    find_needed_tensors,
     is_zero,
 )
 from stacker.io.disk.direct import DIRECT_ALIGNMENT
-from stacker.ops.shared.op import Kernel, Tile
-from stacker.ops.shared.settings import make_kernel
-from stacker.ops.table import OPS
+from stacker.ops.shared.op import Tile
+from stacker.run.compute.evaluation import TileRange
+from stacker.run.compute.factors import add_product, divide_lengths, load_factors
 from stacker.run.compute.rows import gather_rows
-from stacker.run.compute.scratch import Scratch
-from stacker.run.compute.sums import BoundedMaskCache
-from stacker.run.work.sources import OpenFiles
-from stacker.tensors import Dtype
+from stacker.tensors import Dtype, TensorRef
 
 if TYPE_CHECKING:
     from stacker.arithmetic.backend import Array
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The state of computing one tensor; `tile` is the number of elements in a tile.
-
-    `kernels` has the kernel of each blend in the tensor's expression, inner blends first. `statistics` has the results
-    of each blend's finished passes, and `masks` has masks that later passes use again.
-    """
-
-    compute: Compute
-    sources: OpenFiles
-    kernels: Mapping[Blend, Kernel]
-    statistics: dict[Blend, list[Any]]
-    masks: Mapping[Blend, BoundedMaskCache]
-    tile: int
-
-    def passes(self) -> Iterator[tuple[Blend, int]]:
-        """All passes over the tensor as pairs (blend, number of the pass), in the order in which they must be made."""
-        return ((blend, number) for blend, kernel in self.kernels.items() for number in range(len(kernel.passes)))
-
-    def bytes_read(self) -> int:
-        """How many donor bytes are read to compute the tensor; every pass reads the donors' tensors again."""
-        refs = (ref for reading in list_reads(self.compute.expression) for ref in find_needed_tensors(reading))
-        return sum(self.compute.places[ref].dtype.bits for ref in refs) * self.compute.elements // 8
-
-    def finish_pass(self, blend: Blend, number: int, total: Any) -> None:
-        """Turn the sums of pass `number` of a blend into the statistic that later passes and the kernel's `apply` use.
-
-        `total` has the sums over all tiles.
-        """
-        statistics = self.statistics[blend]
-        statistics.append(self.kernels[blend].passes[number].finish(total, statistics))
-
-
-@dataclass(frozen=True, slots=True)
-class TileRange:
-    """Elements [start, start + count) of a tensor, at most one tile, and the scratch memory to compute them in."""
-
-    evaluation: Evaluation
-    scratch: Scratch
-    start: int
-    count: int
-
-    @property
-    def kind(self) -> Dtype:
-        """The dtype in which values are computed: fp32 or fp64."""
-        return Dtype.F64 if self.evaluation.compute.wide else Dtype.F32
-
-
-def begin_evaluation(compute: Compute, sources: OpenFiles) -> Evaluation:
-    """Prepare to compute a tensor: make the kernels of its blends and choose the tile size; nothing is read yet."""
-    kernels = make_kernels(compute.expression)
-    tile = choose_tile(compute.expression, compute.row)
-    return Evaluation(
-        compute,
-        sources,
-        kernels,
-        {blend: [] for blend in kernels},
-        {blend: BoundedMaskCache() for blend in kernels},
-        tile,
-    )
 
 
 def measure_tile(
@@ -120,8 +55,22 @@ def compute_tile(tile_range: TileRange) -> memoryview:
     The bytes are valid until the scratch memory is used again.
     """
     compute = tile_range.evaluation.compute
-    residue = 0 if compute.stride else (compute.offset + tile_range.start * compute.dtype.bits // 8) % DIRECT_ALIGNMENT
+    residue = 0 if compute.stride else (compute.offset + compute.dtype.nbytes(tile_range.start)) % DIRECT_ALIGNMENT
+    scaled = find_rescaled(compute.expression)
+    if scaled and compute.places[scaled].dtype == compute.dtype and compute.dtype.block > 1:
+        return _rescale_blocks(tile_range, compute.places[scaled], residue)
     return tile_range.scratch.unload(_value(tile_range, compute.expression, 0), compute.dtype, residue)
+
+
+def _rescale_blocks(tile_range: TileRange, place: TensorBytes, residue: int) -> memoryview:
+    """The blocks of a donor tensor with their scales multiplied by the factor of the tensor's expression."""
+    scale = tile_range.evaluation.compute.expression
+    assert isinstance(scale, Scale)
+    offset = place.offset + place.dtype.nbytes(tile_range.start)
+    with tile_range.evaluation.sources.lease(place.file) as source:
+        return tile_range.scratch.rescale(
+            tile_range.count, place.dtype, scale.factor, residue, lambda view: source.read_into(view, offset)
+        )
 
 
 def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
@@ -149,6 +98,8 @@ def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
             return gather_rows(
                 expression, tile_range.start, home, tile_range.scratch.backend, partial(_elements, tile_range, slot + 1)
             )
+        case LowRank() | Rescale():
+            return _adapt(tile_range, expression, slot)
 
 
 def _elements(tile_range: TileRange, slot: int, expression: Expression, start: int, count: int) -> Array:
@@ -194,8 +145,60 @@ def _inputs(tile_range: TileRange, blend: Blend, slot: int) -> Tile:
     )
 
 
+def _adapt(tile_range: TileRange, expression: LowRank | Rescale, slot: int) -> Array:
+    """Compute a tensor that an adapter changes."""
+    if isinstance(expression, LowRank):
+        return _add_product(tile_range, expression, slot)
+    return _rescale(tile_range, expression, slot)
+
+
+def _add_product(tile_range: TileRange, product: LowRank, slot: int) -> Array:
+    evaluation, backend = tile_range.evaluation, tile_range.scratch.backend
+    load = partial(_load, tile_range)
+    factors = evaluation.factors.get(product, lambda: load_factors(product, load, backend))
+    return add_product(product, tile_range.start, _value(tile_range, product.of, slot), factors, backend)
+
+
+def _rescale(tile_range: TileRange, rescale: Rescale, slot: int) -> Array:
+    """Scale the rows or columns of a tile, which must consist of whole rows."""
+    evaluation, backend, width = tile_range.evaluation, tile_range.scratch.backend, rescale.width
+    cache = evaluation.factors
+    lengths = cache.get(rescale.lengths, lambda: backend.to_numpy(_load(tile_range, rescale.lengths.tensor)))
+    if rescale.columns:
+        squares = cache.get(rescale, lambda: _sum_columns(tile_range, rescale, slot))
+        tile = _value(tile_range, rescale.of, slot)
+        return backend.combine_columns(divide_lengths(lengths, squares), [tile], width)
+    tile = _value(tile_range, rescale.of, slot)
+    squares = backend.row_inner_products([tile], width)
+    first = tile_range.start // width
+    return backend.combine_rows(divide_lengths(lengths[first:], squares), [tile], width)
+
+
+def _sum_columns(tile_range: TileRange, rescale: Rescale, slot: int) -> Any:
+    """The sums of the squares of the elements of each column of a matrix."""
+    backend, total, elements = tile_range.scratch.backend, None, rescale.rows * rescale.width
+    for start in range(0, elements, tile_range.evaluation.tile):
+        tile = _elements(tile_range, slot, rescale.of, start, min(tile_range.evaluation.tile, elements - start))
+        total = backend.column_inner_products([tile], rescale.width, total)
+    return backend.to_numpy(total)
+
+
+def _load(tile_range: TileRange, tensor: TensorRef) -> Array:
+    """Read a whole donor tensor into an array of its own."""
+    place = tile_range.evaluation.compute.places[tensor]
+    with tile_range.evaluation.sources.lease(place.file) as source:
+        return tile_range.scratch.keep(
+            place.nbytes * 8 // place.dtype.bits,
+            tile_range.kind,
+            place.dtype,
+            lambda view: source.read_into(view, place.offset),
+        )
+
+
 def _cast(tile_range: TileRange, tile: Array, dtype: Dtype) -> Array:
     """Round the values of a tile to `dtype`; the tile stays in the dtype used for computing, fp32 or fp64."""
+    if dtype.block > 1:
+        return tile_range.scratch.round_blocks(tile, dtype)
     if dtype.bits > tile_range.kind.bits:
         return tile
     backend, held = tile_range.scratch.backend, tile_range.scratch.raw(tile_range.count, dtype)
@@ -207,7 +210,7 @@ def _read(tile_range: TileRange, place: TensorBytes, slot: int) -> Array:
 
     `place` says in which file the tensor's bytes are, and at which offset.
     """
-    offset = place.offset + tile_range.start * place.dtype.bits // 8
+    offset = place.offset + place.dtype.nbytes(tile_range.start)
     with tile_range.evaluation.sources.lease(place.file) as source:
         return tile_range.scratch.load(
             slot, tile_range.count, tile_range.kind, place.dtype, lambda view: source.read_into(view, offset)
@@ -220,12 +223,12 @@ def _read_columns(tile_range: TileRange, columns: Columns, slot: int) -> Array:
     The bytes are read row by row, because the columns are not contiguous in the donor's file.
     """
     place = tile_range.evaluation.compute.places[columns.tensor]
-    size = place.dtype.bits // 8
-    width, stride = columns.count * size, columns.width * size
+    dtype = place.dtype
+    width, stride = dtype.nbytes(columns.count), dtype.nbytes(columns.width)
 
     def read(view: memoryview) -> None:
-        row, column = divmod(tile_range.start * size, width)
-        begin_of_row = place.offset + columns.start * size + row * stride
+        row, column = divmod(dtype.nbytes(tile_range.start), width)
+        begin_of_row = place.offset + dtype.nbytes(columns.start) + row * stride
         begin = -column
         while begin < len(view):
             low, high = max(begin, 0), min(begin + width, len(view))
@@ -234,14 +237,3 @@ def _read_columns(tile_range: TileRange, columns: Columns, slot: int) -> Array:
 
     with tile_range.evaluation.sources.lease(place.file) as source:
         return tile_range.scratch.load(slot, tile_range.count, tile_range.kind, place.dtype, read)
-
-
-def make_kernels(expression: Expression) -> dict[Blend, Kernel]:
-    """The kernel of each blend in an expression; inner blends come before the blends that contain them.
-
-    Equal blends share one kernel.
-    """
-    return {
-        blend: make_kernel(OPS[blend.op], dict(blend.parameters), blend.source_values())
-        for blend in find_blends(expression)
-    }

@@ -15,7 +15,8 @@ from stacker.core.plan.costs import TILE, choose_tile, count_live_tiles
 from stacker.core.plan.tasks import Compute
 from stacker.core.values.expression import Blend
 from stacker.run.compute.device import HOST, choose_scratch
-from stacker.run.compute.evaluate import Evaluation, TileRange, compute_tile, measure_tile
+from stacker.run.compute.evaluate import compute_tile, measure_tile
+from stacker.run.compute.evaluation import Evaluation, TileRange
 from stacker.run.compute.scratch import Scratch, ScratchSize
 from stacker.run.compute.sums import Accumulator
 from stacker.run.work.schedule import Job
@@ -93,9 +94,9 @@ def _measure(
 
 
 def _compute(evaluation: Evaluation, worker_scratch: WorkerScratch, piece: tuple[int, int], consume: Consume) -> None:
-    bits = evaluation.compute.dtype.bits
+    dtype = evaluation.compute.dtype
     for tile_range in _split(evaluation, worker_scratch, piece):
-        consume(tile_range.start * bits // 8, compute_tile(tile_range))
+        consume(dtype.nbytes(tile_range.start), compute_tile(tile_range))
 
 
 def _split(evaluation: Evaluation, worker_scratch: WorkerScratch, piece: tuple[int, int]) -> Iterator[TileRange]:

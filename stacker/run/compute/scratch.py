@@ -57,6 +57,10 @@ class Scratch(Protocol):
         """
         ...
 
+    def keep(self, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> Array:
+        """Read `count` elements as `load` does, but into new memory, which all threads may use."""
+        ...
+
     def unload(self, tile: Array, dtype: Dtype, residue: int = 0) -> memoryview:
         """Round the values of a tile to `dtype` and return them as bytes, valid until the scratch memory is used again.
 
@@ -64,6 +68,48 @@ class Scratch(Protocol):
         DIRECT_ALIGNMENT, so that they can be written without the page cache to a file offset with that remainder.
         """
         ...
+
+    def rescale(
+        self, count: int, dtype: Dtype, factor: float, residue: int, read: Callable[[memoryview], None]
+    ) -> memoryview:
+        """Read `count` elements of a quantised type, multiply the scales of their blocks, and return their bytes.
+
+        `read` and `residue` are as in `load` and `unload`.
+        """
+        ...
+
+    def round_blocks(self, tile: Array, dtype: Dtype) -> Array:
+        """Round the values of a tile to a quantised type; the tile stays in the dtype used for computing."""
+        ...
+
+
+def decode_blocks(held: memoryview, dtype: Dtype, tile: Array) -> Array:
+    """Write the elements of blocks of a quantised type to a tile in host memory, and return the tile."""
+    from stacker.arithmetic import blocks
+
+    return blocks.decode(_bytes_array(held), dtype, tile)
+
+
+def encode_blocks(tile: Array, dtype: Dtype, held: memoryview) -> memoryview:
+    """Write the values of a tile in host memory to `held` as blocks of a quantised type, and return `held`."""
+    from stacker.arithmetic import blocks
+
+    blocks.encode(tile, dtype, _bytes_array(held))
+    return held
+
+
+def rescale_blocks(held: memoryview, dtype: Dtype, factor: float) -> memoryview:
+    """Multiply the scales of blocks in host memory by a factor, and return their bytes."""
+    from stacker.arithmetic import blocks
+
+    blocks.rescale(_bytes_array(held), dtype, factor)
+    return held
+
+
+def _bytes_array(held: memoryview) -> Array:
+    import numpy as np
+
+    return np.frombuffer(held, np.uint8)
 
 
 class HostScratch:
@@ -89,16 +135,39 @@ class HostScratch:
         if dtype is kind:
             read(self._tile_bytes(slot, count, kind))
             return tile
-        read(self._raw_bytes(count, dtype))
+        held = self._raw_bytes(count, dtype)
+        read(held)
+        if dtype.block > 1:
+            return decode_blocks(held, dtype, tile)
         return self.backend.convert(tile, self.raw(count, dtype))
 
+    def keep(self, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> Array:
+        stored = memoryview(bytearray(count * dtype.bits // 8))
+        read(stored)
+        if dtype is kind:
+            return self.backend.array(stored, kind)
+        target = self.backend.array(memoryview(bytearray(count * kind.bits // 8)), kind)
+        return self.backend.convert(target, self.backend.array(stored, dtype))
+
     def unload(self, tile: Array, dtype: Dtype, residue: int = 0) -> memoryview:
-        held = self._raw_bytes(len(tile), dtype, residue if residue * 8 % dtype.bits == 0 else 0)
+        held = self._raw_bytes(len(tile), dtype, residue if dtype.block > 1 or residue % dtype.size == 0 else 0)
+        if dtype.block > 1:
+            return encode_blocks(tile, dtype, held)
         self.backend.convert(self.backend.array(held, dtype), tile)
         return held
 
+    def rescale(
+        self, count: int, dtype: Dtype, factor: float, residue: int, read: Callable[[memoryview], None]
+    ) -> memoryview:
+        held = self._raw_bytes(count, dtype, residue)
+        read(held)
+        return rescale_blocks(held, dtype, factor)
+
+    def round_blocks(self, tile: Array, dtype: Dtype) -> Array:
+        return decode_blocks(encode_blocks(tile, dtype, self._raw_bytes(len(tile), dtype)), dtype, tile)
+
     def _raw_bytes(self, count: int, dtype: Dtype, begin: int = 0) -> memoryview:
-        return self._bytes[begin : begin + count * dtype.bits // 8]
+        return self._bytes[begin : begin + dtype.nbytes(count)]
 
     def _tile_bytes(self, slot: int, count: int, kind: Dtype) -> memoryview:
         begin = self._tiles + slot * self._size

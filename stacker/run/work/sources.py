@@ -18,7 +18,7 @@ from typing import Any
 from stacker.core.plan.tasks import Task
 from stacker.core.values.donor import DonorFile
 from stacker.errors import DonorError, raise_problems
-from stacker.formats.safetensors import FileStamp, parse_header_length
+from stacker.formats.safetensors import FileStamp
 from stacker.io.disk.byte_source import ByteSource, LocalFile
 from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.donors.openers import open_checked
@@ -36,14 +36,19 @@ class OpenFiles:
 
     `group` is a list of file caches; if the process reaches its limit of open files, idle files of all of them are
     closed. `tasks` are those whose bytes will be read: what they need from servers is read ahead.
+    Setting `stop` ends reading from servers, and closing sets it.
     """
 
     def __init__(
-        self, group: list[FileCache[Any]] | None = None, most: int = _MOST_OPEN, tasks: Iterable[Task] = ()
+        self,
+        group: list[FileCache[Any]] | None = None,
+        most: int = _MOST_OPEN,
+        tasks: Iterable[Task] = (),
+        stop: threading.Event | None = None,
     ) -> None:
         self.files: FileCache[int] = FileCache(os.close, limit_open_files(most), group=group)
         self._remotes: FileCache[RemoteFile] = FileCache(_forget, most)
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
         self.connections = Connections(self._lease_remote, list_blocks(tasks), self._stop)
 
     @contextmanager
@@ -116,8 +121,7 @@ def _check(fd: int, file: DonorFile) -> None:
         raise make_changed_error(file.place, f"it has {status.st_size:,} bytes, not {file.size:,}")
     if _was_written(file, status):
         raise make_changed_error(file.place, "it was written to")
-    length = parse_header_length(read_exactly(fd, min(64, file.size), 0, path), file.size, str(path))
-    if hashlib.sha256(read_exactly(fd, length, 0, path)).hexdigest() != file.header:
+    if hashlib.sha256(read_exactly(fd, file.header_bytes, 0, path)).hexdigest() != file.header:
         raise make_changed_error(file.place, "its header is another")
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import threading
+from pathlib import Path
 
+from stacker.core.plan.costs import NOTHING_USED, MemoryUse
 from stacker.core.plan.plan import Report
 from stacker.run.work.schedule import Stopped
 
@@ -14,10 +17,22 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _HEAP_BYTES = 32 << 20
 """How many freed bytes the allocator keeps in each of its heaps; larger requests do not use the heaps."""
 
+_MEMORY = re.compile(r"(VmRSS|VmHWM):\s*(\d+) kB")
+
 
 def count_workers() -> int:
     """How many worker threads to start: the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def measure_memory() -> MemoryUse:
+    """The resident memory of this process, as the system counts it; nothing if the system does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return NOTHING_USED
+    found = {name: int(value) * 1024 for name, value in _MEMORY.findall(status)}
+    return MemoryUse(found.get("VmRSS", 0), found.get("VmHWM", 0))
 
 
 def keep_freed_memory() -> None:

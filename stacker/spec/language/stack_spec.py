@@ -162,12 +162,26 @@ SliceOrBlend = SliceSpec | BlendSpec
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterSpec:
+    """A LoRA that is folded into a donor: `source` is a folder or a hub id (at `revision`).
+
+    `weight` multiplies the change that the adapter makes.
+    """
+
+    source: str
+    revision: str | None = None
+    weight: float = 1.0
+    mark: Mark | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class DonorSpec:
     """A donor: `source` is a folder or a hub id (at `revision`), or `stack` is a spec file whose result is the donor.
 
     `like` names a reference config (a folder, a config.json, or a packaged one) to use while the weights are missing.
     `parameters` are the values, by name, that the spec file of `stack` is given. In a text of several documents,
-    `stage` is the spec of an earlier document that makes the donor, and `stack` is that document's name.
+    `stage` is the spec of an earlier document that makes the donor, and `stack` is that document's name. The
+    `adapters` are folded into the donor's weights.
     """
 
     name: str
@@ -177,6 +191,7 @@ class DonorSpec:
     stack: str | None = None
     parameters: tuple[tuple[str, ParameterValue], ...] = ()
     stage: StackSpec | None = None
+    adapters: tuple[AdapterSpec, ...] = ()
     mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
@@ -198,7 +213,7 @@ class OutputSpec:
     """
 
     dtype: Dtype | None = None
-    shard_size: int = 5_000_000_000
+    shard_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import re
 from pydantic import ByteSize, TypeAdapter
 
 from stacker.errors import Mark, SpecError, did_you_mean
+from stacker.formats.ggml_types import BLOCK_DTYPES
 from stacker.spec.language.stack_spec import DonorSpec
 from stacker.tensors import CONFIG_DTYPES, Dtype
 from stacker.text.node import shorten
@@ -26,13 +27,16 @@ def parse_dtype(name: str, mark: Mark) -> Dtype | None:
         return None
     if name in CONFIG_DTYPES:
         return CONFIG_DTYPES[name]
+    if name in BLOCK_DTYPES:
+        return BLOCK_DTYPES[name]
     hint = f"write '{_SHORT[name]}'" if name in _SHORT else did_you_mean(name, [KEEP, *CONFIG_DTYPES])
     raise SpecError.of(f"'{shorten(name)}' is not an element type", hint, mark)
 
 
 def format_dtype(dtype: Dtype) -> str:
     """The name that specs use for an element type."""
-    return next((name for name, known in CONFIG_DTYPES.items() if known is dtype), dtype.torch_name)
+    known = CONFIG_DTYPES | BLOCK_DTYPES
+    return next((name for name, each in known.items() if each is dtype), dtype.torch_name)
 
 
 def parse_size(value: str | int, mark: Mark) -> int:

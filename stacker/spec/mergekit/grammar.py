@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Table
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stacker.errors import Mark, Problem, SpecError
 from stacker.spec.language.parameter_grammar import EVERYTHING, drop_unreachable, parse_value
-from stacker.spec.language.stack_spec import DonorSpec, Gradient, Parameter, Rule, StackSpec, Value
+from stacker.spec.language.stack_spec import AdapterSpec, DonorSpec, Gradient, Parameter, Rule, StackSpec, Value
 from stacker.spec.language.value_grammar import make_donor_name, parse_source
-from stacker.text.node import Mapping, Node, Scalar, Sequence, describe, get_child, shorten
+from stacker.text.node import Mapping, Node, Scalar, Sequence, describe, get_child, is_null, shorten
 
-_LORA = "merge the LoRA into its model first, for instance with PEFT's merge_and_unload, and name the result"
 FLAGS = frozenset(
     {
         *("filter_wise", "int8_mask", "normalize", "normalize_weights"),
@@ -19,17 +18,17 @@ FLAGS = frozenset(
     }
 )
 """The names of parameters that are booleans, which mergekit also reads and writes as 1 and 0."""
-_REFERENCE = "write org/name, org/name@revision, or a folder"
+_REFERENCE = "write org/name, org/name@revision, or a folder; a LoRA follows after a '+': org/name+org/lora"
 
 
 @dataclass(slots=True)
 class DonorNames:
-    """The donors of a document in order of appearance, by source and revision of their model references.
+    """The donors of a document in order of appearance, by the source, revision and LoRA of their model references.
 
     `stages` are the specs of earlier documents by name; a model reference can be such a name.
     """
 
-    donors: dict[tuple[str, str | None], DonorSpec] = field(default_factory=dict)
+    donors: dict[Reference, DonorSpec] = field(default_factory=dict)
     stages: Table[str, StackSpec] = field(default_factory=dict)
 
     def all(self) -> tuple[DonorSpec, ...]:
@@ -41,33 +40,47 @@ class DonorNames:
 
         A donor that is not in `donors` yet is added.
         """
-        source, revision, mark = parse_reference(node)
-        if (source, revision) not in self.donors:
+        reference = parse_reference(node)
+        if reference not in self.donors:
+            source, revision, mark = reference.source, reference.revision, node.mark
             short = make_donor_name(source, {donor.name for donor in self.donors.values()})
             stage = None if revision else self.stages.get(source)
             from_stage = DonorSpec(short, stack=source, stage=stage, mark=mark)
-            self.donors[source, revision] = from_stage if stage else DonorSpec(short, source, revision, mark=mark)
-        return self.donors[source, revision].name
+            donor = from_stage if stage else DonorSpec(short, source, revision, mark=mark)
+            self.donors[reference] = replace(donor, adapters=reference.adapters)
+        return self.donors[reference].name
 
 
-def parse_reference(node: Node) -> tuple[str, str | None, Mark]:
-    """The path or hub id, the revision (None: not given) and the mark of a model reference.
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A model reference: a path or hub id, its revision (None: not given), and the LoRA to fold in, if there is one."""
 
-    A model reference is `path@revision`, `{model: path}` or `{model: {path, revision}}`; SpecError for a LoRA or any
-    other value.
+    source: str
+    revision: str | None = None
+    adapters: tuple[AdapterSpec, ...] = ()
+
+
+def parse_reference(node: Node) -> Reference:
+    """A model reference: `path@revision`, `{model: path}` or `{model: {path, revision}}`, each with a LoRA or without.
+
+    A LoRA is written as `model+lora`, or as `lora` beside `model`. SpecError for any other value.
     """
     if isinstance(node, Scalar) and isinstance(node.value, str) and node.value.strip():
-        return _parse_path(node.value, node.mark)
+        return _parse_text(node.value, node.mark)
     if not isinstance(node, Mapping):
         raise SpecError.of(f"a model cannot be {describe(node)}", _REFERENCE, node.mark)
-    for key in ("lora", "override_architecture"):
-        value = node.get(key)
-        if value is not None and not (isinstance(value, Scalar) and value.value is None):
-            raise SpecError.of(f"'{key}' is not supported", _LORA if key == "lora" else "", node.key_mark(key))
+    if not is_null(node.get("override_architecture")):
+        raise SpecError.of("'override_architecture' is not supported", "", node.key_mark("override_architecture"))
     inner = get_child(node, "model")
-    if inner is not node:
-        return parse_reference(inner)
-    return _parse_mapping(node)
+    if inner is node:
+        return Reference(*_parse_mapping(node)[:2])
+    reference, lora = parse_reference(inner), node.get("lora")
+    if lora is None or is_null(lora):
+        return reference
+    if reference.adapters:
+        raise SpecError.of("the LoRA is given twice", "after '+' or as 'lora', not both", node.key_mark("lora"))
+    found = parse_reference(lora)
+    return replace(reference, adapters=(AdapterSpec(found.source, found.revision, mark=lora.mark),))
 
 
 def parse_parameter(name: str, node: Node, problems: list[Problem]) -> Parameter:
@@ -84,9 +97,18 @@ def parse_parameter(name: str, node: Node, problems: list[Problem]) -> Parameter
     return Parameter(drop_unreachable(rules))
 
 
+def _parse_text(text: str, mark: Mark) -> Reference:
+    model, plus, lora = text.partition("+")
+    if "+" in lora:
+        raise SpecError.of(f"'{shorten(text)}' has more than one '+'", _REFERENCE, mark)
+    source, revision, _ = _parse_path(model, mark)
+    if not plus:
+        return Reference(source, revision)
+    adapter, version, _ = _parse_path(lora, mark)
+    return Reference(source, revision, (AdapterSpec(adapter, version, mark=mark),))
+
+
 def _parse_path(text: str, mark: Mark) -> tuple[str, str | None, Mark]:
-    if "+" in text:
-        raise SpecError.of(f"'{shorten(text)}' adds a LoRA, which is not supported", _LORA, mark)
     donor = parse_source("model", text, mark)
     return str(donor.source), donor.revision, mark
 

@@ -36,7 +36,9 @@ class WriteContext:
 
     def donor(self, name: str) -> str:
         donor = next((donor for donor in self.spec.donors if donor.name == name), DonorSpec(name, name))
-        return format_source(donor) if donor.source is not None else str(donor.stack if donor.stage else name)
+        model = format_source(donor) if donor.source is not None else str(donor.stack if donor.stage else name)
+        loras = (f"+{format_source(DonorSpec('lora', each.source, each.revision))}" for each in donor.adapters)
+        return model + "".join(loras)
 
     def parameters(self, parameters: Mapping[str, Parameter], mark: Mark | None) -> dict[str, Tree]:
         """A mapping with the single key `parameters` for these parameters; an empty mapping if there are none."""

@@ -8,7 +8,6 @@ from dataclasses import replace
 from stacker.errors import Problem, raise_problems
 from stacker.spec.language.stack_spec import (
     BlendSpec,
-    OutputSpec,
     SliceOrBlend,
     SliceSpec,
     StackSpec,
@@ -104,7 +103,7 @@ def _add_base(part: SliceOrBlend, spec: StackSpec) -> SliceOrBlend:
 
 def _write_remarks(spec: StackSpec, text: Mapping[str, Tree]) -> str:
     remarks = []
-    if spec.output.shard_size != OutputSpec().shard_size:
+    if spec.output.shard_size is not None:
         remarks.append(f"# run mergekit-yaml with --out-shard-size {format_size(spec.output.shard_size)}\n")
     if "base_model" not in text:
         remarks.append("# without a base_model, mergekit takes config and tokenizer of any of the models\n")
@@ -177,8 +176,14 @@ def _check_donors(context: WriteContext) -> None:
     for donor in context.spec.donors:
         if donor.stage is None and donor.source is None:
             context.refuse(f"donor '{donor.name}' is a stack; mergekit needs it built first", donor.mark)
-        elif donor.source is not None and "+" in donor.source:
-            context.refuse(f"mergekit reads the '+' in {donor.source} as a LoRA", donor.mark)
+        for source in (donor.source or "", *(adapter.source for adapter in donor.adapters)):
+            if "+" in source:
+                context.refuse(f"mergekit reads the '+' in {source} as a LoRA", donor.mark)
+        if len(donor.adapters) > 1 or any(adapter.weight != 1.0 for adapter in donor.adapters):
+            message = f"mergekit folds one LoRA of weight 1 into a model, and donor '{donor.name}' has other adapters"
+            context.refuse(message, donor.mark, "build the donor alone first, and name the result")
+        if donor.adapters and donor.stage is not None:
+            context.refuse(f"mergekit folds no LoRA into another document's result, as '{donor.name}' has", donor.mark)
 
 
 def _add_ends(spec: StackSpec, runs: tuple[SliceOrBlend, ...]) -> tuple[SliceOrBlend, ...]:

@@ -6,11 +6,11 @@ import re
 
 from stacker.errors import Problem, did_you_mean
 from stacker.spec.language.validation import Advice, Path, find_last_key
+from stacker.spec.native.donor_shape import AdapterShape, DonorShape
 from stacker.spec.native.shape import (
     ITEM_KINDS,
     BlendShape,
     CrossfadeShape,
-    DonorShape,
     OutputShape,
     PartShape,
     RepeatShape,
@@ -25,6 +25,7 @@ _ITEM = f"an item is a slice such as xwin[0:16], or a mapping with one of: {', '
 _SOURCE = 'a source is a slice such as xwin[0:16], or {slice: "xwin[0:16]", weight: 0.3}'
 _PART = "write a donor's name, or a mapping with 'blend', 'op' and the op's parameters"
 _TOKENIZER = "write a donor's name, or {source: union, tokens: ..., pad_to_multiple_of: ...}"
+_ADAPTER = "write a hub id, a folder, or {source: ..., weight: 0.5}"
 _DONOR = "write a hub id, a folder, or {source: ..., like: ..., revision: ...}"
 _OPEN_SLICE = re.compile(r"[A-Za-z0-9_.-]+\[[0-9]*")
 """The text before the colon of a slice without its closing bracket, which YAML reads as a key."""
@@ -33,6 +34,8 @@ _MERGEKIT = frozenset({"sources", "model", "layer_range", "merge_method"})
 
 def _explain_misfit(path: Path, node: Node) -> Problem:
     """The problem to report for a value that is none of the alternatives allowed at `path`."""
+    if path[0] == "donors" and "adapters" in path:
+        return Problem(f"an adapter cannot be {describe(node)}", _ADAPTER, node.mark)
     if path[0] == "donors":
         return Problem(f"donor '{shorten(find_last_key(path))}' cannot be {describe(node)}", _DONOR, node.mark)
     if path[0] == "tokenizer":
@@ -72,13 +75,15 @@ def _advise(node: Node, form: str) -> str:
 
 ADVICE = Advice(
     shapes={
-        "<donor>": DonorShape, "<slice>": SliceShape, "<part>": PartShape, "<blend>": BlendShape,
+        "<donor>": DonorShape, "<adapter>": AdapterShape, "<slice>": SliceShape, "<part>": PartShape,
+        "<blend>": BlendShape,
         "<crossfade>": CrossfadeShape, "<repeat>": RepeatShape, "<use>": UseShape, "output": OutputShape,
         "<tokenizer>": TokenizerShape, "tokens": TokenShape,
     },
     examples={
         "stacker": "stacker: 1", "donors": "donors: {xwin: Xwin-LM/Xwin-LM-70B-V0.1}",
-        "stack": "stack: then '- xwin[0:16]'",
+        "stack": "stack: then '- xwin[0:16]'", "adapters": "adapters: [./lora, {source: owner/lora, weight: 0.5}]",
+        "weight": "weight: 0.5",
         "op": "op: slerp", "over": "over: 4", "hop": "hop: 0.8", "times": "times: 2", "slice": "slice: xwin[0:16]",
         "blend": "blend: then '- xwin[0:16]' and '- euryale[0:16]'", "dtype": "dtype: bfloat16",
         "crossfade": "crossfade: then '- xwin[40:60]' and '- euryale[56:72]'", "repeat": "repeat: then '- xwin[60:64]'",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from stacker.errors import Mark, Problem, SpecError
 from stacker.spec.language.parameter_grammar import parse_scale, parse_setting
-from stacker.spec.language.slice_grammar import NAME, parse_slice
+from stacker.spec.language.slice_grammar import parse_slice
 from stacker.spec.language.stack_spec import (
     BlendSpec,
     CrossfadeSpec,
-    DonorSpec,
     Item,
     NamedStack,
     OutputSpec,
@@ -25,23 +23,21 @@ from stacker.spec.language.stack_spec import (
 )
 from stacker.spec.language.tokenizer_grammar import parse_template, parse_tokenizer
 from stacker.spec.language.validation import attempt, keep_valid
-from stacker.spec.language.value_grammar import parse_dtype, parse_size, parse_source
+from stacker.spec.language.value_grammar import parse_dtype, parse_size
 from stacker.spec.native.advice import ADVICE
+from stacker.spec.native.donor_reader import parse_donors
 from stacker.spec.native.shape import ITEM_KINDS, BlendShape, CrossfadeShape, OpShape, SourceShape, StackShape
-from stacker.spec.parameters.space import ParameterValue
 from stacker.text.node import (
     Mapping,
     Node,
     Scalar,
     Sequence,
-    describe,
     get_child,
     get_int,
     get_text,
     is_null,
     list_entries,
     list_items,
-    shorten,
 )
 
 Problems = list[Problem]
@@ -68,7 +64,7 @@ def _parse_spec(node: Mapping, root: Mapping, name: str, problems: Problems) -> 
     written_name = get_text(node, "name") or name
     return StackSpec(
         name=attempt(problems, _parse_name, written_name, get_child(node, "name").mark) or name,
-        donors=_parse_donors(node.get("donors"), root.get("donors"), problems),
+        donors=parse_donors(node.get("donors"), root.get("donors"), problems),
         stack=_parse_items(node.get("stack"), problems),
         stacks=_parse_stacks(node.get("stacks"), root.get("stacks"), problems),
         base=base,
@@ -90,50 +86,6 @@ def _parse_name(name: str, mark: Mark) -> str:
     if name.strip() and name.isprintable() and len(name) <= 200:
         return name
     raise SpecError.of("'name' must be one line of 1 to 200 printable characters", "", mark)
-
-
-def _parse_donors(node: Node | None, written: Node | None, problems: Problems) -> tuple[DonorSpec, ...]:
-    donors = {key.text: _parse_donor(key.text, below, problems) for key, below in list_entries(node)}
-    keys = [key for key, _ in list_entries(written)]
-    for key in keys:
-        if not NAME.fullmatch(key.text):
-            hint = "use letters, digits, '_', '-' and '.'; the hub id or folder is the value: short-name: org/name"
-            problems.append(Problem(f"'{shorten(key.text)}' cannot be a donor's name", hint, key.mark))
-    # A donor that was cut out for a reported problem keeps its name, so that its uses are not reported as unknown.
-    return (*donors.values(), *(DonorSpec(key.text) for key in keys if key.text not in donors))
-
-
-def _parse_donor(name: str, node: Node, problems: Problems) -> DonorSpec:
-    if isinstance(node, Scalar):
-        return attempt(problems, parse_source, name, node.text, node.mark) or DonorSpec(name)
-    written = node.get("parameters") if isinstance(node, Mapping) else None
-    source, revision, like, stack = (get_text(node, key) for key in ("source", "revision", "like", "stack"))
-    if (source is None) == (stack is None):
-        hint = "source: a folder or hub id; stack: another spec file whose result is the donor"
-        problems.append(Problem(f"donor '{shorten(name)}' needs one of 'source' and 'stack'", hint, node.mark))
-        return DonorSpec(name)
-    if source is None:
-        if revision is not None:
-            mark = get_child(node, "revision").mark
-            problems.append(Problem("'revision' belongs to a hub id, not to a stack", "", mark))
-        given = tuple(_parse_given(written, problems))
-        return DonorSpec(name, like=like, stack=stack, parameters=given, mark=node.mark)
-    if written is not None:
-        problems.append(Problem("'parameters' belongs to a donor with 'stack'", "a source has none", written.mark))
-    donor = attempt(problems, parse_source, name, source, get_child(node, "source").mark) or DonorSpec(name)
-    if donor.revision and revision is not None:
-        problems.append(Problem("the revision is given twice", "after '@' or as 'revision', not both", node.mark))
-    return DonorSpec(name, donor.source, donor.revision or revision, like, mark=node.mark)
-
-
-def _parse_given(node: Node | None, problems: Problems) -> Iterator[tuple[str, ParameterValue]]:
-    """The values that a donor gives to the parameters of its spec; they are checked when that spec is read."""
-    for key, below in list_entries(node):
-        if isinstance(below, Scalar) and below.value is not None:
-            yield key.text, below.value
-        else:
-            message = f"parameter '{shorten(key.text)}' cannot be {describe(below)}"
-            problems.append(Problem(message, "write a number or a word", below.mark))
 
 
 def _parse_stacks(node: Node | None, written: Node | None, problems: Problems) -> tuple[NamedStack, ...]:

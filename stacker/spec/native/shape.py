@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
+from stacker.spec.native.donor_shape import Donor, Shape
 from stacker.spec.parameters.schema import DECLARATIONS
 
 ITEM_KINDS = ("slice", "blend", "crossfade", "repeat", "use")
@@ -48,30 +49,10 @@ BaseDonor = Annotated[DonorName | None, Field(default=None, description=_DONOR_W
 Base = Annotated[SliceText | None, Field(default=None, description=_BASE_WORDS)]
 
 
-class Shape(BaseModel):
-    """The base class of all mappings of a native spec. Unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
-
-
 class OpShape(Shape):
     """The base class of mappings with an op. Keys that are not fields of the class are parameters of the op."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": _SETTING_SCHEMA})
-
-
-class DonorShape(Shape):
-    """A donor written as a mapping; a donor can also be written as its source alone."""
-
-    source: str | None = Field(default=None, description="Hub id, hub id@revision, or a folder.")
-    revision: str | None = Field(default=None, description="Branch, tag or commit of a hub id.")
-    like: str | None = Field(
-        default=None, description="A reference config that is used while the donor's weights are missing."
-    )
-    stack: str | None = Field(default=None, description="A spec file whose result is this donor.")
-    parameters: dict[str, Any] | None = Field(
-        default=None, description="Values of the parameters of the spec in `stack`, by name."
-    )
 
 
 class PartShape(Shape):
@@ -246,10 +227,6 @@ def _find_part_kind(value: object) -> str | None:
     return {"<text>": "<text>", "<slice>": "<part>", "<blend>": "<blend>"}.get(find_item_kind(value) or "")
 
 
-def _find_donor_kind(value: object) -> str | None:
-    return "<text>" if isinstance(value, str) else "<donor>" if isinstance(value, dict) else None
-
-
 def _find_tokenizer_kind(value: object) -> str | None:
     return "<text>" if isinstance(value, str) else "<tokenizer>" if isinstance(value, dict) else None
 
@@ -261,11 +238,6 @@ def _find_body_kind(value: object) -> str:
 TokenizerIn = Annotated[
     Annotated[DonorName, Tag("<text>")] | Annotated[TokenizerShape, Tag("<tokenizer>")],
     Discriminator(_find_tokenizer_kind),
-]
-Donor = Annotated[
-    Annotated[str, Tag("<text>"), Field(description="Hub id, hub id@revision, or a folder.")]
-    | Annotated[DonorShape, Tag("<donor>")],
-    Discriminator(_find_donor_kind),
 ]
 Source = Annotated[
     Annotated[SliceText, Tag("<text>")] | Annotated[SourceShape, Tag("<slice>")], Discriminator(_find_source_kind)

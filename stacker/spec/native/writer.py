@@ -8,6 +8,7 @@ from stacker.errors import Problem, SpecError, raise_problems
 from stacker.spec.language.parameter_grammar import DEFAULT, EVERYTHING, format_value
 from stacker.spec.language.slice_grammar import format_slice
 from stacker.spec.language.stack_spec import (
+    AdapterSpec,
     BlendSpec,
     CrossfadeSpec,
     DonorSpec,
@@ -45,7 +46,8 @@ def to_native(spec: StackSpec) -> str:
         text["config_keys"] = Flow(dict.fromkeys(spec.ignored_keys, "ignore"))
     if spec.output != OutputSpec():
         dtype = format_dtype(spec.output.dtype) if spec.output.dtype else KEEP
-        text["output"] = Flow({"dtype": dtype, "shard_size": format_size(spec.output.shard_size)})
+        size = spec.output.shard_size
+        text["output"] = Flow({"dtype": dtype, **({"shard_size": format_size(size)} if size else {})})
     return write_yaml(text)
 
 
@@ -59,9 +61,26 @@ def _check_sayable(spec: StackSpec) -> Iterator[Problem]:
 def _donor_tree(donor: DonorSpec) -> Tree:
     if donor.like is None and donor.source is not None and _reads_back(donor):
         return format_source(donor)
-    keys = {"source": donor.source, "revision": donor.revision, "stack": donor.stack, "like": donor.like}
-    given: dict[str, Tree] = {"parameters": Flow(dict(donor.parameters))} if donor.parameters else {}
-    return Flow({**{key: value for key, value in keys.items() if value is not None}, **given})
+    keys: dict[str, Tree] = {
+        "source": donor.source,
+        "revision": donor.revision,
+        "stack": donor.stack,
+        "like": donor.like,
+    }
+    keys = {key: value for key, value in keys.items() if value is not None}
+    keys |= {"parameters": Flow(dict(donor.parameters))} if donor.parameters else {}
+    if donor.adapters:
+        return keys | {"adapters": [_adapter_tree(adapter) for adapter in donor.adapters]}
+    return Flow(keys)
+
+
+def _adapter_tree(adapter: AdapterSpec) -> Tree:
+    plain = DonorSpec("adapter", adapter.source, adapter.revision)
+    if adapter.weight == 1.0 and _reads_back(plain):
+        return format_source(plain)
+    keys: dict[str, Tree] = {"source": adapter.source, "revision": adapter.revision}
+    keys |= {} if adapter.weight == 1.0 else {"weight": adapter.weight}
+    return Flow({key: value for key, value in keys.items() if value is not None})
 
 
 def _reads_back(donor: DonorSpec) -> bool:

@@ -82,7 +82,7 @@ def _list_donors(scene: Scene) -> Iterator[Donor]:
 
     A donor made from a nested spec has none, and the donors of the nested spec take its place.
     """
-    yield from (donor for donor in collect_donors(scene.donors).values() if not donor.nested)
+    yield from (donor for donor in collect_donors(scene.donors).values() if not donor.is_stack)
 
 
 def _summary_text(scene: Scene) -> str:

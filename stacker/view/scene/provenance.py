@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from stacker.arch.files.architecture import Part
 from stacker.core.plan.plan import Step
 from stacker.core.stack.graph import walk_tables
-from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, Rows, Scale
+from stacker.core.values.expression import (
+    Blend,
+    Cast,
+    Columns,
+    Concat,
+    Copy,
+    Expression,
+    LowRank,
+    Rescale,
+    Rows,
+    Scale,
+)
 from stacker.view.scene.scene import Scene
 
 _EXPERT = re.compile(r"(?<=\.)\d+(?=\.)")
@@ -76,10 +87,9 @@ def expression_text(expression: Expression) -> str:
             return str(tensor)
         case Cast(of, dtype):
             return f"{expression_text(of)} as {dtype.label}"
-        case Scale(of, factor, 0.0):
-            return f"{factor:g} × {expression_text(of)}"
         case Scale(of, factor, offset):
-            return f"{factor:g} × ({expression_text(of)} + {offset:g}) - {offset:g}"
+            of_text = expression_text(of)
+            return f"{factor:g} × ({of_text} + {offset:g}) - {offset:g}" if offset else f"{factor:g} × {of_text}"
         case Blend():
             return f"{expression.op}({_sources(expression)}{_told(expression)})"
         case Columns(tensor, width, start, count):
@@ -88,6 +98,15 @@ def expression_text(expression: Expression) -> str:
             return f"side by side {'; '.join(map(expression_text, of))}"
         case Rows(of):
             return f"rows of {', '.join(map(expression_text, of))}"
+        case LowRank() | Rescale():
+            return _adapted_text(expression)
+
+
+def _adapted_text(expression: LowRank | Rescale) -> str:
+    of = expression_text(expression.of)
+    if isinstance(expression, Rescale):
+        return f"{of}, scaled to the lengths {expression.lengths.tensor}"
+    return f"{of} + {expression.factor:.4g} × {expression.left.tensor} × {expression.right.tensor}"
 
 
 def _sources(blend: Blend) -> str:

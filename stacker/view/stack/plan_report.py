@@ -13,7 +13,18 @@ from rich.table import Table
 from rich.text import Text
 
 from stacker.core.plan.plan import Plan, Report
-from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, Rows, Scale
+from stacker.core.values.expression import (
+    Blend,
+    Cast,
+    Columns,
+    Concat,
+    Copy,
+    Expression,
+    LowRank,
+    Rescale,
+    Rows,
+    Scale,
+)
 from stacker.view.scene.tabular import count_text, make_pairs, make_table, seconds_text
 
 
@@ -50,6 +61,8 @@ def verb(expression: Expression) -> str:
             return "put in order"
         case Concat():
             return "put together"
+        case LowRank() | Rescale():
+            return "adapted"
 
 
 def _draw_shards(plan: Plan) -> Table:

@@ -40,6 +40,10 @@ CONFIGS: dict[str, tuple[Any, Any]] = {
         {"ignore": ["vision_tower.transformer.layers.2.attn", "model.visual.layers.2"]},
         {"ignore": ["vision_tower.transformer.layers.2.attn", "model.visual.layers.2"]},
     ),
+    "short names": (
+        {"modules_to_not_convert": ["4.mlp.gate", "2.norm", "0.weight"]},
+        {"modules_to_not_convert": ["model.layers.0.mlp.gate", "model.layers.2.mlp.gate", "2.norm", "0.weight"]},
+    ),
     "an expert": ({"ignore": ["model.layers.2.mlp.experts.4.w"]}, {"ignore": ["model.layers.3.mlp.experts.4.w"]}),
 }
 

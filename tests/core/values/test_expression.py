@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stacker.core.plan.plan_json import expression_from_json, expression_to_json
+from stacker.core.values.columns import concatenate, take_columns
 from stacker.core.values.expression import (
     Blend,
     Cast,
@@ -17,12 +18,10 @@ from stacker.core.values.expression import (
     Copy,
     Expression,
     Scale,
-    concatenate,
     find_blends,
     find_needed_tensors,
     find_tensor_refs,
     is_zero,
-    take_columns,
 )
 from stacker.tensors import Dtype, TensorRef
 

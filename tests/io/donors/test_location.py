@@ -67,9 +67,9 @@ def test_suggests_the_folder_that_was_meant(places: Path) -> None:
 
 def test_a_file_is_no_donor(places: Path) -> None:
     """The error for a weight file says that a donor is a folder."""
-    (places / "spec" / "model.gguf").touch()
+    (places / "spec" / "model.safetensors").touch()
     with pytest.raises(DonorError, match="donor 'a' is a file"):
-        located("model.gguf", places / "spec")
+        located("model.safetensors", places / "spec")
 
 
 @pytest.mark.parametrize(("source", "kind"), [("owner/absent", DonorError), ("owner/--", SpecError)])

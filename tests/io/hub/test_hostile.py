@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from stacker.errors import DonorError
+from stacker.io.hub import download as downloading
 from stacker.io.hub import requests
 from stacker.io.hub.repository import open_hub
 from tests.donors import write_llama
@@ -86,6 +87,37 @@ def test_a_long_retry_after_is_not_waited_for(hub: HubServer) -> None:
     start = time.monotonic()
     with pytest.raises(DonorError, match="too many requests"):
         open_hub("org/a", None)
+    assert time.monotonic() - start < 10
+
+
+def _fetch(name: str = "config.json") -> Path:
+    return open_hub("org/a", None).fetch(name, lambda _: None)
+
+
+def test_a_download_without_end_is_cut(hub: HubServer, tmp_path: Path) -> None:
+    """A file that never ends is given up when it is larger than announced, and does not fill the disk."""
+    hub.faults.append(Fault("config.json", pause=0, times=9))
+    with pytest.raises(DonorError, match=r"sends more than the \d+ bytes that it has announced"):
+        _fetch()
+    assert sum(path.stat().st_size for path in (tmp_path / "home").rglob("*") if path.is_file()) < 20_000_000
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"pause": 0.05}, id="byte by byte"),
+        pytest.param({"status": 429, "headers": {"Retry-After": "100000"}}, id="a long wait asked for"),
+    ],
+)
+def test_a_download_that_does_not_go_on_is_given_up(
+    hub: HubServer, fault: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of which hardly any bytes arrive ends with an error, whatever the hub does meanwhile."""
+    monkeypatch.setattr(downloading, "LONGEST_WAIT", 1.0)
+    hub.faults.append(Fault("config.json", times=9, **fault))
+    start = time.monotonic()
+    with pytest.raises(DonorError, match="the hub is too slow: fewer than"):
+        _fetch()
     assert time.monotonic() - start < 10
 
 

@@ -15,6 +15,7 @@ import pytest
 from stacker.core.plan.plan import Costs, Layout, Plan, Shard
 from stacker.errors import LockedError, Severity, SpecError, StackerError, StorageError
 from stacker.io.output import placing
+from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import Output, open_output
 from tests.io.images import tmpfs
 
@@ -36,7 +37,9 @@ def opened(
 ) -> Iterator[Output]:
     """Open an output of two shards to write."""
     shards = (shard("1.safetensors"), shard("2.safetensors"))
-    with open_output(out, plan_of(*shards, name=plan), summary, force=force, restart=restart) as output:
+    with open_output(
+        FolderDestination(out), plan_of(*shards, name=plan), summary, force=force, restart=restart
+    ) as output:
         yield output
 
 
@@ -210,6 +213,26 @@ def test_force_refuses_links_to_folders(out: Path) -> None:
     with pytest.raises(SpecError, match="do not belong to the checkpoint: 'data'"):
         build(out, force=True)
     assert (out / "data").is_symlink()
+
+
+def test_a_name_that_cannot_be_synced_keeps_what_was_replaced(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the output's folder cannot be synced, the journal and the replaced folder stay, and a warning says so."""
+    out.mkdir()
+    (out / "model.safetensors").touch()
+    whole = placing.sync_folder
+
+    def failing(folder: Path) -> None:
+        if folder == out.parent:
+            raise OSError(5, "Input/output error")
+        whole(folder)
+
+    with opened(out, force=True) as output:
+        output.record(["x"])
+        monkeypatch.setattr(placing, "sync_folder", failing)
+        (warning,) = output.commit()
+    assert "the output is complete, but stacker could not make sure" in warning.message
+    assert warning.hint.startswith("the folder that it replaced is kept: out.replaced-")
+    assert (out / ".journal").exists()
 
 
 def test_files_added_during_the_build_are_kept(out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from stacker.errors import DonorError, StackerError
 from stacker.io.donors.streaming import DonorAccess
 from stacker.io.hub import requests as hub_requests
 from stacker.io.ranges import connections, fetching, read_ahead
-from stacker.run.building import BuildOptions
+from stacker.run.building import BuildOptions, Listener
 from tests.donors import write_llama
 from tests.hub_server import Fault, HubServer, running_hub
 from tests.hub_uploads import WEIGHTS
@@ -208,6 +209,24 @@ def test_an_interrupted_build_goes_on(hub: HubServer, tmp_path: Path) -> None:
     build(load(spec), tmp_path / "out", STREAM)
     assert hub.weights_sent() < 0.8 * needed
     assert read_weights(tmp_path / "out") == read_weights(reference)
+
+
+def test_an_interrupt_ends_at_once(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt does not wait for the pauses before requests are repeated, and what was written is kept."""
+    monkeypatch.setattr(fetching, "PAUSES", (60.0,))
+    (tmp_path / "spec.yml").write_text(BLENDS)
+    stack = load(tmp_path / "spec.yml")
+    _break_after(hub, Fault("/stored/", status=503, times=10**6), 25)
+    began = time.monotonic()
+
+    def watch(done: int, total: int) -> None:
+        del done, total
+        if time.monotonic() > began + 1.0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(stack, tmp_path / "out", STREAM, Listener(watch))
+    assert time.monotonic() < began + 10
 
 
 def test_neighbours_are_joined(hub: HubServer, tmp_path: Path) -> None:

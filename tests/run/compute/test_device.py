@@ -15,10 +15,10 @@ from stacker.errors import SpecError
 from stacker.io.disk.direct import DIRECT_ALIGNMENT
 from stacker.run.compute.device import DeviceScratch, choose_scratch
 from stacker.run.compute.scratch import HostScratch, Scratch, ScratchSize
-from stacker.tensors import Dtype
+from stacker.tensors import DTYPES, Dtype
 
 ROOM = ScratchSize(slots=3, width=8, elements=64)
-KINDS = [dtype for dtype in Dtype if dtype.arithmetic]
+KINDS = [dtype for dtype in DTYPES.values() if dtype.arithmetic]
 CPU = torch.device("cpu")
 
 

@@ -11,7 +11,7 @@ import torch
 
 from stacker.core.plan.costs import TILE
 from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale
-from stacker.run.compute.evaluate import make_kernels
+from stacker.run.compute.evaluation import make_kernels
 from stacker.tensors import CONFIG_DTYPES, Dtype, TensorRef
 from tests.ops.test_slerp import reference
 from tests.run.builds import Made, build, built, copy, linear, make_plain_plan, random, slerp, write_plain_donor

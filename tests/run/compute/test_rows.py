@@ -10,8 +10,9 @@ import torch
 from stacker.core.plan.plan import Plan
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun
+from stacker.core.values.columns import take_columns
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import Blend, Cast, Columns, Concat, Expression, Scale, take_columns
+from stacker.core.values.expression import Blend, Cast, Columns, Concat, Expression, Scale
 from stacker.run.compute import rows as strands
 from stacker.run.verify import compare
 from stacker.tensors import Dtype, TensorRef

@@ -29,7 +29,7 @@ def files(tmp_path: Path) -> list[DonorFile]:
 def _file(path: Path) -> DonorFile:
     write_safetensors(path, {"x": ("U8", (4,), b"1234")})
     header = read_header(path)
-    return DonorFile(path.name, header.size, header.digest, str(path), header.stamp)
+    return DonorFile(path.name, header.size, header.digest, str(path), header.stamp, header.data_start)
 
 
 def _is_open(fd: int) -> bool:

@@ -1,0 +1,1 @@
+"""Folds LoRA adapters into donors: which tensors they change, and the expressions that compute the changed tensors."""

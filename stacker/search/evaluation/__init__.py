@@ -1,0 +1,1 @@
+"""What candidates are measured on: windows of texts, live stacks, and the last comparison."""

@@ -1,0 +1,64 @@
+"""The table of objectives: what a search can make small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stacker.errors import SpecError
+from stacker.live.forecast.blueprint import Blueprint
+from stacker.live.forecast.memory import predict_memory
+from stacker.search.results import Objective
+
+LOSS = Objective("loss", "change of loss", "nats a token")
+QUESTIONS = Objective("questions", "change of the answers' loss", "nats")
+SIZE = Objective("size", "parameters", "")
+MEMORY = Objective("memory", "weights and cache in memory", "bytes")
+SPEED = Objective("speed", "multiplications a token", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """An objective that is known before a stack runs."""
+
+    objective: Objective
+    measure: Callable[[Blueprint], float]
+
+
+def _count_parameters(blueprint: Blueprint) -> float:
+    return float(sum(step.tensor.elements for step in blueprint.plan.steps))
+
+
+def _count_multiplications(blueprint: Blueprint) -> float:
+    """The elements of all matrices of layers and head; experts that a token does not visit count too."""
+    places = blueprint.place_tensors()
+    sizes = [(places[step.tensor.name].role, step.tensor) for step in blueprint.plan.steps]
+    tied = all(role != "head" for role, _ in sizes)
+    matrices = [tensor for role, tensor in sizes if len(tensor.shape) > 1 and (tied or role != "embed")]
+    return float(sum(tensor.elements for tensor in matrices))
+
+
+def _predict_bytes(blueprint: Blueprint) -> float:
+    memory = predict_memory(blueprint)
+    return float(memory.weights + (memory.cache or 0))
+
+
+COSTS = {
+    cost.objective.name: cost
+    for cost in (Cost(SIZE, _count_parameters), Cost(MEMORY, _predict_bytes), Cost(SPEED, _count_multiplications))
+}
+"""The objectives that need no text, by name."""
+
+
+def choose_objectives(names: Sequence[str], texts: Sequence[str], *, questions: bool) -> tuple[Objective, ...]:
+    """The objectives by their names; `loss:TEXT` is the loss on one text. SpecError for one that cannot be measured."""
+    known: Mapping[str, Objective] = {
+        "loss": LOSS,
+        **{f"loss:{text}": Objective(f"loss:{text}", f"change of loss on {text}", LOSS.unit) for text in texts},
+        **({"questions": QUESTIONS} if questions else {}),
+        **{name: cost.objective for name, cost in COSTS.items()},
+    }
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SpecError.of(f"there is no objective '{unknown[0]}'", f"there are: {', '.join(known)}")
+    return tuple(known[name] for name in names)

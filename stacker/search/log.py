@@ -1,0 +1,191 @@
+"""The log of a search: a file of JSON lines that only grows, from which an interrupted search goes on.
+
+The first line says what is searched. Each further line holds a trial, or the losses of a stack on a part of the texts.
+A last line that is incomplete is dropped, and what it would have said is measured again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from stacker.errors import LockedError, Mark, SpecError
+from stacker.io.disk.storage import explain_errors
+from stacker.search.results import Losses, Measured, Proposal, Trial
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a log says: `head` is its first line, `whole` the length in bytes of its complete lines."""
+
+    head: Mapping[str, Any]
+    trials: tuple[Trial, ...]
+    losses: tuple[Losses, ...]
+    whole: int = 0
+
+
+def read_log(path: Path) -> Record:
+    """Read a log; SpecError if it is none, StorageError if it cannot be read."""
+    with explain_errors(path, "read"):
+        data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    lines = [*_parse_lines(data[:whole], path)]
+    if not lines or lines[0].get("search") != VERSION:
+        hint = "name the file that `stacker search --log` has written"
+        raise SpecError.of("is not the log of a search", hint, Mark(str(path)))
+    try:
+        trials = tuple(_read_trial(line["trial"]) for line in lines[1:] if "trial" in line)
+        losses = tuple(_read_losses(line["losses"]) for line in lines[1:] if "losses" in line)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SpecError.of(f"a line of the log is damaged: {error}", "", Mark(str(path))) from error
+    return Record(lines[0], trials, losses, whole)
+
+
+def _parse_lines(data: bytes, path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise SpecError.of(f"not JSON: {error}", "", Mark(str(path), number)) from error
+        if not isinstance(found, dict):
+            raise SpecError.of("not a JSON object", "", Mark(str(path), number))
+        yield found
+
+
+def _read_trial(line: Mapping[str, Any]) -> Trial:
+    made, found = line["proposal"], line["measured"]
+    proposal = Proposal(made["point"], made["how"], tuple(made["parents"]))
+    values = None if found["values"] is None else tuple(map(float, found["values"]))
+    measured = Measured(**{**found, "values": values})
+    return Trial(line["number"], line["phase"], line["generation"], proposal, measured, float(line["seconds"]))
+
+
+def _read_losses(line: Mapping[str, Any]) -> Losses:
+    texts, losses = tuple(line["texts"]), tuple(tuple(map(float, each)) for each in line["losses"])
+    return Losses(line["part"], line["name"], line["plan"], texts, losses)
+
+
+@dataclass
+class Log:
+    """A log that is being written; `trials` are those of this run, of which the first may come from the file.
+
+    Without a path, nothing is written. As a context manager, it holds the file's lock.
+    """
+
+    path: Path | None
+    trials: list[Trial] = field(default_factory=list)
+    _known: list[Trial] = field(default_factory=list, repr=False)
+    _losses: dict[tuple[str, str, str], Losses] = field(default_factory=dict, repr=False)
+    _file: Any = field(default=None, repr=False)
+    _clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    _last: float = 0.0
+
+    def __enter__(self) -> Self:
+        self._last = self._clock()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def losses(self) -> tuple[Losses, ...]:
+        """All losses on parts of the texts, in the order in which they were measured."""
+        return tuple(self._losses.values())
+
+    @property
+    def recalled(self) -> int:
+        """How many trials the file had."""
+        return len(self._known)
+
+    def try_point(self, phase: str, generation: int, proposal: Proposal, measure: Callable[[], Measured]) -> Trial:
+        """The next trial, as the file has it or as `measure` finds it; SpecError if the file has another."""
+        number = len(self.trials)
+        if number < len(self._known):
+            trial = self._known[number]
+            self._check_same(trial, phase, generation, proposal)
+            self._last = self._clock()
+        else:
+            measured = measure()
+            now = self._clock()
+            trial = Trial(number, phase, generation, proposal, measured, round(now - self._last, 3))
+            self._last = now
+            self._write({"trial": asdict(trial)})
+        self.trials.append(trial)
+        return trial
+
+    def recall_losses(self, part: str, name: str, plan: str, measure: Callable[[], Losses]) -> Losses:
+        """The losses of a stack on a part of the texts, as the file has them or as `measure` finds them.
+
+        Those of another stack with the same plan are taken over.
+        """
+        key = (part, name, plan)
+        if key not in self._losses:
+            same = next((each for each in self.losses if (each.part, each.plan) == (part, plan)), None)
+            self._losses[key] = replace(same, name=name) if same else measure()
+            self._write({"losses": asdict(self._losses[key])})
+        return self._losses[key]
+
+    def _check_same(self, known: Trial, phase: str, generation: int, proposal: Proposal) -> None:
+        if (known.phase, known.generation, known.proposal) != (phase, generation, proposal):
+            message = f"trial {known.number} of the log is not what this search tries"
+            hint = "the log is of another version or was changed; name a new file with --log"
+            raise SpecError.of(message, hint, Mark(str(self.path)))
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        if self._file is not None:
+            with explain_errors(self.path or Path()):
+                self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+                self._file.flush()
+
+
+def open_log(path: Path | None, head: Mapping[str, Any]) -> Log:
+    """Open the log at `path`, which is made if it does not exist; without a path, nothing is kept.
+
+    SpecError if the file is of a search with another `head`, LockedError if another process writes it.
+    """
+    if path is None:
+        return Log(None)
+    first = {"search": VERSION, **json.loads(json.dumps(dict(head)))}
+    with explain_errors(path):
+        file = path.open("ab+", buffering=0)
+    try:
+        _lock(file, path)
+        with explain_errors(path):
+            is_new = os.fstat(file.fileno()).st_size == 0
+        if is_new:
+            log = Log(path, _file=file)
+            log._write(first)
+            return log
+        record = read_log(path)
+        _check_head(record.head, first, path)
+        with explain_errors(path):
+            file.truncate(record.whole)
+    except BaseException:
+        file.close()
+        raise
+    losses = {(each.part, each.name, each.plan): each for each in record.losses}
+    return Log(path, _known=[*record.trials], _losses=losses, _file=file)
+
+
+def _lock(file: Any, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        hint = "wait for it, or name another --log"
+        raise LockedError.of("another search writes this log", hint, Mark(str(path))) from error
+
+
+def _check_head(known: Mapping[str, Any], head: Mapping[str, Any], path: Path) -> None:
+    changed = sorted(key for key in {*known, *head} if known.get(key) != head.get(key))
+    if changed:
+        message = f"the log is of a search with another {', '.join(changed)}"
+        raise SpecError.of(message, "name a new file with --log, or repeat the earlier command", Mark(str(path)))

@@ -1,0 +1,1 @@
+"""What a search moves in: named numbers and words, and orders of layers."""

@@ -1,0 +1,48 @@
+"""Says what a sweep found, in words that all its views share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stacker.measure.results import Estimate
+from stacker.search.sweep_grid import format_point
+from stacker.search.sweep_results import Sweep, Trial
+
+
+def difference_text(difference: Estimate | None) -> str:
+    """A difference with its interval, such as `-0.0123 [-0.0200, -0.0046]`; empty if there is none."""
+    if difference is None:
+        return ""
+    if difference.low is None or difference.high is None:
+        return f"{difference.value:+.4f}"
+    return f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
+
+
+def title_text(found: Sweep) -> str:
+    """What was swept and measured."""
+    return f"{found.name}: {found.measure.title}, {found.measure.unit}; difference to the spec's own values"
+
+
+def list_conclusions(found: Sweep) -> Iterator[str]:
+    """Yields sentences: what the best is, what chance alone would give, and what the items kept apart say."""
+    failed = sum(bool(trial.failure) for trial in found.trials)
+    items = found.measure.items
+    yield f"{len(found.trials)} points on {found.items} {items}; {found.kept} {items} kept apart" + (
+        f"; {failed} failed" if failed else ""
+    )
+    if found.winner is None:
+        return
+    yield f"best: {format_point(found.winner.point)}"
+    if found.chance:
+        chance = found.chance
+        yield (
+            f"best of {chance.tries} tries: by chance alone it would look {chance.usual:.1f} standard errors better, "
+            f"here it looks {max(chance.best, 0.0):.1f} better (p = {chance.probability:.2g})"
+        )
+    said = difference_text(found.final)
+    yield f"on what was kept apart: {said + ': ' if said else ''}{found.verdict}"
+
+
+def name_trial(trial: Trial) -> str:
+    """The point of a trial; the spec's own values have no point."""
+    return format_point(trial.point) or "the spec's own values"

@@ -1,0 +1,156 @@
+"""The command search: parameters and orders of tiny donors, logs that go on, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.commands import run
+from tests.measure.donors_with_words import make_text, write_worded
+
+BLEND = """stacker: 1
+name: mix
+donors: {a: ./a, b: ./b, base: ./base}
+base: base
+parameters:
+  t: {value: 0.5, range: [0.0, 1.0]}  # how much of what both changed
+stack:
+  - blend: [a, b]
+    op: task_arithmetic
+    weight: ${t}
+"""
+PLAIN = "stacker: 1\nname: plain\ndonors: {a: ./a, b: ./b}\nstack: [a]\n"
+Capsys = pytest.CaptureFixture[str]
+OPTIONS = ("--text", "one.txt", "--text", "two.txt", "--passages", "8", "--window", "12")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three donors of four layers, two texts and the specs."""
+    folder = write_worded(tmp_path_factory.mktemp("search"), "a", "b", "base", layers=4)
+    for seed, name in enumerate(("one", "two")):
+        (folder / f"{name}.txt").write_text(make_text(800, seed))
+    (folder / "blend.yml").write_text(BLEND)
+    (folder / "plain.yml").write_text(PLAIN)
+    return folder
+
+
+@pytest.fixture
+def here(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder is that of the donors."""
+    monkeypatch.chdir(home)
+    return home
+
+
+def search(capsys: Capsys, *words: str) -> dict[str, Any]:
+    """The JSON of a search that succeeds."""
+    status, printed, errors = run(capsys, "search", *words, "--json")
+    assert status == 0, errors
+    found: dict[str, Any] = json.loads(printed)
+    return found
+
+
+def without_seconds(path: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line.get("trial", {}).pop("seconds", None)
+    return lines
+
+
+@pytest.mark.slow
+def test_parameters_are_searched(here: Path, capsys: Capsys) -> None:
+    """The winner is the spec with other values; it is compared with donors, blends and the start on the final part."""
+    found = search(capsys, "blend.yml", *OPTIONS, "--candidates", "16", "-o", "best.yml", "--log", "parameters.jsonl")
+    text = (here / "best.yml").read_text()
+    assert "# how much of what both changed" in text
+    names = [each["name"] for each in found["report"]["comparisons"]]
+    assert names[:5] == ["a", "b", "linear 0.5", "slerp 0.5", "ram"]
+    assert found["report"]["tried"] == len(found["trials"]) <= 16
+    assert run(capsys, "check", "best.yml")[0] == 0
+    assert {each["verdict"] for each in found["report"]["comparisons"]} <= {"better", "worse", "no difference"}
+
+
+@pytest.mark.slow
+def test_a_log_that_was_cut_goes_on(here: Path, capsys: Capsys) -> None:
+    """A log that ends after any line is continued to the same log, but for the times; the winner is the same."""
+    words = ("plain.yml", *OPTIONS, "--arrange", "--candidates", "30", "-o", "order.yml", "--log", "order.jsonl")
+    search(capsys, *words)
+    whole, winner = without_seconds(here / "order.jsonl"), (here / "order.yml").read_bytes()
+    lines = (here / "order.jsonl").read_bytes().splitlines(keepends=True)
+    (here / "order.jsonl").write_bytes(b"".join(lines[:12]) + lines[12][:20])
+    search(capsys, *words)
+    assert without_seconds(here / "order.jsonl") == whole
+    assert (here / "order.yml").read_bytes() == winner
+
+
+@pytest.mark.slow
+def test_both_in_turn(here: Path, capsys: Capsys) -> None:
+    """Parameters come first; the order search has their winner, as a spec of its own, among its donors."""
+    words = ("blend.yml", *OPTIONS, "--arrange", "--spread", "2", "--candidates", "40", "--objective", "loss,size")
+    found = search(capsys, *words, "-o", "both.yml", "--log", "both.jsonl")
+    assert [*dict.fromkeys(trial["phase"] for trial in found["trials"])] == ["scan", "cma", "evolution"]
+    assert "t__attn1" in (here / "both-parameters.yml").read_text()
+    orders = [trial["proposal"]["point"] for trial in found["trials"] if trial["phase"] == "evolution"]
+    assert found["trials"][0]["measured"]["values"][0] == 0  # the spec itself, also for orders
+    assert {layers[0] for point in orders for layers in point} >= {"start", "a"}
+    assert found["front"]
+    for name in ("both", *(f"both-{number}" for number in found["front"])):
+        assert run(capsys, "check", f"{name}.yml")[0] == 0
+
+
+@pytest.mark.slow
+def test_a_log_is_shown(here: Path, capsys: Capsys) -> None:
+    """`search show` draws the curve, the best candidates, the finalists and the comparison, also as SVG and a page."""
+    search(capsys, "plain.yml", *OPTIONS, "--arrange", "--candidates", "20", "-o", "shown.yml", "--log", "shown.jsonl")
+    status, shown, _ = run(capsys, "search", "show", "shown.jsonl", "--svg", "shown.svg", "--html", "shown.html")
+    assert status == 0
+    for words in ("candidates in", "The best candidates", "Finalists", "linear 0.5", "candidates were measured"):
+        assert words in shown, words
+    assert "<circle" in (here / "shown.svg").read_text()
+    assert "<table>" in (here / "shown.html").read_text()
+    half = (here / "shown.jsonl").read_bytes().splitlines(keepends=True)[:6]
+    (here / "half.jsonl").write_bytes(b"".join(half))
+    assert search(capsys, "show", "half.jsonl")["report"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("blend.yml",), "no text to predict"),
+        (("blend.yml", "--text", "one.txt"), "no file for the winner"),
+        (("a", "--text", "one.txt", "-o", "x.yml"), "'a' is no spec"),
+        (("plain.yml", *OPTIONS, "-o", "x.yml"), "no parameter has a range"),
+        (("plain.yml", *OPTIONS, "--arrange", "-o", "x.yml", "--max-layers", "3"), "4 layers, more than 3"),
+        (("plain.yml", *OPTIONS, "--arrange", "-o", "x.yml", "--max-params", "1K"), "more than 1,000"),
+        (("plain.yml", *OPTIONS, "--arrange", "-o", "x.yml", "--licence", "mit"), "donor 'a' states no licence"),
+        (("blend.yml", *OPTIONS, "-o", "x.yml", "--budget", "soon"), "--budget: 'soon' is not a time"),
+        (("blend.yml", *OPTIONS, "-o", "x.yml", "--max-params", "many"), "--max-params: 'many' is not a number"),
+        (("blend.yml", *OPTIONS, "-o", "x.yml", "--objective", "beauty"), "no objective 'beauty'"),
+        (("blend.yml", *OPTIONS, "-o", "x.yml", "--strategy", "luck"), "no strategy 'luck'"),
+        (("blend.yml", *OPTIONS, "-o", "x.yml", "--strategy", "evolution"), "evolution cannot search"),
+        (("plain.yml", *OPTIONS, "--arrange", "--spread", "3", "-o", "x.yml"), "no parameter can be spread"),
+        (("plain.yml", *OPTIONS, "--arrange", "-o", "plain.yml"), "would replace the spec"),
+        (("show",), "no log to show"),
+        (("show", "one.txt"), "not JSON"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_what_cannot_be_searched_is_refused(here: Path, capsys: Capsys, words: tuple[str, ...], message: str) -> None:
+    """Requests that cannot be met are errors before anything is tried; no winner is written."""
+    status, _, errors = run(capsys, "search", *words)
+    assert status == 2
+    assert message in errors
+    assert not (here / "x.yml").exists()
+
+
+@pytest.mark.parametrize("option", ["-o", "--log", "--svg", "--html"])
+def test_files_without_a_folder_are_refused_at_once(here: Path, capsys: Capsys, option: str) -> None:
+    """A file in a folder that does not exist is an error before anything is searched."""
+    words = ["plain.yml", *OPTIONS, "--arrange", "-o", "x.yml", option, "nowhere/file"]
+    status, _, errors = run(capsys, "search", *words)
+    assert status == 5
+    assert "there is no folder nowhere" in errors
+    assert not (here / "x.yml").exists()
