@@ -39,15 +39,16 @@ from stacker.io.disk.space import find_clone_block
 from stacker.io.donors.local_files import check_not_overwritten, find_relative_source, list_local_files
 from stacker.io.donors.nested import NestedStack, Paths, read_donors
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
+from stacker.io.donors.recorded import enter_nested, follow_lock, restore_name
 from stacker.io.donors.side_files import check_side_files, read_clean_files
 from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.paths import find_nearest_folder
-from stacker.io.files.spec_files import read_spec_file
+from stacker.io.files.spec_files import find_spec_file, read_spec_file
 from stacker.io.output.destination import open_destination
 from stacker.io.output.folder import open_output
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
-from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, commit_output
+from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, announce_kept_work, commit_output
 from stacker.run.executors import write_shards
 from stacker.run.preparing import Work, check_room, prepare_work
 from stacker.run.resume import check_earlier_work
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from stacker.live.live_stack import LiveStack
 
 Given = Mapping[str, object]
+Places = Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +175,11 @@ class Stack:
 def load(path: str | Path, read: ReadDonor = read_donor, parameters: Given = NOTHING_GIVEN) -> Stack:
     """Read a spec file and, with the function `read`, its donors' configs and file headers; check the stack.
 
-    `parameters` sets parameters of the spec, by name. Raises SpecError if the file is not a valid spec and DonorError
-    if a donor cannot be read. Problems of the stack itself are not raised but listed in `Stack.problems`.
+    `path` may also be a finished output or the name of a recipe, and `parameters` sets parameters of the spec, by name.
+    SpecError if the spec is not valid, DonorError if a donor cannot be read; problems of the stack are not raised.
     """
-    return load_text(read_spec_file(Path(path)), Path(path), read=read, parameters=parameters)
+    found = find_spec_file(Path(path))
+    return load_text(read_spec_file(found), found, read=read, parameters=parameters)
 
 
 def load_text(
@@ -186,7 +189,9 @@ def load_text(
 
     If the stack is a donor of another stack, `opened` lists the paths of the specs around it, the outermost first.
     """
+    read = read if opened else follow_lock(read, path)
     spec = read_spec(text, str(path), parameters)
+    spec = spec if opened else restore_name(spec, read)
     with translate_errors(spec):
         return _load_spec(spec, text, path, opened, read)
 
@@ -220,6 +225,7 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
 
 def _load_nested(read: ReadDonor, each: DonorSpec, text: bytes, path: Path, opened: Paths) -> NestedStack:
     """Load a stack that is a donor of another, without building it; `opened` lists the paths of the specs around it."""
+    read = enter_nested(read, each)
     if each.stage:
         stack = _load_spec(each.stage, text, path, opened, read)
     else:
@@ -269,7 +275,8 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
         listener.warn(check_earlier_work(plan, work.tasks, output, listener.checking, **limits))
         for name, data in read_clean_files(work.side_files):
             output.write_texts({name: data})
-        report = write_shards(work, output, options, listener)
+        with announce_kept_work(work.tasks, output, listener):
+            report = write_shards(work, output, options, listener)
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
         lock = make_lock(plan, VERSION, locate_donors(work, destination.folder), stack.nested, digests)
         if suffix:
@@ -280,17 +287,12 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
     return Built(plan, report)
 
 
-def locate_donors(work: Work, folder: Path) -> dict[str, str | None]:
+def locate_donors(work: Work, folder: Path) -> Places:
     """Where each donor is, relative to `folder`, by name; None for a donor from elsewhere."""
     return {donor.name: find_relative_source(donor, folder) for donor in work.donors.values()}
 
 
-def describe_output(
-    stack: Stack, work: Work, found: Mapping[str, str | None], digests: Mapping[str, str]
-) -> dict[str, bytes]:
-    """The files that a build writes beside the shards and side files; `digests` are those of the shards.
-
-    `found` is what `locate_donors` returns.
-    """
+def describe_output(stack: Stack, work: Work, found: Places, digests: Mapping[str, str]) -> dict[str, bytes]:
+    """The files of an output beside shards and side files; `found` is of `locate_donors`, `digests` are the shards'."""
     lock = make_lock(work.plan, VERSION, found, stack.nested, digests)
     return make_documents(stack.scene(work.plan), work.plan, stack.write_spec(), lock)

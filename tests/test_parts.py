@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stacker.checkpoint import verify
-from stacker.compose import Stack, load
+from stacker.compose import Stack, build, load
 from stacker.core.plan.parts import Part
 from stacker.core.plan.plan_json import LOCK
 from stacker.errors import LockedError, SpecError, StackerError, UnsafeError, VerifyError
@@ -19,7 +19,9 @@ from stacker.io.output.lock import lock_folder
 from stacker.parts import build_part, commit_parts
 from stacker.run import local
 from stacker.run.building import BuildOptions
+from stacker.upload import build_to_storage
 from tests.donors import write_llama
+from tests.gguf_donors import write_gguf
 
 SPEC = """\
 stacker: 1
@@ -246,3 +248,17 @@ def test_errors_are_stackers(home: Path, stack: Stack) -> None:
     (home / "out.parts" / "checkpoint" / LOCK).write_text("{}")
     with pytest.raises(StackerError, match="lock file is damaged"):
         commit_parts(home / "out")
+
+
+def test_a_gguf_stack_is_refused(tmp_path: Path) -> None:
+    """A stack of GGUF files is one file, so it is neither written in parts, nor on a cluster, nor into storage."""
+    write_gguf(tmp_path / "a.gguf")
+    (tmp_path / "spec.yml").write_text('stacker: 1\nname: g\ndonors: {a: ./a.gguf}\nstack: ["a[0:2]"]\n')
+    stack = load(tmp_path / "spec.yml")
+    with pytest.raises(SpecError, match="in one piece"):
+        build_part(stack, tmp_path / "out.gguf", Part(1, 2))
+    with pytest.raises(SpecError, match="in one piece"):
+        build(stack, tmp_path / "out.gguf", BuildOptions(executor="ray"))
+    with pytest.raises(SpecError, match="in one piece"):
+        build_to_storage(stack, "s3://bucket/out.gguf")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gguf", "spec.yml"]

@@ -50,7 +50,11 @@ _COLOUR_VARIABLES: dict[Color, dict[str, str | None]] = {
 }
 """What --color sets in the environment, where rich looks; None removes a variable."""
 Spec = Annotated[
-    Path, typer.Argument(metavar="SPEC", help="A spec file, stacker's or mergekit's; - reads standard input.")
+    Path,
+    typer.Argument(
+        metavar="SPEC",
+        help="A spec file, stacker's or mergekit's, a folder that stacker built, or a recipe; - reads standard input.",
+    ),
 ]
 Parameters = Annotated[
     list[str] | None,

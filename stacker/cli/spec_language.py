@@ -51,9 +51,10 @@ def convert(
     peft and exllamav3 get the layers of one donor as ranges: an adapter_config.json, or the value of -layer_map.
     """
     from stacker.cli.conversion import to_layer_ranges
-    from stacker.io.files.spec_files import read_spec_file, write_spec_file
+    from stacker.io.files.spec_files import find_spec_file, read_spec_file, write_spec_file
     from stacker.spec.parser import parse_spec
 
+    spec = find_spec_file(spec)
     written, given = read_spec_file(spec), parse_assignments(parameter)
     parsed = parse_spec(written, str(spec), given)
     text = to_layer_ranges(written, spec, to, given) if to in _RANGES else _convert(parsed, spec, to)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich import filesize
+
 from stacker.core.plan.plan import LayoutKind, Plan, Report
+from stacker.core.plan.tasks import Task
 from stacker.errors import Mark, Problem, Severity
 from stacker.io.donors.streaming import OBTAIN, DonorAccess, Obtain
 from stacker.io.output.folder import Output
@@ -69,6 +73,27 @@ class Listener:
 
 SILENT = Listener()
 """Ignores everything."""
+
+
+@contextmanager
+def announce_kept_work(tasks: Sequence[Task], output: Output, listener: Listener) -> Iterator[None]:
+    """Tell the listener what an earlier run has left and, if the `with` block does not end, what this run leaves."""
+    total = sum(task.nbytes for task in tasks)
+
+    def note(words: str, hint: str = "") -> None:
+        kept = sum(task.nbytes for task in tasks if task.id in output.recorded)
+        message = f"{words} {filesize.decimal(kept)} of {filesize.decimal(total)}"
+        listener.warn((Problem(message, hint, Mark(str(output.folder)), Severity.NOTE),))
+
+    if output.recorded:
+        note("going on: an earlier run wrote")
+    try:
+        yield
+    except BaseException as error:  # among them those of signals
+        if output.recorded and not output.committed:
+            ended = "ended by an error" if isinstance(error, Exception) else "interrupted"
+            note(f"{ended}: this folder keeps", "the same command goes on; --restart starts over")
+        raise
 
 
 def commit_output(output: Output, out: Path, listener: Listener) -> None:

@@ -69,12 +69,13 @@ def open_output(
         finally:
             output.close()
             # without a commit, the work is kept for a later run if any task was recorded
-            if not output.committed and not output.has_recorded:
+            if not output.committed and not output.recorded:
                 remove_folder(unfinished, made)
 
 
 class Output:
-    """An output that is being written in `folder`; `done` is the ids of the tasks that earlier runs did.
+    """An output that is being written in `folder`; `done` is the ids of the tasks that earlier runs did, and
+    `recorded` those of all tasks in the journal.
 
     `record_read` is what earlier runs recorded. Methods are thread-safe and raise StorageErrors; after a failed sync,
     `record` and `commit` always fail. When one of the file caches in `caches` cannot open another file, unused files in
@@ -85,7 +86,7 @@ class Output:
         self.folder = lock.folder
         self.record_read = record
         self.done = frozenset(record.done)
-        self.has_recorded = bool(record.done)
+        self.recorded = set(record.done)
         self._destination = destination
         self._force = force
         self._folder_lock = lock
@@ -132,7 +133,7 @@ class Output:
                 self._sizes.pop(name, None)
                 self._named.discard(name)
             self.done -= frozenset(task_ids)
-            self.has_recorded = bool(self.done)
+            self.recorded.difference_update(task_ids)
 
     @contextmanager
     def lease_shard(self, shard: Shard) -> Iterator[Writer]:
@@ -189,7 +190,7 @@ class Output:
                     self._sync_shard(name, writer)
             with self._guard(JOURNAL):
                 self._note(done, stamps)
-            self.has_recorded = self.has_recorded or bool(done)
+            self.recorded.update(done)
             names = list(complete)
             while self._shards.close_idle(names):
                 pass
@@ -215,17 +216,14 @@ class Output:
         return self._journal
 
     def adopt(self, path: Path, shard: Shard, done: Mapping[str, str], donors: Mapping[str, Stamp]) -> None:
-        """Move a whole shard, which another process has written and synced at `path`, into the folder.
-
-        `done` and `donors` are what Record says of its tasks. They are listed first, so that a crash loses no shard.
-        """
-        with self._lock, self._guard(shard.name):
+        """Move a whole shard, written and synced by another process, here; `done` and `donors` are as in Record."""
+        with self._lock, self._guard(shard.name):  # listed first, so that a crash loses no shard
             self._open_journal().note_done({shard.name: shard.size}, donors, done)
             self._open_journal().sync()
             path.rename(self.folder / shard.name)
             self._sizes[shard.name] = shard.size
             self._named.add(shard.name)
-            self.has_recorded = True
+            self.recorded.update(done)
 
     def write_texts(self, texts: Mapping[str, bytes]) -> None:
         """Write small files, by name, in the output folder and sync them; a name may be in a subfolder."""
