@@ -48,10 +48,8 @@ from stacker.io.output.destination import open_destination
 from stacker.io.output.folder import open_output
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
-from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, announce_kept_work, commit_output
-from stacker.run.executors import write_shards
+from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, commit_output, write_weights
 from stacker.run.preparing import Work, check_room, prepare_work
-from stacker.run.resume import check_earlier_work
 from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.mergekit.hints import translate_errors, translate_hints
@@ -271,12 +269,9 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
     plan, how = work.plan, {"force": options.force, "restart": options.restart}
     check_room(out, work)
     with open_output(destination, plan, work.summary, work.side_names, **how) as output:
-        limits = {"workers": options.workers, "max_memory": options.max_memory}
-        listener.warn(check_earlier_work(plan, work.tasks, output, listener.checking, **limits))
         for name, data in read_clean_files(work.side_files):
             output.write_texts({name: data})
-        with announce_kept_work(work.tasks, output, listener):
-            report = write_shards(work, output, options, listener)
+        report = write_weights(plan, work.tasks, output, options, listener)
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
         lock = make_lock(plan, VERSION, locate_donors(work, destination.folder), stack.nested, digests)
         if suffix:

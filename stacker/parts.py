@@ -41,11 +41,11 @@ from stacker.io.output.parts import (
     write_checkpoint_files,
 )
 from stacker.io.output.placing import check_vacant, replace_file
-from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Listener
+from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Listener, write_weights
 from stacker.run.damage import check_shard
-from stacker.run.executors import write_shards
-from stacker.run.parts import find_finished, write_part
+from stacker.run.parts import Digest, compute_none, find_finished, write_part
 from stacker.run.preparing import check_room, prepare_work
+from stacker.run.shard_digests import digest_shards
 from stacker.run.verify import check_structure
 
 _NAMED = 5
@@ -92,8 +92,12 @@ def build_part(
     _check_same_plan(folder, plan)
     if not numbers:
         return BuiltPart(None, None)
-    write = partial(write_shards, work, options=options, listener=listener)
-    return BuiltPart(work.plan, write_part(work, target, write, options, listener))
+    write = partial(write_weights, work.plan, work.tasks, options=options, listener=listener)
+    wanted = partial(digest_shards, plan=work.plan, watch=listener.checking)
+    digest: Digest = wanted if options.digests else compute_none
+    report, warnings = write_part(work.plan, work.summary, target, write, restart=options.restart, digest=digest)
+    listener.warn(warnings)
+    return BuiltPart(work.plan, report)
 
 
 def check_whole_only(stack: Stack) -> None:

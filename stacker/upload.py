@@ -23,8 +23,7 @@ from stacker.io.disk.storage import explain_errors
 from stacker.io.donors.side_files import read_clean_files
 from stacker.io.storage.target import StorageTarget, open_target
 from stacker.parts import check_whole_only
-from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener
-from stacker.run.executors import write_shards
+from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, write_weights
 from stacker.run.parts import cut_into_shards, find_finished, write_part
 from stacker.run.preparing import Work, check_room, prepare_work
 from stacker.run.resume import find_changed_donors
@@ -84,8 +83,8 @@ def _write_shards(
             shard, folder = shards[number], scratch / str(number)
             own = Work(piece, tasks, {}, SideFiles((), ()), work.summary)
             check_room(folder, own)
-            write = partial(write_shards, own, options=options, listener=SILENT)
-            report += write_part(own, folder, write, DEFAULTS, SILENT)
+            write = partial(write_weights, piece, tasks, options=options, listener=SILENT)
+            report += write_part(piece, work.summary, folder, write, restart=False)[0]
             digests[shard.name] = digest_shards(folder, piece)[shard.name]
             uploading.result()
             uploading = pool.submit(_upload, target, folder, piece, digests[shard.name])

@@ -15,6 +15,8 @@ from stacker.errors import Mark, Problem, Severity
 from stacker.io.donors.streaming import OBTAIN, DonorAccess, Obtain
 from stacker.io.output.folder import Output
 from stacker.progress import Watch, ignore_watch
+from stacker.run.executors import EXECUTORS
+from stacker.run.resume import check_earlier_work
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,17 @@ class Listener:
 
 SILENT = Listener()
 """Ignores everything."""
+
+
+def write_weights(
+    plan: Plan, tasks: Sequence[Task], output: Output, options: BuildOptions, listener: Listener
+) -> Report:
+    """Do the tasks that earlier runs have not done, or whose work cannot be trusted; returns a report."""
+    how = {"workers": options.workers, "max_memory": options.max_memory}
+    listener.warn(check_earlier_work(plan, tasks, output, listener.checking, **how))
+    with announce_kept_work(tasks, output, listener):
+        execute = EXECUTORS[options.executor]
+        return execute(plan, tasks, output, **how, device=options.device, watch=listener.writing)
 
 
 @contextmanager

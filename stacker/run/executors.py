@@ -13,9 +13,7 @@ from stacker.core.plan.tasks import Task
 from stacker.io.output.folder import Output
 from stacker.progress import Watch, ignore_watch
 from stacker.run import local, on_ray
-from stacker.run.building import BuildOptions, Listener
 from stacker.run.compute.device import HOST
-from stacker.run.preparing import Work
 
 
 class Executor(Protocol):
@@ -32,19 +30,6 @@ class Executor(Protocol):
         device: str = HOST,
         watch: Watch = ignore_watch,
     ) -> Report: ...
-
-
-def write_shards(work: Work, output: Output, options: BuildOptions, listener: Listener) -> Report:
-    """Do the tasks of `work` that are not done in `output`, by the executor that the options name."""
-    return EXECUTORS[options.executor](
-        work.plan,
-        work.tasks,
-        output,
-        workers=options.workers,
-        max_memory=options.max_memory,
-        device=options.device,
-        watch=listener.writing,
-    )
 
 
 EXECUTORS: dict[str, Executor] = {"local": local.execute, "ray": on_ray.execute}

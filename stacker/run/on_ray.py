@@ -19,7 +19,6 @@ from stacker.core.plan.costs import predict_peak
 from stacker.core.plan.parts import name_shards
 from stacker.core.plan.plan import Plan, Report
 from stacker.core.plan.tasks import Task
-from stacker.core.side_files.selection import SideFiles
 from stacker.errors import LockedError, Mark, SpecError, StackerError, StorageError, VerifyError
 from stacker.formats.gguf_names import SUFFIX
 from stacker.io.files.paths import exists
@@ -28,10 +27,8 @@ from stacker.io.output.partial_folder import drop_folder
 from stacker.io.output.parts import FinishedPart
 from stacker.progress import Watch, ignore_watch
 from stacker.run import local
-from stacker.run.building import SILENT, BuildOptions
 from stacker.run.compute.device import HOST
 from stacker.run.parts import cut_into_shards, find_finished, write_part
-from stacker.run.preparing import Work
 
 IO = "io"
 """The custom resource that bounds how many shards a node reads and writes at once, if the nodes declare it."""
@@ -211,12 +208,11 @@ def _find_or_drop(piece: Piece) -> FinishedPart | None:
 
 def _write_locked(piece: Piece) -> Report | None:
     """Write a piece; if another process is writing it, wait until that one has finished it or is gone."""
-    work = Work(piece.plan, piece.tasks, {}, SideFiles((), ()), {"name": piece.plan.name})
     write = partial(_execute, piece)
     deadline = time.monotonic() + _LOCKED
     while not exists(piece.target):
         try:
-            return write_part(work, piece.target, write, BuildOptions(restart=True), SILENT)
+            return write_part(piece.plan, {"name": piece.plan.name}, piece.target, write, restart=True)[0]
         except LockedError:
             if time.monotonic() > deadline:
                 raise

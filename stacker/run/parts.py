@@ -5,42 +5,51 @@ The folder is written as an output is: under another name, locked, with a journa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from stacker.core.plan.parts import select_shards
 from stacker.core.plan.plan import Plan, Report, Step
 from stacker.core.plan.tasks import Task
-from stacker.errors import Mark, StorageError, raise_problems
+from stacker.errors import Mark, Problem, StorageError, raise_problems
 from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import Output, open_output
 from stacker.io.output.parts import RECORD, FinishedPart, make_record, read_part
-from stacker.run.building import BuildOptions, Listener, commit_output
 from stacker.run.damage import check_shard
-from stacker.run.preparing import Work
-from stacker.run.resume import check_earlier_work
-from stacker.run.shard_digests import digest_shards
 
 _AGAIN = "write this part again, with --restart"
 
 
-def write_part(
-    work: Work, target: Path, write: Callable[[Output], Report], options: BuildOptions, listener: Listener
-) -> Report:
-    """Write the shards of `work` into the folder `target` by `write`, or continue what an interrupted run left of it.
+Digest = Callable[[Path], Mapping[str, str]]
+"""A function that returns the SHA-256 of the shards in a folder, by name."""
 
-    LockedError when another process is writing this part; other errors as in a build.
+
+def compute_none(folder: Path) -> dict[str, str]:
+    """The Digest that computes nothing."""
+    del folder
+    return {}
+
+
+def write_part(
+    plan: Plan,
+    summary: Mapping[str, str],
+    target: Path,
+    write: Callable[[Output], Report],
+    *,
+    restart: bool,
+    digest: Digest = compute_none,
+) -> tuple[Report, tuple[Problem, ...]]:
+    """Write the shards of `plan` into the folder `target` by `write`.
+
+    With `restart`, what is left of an earlier run is deleted first. Returns a report, and warnings about what failed
+    after the part was complete. LockedError when another process is writing this part.
     """
-    with open_output(
-        FolderDestination(target), work.plan, work.summary, [RECORD], force=False, restart=options.restart
-    ) as output:
-        listener.warn(check_earlier_work(work.plan, work.tasks, output, listener.checking, workers=options.workers))
+    place = FolderDestination(target)
+    with open_output(place, plan, summary, [RECORD], force=False, restart=restart) as output:
         report = write(output)
-        digests = digest_shards(output.folder, work.plan, listener.checking) if options.digests else {}
-        output.write_texts(make_record(work.plan.id, digests, output.folder))
-        commit_output(output, target, listener)
-    return report
+        output.write_texts(make_record(plan.id, digest(output.folder), output.folder))
+        return report, output.commit()
 
 
 def find_finished(target: Path, plan: Plan) -> FinishedPart | None:
