@@ -67,7 +67,7 @@ Given = Mapping[str, object]
 Places = Mapping[str, str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Stack:
     """A spec whose donors have been read, without their weights, and whose stack has been checked.
 
@@ -150,9 +150,12 @@ class Stack:
 
         return html_frame_text(self.scene())
 
-    def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = ignore_watch) -> Built:
-        """Write the checkpoint to the folder `out`, as the function `build` of this module does."""
-        return build(self, Path(out), options or DEFAULTS, Listener(watch))
+    def __repr__(self) -> str:
+        return f"<Stack {self.spec.name!r}: {len(self.graph.layers)} layers of {', '.join(self.donors)}>"
+
+    def build(self, out: str | Path, given: BuildOptions = DEFAULTS, watch: Watch = ignore_watch, **more: Any) -> Built:
+        """Write the checkpoint to the folder `out`; `more` are fields of BuildOptions by name, such as `force=True`."""
+        return build(self, Path(out), replace(given, **more), Listener(watch))
 
     def live(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> Any:
         """The stack as a model of transformers, loaded without writing it; its `rearranged(spec)` loads another spec.
@@ -279,7 +282,7 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
         else:
             output.write_texts(make_documents(stack.scene(plan), plan, stack.write_spec(), lock))
         commit_output(output, out, listener)
-    return Built(plan, report)
+    return Built(plan, report, out)
 
 
 def locate_donors(work: Work, folder: Path) -> Places:

@@ -54,7 +54,7 @@ def build_to_storage(
     found = dict.fromkeys(donor.name for donor in work.donors.values())
     texts = describe_output(stack, work, found, ordered if options.digests else {})
     target.finish(dict(read_clean_files(work.side_files)) | texts)
-    return Built(plan, report)
+    return Built(plan, report, address)
 
 
 def _find_kept(work: Work, target: StorageTarget) -> set[int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from stacker.cli.app import LANGUAGE, Json, Parameters, Spec, app, format_examples
 from stacker.cli.parameters import parse_assignments
@@ -97,6 +98,8 @@ def ops(name: OpName = None, *, json: Json = False) -> None:
         print_json([op_json(op) for op in chosen])
     else:
         make_console().print(draw_op(OPS[name]) if name else draw_ops(chosen))
+    if not json and not name:
+        make_console().print(Text("\nstacker ops NAME shows the formula and the parameters of one.", "dim"))
 
 
 @app.command(rich_help_panel=LANGUAGE, epilog=format_examples("architectures", "architectures qwen3"))

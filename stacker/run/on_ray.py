@@ -106,7 +106,7 @@ def _connect() -> Iterator[Any]:
     try:
         import ray
     except ImportError as error:
-        raise SpecError.of("this executor needs Ray", "install it: pip install 'stacker[ray]'") from error
+        raise SpecError.of("this executor needs Ray", "install it: pip install 'stacker-llm[ray]'") from error
     if ray.is_initialized():
         yield ray
         return

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tools.bench import (
+    adapters,
     blends,
     cluster,
     digest,
@@ -49,6 +50,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "cluster-plan": cluster.measure_plan,
     "ray": cluster.measure_ray,
     "cluster-simulation": simulation.measure,
+    "adapters": adapters.measure,
 }
 
 

@@ -46,10 +46,9 @@ def open_output(
     """Yield an Output that writes to `destination` and continues the work that an earlier run of the same plan left.
 
     `force` allows `commit` to replace a checkpoint there, `restart` deletes unfinished work first, and `summary`
-    describes the plan for the error that a later run with another plan gets. `side_files` has the names of the small
-    files that are written before the shards. SpecError when an output or another plan's work
-    is in the way, UnsafeError when the unfinished work is not this user's own, LockedError when another process
-    builds this output, StorageError when the disk cannot be written.
+    describes the plan in the error of a later run with another plan. `side_files` names the small files that are
+    written before the shards. SpecError when an output or another plan's work is in the way, UnsafeError when it is not
+    this user's own, LockedError when another process builds it, StorageError when the disk cannot be written.
     """
     out = destination.out
     unfinished = out.with_name(out.name + ".partial") if out.name else out

@@ -63,7 +63,7 @@ def _open_store(folder: str, retries: dict[str, Any]) -> ObjectStore:
     try:
         from obstore.store import from_url
     except ImportError as error:
-        hint = "install it: pip install 'stacker[storage]'"
+        hint = "install it: pip install 'stacker-llm[storage]'"
         raise SpecError.of("object storage needs the package obstore", hint, Mark(folder)) from error
     options: Any = {"connect_timeout": _WAIT, "read_timeout": _WAIT, "timeout": _LONGEST}
     if any(place.startswith("http://") for place in (folder, *map(os.environ.get, _ENDPOINTS, ("", "")))):
