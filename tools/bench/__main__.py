@@ -12,6 +12,7 @@ from pathlib import Path
 from tools.bench import (
     adapters,
     blends,
+    cluster,
     digest,
     gguf,
     goliath,
@@ -22,6 +23,7 @@ from tools.bench import (
     reflink,
     sameness,
     search,
+    simulation,
     streaming,
     xet,
 )
@@ -45,6 +47,9 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "search": search.measure,
     "stream": streaming.measure,
     "xet": xet.measure,
+    "cluster-plan": cluster.measure_plan,
+    "ray": cluster.measure_ray,
+    "cluster-simulation": simulation.measure,
     "adapters": adapters.measure,
 }
 
