@@ -14,7 +14,7 @@ from stacker.cli import app, command_name
 from tests.cli.commands import run
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "command-line.md").read_text(encoding="utf-8")
-COMMANDS = {command_name(command): command for command in app.registered_commands if not command.hidden}
+COMMANDS = {command_name(command): command for command in app.registered_commands}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
