@@ -20,7 +20,8 @@ from stacker.core.adapters.products import (
 )
 from stacker.core.adapters.targets import Targets, index_targets
 from stacker.core.values.donor import Donor, DonorTensor
-from stacker.core.values.expression import Blend, Cast, Copy, Expression, LowRank, Rescale, RowRun, Rows
+from stacker.core.values.expression import Blend, Cast, Copy, Expression, LowRank, Rescale, Rows
+from stacker.core.values.matrix_parts import RowRun
 from stacker.errors import DonorError, Problem, StackerError, raise_problems
 from stacker.formats.adapters import AdapterPart
 from stacker.tensors import TensorRef, TensorSpec
