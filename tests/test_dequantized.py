@@ -214,9 +214,10 @@ def test_donors_of_different_schemes_meet(tmp_path: Path) -> None:
     [
         ({"weight.absmax": torch.ones(4)}, {"quant_method": "bitsandbytes"}, "weight is U8"),
         ({"weight_scale": torch.ones(5, 7)}, {"quant_method": "fp8"}, "does not fit"),
+        ({"weight_scale": torch.ones(1)}, {"quant_method": "fp8", "transform_config": {"R1": {}}}, "rotated"),
         ({"weight_packed": torch.ones(64, 8, dtype=torch.int32)}, {"quant_method": "compressed-tensors"}, "0 bits"),
     ],
-    ids=["bitsandbytes", "scales of another shape", "bits not stated"],
+    ids=["bitsandbytes", "scales of another shape", "rotated", "bits not stated"],
 )
 def test_what_is_not_known_is_refused(tmp_path: Path, parts: Tensors, stated: dict[str, Any], reason: str) -> None:
     """The message names the tensor and says what of it cannot be decoded."""
@@ -230,3 +231,42 @@ def test_what_is_not_known_is_refused(tmp_path: Path, parts: Tensors, stated: di
     write_quantized(tmp_path / "b", make, stated, seed=1)
     with pytest.raises(StackerError, match=reason):
         _build(tmp_path, "stack: [a]")
+
+
+def test_bytes_of_unknown_meaning_are_refused(tmp_path: Path) -> None:
+    """fp8 checkpoints may hold pairs of fp4 numbers as int8, which are not read as integers."""
+    for seed, name in enumerate("ab"):
+        write_quantized(tmp_path / name, _make_integers, {"quant_method": "fp8"}, seed)
+    with pytest.raises(StackerError, match="pairs of 4 bits"):
+        _build(tmp_path, "stack: [a]")
+
+
+def test_words_of_other_methods_are_refused(tmp_path: Path) -> None:
+    """Programs that use the names of GPTQ for another layout are not mistaken for it."""
+    for seed, name in enumerate("ab"):
+        write_quantized(tmp_path / name, _make_gptq, {"quant_method": "auto-round", "bits": 4}, seed)
+    with pytest.raises(StackerError, match="does not call gptq or awq"):
+        _build(tmp_path, "stack: [a]")
+
+
+def test_a_stack_of_quantised_layers_is_decoded(tmp_path: Path) -> None:
+    """A nested stack that moves quantised layers is dequantised where it is blended."""
+    a, b = (write_quantized(tmp_path / name, *SCHEMES["fp8 in blocks"], seed) for seed, name in enumerate("ab"))
+    (tmp_path / "inner.yml").write_text("stacker: 1\ndonors: {a: ./a}\nstack: ['a[1:3]']\n")
+    (tmp_path / "outer.yml").write_text(
+        "stacker: 1\ndonors: {a: {stack: inner.yml}, b: ./b}\noutput: {dequantize: true}\n"
+        "stack:\n - {blend: ['a[0:2]', 'b[0:2]'], op: linear, weight: 0.5}\n"
+    )
+    load(tmp_path / "outer.yml").build(tmp_path / "out")
+    out, name = load_file(tmp_path / "out" / "model.safetensors"), "mlp.up_proj.weight"
+    one, other = a[f"model.layers.1.{name}"].float(), b[f"model.layers.0.{name}"].float()
+    assert torch.equal(out[f"model.layers.0.{name}"], ((one + other) / 2).bfloat16())
+
+
+def test_a_live_stack_is_dequantised(tmp_path: Path) -> None:
+    """A stack of quantised donors runs without being built."""
+    a = write_quantized(tmp_path / "a", *SCHEMES["gptq"], seed=0)
+    (tmp_path / "spec.yml").write_text("stacker: 1\ndonors: {a: ./a}\nstack: [a]\noutput: {dequantize: true}\n")
+    weights = load(tmp_path / "spec.yml").live().state_dict()
+    name = "model.layers.2.mlp.down_proj.weight"
+    assert torch.equal(weights[name].bfloat16(), a[name])

@@ -25,6 +25,8 @@ _SCALES = (Dtype.F32, Dtype.F16, Dtype.BF16, Dtype.F8_E8M0, Dtype.U8)
 _SCALE_ENDINGS = ("_scale_inv", "_scale")
 _ACTIVATIONS = (".input_scale", ".activation_scale", ".weight_shape")
 """Endings of tensors that plain weights do not need: scales of activations, and sizes."""
+_TRANSFORMS = ("transform_config", "rotation")
+"""Entries of configs that say that the weights fit only rotated activations."""
 _WORD = 32
 STREAMED = frozenset({"scaled", "packed"})
 """The schemes whose first tensor has the rows of the weight in order, so that a tile needs only a part of it."""
@@ -46,6 +48,9 @@ def find_quantized_weights(entry: Entry, specs: Specs) -> Iterator[QuantizedWeig
 
     ValueError says which tensor is stored in a way that is not known here.
     """
+    changed = next((key for key in _TRANSFORMS if entry.get(key)), None)
+    if changed:
+        raise ValueError(f"its weights are rotated or transformed ('{changed}')")
     for name in specs:
         for ending, find in _FINDERS.items():
             if name.endswith(ending):
@@ -64,6 +69,8 @@ def _find_scaled(entry: Entry, specs: Specs, name: str, base: str) -> QuantizedW
     weight = specs.get(base)
     if weight is None or weight.dtype not in _BYTES:
         return None
+    if weight.dtype is Dtype.I8 and entry.get("quant_method") != "compressed-tensors":
+        raise ValueError(f"{base} has bytes that may be numbers of 8 bits or pairs of 4 bits")
     if f"{base}_zero_point" in specs:
         raise ValueError(f"{base} has zero points")
     scale = specs[name]
@@ -109,7 +116,8 @@ def _list_groups(entry: Entry) -> Iterator[Mapping[str, Json]]:
 
 
 def _find_mxfp4(entry: Entry, specs: Specs, name: str, base: str) -> QuantizedWeight | None:
-    del entry
+    if entry.get("quant_method") != "mxfp4":
+        return None
     blocks, scales = specs[name], specs.get(f"{base}_scales")
     if scales is None or blocks.dtype is not Dtype.U8:
         return None
@@ -127,6 +135,8 @@ def _find_words(entry: Entry, specs: Specs, name: str, base: str) -> QuantizedWe
         raise ValueError(f"{name} lacks zeros or scales")
     if scales.dtype not in (Dtype.F16, Dtype.BF16, Dtype.F32) or {words.dtype, zeros.dtype} != {Dtype.I32}:
         raise ValueError(f"{name} is {words.dtype.label}, and its scales are {scales.dtype.label}")
+    if method not in ("awq", "gptq"):
+        raise ValueError(f"{name} is stored by a method that config.json does not call gptq or awq")
     if method == "awq":
         return _find_awq(entry, base, words, zeros, scales)
     return _find_gptq(entry, specs, base, bits, words, zeros, scales)
