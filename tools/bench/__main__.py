@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tools.bench import (
     blends,
+    dequantized,
     digest,
     gguf,
     goliath,
@@ -36,6 +37,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "startup": goliath.measure_startup,
     "probe": probe.measure,
     "gguf": gguf.measure,
+    "dequantized": dequantized.measure,
     "digest": digest.measure,
     "sameness": sameness.measure,
     "plan-memory": in_memory.measure_plan_memory,
