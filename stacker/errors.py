@@ -148,6 +148,11 @@ def select_errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return tuple(problem for problem in problems if problem.severity is Severity.ERROR)
 
 
+def select_warnings(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The problems whose severity is WARNING."""
+    return tuple(problem for problem in problems if problem.severity is Severity.WARNING)
+
+
 def raise_problems(problems: Iterable[Problem]) -> None:
     """Raise all errors among `problems` as one exception, whose class belongs to the most serious error.
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stacker.core.values.donor import Donor
-from stacker.errors import Mark, Problem, SpecError, StackerError, raise_problems
-from stacker.io.donors.local_files import fetch_donor
-from stacker.io.donors.reader import read_donor
+from stacker.errors import SpecError
+from stacker.io.donors.pairs import read_pair
 from stacker.progress import Watch, ignore_watch
 from stacker.run.adapters.differences import BASE, TUNED
 from stacker.run.adapters.extraction import Extraction, Wanted, extract
 from stacker.run.adapters.files import make_card, open_adapter
-from stacker.spec.language.value_grammar import parse_source
 
 
 def extract_lora(
@@ -31,7 +28,7 @@ def extract_lora(
     DonorError if the donors do not fit together, StorageError if writing fails.
     """
     wanted = _check_wanted(rank, energy)
-    one, other = _read_both(tuned, base)
+    one, other = read_pair((TUNED, tuned), (BASE, base), "extract-lora")
     with open_adapter(Path(out)) as writer:
         found = extract(one, other, wanted, writer.add, watch)
         if not found.tensors:
@@ -48,18 +45,3 @@ def _check_wanted(rank: int | None, energy: float | None) -> Wanted:
     if energy is not None and not 0 < energy <= 1:
         raise SpecError.of(f"the energy cannot be {energy:g}", "give a share above 0 and at most 1")
     return Wanted(rank, energy)
-
-
-def _read_both(tuned: str, base: str) -> tuple[Donor, Donor]:
-    """Read both donors, with their weights on this machine; the problems of both are raised together."""
-    found: list[Donor] = []
-    problems: list[Problem] = []
-    for name, source in ((TUNED, tuned), (BASE, base)):
-        try:
-            donor = read_donor(parse_source(name, source, Mark("extract-lora")), Path.cwd())
-            found.append(fetch_donor(donor, [file.name for file in donor.files]))
-        except StackerError as error:
-            problems += error.problems
-    raise_problems(problems)
-    one, other = found
-    return one, other

@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("measure",),
     ("search",),
     ("view",),
-    ("compose", "checkpoint", "extraction"),
+    ("compose", "checkpoint", "distances", "extraction"),
     ("searching",),
     ("__init__",),
     ("cli",),

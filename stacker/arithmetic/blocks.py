@@ -78,7 +78,7 @@ def _apply(name: str, data: Array, dtype: Dtype) -> Array:
         from gguf import GGMLQuantizationType, quants
     except ImportError as error:
         message = f"computing with {dtype.label} tensors needs the package gguf, which is not installed"
-        raise SpecError.of(message, "pip install 'stacker[gguf]'") from error
+        raise SpecError.of(message, "pip install 'stacker-llm[gguf]'") from error
     with np.errstate(all="ignore"):
         found: Array = getattr(quants, name)(data.reshape(1, -1), GGMLQuantizationType[dtype.label])
     return found.reshape(-1)

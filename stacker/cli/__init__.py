@@ -15,6 +15,7 @@ from typer.models import CommandInfo
 
 from stacker.cli import (
     build,
+    difference,
     dry_run,
     evaluation,
     extraction,
@@ -31,6 +32,7 @@ from stacker.cli import (
     sweep,
 )
 from stacker.cli.app import ORDER, app
+from stacker.cli.terminal.help_columns import Command
 from stacker.cli.terminal.mergekit_options import translate_options
 from stacker.cli.terminal.printing import print_json, print_problems, problem_json
 from stacker.cli.terminal.signals import end_on_signals
@@ -40,6 +42,7 @@ from stacker.errors import StackerError, StorageError
 __all__ = [
     "app",
     "build",
+    "difference",
     "dry_run",
     "evaluation",
     "extraction",
@@ -64,6 +67,8 @@ def command_name(command: CommandInfo) -> str:
     return str(command.name or getattr(command.callback, "__name__", ""))
 
 
+for _command in app.registered_commands:
+    _command.cls = Command
 app.registered_commands.sort(key=lambda command: (*ORDER, command_name(command)).index(command_name(command)))
 
 USAGE_ERROR: Any = typer.BadParameter.__base__

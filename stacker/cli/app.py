@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stacker.cli.terminal.help_columns import Group
 from stacker.errors import SpecError, did_you_mean
 from stacker.version import VERSION
 
@@ -26,6 +27,7 @@ FIRST_STEPS = ("recipes", "new solar --donor a=./donor -o stack.yml", "preview s
 
 app = typer.Typer(
     name="stacker",
+    cls=Group,
     help="Compose frankenmerges: a short YAML spec stacks layers of donor language models into a new one.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -50,11 +52,17 @@ _COLOUR_VARIABLES: dict[Color, dict[str, str | None]] = {
 }
 """What --color sets in the environment, where rich looks; None removes a variable."""
 Spec = Annotated[
-    Path, typer.Argument(metavar="SPEC", help="A spec file, stacker's or mergekit's; - reads standard input.")
+    Path,
+    typer.Argument(
+        metavar="SPEC",
+        help="A spec file, stacker's or mergekit's, a folder that stacker built, or a recipe; - reads standard input.",
+    ),
 ]
 Parameters = Annotated[
     list[str] | None,
-    typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter that the spec declares. May be repeated."),
+    typer.Option(
+        "--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter that the spec declares. May be repeated."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, and nothing else.")]
 For = Annotated[
@@ -102,7 +110,7 @@ def options(
         os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
-@app.command("help", hidden=True)
+@app.command("help", hidden=True, epilog=format_examples("help", "help preview"))
 def show_help(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="COMMAND", help="The command to explain.")] = None,

@@ -14,9 +14,10 @@ from stacker.cli.terminal.printing import make_console, print_json, print_proble
 from stacker.cli.terminal.progress import show_progress
 from stacker.cli.terminal.streams import drop_output
 from stacker.core.plan.plan import LayoutKind
-from stacker.errors import Mark, SpecError, StorageError, raise_problems
+from stacker.errors import Mark, SpecError, StorageError, raise_problems, select_errors, select_warnings
 
 if TYPE_CHECKING:
+    from stacker.compose import Stack
     from stacker.core.side_files.selection import SideFiles
     from stacker.run.building import Built
 
@@ -119,7 +120,8 @@ def build(
     stack = load(spec, parameters=parse_assignments(parameter)).for_clients(clients or ())
     if shard_size:
         stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
-    print_warnings(stack.problems)
+    doubts = () if quiet or select_errors(stack.problems) else select_warnings(stack.lints())
+    print_warnings((*stack.problems, *doubts))
     access = DonorAccess.STREAM if stream else DonorAccess.FETCH
     options = BuildOptions(force, restart, workers, memory, layout, device, digests, access=access)
     with show_progress("building", "fetching", "checking", quiet=quiet or json) as (writing, fetching, checking):
@@ -127,19 +129,22 @@ def build(
     if json:
         _print_json(built, stack.side_files, out)
     elif not quiet:
-        _print_text(built, stack.side_files, out)
+        _print_text(built, stack, out)
 
 
-def _print_text(built: Built, files: SideFiles, out: Path) -> None:
-    """Print what was written, and which files of the donors were not."""
+def _print_text(built: Built, stack: Stack, out: Path) -> None:
+    """Print what was written, which files of the donors were not, and what can be done with the output."""
+    from stacker.view.stack.next_steps import list_next_steps, next_steps_text
     from stacker.view.stack.plan_report import report_text
     from stacker.view.tables.side_files import left_behind_text
 
     console = make_console(stderr=True)
     console.print(report_text(built.plan, built.report, out))
-    left = left_behind_text(files)
+    left = left_behind_text(stack.side_files)
     if left:
         console.print(f"  {left}", soft_wrap=True)
+    steps = list_next_steps(out, stack.side_files, stack.verdicts())
+    console.print(next_steps_text(steps), soft_wrap=True)
 
 
 def _print_json(built: Built, files: SideFiles, out: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 from stacker.cli.app import LOOK, For, Json, Parameters, Spec, app, format_examples
 from stacker.cli.parameters import parse_assignments
 from stacker.cli.terminal.printing import find_exit_code, make_console, print_json, print_warnings, problems_json
-from stacker.errors import Severity, raise_problems, select_errors
+from stacker.errors import raise_problems, select_errors, select_warnings
 
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("check stack.yml", "check stack.yml --for llama.cpp"))
@@ -29,7 +29,7 @@ def check(spec: Spec, *, parameter: Parameters = None, clients: For = None, json
         beside = {"programs": verdicts_json(loaded.verdicts()), "files": side_files_json(stack.side_files)}
         print_json({"ok": not wrong} | found | beside)
         raise typer.Exit(find_exit_code(wrong))
-    doubts = [problem for problem in lints if problem.severity is Severity.WARNING]
+    doubts = select_warnings(lints)
     print_warnings((*stack.problems, *doubts))
     raise_problems(wrong)
     text = f"{spec}: {len(stack.graph.layers)} layers, {_doubts_text(len(doubts))}"

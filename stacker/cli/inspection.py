@@ -1,4 +1,4 @@
-"""Commands about donors and the machine, which read no weights: inspect, diff and doctor."""
+"""Commands about a donor and the machine, which read no weights: inspect and doctor."""
 
 from __future__ import annotations
 
@@ -23,11 +23,6 @@ DonorName = Annotated[
         metavar="DONOR", help="A folder, or a hub id: owner/name or owner/name@revision.", autocompletion=complete_donor
     ),
 ]
-Other = Annotated[
-    str, typer.Argument(metavar="OTHER", help="The donor to compare DONOR with.", autocompletion=complete_donor)
-]
-DIFFERENT = 1
-"""The exit code of `diff` if the donors differ, as that of the program diff."""
 Folder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="The folder that stacks will be written to.", file_okay=False)
 ]
@@ -41,32 +36,12 @@ def inspect(donor: DonorName, *, json: Json = False) -> None:
     """Show a donor: family, depth, kinds of layers, tensors by role, and which simple stacks of it would work."""
     from stacker.view.tables.donor import donor_json, draw_donor
 
-    found = _read_source(donor, "inspect")
+    found = read_source(donor, "inspect")
     trials = dict(_try_stacks(found))
     if json:
         print_json(donor_json(found, trials))
     else:
         make_console().print(draw_donor(found, trials))
-
-
-@app.command(
-    rich_help_panel=LOOK, epilog=format_examples("diff ./donor ./stack", "diff org/name@v1 org/name@v2 --json")
-)
-def diff(donor: DonorName, other: Other, *, json: Json = False) -> None:
-    """Show how two donors or stacks differ: config entries, and names, shapes and types of tensors.
-
-    Values of tensors are not compared. The exit code is 1 if anything differs.
-    """
-    from stacker.core.study.difference import find_difference
-    from stacker.view.tables.difference import difference_json, draw_difference
-
-    one, two = _read_source(donor, "diff"), _read_source(other, "diff")
-    found = find_difference(one, two)
-    if json:
-        print_json(difference_json(found))
-    else:
-        make_console().print(draw_difference(one, two, found))
-    raise typer.Exit(0 if found.is_empty else DIFFERENT)
 
 
 @app.command(rich_help_panel=LOOK, epilog=format_examples("doctor", "doctor /data/stacks --json"))
@@ -82,7 +57,8 @@ def doctor(folder: Folder = Path(), *, json: Json = False) -> None:
         make_console().print(draw_machine(machine))
 
 
-def _read_source(source: str, command: str) -> Donor:
+def read_source(source: str, command: str) -> Donor:
+    """Read the donor that an argument of `command` names; the argument is also the donor's name."""
     from stacker.io.donors.reader import read_donor
     from stacker.spec.language.stack_spec import Dialect
     from stacker.spec.language.value_grammar import parse_source

@@ -34,6 +34,7 @@ Donors = Annotated[
 Numbers = Annotated[
     list[str] | None,
     typer.Option(
+        "--parameter",
         "-p",
         metavar="NAME=NUMBER",
         help="A number of the generator, or depth=N for donors that cannot be read. May be repeated.",
@@ -47,7 +48,9 @@ Like = Annotated[
         autocompletion=complete_reference,
     ),
 ]
-File = Annotated[Path | None, typer.Option("-o", metavar="FILE", help="The file to write; standard output by default.")]
+File = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write; standard output by default.")
+]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
 EXAMPLE = "new passes --donor a=./donor -p width=8 -o stack.yml"
 

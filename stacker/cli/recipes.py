@@ -29,13 +29,14 @@ Name = Annotated[
     str | None,
     typer.Argument(metavar="NAME", help="Show only this recipe or generator, in full.", autocompletion=complete_recipe),
 ]
+Maps = Annotated[bool, typer.Option("--maps", help="Draw a small depth map beside each of the list.")]
 
 
 @app.command(
     rich_help_panel=START,
-    epilog=format_examples("recipes", "recipes goliath-120b", "recipes solar --json"),
+    epilog=format_examples("recipes", "recipes --maps", "recipes goliath-120b", "recipes solar --json"),
 )
-def recipes(name: Name = None, *, json: Json = False) -> None:
+def recipes(name: Name = None, *, maps: Maps = False, json: Json = False) -> None:
     """List published stacks and generators of common patterns, or show one in full; no weights are needed."""
     from stacker.io.files.spec_files import list_recipes
     from stacker.spec.generators import GENERATORS
@@ -49,7 +50,7 @@ def recipes(name: Name = None, *, json: Json = False) -> None:
     elif name:
         _print_details(name, make_console())
     else:
-        _print_list(names, make_console())
+        _print_list(names, make_console(), MAP if maps else 0)
 
 
 def _recipe_json(name: str) -> dict[str, Any]:
@@ -62,18 +63,18 @@ def _recipe_json(name: str) -> dict[str, Any]:
     return recipe_json(read_recipe(name), make_sketch(stack))
 
 
-def _print_list(names: list[str], console: Console) -> None:
+def _print_list(names: list[str], console: Console, room: int) -> None:
     from stacker.spec.generators import GENERATORS
     from stacker.view.tables.recipes import draw_generators, draw_recipes
 
     published = [(read_recipe(name), make_sketch(load_recipe(name))) for name in names if name not in GENERATORS]
-    room = MAP if console.width >= 80 and not console.options.ascii_only else 0
+    room = room if console.width >= 80 and not console.options.ascii_only else 0
     console.print(draw_recipes(published, room))
+    console.print()
     generators = [(each, make_sketch(load_example(each))) for each in GENERATORS.values()]
     console.print(draw_generators(generators, room))
-    console.print(
-        Text("stacker recipes NAME shows one in full; stacker new NAME --donor name=source writes its spec.", "dim")
-    )
+    hint = "\nstacker recipes NAME shows one in full, --maps draws all; stacker new NAME writes its spec."
+    console.print(Text(hint, "dim"))
 
 
 def _print_details(name: str, console: Console) -> None:

@@ -30,9 +30,9 @@ Sources = Annotated[
                    autocompletion=complete_donor),
 ]  # fmt: skip
 Prompt = Annotated[
-    str | None, typer.Option("--prompt", metavar="TEXT", help="The text to continue or the question; - reads it.")
+    str | None, typer.Option("--prompt", metavar="PROMPT", help="The text to continue or the question; - reads it.")
 ]
-System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="The system message of the chat.")]
+System = Annotated[str | None, typer.Option("--system", metavar="MESSAGE", help="The system message of the chat.")]
 Chat = Annotated[bool, typer.Option("--chat", help="Talk in the terminal; an empty line or Ctrl-D ends it.")]
 Raw = Annotated[bool, typer.Option("--raw", help="Continue the text as it is, without the chat template.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, or auto: GPUs first, then the processor.")]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from stacker.cli.app import LANGUAGE, Json, Parameters, Spec, app, format_examples
 from stacker.cli.parameters import parse_assignments
@@ -51,9 +52,10 @@ def convert(
     peft and exllamav3 get the layers of one donor as ranges: an adapter_config.json, or the value of -layer_map.
     """
     from stacker.cli.conversion import to_layer_ranges
-    from stacker.io.files.spec_files import read_spec_file, write_spec_file
+    from stacker.io.files.spec_files import find_spec_file, read_spec_file, write_spec_file
     from stacker.spec.parser import parse_spec
 
+    spec = find_spec_file(spec)
     written, given = read_spec_file(spec), parse_assignments(parameter)
     parsed = parse_spec(written, str(spec), given)
     text = to_layer_ranges(written, spec, to, given) if to in _RANGES else _convert(parsed, spec, to)
@@ -96,6 +98,8 @@ def ops(name: OpName = None, *, json: Json = False) -> None:
         print_json([op_json(op) for op in chosen])
     else:
         make_console().print(draw_op(OPS[name]) if name else draw_ops(chosen))
+    if not json and not name:
+        make_console().print(Text("\nstacker ops NAME shows the formula and the parameters of one.", "dim"))
 
 
 @app.command(rich_help_panel=LANGUAGE, epilog=format_examples("architectures", "architectures qwen3"))

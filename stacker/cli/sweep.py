@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 Swept = Annotated[
     list[str] | None,
     typer.Option(
-        "-p", metavar="NAME=VALUES",
+        "--parameter", "-p", metavar="NAME=VALUES",
         help="Values to try: t=0:1:0.1, t=0,0.5,1, or a name alone for its range in the spec. May be repeated.",
     ),
 ]  # fmt: skip
 Texts = Annotated[list[Path], typer.Option("--text", "-t", metavar="FILE", help="A text to score; may be repeated.")]
 Drawn = Annotated[int | None, typer.Option("--random", min=1, metavar="N", help="Try N points drawn from the grid.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The seed for --random.")]
-File = Annotated[Path | None, typer.Option("-o", metavar="FILE", help="Write the spec with the best values here.")]
+File = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the spec with the best values here.")
+]
 Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the plot or heat map as SVG.")]
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with picture and table.")]
 

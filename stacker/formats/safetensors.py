@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from stacker.errors import DonorError, Mark, escape_text
+from stacker.formats.garbage_collector import pause_collector
 from stacker.tensors import DTYPES, TensorSpec
 
 MAX_HEADER_BYTES = 64_000_000
@@ -22,7 +23,7 @@ MAX_HEADER_BYTES = 64_000_000
 
 The format allows 100 MB.
 """
-MAX_TENSORS = 500_000
+MAX_TENSORS = 150_000
 MAX_RANK = 64
 _U64 = 1 << 64
 _FIELDS = frozenset({"dtype", "shape", "data_offsets"})
@@ -110,6 +111,7 @@ def _refuse_other_format(first: bytes, where: str) -> None:
             _refuse(where, f"this is {what}", advice)
 
 
+@pause_collector()
 def parse_header(raw: bytes, file_size: int, where: str) -> Header:
     """Parse a header; `raw` is all bytes before the tensor data, including the length field.
 

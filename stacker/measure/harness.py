@@ -57,4 +57,4 @@ def run_tasks(
 
 def _check_installed() -> None:
     if find_spec("lm_eval") is None:
-        raise SpecError.of("lm-evaluation-harness is not installed here", "pip install 'stacker[eval]'")
+        raise SpecError.of("lm-evaluation-harness is not installed here", "pip install 'stacker-llm[eval]'")

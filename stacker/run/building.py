@@ -1,16 +1,24 @@
-"""What goes into a build and comes out of it: its options, its result, and who is told of progress and warnings."""
+"""What goes into a build and comes out of it, and its last steps: writing the weights and naming the output."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rich import filesize
+
 from stacker.core.plan.plan import LayoutKind, Plan, Report
+from stacker.core.plan.tasks import Task
 from stacker.errors import Mark, Problem, Severity
 from stacker.io.donors.streaming import OBTAIN, DonorAccess, Obtain
 from stacker.io.output.folder import Output
 from stacker.progress import Watch, ignore_watch
+from stacker.run.compute.finiteness import describe_non_finite
+from stacker.run.executors import EXECUTORS
+from stacker.run.resume import check_earlier_work
+from stacker.run.work.sources import OpenFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +50,17 @@ class BuildOptions:
 DEFAULTS = BuildOptions()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Built:
-    """The result of a build: the plan that was carried out, and a report of what was written."""
+    """The result of a build: the plan that was carried out, a report of what was written, and the folder `out`."""
 
     plan: Plan
     report: Report
+    out: Path
+
+    def __repr__(self) -> str:
+        size = f"{self.plan.total_parameters:,} parameters, {self.plan.total_size:,} bytes"
+        return f"<Built {str(self.out)!r}: {size}, {len(self.plan.shards)} shards, plan {self.plan.id}>"
 
 
 def _ignore_warnings(problems: Sequence[Problem]) -> None:
@@ -69,6 +82,48 @@ class Listener:
 
 SILENT = Listener()
 """Ignores everything."""
+
+
+def write_weights(
+    plan: Plan, tasks: Sequence[Task], output: Output, options: BuildOptions, listener: Listener
+) -> Report:
+    """Do the tasks that earlier runs have not done, or whose work cannot be trusted; returns a report.
+
+    The listener is warned of computed values that are infinite or not a number.
+    """
+    how = {"workers": options.workers, "max_memory": options.max_memory}
+    earlier = check_earlier_work(plan, tasks, output, listener.checking, **how)
+    listener.warn(earlier.problems)
+    with _announce_kept_work(tasks, output, listener):
+        execute = EXECUTORS[options.executor]
+        report = execute(plan, tasks, output, **how, device=options.device, watch=listener.writing)
+    found = {*earlier.non_finite, *report.non_finite}
+    names = tuple(step.tensor.name for step in plan.steps if step.tensor.name in found)
+    if names:
+        with closing(OpenFiles(output.caches)) as sources:
+            listener.warn((describe_non_finite(plan, tasks, names, sources),))
+    return replace(report, non_finite=names)
+
+
+@contextmanager
+def _announce_kept_work(tasks: Sequence[Task], output: Output, listener: Listener) -> Iterator[None]:
+    """Tell the listener what an earlier run has left and, if the `with` block does not end, what this run leaves."""
+    total = sum(task.nbytes for task in tasks)
+
+    def note(words: str, hint: str = "") -> None:
+        kept = sum(task.nbytes for task in tasks if task.id in output.recorded)
+        message = f"{words} {filesize.decimal(kept)} of {filesize.decimal(total)}"
+        listener.warn((Problem(message, hint, Mark(str(output.folder)), Severity.NOTE),))
+
+    if output.recorded:
+        note("going on: an earlier run wrote")
+    try:
+        yield
+    except BaseException as error:  # among them those of signals
+        if output.recorded and not output.committed:
+            ended = "ended by an error" if isinstance(error, Exception) else "interrupted"
+            note(f"{ended}: this folder keeps", "the same command goes on; --restart starts over")
+        raise
 
 
 def commit_output(output: Output, out: Path, listener: Listener) -> None:

@@ -27,6 +27,7 @@ from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
 from stacker.run.compute.digests import TensorDigests
 from stacker.run.compute.evaluation import begin_evaluation
+from stacker.run.compute.finiteness import NonFiniteTasks
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
 from stacker.run.compute.rows import join_columns
 from stacker.run.work.schedule import Job, Schedule, run_schedule, start_threads
@@ -50,6 +51,7 @@ class _Execution:
     scratch: WorkerScratch
     meter: Meter
     digests: TensorDigests = field(default_factory=TensorDigests)
+    non_finite: NonFiniteTasks = field(default_factory=NonFiniteTasks)
 
     def lease_shard(self, task: Task) -> AbstractContextManager[Writer]:
         """Provide the writer of the task's shard for the length of a `with` block.
@@ -92,7 +94,8 @@ def execute(
             run_schedule(schedule, threads, lambda: watch(meter.done, total))
     watch(meter.done, total)
     check_unchanged(file for task in todo for file in find_donor_files(task))
-    return replace(meter.report(), kept=kept, seconds=time.monotonic() - started)
+    non_finite = execution.non_finite.name_tensors(plan, todo)
+    return replace(meter.report(), kept=kept, seconds=time.monotonic() - started, non_finite=non_finite)
 
 
 def _is_computed(task: Task) -> bool:
@@ -182,6 +185,7 @@ def _reserve(compute: Compute, execution: _Execution) -> None:
 
 def _write(task: Task, execution: _Execution, begin: int, data: memoryview) -> None:
     execution.digests.add(task.id, begin, data)
+    execution.non_finite.check(task, data)
     with execution.lease_shard(task) as shard:
         for start, offset, nbytes in task.spans(begin, len(data)):
             shard.write(data[start - begin : start - begin + nbytes], offset)

@@ -7,6 +7,7 @@ bytes are compared with the donors' files; computed bytes, and those read from s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from stacker.core.plan.plan import Plan
@@ -18,6 +19,7 @@ from stacker.io.ranges.read_ahead import is_streamed
 from stacker.progress import Watch, ignore_watch
 from stacker.run.comparison import CHUNK, Comparison, compare_copied, open_comparison
 from stacker.run.compute.digests import TensorDigests, find_chunk_length
+from stacker.run.compute.finiteness import NonFiniteTasks
 from stacker.run.damage import check_size
 from stacker.run.work.schedule import Job
 from stacker.run.work.workers import count_workers, measure_memory
@@ -29,6 +31,14 @@ Reasons = dict[int, str]
 """Why shards are written again, by shard number."""
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierWork:
+    """What was found in the work of earlier runs: warnings, and the tensors that contain infinities or NaNs."""
+
+    problems: tuple[Problem, ...] = ()
+    non_finite: tuple[str, ...] = ()
+
+
 def check_earlier_work(
     plan: Plan,
     tasks: Sequence[Task],
@@ -37,26 +47,29 @@ def check_earlier_work(
     *,
     workers: int | None = None,
     max_memory: int | None = None,
-) -> tuple[Problem, ...]:
-    """Discard from `output` what earlier runs wrote and what cannot be trusted; returns a warning for each reason.
+) -> EarlierWork:
+    """Discard from `output` what earlier runs wrote and what cannot be trusted, with a warning for each reason.
 
     Copies that share disk blocks with the donors are made again, because that is faster than comparing them, and so are
     columns read from servers, which have no digest. `watch` is called with the bytes checked and in total. DonorError
     if a donor cannot be read.
     """
     if not output.done:
-        return ()
+        return EarlierWork()
     kept = [task for task in tasks if task.id in output.done]
     again = [task for task in kept if _is_made_again(task, plan)]
     reasons = _find_lost_shards(plan, kept, output)
     reasons |= _find_changed_donors(kept, output.record_read.donors)
     left = [task for task in kept if task.shard not in reasons and task not in again]
-    reasons |= _find_damage(plan, left, output, watch, _fit_workers(workers or count_workers(), max_memory))
+    non_finite = NonFiniteTasks()
+    threads = _fit_workers(workers or count_workers(), max_memory)
+    reasons |= _find_damage(plan, left, output, non_finite, watch, threads)
     undone = {task.id for task in kept if task.shard in reasons} | {task.id for task in again}
     undone |= output.done - {task.id for task in tasks}
     if undone:
         output.discard([plan.shards[number].name for number in reasons], undone)
-    return tuple(_describe(reasons, plan, output))
+    sound = [task for task in kept if task.id not in undone]
+    return EarlierWork(tuple(_describe(reasons, plan, output)), non_finite.name_tensors(plan, sound))
 
 
 def _is_made_again(task: Task, plan: Plan) -> bool:
@@ -97,8 +110,13 @@ def _find_changed_donors(kept: Sequence[Task], recorded: Mapping[str, Stamp]) ->
     }
 
 
-def _find_damage(plan: Plan, kept: Sequence[Task], output: Output, watch: Watch, workers: int) -> Reasons:
-    """The shards whose header, or whose bytes of a finished task, are not those that were written."""
+def _find_damage(
+    plan: Plan, kept: Sequence[Task], output: Output, non_finite: NonFiniteTasks, watch: Watch, workers: int
+) -> Reasons:
+    """The shards whose header, or whose bytes of a finished task, are not those that were written.
+
+    Computed values are also checked for infinities and NaNs.
+    """
     damaged: set[int] = set()
 
     def report(shard: int, offset: int, expected: bytes, found: bytes) -> None:
@@ -111,18 +129,20 @@ def _find_damage(plan: Plan, kept: Sequence[Task], output: Output, watch: Watch,
         damaged.update(
             number for number in {task.shard for task in kept} if not comparison.has_header(number, plan.shards[number])
         )
-        comparison.run(kept, partial(_check, digests), watch, workers)
+        comparison.run(kept, partial(_check, digests, non_finite), watch, workers)
     return dict.fromkeys(damaged, _DAMAGED)
 
 
-def _check(digests: Mapping[str, str], task: Task, comparison: Comparison) -> Iterator[Sequence[Job]]:
+def _check(
+    digests: Mapping[str, str], non_finite: NonFiniteTasks, task: Task, comparison: Comparison
+) -> Iterator[Sequence[Job]]:
     if isinstance(task, Compute) or digests[task.id]:
-        yield [partial(_check_digest, digests[task.id], task, comparison)]
+        yield [partial(_check_digest, digests[task.id], non_finite, task, comparison)]
     else:
         yield from compare_copied(task, comparison)
 
 
-def _check_digest(expected: str, task: Task, comparison: Comparison) -> None:
+def _check_digest(expected: str, non_finite: NonFiniteTasks, task: Task, comparison: Comparison) -> None:
     """Compare the digest of what a task has written in its shard with the digest `expected` from the journal."""
     found = TensorDigests()
     chunk = find_chunk_length(expected) or task.nbytes
@@ -130,7 +150,9 @@ def _check_digest(expected: str, task: Task, comparison: Comparison) -> None:
         nbytes = min(chunk, task.nbytes - begin)
         with comparison.lease_shard(task.shard) as reader:
             parts = [bytes(reader.read(length, offset)) for _, offset, length in task.spans(begin, nbytes)]
-        found.add(task.id, begin, memoryview(b"".join(parts)))
+        data = memoryview(b"".join(parts))
+        found.add(task.id, begin, data)
+        non_finite.check(task, data)
         comparison.meter.advance(nbytes)
     comparison.report(task.shard, task.offset, expected.encode(), found.take(task.id).encode())
 

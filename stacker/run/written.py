@@ -23,6 +23,7 @@ from stacker.io.disk.storage import explain_errors, make_storage_error
 from stacker.io.donors.gguf import read_range
 from stacker.io.files.paths import exists, is_folder
 from stacker.io.files.regular_files import read_header
+from stacker.io.output.journal import JOURNAL
 from stacker.io.output.placing import replace_file
 
 REPAIR = "build the stack again, or restore the file"
@@ -75,6 +76,10 @@ def open_written(out: Path) -> Written:
 
     StorageError when it cannot be read.
     """
+    unfinished = out if exists(out) or not out.name else out.with_name(f"{out.name}.partial")
+    if exists(unfinished / JOURNAL):
+        hint = "the command that began it goes on with it: stacker build SPEC OUT"
+        raise SpecError.of("this output is not finished", hint, Mark(str(unfinished)))
     if not exists(out):
         raise SpecError.of("there is no such folder", "name a folder written by stacker build", Mark(str(out)))
     in_file = out.name.endswith(SUFFIX) and not is_folder(out)

@@ -13,4 +13,4 @@ def import_package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise SpecError.of(f"searching needs the package {name}", "run: pip install 'stacker[search]'") from error
+        raise SpecError.of(f"searching needs the package {name}", "run: pip install 'stacker-llm[search]'") from error

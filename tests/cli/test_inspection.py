@@ -1,4 +1,4 @@
-"""`stacker inspect`, `diff` and `doctor`."""
+"""`stacker inspect` and `doctor`."""
 
 from __future__ import annotations
 
@@ -68,31 +68,6 @@ def test_inspect_refuses_blends_of_quantised_layers(home: Path, capsys: pytest.C
 
 
 @pytest.mark.usefixtures("home")
-def test_diff(capsys: pytest.CaptureFixture[str]) -> None:
-    """Config entries and tensors that differ, layers run together, and a count of the rest."""
-    code, out, err = run(capsys, "diff", "./a", "./deep")
-    assert (code, err) == (1, "")
-    assert "num_hidden_layers" in out
-    assert "model.layers.{i}.mlp.down_proj.weight  6–7" in out
-    assert "config entries that differ: 1; tensors only in the second: 18; tensors alike: 57" in out
-
-
-@pytest.mark.usefixtures("home")
-def test_diff_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """The same as JSON; equal donors are reported as the same."""
-    _, out, _ = run(capsys, "diff", "./a", "./deep", "--json")
-    said = json.loads(out)
-    assert said["config"] == {"num_hidden_layers": [6, 8]}
-    assert (said["same"], len(said["only_second"]), said["alike"]) == (False, 18, 57)
-    code, out, _ = run(capsys, "diff", "./a", "./a", "--json")
-    assert (code, json.loads(out)["same"]) == (0, True)
-    code, out, _ = run(capsys, "diff", "./a", "./a")
-    assert code == 0
-    assert "no difference" in out
-    assert "values were not compared" in out
-
-
-@pytest.mark.usefixtures("home")
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     """Versions, filesystem and hub as text and as JSON."""
     code, out, err = run(capsys, "doctor")
@@ -112,7 +87,7 @@ def test_doctor_names_what_brings_a_package(
     """The command that installs a missing package is printed with its brackets."""
     monkeypatch.setattr("stacker.io.machine._find_version", lambda _: None)
     _, out, _ = run(capsys, "doctor")
-    assert "pip install 'stacker[live]'" in " ".join(out.split())
+    assert "pip install 'stacker-llm[live]'" in " ".join(out.split())
 
 
 @pytest.mark.usefixtures("home")

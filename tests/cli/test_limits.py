@@ -77,3 +77,13 @@ def test_a_broken_spec_from_a_pipe(home: Path) -> None:
     done = subprocess.run(["sh", "-c", command], cwd=home, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("/dev/stdin:1:9: error: ")
+
+
+@pytest.mark.parametrize("content", ["a", "a[0:0]", "b"], ids=["layers", "no layers", "no such donor"])
+def test_repeats_in_repeats_end_at_once(home: Path, content: str) -> None:
+    """Forty repeats in each other are refused in a few seconds, whatever is in them."""
+    nested = "{repeat: [" * 40 + f"'{content}'" + "], times: 1000}" * 40
+    (home / "s.yml").write_text(f"stacker: 1\ndonors: {{a: ./a}}\nstack:\n  - {nested}\n")
+    code, told = run(home, "check", "s.yml")
+    assert code == 2
+    assert "Traceback" not in told

@@ -12,9 +12,10 @@ from tests.cli.commands import run
 
 
 def test_all_are_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every recipe with layers and size, every generator, each with a small picture."""
+    """Every recipe with layers and size, every generator; with --maps, each with a small picture."""
     monkeypatch.setenv("COLUMNS", "120")
-    code, out, err = run(capsys, "recipes")
+    assert not any("⠀" < char <= "⣿" for char in run(capsys, "recipes")[1])
+    code, out, err = run(capsys, "recipes", "--maps")
     assert (code, err) == (0, "")
     assert all(name in out for name in (*list_recipes(), *GENERATORS))
     (line,) = [line for line in out.splitlines() if line.startswith("goliath-120b")]
@@ -26,7 +27,7 @@ def test_all_are_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 def test_narrow_terminals_get_no_pictures(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """At 60 columns depth maps are left out, and no line is wider than the terminal."""
     monkeypatch.setenv("COLUMNS", "60")
-    code, out, _ = run(capsys, "recipes")
+    code, out, _ = run(capsys, "recipes", "--maps")
     assert code == 0
     assert not any("⠀" < char <= "⣿" for char in out)
     assert max(map(len, out.splitlines())) <= 60

@@ -146,4 +146,4 @@ class TestMistakes:
         code, _, err = run(capsys, "run", "spec.yml", "--prompt", "one")
         assert code == 2
         assert "no_such_package" in err
-        assert "stacker[live]" in err
+        assert "stacker-llm[live]" in err

@@ -270,6 +270,7 @@ def test_a_failure_after_the_renaming_says_that_the_output_is_complete(tmp_path:
 _SIGNAL_AT_THE_END = """
 if number == 1:
     from stacker.io.output import placing
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for programs in the background
     placing._delete_replaced = lambda _: os.kill(os.getpid(), signal.SIGINT)
 """
 

@@ -39,7 +39,7 @@ from stacker.io.output.folder import Output
 record = Output.record
 def record_and_end(self, *words, **options):
     record(self, *words, **options)
-    if self.has_recorded:
+    if self.recorded:
         os.kill(os.getpid(), signal.SIGKILL)
 Output.record = record_and_end
 from stacker.run import local

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tools.bench import (
+    adapters,
     blends,
     dequantized,
     digest,
@@ -46,6 +47,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "search": search.measure,
     "stream": streaming.measure,
     "xet": xet.measure,
+    "adapters": adapters.measure,
 }
 
 

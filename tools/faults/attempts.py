@@ -84,6 +84,7 @@ def start(folder: Path, words: tuple[str, ...], disturb: Callable[[], object] = 
         os.dup2(writing, 2)
         os.closerange(reading, writing + 1)
         os.chdir(folder)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for programs in the background
         end_on_signals()
         disturb()
         code = main(list(words))

@@ -55,14 +55,15 @@ def measure(scratch: Path) -> Iterator[Row]:
 
 
 def perplexities(folder: Path) -> Figures:
-    """A checkpoint's perplexity on each subject: the geometric mean over the held-out passages."""
+    """A checkpoint's perplexity on each subject."""
+    return {name: measure_perplexity(folder, subject) for name, subject in SUBJECTS.items()}
+
+
+def measure_perplexity(folder: Path, subject: Subject) -> float:
+    """A checkpoint's perplexity on one subject: the geometric mean over the held-out passages."""
     checkpoint, tokenizer = smollm2.load(folder)
-
-    def on(subject: Subject) -> float:
-        read = (smollm2.logits_of(checkpoint, tokenizer, passage) for passage in passages(subject))
-        return statistics.geometric_mean(smollm2.perplexity(*each) for each in read)
-
-    return {name: on(subject) for name, subject in SUBJECTS.items()}
+    read = (smollm2.logits_of(checkpoint, tokenizer, passage) for passage in passages(subject))
+    return statistics.geometric_mean(smollm2.perplexity(*each) for each in read)
 
 
 def _try(blend: Blend, scratch: Path) -> Figures:

@@ -21,6 +21,7 @@ from stacker.io.files.spec_files import MAX_SPEC_BYTES
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Characters that a terminal acts on instead of showing, and those that reverse the direction of text."""
+MOST_PROBLEMS = 1_000
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold blue"}
 
 
@@ -51,17 +52,27 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
-    """Print each problem on standard error: its place and message, the line of the spec with a caret, and the hint."""
+    """Print each problem on standard error: its place and message, the line of the spec with a caret, and the hint.
+
+    Of more than MOST_PROBLEMS problems, the rest is only counted.
+    """
     console = make_console(stderr=True)
     read = cache(_read_lines)
-    for problem in problems:
-        place = f"{problem.mark}: " if problem.mark else ""
-        head = Text(place, "bold").append(f"{problem.severity}: ", STYLES[problem.severity]).append(problem.message)
-        console.print(head, soft_wrap=True)
-        for line in _quote_line(problem.mark, read):
-            console.print(Text(line, "dim"), soft_wrap=True)
-        for line in problem.hint.splitlines():
-            console.print(Text(f"  hint: {line}", "cyan"), soft_wrap=True)
+    found = list(problems)
+    for problem in found[:MOST_PROBLEMS]:
+        console.print(_draw_problem(problem, read), soft_wrap=True)
+    if len(found) > MOST_PROBLEMS:
+        console.print(f"and {len(found) - MOST_PROBLEMS:,} more problems", soft_wrap=True)
+
+
+def _draw_problem(problem: Problem, read: Callable[[str], Sequence[str]]) -> Text:
+    place = f"{problem.mark}: " if problem.mark else ""
+    drawn = Text(place, "bold").append(f"{problem.severity}: ", STYLES[problem.severity]).append(problem.message)
+    for line in _quote_line(problem.mark, read):
+        drawn.append(f"\n{line}", "dim")
+    for line in problem.hint.splitlines():
+        drawn.append(f"\n  hint: {line}", "cyan")
+    return drawn
 
 
 def print_warnings(problems: Iterable[Problem]) -> None:

@@ -90,14 +90,15 @@ def lint_ends(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> I
 
 
 def lint_unused_layers(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
-    """Note donor layers that the stack does not use, and donors of which the stack uses no layer."""
+    """Note donor layers that the stack does not use, and donors of which no layer is used, not even as a base."""
     partly = []
+    bases = {(node.base.donor, node.base.layer) for node in graph.nodes if node.base}
     for name, uses in count_uses(graph, donors).items():
-        unused = [layer for layer, count in enumerate(uses) if not count]
-        if len(unused) == len(uses):
+        unused = [layer for layer, count in enumerate(uses) if not count and (name, layer) not in bases]
+        if any(uses):
+            partly += [f"{name} {ranges_text(unused)}"] if unused else []
+        elif all(donor != name for donor, _ in bases):
             yield Problem(f"no layer of '{name}' is used", "", None, Severity.NOTE)
-        elif unused:
-            partly.append(f"{name} {ranges_text(unused)}")
     if partly:
         hint = "fine where intended or where another donor fills the gap; layers after a gap get unusual inputs"
         yield Problem(f"layers in no slice: {'; '.join(partly)}", hint, None, Severity.NOTE)

@@ -142,7 +142,8 @@ class Report:
     """What a build did: bytes of the output by origin, bytes `read` from donors, and the time it took in seconds.
 
     `cloned` bytes share disk blocks with a donor's file, `copied` bytes were copied, `holes` are zeros that occupy no
-    disk, `computed` bytes were calculated, and `kept` bytes were written by an earlier, interrupted run.
+    disk, `computed` bytes were calculated, and `kept` bytes were written by an earlier, interrupted run. `non_finite`
+    names the tensors with computed values that are infinite or not a number.
     """
 
     cloned: int = 0
@@ -152,6 +153,7 @@ class Report:
     read: int = 0
     kept: int = 0
     seconds: float = 0.0
+    non_finite: tuple[str, ...] = ()
 
     def __add__(self, other: Report) -> Report:
         return Report(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(Report)))

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from stacker.core.config.keys import REPORTED_KEYS, UNSAFE_KEYS
 from stacker.core.side_files.kinds import MODULES, Content, Kind
+from stacker.core.side_files.known_keys import GENERATION_KEYS, TOKENIZER_KEYS
 from stacker.core.side_files.selection import CarriedFile
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, escape_text
 from stacker.formats.json_object import Json, format_json, parse_json
 
-_FILE_KEYS = ("_file", "_files", "init_inputs")
+_FILE_KEYS = ("_file", "_files", "_path", "_dir", "init_inputs")
 """Ends of keys whose values a tokenizer opens as files."""
+_KNOWN = {
+    "generation_config.json": GENERATION_KEYS,
+    "tokenizer_config.json": TOKENIZER_KEYS,
+    "special_tokens_map.json": TOKENIZER_KEYS,
+}
+"""The settings of a file that transformers' own classes read; other settings of these files must be plain."""
+_REFERENCE = re.compile(r"^[.~]*/\w|^[A-Za-z]:\\|\w[/\\]\w|[A-Za-z_]\w*\.[A-Za-z_]|::|--|://")
+"""A part of a text that can name code, a file or a place on the net."""
 _LAYER_NUMBER = re.compile(r"\.\d+(\.|$)")
 _KNOWN_MODULES = "sentence_transformers."
 _FOLDER = re.compile(r"(\w[\w.-]*)?")
@@ -39,7 +48,13 @@ def _clean_settings(carried: CarriedFile, data: bytes, settings: Json) -> tuple[
     if problem:
         return None, (problem,)
     removed = tuple(sorted(set(_find_unsafe(settings))))
-    return (format_json(_without_unsafe(settings)), (_name_removed(carried, removed),)) if removed else (data, ())
+    kept = _without_unsafe(settings)
+    unknown = tuple(sorted(_find_unknown(carried.file.name, kept)))
+    if isinstance(kept, dict):
+        kept = {key: value for key, value in kept.items() if key not in unknown}
+    problems = [_name_removed(carried, removed)] if removed else []
+    problems += [_name_unknown(carried, unknown)] if unknown else []
+    return format_json(kept) if problems else data, tuple(problems)
 
 
 def _refuse_file(carried: CarriedFile, settings: Json) -> Problem | None:
@@ -93,7 +108,8 @@ def _name_removed(carried: CarriedFile, keys: tuple[str, ...]) -> Problem:
     listed = ", ".join(f"'{escape_text(key)}'" for key in keys)
     what = f"{carried.file.name} of '{carried.donor}' has {listed}"
     end = "it is left out" if len(keys) == 1 else "they are left out"
-    if REPORTED_KEYS.isdisjoint(keys) and not any(key.endswith(_FILE_KEYS) for key in keys):
+    harmless = UNSAFE_KEYS - REPORTED_KEYS
+    if not any(key in REPORTED_KEYS or (key.endswith(_FILE_KEYS) and key not in harmless) for key in keys):
         message = f"{what}, which the result does not need; {end}"
         return Problem(message, severity=Severity.NOTE, blame=Blame.DONOR)
     hint = f"programs that have the classes of the {carried.rule.kind} themselves still load it"
@@ -113,6 +129,27 @@ def _without_unsafe(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _without_unsafe(item) for key, item in value.items() if not _is_unsafe(key, item)}
     return [_without_unsafe(item) for item in value] if isinstance(value, list) else value
+
+
+def _find_unknown(name: str, settings: Json) -> Iterator[str]:
+    """Yield the settings of a file that transformers' own classes do not read and that could name code or files."""
+    if name in _KNOWN and isinstance(settings, dict):
+        yield from (key for key, value in settings.items() if key not in _KNOWN[name] and not _is_plain(value))
+
+
+def _is_plain(value: Json) -> bool:
+    """Whether nothing in a value can name code or files: numbers, tokens and words are plain."""
+    return not any(map(_REFERENCE.search, _list_texts(value)))
+
+
+def _name_unknown(carried: CarriedFile, keys: Sequence[str]) -> Problem:
+    listed = ", ".join(f"'{escape_text(key)}'" for key in keys)
+    message = (
+        f"{carried.file.name} of '{carried.donor}' has {listed}, which transformers' own classes do not read and which "
+        f"could name code or files; {'it is' if len(keys) == 1 else 'they are'} left out"
+    )
+    hint = "add it to the file that is written if a program needs it and you trust it"
+    return Problem(message, hint, severity=Severity.WARNING, blame=Blame.UNSAFE)
 
 
 def _is_unsafe(key: str, value: Json) -> bool:

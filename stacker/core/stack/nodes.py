@@ -72,9 +72,8 @@ def make_layers(spec: StackSpec, depths: Mapping[str, int], problems: list[Probl
     index, hops = 0, 1.0
     for item in unroll(spec, depths, RAMPS, problems):
         takes_base = _takes_base(item.op, item.base.written if item.base else None, problems)
-        if takes_base and item.base and item.base.count != item.count:
-            message = f"the base has {item.base.count} layers, the blend {item.count}"
-            problems.append(Problem(message, "", item.base.written.mark or item.mark))
+        if takes_base:
+            problems += _check_base(item, spec.base, depths)
         hops *= item.hop
         for layer in range(item.length):
             feeds = tuple(_make_feed(source, layer) for source in item.sources)
@@ -124,6 +123,31 @@ def _takes_base(op: str | None, written: SliceSpec | None, problems: list[Proble
     return takes
 
 
+def _check_base(item: FlatItem, donor: str | None, depths: Mapping[str, int]) -> Iterator[Problem]:
+    """Report a base with fewer or more layers than the blend (`item`), or too few in `donor`, the base of the spec."""
+    if item.base is not None:
+        written, first = item.base.written, item.sources[0]
+        if item.base.count != item.count:
+            message = f"the base has {item.base.count} layers, the blend {item.count}"
+            start = first.start - first.position
+            yield Problem(message, _fitting_slice(written.donor, start, item.count, depths), written.mark or item.mark)
+    elif donor is not None:
+        last = item.sources[0].start + item.length - 1
+        if last >= depths[donor]:
+            message = f"the base '{donor}' has {depths[donor]} layers, and the blend needs its layer {last}"
+            named = _fitting_slice(donor, depths[donor] - item.count, item.count, depths)
+            yield Problem(message, named, item.mark)
+
+
+def _fitting_slice(donor: str, start: int, count: int, depths: Mapping[str, int]) -> str:
+    """A hint that names `count` layers of a donor as the base: those from `start` on, if it has them, or the first."""
+    depth = depths[donor]
+    if depth < count:
+        return f"a base needs as many layers as the blend, {count}: '{donor}' has only {depth}"
+    begin = start if 0 <= start <= depth - count else 0
+    return f"{donor}[{begin}:{begin + count}] as the base of this blend has as many layers"
+
+
 def _make_base_feed(
     item: FlatItem, layer: int, first: Feed, donor: str | None, depths: Mapping[str, int]
 ) -> Feed | None:
@@ -131,12 +155,11 @@ def _make_base_feed(
 
     If the blend (`item`) names a base, its layers are used in order, and again from the first if they are too few.
     Otherwise the reference layer is the layer of `donor`, the spec's base, with the same index as `first`.
+    `_check_base` reports bases that are too short.
     """
     if item.base is not None:
         return _make_feed(item.base, layer % item.base.length)
-    if donor is None or (first.layer or 0) >= depths[donor]:
-        return None
-    return Feed(donor, first.layer)
+    return Feed(donor, (first.layer or 0) % max(depths[donor], 1)) if donor else None
 
 
 def _make_layer(item: FlatItem, layer: int, index: int, feeds: tuple[Feed, ...], base: Feed | None) -> Node:

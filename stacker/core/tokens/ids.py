@@ -20,6 +20,8 @@ HighestIds = dict[str, tuple[str, int]]
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"(?:\s*+:\s*+([^\s"\[{,}\]]++))?')
 """Matches each string of a JSON text; group 1 is the value behind a key, if it is no string, list or object."""
 _CONSTANTS = (b"", b"null", b"true", b"false")
+_BEGINNING = 100_000
+"""How many bytes of a file are looked at first; a vocabulary far larger than the embedding is noticed there."""
 _LIST_OF_PIECES = re.compile(rb'"vocab"\s*:\s*[^\s{\d]')
 """Matches a vocabulary that is no object; a number is the id of the token "vocab"."""
 _RANKS = re.compile(r"[\w.-]+\.tiktoken")
@@ -41,7 +43,9 @@ def find_highest_id(name: str, data: bytes, where: str, rows: int = 0) -> tuple[
             return None
         content = parse_object(data, where)
         known = "model" in content  # else the format is unknown, and the file is only copied
-        return max(take_tokens(content, where).ids.items(), key=_id_of, default=None) if known else None
+        ids = take_tokens(content, where).ids if known else {}
+        token = max(ids, key=ids.__getitem__, default="")
+        return (token, ids[token]) if ids else None
     try:
         if _RANKS.fullmatch(name):
             return max(_list_ranks(data), key=_id_of, default=None)
@@ -59,7 +63,11 @@ def _is_surely_below(data: bytes, rows: int) -> bool:
     """
     if _LIST_OF_PIECES.search(data) or not (data.lstrip().startswith(b"{") and data.rstrip().endswith(b"}")):
         return False
-    words = set(_STRINGS.findall(data)).difference(_CONSTANTS)
+    return _are_below(data[:_BEGINNING], rows) and _are_below(data, rows)
+
+
+def _are_below(text: bytes, rows: int) -> bool:
+    words = set(_STRINGS.findall(text)).difference(_CONSTANTS)
     return all(word.isdigit() and len(word) < 10 and int(word) < rows for word in words)
 
 

@@ -57,10 +57,19 @@ def take_tokens(content: Mapping[str, Any], where: str) -> Tokens:
 def _tokens_in(content: Mapping[str, Any]) -> Tokens:
     vocabulary = content["model"]["vocab"]
     if isinstance(vocabulary, list):
-        vocabulary = {piece[0]: number for number, piece in enumerate(vocabulary)}
+        numbered = {piece[0]: number for number, piece in enumerate(vocabulary)}
+        vocabulary = {str(token): number for token, number in numbered.items()}
     added = {str(entry["content"]): entry for entry in content.get("added_tokens") or ()}
-    ids = {str(token): parse_id(token, number) for token, number in vocabulary.items()}
-    return Tokens({**ids, **{token: parse_id(token, entry["id"]) for token, entry in added.items()}}, added)
+    ids = _check_ids(vocabulary)
+    ids |= {token: parse_id(token, entry["id"]) for token, entry in added.items()}
+    return Tokens(ids, added)
+
+
+def _check_ids(vocabulary: Mapping[str, Any]) -> dict[str, int]:
+    """A copy of a vocabulary whose ids are all sound; ValueError names the first that is not."""
+    ids = dict(vocabulary)
+    sound = set(map(type, ids.values())) <= {int} and (not ids or 0 <= min(ids.values()) <= max(ids.values()) < 1 << 31)
+    return ids if sound else {token: parse_id(token, number) for token, number in ids.items()}
 
 
 def parse_id(token: object, number: object) -> int:

@@ -25,6 +25,7 @@ from stacker.formats.json_object import MAX_JSON_BYTES, Json, parse_object
 from stacker.io.files.paths import FAILED, exists, expand_home, is_file, is_folder, list_folder
 from stacker.io.files.repository import FolderRepository, Repository
 from stacker.io.files.selected_files import SEPARATOR, SelectedFiles
+from stacker.io.output.journal import JOURNAL
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 from stacker.text.node import to_data
 from stacker.text.yaml import read_yaml
@@ -43,6 +44,9 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
     with _translate_path_errors(spec):
         paths = _candidate_paths(source, folder, dialect)
         found = _find_folder(spec, folder, dialect)
+        if found and exists(found / JOURNAL):
+            hint = "build it to the end first, with the command that began it: stacker build SPEC OUT"
+            raise DonorError.of(f"donor '{spec.name}' is an output that is not finished: '{found}'", hint, spec.mark)
         if found:
             return FolderRepository(found)
         file = next((path for path in paths if path.name.endswith(SUFFIX) and is_file(path)), None)

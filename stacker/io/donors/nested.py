@@ -10,7 +10,8 @@ from stacker.core.values.donor import Donor
 from stacker.errors import Problem, SpecError, StackerError
 from stacker.io.donors.adapters import add_adapters
 from stacker.io.donors.reader import ReadDonor
-from stacker.io.files.paths import resolve_links
+from stacker.io.donors.recorded import RecordedReader
+from stacker.io.files.paths import exists, resolve_links
 from stacker.io.files.spec_files import read_spec_file
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 
@@ -44,7 +45,7 @@ def read_donors(
     for each in spec.donors:
         try:
             if each.stack:
-                stacked = _read_stacked(each, path, opened, nested, load)
+                stacked = _read_stacked(each, path, opened, nested, read, load)
                 donors[each.name] = add_adapters(stacked, each, path.parent, spec.dialect)
             else:
                 donors[each.name] = read(each, path.parent, spec.dialect)
@@ -53,7 +54,9 @@ def read_donors(
     return donors, nested, tuple(problems)
 
 
-def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: dict[str, str], load: LoadNested) -> Donor:
+def _read_stacked(
+    each: DonorSpec, path: Path, opened: Paths, nested: dict[str, str], read: ReadDonor, load: LoadNested
+) -> Donor:
     """Make a donor from a stack that is used as a donor; spec texts are added to `nested`, keyed by path."""
     if each.stage:
         return load(each, b"", path, opened).donor
@@ -62,7 +65,8 @@ def _read_stacked(each: DonorSpec, path: Path, opened: Paths, nested: dict[str, 
     if resolve_links(inner, SpecError) in chain:
         names = " → ".join(step.name for step in (*chain, inner))
         raise SpecError.of(f"donor '{each.name}' is made of itself: {names}", "", each.mark)
-    stack = load(each, read_spec_file(inner), inner, chain)
+    recorded = read.find_spec(each) if isinstance(read, RecordedReader) and not exists(inner) else None
+    stack = load(each, read_spec_file(inner) if recorded is None else recorded, inner, chain)
     nested[str(each.stack)] = stack.text.decode()
     nested |= {f"{each.stack}/{name}": text for name, text in stack.nested.items()}
     return stack.donor

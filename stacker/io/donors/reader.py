@@ -35,6 +35,10 @@ from stacker.spec.language.stack_spec import Dialect, DonorSpec
 from stacker.tensors import TensorSpec
 
 _CONFIG = "config.json"
+_MOST_ENTRIES = 10_000
+"""The most entries of a config; those of published models have some hundreds."""
+_LISTS_OF_LAYERS = {"quantization_config", "compression_config"}
+"""Nested configs that may have entries for each module of a model."""
 ReadDonor = Callable[[DonorSpec, Path, Dialect], Donor]
 """A function that reads the donor that a DonorSpec describes.
 
@@ -172,7 +176,9 @@ def _read_config_and_headers(repository: Repository) -> tuple[dict[str, Json], W
     weights = WeightHeaders({})
     problems: list[Problem] = []
     try:
-        config = parse_object(repository.read(_CONFIG, MAX_JSON_BYTES), str(mark_file(repository, _CONFIG)))
+        mark = mark_file(repository, _CONFIG)
+        config = parse_object(repository.read(_CONFIG, MAX_JSON_BYTES), str(mark))
+        _check_entries(config, mark)
     except StackerError as error:
         problems += error.problems
     try:
@@ -182,6 +188,14 @@ def _read_config_and_headers(repository: Repository) -> tuple[dict[str, Json], W
         problems += (problem for problem in error.problems if (problem.message, problem.hint) not in reported)
     raise_problems(problems)
     return config, weights
+
+
+def _check_entries(config: Config, mark: Mark) -> None:
+    """Raise a DonorError if the config, or a config of a part of the model inside it, has absurdly many entries."""
+    inner = (value for key, value in config.items() if key.endswith("_config") and key not in _LISTS_OF_LAYERS)
+    most = max(len(each) for each in (config, *inner) if isinstance(each, dict))
+    if most > _MOST_ENTRIES:
+        raise DonorError.of(f"this config has {most:,} entries; stacker reads at most {_MOST_ENTRIES:,}", "", mark)
 
 
 def _check_placements(

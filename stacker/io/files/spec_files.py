@@ -7,10 +7,24 @@ from importlib.resources import files
 from pathlib import Path
 
 from stacker.errors import Mark, SpecError, StorageError, did_you_mean
-from stacker.io.files.paths import is_folder, list_folder
+from stacker.io.files.paths import is_file, is_folder, list_folder
 
 MAX_SPEC_BYTES = 1_000_000
 STANDARD_INPUT = "-"
+
+
+def find_spec_file(path: Path) -> Path:
+    """The spec file that a user means: a file, the spec in the folder of a finished output, or a recipe by its name.
+
+    A path that is none of these is returned unchanged, so that reading it says what is wrong.
+    """
+    if str(path) == STANDARD_INPUT or is_file(path):
+        return path
+    if is_folder(path):
+        from stacker.core.plan.plan_json import SPEC
+
+        return path / SPEC if is_file(path / SPEC) else path
+    return find_recipe(str(path)) if str(path) in list_recipes() else path
 
 
 def read_spec_file(path: Path) -> bytes:

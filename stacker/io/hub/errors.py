@@ -144,7 +144,7 @@ def _explain_no_file(_error: Exception, address: HubAddress) -> Words:
 def _explain_offline(_error: Exception, address: HubAddress) -> Words:
     what = "file" if address.file else "repository"
     return (
-        f"this {what} is not in the hub's cache, and the hub is switched off (HF_HUB_OFFLINE)",
+        f"the hub is switched off (HF_HUB_OFFLINE), and its cache does not hold this {what}",
         f"unset HF_HUB_OFFLINE, or run `hf download {address.repo}` where there is a connection",
     )
 

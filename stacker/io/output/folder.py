@@ -46,10 +46,9 @@ def open_output(
     """Yield an Output that writes to `destination` and continues the work that an earlier run of the same plan left.
 
     `force` allows `commit` to replace a checkpoint there, `restart` deletes unfinished work first, and `summary`
-    describes the plan for the error that a later run with another plan gets. `side_files` has the names of the small
-    files that are written before the shards. SpecError when an output or another plan's work
-    is in the way, UnsafeError when the unfinished work is not this user's own, LockedError when another process
-    builds this output, StorageError when the disk cannot be written.
+    describes the plan in the error of a later run with another plan. `side_files` names the small files that are
+    written before the shards. SpecError when an output or another plan's work is in the way, UnsafeError when it is not
+    this user's own, LockedError when another process builds it, StorageError when the disk cannot be written.
     """
     out = destination.out
     unfinished = out.with_name(out.name + ".partial") if out.name else out
@@ -69,12 +68,13 @@ def open_output(
         finally:
             output.close()
             # without a commit, the work is kept for a later run if any task was recorded
-            if not output.committed and not output.has_recorded:
+            if not output.committed and not output.recorded:
                 remove_folder(unfinished, made)
 
 
 class Output:
-    """An output that is being written in `folder`; `done` is the ids of the tasks that earlier runs did.
+    """An output that is being written in `folder`; `done` is the ids of the tasks that earlier runs did, and
+    `recorded` those of all tasks in the journal.
 
     `record_read` is what earlier runs recorded. Methods are thread-safe and raise StorageErrors; after a failed sync,
     `record` and `commit` always fail. When one of the file caches in `caches` cannot open another file, unused files in
@@ -85,7 +85,7 @@ class Output:
         self.folder = lock.folder
         self.record_read = record
         self.done = frozenset(record.done)
-        self.has_recorded = bool(record.done)
+        self.recorded = set(record.done)
         self._destination = destination
         self._force = force
         self._folder_lock = lock
@@ -132,7 +132,7 @@ class Output:
                 self._sizes.pop(name, None)
                 self._named.discard(name)
             self.done -= frozenset(task_ids)
-            self.has_recorded = bool(self.done)
+            self.recorded.difference_update(task_ids)
 
     @contextmanager
     def lease_shard(self, shard: Shard) -> Iterator[Writer]:
@@ -189,7 +189,7 @@ class Output:
                     self._sync_shard(name, writer)
             with self._guard(JOURNAL):
                 self._note(done, stamps)
-            self.has_recorded = self.has_recorded or bool(done)
+            self.recorded.update(done)
             names = list(complete)
             while self._shards.close_idle(names):
                 pass

@@ -15,4 +15,4 @@ def check_installed() -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         message = f"running a stack needs {' and '.join(missing)}, not installed here"
-        raise SpecError.of(message, "pip install 'stacker[live]'; building and looking work without")
+        raise SpecError.of(message, "pip install 'stacker-llm[live]'; building and looking work without")

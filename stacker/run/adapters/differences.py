@@ -7,17 +7,11 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING
 
-from stacker.core.plan.costs import TILE
-from stacker.core.plan.plan import Step
-from stacker.core.plan.task_making import locate_tensors
 from stacker.core.plan.tasks import Compute
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import Blend, Copy, Expression
-from stacker.run.compute.evaluate import compute_tile
-from stacker.run.compute.evaluation import TileRange, begin_evaluation
-from stacker.run.compute.rounds import WorkerScratch
+from stacker.core.values.expression import Blend
+from stacker.run.tiles import find_matrix_shape, make_compute, make_reading, read_row_tiles
 from stacker.run.work.sources import OpenFiles
-from stacker.tensors import Dtype, TensorRef, TensorSpec
 
 if TYPE_CHECKING:
     from stacker.arithmetic.low_rank import Matrix
@@ -42,7 +36,7 @@ class Difference:
 
     def tiles(self) -> Iterator[tuple[int, Matrix]]:
         """The difference in tiles of whole rows, each with the number of its first row."""
-        return _compute_tiles(self.compute, self.shape, self.sources) if self.held is None else iter(self.held)
+        return read_row_tiles(self.compute, self.shape, self.sources) if self.held is None else iter(self.held)
 
     def hold(self) -> Difference:
         """The same difference, kept in memory if it is small."""
@@ -54,7 +48,7 @@ class Difference:
 
     def sum_base_squares(self) -> float:
         """The squared Frobenius norm of the base's tensor."""
-        return _sum_squares(_compute_tiles(self.base, self.shape, self.sources))
+        return _sum_squares(read_row_tiles(self.base, self.shape, self.sources))
 
 
 def _sum_squares(tiles: Iterator[tuple[int, Matrix]]) -> float:
@@ -66,11 +60,11 @@ def _sum_squares(tiles: Iterator[tuple[int, Matrix]]) -> float:
 def make_difference(name: str, donors: Mapping[str, Donor], sources: OpenFiles) -> Difference:
     """The difference of the tensor `name`, which the donors `tuned` and `base` both have with one shape."""
     spec = donors[BASE].tensors[name].spec
-    parts = tuple(_read(donors[donor], name) for donor in (TUNED, BASE))
+    parts = tuple(make_reading(donors[donor], name) for donor in (TUNED, BASE))
     weights = ((("weight", 1.0),), (("weight", -1.0),))
     blend = Blend("linear", parts, (("normalize", False),), weights)
-    change, base = (_make_compute(expression, spec, donors) for expression in (blend, parts[1]))
-    return Difference(_matrix_shape(spec), change, base, sources)
+    change, base = (make_compute(expression, spec, donors) for expression in (blend, parts[1]))
+    return Difference(find_matrix_shape(spec), change, base, sources)
 
 
 def read_tensor(donor: Donor, name: str, donors: Mapping[str, Donor], sources: OpenFiles) -> Matrix:
@@ -78,40 +72,5 @@ def read_tensor(donor: Donor, name: str, donors: Mapping[str, Donor], sources: O
     import numpy as np
 
     spec = donor.tensors[name].spec
-    tiles = _compute_tiles(_make_compute(_read(donor, name), spec, donors), _matrix_shape(spec), sources)
+    tiles = read_row_tiles(make_compute(make_reading(donor, name), spec, donors), find_matrix_shape(spec), sources)
     return np.concatenate([tile for _, tile in tiles]).reshape(spec.shape)
-
-
-def _matrix_shape(spec: TensorSpec) -> tuple[int, int]:
-    return (spec.shape[0], prod(spec.shape[1:])) if spec.shape else (1, 1)
-
-
-def _read(donor: Donor, name: str) -> Expression:
-    tensor = donor.tensors[name]
-    return tensor.expression or Copy(TensorRef(donor.name, tensor.spec.name))
-
-
-def _make_compute(expression: Expression, spec: TensorSpec, donors: Mapping[str, Donor]) -> Compute:
-    target = TensorSpec(spec.name, Dtype.F32, spec.shape)
-    places = locate_tensors([Step(target, 0, 0, expression)], donors)
-    return Compute(0, 0, target.nbytes, expression, target.dtype, places, target.row)
-
-
-def _compute_tiles(compute: Compute, shape: tuple[int, int], sources: OpenFiles) -> Iterator[tuple[int, Matrix]]:
-    import numpy as np
-
-    evaluation, scratch = begin_evaluation(compute, sources), WorkerScratch([compute]).scratch
-    width = max(shape[1], 1)
-    step = max(TILE // width, 1)
-    for first in range(0, shape[0], step):
-        rows = min(step, shape[0] - first)
-        parts = [
-            np.frombuffer(compute_tile(TileRange(evaluation, scratch, start, count)), np.float32).copy()
-            for start, count in _split(first * width, rows * width)
-        ]
-        yield first, (parts[0] if len(parts) == 1 else np.concatenate(parts)).reshape(rows, width)
-
-
-def _split(start: int, count: int) -> Iterator[tuple[int, int]]:
-    for begin in range(start, start + count, TILE):
-        yield begin, min(TILE, start + count - begin)

@@ -52,7 +52,7 @@ def choose_scratch(device: str) -> Callable[[ScratchSize], Scratch]:
     except ImportError as error:
         message = f"'{device}' needs torch, which is not installed"
         raise SpecError.of(
-            message, "pip install 'stacker[gpu]', or leave out --device (or --cuda) to use the processor"
+            message, "pip install 'stacker-llm[gpu]', or leave out --device (or --cuda) to use the processor"
         ) from error
     count = torch.cuda.device_count()
     number = int(device.partition(":")[2] or 0)

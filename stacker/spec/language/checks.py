@@ -149,13 +149,18 @@ def check_lengths(item: Item) -> Iterator[Problem]:
 
 def _check_blend(blend: BlendSpec) -> Iterator[Problem]:
     lengths = {
-        format_slice(piece): length
-        for piece in list_slices(blend)
-        if (length := count_written_layers(piece)) is not None
+        format_slice(piece): length for piece in blend.sources if (length := count_written_layers(piece)) is not None
     }
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{shown} has {length}" for shown, length in lengths.items())
         yield Problem("the slices of a blend must have the same number of layers", counts, blend.mark)
+        return
+    count = next(iter(lengths.values()), None)
+    base = blend.base and count_written_layers(blend.base)
+    if blend.base and base is not None and count is not None and base != count:
+        start = blend.sources[0].start or 0
+        hint = f"{blend.base.donor}[{start}:{start + count}] as the base of this blend has as many layers"
+        yield Problem(f"the base has {base} layers, the blend {count}", hint, blend.base.mark or blend.mark)
 
 
 def _check_crossfade(fade: CrossfadeSpec) -> Iterator[Problem]:

@@ -108,14 +108,30 @@ def unroll(
     crossfade varies: `t`, `weight`, or "" if there is none.
     """
     state = _Unrolling({named.name: named.items for named in spec.stacks}, depths, ramps, problems)
+    try:
+        yield from _limit_layers(
+            replace(flat, number=number) for number, item in enumerate(spec.stack) for flat in _unroll_item(item, state)
+        )
+    except _TooManyLayersError as error:
+        state.report(f"the stack has more than {MOST_LAYERS:,} layers", error.mark, "is a repeat too long?")
+
+
+class _TooManyLayersError(Exception):
+    """A stack or the content of a repeat has more than MOST_LAYERS layers; `mark` is where the first beyond is."""
+
+    def __init__(self, mark: Mark | None) -> None:
+        super().__init__(mark)
+        self.mark = mark
+
+
+def _limit_layers(items: Iterable[FlatItem]) -> Iterator[FlatItem]:
+    """Yield the items; raises _TooManyLayersError as soon as they have more than MOST_LAYERS layers."""
     total = 0
-    for number, item in enumerate(spec.stack):
-        for flat in _unroll_item(item, state):
-            total += flat.length
-            if total > MOST_LAYERS:
-                state.report(f"the stack has more than {MOST_LAYERS:,} layers", flat.mark, "is a repeat too long?")
-                return
-            yield replace(flat, number=number)
+    for item in items:
+        total += item.length
+        if total > MOST_LAYERS:
+            raise _TooManyLayersError(item.mark)
+        yield item
 
 
 def _unroll_item(item: Item, state: _Unrolling) -> Iterator[FlatItem]:
@@ -251,9 +267,10 @@ def _add_weight(source: FlatSlice, weight: float) -> FlatSlice:
 
 
 def _unroll_repeat(item: RepeatSpec, state: _Unrolling) -> Iterator[FlatItem]:
-    once = [*_enter(item.hop, (flat for inner in item.items for flat in _unroll_item(inner, state)))]
+    content = (flat for inner in item.items for flat in _unroll_item(inner, state))
+    once = [*_enter(item.hop, _limit_layers(content))]
     count = sum(flat.length for flat in once)
-    for copy in range(item.times):
+    for copy in range(item.times if once else 0):
         position = 0
         for flat in once:
             scales = (RepeatScale(item.scale, position, count, item.mark),) if item.scale and copy else ()

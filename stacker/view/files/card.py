@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -21,6 +22,7 @@ from stacker.view.map.depth_map import DepthMap
 from stacker.view.scene.formatting import changes_text, method_text, source_text, span_text
 from stacker.view.scene.scene import Scene
 from stacker.view.stack.preview import Legend
+from stacker.view.stack.programs import answers_text
 from stacker.view.stack.summary import format_facts
 
 DRAWING = "depth-map.svg"
@@ -28,6 +30,15 @@ LARGEST_DRAWING = 200_000
 """The most bytes of a drawing that is written beside the card: about the drawing of a stack of a thousand layers."""
 _BUILD_FACTS = ("reads", "writes", "memory", "time")
 """Rows of the summary that the card leaves out, because they only describe the build of the stack."""
+_SNIPPET = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+place = "."  # the folder of this file, or its id on the hub
+model = AutoModelForCausalLM.from_pretrained(place, dtype="auto")
+tokenizer = AutoTokenizer.from_pretrained(place)
+words = tokenizer("Once upon a time", return_tensors="pt")
+print(tokenizer.decode(model.generate(**words, max_new_tokens=40)[0]))"""
+"""Loads the checkpoint and continues a text."""
 _LICENCE = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}")
 """Matches licence ids as the hub has them, such as `apache-2.0`."""
 _COLUMNS = 76
@@ -51,6 +62,7 @@ def card_text(scene: Scene, spec: str, drawing: str | None = None) -> str:
         table(("figure", "value"), _list_facts(scene)),
         "## Layers\n\n" + table(("layers", "from", "made by", "jump", "across the jump"), _list_segments(scene)),
         *([f"## Where it is fragile\n\n{_lints_text(scene)}"] if scene.lints else []),
+        f"## Use it\n\n{_usage_text(scene)}",
         "## Spec\n\n" + code_block("yaml", _PARENT_FOLDERS.sub("./", spec).rstrip()),
         f"## Make it again\n\n{_reproduction_text(scene)}",
     ]
@@ -72,9 +84,17 @@ def make_metadata(scene: Scene) -> dict[str, Any]:
         "library_name": "transformers",
         "license": licence if isinstance(licence, str) and _LICENCE.fullmatch(licence) else None,
         "pipeline_tag": "text-generation",
-        "tags": ["merge", "frankenmerge", "stacker"],
+        "tags": _list_tags(scene),
     }
     return {key: value for key, value in entries.items() if value}
+
+
+def _list_tags(scene: Scene) -> list[str]:
+    """The card's tags: a frankenmerge has layers at other places than their donor, and each op in use is a tag."""
+    layers = scene.graph.layers
+    moved = bool(scene.jumps) or any(feed.layer != node.index for node in layers for feed in node.feeds)
+    ops = dict.fromkeys(node.op for node in layers if node.op)
+    return ["merge", *(["frankenmerge"] if moved else []), *ops, "stacker"]
 
 
 def _list_donors(scene: Scene) -> Iterator[Donor]:
@@ -86,9 +106,22 @@ def _list_donors(scene: Scene) -> Iterator[Donor]:
 
 
 def _summary_text(scene: Scene) -> str:
-    names = ", ".join(f"[{name}](https://huggingface.co/{name})" for name in make_metadata(scene).get("base_model", []))
-    origin = f" from layers of {names}" if names else ""
+    names = list(dict.fromkeys(_name_text(donor) for donor in _list_donors(scene)))
+    origin = f" from layers of {', '.join(names)}" if names else ""
     return f"A stack of {len(scene.graph.layers)} layers, composed with stacker{origin}. No training took place."
+
+
+def _name_text(donor: Donor) -> str:
+    """The Markdown that names a donor: a link for one from the hub, the last part of the path for any other."""
+    if donor.revision:
+        return f"[{donor.source}](https://huggingface.co/{donor.source})"
+    return code_span(PurePath(donor.source).name or donor.name)
+
+
+def _usage_text(scene: Scene) -> str:
+    """The card's section on loading the checkpoint, with the programs that compute it correctly as far as is known."""
+    known = answers_text(scene.verdicts)
+    return code_block("python", _SNIPPET) + (f"\n\n{escape_markdown(known[0].upper() + known[1:])}." if known else "")
 
 
 def map_text(scene: Scene) -> str:
@@ -133,8 +166,4 @@ def _reproduction_text(scene: Scene) -> str:
 
 
 def _place_text(donor: Donor) -> str:
-    return (
-        f"[{donor.source}](https://huggingface.co/{donor.source}) at `{donor.revision}`"
-        if donor.revision
-        else "a folder"
-    )
+    return f"{_name_text(donor)} at `{donor.revision}`" if donor.revision else f"the folder {_name_text(donor)}"

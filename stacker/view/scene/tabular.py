@@ -7,20 +7,75 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
+from rich.table import Column, Table
 from rich.text import Text
 
 Cells = Sequence[str | Text]
+_GAP = 2
+"""Columns of the terminal between two columns of a table."""
+
+
+class WordTable(Table):
+    """A table that breaks lines only between words.
+
+    If that does not fit, each row is shown as a list: its first cell, then the others below it, each after its header.
+    """
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table, with columns as wide as their texts if these fit, else narrowed as far as words allow."""
+        room = options.max_width - _GAP * (len(self.columns) - 1)
+        widths = _fit_widths([*map(_text_width, self.columns)], [*map(_word_width, self.columns)], room)
+        if widths is None:
+            yield from self._list_rows()
+            return
+        for column, width in zip(self.columns, widths, strict=True):
+            column.width = width
+        yield from super().__rich_console__(console, options)
+
+    def _list_rows(self) -> RenderResult:
+        for first, *others in zip(*(column.cells for column in self.columns), strict=True):
+            yield Text(str(first), "bold")
+            for column, cell in zip(self.columns[1:], others, strict=True):
+                if str(cell):
+                    yield Padding(Text(f"{column.header}: {cell}", overflow="fold"), (0, 0, 0, _GAP))
+
+
+def _fit_widths(widths: list[int], least: list[int], room: int) -> list[int] | None:
+    """Narrow the widest columns until all fit into `room`, none below its `least` width; None if they cannot fit."""
+    if sum(least) > room:
+        return None
+    while sum(widths) > room:
+        _, at = max((width, at) for at, width in enumerate(widths) if width > least[at])
+        widths[at] -= 1
+    return widths
+
+
+def _text_width(column: Column) -> int:
+    return max((cell_len(line) for text in _texts(column) for line in text.splitlines()), default=1) or 1
+
+
+def _word_width(column: Column) -> int:
+    """The length of the longest word, or of the longest line in a column that is not wrapped."""
+    if column.no_wrap:
+        return _text_width(column)
+    return max((cell_len(word) for text in _texts(column) for word in text.split()), default=1)
+
+
+def _texts(column: Column) -> list[str]:
+    return [str(column.header), *map(str, column.cells)]
 
 
 def make_table(
     columns: Sequence[str], rows: Iterable[Cells], right: Collection[str] = (), header_style: str = "bold"
 ) -> Table:
-    """A table whose long cells are wrapped.
+    """A table whose long cells are wrapped between words.
 
     Columns named in `right` are aligned right and never wrapped.
     """
-    table = Table(box=None, pad_edge=False, header_style=header_style)
+    table = WordTable(box=None, pad_edge=False, header_style=header_style)
     for name in columns:
         aligned = name in right
         table.add_column(Text(name), justify="right" if aligned else "left", no_wrap=aligned, overflow="fold")

@@ -70,8 +70,7 @@ def _value_text(value: Json) -> str:
 
 def _summary_text(found: Difference) -> str:
     if found.is_empty:
-        same = f"the same config, {found.alike} tensors of the same names, shapes and types"
-        return f"no difference: {same}; their values were not compared"
+        return f"the same config, and {found.alike} tensors of the same names, shapes and types"
     counts = {
         "config entries that differ": len(found.config),
         "tensors only in the first": len(found.only_one),

@@ -37,8 +37,8 @@ def _list_packages(machine: Machine) -> dict[str, str]:
 
 def _missing_text(package: str) -> str:
     if package in FOR_LIVE:
-        return "not installed: only `stacker run` and --device need it, pip install 'stacker[live]' brings it"
-    return "not installed: pip install stacker brings it"
+        return "not installed: only `stacker run` and --device need it, pip install 'stacker-llm[live]' brings it"
+    return "not installed: pip install stacker-llm brings it"
 
 
 def _list_hardware(machine: Machine) -> dict[str, str]:

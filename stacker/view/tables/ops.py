@@ -16,11 +16,8 @@ _KINDS: dict[type, str] = {float: "number", int: "whole number", bool: "true or 
 
 
 def draw_ops(ops: Iterable[Op]) -> Table:
-    """A table with one row for each op."""
-    rows = [
-        (op.name, op.summary, _sources_text(op), ", ".join(parameter.name for parameter in op.parameters)) for op in ops
-    ]
-    return make_table(("op", "what it does", "sources", "parameters"), rows)
+    """A table with one row for each op, without its parameters."""
+    return make_table(("op", "sources", "what it does"), [(op.name, _sources_text(op), op.summary) for op in ops])
 
 
 def draw_op(op: Op) -> RenderableType:

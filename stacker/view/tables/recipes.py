@@ -62,11 +62,12 @@ def draw_generators(generators: Iterable[tuple[Generator, Sketch]], room: int) -
 
 
 def _make_table(*columns: str, room: int) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 1 if room else 0, 0))
+    if not room:
+        return make_table([name for name in columns if name != "depth map"], (), right=("layers", "size"))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 1, 0))
     for name in columns:
         unwrapped = name in ("recipe", "generator", "depth map", "layers", "size")
-        if room or name != "depth map":
-            table.add_column(name, no_wrap=unwrapped, justify="right" if name in ("layers", "size") else "left")
+        table.add_column(name, no_wrap=unwrapped, justify="right" if name in ("layers", "size") else "left")
     return table
 
 

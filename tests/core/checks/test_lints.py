@@ -87,6 +87,15 @@ def test_unused_layers_are_noted() -> None:
     assert found["no layer of 'b' is used"] is Severity.NOTE
 
 
+def test_a_base_is_used() -> None:
+    """A donor that is only the base of a blend is not called unused, nor are its other layers."""
+    donors = {name: make_donor(name, num_hidden_layers=30) for name in "abc"}
+    whole = '- blend: ["a[0:30]", "b[0:30]"]\n  op: ties\n  density: 0.5'
+    assert lints_of(whole, donors, base="c") == ()
+    part = '- a[0:20]\n- blend: ["a[20:30]", "b[20:30]"]\n  op: ties\n  density: 0.5\n  base: c[10:20]'
+    assert [each.message for each in lints_of(part, donors)] == ["layers in no slice: b 0–19"]
+
+
 def test_a_blend_ends_where_one_of_its_donors_ends() -> None:
     """A last blend with one donor's last layer among its sources causes no warning."""
     stack = '- a[0:29]\n- blend: ["a[29:30]", "b[20:21]"]\n  op: slerp\n  t: 0.5'

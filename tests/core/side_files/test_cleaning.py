@@ -122,7 +122,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_nothing_unsafe_is_left(value: object) -> None:
     """In any JSON value, the result has no unsafe key and everything else."""
-    written, _ = clean("generation_config.json", json.dumps(value).encode())
+    written, _ = clean("processor_config.json", json.dumps(value).encode())
     assert json.loads(written or b"") == _expected(value)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +73,34 @@ def test_a_base_of_another_length_is_still_a_base() -> None:
     graph = graph_of(" - blend: ['a[0:4]', 'b[0:4]']\n   op: ties\n   base: a[3:]")
     assert [problem.message for problem in graph.problems] == ["the base has 3 layers, the blend 4"]
     assert [node.base.layer for node in graph.layers if node.base] == [3, 4, 5, 3]
+
+
+BASES = {
+    "as the blend": ("a[0:4]", "a[1:]", {}, "a[0:4] as the base"),
+    "as the blend, further on": ("a[2:6]", "a[1:]", {}, "a[2:6] as the base"),
+    "where the donor ends earlier": ("a[2:6]", "c[3:]", {"num_hidden_layers": 5}, "c[0:4] as the base"),
+    "too few layers": ("a[0:4]", "c[1:]", {"num_hidden_layers": 3}, "layers as the blend, 4: 'c' has only 3"),
+}
+
+
+@pytest.mark.parametrize(("slice_", "base", "config", "hint"), BASES.values(), ids=BASES)
+def test_a_base_of_another_length_gets_a_slice_that_fits(
+    slice_: str, base: str, config: dict[str, Any], hint: str
+) -> None:
+    """The hint names the slice of the base with as many layers as the blend, at the same place if it can be."""
+    donors = {name: make_donor(name, **(config if name == "c" else {})) for name in "abc"}
+    graph = graph_of(f" - blend: ['{slice_}', 'b{slice_[1:]}']\n   op: ties\n   base: {base}", donors)
+    (problem,) = graph.problems
+    assert hint in problem.hint
+
+
+def test_a_shallow_base_of_the_spec_is_no_missing_base() -> None:
+    """A base with fewer layers than the blend needs is named as such, once, with a slice that would do."""
+    donors = {"a": make_donor("a"), "b": make_donor("b"), "c": make_donor("c", num_hidden_layers=5)}
+    graph = graph_of(" - a[0:2]\n - blend: ['a[2:6]', 'b[2:6]']\n   op: ties", donors, base="c")
+    (problem,) = graph.problems
+    assert problem.message == "the base 'c' has 5 layers, and the blend needs its layer 5"
+    assert "c[1:5] as the base" in problem.hint
 
 
 def test_repeat_scales_only_the_copies() -> None:

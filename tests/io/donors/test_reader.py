@@ -201,3 +201,18 @@ def test_an_inferred_family_is_noted(tmp_path: Path) -> None:
     assert notes["known"] == ()
     (note,) = notes["strange"]
     assert "no architecture file describes 'strange'" in note.message
+
+
+@pytest.mark.parametrize("key", ["", "vision_config"])
+def test_a_config_of_absurdly_many_entries_is_refused(tmp_path: Path, key: str) -> None:
+    """The config, and configs inside it, have at most 10,000 entries; lists of labels may be longer."""
+    donor = write_llama(tmp_path / "a")
+    path = donor / "config.json"
+    config, many = json.loads(path.read_text()), {f"k{number}": number for number in range(10_001)}
+    path.write_text(json.dumps(config | {"id2label": many}))
+    assert read(donor).depth == 6
+    path.write_text(json.dumps(config | ({key: many} if key else many)))
+    with pytest.raises(
+        DonorError, match=r"config\.json: this config has 10,0\d\d entries; stacker reads at most 10,000"
+    ):
+        read(donor)

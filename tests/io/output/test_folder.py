@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import subprocess
@@ -17,6 +18,7 @@ from stacker.errors import LockedError, Severity, SpecError, StackerError, Stora
 from stacker.io.output import placing
 from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import Output, open_output
+from stacker.io.output.lock import lock_folder
 from tests.io.images import tmpfs
 
 
@@ -395,3 +397,27 @@ def test_an_error_inside_comes_out(out: Path) -> None:
     """An error raised inside the block is raised unchanged."""
     with pytest.raises(StackerError, match="mine"), opened(out):
         raise StackerError.of("mine")
+
+
+def test_a_lock_that_cannot_be_closed_is_no_error(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the renaming, an EIO from closing the locked folder leaves a complete output, a success, and no lock."""
+    close = os.close
+    failed: list[bool] = []
+
+    def close_and_fail(fd: int) -> None:
+        close(fd)
+        if fd == locked:
+            failed.append(out.exists())
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with opened(out) as output:
+        for name in ("1.safetensors", "2.safetensors"):
+            write_shard(output, name, b"a")
+        locked = output._folder_lock.fd
+        output.commit()
+        monkeypatch.setattr(os, "close", close_and_fail)
+    monkeypatch.undo()
+    assert failed == [True]
+    assert content(out) == {"1.safetensors": b"aaaaa", "2.safetensors": b"aaaaa"}
+    with lock_folder(out):
+        pass

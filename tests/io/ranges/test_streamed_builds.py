@@ -16,11 +16,12 @@ from stacker.io.donors.streaming import DonorAccess
 from stacker.io.hub import requests as hub_requests
 from stacker.io.ranges import connections, fetching, read_ahead
 from stacker.run.building import BuildOptions, Listener
+from tests.adapters import write_lora
 from tests.donors import write_llama
 from tests.hub_server import Fault, HubServer, running_hub
 from tests.hub_uploads import WEIGHTS
 
-FIRST, SECOND = "anna/first", "ben/second"
+FIRST, SECOND, LORA = "anna/first", "ben/second", "cleo/lora"
 COPIES = f"""\
 stacker: 1
 name: two
@@ -38,12 +39,20 @@ stack:
   - {{blend: ["b[1:3]", "b[2:4]"], op: ties, weight: 0.5, density: 0.6}}
   - {{slice: "b[4:6]", scale: {{attn.o: 0.5}}}}
 """
+ADAPTED = f"""\
+stacker: 1
+name: adapted
+donors: {{a: {{source: {FIRST}, adapters: [{{source: {LORA}, weight: 0.5}}]}}, b: {SECOND}}}
+stack: ["a[0:3]", {{blend: ["a[3:5]", "b[3:5]"], op: slerp, t: 0.3}}, "b[5:6]"]
+"""
+LORA_SHAPES = {f"model.layers.{layer}.self_attn.q_proj": (64, 64) for layer in (1, 3)}
+EVERY_TEXT = pytest.mark.parametrize("text", [COPIES, BLENDS, ADAPTED], ids=["copies", "blends", "adapters"])
 STREAM = BuildOptions(access=DonorAccess.STREAM)
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """A hub with two donors, one of them in shards; requests are small, and waits between them short."""
+    """A hub with two donors, one of them in shards, and a LoRA; requests are small, and waits between them short."""
     monkeypatch.setattr(hub_requests, "RETRY_PAUSES", (0.0, 0.0))
     monkeypatch.setattr(fetching, "PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(read_ahead, "BLOCK_BYTES", 1 << 15)
@@ -53,6 +62,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         for repo, seed, shards in ((FIRST, 1, 3), (SECOND, 2, 1)):
             folder = write_llama(tmp_path / "donors" / repo, hidden=64, ffn=160, vocab=96, seed=seed, shards=shards)
             hub.add(repo, folder)
+        write_lora(tmp_path / "donors" / LORA, LORA_SHAPES, base_model_name_or_path=FIRST)
+        hub.add(LORA, tmp_path / "donors" / LORA)
         yield hub
 
 
@@ -66,7 +77,7 @@ def build_streamed(tmp_path: Path, text: str, name: str = "out") -> Path:
 
 def build_locally(tmp_path: Path, text: str) -> Path:
     """Build the same spec from the folders of the donors."""
-    for repo in (FIRST, SECOND):
+    for repo in (FIRST, SECOND, LORA):
         text = text.replace(repo, str(tmp_path / "donors" / repo))
     spec = tmp_path / "local.yml"
     spec.write_text(text)
@@ -78,7 +89,7 @@ def read_weights(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
 
 
-@pytest.mark.parametrize("text", [COPIES, BLENDS], ids=["copies", "blends"])
+@EVERY_TEXT
 def test_the_bytes_are_those_of_an_ordinary_build(hub: HubServer, tmp_path: Path, text: str) -> None:
     """A streamed build stores no weights in the cache, asks for no whole file, and writes the same shards."""
     out = build_streamed(tmp_path, text)
@@ -86,6 +97,29 @@ def test_the_bytes_are_those_of_an_ordinary_build(hub: HubServer, tmp_path: Path
     assert not hub.downloaded()
     assert not list((tmp_path / "home").rglob("*.safetensors"))
     assert not verify(out, {"a": str(tmp_path / "donors" / FIRST), "b": str(tmp_path / "donors" / SECOND)}).problems
+
+
+def test_an_adapter_is_fetched_from_the_hub(hub: HubServer, tmp_path: Path) -> None:
+    """Looking asks only for its header; an ordinary build fetches its file, and later reads it from the cache."""
+    spec = tmp_path / "s.yml"
+    spec.write_text(ADAPTED)
+    plan = load(spec).plan()
+    assert hub.downloaded() == set()
+    build(load(spec), tmp_path / "out")
+    assert hub.downloaded(LORA) == {"adapter_model.safetensors"}
+    assert read_weights(tmp_path / "out") == read_weights(build_locally(tmp_path, ADAPTED))
+    hub.stop()
+    assert not verify(tmp_path / "out").problems
+    assert load(spec).plan().id == plan.id
+    assert {donor.name: donor.revision for donor in plan.donors}["a+lora"] == hub.repos[LORA].refs["main"]
+
+
+def test_a_private_adapter_is_an_error_of_the_donor(hub: HubServer, tmp_path: Path) -> None:
+    """An adapter that cannot be read is named, before anything is built."""
+    hub.repos[LORA].private = True
+    (tmp_path / "s.yml").write_text(ADAPTED)
+    with pytest.raises(DonorError, match=f"(?s){LORA}.*no such repository, or it is private"):
+        load(tmp_path / "s.yml")
 
 
 def test_an_output_is_verified_by_ranges(hub: HubServer, tmp_path: Path) -> None:

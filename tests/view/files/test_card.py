@@ -50,6 +50,24 @@ def test_the_hub_reads_its_metadata() -> None:
         validate_repo_id(name)
 
 
+def test_tags_say_what_was_made() -> None:
+    """A blend that leaves all layers at their places is no frankenmerge; the ops that blend layers are tags."""
+    blend = "stacker: 1\ndonors:\n  a: {source: some/a, like: mistral-7b}\n  b: {source: some/b, like: mistral-7b}\n"
+    whole = scene_of(f"{blend}name: whole\nstack:\n  - blend: [a, b]\n    op: slerp\n    t: 0.5\n")
+    assert read_card(card_text(whole, blend)).tags == ["merge", "slerp", "stacker"]
+    moved = scene_of(f"{blend}name: moved\nstack:\n  - blend: ['a[0:20]', 'b[8:28]']\n    op: slerp\n    t: 0.5\n")
+    assert read_card(card_text(moved, blend)).tags == ["merge", "frankenmerge", "slerp", "stacker"]
+
+
+def test_the_snippet_is_a_program() -> None:
+    """The card's Python compiles, and the programs that compute the stack correctly are named."""
+    text = card_text(scene_of(GOLIATH), GOLIATH)
+    snippet = text.split("## Use it\n\n```python\n")[1].split("\n```")[0]
+    compile(snippet, "card", "exec")
+    assert "from_pretrained" in snippet
+    assert "Right in transformers, llama.cpp" in text
+
+
 def test_metadata_survives_a_round_trip() -> None:
     """huggingface_hub writes the same metadata that it read."""
     text = card_text(from_hub(scene_of(GOLIATH)), GOLIATH)
@@ -95,6 +113,8 @@ def test_no_folder_of_the_machine_is_written(tmp_path: Path) -> None:
     assert str(tmp_path) not in text
     assert "secret" not in text
     assert "a: ./donor-a" in text
+    assert "from layers of `donor-a`" in text
+    assert "`b`: the folder `donor-a`" in text
     assert "base_model" not in text
     assert (tmp_path / "out" / "depth-map.svg").read_text().startswith("<svg")
 

@@ -1,0 +1,1 @@
+"""How far the weights of two checkpoints are from each other, by role and layer."""
