@@ -16,8 +16,9 @@ from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 from stacker.arch.families import find_architecture
 from stacker.arch.placement import list_expected_tensors
-from stacker.compose import load
+from stacker.compose import build, load
 from stacker.errors import StackerError
+from stacker.run.building import DEFAULTS, Listener
 from tests.donors import write_llama
 
 LINEAR = [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
@@ -270,3 +271,18 @@ def test_a_live_stack_is_dequantised(tmp_path: Path) -> None:
     weights = load(tmp_path / "spec.yml").live().state_dict()
     name = "model.layers.2.mlp.down_proj.weight"
     assert torch.equal(weights[name].bfloat16(), a[name])
+
+
+def test_the_cause_of_infinite_numbers_is_found(tmp_path: Path) -> None:
+    """A scale that is not a number is reported with the donor's weight that it belongs to."""
+
+    def make(source: torch.Generator, rows: int, columns: int) -> tuple[Tensors, Tensor]:
+        parts, numbers = _make_channels(source, rows, columns)
+        return parts | {"weight_scale": parts["weight_scale"] * float("nan")}, numbers
+
+    write_quantized(tmp_path / "a", make, {"quant_method": "compressed-tensors"}, seed=0)
+    (tmp_path / "spec.yml").write_text("stacker: 1\ndonors: {a: ./a}\nstack: [a]\noutput: {dequantize: true}\n")
+    warnings: list[str] = []
+    stack = load(tmp_path / "spec.yml")
+    build(stack, tmp_path / "out", DEFAULTS, Listener(warn=lambda found: warnings.extend(map(str, found))))
+    assert any("_proj.weight' of donor 'a' already has such values" in each for each in warnings)
