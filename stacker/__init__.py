@@ -1,7 +1,8 @@
 """stacker: a composer of frankenmerges. `stacker.load(spec)` gives a Stack to preview, plan, build and run.
 
-`stacker.search(space, objective)` searches for a better one; `stacker.load_space(spec)` makes the space. Errors are
-StackerErrors, whose `problems` have a message, a hint and a place in the spec.
+`stacker.search(space, objective)` searches for a better one; `stacker.load_space(spec)` makes the space, and
+`stacker.sweep(spec, values)` tries all combinations of values of a spec's parameters. Errors are StackerErrors, whose
+`problems` have a message, a hint and a place in the spec.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from stacker.run.building import Built
     from stacker.search.running.runs import search
     from stacker.searching.spaces import load_space
+    from stacker.searching.sweeping import sweep
 else:
     from stacker import search
 
@@ -36,12 +38,14 @@ __version__ = VERSION
 __all__ = [
     "Built", "DonorError", "LockedError", "Problem", "SpecError", "Stack", "StackerError", "StorageError",
     "UnsafeError", "VerifyError", "__version__", "compare_weights", "extract_lora", "load", "load_space", "search",
+    "sweep",
 ]  # fmt: skip
 _HOMES = {
     "Built": "stacker.run.building",
     "Stack": "stacker.compose",
     "load": "stacker.compose",
     "load_space": "stacker.searching.spaces",
+    "sweep": "stacker.searching.sweeping",
     "compare_weights": "stacker.distances",
     "extract_lora": "stacker.extraction",
 }

@@ -26,8 +26,7 @@ from stacker.core.config.containers import Compiled, check_containers, find_cont
 from stacker.core.plan.documents import format_lock
 from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan
 from stacker.core.plan.plan_json import make_lock
-from stacker.core.plan.planning import find_files, make_plan, make_stacked_donor
-from stacker.core.plan.task_making import make_tasks
+from stacker.core.plan.planning import make_plan, make_stacked_donor
 from stacker.core.plan.tensors import PlannedTensors, plan_tensors
 from stacker.core.side_files.selection import SideFiles, select_side_files
 from stacker.core.stack.dequantized import dequantize_donors
@@ -37,13 +36,12 @@ from stacker.core.values.donor import Donor, collect_donors
 from stacker.core.values.metadata import MetadataEntry
 from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors, sort_problems
 from stacker.formats.json_object import Json
-from stacker.io.disk.space import check_space, count_new_bytes, find_clone_block
-from stacker.io.donors.gguf_headers import fill_headers
+from stacker.io.disk.space import find_clone_block
 from stacker.io.donors.local_files import check_not_overwritten, find_relative_source, list_local_files
 from stacker.io.donors.nested import NestedStack, Paths, read_donors
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.donors.recorded import enter_nested, follow_lock, restore_name
-from stacker.io.donors.side_files import check_side_files, fetch_side_files, read_clean_files
+from stacker.io.donors.side_files import check_side_files, read_clean_files
 from stacker.io.donors.tokenizers import read_tokenizers
 from stacker.io.files.paths import find_nearest_folder
 from stacker.io.files.spec_files import find_spec_file, read_spec_file
@@ -52,6 +50,7 @@ from stacker.io.output.folder import open_output
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
 from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, commit_output, write_weights
+from stacker.run.preparing import Work, check_room, prepare_work
 from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.mergekit.hints import translate_errors, translate_hints
@@ -66,6 +65,7 @@ if TYPE_CHECKING:
     from stacker.live.live_stack import LiveStack
 
 Given = Mapping[str, object]
+Places = Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -267,30 +267,32 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
     DonorError may be raised. Once `out` is complete, the listener gets warnings instead.
     """
     raise_problems(stack.problems)
-    known = collect_donors(stack.donors)
-    container, text = find_container(stack.graph, stack.donors), stack.write_spec()
-    plan = plan_for(stack, out, options.layout)
-    destination = open_destination(out, plan, container.suffix, force=options.force)
-    check_not_overwritten(out, known.values())
-    side_files = fetch_side_files(stack.side_files)
-    if side_files != stack.side_files:
-        raise_problems(check_side_files(side_files, stack.spec, stack.graph, stack.donors))
-    donors = options.obtain(known, find_files(plan, known), listener.fetching)
-    plan = fill_headers(plan, donors)
-    tasks = make_tasks(plan, donors)
-    check_space(out, count_new_bytes(tasks, find_nearest_folder(out), plan.layout.block))
-    summary = {"name": plan.name, "layers": str(len(stack.graph.layers)), "donors": ", ".join(stack.donors)}
-    names = [each.file.name for each in side_files.carried]
-    with open_output(destination, plan, summary, names, force=options.force, restart=options.restart) as output:
-        for name, data in read_clean_files(side_files):
+    suffix, planned = find_container(stack.graph, stack.donors).suffix, plan_for(stack, out, options.layout)
+    destination = open_destination(out, planned, suffix, force=options.force)
+    check_not_overwritten(out, collect_donors(stack.donors).values())
+    work = prepare_work(stack, planned, options, listener)
+    plan, how = work.plan, {"force": options.force, "restart": options.restart}
+    check_room(out, work)
+    with open_output(destination, plan, work.summary, work.side_names, **how) as output:
+        for name, data in read_clean_files(work.side_files):
             output.write_texts({name: data})
-        report = write_weights(plan, tasks, output, options, listener)
+        report = write_weights(plan, work.tasks, output, options, listener)
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
-        found = {donor.name: find_relative_source(donor, destination.folder) for donor in donors.values()}
-        lock = make_lock(plan, VERSION, found, stack.nested, digests)
-        if container.suffix:
-            output.write_lock(plan.shards[0], format_lock(lock, text))
+        lock = make_lock(plan, VERSION, locate_donors(work, destination.folder), stack.nested, digests)
+        if suffix:
+            output.write_lock(plan.shards[0], format_lock(lock, stack.write_spec()))
         else:
-            output.write_texts(make_documents(stack.scene(plan), plan, text, lock))
+            output.write_texts(make_documents(stack.scene(plan), plan, stack.write_spec(), lock))
         commit_output(output, out, listener)
     return Built(plan, report, out)
+
+
+def locate_donors(work: Work, folder: Path) -> Places:
+    """Where each donor is, relative to `folder`, by name; None for a donor from elsewhere."""
+    return {donor.name: find_relative_source(donor, folder) for donor in work.donors.values()}
+
+
+def describe_output(stack: Stack, work: Work, found: Places, digests: Mapping[str, str]) -> dict[str, bytes]:
+    """The files of an output beside shards and side files; `found` is of `locate_donors`, `digests` are the shards'."""
+    lock = make_lock(work.plan, VERSION, found, stack.nested, digests)
+    return make_documents(stack.scene(work.plan), work.plan, stack.write_spec(), lock)

@@ -18,7 +18,7 @@ ORDER = (
     *("recipes", "new"),
     *("inspect", "check", "preview", "config", "plan", "diff", "lineage", "doctor"),
     *("run", "eval", "compare", "probe", "sweep", "search"),
-    *("build", "verify", "push", "extract-lora"),
+    *("build", "commit", "verify", "push", "extract-lora"),
     *("convert", "schema", "ops", "architectures"),
 )
 """The order of commands in the help; commands that are not listed come last."""

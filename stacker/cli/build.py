@@ -10,6 +10,7 @@ import typer
 
 from stacker.cli.app import BUILD, For, Json, Parameters, Spec, app, format_examples
 from stacker.cli.parameters import parse_assignments
+from stacker.cli.parts import choose_executor, write_part
 from stacker.cli.terminal.printing import make_console, print_json, print_problems, print_warnings, problems_json
 from stacker.cli.terminal.progress import show_progress
 from stacker.cli.terminal.streams import drop_output
@@ -19,13 +20,14 @@ from stacker.errors import Mark, SpecError, StorageError, raise_problems, select
 if TYPE_CHECKING:
     from stacker.compose import Stack
     from stacker.core.side_files.selection import SideFiles
-    from stacker.run.building import Built
+    from stacker.run.building import BuildOptions, Built
 
 Out = Annotated[
-    Path,
+    str,
     typer.Argument(
         metavar="OUT",
-        help="The folder to write, or the file if the donors are GGUF files; it appears only once it is complete.",
+        help="The folder to write, the file if the donors are GGUF files, or an address such as s3://bucket/folder; "
+        "it appears only once it is complete.",
     ),
 ]
 Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder or GGUF file written by stacker build.")]
@@ -78,6 +80,21 @@ Stream = Annotated[
         help="Read the weights of donors on the hub by ranges as they are needed, and store no file of them.",
     ),
 ]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        "--shards",
+        metavar="K/N",
+        help="Write only the K-th of N parts of the shards, into OUT.parts; stacker commit puts the parts together.",
+    ),
+]
+Executor = Annotated[
+    str, typer.Option("--executor", metavar="NAME", help="What writes the shards: local, or ray for a Ray cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", envvar="RAY_ADDRESS", help="The Ray cluster; none: start Ray here."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
 
 
@@ -89,6 +106,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.
         "build stack.yml ./out --for llama.cpp",
         "build stack.yml ./out --stream",
         "build stack.yml ./out -p cut=12",
+        "build stack.yml ./out --shards 3/8",
+        "build stack.yml ./out --executor ray --address 10.0.0.1:6379",
     ),
 )
 def build(
@@ -106,14 +125,16 @@ def build(
     clients: For = None,
     digests: Digests = False,
     stream: Stream = False,
+    shards: Part = None,
+    executor: Executor = "local",
+    address: Address = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Write the checkpoint that SPEC describes; an interrupted build is resumed by the same command."""
-    from stacker.compose import build as make
     from stacker.compose import load
     from stacker.io.donors.streaming import DonorAccess
-    from stacker.run.building import BuildOptions, Listener
+    from stacker.run.building import BuildOptions
     from stacker.spec.language.value_grammar import parse_size
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
@@ -123,17 +144,35 @@ def build(
     doubts = () if quiet or select_errors(stack.problems) else select_warnings(stack.lints())
     print_warnings((*stack.problems, *doubts))
     access = DonorAccess.STREAM if stream else DonorAccess.FETCH
-    options = BuildOptions(force, restart, workers, memory, layout, device, digests, access=access)
+    where = choose_executor(executor, address)
+    options = BuildOptions(force, restart, workers, memory, layout, device, digests, where, access)
+    if shards:
+        write_part(stack, Path(out), shards, options, quiet=quiet, json=json)
+        return
+    _write_whole(stack, out, options, quiet=quiet, json=json)
+
+
+def _write_whole(stack: Stack, out: str, options: BuildOptions, *, quiet: bool, json: bool) -> None:
+    from stacker.compose import build as make
+    from stacker.run.building import Listener
+    from stacker.spec.language.value_grammar import is_address
+    from stacker.upload import build_to_storage
+
     with show_progress("building", "fetching", "checking", quiet=quiet or json) as (writing, fetching, checking):
-        built = make(stack, out, options, Listener(writing, fetching, checking, print_warnings))
+        listener = Listener(writing, fetching, checking, print_warnings)
+        if is_address(out):
+            built = build_to_storage(stack, out, options, listener)
+        else:
+            built = make(stack, Path(out), options, listener)
     if json:
         _print_json(built, stack.side_files, out)
     elif not quiet:
         _print_text(built, stack, out)
 
 
-def _print_text(built: Built, stack: Stack, out: Path) -> None:
+def _print_text(built: Built, stack: Stack, out: str) -> None:
     """Print what was written, which files of the donors were not, and what can be done with the output."""
+    from stacker.spec.language.value_grammar import is_address
     from stacker.view.stack.next_steps import list_next_steps, next_steps_text
     from stacker.view.stack.plan_report import report_text
     from stacker.view.tables.side_files import left_behind_text
@@ -143,11 +182,12 @@ def _print_text(built: Built, stack: Stack, out: Path) -> None:
     left = left_behind_text(stack.side_files)
     if left:
         console.print(f"  {left}", soft_wrap=True)
-    steps = list_next_steps(out, stack.side_files, stack.verdicts())
-    console.print(next_steps_text(steps), soft_wrap=True)
+    if not is_address(out):
+        steps = list_next_steps(Path(out), stack.side_files, stack.verdicts())
+        console.print(next_steps_text(steps), soft_wrap=True)
 
 
-def _print_json(built: Built, files: SideFiles, out: Path) -> None:
+def _print_json(built: Built, files: SideFiles, out: str) -> None:
     """Print the report of a build as JSON; an error says that the output is complete nevertheless."""
     from stacker.view.stack.plan_report import report_json
     from stacker.view.tables.side_files import side_files_json

@@ -11,8 +11,7 @@ from stacker.cli.terminal.printing import print_warnings
 from stacker.errors import Problem, StackerError, raise_problems
 
 if TYPE_CHECKING:
-    from stacker.compose import Stack
-    from stacker.live.live_stack import LiveStack, Settings
+    from stacker.live.live_stack import LiveStack
     from stacker.measure.candidates import Candidate
 
 
@@ -24,7 +23,7 @@ def open_candidates(
     `parameters` are the words of `-p`. The first that is loaded shares its weights with those that are loaded later.
     """
     from stacker.compose import draw_blueprint
-    from stacker.measure.candidates import Candidate
+    from stacker.measure.candidates import Candidate, Opening
 
     settings = parse_settings(device, dtype, max_memory)
     loaded: list[LiveStack] = []
@@ -40,23 +39,6 @@ def open_candidates(
             problems += error.problems
     raise_problems(problems)
     return tuple(candidates)
-
-
-class Opening:
-    """Loads a stack, with the weights of the stack that was loaded first where they are the same."""
-
-    def __init__(self, stack: Stack, settings: Settings, loaded: list[LiveStack]) -> None:
-        self._stack = stack
-        self._settings = settings
-        self._loaded = loaded
-
-    def load(self) -> LiveStack:
-        """The stack in memory."""
-        if self._loaded:
-            return self._loaded[0].rearranged(self._stack)
-        live = self._stack.live_stack(self._settings.device, self._settings.dtype, self._settings.max_memory)
-        self._loaded.append(live)
-        return live
 
 
 def write_file(path: Path, text: str) -> None:

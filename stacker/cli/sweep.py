@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stacker.cli.app import RUN, Json, Spec, app, format_examples
-from stacker.cli.candidates import Opening, write_file
+from stacker.cli.candidates import write_file
 from stacker.cli.evaluation import Batch, Length, NoCache, Questions, Reading, Size, Stride, examine
-from stacker.cli.run import Device, Kind, Memory
+from stacker.cli.run import Device, Kind, Memory, parse_settings
 from stacker.cli.terminal.counts import show_counts
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
 from stacker.errors import Mark, SpecError, raise_problems
@@ -19,11 +18,7 @@ from stacker.errors import Mark, SpecError, raise_problems
 if TYPE_CHECKING:
     from stacker.compose import Stack
     from stacker.io.donors.reader import ReadDonor
-    from stacker.live.live_stack import LiveStack, Settings
-    from stacker.measure.candidates import Candidate
-    from stacker.measure.comparison.evaluation import Examination
-    from stacker.search.sweep_grid import Axis, Point
-    from stacker.search.sweep_results import Sweep
+    from stacker.search.sweeps.results import Sweep
 
 Swept = Annotated[
     list[str] | None,
@@ -38,6 +33,7 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="The seed for --random.
 File = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the spec with the best values here.")
 ]
+Log = Annotated[Path | None, typer.Option("--log", metavar="FILE", help="Keep all results here, to go on from.")]
 Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the plot or heat map as SVG.")]
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with picture and table.")]
 
@@ -58,6 +54,7 @@ def sweep(
     random: Drawn = None,
     seed: Seed = 0,
     out: File = None,
+    log: Log = None,
     passage: Size = 2000,
     window: Length = 512,
     stride: Stride = None,
@@ -70,24 +67,27 @@ def sweep(
     html: Html = None,
     json: Json = False,
 ) -> None:
-    """Try many values of a spec's parameters on texts or questions, and judge the best on parts kept apart.
-
-    Scores are kept, so that an interrupted sweep goes on when the same command is given again.
-    """
+    """Try many values of a spec's parameters on texts or questions; the same command goes on after an interruption."""
     from stacker.io.donors.reader import read_donor, remember_donors
-    from stacker.search.sweep_grid import draw_points, make_grid, parse_axes
+    from stacker.search.sweeps.grid import choose_points, parse_axes
+    from stacker.searching.sweeping import SweepRequest, run_sweep
 
-    if not (text or questions):
-        raise SpecError.of("there is nothing to score", "name a text with --text, or questions with --questions")
+    _check_scored(text, questions)
     read = remember_donors(read_donor)
     stack = _load(spec, out, read)
     axes = parse_axes(parameter or (), stack.spec.parameters)
-    points = make_grid(axes) if random is None else draw_points(axes, random, seed)
-    examination = examine(Reading(text, passage, window, stride, batch, no_cache), questions)
-    settings = _make_settings(device, dtype, max_memory)
-    found = _sweep(stack, read, axes, points, examination, settings, quiet=json)
+    points = choose_points(axes, random, seed)
+    asked = examine(Reading(text, passage, window, stride, batch, no_cache), questions)
+    request = SweepRequest(stack, axes, points, asked, parse_settings(device, dtype, max_memory), read, log)
+    with show_counts(quiet=json) as watch_for:
+        found = run_sweep(request, watch_for)
     _write_files(found, stack, out, svg, html)
     _show(found, out, as_json=json)
+
+
+def _check_scored(text: list[Path], questions: list[Path]) -> None:
+    if not (text or questions):
+        raise SpecError.of("there is nothing to score", "name a text with --text, or questions with --questions")
 
 
 def _load(spec: Path, out: Path | None, read: ReadDonor) -> Stack:
@@ -102,15 +102,6 @@ def _load(spec: Path, out: Path | None, read: ReadDonor) -> Stack:
     return stack
 
 
-def _make_settings(device: str, dtype: str | None, max_memory: str | None) -> Settings:
-    from stacker.live.live_stack import Settings
-    from stacker.spec.language.value_grammar import parse_dtype, parse_size
-
-    kind = parse_dtype(dtype, Mark("--dtype")) if dtype else None
-    limit = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
-    return Settings(device, kind.torch_name if kind else None, limit)
-
-
 def _check_folder(stack: Stack, out: Path) -> None:
     """Raise a SpecError if a spec in the folder of `out` would look for its donors in another place."""
     from stacker.io.files.paths import is_folder, resolve_links
@@ -122,35 +113,6 @@ def _check_folder(stack: Stack, out: Path) -> None:
         if not Path(path).is_absolute() and (donor.stack or is_folder(stack.folder / path)):
             message = f"the path of donor '{donor.name}' is relative to {stack.folder}: write the spec there"
             raise SpecError.of(message, f"for instance: -o {stack.folder / out.name}", Mark(str(out)))
-
-
-def _sweep(
-    stack: Stack,
-    read: ReadDonor,
-    axes: Sequence[Axis],
-    points: Sequence[Point],
-    examination: Examination,
-    settings: Settings,
-    *,
-    quiet: bool,
-) -> Sweep:
-    """Measure all points in this process; stacks share the weights of the first that is loaded."""
-    from stacker.compose import draw_blueprint
-    from stacker.measure.candidates import Candidate
-    from stacker.search.sweep_grid import format_point
-    from stacker.search.sweeping import Sweeping, divide, sweep
-
-    loaded: list[LiveStack] = []
-
-    def open_stack(name: str, each: Stack) -> Candidate:
-        return Candidate(name, draw_blueprint(each), settings, Opening(each, settings, loaded).load)
-
-    def open_point(point: Point) -> Candidate:
-        return open_stack(format_point(point), stack.bind(point, read))
-
-    with show_counts(quiet=quiet) as watch_for:
-        work = Sweeping(open_point, divide(examination), watch_for)
-        return sweep(stack.spec.name, axes, points, work, open_stack(stack.spec.name, stack))
 
 
 def _write_files(found: Sweep, stack: Stack, out: Path | None, svg: Path | None, html: Path | None) -> None:

@@ -1,12 +1,12 @@
-"""Finds the user's cache folder. Imports no numpy, so that commands that only look can use it."""
+"""Finds the folder for scores. Imports no numpy, so that commands that only look can use it."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from stacker.io.files.cache_folder import find_user_cache
 
 
 def find_cache_folder() -> Path:
-    """The folder for scores: `stacker/scores` in XDG_CACHE_HOME, or else in `~/.cache`."""
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (named if named.is_absolute() else Path.home() / ".cache") / "stacker" / "scores"
+    """The folder for scores in the user's cache."""
+    return find_user_cache("scores")

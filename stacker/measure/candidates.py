@@ -63,12 +63,41 @@ class Candidate:
             raise SpecError.of(message, "try --dtype float32; if that does not help, its layers do not fit each other")
         return values
 
+    def reads_as(self, other: Candidate) -> bool:
+        """Whether both have the same tokenizer's files."""
+        return self.blueprint.side_files == other.blueprint.side_files
+
+    def share_tokenizer(self, other: Candidate) -> None:
+        """Use the tokenizer of another candidate if both have the same files."""
+        if self.reads_as(other):
+            self.__dict__["tokenizer"] = other.tokenizer
+
     def release(self) -> None:
         """Let the stack and its tokenizer go; they are loaded again if they are needed again."""
         if "live" in self.__dict__:
             self.live.release()
         for name in ("tokenizer", "live", "head"):
             self.__dict__.pop(name, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Loads a Stack, with the weights of the stack that was loaded first where they are the same.
+
+    `loaded` holds the stack that was loaded first, once there is one.
+    """
+
+    stack: Any
+    settings: Settings
+    loaded: list[LiveStack] = field(repr=False)
+
+    def load(self) -> LiveStack:
+        """The stack in memory."""
+        if self.loaded:
+            return self.loaded[0].rearranged(self.stack)
+        live: LiveStack = self.stack.live_stack(self.settings.device, self.settings.dtype, self.settings.max_memory)
+        self.loaded.append(live)
+        return live
 
 
 @dataclass

@@ -52,11 +52,11 @@ DEFAULTS = BuildOptions()
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Built:
-    """The result of a build: the plan that was carried out, a report of what was written, and the folder `out`."""
+    """The result of a build: the plan that was carried out, a report of what was written, and its place."""
 
     plan: Plan
     report: Report
-    out: Path
+    out: Path | str
 
     def __repr__(self) -> str:
         size = f"{self.plan.total_parameters:,} parameters, {self.plan.total_size:,} bytes"

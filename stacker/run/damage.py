@@ -17,6 +17,7 @@ from stacker.core.plan.plan import Plan, Shard, Step
 from stacker.errors import Blame, Mark, Problem
 from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json
+from stacker.io.disk.storage import explain_errors
 from stacker.io.files.paths import is_file, list_folder, read_status
 
 
@@ -102,6 +103,19 @@ def check_size(path: Path, shard: Shard) -> Problem | None:
         return make_file_problem(path, "this shard is missing", "build it again")
     size = status.st_size
     return None if size == shard.size else make_file_problem(path, f"this shard has {size:,} bytes, not {shard.size:,}")
+
+
+def check_shard(path: Path, shard: Shard) -> Problem | None:
+    """The problem of a shard that is missing, or has another size or header than planned, or None.
+
+    StorageError when it cannot be read.
+    """
+    problem = check_size(path, shard)
+    if problem is None:
+        with explain_errors(path, "read"), path.open("rb") as file:
+            if file.read(len(shard.header)) != shard.header:
+                problem = make_file_problem(path, "the header of this shard is not as planned", "build it again")
+    return problem
 
 
 def _check_json(path: Path, expected: dict[str, Json]) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from stacker.core.plan.plan import Plan, Report
 from stacker.core.plan.tasks import Task
 from stacker.io.output.folder import Output
 from stacker.progress import Watch, ignore_watch
-from stacker.run import local
+from stacker.run import local, on_ray
 from stacker.run.compute.device import HOST
 
 
@@ -32,4 +32,4 @@ class Executor(Protocol):
     ) -> Report: ...
 
 
-EXECUTORS: dict[str, Executor] = {"local": local.execute}
+EXECUTORS: dict[str, Executor] = {"local": local.execute, "ray": on_ray.execute}

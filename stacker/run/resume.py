@@ -59,7 +59,7 @@ def check_earlier_work(
     kept = [task for task in tasks if task.id in output.done]
     again = [task for task in kept if _is_made_again(task, plan)]
     reasons = _find_lost_shards(plan, kept, output)
-    reasons |= _find_changed_donors(kept, output.record_read.donors)
+    reasons |= find_changed_donors(kept, output.record_read.donors)
     left = [task for task in kept if task.shard not in reasons and task not in again]
     non_finite = NonFiniteTasks()
     threads = _fit_workers(workers or count_workers(), max_memory)
@@ -100,7 +100,7 @@ def _find_lost_shards(plan: Plan, kept: Sequence[Task], output: Output) -> Reaso
     return dict.fromkeys(lost, "their files are gone or cut off")
 
 
-def _find_changed_donors(kept: Sequence[Task], recorded: Mapping[str, Stamp]) -> Reasons:
+def find_changed_donors(kept: Sequence[Task], recorded: Mapping[str, Stamp]) -> Reasons:
     """The shards with a finished task that has read another version or copy of a donor's file than the present one."""
     return {
         task.shard: f"'{file.place}' {'has changed since' if file.place in recorded else 'was read from elsewhere'}"

@@ -19,7 +19,7 @@ from stacker.progress import Watch, ignore_watch
 from stacker.run.comparison import CHUNK, Comparison, compare_copied, open_comparison
 from stacker.run.compute.evaluation import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
-from stacker.run.damage import Damage, check_contents, check_size, make_file_problem
+from stacker.run.damage import Damage, check_contents, check_shard, check_size, make_file_problem
 from stacker.run.work.schedule import Job
 from stacker.run.work.workers import count_workers
 
@@ -57,15 +57,8 @@ def compare(
 def check_structure(folder: Path, plan: Plan) -> Iterator[Problem]:
     """Yield a problem for each file of the output that is missing or has another size or header than planned."""
     yield from check_contents(folder, plan)
-    with open_comparison(folder, plan, _ignore) as comparison:
-        for number, shard in enumerate(plan.shards):
-            problem = check_size(comparison.paths[number], shard) or _check_header(comparison, number, shard)
-            if problem:
-                yield problem
-
-
-def _ignore(shard: int, offset: int, expected: bytes, found: bytes) -> None:
-    del shard, offset, expected, found
+    problems = (check_shard(folder / shard.name, shard) for shard in plan.shards)
+    yield from (problem for problem in problems if problem)
 
 
 def _check_header(comparison: Comparison, number: int, shard: Shard) -> Problem | None:

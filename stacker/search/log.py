@@ -1,63 +1,41 @@
-"""The log of a search: a file of JSON lines that only grows, from which an interrupted search goes on.
-
-The first line says what is searched. Each further line holds a trial, or the losses of a stack on a part of the texts.
-A last line that is incomplete is dropped, and what it would have said is measured again.
-"""
+"""The log of a search: a journal whose lines hold trials, or the losses of a stack on a part of the texts."""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from stacker.errors import LockedError, Mark, SpecError
-from stacker.io.disk.storage import explain_errors
+from stacker.errors import Mark, SpecError
+from stacker.search.journal import Journal, Kind, Lines, open_journal, read_lines
 from stacker.search.results import Losses, Measured, Proposal, Trial
 
-VERSION = 1
+KIND = Kind("search", 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a log says: `head` is its first line, `whole` the length in bytes of its complete lines."""
+    """What a log says; `head` is its first line."""
 
     head: Mapping[str, Any]
     trials: tuple[Trial, ...]
     losses: tuple[Losses, ...]
-    whole: int = 0
 
 
 def read_log(path: Path) -> Record:
     """Read a log; SpecError if it is none, StorageError if it cannot be read."""
-    with explain_errors(path, "read"):
-        data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    lines = [*_parse_lines(data[:whole], path)]
-    if not lines or lines[0].get("search") != VERSION:
-        hint = "name the file that `stacker search --log` has written"
-        raise SpecError.of("is not the log of a search", hint, Mark(str(path)))
+    return _read_record(read_lines(path, KIND), path)
+
+
+def _read_record(lines: Lines, path: Path) -> Record:
     try:
-        trials = tuple(_read_trial(line["trial"]) for line in lines[1:] if "trial" in line)
-        losses = tuple(_read_losses(line["losses"]) for line in lines[1:] if "losses" in line)
+        trials = tuple(_read_trial(line["trial"]) for line in lines.entries if "trial" in line)
+        losses = tuple(_read_losses(line["losses"]) for line in lines.entries if "losses" in line)
     except (KeyError, TypeError, ValueError) as error:
         raise SpecError.of(f"a line of the log is damaged: {error}", "", Mark(str(path))) from error
-    return Record(lines[0], trials, losses, whole)
-
-
-def _parse_lines(data: bytes, path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(data.splitlines(), 1):
-        try:
-            found = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise SpecError.of(f"not JSON: {error}", "", Mark(str(path), number)) from error
-        if not isinstance(found, dict):
-            raise SpecError.of("not a JSON object", "", Mark(str(path), number))
-        yield found
+    return Record(lines.head, trials, losses)
 
 
 def _read_trial(line: Mapping[str, Any]) -> Trial:
@@ -84,7 +62,7 @@ class Log:
     trials: list[Trial] = field(default_factory=list)
     _known: list[Trial] = field(default_factory=list, repr=False)
     _losses: dict[tuple[str, str, str], Losses] = field(default_factory=dict, repr=False)
-    _file: Any = field(default=None, repr=False)
+    _journal: Journal | None = field(default=None, repr=False)
     _clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     _last: float = 0.0
 
@@ -93,8 +71,8 @@ class Log:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._journal is not None:
+            self._journal.close()
 
     @property
     def losses(self) -> tuple[Losses, ...]:
@@ -141,10 +119,8 @@ class Log:
             raise SpecError.of(message, hint, Mark(str(self.path)))
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        if self._file is not None:
-            with explain_errors(self.path or Path()):
-                self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-                self._file.flush()
+        if self._journal is not None:
+            self._journal.add(line)
 
 
 def open_log(path: Path | None, head: Mapping[str, Any]) -> Log:
@@ -154,38 +130,11 @@ def open_log(path: Path | None, head: Mapping[str, Any]) -> Log:
     """
     if path is None:
         return Log(None)
-    first = {"search": VERSION, **json.loads(json.dumps(dict(head)))}
-    with explain_errors(path):
-        file = path.open("ab+", buffering=0)
+    journal, lines = open_journal(path, KIND, head)
     try:
-        _lock(file, path)
-        with explain_errors(path):
-            is_new = os.fstat(file.fileno()).st_size == 0
-        if is_new:
-            log = Log(path, _file=file)
-            log._write(first)
-            return log
-        record = read_log(path)
-        _check_head(record.head, first, path)
-        with explain_errors(path):
-            file.truncate(record.whole)
+        record = _read_record(lines, path)
     except BaseException:
-        file.close()
+        journal.close()
         raise
     losses = {(each.part, each.name, each.plan): each for each in record.losses}
-    return Log(path, _known=[*record.trials], _losses=losses, _file=file)
-
-
-def _lock(file: Any, path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        hint = "wait for it, or name another --log"
-        raise LockedError.of("another search writes this log", hint, Mark(str(path))) from error
-
-
-def _check_head(known: Mapping[str, Any], head: Mapping[str, Any], path: Path) -> None:
-    changed = sorted(key for key in {*known, *head} if known.get(key) != head.get(key))
-    if changed:
-        message = f"the log is of a search with another {', '.join(changed)}"
-        raise SpecError.of(message, "name a new file with --log, or repeat the earlier command", Mark(str(path)))
+    return Log(path, _known=[*record.trials], _losses=losses, _journal=journal)

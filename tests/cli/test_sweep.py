@@ -98,11 +98,11 @@ def test_the_own_values_are_the_best(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_views(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two parameters make a heat map, one a plot; both as text, SVG and a page, also in a narrow terminal."""
+    """Two parameters make a heat map, one a curve; both as text, SVG and a page, also in a narrow terminal."""
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("NO_COLOR", "1")
     files = ("--svg", "s.svg", "--html", "s.html")
-    for words, part in ((("-p", "f=0,1", "-p", "at"), "f down, at across"), (("-p", "f=0,1"), "├")):
+    for words, part in ((("-p", "f=0,1", "-p", "at"), "f down, at across"), (("-p", "f=0,1"), "◆")):
         code, out, _ = run(capsys, "sweep", "spec.yml", *TEXT, *words, *files)
         assert code == 0
         assert part in out

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.donors import write_llama
+from tests.measure.donors_with_words import make_text, write_worded
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _FENCE = re.compile(
@@ -70,9 +71,11 @@ def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
 
 
 def make_donors(folder: Path) -> None:
-    """Write the donors that the examples use: three tiny checkpoints of 12 layers."""
+    """Write three tiny checkpoints of 12 layers, one more with a tokenizer, and a text that it can read."""
     for seed, name in enumerate(("donor", "other", "third")):
         write_llama(folder / name, layers=12, seed=seed)
+    write_worded(folder, "small", layers=12)
+    (folder / "prose.txt").write_text(make_text(4000), encoding="utf-8")
 
 
 def run_command(command: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -181,11 +181,12 @@ class TestRearranged:
         """A blend's memory returns with the last reference to its model; the first stack stays usable."""
         live = stack_of(home, ["a[0:6]"]).live_stack()
         items = [{"blend": ["a[0:6]", "b[0:6]"], "op": "linear"}]
-        other = live.rearranged(write_spec(home, items, "other"))
-        blended = weakref.ref(other.layers[0].mlp.up_proj.weight)  # type: ignore[union-attr]
+        spec = write_spec(home, items, "other")
         gc.collect()
         gc.disable()
         try:
+            other = live.rearranged(spec)
+            blended = weakref.ref(other.layers[0].mlp.up_proj.weight)  # type: ignore[union-attr]
             other.release()
             del other
             assert blended() is None

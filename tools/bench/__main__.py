@@ -12,7 +12,11 @@ from pathlib import Path
 from tools.bench import (
     adapters,
     blends,
+<<<<<<< HEAD
     dequantized,
+=======
+    cluster,
+>>>>>>> main
     digest,
     gguf,
     goliath,
@@ -23,6 +27,7 @@ from tools.bench import (
     reflink,
     sameness,
     search,
+    simulation,
     streaming,
     xet,
 )
@@ -47,6 +52,9 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "search": search.measure,
     "stream": streaming.measure,
     "xet": xet.measure,
+    "cluster-plan": cluster.measure_plan,
+    "ray": cluster.measure_ray,
+    "cluster-simulation": simulation.measure,
     "adapters": adapters.measure,
 }
 

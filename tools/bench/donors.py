@@ -35,6 +35,9 @@ LARGE = Shape(layers=40, hidden=5120, inner=13824, heads=40, kv_heads=40, vocabu
 """26 GB in bf16: a Llama of 13B parameters."""
 LLAMA_70B = Shape(layers=80, hidden=8192, inner=28672, heads=64, kv_heads=8, vocabulary=32000)
 """138 GB in bf16, in shards of 10 GB as it was published."""
+TINY = Shape(layers=60, hidden=128, inner=256, heads=4, kv_heads=4, vocabulary=256)
+LLAMA_405B = Shape(layers=126, hidden=16384, inner=53248, heads=128, kv_heads=16, vocabulary=128256)
+"""812 GB in bf16, in shards of 10 GB."""
 
 
 def make_donor(folder: Path, shape: Shape, seed: int | None) -> Path:

@@ -189,3 +189,9 @@ def write_all(fd: int, data: memoryview | bytes, offset: int) -> None:
 def _find_address(data: memoryview) -> int:
     """The memory address of a buffer; -1 when the buffer is read-only, because ctypes cannot find its address."""
     return -1 if data.readonly else ctypes.addressof(ctypes.c_char.from_buffer(data))
+
+
+def close_writer(writer: Writer) -> None:
+    """Close a writer and the descriptor of its file."""
+    writer.close()
+    os.close(writer.fd)

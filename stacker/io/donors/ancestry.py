@@ -27,6 +27,7 @@ from stacker.io.donors.location import open_donor
 from stacker.io.donors.weights import has_weights
 from stacker.io.files.repository import Repository
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
+from stacker.spec.language.value_grammar import is_address
 
 MOST_ANCESTORS = 100
 DEEPEST = 12
@@ -67,8 +68,13 @@ def _read(reference: Reference, repository: Repository, reading: _Reading, chain
     papers = read_papers(repository)
     reading.seen.add((reference.source, reference.revision))
     own = (*chain, _identify(reference, repository))
+<<<<<<< HEAD
     place = Path(repository.source)
     folder = None if repository.revision else place.parent if place.suffix == SUFFIX else place
+=======
+    is_folder = repository.revision is None and not is_address(repository.source)
+    folder = Path(repository.source) if is_folder else None
+>>>>>>> main
     parents = tuple(
         _follow(each, folder, reading, own) for each in find_references(papers) if not _is_itself(each, reference)
     )

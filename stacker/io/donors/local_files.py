@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stacker.core.values.donor import Donor, DonorFile
 from stacker.errors import DonorError, SpecError
-from stacker.io.donors.location import open_hub_source
+from stacker.io.donors.location import open_source
 from stacker.io.files.paths import is_utf8, read_status, resolve_links
 from stacker.io.files.regular_files import make_stamp
 from stacker.io.files.repository import Repository
@@ -45,7 +45,7 @@ def fetch_donor(donor: Donor, names: Collection[str], progress: Progress = ignor
     remote = {file.name for file in donor.files if file.name in names and not file.path}
     if not remote:
         return donor
-    repository = open_hub_source(donor.source, donor.revision)
+    repository = open_source(donor.source, donor.revision)
     files = (_fetch_file(file, repository, progress) if file.name in remote else file for file in donor.files)
     return replace(donor, files=tuple(files))
 

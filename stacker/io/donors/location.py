@@ -27,6 +27,7 @@ from stacker.io.files.repository import FolderRepository, Repository
 from stacker.io.files.selected_files import SEPARATOR, SelectedFiles
 from stacker.io.output.journal import JOURNAL
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
+from stacker.spec.language.value_grammar import is_address
 from stacker.text.node import to_data
 from stacker.text.yaml import read_yaml
 
@@ -41,6 +42,8 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
     first. DonorError when there is neither a folder nor a hub repository.
     """
     source = str(spec.source)
+    if is_address(source):
+        return _open_remote(spec, source, "")
     with _translate_path_errors(spec):
         paths = _candidate_paths(source, folder, dialect)
         found = _find_folder(spec, folder, dialect)
@@ -59,7 +62,7 @@ def open_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Repository:
 
 def is_path(source: str) -> bool:
     """Whether the source of a donor can only be a path, and not a hub id."""
-    return _PATH.match(source) is not None
+    return _PATH.match(source) is not None and not is_address(source)
 
 
 def is_local(spec: DonorSpec, folder: Path, dialect: Dialect) -> bool:
@@ -127,11 +130,15 @@ def _missing_donor(spec: DonorSpec, paths: Sequence[Path]) -> DonorError:
 
 def _open_on_hub(spec: DonorSpec, source: str, paths: Sequence[Path]) -> Repository:
     """Open the hub repository `source`; errors also say which local `paths` were tried."""
+    looked = ", ".join(f"'{escape_text(str(path))}'" for path in paths)
+    return _open_remote(spec, source, f"there is no folder at {looked} either")
+
+
+def _open_remote(spec: DonorSpec, source: str, note: str) -> Repository:
+    """Open a donor that is not on this machine; errors get the donor's place in the spec, and `note` as a hint."""
     try:
-        return open_hub_source(source, spec.revision)
+        return open_source(source, spec.revision)
     except StackerError as error:
-        looked = ", ".join(f"'{escape_text(str(path))}'" for path in paths)
-        note = f"there is no folder at {looked} either"
         problems = [
             replace(problem, mark=problem.mark or spec.mark, hint="\n".join(filter(None, (problem.hint, note))))
             for problem in error.problems
@@ -139,8 +146,15 @@ def _open_on_hub(spec: DonorSpec, source: str, paths: Sequence[Path]) -> Reposit
         raise type(error)(*problems) from error
 
 
-def open_hub_source(source: str, revision: str | None) -> Repository:
-    """Open a repository of the hub, or one GGUF file of it: `owner/name` or `owner/name:file.gguf`."""
+def open_source(source: str, revision: str | None) -> Repository:
+    """Open the folder at an address in storage, a repository of the hub, or one GGUF file of it.
+
+    The last is named `owner/name:file.gguf`.
+    """
+    if is_address(source):
+        from stacker.io.storage.repository import open_storage
+
+        return open_storage(source)
     from stacker.io.hub.repository import open_hub
 
     repo, _, file = source.partition(SEPARATOR)

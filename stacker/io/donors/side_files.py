@@ -21,6 +21,7 @@ from stacker.core.values.donor import Donor, SideFile
 from stacker.errors import DonorError, Mark, Problem, StackerError
 from stacker.formats.json_object import MAX_JSON_BYTES
 from stacker.formats.safetensors import FileStamp
+from stacker.io.donors.location import open_source
 from stacker.io.files.regular_files import make_stamp
 from stacker.io.files.repository import FolderRepository, Repository
 from stacker.spec.language.stack_spec import StackSpec
@@ -124,7 +125,7 @@ def fetch_side_files(files: SideFiles) -> SideFiles:
 
     DonorError when a download fails.
     """
-    opened = cache(_open_hub)
+    opened = cache(open_source)
     carried = (
         each
         if each.file.path or each.file.data is not None
@@ -153,7 +154,7 @@ def read_side_file(file: SideFile) -> bytes:
     """
     if file.data is not None:
         return file.data
-    local = file if file.path else _fetch(file, _open_hub(file.source, file.revision))
+    local = file if file.path else _fetch(file, open_source(file.source, file.revision))
     rule = find_rule(file.name)
     return _find_folder(local).read(file.name, rule.limit if rule else MAX_JSON_BYTES)
 
@@ -164,9 +165,3 @@ def _find_folder(file: SideFile) -> FolderRepository:
 
 def _fetch(file: SideFile, repository: Repository) -> SideFile:
     return replace(file, path=str(repository.fetch(file.name, lambda _: None).absolute()))
-
-
-def _open_hub(source: str, revision: str | None) -> Repository:
-    from stacker.io.hub.repository import open_hub
-
-    return open_hub(source, revision)

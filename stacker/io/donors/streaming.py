@@ -10,8 +10,8 @@ from enum import StrEnum
 
 from stacker.core.values.donor import Donor, DonorFile
 from stacker.io.donors.local_files import fetch_donors
+from stacker.io.donors.openers import make_address, open_checked
 from stacker.io.ranges.connections import REQUESTS_AT_ONCE
-from stacker.io.ranges.openers import make_address, open_checked
 from stacker.progress import Watch
 
 

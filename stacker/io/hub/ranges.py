@@ -118,8 +118,8 @@ class HubFile:
 
 
 def open_hub_file(name: str) -> HubFile:
-    """The file at `owner/name@commit/file`; nothing is requested yet."""
-    parts = _ADDRESS.fullmatch(name)
+    """The file at `hf://owner/name@commit/file`; nothing is requested yet."""
+    parts = _ADDRESS.fullmatch(name.removeprefix("hf://"))
     if parts is None:
         raise DonorError.of(f"'{escape_text(name)}' is not the address of a file on the hub")
     return HubFile(HubAddress(parts["repo"], parts["commit"], parts["file"]))

@@ -18,14 +18,14 @@ from stacker.core.plan.plan import Plan, Shard
 from stacker.core.values.donor import DonorFile
 from stacker.errors import Mark, Problem, StorageError
 from stacker.formats.safetensors import Stamp
-from stacker.io.disk.direct import Writer, write_all
+from stacker.io.disk.direct import Writer, close_writer, write_all
 from stacker.io.disk.open_files import FileCache, limit_open_files
 from stacker.io.disk.storage import explain_errors, make_storage_error
 from stacker.io.output.destination import Destination
 from stacker.io.output.journal import JOURNAL, Journal, Record
 from stacker.io.output.lock import FolderLock, lock_folder
 from stacker.io.output.partial_folder import check_owner, drop_folder, prepare_folder, remove_folder
-from stacker.io.output.placing import make_parents, open_parent, sync_folder
+from stacker.io.output.placing import make_parents, open_parent, sync_file, sync_folder
 
 _MOST_OPEN = 32
 """How many shards stay open at once, unless more are being written to."""
@@ -94,7 +94,7 @@ class Output:
         self._named = set(record.shards)  # shards that the journal lists
         self._stamps = dict(record.donors)  # versions of donors' files that the journal lists
         most = limit_open_files(_MOST_OPEN, 2)
-        self._shards: FileCache[Writer] = FileCache(_close_shard, most, settle=self._sync_shard)
+        self._shards: FileCache[Writer] = FileCache(close_writer, most, settle=self._sync_shard)
         self.caches = self._shards.group
         self._lock = threading.Lock()
         self._journal: Journal | None = None
@@ -214,6 +214,16 @@ class Output:
             raise ValueError("the output is closed")
         return self._journal
 
+    def adopt(self, path: Path, shard: Shard, done: Mapping[str, str], donors: Mapping[str, Stamp]) -> None:
+        """Move a whole shard, written and synced by another process, here; `done` and `donors` are as in Record."""
+        with self._lock, self._guard(shard.name):  # listed first, so that a crash loses no shard
+            self._open_journal().note_done({shard.name: shard.size}, donors, done)
+            self._open_journal().sync()
+            path.rename(self.folder / shard.name)
+            self._sizes[shard.name] = shard.size
+            self._named.add(shard.name)
+            self.recorded.update(done)
+
     def write_texts(self, texts: Mapping[str, bytes]) -> None:
         """Write small files, by name, in the output folder and sync them; a name may be in a subfolder."""
         with self._guard(JOURNAL):
@@ -248,7 +258,7 @@ class Output:
                 pass
             for name in self._sizes:
                 with self._guard(name):
-                    _sync_file(self.folder / name)
+                    sync_file(self.folder / name)
             self._close_files()
             with self._guard(""):
                 sync_folder(self.folder)
@@ -285,16 +295,3 @@ class Output:
 
     def _mark(self, name: str) -> Mark:
         return Mark(str(self.folder / name))
-
-
-def _close_shard(writer: Writer) -> None:
-    writer.close()
-    os.close(writer.fd)
-
-
-def _sync_file(path: Path) -> None:
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -99,7 +99,7 @@ def _make_record(values: list[dict[str, Any]], nbytes: int) -> Record:
         pid = value.get("pid", pid)
         files.update(value.get("files", ()))
         shards |= value.get("made", {})
-        donors |= {place: _make_stamp(stamp) for place, stamp in value.get("donors", {}).items()}
+        donors |= {place: parse_stamp(stamp) for place, stamp in value.get("donors", {}).items()}
         done |= value.get("done", {})
         for name in value.get("lost", ()):
             shards.pop(name, None)
@@ -108,7 +108,8 @@ def _make_record(values: list[dict[str, Any]], nbytes: int) -> Record:
     return Record(first["plan"], first["summary"], frozenset(files), pid, shards, donors, done, nbytes)
 
 
-def _make_stamp(fields: list[Any]) -> Stamp:
+def parse_stamp(fields: list[Any]) -> Stamp:
+    """The version of a donor's file, from the list in which JSON holds it."""
     return RemoteStamp(*fields) if isinstance(fields[0], str) else FileStamp(*fields)
 
 

@@ -25,7 +25,13 @@ from stacker.io.output.lock import lock_folder
 def check_owner(folder: Path) -> None:
     """Raise an UnsafeError if an existing folder, or a file in it, belongs to or can be written by other users."""
     with explain_errors(folder, "look into this folder"):
-        for path in (folder, *sorted(folder.rglob("*"))):
+        check_owners((folder, *sorted(folder.rglob("*"))))
+
+
+def check_owners(paths: Iterable[Path]) -> None:
+    """Raise an UnsafeError if one of the existing files or folders `paths` is another user's, or open to others."""
+    for path in paths:
+        with explain_errors(path, "look at this file"):
             status = path.lstat()
             if status.st_uid != os.geteuid():
                 raise _make_owner_error(path, f"belongs to another user ({_find_user(status.st_uid)})")

@@ -143,7 +143,7 @@ def finish_quietly(out: Path, old: Path | None) -> Iterator[Problem]:
     steps: list[Step] = [
         (out.parent, "make sure that the output survives a power cut", partial(sync_folder, out.parent)),
         # the journal goes only now: if the new name is lost, a later run needs it
-        (out / JOURNAL, "remove the journal, which may be deleted", (out / JOURNAL).unlink),
+        (out / JOURNAL, "remove the journal, which may be deleted", partial((out / JOURNAL).unlink, missing_ok=True)),
         (out, "make sure that the journal stays removed", partial(sync_folder, out)),
         *([(old, "delete the folder that was replaced", partial(_delete_replaced, old))] if old else []),
     ]
@@ -208,6 +208,15 @@ def open_parent(path: Path, folder: Path) -> Iterator[int]:
 def sync_folder(folder: Path) -> None:
     """Make sure that the names in a folder survive a power cut; OSError when that fails."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_file(path: Path) -> None:
+    """Make sure that a file's content survives a power cut; OSError when that fails."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         os.fsync(fd)
     finally:

@@ -82,7 +82,7 @@ def load_model(
         return weights.read(division.needed, watch), share
 
     model = _load(plan, dtype, fill)
-    ((layers, parameters),) = found
+    layers, parameters = found.pop()  # the class that was made for loading keeps the list until Python collects it
     return Loaded(model, parameters, layers)
 
 

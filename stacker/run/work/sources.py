@@ -21,9 +21,9 @@ from stacker.errors import DonorError, raise_problems
 from stacker.formats.safetensors import FileStamp
 from stacker.io.disk.byte_source import ByteSource, LocalFile
 from stacker.io.disk.open_files import FileCache, limit_open_files
+from stacker.io.donors.openers import open_checked
 from stacker.io.files.regular_files import make_changed_error, open_regular, read_exactly
 from stacker.io.ranges.connections import Connections, Consume
-from stacker.io.ranges.openers import open_checked
 from stacker.io.ranges.read_ahead import is_streamed, list_blocks
 from stacker.io.ranges.remote_file import RemoteFile
 

@@ -64,22 +64,52 @@ _URL = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<id>[\w.-]+
 
 
 def parse_source(name: str, source: str, mark: Mark | None) -> DonorSpec:
-    """The donor `name` from a hub id, hub id@revision or folder; SpecError for a URL, empty text or control characters.
+    """The donor `name` from a hub id, hub id@revision, folder or address; SpecError for text that is none of these.
 
     Text after '@' is a revision only if the text before '@' can be a hub id.
     """
     if not source.strip():
         raise SpecError.of(f"donor '{name}' has an empty source", "write a folder or a hub id", mark)
-    if "://" in source:
-        hub = _URL.fullmatch(source)
-        hint = f"write {hub['id']}" if hub else "write a folder or a hub id such as org/name"
-        raise SpecError.of(f"the source of donor '{name}' is a URL: {shorten(source)}", hint, mark)
     if not source.isprintable():
         raise SpecError.of(f"the source of donor '{name}' has control characters", "", mark)
+    if is_address(source):
+        _check_address(name, source, mark)
+        return DonorSpec(name, source.rstrip("/"), mark=mark)
     hub = _HUB.fullmatch(source)
     if hub:
         return DonorSpec(name, hub["id"], hub["revision"], mark=mark)
     return DonorSpec(name, source, mark=mark)
+
+
+def is_address(source: str) -> bool:
+    """Whether a donor's source is an address, such as `s3://bucket/folder`, and neither a folder nor a hub id."""
+    return "://" in source
+
+
+def _check_address(name: str, source: str, mark: Mark | None) -> None:
+    """Raise a SpecError for an address of another kind, or one with a password, a token or a signature in it."""
+    hub = _URL.fullmatch(source)
+    if hub:
+        raise SpecError.of(f"the source of donor '{name}' is the URL of a hub page", f"write {hub['id']}", mark)
+    scheme, _, rest = source.partition("://")
+    place = rest.partition("/")[0]
+    if "@" in place or "?" in rest or "#" in rest:
+        hint = "write the address alone: credentials are taken from the environment, and a spec is copied into outputs"
+        raise SpecError.of(f"the source of donor '{name}' may hold credentials", hint, mark)
+    if scheme not in ADDRESSES or not place or ".." in rest.split("/"):
+        hint = f"write a folder, a hub id such as org/name, or an address: {', '.join(ADDRESSES.values())}"
+        message = f"the source of donor '{name}' is no address that can be read: {shorten(source)}"
+        raise SpecError.of(message, hint, mark)
+
+
+ADDRESSES = {
+    "s3": "s3://bucket/folder",
+    "gs": "gs://bucket/folder",
+    "az": "az://account/container/folder",
+    "https": "https://host/folder",
+    "http": "http://host/folder",
+}
+"""The schemes of addresses of donors, each with its form."""
 
 
 def format_source(donor: DonorSpec) -> str:

@@ -88,8 +88,8 @@ def _count_numbers(row: tuple[tuple[str, str], int]) -> tuple[str, list[tuple[in
     return donor, [(int(word), "") if word.isdigit() else (-1, word) for word in reason.split()]
 
 
-def report_text(plan: Plan, report: Report, out: PurePath) -> Text:
-    """Two lines about a finished build: the size of the checkpoint in the folder `out`, and how its bytes were written.
+def report_text(plan: Plan, report: Report, out: str | PurePath) -> Text:
+    """Two lines about a finished build: the size of the checkpoint at `out`, and how its bytes were written.
 
     The second line counts the bytes that were cloned, copied, left as holes and computed, those that an interrupted
     build had written before, and tells the time and speed.
@@ -111,7 +111,7 @@ def report_text(plan: Plan, report: Report, out: PurePath) -> Text:
     )
 
 
-def report_json(plan: Plan, report: Report, out: PurePath) -> dict[str, Any]:
+def report_json(plan: Plan, report: Report, out: str | PurePath) -> dict[str, Any]:
     """The report of a build as a JSON value, with sizes in bytes."""
     return {
         "ok": True,

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-from stacker.search.sweep_results import Sweep, Trial
+from stacker.search.sweeps.results import Sweep, Trial
 from stacker.view.files.page_filling import fill_page
 from stacker.view.sweeps.picture import sweep_svg_text
-from stacker.view.sweeps.words import difference_text, list_conclusions, name_trial
+from stacker.view.sweeps.words import clean, difference_text, list_conclusions, name_trial
 
 _TEMPLATE = Path(__file__).with_name("sweep.html")
 
@@ -17,7 +17,7 @@ _TEMPLATE = Path(__file__).with_name("sweep.html")
 def sweep_page_text(found: Sweep) -> str:
     """The complete HTML document."""
     values = {
-        "title": escape(found.name),
+        "title": escape(clean(found.name)),
         "drawing": sweep_svg_text(found),
         "conclusions": "".join(f"<p>{escape(line)}</p>" for line in list_conclusions(found)),
         "measure": escape(f"{found.measure.title} ({found.measure.unit})"),
@@ -34,6 +34,6 @@ def _row_html(trial: Trial, found: Sweep) -> str:
 def _list_cells(trial: Trial, found: Sweep) -> Iterator[str]:
     yield name_trial(trial)
     if trial.figures is None:
-        yield from ("", "failed", trial.failure)
+        yield from ("", "failed", clean(trial.failure))
         return
     yield from (str(trial.layers), f"{trial.figures[found.measure]:.4f}", difference_text(trial.difference))

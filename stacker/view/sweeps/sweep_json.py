@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from stacker.measure.results import Estimate
-from stacker.search.sweep_results import Sweep, Trial
+from stacker.search.sweeps.results import Sweep, Trial
 
 
 def sweep_json(found: Sweep) -> dict[str, Any]:

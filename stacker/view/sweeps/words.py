@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stacker.errors import escape_text
 from stacker.measure.results import Estimate
-from stacker.search.sweep_grid import format_point
-from stacker.search.sweep_results import Sweep, Trial
+from stacker.search.sweeps.grid import format_point
+from stacker.search.sweeps.results import Sweep, Trial
 
 
 def difference_text(difference: Estimate | None) -> str:
@@ -20,7 +21,7 @@ def difference_text(difference: Estimate | None) -> str:
 
 def title_text(found: Sweep) -> str:
     """What was swept and measured."""
-    return f"{found.name}: {found.measure.title}, {found.measure.unit}; difference to the spec's own values"
+    return f"{clean(found.name)}: {found.measure.title}, {found.measure.unit}; difference to the spec's own values"
 
 
 def list_conclusions(found: Sweep) -> Iterator[str]:
@@ -32,7 +33,7 @@ def list_conclusions(found: Sweep) -> Iterator[str]:
     )
     if found.winner is None:
         return
-    yield f"best: {format_point(found.winner.point)}"
+    yield f"best: {name_trial(found.winner)}"
     if found.chance:
         chance = found.chance
         yield (
@@ -40,9 +41,14 @@ def list_conclusions(found: Sweep) -> Iterator[str]:
             f"here it looks {max(chance.best, 0.0):.1f} better (p = {chance.probability:.2g})"
         )
     said = difference_text(found.final)
-    yield f"on what was kept apart: {said + ': ' if said else ''}{found.verdict}"
+    yield f"on what was kept apart: {said + ': ' if said else ''}{clean(found.verdict)}"
 
 
 def name_trial(trial: Trial) -> str:
     """The point of a trial; the spec's own values have no point."""
-    return format_point(trial.point) or "the spec's own values"
+    return clean(format_point(trial.point)) or "the spec's own values"
+
+
+def clean(text: str) -> str:
+    """A text of the spec as it can be shown: with escapes in place of control characters, and cut if it is long."""
+    return escape_text(text, 300)

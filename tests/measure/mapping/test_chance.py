@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stacker.errors import SpecError
-from stacker.measure.mapping.chance import check_passages, estimate_changes, judge_changes
+from stacker.measure.mapping.chance import check_passages, estimate_changes, judge_changes, judge_luck
 from stacker.measure.probes.edits import Edit, Way
 
 Floats = NDArray[np.float64]
@@ -81,3 +81,26 @@ def test_too_few_passages() -> None:
     check_passages(6)
     with pytest.raises(SpecError, match="5 passages"):
         check_passages(5)
+
+
+def test_luck_is_what_the_judgement_says() -> None:
+    """The best of several tries is judged as the best of several edits is; tries that are not finite do not count."""
+    source = np.random.default_rng(5)
+    differences = source.normal(0.0, 1.0, (16, 6))
+    tokens = np.full(16, 100.0)
+    _, expected = judge_changes([Edit(Way.DROP, at, at + 1) for at in range(6)], differences, tokens)
+    assert judge_luck(differences, tokens) == expected
+    broken = np.column_stack([differences, np.full(16, np.inf)])
+    assert judge_luck(broken, tokens) == expected
+    assert judge_luck(broken[:, 6:], tokens) is None
+
+
+def test_luck_of_equal_tries_and_of_a_true_gain() -> None:
+    """A try that changes nothing is no gain; one that is better in every passage is no chance."""
+    tokens = np.full(16, 100.0)
+    nothing = judge_luck(np.zeros((16, 1)), tokens)
+    assert nothing is not None
+    assert (nothing.best, nothing.probability) == (0.0, 1.0)
+    gain = judge_luck(np.random.default_rng(2).normal(-5.0, 1.0, (16, 1)), tokens)
+    assert gain is not None
+    assert gain.probability < 0.001

@@ -87,7 +87,7 @@ def test_parse_source(text: str, source: str, revision: str | None) -> None:
     [
         pytest.param(" ", "empty source", id="empty"),
         pytest.param("https://huggingface.co/org/name", "write org/name", id="hub-address"),
-        pytest.param("s3://bucket/x", "is a URL", id="other-address"),
+        pytest.param("ftp://host/x", "is no address that can be read", id="other-address"),
         pytest.param("a\x1b[0m", "control characters", id="control"),
     ],
 )

@@ -11,20 +11,26 @@ from stacker.io.files.regular_files import make_changed_error
 from stacker.io.hub.ranges import open_hub_file
 from stacker.io.ranges.fetching import fetch_range
 from stacker.io.ranges.remote_file import RemoteFile
+from stacker.io.storage.files import open_stored_file
+from stacker.spec.language.value_grammar import ADDRESSES, is_address
 
-OPENERS: dict[str, Callable[[str], RemoteFile]] = {"hf": open_hub_file}
-"""Functions of an address without its scheme, which return the file there and request nothing yet."""
+OPENERS: dict[str, Callable[[str], RemoteFile]] = {"hf": open_hub_file} | dict.fromkeys(ADDRESSES, open_stored_file)
+"""Functions of an address, which return the file there and request nothing yet; by the scheme of the address."""
 
 
 def make_address(donor: Donor, file: DonorFile) -> str:
-    """The address of a donor's file on the hub, such as `hf://owner/name@commit/model.safetensors`."""
+    """The address of a donor's file, such as `s3://bucket/folder/model.safetensors`.
+
+    On the hub, it is made of repository and commit: `hf://owner/name@commit/model.safetensors`.
+    """
+    if is_address(donor.source):
+        return f"{donor.source}/{file.name}"
     return f"hf://{donor.source.partition(':')[0]}@{donor.revision}/{file.name}"
 
 
 def open_remote(address: str) -> RemoteFile:
     """Open the file at an address whose scheme is one of OPENERS."""
-    scheme, _, rest = address.partition("://")
-    return OPENERS[scheme](rest)
+    return OPENERS[address.partition("://")[0]](address)
 
 
 def open_checked(file: DonorFile, stop: threading.Event) -> RemoteFile:

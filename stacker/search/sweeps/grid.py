@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -52,20 +52,44 @@ def parse_axes(words: Sequence[str], parameters: Sequence[SpecParameter]) -> tup
     return tuple(axes.values())
 
 
+def make_axes(values: Mapping[str, Iterable[object]], parameters: Sequence[SpecParameter]) -> tuple[Axis, ...]:
+    """The axes of these values by the names of parameters, as `parse_axes` makes them of words.
+
+    SpecError if a parameter does not exist, or does not take a value.
+    """
+    if not values:
+        return parse_axes((), parameters)
+    known = {each.name: each for each in parameters}
+    unknown = [Problem(*_say_unknown(name, known)) for name in values if name not in known]
+    raise_problems(unknown)
+    return tuple(_make_axis(known[name], given) for name, given in values.items())
+
+
+def _make_axis(parameter: SpecParameter, given: Iterable[object]) -> Axis:
+    """An axis with each of the values once."""
+    values = tuple(dict.fromkeys(set_value(parameter, each).value for each in given))
+    if not values:
+        raise SpecError.of(f"there are no values of '{parameter.name}' to try", _FORMS, parameter.mark)
+    return Axis(parameter.name, values)
+
+
+def _say_unknown(name: str, known: Mapping[str, SpecParameter]) -> tuple[str, str]:
+    return f"there is no parameter '{name}' to sweep", did_you_mean(name, known) if known else _DECLARE
+
+
 _DECLARE = "declare parameters in the spec, for instance: parameters: {t: {value: 0.5, range: [0, 1]}}"
 
 
 def _parse_axis(name: str, text: str | None, known: Mapping[str, SpecParameter]) -> Axis:
     if name not in known:
-        raise SpecError.of(f"there is no parameter '{name}' to sweep", did_you_mean(name, known) if known else _DECLARE)
+        raise SpecError.of(*_say_unknown(name, known))
     parameter = known[name]
     if text is None:
         return Axis(name, _list_own_values(parameter))
     steps = text.split(":")
     is_range = len(steps) > 1 and parameter.kind in (Kind.WHOLE, Kind.NUMBER) and not parameter.choices
     tried = _list_range(name, steps) if is_range else text.split(",")
-    values = tuple(set_value(parameter, each.strip() if isinstance(each, str) else each).value for each in tried)
-    return Axis(name, tuple(dict.fromkeys(values)))
+    return _make_axis(parameter, (each.strip() if isinstance(each, str) else each for each in tried))
 
 
 def _list_own_values(parameter: SpecParameter) -> tuple[ParameterValue, ...]:
@@ -112,6 +136,11 @@ def make_grid(axes: Sequence[Axis]) -> tuple[Point, ...]:
     names = [axis.name for axis in axes]
     rows = itertools.product(*(axis.values for axis in axes))
     return tuple(dict(zip(names, row, strict=True)) for row in rows)
+
+
+def choose_points(axes: Sequence[Axis], count: int | None, seed: int) -> tuple[Point, ...]:
+    """The whole grid, or `count` points of it."""
+    return make_grid(axes) if count is None else draw_points(axes, count, seed)
 
 
 def draw_points(axes: Sequence[Axis], count: int, seed: int) -> tuple[Point, ...]:

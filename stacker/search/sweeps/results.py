@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stacker.measure.probes.results import Chance
 from stacker.measure.results import Estimate, Measure
-from stacker.search.sweep_grid import Axis, Point
+from stacker.search.sweeps.grid import Axis, Point
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Sweep:
 
     `best` is the index of the best trial by `measure`, or None if all failed; `final` is its difference to `own` on the
     items that are kept apart, of which there are `kept`. `chance` says how good the best of as many tries looks by
-    chance, and `cached` counts results that were known before.
+    chance, and `cached` counts results that were known before. `problem` says why the best could not be measured on the
+    items that are kept apart.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Sweep:
     final: Estimate | None = None
     chance: Chance | None = None
     cached: int = 0
+    problem: str = ""
 
     @property
     def winner(self) -> Trial | None:
@@ -58,6 +60,8 @@ class Sweep:
             return "nothing could be measured"
         if self.winner.plan == self.own.plan:
             return "the spec's own values are the best"
+        if self.problem:
+            return f"not confirmed: {self.problem}"
         if self.final is None or self.final.excludes_zero is None:
             return "not confirmed: there are too few items to keep some apart"
         if not self.final.excludes_zero:

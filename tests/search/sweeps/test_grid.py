@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stacker.errors import SpecError
-from stacker.search.sweep_grid import Axis, draw_points, format_point, make_grid, parse_axes
+from stacker.search.sweeps.grid import Axis, draw_points, format_point, make_grid, parse_axes
 from stacker.spec.parameters.space import ParameterValue, SpecParameter
 
 PARAMETERS = (
