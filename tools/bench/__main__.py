@@ -12,11 +12,8 @@ from pathlib import Path
 from tools.bench import (
     adapters,
     blends,
-<<<<<<< HEAD
-    dequantized,
-=======
     cluster,
->>>>>>> main
+    dequantized,
     digest,
     gguf,
     goliath,

@@ -68,13 +68,9 @@ def _read(reference: Reference, repository: Repository, reading: _Reading, chain
     papers = read_papers(repository)
     reading.seen.add((reference.source, reference.revision))
     own = (*chain, _identify(reference, repository))
-<<<<<<< HEAD
+    is_local = repository.revision is None and not is_address(repository.source)
     place = Path(repository.source)
-    folder = None if repository.revision else place.parent if place.suffix == SUFFIX else place
-=======
-    is_folder = repository.revision is None and not is_address(repository.source)
-    folder = Path(repository.source) if is_folder else None
->>>>>>> main
+    folder = (place.parent if place.suffix == SUFFIX else place) if is_local else None
     parents = tuple(
         _follow(each, folder, reading, own) for each in find_references(papers) if not _is_itself(each, reference)
     )
