@@ -29,6 +29,7 @@ from stacker.core.plan.plan_json import make_lock
 from stacker.core.plan.planning import make_plan, make_stacked_donor
 from stacker.core.plan.tensors import PlannedTensors, plan_tensors
 from stacker.core.side_files.selection import SideFiles, select_side_files
+from stacker.core.stack.dequantized import dequantize_donors
 from stacker.core.stack.graph import StackGraph, build_graph
 from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.values.donor import Donor, collect_donors
@@ -201,6 +202,7 @@ def _load_spec(spec: StackSpec, text: bytes, path: Path, opened: Paths, read: Re
     donors, nested, unread = read_donors(spec, path, opened, read, partial(_load_nested, read))
     if unread or select_errors(spec.problems):
         raise_problems(sort_problems((*spec.problems, *unread, *check_usable(spec, donors, unread))))
+    donors = dequantize_donors(spec, donors)
     graph = build_graph(spec, donors)
     raise_problems(check_containers(spec, graph, donors))
     tokenizers = read_tokenizers(spec, graph, donors)

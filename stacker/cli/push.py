@@ -49,8 +49,13 @@ def push(
     Missing entries of the card's metadata are added to README.md in OUT: base_model, base_model_relation and license.
     """
     from stacker.checkpoint import read_lock, verify_at_hand
+    from stacker.errors import Mark, SpecError
+    from stacker.formats.gguf_names import SUFFIX
     from stacker.io.hub.publishing import check_repository, push_folder
 
+    if out.suffix == SUFFIX:
+        message = "a GGUF stack is a file, and `stacker push` uploads the folder of a checkpoint with its card"
+        raise SpecError.of(message, f"hf upload {repository} {out}", Mark(str(out)))
     check_repository(repository)
     donors = read_lock(out)["plan"]["donors"]
     with show_progress("checking", "comparing", quiet=quiet or json) as (checking, _):

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.commands import run
 from tests.donors import write_llama
+from tests.gguf_donors import write_gguf
 
 
 @pytest.fixture
@@ -94,3 +95,11 @@ def test_doctor_without_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
     """A folder that does not exist is an error."""
     code, _, err = run(capsys, "doctor", "nowhere")
     assert (code, "there is no such folder" in err) == (5, True)
+
+
+def test_inspect_shows_the_tokenizer_of_a_gguf_file(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is in the metadata, not in files beside it."""
+    write_gguf(home / "a.gguf", tokens=12)
+    code, out, _ = run(capsys, "inspect", "./a.gguf")
+    assert code == 0
+    assert "gpt2 in the metadata, 12 tokens" in out

@@ -157,3 +157,9 @@ def test_a_push_needs_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert main(["push", str(tmp_path), REPO]) == 2
+
+
+def test_a_gguf_file_is_not_pushed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no folder and no card; the hint has the command that uploads it."""
+    assert main(["push", str(tmp_path / "out.gguf"), REPO]) != 0
+    assert f"hf upload {REPO}" in " ".join(capsys.readouterr().err.split())

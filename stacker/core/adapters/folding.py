@@ -20,7 +20,8 @@ from stacker.core.adapters.products import (
 )
 from stacker.core.adapters.targets import Targets, index_targets
 from stacker.core.values.donor import Donor, DonorTensor
-from stacker.core.values.expression import Blend, Cast, Copy, Expression, LowRank, Rescale, RowRun, Rows
+from stacker.core.values.expression import Blend, Cast, Copy, Expression, LowRank, Rescale, Rows
+from stacker.core.values.matrix_parts import RowRun
 from stacker.errors import DonorError, Problem, StackerError, raise_problems
 from stacker.formats.adapters import AdapterPart
 from stacker.tensors import TensorRef, TensorSpec
@@ -112,7 +113,7 @@ def _find_changes(targets: Targets, adapter: Adapter) -> tuple[Changes, list[Pro
         tensors = ModuleTensors(adapter, module.path, module.tensors)
         try:
             for name, expression in _change_module(targets, tensors):
-                changes[name] = _check_changeable(targets.donor.tensors[name], expression)
+                changes[name] = _check_changeable(targets.donor, targets.donor.tensors[name], expression)
         except KeyError as error:
             missing.append(str(error.args[0]))
         except StackerError as error:
@@ -217,9 +218,10 @@ def _change_bias(targets: Targets, module: ModuleTensors, tensor: DonorTensor) -
     return _add_up([of, module.copy(AdapterPart.B_BIAS)], [1.0, factor], tensor.spec.name)
 
 
-def _check_changeable(tensor: DonorTensor, expression: Expression) -> Expression:
+def _check_changeable(donor: Donor, tensor: DonorTensor, expression: Expression) -> Expression:
     """The expression, if the tensor holds plain numbers and belongs to one layer or none; else DonorError."""
-    if not tensor.spec.dtype.arithmetic:
+    scaled = donor.quantized and tensor.spec.dtype.bits <= 8
+    if scaled or not tensor.spec.dtype.arithmetic:
         message = f"{tensor.spec.name} is packed ({tensor.spec.dtype.label}), and an adapter cannot be added to it"
         raise DonorError.of(message, "use this donor in full precision")
     if tensor.part is Part.LAYER and tensor.layer is None:

@@ -11,7 +11,8 @@ from math import prod
 from stacker.core.adapters.adapter import ModuleTensors
 from stacker.core.adapters.targets import Targets
 from stacker.core.values.donor import DonorTensor
-from stacker.core.values.expression import Copy, Expression, LowRank, Strides
+from stacker.core.values.expression import Copy, Expression, LowRank
+from stacker.core.values.matrix_parts import Strides
 from stacker.errors import DonorError
 from stacker.formats.adapters import AdapterPart
 from stacker.tensors import TensorRef

@@ -122,7 +122,7 @@ def _check_computable(donor: Donor, name: str, tensor: DonorTensor) -> Problem |
     hint = "use layers of this donor unchanged, or a copy of it saved in bfloat16"
     if donor.quantized:
         message = f"donor '{donor.name}' is quantised ({donor.quantized}): its weights cannot be scaled or blended"
-        return Problem(message, hint, blame=Blame.DONOR)
+        return Problem(message, "write `output: {dequantize: true}`, or use its layers unchanged", blame=Blame.DONOR)
     if tensor.spec.dtype.arithmetic:
         return None
     if tensor.spec.dtype.bits < 8 or tensor.spec.dtype.block > 1 or tensor.spec.dtype.label == "F8_E8M0":

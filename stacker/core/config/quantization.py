@@ -21,7 +21,7 @@ from stacker.tensors import Dtype
 _ANY_NUMBER = re.compile(r"\\d|\[0-9\]")
 _WRAPPERS = frozenset({"", "model", "language_model", "transformer", "base_model"})
 """Names of modules that may contain the decoder, in addition to the modules named in the donor's layer prefix."""
-_FULL_PRECISION = "use the donors in full precision"
+_DEQUANTIZE = "write `output: {dequantize: true}`"
 OutputIndices = Mapping[str, Mapping[int, Sequence[int]]]
 """Maps a donor name and then a donor layer index to the indices of the output layers made from that donor layer."""
 
@@ -43,16 +43,18 @@ def check_quantization(template: Donor, donors: Iterable[Donor], dtype: Dtype | 
         if _shared_settings(donor) != mine:
             kinds = " and ".join(f"'{each.name}' {_method_text(each)}" for each in (template, donor))
             yield Problem(
-                f"donors are quantised differently: {kinds}", "use donors with the same quantization", blame=Blame.DONOR
+                f"donors are quantised differently: {kinds}",
+                "use donors with the same quantization, or write `output: {dequantize: true}`",
+                blame=Blame.DONOR,
             )
         if dtype is not None and _method(donor):
             message = f"'{donor.name}' is quantised ({_method(donor)}): its tensors can be moved, not cast"
-            hint = "leave out the `dtype` of `output`, or use the donors in full precision"
+            hint = f"leave out the `dtype` of `output`, or {_DEQUANTIZE}"
             yield Problem(message, hint, blame=Blame.DONOR)
         for name in _names_of(donor).find_ambiguous(quantization_of(donor)):
             where = f"the quantization config of '{donor.name}'"
             message = f"{where} names several layers at once, which cannot be renumbered: {name}"
-            yield Problem(message, _FULL_PRECISION, blame=Blame.DONOR)
+            yield Problem(message, _DEQUANTIZE, blame=Blame.DONOR)
 
 
 def renumber_quantization(template: Donor, donors: Iterable[Donor], indices: OutputIndices) -> dict[str, Json] | None:

@@ -33,7 +33,7 @@ def _is_moved(expression: Expression, dtype: Dtype, donors: Mapping[str, Donor])
     scaled = find_rescaled(expression)
     if scaled is None or dtype.label not in RESCALED:
         return False
-    return donors[scaled.donor].tensors[scaled.name].spec.dtype == dtype
+    return donors[scaled.donor].find_stored(scaled.name).spec.dtype == dtype
 
 
 def find_rescaled(expression: Expression) -> TensorRef | None:

@@ -16,6 +16,7 @@ from stacker.core.values.expression import (
     Columns,
     Concat,
     Copy,
+    Decoded,
     Expression,
     LowRank,
     Rows,
@@ -108,7 +109,12 @@ def _work(expression: Expression, dtype: Dtype, row: int, elements: int) -> int:
     width = 8 if dtype is Dtype.F64 else 4
     per_element = width * (1 + count_live_tiles(expression)) + count_temporaries(expression)
     tile = max(TILE, choose_tile(expression, row))
-    return tile * per_element + predict_masks(expression, elements) + width * count_factor_elements(expression)
+    return (
+        tile * per_element
+        + predict_masks(expression, elements)
+        + width * count_factor_elements(expression)
+        + count_kept_bytes(expression)
+    )
 
 
 def choose_tile(expression: Expression, row: int) -> int:
@@ -148,6 +154,13 @@ def count_factor_elements(expression: Expression) -> int:
     return own + sum(map(count_factor_elements, expression.children()))
 
 
+def count_kept_bytes(expression: Expression) -> int:
+    """The bytes of stored tensors that are in memory while the quantised weights of an expression are decoded."""
+    if isinstance(expression, Decoded):
+        return expression.kept
+    return sum(map(count_kept_bytes, expression.children()))
+
+
 def count_temporaries(expression: Expression) -> int:
     """The most bytes per element that any op in the expression allocates in addition to the tiles."""
     return max((OPS[blend.op].extra_bytes for blend in find_blends(expression)), default=0)
@@ -176,7 +189,7 @@ def _tensor_sizes(donors: Iterable[Donor]) -> dict[TensorRef, int]:
     return {
         TensorRef(donor.name, name): tensor.extent.nbytes if tensor.extent else tensor.spec.nbytes
         for donor in donors
-        for name, tensor in donor.tensors.items()
+        for name, tensor in {**donor.tensors, **donor.stored}.items()
         if tensor.extent or tensor.expression is None
     }
 

@@ -102,7 +102,7 @@ def _find_sources(tensors: Sequence[PlannedTensor], donors: Mapping[str, Donor])
     for planned in tensors:
         if isinstance(planned.expression, Copy):
             ref = planned.expression.tensor
-            yield _Sourced(planned, order[ref.donor], known[ref.donor].tensors[ref.name].extent)
+            yield _Sourced(planned, order[ref.donor], known[ref.donor].find_stored(ref.name).extent)
         else:
             yield _Sourced(planned)
 

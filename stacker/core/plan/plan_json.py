@@ -6,32 +6,19 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from math import prod
 from typing import Any
 
+from stacker.core.plan.expression_json import expression_from_json, expression_to_json, parse_ref
 from stacker.core.plan.metadata_json import metadata_from_json, metadata_to_json
 from stacker.core.plan.packing import HeaderRequest, Packing
 from stacker.core.plan.plan import Costs, DonorIdentity, Layout, Plan, Shard, Step, Unused
-from stacker.core.values.expression import (
-    Blend,
-    Cast,
-    Columns,
-    Concat,
-    Copy,
-    Expression,
-    LowRank,
-    Rescale,
-    RowRun,
-    Rows,
-    Scale,
-    Strides,
-    find_tensor_refs,
-)
+from stacker.core.values.expression import find_tensor_refs
 from stacker.formats.ggml_types import find_dtype
 from stacker.formats.index import make_index
 from stacker.formats.json_object import Json
-from stacker.tensors import TensorRef, TensorSpec
+from stacker.tensors import TensorSpec
 
 FORMAT = 1
 LOCK = "stacker.lock.json"
@@ -103,54 +90,6 @@ def _step_to_json(step: Step) -> dict[str, Any]:
     }
 
 
-def expression_to_json(expression: Expression) -> Any:
-    """An expression as JSON.
-
-    A copy becomes the string `donor:tensor`; any other kind of expression becomes an object whose first key names the
-    kind.
-    """
-    match expression:
-        case Copy(tensor):
-            return str(tensor)
-        case Cast(of, dtype):
-            return {"cast": expression_to_json(of), "dtype": dtype.label}
-        case Scale(of, factor, offset):
-            return {"scale": expression_to_json(of), "factor": factor, **({"offset": offset} if offset else {})}
-        case Blend():
-            return _blend_to_json(expression)
-        case Rows(of, width, runs):
-            table = [[run.to, run.source, run.start, run.count, run.factor] for run in runs]
-            return {"rows": [expression_to_json(source) for source in of], "width": width, "runs": table}
-        case Columns(tensor, width, start, count):
-            return {"columns": str(tensor), "width": width, "start": start, "count": count}
-        case Concat(of, widths):
-            return {"concat": [expression_to_json(part) for part in of], "widths": list(widths)}
-        case LowRank(of, left, right, factor, shape, strides):
-            sides = {
-                "left": str(left.tensor),
-                "right": str(right.tensor),
-                "strides": [list(astuple(s)) for s in strides],
-            }
-            return {"low_rank": expression_to_json(of), "factor": factor, "shape": list(shape), **sides}
-        case Rescale(of, lengths, rows, width, columns):
-            entries = {"rescale": expression_to_json(of), "lengths": str(lengths.tensor), "shape": [rows, width]}
-            return entries | ({"by_columns": True} if columns else {})
-
-
-def _blend_to_json(blend: Blend) -> dict[str, Any]:
-    """A blend as a JSON object; empty fields are left out."""
-    entries: dict[str, Any] = {"blend": [expression_to_json(source) for source in blend.of], "op": blend.op}
-    if blend.parameters:
-        entries["parameters"] = dict(blend.parameters)
-    if any(blend.per_source):
-        entries["per_source"] = [dict(values) for values in blend.per_source]
-    if blend.base:
-        entries["base"] = expression_to_json(blend.base)
-    if blend.seed:
-        entries["seed"] = blend.seed
-    return entries
-
-
 def plan_from_json(content: dict[str, Any]) -> Plan:
     """Make a plan from the JSON that `plan_to_json` returned.
 
@@ -167,7 +106,7 @@ def plan_from_json(content: dict[str, Any]) -> Plan:
         layout=Layout(**content["layout"]),
         donors=tuple(_identity_from_json(each) for each in content["donors"]),
         costs=Costs(**content["costs"]),
-        unused=tuple(Unused(_parse_ref(each["tensor"]), each["reason"]) for each in content["unused"]),
+        unused=tuple(Unused(parse_ref(each["tensor"]), each["reason"]) for each in content["unused"]),
         tied=tuple(content["tied"].items()),
         metadata=metadata,
         descriptions=content.get("descriptions", {}),
@@ -214,54 +153,6 @@ def _step_from_json(content: dict[str, Any]) -> Step:
     shape = tuple(content["shape"])
     spec = TensorSpec(content["name"], find_dtype(content["dtype"], prod(shape), content["bytes"]), shape)
     return Step(spec, content["shard"], content["offset"], expression_from_json(content["from"]))
-
-
-def expression_from_json(content: Any) -> Expression:
-    """Make an expression from the JSON that `expression_to_json` returned; other JSON raises KeyError or TypeError."""
-    if isinstance(content, str):
-        return Copy(_parse_ref(content))
-    if "cast" in content:
-        return Cast(expression_from_json(content["cast"]), find_dtype(content["dtype"], 0, 0))
-    if "scale" in content:
-        return Scale(expression_from_json(content["scale"]), content["factor"], content.get("offset", 0.0))
-    if "rows" in content:
-        sources = tuple(map(expression_from_json, content["rows"]))
-        return Rows(sources, content["width"], tuple(RowRun(*run) for run in content["runs"]))
-    if "low_rank" in content:
-        left, right = (Copy(_parse_ref(content[side])) for side in ("left", "right"))
-        one, other = (Strides(*_parse_sizes(steps, 4)) for steps in content["strides"])
-        blocks, rows, rank, width = _parse_sizes(content["shape"], 4)
-        of, factor = expression_from_json(content["low_rank"]), float(content["factor"])
-        return LowRank(of, left, right, factor, (blocks, rows, rank, width), (one, other))
-    if "rescale" in content:
-        of, lengths = expression_from_json(content["rescale"]), Copy(_parse_ref(content["lengths"]))
-        rows, width = _parse_sizes(content["shape"], 2)
-        return Rescale(of, lengths, rows, width, content.get("by_columns", False))
-    if "columns" in content:
-        return Columns(_parse_ref(content["columns"]), content["width"], content["start"], content["count"])
-    if "concat" in content:
-        return Concat(tuple(map(expression_from_json, content["concat"])), tuple(content["widths"]))
-    return _blend_from_json(content)
-
-
-def _parse_sizes(values: Any, count: int) -> list[int]:
-    """The values, if they are `count` whole numbers of at least 0; else ValueError."""
-    if type(values) is not list or len(values) != count or any(type(each) is not int or each < 0 for each in values):
-        raise ValueError(f"{values!r} are not {count} sizes")
-    return values
-
-
-def _blend_from_json(content: dict[str, Any]) -> Blend:
-    sources = tuple(map(expression_from_json, content["blend"]))
-    per_source = tuple(tuple(sorted(values.items())) for values in content.get("per_source", [{}] * len(sources)))
-    parameters = tuple(sorted(content.get("parameters", {}).items()))
-    base = expression_from_json(content["base"]) if "base" in content else None
-    return Blend(content["op"], sources, parameters, per_source, base, content.get("seed", ""))
-
-
-def _parse_ref(text: str) -> TensorRef:
-    donor, _, name = text.partition(":")
-    return TensorRef(donor, name)
 
 
 def make_plan_index(plan: Plan) -> dict[str, Json] | None:

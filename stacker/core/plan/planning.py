@@ -12,10 +12,11 @@ from stacker.arch.files.architecture import Part
 from stacker.arch.placement import place_tensors
 from stacker.core.plan.costs import add_up_costs
 from stacker.core.plan.descriptions import describe_tensors
+from stacker.core.plan.expression_json import expression_to_json
 from stacker.core.plan.layout import lay_out
 from stacker.core.plan.packing import Packing, make_gguf_packing, make_safetensors_packing
 from stacker.core.plan.plan import DonorIdentity, Layout, Plan, Unused
-from stacker.core.plan.plan_json import expression_to_json, hash_plan, plan_to_json
+from stacker.core.plan.plan_json import hash_plan, plan_to_json
 from stacker.core.plan.tensors import PlannedTensor, PlannedTensors
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor, DonorTensor, SideFile, collect_donors
@@ -98,7 +99,7 @@ def find_files(plan: Plan, donors: Mapping[str, Donor]) -> dict[str, frozenset[s
     for step in plan.steps:
         for ref in find_tensor_refs(step.expression):
             donor = donors[ref.donor]
-            extent = donor.tensors[ref.name].extent
+            extent = donor.find_stored(ref.name).extent
             if extent is not None:
                 found[ref.donor].add(donor.files[extent.file].name)
     return {name: frozenset(names) for name, names in found.items()}

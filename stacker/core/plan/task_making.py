@@ -68,7 +68,7 @@ def locate_tensors(steps: Iterable[Step], donors: Mapping[str, Donor]) -> dict[T
 
 def _locate(ref: TensorRef, donors: Mapping[str, Donor]) -> TensorBytes | None:
     donor = donors[ref.donor]
-    tensor = donor.tensors[ref.name]
+    tensor = donor.find_stored(ref.name)
     if tensor.extent is None or not donor.files[tensor.extent.file].place:
         return None
     return TensorBytes(donor.files[tensor.extent.file], tensor.extent.offset, tensor.spec.dtype, tensor.extent.nbytes)

@@ -116,6 +116,8 @@ class Donor:
     """What the headers of safetensors files say beside their tensors, without the `format`."""
     alignment: int = 0
     """The alignment of tensors in a GGUF file, in bytes."""
+    stored: Mapping[str, DonorTensor] = field(default_factory=dict, repr=False)
+    """The tensors in the files of a donor whose weights are dequantised, by name; empty for others."""
     nested: Mapping[str, Donor] = field(default_factory=dict)
     """The donors and adapters that the expressions of a stack's or an adapted donor's tensors read, by name."""
 
@@ -133,6 +135,10 @@ class Donor:
     def container(self) -> str:
         """The kind of its files: `gguf` or `safetensors`."""
         return "gguf" if self.metadata else "safetensors"
+
+    def find_stored(self, name: str) -> DonorTensor:
+        """The tensor `name` of the donor's files."""
+        return self.stored.get(name) or self.tensors[name]
 
     def layers(self) -> tuple[dict[str, DonorTensor], ...]:
         """For each layer, a dict of the layer's tensors, keyed by name without the layer prefix.

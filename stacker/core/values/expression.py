@@ -1,4 +1,4 @@
-"""Describes how an output tensor is computed from donor tensors: an expression of one of nine kinds, often nested.
+"""Describes how an output tensor is computed from donor tensors: an expression of one of ten kinds, often nested.
 
 Every kind has `children()` and `rebuild(children)`, so that code can handle all kinds without listing them.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from stacker.core.values.matrix_parts import RowRun, Strides
 from stacker.spec.language.stack_spec import Value
 from stacker.tensors import Dtype, TensorRef
 
@@ -46,6 +47,30 @@ class Columns(_Leaf):
     width: int
     start: int
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The numbers of a quantised weight, which donors store in several tensors: `of`, in the order of the scheme.
+
+    `shape` is (blocks, rows of a block, row length), `scheme` and `settings` say how the numbers are stored (see
+    `stacker.formats.quantized_weights`), and `kept` is how many bytes are kept in memory to compute a tile.
+    """
+
+    of: tuple[Copy, ...]
+    scheme: str
+    shape: tuple[int, int, int]
+    settings: tuple[int, ...]
+    kept: int
+
+    def children(self) -> tuple[Expression, ...]:
+        """The stored tensors."""
+        return self.of
+
+    def rebuild(self, children: Sequence[Expression]) -> Decoded:
+        """A weight that is stored in the same way in other tensors."""
+        assert all(isinstance(child, Copy) for child in children)
+        return replace(self, of=tuple(child for child in children if isinstance(child, Copy)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +143,6 @@ class Blend:
 
 
 @dataclass(frozen=True, slots=True)
-class RowRun:
-    """Rows [start, start + count) of source number `source`, which become rows [to, to + count) of the result.
-
-    The rows are multiplied by `factor`.
-    """
-
-    to: int
-    source: int
-    start: int
-    count: int
-    factor: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
 class Rows:
     """A matrix assembled from rows of its sources, each `width` elements long.
 
@@ -176,16 +187,6 @@ class Concat:
         for part, width in zip(self.of, self.widths, strict=True):
             yield start, width, part
             start += width
-
-
-@dataclass(frozen=True, slots=True)
-class Strides:
-    """A stored tensor holds a matrix of each block: element (b, i, j) has number start + b·block + i·row + j·column."""
-
-    start: int
-    block: int
-    row: int
-    column: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,7 @@ class Rescale:
         return replace(self, of=of, lengths=lengths)
 
 
-Expression = Copy | Columns | Cast | Scale | Blend | Rows | Concat | LowRank | Rescale
+Expression = Copy | Columns | Decoded | Cast | Scale | Blend | Rows | Concat | LowRank | Rescale
 
 
 def is_zero(expression: Expression) -> bool:

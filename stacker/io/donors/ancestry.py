@@ -15,12 +15,16 @@ import yaml
 
 from stacker.core.lineage.family_tree import Ancestor, State
 from stacker.core.lineage.references import Papers, Reference, find_references
+from stacker.core.plan.packing import LOCK_KEY
 from stacker.core.plan.plan_json import LOCK
 from stacker.errors import StackerError
+from stacker.formats.gguf_names import SUFFIX
 from stacker.formats.json_object import MAX_JSON_BYTES, parse_object
 from stacker.formats.model_card import Card
 from stacker.io.donors.cards import read_card
+from stacker.io.donors.gguf import read_text_entry
 from stacker.io.donors.location import open_donor
+from stacker.io.donors.weights import has_weights
 from stacker.io.files.repository import Repository
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 from stacker.spec.language.value_grammar import is_address
@@ -64,8 +68,9 @@ def _read(reference: Reference, repository: Repository, reading: _Reading, chain
     papers = read_papers(repository)
     reading.seen.add((reference.source, reference.revision))
     own = (*chain, _identify(reference, repository))
-    is_folder = repository.revision is None and not is_address(repository.source)
-    folder = Path(repository.source) if is_folder else None
+    is_local = repository.revision is None and not is_address(repository.source)
+    place = Path(repository.source)
+    folder = (place.parent if place.suffix == SUFFIX else place) if is_local else None
     parents = tuple(
         _follow(each, folder, reading, own) for each in find_references(papers) if not _is_itself(each, reference)
     )
@@ -123,13 +128,21 @@ def read_papers(repository: Repository) -> Papers:
     with suppress(StackerError):
         names = set(repository.list_names())
         return Papers(
-            lock=_read_object(repository, LOCK, names, _MAX_LOCK_BYTES),
+            lock=_read_object(repository, LOCK, names, _MAX_LOCK_BYTES) or _read_inner_lock(repository, names),
             merge=_read_yaml(repository, "mergekit_config.yml", names),
             adapter=_read_object(repository, "adapter_config.json", names),
             config=_read_object(repository, "config.json", names),
             card=read_card(repository) or Card(),
         )
     return Papers()
+
+
+def _read_inner_lock(repository: Repository, names: set[str]) -> Mapping[str, Any]:
+    """The lock in the metadata of a GGUF stack."""
+    with suppress(StackerError):
+        if not has_weights(sorted(names)):
+            return parse_object(read_text_entry(repository, LOCK_KEY), LOCK_KEY)
+    return {}
 
 
 def _read_object(repository: Repository, name: str, names: set[str], limit: int = MAX_JSON_BYTES) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from stacker.arch.placement import place_tensors
 from stacker.core.values.donor import Donor
 from stacker.core.values.metadata import Borrowed, MetadataEntry
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, escape_text, raise_problems
-from stacker.formats.gguf import GgufHeader
+from stacker.formats.gguf import GgufHeader, encode_entry
 from stacker.formats.gguf_names import find_models, list_parts
 from stacker.formats.json_object import Json
 from stacker.formats.safetensors import StoredTensor
@@ -156,6 +156,21 @@ def _digest(repository: Repository, file: str, tensor: StoredTensor) -> Json:
     if path is None:  # its bytes come only with the whole file
         return None
     return hashlib.sha256(read_range(path, tensor.begin, tensor.nbytes)).hexdigest()[:12]
+
+
+def read_text_entry(repository: Repository, key: str) -> bytes:
+    """The text of a metadata entry of a GGUF model that is on this machine; empty if there is no such entry."""
+    model = select_model(repository)
+    path = model.find_path(model.list_names()[0]) if model else None
+    if model is None or path is None:
+        return b""
+    header = model.read_header(model.list_names()[0])
+    assert isinstance(header, GgufHeader)
+    entry = next((each for each in header.entries if each.key == key and each.kind == "str"), None)
+    if entry is None:
+        return b""
+    before = len(encode_entry(key, "str", ""))
+    return read_range(path, entry.begin + before, entry.nbytes - before)
 
 
 def read_range(path: Path, begin: int, nbytes: int) -> bytes:

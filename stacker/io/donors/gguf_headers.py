@@ -31,5 +31,6 @@ def _read(source: Borrowed, donors: Mapping[str, Donor]) -> bytes:
     donor = donors[source.donor]
     path = donor.files[0].path if donor.files else None
     if path is None:
-        raise DonorError.of(f"the file of donor '{source.donor}' is not on this machine", "", Mark(donor.source))
+        message = f"the metadata of donor '{source.donor}' is copied from its file, which is not on this machine"
+        raise DonorError.of(message, "GGUF donors cannot be streamed: leave out --stream", Mark(donor.source))
     return read_range(Path(path), source.begin, source.nbytes)

@@ -27,7 +27,7 @@ from stacker.tensors import Dtype
 if TYPE_CHECKING:
     import torch
 
-    from stacker.arithmetic.backend import Backend
+    from stacker.arithmetic.backend import Array, Backend
 
 _NAME = re.compile(r"cuda(:\d+)?")
 HOST = "cpu"
@@ -113,6 +113,14 @@ class DeviceScratch:
         target = self.tile(slot, count, kind) if dtype is kind else self.raw(count, dtype)
         target.copy_(self._host[:nbytes].view(target.dtype), non_blocking=True)
         return target if dtype is kind else self.tile(slot, count, kind).copy_(target)
+
+    def fill(self, slot: int, count: int, kind: Dtype, write: Callable[[Array], None]) -> torch.Tensor:
+        import numpy as np
+        import torch
+
+        values = np.empty(count, kind.torch_name)
+        write(values)
+        return self.tile(slot, count, kind).copy_(torch.from_numpy(values))
 
     def keep(self, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> torch.Tensor:
         import torch

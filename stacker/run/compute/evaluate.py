@@ -19,6 +19,7 @@ from stacker.core.values.expression import (
     Columns,
     Concat,
     Copy,
+    Decoded,
     Expression,
     LowRank,
     Rescale,
@@ -28,6 +29,7 @@ from stacker.core.values.expression import (
 )
 from stacker.io.disk.direct import DIRECT_ALIGNMENT
 from stacker.ops.shared.op import Tile
+from stacker.run.compute.decoding import decode_tile
 from stacker.run.compute.evaluation import TileRange
 from stacker.run.compute.factors import add_product, divide_lengths, load_factors
 from stacker.run.compute.rows import gather_rows
@@ -81,16 +83,14 @@ def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
     if is_zero(expression):
         return tile_range.scratch.backend.fill(tile_range.scratch.tile(slot, tile_range.count, tile_range.kind), 0.0)
     match expression:
-        case Copy(tensor):
-            return _read(tile_range, tile_range.evaluation.compute.places[tensor], slot)
+        case Copy() | Columns() | Decoded():
+            return _read_stored(tile_range, expression, slot)
         case Cast(of, dtype):
             return _cast(tile_range, _value(tile_range, of, slot), dtype)
         case Scale():
             return _scale(tile_range, expression, slot)
         case Blend():
             return _blend(tile_range, expression, slot)
-        case Columns():
-            return _read_columns(tile_range, expression, slot)
         case Concat():
             raise TypeError("the parts of a Concat are computed one by one")
         case Rows():
@@ -100,6 +100,16 @@ def _value(tile_range: TileRange, expression: Expression, slot: int) -> Array:
             )
         case LowRank() | Rescale():
             return _adapt(tile_range, expression, slot)
+
+
+def _read_stored(tile_range: TileRange, expression: Copy | Columns | Decoded, slot: int) -> Array:
+    match expression:
+        case Copy(tensor):
+            return _read(tile_range, tile_range.evaluation.compute.places[tensor], slot)
+        case Columns():
+            return _read_columns(tile_range, expression, slot)
+        case Decoded():
+            return decode_tile(tile_range, expression, slot)
 
 
 def _elements(tile_range: TileRange, slot: int, expression: Expression, start: int, count: int) -> Array:

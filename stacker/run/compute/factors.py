@@ -7,7 +7,8 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from stacker.core.plan.costs import RANK_STEP
-from stacker.core.values.expression import LowRank, Strides
+from stacker.core.values.expression import LowRank
+from stacker.core.values.matrix_parts import Strides
 from stacker.errors import DonorError
 from stacker.tensors import TensorRef
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from stacker.core.plan.plan import Plan, Step
 from stacker.core.plan.tasks import Compute, Task
-from stacker.core.values.expression import Columns, Copy, Expression, Rows, is_zero
+from stacker.core.values.expression import Columns, Copy, Decoded, Expression, Rows, is_zero
 from stacker.errors import Blame, Problem, Severity, StackerError
 from stacker.run.compute.evaluation import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds
@@ -82,7 +82,8 @@ def _is_part(task: Task, step: Step) -> bool:
 def _find_causes(compute: Compute, sources: OpenFiles) -> Iterator[TensorRef]:
     """Yield the donor tensors that a task reads and that contain infinities or NaNs where it reads them."""
     for leaf, elements in _list_leaves(compute.expression, compute.elements):
-        dtype = Dtype.F64 if compute.places[leaf.tensor].dtype is Dtype.F64 else Dtype.F32
+        tensor = leaf.of[0].tensor if isinstance(leaf, Decoded) else leaf.tensor
+        dtype = Dtype.F64 if compute.places[tensor].dtype is Dtype.F64 else Dtype.F32
         reading = Compute(0, 0, elements * dtype.bits // 8, leaf, dtype, compute.places)
         found = NonFiniteTasks()
         evaluation = begin_evaluation(reading, sources)
@@ -90,7 +91,7 @@ def _find_causes(compute: Compute, sources: OpenFiles) -> Iterator[TensorRef]:
             for job in jobs:
                 job()
         if found:
-            yield leaf.tensor
+            yield tensor
 
 
 def _check(found: NonFiniteTasks, compute: Compute, begin: int, data: memoryview) -> None:
@@ -98,12 +99,13 @@ def _check(found: NonFiniteTasks, compute: Compute, begin: int, data: memoryview
     found.check(compute, data)
 
 
-def _list_leaves(expression: Expression, elements: int) -> Iterator[tuple[Copy | Columns, int]]:
+def _list_leaves(expression: Expression, elements: int) -> Iterator[tuple[Copy | Columns | Decoded, int]]:
     """Yield the parts of donor tensors that an expression of `elements` elements reads, each with its elements."""
     if is_zero(expression):
         return
-    if isinstance(expression, Copy | Columns):
+    if isinstance(expression, Copy | Columns | Decoded):
         yield expression, elements
+        return
     for number, child in enumerate(expression.children()):
         yield from _list_leaves(child, _count_needed(expression, number) if isinstance(expression, Rows) else elements)
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from stacker.core.plan.tasks import ColumnSource, CopyColumns
-from stacker.core.values.expression import Expression, RowRun, Rows
+from stacker.core.values.expression import Expression, Rows
+from stacker.core.values.matrix_parts import RowRun
 from stacker.run.work.sources import OpenFiles
 
 if TYPE_CHECKING:

@@ -57,6 +57,10 @@ class Scratch(Protocol):
         """
         ...
 
+    def fill(self, slot: int, count: int, kind: Dtype, write: Callable[[Array], None]) -> Array:
+        """Set `count` elements of slot number `slot` and return a view; `write` puts them into a numpy array."""
+        ...
+
     def keep(self, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> Array:
         """Read `count` elements as `load` does, but into new memory, which all threads may use."""
         ...
@@ -140,6 +144,11 @@ class HostScratch:
         if dtype.block > 1:
             return decode_blocks(held, dtype, tile)
         return self.backend.convert(tile, self.raw(count, dtype))
+
+    def fill(self, slot: int, count: int, kind: Dtype, write: Callable[[Array], None]) -> Array:
+        tile = self.tile(slot, count, kind)
+        write(tile)
+        return tile
 
     def keep(self, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> Array:
         stored = memoryview(bytearray(count * dtype.bits // 8))

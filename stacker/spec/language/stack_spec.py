@@ -209,11 +209,12 @@ class OutputSpec:
     """How the result is stored.
 
     With `dtype` None every tensor keeps the element type of its donor. `shard_size` is the largest size of a file in
-    bytes.
+    bytes. With `dequantize`, quantised weights of donors are read as plain numbers.
     """
 
     dtype: Dtype | None = None
     shard_size: int | None = None
+    dequantize: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,8 @@ def _parse_output(node: Node | None, problems: Problems) -> OutputSpec:
     for key, below in list_entries(node):
         if key.text == "dtype" and isinstance(below, Scalar):
             output = replace(output, dtype=attempt(problems, parse_dtype, below.text, below.mark))
+        elif key.text == "dequantize" and isinstance(below, Scalar):
+            output = replace(output, dequantize=below.value is True)
         elif isinstance(below, Scalar):
             size = attempt(problems, parse_size, str(below.value), below.mark)
             output = replace(output, shard_size=size or output.shard_size)

@@ -134,6 +134,10 @@ class OutputShape(Shape):
     shard_size: str | int = Field(
         default="5GB", description="The largest size of a file in bytes: a number, or 5GB, 800MB, 2GiB."
     )
+    dequantize: bool = Field(
+        default=False,
+        description="Whether to read quantised weights as plain numbers, so that they can be blended, scaled and cast.",
+    )
 
 
 class TokenShape(Shape):

@@ -47,7 +47,8 @@ def to_native(spec: StackSpec) -> str:
     if spec.output != OutputSpec():
         dtype = format_dtype(spec.output.dtype) if spec.output.dtype else KEEP
         size = spec.output.shard_size
-        text["output"] = Flow({"dtype": dtype, **({"shard_size": format_size(size)} if size else {})})
+        more = {"shard_size": format_size(size)} if size else {}
+        text["output"] = Flow({"dtype": dtype, **more, **({"dequantize": True} if spec.output.dequantize else {})})
     return write_yaml(text)
 
 

@@ -18,6 +18,7 @@ from stacker.core.values.expression import (
     Columns,
     Concat,
     Copy,
+    Decoded,
     Expression,
     LowRank,
     Rescale,
@@ -85,6 +86,8 @@ def expression_text(expression: Expression) -> str:
     match expression:
         case Copy(tensor):
             return str(tensor)
+        case Decoded(of, scheme):
+            return f"{of[0].tensor} decoded from {scheme}"
         case Cast(of, dtype):
             return f"{expression_text(of)} as {dtype.label}"
         case Scale(of, factor, offset):

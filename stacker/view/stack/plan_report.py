@@ -19,6 +19,7 @@ from stacker.core.values.expression import (
     Columns,
     Concat,
     Copy,
+    Decoded,
     Expression,
     LowRank,
     Rescale,
@@ -51,6 +52,8 @@ def verb(expression: Expression) -> str:
     match expression:
         case Copy() | Columns():
             return "moved"
+        case Decoded():
+            return "dequantised"
         case Scale():
             return "scaled"
         case Cast(of):

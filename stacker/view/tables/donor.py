@@ -85,13 +85,24 @@ def _list_facts(donor: Donor) -> dict[str, str]:
         "parameters": count_text(elements),
         "size": f"{_size_text(donor.tensors.values())} in {len(donor.files)} file{'s'[: len(donor.files) > 1]}",
         "types": ", ".join(f"{label} × {count}" for label, count in _count_dtypes(donor).items()),
-        "tokenizer": ", ".join(file.name for file in donor.side_files if "token" in file.name) or "none",
+        "tokenizer": _tokenizer_text(donor),
     }
     if donor.quantized:
         facts["quantised"] = f"{donor.quantized}: layers can be moved, but not blended or scaled"
     if not donor.weights:
         facts["weights"] = "none here: sizes follow from the config"
     return facts
+
+
+def _tokenizer_text(donor: Donor) -> str:
+    """The files of a donor's tokenizer, or what the metadata of a GGUF file says about it; `none` without one."""
+    entries = {entry.key: entry for entry in donor.metadata}
+    tokens = entries.get("tokenizer.ggml.tokens")
+    if tokens is None:
+        return ", ".join(file.name for file in donor.side_files if "token" in file.name) or "none"
+    kinds = (entries[key].value for key in ("tokenizer.ggml.model", "tokenizer.ggml.pre") if key in entries)
+    template = ", with a chat template" if "tokenizer.chat_template" in entries else ""
+    return f"{' '.join(map(str, kinds)) or 'unnamed'} in the metadata, {tokens.count:,} tokens{template}"
 
 
 def _count_dtypes(donor: Donor) -> dict[str, int]:

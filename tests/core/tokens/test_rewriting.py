@@ -11,7 +11,8 @@ from stacker.core.tokens.rewriting import rewrite_donors
 from stacker.core.tokens.tokenizer_files import Tokenizers, parse_tokens
 from stacker.core.tokens.vocabulary import Tokens
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import Copy, RowRun, Rows
+from stacker.core.values.expression import Copy, Rows
+from stacker.core.values.matrix_parts import RowRun
 from stacker.errors import DonorError, Problem
 from stacker.tensors import TensorRef
 from tests.core.stacks import make_donor, spec_of

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stacker.core.plan.plan_json import expression_from_json, expression_to_json
+from stacker.core.plan.expression_json import expression_from_json, expression_to_json
 from stacker.core.values.columns import concatenate, take_columns
 from stacker.core.values.expression import (
     Blend,

@@ -21,6 +21,7 @@ from stacker.io.donors.ancestry import read_family_tree
 from stacker.view.lineage.diagrams import lineage_mermaid, lineage_svg
 from stacker.view.lineage.terminal import draw_tree
 from tests.donors import write_llama
+from tests.gguf_donors import write_gguf
 from tests.hub_server import running_hub
 
 
@@ -142,3 +143,12 @@ def test_the_command_prints_trees_and_origins(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out)[0]["how"] == "copied"
     assert main(["lineage", str(tmp_path / "out"), "--layer", "2"]) == 2
     assert main(["lineage", str(tmp_path / "nothing")]) == 3
+
+
+def test_a_gguf_stack_names_its_donors(tmp_path: Path) -> None:
+    """The lock in the metadata of a GGUF file is read as a lock file is, and its donors are found beside it."""
+    write_gguf(tmp_path / "a.gguf")
+    (tmp_path / "spec.yml").write_text("stacker: 1\ndonors: {a: ./a.gguf}\nstack: ['a[0:2]', 'a[1:3]']\n")
+    load(tmp_path / "spec.yml").build(tmp_path / "out.gguf")
+    tree = show(read_family_tree(str(tmp_path / "out.gguf")))
+    assert [(name, state) for name, _, state in tree] == [("out.gguf", "read"), ("a.gguf", "read")]

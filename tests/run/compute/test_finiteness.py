@@ -11,7 +11,8 @@ import torch
 
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import Cast, Columns, Concat, Expression, RowRun, Rows, Scale
+from stacker.core.values.expression import Cast, Columns, Concat, Expression, Rows, Scale
+from stacker.core.values.matrix_parts import RowRun
 from stacker.errors import Severity
 from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import open_output
