@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ import typer
 
 from stacker.cli.app import RUN, Json, app, format_examples
 from stacker.cli.candidates import write_file
+from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind
 from stacker.cli.terminal.printing import make_console, print_json
 from stacker.errors import Mark, SpecError, StorageError
@@ -95,10 +96,14 @@ def search(
     """Search for a better stack: the parameters of a spec and the order of layers, judged on texts it has not seen."""
     from stacker.searching.options import SearchOptions
 
+    outputs = {"-o": out, "--log": log, "--svg": svg, "--html": html}
     if source == SHOW:
+        check_outputs({"--svg": svg, "--html": html}, (shown,) if shown else ())
         _show(_read_story(shown), svg, html, as_json=json)
         return
-    path = _check_request(source, shown, text, out, (log, svg, html))
+    path = _check_request(source, shown, text, out)
+    check_outputs(outputs, (source, *text, *questions))
+    _check_folders(outputs)
     options = SearchOptions(
         tuple(text), out or Path(), log, tuple(questions), _limit(candidates, budget), arrange, _split(strategy),
         _split(objective) or ("loss",), _bound(max_layers, max_params, licence), seed, spread, passages, window,
@@ -119,9 +124,7 @@ def _bound(layers: int | None, parameters: str | None, licences: str | None) -> 
     return Bounds(layers, parse_count(parameters, "--max-params") if parameters else None, _split(licences) or ())
 
 
-def _check_request(
-    source: str, shown: Path | None, text: Sequence[Path], out: Path | None, more: Sequence[Path | None]
-) -> Path:
+def _check_request(source: str, shown: Path | None, text: Sequence[Path], out: Path | None) -> Path:
     if shown is not None:
         raise SpecError.of(f"'{shown}' is too much", f"to look at a log: stacker search show {source}")
     if not text:
@@ -130,19 +133,14 @@ def _check_request(
         raise SpecError.of("there is no file for the winner", "name one: -o best.yml")
     if Path(source).suffix not in (".yml", ".yaml"):
         raise SpecError.of(f"'{source}' is no spec", "write one: stacker new RECIPE --donor a=… -o spec.yml")
-    _check_files(Path(source), out, more)
     return Path(source)
 
 
-def _check_files(source: Path, out: Path, more: Sequence[Path | None]) -> None:
+def _check_folders(outputs: Mapping[str, Path | None]) -> None:
     """Raise an error for a file that cannot be written in the end, before anything is searched."""
-    from stacker.io.files.paths import is_folder, resolve_links
+    from stacker.io.files.paths import is_folder
 
-    if resolve_links(out) == resolve_links(source):
-        raise SpecError.of(
-            "the winner would replace the spec that the search starts from", "name another file: -o best.yml"
-        )
-    for path in (out, *more):
+    for path in outputs.values():
         if path is not None and not is_folder(path.absolute().parent):
             raise StorageError.of(f"there is no folder {path.parent}", "make it first", Mark(str(path)))
 

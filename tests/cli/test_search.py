@@ -132,7 +132,7 @@ def test_a_log_is_shown(here: Path, capsys: Capsys) -> None:
         (("blend.yml", *OPTIONS, "-o", "x.yml", "--strategy", "luck"), "no strategy 'luck'"),
         (("blend.yml", *OPTIONS, "-o", "x.yml", "--strategy", "evolution"), "evolution cannot search"),
         (("plain.yml", *OPTIONS, "--arrange", "--spread", "3", "-o", "x.yml"), "no parameter can be spread"),
-        (("plain.yml", *OPTIONS, "--arrange", "-o", "plain.yml"), "would replace the spec"),
+        (("plain.yml", *OPTIONS, "--arrange", "-o", "plain.yml"), "would replace plain.yml"),
         (("show",), "no log to show"),
         (("show", "one.txt"), "not JSON"),
     ],
