@@ -29,7 +29,9 @@ class Diagram(StrEnum):
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="OUT|DONOR|ID", help="A folder, or a hub id: owner/name@revision.", autocompletion=complete_donor
+        metavar="OUT|DONOR|ID",
+        help="A folder, a GGUF file, or a hub id: owner/name@revision.",
+        autocompletion=complete_donor,
     ),
 ]
 Layer = Annotated[

@@ -17,10 +17,13 @@ from stacker.core.lineage.family_tree import Ancestor, State
 from stacker.core.lineage.references import Papers, Reference, find_references
 from stacker.core.plan.plan_json import LOCK
 from stacker.errors import StackerError
+from stacker.formats.gguf_names import SUFFIX
 from stacker.formats.json_object import MAX_JSON_BYTES, parse_object
 from stacker.formats.model_card import Card
 from stacker.io.donors.cards import read_card
+from stacker.io.donors.gguf_lock import read_inner_lock
 from stacker.io.donors.location import open_donor
+from stacker.io.files.paths import is_folder
 from stacker.io.files.repository import Repository
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
 
@@ -63,7 +66,7 @@ def _read(reference: Reference, repository: Repository, reading: _Reading, chain
     papers = read_papers(repository)
     reading.seen.add((reference.source, reference.revision))
     own = (*chain, _identify(reference, repository))
-    folder = Path(repository.source) if repository.revision is None else None
+    folder = _find_folder(repository) if repository.revision is None else None
     parents = tuple(
         _follow(each, folder, reading, own) for each in find_references(papers) if not _is_itself(each, reference)
     )
@@ -75,6 +78,12 @@ def _read(reference: Reference, repository: Repository, reading: _Reading, chain
         _name_kind(papers),
         parents=parents,
     )
+
+
+def _find_folder(repository: Repository) -> Path:
+    """The folder at which paths in the papers of a local checkpoint start: that of a GGUF file is the file's."""
+    place = Path(repository.source)
+    return place if is_folder(place) else place.parent
 
 
 def _is_itself(parent: Reference, child: Reference) -> bool:
@@ -121,13 +130,25 @@ def read_papers(repository: Repository) -> Papers:
     with suppress(StackerError):
         names = set(repository.list_names())
         return Papers(
-            lock=_read_object(repository, LOCK, names, _MAX_LOCK_BYTES),
+            lock=_read_lock(repository, names),
             merge=_read_yaml(repository, "mergekit_config.yml", names),
             adapter=_read_object(repository, "adapter_config.json", names),
             config=_read_object(repository, "config.json", names),
             card=read_card(repository) or Card(),
         )
     return Papers()
+
+
+def _read_lock(repository: Repository, names: set[str]) -> Mapping[str, Any]:
+    """The lock of an output: a file beside the weights, or an entry in the metadata of a GGUF file on this machine."""
+    if LOCK in names:
+        return _read_object(repository, LOCK, names, _MAX_LOCK_BYTES)
+    name = min(names, default="")
+    with suppress(StackerError):
+        path = repository.find_path(name) if names and name.endswith(SUFFIX) else None
+        found = read_inner_lock(path) if path else None
+        return parse_object(found[0], name) if found else {}
+    return {}
 
 
 def _read_object(repository: Repository, name: str, names: set[str], limit: int = MAX_JSON_BYTES) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from stacker.io.donors.ancestry import read_family_tree
 from stacker.view.lineage.diagrams import lineage_mermaid, lineage_svg
 from stacker.view.lineage.terminal import draw_tree
 from tests.donors import write_llama
+from tests.gguf_donors import write_gguf
 from tests.hub_server import running_hub
 
 
@@ -142,3 +143,16 @@ def test_the_command_prints_trees_and_origins(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out)[0]["how"] == "copied"
     assert main(["lineage", str(tmp_path / "out"), "--layer", "2"]) == 2
     assert main(["lineage", str(tmp_path / "nothing")]) == 3
+
+
+def test_the_lock_in_a_gguf_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tree of a stack in GGUF names its donors, wherever the command runs."""
+    for seed, name in enumerate("ab", 1):
+        write_gguf(tmp_path / f"{name}.gguf", seed=seed, name=name)
+    (tmp_path / "spec.yml").write_text("stacker: 1\ndonors: {a: a.gguf, b: b.gguf}\nstack: ['a[0:3]', 'b[1:4]']\n")
+    build(load(tmp_path / "spec.yml"), tmp_path / "out.gguf")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    tree = read_family_tree("../out.gguf")
+    assert tree.kind == "stack"
+    assert show(tree)[1:] == [("a.gguf", "layers from", "read"), ("b.gguf", "layers from", "read")]
