@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -41,12 +42,23 @@ def read_log(path: Path) -> Record:
     if not lines or lines[0].get("search") != VERSION:
         hint = "name the file that `stacker search --log` has written"
         raise SpecError.of("is not the log of a search", hint, Mark(str(path)))
+    trials, losses = list[Trial](), list[Losses]()
+    for number, line in enumerate(lines[1:], 2):
+        with _explain_line(line, Mark(str(path), number)):
+            trials += [_read_trial(line["trial"])] if "trial" in line else []
+            losses += [_read_losses(line["losses"])] if "losses" in line else []
+    return Record(lines[0], tuple(trials), tuple(losses), whole)
+
+
+@contextmanager
+def _explain_line(line: Mapping[str, Any], mark: Mark) -> Iterator[None]:
+    """Turn what reading a damaged line raises into a SpecError with its number."""
     try:
-        trials = tuple(_read_trial(line["trial"]) for line in lines[1:] if "trial" in line)
-        losses = tuple(_read_losses(line["losses"]) for line in lines[1:] if "losses" in line)
-    except (KeyError, TypeError, ValueError) as error:
-        raise SpecError.of(f"a line of the log is damaged: {error}", "", Mark(str(path))) from error
-    return Record(lines[0], trials, losses, whole)
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        what = "a trial" if "trial" in line else "the losses of a stack"
+        hint = "the log was changed or is damaged: search again, with another --log"
+        raise SpecError.of(f"this line is not {what}", hint, mark) from error
 
 
 def _parse_lines(data: bytes, path: Path) -> Iterator[dict[str, Any]]:
