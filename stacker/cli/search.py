@@ -96,14 +96,11 @@ def search(
     """Search for a better stack: the parameters of a spec and the order of layers, judged on texts it has not seen."""
     from stacker.searching.options import SearchOptions
 
-    outputs = {"-o": out, "--log": log, "--svg": svg, "--html": html}
     if source == SHOW:
-        check_outputs({"--svg": svg, "--html": html}, (shown,) if shown else ())
-        _show(_read_story(shown), svg, html, as_json=json)
+        _show_log(shown, svg, html, as_json=json)
         return
     path = _check_request(source, shown, text, out)
-    check_outputs(outputs, (source, *text, *questions))
-    _check_folders(outputs)
+    _check_outputs({"-o": out, "--log": log, "--svg": svg, "--html": html}, (source, *text, *questions))
     options = SearchOptions(
         tuple(text), out or Path(), log, tuple(questions), _limit(candidates, budget), arrange, _split(strategy),
         _split(objective) or ("loss",), _bound(max_layers, max_params, licence), seed, spread, passages, window,
@@ -136,10 +133,11 @@ def _check_request(source: str, shown: Path | None, text: Sequence[Path], out: P
     return Path(source)
 
 
-def _check_folders(outputs: Mapping[str, Path | None]) -> None:
+def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str | Path]) -> None:
     """Raise an error for a file that cannot be written in the end, before anything is searched."""
     from stacker.io.files.paths import is_folder
 
+    check_outputs(outputs, inputs)
     for path in outputs.values():
         if path is not None and not is_folder(path.absolute().parent):
             raise StorageError.of(f"there is no folder {path.parent}", "make it first", Mark(str(path)))
@@ -227,6 +225,11 @@ def _read_story(path: Path | None) -> SearchStory:
     front = find_front([trial.values for trial in record.trials]) if len(objectives) > 1 else []
     lineage = find_lineage(record.trials, report.plan) if report else ()
     return SearchStory(path.stem, objectives, record.trials, lineage, choice, report, tuple(front))
+
+
+def _show_log(path: Path | None, svg: Path | None, html: Path | None, *, as_json: bool) -> None:
+    check_outputs({"--svg": svg, "--html": html}, (path,) if path else ())
+    _show(_read_story(path), svg, html, as_json=as_json)
 
 
 def _show(story: SearchStory, svg: Path | None, html: Path | None, *, as_json: bool) -> None:

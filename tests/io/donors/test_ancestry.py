@@ -156,3 +156,12 @@ def test_the_lock_in_a_gguf_file_is_read(tmp_path: Path, monkeypatch: pytest.Mon
     tree = read_family_tree("../out.gguf")
     assert tree.kind == "stack"
     assert show(tree)[1:] == [("a.gguf", "layers from", "read"), ("b.gguf", "layers from", "read")]
+
+
+@pytest.mark.parametrize(
+    "options", [("--layer", "0", "--tensor", "x"), ("--format", "svg", "--json"), ("--format", "svg", "--layer", "0")]
+)
+def test_options_that_exclude_each_other(options: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither of the two is ignored without a word."""
+    assert main(["lineage", "out", *options]) == 2
+    assert options[0] in "".join(capsys.readouterr())
