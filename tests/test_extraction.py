@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 import stacker
 from stacker.errors import DonorError, SpecError
 from tests.donors import write_llama
+from tests.gguf_donors import write_gguf
 
 RANK = 3
 
@@ -106,3 +107,29 @@ def test_wrong_arguments(home: Path) -> None:
     with pytest.raises(SpecError, match="there is something at"):
         stacker.extract_lora(tuned, base, home / "base", rank=2)
     assert sorted(path.name for path in home.iterdir()) == ["base", "other", "tuned"]
+
+
+@pytest.mark.parametrize("wanted", [{"rank": RANK}, {"energy": 1.0}])
+def test_an_exact_change_loses_nothing(home: Path, wanted: dict[str, float]) -> None:
+    """A change of rank RANK without any noise gets this rank, and what is left out is what rounding makes."""
+    base = load_file(home / "base" / "model.safetensors")
+    tuned = dict(base)
+    for name in (name for name in base if name.endswith(("_proj.weight", "lm_head.weight"))):
+        rows, width = base[name].shape
+        left, right = (torch.randint(-3, 4, shape).float() for shape in ((rows, RANK), (RANK, width)))
+        base[name] = torch.zeros(rows, width)
+        tuned[name] = left @ right
+    for name, tensors in (("base", base), ("tuned", tuned)):
+        save_file(tensors, home / name / "model.safetensors", metadata={"format": "pt"})
+    found = stacker.extract_lora(str(home / "tuned"), str(home / "base"), home / "lora", **wanted)  # type: ignore[arg-type]
+    assert {tensor.rank for tensor in found.tensors} == {RANK}
+    assert max(tensor.lost for tensor in found.tensors) < 3e-6
+
+
+def test_gguf_is_refused(tmp_path: Path) -> None:
+    """The names of tensors in GGUF files are not those of peft."""
+    for name in ("a", "b"):
+        write_gguf(tmp_path / f"{name}.gguf", seed=1, name=name)
+    with pytest.raises(DonorError, match="is a GGUF file"):
+        stacker.extract_lora(str(tmp_path / "a.gguf"), str(tmp_path / "b.gguf"), tmp_path / "lora", rank=2)
+    assert not (tmp_path / "lora").exists()

@@ -19,13 +19,16 @@ _EXTRA = 8
 _ITERATIONS = 2
 """How often the matrix and its transpose are applied to sharpen the sought space."""
 _FIRST_RANK = 16
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)
+"""Times the root of the larger side: singular values smaller than this share of the largest are rounding errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approximation:
     """`left` [rows, rank] times `right` [rank, columns] approximates a matrix.
 
-    `total` is the squared Frobenius norm of the matrix, and `kept` that of the approximation.
+    `total` is the squared Frobenius norm of the matrix, and `kept` that of the approximation; their difference is
+    exact only to fp32.
     """
 
     left: Matrix
@@ -45,12 +48,16 @@ def approximate(tiles: Tiles, shape: tuple[int, int], rank: int) -> Approximatio
 
 
 def approximate_to(tiles: Tiles, shape: tuple[int, int], energy: float) -> Approximation:
-    """The product of the smallest rank that keeps this share of the squared Frobenius norm of a matrix."""
+    """The product of the smallest rank that keeps this share of the squared Frobenius norm of a matrix.
+
+    Singular values as small as those that rounding to fp32 makes are left out.
+    """
     sought = min(_FIRST_RANK, *shape)
     while True:
         u, values, v, total = _decompose(tiles, shape, min(sought + _EXTRA, *shape))
         kept = np.cumsum(values.astype(np.float64) ** 2)
-        enough = int(np.searchsorted(kept, energy * total)) + 1
+        real = max(int((values > values[0] * max(shape) ** 0.5 * _ROUNDING).sum()), 1)
+        enough = min(int(np.searchsorted(kept, energy * total)) + 1, real)
         if enough <= sought or sought == min(shape):
             return _cut(u, values, v, total, min(enough, sought))
         sought = min(2 * sought, *shape)

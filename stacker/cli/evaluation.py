@@ -11,6 +11,7 @@ import typer
 
 from stacker.cli.app import RUN, Json, Parameters, app, format_examples
 from stacker.cli.candidates import open_candidates, write_file
+from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind, Memory
 from stacker.cli.terminal.completion import complete_donor
 from stacker.cli.terminal.counts import show_counts
@@ -85,6 +86,7 @@ def evaluate(
 
     if not (text or questions or probe_set or generate):
         raise SpecError.of("there is nothing to score", "name a text with --text, or questions with --probe-set")
+    check_outputs({"--svg": svg}, (*sources, *text, *questions))
     reading = Reading(text, passage, window, stride, batch, no_cache)
     examination = replace(examine(reading, questions, probe_set), generations=generate)
     candidates = open_candidates(sources, parameter, device, dtype, max_memory)
@@ -119,6 +121,7 @@ def compare(
     from stacker.measure.comparison.behaviour import compare_texts
     from stacker.view.scores.changes import changes_html, changes_json, draw_changes
 
+    check_outputs({"--html": html}, (first, second, *text))
     examination = examine(Reading(text, passage, window, stride, batch, no_cache))
     one, two = open_candidates([first, second], parameter, device, dtype, max_memory)
     with show_counts(quiet=json) as watch_for:

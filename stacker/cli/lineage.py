@@ -29,7 +29,9 @@ class Diagram(StrEnum):
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="OUT|DONOR|ID", help="A folder, or a hub id: owner/name@revision.", autocompletion=complete_donor
+        metavar="OUT|DONOR|ID",
+        help="A folder, a GGUF file, or a hub id: owner/name@revision.",
+        autocompletion=complete_donor,
     ),
 ]
 Layer = Annotated[
@@ -52,6 +54,10 @@ def lineage(
     json: Json = False,
 ) -> None:
     """Show the family tree of a checkpoint, with licences; or where a layer or tensor of an output comes from."""
+    if layer is not None and tensor is not None:
+        raise SpecError.of("--layer and --tensor ask for two different things", "give one of the two")
+    if diagram and (json or layer is not None or tensor is not None):
+        raise SpecError.of("--format draws a whole tree and no JSON", "leave out --format, or the other options")
     if layer is not None or tensor is not None:
         _print_origins(source, layer, tensor, json=json)
         return

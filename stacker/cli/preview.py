@@ -11,6 +11,7 @@ import typer
 
 from stacker.cli.app import LOOK, For, Json, Parameters, app, format_examples
 from stacker.cli.junctions import read_turns
+from stacker.cli.outputs import check_outputs
 from stacker.cli.parameters import share_assignments
 from stacker.cli.terminal.printing import (
     find_exit_code,
@@ -60,6 +61,7 @@ def preview(
     from stacker.compose import load
     from stacker.io.donors.reader import read_avoiding_hub
 
+    check_outputs({"--svg": svg, "--html": html}, specs)
     given = share_assignments([*map(str, specs)], parameter)
     loaded = (load(spec, read_avoiding_hub, values) for spec, values in zip(specs, given, strict=True))
     stacks = [stack.for_clients(clients or ()) for stack in loaded]

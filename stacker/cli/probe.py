@@ -10,6 +10,7 @@ import typer
 
 from stacker.cli.app import RUN, Json, Parameters, app, format_examples
 from stacker.cli.junctions import keep_distances, measure_turns
+from stacker.cli.outputs import check_outputs
 from stacker.cli.parameters import Given, share_assignments
 from stacker.cli.probe_output import (
     make_folder,
@@ -87,6 +88,7 @@ def probe(
     settings = ProbeSettings(tuple(text), runs, parse_ways(ways, hop or [], damp or []), passages, window, best)
     files = {name: path for name, path in (("specs", specs), ("svg", svg), ("html", html)) if path}
     _check_request(sources, settings, files)
+    check_outputs({"--svg": svg, "--html": html}, (*sources, *text))
     how = parse_settings(device, dtype, max_memory)
     opened = zip(sources, share_assignments(sources, parameter), strict=True)
     loaded = [_load(source, given, how) for source, given in opened]

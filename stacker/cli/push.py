@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stacker.cli.app import BUILD, Json, app, format_examples
-from stacker.cli.build import Quiet, Written
+from stacker.cli.build import Quiet
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
 from stacker.cli.terminal.progress import show_progress
-from stacker.errors import raise_problems
+from stacker.errors import Mark, SpecError, raise_problems
 
 if TYPE_CHECKING:
     from stacker.core.study.publication import Origin
     from stacker.formats.model_card import Card
 
+Written = Annotated[Path, typer.Argument(metavar="OUT", help="A folder written by stacker build.")]
 Repository = Annotated[str, typer.Argument(metavar="ID", help="The repository on the hub: owner/name.")]
 Private = Annotated[bool, typer.Option("--private", help="If the repository is created, nobody else can see it.")]
 Licence = Annotated[
@@ -49,22 +50,25 @@ def push(
     Missing entries of the card's metadata are added to README.md in OUT: base_model, base_model_relation and license.
     """
     from stacker.checkpoint import read_lock, verify_at_hand
-    from stacker.errors import Mark, SpecError
-    from stacker.formats.gguf_names import SUFFIX
-    from stacker.io.hub.publishing import check_repository, push_folder
+    from stacker.core.study.publication import check_options
+    from stacker.formats.model_card import CARD, format_card
+    from stacker.io.hub.publishing import check_repository, create_repository, push_folder
+    from stacker.io.output.placing import replace_file
 
-    if out.suffix == SUFFIX:
-        message = "a GGUF stack is a file, and `stacker push` uploads the folder of a checkpoint with its card"
-        raise SpecError.of(message, f"hf upload {repository} {out}", Mark(str(out)))
+    raise_problems(check_options(base_model or [], licence))
+    _check_folder(out)
     check_repository(repository)
     donors = read_lock(out)["plan"]["donors"]
     with show_progress("checking", "comparing", quiet=quiet or json) as (checking, _):
         checked = verify_at_hand(out, checking)
     raise_problems(checked.problems)
     print_warnings(checked.problems)
-    changes = _complete_card(out, [_find_origin(donor, out) for donor in donors], base_model or [], licence)
+    card, changes = _complete_card(out, [_find_origin(donor, out) for donor in donors], base_model or [], licence)
     commits = {donor["source"]: donor["revision"] for donor in donors if donor["revision"]}
-    found = push_folder(out, repository, commits, private=private)
+    url = create_repository(repository, private=private)
+    if changes:
+        replace_file(out / CARD, format_card(card))
+    found = push_folder(out, repository, commits, url)
     if json:
         copied = [{"file": each.name, "from": f"{each.repo}@{each.commit}/{each.path}"} for each in found.copied]
         print_json({"ok": True, "url": found.url, "commit": found.commit, "card": changes, "copied": copied})
@@ -75,20 +79,24 @@ def push(
 
 def _complete_card(
     out: Path, origins: Sequence[Origin], bases: Sequence[str], licence: str | None
-) -> Mapping[str, object]:
-    """Add to the card of an output what it lacks; returns these entries, raises SpecError for what is not known."""
+) -> tuple[Card, Mapping[str, object]]:
+    """The card of an output with what it lacks, and the entries that change; SpecError for what is not known."""
     from stacker.core.study.publication import check_card, complete_card, list_changes
-    from stacker.formats.model_card import CARD, format_card
     from stacker.io.donors.cards import read_own_card
-    from stacker.io.output.placing import replace_file
 
     before = read_own_card(out)
     card = complete_card(before, origins, bases, licence)
     raise_problems(check_card(card, origins))
-    changes = list_changes(before, card)
-    if changes:
-        replace_file(out / CARD, format_card(card))
-    return changes
+    return card, list_changes(before, card)
+
+
+def _check_folder(out: Path) -> None:
+    """Raise a SpecError for an output in GGUF, which is a file."""
+    from stacker.io.files.paths import is_file
+
+    if is_file(out, SpecError):
+        hint = "upload a GGUF file with the hub's own program: hf upload owner/name FILE"
+        raise SpecError.of("push uploads folders, and this is a file", hint, Mark(str(out)))
 
 
 def _find_origin(donor: dict[str, object], out: Path) -> Origin:

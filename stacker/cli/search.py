@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ import typer
 
 from stacker.cli.app import RUN, Json, app, format_examples
 from stacker.cli.candidates import write_file
+from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind
 from stacker.cli.terminal.printing import make_console, print_json
 from stacker.errors import Mark, SpecError, StorageError
@@ -96,9 +97,10 @@ def search(
     from stacker.searching.options import SearchOptions
 
     if source == SHOW:
-        _show(_read_story(shown), svg, html, as_json=json)
+        _show_log(shown, svg, html, as_json=json)
         return
-    path = _check_request(source, shown, text, out, (log, svg, html))
+    path = _check_request(source, shown, text, out)
+    _check_outputs({"-o": out, "--log": log, "--svg": svg, "--html": html}, (source, *text, *questions))
     options = SearchOptions(
         tuple(text), out or Path(), log, tuple(questions), _limit(candidates, budget), arrange, _split(strategy),
         _split(objective) or ("loss",), _bound(max_layers, max_params, licence), seed, spread, passages, window,
@@ -119,9 +121,7 @@ def _bound(layers: int | None, parameters: str | None, licences: str | None) -> 
     return Bounds(layers, parse_count(parameters, "--max-params") if parameters else None, _split(licences) or ())
 
 
-def _check_request(
-    source: str, shown: Path | None, text: Sequence[Path], out: Path | None, more: Sequence[Path | None]
-) -> Path:
+def _check_request(source: str, shown: Path | None, text: Sequence[Path], out: Path | None) -> Path:
     if shown is not None:
         raise SpecError.of(f"'{shown}' is too much", f"to look at a log: stacker search show {source}")
     if not text:
@@ -130,19 +130,15 @@ def _check_request(
         raise SpecError.of("there is no file for the winner", "name one: -o best.yml")
     if Path(source).suffix not in (".yml", ".yaml"):
         raise SpecError.of(f"'{source}' is no spec", "write one: stacker new RECIPE --donor a=… -o spec.yml")
-    _check_files(Path(source), out, more)
     return Path(source)
 
 
-def _check_files(source: Path, out: Path, more: Sequence[Path | None]) -> None:
+def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str | Path]) -> None:
     """Raise an error for a file that cannot be written in the end, before anything is searched."""
-    from stacker.io.files.paths import is_folder, resolve_links
+    from stacker.io.files.paths import is_folder
 
-    if resolve_links(out) == resolve_links(source):
-        raise SpecError.of(
-            "the winner would replace the spec that the search starts from", "name another file: -o best.yml"
-        )
-    for path in (out, *more):
+    check_outputs(outputs, inputs)
+    for path in outputs.values():
         if path is not None and not is_folder(path.absolute().parent):
             raise StorageError.of(f"there is no folder {path.parent}", "make it first", Mark(str(path)))
 
@@ -229,6 +225,11 @@ def _read_story(path: Path | None) -> SearchStory:
     front = find_front([trial.values for trial in record.trials]) if len(objectives) > 1 else []
     lineage = find_lineage(record.trials, report.plan) if report else ()
     return SearchStory(path.stem, objectives, record.trials, lineage, choice, report, tuple(front))
+
+
+def _show_log(path: Path | None, svg: Path | None, html: Path | None, *, as_json: bool) -> None:
+    check_outputs({"--svg": svg, "--html": html}, (path,) if path else ())
+    _show(_read_story(path), svg, html, as_json=as_json)
 
 
 def _show(story: SearchStory, svg: Path | None, html: Path | None, *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from stacker.cli.app import LANGUAGE, Json, Parameters, Spec, app, format_examples
+from stacker.cli.outputs import check_outputs
 from stacker.cli.parameters import parse_assignments
 from stacker.cli.terminal.completion import complete_architecture, complete_op
 from stacker.cli.terminal.printing import make_console, print_json, print_written
@@ -56,6 +57,7 @@ def convert(
     from stacker.spec.parser import parse_spec
 
     spec = find_spec_file(spec)
+    check_outputs({"-o": out}, (spec,))
     written, given = read_spec_file(spec), parse_assignments(parameter)
     parsed = parse_spec(written, str(spec), given)
     text = to_layer_ranges(written, spec, to, given) if to in _RANGES else _convert(parsed, spec, to)

@@ -10,6 +10,7 @@ import typer
 from stacker.cli.app import RUN, Json, Spec, app, format_examples
 from stacker.cli.candidates import write_file
 from stacker.cli.evaluation import Batch, Length, NoCache, Questions, Reading, Size, Stride, examine
+from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind, Memory, parse_settings
 from stacker.cli.terminal.counts import show_counts
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
@@ -73,6 +74,7 @@ def sweep(
     from stacker.searching.sweeping import SweepRequest, run_sweep
 
     _check_scored(text, questions)
+    check_outputs({"-o": out, "--svg": svg, "--html": html}, (spec, *text, *questions))
     read = remember_donors(read_donor)
     stack = _load(spec, out, read)
     axes = parse_axes(parameter or (), stack.spec.parameters)

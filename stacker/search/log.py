@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -30,12 +31,23 @@ def read_log(path: Path) -> Record:
 
 
 def _read_record(lines: Lines, path: Path) -> Record:
+    trials, losses = list[Trial](), list[Losses]()
+    for number, line in enumerate(lines.entries, 2):
+        with _explain_line(line, Mark(str(path), number)):
+            trials += [_read_trial(line["trial"])] if "trial" in line else []
+            losses += [_read_losses(line["losses"])] if "losses" in line else []
+    return Record(lines.head, tuple(trials), tuple(losses))
+
+
+@contextmanager
+def _explain_line(line: Mapping[str, Any], mark: Mark) -> Iterator[None]:
+    """Turn what reading a damaged line raises into a SpecError with its number."""
     try:
-        trials = tuple(_read_trial(line["trial"]) for line in lines.entries if "trial" in line)
-        losses = tuple(_read_losses(line["losses"]) for line in lines.entries if "losses" in line)
-    except (KeyError, TypeError, ValueError) as error:
-        raise SpecError.of(f"a line of the log is damaged: {error}", "", Mark(str(path))) from error
-    return Record(lines.head, trials, losses)
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        what = "a trial" if "trial" in line else "the losses of a stack"
+        hint = "the log was changed or is damaged: search again, with another --log"
+        raise SpecError.of(f"this line is not {what}", hint, mark) from error
 
 
 def _read_trial(line: Mapping[str, Any]) -> Trial:

@@ -159,7 +159,22 @@ def test_a_push_needs_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert main(["push", str(tmp_path), REPO]) == 2
 
 
-def test_a_gguf_file_is_not_pushed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It has no folder and no card; the hint has the command that uploads it."""
-    assert main(["push", str(tmp_path / "out.gguf"), REPO]) != 0
-    assert f"hf upload {REPO}" in " ".join(capsys.readouterr().err.split())
+def test_a_failed_push_leaves_the_card_alone(
+    hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither options of a wrong form nor a repository that cannot be made change README.md."""
+    out = build(tmp_path, SPEC.replace(FIRST, f"./donors/{FIRST}"))
+    before = written(out)
+    assert main(["push", str(out), REPO, "--base-model", "nonsense", "--license", "not a licence!!"]) == 2
+    assert {"nonsense", "licence!!"} <= {word.strip("'") for word in capsys.readouterr().err.split()}
+    hub.faults = [Fault("repos/create", "POST", status=403)]
+    assert main(["push", str(out), REPO, "--base-model", FIRST]) == 5
+    assert written(out) == before
+    assert not hub.uploads.created
+
+
+def test_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An output in GGUF is no folder, which the message says."""
+    (tmp_path / "o.gguf").write_bytes(b"GGUF")
+    assert main(["push", str(tmp_path / "o.gguf"), REPO]) == 2
+    assert "this is a file" in capsys.readouterr().err

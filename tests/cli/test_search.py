@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from stacker.search.log import VERSION
 from tests.cli.commands import run
 from tests.measure.donors_with_words import make_text, write_worded
 
@@ -132,7 +133,7 @@ def test_a_log_is_shown(here: Path, capsys: Capsys) -> None:
         (("blend.yml", *OPTIONS, "-o", "x.yml", "--strategy", "luck"), "no strategy 'luck'"),
         (("blend.yml", *OPTIONS, "-o", "x.yml", "--strategy", "evolution"), "evolution cannot search"),
         (("plain.yml", *OPTIONS, "--arrange", "--spread", "3", "-o", "x.yml"), "no parameter can be spread"),
-        (("plain.yml", *OPTIONS, "--arrange", "-o", "plain.yml"), "would replace the spec"),
+        (("plain.yml", *OPTIONS, "--arrange", "-o", "plain.yml"), "would replace plain.yml"),
         (("show",), "no log to show"),
         (("show", "one.txt"), "not JSON"),
     ],
@@ -154,3 +155,17 @@ def test_files_without_a_folder_are_refused_at_once(here: Path, capsys: Capsys, 
     assert status == 5
     assert "there is no folder nowhere" in errors
     assert not (here / "x.yml").exists()
+
+
+def test_a_damaged_line_of_a_log_is_named(tmp_path: Path, capsys: Capsys) -> None:
+    """The message has the number of the line and says what it is not."""
+    for line, what in (
+        ({"trial": 3}, "a trial"),
+        ({"trial": {"proposal": {}}}, "a trial"),
+        ({"losses": []}, "the losses"),
+    ):
+        (tmp_path / "log.jsonl").write_text(f"{json.dumps({'search': VERSION})}\n{json.dumps(line)}\n")
+        code, _, err = run(capsys, "search", "show", str(tmp_path / "log.jsonl"))
+        assert code == 2
+        assert "log.jsonl:2" in err.replace("\n", "")
+        assert f"this line is not {what}" in " ".join(err.split())

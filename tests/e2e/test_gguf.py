@@ -70,6 +70,12 @@ def test_layers_move_as_bytes_in_their_own_types(home: Path) -> None:
     assert sorted(path.name for path in home.iterdir()) == ["a.gguf", "b.gguf", "out.gguf", "spec.yml"]
 
 
+def test_no_lint_speaks_of_other_files(home: Path) -> None:
+    """Types may differ from tensor to tensor, and the names of tensors have one meaning."""
+    found = stack_of(home, "a[0:3]\n{slice: 'b[1:4]', scale: {attn.v: 0.5}}").lints()
+    assert not [each for each in found if "element types" in each.message or "guessed" in each.message]
+
+
 def test_the_metadata_describes_the_stack(home: Path) -> None:
     """Depth, name, size and origin are those of the stack; tokens are the donor's."""
     stack_of(home).build(home / "out.gguf")

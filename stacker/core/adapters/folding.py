@@ -124,6 +124,8 @@ def _find_changes(targets: Targets, adapter: Adapter) -> tuple[Changes, list[Pro
             f"donor '{targets.donor.name}' has no {', '.join(missing[:_MOST_LISTED])}{more}, which the adapter changes"
         )
         hint = f"the adapter was trained on {adapter.config.base or 'another base'}; is this donor the same model?"
+        if targets.donor.container == "gguf":
+            hint = "the adapter has transformers' names, which GGUF files do not: use the donor in safetensors"
         problems.append(Problem(message, hint, blame=DonorError.blame))
     return changes, [_locate(problem, adapter) for problem in problems]
 

@@ -99,8 +99,11 @@ def lint_token_ids(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec)
 
 
 def lint_dtypes(graph: StackGraph, donors: Mapping[str, Donor], spec: StackSpec) -> Iterator[Problem]:
-    """Warn if the donors have different element types and the spec does not set one type for the output."""
-    if spec.output.dtype is not None:
+    """Warn if the donors have different element types and the spec does not set one type for the output.
+
+    In GGUF files each tensor has its own type, also when a program has loaded it.
+    """
+    if spec.output.dtype is not None or donors[graph.template].container == "gguf":
         return
     used = dict.fromkeys(feed.donor for node in graph.nodes for feed in node.feeds)
     types = {name: _main_dtype(donors[name]) for name in used}

@@ -18,7 +18,7 @@ _MOST = 3
 def lint_guessed_roles(graph: StackGraph, donors: Mapping[str, Donor], _: StackSpec) -> Iterator[Problem]:
     """Warn of roles in scales and op parameters that select tensors whose role is guessed from the name.
 
-    A role is guessed if the donor's architecture does not list the tensor.
+    A role is guessed if the donor's architecture does not list the tensor. In GGUF files, a name has one meaning.
     """
     guesses: dict[str, dict[str, str]] = {}
     places: dict[str, Node] = {}
@@ -27,7 +27,7 @@ def lint_guessed_roles(graph: StackGraph, donors: Mapping[str, Donor], _: StackS
         roles = _list_roles(node)
         for feed, table in zip(list_inputs(node), tables, strict=True) if roles else ():
             for key, tensor in table.items():
-                if _is_guessed(tensor, listed[feed.donor]):
+                if donors[feed.donor].container != "gguf" and _is_guessed(tensor, listed[feed.donor]):
                     for role in _find_selecting(roles, tensor.role):
                         guesses.setdefault(role, {}).setdefault(tensor.suffix or key, f"{named(key)} as {tensor.role}")
                         places.setdefault(role, node)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stacker.errors import Problem, escape_text
 from stacker.formats.model_card import Card
+
+_MODEL = re.compile(r"(?!.*(?:--|\.\.))\w[\w.-]*/\w(?:[\w.-]{0,94}\w)?", re.ASCII)
+_LICENCE = re.compile(r"[a-z0-9](?:[a-z0-9.+-]{0,62}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +22,24 @@ class Origin:
     licence: str | None
 
 
+def check_options(bases: Sequence[str], licence: str | None) -> Iterator[Problem]:
+    """Yield what is wrong with the form of hub ids of base models, and of the id of a licence."""
+    for base in bases:
+        if not _MODEL.fullmatch(base):
+            yield Problem(f"--base-model: '{escape_text(base)}' is not owner/name", "write the model's id on the hub")
+    if licence is not None and not _LICENCE.fullmatch(licence):
+        hint = "write its id on the hub, such as apache-2.0, llama2 or other"
+        yield Problem(f"--license: '{escape_text(licence)}' is not the id of a licence", hint)
+
+
 def complete_card(card: Card, origins: Sequence[Origin], bases: Sequence[str], licence: str | None) -> Card:
     """Add what the card lacks: `base_model` with all donors on the hub and `bases`, `base_model_relation`, a licence.
 
-    `licence` replaces the card's own; None keeps it, or takes the donors' if all have the same.
+    `bases` and `licence` replace what the card says. Without them it is kept, and a missing licence is that of the
+    donors if all have the same.
     """
-    known = dict.fromkeys([*card.base_models(), *(each.hub_id for each in origins if each.hub_id), *bases])
+    kept = () if bases else card.base_models()
+    known = dict.fromkeys([*kept, *(each.hub_id for each in origins if each.hub_id), *bases])
     chosen = licence or card.metadata.get("license") or _find_common_licence(origins)
     metadata = dict(card.metadata)
     if known:

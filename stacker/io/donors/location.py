@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stacker.arch.families import read_packaged_text
+from stacker.core.adapters.adapter import MARK
 from stacker.errors import (
     Blame,
     DonorError,
@@ -125,7 +126,8 @@ def _missing_donor(spec: DonorSpec, paths: Sequence[Path]) -> DonorError:
     beside = [name for path in paths if is_folder(path.parent) for name in list_folder(path.parent)]
     hint = did_you_mean(paths[0].name, beside) if beside else ""
     hint = hint if hint.startswith("did") else "relative paths start at the folder of the spec file"
-    return DonorError.of(f"there is no donor '{spec.name}' at {looked}", hint, spec.mark)
+    what = "adapter" if MARK in spec.name else f"donor '{spec.name}'"
+    return DonorError.of(f"there is no {what} at {looked}", hint, spec.mark)
 
 
 def _open_on_hub(spec: DonorSpec, source: str, paths: Sequence[Path]) -> Repository:

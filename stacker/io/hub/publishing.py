@@ -51,8 +51,16 @@ def check_repository(repo: str) -> None:
         raise SpecError.of("the hub is switched off (HF_HUB_OFFLINE)", "unset HF_HUB_OFFLINE to push")
 
 
-def push_folder(folder: Path, repo: str, donors: Mapping[str, str], *, private: bool) -> Published:
-    """Create the repository `repo` if it does not exist, and upload the files of a folder to it.
+def create_repository(repo: str, *, private: bool) -> str:
+    """Create the repository `repo` if it does not exist; returns the address of its page."""
+    from huggingface_hub import HfApi
+
+    with _translate(repo):
+        return str(HfApi().create_repo(repo, private=private or None, exist_ok=True, repo_type="model"))
+
+
+def push_folder(folder: Path, repo: str, donors: Mapping[str, str], url: str) -> Published:
+    """Upload the files of a folder to the repository `repo`, whose page is at `url`.
 
     `donors` maps hub ids of donors to commits. StorageError when the hub refuses or fails; the same call then goes on
     where it stopped.
@@ -60,8 +68,6 @@ def push_folder(folder: Path, repo: str, donors: Mapping[str, str], *, private: 
     from huggingface_hub import HfApi
 
     api, message = HfApi(), "Upload a stack made with stacker"
-    with _translate(repo):
-        url = str(api.create_repo(repo, private=private or None, exist_ok=True, repo_type="model"))
     copies = tuple(_find_copies(folder, donors))
     copied = _copy_on_hub(repo, copies)
     with _translate(repo):

@@ -46,6 +46,10 @@ class Difference:
         """The squared Frobenius norm of the difference."""
         return _sum_squares(self.tiles())
 
+    def sum_rest_squares(self, left: Matrix, right: Matrix) -> float:
+        """The squared Frobenius norm of what the product of `left` and `right` leaves out of the difference."""
+        return _sum_squares((first, tile - left[first : first + len(tile)] @ right) for first, tile in self.tiles())
+
     def sum_base_squares(self) -> float:
         """The squared Frobenius norm of the base's tensor."""
         return _sum_squares(read_row_tiles(self.base, self.shape, self.sources))

@@ -83,6 +83,7 @@ def extract(tuned: Donor, base: Donor, wanted: Wanted, store: Store, watch: Watc
     have different names or shapes.
     """
     donors = {**tuned.nested, **base.nested, TUNED: tuned, BASE: base}
+    raise_problems(_check_containers(tuned, base))
     raise_problems(_check_alike(tuned, base))
     collected, done = _Collected(store), 0
     tensors = [tensor for tensor in base.tensors.values() if tensor.spec.dtype.arithmetic]
@@ -100,6 +101,14 @@ def extract(tuned: Donor, base: Donor, wanted: Wanted, store: Store, watch: Watc
             own = f"{path}.base_layer.bias" if path in collected.ranks else name
             store(_PREFIX + own, read_tensor(donors[TUNED], name, donors, sources))
     return Extraction(_make_config(base, collected), tuple(collected.tensors), collected.unchanged)
+
+
+def _check_containers(tuned: Donor, base: Donor) -> Iterator[Problem]:
+    for donor in (tuned, base):
+        if donor.container == "gguf":
+            message = f"{donor.source} is a GGUF file, whose names of tensors peft does not know"
+            hint = "give checkpoints in safetensors, with transformers' names"
+            yield Problem(message, hint, blame=DonorError.blame)
 
 
 def _check_alike(tuned: Donor, base: Donor) -> Iterator[Problem]:
@@ -131,7 +140,7 @@ def _extract_tensor(
     if tensor.spec.name.endswith(".weight") and len(tensor.spec.shape) == 2:
         found = _approximate(held, wanted)
         _store_product(donors[BASE], tensor, found, collected)
-        lost, count = sqrt(max(total - found.kept, 0.0) / total), found.left.size + found.right.size
+        lost, count = sqrt(held.sum_rest_squares(found.left, found.right) / total), found.left.size + found.right.size
         yield ExtractedTensor(tensor.spec.name, tensor.role, "product", found.rank, changed, lost, count)
         return
     how = _mark_whole(donors[BASE], tensor, collected)

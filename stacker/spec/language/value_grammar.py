@@ -29,7 +29,7 @@ def parse_dtype(name: str, mark: Mark) -> Dtype | None:
         return CONFIG_DTYPES[name]
     if name in BLOCK_DTYPES:
         return BLOCK_DTYPES[name]
-    hint = f"write '{_SHORT[name]}'" if name in _SHORT else did_you_mean(name, [KEEP, *CONFIG_DTYPES])
+    hint = f"write '{_SHORT[name]}'" if name in _SHORT else did_you_mean(name, [KEEP, *CONFIG_DTYPES, *BLOCK_DTYPES])
     raise SpecError.of(f"'{shorten(name)}' is not an element type", hint, mark)
 
 

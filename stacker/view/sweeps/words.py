@@ -28,13 +28,14 @@ def list_conclusions(found: Sweep) -> Iterator[str]:
     """Yields sentences: what the best is, what chance alone would give, and what the items kept apart say."""
     failed = sum(bool(trial.failure) for trial in found.trials)
     items = found.measure.items
-    yield f"{len(found.trials)} points on {found.items} {items}; {found.kept} {items} kept apart" + (
+    points = f"{len(found.trials)} point{'' if len(found.trials) == 1 else 's'}"
+    yield f"{points} on {found.items} {items}; {found.kept} {items} kept apart" + (
         f"; {failed} failed" if failed else ""
     )
     if found.winner is None:
         return
     yield f"best: {name_trial(found.winner)}"
-    if found.chance:
+    if found.chance and found.chance.tries > 1:
         chance = found.chance
         yield (
             f"best of {chance.tries} tries: by chance alone it would look {chance.usual:.1f} standard errors better, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stacker.core.study.publication import Origin, check_card, complete_card, list_changes
+from stacker.core.study.publication import Origin, check_card, check_options, complete_card, list_changes
 from stacker.formats.model_card import Card
 
 SAME = (Origin("a", "o/a", "mit"), Origin("b", "o/b", "mit"))
@@ -43,3 +43,20 @@ def test_folders_alone_need_names() -> None:
     (problem,) = check_card(complete_card(Card(), folders, (), None), folders)
     assert "b are folders" in problem.message
     assert not list(check_card(complete_card(Card(), folders, ("o/b",), None), folders))
+
+
+def test_named_bases_replace_those_of_an_earlier_call() -> None:
+    """A second call with other base models does not keep the first one's; donors on the hub stay."""
+    first = complete_card(Card(), MIXED, ("o/wrong",), "mit")
+    assert first.metadata["base_model"] == ["o/a", "o/wrong"]
+    assert complete_card(first, MIXED, ("o/right",), None).metadata["base_model"] == ["o/a", "o/right"]
+    assert complete_card(first, MIXED, (), None).metadata["base_model"] == ["o/a", "o/wrong"]
+
+
+def test_options_of_a_wrong_form_are_all_named() -> None:
+    """Ids that the hub cannot have, and licences that are sentences."""
+    assert not list(check_options(["o/a", "open-r1/OlympicCoder-7B", "a/b_c.d"], "llama3.1"))
+    bad = ["nonsense", "a/b/c", "o/", "/a", "o/a b", "o/a..b", "./o", ""]
+    problems = [*check_options(bad, "not a licence!!")]
+    assert len(problems) == len(bad) + 1
+    assert "not a licence!!" in problems[-1].message

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from stacker.compose import load
 from stacker.errors import DonorError, Mark, SpecError
 from stacker.io.donors.location import is_local, open_donor
 from stacker.spec.language.stack_spec import Dialect, DonorSpec
+from tests.donors import write_llama
+from tests.gguf_donors import write_gguf
 
 MARK = Mark("spec.yml", 3, 5)
 
@@ -96,3 +102,26 @@ def test_a_folder_may_have_an_at_sign(places: Path) -> None:
     spec = DonorSpec("a", "owner/name", "v2", mark=MARK)
     assert Path(open_donor(spec, places / "spec", Dialect.NATIVE).source).resolve() == places / "spec/owner/name@v2"
     assert is_local(spec, places / "spec", Dialect.NATIVE)
+
+
+def test_a_missing_adapter_is_called_one(tmp_path: Path) -> None:
+    """Its name in plans is no donor's name, and not in the message."""
+    write_llama(tmp_path / "d")
+    (tmp_path / "s.yml").write_text("stacker: 1\ndonors: {d: {source: ./d, adapters: [./nothere]}}\nstack: [d]\n")
+    with pytest.raises(DonorError, match="there is no adapter at ") as caught:
+        load(tmp_path / "s.yml")
+    assert "d+nothere" not in str(caught.value)
+
+
+def test_an_adapter_for_other_names_does_not_fit_gguf(tmp_path: Path) -> None:
+    """The hint says which names a GGUF file lacks, and does not doubt the model."""
+    write_gguf(tmp_path / "a.gguf", seed=1)
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora" / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1, "lora_alpha": 1}))
+    inside = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
+    factors = {f"{inside}A.weight": torch.ones(1, 64), f"{inside}B.weight": torch.ones(64, 1)}
+    save_file(factors, tmp_path / "lora" / "adapter_model.safetensors")
+    (tmp_path / "s.yml").write_text("stacker: 1\ndonors: {a: {source: a.gguf, adapters: [./lora]}}\nstack: [a]\n")
+    with pytest.raises(DonorError) as caught:
+        load(tmp_path / "s.yml")
+    assert "GGUF files do not" in caught.value.problems[0].hint

@@ -1,0 +1,33 @@
+"""Refuses to write an output over a file that a command reads, or over another of its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+from pathlib import Path
+
+from stacker.errors import Problem, SpecError, raise_problems
+from stacker.io.files.paths import is_same_file, resolve_links
+
+_STANDARD = "-"
+_HINT = "name another file"
+
+
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[str | Path]) -> None:
+    """Raise a SpecError if an output would replace an input, or if two outputs are the same file.
+
+    `outputs` maps options, such as `--svg`, to the paths given with them. A `-` is a standard stream, and no file.
+    """
+    files = {option: path for option, path in outputs.items() if path is not None and str(path) != _STANDARD}
+    read = [*dict.fromkeys(Path(each) for each in inputs if str(each) != _STANDARD)]
+    raise_problems(_find_clashes(files, read))
+
+
+def _find_clashes(files: Mapping[str, Path], read: Iterable[Path]) -> Iterator[Problem]:
+    for option, path in files.items():
+        for source in read:
+            if is_same_file(path, source, SpecError):
+                yield Problem(f"{option} {path} would replace {source}, which this command reads", _HINT)
+    for (one, path), (other, there) in combinations(files.items(), 2):
+        if resolve_links(path, SpecError) == resolve_links(there, SpecError):
+            yield Problem(f"{one} {path} and {other} {there} are the same file", _HINT)
