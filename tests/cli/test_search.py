@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stacker.search.log import VERSION
+from stacker.search.log import KIND
 from tests.cli.commands import run
 from tests.measure.donors_with_words import make_text, write_worded
 
@@ -164,7 +164,7 @@ def test_a_damaged_line_of_a_log_is_named(tmp_path: Path, capsys: Capsys) -> Non
         ({"trial": {"proposal": {}}}, "a trial"),
         ({"losses": []}, "the losses"),
     ):
-        (tmp_path / "log.jsonl").write_text(f"{json.dumps({'search': VERSION})}\n{json.dumps(line)}\n")
+        (tmp_path / "log.jsonl").write_text(f"{json.dumps({KIND.name: KIND.version})}\n{json.dumps(line)}\n")
         code, _, err = run(capsys, "search", "show", str(tmp_path / "log.jsonl"))
         assert code == 2
         assert "log.jsonl:2" in err.replace("\n", "")
