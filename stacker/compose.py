@@ -154,9 +154,11 @@ class Stack:
     def __repr__(self) -> str:
         return f"<Stack {self.spec.name!r}: {len(self.graph.layers)} layers of {', '.join(self.donors)}>"
 
-    def build(self, out: str | Path, given: BuildOptions = DEFAULTS, watch: Watch = ignore_watch, **more: Any) -> Built:
+    def build(
+        self, out: str | Path, options: BuildOptions = DEFAULTS, watch: Watch = ignore_watch, **more: Any
+    ) -> Built:
         """Write the checkpoint to the folder `out`; `more` are fields of BuildOptions by name, such as `force=True`."""
-        return build(self, Path(out), replace(given, **more), Listener(watch))
+        return build(self, Path(out), replace(options, **more), Listener(watch))
 
     def live(self, device: str = "cpu", dtype: str | None = None, max_memory: int | None = None) -> Any:
         """The stack as a model of transformers, loaded without writing it; its `rearranged(spec)` loads another spec.
