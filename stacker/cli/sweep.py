@@ -122,7 +122,10 @@ def _write_files(found: Sweep, stack: Stack, out: Path | None, svg: Path | None,
     from stacker.view.sweeps.picture import sweep_svg_text
 
     if out and found.winner:
-        write_file(out, stack.bind(found.winner.point).write_spec().decode())
+        from stacker.spec.parser import write_name
+
+        best = stack.bind(found.winner.point)
+        write_file(out, write_name(best.write_spec(), best.spec).decode())
     if svg:
         write_file(svg, sweep_svg_text(found))
     if html:

@@ -292,8 +292,9 @@ def write_winner(stack: Stack, out: Path) -> bytes:
     """The text of the winner's spec for the file `out`; its own text if that file is in the spec's folder."""
     from stacker.searching.spaces import move_donor
     from stacker.spec.native.writer import to_native
+    from stacker.spec.parser import write_name
 
     if resolve_links(stack.folder) == resolve_links(out.absolute().parent) or stack.spec.dialect is not Dialect.NATIVE:
-        return stack.write_spec()
+        return write_name(stack.write_spec(), stack.spec)
     donors = tuple(move_donor(each, stack.folder, out.absolute().parent) for each in stack.spec.donors)
     return to_native(replace(stack.spec, donors=donors)).encode()

@@ -15,7 +15,7 @@ from stacker.spec.language.stack_spec import Dialect, StackSpec
 from stacker.spec.mergekit.reader import parse_mergekit
 from stacker.spec.mergekit.stages import check_characters, is_staged, parse_stages
 from stacker.spec.native.reader import parse_native
-from stacker.spec.parameters.filling import fill_values
+from stacker.spec.parameters.filling import fill_values, write_value
 from stacker.spec.parameters.space import SpecParameter, list_set
 from stacker.spec.parameters.substitution import Substituted, substitute
 from stacker.text.decoding import decode_text
@@ -74,6 +74,19 @@ def write_parameters(text: bytes, spec: StackSpec) -> bytes:
         marks = (each.mark for each in spec.parameters if each.is_set)
         raise SpecError.of(message, "declare the parameters without & and *", next(marks, None))
     return filled.encode()
+
+
+def write_name(text: bytes, spec: StackSpec) -> bytes:
+    """A native text with the name of its `spec` below its first key if it has none, so that a copy keeps the name.
+
+    A text of one line in braces is returned unchanged.
+    """
+    marks = dict(spec.marks)
+    begin = marks.get("stacker")
+    if "name" in marks or begin is None or begin.line is None or begin.column != 1:
+        return text
+    lines = decode_text(text, spec.source).splitlines(keepends=True)
+    return "".join((*lines[: begin.line], f"name: {write_value(spec.name)}\n", *lines[begin.line :])).encode()
 
 
 def _parse_documents(documents: tuple[Node, ...], source: str) -> tuple[StackSpec, list[Problem]]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stacker.errors import SpecError
 from stacker.spec.language.stack_spec import Dialect, StackSpec
 from stacker.spec.native.writer import to_native
-from stacker.spec.parser import make_default_name, parse_spec
+from stacker.spec.parser import make_default_name, parse_spec, write_name
 from tests.strategies import specs
 
 LINES = """
@@ -118,3 +118,12 @@ def test_light() -> None:
     code = f"{imports}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_copy_keeps_the_name() -> None:
+    """The name of a spec that takes it from its file is written below the first key; a written name stays alone."""
+    text = b"# why\nstacker: 1\ndonors: {a: org/a}\nstack: [a]\n"
+    named = write_name(text, parse_spec(text, "tall stack.yml"))
+    assert named == b"# why\nstacker: 1\nname: tall-stack\ndonors: {a: org/a}\nstack: [a]\n"
+    assert parse_spec(named, "other.yml").name == "tall-stack"
+    assert write_name(named, parse_spec(named, "other.yml")) == named
