@@ -11,7 +11,20 @@ from tools.fuzz.fuzzing import find_fault, fuzz
 from tools.fuzz.mutations import mutate
 from tools.fuzz.targets import Target, make_targets
 
-NAMES = ("header", "index", "config", "tokenizer", "spec", "mergekit", "slice", "journal", "gguf", "lock")
+NAMES = (
+    "header",
+    "index",
+    "config",
+    "tokenizer",
+    "spec",
+    "mergekit",
+    "slice",
+    "journal",
+    "gguf",
+    "lock",
+    "adapter",
+    "adapter-tensors",
+)
 SECONDS = 5.0
 
 

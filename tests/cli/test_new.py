@@ -114,7 +114,6 @@ def test_files_are_not_overwritten(home: Path, capsys: pytest.CaptureFixture[str
 
 
 WRONG = {
-    "a recipe as spec": (["preview", "goliath-120b"], 2, "stacker new goliath-120b -o goliath-120b.yml"),
     "no recipe": (["new", "salar"], 2, "did you mean 'solar'?"),
     "nothing said": (["new"], 2, "stacker recipes lists all of them"),
     "no donor": (["new", "solar"], 2, "solar takes 1 donor, not 0"),

@@ -25,6 +25,7 @@ output: {shard_size: 60kB}
 """
 _SCRIPT = """
 import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for programs in the background
 from pathlib import Path
 from stacker.cli import main
 from stacker.run import local

@@ -248,7 +248,7 @@ def test_a_killed_clean_up_does_not_block_the_next_build(tmp_path: Path, left: i
 _DIRTY_END = """
 if number == 1:
     from stacker.io.output import placing
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(5, "Input/output error")
     placing.{name} = fail
 """
@@ -270,7 +270,6 @@ def test_a_failure_after_the_renaming_says_that_the_output_is_complete(tmp_path:
 _SIGNAL_AT_THE_END = """
 if number == 1:
     from stacker.io.output import placing
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for programs in the background
     placing._delete_replaced = lambda _: os.kill(os.getpid(), signal.SIGINT)
 """
 

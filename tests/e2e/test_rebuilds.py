@@ -70,6 +70,7 @@ def test_a_folder_that_is_no_output_is_no_spec(home: Path, capsys: pytest.Captur
 
 KILLED = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for programs in the background
 from stacker.cli import program
 from stacker.io.output.folder import Output
 record = Output.record

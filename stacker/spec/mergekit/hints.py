@@ -20,7 +20,9 @@ _PHRASES = {
     rf"`head: {_DONOR}`": f"the last slice {_EMPTY}",
     r"`output: \{dtype: (?P<dtype>\w+)\}`": "`out_dtype: $dtype`",
     r"the `dtype` of `output`": "`dtype` and `out_dtype`",
-    r"write (?P<keys>`config_keys: [^`]+`)": "convert the file with `stacker convert` and write $keys there",
+    r"write (?P<keys>`(?:config_keys: [^`]+|output: \{dequantize: true\})`)": (
+        "convert the file with `stacker convert` and write $keys there"
+    ),
 }
 """Patterns for what hints say in stacker's language, and what they say in mergekit's; `$` stands before group names."""
 

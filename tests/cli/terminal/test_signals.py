@@ -9,8 +9,9 @@ import sys
 import pytest
 
 _LOST = """
-import os, sys, time
+import os, signal, sys, time
 from stacker.cli.terminal.signals import end_on_signals
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for programs in the background
 class Last:
     def __del__(self):
         os.kill(os.getpid(), int(sys.argv[1]))

@@ -71,7 +71,7 @@ def test_a_device_that_is_not_there_is_named(device: str, message: str) -> None:
 def test_torch_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU without torch installed is a SpecError that says how to install it."""
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(SpecError, match=r"needs torch.*\n?.*stacker\[gpu\]"):
+    with pytest.raises(SpecError, match=r"needs torch.*\n?.*stacker-llm\[gpu\]"):
         choose_scratch("cuda")
 
 
