@@ -148,8 +148,9 @@ class Reading:
 
 def examine(reading: Reading, questions: Sequence[Path] = (), sets: Sequence[str] = ()) -> Examination:
     """What is measured: the passages of the texts, and the questions of files and of generated sets."""
+    from stacker.io.files.cache_folder import find_user_cache
     from stacker.measure.comparison.evaluation import Examination
-    from stacker.measure.score_cache import ScoreCache, find_cache_folder
+    from stacker.measure.score_cache import ScoreCache
     from stacker.measure.texts import Windowing, read_passages
 
     return Examination(
@@ -157,7 +158,7 @@ def examine(reading: Reading, questions: Sequence[Path] = (), sets: Sequence[str
         _collect(questions, sets),
         windowing=Windowing(reading.window, reading.stride or max(1, reading.window // 2)),
         batch=reading.batch,
-        cache=ScoreCache(None if reading.no_cache else find_cache_folder()),
+        cache=ScoreCache(None if reading.no_cache else find_user_cache("scores")),
     )
 
 

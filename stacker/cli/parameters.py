@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stacker.errors import Problem, SpecError, did_you_mean
+from stacker.errors import Problem, SpecError, did_you_mean, escape_text
 from stacker.io.files.paths import is_folder
-from stacker.spec.parameters.declarations import PARAMETER_NAME
-from stacker.text.node import shorten
 
 Given = Mapping[str, str]
 STANDARD_INPUT = "-"
@@ -23,8 +21,8 @@ def parse_assignments(words: Sequence[str] | None) -> dict[str, str]:
     problems = []
     for word in words or ():
         name, equals, value = (part.strip() for part in word.partition("="))
-        if not equals or not value or not PARAMETER_NAME.fullmatch(name):
-            problems.append(Problem(f"'{shorten(word)}' is not NAME=VALUE", "for instance: -p cut=12"))
+        if not equals or not value or not (name.isascii() and name.isidentifier()):
+            problems.append(Problem(f"'{escape_text(word)}' is not NAME=VALUE", "for instance: -p cut=12"))
         elif name in found:
             problems.append(Problem(f"-p sets '{name}' twice", "keep one of the two"))
         found[name] = value

@@ -21,7 +21,7 @@ from stacker.io.disk.moves import can_clone
 from stacker.io.disk.storage import count_free_bytes, explain_errors
 from stacker.io.files.paths import is_folder, resolve_links
 
-PACKAGES = ("numpy", "numba", "ml_dtypes", "huggingface_hub", "networkx", "pydantic", "typer", "rich")
+PACKAGES = ("numpy", "numba", "ml_dtypes", "huggingface_hub", "pydantic", "typer", "rich")
 FOR_LIVE = ("torch", "transformers", "accelerate", "safetensors")
 """Packages that only live stacks and, in the case of torch, builds on a GPU need."""
 _TRIAL_BYTES = 1 << 20

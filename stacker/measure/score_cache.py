@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from stacker.live.forecast.blueprint import Blueprint
-from stacker.measure.cache_folder import find_cache_folder as find_cache_folder
 
 Arrays = Mapping[str, np.ndarray]
 FORMAT = 1

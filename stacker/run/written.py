@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from stacker.core.plan.documents import format_lock
+from stacker.core.plan.packing import LOCK_KEY
 from stacker.core.plan.plan import Plan
 from stacker.core.plan.plan_json import DIGESTS, LOCK, check_plan, hash_plan, plan_from_json
 from stacker.errors import Mark, SpecError, StackerError, VerifyError
+from stacker.formats.gguf import encode_entry
 from stacker.formats.gguf_names import SUFFIX, list_parts
 from stacker.formats.json_object import format_json
 from stacker.io.disk.direct import write_all
 from stacker.io.disk.storage import explain_errors, make_storage_error
-from stacker.io.donors.gguf_lock import read_inner_lock
+from stacker.io.donors.gguf import read_range
 from stacker.io.files.paths import exists, is_folder
+from stacker.io.files.regular_files import read_header
 from stacker.io.output.journal import JOURNAL
 from stacker.io.output.placing import replace_file
 
@@ -105,10 +108,13 @@ def open_written(out: Path) -> Written:
 
 def _read_inner_lock(path: Path) -> tuple[bytes, tuple[int, int]]:
     """The lock in the metadata of a GGUF file, and the bytes that it takes up; SpecError if there is none."""
-    found = read_inner_lock(path)
-    if found is None:
+    header = read_header(path)
+    entry = next((each for each in getattr(header, "entries", ()) if each.key == LOCK_KEY), None)
+    if entry is None or entry.kind != "str":
         raise SpecError.of("this is not an output of stacker: it has no lock", "", Mark(str(path)))
-    return found
+    before = len(encode_entry(LOCK_KEY, "str", ""))
+    room = entry.begin + before, entry.nbytes - before
+    return read_range(path, *room), room
 
 
 def _parse_plan(lock: Any) -> Plan:

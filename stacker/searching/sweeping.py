@@ -12,11 +12,12 @@ from typing import Any
 from stacker.compose import Stack, draw_blueprint, load
 from stacker.errors import SpecError, raise_problems
 from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
+from stacker.io.files.cache_folder import find_user_cache
 from stacker.live.live_stack import LiveStack, Settings
 from stacker.measure.candidates import Candidate, Opening
 from stacker.measure.comparison.evaluation import Examination, WatchFor
 from stacker.measure.questions.questions import hash_questions, read_questions
-from stacker.measure.score_cache import ScoreCache, find_cache_folder
+from stacker.measure.score_cache import ScoreCache
 from stacker.measure.texts import PASSAGE, Windowing, read_passages
 from stacker.progress import ignore_watch
 from stacker.search.sweeps.grid import Axis, Point, choose_points, format_point, make_axes
@@ -111,7 +112,7 @@ def sweep(
         read_questions(asked),
         Windowing(window, stride or max(1, window // 2)),
         batch,
-        cache=ScoreCache(find_cache_folder()),
+        cache=ScoreCache(find_user_cache("scores")),
     )
     settings = Settings(device, dtype, max_memory)
     return run_sweep(SweepRequest(stack, axes, points, examination, settings, read, Path(log) if log else None))

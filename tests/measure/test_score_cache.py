@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from stacker.compose import draw_blueprint
-from stacker.measure.score_cache import ScoreCache, find_cache_folder, identify_stack
+from stacker.io.files.cache_folder import find_user_cache
+from stacker.measure.score_cache import ScoreCache, identify_stack
 from tests.live.lives import stack_of
 from tests.measure.donors_with_words import write_worded
 
@@ -92,11 +93,11 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
 def test_the_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """XDG_CACHE_HOME is used if it is absolute, as its specification demands; else ~/.cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert find_cache_folder() == tmp_path / "stacker" / "scores"
+    assert find_user_cache("scores") == tmp_path / "stacker" / "scores"
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for value in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert find_cache_folder() == tmp_path / "home" / ".cache" / "stacker" / "scores"
+        assert find_user_cache("scores") == tmp_path / "home" / ".cache" / "stacker" / "scores"
 
 
 def test_new_weights_in_an_old_file_are_another_stack(tmp_path: Path) -> None:

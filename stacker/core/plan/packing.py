@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 
-from stacker.core.values.metadata import Borrowed, MetadataEntry
+from stacker.core.values.metadata import MetadataEntry, Patch
 from stacker.formats.gguf import encode_entry, encode_infos, encode_start, pad_offsets
 from stacker.formats.gguf_names import make_part_name
 from stacker.formats.index import make_shard_name
@@ -20,14 +20,6 @@ from stacker.tensors import TensorSpec
 STEM = "model"
 LOCK_KEY = "stacker.lock"
 _PADDING_KEY = "stacker.padding"
-
-
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """Bytes of a header that are zeros in the plan: at byte `at`, the metadata entry `source` of a donor."""
-
-    at: int
-    source: Borrowed
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
-from stacker.core.plan.packing import Patch
 from stacker.core.values.expression import Expression
-from stacker.core.values.metadata import MetadataEntry
+from stacker.core.values.metadata import MetadataEntry, Patch
 from stacker.formats.json_object import Json
 from stacker.tensors import TensorRef, TensorSpec
 

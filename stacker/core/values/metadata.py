@@ -29,3 +29,11 @@ class MetadataEntry:
     value: Json
     source: Borrowed | None = None
     count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Bytes of a header that are zeros in the plan: at byte `at`, the metadata entry `source` of a donor."""
+
+    at: int
+    source: Borrowed

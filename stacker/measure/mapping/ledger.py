@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stacker.errors import Mark, StorageError
-from stacker.measure.cache_folder import find_cache_folder
+from stacker.io.files.cache_folder import find_user_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +83,4 @@ def _explain(path: Path, error: OSError) -> StorageError:
 def open_ledger(parts: Mapping[str, object], count: int) -> Ledger:
     """The ledger of a measurement in the user's cache folder; `parts` is everything that its losses depend on."""
     name = hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()
-    return Ledger(find_cache_folder().with_name("probes") / f"{name}.jsonl", count)
+    return Ledger(find_user_cache("probes") / f"{name}.jsonl", count)

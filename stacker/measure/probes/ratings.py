@@ -17,7 +17,7 @@ from pathlib import Path
 
 from stacker.core.stack.graph import Junction, StackGraph, find_junctions
 from stacker.core.values.donor import Donor
-from stacker.measure.cache_folder import find_cache_folder
+from stacker.io.files.cache_folder import find_user_cache
 from stacker.measure.probes.results import Matrix
 
 Pair = tuple[str, str]
@@ -100,4 +100,4 @@ def _list_pairs(graph: StackGraph, donors: Mapping[str, Donor]) -> Iterator[tupl
 
 def find_turn_cache() -> TurnCache:
     """The cache of the user."""
-    return TurnCache(find_cache_folder().with_name("turns"))
+    return TurnCache(find_user_cache("turns"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stacker.errors import SpecError
-from stacker.search.spaces.arrangements import Arrangement, list_runs, make_items, make_run, read_point, write_point
+from stacker.search.spaces.arrangements import Arrangement, make_items, make_run, read_point, write_point
 from stacker.spec.generators import GENERATORS, check_numbers, fill_numbers
 from stacker.spec.language.stack_spec import BlendSpec, Item, RepeatSpec, SliceOrBlend, SliceSpec, StackSpec
 
@@ -131,8 +131,3 @@ def list_end_donors(end: SliceOrBlend | None) -> tuple[str, ...]:
             return (donor,)
         case BlendSpec(sources):
             return tuple(source.donor for source in sources)
-
-
-def count_junctions(places: Arrangement) -> int:
-    """How many runs an order has, less one."""
-    return len([*list_runs(places)]) - 1
