@@ -21,8 +21,8 @@ from stacker.formats.json_object import format_json
 from stacker.io.disk.direct import write_all
 from stacker.io.disk.storage import explain_errors, make_storage_error
 from stacker.io.donors.gguf import read_range
+from stacker.io.files.headers import read_header
 from stacker.io.files.paths import exists, is_folder
-from stacker.io.files.regular_files import read_header
 from stacker.io.output.journal import JOURNAL
 from stacker.io.output.placing import replace_file
 

@@ -16,7 +16,7 @@ from stacker.errors import DonorError
 from stacker.formats.ggml_types import GGML_TYPES, find_dtype, find_type_number
 from stacker.formats.gguf import GgufHeader, encode_entry, encode_infos, encode_start, parse_gguf_header
 from stacker.formats.gguf_names import find_models, list_parts, make_part_name
-from stacker.io.files.regular_files import read_header
+from stacker.io.files.headers import read_header
 from stacker.tensors import TensorSpec
 from tests.gguf_donors import read_metadata, read_tensors, write_gguf
 

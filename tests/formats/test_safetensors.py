@@ -17,7 +17,7 @@ from safetensors import deserialize as _deserialize
 from stacker.errors import DonorError
 from stacker.formats import safetensors
 from stacker.formats.safetensors import Header, parse_header, parse_header_length
-from stacker.io.files.regular_files import make_stamp, read_header
+from stacker.io.files.headers import make_stamp, read_header
 from stacker.tensors import DTYPES
 
 HUGE = 2**64

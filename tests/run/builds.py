@@ -20,7 +20,7 @@ from stacker.core.plan.plan import Costs, Layout, Plan, Report, Shard, Step
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent
 from stacker.core.values.expression import Blend, Copy, Expression
-from stacker.io.files.regular_files import read_header
+from stacker.io.files.headers import read_header
 from stacker.io.output.destination import FolderDestination
 from stacker.io.output.folder import open_output
 from stacker.run.local import execute

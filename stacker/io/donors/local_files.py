@@ -10,8 +10,8 @@ from pathlib import Path
 from stacker.core.values.donor import Donor, DonorFile
 from stacker.errors import DonorError, SpecError
 from stacker.io.donors.location import open_source
+from stacker.io.files.headers import make_stamp
 from stacker.io.files.paths import is_utf8, read_status, resolve_links
-from stacker.io.files.regular_files import make_stamp
 from stacker.io.files.repository import Repository
 from stacker.progress import Progress, Watch, ignore_progress
 

@@ -22,7 +22,7 @@ from stacker.errors import DonorError, Mark, Problem, StackerError
 from stacker.formats.json_object import MAX_JSON_BYTES
 from stacker.formats.safetensors import FileStamp
 from stacker.io.donors.location import open_source
-from stacker.io.files.regular_files import make_stamp
+from stacker.io.files.headers import make_stamp
 from stacker.io.files.repository import FolderRepository, Repository
 from stacker.spec.language.stack_spec import StackSpec
 

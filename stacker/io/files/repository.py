@@ -17,8 +17,9 @@ from typing import Protocol
 from stacker.errors import DonorError, Mark, escape_text
 from stacker.formats.safetensors import Header
 from stacker.io.files.contained_files import check_contained, open_contained
+from stacker.io.files.headers import read_open_header
 from stacker.io.files.paths import exists, explain_path, is_link, read_link, read_status
-from stacker.io.files.regular_files import read_limited, read_open_header
+from stacker.io.files.regular_files import read_limited
 from stacker.progress import Progress, ignore_progress
 
 _MOST_IN_SUBFOLDER = 1000

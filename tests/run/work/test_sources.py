@@ -15,7 +15,7 @@ import pytest
 from stacker.core.values.donor import DonorFile
 from stacker.errors import DonorError, StorageError
 from stacker.formats.safetensors import FileStamp
-from stacker.io.files.regular_files import read_header
+from stacker.io.files.headers import read_header
 from stacker.run.work.sources import OpenFiles, check_unchanged
 from tests.donors import write_safetensors
 
