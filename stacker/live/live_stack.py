@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -13,6 +11,7 @@ import torch
 
 from stacker.core.side_files.kinds import Kind
 from stacker.errors import SpecError
+from stacker.formats.garbage_collector import pause_collector
 from stacker.io.donors.side_files import read_clean_files
 from stacker.io.machine import read_available_memory
 from stacker.live.filling.loading import NOTHING, Hollow, Loaded, load_hollow, load_model
@@ -75,7 +74,7 @@ class LiveStack:
         moved or converted since this stack was loaded are not shared.
         """
         kept = {key: each for key, each in self.parameters.items() if (each.dtype, each.device) == self.kinds[key]}
-        with _pause_collection():
+        with pause_collector():
             return _make(self.draw(spec), self.settings, self.draw, self.maps, kept, watch)
 
     def rearrange_model(self, spec: Any) -> Any:
@@ -98,21 +97,6 @@ class LiveStack:
     def load_tokenizer(self) -> Any:
         """The stack's tokenizer, as transformers loads it; DonorError if there is none."""
         return load_tokenizer(self.blueprint.side_files, dict(self.blueprint.plan.config))
-
-
-@contextmanager
-def _pause_collection() -> Iterator[None]:
-    """Let Python look for objects in cycles only after a `with` block; nearly all that is made in it is still needed.
-
-    Otherwise it would look through all objects of torch and transformers many times, half as long as all else takes.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def make_live(blueprint: Blueprint, settings: Settings, draw: Draw, watch: Watch = ignore_watch) -> LiveStack:
