@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import re
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -174,14 +176,15 @@ def _check_types(content: Mapping[str, Json], mark: Mark) -> Iterator[Problem]:
         if not right:
             value = escape_text(str(content.get(key)), 60)
             yield _refuse(f"`{key}` cannot be {value}", "fetch the adapter again, or repair it", mark)
-    for key in (*_get(content, "rank_pattern", {}), *_get(content, "alpha_pattern", {})):
+    tables = (content.get(key) for key in ("rank_pattern", "alpha_pattern"))
+    for key in (key for table in tables if isinstance(table, dict) for key in table):
         if not _is_safe_pattern(key):
             hint = "write the names of the modules, each as an entry of its own"
             yield _refuse(f"the pattern '{escape_text(key, 60)}' is not valid, or could take too long", hint, mark)
 
 
 def _is_number(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _is_rank(value: Json) -> bool:
@@ -205,8 +208,10 @@ def _is_safe_pattern(pattern: str) -> bool:
     if len(pattern) > 200 or _NESTED.search(pattern) or len(re.findall(r"[*+{]", pattern)) > _MOST_QUANTIFIERS:
         return False
     try:
-        re.compile(pattern)
-    except (re.error, OverflowError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Python warns of patterns that may come to mean something else
+            re.compile(pattern)
+    except (re.error, OverflowError, Warning):
         return False
     return True
 

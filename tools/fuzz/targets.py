@@ -6,7 +6,7 @@ Only StackerErrors may come out of a target; any other exception is a defect.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +91,8 @@ def make_targets(folder: Path) -> dict[str, Target]:
         Target("gguf", (make_gguf(),), _in_file(folder / "fuzzed.gguf", lambda: _read(folder / "fuzzed.gguf"))),
         Target("journal", (JOURNAL_LINES,), _in_file(folder / JOURNAL, lambda: read_journal(folder))),
         _make_lock_target(folder),
-        *_make_adapter_targets(donor, folder / "lora"),
+        _make_adapter_target(folder, "adapter", CONFIG_FILE),
+        _make_adapter_target(folder, "adapter-tensors", WEIGHTS_FILE),
     )
     return {target.name: target for target in targets}
 
@@ -121,13 +122,13 @@ def _read(donor: Path) -> object:
     return read_donor(DonorSpec("a", str(donor)), donor.parent)
 
 
-def _make_adapter_targets(donor: Path, lora: Path) -> Iterator[Target]:
-    """The config and the weight file of an adapter, which is folded into a donor."""
+def _make_adapter_target(folder: Path, name: str, file: str) -> Target:
+    """A file of an adapter that is folded into a donor; both are in a folder that no other target damages."""
+    donor = write_llama(folder / name / "a", layers=2)
+    lora = folder / name / "lora"
     write_lora(lora, _LORA, rank_pattern={"down_proj": 4}, alpha_pattern={r".*\.q_proj": 2}, use_rslora=True)
     spec = DonorSpec("a", str(donor), adapters=(AdapterSpec(str(lora)),))
-    for name, file in (("adapter", CONFIG_FILE), ("adapter-tensors", WEIGHTS_FILE)):
-        seed = (lora / file).read_bytes()
-        yield Target(name, (seed,), _in_file(lora / file, lambda: read_donor(spec, donor.parent)))
+    return Target(name, ((lora / file).read_bytes(),), _in_file(lora / file, lambda: read_donor(spec, donor.parent)))
 
 
 def _in_file(path: Path, read: Callable[[], object]) -> Callable[[bytes], object]:
