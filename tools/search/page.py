@@ -69,9 +69,11 @@ def _interval(found: Mapping[str, Any]) -> str:
 
 
 def _luck(luck: Mapping[str, float]) -> str:
+    usual, rare = (f"{luck[name]:.1f}" for name in ("usual", "rare"))
     return (
-        f"The best candidate showed {luck['best']:+.4f} on its search passages. If none of the {luck['count']:.0f} "
-        f"differed from the\nstart, the best would usually show {luck['usual']:+.4f}.\n"
+        f"The clearest gain on search passages was {luck['best']:.1f} standard errors. If none of the "
+        f"{luck['count']:.0f} candidates differed from\nthe start, chance alone would show {usual} in half of all "
+        f"searches, and more than {rare} in one of 20.\n"
     )
 
 
