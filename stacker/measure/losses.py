@@ -12,7 +12,6 @@ from stacker.live.head import PIECE, Head, Rows
 from stacker.measure.texts import Window
 from stacker.progress import Watch, ignore_watch
 
-
 ROWS = 32
 """How many rows of logits the softmax takes at a time: their copies in fp32 stay in the processor's cache."""
 
