@@ -44,21 +44,24 @@ def estimate_texts(texts: Sequence[Floats], level: float = LEVEL) -> Estimate:
 def judge_luck(trials: Sequence[Trial]) -> Luck | None:
     """What the best of as many candidates without effect would show; None if no trial has a standard error.
 
-    Each trial's value is replaced by a normal deviate with that trial's own standard error. Trials that were measured
-    on equal passages are not independent, so that chance shows somewhat less than this.
+    Each trial's value is replaced by a normal deviate with that trial's own standard error, or, if that is smaller,
+    with the median of those that read all passages: a ruined stack has a large error, which one without effect has not.
+    Trials on equal passages are not independent, so that chance shows somewhat less than this.
     """
     measured = [trial for trial in trials if trial.values is not None and trial.measured.error is not None]
     if not measured:
         return None
     errors = np.array([trial.measured.error for trial in measured])
+    passages = np.array([trial.measured.passages for trial in measured])
+    errors = np.minimum(errors, np.median(errors[passages == passages.max()]))
+    best = min(trial.values[0] for trial in measured if trial.values)
+    usual, rare = np.quantile(_draw_lowest(errors), (0.5, 0.05))
+    return Luck(len(errors), float(usual), float(rare), best)
+
+
+def _draw_lowest(errors: Floats) -> Floats:
+    """The lowest of normal deviates with these standard errors, DRAWS times."""
     source = np.random.default_rng(SEED)
     step = max(1, 2_000_000 // len(errors))
-    lowest = np.concatenate(
-        [
-            (source.standard_normal((min(step, DRAWS - at), len(errors))) * errors).min(axis=1)
-            for at in range(0, DRAWS, step)
-        ]
-    )
-    usual, rare = np.quantile(lowest, (0.5, 0.05))
-    best = min(trial.values[0] for trial in measured if trial.values)
-    return Luck(len(errors), float(usual), float(rare), best)
+    counts = [min(step, DRAWS - at) for at in range(0, DRAWS, step)]
+    return np.concatenate([(source.standard_normal((count, len(errors))) * errors).min(axis=1) for count in counts])

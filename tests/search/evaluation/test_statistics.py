@@ -78,6 +78,15 @@ def test_luck_is_the_lowest_of_so_many_normal_values(count: int) -> None:
     assert (luck.count, luck.best) == (count, -0.1)
 
 
+def test_ruined_stacks_are_not_lucky() -> None:
+    """The large errors of stacks that were stopped early, or that are ruined, do not count."""
+    good = [trial(number, -0.1, 0.02) for number in range(20)]
+    ruined = [trial(number, 5.0, 0.9) for number in range(20, 30)]
+    stopped = Trial(30, "x", 0, Proposal(30, ""), Measured((0.1,), 0.5, passages=0))
+    expected = judge_luck([trial(number, -0.1, 0.02) for number in range(31)])
+    assert judge_luck([*good, *ruined, stopped]) == expected
+
+
 def test_luck_needs_errors() -> None:
     """Without standard errors, nothing is said about luck."""
     assert judge_luck([trial(0, 1.0, None)]) is None
