@@ -36,8 +36,8 @@ class Measured:
     """What was found about a point.
 
     `values` is None if it could not be measured, and `problem` says why. `error` is the standard error of the first
-    value over passages, and `first` that value on the first few passages, from which a race decides whether more are
-    read. `plan` is the id of the stack's plan.
+    value over passages. `first` and `half` are that value on the first few passages and on half of them, from which a
+    race decides whether more are read; None if it did not come so far. `plan` is the id of the stack's plan.
     """
 
     values: Values | None
@@ -47,6 +47,7 @@ class Measured:
     layers: int = 0
     plan: str = ""
     problem: str = ""
+    half: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,11 +78,13 @@ def test_luck_is_the_largest_of_so_many_deviates(count: int) -> None:
     assert np.isclose(luck.best, 5)
 
 
-def test_bad_candidates_are_no_measure_of_luck() -> None:
-    """A candidate whose loss varies much from passage to passage does not hide the gain of another."""
-    luck = judge_luck([trial(0, -0.01, 0.001), trial(1, 5.0, 1.0)])
-    assert luck is not None
-    assert luck.best > luck.rare
+def test_ruined_stacks_are_not_lucky() -> None:
+    """The large errors of stacks that were stopped early, or that are ruined, do not count."""
+    good = [trial(number, -0.1, 0.02) for number in range(20)]
+    ruined = [trial(number, 5.0, 0.9) for number in range(20, 30)]
+    stopped = Trial(30, "x", 0, Proposal(30, ""), Measured((0.1,), 0.5, passages=0))
+    expected = judge_luck([trial(number, -0.1, 0.02) for number in range(31)])
+    assert judge_luck([*good, *ruined, stopped]) == expected
 
 
 def test_luck_needs_errors() -> None:
