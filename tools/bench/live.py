@@ -10,7 +10,8 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,10 @@ def measure(bench: Bench) -> Iterator[Row]:
     yield at_most("bytes of weights written", found["written"], 0, "bytes", 0)
     yield at_most("weights of 48 layers of 24 / of the donor", found["stack"] / found["donor"], 1.1, "×", 2)
     found = _run_apart("sweep", donor, bench.times)
-    yield Row("from the spec of a candidate to its first scored token, rearranged", f"{found['order'] * 1000:.0f} ms")
-    yield at_least("the same by build, load and score / rearranged", found["anew"] / found["order"], 5, "×", 1)
-    yield Row("a candidate with a blend of other weights in three of 40 layers", f"{found['blend'] * 1000:.0f} ms")
+    for case, what in CANDIDATES.items():
+        yield Row(f"from a spec to its first scored token, rearranged: {what}", f"{found[case] * 1000:.0f} ms")
+        ratio, note = found[f"{case}-anew"] / found[case], f" of {found[f'{case}-anew']:.2f} s"
+        yield at_least("the same by build, load and score / rearranged", ratio, 5, "×", 1, note)
     found = _run_apart("streamed", donor, bench.times)
     what = f"streamed / resident, {TEXTS * TOKENS:,} tokens"
     yield at_most(what, found["streamed"] / found["resident"], 1.1, "×", 2, f" of {found['resident']:.2f} s")
@@ -108,7 +110,7 @@ def _read_number(file: str, name: str) -> int:
 
 
 def time_sweep(folder: Path, times: int) -> dict[str, float]:
-    """Median seconds to the loss of one token of candidates: layers in another order, another blend, and built anew.
+    """Median seconds to the loss of one token of the CANDIDATES, rearranged and built anew.
 
     BenchError if the losses of a candidate that is rearranged and of one that is built differ.
     """
@@ -119,39 +121,53 @@ def time_sweep(folder: Path, times: int) -> dict[str, float]:
 
     torch.set_num_threads(1)  # of one token, more take longer
     live = stacker.load(_write_spec(folder, LAYERS)).live_stack()
-    orders = [_write_spec(folder, (f"donor[0:{12 + each}]", "donor[10:30]"), f"candidate-{each}") for each in range(6)]
-    blends = [_write_spec(folder, _blend(each / 10), f"blend-{each}") for each in range(6)]
+    specs = {
+        case: [_write_spec(folder, make(each), f"{case}-{each}") for each in range(max(times, 2))]
+        for case, make in (("cut", _cut), ("depth", _lengthen), ("blend", _blend))
+    }
     out = folder.parent / "live-out"
     turns = iter(range(1_000_000))
 
-    def score(specs: Sequence[Path]) -> float:
-        candidate = live.rearranged(specs[next(turns) % len(specs)])
+    def score(case: str) -> float:
+        candidate = live.rearranged(specs[case][next(turns) % len(specs[case])])
         loss = _score(candidate.model)
         candidate.release()
         return loss
 
-    def anew(spec: Path) -> float:
-        stacker.load(spec).build(out)
+    def anew(case: str) -> float:
+        stacker.load(specs[case][0]).build(out)
         return _score(AutoModelForCausalLM.from_pretrained(out, dtype="auto"))
 
-    for spec in (orders[0], blends[1]):
-        if score([spec]) != anew(spec):
-            raise BenchError(f"{spec.name}: the loss of the rearranged stack is not that of the built one")
+    for case, found in specs.items():
+        if _score(live.rearranged(found[0]).model) != anew(case):
+            raise BenchError(f"{found[0].name}: the loss of the rearranged stack is not that of the built one")
         remove(out)
-    found = _alternate(
-        times,
-        lambda: remove(out),
-        order=lambda: score(orders),
-        blend=lambda: score(blends),
-        anew=lambda: anew(orders[0]),
-    )
+    actions = {case: partial(score, case) for case in specs} | {f"{case}-anew": partial(anew, case) for case in specs}
+    medians = _alternate(times, lambda: remove(out), **actions)
     remove(out)
-    return found
+    return medians
 
 
-def _blend(weight: float) -> tuple[str | dict[str, Any], ...]:
-    blend = {"blend": ["donor[16:19]", "donor[17:20]"], "op": "linear", "weight": [1 - weight, weight]}
-    return ("donor[0:17]", blend, "donor[10:30]")
+CANDIDATES = {
+    "cut": "another cut of 40 layers",
+    "depth": "a depth that was not there before",
+    "blend": "other weights of a blend in three of 40 layers",
+}
+
+
+def _cut(number: int) -> tuple[Any, ...]:
+    cut = 10 + number % 20
+    return (f"donor[0:{cut}]", f"donor[{cut - 10}:30]")
+
+
+def _lengthen(number: int) -> tuple[Any, ...]:
+    return (f"donor[0:{4 + number % 26}]", "donor[10:30]")
+
+
+def _blend(number: int) -> tuple[Any, ...]:
+    weight = (number + 1) / 100
+    sources = [{"slice": "donor[16:19]", "weight": 1 - weight}, {"slice": "donor[17:20]", "weight": weight}]
+    return ("donor[0:17]", {"blend": sources, "op": "linear"}, "donor[10:30]")
 
 
 def _score(model: Any) -> float:
