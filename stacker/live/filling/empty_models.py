@@ -53,7 +53,7 @@ class EmptyModels:
         key = (format_json(dict(plan.config)), kind, names)
         known = self._kept.pop(key, None) or _make_empty(plan.config, kind, names)
         self._kept = dict([*self._kept.items(), (key, known)][-_KEPT:])
-        return EmptyModel(copy_model(known.model), known.how, known.sources)
+        return EmptyModel(copy_model(known.model), copy.copy(known.how), known.sources)
 
 
 def choose_dtype(dtype: str | None, plan: Plan) -> torch.dtype:
