@@ -31,31 +31,33 @@ def measure(bench: Bench) -> Iterator[Row]:
         raise BenchError(str(error)) from error
     larger = make_donor(bench.scratch / "middle", MIDDLE, 0)
     for name, folder, least in (("SmolLM2, 40 layers", donor, 2), ("2.7 GB, 32 layers", larger, 2)):
-        found = _run_apart("first", folder, bench.times)
+        found = run_apart(__name__, "first", folder, bench.times)
         yield Row(f"{name}: live, to the first scored token", f"{found['live']:.2f} s")
         ratio, note = found["built"] / found["live"], f" of {found['built']:.2f} s"
         yield at_least("build + load + score / live", ratio, least, "×", 1, note)
-    found = _run_apart("memory", donor, 1)
+    found = run_apart(__name__, "memory", donor, 1)
     yield at_most("private memory of a live 40-layer SmolLM2", found["private"] / 1e6, 60, "MB", 0)
     yield at_most("bytes of weights written", found["written"], 0, "bytes", 0)
     yield at_most("weights of 48 layers of 24 / of the donor", found["stack"] / found["donor"], 1.1, "×", 2)
-    found = _run_apart("sweep", donor, bench.times)
+    found = run_apart(__name__, "sweep", donor, bench.times)
     for case, what in CANDIDATES.items():
         yield Row(f"from a spec to its first scored token, rearranged: {what}", f"{found[case] * 1000:.0f} ms")
         ratio, note = found[f"{case}-anew"] / found[case], f" of {found[f'{case}-anew']:.2f} s"
         yield at_least("the same by build, load and score / rearranged", ratio, 5, "×", 1, note)
-    found = _run_apart("streamed", donor, bench.times)
+    found = run_apart(__name__, "streamed", donor, bench.times)
     what = f"streamed / resident, {TEXTS * TOKENS:,} tokens"
     yield at_most(what, found["streamed"] / found["resident"], 1.1, "×", 2, f" of {found['resident']:.2f} s")
     yield Row("weights in memory while streamed", megabytes(found["window"]))
 
 
-def _run_apart(case: str, folder: Path, times: int) -> dict[str, float]:
-    found: dict[str, float] = json.loads(run(sys.executable, "-m", __name__, case, folder, str(times)).output)
+def run_apart(module: str, *words: object) -> dict[str, float]:
+    """What a program of this package prints."""
+    found: dict[str, float] = json.loads(run(sys.executable, "-m", module, *map(str, words)).output)
     return found
 
 
-def _write_spec(folder: Path, items: tuple[Any, ...], name: str = "live") -> Path:
+def write_spec(folder: Path, items: tuple[Any, ...], name: str = "live") -> Path:
+    """A spec of one donor, in the folder beside it."""
     path = folder.parent / f"{name}-{folder.name}.yml"
     entries = {"stacker": 1, "name": name, "donors": {"donor": str(folder)}, "stack": list(items)}
     path.write_text(json.dumps(entries), encoding="utf-8")
@@ -69,7 +71,7 @@ def time_first(folder: Path, times: int) -> dict[str, float]:
     import stacker
 
     items = LAYERS if (folder / "tokenizer.json").exists() else ("donor[0:16]", "donor[8:24]")
-    spec, out = _write_spec(folder, items), folder.parent / "live-out"
+    spec, out = write_spec(folder, items), folder.parent / "live-out"
 
     def live() -> None:
         _score(stacker.load(spec).live_stack().model)
@@ -90,15 +92,15 @@ def measure_memory(folder: Path, _times: int) -> dict[str, float]:
     from stacker.compose import draw_blueprint
     from stacker.live.forecast.memory import predict_memory
 
-    donor = stacker.load(_write_spec(folder, ("donor",), "whole"))
-    spec = _write_spec(folder, LAYERS)
+    donor = stacker.load(write_spec(folder, ("donor",), "whole"))
+    spec = write_spec(folder, LAYERS)
     donor.live_stack()
     gc.collect()
     before, written = _read_number("smaps_rollup", "Anonymous") * 1024, _read_number("io", "write_bytes")
     live = stacker.load(spec).live_stack()
     after = _read_number("smaps_rollup", "Anonymous") * 1024
     written = _read_number("io", "write_bytes") - written
-    stack = stacker.load(_write_spec(folder, SELF, "self"))
+    stack = stacker.load(write_spec(folder, SELF, "self"))
     sizes = {name: predict_memory(draw_blueprint(each)).weights for name, each in (("stack", stack), ("donor", donor))}
     del live
     return {"private": after - before, "written": written, **sizes}
@@ -120,9 +122,9 @@ def time_sweep(folder: Path, times: int) -> dict[str, float]:
     import stacker
 
     torch.set_num_threads(1)  # of one token, more take longer
-    live = stacker.load(_write_spec(folder, LAYERS)).live_stack()
+    live = stacker.load(write_spec(folder, LAYERS)).live_stack()
     specs = {
-        case: [_write_spec(folder, make(each), f"{case}-{each}") for each in range(max(times, 2))]
+        case: [write_spec(folder, make(each), f"{case}-{each}") for each in range(max(times, 2))]
         for case, make in (("cut", _cut), ("depth", _lengthen), ("blend", _blend))
     }
     out = folder.parent / "live-out"
@@ -188,7 +190,7 @@ def time_streamed(folder: Path, times: int) -> dict[str, float]:
     from stacker.live.forecast.memory import predict_memory
 
     torch.set_num_threads(1)
-    stack = stacker.load(_write_spec(folder, LAYERS))
+    stack = stacker.load(write_spec(folder, LAYERS))
     window = predict_memory(draw_blueprint(stack)).streamed
     tokens = torch.arange(TEXTS * TOKENS).reshape(TEXTS, TOKENS)
     models = {"resident": stack.live_stack().model, "streamed": stack.live_stack(max_memory=window).model}
