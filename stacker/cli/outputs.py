@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 
 from stacker.errors import Problem, SpecError, raise_problems
-from stacker.io.files.paths import is_same_file, resolve_links
+from stacker.io.disk.storage import explain_errors
+from stacker.io.files.paths import is_folder, is_same_file, resolve_links
 
 _STANDARD = "-"
 _HINT = "name another file"
@@ -17,10 +20,17 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[str | Pat
     """Raise a SpecError if an output would replace an input, or if two outputs are the same file.
 
     `outputs` maps options, such as `--svg`, to the paths given with them. A `-` is a standard stream, and no file.
+    StorageError if an output is a folder or would be in a folder that does not exist, before any work is done for it.
     """
     files = {option: path for option, path in outputs.items() if path is not None and str(path) != _STANDARD}
     read = [*dict.fromkeys(Path(each) for each in inputs if str(each) != _STANDARD)]
     raise_problems(_find_clashes(files, read))
+    for path in files.values():
+        with explain_errors(path):
+            if is_folder(path):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not is_folder(path.parent):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def _find_clashes(files: Mapping[str, Path], read: Iterable[Path]) -> Iterator[Problem]:
