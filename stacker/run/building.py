@@ -46,6 +46,12 @@ class BuildOptions:
         """The function that makes the donors' weights readable."""
         return OBTAIN[self.access]
 
+    @property
+    def is_usual(self) -> bool:
+        """Whether the build uses all of this machine, so that its time says something about later builds."""
+        how = replace(self, force=False, restart=False, layout=LayoutKind.AUTO, digests=False)
+        return how == DEFAULTS
+
 
 DEFAULTS = BuildOptions()
 

@@ -9,6 +9,7 @@ from stacker.arch.files.architecture import Architecture
 from stacker.core.clients.verdicts import Verdict
 from stacker.core.plan.plan import Plan
 from stacker.core.stack.graph import Junction, StackGraph, find_junctions
+from stacker.core.study.build_time import DEFAULT_SPEEDS, Speeds
 from stacker.core.study.figures import Figures, make_figures
 from stacker.core.study.layer_differences import Change, find_changes
 from stacker.core.values.donor import Donor
@@ -50,9 +51,13 @@ def make_scene(
     plan: Plan | None,
     lints: tuple[Problem, ...],
     verdicts: tuple[Verdict, ...],
+    speeds: Speeds = DEFAULT_SPEEDS,
 ) -> Scene:
-    """Make the scene of a stack and compute its figures; `plan` is None if the stack has errors."""
-    figures = make_figures(graph, donors, plan) if plan else None
+    """Make the scene of a stack and compute its figures; `plan` is None if the stack has errors.
+
+    The build time is estimated with the `speeds` of this machine.
+    """
+    figures = make_figures(graph, donors, plan, speeds) if plan else None
     jumps = {junction.index: junction for junction in find_junctions(graph)}
     changes = find_changes(jumps.values(), donors)
     return Scene(name, graph, donors, lints, jumps, changes, plan, figures, verdicts)
