@@ -16,7 +16,8 @@ from stacker.errors import Problem
 from stacker.view.files.page_filling import fill_page
 from stacker.view.files.svg import svg_element
 from stacker.view.files.svg_notes import Row, explain_signs, list_segments
-from stacker.view.scene.formatting import changes_text, node_method_text, node_source_text
+from stacker.view.scene.formatting import node_method_text, node_source_text
+from stacker.view.scene.jumps import explain_jump
 from stacker.view.scene.provenance import TensorRow, trace_tensors
 from stacker.view.scene.scene import Scene
 from stacker.view.stack.summary import format_facts
@@ -69,14 +70,9 @@ def _list_layers(scene: Scene) -> dict[str, Any]:
     nodes = {str(node.index): node for node in scene.graph.layers}
     ends = {"embed": scene.graph.embed, "head": scene.graph.head}
     return {
-        key: _layer_json(node, _jump_text(scene, node.index) if key in nodes else "", rows.get(key, []))
+        key: _layer_json(node, explain_jump(scene, node.index) if key in nodes else "", rows.get(key, []))
         for key, node in (nodes | ends).items()
     }
-
-
-def _jump_text(scene: Scene, index: int) -> str:
-    junction = scene.jumps.get(index)
-    return f"{junction.jump:+d}: {changes_text(scene.changes[index]) or 'the same donor'}" if junction else ""
 
 
 def _layer_json(node: Node, jump: str, rows: list[TensorRow]) -> dict[str, Any]:
