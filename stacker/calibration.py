@@ -13,7 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from stacker.compose import build, load_text
-from stacker.core.plan.plan import LayoutKind, Report
+from stacker.core.plan.plan import Report
+from stacker.core.plan.shard_layout import LayoutKind
 from stacker.core.study.build_time import SCALE, WITHOUT_ARITHMETIC, Origin, Speeds, Work, bound_speed, count_work
 from stacker.formats.safetensors import make_header
 from stacker.io.disk.storage import explain_errors

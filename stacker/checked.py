@@ -16,8 +16,9 @@ from stacker.core.checks.lints import lint
 from stacker.core.clients.problems import require_clients
 from stacker.core.clients.verdicts import Verdict, judge_clients, judge_gguf_clients
 from stacker.core.config.containers import find_container
-from stacker.core.plan.plan import Layout, Plan
+from stacker.core.plan.plan import Plan
 from stacker.core.plan.planning import make_plan
+from stacker.core.plan.shard_layout import Layout
 from stacker.core.plan.tensors import PlannedTensors
 from stacker.core.side_files.selection import SideFiles
 from stacker.core.stack.graph import StackGraph

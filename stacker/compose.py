@@ -20,9 +20,10 @@ from stacker.core.checks.stack import check
 from stacker.core.checks.usable import check_usable
 from stacker.core.config.containers import Compiled, check_containers, find_container
 from stacker.core.plan.documents import format_lock
-from stacker.core.plan.plan import BLOCK, LayoutKind, Plan
+from stacker.core.plan.plan import Plan
 from stacker.core.plan.plan_json import make_lock
 from stacker.core.plan.planning import make_stacked_donor
+from stacker.core.plan.shard_layout import BLOCK, LayoutKind
 from stacker.core.plan.tensors import plan_tensors
 from stacker.core.side_files.selection import select_side_files
 from stacker.core.stack.dequantized import dequantize_donors

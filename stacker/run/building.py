@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rich import filesize
 
-from stacker.core.plan.plan import LayoutKind, Plan, Report
+from stacker.core.plan.plan import Plan, Report
+from stacker.core.plan.shard_layout import LayoutKind
 from stacker.core.plan.tasks import Task
 from stacker.errors import Mark, Problem, Severity
 from stacker.io.donors.streaming import OBTAIN, DonorAccess, Obtain

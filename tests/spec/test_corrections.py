@@ -81,8 +81,8 @@ def test_a_correction_that_does_not_help_is_undone() -> None:
 
 def test_equal_answers_are_both_named() -> None:
     """A hint with two words has no answer."""
-    hint = did_you_mean("a3", ["a1", "a2"])
-    assert (hint, find_answer(hint)) == ("did you mean 'a2' or 'a1'?", "")
+    hint = did_you_mean("cut3", ["cut1", "cut2"])
+    assert (hint, find_answer(hint)) == ("did you mean 'cut2' or 'cut1'?", "")
     assert find_answer(did_you_mean("slrp", ["slerp", "linear"])) == "slerp"
     assert find_answer("did you mean 'op' where it says 'opp'?") == "op"
     assert find_answer("known: a, b") == ""
