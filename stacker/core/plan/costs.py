@@ -226,8 +226,9 @@ def list_reads(expression: Expression) -> tuple[Expression, ...]:
     First, each blend is listed as often as its op must go over the sources to prepare; `expression` itself is last.
     """
     blends = dict.fromkeys(find_blends(expression))
-    return (*(blend for blend in blends for _ in range(_count_passes(blend))), expression)
+    return (*(blend for blend in blends for _ in range(count_blend_passes(blend))), expression)
 
 
-def _count_passes(blend: Blend) -> int:
+def count_blend_passes(blend: Blend) -> int:
+    """How often the op of a blend goes over its sources before it computes the result."""
     return count_passes(OPS[blend.op], dict(blend.parameters), blend.source_values())
