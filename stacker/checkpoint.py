@@ -171,7 +171,7 @@ def _read_donors(
         source = moved.get(used.name) or sources.get(used.name) or used.source
         spec = DonorSpec(used.name, source, used.revision)
         try:
-            read = read_stored_adapter if is_adapter(tuple(name for name, *_ in used.files)) else read_donor
+            read = read_stored_adapter if is_adapter(used.name) else read_donor
             donor = donors[used.name] = read(spec, Path() if used.name in moved else out, Dialect.NATIVE)
         except StackerError as error:
             problems += _ask_for_folder(spec, error)

@@ -16,12 +16,14 @@ from __future__ import annotations
 import bisect
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from itertools import groupby
-from typing import Self
+from typing import Self, TypeVar
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,15 @@ def raise_problems(problems: Iterable[Problem]) -> None:
     blames = {problem.blame for problem in errors}
     gravest = next(blame for blame in (Blame.UNSAFE, *Blame) if blame in blames)
     raise _ERROR_CLASSES[gravest](*errors)
+
+
+def attempt(problems: list[Problem], make: Callable[[], Made]) -> Made | None:
+    """What `make` returns; if it raises a StackerError, None, and the error's problems are added to `problems`."""
+    try:
+        return make()
+    except StackerError as error:
+        problems += error.problems
+        return None
 
 
 def sort_problems(problems: Iterable[Problem]) -> list[Problem]:

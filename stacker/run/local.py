@@ -23,6 +23,7 @@ from stacker.errors import StackerError, raise_problems
 from stacker.io.disk.direct import DIRECT_ALIGNMENT, Writer
 from stacker.io.disk.moves import move
 from stacker.io.output.folder import Output
+from stacker.io.ranges.connections import count_buffers
 from stacker.io.ranges.read_ahead import is_streamed
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
@@ -81,8 +82,9 @@ def execute(
     be written, SpecError if `max_memory` (bytes) is too small.
     """
     started = time.monotonic()
-    threads = fit_workers(plan.steps, workers or count_workers(), max_memory, measure_memory())
     todo = sorted((task for task in tasks if task.id not in output.done), key=_is_computed)
+    used, buffers = measure_memory(), count_buffers(todo)
+    threads = fit_workers(plan.steps, workers or count_workers(), max_memory, used, buffers)
     computes = [task for task in todo if isinstance(task, Compute)]
     meter = Meter()
     total = sum(task.nbytes for task in tasks)

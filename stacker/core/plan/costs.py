@@ -65,17 +65,20 @@ def predict_peak(steps: Sequence[Step], workers: int) -> int:
     return _peak(len(steps), _largest_work(steps), workers)
 
 
-def fit_workers(steps: Sequence[Step], workers: int, max_memory: int | None, used: MemoryUse = NOTHING_USED) -> int:
+def fit_workers(
+    steps: Sequence[Step], workers: int, max_memory: int | None, used: MemoryUse = NOTHING_USED, buffers: int = 0
+) -> int:
     """How many of `workers` threads fit into `max_memory` bytes; all of them if `max_memory` is None.
 
-    `used` is what the process has used before the build begins. Raises SpecError if the memory is not enough for one
-    thread; the hint allows 5 % more than the least, because measured memory varies from run to run.
+    `used` is what the process has used before the build begins, and `buffers` the bytes that all threads share. Raises
+    SpecError if the memory is not enough for one thread; the hint allows 5 % more than the least, because measured
+    memory varies from run to run.
     """
     if max_memory is None:
         return workers
     work = _largest_work(steps)
-    spare = max_memory - _peak(len(steps), work, 0, used.held)
-    needed = max(_peak(len(steps), work, 1, used.held), used.peak)
+    spare = max_memory - buffers - _peak(len(steps), work, 0, used.held)
+    needed = max(buffers + _peak(len(steps), work, 1, used.held), used.peak)
     if needed > max_memory:
         message = f"{max_memory // MB} MB of memory are too few: this build takes {-(-needed // MB)} MB with one worker"
         raise SpecError.of(message, f"allow at least --max-memory {-(-needed * 21 // 20 // MB)}MB")

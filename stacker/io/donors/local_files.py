@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stacker.core.values.donor import Donor, DonorFile
 from stacker.errors import DonorError, SpecError
+from stacker.formats.gguf_names import SUFFIX
 from stacker.io.donors.location import open_source
 from stacker.io.files.headers import make_stamp
 from stacker.io.files.paths import is_utf8, read_status, resolve_links
@@ -89,5 +90,5 @@ def find_relative_source(donor: Donor, folder: Path) -> str | None:
     path = next((file.path for file in donor.files if file.path), None)
     if path is None or donor.revision:
         return None
-    below = os.path.relpath(path if donor.metadata else Path(path).parent, folder)
+    below = os.path.relpath(path if path.endswith(SUFFIX) else Path(path).parent, folder)
     return below if is_utf8(below) else None

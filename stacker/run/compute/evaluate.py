@@ -198,7 +198,7 @@ def _load(tile_range: TileRange, tensor: TensorRef) -> Array:
     place = tile_range.evaluation.compute.places[tensor]
     with tile_range.evaluation.sources.lease(place.file) as source:
         return tile_range.scratch.keep(
-            place.nbytes * 8 // place.dtype.bits,
+            place.nbytes // place.dtype.size * place.dtype.block,
             tile_range.kind,
             place.dtype,
             lambda view: source.read_into(view, place.offset),

@@ -73,6 +73,16 @@ def test_without_a_limit_all_work() -> None:
     assert fit_workers([_step(_blend(X, X))], 5, None) == 5
 
 
+def test_shared_buffers_count() -> None:
+    """What all threads share leaves less for threads, and is in the least that the error names."""
+    steps = [_step(_blend(*[X] * 10))]
+    most = predict_peak(steps, 8)
+    assert fit_workers(steps, 8, most) == 8
+    assert 1 <= fit_workers(steps, 8, most, buffers=64 * MB) < 8
+    with pytest.raises(SpecError, match="are too few"):
+        fit_workers(steps, 1, predict_peak(steps, 1), buffers=64 * MB)
+
+
 def test_too_little_says_how_much_would_do() -> None:
     """The limit that the error asks for is one that works."""
     steps = [_step(_blend(X, X))]
