@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,7 @@ from stacker.view.files.documents import make_documents
 if TYPE_CHECKING:
     from stacker.live.live_stack import LiveStack
 
+_LOG = getLogger(__name__)
 Given = Mapping[str, object]
 Places = Mapping[str, str | None]
 
@@ -189,6 +191,7 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
     suffix, planned = find_container(stack.graph, stack.donors).suffix, plan_for(stack, out, options.layout)
     destination = open_destination(out, planned, suffix, force=options.force)
     check_not_overwritten(out, collect_donors(stack.donors).values())
+    _LOG.info("plan %s: %d tensors, %d shards", planned.id, len(planned.steps), len(planned.shards))
     work = prepare_work(stack, planned, options, listener)
     plan, how = work.plan, {"force": options.force, "restart": options.restart}
     check_room(out, work)
@@ -196,6 +199,7 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
         for name, data in read_clean_files(work.side_files):
             output.write_texts({name: data})
         report = write_weights(plan, work.tasks, output, options, listener)
+        _LOG.info("the weights are written")
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
         lock = make_lock(plan, VERSION, locate_donors(work, destination.folder), stack.nested, digests)
         if suffix:

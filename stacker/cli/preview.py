@@ -80,7 +80,8 @@ def preview(
             "standard output holds only one result", "use one of --mermaid, --dot, --json, --svg - and --html -"
         )
     if len(stacks) == 2:
-        _compare(stacks[0], stacks[1], files, printed, as_json=json)
+        left, right = stacks
+        _compare(left, right, files, printed, as_json=json)
     else:
         _show(stacks[0], files, printed, as_json=json)
     problems = tuple(problem for stack in stacks for problem in stack.problems)

@@ -11,21 +11,8 @@ from dataclasses import dataclass
 
 from stacker.core.plan.plan import Costs, Step
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import (
-    Blend,
-    Columns,
-    Concat,
-    Copy,
-    Decoded,
-    Expression,
-    LowRank,
-    Rows,
-    Scale,
-    find_blends,
-    find_needed_leaves,
-    find_rescales,
-    is_zero,
-)
+from stacker.core.values.expression import Blend, Columns, Concat, Copy, Decoded, Expression, LowRank, Rows, Scale
+from stacker.core.values.expression_parts import find_blends, find_needed_leaves, find_rescales, is_zero
 from stacker.errors import SpecError
 from stacker.ops.shared.settings import count_passes
 from stacker.ops.table import OPS

@@ -21,7 +21,7 @@ from stacker.core.plan.shard_layout import Layout
 from stacker.core.plan.tensors import PlannedTensor, PlannedTensors
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor, DonorTensor, SideFile, collect_donors
-from stacker.core.values.expression import find_tensor_refs, rename_donors
+from stacker.core.values.expression_parts import find_tensor_refs, rename_donors
 from stacker.core.values.metadata import MetadataEntry
 from stacker.formats.gguf import ALIGNMENT, ALIGNMENT_KEY
 from stacker.formats.json_object import Json

@@ -14,7 +14,8 @@ from types import MappingProxyType
 from stacker.core.plan.costs import count_blend_passes
 from stacker.core.plan.plan import Plan, Report, Step
 from stacker.core.plan.task_making import simplify
-from stacker.core.values.expression import Blend, Columns, Concat, Copy, Decoded, Expression, LowRank, is_zero
+from stacker.core.values.expression import Blend, Columns, Concat, Copy, Decoded, Expression, LowRank
+from stacker.core.values.expression_parts import is_zero
 from stacker.ops.table import OPS
 
 SCALE, DECODE, LOW_RANK = "scale", "decode", "low rank"
