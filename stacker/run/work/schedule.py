@@ -159,9 +159,7 @@ def start_threads(threads: Sequence[threading.Thread]) -> None:
     """Start as many of the threads as the system allows; StorageError when it does not allow even one."""
     for thread in threads:
         try:
-            mmap(
-                -1, _ROOM
-            ).close()  # without it the thread may end before it says that it began, and `start` waits on
+            mmap(-1, _ROOM).close()  # a thread without memory may end before `start` sees it, which then waits on
             thread.start()
         except (RuntimeError, OSError) as error:
             if thread is not threads[0]:
