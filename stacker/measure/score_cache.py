@@ -10,6 +10,7 @@ import hashlib
 import json
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import astuple, dataclass
@@ -25,6 +26,10 @@ Arrays = Mapping[str, np.ndarray]
 FORMAT = 1
 """Part of every key: raised when what is computed changes, so that older entries are not found any more."""
 _PARTS = "parts"
+_DAMAGES = (
+    OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
+"""What reading a damaged entry raises; NotImplementedError is a RuntimeError."""
 _PACKAGES = ("torch", "transformers", "tokenizers")
 
 
@@ -42,7 +47,7 @@ class ScoreCache:
         try:
             with self._find_path(text).open("rb") as file, np.load(file, allow_pickle=False) as found:
                 arrays = {name: found[name] for name in found.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError):
+        except _DAMAGES:
             return None
         return arrays if str(arrays.pop(_PARTS, "")) == text else None
 
