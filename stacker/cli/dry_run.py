@@ -42,8 +42,8 @@ def check(
         beside = {"programs": verdicts_json(loaded.verdicts()), "files": side_files_json(stack.side_files)}
         print_json({"ok": not wrong} | ({"fixed": fixed} if fix else {}) | found | beside)
         raise typer.Exit(find_exit_code(wrong))
-    doubts = select_warnings(lints)
-    print_warnings((*stack.problems, *doubts))
+    doubts = select_warnings((*stack.problems, *lints))
+    print_warnings((*stack.problems, *select_warnings(lints)))
     raise_problems(wrong)
     text = f"{spec}: {len(stack.graph.layers)} layers, {_doubts_text(len(doubts))}"
     verdicts = loaded.verdicts()
