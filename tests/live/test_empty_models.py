@@ -51,9 +51,12 @@ def test_only_the_last_models_are_kept(home: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(empty_models, "_KEPT", 2)
     made: list[int] = []
     make = empty_models._make_empty
-    monkeypatch.setattr(
-        empty_models, "_make_empty", lambda *given: [made.append(given[0]["num_hidden_layers"]), make(*given)][1]
-    )
+
+    def record(*given: Any) -> Any:
+        made.append(given[0]["num_hidden_layers"])
+        return make(*given)
+
+    monkeypatch.setattr(empty_models, "_make_empty", record)
     live = stack_of(home, ["a[0:2]"]).live_stack()
     for depth in (3, 2, 4, 2, 3):
         live.rearranged(write_spec(home, [f"a[0:{depth}]"], f"of-{depth}"))

@@ -20,8 +20,9 @@ from stacker.live.live_stack import LiveStack
 from stacker.measure.losses import Batch
 from stacker.search.evaluation.reading import Enter
 
-ROOM = 256_000_000
+ROOM = 192_000_000
 """The most bytes that states take."""
+_ALIGNED = 64
 SHARE = 2
 """The states of one stack take at most one of SHARE parts of the room, so that later stacks find some too."""
 Beginning = tuple[int, ...]
@@ -41,6 +42,7 @@ class KnownStates:
     _numbers: dict[Hashable, int] = field(default_factory=dict, repr=False)
     _states: dict[tuple[int, Beginning], State] = field(default_factory=dict, repr=False)
     _configs: dict[str, bool] = field(default_factory=dict, repr=False)
+    _memory: torch.Tensor | None = field(default=None, repr=False)
     _used: int = 0
     _batches: int = 1
 
@@ -106,8 +108,15 @@ class KnownStates:
         step = -(-self._batches * layers * state.nbytes * SHARE // max(1, self.room))
         depth = len(key[1]) - 1
         if depth % step == 0 and self._used + state.nbytes <= self.room and key not in self._states:
-            self._states[key] = state.clone()
-            self._used += state.nbytes
+            self._states[key] = self._take_memory(state).copy_(state)
+
+    def _take_memory(self, state: State) -> State:
+        """An empty state like another, in one block of memory: many small ones would divide what a pass needs."""
+        if self._memory is None:
+            self._memory = torch.empty(self.room, dtype=torch.uint8, device=state.device)
+        place = self._memory[self._used : self._used + state.nbytes]
+        self._used += -(-state.nbytes // _ALIGNED) * _ALIGNED
+        return place.view(state.dtype).view(state.shape)
 
     def _make_comparison(self, head: Head, whole: Beginning, batch: int, config: str) -> Stand:
         """Calls all layers, and remembers of `config` whether they compute the states that are known."""
