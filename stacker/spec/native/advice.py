@@ -55,8 +55,8 @@ def _describe_item(node: Node) -> str:
 
 def _advise(node: Node, form: str) -> str:
     match node:
-        case Sequence((Scalar(str() as name), Scalar(int()) as start, Scalar(int()) as stop)):
-            return f"write {name}[{to_data(start)}:{to_data(stop)}]"
+        case Sequence((Scalar(str() as name), Scalar(int() as first), Scalar(int() as end))):
+            return f"write {name}[{first}:{end}]"
         case Sequence():
             return "is there a '- ' too many?"
         case Mapping() if _MERGEKIT & set(node.names):
