@@ -116,7 +116,7 @@ def _refine(
 
 
 def find_ledger(session: Session, prepared: Prepared) -> Ledger:
-    """The file of what has been measured of this stack on some passages."""
+    """The file with the measurements of this stack on these passages."""
     windows = json.dumps([window.tokens for window in prepared.windows]).encode()
     parts = {
         "stack": identify_stack(session.live.blueprint),
