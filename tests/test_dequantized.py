@@ -59,6 +59,36 @@ def _make_integers(source: torch.Generator, rows: int, columns: int) -> tuple[Te
     return {"weight": weight, "weight_scale": scale}, (weight.float() * scale).bfloat16()
 
 
+def _make_int8(source: torch.Generator, rows: int, columns: int) -> tuple[Tensors, Tensor]:
+    weight, largest = _random_bytes(source, rows, columns).view(torch.int8), torch.rand(rows, generator=source)
+    numbers = (weight * largest[:, None] * 7.874015718698502e-3).bfloat16()
+    return {"weight": weight, "SCB": largest, "weight_format": torch.zeros((), dtype=torch.uint8)}, numbers
+
+
+def _make_nvfp4(source: torch.Generator, rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Pairs of fp4, their fp8 scales, the scale of all, and the numbers of fp4 with the scales of each, in fp32."""
+    pairs = _random_bytes(source, rows, columns // 2)
+    scales = _make_fp8(source, rows, columns // 16).float().abs().to(torch.float8_e4m3fn)
+    values = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6], dtype=torch.float32)
+    codes = torch.stack([pairs & 15, pairs >> 4], -1).reshape(rows, columns).long()
+    numbers = values[codes & 7] * torch.where(codes > 7, -1.0, 1.0)
+    return pairs, scales, torch.rand(1, generator=source) + 0.5, numbers
+
+
+def _make_packed_nvfp4(source: torch.Generator, rows: int, columns: int) -> tuple[Tensors, Tensor]:
+    pairs, scales, whole, fp4 = _make_nvfp4(source, rows, columns)
+    numbers = (fp4 * (scales.float() / whole).repeat_interleave(16, 1)).bfloat16()
+    stored = {"weight_packed": pairs, "weight_scale": scales, "weight_global_scale": whole}
+    return stored | {"input_global_scale": torch.ones(1)}, numbers
+
+
+def _make_modelopt_nvfp4(source: torch.Generator, rows: int, columns: int) -> tuple[Tensors, Tensor]:
+    pairs, scales, whole, fp4 = _make_nvfp4(source, rows, columns)
+    numbers = (fp4 * (scales.float() * whole).repeat_interleave(16, 1)).bfloat16()
+    stored = {"weight": pairs, "weight_scale": scales, "weight_scale_2": whole.reshape(())}
+    return stored | {"input_scale": torch.ones(())}, numbers
+
+
 def _unpack(words: Tensor, bits: int) -> Tensor:
     """The numbers in words, the lowest bits first, as a new last dimension."""
     shifts = torch.arange(0, 32, bits, dtype=torch.int32)
@@ -106,6 +136,9 @@ SCHEMES: dict[str, tuple[Make, dict[str, Any]]] = {
     "fp8 in blocks": (_make_blocks, {"quant_method": "fp8", "weight_block_size": [16, 32]}),
     "fp8 by channel": (_make_channels, {"quant_method": "compressed-tensors"}),
     "int8": (_make_integers, {"quant_method": "compressed-tensors"}),
+    "int8 of bitsandbytes": (_make_int8, {"quant_method": "bitsandbytes", "load_in_8bit": True}),
+    "nvfp4 of compressed-tensors": (_make_packed_nvfp4, {"quant_method": "compressed-tensors"}),
+    "nvfp4 of modelopt": (_make_modelopt_nvfp4, {"quant_method": "modelopt", "quant_algo": "NVFP4"}),
     "gptq": (_make_gptq, {"quant_method": "gptq", "bits": 4}),
     "gptq v2, 8 bits": (_make_gptq_v2, {"quant_method": "gptq", "bits": 8, "checkpoint_format": "gptq_v2"}),
     "awq": (_make_awq, {"quant_method": "awq", "bits": 4}),
