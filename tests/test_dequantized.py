@@ -65,6 +65,29 @@ def _make_int8(source: torch.Generator, rows: int, columns: int) -> tuple[Tensor
     return {"weight": weight, "SCB": largest, "weight_format": torch.zeros((), dtype=torch.uint8)}, numbers
 
 
+def _make_fp4(source: torch.Generator, rows: int, columns: int, *, nested: bool = True) -> tuple[Tensors, Tensor]:
+    """Random 4-bit numbers as bitsandbytes stores them, with blocks of 64, and its formula in fp32."""
+    pairs, count = _random_bytes(source, rows * columns // 2, 1), rows * columns // 64
+    table = torch.linspace(-1, 1, 16)
+    state: dict[str, Any] = {"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [rows, columns]}
+    stored = {"weight": pairs, "weight.quant_map": table}
+    if nested:
+        state |= {"nested_blocksize": 256, "nested_dtype": "float32", "nested_offset": 0.125}
+        codes, inner = _random_bytes(source, count), torch.rand(-(-count // 256), generator=source)
+        own = torch.linspace(-1, 1, 256)
+        stored |= {"weight.absmax": codes, "weight.nested_absmax": inner, "weight.nested_quant_map": own}
+        largest = own[codes.long()] * inner.repeat_interleave(256)[:count] + 0.125
+    else:
+        largest = stored["weight.absmax"] = torch.rand(count, generator=source)
+    text = torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
+    numbers = table[torch.cat([pairs >> 4, pairs & 15], 1).reshape(-1).long()] * largest.repeat_interleave(64)
+    return stored | {"weight.quant_state.bitsandbytes__nf4": text}, numbers.reshape(rows, columns).bfloat16()
+
+
+def _make_plain_fp4(source: torch.Generator, rows: int, columns: int) -> tuple[Tensors, Tensor]:
+    return _make_fp4(source, rows, columns, nested=False)
+
+
 def _make_nvfp4(source: torch.Generator, rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Pairs of fp4, their fp8 scales, the scale of all, and the numbers of fp4 with the scales of each, in fp32."""
     pairs = _random_bytes(source, rows, columns // 2)
@@ -137,6 +160,8 @@ SCHEMES: dict[str, tuple[Make, dict[str, Any]]] = {
     "fp8 by channel": (_make_channels, {"quant_method": "compressed-tensors"}),
     "int8": (_make_integers, {"quant_method": "compressed-tensors"}),
     "int8 of bitsandbytes": (_make_int8, {"quant_method": "bitsandbytes", "load_in_8bit": True}),
+    "nf4": (_make_fp4, {"quant_method": "bitsandbytes", "load_in_4bit": True}),
+    "nf4 with plain magnitudes": (_make_plain_fp4, {"quant_method": "bitsandbytes", "load_in_4bit": True}),
     "nvfp4 of compressed-tensors": (_make_packed_nvfp4, {"quant_method": "compressed-tensors"}),
     "nvfp4 of modelopt": (_make_modelopt_nvfp4, {"quant_method": "modelopt", "quant_algo": "NVFP4"}),
     "gptq": (_make_gptq, {"quant_method": "gptq", "bits": 4}),
@@ -246,7 +271,7 @@ def test_donors_of_different_schemes_meet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("parts", "stated", "reason"),
     [
-        ({"weight.absmax": torch.ones(4)}, {"quant_method": "bitsandbytes"}, "weight is U8"),
+        ({"weight.absmax": torch.ones(4)}, {"quant_method": "bitsandbytes"}, "its shape is not known"),
         ({"weight_scale": torch.ones(5, 7)}, {"quant_method": "fp8"}, "does not fit"),
         ({"weight_scale": torch.ones(1)}, {"quant_method": "fp8", "transform_config": {"R1": {}}}, "rotated"),
         ({"weight_packed": torch.ones(64, 8, dtype=torch.int32)}, {"quant_method": "compressed-tensors"}, "0 bits"),

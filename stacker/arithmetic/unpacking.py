@@ -5,6 +5,8 @@ What is stored, and the names of the schemes, are described in `stacker.formats.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -62,6 +64,33 @@ def decode_int8(parts: Sequence[Array], dtype: Dtype, settings: Numbers, place: 
     out *= np.float32(_INT8_STEP)
 
 
+def decode_fp4(parts: Sequence[Array], dtype: Dtype, settings: Numbers, place: Numbers, out: Array) -> None:
+    """Pairs of one of 16 numbers, the first in the upper bits, times the largest magnitude of their block."""
+    del dtype
+    first, width, row = place
+    length, _, nested = settings
+    state = _read_state(parts[-1], width, length)
+    largest = parts[1]
+    if nested:
+        begin, end = first // length, -(-(first + len(out)) // length)
+        inner = parts[4][largest[begin:end]] * parts[3][np.arange(begin, end) // 256]
+        largest = np.zeros(end, np.float32)
+        largest[begin:] = inner + np.float32(state["nested_offset"])
+    _decode_fp4(parts[0].reshape(-1), largest, parts[2], length, first, row * width // 2, out)
+
+
+def _read_state(raw: Array, width: int, length: int) -> Mapping[str, Any]:
+    """What bitsandbytes states of a weight beside its tensors; DonorError if they say something else."""
+    try:
+        state = json.loads(raw.tobytes())
+        sizes = state["shape"][-1], state["blocksize"], state.get("nested_blocksize", 256)
+        if sizes == (width, length, 256) and math.isfinite(state.get("nested_offset", 0.0)):
+            return dict(state)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise DonorError.of("what is stated of the 4-bit numbers does not fit them", "fetch the donor again")
+
+
 def decode_mxfp4(parts: Sequence[Array], dtype: Dtype, settings: Numbers, place: Numbers, out: Array) -> None:
     """Pairs of fp4 numbers with an exponent for each 32, written transposed."""
     del dtype, settings
@@ -101,6 +130,7 @@ Decode = Callable[[Sequence[Array], Dtype, Numbers, Numbers, Array], None]
 DECODERS: Mapping[str, Decode] = {
     "scaled": decode_scaled,
     "int8": decode_int8,
+    "fp4": decode_fp4,
     "mxfp4": decode_mxfp4,
     "nvfp4": decode_nvfp4,
     "gptq": decode_gptq,
@@ -128,6 +158,14 @@ def _decode_scaled(
         k = stop
         if column == width:
             row, column = row + 1, 0
+
+
+@compiled
+def _decode_fp4(pairs: Any, largest: Any, values: Any, length: Any, first: Any, begin: Any, out: Any) -> None:
+    for k in range(out.size):
+        place = first + k
+        code = (pairs[place // 2 - begin] >> (4 - place % 2 * 4)) & 15
+        out[k] = values[code] * largest[place // length]
 
 
 @compiled
