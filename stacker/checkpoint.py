@@ -14,7 +14,7 @@ from stacker.core.plan.plan import Plan
 from stacker.core.plan.plan_json import DIGESTS
 from stacker.core.plan.planning import find_files, identify_donor
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import find_tensor_refs
+from stacker.core.values.expression_parts import find_tensor_refs
 from stacker.errors import (
     Blame,
     DonorError,

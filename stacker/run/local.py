@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from logging import getLogger
 
 from stacker.core.plan.costs import fit_workers
 from stacker.core.plan.plan import Plan, Report
@@ -35,6 +36,7 @@ from stacker.run.work.schedule import Job, Schedule, run_schedule, start_threads
 from stacker.run.work.sources import OpenFiles, check_unchanged, find_changed_files
 from stacker.run.work.workers import Meter, count_workers, measure_memory
 
+_LOG = getLogger(__name__)
 _RECORD = 1.0
 """Seconds between two records of finished tasks.
 
@@ -89,6 +91,7 @@ def execute(
     kept = total - sum(task.nbytes for task in todo)
     meter.advance(kept)
     _create_empty_shards(plan, tasks, output)
+    _LOG.info("%d tasks, %d of them computed on %s, with %d threads", len(todo), len(computes), device, threads)
     with closing(OpenFiles(output.caches, tasks=todo, stop=meter.stop)) as sources:
         execution = _Execution(plan, sources, output, WorkerScratch(computes, device), meter)
         schedule = Schedule(((task.id, _rounds(task, execution)) for task in todo), meter.stop)

@@ -11,21 +11,8 @@ from dataclasses import dataclass
 
 from stacker.core.plan.plan import Costs, Step
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import (
-    Blend,
-    Columns,
-    Concat,
-    Copy,
-    Decoded,
-    Expression,
-    LowRank,
-    Rows,
-    Scale,
-    find_blends,
-    find_needed_leaves,
-    find_rescales,
-    is_zero,
-)
+from stacker.core.values.expression import Blend, Columns, Concat, Copy, Decoded, Expression, LowRank, Rows, Scale
+from stacker.core.values.expression_parts import find_blends, find_needed_leaves, find_rescales, is_zero
 from stacker.errors import SpecError
 from stacker.ops.shared.settings import count_passes
 from stacker.ops.table import OPS
@@ -226,8 +213,9 @@ def list_reads(expression: Expression) -> tuple[Expression, ...]:
     First, each blend is listed as often as its op must go over the sources to prepare; `expression` itself is last.
     """
     blends = dict.fromkeys(find_blends(expression))
-    return (*(blend for blend in blends for _ in range(_count_passes(blend))), expression)
+    return (*(blend for blend in blends for _ in range(count_blend_passes(blend))), expression)
 
 
-def _count_passes(blend: Blend) -> int:
+def count_blend_passes(blend: Blend) -> int:
+    """How often the op of a blend goes over its sources before it computes the result."""
     return count_passes(OPS[blend.op], dict(blend.parameters), blend.source_values())

@@ -25,8 +25,8 @@ from stacker.core.values.expression import (
     Rescale,
     Rows,
     Scale,
-    is_zero,
 )
+from stacker.core.values.expression_parts import is_zero
 from stacker.io.disk.direct import DIRECT_ALIGNMENT
 from stacker.ops.shared.op import Tile
 from stacker.run.compute.decoding import decode_tile

@@ -10,7 +10,8 @@ from hypothesis import given
 
 from stacker.core.plan.costs import MB, count_live_tiles, fit_workers, list_reads, predict_peak, predict_work
 from stacker.core.plan.plan import Step
-from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, find_needed_tensors
+from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale
+from stacker.core.values.expression_parts import find_needed_tensors
 from stacker.errors import SpecError
 from stacker.tensors import Dtype, TensorRef, TensorSpec
 
