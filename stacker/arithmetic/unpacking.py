@@ -40,7 +40,8 @@ def convert_part(scheme: str, number: int, raw: Array, dtype: Dtype, shape: tupl
         powers: Array = _POWERS[raw].astype(np.float32).reshape(shape)
         return powers
     if scheme == "nvfp4" and number == 1:
-        return VALUES[np.dtype(dtype.torch_name)][raw].reshape(shape)
+        scales: Array = VALUES[np.dtype(dtype.torch_name)][raw].reshape(shape)
+        return scales
     found = raw.view(_VIEWS.get(dtype, np.dtype(np.uint8)))
     return (found.astype(np.float32) if dtype in _SCALES else found).reshape(shape)
 
