@@ -15,6 +15,7 @@ from tools.bench import (
     cluster,
     dequantized,
     digest,
+    extraction,
     gguf,
     goliath,
     in_memory,
@@ -57,6 +58,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "ray": cluster.measure_ray,
     "cluster-simulation": simulation.measure,
     "adapters": adapters.measure,
+    "extraction": extraction.measure,
 }
 
 
