@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
-from stacker.errors import Problem, SpecError, raise_problems
-from stacker.io.files.paths import is_same_file, resolve_links
+from stacker.errors import Blame, Mark, Problem, SpecError, attempt, raise_problems
+from stacker.io.files.paths import is_folder, is_same_file, resolve_links
 
 _STANDARD = "-"
 _HINT = "name another file"
@@ -31,3 +32,17 @@ def _find_clashes(files: Mapping[str, Path], read: Iterable[Path]) -> Iterator[P
     for (one, path), (other, there) in combinations(files.items(), 2):
         if resolve_links(path, SpecError) == resolve_links(there, SpecError):
             yield Problem(f"{one} {path} and {other} {there} are the same file", _HINT)
+
+
+def check_late_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[str | Path]) -> None:
+    """As `check_outputs`, for files that are written after long work: their folders must exist too.
+
+    StorageError or SpecError lists all that is wrong.
+    """
+    problems: list[Problem] = []
+    attempt(problems, partial(check_outputs, outputs, inputs))
+    for option, path in outputs.items():
+        if path is not None and not is_folder(path.absolute().parent):
+            message = f"{option}: there is no folder {path.parent}"
+            problems.append(Problem(message, "make it first", Mark(str(path)), blame=Blame.STORAGE))
+    raise_problems(problems)

@@ -188,7 +188,7 @@ def test_parameters_are_fixed_and_moved_from_outside(here: Path, capsys: Capsys)
     winner = stacker.load(here / "moved.yml")
     values = {each.name: each.value for each in winner.spec.parameters}
     assert values["t"] == 0.125
-    assert 0.5 <= values["s"] <= 0.75
+    assert 0.5 <= float(values["s"]) <= 0.75
     plans = {line.get("losses", {}).get("plan") for line in without_seconds(here / "moved.jsonl")}
     assert winner.plan().id in plans
 
