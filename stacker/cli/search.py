@@ -12,7 +12,7 @@ import typer
 
 from stacker.cli.app import RUN, Json, app, format_examples
 from stacker.cli.candidates import write_file
-from stacker.cli.outputs import check_late_outputs, check_outputs
+from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
 from stacker.errors import Mark, Problem, SpecError, attempt, raise_problems
@@ -144,7 +144,7 @@ def _list_slips(
     elif winner.suffix not in (".yml", ".yaml"):
         hint = f"end it with .yml: -o {winner.with_suffix('.yml')}"
         problems.append(Problem(f"-o {winner} is not the name of a spec", hint))
-    attempt(problems, partial(check_late_outputs, files, (source, *inputs)))
+    attempt(problems, partial(check_outputs, files, (source, *inputs)))
     return problems
 
 

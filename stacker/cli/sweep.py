@@ -13,7 +13,7 @@ import typer
 from stacker.cli.app import RUN, Json, Spec, app, format_examples
 from stacker.cli.candidates import write_file
 from stacker.cli.evaluation import Batch, Length, NoCache, Questions, Reading, Size, Stride, examine
-from stacker.cli.outputs import check_late_outputs
+from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind, Memory, parse_settings
 from stacker.cli.terminal.counts import show_counts
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
@@ -107,7 +107,7 @@ def _prepare(asked: _Asked, make_settings: Callable[[], Settings]) -> SweepReque
 
     text, questions = asked.reading.text, asked.questions
     problems = [*_check_scored(text, questions)]
-    attempt(problems, partial(check_late_outputs, asked.outputs, (asked.spec, *text, *questions)))
+    attempt(problems, partial(check_outputs, asked.outputs, (asked.spec, *text, *questions)))
     settings = attempt(problems, make_settings)
     examination = attempt(problems, partial(examine, asked.reading, questions))
     read = remember_donors(read_donor)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from stacker.errors import SpecError
-from stacker.live.filling.loading import choose_dtype
+from stacker.live.filling.empty_models import choose_dtype
 from stacker.live.forecast.blueprint import Blueprint
 from stacker.live.head import Head, Rows, find_head
 from stacker.live.live_stack import LiveStack, Settings
@@ -48,7 +48,7 @@ class Candidate:
     @property
     def layers(self) -> int:
         """How many layers the stack has."""
-        return len({place.layer for place in self.blueprint.place_tensors().values()} - {None})
+        return len({place.layer for place in self.blueprint.placements.values()} - {None})
 
     @property
     def identity(self) -> dict[str, Any]:

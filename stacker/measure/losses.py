@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy
 
-from stacker.live.head import PIECE, Head, Rows
+from stacker.live.head import Head, Rows
 from stacker.measure.texts import Window
 from stacker.progress import Watch, ignore_watch
 
@@ -85,9 +85,9 @@ def _join_readings(readings: Sequence[Reading]) -> Batch:
 def compute_losses(head: Head, rows: Rows, targets: torch.Tensor) -> torch.Tensor:
     """The loss of each target, −ln of its probability, in fp32; `rows` are the states that predict the targets.
 
-    Logits are computed PIECE rows at a time, in the type of the model, and the softmax in fp32.
+    Logits are computed a few rows at a time, in the type of the model, and the softmax in fp32.
     """
-    pieces = zip(torch.split(rows, PIECE), torch.split(targets, PIECE), strict=True)
+    pieces = zip(torch.split(rows, head.piece), torch.split(targets, head.piece), strict=True)
     losses = [_compare_logits(head.compute_logits(some), wanted) for some, wanted in pieces]
     return torch.cat(losses) if losses else torch.empty(0)
 

@@ -127,8 +127,9 @@ class Comparison:
 class Luck:
     """What chance alone would show on the search part.
 
-    If none of `count` candidates differed from the start, the best of them would usually seem to have the value
-    `usual` (the median), and a value below `rare` in one of twenty searches. `best` is the lowest value that was seen.
+    If none of `count` candidates differed from the start, the best of them would seem to be `usual` of its standard
+    errors better in half of all searches, and more than `rare` in one of twenty. `best` is what the candidate with the
+    clearest gain reached.
     """
 
     count: int

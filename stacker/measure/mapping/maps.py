@@ -1,4 +1,4 @@
-"""Probes a live stack from beginning to end: its layers, the map of edits, and the confirmation of the best."""
+"""Measures edits of a live stack on some passages, and makes maps of their losses."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ UNCHANGED = "unchanged"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A live stack that has read some passages; `tokens` has the number of scored tokens of each."""
+    """A live stack that has read some windows; `tokens` has the number of scored tokens of each."""
 
+    windows: tuple[Window, ...] = field(repr=False)
     walks: tuple[Walk, ...] = field(repr=False)
     tokens: Floats
 
@@ -56,7 +57,7 @@ Tell = Callable[[Losses, Edit], None]
 def prepare(live: LiveStack, windows: Sequence[Window]) -> Prepared:
     """Take the windows, each of a passage of its own, through all layers of a live stack and keep all states."""
     tokens = np.array([len(window.tokens) - window.counted for window in windows], dtype=np.float64)
-    return Prepared(tuple(walk_batches(live, make_batches(windows))), tokens)
+    return Prepared(tuple(windows), tuple(walk_batches(live, make_batches(windows))), tokens)
 
 
 def measure_losses(

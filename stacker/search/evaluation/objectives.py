@@ -31,7 +31,7 @@ def _count_parameters(blueprint: Blueprint) -> float:
 
 def _count_multiplications(blueprint: Blueprint) -> float:
     """The elements of all matrices of layers and head; experts that a token does not visit count too."""
-    places = blueprint.place_tensors()
+    places = blueprint.placements
     sizes = [(places[step.tensor.name].role, step.tensor) for step in blueprint.plan.steps]
     tied = all(role != "head" for role, _ in sizes)
     matrices = [tensor for role, tensor in sizes if len(tensor.shape) > 1 and (tied or role != "embed")]

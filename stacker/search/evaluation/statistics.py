@@ -44,24 +44,23 @@ def estimate_texts(texts: Sequence[Floats], level: float = LEVEL) -> Estimate:
 def judge_luck(trials: Sequence[Trial]) -> Luck | None:
     """What the best of as many candidates without effect would show; None if no trial has a standard error.
 
-    Each trial's value is replaced by a normal deviate with that trial's own standard error, or, if that is smaller,
-    with the median of those that read all passages: a ruined stack has a large error, which one without effect has not.
-    Trials on equal passages are not independent, so that chance shows somewhat less than this.
+    Gains are counted in each trial's own standard error, so that a bad candidate, whose loss varies much from passage
+    to passage, does not stand for the others. Chance is the best of as many deviates of Student's t as trials; the
+    best trial is one of those that a race let read all passages. Trials that were measured on equal passages are
+    not independent, so that chance shows somewhat less than this.
     """
-    measured = [trial for trial in trials if trial.values is not None and trial.measured.error is not None]
-    if not measured:
+    gains = [
+        (-trial.values[0] / trial.measured.error, trial.measured.passages)
+        for trial in trials
+        if trial.values and trial.measured.error
+    ]
+    if not gains:
         return None
-    errors = np.array([trial.measured.error for trial in measured])
-    passages = np.array([trial.measured.passages for trial in measured])
-    errors = np.minimum(errors, np.median(errors[passages == passages.max()]))
-    best = min(trial.values[0] for trial in measured if trial.values)
-    usual, rare = np.quantile(_draw_lowest(errors), (0.5, 0.05))
-    return Luck(len(errors), float(usual), float(rare), best)
-
-
-def _draw_lowest(errors: Floats) -> Floats:
-    """The lowest of normal deviates with these standard errors, DRAWS times."""
+    most = max(passages for _, passages in gains)
+    best = max(gain for gain, passages in gains if passages == most)
     source = np.random.default_rng(SEED)
-    step = max(1, 2_000_000 // len(errors))
-    counts = [min(step, DRAWS - at) for at in range(0, DRAWS, step)]
-    return np.concatenate([(source.standard_normal((count, len(errors))) * errors).min(axis=1) for count in counts])
+    step = max(1, 2_000_000 // len(gains))
+    sizes = (min(step, DRAWS - at) for at in range(0, DRAWS, step))
+    chance = [source.standard_t(max(1, most - 1), (size, len(gains))).max(axis=1) for size in sizes]
+    usual, rare = np.quantile(np.concatenate(chance), (0.5, 0.95))
+    return Luck(len(gains), float(usual), float(rare), best)
