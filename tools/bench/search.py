@@ -206,9 +206,9 @@ def write_text(folder: Path) -> Path:
 
 
 def read_private() -> float:
-    """The bytes of this process's memory that no file backs."""
+    """The bytes of this process's memory that are no unchanged pages of files."""
     lines = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("Anonymous:")).split()[1])
+    return 1024 * int(next(line for line in lines if line.startswith("Private_Dirty:")).split()[1])
 
 
 CASES: dict[str, Callable[[Path], dict[str, float]]] = {
