@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +90,27 @@ def test_a_log_that_was_cut_goes_on(here: Path, capsys: Capsys) -> None:
     search(capsys, *words)
     assert without_seconds(here / "order.jsonl") == whole
     assert (here / "order.yml").read_bytes() == winner
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lines", [2, 9])
+def test_a_killed_search_goes_on(here: Path, capsys: Capsys, lines: int) -> None:
+    """The log of a search that runs is shown; killed and started again, the search ends as undisturbed."""
+    words = ("plain.yml", *OPTIONS, "--arrange", "--candidates", "24", "-o", "killed.yml")
+    search(capsys, *words, "--log", "undisturbed.jsonl")
+    whole, log = without_seconds(here / "undisturbed.jsonl"), here / f"killed{lines}.jsonl"
+    command = [sys.executable, "-m", "stacker", "search", *words, "--log", log.name]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < lines):
+        time.sleep(0.01)
+    running = search(capsys, "show", log.name)
+    process.kill()
+    process.wait()
+    assert running["report"] is None
+    assert len(running["trials"]) >= lines - 1
+    assert log.read_bytes().count(b"\n") < len(whole)
+    search(capsys, *words, "--log", log.name)
+    assert without_seconds(log) == whole
 
 
 @pytest.mark.slow
