@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stacker.cli.app import BUILD, For, Json, Parameters, Spec, app, format_examples
+from stacker.cli.executors import Address, Writer, choose_executor
 from stacker.cli.parameters import parse_assignments
-from stacker.cli.parts import choose_executor, write_part
+from stacker.cli.parts import write_part
 from stacker.cli.terminal.printing import make_console, print_json, print_problems, print_warnings, problems_json
 from stacker.cli.terminal.progress import show_progress
 from stacker.cli.terminal.streams import drop_output
@@ -88,13 +89,6 @@ Part = Annotated[
         help="Write only the K-th of N parts of the shards, into OUT.parts; stacker commit puts the parts together.",
     ),
 ]
-Executor = Annotated[
-    str, typer.Option("--executor", metavar="NAME", help="What writes the shards: local, or ray for a Ray cluster.")
-]
-Address = Annotated[
-    str | None,
-    typer.Option("--address", metavar="HOST:PORT", envvar="RAY_ADDRESS", help="The Ray cluster; none: start Ray here."),
-]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
 
 
@@ -126,7 +120,7 @@ def build(
     digests: Digests = False,
     stream: Stream = False,
     shards: Part = None,
-    executor: Executor = "local",
+    executor: Writer = "local",
     address: Address = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -135,6 +129,7 @@ def build(
     from stacker.compose import load
     from stacker.io.donors.streaming import DonorAccess
     from stacker.run.building import BuildOptions
+    from stacker.run.executors import EXECUTORS
     from stacker.spec.language.value_grammar import parse_size
 
     memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
@@ -144,7 +139,7 @@ def build(
     doubts = () if quiet or select_errors(stack.problems) else select_warnings(stack.lints())
     print_warnings((*stack.problems, *doubts))
     access = DonorAccess.STREAM if stream else DonorAccess.FETCH
-    where = choose_executor(executor, address)
+    where = choose_executor(executor, address, EXECUTORS)
     options = BuildOptions(force, restart, workers, memory, layout, device, digests, where, access)
     if shards:
         write_part(stack, Path(out), shards, options, quiet=quiet, json=json)

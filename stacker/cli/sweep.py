@@ -10,6 +10,7 @@ import typer
 from stacker.cli.app import RUN, Json, Spec, app, format_examples
 from stacker.cli.candidates import write_file
 from stacker.cli.evaluation import Batch, Length, NoCache, Questions, Reading, Size, Stride, examine
+from stacker.cli.executors import Address, Measurer, open_workers
 from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind, Memory, parse_settings
 from stacker.cli.terminal.counts import show_counts
@@ -64,6 +65,8 @@ def sweep(
     dtype: Kind = None,
     max_memory: Memory = None,
     no_cache: NoCache = False,
+    executor: Measurer = "local",
+    address: Address = None,
     svg: Svg = None,
     html: Html = None,
     json: Json = False,
@@ -80,8 +83,9 @@ def sweep(
     axes = parse_axes(parameter or (), stack.spec.parameters)
     points = choose_points(axes, random, seed)
     asked = examine(Reading(text, passage, window, stride, batch, no_cache), questions)
-    request = SweepRequest(stack, axes, points, asked, parse_settings(device, dtype, max_memory), read, log)
-    with show_counts(quiet=json) as watch_for:
+    settings = parse_settings(device, dtype, max_memory)
+    with show_counts(quiet=json) as watch_for, open_workers(executor, address) as workers:
+        request = SweepRequest(stack, axes, points, asked, settings, read, log, workers)
         found = run_sweep(request, watch_for)
     _write_files(found, stack, out, svg, html)
     _show(found, out, as_json=json)

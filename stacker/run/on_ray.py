@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,13 +29,10 @@ from stacker.progress import Watch, ignore_watch
 from stacker.run import local
 from stacker.run.compute.device import HOST
 from stacker.run.parts import cut_into_shards, find_finished, write_part
+from stacker.run.ray_cluster import choose_options, connect, count_waiting, list_needed
 
 IO = "io"
 """The custom resource that bounds how many shards a node reads and writes at once, if the nodes declare it."""
-_RETRIES = 5
-"""How often a shard is begun again after its worker or its node died."""
-_WAITING = 4
-"""How many tasks, for each CPU of the cluster, are with Ray at once; the others wait in the driver."""
 _LOCKED = 60.0
 """How many seconds a worker waits for another, on a node that is being lost, to give up the same shard."""
 
@@ -87,7 +84,7 @@ def execute(
         (number, make(own, todo, parts / name_shards(range(number, number + 1))))
         for number, own, todo in cut_into_shards(plan, tasks, numbers)
     )
-    with _connect() as ray:
+    with connect() as ray:
         _discard(plan, tasks, output, numbers)
         watch(total - left, total)
         for number, written in _run(ray, pieces):
@@ -98,27 +95,6 @@ def execute(
     with suppress(OSError):  # there may be parts of somebody else
         parts.rmdir()
     return replace(sum(reports, Report()), seconds=time.monotonic() - started)
-
-
-@contextmanager
-def _connect() -> Iterator[Any]:
-    """Yield the module ray, connected to a cluster; a connection that was made before is used and kept."""
-    try:
-        import ray
-    except ImportError as error:
-        raise SpecError.of("this executor needs Ray", "install it: pip install 'stacker-llm[ray]'") from error
-    if ray.is_initialized():
-        yield ray
-        return
-    try:
-        ray.init(log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        hint = "--address is that of a running cluster, such as 10.0.0.1:6379; start one with ray start --head"
-        raise SpecError.of(f"cannot connect to Ray: {error}", hint) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
 
 
 def _list_unwritten(plan: Plan, tasks: Sequence[Task], output: Output) -> list[int]:
@@ -137,14 +113,13 @@ def _discard(plan: Plan, tasks: Sequence[Task], output: Output, numbers: Sequenc
 
 def _run(ray: Any, pieces: Iterator[tuple[int, Piece]]) -> Iterator[tuple[int, Written]]:
     """Yield what the workers have written, in any order; ends the others when one fails."""
-    cluster = ray.cluster_resources()
-    most = max(2, int(_WAITING * cluster.get("CPU", 1)))
+    limited, most = IO in ray.cluster_resources(), count_waiting(ray)
     running: dict[Any, int] = {}
     write = ray.remote(_write)
     try:
         for number, piece in pieces:
-            options = _choose_resources(piece, ray.nodes(), limited=IO in cluster)
-            running[write.options(max_retries=_RETRIES, **options).remote(piece)] = number
+            options = _choose_options(ray, piece, limited=limited)
+            running[write.options(**options).remote(piece)] = number
             if len(running) >= most:
                 yield from _take_finished(ray, running)
         while running:
@@ -169,18 +144,11 @@ def _take_finished(ray: Any, running: dict[Any, int]) -> Iterator[tuple[int, Wri
         yield number, answer
 
 
-def _choose_resources(piece: Piece, nodes: Iterable[dict[str, Any]], *, limited: bool) -> dict[str, Any]:
+def _choose_options(ray: Any, piece: Piece, *, limited: bool) -> dict[str, Any]:
     """What Ray has to reserve for a piece; SpecError if no node has so much."""
-    needed: dict[str, float] = {"CPU": piece.workers, "memory": predict_peak(piece.plan.steps, piece.workers)}
-    needed |= {"GPU": 1} if piece.device != HOST else {}
-    needed |= {IO: 1} if limited else {}
-    alive = [node["Resources"] for node in nodes if node["Alive"]]
-    if not any(all(node.get(name, 0) >= amount for name, amount in needed.items()) for node in alive):
-        what = ", ".join(f"{amount:,.0f} {name}" for name, amount in needed.items())
-        raise SpecError.of(f"no node of the cluster has what a shard needs: {what}", "use fewer --workers")
-    options: dict[str, Any] = {"num_cpus": needed.pop("CPU"), "memory": needed.pop("memory")}
-    options["num_gpus"] = needed.pop("GPU", 0)
-    return options | {"resources": needed}
+    memory = predict_peak(piece.plan.steps, piece.workers)
+    needed = list_needed(piece.workers, piece.device, memory=memory, **({IO: 1} if limited else {}))
+    return choose_options(needed, ray.nodes(), "a shard", "use fewer --workers")
 
 
 def _write(piece: Piece) -> Written | StackerError:

@@ -19,6 +19,8 @@ from stacker.measure.comparison.evaluation import Examination, WatchFor
 from stacker.measure.questions.questions import hash_questions, read_questions
 from stacker.measure.score_cache import ScoreCache
 from stacker.measure.texts import PASSAGE, Windowing, read_passages
+from stacker.measure.workers.executors import EXECUTORS
+from stacker.measure.workers.workers import HERE, Workers
 from stacker.progress import ignore_watch
 from stacker.search.sweeps.grid import Axis, Point, choose_points, format_point, make_axes
 from stacker.search.sweeps.results import Sweep
@@ -41,10 +43,11 @@ class SweepRequest:
     settings: Settings = field(default_factory=Settings)
     read: ReadDonor = field(default=read_donor, repr=False)
     log: Path | None = None
+    workers: Workers = field(default=HERE, repr=False)
 
 
 def run_sweep(request: SweepRequest, watch_for: WatchFor = lambda _activity: ignore_watch) -> Sweep:
-    """Measure all points in this process, and judge the best on parts that were kept apart."""
+    """Measure all points, and judge the best on parts that were kept apart."""
     loaded: list[LiveStack] = []
     settings = request.settings
 
@@ -56,7 +59,7 @@ def run_sweep(request: SweepRequest, watch_for: WatchFor = lambda _activity: ign
 
     own = open_stack(request.stack.spec.name, request.stack)
     with open_sweep_log(request.log, _make_head(request)) as log:
-        work = Sweeping(open_point, own, divide(request.examination), watch_for, log)
+        work = Sweeping(open_point, own, divide(request.examination), watch_for, log, request.workers)
         return sweep_points(request.stack.spec.name, request.axes, request.points, work)
 
 
@@ -92,11 +95,13 @@ def sweep(
     dtype: str | None = None,
     max_memory: int | None = None,
     log: str | Path | None = None,
+    executor: str = "local",
 ) -> Sweep:
     """Measure all combinations of these values of a spec's parameters, or `count` of them, on texts and questions.
 
     Without values, all parameters that have a range or choices are swept. `passage` is in characters, `window`,
-    `stride` and `batch` in tokens, `max_memory` in bytes. Scores are kept in the user's cache folder. SpecError if the
+    `stride` and `batch` in tokens, `max_memory` in bytes. With the executor `ray`, points are measured on the cluster
+    that RAY_ADDRESS names. Scores are kept in the user's cache folder. SpecError if the
     spec, a value or an option is wrong.
     """
     paths, asked = [Path(each) for each in texts], [Path(each) for each in questions]
@@ -115,4 +120,6 @@ def sweep(
         cache=ScoreCache(find_user_cache("scores")),
     )
     settings = Settings(device, dtype, max_memory)
-    return run_sweep(SweepRequest(stack, axes, points, examination, settings, read, Path(log) if log else None))
+    kept = Path(log) if log else None
+    with EXECUTORS[executor]() as workers:
+        return run_sweep(SweepRequest(stack, axes, points, examination, settings, read, kept, workers))

@@ -1,0 +1,42 @@
+"""The options --executor and --address: what writes shards or measures stacks, in this process or on a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stacker.errors import Mark, SpecError, did_you_mean, escape_text
+
+if TYPE_CHECKING:
+    from stacker.measure.workers.workers import Workers
+
+Writer = Annotated[
+    str, typer.Option("--executor", metavar="NAME", help="What writes the shards: local, or ray for a Ray cluster.")
+]
+Measurer = Annotated[
+    str, typer.Option("--executor", metavar="NAME", help="What measures stacks: local, or ray for a Ray cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", envvar="RAY_ADDRESS", help="The Ray cluster; none: start Ray here."),
+]
+
+
+def choose_executor(name: str, address: str | None, known: Collection[str]) -> str:
+    """Check the name of an executor, and tell Ray the address of the cluster; SpecError for an unknown name."""
+    if name not in known:
+        raise SpecError.of(f"there is no executor '{escape_text(name)}'", did_you_mean(name, known), Mark("--executor"))
+    if address:
+        os.environ["RAY_ADDRESS"] = address
+    return name
+
+
+def open_workers(name: str, address: str | None) -> AbstractContextManager[Workers]:
+    """The workers of the executor called `name`; SpecError if there is none, or the cluster does not answer."""
+    from stacker.measure.workers.executors import EXECUTORS
+
+    return EXECUTORS[choose_executor(name, address, EXECUTORS)]()
