@@ -11,12 +11,14 @@ import typer
 
 from stacker.cli.app import RUN, Json, app, format_examples
 from stacker.cli.candidates import write_file
+from stacker.cli.executors import Address, Measurer, open_workers
 from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind
 from stacker.cli.terminal.printing import make_console, print_json
 from stacker.errors import Mark, SpecError, StorageError
 
 if TYPE_CHECKING:
+    from stacker.measure.workers.workers import Workers
     from stacker.search.limits import Limit
     from stacker.search.results import Trial
     from stacker.searching.options import Bounds, SearchOptions
@@ -87,6 +89,8 @@ def search(
     window: Window = 512,
     device: Device = "cpu",
     dtype: Kind = None,
+    executor: Measurer = "local",
+    address: Address = None,
     out: Out = None,
     log: LogFile = None,
     svg: Svg = None,
@@ -106,7 +110,9 @@ def search(
         _split(objective) or ("loss",), _bound(max_layers, max_params, licence), seed, spread, passages, window,
         device, _parse_dtype(dtype),
     )  # fmt: skip
-    _show(_run(path, options, quiet=json), svg, html, as_json=json)
+    with open_workers(executor, address) as workers:
+        story = _run(path, options, workers, quiet=json)
+    _show(story, svg, html, as_json=json)
 
 
 def _limit(candidates: int | None, budget: str | None) -> Limit:
@@ -167,12 +173,12 @@ def parse_count(text: str, name: str) -> int:
     return count
 
 
-def _run(path: Path, options: SearchOptions, *, quiet: bool) -> SearchStory:
+def _run(path: Path, options: SearchOptions, workers: Workers, *, quiet: bool) -> SearchStory:
     from stacker.searching.pipeline import search_spec
 
     try:
         with _show_progress(quiet=quiet) as (tell, note):
-            outcome = search_spec(path, options, tell, note)
+            outcome = search_spec(path, options, tell, note, workers)
     except KeyboardInterrupt:
         if options.log:
             make_console(stderr=True).print("interrupted; the same command goes on from here")

@@ -25,9 +25,10 @@ from stacker.measure.states.allocation import keep_memory
 from stacker.measure.states.statistics import compare_states
 from stacker.measure.states.walk import walk_batches
 from stacker.measure.texts import TextPassage, Windowing, check_windowing, hash_passages, read_passages
+from stacker.measure.workers.workers import HERE, Workers
 from stacker.search.evaluation.comparison import measure_part
 from stacker.search.evaluation.judging import choose_winner, make_report, name_texts
-from stacker.search.evaluation.live_evaluator import Course, LiveEvaluator
+from stacker.search.evaluation.live_evaluator import Course
 from stacker.search.evaluation.objectives import choose_objectives
 from stacker.search.evaluation.windows import CHARACTERS, Part, split_texts
 from stacker.search.log import Log, open_log
@@ -39,6 +40,7 @@ from stacker.search.running.table import Space, check_strategies, make_strategie
 from stacker.search.spaces.arrangement_space import ArrangementSpace
 from stacker.search.spaces.variables import VariableSpace
 from stacker.searching.contenders import list_baselines, make_contender
+from stacker.searching.evaluators import make_evaluator
 from stacker.searching.licences import check_licences
 from stacker.searching.options import SearchOptions
 from stacker.searching.spaces import check_bounds, make_arrangement_space, make_variable_space
@@ -85,16 +87,18 @@ class _Work:
     course: Course
     log: Log
     read: ReadDonor
+    workers: Workers
     tell: Tell = field(repr=False)
     note: Note = field(repr=False)
     spaces: dict[str, Space] = field(default_factory=dict, repr=False)
     """The space that each strategy moved in, by the strategy's name."""
 
 
-def search_spec(path: Path, options: SearchOptions, tell: Tell, note: Note) -> Outcome:
+def search_spec(path: Path, options: SearchOptions, tell: Tell, note: Note, workers: Workers = HERE) -> Outcome:
     """Search the space of the spec at `path` and compare the winner with what it has to beat.
 
-    `tell` is called with all trials after each, `note` with lines about what is done. SpecError lists what is wrong
+    `tell` is called with all trials after each, `note` with lines about what is done. Candidates are measured by
+    `workers`. SpecError lists what is wrong
     with the request before anything is loaded.
     """
     read = remember_donors(read_donor)
@@ -112,7 +116,7 @@ def search_spec(path: Path, options: SearchOptions, tell: Tell, note: Note) -> O
         if log.recalled:
             note(f"{options.log}: going on after {log.recalled} candidates")
         course = Course(parts["search"], objectives, options.passages, options.seed, questions)
-        work = _Work(options, parts, course, log, read, tell, note)
+        work = _Work(options, parts, course, log, read, workers, tell, note)
         best = _run_stages(_Best(stack, "start"), live, stages, work)
         return _finish(stack, live, best, work)
 
@@ -218,7 +222,7 @@ def _run_phases(
     if isinstance(space, ArrangementSpace):
         space = replace(space, distances=_probe(shared, work.parts["search"]))
     planned = make_strategies(space, work.options.strategies, work.options.seed)
-    evaluator = LiveEvaluator(space.decode, start, shared, work.course)
+    evaluator = make_evaluator(space.decode, start, shared, work.course, work.workers)
     shares = [span[0] + (span[1] - span[0]) * at / len(planned) for at in range(len(planned) + 1)]
     finalists: list[Finalist] = []
     for (name, make), (_, until) in zip(planned, pairwise(shares), strict=True):
@@ -257,7 +261,7 @@ def _choose(best: _Best, space: Space, finalists: Sequence[Finalist], start: Liv
             continue
     work.note(f"choosing among {len(stacks)} finalists")
     contenders = [make_contender(name, stack, start) for name, stack in stacks.items()]
-    found = [*measure_part(contenders, "choice", work.parts["choice"], work.log)]
+    found = [*measure_part(contenders, "choice", work.parts["choice"], work.log, start, work.workers)]
     name = choose_winner(found).name
     return _Best(stacks[name], name)
 
@@ -269,7 +273,7 @@ def _finish(stack: Stack, live: LiveStack, best: _Best, work: _Work) -> Outcome:
     if best.stack is not stack:
         others.append(make_contender("start", stack, live))
     work.note(f"final comparison with {len(others)} stacks")
-    found = [*measure_part([winner, *others], "final", work.parts["final"], work.log)]
+    found = [*measure_part([winner, *others], "final", work.parts["final"], work.log, live, work.workers)]
     if not found or found[0].name != best.how:
         raise SpecError.of(f"the winner ({best.how}) cannot be measured on the final part", "try --dtype float32")
     report = make_report(best.how, found[0], found[1:], work.log.trials)

@@ -69,5 +69,9 @@ def is_behind(first: float, earlier: Sequence[Trial]) -> bool:
 
     The median stopping rule of Golovin et al. 2017, Google Vizier, section 3.1; the first FIELD always go on.
     """
-    firsts = [trial.measured.first for trial in earlier if trial.measured.first is not None]
+    return is_late(first, [trial.measured.first for trial in earlier if trial.measured.first is not None])
+
+
+def is_late(first: float, firsts: Sequence[float]) -> bool:
+    """Whether the value `first` of a first heat is worse than half of those before it; False if those are few."""
     return len(firsts) >= FIELD and first > statistics.median(firsts)
