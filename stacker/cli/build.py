@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stacker.cli.app import BUILD, For, Json, Parameters, Spec, app, format_examples
-from stacker.cli.executors import Address, Writer, choose_executor
+from stacker.cli.executors import Address, CacheDir, CacheSize, Writer, choose_executor, set_cache
 from stacker.cli.parameters import parse_assignments
 from stacker.cli.parts import write_part
 from stacker.cli.terminal.printing import make_console, print_json, print_problems, print_warnings, problems_json
@@ -122,6 +122,8 @@ def build(
     shards: Part = None,
     executor: Writer = "local",
     address: Address = None,
+    cache_dir: CacheDir = None,
+    cache_size: CacheSize = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -140,6 +142,7 @@ def build(
     print_warnings((*stack.problems, *doubts))
     access = DonorAccess.STREAM if stream else DonorAccess.FETCH
     where = choose_executor(executor, address, EXECUTORS)
+    set_cache(cache_dir, cache_size, stream=stream)
     options = BuildOptions(force, restart, workers, memory, layout, device, digests, where, access)
     if shards:
         write_part(stack, Path(out), shards, options, quiet=quiet, json=json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,19 @@ Address = Annotated[
     str | None,
     typer.Option("--address", metavar="HOST:PORT", envvar="RAY_ADDRESS", help="The Ray cluster; none: start Ray here."),
 ]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache-dir",
+        metavar="FOLDER",
+        envvar="STACKER_CACHE_DIR",
+        help="With --stream: keep files of servers in this folder of each machine, for all that read them there.",
+    ),
+]
+CacheSize = Annotated[
+    str | None,
+    typer.Option("--cache-size", metavar="SIZE", envvar="STACKER_CACHE_SIZE", help="Most bytes there; else 100GB."),
+]
 
 
 def choose_executor(name: str, address: str | None, known: Collection[str]) -> str:
@@ -33,6 +47,19 @@ def choose_executor(name: str, address: str | None, known: Collection[str]) -> s
     if address:
         os.environ["RAY_ADDRESS"] = address
     return name
+
+
+def set_cache(folder: Path | None, size: str | None, *, stream: bool) -> None:
+    """Tell this process and those that it starts where the cache is; SpecError if it would not be used."""
+    from stacker.io.ranges.node_cache import FOLDER, LIMIT
+    from stacker.spec.language.value_grammar import parse_size
+
+    if folder and not stream and FOLDER not in os.environ:
+        raise SpecError.of("--cache-dir keeps what is streamed", "add --stream", Mark("--cache-dir"))
+    if size:
+        os.environ[LIMIT] = str(parse_size(size, Mark("--cache-size")))
+    if folder:
+        os.environ[FOLDER] = str(folder.absolute())
 
 
 def open_workers(name: str, address: str | None) -> AbstractContextManager[Workers]:

@@ -6,9 +6,10 @@ command, the driver, moves finished shards into the output and keeps the journal
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +26,7 @@ from stacker.io.files.paths import exists
 from stacker.io.output.folder import Output
 from stacker.io.output.partial_folder import drop_folder
 from stacker.io.output.parts import FinishedPart
+from stacker.io.ranges.node_cache import read_cache_variables
 from stacker.progress import Watch, ignore_watch
 from stacker.run import local
 from stacker.run.compute.device import HOST
@@ -39,7 +41,7 @@ _LOCKED = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a worker needs: the plan of one shard, its tasks, and the folder of the part."""
+    """What a worker needs: the plan of one shard, its tasks, the folder of the part, and the variables of its cache."""
 
     plan: Plan
     tasks: tuple[Task, ...]
@@ -47,6 +49,7 @@ class Piece:
     workers: int
     max_memory: int | None
     device: str
+    cache: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def execute(
     numbers = _list_unwritten(plan, tasks, output)
     left, total = (sum(plan.shards[number].size for number in some) for some in (numbers, range(len(plan.shards))))
     reports = [Report(kept=total - left)]
-    make = partial(Piece, workers=workers or 1, max_memory=max_memory, device=device)
+    make = partial(Piece, workers=workers or 1, max_memory=max_memory, device=device, cache=read_cache_variables())
     pieces = (
         (number, make(own, todo, parts / name_shards(range(number, number + 1))))
         for number, own, todo in cut_into_shards(plan, tasks, numbers)
@@ -153,6 +156,7 @@ def _choose_options(ray: Any, piece: Piece, *, limited: bool) -> dict[str, Any]:
 
 def _write(piece: Piece) -> Written | StackerError:
     """Write a piece on a worker, unless it has been written; errors that a user can cause are returned."""
+    os.environ.update(piece.cache)
     try:
         part, report = _find_or_drop(piece), None
         if part is None:

@@ -105,7 +105,6 @@ def test_the_cluster_writes_the_same_bytes(home: Path, stack: Stack, cluster: An
 
 def _kill_a_worker(stack: Stack, home: Path) -> None:
     """Build while the process of a worker is killed."""
-
     build(stack, home / "worker", ON_RAY, after_shards(2, lambda: kill_worker("_write")))
 
 
