@@ -14,7 +14,7 @@ from stacker.cli.parameters import parse_assignments
 from stacker.cli.parts import write_part
 from stacker.cli.terminal.printing import make_console, print_json, print_problems, print_warnings, problems_json
 from stacker.cli.terminal.progress import show_progress
-from stacker.cli.terminal.streams import drop_output
+from stacker.cli.terminal.streams import drop_output, keep_output_clean
 from stacker.core.plan.plan import LayoutKind
 from stacker.errors import Mark, SpecError, StorageError, raise_problems, select_errors, select_warnings
 
@@ -156,7 +156,8 @@ def _write_whole(stack: Stack, out: str, options: BuildOptions, *, quiet: bool, 
     from stacker.spec.language.value_grammar import is_address
     from stacker.upload import build_to_storage
 
-    with show_progress("building", "fetching", "checking", quiet=quiet or json) as (writing, fetching, checking):
+    progress = show_progress("building", "fetching", "checking", quiet=quiet or json)
+    with progress as (writing, fetching, checking), keep_output_clean():
         listener = Listener(writing, fetching, checking, print_warnings)
         if is_address(out):
             built = build_to_storage(stack, out, options, listener)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stacker.cli.terminal.streams import keep_output_clean
 from stacker.errors import Mark, SpecError, did_you_mean, escape_text
 
 if TYPE_CHECKING:
@@ -62,8 +63,10 @@ def set_cache(folder: Path | None, size: str | None, *, stream: bool) -> None:
         os.environ[FOLDER] = str(folder.absolute())
 
 
-def open_workers(name: str, address: str | None) -> AbstractContextManager[Workers]:
+@contextmanager
+def open_workers(name: str, address: str | None) -> Iterator[Workers]:
     """The workers of the executor called `name`; SpecError if there is none, or the cluster does not answer."""
     from stacker.measure.workers.executors import EXECUTORS
 
-    return EXECUTORS[choose_executor(name, address, EXECUTORS)]()
+    with EXECUTORS[choose_executor(name, address, EXECUTORS)]() as workers, keep_output_clean():
+        yield workers

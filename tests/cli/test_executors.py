@@ -101,7 +101,7 @@ def ask_both(
 @pytest.mark.usefixtures("workers")
 @pytest.mark.parametrize("more", [("--no-cache",), ()], ids=["without-cache", "with-cache"])
 def test_eval(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: tuple[str]
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: tuple[str, ...]
 ) -> None:
     """All figures of eval are those of one process to the last digit, and the cache of this machine has them."""
     words = ("eval", "a", "blend.yml", "b", *SMALL, "--questions", "asked.jsonl", "--generate", "1", *more)
@@ -129,7 +129,11 @@ def test_sweep(
 @pytest.mark.usefixtures("workers")
 @pytest.mark.parametrize("more", [(), ("--arrange", "--objective", "loss,questions,size")], ids=["values", "orders"])
 def test_search(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path, more: tuple[str]
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    home: Path,
+    more: tuple[str, ...],
 ) -> None:
     """A search tries the same candidates with the same values, races them as in one process, and finds the same."""
     limits = ("--window", "16", "--passages", "8", "--candidates", "40", "--seed", "3")

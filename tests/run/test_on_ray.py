@@ -72,7 +72,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def after_shards(count: int, act: Callable[[], None]) -> Listener:
+def after_shards(count: int, act: Callable[[], object]) -> Listener:
     """A listener that calls `act` once, when about `count` shards are written."""
     calls: list[int] = []
 

@@ -6,14 +6,13 @@ import json
 import pickle
 import re
 import sys
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from tools.bench import contenders, donors, passthrough
+from tools.bench import contenders, donors, million, passthrough
 from tools.bench.contenders import Slice
-from tools.bench.measure import STACKER, Bench, Row, alternate, at_most, peak, remove, run, seconds
+from tools.bench.measure import STACKER, Bench, Row, alternate, at_most, megabytes, peak, remove, run, seconds, spread
 
 _RECIPES = Path(__file__).parents[2] / "slices"
 _NESTED = ("bigllama-3.1-1t", "bigllama-3.1-681b")
@@ -48,6 +47,22 @@ def _write_nested(scratch: Path) -> Path:
         text = re.sub(r"\{source: .*\}", str(donor), text)
         (scratch / f"{name}.yaml").write_text(text)
     return scratch / f"{_NESTED[0]}.yaml"
+
+
+def measure_million(bench: Bench) -> Iterator[Row]:
+    """Time and memory of reading, planning and cutting a stack of a million tensors."""
+    donor, spec = bench.scratch / "experts", bench.scratch / "million.yml"
+    if not (donor / "config.json").exists():
+        run(sys.executable, "-m", "tools.bench.million", donor)
+    repeat = f"{{repeat: 'a[0:{million.LAYERS}]', times: {million.PASSES}}}"
+    spec.write_text(
+        f"stacker: 1\nname: million\ndonors: {{a: {donor}}}\nstack:\n  - {repeat}\noutput: {{shard_size: 100MB}}\n"
+    )
+    runs = [run(sys.executable, "-m", "tools.bench.cluster", spec) for _ in range(bench.times)]
+    told = json.loads(runs[-1].output)
+    yield Row("a stack of many experts", f"{told['tensors']:,} tensors in {told['shards']} shards")
+    yield Row("read, check, plan, and cut it into tasks of a cluster", spread(runs))
+    yield Row("resident memory of the driver", megabytes(peak(runs)))
 
 
 def measure_ray(bench: Bench) -> Iterator[Row]:
@@ -85,13 +100,12 @@ def _tell(spec: Path) -> None:
     from stacker.core.values.donor import collect_donors
     from stacker.run.parts import cut_into_shards
 
-    started = time.monotonic()
     stack = load(spec)
     plan = stack.plan()
     tasks = make_tasks(plan, collect_donors(stack.donors))
     pieces = cut_into_shards(plan, tasks, range(len(plan.shards)))
     sent = sum(len(pickle.dumps(piece)) for piece in pieces)
-    told = {"shards": len(plan.shards), "bytes": plan.total_size, "sent": sent, "seconds": time.monotonic() - started}
+    told = {"shards": len(plan.shards), "tensors": len(plan.steps), "bytes": plan.total_size, "sent": sent}
     print(json.dumps(told))
 
 
