@@ -24,7 +24,8 @@ bench: $(VENV)/search.stamp
 fuzz: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m tools.fuzz $(FUZZ)
 
-# Some hours; FAULTS="signals limits" chooses. Writes its table to docs/reliability.md. Needs a C compiler.
+# Some hours; FAULTS="signals limits" chooses attacks, FAULTS="--missing" the rows that the table in docs/reliability.md lacks.
+# Writes that table row by row. Needs a C compiler.
 faults: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m tools.faults --write $(FAULTS)
 

@@ -14,7 +14,7 @@ from stacker.core.plan.plan import Plan
 from stacker.core.plan.plan_json import DIGESTS
 from stacker.core.plan.planning import find_files, identify_donor
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import find_tensor_refs
+from stacker.core.values.expression_parts import find_tensor_refs
 from stacker.errors import (
     Blame,
     DonorError,
@@ -171,7 +171,7 @@ def _read_donors(
         source = moved.get(used.name) or sources.get(used.name) or used.source
         spec = DonorSpec(used.name, source, used.revision)
         try:
-            read = read_stored_adapter if is_adapter(tuple(name for name, *_ in used.files)) else read_donor
+            read = read_stored_adapter if is_adapter(used.name) else read_donor
             donor = donors[used.name] = read(spec, Path() if used.name in moved else out, Dialect.NATIVE)
         except StackerError as error:
             problems += _ask_for_folder(spec, error)

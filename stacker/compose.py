@@ -9,33 +9,29 @@ text → parse_spec → StackSpec → read_donor (IO) → Donors → build_graph
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
-
-from stacker.core.checks.lints import lint
+from stacker.checked import CheckedStack
 from stacker.core.checks.stack import check
 from stacker.core.checks.usable import check_usable
-from stacker.core.clients.problems import require_clients
-from stacker.core.clients.verdicts import Verdict, judge_clients, judge_gguf_clients
 from stacker.core.config.containers import Compiled, check_containers, find_container
 from stacker.core.plan.documents import format_lock
-from stacker.core.plan.plan import BLOCK, Layout, LayoutKind, Plan
+from stacker.core.plan.plan import Plan
 from stacker.core.plan.plan_json import make_lock
-from stacker.core.plan.planning import make_plan, make_stacked_donor
-from stacker.core.plan.tensors import PlannedTensors, plan_tensors
-from stacker.core.side_files.selection import SideFiles, select_side_files
+from stacker.core.plan.planning import make_stacked_donor
+from stacker.core.plan.shard_layout import BLOCK, LayoutKind
+from stacker.core.plan.tensors import plan_tensors
+from stacker.core.side_files.selection import select_side_files
 from stacker.core.stack.dequantized import dequantize_donors
-from stacker.core.stack.graph import StackGraph, build_graph
+from stacker.core.stack.graph import build_graph
 from stacker.core.tokens.rewriting import rewrite_donors
-from stacker.core.values.donor import Donor, collect_donors
-from stacker.core.values.metadata import MetadataEntry
-from stacker.errors import Problem, SpecError, StackerError, raise_problems, select_errors, sort_problems
-from stacker.formats.json_object import Json
+from stacker.core.values.donor import collect_donors
+from stacker.errors import SpecError, raise_problems, select_errors, sort_problems
 from stacker.io.disk.space import find_clone_block
 from stacker.io.donors.local_files import check_not_overwritten, find_relative_source, list_local_files
 from stacker.io.donors.nested import NestedStack, Paths, read_donors
@@ -47,6 +43,7 @@ from stacker.io.files.paths import find_nearest_folder
 from stacker.io.files.spec_files import find_spec_file, read_spec_file
 from stacker.io.output.destination import open_destination
 from stacker.io.output.folder import open_output
+from stacker.io.speeds import learn_speeds
 from stacker.live.forecast.blueprint import Blueprint, make_blueprint
 from stacker.progress import Watch, ignore_watch
 from stacker.run.building import DEFAULTS, SILENT, BuildOptions, Built, Listener, commit_output, write_weights
@@ -55,104 +52,26 @@ from stacker.run.shard_digests import digest_shards
 from stacker.spec.language.stack_spec import DonorSpec, StackSpec
 from stacker.spec.mergekit.hints import translate_errors, translate_hints
 from stacker.spec.parameters.space import list_set
-from stacker.spec.parser import NOTHING_GIVEN, read_spec, write_parameters
+from stacker.spec.parser import NOTHING_GIVEN, read_spec
 from stacker.version import VERSION
 from stacker.view.files.documents import make_documents
-from stacker.view.scene.scene import Scene, make_scene
-from stacker.view.stack.preview import draw_preview
 
 if TYPE_CHECKING:
     from stacker.live.live_stack import LiveStack
 
+_LOG = getLogger(__name__)
 Given = Mapping[str, object]
 Places = Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Stack:
-    """A spec whose donors have been read, without their weights, and whose stack has been checked.
-
-    `problems` lists all errors and warnings; if there is an error, `planned` is None and `config` may be empty.
-    `folder` is where relative paths in the spec start, and `nested` maps the path of the spec of each donor that is
-    itself a stack to the text of that spec.
-    """
-
-    text: bytes
-    folder: Path
-    spec: StackSpec
-    donors: Mapping[str, Donor]
-    graph: StackGraph
-    config: Mapping[str, Json]
-    planned: PlannedTensors | None
-    problems: tuple[Problem, ...]
-    side_files: SideFiles
-    nested: Mapping[str, str] = field(default_factory=dict)
-    metadata: tuple[MetadataEntry, ...] = ()
-
-    def plan(self, layout: Layout | None = None) -> Plan:
-        """Make the plan of a build; if the stack has errors, raise all of them together.
-
-        If `layout` is None, shards have the size that the spec sets.
-        """
-        raise_problems(self.problems)
-        if self.planned is None:
-            raise StackerError.of("a stack without problems has no tensors")
-        chosen = layout or self.layout()
-        known = self.planned, dict(self.config), chosen, self.metadata
-        return make_plan(self.spec.name, self.graph, self.donors, *known)
-
-    def layout(self, block: int | None = None) -> Layout:
-        """The layout with shards of the size that the spec sets, or that is usual for the container."""
-        size = self.spec.output.shard_size or find_container(self.graph, self.donors).shard_size
-        return Layout(size, block)
+class Stack(CheckedStack):
+    """A checked stack that can be built, run, and made again with other values of its parameters."""
 
     def bind(self, values: Given, read: ReadDonor = read_donor) -> Stack:
         """The stack of the same text with these values of its parameters, by name; see also `remember_donors`."""
         path, known = self.folder / Path(self.spec.source).name, list_set(self.spec.parameters)
         return load_text(self.text, path, read=read, parameters={**known, **values})
-
-    def write_spec(self) -> bytes:
-        """The text of the spec, with the values that were set from outside in it."""
-        return write_parameters(self.text, self.spec)
-
-    def in_shards(self, size: int) -> Stack:
-        """A copy of the stack whose shards have at most `size` bytes of tensors each."""
-        return replace(self, spec=replace(self.spec, output=replace(self.spec.output, shard_size=size)))
-
-    def verdicts(self) -> tuple[Verdict, ...]:
-        """Which programs compute this stack as transformers does, and why others do not; empty if it has errors."""
-        if not self.planned or select_errors(self.problems):
-            return ()
-        if self.metadata:
-            return judge_gguf_clients(self.donors[self.graph.template])
-        return judge_clients(self.graph, self.donors, self.config, self.planned.tied)
-
-    def lints(self) -> tuple[Problem, ...]:
-        """Warnings, then notes: weak points of the stack, and programs that do not compute it correctly."""
-        return lint(self.graph, self.donors, self.spec, self.verdicts())
-
-    def for_clients(self, names: Sequence[str]) -> Stack:
-        """A copy of the stack with an error for each program in `names` that does not compute it correctly."""
-        more = require_clients(names, self.verdicts(), self.graph, self.donors)
-        return replace(self, problems=(*self.problems, *more))
-
-    def scene(self, plan: Plan | None = None) -> Scene:
-        """The data from which pictures of the stack are drawn, without figures if the stack has errors."""
-        known = plan or (None if select_errors(self.problems) else self.plan())
-        return make_scene(self.spec.name, self.graph, self.donors, known, self.lints(), self.verdicts())
-
-    def preview(self) -> Group:
-        """A picture of the stack for the terminal, as an object that the library rich can print."""
-        return draw_preview(self.scene())
-
-    def _repr_html_(self) -> str:
-        """The HTML of an interactive picture of the stack, which notebooks display."""
-        from stacker.view.files.page import html_frame_text
-
-        return html_frame_text(self.scene())
-
-    def __repr__(self) -> str:
-        return f"<Stack {self.spec.name!r}: {len(self.graph.layers)} layers of {', '.join(self.donors)}>"
 
     def build(
         self, out: str | Path, options: BuildOptions = DEFAULTS, watch: Watch = ignore_watch, **more: Any
@@ -272,6 +191,7 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
     suffix, planned = find_container(stack.graph, stack.donors).suffix, plan_for(stack, out, options.layout)
     destination = open_destination(out, planned, suffix, force=options.force)
     check_not_overwritten(out, collect_donors(stack.donors).values())
+    _LOG.info("plan %s: %d tensors, %d shards", planned.id, len(planned.steps), len(planned.shards))
     work = prepare_work(stack, planned, options, listener)
     plan, how = work.plan, {"force": options.force, "restart": options.restart}
     check_room(out, work)
@@ -279,6 +199,7 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
         for name, data in read_clean_files(work.side_files):
             output.write_texts({name: data})
         report = write_weights(plan, work.tasks, output, options, listener)
+        _LOG.info("the weights are written")
         digests = digest_shards(output.folder, plan, listener.checking) if options.digests else {}
         lock = make_lock(plan, VERSION, locate_donors(work, destination.folder), stack.nested, digests)
         if suffix:
@@ -286,6 +207,8 @@ def build(stack: Stack, out: Path, options: BuildOptions = DEFAULTS, listener: L
         else:
             output.write_texts(make_documents(stack.scene(plan), plan, stack.write_spec(), lock))
         commit_output(output, out, listener)
+    if options.is_usual:
+        learn_speeds(plan, report)
     return Built(plan, report, out)
 
 

@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import bisect
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from itertools import groupby
-from typing import Self
+from typing import Self, TypeVar
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,15 @@ def raise_problems(problems: Iterable[Problem]) -> None:
     raise _ERROR_CLASSES[gravest](*errors)
 
 
+def attempt(problems: list[Problem], make: Callable[[], Made]) -> Made | None:
+    """What `make` returns; if it raises a StackerError, None, and the error's problems are added to `problems`."""
+    try:
+        return make()
+    except StackerError as error:
+        problems += error.problems
+        return None
+
+
 def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
     """The problems without duplicates: errors first, then by text and by place in the text."""
     found = [*dict.fromkeys(problems)]
@@ -184,17 +196,27 @@ def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint for a misspelt word: the known word that is most similar or, if none is similar, the known words.
 
-    The hint is "" if no words are known. Of many known words, only those that begin or end like `word` are compared
-    with it, so that many misspelt words do not take long.
+    Two words that are equally similar are both named. The hint is "" if no words are known. Of many known words, only
+    those that begin or end like `word` are compared with it, so that many misspelt words do not take long.
     """
     options = _sort_words(tuple(known))
-    close = difflib.get_close_matches(word[:_LONGEST_WORD], options.near(word), n=1, cutoff=0.6)
+    word = word[:_LONGEST_WORD]
+    close = difflib.get_close_matches(word, options.near(word), n=2, cutoff=0.6)
     if close:
-        return f"did you mean '{close[0]}'?"
+        ratios = [difflib.SequenceMatcher(None, each, word).ratio() for each in close]
+        equal = [each for each, ratio in zip(close, ratios, strict=True) if ratio == ratios[0]]
+        return "did you mean " + " or ".join(f"'{each}'" for each in equal) + "?"
     more = f" and {len(options.words) - _MOST_LISTED} more" if len(options.words) > _MOST_LISTED else ""
     return f"known: {', '.join(options.words[:_MOST_LISTED])}{more}" if options.words else ""
 
 
+def find_answer(hint: str) -> str:
+    """The word that a hint such as that of `did_you_mean` names, if it names exactly one; else ""."""
+    found = _ANSWER.search(hint)
+    return found[1] if found else ""
+
+
+_ANSWER = re.compile(r"^did you mean '([^']+)'(?:\?| where it says '[^']+'\?)$", re.MULTILINE)
 _MOST_LISTED = 60
 _LONGEST_WORD = 200
 _NEIGHBOURS = 6

@@ -38,10 +38,12 @@ def write_gguf(
     types: Mapping[str, str] | None = None,
     tokens: int = VOCAB,
     name: str = "tiny",
+    general: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a GGUF donor: matrices have the tensor type `kind`, unless `types` says otherwise; vectors are F32.
 
-    `keys` are more metadata, without the prefix of the architecture; a list becomes an array.
+    `keys` are more metadata, without the prefix of the architecture, and `general` more without `general.`; a list
+    becomes an array.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = GGUFWriter(path, arch)
@@ -53,6 +55,8 @@ def write_gguf(
     standard |= {"attention.layer_norm_rms_epsilon": 1e-5}
     for key, value in {**standard, **(keys or {})}.items():
         _add(writer, f"{arch}.{key}", value)
+    for key, value in (general or {}).items():
+        _add(writer, f"general.{key}", value)
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list([f"token {seed} {number}" for number in range(tokens)])
     writer.add_token_types([1] * tokens)
@@ -83,6 +87,8 @@ def _add(writer: GGUFWriter, key: str, value: Any) -> None:
         writer.add_array(key, value)
     elif isinstance(value, bool):
         writer.add_bool(key, value)
+    elif isinstance(value, str):
+        writer.add_string(key, value)
     elif isinstance(value, int):
         writer.add_uint32(key, value)
     else:

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 
 from stacker.checkpoint import verify, write_digests
 from stacker.compose import Stack, load
-from stacker.core.plan.plan import Layout, LayoutKind
 from stacker.core.plan.plan_json import LOCK, plan_from_json, plan_to_json
+from stacker.core.plan.shard_layout import Layout, LayoutKind
 from stacker.errors import DonorError, LockedError, Severity, SpecError, VerifyError, raise_problems
 from stacker.run.building import BuildOptions
 from tests.donors import write_llama

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stacker.arithmetic import narrow
 from stacker.arithmetic.jit import compiled
 from stacker.errors import SpecError
 from stacker.formats.ggml_types import RESCALED
@@ -24,7 +25,7 @@ def decode(raw: Array, dtype: Dtype, out: Array) -> Array:
     target = out if out.dtype == np.float32 else np.empty(len(out), np.float32)
     if dtype.label == "Q8_0":
         blocks = raw.reshape(-1, dtype.size)
-        _decode_q8_0(blocks, _read_halves(blocks, 0), target)
+        _decode_q8_0(blocks[:, 2:].view(np.int8), _read_halves(blocks, 0), target.reshape(-1, dtype.block))
     else:
         for begin in range(0, len(target), _PIECE):
             part = target[begin : begin + _PIECE]
@@ -40,11 +41,11 @@ def encode(values: Array, dtype: Dtype, raw: Array) -> None:
     source = values.astype(np.float32, copy=False)
     if dtype.label == "Q8_0":
         rows, blocks = source.reshape(-1, dtype.block), raw.reshape(-1, dtype.size)
-        scales = np.empty(len(rows), np.float32)
-        _find_scales_q8_0(rows, scales)
-        with np.errstate(all="ignore"):
-            blocks[:, :2] = scales.astype(np.float16).view(np.uint8).reshape(-1, 2)
-        _encode_q8_0(rows, scales, blocks)
+        largest = np.empty(len(rows), np.uint32)
+        _find_largest(rows.view(np.uint32), largest)
+        scales = largest.view(np.float32) / np.float32(127)
+        _write_halves(blocks, 0, scales)
+        _encode_q8_0(rows, scales, blocks[:, 2:].view(np.int8))
         return
     for begin in range(0, len(source), _PIECE):
         part = source[begin : begin + _PIECE]
@@ -58,18 +59,26 @@ def rescale(raw: Array, dtype: Dtype, factor: float) -> None:
     for place in RESCALED[dtype.label]:
         before = _read_halves(blocks, place)
         with np.errstate(all="ignore"):
-            scaled = (before * np.float32(factor)).astype(np.float16)
-        if not np.isfinite(scaled[np.isfinite(before)]).all():
+            scaled = before * np.float32(factor)
+        _write_halves(blocks, place, scaled)
+        if not np.isfinite(_read_halves(blocks, place)[np.isfinite(before)]).all():
             raise SpecError.of(
                 f"times {factor}, the scales of {dtype.label} blocks exceed fp16", "use a smaller factor"
             )
-        blocks[:, place : place + 2] = scaled.view(np.uint8).reshape(-1, 2)
 
 
 def _read_halves(blocks: Array, place: int) -> Array:
-    """The fp16 numbers at byte `place` of each block, as fp32."""
-    halves: Array = np.ascontiguousarray(blocks[:, place : place + 2]).view(np.float16).ravel()
-    return halves.astype(np.float32)
+    """The fp16 numbers at byte `place` of each block, as fp32; `place` and the size of a block are even."""
+    found = np.empty(len(blocks), np.float32)
+    narrow.widen_half(blocks.view(np.uint16)[:, place // 2].copy(), found)
+    return found
+
+
+def _write_halves(blocks: Array, place: int, values: Array) -> None:
+    """Round fp32 numbers to fp16, and write them at byte `place` of each block; `place` and the size are even."""
+    halves = np.empty(len(blocks), np.uint16)
+    narrow.narrow(values.view(np.uint32), narrow.FORMS[np.dtype(np.float16)], halves)
+    blocks.view(np.uint16)[:, place // 2] = halves
 
 
 def _apply(name: str, data: Array, dtype: Dtype) -> Array:
@@ -84,32 +93,36 @@ def _apply(name: str, data: Array, dtype: Dtype) -> Array:
     return found.reshape(-1)
 
 
-@compiled
-def _decode_q8_0(blocks: Any, scales: Any, out: Any) -> None:
-    for k in range(blocks.shape[0]):
-        scale = scales[k]
-        for j in range(32):
-            out[k * 32 + j] = np.float32(np.int8(blocks[k, 2 + j])) * scale
+# The loops below end at the shapes of their arrays, not at 32: a loop of known length is unrolled, and not vectorised.
 
 
 @compiled
-def _find_scales_q8_0(values: Any, scales: Any) -> None:
-    for k in range(values.shape[0]):
-        largest = np.float32(0)
-        for j in range(32):
-            largest = max(largest, abs(values[k, j]))
-        scales[k] = np.float32(largest / np.float32(127))
+def _decode_q8_0(codes: Any, scales: Any, out: Any) -> None:
+    for k in range(out.shape[0]):
+        scale, own, values = scales[k], codes[k], out[k]
+        for j in range(out.shape[1]):
+            values[j] = np.float32(own[j]) * scale
 
 
 @compiled
-def _encode_q8_0(values: Any, scales: Any, blocks: Any) -> None:
+def _find_largest(bits: Any, largest: Any) -> None:
+    """Write the bits of the greatest magnitude of each row of fp32 numbers, given as bits; NaN is greater than all."""
+    for k in range(bits.shape[0]):
+        found, own = np.uint32(0), bits[k]
+        for j in range(bits.shape[1]):
+            found = max(found, own[j] & np.uint32(0x7FFFFFFF))
+        largest[k] = found
+
+
+@compiled
+def _encode_q8_0(values: Any, scales: Any, codes: Any) -> None:
     """Round half away from zero, as llama.cpp's quantize_row_q8_0_ref."""
     for k in range(values.shape[0]):
-        scale = scales[k]
+        scale, own, rounded = scales[k], values[k], codes[k]
         inverse = np.float32(1) / scale if scale != np.float32(0) else np.float32(0)
-        for j in range(32):
-            value = np.float32(values[k, j] * inverse)
+        for j in range(values.shape[1]):
+            value = np.float32(own[j] * inverse)
             size = np.float32(abs(value))
             low = np.float32(np.floor(size))
             whole = low + np.float32(1) if np.float32(size - low) >= np.float32(0.5) else low
-            blocks[k, 2 + j] = np.uint8(np.int8(-whole if value < 0 else whole))
+            rounded[j] = np.int8(-whole if value < 0 else whole)

@@ -37,6 +37,7 @@ from stacker.cli.terminal.mergekit_options import translate_options
 from stacker.cli.terminal.printing import print_json, print_problems, problem_json
 from stacker.cli.terminal.signals import end_on_signals
 from stacker.cli.terminal.streams import STANDARD_OUTPUT, drop_output, prepare_streams
+from stacker.cli.terminal.verbosity import add_verbose
 from stacker.errors import StackerError, StorageError
 
 __all__ = [
@@ -69,6 +70,8 @@ def command_name(command: CommandInfo) -> str:
 
 for _command in app.registered_commands:
     _command.cls = Command
+    if _command.callback:
+        _command.callback = add_verbose(_command.callback)
 app.registered_commands.sort(key=lambda command: (*ORDER, command_name(command)).index(command_name(command)))
 
 USAGE_ERROR: Any = typer.BadParameter.__base__

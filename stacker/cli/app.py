@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from stacker.cli.terminal.help_columns import Group
+from stacker.cli.terminal.verbosity import Verbose, show_log
 from stacker.errors import SpecError, did_you_mean
 from stacker.version import VERSION
 
@@ -89,7 +90,9 @@ def _version(*, wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     *,
+    verbose: Verbose = False,
     color: Annotated[
         Color, typer.Option("--color", help="Colour the output: auto colours terminals, unless NO_COLOR is set.")
     ] = Color.AUTO,
@@ -106,6 +109,8 @@ def options(
 ) -> None:
     """Compose frankenmerges: a short YAML spec stacks layers of donor language models into a new one."""
     del version
+    if verbose:
+        context.with_resource(show_log())
     for name, value in _COLOUR_VARIABLES[color].items():
         os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 

@@ -15,7 +15,7 @@ from stacker.cli.parts import write_part
 from stacker.cli.terminal.printing import make_console, print_json, print_problems, print_warnings, problems_json
 from stacker.cli.terminal.progress import show_progress
 from stacker.cli.terminal.streams import drop_output, keep_output_clean
-from stacker.core.plan.plan import LayoutKind
+from stacker.core.plan.shard_layout import LayoutKind
 from stacker.errors import Mark, SpecError, StorageError, raise_problems, select_errors, select_warnings
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import typer
 
 from stacker.cli.app import LOOK, Json, app, format_examples
 from stacker.cli.inspection import DonorName, read_source
+from stacker.cli.outputs import check_outputs
 from stacker.cli.terminal.completion import complete_donor
 from stacker.cli.terminal.printing import make_console, print_json, print_written
 from stacker.cli.terminal.progress import show_progress
@@ -41,6 +42,7 @@ def diff(donor: DonorName, other: Other, *, weights: Weights = False, svg: Svg =
     """
     if svg and not weights:
         raise SpecError.of("--svg draws what --weights finds", "add --weights")
+    check_outputs({"--svg": svg}, (donor, other))
     from stacker.core.study.difference import find_difference
     from stacker.view.tables.difference import difference_json, draw_difference
 

@@ -8,26 +8,39 @@ from typing import Annotated
 import typer
 
 from stacker.cli.app import LOOK, For, Json, Parameters, Spec, app, format_examples
+from stacker.cli.fixing import corrections_json, fix_spec
 from stacker.cli.parameters import parse_assignments
 from stacker.cli.terminal.printing import find_exit_code, make_console, print_json, print_warnings, problems_json
 from stacker.errors import raise_problems, select_errors, select_warnings
 
+Fix = Annotated[
+    bool,
+    typer.Option("--fix", help="First correct misspelt words in the file SPEC, where only one word can be meant."),
+]
 
-@app.command(rich_help_panel=LOOK, epilog=format_examples("check stack.yml", "check stack.yml --for llama.cpp"))
-def check(spec: Spec, *, parameter: Parameters = None, clients: For = None, json: Json = False) -> None:
+
+@app.command(
+    rich_help_panel=LOOK,
+    epilog=format_examples("check stack.yml", "check stack.yml --fix", "check stack.yml --for llama.cpp"),
+)
+def check(
+    spec: Spec, *, parameter: Parameters = None, clients: For = None, fix: Fix = False, json: Json = False
+) -> None:
     """Report every error and warning in a spec and its stack, and which programs compute it correctly."""
     from stacker.compose import load
     from stacker.view.stack.programs import answers_text, donor_faults_text, verdicts_json
     from stacker.view.tables.side_files import side_files_json
 
-    loaded = load(spec, parameters=parse_assignments(parameter))
+    values = parse_assignments(parameter)
+    fixed = corrections_json(fix_spec(spec, values, quiet=json)) if fix else []
+    loaded = load(spec, parameters=values)
     stack = loaded.for_clients(clients or ())
     wrong = select_errors(stack.problems)
     lints = () if wrong else stack.lints()
     if json:
         found = {"problems": problems_json(stack.problems), "lints": problems_json(lints)}
         beside = {"programs": verdicts_json(loaded.verdicts()), "files": side_files_json(stack.side_files)}
-        print_json({"ok": not wrong} | found | beside)
+        print_json({"ok": not wrong} | ({"fixed": fixed} if fix else {}) | found | beside)
         raise typer.Exit(find_exit_code(wrong))
     doubts = select_warnings(lints)
     print_warnings((*stack.problems, *doubts))

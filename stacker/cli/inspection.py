@@ -11,10 +11,12 @@ import typer
 
 from stacker.cli.app import LOOK, Json, app, format_examples
 from stacker.cli.terminal.completion import complete_donor
+from stacker.cli.terminal.counts import show_counts
 from stacker.cli.terminal.printing import make_console, print_json
 from stacker.errors import Mark, Problem, StackerError, select_errors
 
 if TYPE_CHECKING:
+    from stacker.core.study.build_time import Speeds
     from stacker.core.values.donor import Donor
 
 DonorName = Annotated[
@@ -25,6 +27,15 @@ DonorName = Annotated[
 ]
 Folder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="The folder that stacks will be written to.", file_okay=False)
+]
+
+Measure = Annotated[
+    bool,
+    typer.Option(
+        "--measure",
+        help="Build small stacks in FOLDER to measure how fast this machine copies and blends, for the time that "
+        "preview says.",
+    ),
 ]
 
 
@@ -44,17 +55,26 @@ def inspect(donor: DonorName, *, json: Json = False) -> None:
         make_console().print(draw_donor(found, trials))
 
 
-@app.command(rich_help_panel=LOOK, epilog=format_examples("doctor", "doctor /data/stacks --json"))
-def doctor(folder: Folder = Path(), *, json: Json = False) -> None:
+@app.command(rich_help_panel=LOOK, epilog=format_examples("doctor", "doctor /data/stacks --measure", "doctor --json"))
+def doctor(folder: Folder = Path(), *, measure: Measure = False, json: Json = False) -> None:
     """Show what this machine offers: versions, memory, GPU, and the ways of copying that work in FOLDER."""
     from stacker.io.machine import inspect_machine
+    from stacker.io.speeds import read_speeds
     from stacker.view.tables.machine import draw_machine, machine_json
 
     machine = inspect_machine(folder)
+    speeds = _measure(folder, quiet=json) if measure else read_speeds()
     if json:
-        print_json(machine_json(machine))
+        print_json(machine_json(machine, speeds))
     else:
-        make_console().print(draw_machine(machine))
+        make_console().print(draw_machine(machine, speeds))
+
+
+def _measure(folder: Path, *, quiet: bool) -> Speeds:
+    from stacker.calibration import measure_speeds
+
+    with show_counts(quiet=quiet) as watch_for:
+        return measure_speeds(folder, watch_for("measuring"))
 
 
 def read_source(source: str, command: str) -> Donor:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from stacker.cli.app import START, Json, app, format_examples
+from stacker.cli.outputs import check_outputs
 from stacker.cli.terminal.completion import complete_named_donor, complete_recipe, complete_reference
 from stacker.cli.terminal.printing import print_json, print_problems
 from stacker.errors import Mark, Problem, SpecError, StorageError
@@ -76,6 +77,7 @@ def new(
     request = Request(recipe, donors, numbers, like, out) if recipe else ask_request()
     if request.file and not is_folder(request.file.parent):
         raise StorageError.of("there is no such folder", f"mkdir -p {request.file.parent}", Mark(str(request.file)))
+    check_outputs({"-o": request.file}, ())
     texts, notes = make_specs(request)
     print_problems(notes)
     if json:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +45,9 @@ Dot = Annotated[bool, typer.Option("--dot", help="Print the stack as a Graphviz 
 
 @app.command(
     rich_help_panel=LOOK,
-    epilog=format_examples("preview stack.yml", "preview stack.yml --html stack.html", "preview one.yml other.yml"),
+    epilog=format_examples(
+        "preview stack.yml", "preview stack.yml --html stack.html", "preview one.yml other.yml --html both.html"
+    ),
 )
 def preview(
     specs: Specs,
@@ -69,14 +72,16 @@ def preview(
     files = {name: path for name, path in asked.items() if str(path) != "-"}
     printed = [name for name, wanted in (("mermaid", mermaid), ("dot", dot)) if wanted]
     printed += asked.keys() - files.keys()
-    if len(stacks) > 2 or (len(stacks) == 2 and (files or printed)):
-        raise SpecError.of(f"there are {len(specs)} specs", "give one, or two to compare on the terminal or as --json")
+    if len(stacks) > 2 or (len(stacks) == 2 and {*asked, *printed} - {"html"}):
+        hint = "give one, or two to compare on the terminal, as --html or as --json"
+        raise SpecError.of(f"there are {len(specs)} specs", hint)
     if len(printed) + json > 1:
         raise SpecError.of(
             "standard output holds only one result", "use one of --mermaid, --dot, --json, --svg - and --html -"
         )
     if len(stacks) == 2:
-        _compare(*stacks, as_json=json)
+        left, right = stacks
+        _compare(left, right, files, printed, as_json=json)
     else:
         _show(stacks[0], files, printed, as_json=json)
     problems = tuple(problem for stack in stacks for problem in stack.problems)
@@ -91,32 +96,34 @@ def _show(stack: Stack, files: Mapping[str, Path], printed: list[str], *, as_jso
 
     Without any of these, the stack is drawn on the terminal.
     """
-    scene = replace(stack.scene(), turns=read_turns(stack))
+    scene = _make_scene(stack)
     if as_json:
         print_json(_preview_json(stack, scene))
     elif not files and not printed:
         from stacker.view.stack.preview import draw_preview
 
         make_console().print(draw_preview(scene))
-    _write_views(scene, files, printed)
+    if files or printed:
+        from stacker.view.files.file_views import FILE_VIEWS
+
+        _write_views({name: partial(FILE_VIEWS[name], scene) for name in (*files, *printed)}, files)
 
 
-def _write_views(scene: Scene, files: Mapping[str, Path], printed: list[str]) -> None:
-    """Write each view in `files` to its path, and print each view in `printed`.
+def _make_scene(stack: Stack) -> Scene:
+    return replace(stack.scene(), turns=read_turns(stack))
 
-    The keys of `files` and the items of `printed` are names of views in FILE_VIEWS, such as `svg`.
-    """
-    if not files and not printed:
-        return
+
+def _write_views(views: Mapping[str, Callable[[], str]], files: Mapping[str, Path]) -> None:
+    """Write each view to its path in `files`, and print those that have none; the keys are names such as `svg`."""
     from stacker.io.disk.storage import explain_errors
-    from stacker.view.files.file_views import FILE_VIEWS
 
-    for name, path in files.items():
-        with explain_errors(path):
-            path.write_text(FILE_VIEWS[name](scene), encoding="utf-8")
-        print_written(path)
-    for name in printed:
-        typer.echo(FILE_VIEWS[name](scene), nl=False)
+    for name, make in views.items():
+        if name not in files:
+            typer.echo(make(), nl=False)
+            continue
+        with explain_errors(files[name]):
+            files[name].write_text(make(), encoding="utf-8")
+        print_written(files[name])
 
 
 def _preview_json(stack: Stack, scene: Scene) -> dict[str, Any]:
@@ -128,11 +135,17 @@ def _preview_json(stack: Stack, scene: Scene) -> dict[str, Any]:
     return {"ok": not select_errors(stack.problems)} | preview_json(scene) | files | problems
 
 
-def _compare(left: Stack, right: Stack, *, as_json: bool) -> None:
+def _compare(left: Stack, right: Stack, files: Mapping[str, Path], printed: list[str], *, as_json: bool) -> None:
+    """Show two stacks as `_show` shows one; HTML is the only kind of file that shows both."""
     from stacker.view.stack.comparison import comparison_json, draw_comparison
 
+    one, other = _make_scene(left), _make_scene(right)
     if as_json:
         ok = not select_errors((*left.problems, *right.problems))
-        print_json({"ok": ok} | comparison_json(left.scene(), right.scene()))
-    else:
-        make_console().print(draw_comparison(left.scene(), right.scene()))
+        print_json({"ok": ok} | comparison_json(one, other))
+    elif not files and not printed:
+        make_console().print(draw_comparison(one, other))
+    if files or printed:
+        from stacker.view.files.page import comparison_html_text
+
+        _write_views({"html": partial(comparison_html_text, one, other)}, files)

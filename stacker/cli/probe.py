@@ -50,6 +50,10 @@ Damps = Annotated[
 ]
 Passages = Annotated[int, typer.Option("--passages", min=1, help="How many passages are measured.")]
 Width = Annotated[int, typer.Option("--window", min=2, help="How many tokens of each passage are read.")]
+Refine = Annotated[
+    int | None,
+    typer.Option("--refine", min=0, metavar="N", help="How many of the best get more passages; else a quarter."),
+]
 Best = Annotated[int, typer.Option("--best", min=1, help="How many specs are proposed.")]
 Specs = Annotated[Path | None, typer.Option("--specs", metavar="FOLDER", help="Write the proposed specs here.")]
 Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the map as an SVG drawing.")]
@@ -76,6 +80,7 @@ def probe(
     passages: Passages = 16,
     window: Width = 128,
     best: Best = 8,
+    refine: Refine = None,
     specs: Specs = None,
     svg: Svg = None,
     html: Html = None,
@@ -89,7 +94,7 @@ def probe(
     """Look into a donor: what its layers do, which can be repeated or dropped; or how alike two donors are."""
     from stacker.measure.probes.settings import ProbeSettings, parse_ways
 
-    settings = ProbeSettings(tuple(text), runs, parse_ways(ways, hop or [], damp or []), passages, window, best)
+    settings = ProbeSettings(tuple(text), runs, parse_ways(ways, hop or [], damp or []), passages, window, best, refine)
     files = {name: path for name, path in (("specs", specs), ("svg", svg), ("html", html)) if path}
     _check_request(sources, settings, files)
     check_outputs({"--svg": svg, "--html": html}, (*sources, *text))
@@ -123,7 +128,7 @@ def _show_source(
         print_probe_json(source, survey, found, proposals, turns)
     else:
         print_turns(stack, turns)
-    if found and len(found.changes) < found.total:
+    if found and not found.is_complete:
         make_console(stderr=True).print("interrupted; the same command goes on from here")
         raise typer.Exit(130)
 
@@ -142,7 +147,22 @@ def _check_request(sources: list[str], settings: ProbeSettings, files: dict[str,
 def _load(source: str, given: Given, how: Settings) -> tuple[Stack, LiveStack]:
     stack = load_source(source, given)
     print_warnings(stack.problems)
-    return stack, stack.live_stack(how.device, how.dtype, how.max_memory)
+    return stack, stack.live_stack(how.device, how.dtype or _choose_type(stack, how.device), how.max_memory)
+
+
+def _choose_type(stack: Stack, device: str) -> str | None:
+    """float32 if the processor has no instructions for the stack's type, which is said; else None."""
+    from stacker.io.machine import read_processor_flags
+    from stacker.live.forecast.fast_types import find_slow_type
+
+    slow = find_slow_type(stack.config, read_processor_flags()) if device == "cpu" else None
+    if slow is None:
+        return None
+    reason = f"this processor has no instructions for {slow}, and is faster so"
+    make_console(stderr=True).print(
+        f"{stack.spec.name}: computed in float32, because {reason} (--dtype {slow} keeps it)"
+    )
+    return "float32"
 
 
 def _show_likeness(
@@ -211,7 +231,7 @@ def _probe(
         return survey, None, ()
     with show_growth(quiet=as_json) as show:
         found = measure_map(session, survey, show)
-    proposals = propose_edits(session, found) if len(found.changes) == found.total else ()
+    proposals = propose_edits(session, found) if found.is_complete else ()
     if not as_json:
         print_map(found, proposals)
     return survey, found, proposals

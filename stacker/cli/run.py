@@ -6,7 +6,7 @@ import json as json_module
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,7 @@ from stacker.cli.app import RUN, Json, Parameters, app, format_examples
 from stacker.cli.parameters import Given, is_spec, share_assignments
 from stacker.cli.terminal.completion import complete_donor
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
-from stacker.errors import Mark, SpecError
+from stacker.errors import Mark, Problem, SpecError, StackerError
 
 if TYPE_CHECKING:
     from stacker.compose import Stack
@@ -105,6 +105,8 @@ def run(
     options = {name: value for name, value in own.items() if value is not None}
     opened = zip(sources, share_assignments(sources, parameter), strict=True)
     speakers = [_open_speaker(source, given, device, dtype, max_memory) for source, given in opened]
+    if chat or system:
+        _check_templates(speakers, raw=raw)
     for speaker in speakers if system else ():
         speaker.messages.append({"role": "system", "content": str(system)})
     if chat:
@@ -149,7 +151,18 @@ def load_source(source: str, given: Given) -> Stack:
         return load(source, parameters=given)
     name = Path(source.partition("@")[0]).name or "donor"
     donor = {"stacker": 1, "name": name, "donors": {"donor": {"source": source}}, "stack": ["donor"]}
-    return load_text(json_module.dumps(donor).encode(), Path("donor.yml"))
+    try:
+        return load_text(json_module.dumps(donor).encode(), Path("donor.yml"))
+    except StackerError as error:
+        raise type(error)(*(_blame_source(problem, source) for problem in error.problems)) from error
+
+
+def _blame_source(problem: Problem, source: str) -> Problem:
+    """A problem of a spec that nobody wrote as one of the source that was given."""
+    if problem.mark is None or problem.mark.source != "donor.yml":
+        return problem
+    hint = "write a folder, a GGUF file, a hub id or a spec" if "spec file" in problem.hint else problem.hint
+    return replace(problem, mark=Mark(source), hint=hint)
 
 
 def _answer_all(
@@ -180,11 +193,18 @@ def _answer(
     return answer
 
 
-def _talk(speakers: list[_Speaker], options: dict[str, Any], seed: int) -> None:
-    console = make_console(stderr=True)
+def _check_templates(speakers: list[_Speaker], *, raw: bool) -> None:
+    """Raise a SpecError if a chat or a system message was asked for, and not all stacks can have one."""
+    if raw:
+        raise SpecError.of("--raw uses no chat template, which --chat and --system need", "leave out --raw")
     untaught = [each.name for each in speakers if not getattr(each.tokenizer, "chat_template", None)]
     if untaught:
-        raise SpecError.of(f"{', '.join(untaught)}: no chat template", "use --prompt, which continues a text")
+        hint = "use --prompt without --system, which continues a text"
+        raise SpecError.of(f"{', '.join(untaught)}: no chat template", hint)
+
+
+def _talk(speakers: list[_Speaker], options: dict[str, Any], seed: int) -> None:
+    console = make_console(stderr=True)
     while True:
         console.print("> ", end="", style="bold")
         line = sys.stdin.readline().strip()

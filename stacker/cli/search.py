@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -14,20 +15,27 @@ from stacker.cli.candidates import write_file
 from stacker.cli.executors import Address, Measurer, open_workers
 from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind
-from stacker.cli.terminal.printing import make_console, print_json
-from stacker.errors import Mark, SpecError, StorageError
+from stacker.cli.terminal.printing import make_console, print_json, print_warnings
+from stacker.errors import Blame, Mark, Problem, SpecError, attempt, raise_problems
 
 if TYPE_CHECKING:
     from stacker.measure.workers.workers import Workers
-    from stacker.search.limits import Limit
     from stacker.search.results import Trial
-    from stacker.searching.options import Bounds, SearchOptions
-    from stacker.searching.pipeline import Outcome
+    from stacker.searching.options import SearchOptions
+    from stacker.searching.winners import Outcome
     from stacker.view.search.words import SearchStory
 
 SHOW = "show"
+Parsed = TypeVar("Parsed")
 Source = Annotated[str, typer.Argument(metavar="SPEC", help="A spec to start from; or `show`, followed by a log.")]
 Shown = Annotated[Path | None, typer.Argument(metavar="[LOG]", help="After `show`: the log of a search.")]
+Moved = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--parameter", "-p", metavar="NAME=VALUES",
+        help="t=0.5 keeps a parameter there, t=0:1 is its range, t=0,0.5,1 are its choices. May be repeated.",
+    ),
+]  # fmt: skip
 Texts = Annotated[list[Path], typer.Option("--text", "-t", metavar="FILE", help="A text to predict; may be repeated.")]
 Questions = Annotated[list[Path], typer.Option("--questions", metavar="FILE", help="Questions as JSON lines.")]
 Arrange = Annotated[bool, typer.Option("--arrange", help="Search the order of layers too, after the parameters.")]
@@ -73,6 +81,7 @@ def search(
     source: Source,
     shown: Shown = None,
     *,
+    parameter: Moved = None,
     text: Texts = [],  # noqa: B006
     questions: Questions = [],  # noqa: B006
     arrange: Arrange = False,
@@ -98,55 +107,52 @@ def search(
     json: Json = False,
 ) -> None:
     """Search for a better stack: the parameters of a spec and the order of layers, judged on texts it has not seen."""
-    from stacker.searching.options import SearchOptions
+    from stacker.search.limits import Limit, parse_count, parse_time
+    from stacker.searching.options import Bounds, SearchOptions
 
     if source == SHOW:
         _show_log(shown, svg, html, as_json=json)
         return
-    path = _check_request(source, shown, text, out)
-    _check_outputs({"-o": out, "--log": log, "--svg": svg, "--html": html}, (source, *text, *questions))
-    options = SearchOptions(
-        tuple(text), out or Path(), log, tuple(questions), _limit(candidates, budget), arrange, _split(strategy),
-        _split(objective) or ("loss",), _bound(max_layers, max_params, licence), seed, spread, passages, window,
-        device, _parse_dtype(dtype),
-    )  # fmt: skip
-    with open_workers(executor, address) as workers:
-        story = _run(path, options, workers, quiet=json)
-    _show(story, svg, html, as_json=json)
-
-
-def _limit(candidates: int | None, budget: str | None) -> Limit:
-    from stacker.search.limits import Limit, parse_time
-
-    return Limit(candidates, parse_time(budget, "--budget") if budget else None)
-
-
-def _bound(layers: int | None, parameters: str | None, licences: str | None) -> Bounds:
-    from stacker.searching.options import Bounds
-
-    return Bounds(layers, parse_count(parameters, "--max-params") if parameters else None, _split(licences) or ())
-
-
-def _check_request(source: str, shown: Path | None, text: Sequence[Path], out: Path | None) -> Path:
     if shown is not None:
         raise SpecError.of(f"'{shown}' is too much", f"to look at a log: stacker search show {source}")
-    if not text:
-        raise SpecError.of("there is no text to predict", "name one: --text FILE")
+    problems = [*_check_winner(out)]
+    files = {"-o": out, "--log": log, "--svg": svg, "--html": html}
+    attempt(problems, partial(_check_outputs, files, (source, *text, *questions)))
+    seconds = attempt(problems, partial(_parse, parse_time, budget, "--budget"))
+    most = attempt(problems, partial(_parse, parse_count, max_params, "--max-params"))
+    kind = attempt(problems, partial(_parse_dtype, dtype))
+    options = SearchOptions(
+        tuple(text), out or Path("best.yml"), log, tuple(questions), Limit(candidates, seconds), arrange,
+        _split(strategy), _split(objective) or ("loss",), Bounds(max_layers, most, _split(licence) or ()), seed,
+        spread, passages, window, device, kind, tuple(parameter or ()),
+    )  # fmt: skip
+    workers = partial(open_workers, executor, address)
+    _show(_run(source, options, problems, workers, quiet=json), svg, html, as_json=json)
+
+
+def _check_winner(out: Path | None) -> Iterator[Problem]:
     if out is None:
-        raise SpecError.of("there is no file for the winner", "name one: -o best.yml")
-    if Path(source).suffix not in (".yml", ".yaml"):
-        raise SpecError.of(f"'{source}' is no spec", "write one: stacker new RECIPE --donor a=… -o spec.yml")
-    return Path(source)
+        yield Problem("there is no file for the winner", "name one: -o best.yml")
+    elif out.suffix not in (".yml", ".yaml"):
+        yield Problem(f"-o {out} is not the name of a spec", f"end it with .yml: -o {out.with_suffix('.yml')}")
 
 
 def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str | Path]) -> None:
-    """Raise an error for a file that cannot be written in the end, before anything is searched."""
+    """Raise an error that lists files which cannot be written in the end, before anything is searched."""
     from stacker.io.files.paths import is_folder
 
-    check_outputs(outputs, inputs)
-    for path in outputs.values():
+    problems: list[Problem] = []
+    attempt(problems, partial(check_outputs, outputs, inputs))
+    for option, path in outputs.items():
         if path is not None and not is_folder(path.absolute().parent):
-            raise StorageError.of(f"there is no folder {path.parent}", "make it first", Mark(str(path)))
+            message = f"{option}: there is no folder {path.parent}"
+            problems.append(Problem(message, "make it first", Mark(str(path)), blame=Blame.STORAGE))
+    raise_problems(problems)
+
+
+def _parse(parse: Callable[[str, str], Parsed], text: str | None, name: str) -> Parsed | None:
+    """What the text of an option means; None if the option is not given."""
+    return None if text is None else parse(text, name)
 
 
 def _split(names: str | None) -> tuple[str, ...] | None:
@@ -160,32 +166,33 @@ def _parse_dtype(dtype: str | None) -> str | None:
     return found.torch_name if found else None
 
 
-def parse_count(text: str, name: str) -> int:
-    """The number that a text such as 700M or 1.5B states; SpecError names the option if it states none."""
-    units = {"K": 10**3, "M": 10**6, "B": 10**9}
-    unit = units.get(text[-1:].upper(), 1)
+def _run(
+    source: str,
+    options: SearchOptions,
+    problems: list[Problem],
+    engage: Callable[[], AbstractContextManager[Workers]],
+    *,
+    quiet: bool,
+) -> SearchStory:
+    """Search, unless there are `problems`, which are told together with those of the spec and the texts."""
+    from stacker.searching.preparation import prepare
+
+    request = attempt(problems, partial(prepare, Path(source), options))
+    raise_problems(problems)
+    assert request is not None
+    print_warnings(request.stack.problems)
+    from stacker.searching.pipeline import run_search
+
     try:
-        count = int(float(text if unit == 1 else text[:-1]) * unit)
-    except (ValueError, OverflowError) as error:
-        raise SpecError.of(f"{name}: '{text}' is not a number", "write 700M or 1.5B") from error
-    if count < 1:
-        raise SpecError.of(f"{name}: '{text}' is less than 1", "write 700M or 1.5B")
-    return count
-
-
-def _run(path: Path, options: SearchOptions, workers: Workers, *, quiet: bool) -> SearchStory:
-    from stacker.searching.pipeline import search_spec
-
-    try:
-        with _show_progress(quiet=quiet) as (tell, note):
-            outcome = search_spec(path, options, tell, note, workers)
+        with _show_progress(quiet=quiet) as (tell, note), engage() as workers:
+            outcome = run_search(request, tell, note, workers)
     except KeyboardInterrupt:
         if options.log:
             make_console(stderr=True).print("interrupted; the same command goes on from here")
         raise
     for file, text in outcome.files:
         write_file(file, text.decode())
-    return _make_story(path.stem, outcome)
+    return _make_story(Path(source).stem, outcome)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -15,7 +15,9 @@ from stacker.cli.parameters import parse_assignments
 from stacker.cli.terminal.completion import complete_architecture, complete_op
 from stacker.cli.terminal.printing import make_console, print_json, print_written
 from stacker.errors import SpecError, did_you_mean
-from stacker.spec.language.stack_spec import StackSpec
+
+if TYPE_CHECKING:
+    from stacker.spec.language.stack_spec import StackSpec
 
 
 class Form(StrEnum):

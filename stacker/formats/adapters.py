@@ -36,9 +36,15 @@ class AdapterPart(StrEnum):
     TOKENS = "token_adapter.trainable_tokens_delta"
     WEIGHT = "weight"
     BIAS = "bias"
+    GGUF_A = "lora_a"
+    GGUF_B = "lora_b"
 
 
-_ENDINGS = {**{part.value: part for part in AdapterPart}, "lora_magnitude_vector.weight": AdapterPart.MAGNITUDES}
+_GGUF = (AdapterPart.GGUF_A, AdapterPart.GGUF_B)
+_ENDINGS = {
+    **{part.value: part for part in AdapterPart if part not in _GGUF},
+    "lora_magnitude_vector.weight": AdapterPart.MAGNITUDES,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,7 +211,7 @@ def _place_tensors(
     taken from the offsets.
     """  # fmt: skip
     expected = 0
-    ends = [offset for *_, offset in infos[1:]] + [file_size - data_start]
+    ends = [*(offset for *_, offset in infos), file_size - data_start][1:]
     for (name, shape, number, offset), end in zip(infos, ends, strict=True):
         shown = f"tensor '{escape_text(name)}'"
         if offset != expected:

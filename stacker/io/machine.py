@@ -173,6 +173,18 @@ def read_available_memory() -> int | None:
     return _read_memory().get("MemAvailable")
 
 
+def read_processor_flags() -> frozenset[str]:
+    """The names of the processor's instruction sets as /proc/cpuinfo lists them; empty if it does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    listed = (line.partition(":") for line in lines)
+    return next(
+        (frozenset(names.split()) for key, _, names in listed if key.strip() in ("flags", "Features")), frozenset()
+    )
+
+
 def _find_version(package: str) -> str | None:
     try:
         return version(package)

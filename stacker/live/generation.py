@@ -12,6 +12,7 @@ from transformers import TextStreamer, set_seed
 
 from stacker.errors import SpecError
 from stacker.live.filling.classes import hide_messages
+from stacker.live.forecast.positions import find_positions
 from stacker.live.live_stack import LiveStack
 
 Say = Callable[[str], None]
@@ -51,11 +52,11 @@ def generate(
 ) -> Generated:
     """Continue the encoded text; `options` have transformers' names, such as `max_new_tokens` and `temperature`.
 
-    Random draws depend on `seed` alone. SpecError if transformers refuses the options or the text is empty.
+    Random draws depend on `seed` alone. The text ends where the model has no more positions. SpecError if transformers
+    refuses the options, or if the text is empty or too long for the model.
     """
     tokens = encoded["input_ids"]
-    if not tokens.shape[1]:
-        raise SpecError.of("the prompt has no tokens", "write a longer prompt")
+    options = {**options, **_limit_tokens(live, tokens.shape[1], options)}
     streamer = _Streamer(tokenizer, say)
     inputs = {name: tensor.to(live.model.device) for name, tensor in encoded.items()}
     pad = {} if live.model.generation_config.pad_token_id is not None else {"pad_token_id": tokenizer.eos_token_id}
@@ -69,6 +70,20 @@ def generate(
     seconds = time.perf_counter() - start
     fresh = result[0, tokens.shape[1] :]
     return Generated(tokenizer.decode(fresh, skip_special_tokens=True), tokens.shape[1], len(fresh), seconds)
+
+
+def _limit_tokens(live: LiveStack, prompt: int, options: Mapping[str, Any]) -> dict[str, int]:
+    """The option for how many tokens may follow `prompt` tokens, where the model's positions limit it."""
+    if not prompt:
+        raise SpecError.of("the prompt has no tokens", "write a longer prompt")
+    most = find_positions(live.blueprint.plan.config)
+    if most is None:
+        return {}
+    if prompt >= most:
+        message = f"the prompt has {prompt} tokens, and the model has only {most} positions for prompt and answer"
+        raise SpecError.of(message, "give a shorter prompt, or begin a new chat")
+    wanted = options.get("max_new_tokens")
+    return {"max_new_tokens": min(wanted, most - prompt)} if wanted else {}
 
 
 class _Streamer(TextStreamer):  # type: ignore[misc]  # transformers' classes have no types here

@@ -16,8 +16,8 @@ import torch
 from stacker.live.forward_pass import Call, ForwardPass, Stand, State, stand_ins, start_pass
 from stacker.live.live_stack import LiveStack
 
-PIECE = 512
-"""How many rows of logits are computed at a time."""
+ROWS, LOGITS = 512, 1 << 25
+"""How many rows of logits are computed at a time, and how many logits at most: with large vocabularies, fewer rows."""
 Rows = torch.Tensor
 """States that enter the head, one a row: [rows, hidden size]."""
 
@@ -33,6 +33,12 @@ class Head:
     module: Any
     others: tuple[Any, ...] | None
 
+    @property
+    def piece(self) -> int:
+        """How many rows of logits are computed at a time, so that memory does not grow with the vocabulary."""
+        vocabulary = getattr(self.live.model.config.get_text_config(), "vocab_size", None) or LOGITS // ROWS
+        return min(ROWS, max(1, LOGITS // vocabulary))
+
     def read_rows(self, tokens: torch.Tensor) -> Rows:
         """Take tokens [texts, tokens] through the model; the states that enter the head, one a token, text by text."""
         return self._record(lambda: self.live.model(tokens, use_cache=False).logits)
@@ -43,7 +49,7 @@ class Head:
 
     @torch.no_grad()
     def compute_logits(self, rows: Rows) -> torch.Tensor:
-        """The logits of rows, [rows, vocabulary], as the model returns them; pass at most PIECE rows at a time."""
+        """The logits of rows, [rows, vocabulary], as the model returns them; pass at most `piece` rows at a time."""
         if self.module is None:
             return rows
         with replace_forward(self.module, lambda own, _state: own(rows[:, None])), self._skip_layers():

@@ -14,6 +14,7 @@ from stacker.errors import SpecError
 from stacker.formats.garbage_collector import pause_collector
 from stacker.io.donors.side_files import read_clean_files
 from stacker.io.machine import read_available_memory
+from stacker.live.filling.empty_models import EmptyModels
 from stacker.live.filling.loading import NOTHING, Hollow, Loaded, load_hollow, load_model
 from stacker.live.filling.placement import check_device, place_ends, place_model
 from stacker.live.filling.sharing import ParameterKey, Parameters
@@ -44,12 +45,24 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Common:
+    """What stacks have in common that are rearranged from one another: files, empty models, and donors that were read.
+
+    `draw` makes the blueprints of their specs.
+    """
+
+    draw: Draw
+    maps: DonorMaps
+    models: EmptyModels
+
+
+@dataclass(frozen=True, slots=True)
 class LiveStack:
     """A stack in memory; `model` is an ordinary model of transformers, and `layers` are its decoder layers.
 
     The model has this record as its attribute `live_stack`, and `rearrange_model` as its method `rearranged`.
-    `parameters` has the model's parameters by what they are made of, `kinds` the type and device of each when it was
-    loaded, and `draw` makes blueprints of other specs.
+    `parameters` has the model's parameters by what they are made of, and `kinds` the type and device of each when it
+    was loaded.
     """
 
     blueprint: Blueprint
@@ -58,8 +71,7 @@ class LiveStack:
     layers_name: str
     parameters: Parameters = field(repr=False)
     kinds: Mapping[ParameterKey, tuple[torch.dtype, torch.device]] = field(repr=False)
-    maps: DonorMaps = field(repr=False)
-    draw: Draw = field(repr=False)
+    common: Common = field(repr=False)
 
     @property
     def layers(self) -> torch.nn.ModuleList:
@@ -75,7 +87,7 @@ class LiveStack:
         """
         kept = {key: each for key, each in self.parameters.items() if (each.dtype, each.device) == self.kinds[key]}
         with pause_collector():
-            return _make(self.draw(spec), self.settings, self.draw, self.maps, kept, watch)
+            return _make(self.common.draw(spec), self.settings, self.common, kept, watch)
 
     def rearrange_model(self, spec: Any) -> Any:
         """The model of another spec, which shares all equal parameters with this one; see `rearranged`."""
@@ -105,27 +117,27 @@ def make_live(blueprint: Blueprint, settings: Settings, draw: Draw, watch: Watch
     SpecError if transformers cannot run it, DonorError if a donor's file cannot be read. `watch` is called with the
     bytes computed and to compute.
     """
-    return _make(blueprint, settings, draw, DonorMaps(), NOTHING, watch)
+    return _make(blueprint, settings, Common(draw, DonorMaps(), EmptyModels()), NOTHING, watch)
 
 
-def _make(
-    blueprint: Blueprint, settings: Settings, draw: Draw, maps: DonorMaps, present: Parameters, watch: Watch
-) -> LiveStack:
+def _make(blueprint: Blueprint, settings: Settings, common: Common, present: Parameters, watch: Watch) -> LiveStack:
     check_device(settings.device)
     _check_plain(blueprint)
-    plan, placements = blueprint.plan, blueprint.place_tensors()
-    weights = open_weights(plan, blueprint.donors, maps)
     memory = predict_memory(blueprint, settings.dtype)
-    if choose_streaming(memory, settings.max_memory):
-        loaded = _stream(load_hollow(plan, weights, placements, dtype=settings.dtype), weights, settings.device)
-    else:
+    streams = choose_streaming(memory, settings.max_memory)
+    if not streams:
         check_available(memory, _find_room(present))
-        loaded = load_model(plan, weights, placements, dtype=settings.dtype, present=present, watch=watch)
+    weights = open_weights(blueprint, common.maps)
+    empty = common.models.make(blueprint.plan, settings.dtype)
+    if streams:
+        loaded = _stream(load_hollow(empty, weights, blueprint.placements), weights, settings.device)
+    else:
+        loaded = load_model(empty, weights, blueprint.placements, present, watch)
         if not place_model(loaded.model, settings.device, memory.weights):
             loaded = replace(loaded, parameters=NOTHING)
     _finish(loaded.model, blueprint)
     kinds = {key: (parameter.dtype, parameter.device) for key, parameter in loaded.parameters.items()}
-    live = LiveStack(blueprint, loaded.model, settings, loaded.layers, loaded.parameters, kinds, maps, draw)
+    live = LiveStack(blueprint, loaded.model, settings, loaded.layers, loaded.parameters, kinds, common)
     live.model.live_stack, live.model.rearranged = live, live.rearrange_model
     return live
 

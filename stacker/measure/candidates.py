@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from stacker.errors import SpecError
-from stacker.live.filling.loading import choose_dtype
+from stacker.live.filling.empty_models import choose_dtype
 from stacker.live.forecast.blueprint import Blueprint
 from stacker.live.head import Head, Rows, find_head
 from stacker.live.live_stack import LiveStack, Settings
@@ -82,7 +82,7 @@ class Candidate:
 
 def count_layers(blueprint: Blueprint) -> int:
     """How many layers a stack has."""
-    return len({place.layer for place in blueprint.place_tensors().values()} - {None})
+    return len({place.layer for place in blueprint.placements.values()} - {None})
 
 
 @dataclass(frozen=True, slots=True)

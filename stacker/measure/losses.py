@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy
 
-from stacker.live.head import PIECE, Head, Rows
+from stacker.live.head import Head, Rows
 from stacker.measure.texts import Window
 from stacker.progress import Watch, ignore_watch
+
+ROWS = 32
+"""How many rows of logits the softmax takes at a time: their copies in fp32 stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,16 @@ def _join_readings(readings: Sequence[Reading]) -> Batch:
 def compute_losses(head: Head, rows: Rows, targets: torch.Tensor) -> torch.Tensor:
     """The loss of each target, −ln of its probability, in fp32; `rows` are the states that predict the targets.
 
-    Logits are computed PIECE rows at a time, in the type of the model, and the softmax in fp32.
+    Logits are computed a few rows at a time, in the type of the model, and the softmax in fp32.
     """
-    losses = [
-        cross_entropy(head.compute_logits(some).float(), wanted, reduction="none")
-        for some, wanted in zip(torch.split(rows, PIECE), torch.split(targets, PIECE), strict=True)
-    ]
+    pieces = zip(torch.split(rows, head.piece), torch.split(targets, head.piece), strict=True)
+    losses = [_compare_logits(head.compute_logits(some), wanted) for some, wanted in pieces]
     return torch.cat(losses) if losses else torch.empty(0)
+
+
+def _compare_logits(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    pieces = zip(torch.split(logits, ROWS), torch.split(targets, ROWS), strict=True)
+    return torch.cat([cross_entropy(some.float(), wanted, reduction="none") for some, wanted in pieces])
 
 
 def measure_losses(head: Head, batches: Sequence[Batch], watch: Watch = ignore_watch) -> torch.Tensor:

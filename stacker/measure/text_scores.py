@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stacker.live.head import PIECE, Head, Rows
+from stacker.live.head import Head, Rows
 from stacker.measure.candidates import Candidate, Reference
 from stacker.measure.losses import Batch, compute_losses, map_batches
 from stacker.measure.score_cache import Arrays, ScoreCache
@@ -119,10 +119,10 @@ def compare_rows(head: Head, rows: Rows, other: Head, others: Rows, targets: tor
     """For each target: its loss, the divergence from the other stack, and 1 if both have the same top token, else 0.
 
     `others` are the other stack's states for the same tokens. The divergence is Σ p ln(p/q) over the vocabulary with p
-    of the other stack and q of this one, softmax and sum in fp32, with the logits of PIECE rows in memory at a time.
+    of the other stack and q of this one, softmax and sum in fp32, with the logits of few rows in memory at a time.
     """
     found = []
-    for some, same, wanted in zip(*(torch.split(each, PIECE) for each in (rows, others, targets)), strict=True):
+    for some, same, wanted in zip(*(torch.split(each, head.piece) for each in (rows, others, targets)), strict=True):
         own = head.compute_logits(some).float().log_softmax(-1)
         theirs = other.compute_logits(same).to(own.device).float().log_softmax(-1)
         losses = -own.gather(1, wanted[:, None])[:, 0]

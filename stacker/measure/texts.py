@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from stacker.errors import Mark, Problem, SpecError, StackerError, raise_problems
+from stacker.live.forecast.positions import find_positions
 
-_POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length")
-"""The config keys that families use for the number of positions."""
 PASSAGE = 2000
 """The usual length of a passage in characters."""
 
@@ -177,10 +176,8 @@ def check_windowing(windowing: Windowing, config: Mapping[str, Any]) -> None:
     if not 0 < windowing.stride < windowing.window:
         message = f"a stride of {windowing.stride} does not fit windows of {windowing.window} tokens"
         raise SpecError.of(message, "the stride must be at least 1 and less than the window")
-    nested = config.get("text_config")
-    text = nested if isinstance(nested, dict) else config
-    most = next((text[key] for key in _POSITIONS if isinstance(text.get(key), int)), 0)
-    if 0 < most < windowing.window:
+    most = find_positions(config)
+    if most is not None and most < windowing.window:
         message = f"windows of {windowing.window} tokens are longer than the {most} positions of the model"
         raise SpecError.of(message, f"write --window {most}")
 

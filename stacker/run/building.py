@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rich import filesize
 
-from stacker.core.plan.plan import LayoutKind, Plan, Report
+from stacker.core.plan.plan import Plan, Report
+from stacker.core.plan.shard_layout import LayoutKind
 from stacker.core.plan.tasks import Task
 from stacker.errors import Mark, Problem, Severity
 from stacker.io.donors.streaming import OBTAIN, DonorAccess, Obtain
@@ -45,6 +46,12 @@ class BuildOptions:
     def obtain(self) -> Obtain:
         """The function that makes the donors' weights readable."""
         return OBTAIN[self.access]
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether the build uses all of this machine, so that its time says something about later builds."""
+        how = replace(self, force=False, restart=False, layout=LayoutKind.AUTO, digests=False)
+        return how == DEFAULTS
 
 
 DEFAULTS = BuildOptions()

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from logging import getLogger
 
 from stacker.core.plan.costs import fit_workers
 from stacker.core.plan.plan import Plan, Report
@@ -22,6 +23,7 @@ from stacker.errors import StackerError, raise_problems
 from stacker.io.disk.direct import DIRECT_ALIGNMENT, Writer
 from stacker.io.disk.moves import move
 from stacker.io.output.folder import Output
+from stacker.io.ranges.connections import count_buffers
 from stacker.io.ranges.read_ahead import is_streamed
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
@@ -34,6 +36,7 @@ from stacker.run.work.schedule import Job, Schedule, run_schedule, start_threads
 from stacker.run.work.sources import OpenFiles, check_unchanged, find_changed_files
 from stacker.run.work.workers import Meter, count_workers, measure_memory
 
+_LOG = getLogger(__name__)
 _RECORD = 1.0
 """Seconds between two records of finished tasks.
 
@@ -79,14 +82,16 @@ def execute(
     be written, SpecError if `max_memory` (bytes) is too small.
     """
     started = time.monotonic()
-    threads = fit_workers(plan.steps, workers or count_workers(), max_memory, measure_memory())
     todo = sorted((task for task in tasks if task.id not in output.done), key=_is_computed)
+    used, buffers = measure_memory(), count_buffers(todo)
+    threads = fit_workers(plan.steps, workers or count_workers(), max_memory, used, buffers)
     computes = [task for task in todo if isinstance(task, Compute)]
     meter = Meter()
     total = sum(task.nbytes for task in tasks)
     kept = total - sum(task.nbytes for task in todo)
     meter.advance(kept)
     _create_empty_shards(plan, tasks, output)
+    _LOG.info("%d tasks, %d of them computed on %s, with %d threads", len(todo), len(computes), device, threads)
     with closing(OpenFiles(output.caches, tasks=todo, stop=meter.stop)) as sources:
         execution = _Execution(plan, sources, output, WorkerScratch(computes, device), meter)
         schedule = Schedule(((task.id, _rounds(task, execution)) for task in todo), meter.stop)

@@ -1,4 +1,4 @@
-"""Says when a search ends: after a number of candidates, or when an amount of time is spent."""
+"""Says when a search ends: after a number of candidates, or when an amount of time is spent; reads such limits."""
 
 from __future__ import annotations
 
@@ -44,3 +44,16 @@ def parse_time(text: str, name: str) -> float:
     if match is None or not float(match[1]):
         raise SpecError.of(f"{name}: '{text}' is not a time", "write 90s, 30m or 1.5h")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def parse_count(text: str, name: str) -> int:
+    """The number that a text such as 700M or 1.5B states; SpecError names the option if it states none."""
+    units = {"K": 10**3, "M": 10**6, "B": 10**9}
+    unit = units.get(text[-1:].upper(), 1)
+    try:
+        count = int(float(text if unit == 1 else text[:-1]) * unit)
+    except (ValueError, OverflowError) as error:
+        raise SpecError.of(f"{name}: '{text}' is not a number", "write 700M or 1.5B") from error
+    if count < 1:
+        raise SpecError.of(f"{name}: '{text}' is less than 1", "write 700M or 1.5B")
+    return count

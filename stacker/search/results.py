@@ -36,8 +36,8 @@ class Measured:
     """What was found about a point.
 
     `values` is None if it could not be measured, and `problem` says why. `error` is the standard error of the first
-    value over passages, and `first` that value on the first few passages, from which a race decides whether more are
-    read. `plan` is the id of the stack's plan.
+    value over passages. `first` and `half` are that value on the first few passages and on half of them, from which a
+    race decides whether more are read; None if it did not come so far. `plan` is the id of the stack's plan.
     """
 
     values: Values | None
@@ -47,6 +47,7 @@ class Measured:
     layers: int = 0
     plan: str = ""
     problem: str = ""
+    half: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,9 @@ class Comparison:
 class Luck:
     """What chance alone would show on the search part.
 
-    If none of `count` candidates differed from the start, the best of them would usually seem to have the value
-    `usual` (the median), and a value below `rare` in one of twenty searches. `best` is the lowest value that was seen.
+    If none of `count` candidates differed from the start, the best of them would seem to be `usual` of its standard
+    errors better in half of all searches, and more than `rare` in one of twenty. `best` is what the candidate with the
+    clearest gain reached.
     """
 
     count: int

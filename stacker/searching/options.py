@@ -28,7 +28,8 @@ class SearchOptions:
     """How a spec is searched: `passages` windows of `window` tokens a candidate, from the texts in `texts`.
 
     `arrange` searches the order of layers too. `spread` is the number of knots that each parameter is spread into, 0
-    for none. `out` is the file of the winner's spec.
+    for none. `out` is the file of the winner's spec. `parameters` are words such as `t=0.5`, which fixes a parameter,
+    and `t=0:1`, which gives its range.
     """
 
     texts: tuple[Path, ...]
@@ -46,3 +47,4 @@ class SearchOptions:
     window: int = WINDOW
     device: str = "cpu"
     dtype: str | None = None
+    parameters: tuple[str, ...] = ()

@@ -43,7 +43,7 @@ def load_space(spec: str | Path, *, arrange: bool = False) -> VariableSpace | Ar
 
 def make_variable_space(stack: Stack, bounds: Bounds, read: ReadDonor) -> VariableSpace:
     """The space of the parameters of a spec that have a range or choices; SpecError if there are none."""
-    moving = tuple(each for each in stack.spec.parameters if each.moves and not each.is_set)
+    moving = tuple(each for each in stack.spec.parameters if each.moves)
     if not moving:
         raise SpecError.of(f"{stack.spec.source}: no parameter has a range", _HINT)
 

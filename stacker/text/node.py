@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from stacker.errors import Mark
+from stacker.errors import Mark, escape_text
 
 Plain = None | bool | int | float | str
 Data = Plain | list["Data"] | dict[str, "Data"]
@@ -147,5 +147,4 @@ def describe(node: Node) -> str:
 
 def shorten(text: str, width: int = 60) -> str:
     """The text with unprintable characters escaped, and cut to `width` characters, so that it fits into a message."""
-    clean = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
-    return clean if len(clean) <= width else f"{clean[: width - 1]}…"
+    return escape_text(text, width)

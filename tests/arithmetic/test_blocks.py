@@ -79,3 +79,18 @@ def test_wide_tiles_hold_the_same_numbers() -> None:
     encode(_values(5).astype(np.float64), dtype, raw)
     wide = decode(raw, dtype, np.empty(4096, np.float64))
     np.testing.assert_array_equal(wide, decode(raw, dtype, np.empty(4096, np.float32)))
+
+
+@pytest.mark.parametrize("broken", [np.nan, -np.nan, np.inf], ids=["nan", "-nan", "inf"])
+def test_a_block_with_a_number_that_is_not_finite_has_no_finite_number_in_its_place(broken: float) -> None:
+    """Q8_0 has no infinity and no NaN but in its scales; other blocks are not changed."""
+    dtype, values = GGML_TYPES[8], _values(6)
+    sound, raw = np.empty(dtype.nbytes(4096), np.uint8), np.empty(dtype.nbytes(4096), np.uint8)
+    encode(values, dtype, sound)
+    values[70] = broken
+    encode(values, dtype, raw)
+    found = decode(raw, dtype, np.empty(4096, np.float32))
+    assert not np.isfinite(found[70])
+    np.testing.assert_array_equal(
+        np.delete(raw.reshape(-1, 34), 2, axis=0), np.delete(sound.reshape(-1, 34), 2, axis=0)
+    )

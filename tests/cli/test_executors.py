@@ -150,7 +150,7 @@ def test_search(
         stories.append((lines, (tmp_path / "best.yml").read_text()))
     assert stories[0] == stories[1]
     read = {line["trial"]["measured"]["passages"] for line in stories[0][0] if "trial" in line}
-    assert len(read - {0}) == 2  # some were stopped early
+    assert len(read - {0}) > 1  # some were stopped early
 
 
 @pytest.mark.usefixtures("workers")

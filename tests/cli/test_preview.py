@@ -36,6 +36,7 @@ class TestPreview:
         assert len(said["layers"]) == 137
         assert said["junctions"][0] == {
             "layer": 16, "jump": -8, "turn": None,
+            "severity": {"level": "moderate", "like": "layers 10 to 14 twice", "perplexity_ratio": 1.43},
             "differs": {"donor": {"before": "xwin", "after": "euryale"}}
         }  # fmt: skip
         assert said["coverage"]["xwin"].count(0) == 4
@@ -73,14 +74,23 @@ class TestPreview:
         code, out, _ = run(capsys, "preview", "goliath.yml", "blended.yml", "--json")
         assert json.loads(out)["right"]["name"] == "blended"
 
+    def test_two_specs_in_one_page(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """--html writes one page of both, or prints it."""
+        code, out, err = run(capsys, "preview", "goliath.yml", "blended.yml", "--html", "both.html")
+        assert (code, out, err.splitlines()) == (0, "", ["wrote both.html"])
+        assert (home / "both.html").read_text().count('<section class="stack">') == 2
+        code, out, _ = run(capsys, "preview", "goliath.yml", "blended.yml", "--html", "-")
+        assert (code, out) == (0, (home / "both.html").read_text())
+
     @pytest.mark.parametrize(
         "words",
         [
+            ("goliath.yml", "blended.yml", "--svg", "map.svg"),
             ("goliath.yml", "blended.yml", "goliath.yml"),
             ("goliath.yml", "blended.yml", "--dot"),
             ("goliath.yml", "--dot", "--json"),
         ],
-        ids=["three", "two and a file", "two answers"],
+        ids=["two and a drawing", "three", "two and a file", "two answers"],
     )
     def test_options_that_exclude_each_other(self, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
         """Exit code 2 and advice."""

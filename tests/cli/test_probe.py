@@ -11,6 +11,7 @@ import pytest
 
 import stacker
 from stacker.compose import draw_blueprint
+from stacker.io import machine
 from stacker.live.forecast.memory import predict_memory
 from tests.cli.commands import run
 from tests.measure.donors_with_words import make_text, write_worded
@@ -102,6 +103,42 @@ def test_a_map_is_measured_once(home: Path, capsys: pytest.CaptureFixture[str]) 
     (home / "a").rename(home / "old")
     (home / "new" / "x").rename(home / "a")
     assert probe(capsys, "./a", "--runs", "1")["map"]["loss"] != first["map"]["loss"]
+
+
+def test_the_best_edits_are_refined(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With enough passages, all edits are drafted and some refined; --refine sets how many, and all make no draft."""
+    del home
+    words = ("./a", "--runs", "2", "--best", "3")
+    more = ("--text", "text.txt", "--window", "8", "--passages", "16", "--dtype", "float32", "--json")
+    counts = {}
+    for refine in ("0", "7", "22"):
+        code, out, _ = run(capsys, "probe", *words, *more, "--refine", refine)
+        assert code == 0
+        found = json.loads(out)["map"]
+        counts[refine] = sum(not change["draft"] for change in found["changes"])
+        assert (found["total"], found["unrefined"], found["tokens"]) == (22, 0, 16 * 7)
+    assert counts == {"0": 3, "7": 7, "22": 22}
+    code, out, errors = run(capsys, "probe", *words, *more[:-1])
+    assert "best of 6 tries on 10 passages, chosen from 22 on other passages" in out
+    assert "6 of them refined" in out
+    assert code == 0
+    assert errors == ""  # everything was measured before
+
+
+def test_a_processor_without_bfloat16(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It computes in float32 and says so, unless a type is asked for."""
+    del home
+    monkeypatch.setattr(machine, "read_processor_flags", lambda: frozenset({"avx2"}))
+    Path("half.yml").write_text(SPEC.replace("stack: ", "output: {dtype: bfloat16}\nstack: "))
+    words = ("half.yml", *SMALL[:-2])
+    code, _, errors = run(capsys, "probe", *words)
+    assert code == 0
+    assert "two: computed in float32, because this processor has no instructions for bfloat16" in " ".join(
+        errors.split()
+    )
+    assert run(capsys, "probe", *words, "--dtype", "bfloat16")[2] == ""
 
 
 def test_the_terminal(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

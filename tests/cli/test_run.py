@@ -104,9 +104,10 @@ class TestChat:
     def test_a_template_is_needed(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Without a chat template there is no chat, and the message says what works."""
         (home / "a" / "chat_template.jinja").unlink()
-        code, _, err = run(capsys, "run", "spec.yml", "--chat")
-        assert code == 2
-        assert "no chat template" in err
+        for words in (("--chat",), ("--prompt", "red", "--system", "blue")):
+            code, _, err = run(capsys, "run", "spec.yml", *words)
+            assert code == 2
+            assert "no chat template" in err
 
 
 @pytest.mark.usefixtures("home")
@@ -123,7 +124,9 @@ class TestMistakes:
             pytest.param(("spec.yml", "--prompt", "one", "--dtype", "bf16"), 2, "write 'bfloat16'", id="dtype"),
             pytest.param(("spec.yml", "--prompt", "", "--raw"), 2, "no tokens", id="empty"),
             pytest.param(("spec.yml", "--prompt", "one", "--max-memory", "1kB"), 2, "allow at least", id="memory"),
-            pytest.param(("./nothing", "--prompt", "one"), 3, "nothing", id="donor"),
+            pytest.param(("./nothing", "--prompt", "one"), 3, "./nothing: error: there is no donor", id="donor"),
+            pytest.param(("spec.yml", "--chat", "--raw"), 2, "--raw uses no chat template", id="raw-chat"),
+            pytest.param(("spec.yml", "--prompt", "a", "--raw", "--system", "b"), 2, "--system need", id="raw-system"),
         ],
     )
     def test_mistakes(self, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int, part: str) -> None:
@@ -131,6 +134,17 @@ class TestMistakes:
         found, out, err = run(capsys, "run", *words)
         assert found == code
         assert part in " ".join((out + err).split())
+
+    def test_texts_end_with_the_positions(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """An answer ends where the model has no more positions, and a prompt that fills them is refused."""
+        config = home / "a" / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 6}))
+        words = ("spec.yml", "--raw", "--max-new-tokens", "9", "--prompt")
+        (answer,) = answers_of(capsys, *words, "red green blue one")
+        assert answer["new_tokens"] == 2
+        code, _, err = run(capsys, "run", *words, "red green blue one two three")
+        assert code == 2
+        assert "the prompt has 6 tokens, and the model has only 6 positions" in " ".join(err.split())
 
     def test_a_donor_without_a_tokenizer(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """The message says that the tokenizer is missing."""

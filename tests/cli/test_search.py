@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import stacker
 from stacker.search.log import KIND
 from tests.cli.commands import run
 from tests.measure.donors_with_words import make_text, write_worded
@@ -25,6 +26,7 @@ stack:
 """
 PLAIN = "stacker: 1\nname: plain\ndonors: {a: ./a, b: ./b}\nstack: [a]\n"
 Capsys = pytest.CaptureFixture[str]
+TWO = "[{slice: a, weight: '${t}'}, {slice: b, weight: '${s}'}]"
 OPTIONS = ("--text", "one.txt", "--text", "two.txt", "--passages", "8", "--window", "12")
 
 
@@ -122,7 +124,7 @@ def test_a_log_is_shown(here: Path, capsys: Capsys) -> None:
     [
         (("blend.yml",), "no text to predict"),
         (("blend.yml", "--text", "one.txt"), "no file for the winner"),
-        (("a", "--text", "one.txt", "-o", "x.yml"), "'a' is no spec"),
+        (("a", "--text", "one.txt", "-o", "x.yml"), "a: error: this is a folder"),
         (("plain.yml", *OPTIONS, "-o", "x.yml"), "no parameter has a range"),
         (("plain.yml", *OPTIONS, "--arrange", "-o", "x.yml", "--max-layers", "3"), "4 layers, more than 3"),
         (("plain.yml", *OPTIONS, "--arrange", "-o", "x.yml", "--max-params", "1K"), "more than 1,000"),
@@ -147,10 +149,54 @@ def test_what_cannot_be_searched_is_refused(here: Path, capsys: Capsys, words: t
     assert not (here / "x.yml").exists()
 
 
+@pytest.mark.usefixtures("here")
+def test_all_that_is_wrong_is_told_at_once(capsys: Capsys) -> None:
+    """One answer names every slip of the options, the spec, the texts and the questions, with what to do."""
+    words = ("-p", "u=1", "-p", "t=2", "-p", "t", "--budget", "soon", "--max-params", "many", "--dtype", "float31")
+    more = ("--strategy", "luck,cma,cma", "--objective", "beauty,questions", "--text", "none.txt", "--svg", "no/x.svg")
+    status, _, errors = run(capsys, "search", "blend.yml", *words, *more, "--text", "lost.txt")
+    said = " ".join(errors.split())
+    assert status == 2
+    for message in (
+        "no parameter 'u'",
+        "parameter 't' is 2.0, outside its range",
+        "'t' is not NAME=VALUE",
+        "--budget: 'soon' is not a time",
+        "--max-params: 'many' is not a number",
+        "'float31' is not an element type",
+        "no strategy 'luck'",
+        "strategy cma is named twice",
+        "no objective 'beauty'",
+        "no questions for the objective 'questions'",
+        "none.txt: error: cannot be read",
+        "lost.txt: error: cannot be read",
+        "no folder no",
+        "no file for the winner",
+    ):
+        assert message in said, message
+
+
+@pytest.mark.slow
+def test_parameters_are_fixed_and_moved_from_outside(here: Path, capsys: Capsys) -> None:
+    """`-p` keeps one parameter at a value and moves another in a range, which the winner's spec keeps to."""
+    (here / "two.yml").write_text(BLEND.replace("[0.0, 1.0]}", "[0.0, 1.0]}\n  s: 0.25").replace("[a, b]", TWO))
+    words = ("-p", "t=0.125", "-p", "s=0.5:0.75", "--candidates", "12")
+    found = search(capsys, "two.yml", *OPTIONS, *words, "-o", "moved.yml", "--log", "moved.jsonl")
+    points = [trial["proposal"]["point"] for trial in found["trials"]]
+    assert all([*point] == ["s"] and 0.5 <= point["s"] <= 0.75 for point in points)
+    assert points[0] == {"s": 0.5}
+    winner = stacker.load(here / "moved.yml")
+    values = {each.name: each.value for each in winner.spec.parameters}
+    assert values["t"] == 0.125
+    assert 0.5 <= values["s"] <= 0.75
+    plans = {line.get("losses", {}).get("plan") for line in without_seconds(here / "moved.jsonl")}
+    assert winner.plan().id in plans
+
+
 @pytest.mark.parametrize("option", ["-o", "--log", "--svg", "--html"])
 def test_files_without_a_folder_are_refused_at_once(here: Path, capsys: Capsys, option: str) -> None:
     """A file in a folder that does not exist is an error before anything is searched."""
-    words = ["plain.yml", *OPTIONS, "--arrange", "-o", "x.yml", option, "nowhere/file"]
+    words = ["plain.yml", *OPTIONS, "--arrange", "-o", "x.yml", option, "nowhere/file.yml"]
     status, _, errors = run(capsys, "search", *words)
     assert status == 5
     assert "there is no folder nowhere" in errors

@@ -13,7 +13,7 @@ from stacker.core.config.compiling import compile_config
 from stacker.core.plan.tensors import plan_tensors
 from stacker.core.stack.graph import build_graph
 from stacker.core.values.donor import Donor, DonorTensor
-from stacker.core.values.expression import find_tensor_refs
+from stacker.core.values.expression_parts import find_tensor_refs
 from stacker.errors import Severity, select_errors
 from stacker.tensors import Dtype, TensorSpec
 from tests.core.stacks import CONFIG, make_donor, spec_of

@@ -148,3 +148,10 @@ def test_parts_are_named_as_llama_cpp_names_them() -> None:
     assert list_parts("x-00002-of-00003.gguf") == tuple(f"x-0000{n}-of-00003.gguf" for n in (1, 2, 3))
     names = ["mmproj-x.gguf", "x-00001-of-00002.gguf", "x-00002-of-00002.gguf", "y.gguf", "sub/z.gguf", "a.txt"]
     assert find_models(names) == ("x-00001-of-00002.gguf", "y.gguf")
+
+
+def test_a_file_without_tensors_has_none() -> None:
+    """A file of metadata alone, as tokenizers are published, is read; what needs tensors refuses it."""
+    header = parse(make_file([encode_entry("general.architecture", "str", "llama")]))
+    assert header.tensors == ()
+    assert [entry.value for entry in header.entries] == ["llama"]

@@ -21,7 +21,8 @@ from typing import Any
 
 import pytest
 
-from stacker.core.plan.plan import Costs, Layout, Plan, Shard
+from stacker.core.plan.plan import Costs, Plan, Shard
+from stacker.core.plan.shard_layout import Layout
 from stacker.errors import LockedError, StackerError
 from stacker.io.disk import copies, direct
 from stacker.io.disk.moves import move

@@ -26,6 +26,12 @@ def windows_of(live: LiveStack) -> Sequence[Window]:
     return choose_windows(PASSAGES, live.load_tokenizer(), 12, 8).measured
 
 
+def many_windows_of(live: LiveStack) -> Sequence[Window]:
+    """Sixteen windows, enough for a draft and the rest."""
+    passages = [TextPassage("text", number, make_text(12, number)) for number in range(16)]
+    return choose_windows(passages, live.load_tokenizer(), 12, 16).measured
+
+
 def prepared_of(live: LiveStack) -> Prepared:
     """A live stack that has read the windows."""
     return prepare(live, windows_of(live))

@@ -59,7 +59,8 @@ def test_pieces_do_not_matter(live: LiveStack, monkeypatch: pytest.MonkeyPatch) 
     """Three rows of logits at a time or 512: the losses are the same."""
     batches = [*make_batches(windows_of(live))]
     expected = measure_losses(find_head(live), batches)
-    monkeypatch.setattr("stacker.measure.losses.PIECE", 3)
+    monkeypatch.setattr("stacker.live.head.LOGITS", 3 * live.model.config.vocab_size)
+    assert find_head(live).piece == 3
     torch.testing.assert_close(measure_losses(find_head(live), batches), expected, rtol=1e-5, atol=1e-6)
 
 

@@ -16,7 +16,8 @@ import torch
 
 from stacker.arch.files.architecture import Architecture, Part
 from stacker.arch.files.formula import parse_formula
-from stacker.core.plan.plan import Costs, Layout, Plan, Report, Shard, Step
+from stacker.core.plan.plan import Costs, Plan, Report, Shard, Step
+from stacker.core.plan.shard_layout import Layout
 from stacker.core.plan.task_making import make_tasks
 from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent
 from stacker.core.values.expression import Blend, Copy, Expression

@@ -15,8 +15,8 @@ from stacker.search.spaces.arrangements import make_run, write_point
 from stacker.search.spaces.variables import VariableSpace
 from stacker.searching.licences import check_licences
 from stacker.searching.options import Bounds
-from stacker.searching.pipeline import write_winner
 from stacker.searching.spaces import check_bounds, make_arrangement_space, make_variable
+from stacker.searching.winners import write_winner
 from stacker.spec.parser import parse_spec
 from tests.donors import write_llama
 

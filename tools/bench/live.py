@@ -10,7 +10,8 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,30 +31,33 @@ def measure(bench: Bench) -> Iterator[Row]:
         raise BenchError(str(error)) from error
     larger = make_donor(bench.scratch / "middle", MIDDLE, 0)
     for name, folder, least in (("SmolLM2, 40 layers", donor, 2), ("2.7 GB, 32 layers", larger, 2)):
-        found = _run_apart("first", folder, bench.times)
+        found = run_apart(__name__, "first", folder, bench.times)
         yield Row(f"{name}: live, to the first scored token", f"{found['live']:.2f} s")
         ratio, note = found["built"] / found["live"], f" of {found['built']:.2f} s"
         yield at_least("build + load + score / live", ratio, least, "×", 1, note)
-    found = _run_apart("memory", donor, 1)
+    found = run_apart(__name__, "memory", donor, 1)
     yield at_most("private memory of a live 40-layer SmolLM2", found["private"] / 1e6, 60, "MB", 0)
     yield at_most("bytes of weights written", found["written"], 0, "bytes", 0)
     yield at_most("weights of 48 layers of 24 / of the donor", found["stack"] / found["donor"], 1.1, "×", 2)
-    found = _run_apart("sweep", donor, bench.times)
-    yield Row("from the spec of a candidate to its first scored token, rearranged", f"{found['order'] * 1000:.0f} ms")
-    yield at_least("the same by build, load and score / rearranged", found["anew"] / found["order"], 5, "×", 1)
-    yield Row("a candidate with a blend of other weights in three of 40 layers", f"{found['blend'] * 1000:.0f} ms")
-    found = _run_apart("streamed", donor, bench.times)
+    found = run_apart(__name__, "sweep", donor, bench.times)
+    for case, what in CANDIDATES.items():
+        yield Row(f"from a spec to its first scored token, rearranged: {what}", f"{found[case] * 1000:.0f} ms")
+        ratio, note = found[f"{case}-anew"] / found[case], f" of {found[f'{case}-anew']:.2f} s"
+        yield at_least("the same by build, load and score / rearranged", ratio, 5, "×", 1, note)
+    found = run_apart(__name__, "streamed", donor, bench.times)
     what = f"streamed / resident, {TEXTS * TOKENS:,} tokens"
     yield at_most(what, found["streamed"] / found["resident"], 1.1, "×", 2, f" of {found['resident']:.2f} s")
     yield Row("weights in memory while streamed", megabytes(found["window"]))
 
 
-def _run_apart(case: str, folder: Path, times: int) -> dict[str, float]:
-    found: dict[str, float] = json.loads(run(sys.executable, "-m", __name__, case, folder, str(times)).output)
+def run_apart(module: str, *words: object) -> dict[str, float]:
+    """What a program of this package prints."""
+    found: dict[str, float] = json.loads(run(sys.executable, "-m", module, *map(str, words)).output)
     return found
 
 
-def _write_spec(folder: Path, items: tuple[Any, ...], name: str = "live") -> Path:
+def write_spec(folder: Path, items: tuple[Any, ...], name: str = "live") -> Path:
+    """A spec of one donor, in the folder beside it."""
     path = folder.parent / f"{name}-{folder.name}.yml"
     entries = {"stacker": 1, "name": name, "donors": {"donor": str(folder)}, "stack": list(items)}
     path.write_text(json.dumps(entries), encoding="utf-8")
@@ -67,7 +71,7 @@ def time_first(folder: Path, times: int) -> dict[str, float]:
     import stacker
 
     items = LAYERS if (folder / "tokenizer.json").exists() else ("donor[0:16]", "donor[8:24]")
-    spec, out = _write_spec(folder, items), folder.parent / "live-out"
+    spec, out = write_spec(folder, items), folder.parent / "live-out"
 
     def live() -> None:
         _score(stacker.load(spec).live_stack().model)
@@ -88,15 +92,15 @@ def measure_memory(folder: Path, _times: int) -> dict[str, float]:
     from stacker.compose import draw_blueprint
     from stacker.live.forecast.memory import predict_memory
 
-    donor = stacker.load(_write_spec(folder, ("donor",), "whole"))
-    spec = _write_spec(folder, LAYERS)
+    donor = stacker.load(write_spec(folder, ("donor",), "whole"))
+    spec = write_spec(folder, LAYERS)
     donor.live_stack()
     gc.collect()
     before, written = _read_number("smaps_rollup", "Anonymous") * 1024, _read_number("io", "write_bytes")
     live = stacker.load(spec).live_stack()
     after = _read_number("smaps_rollup", "Anonymous") * 1024
     written = _read_number("io", "write_bytes") - written
-    stack = stacker.load(_write_spec(folder, SELF, "self"))
+    stack = stacker.load(write_spec(folder, SELF, "self"))
     sizes = {name: predict_memory(draw_blueprint(each)).weights for name, each in (("stack", stack), ("donor", donor))}
     del live
     return {"private": after - before, "written": written, **sizes}
@@ -108,7 +112,7 @@ def _read_number(file: str, name: str) -> int:
 
 
 def time_sweep(folder: Path, times: int) -> dict[str, float]:
-    """Median seconds to the loss of one token of candidates: layers in another order, another blend, and built anew.
+    """Median seconds to the loss of one token of the CANDIDATES, rearranged and built anew.
 
     BenchError if the losses of a candidate that is rearranged and of one that is built differ.
     """
@@ -118,40 +122,54 @@ def time_sweep(folder: Path, times: int) -> dict[str, float]:
     import stacker
 
     torch.set_num_threads(1)  # of one token, more take longer
-    live = stacker.load(_write_spec(folder, LAYERS)).live_stack()
-    orders = [_write_spec(folder, (f"donor[0:{12 + each}]", "donor[10:30]"), f"candidate-{each}") for each in range(6)]
-    blends = [_write_spec(folder, _blend(each / 10), f"blend-{each}") for each in range(6)]
+    live = stacker.load(write_spec(folder, LAYERS)).live_stack()
+    specs = {
+        case: [write_spec(folder, make(each), f"{case}-{each}") for each in range(max(times, 2))]
+        for case, make in (("cut", _cut), ("depth", _lengthen), ("blend", _blend))
+    }
     out = folder.parent / "live-out"
     turns = iter(range(1_000_000))
 
-    def score(specs: Sequence[Path]) -> float:
-        candidate = live.rearranged(specs[next(turns) % len(specs)])
+    def score(case: str) -> float:
+        candidate = live.rearranged(specs[case][next(turns) % len(specs[case])])
         loss = _score(candidate.model)
         candidate.release()
         return loss
 
-    def anew(spec: Path) -> float:
-        stacker.load(spec).build(out)
+    def anew(case: str) -> float:
+        stacker.load(specs[case][0]).build(out)
         return _score(AutoModelForCausalLM.from_pretrained(out, dtype="auto"))
 
-    for spec in (orders[0], blends[1]):
-        if score([spec]) != anew(spec):
-            raise BenchError(f"{spec.name}: the loss of the rearranged stack is not that of the built one")
+    for case, found in specs.items():
+        if _score(live.rearranged(found[0]).model) != anew(case):
+            raise BenchError(f"{found[0].name}: the loss of the rearranged stack is not that of the built one")
         remove(out)
-    found = _alternate(
-        times,
-        lambda: remove(out),
-        order=lambda: score(orders),
-        blend=lambda: score(blends),
-        anew=lambda: anew(orders[0]),
-    )
+    actions = {case: partial(score, case) for case in specs} | {f"{case}-anew": partial(anew, case) for case in specs}
+    medians = _alternate(times, lambda: remove(out), **actions)
     remove(out)
-    return found
+    return medians
 
 
-def _blend(weight: float) -> tuple[str | dict[str, Any], ...]:
-    blend = {"blend": ["donor[16:19]", "donor[17:20]"], "op": "linear", "weight": [1 - weight, weight]}
-    return ("donor[0:17]", blend, "donor[10:30]")
+CANDIDATES = {
+    "cut": "another cut of 40 layers",
+    "depth": "a depth that was not there before",
+    "blend": "other weights of a blend in three of 40 layers",
+}
+
+
+def _cut(number: int) -> tuple[Any, ...]:
+    cut = 10 + number % 20
+    return (f"donor[0:{cut}]", f"donor[{cut - 10}:30]")
+
+
+def _lengthen(number: int) -> tuple[Any, ...]:
+    return (f"donor[0:{4 + number % 26}]", "donor[10:30]")
+
+
+def _blend(number: int) -> tuple[Any, ...]:
+    weight = (number + 1) / 100
+    sources = [{"slice": "donor[16:19]", "weight": 1 - weight}, {"slice": "donor[17:20]", "weight": weight}]
+    return ("donor[0:17]", {"blend": sources, "op": "linear"}, "donor[10:30]")
 
 
 def _score(model: Any) -> float:
@@ -172,7 +190,7 @@ def time_streamed(folder: Path, times: int) -> dict[str, float]:
     from stacker.live.forecast.memory import predict_memory
 
     torch.set_num_threads(1)
-    stack = stacker.load(_write_spec(folder, LAYERS))
+    stack = stacker.load(write_spec(folder, LAYERS))
     window = predict_memory(draw_blueprint(stack)).streamed
     tokens = torch.arange(TEXTS * TOKENS).reshape(TEXTS, TOKENS)
     models = {"resident": stack.live_stack().model, "streamed": stack.live_stack(max_memory=window).model}

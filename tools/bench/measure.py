@@ -1,4 +1,4 @@
-"""Running commands and measuring their wall time, peak resident memory and disk usage.
+"""Running commands and measuring their wall time, processor time, peak resident memory and disk usage.
 
 This process must stay small: Linux counts the memory of a parent into the peak of the processes that it starts.
 """
@@ -27,9 +27,13 @@ class BenchError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished command: wall seconds, peak resident bytes (its own or its largest child's), and what it printed."""
+    """A finished command: what it took, its peak resident bytes (its own or its largest child's), and what it printed.
+
+    `seconds` is wall time, and `processor` the processor time in seconds, of its children too.
+    """
 
     seconds: float
+    processor: float
     peak: int
     output: str
     errors: str
@@ -70,7 +74,7 @@ def run(*words: str | Path, environment: Mapping[str, str] | None = None) -> Run
         texts = [_text(file) for file in (out, errors)]
     if process.returncode:
         raise BenchError(f"{' '.join(command)}: exit {process.returncode}\n{texts[0][-2000:]}{texts[1][-4000:]}")
-    return Run(seconds, usage.ru_maxrss * 1024, *texts)
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, *texts)
 
 
 def _text(file: IO[bytes]) -> str:
@@ -107,9 +111,9 @@ def peak(runs: Iterable[Run]) -> int:
 
 
 def spread(runs: Sequence[Run]) -> str:
-    """The median, smallest and largest wall time as text."""
-    times = [one.seconds for one in runs]
-    return f"{statistics.median(times):.2f} s ({min(times):.2f}–{max(times):.2f})"
+    """The median, smallest and largest wall time as text, and the median of the processor time."""
+    times, busy = [one.seconds for one in runs], statistics.median(one.processor for one in runs)
+    return f"{statistics.median(times):.2f} s ({min(times):.2f}–{max(times):.2f}; {busy:.2f} s of CPU)"
 
 
 def megabytes(size: float) -> str:

@@ -117,6 +117,7 @@ def _prepare(donor: Path, case: str) -> tuple[Any, Any]:
     import stacker
     from stacker.measure.states.allocation import keep_memory
     from stacker.measure.texts import read_passages
+    from stacker.search.evaluation.known_states import KnownStates
     from stacker.search.evaluation.live_evaluator import Course, LiveEvaluator
     from stacker.search.evaluation.objectives import LOSS
     from stacker.search.evaluation.windows import CHARACTERS, split_texts
@@ -126,11 +127,13 @@ def _prepare(donor: Path, case: str) -> tuple[Any, Any]:
     keep_memory()
     donors = {"a": donor, "b": make_other(donor, "smollm2-shaken", _shake)}
     spec = _write_case(donor.parent, case, donors)
-    live = stacker.load(spec).live_stack()
+    start = stacker.load(spec)
+    live = stacker.load(_write_case(donor.parent, "orders", donors)).live_stack()
     passages = read_passages([write_text(donor.parent)], WINDOW * CHARACTERS)
     part = split_texts({"topics": passages}, live.load_tokenizer(), WINDOW, PASSAGES)["search"]
     space: Any = stacker.load_space(spec, arrange=case == "orders")
-    evaluator = LiveEvaluator(space.decode, live, live, Course(part, (LOSS,), PASSAGES, 0))
+    known = KnownStates(live) if case == "orders" else None
+    evaluator = LiveEvaluator(space.decode, start, live, Course(part, (LOSS,), PASSAGES, 0), known)
     asked = list_seeds(space) if case == "orders" else Cma(space, space.start, 0, CANDIDATES).ask()
     return evaluator, asked[:CANDIDATES]
 
@@ -185,13 +188,14 @@ def count_planted(donor: Path) -> dict[str, float]:
 
 def _search(spec: Path, folder: Path, limit: Any, arrange: bool, passages: int, window: int, tell: Any) -> None:
     from stacker.searching.options import SearchOptions
-    from stacker.searching.pipeline import search_spec
+    from stacker.searching.pipeline import run_search
+    from stacker.searching.preparation import prepare
 
     text = write_text(folder)
     options = SearchOptions(
         (text,), folder / "best.yml", limit=limit, arrange=arrange, passages=passages, window=window
     )
-    search_spec(spec, options, tell, lambda _line: None)
+    run_search(prepare(spec, options), tell, lambda _line: None)
 
 
 def write_text(folder: Path) -> Path:

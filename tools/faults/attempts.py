@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stacker.cli import main
 from stacker.cli.terminal.signals import end_on_signals
+from stacker.formats.gguf_names import SUFFIX
 
 PATIENCE = 60.0
 """Seconds after which a command counts as hanging."""
@@ -45,17 +46,26 @@ class Ended:
 class Place:
     """Where a stack is built: `words` are the arguments of the build, and `folder` contains everything it touches.
 
-    `right` is the content of the complete output by file name, and `old` what stood there before, or None.
+    `right` is the content of the complete output by file name, and `old` what stood there before, or None. `name` is
+    that of the output: a folder, or a GGUF file, which may be written in parts.
     """
 
     folder: Path
     words: tuple[str, ...]
     right: dict[str, bytes]
     old: dict[str, bytes] | None = None
+    name: str = "out"
 
     @property
     def out(self) -> Path:
-        return self.folder / "out"
+        return self.folder / self.name
+
+    def read_output(self) -> dict[str, bytes] | None:
+        """The bytes of each file of the output by name; None if it is absent: a GGUF file is without its first part."""
+        if not self.name.endswith(SUFFIX):
+            return read_content(self.out)
+        files = {path.name: path.read_bytes() for path in self.folder.glob(f"out*{SUFFIX}")}
+        return files if any(name == self.name or "-00001-of-" in name for name in files) else None
 
 
 def do_nothing() -> None:
@@ -125,7 +135,7 @@ def read_content(folder: Path) -> dict[str, bytes] | None:
 
 def find_fault(place: Place, ended: Ended, *, killed: bool = False) -> str:
     """What is wrong about the end of a disturbed build and about what is on the disk afterwards; "" if nothing."""
-    found = read_content(place.out)
+    found = place.read_output()
     if ended.code is None:
         return f"it hangs for more than {PATIENCE:.0f} s"
     if "Traceback" in ended.text:
@@ -143,16 +153,16 @@ def find_fault(place: Place, ended: Ended, *, killed: bool = False) -> str:
 
 def find_later_fault(place: Place) -> str:
     """What is wrong about the same build without a disturbance, after one that was disturbed; "" if nothing."""
-    if read_content(place.out) == place.right and place.old != place.right:
+    if place.read_output() == place.right and place.old != place.right:
         return ""
     ended = run(place.folder, place.words)
     if ended.code != 0:
         return f"the next build ends with {ended.code}:\n{ended.text}"
-    found = read_content(place.out)
+    found = place.read_output()
     if found != place.right:
         return f"the next build differs: {_describe_difference(found or {}, place.right)}"
-    if place.out.with_name("out.partial").exists():
-        return "the next build leaves out.partial"
+    if place.out.with_name(f"{place.name}.partial").exists():
+        return f"the next build leaves {place.name}.partial"
     return ""
 
 
@@ -164,4 +174,7 @@ def _describe_difference(found: dict[str, bytes], right: dict[str, bytes]) -> st
 def clear(folder: Path) -> None:
     """Delete the outputs in a folder, complete and partial ones."""
     for path in folder.glob("out*"):
-        shutil.rmtree(path)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,27 +9,25 @@ from pathlib import Path
 from stacker.io.disk import copies, direct
 from tools.faults.attempts import Place, find_fault, find_later_fault, run
 from tools.faults.injector import FAULTS, Action, Fault, Injector
-from tools.faults.rows import Row, make_row
-from tools.faults.scenes import SCENES, Scene, open_scene
+from tools.faults.rows import Trial
+from tools.faults.scenes import SCENES, Scene, in_scene
 
 MOST = 5_000
 """A sweep that has not ended after so many calls is an error of the sweep."""
 
 
-def sweep_calls(folder: Path) -> Iterator[Row]:
+def sweep_calls(folder: Path) -> Iterator[Trial]:
     """Every fault at every call of every scene."""
     copies._RETRY_PAUSES = (0, 0)
     copies.MIN_DIRECT_BYTES = direct.DIRECT_ALIGNMENT  # type: ignore[attr-defined]  # a constant of `direct`
     direct._MIN_RESERVED_BYTES = direct.DIRECT_ALIGNMENT
     for fault in FAULTS:
         for scene in SCENES:
-            place_of_fault = folder / f"{FAULTS.index(fault)}-{SCENES.index(scene)}"
-            with open_scene(scene, place_of_fault) as place:
-                yield make_row(scene.name, f"at each call: {fault.title}", list(sweep(scene, place, fault)))
-            shutil.rmtree(place_of_fault)
+            attempt = partial(_sweep, scene, fault)
+            yield Trial(scene.name, f"at each call: {fault.title}", partial(in_scene, scene, folder / "scene", attempt))
 
 
-def sweep(scene: Scene, place: Place, fault: Fault) -> Iterator[str]:
+def _sweep(scene: Scene, fault: Fault, place: Place) -> Iterator[str]:
     """Let the fault happen at the first call, then at the second, and so on; yields what each build did wrong."""
     injector = Injector()
     for number in range(MOST):

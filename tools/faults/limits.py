@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import resource
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from tools.faults.attempts import Place, clear, find_fault, find_later_fault, read_content, run
-from tools.faults.rows import Row, make_row
-from tools.faults.scenes import BLENDS, COPIES, Scene, open_scene
+from tools.faults.rows import NotPossibleError, Trial
+from tools.faults.scenes import BLENDS, COPIES, Scene, in_scene
 
 _KB, _MB = 1 << 10, 1 << 20
 _ENOUGH = 64 * _MB
@@ -24,27 +24,36 @@ _MEMORY = range(60 * _MB, 1_200 * _MB, 20 * _MB)
 _SCENES = (Scene("copies", COPIES), Scene("blends", BLENDS))
 
 
-def try_limits(folder: Path) -> Iterator[Row]:
+_LIMITS = {
+    "files may have so many bytes": (resource.RLIMIT_FSIZE, _SIZES),
+    "so many open files": (resource.RLIMIT_NOFILE, _DESCRIPTORS),
+    "so much address space": (resource.RLIMIT_AS, _MEMORY),
+}
+
+
+def try_limits(folder: Path) -> Iterator[Trial]:
     """A disk that fills, and limits of the process, from too little to enough."""
-    for number, scene in enumerate(_SCENES):
-        with open_scene(scene, folder / str(number)) as place:
-            yield _fill_disks(scene, place)
-            yield _limit(scene, place, "files may have so many bytes", resource.RLIMIT_FSIZE, _SIZES)
-            yield _limit(scene, place, "so many open files", resource.RLIMIT_NOFILE, _DESCRIPTORS)
-            yield _limit(scene, place, "so much address space", resource.RLIMIT_AS, _MEMORY)
+
+    def make_trial(scene: Scene, attack: str, attempt: Callable[[Place], Iterable[str]]) -> Trial:
+        return Trial(scene.name, attack, partial(in_scene, scene, folder / "scene", attempt))
+
+    for scene in _SCENES:
+        yield make_trial(scene, f"a disk of {_SIZES[1] // _KB} to {_SIZES[-1] // _KB} kB", _fill_disks)
+        for what, (kind, values) in _LIMITS.items():
+            yield make_trial(scene, f"{what}: {values[0]:,} to {values[-1]:,}", partial(_limit, kind, values))
 
 
-def _fill_disks(scene: Scene, place: Place) -> Row:
+def _fill_disks(place: Place) -> Iterator[str]:
     """Build on filesystems in memory of every size, and then with room on each of them."""
-    attack = f"a disk of {_SIZES[1] // _KB} to {_SIZES[-1] // _KB} kB"
     disk = Place(place.folder / "disk", ("build", "../stack.yml", *place.words[2:]), {})
     try:
         with _mounted(disk.folder, _ENOUGH):
             run(disk.folder, disk.words)
             disk = replace(disk, right=read_content(disk.out) or {})
-        return make_row(scene.name, attack, [_fill_disk(disk, size) for size in _SIZES[1:]])
-    except subprocess.CalledProcessError:
-        return make_row(scene.name, f"{attack}: not tried, because it takes the right to mount", [])
+    except subprocess.CalledProcessError as error:
+        raise NotPossibleError("it takes the right to mount") from error
+    for size in _SIZES[1:]:
+        yield _fill_disk(disk, size)
 
 
 def _fill_disk(disk: Place, size: int) -> str:
@@ -67,10 +76,11 @@ def _mounted(folder: Path, size: int) -> Iterator[None]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def _limit(scene: Scene, place: Place, what: str, kind: int, values: range) -> Row:
+def _limit(kind: int, values: range, place: Place) -> Iterator[str]:
     """Build with each of these limits, and then without one."""
-    found = [_try_limit(place, partial(_set_limit, kind, value)) for value in values]
-    return make_row(scene.name, f"{what}: {values[0]:,} to {values[-1]:,}", found)
+    for value in values:
+        wrong = _try_limit(place, partial(_set_limit, kind, value))
+        yield f"{value:,}: {wrong}" if wrong else ""
 
 
 def _try_limit(place: Place, limit: Callable[[], None]) -> str:

@@ -7,11 +7,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from tests.donors import write_llama
 from tests.tokenizers import write_tokenizer
-from tools.faults.rows import Row, make_row
+from tools.faults.rows import Trial
 
 _TOLERANCE = 1.1
 _ATTACK = "`--max-memory`: held within a tenth, or refused with the least that would do"
@@ -44,18 +45,18 @@ STACKS = {
 _TOKENS = 100_000
 
 
-def limit_memory(folder: Path) -> Iterator[Row]:
+def limit_memory(folder: Path) -> Iterator[Trial]:
     """`--max-memory` from too little to far more than enough."""
+    for name, stack in STACKS.items():
+        yield Trial(name, _ATTACK, partial(_try, folder / name, stack))
+
+
+def _try(folder: Path, stack: str) -> Iterator[str]:
+    """What is wrong with each build of a stack in a folder; "" where nothing is."""
     for seed, name in enumerate("ab"):
         donor = write_llama(folder / name, layers=3, hidden=256, ffn=4096, vocab=_TOKENS + 8, seed=seed)
         write_tokenizer(donor, [f"token {number}" for number in range(_TOKENS)], [f"added by {name}"])
-    for name, stack in STACKS.items():
-        (folder / "stack.yml").write_text(f"stacker: 1\ndonors: {{a: ./a, b: ./b}}\n{stack}\n")
-        yield make_row(name, _ATTACK, list(_try(folder)))
-
-
-def _try(folder: Path) -> Iterator[str]:
-    """What is wrong with each build of the spec in a folder; "" where nothing is."""
+    (folder / "stack.yml").write_text(f"stacker: 1\ndonors: {{a: ./a, b: ./b}}\n{stack}\n")
     code, _, text = build_within(folder, _TOO_LITTLE)
     found = _LEAST.search(text)
     if code != 2 or not found:

@@ -7,13 +7,14 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from tools.faults.attempts import Ended, Place, find_fault, find_later_fault, read_content, run
 from tools.faults.disk_changes import Change, Survives, Sync, put_on_disk, rebuild
 from tools.faults.recorder import record_changes
-from tools.faults.rows import Row, make_row
-from tools.faults.scenes import BLENDS, COPIES, Scene, open_scene
+from tools.faults.rows import NotPossibleError, Trial
+from tools.faults.scenes import BLENDS, COPIES, Scene, in_scene
 
 _DISK = "disk"
 
@@ -46,22 +47,22 @@ SURVIVING: dict[str, Callable[[int], Survives]] = {
 """What survives a power cut beside what was synced; the functions take the number of the cut."""
 
 
-def cut_power(folder: Path) -> Iterator[Row]:
+def cut_power(folder: Path) -> Iterator[Trial]:
     """A power cut after each change that builds make on a disk."""
-    for number, scene in enumerate(_SCENES):
-        with open_scene(scene, folder / str(number)) as place:
-            try:
-                disk, recording = _record(place, old=place.folder / "b" if "--force" in scene.words else None)
-            except OSError as error:
-                yield make_row(scene.name, f"a power cut: not tried, because FUSE cannot be used ({error})", [])
-                continue
-            for what, survive in SURVIVING.items():
-                found = [_cut(disk, recording, at, survive(at)) for at in _list_cuts(recording)]
-                yield make_row(scene.name, f"a power cut after each change of the disk; {what}", found)
+    for scene in _SCENES:
+        for what, survive in SURVIVING.items():
+            attack = f"a power cut after each change of the disk; {what}"
+            attempt = partial(_cut_everywhere, scene, survive)
+            yield Trial(scene.name, attack, partial(in_scene, scene, folder / "scene", attempt))
 
 
-def _list_cuts(recording: _Recording) -> range:
-    return range(recording.before, len(recording.changes) + 1)
+def _cut_everywhere(scene: Scene, survive: Callable[[int], Survives], place: Place) -> Iterator[str]:
+    try:
+        disk, recording = _record(place, old=place.folder / "b" if "--force" in scene.words else None)
+    except OSError as error:
+        raise NotPossibleError(f"FUSE cannot be used ({error})") from error
+    for at in range(recording.before, len(recording.changes) + 1):
+        yield _cut(disk, recording, at, survive(at))
 
 
 def _record(place: Place, old: Path | None) -> tuple[Place, _Recording]:

@@ -7,11 +7,12 @@ import random
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from tools.faults.attempts import Ended, Place, clear, find_fault, find_later_fault, finish, run, start
-from tools.faults.rows import Row, make_row
-from tools.faults.scenes import BLENDS, COPIES, Scene, open_scene
+from tools.faults.rows import Trial
+from tools.faults.scenes import BLENDS, COPIES, Scene, in_scene
 
 _TIMES = 100
 _SIGNALS = {
@@ -25,15 +26,18 @@ _WRITERS = 3
 _SCENES = (Scene("copies", COPIES), Scene("blends", BLENDS))
 
 
-def send_signals(folder: Path) -> Iterator[Row]:
+def send_signals(folder: Path) -> Iterator[Trial]:
     """Signals once and twice, at random moments of a build."""
-    source = random.Random(0)
-    for number, scene in enumerate(_SCENES):
-        with open_scene(scene, folder / str(number)) as place:
-            seconds = _measure(place)
-            for name, signals in _SIGNALS.items():
-                found = [_send(place, signals, source.random() * seconds) for _ in range(_TIMES)]
-                yield make_row(scene.name, f"{name} at a random moment", found)
+    for scene in _SCENES:
+        for name, signals in _SIGNALS.items():
+            attempt = partial(_send_often, name, signals)
+            yield Trial(scene.name, f"{name} at a random moment", partial(in_scene, scene, folder / "scene", attempt))
+
+
+def _send_often(name: str, signals: Sequence[signal.Signals], place: Place) -> Iterator[str]:
+    source, seconds = random.Random(name), _measure(place)
+    for _ in range(_TIMES):
+        yield _send(place, signals, source.random() * seconds)
 
 
 def _measure(place: Place) -> float:
@@ -56,12 +60,16 @@ def _send(place: Place, signals: Sequence[signal.Signals], delay: float) -> str:
     )
 
 
-def race_builds(folder: Path) -> Iterator[Row]:
+def race_builds(folder: Path) -> Iterator[Trial]:
     """Several builds of one output that begin at the same time."""
-    for number, scene in enumerate(_SCENES):
-        with open_scene(scene, folder / str(number)) as place:
-            found = [_race(place) for _ in range(_TIMES)]
-            yield make_row(scene.name, f"{_WRITERS} builds of the same output at once", found)
+    for scene in _SCENES:
+        attack = f"{_WRITERS} builds of the same output at once"
+        yield Trial(scene.name, attack, partial(in_scene, scene, folder / "scene", _race_often))
+
+
+def _race_often(place: Place) -> Iterator[str]:
+    for _ in range(_TIMES):
+        yield _race(place)
 
 
 def _race(place: Place) -> str:

@@ -11,7 +11,7 @@ from tests.e2e.naive import find_differences
 from tests.e2e.random_stacks import write_donors, write_stack
 from tools.faults.attempts import Place, clear, read_content, run
 from tools.faults.injector import Action, Calls, Fault, Injector
-from tools.faults.rows import Row, make_row
+from tools.faults.rows import Trial
 from tools.faults.scenes import record_often
 
 COUNT = 500
@@ -19,12 +19,17 @@ _KILL = Fault("SIGKILL", Action.KILL, Calls.WRITE)
 _NEVER = 1 << 30
 
 
-def build_random_specs(folder: Path) -> Iterator[Row]:
+def build_random_specs(folder: Path) -> Iterator[Trial]:
     """Every kind of item, nested specs, output types and shard sizes."""
+    attack = "killed once, resumed, verified, compared with fp64 arithmetic"
+    yield Trial("random specs", attack, partial(_try_specs, folder))
+
+
+def _try_specs(folder: Path) -> Iterator[str]:
     write_donors(folder)
     record_often()
-    found = [_try_spec(folder, seed) for seed in range(COUNT)]
-    yield make_row("random specs", "killed once, resumed, verified, compared with fp64 arithmetic", found)
+    for seed in range(COUNT):
+        yield _try_spec(folder, seed)
 
 
 def _try_spec(folder: Path, seed: int) -> str:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import fcntl
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 _TABLE = re.compile(r"(<!-- made by `make faults` -->\n).*?(<!-- end -->)", re.DOTALL)
 _LINE = re.compile(r"\| (?P<subject>[^*|]+) \| (?P<attack>[^|]+) \| (?P<tried>[\d,]+) \| (?P<held>[\d,]+) \|")
+
+
+class NotPossibleError(Exception):
+    """A trial cannot be made on this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An attack that makes one row of the table; `run` returns what was found at each attempt, "" where nothing was."""
+
+    subject: str
+    attack: str
+    run: Callable[[], Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True)

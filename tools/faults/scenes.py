@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,9 +22,10 @@ from stacker.cli import main
 from stacker.io.output.folder import Output
 from stacker.run import local
 from tests.donors import write_llama
+from tests.gguf_donors import write_gguf
 from tests.hub_server import HubServer, running_hub
 from tests.tokenizers import write_tokenizer
-from tools.faults.attempts import Place, clear, read_content, run
+from tools.faults.attempts import Place, clear, run
 
 COPIES = """\
 stacker: 1
@@ -52,7 +53,15 @@ donors: {a: DONOR_A}
 stack: ["a[0:3]", "a[1:4]"]
 output: {shard_size: 40kB}
 """
-BUILD = ("build", "stack.yml", "out", "--workers", "1")
+GGUF = """\
+stacker: 1
+name: parts
+donors: {a: ./a.gguf, b: ./b.gguf}
+stack:
+  - a[0:2]
+  - {blend: ["a[0:1]", "b[1:2]"], op: linear}
+output: {shard_size: 1MB}
+"""
 
 
 def warm_up(folder: Path) -> None:
@@ -62,8 +71,10 @@ def warm_up(folder: Path) -> None:
     """
     write_donors(folder)
     (folder / "stack.yml").write_text(BLENDS.replace("DONOR_A", "./a").replace("DONOR_B", "./b"))
+    (folder / "gguf.yml").write_text(GGUF)
     with chdir(folder), redirect_stderr(io.StringIO()):
-        code = main([*BUILD, "--digests"]) or main(["verify", "out"])
+        code = main(["build", "stack.yml", "out", "--workers", "1", "--digests"]) or main(["verify", "out"])
+        code = code or main(["build", "gguf.yml", "out.gguf", "--workers", "1"])
     if code or threading.active_count() > 1:
         raise RuntimeError(f"the first build ends with {code} and {threading.active_count()} threads")
 
@@ -77,6 +88,19 @@ class Scene:
     words: tuple[str, ...] = ()
     prepare: Callable[[Path], object] = clear
     around: Callable[[Path], AbstractContextManager[object]] = nullcontext
+    out: str = "out"
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return ("build", "stack.yml", self.out, "--workers", "1", *self.words)
+
+
+def in_scene(scene: Scene, folder: Path, attempt: Callable[[Place], Iterable[str]]) -> list[str]:
+    """What `attempt` finds at each attempt in a scene, which is put into `folder` for that time."""
+    with open_scene(scene, folder) as place:
+        found = list(attempt(place))
+    shutil.rmtree(folder)
+    return found
 
 
 @contextmanager
@@ -88,21 +112,22 @@ def open_scene(scene: Scene, folder: Path) -> Iterator[Place]:
         names = ("org/a", "org/b") if scene.around is on_a_hub else ("./a", "./b")
         spec = scene.spec.replace("DONOR_A", names[0]).replace("DONOR_B", names[1])
         (folder / "stack.yml").write_text(spec)
-        place = Place(folder, (*BUILD, *scene.words), {})
+        place = Place(folder, scene.command, {}, name=scene.out)
         ended = run(folder, place.words)
-        right = read_content(place.out)
+        right = place.read_output()
         if ended.code or right is None:
             raise RuntimeError(f"the scene '{scene.name}' cannot be built:\n{ended.text}")
         scene.prepare(folder)
-        yield replace(place, right=right, old=read_content(place.out))
+        yield replace(place, right=right, old=place.read_output())
 
 
 def write_donors(folder: Path) -> None:
-    """Write the donors a and b, each of two shards, with a tokenizer and a licence."""
+    """Write the donors a and b, each of two shards, with a tokenizer and a licence, and two of GGUF."""
     for seed, name in enumerate("ab"):
         donor = write_llama(folder / name, layers=4, hidden=32, ffn=64, vocab=24, seed=seed, shards=2)
         write_tokenizer(donor, ["x", "y"], ["z"])
         (donor / "LICENSE").write_text("Do what you like.\n")
+        write_gguf(folder / f"{name}.gguf", layers=2, seed=seed)
 
 
 def record_often() -> None:
@@ -121,7 +146,7 @@ def put_half_of_it(folder: Path) -> None:
     clear(folder)
     kept = folder / "kept"
     if not kept.exists():
-        run(folder, BUILD, partial(_end_after, 4))
+        run(folder, Scene("", "").command, partial(_end_after, 4))
         (folder / "out.partial").rename(kept)
     shutil.copytree(kept, folder / "out.partial")
 
@@ -187,4 +212,6 @@ SCENES = (
     Scene("resuming killed blends", BLENDS, (), put_half_of_it),
     Scene("a donor from a hub", FETCHED, (), clear_with_cache, on_a_hub),
     Scene("digests in the lock file", COPIES, ("--digests",)),
+    Scene("a donor read by ranges", FETCHED, ("--stream",), clear_with_cache, on_a_hub),
+    Scene("a GGUF stack of two parts", GGUF, out="out.gguf"),
 )

@@ -69,9 +69,13 @@ def _interval(found: Mapping[str, Any]) -> str:
 
 
 def _luck(luck: Mapping[str, float]) -> str:
+    usual, rare = (f"{luck[name]:.1f}" for name in ("usual", "rare"))
+    seen = "No candidate looked better than the start on its search passages."
+    if luck["best"] > 0:
+        seen = f"The clearest gain on search passages was {luck['best']:.1f} standard errors."
     return (
-        f"The best candidate showed {luck['best']:+.4f} on its search passages. If none of the {luck['count']:.0f} "
-        f"differed from the\nstart, the best would usually show {luck['usual']:+.4f}.\n"
+        f"{seen} If none of the {luck['count']:.0f} candidates differed from\nthe start, chance alone would show a "
+        f"gain of {usual} in half of all searches, and of more than {rare} in one of 20.\n"
     )
 
 

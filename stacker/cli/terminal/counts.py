@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING
 
 from stacker.cli.terminal.printing import make_console
 from stacker.cli.terminal.progress import INTERVAL
 from stacker.progress import Watch, ignore_watch
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 WatchFor = Callable[[str], Watch]
 """A function that gives a Watch for an activity."""
@@ -23,6 +25,8 @@ def show_counts(*, quiet: bool) -> Iterator[WatchFor]:
     if quiet:
         yield lambda _activity: ignore_watch
     elif console.is_terminal:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as bar:
             yield lambda activity: _watch_bar(bar, activity)

@@ -41,4 +41,6 @@ def show_growth(*, quiet: bool) -> Iterator[Show]:
 
 def _edit_text(found: DepthMap, edit: Edit) -> str:
     mean = next(change.alone.mean for change in found.changes if change.edit == edit)
-    return f"{len(found.changes)}/{found.total} {edit}: {mean:+.4f}"
+    best = found.refined
+    count = f"refined {best}/{best + found.unrefined}" if best else f"{len(found.changes)}/{found.total}"
+    return f"{count} {edit}: {mean:+.4f}"

@@ -55,10 +55,10 @@ OPTIONS = {
         Option("--transformers-cache", flag=False, instead="HF_HUB_CACHE sets the folder of the hub's cache"),
         Option("--trust-remote-code", instead="code that comes with a donor is never run"),
         Option("--unsafe-truncate-embeddings", instead="blended embeddings are cut to the rows that all have"),
-        Option("--verbosity", flag=False, instead="`stacker plan` shows all details"),
+        Option("--verbosity", flag=False, instead="--verbose tells more, and `stacker plan` shows all details"),
         Option("--write-model-card", off="a model card is written in any case"),
         Option("--write-threads", flag=False, instead="--workers sets the number of threads"),
-        *(Option(f"-{'v' * count}", instead="`stacker plan` shows all details") for count in range(1, 6)),
+        *(Option(f"-{'v' * count}", ours="--verbose") for count in range(2, 6)),
     )
 }
 

@@ -8,22 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich import filesize
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from stacker.cli.terminal.printing import make_console
 from stacker.progress import Watch, ignore_watch
 from stacker.view.scene.tabular import seconds_text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 INTERVAL = 10.0
 """Seconds between two progress lines if standard error is not a terminal."""
@@ -58,6 +53,15 @@ def _watch_bar(activity: str, bar: Progress) -> Watch:
 
 
 def _make_bar(console: Console) -> Progress:
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
     columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     return Progress(TextColumn("{task.description}"), BarColumn(), *columns, console=console, transient=True)
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from stacker.arch.files.architecture import Part
 from stacker.core.adapters.adapter import Adapter, ModuleTensors
+from stacker.core.adapters.gguf_products import make_gguf_product
 from stacker.core.adapters.products import (
     list_parameters,
     make_embedding_product,
@@ -27,6 +28,7 @@ from stacker.formats.adapters import AdapterPart
 from stacker.tensors import TensorRef, TensorSpec
 
 _MOST_LISTED = 5
+_FACTORS = frozenset(part for part in AdapterPart if part.value.startswith("lora_") and "magnitude" not in part.value)
 Changes = dict[str, Expression]
 """For each name of a tensor, the expression of the tensor as one adapter alone changes it."""
 
@@ -125,7 +127,7 @@ def _find_changes(targets: Targets, adapter: Adapter) -> tuple[Changes, list[Pro
         )
         hint = f"the adapter was trained on {adapter.config.base or 'another base'}; is this donor the same model?"
         if targets.donor.container == "gguf":
-            hint = "the adapter has transformers' names, which GGUF files do not: use the donor in safetensors"
+            hint = "GGUF donors need the adapter as a GGUF file: llama.cpp's convert_lora_to_gguf.py makes one"
         problems.append(Problem(message, hint, blame=DonorError.blame))
     return changes, [_locate(problem, adapter) for problem in problems]
 
@@ -166,7 +168,9 @@ def _change_weight(targets: Targets, module: ModuleTensors, tensor: DonorTensor)
         of = _rescale(module, product, columns=transposed)
     elif module.has(AdapterPart.EMBEDDING_A, AdapterPart.EMBEDDING_B):
         of = _rescale(module, make_embedding_product(module, tensor, of), columns=True)
-    elif module.names.keys() & {AdapterPart.A, AdapterPart.B, AdapterPart.EMBEDDING_A, AdapterPart.EMBEDDING_B}:
+    elif module.has(AdapterPart.GGUF_A, AdapterPart.GGUF_B):
+        of = make_gguf_product(module, tensor, of)
+    elif module.names.keys() & _FACTORS:
         raise DonorError.of(f"one of the two factors for {module.path} is missing", "fetch the adapter again")
     return _replace_rows(module, tensor, of) if module.has(AdapterPart.TOKENS) else of
 

@@ -25,11 +25,12 @@ from stacker.tensors import TensorSpec
 
 _TOKENIZER = "tokenizer."
 _TOKENS = "tokenizer.ggml.tokens"
-_KEPT_GENERAL = (
-    "general.architecture", "general.type", "general.quantization_version", "general.license", "general.languages",
-    "general.sampling.",
-)  # fmt: skip
+_KEPT_GENERAL = ("general.architecture", "general.type", "general.quantization_version", "general.sampling.")
 """Keys, or beginnings of keys, of the template that also describe the stack."""
+_SHARED_GENERAL = ("general.license", "general.languages", "general.source.")
+"""Beginnings of keys that also describe the stack if all its donors say the same."""
+_ORIGINS = ("author", "version", "organization", "url", "doi", "uuid", "repo_url")
+"""What the metadata of a donor says of it under `general.`, and that of a stack under `general.base_model.N.`."""
 _HUB = "https://huggingface.co/"
 
 
@@ -97,14 +98,13 @@ def _describe_stack(
 ) -> None:
     """Add what the metadata says of the model as a whole: its name, size, type and origin."""
     for entry in template.metadata:
-        if entry.key.startswith(_KEPT_GENERAL):
+        agreed = len({str(donor.config.get(entry.key)) for donor in used}) == 1
+        if entry.key.startswith(_KEPT_GENERAL) or (agreed and entry.key.startswith(_SHARED_GENERAL)):
             entries.found[entry.key] = entry
-    if len({str(donor.config.get("general.license")) for donor in used}) > 1:
-        entries.found.pop("general.license", None)
     entries.set("general.name", name, "str")
     if tensors:
         entries.set("general.size_label", format_size_label(sum(tensor.elements for tensor in tensors)), "str")
-        entries.set("general.file_type", find_file_type(tensors), "u32")
+        entries.set("general.file_type", choose_file_type(tensors, used), "u32")
     alignment = choose_alignment({donor.name: donor for donor in used})
     if alignment != ALIGNMENT:
         entries.set(ALIGNMENT_KEY, alignment, "u32")
@@ -112,9 +112,10 @@ def _describe_stack(
     for number, donor in enumerate(used):
         begin = f"general.base_model.{number}."
         entries.set(f"{begin}name", str(donor.config.get("general.name") or donor.name), "str")
-        organization = donor.config.get("general.organization")
-        if isinstance(organization, str):
-            entries.set(f"{begin}organization", organization, "str")
+        for key in _ORIGINS:
+            stated = donor.config.get(f"general.{key}")
+            if isinstance(stated, str):
+                entries.set(begin + key, stated, "str")
         if donor.revision:
             entries.set(f"{begin}repo_url", _HUB + donor.source.partition(":")[0], "str")
 
@@ -164,6 +165,18 @@ def _check_head(graph: StackGraph, template: Donor, *, tied: bool | None) -> Ite
         name = graph.embed.feeds[0].donor
         message = f"llama.cpp always uses the embedding of '{template.architecture.name}' as head, and loads no other"
         yield Problem(message, f"take both from one donor: `head: {name}`", graph.head.mark)
+
+
+def choose_file_type(tensors: Sequence[TensorSpec], used: Sequence[Donor]) -> int:
+    """`general.file_type` of a stack: what all its donors say, if the type that most of its bytes have is theirs too.
+
+    That keeps what types of tensors do not tell, for example Q4_K_S instead of Q4_K_M.
+    """
+    found = find_file_type(tensors)
+    stated = {donor.config.get("general.file_type") for donor in used}
+    own = {find_file_type([tensor.spec for tensor in donor.tensors.values()]) for donor in used}
+    kept = stated.pop() if len(stated) == 1 else None
+    return kept if isinstance(kept, int) and own == {found} else found
 
 
 def find_file_type(tensors: Sequence[TensorSpec]) -> int:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from stacker.core.plan.plan import Step
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, find_needed_tensors
+from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale
+from stacker.core.values.expression_parts import find_needed_tensors
 
 
 @dataclass(frozen=True, slots=True)

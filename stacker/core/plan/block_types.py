@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from stacker.core.plan.tensors import PlannedTensor
 from stacker.core.values.donor import Donor, collect_donors
-from stacker.core.values.expression import Columns, Concat, Copy, Expression, Scale, is_zero
+from stacker.core.values.expression import Columns, Concat, Copy, Expression, Scale
+from stacker.core.values.expression_parts import is_zero
 from stacker.errors import Problem
 from stacker.formats.ggml_types import RESCALED
 from stacker.tensors import Dtype, TensorRef

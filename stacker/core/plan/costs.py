@@ -11,21 +11,8 @@ from dataclasses import dataclass
 
 from stacker.core.plan.plan import Costs, Step
 from stacker.core.values.donor import Donor
-from stacker.core.values.expression import (
-    Blend,
-    Columns,
-    Concat,
-    Copy,
-    Decoded,
-    Expression,
-    LowRank,
-    Rows,
-    Scale,
-    find_blends,
-    find_needed_leaves,
-    find_rescales,
-    is_zero,
-)
+from stacker.core.values.expression import Blend, Columns, Concat, Copy, Decoded, Expression, LowRank, Rows, Scale
+from stacker.core.values.expression_parts import find_blends, find_needed_leaves, find_rescales, is_zero
 from stacker.errors import SpecError
 from stacker.ops.shared.settings import count_passes
 from stacker.ops.table import OPS
@@ -65,17 +52,20 @@ def predict_peak(steps: Sequence[Step], workers: int) -> int:
     return _peak(len(steps), _largest_work(steps), workers)
 
 
-def fit_workers(steps: Sequence[Step], workers: int, max_memory: int | None, used: MemoryUse = NOTHING_USED) -> int:
+def fit_workers(
+    steps: Sequence[Step], workers: int, max_memory: int | None, used: MemoryUse = NOTHING_USED, buffers: int = 0
+) -> int:
     """How many of `workers` threads fit into `max_memory` bytes; all of them if `max_memory` is None.
 
-    `used` is what the process has used before the build begins. Raises SpecError if the memory is not enough for one
-    thread; the hint allows 5 % more than the least, because measured memory varies from run to run.
+    `used` is what the process has used before the build begins, and `buffers` the bytes that all threads share. Raises
+    SpecError if the memory is not enough for one thread; the hint allows 5 % more than the least, because measured
+    memory varies from run to run.
     """
     if max_memory is None:
         return workers
     work = _largest_work(steps)
-    spare = max_memory - _peak(len(steps), work, 0, used.held)
-    needed = max(_peak(len(steps), work, 1, used.held), used.peak)
+    spare = max_memory - buffers - _peak(len(steps), work, 0, used.held)
+    needed = max(buffers + _peak(len(steps), work, 1, used.held), used.peak)
     if needed > max_memory:
         message = f"{max_memory // MB} MB of memory are too few: this build takes {-(-needed // MB)} MB with one worker"
         raise SpecError.of(message, f"allow at least --max-memory {-(-needed * 21 // 20 // MB)}MB")
@@ -223,8 +213,9 @@ def list_reads(expression: Expression) -> tuple[Expression, ...]:
     First, each blend is listed as often as its op must go over the sources to prepare; `expression` itself is last.
     """
     blends = dict.fromkeys(find_blends(expression))
-    return (*(blend for blend in blends for _ in range(_count_passes(blend))), expression)
+    return (*(blend for blend in blends for _ in range(count_blend_passes(blend))), expression)
 
 
-def _count_passes(blend: Blend) -> int:
+def count_blend_passes(blend: Blend) -> int:
+    """How often the op of a blend goes over its sources before it computes the result."""
     return count_passes(OPS[blend.op], dict(blend.parameters), blend.source_values())

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from stacker.core.plan.packing import SAFETENSORS, HeaderRequest, Packing
-from stacker.core.plan.plan import BLOCK, Layout, Shard, Step
+from stacker.core.plan.plan import Shard, Step
+from stacker.core.plan.shard_layout import BLOCK, Layout
 from stacker.core.plan.tensors import PlannedTensor
 from stacker.core.values.donor import Donor, Extent, collect_donors
 from stacker.core.values.expression import Copy

@@ -7,38 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from enum import StrEnum
 
+from stacker.core.plan.shard_layout import Layout
 from stacker.core.values.expression import Expression
 from stacker.core.values.metadata import MetadataEntry, Patch
 from stacker.formats.json_object import Json
 from stacker.tensors import TensorRef, TensorSpec
-
-BLOCK = 4096
-"""The block size of most filesystems, in bytes."""
-
-
-class LayoutKind(StrEnum):
-    """How shards are laid out: so that blocks can be cloned (`clone`) or not (`plain`).
-
-    `auto` means `clone` where the filesystem supports cloning, `plain` elsewhere.
-    """
-
-    AUTO = "auto"
-    PLAIN = "plain"
-    CLONE = "clone"
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How tensors are divided among shards; `shard_size` is the most bytes of tensors in one shard.
-
-    If `block` (bytes) is set, every long run of copied tensors has the same offset modulo `block` as in its donor's
-    file. A filesystem can then clone the run, but more shards may be needed.
-    """
-
-    shard_size: int = 5_000_000_000
-    block: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from typing import Any
 from stacker.core.plan.expression_json import expression_from_json, expression_to_json, parse_ref
 from stacker.core.plan.metadata_json import metadata_from_json, metadata_to_json
 from stacker.core.plan.packing import HeaderRequest, Packing
-from stacker.core.plan.plan import Costs, DonorIdentity, Layout, Plan, Shard, Step, Unused
-from stacker.core.values.expression import find_tensor_refs
+from stacker.core.plan.plan import Costs, DonorIdentity, Plan, Shard, Step, Unused
+from stacker.core.plan.shard_layout import Layout
+from stacker.core.values.expression_parts import find_tensor_refs
 from stacker.formats.ggml_types import find_dtype
 from stacker.formats.index import make_index
 from stacker.formats.json_object import Json

@@ -15,12 +15,13 @@ from stacker.core.plan.descriptions import describe_tensors
 from stacker.core.plan.expression_json import expression_to_json
 from stacker.core.plan.layout import lay_out
 from stacker.core.plan.packing import Packing, make_gguf_packing, make_safetensors_packing
-from stacker.core.plan.plan import DonorIdentity, Layout, Plan, Unused
+from stacker.core.plan.plan import DonorIdentity, Plan, Unused
 from stacker.core.plan.plan_json import hash_plan, plan_to_json
+from stacker.core.plan.shard_layout import Layout
 from stacker.core.plan.tensors import PlannedTensor, PlannedTensors
 from stacker.core.stack.graph import StackGraph
 from stacker.core.values.donor import Donor, DonorTensor, SideFile, collect_donors
-from stacker.core.values.expression import find_tensor_refs, rename_donors
+from stacker.core.values.expression_parts import find_tensor_refs, rename_donors
 from stacker.core.values.metadata import MetadataEntry
 from stacker.formats.gguf import ALIGNMENT, ALIGNMENT_KEY
 from stacker.formats.json_object import Json

@@ -9,7 +9,8 @@ from stacker.core.plan.layout import group_runs
 from stacker.core.plan.plan import Plan, Step
 from stacker.core.plan.tasks import ColumnSource, Compute, CopyColumns, CopyRun, Task, TensorBytes, Zeros
 from stacker.core.values.donor import Donor, collect_donors
-from stacker.core.values.expression import Cast, Columns, Concat, Copy, Expression, Scale, find_needed_tensors, is_zero
+from stacker.core.values.expression import Cast, Columns, Concat, Copy, Expression, Scale
+from stacker.core.values.expression_parts import find_needed_tensors, is_zero
 from stacker.errors import DonorError, Problem, raise_problems
 from stacker.tensors import Dtype, TensorRef
 

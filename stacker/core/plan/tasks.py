@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stacker.core.values.donor import DonorFile
-from stacker.core.values.expression import Expression, find_needed_tensors
+from stacker.core.values.expression import Expression
+from stacker.core.values.expression_parts import find_needed_tensors
 from stacker.tensors import Dtype, TensorRef
 
 

@@ -13,18 +13,13 @@ from stacker.arch.dimensions import collect_names
 from stacker.core.plan.plan import Plan
 from stacker.core.stack.graph import StackGraph
 from stacker.core.stack.nodes import Feed
+from stacker.core.study.build_time import DEFAULT_SPEEDS, Speeds, count_work, predict_seconds
 from stacker.core.study.kv_cache import KvCache, estimate_kv_cache
 from stacker.core.study.sizes import ModelSizes, find_first_int, find_sizes, predict_weights
 from stacker.core.values.donor import Donor, DonorTensor
 
 CONTEXTS = (4096, 32768)
 """Sequence lengths, in tokens, for which the size of the KV cache is shown; at most the model's context."""
-WRITE_SPEED = 2.0e9
-"""How many bytes a build writes and syncs to disk per second, measured with two cores and ext4; cloning is faster."""
-COMPUTE_SPEED = 8e9
-"""How many bytes of source tensors blends process per second, on the machine where WRITE_SPEED was measured."""
-COMPUTE_START = 0.6
-"""How many seconds pass before the first tensor is computed, on the machine where WRITE_SPEED was measured."""
 _CHOSEN = ("num_experts_per_tok", "experts_per_token", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
 _EXPERTS = ("experts", "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 
@@ -34,8 +29,8 @@ class Figures:
     """The size and cost of a stack: `nbytes`, `read`, `written`, `moved` and `peak` memory are in bytes.
 
     `active` counts the parameters used for one token, without inactive experts (None if unknown), and `dtypes` has
-    pairs (element type, number of elements). `moved` is the part of `written` that is copied unchanged, and `seconds`
-    is the estimated build time.
+    pairs (element type, number of elements). `moved` is the part of `written` that is copied unchanged, `seconds` is
+    the estimated build time, and `speeds` are those of the machine that it was estimated with.
     """
 
     layers: int
@@ -49,6 +44,7 @@ class Figures:
     moved: int
     peak: int
     seconds: float
+    speeds: Speeds
     cache: KvCache
     sizes: ModelSizes
 
@@ -58,8 +54,10 @@ class Figures:
         return tuple(sorted({min(tokens, self.sizes.context or tokens) for tokens in CONTEXTS}))
 
 
-def make_figures(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan) -> Figures:
-    """Compute the figures of a stack that has no errors, from its graph and its plan."""
+def make_figures(
+    graph: StackGraph, donors: Mapping[str, Donor], plan: Plan, speeds: Speeds = DEFAULT_SPEEDS
+) -> Figures:
+    """Compute the figures of a stack that has no errors, from its graph, its plan and the speeds of the machine."""
     return Figures(
         layers=len(graph.layers),
         parameters=plan.total_parameters,
@@ -71,7 +69,8 @@ def make_figures(graph: StackGraph, donors: Mapping[str, Donor], plan: Plan) -> 
         written=plan.costs.written,
         moved=plan.costs.moved,
         peak=plan.costs.peak,
-        seconds=_seconds(plan),
+        seconds=predict_seconds(count_work(plan), speeds),
+        speeds=speeds,
         cache=estimate_kv_cache(graph, donors, plan.config),
         sizes=find_sizes(donors[graph.template].architecture, plan.config),
     )
@@ -83,13 +82,6 @@ def _dtypes(plan: Plan) -> tuple[tuple[str, int], ...]:
     for step in plan.steps:
         counts[step.tensor.dtype.label] = counts.get(step.tensor.dtype.label, 0) + step.tensor.elements
     return tuple(sorted(counts.items(), key=lambda item: -item[1]))
-
-
-def _seconds(plan: Plan) -> float:
-    """The estimated build time: the time to write all bytes, plus the time to compute blended and scaled tensors."""
-    costs = plan.costs
-    computing = COMPUTE_START + (costs.read - costs.moved) / COMPUTE_SPEED if costs.written > costs.moved else 0.0
-    return costs.written / WRITE_SPEED + computing
 
 
 def _count_active(graph: StackGraph, donors: Mapping[str, Donor], total: int) -> int | None:
@@ -142,6 +134,7 @@ def figures_json(figures: Figures) -> dict[str, Any]:
         "bytes_moved_unchanged": figures.moved,
         "peak_memory": figures.peak,
         "seconds_estimated": round(figures.seconds, 1),
+        "seconds_from": figures.speeds.origin.value,
         "kv_cache": {str(tokens): figures.cache.nbytes(tokens) for tokens in figures.contexts},
         "kv_cache_notes": list(figures.cache.notes),
         "sizes": asdict(figures.sizes),

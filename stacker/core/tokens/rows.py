@@ -9,7 +9,8 @@ from types import MappingProxyType
 from stacker.arch.layer_names import COLUMNS
 from stacker.core.tokens.vocabulary import Tokens, Vocabulary, count_rows
 from stacker.core.values.donor import Donor, DonorTensor
-from stacker.core.values.expression import Copy, Expression, Rows, find_blends
+from stacker.core.values.expression import Copy, Expression, Rows
+from stacker.core.values.expression_parts import find_blends
 from stacker.core.values.matrix_parts import RowRun
 from stacker.errors import Blame, Problem
 from stacker.spec.language.stack_spec import TokenRow, VocabularySpec

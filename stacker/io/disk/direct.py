@@ -14,10 +14,10 @@ import threading
 from contextlib import suppress
 from typing import Self
 
-from stacker.core.plan import plan
+from stacker.core.plan.shard_layout import BLOCK
 from stacker.io.disk.storage import OUT_OF_DESCRIPTORS
 
-DIRECT_ALIGNMENT = max(plan.BLOCK, mmap.PAGESIZE)
+DIRECT_ALIGNMENT = max(BLOCK, mmap.PAGESIZE)
 """For reads and writes that bypass the page cache, offsets, lengths and addresses are multiples of this many bytes.
 
 All disks accept this alignment.

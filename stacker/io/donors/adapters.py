@@ -13,10 +13,13 @@ from stacker.core.adapters.folding import fold_adapters
 from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, StackerError, escape_text, raise_problems
 from stacker.formats.adapters import CONFIG_FILE, WEIGHTS_FILE, group_adapter_tensors, parse_adapter_config
+from stacker.formats.gguf import GgufHeader
+from stacker.formats.gguf_adapters import group_gguf_tensors, parse_gguf_adapter
 from stacker.formats.json_object import MAX_JSON_BYTES, parse_object
 from stacker.formats.safetensors import Header
 from stacker.io.donors.location import mark_file, open_donor
 from stacker.io.files.repository import Repository
+from stacker.io.files.selected_files import SelectedFiles
 from stacker.spec.language.stack_spec import AdapterSpec, Dialect, DonorSpec
 from stacker.spec.language.value_grammar import make_donor_name
 
@@ -54,18 +57,18 @@ def name_adapter(donor: str, source: str, taken: set[str]) -> str:
     return f"{donor}{MARK}{make_donor_name(source, short)}"
 
 
-def is_adapter(file_names: tuple[str, ...]) -> bool:
-    """Whether what a plan calls a donor is an adapter, by the names of its files."""
-    return file_names == (WEIGHTS_FILE,)
+def is_adapter(name: str) -> bool:
+    """Whether what a plan calls a donor is an adapter, by its name."""
+    return MARK in name
 
 
 def read_stored_adapter(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE) -> Donor:
     """The files and tensors of the adapter at the source of `spec`, in the form of a donor without layers."""
     repository = open_donor(spec, folder, dialect)
-    header = _read_header(repository)
-    path = repository.find_path(WEIGHTS_FILE)
+    name, header = _read_header(repository)
+    path = repository.find_path(name)
     file = DonorFile(
-        WEIGHTS_FILE,
+        name,
         header.size,
         header.digest,
         str(path.absolute()) if path else None,
@@ -90,10 +93,12 @@ def read_stored_adapter(spec: DonorSpec, folder: Path, dialect: Dialect = Dialec
     )
 
 
-def _read_header(repository: Repository) -> Header:
+def _read_header(repository: Repository) -> tuple[str, Header]:
+    """The name of the file with an adapter's weights, and its header."""
     names = repository.list_names()
-    if WEIGHTS_FILE in names:
-        return repository.read_header(WEIGHTS_FILE)
+    name = names[0] if is_gguf(repository) else WEIGHTS_FILE
+    if name in names:
+        return name, repository.read_header(name)
     if any(name in names for name in _PICKLED):
         message = "this adapter has only pickled weights, which can run code when they are opened"
         raise DonorError.of(message, "load it with peft, and `save_pretrained` it", Mark(repository.source))
@@ -101,9 +106,29 @@ def _read_header(repository: Repository) -> Header:
     raise DonorError.of(f"there is no {WEIGHTS_FILE} in this adapter", hint, Mark(repository.source))
 
 
+def is_gguf(repository: Repository) -> bool:
+    """Whether what was opened is one GGUF file."""
+    return isinstance(repository, SelectedFiles)
+
+
+def _read_gguf_adapter(place: DonorSpec, weight: float, donor: Donor, folder: Path, dialect: Dialect) -> Adapter:
+    repository = open_donor(place, folder, dialect)
+    _, header = _read_header(repository)
+    assert isinstance(header, GgufHeader)
+    if donor.container != "gguf":
+        message = f"this adapter is a GGUF file, and donor '{donor.name}' is not"
+        raise DonorError.of(message, "use the adapter as peft saved it, or the donor as a GGUF file", place.mark)
+    entries = {entry.key: entry.value for entry in header.entries}
+    config = parse_gguf_adapter(entries, donor.config.get("general.architecture"), repository.source)
+    stored = read_stored_adapter(place, folder, dialect)
+    return Adapter(stored, config, group_gguf_tensors(stored.tensors, repository.source), weight)
+
+
 def _read_adapter(name: str, spec: AdapterSpec, donor: Donor, folder: Path, dialect: Dialect) -> Adapter:
     place = DonorSpec(name, spec.source, spec.revision, mark=spec.mark)
     repository = open_donor(place, folder, dialect)
+    if is_gguf(repository):
+        return _read_gguf_adapter(place, spec.weight, donor, folder, dialect)
     where = mark_file(repository, CONFIG_FILE).source
     content = parse_object(repository.read(CONFIG_FILE, MAX_JSON_BYTES), where)
     config, warnings = parse_adapter_config(content, where)

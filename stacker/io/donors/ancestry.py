@@ -58,9 +58,9 @@ def _open(reference: Reference, folder: Path) -> Repository:
     """Open a checkpoint that another one names, in the folder of the other one or on the hub."""
     if reference.found:
         with suppress(StackerError):
-            return open_donor(DonorSpec("ancestor", reference.found), folder, Dialect.NATIVE)
+            return open_donor(DonorSpec(reference.source, reference.found), folder, Dialect.NATIVE)
     name, _, revision = reference.source.partition("@")
-    spec = DonorSpec("ancestor", name, reference.revision or revision or None)
+    spec = DonorSpec(name, name, reference.revision or revision or None)
     return open_donor(spec, folder, Dialect.NATIVE)
 
 

@@ -19,6 +19,7 @@ from stacker.formats.gguf import GgufHeader, encode_entry
 from stacker.formats.gguf_names import find_models, list_parts
 from stacker.formats.json_object import Json
 from stacker.formats.safetensors import StoredTensor
+from stacker.io.donors.openers import read_remote_range
 from stacker.io.donors.tensors import build_files, build_tensors, default_mark
 from stacker.io.files.regular_files import open_regular, read_exactly
 from stacker.io.files.repository import Repository
@@ -152,10 +153,17 @@ def _extra_names(repository: Repository, headers: Mapping[str, GgufHeader]) -> d
 
 
 def _digest(repository: Repository, file: str, tensor: StoredTensor) -> Json:
+    """The beginning of the SHA-256 of a small tensor; None if it is on a server that does not answer."""
     path = repository.find_path(file)
-    if path is None:  # its bytes come only with the whole file
+    try:
+        data = (
+            read_range(path, tensor.begin, tensor.nbytes)
+            if path
+            else read_remote_range(repository.source, repository.revision, file, tensor.begin, tensor.nbytes)
+        )
+    except StackerError:
         return None
-    return hashlib.sha256(read_range(path, tensor.begin, tensor.nbytes)).hexdigest()[:12]
+    return hashlib.sha256(data).hexdigest()[:12]
 
 
 def read_text_entry(repository: Repository, key: str) -> bytes:

@@ -8,29 +8,27 @@ from pathlib import Path
 
 from stacker.core.plan.plan import Plan, Shard
 from stacker.core.values.donor import Donor
-from stacker.core.values.metadata import Borrowed
-from stacker.errors import DonorError, Mark
 from stacker.io.donors.gguf import read_range
+from stacker.io.donors.openers import read_remote_header
 
 
 def fill_headers(plan: Plan, donors: Mapping[str, Donor]) -> Plan:
-    """The plan with complete headers; the first files of the donors must be on this machine."""
-    return replace(plan, shards=tuple(_fill(shard, donors) for shard in plan.shards))
+    """The plan with complete headers; what is copied from a file that is elsewhere is read from its server."""
+    sources = {patch.source.donor for shard in plan.shards for patch in shard.patches}
+    remote = {
+        name: read_remote_header(donors[name], file) for name in sources if not (file := donors[name].files[0]).path
+    }
+    return replace(plan, shards=tuple(_fill(shard, donors, remote) for shard in plan.shards))
 
 
-def _fill(shard: Shard, donors: Mapping[str, Donor]) -> Shard:
+def _fill(shard: Shard, donors: Mapping[str, Donor], remote: Mapping[str, bytes]) -> Shard:
+    """The shard with a complete header; `remote` has the headers of donors that are on a server, by name."""
     if not shard.patches:
         return shard
     header = bytearray(shard.header)
     for patch in shard.patches:
-        header[patch.at : patch.at + patch.source.nbytes] = _read(patch.source, donors)
+        source = patch.source
+        path, end = donors[source.donor].files[0].path, source.begin + source.nbytes
+        own = read_range(Path(path), source.begin, source.nbytes) if path else remote[source.donor][source.begin : end]
+        header[patch.at : patch.at + source.nbytes] = own
     return replace(shard, header=bytes(header), patches=())
-
-
-def _read(source: Borrowed, donors: Mapping[str, Donor]) -> bytes:
-    donor = donors[source.donor]
-    path = donor.files[0].path if donor.files else None
-    if path is None:
-        message = f"the metadata of donor '{source.donor}' is copied from its file, which is not on this machine"
-        raise DonorError.of(message, "GGUF donors cannot be streamed: leave out --stream", Mark(donor.source))
-    return read_range(Path(path), source.begin, source.nbytes)

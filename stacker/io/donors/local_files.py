@@ -9,11 +9,14 @@ from pathlib import Path
 
 from stacker.core.values.donor import Donor, DonorFile
 from stacker.errors import DonorError, SpecError
+from stacker.formats.gguf_names import SUFFIX
 from stacker.io.donors.location import open_source
 from stacker.io.files.headers import make_stamp
 from stacker.io.files.paths import is_utf8, read_status, resolve_links
 from stacker.io.files.repository import Repository
 from stacker.progress import Progress, Watch, ignore_progress
+
+_ELSEWHERE = "choose another folder for the output"
 
 
 def fetch_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[str]], watch: Watch) -> dict[str, Donor]:
@@ -57,14 +60,20 @@ def _fetch_file(file: DonorFile, repository: Repository, progress: Progress) -> 
 
 
 def check_not_overwritten(out: Path, donors: Iterable[Donor]) -> None:
-    """Raise a SpecError when a donor is in the output folder or below it, because a build replaces that folder."""
+    """Raise a SpecError when a donor is in the output folder or below it, or the output is in a donor's folder.
+
+    A build replaces its output folder, and a folder in a donor's belongs to that donor. GGUF files may share a folder.
+    """
     target = resolve_links(out)
     for donor in donors:
         paths = (donor.anchor, *(file.path for file in donor.files))
         places = {resolve_links(Path(path)) for path in paths if path}
         if any(target in (place, *place.parents) for place in places):
             message = f"the donor would be overwritten: '{donor.name}' is in {out}"
-            raise SpecError.of(message, "choose another folder for the output")
+            raise SpecError.of(message, _ELSEWHERE)
+        own = {Path(path).absolute().parent for path in paths if path and not donor.metadata}
+        if any(resolve_links(folder) in target.parents for folder in own):
+            raise SpecError.of(f"the output {out} would be in the folder of donor '{donor.name}'", _ELSEWHERE)
 
 
 def list_local_files(donors: Iterable[Donor]) -> list[Path]:
@@ -81,5 +90,5 @@ def find_relative_source(donor: Donor, folder: Path) -> str | None:
     path = next((file.path for file in donor.files if file.path), None)
     if path is None or donor.revision:
         return None
-    below = os.path.relpath(path if donor.metadata else Path(path).parent, folder)
+    below = os.path.relpath(path if path.endswith(SUFFIX) else Path(path).parent, folder)
     return below if is_utf8(below) else None

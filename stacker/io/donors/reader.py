@@ -5,9 +5,13 @@ Whether donors fit together is not checked here but in `stacker.core`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from logging import getLogger
 from pathlib import Path
+
+from rich import filesize
 
 from stacker.arch.bindings.lengths import check_list_lengths
 from stacker.arch.completeness import check_tensors
@@ -37,6 +41,7 @@ from stacker.tensors import TensorSpec
 _CONFIG = "config.json"
 _MOST_ENTRIES = 10_000
 """The most entries of a config; those of published models have some hundreds."""
+_LOG = getLogger(__name__)
 _LISTS_OF_LAYERS = {"quantization_config", "compression_config"}
 """Nested configs that may have entries for each module of a model."""
 ReadDonor = Callable[[DonorSpec, Path, Dialect], Donor]
@@ -53,7 +58,19 @@ def read_donor(spec: DonorSpec, folder: Path, dialect: Dialect = Dialect.NATIVE)
     reference config, a donor that is missing or has no weights is made from that config alone. The spec's adapters are
     folded in.
     """
-    return add_adapters(_read_bare_donor(spec, folder, dialect), spec, folder, dialect)
+    donor = add_adapters(_read_bare_donor(spec, folder, dialect), spec, folder, dialect)
+    _LOG.info("donor '%s': %s", donor.name, _describe_place(donor))
+    return donor
+
+
+def _describe_place(donor: Donor) -> str:
+    """Where a donor was found, with its family, its depth, and the number and size of its files."""
+    here = next((os.path.normpath(Path(file.path).parent) for file in donor.files if file.path), "")
+    revision = f"@{donor.revision}" if donor.revision else ""
+    size, count = sum(file.size for file in donor.files), len(donor.files)
+    weights = f"{count} file{'s'[: count != 1]} of weights, {filesize.decimal(size)}" if count else "no weights"
+    found = f" in {here}" if here and here != donor.source else ""
+    return f"{donor.source}{revision}{found}: {donor.architecture.name}, {donor.depth} layers, {weights}"
 
 
 def _read_bare_donor(spec: DonorSpec, folder: Path, dialect: Dialect) -> Donor:

@@ -41,7 +41,7 @@ def stream_donors(known: Mapping[str, Donor], needed: Mapping[str, Collection[st
     def address(donor: Donor, file: DonorFile) -> DonorFile:
         if file.path or file.name not in needed[donor.name]:
             return file
-        placed = replace(file, address=make_address(donor, file))
+        placed = replace(file, address=make_address(donor.source, donor.revision, file.name))
         return replace(placed, stamp=open_checked(placed, stop).stamp)
 
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 
 from stacker.errors import Mark, SpecError, StorageError, did_you_mean
-from stacker.io.files.paths import is_file, is_folder, list_folder
+from stacker.io.disk.storage import explain_errors
+from stacker.io.files.paths import is_file, is_folder, list_folder, resolve_links
 
 MAX_SPEC_BYTES = 1_000_000
 STANDARD_INPUT = "-"
@@ -56,6 +59,20 @@ def write_spec_file(path: Path, text: str) -> None:
     except UnicodeEncodeError as error:  # the name of a donor's folder, as the system gave it
         hint = "rename the folder, or give it a link with another name"
         raise SpecError.of("a spec cannot name a folder whose name is not UTF-8", hint, Mark(str(path))) from error
+
+
+def replace_spec_file(path: Path, text: bytes) -> None:
+    """Replace the text of a spec file in one step; permissions and links stay. StorageError when that fails."""
+    target = resolve_links(path, SpecError)
+    with explain_errors(path), tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as file:
+        try:
+            file.write(text)
+            file.close()
+            shutil.copymode(target, file.name)
+            Path(file.name).replace(target)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
 
 
 def _suggest_file(path: Path) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from logging import getLogger
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +25,7 @@ from stacker.progress import Progress
 LONGEST_WAIT = 120.0
 """The most seconds in which fewer than LEAST_BYTES may arrive, whatever the hub does or asks to wait for."""
 LEAST_BYTES = 100_000
+_LOG = getLogger(__name__)
 _SPARE = 1 << 20
 """How many bytes more than announced may be reported, because bytes of repeated requests can count twice."""
 _LOOK = 0.5
@@ -38,6 +40,7 @@ def download(address: HubAddress, size: int | None, progress: Progress) -> None:
     from huggingface_hub import hf_hub_download
 
     _check_space(address, size)
+    _LOG.info("fetching %s into the cache of the hub", address)
     reported = 0
 
     def report(nbytes: int) -> None:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 
+from stacker.core.plan.tasks import Task, find_donor_files
 from stacker.core.values.donor import DonorFile
 from stacker.io.disk.direct import DIRECT_ALIGNMENT
 from stacker.io.ranges.fetching import fetch_range
-from stacker.io.ranges.read_ahead import Block, find_blocks, group_by_file
+from stacker.io.ranges.read_ahead import BLOCK_BYTES, Block, find_blocks, group_by_file, is_streamed
 from stacker.io.ranges.remote_file import RemoteFile
 
 REQUESTS_AT_ONCE = 8
@@ -31,6 +32,12 @@ Lease = Callable[[DonorFile], AbstractContextManager[RemoteFile]]
 """Provides an open file for the length of a `with` block."""
 Consume = Callable[[int, memoryview], None]
 """A function of an offset within a range and the bytes from there on, which it must not keep."""
+
+
+def count_buffers(tasks: Iterable[Task]) -> int:
+    """The most bytes that are held for reading the donors' files of the tasks from servers; 0 if none is read so."""
+    streamed = any(is_streamed(file) for task in tasks for file in find_donor_files(task))
+    return _HELD * BLOCK_BYTES + REQUESTS_AT_ONCE * CHUNK_BYTES if streamed else 0
 
 
 class Connections:

@@ -12,7 +12,7 @@ from itertools import chain, zip_longest
 
 from stacker.core.plan.tasks import Compute, CopyColumns, CopyRun, Task
 from stacker.core.values.donor import DonorFile
-from stacker.core.values.expression import find_needed_tensors
+from stacker.core.values.expression_parts import find_needed_tensors
 
 BLOCK_BYTES = 1 << 21
 """The most bytes of one block."""

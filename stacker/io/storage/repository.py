@@ -14,17 +14,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stacker.errors import DonorError, Mark
+from stacker.formats.gguf import parse_gguf_header
+from stacker.formats.gguf_names import SUFFIX, list_parts
 from stacker.formats.index import INDEX_FILE, MAX_INDEX_BYTES, parse_index
 from stacker.formats.safetensors import Header, RemoteStamp, parse_header, parse_header_length
 from stacker.io.disk.storage import explain_errors
 from stacker.io.files.cache_folder import find_user_cache
-from stacker.io.files.repository import FolderRepository
+from stacker.io.files.repository import FolderRepository, Repository
+from stacker.io.files.selected_files import SelectedFiles
 from stacker.io.ranges.fetching import fetch_range
 from stacker.io.storage.files import StoredFile, read_stamp
-from stacker.io.storage.stores import NEVER, ask, open_store
+from stacker.io.storage.stores import NEVER, ask, open_store, split_address
 from stacker.progress import Progress, ignore_progress
 
 _FIRST_REQUEST = 256 * 1024
+_GGUF_REQUEST = 8 << 20
+"""How many bytes of a GGUF file a request asks for: most of these files begin with several MB of tokens."""
 _MOST_NAMES = 20_000
 _AT_ONCE = 8
 _USUAL = (
@@ -64,6 +69,8 @@ class StorageRepository:
         if self.find_path(name):
             return self._cached(name).read_header(name)
         size, file = self._find(name).size, self._open(name)
+        if name.endswith(SUFFIX):
+            return _read_gguf_header(file, size, self._address(name))
         raw = b"".join(fetch_range(file, 0, min(_FIRST_REQUEST, size), NEVER))
         length = parse_header_length(raw[:64], size, self._address(name))
         raw += b"".join(fetch_range(file, len(raw), length, NEVER))
@@ -108,18 +115,49 @@ class StorageRepository:
         return Mark(self._address(name))
 
 
+def _read_gguf_header(file: StoredFile, size: int, where: str) -> Header:
+    """Read the header of a GGUF file piece by piece, because its length is only known at its end."""
+    held = bytearray()
+
+    def read(offset: int, nbytes: int) -> bytes:
+        end = min(offset + nbytes, size)
+        while len(held) < end:
+            pieces = fetch_range(file, len(held), min(max(end, len(held) + _GGUF_REQUEST), size), NEVER)
+            held.extend(b"".join(pieces))
+        return bytes(held[offset:end])
+
+    return parse_gguf_header(read, size, where)
+
+
 def _shorten(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def open_storage(source: str) -> StorageRepository:
-    """Open the folder at an address such as `s3://bucket/folder`; DonorError when it cannot be read or has no files."""
+def open_storage(source: str) -> Repository:
+    """Open the folder, or the GGUF file, at an address such as `s3://bucket/folder`.
+
+    DonorError when it cannot be read or has no files.
+    """
     source = source.rstrip("/")
+    if source.endswith(SUFFIX):
+        folder, name = split_address(source)
+        return SelectedFiles(_open_parts(folder, name), name)
     find = _look_for_usual if source.startswith("http") else _list_objects
     stamps = dict(find(source))
     if not stamps:
         raise DonorError.of("there are no files at this address", "check the bucket and the path", Mark(source))
     return StorageRepository(source, stamps, find_user_cache("storage"))
+
+
+def _open_parts(folder: str, name: str) -> StorageRepository:
+    """A repository that has only the GGUF file `name` of a folder, or all parts of its set."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        names = list_parts(name)
+        stamps = zip(names, pool.map(lambda part: _look_for(folder, part), names), strict=True)
+        found = {part: stamp for part, stamp in stamps if stamp}
+    if not found:
+        raise DonorError.of("there is no such file", "check the address", Mark(f"{folder}/{name}"))
+    return StorageRepository(folder, found, find_user_cache("storage"))
 
 
 def _list_objects(source: str) -> Iterator[tuple[str, RemoteStamp]]:

@@ -77,7 +77,7 @@ def _make_key(
     layer = layers.pop() if len(layers) == 1 else None
     shown = name if layer is None else _number_of(layer).sub("{i}", name, count=1)
     return ParameterKey(
-        shown, shape, frozenset((placements[each].suffix or each, weights.key(each)) for each in sources)
+        shown, shape, frozenset((placements[each].suffix or each, weights.keys[each]) for each in sources)
     )
 
 

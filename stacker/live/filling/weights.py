@@ -14,18 +14,18 @@ from itertools import accumulate
 
 import torch
 
-from stacker.core.plan.plan import Plan, Step
-from stacker.core.plan.task_making import locate_tensors, simplify
-from stacker.core.plan.tasks import TensorBytes
-from stacker.core.values.donor import Donor, DonorFile
+from stacker.core.plan.plan import Step
+from stacker.core.plan.task_making import simplify
+from stacker.core.values.donor import DonorFile
 from stacker.core.values.expression import Copy
 from stacker.errors import Mark, StorageError
-from stacker.live.forecast.weight_keys import WeightKey, make_weight_key
+from stacker.live.forecast.blueprint import Blueprint
+from stacker.live.forecast.weight_keys import Places, WeightKey
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
 from stacker.run.in_memory import Target, fill_targets
 from stacker.run.work.sources import OpenFiles
-from stacker.tensors import TensorRef, TensorSpec
+from stacker.tensors import TensorSpec
 
 
 class DonorMaps:
@@ -59,25 +59,22 @@ def _map_file(fd: int, file: DonorFile) -> mmap.mmap:
 class Weights:
     """The tensors of one plan, by name; `places` says where the donor tensors are stored, and `maps` maps the files.
 
-    Blends are computed on `device`.
+    `keys` identifies the value of each tensor, in all plans. Blends are computed on `device`.
     """
 
     steps: Mapping[str, Step]
-    places: Mapping[TensorRef, TensorBytes] = field(repr=False)
+    keys: Mapping[str, WeightKey] = field(repr=False)
+    places: Places = field(repr=False)
     maps: DonorMaps = field(repr=False)
     device: str = HOST
-
-    def key(self, name: str) -> WeightKey:
-        """Identifies the value of a tensor, in all plans."""
-        return make_weight_key(self.steps[name], self.places)
 
     def read(self, names: Iterable[str], watch: Watch = ignore_watch) -> dict[str, torch.Tensor]:
         """The tensors called `names`: copies are mapped, all others are computed now, equal ones only once."""
         mapped = {name: self._find_mapped(self.steps[name]) for name in names}
         computed = [name for name, tensor in mapped.items() if tensor is None]
-        first = {self.key(name): name for name in reversed(computed)}
+        first = {self.keys[name]: name for name in reversed(computed)}
         made = self.load(first.values(), watch)
-        return {name: made[first[self.key(name)]] if tensor is None else tensor for name, tensor in mapped.items()}
+        return {name: made[first[self.keys[name]]] if tensor is None else tensor for name, tensor in mapped.items()}
 
     def load(self, names: Iterable[str], watch: Watch = ignore_watch) -> dict[str, torch.Tensor]:
         """The tensors called `names`, each read or computed into new memory of its own."""
@@ -127,10 +124,10 @@ def _allocate(nbytes: int) -> memoryview:
     return memoryview(mmap.mmap(-1, max(nbytes, 1)))
 
 
-def open_weights(plan: Plan, donors: Mapping[str, Donor], maps: DonorMaps, device: str = HOST) -> Weights:
-    """The weights of a plan; DonorError if weights of a donor are not on this machine."""
-    steps = {step.tensor.name: step for step in plan.steps}
-    return Weights(steps, locate_tensors(plan.steps, donors), maps, device)
+def open_weights(blueprint: Blueprint, maps: DonorMaps, device: str = HOST) -> Weights:
+    """The weights of a blueprint's plan."""
+    steps = {step.tensor.name: step for step in blueprint.plan.steps}
+    return Weights(steps, blueprint.keys, blueprint.places, maps, device)
 
 
 def view_tensor(memory: mmap.mmap | memoryview, offset: int, spec: TensorSpec) -> torch.Tensor:

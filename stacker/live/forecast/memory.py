@@ -7,11 +7,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from stacker.core.plan.plan import Step
-from stacker.core.plan.task_making import locate_tensors
 from stacker.core.values.expression import Copy
 from stacker.errors import SpecError
 from stacker.live.forecast.blueprint import Blueprint
-from stacker.live.forecast.weight_keys import WeightKey, make_weight_key
+from stacker.live.forecast.weight_keys import WeightKey
 from stacker.tensors import CONFIG_DTYPES, Dtype
 
 WINDOW = 3
@@ -43,15 +42,13 @@ def predict_memory(blueprint: Blueprint, dtype: str | None = None, tokens: int =
     kept = CONFIG_DTYPES.get(
         dtype or str(blueprint.plan.config.get("dtype") or blueprint.plan.config.get("torch_dtype"))
     )
-    places = locate_tensors(blueprint.plan.steps, blueprint.donors)
-    layer_of = {name: place.layer for name, place in blueprint.place_tensors().items()}
     seen: dict[object, int] = {}
     layers: dict[int | None, list[object]] = defaultdict(list)
     sizes: dict[int | None, int] = defaultdict(int)
     mapped = total = 0
     for step in blueprint.plan.steps:
-        key, size = make_weight_key(step, places), _live_size(step, kept)
-        layer = layer_of[step.tensor.name]
+        key, size = blueprint.keys[step.tensor.name], _live_size(step, kept)
+        layer = blueprint.placements[step.tensor.name].layer
         layers[layer].append(key)
         sizes[layer] += size + (step.tensor.nbytes if size != step.tensor.nbytes or _is_expert(step) else 0)
         total += size

@@ -1,4 +1,4 @@
-"""Probes a live stack from beginning to end: its layers, the map of edits, and the confirmation of the best."""
+"""Measures edits of a live stack on some passages, and makes maps of their losses."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import islice, zip_longest
@@ -24,8 +24,9 @@ from stacker.measure.mapping.maps import (
     measure_losses,
     prepare,
 )
+from stacker.measure.mapping.refining import choose_edits, mark_drafts, refine_map
 from stacker.measure.probes.edits import Edit, Way, list_edits, order_edits
-from stacker.measure.probes.passages import Choice, choose_windows, read_probe_passages
+from stacker.measure.probes.passages import Choice, choose_windows, divide_windows, read_probe_passages
 from stacker.measure.probes.proposals import Origin, rank_changes, write_damped, write_edit
 from stacker.measure.probes.results import Change, DepthMap, Proposal, Survey
 from stacker.measure.probes.settings import ProbeSettings
@@ -43,18 +44,22 @@ Show = Callable[[DepthMap, Edit], None]
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A live stack that has read the text; `origin` is how the specs of edits name it."""
+    """A live stack that has read the text; `origin` is how the specs of edits name it.
+
+    All edits are measured on the passages of `draft`, and the best on those of `rest`, if there is one.
+    """
 
     settings: ProbeSettings
     live: LiveStack
     choice: Choice
-    prepared: Prepared
+    draft: Prepared
+    rest: Prepared | None
     origin: Origin
     read_spec: ReadSpec = field(repr=False)
 
     def survey(self) -> Survey:
-        """What the layers of the stack do."""
-        return survey_layers(self.origin.name, self.prepared.walks)
+        """What the layers of the stack do, on all passages."""
+        return survey_layers(self.origin.name, (*self.draft.walks, *(self.rest.walks if self.rest else ())))
 
 
 def choose_passages(settings: ProbeSettings, live: LiveStack) -> Choice:
@@ -72,7 +77,11 @@ def open_session(
     choice = choose_passages(settings, live)
     if settings.runs:
         check_passages(len(choice.measured))
-    return Session(settings, live, choice, prepare(live, choice.measured, workers), origin, read_spec)
+    edits = len(list_edits(len(live.layers), settings.runs, settings.ways))
+    races = settings.count_refined(edits) < edits
+    first, more = divide_windows(choice.measured) if races else (choice.measured, ())
+    rest = prepare(live, more, workers) if more else None
+    return Session(settings, live, choice, prepare(live, first, workers), rest, origin, read_spec)
 
 
 def measure_map(session: Session, survey: Survey, show: Show) -> DepthMap:
@@ -80,19 +89,38 @@ def measure_map(session: Session, survey: Survey, show: Show) -> DepthMap:
 
     `show` is called with the map so far after each edit that is measured.
     """
-    settings, name = session.settings, session.origin.name
+    settings, name, copies = session.settings, session.origin.name, load_copies(session)
     edits = order_edits(list_edits(survey.depth, settings.runs, settings.ways), survey.distances)
+    chosen = settings.count_refined(len(edits)) if session.rest else 0
 
     def tell(losses: Losses, edit: Edit) -> None:
-        show(draft_map(name, session.prepared, losses, len(edits)), edit)
+        show(mark(draft_map(name, session.draft, losses, len(edits))), edit)
 
-    losses = measure_losses(session.prepared, edits, find_ledger(session), tell, load_copies(session))
-    return judge_map(name, session.prepared, losses, len(edits))
+    def mark(found: DepthMap) -> DepthMap:
+        return mark_drafts(found, chosen) if session.rest else found
+
+    losses = measure_losses(session.draft, edits, find_ledger(session, session.draft), tell, copies)
+    draft = mark(judge_map(name, session.draft, losses, len(edits)))
+    if session.rest is None or len(losses.edited) < len(edits):
+        return draft
+    return _refine(session, session.rest, draft, choose_edits(losses, chosen), show, copies)
 
 
-def find_ledger(session: Session) -> Ledger:
-    """The file of what has been measured of this stack on these passages."""
-    windows = json.dumps([window.tokens for window in session.choice.measured]).encode()
+def _refine(
+    session: Session, rest: Prepared, draft: DepthMap, edits: Sequence[Edit], show: Show, copies: Copies
+) -> DepthMap:
+    """Measure the edits that a draft has chosen on the rest of the passages."""
+
+    def tell(losses: Losses, edit: Edit) -> None:
+        show(refine_map(draft, draft_map(draft.name, rest, losses, len(edits))), edit)
+
+    losses = measure_losses(rest, edits, find_ledger(session, rest), tell, copies)
+    return refine_map(draft, judge_map(draft.name, rest, losses, len(edits)))
+
+
+def find_ledger(session: Session, prepared: Prepared) -> Ledger:
+    """The file of what has been measured of this stack on some passages."""
+    windows = json.dumps([window.tokens for window in prepared.windows]).encode()
     parts = {
         "stack": identify_stack(session.live.blueprint),
         "windows": hashlib.sha256(windows).hexdigest(),
@@ -100,7 +128,7 @@ def find_ledger(session: Session) -> Ledger:
         "device": session.live.settings.device,
         "packages": {name: version(name) for name in ("torch", "transformers")},
     }
-    return open_ledger(parts, len(session.choice.measured))
+    return open_ledger(parts, len(prepared.windows))
 
 
 def load_copies(session: Session) -> Copies:
@@ -114,7 +142,7 @@ def propose_edits(session: Session, found: DepthMap) -> tuple[Proposal, ...]:
     chosen = [*islice(_find_buildable(session, rank_changes(found.changes)), session.settings.best)]
     if not session.choice.confirmed or not chosen:
         return tuple(chosen)
-    prepared = prepare(session.live, session.choice.confirmed, session.prepared.workers)
+    prepared = prepare(session.live, session.choice.confirmed, session.draft.workers)
     intervals = confirm_changes(prepared, [proposal.change.edit for proposal in chosen], load_copies(session))
     pairs = zip_longest(chosen, intervals)
     return tuple(replace(proposal, confirmed=interval) for proposal, interval in pairs)

@@ -52,6 +52,21 @@ def choose_windows(passages: Sequence[TextPassage], tokenizer: Any, window: int,
     )
 
 
+def divide_windows(windows: Sequence[Window]) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
+    """Divide windows into those of a draft, three of eight, and the rest, which refines it; both spread over the text.
+
+    The rest is empty if one of the two would be too few for intervals.
+    """
+    count = max(FEWEST, round(len(windows) * 3 / 8))
+    if len(windows) - count < FEWEST:
+        return tuple(windows), ()
+    first = {place * len(windows) // count for place in range(count)}
+    return (
+        _number([each for place, each in enumerate(windows) if place in first]),
+        _number([each for place, each in enumerate(windows) if place not in first]),
+    )
+
+
 def _spread(windows: Sequence[Window], most: int) -> list[Window]:
     count = min(most, len(windows))
     return [windows[place * len(windows) // count] for place in range(count)]

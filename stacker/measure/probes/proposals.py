@@ -41,5 +41,5 @@ def _write(origin: Origin, name: str, items: list[Tree]) -> str:
 
 
 def rank_changes(changes: Sequence[Change]) -> list[Change]:
-    """The changes from the largest gain to the largest harm."""
-    return sorted(changes, key=lambda change: change.alone.mean)
+    """The changes from the largest gain to the largest harm, without drafts."""
+    return sorted((change for change in changes if not change.is_draft), key=lambda change: change.alone.mean)

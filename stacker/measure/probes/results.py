@@ -75,12 +75,14 @@ class Change:
     """How an edit changes the loss: `alone` is its interval as if it had been the only edit that was tried.
 
     `among` is its interval as one of all edits that were tried: with 95% probability, the intervals of all of them
-    hold at once.
+    hold at once. A draft comes from the few passages that decide which edits are refined, which is measuring them on
+    others; both intervals are then only about drafts or only about refined edits.
     """
 
     edit: Edit
     alone: Interval
     among: Interval
+    is_draft: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class Chance:
 
     `tries` edits were measured on `passages` passages. The best would then seem to be `usual` standard errors better
     in half of all texts, and more than `rare` standard errors better in one of twenty. `best` is what the edit with the
-    clearest gain reached, and `probability` how often chance alone would reach that much.
+    clearest gain reached, and `probability` how often chance alone would reach that much. If `drafted` is not 0, the
+    tries were chosen from so many edits on other passages.
     """
 
     tries: int
@@ -98,13 +101,15 @@ class Chance:
     rare: float
     best: float
     probability: float
+    drafted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DepthMap:
     """How edits change the loss of a model of `depth` layers, which is `loss` nats a token as it is.
 
-    `changes` are in the order of the edits; `total` counts the edits to measure, of which some may be missing.
+    `changes` are in the order of the edits; `total` counts the edits to measure, of which some may be missing, and
+    `unrefined` the drafts that are still to be refined.
     """
 
     name: str
@@ -114,6 +119,18 @@ class DepthMap:
     changes: tuple[Change, ...] = field(repr=False)
     total: int
     chance: Chance | None
+    unrefined: int = 0
+
+    @property
+    def refined(self) -> int:
+        """How many drafts have been refined; 0 if there are no drafts."""
+        drafts = sum(change.is_draft for change in self.changes)
+        return len(self.changes) - drafts if drafts else 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all edits were measured and refined that had to be."""
+        return len(self.changes) == self.total and not self.unrefined
 
 
 @dataclass(frozen=True, slots=True)

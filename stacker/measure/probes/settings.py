@@ -17,7 +17,8 @@ Ways = tuple[tuple[Way, float], ...]
 class ProbeSettings:
     """What is measured: runs of at most `runs` layers in all `ways`; without runs, there is no map.
 
-    `passages` passages of the `texts` are read, `window` tokens of each. The `best` edits are proposed.
+    `passages` passages of the `texts` are read, `window` tokens of each. The `refine` best edits of a draft get more
+    passages (None: a quarter of all), and the `best` of these are proposed.
     """
 
     texts: tuple[Path, ...]
@@ -26,6 +27,11 @@ class ProbeSettings:
     passages: int = 16
     window: int = 128
     best: int = 8
+    refine: int | None = None
+
+    def count_refined(self, edits: int) -> int:
+        """How many of so many edits are refined."""
+        return min(edits, max(self.best, -(-edits // 4) if self.refine is None else self.refine))
 
     def list_factors(self, way: Way) -> list[float]:
         """The factors with which runs are edited in this way."""

@@ -37,7 +37,10 @@ def read_questions(paths: Iterable[Path]) -> tuple[Question, ...]:
     problems: list[Problem] = []
     for path in paths:
         try:
-            for number, record in read_records(read_text(path), str(path)):
+            records = [*read_records(read_text(path), str(path))]
+            if not records:
+                problems.append(Problem("there are no questions in this file", FORM, Mark(str(path))))
+            for number, record in records:
                 mark = Mark(str(path), number)
                 faults = [*_find_faults(record, mark)]
                 problems += faults

@@ -76,10 +76,12 @@ def read_lens(walks: Sequence[Walk]) -> list[tuple[float, float]]:
 
 def _read_lens(walk: Walk, rows: torch.Tensor, step: int) -> Iterator[torch.Tensor]:
     """Yield for each state the losses and agreements of some tokens: [2, tokens]."""
-    logits = [_read_logits(walk, state, rows) for state in walk.states]
-    wanted, likeliest = walk.batch.targets[::step], logits[-1].argmax(dim=-1)
-    for each in logits:
-        yield torch.stack([cross_entropy(each, wanted, reduction="none"), (each.argmax(dim=-1) == likeliest).float()])
+    wanted = walk.batch.targets[::step]
+    likeliest = _read_logits(walk, walk.states[-1], rows).argmax(dim=-1)
+    for state in walk.states:  # one after the other, because the logits of all states would take gigabytes
+        logits = _read_logits(walk, state, rows)
+        agreements = (logits.argmax(dim=-1) == likeliest).float()
+        yield torch.stack([cross_entropy(logits, wanted, reduction="none"), agreements])
 
 
 def _read_logits(walk: Walk, state: State, rows: torch.Tensor) -> torch.Tensor:

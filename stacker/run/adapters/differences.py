@@ -16,7 +16,7 @@ from stacker.run.work.sources import OpenFiles
 if TYPE_CHECKING:
     from stacker.arithmetic.low_rank import Matrix
 
-TUNED, BASE = "tuned", "base"
+TUNED, BASE = "fine-tune", "base"
 _IN_MEMORY = 1 << 24
 """A difference of at most this many elements is kept in memory, so that it is computed only once."""
 

@@ -125,8 +125,13 @@ class DeviceScratch:
     def keep(self, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> torch.Tensor:
         import torch
 
-        held = torch.empty(count * dtype.bits // 8, dtype=torch.uint8)
+        held = torch.empty(dtype.nbytes(count), dtype=torch.uint8)
         read(_bytes_of(held))
+        if dtype.block > 1:
+            import numpy as np
+
+            decoded = decode_blocks(_bytes_of(held), dtype, np.empty(count, np.float32))
+            return torch.from_numpy(decoded).to(self._memory.device, getattr(torch, kind.torch_name))
         moved = held.view(getattr(torch, dtype.torch_name)).to(self._memory.device)
         kept = moved.to(getattr(torch, kind.torch_name))
         self._wait()

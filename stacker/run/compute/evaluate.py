@@ -25,8 +25,8 @@ from stacker.core.values.expression import (
     Rescale,
     Rows,
     Scale,
-    is_zero,
 )
+from stacker.core.values.expression_parts import is_zero
 from stacker.io.disk.direct import DIRECT_ALIGNMENT
 from stacker.ops.shared.op import Tile
 from stacker.run.compute.decoding import decode_tile
@@ -198,7 +198,7 @@ def _load(tile_range: TileRange, tensor: TensorRef) -> Array:
     place = tile_range.evaluation.compute.places[tensor]
     with tile_range.evaluation.sources.lease(place.file) as source:
         return tile_range.scratch.keep(
-            place.nbytes * 8 // place.dtype.bits,
+            place.nbytes // place.dtype.size * place.dtype.block,
             tile_range.kind,
             place.dtype,
             lambda view: source.read_into(view, place.offset),

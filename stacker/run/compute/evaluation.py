@@ -8,7 +8,8 @@ from typing import Any
 
 from stacker.core.plan.costs import choose_tile, list_reads
 from stacker.core.plan.tasks import Compute
-from stacker.core.values.expression import Blend, Expression, find_blends, find_needed_tensors
+from stacker.core.values.expression import Blend, Expression
+from stacker.core.values.expression_parts import find_blends, find_needed_tensors
 from stacker.ops.shared.op import Kernel
 from stacker.ops.shared.settings import make_kernel
 from stacker.ops.table import OPS

@@ -9,7 +9,8 @@ from functools import partial
 
 from stacker.core.plan.plan import Plan, Step
 from stacker.core.plan.tasks import Compute, Task
-from stacker.core.values.expression import Columns, Copy, Decoded, Expression, Rows, is_zero
+from stacker.core.values.expression import Columns, Copy, Decoded, Expression, Rows
+from stacker.core.values.expression_parts import is_zero
 from stacker.errors import Blame, Problem, Severity, StackerError
 from stacker.run.compute.evaluation import begin_evaluation
 from stacker.run.compute.rounds import WorkerScratch, compute_rounds

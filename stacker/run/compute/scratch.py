@@ -151,11 +151,13 @@ class HostScratch:
         return tile
 
     def keep(self, count: int, kind: Dtype, dtype: Dtype, read: Callable[[memoryview], None]) -> Array:
-        stored = memoryview(bytearray(count * dtype.bits // 8))
+        stored = memoryview(bytearray(dtype.nbytes(count)))
         read(stored)
         if dtype is kind:
             return self.backend.array(stored, kind)
-        target = self.backend.array(memoryview(bytearray(count * kind.bits // 8)), kind)
+        target = self.backend.array(memoryview(bytearray(kind.nbytes(count))), kind)
+        if dtype.block > 1:
+            return decode_blocks(stored, dtype, target)
         return self.backend.convert(target, self.backend.array(stored, dtype))
 
     def unload(self, tile: Array, dtype: Dtype, residue: int = 0) -> memoryview:

@@ -9,8 +9,8 @@ from typing import Any
 from stacker.errors import StackerError
 from stacker.live.forecast.blueprint import Blueprint
 from stacker.measure.workers.workers import Workers
-from stacker.search.evaluation.live_evaluator import LiveEvaluator
-from stacker.search.evaluation.reading import Heat, is_late
+from stacker.search.evaluation.live_evaluator import LiveEvaluator, list_values
+from stacker.search.evaluation.reading import Heat, is_behind, is_ruined
 from stacker.search.evaluation.readings import Asked, Found, FoundReading, Reading, ReadingStudy
 from stacker.search.ranking import Floats
 from stacker.search.results import Point, Trial
@@ -33,7 +33,7 @@ class ClusterEvaluator(LiveEvaluator):
         """Have workers begin with the points that are left of a generation."""
         if generation == self._expected:
             return
-        self._expected, self._found, start = generation, {}, self.start.blueprint
+        self._expected, self._found, start = generation, {}, self.draw(self.start)
         heats, asked = self._draw_items(generation)
         blueprints = [*self._list_blueprints(points)]
         unique = {each.plan.id: each for each in (start, *blueprints)}
@@ -49,7 +49,7 @@ class ClusterEvaluator(LiveEvaluator):
 
     @property
     def _study(self) -> ReadingStudy:
-        return ReadingStudy(self.shared.blueprint, self.start.blueprint, self.shared.settings, self.course.batch)
+        return ReadingStudy(self.shared.blueprint, self.draw(self.start), self.shared.settings, self.course.batch)
 
     def _list_blueprints(self, points: Sequence[Point]) -> Iterator[Blueprint]:
         for point in points:
@@ -69,22 +69,19 @@ class ClusterEvaluator(LiveEvaluator):
         self, blueprints: Sequence[Blueprint], heat: Heat, start: Floats, earlier: Sequence[Trial]
     ) -> Iterator[Blueprint]:
         """Yield the stacks that a race goes on with after the first heat, as it is known so far."""
-        firsts = [trial.measured.first for trial in earlier if trial.measured.first is not None]
+        firsts = list_values(earlier, 0)
         for each in blueprints:
             found = self._found[each.plan.id]
             losses = found.get(heat.start) if not isinstance(found, StackerError) else None
             if losses is None or isinstance(losses, str):
                 continue
-            first = self._average(losses - start[heat.start : heat.stop])
-            if not is_late(first, firsts):
+            changes = losses - start[heat.start : heat.stop]
+            if not is_behind(self._average(changes), firsts) and not is_ruined(changes):
                 yield each
-            firsts.append(first)
+            firsts.append(self._average(changes))
 
     def _open(self, stack: Any) -> Reading:
         return self._find(self.draw(stack))
-
-    def _open_start(self) -> Reading:
-        return self._find(self.start.blueprint)
 
     def _find(self, blueprint: Blueprint) -> FoundReading:
         found = self._found[blueprint.plan.id]

@@ -10,11 +10,13 @@ import numpy as np
 
 from stacker.errors import StackerError
 from stacker.live.forecast.blueprint import Blueprint
+from stacker.live.head import Head
 from stacker.live.live_stack import LiveStack
 from stacker.measure.candidates import count_layers
 from stacker.measure.questions.questions import Question
+from stacker.search.evaluation.known_states import KnownStates
 from stacker.search.evaluation.objectives import COSTS, LOSS, QUESTIONS
-from stacker.search.evaluation.reading import Heat, is_behind, make_heats
+from stacker.search.evaluation.reading import Enter, Heat, is_behind, is_ruined, make_heats, run_all
 from stacker.search.evaluation.readings import LiveReading, Reading, explain_failure
 from stacker.search.evaluation.statistics import average_texts
 from stacker.search.evaluation.windows import Part, draw_windows
@@ -49,13 +51,15 @@ class _Round:
 class LiveEvaluator:
     """Measures points: `decode` makes a Stack, which shares its weights with `shared` when it is loaded.
 
-    Losses are those of the candidate minus those of `start`, on equal windows: so generations can be compared.
+    Losses are those of the candidate minus those of `start`, a Stack, on equal windows: so generations can be compared.
+    With `known`, candidates skip layers whose results are known.
     """
 
     decode: Callable[[Point], Any]
-    start: LiveStack
+    start: Any
     shared: LiveStack
     course: Course
+    known: KnownStates | None = None
     _round: _Round | None = field(default=None, repr=False)
     _tokenizer: Any = field(default=None, repr=False)
 
@@ -79,22 +83,23 @@ class LiveEvaluator:
         """Do nothing: points are measured one after the other."""
 
     def _open(self, stack: Any) -> Reading:
-        return LiveReading(self.shared.rearranged(stack), self._find_tokenizer, self.course.batch)
+        live = self.shared.rearranged(stack)
+        return LiveReading(live, self._prepare, self._find_tokenizer, self.course.batch)
 
-    def _open_start(self) -> Reading:
-        return LiveReading(self.start, self._find_tokenizer, self.course.batch)
-
-    def _find_tokenizer(self) -> Any:
+    def _find_tokenizer(self, live: LiveStack) -> Any:
         if self._tokenizer is None:
-            self._tokenizer = self.start.load_tokenizer()
+            self._tokenizer = live.load_tokenizer()
         return self._tokenizer
 
     def _begin(self, generation: int) -> _Round:
         if self._round is None or self._round.generation != generation:
             heats, asked = self._draw_items(generation)
-            start = self._open_start()
+            if self.known is not None:
+                self.known.clear(sum(len(heat.batches) for heat in heats))
+            start = self._open(self.start)
             losses = np.concatenate([start.read(heat) for heat in heats])
             self._round = _Round(generation, heats, losses, asked, start.answer(asked))
+            start.release()
         return self._round
 
     def _draw_items(self, generation: int) -> tuple[tuple[Heat, ...], tuple[Question, ...]]:
@@ -102,6 +107,9 @@ class LiveEvaluator:
         course = self.course
         windows = draw_windows(course.part, generation, course.count, course.seed)
         return make_heats(windows, len(course.part.texts), course.batch), self._draw_questions(generation)
+
+    def _prepare(self, head: Head) -> Enter:
+        return run_all if self.known is None else self.known.prepare(head)
 
     def _draw_questions(self, generation: int) -> tuple[Question, ...]:
         """Other questions for each generation, as many as windows."""
@@ -121,15 +129,15 @@ class LiveEvaluator:
             return Measured(None, problem=explain_failure(error))
         values = tuple(self._find_value(each, changes, answers, stack.blueprint) for each in self.course.objectives)
         error_of_loss = average_texts(self._divide(changes))[1] if self.course.objectives[0] is LOSS else None
-        first = self._average(changes[: turn.heats[0].stop])
-        return Measured(values, error_of_loss, first, len(changes))
+        read = [self._average(changes[: heat.stop]) for heat in turn.heats if heat.stop <= len(changes)]
+        return Measured(values, error_of_loss, read[0], len(changes), half=read[1] if len(read) > 1 else None)
 
     def _race(self, stack: Reading, turn: _Round, earlier: Sequence[Trial]) -> Floats:
-        """The changes of the windows' losses: of the first heat alone if the candidate is behind."""
+        """The changes of the windows' losses, of the first heats alone if the candidate is behind in one of them."""
         changes = np.empty(0)
-        for heat in turn.heats:
+        for number, heat in enumerate(turn.heats):
             changes = np.concatenate([changes, stack.read(heat) - turn.start[heat.start : heat.stop]])
-            if heat is turn.heats[0] and is_behind(self._average(changes), earlier):
+            if is_behind(self._average(changes), list_values(earlier, number)) or (number == 0 and is_ruined(changes)):
                 break
         return changes
 
@@ -149,3 +157,9 @@ class LiveEvaluator:
         texts = dict(zip(self.course.part.texts, self._divide(changes), strict=True))
         name = objective.name.partition(":")[2]
         return float(texts[name].mean()) if name else average_texts([*texts.values()])[0]
+
+
+def list_values(trials: Sequence[Trial], heat: int) -> list[float]:
+    """The values of trials after heat number `heat`; none after the last, which ends the race."""
+    found = [(trial.measured.first, trial.measured.half)[heat] if heat < 2 else None for trial in trials]
+    return [each for each in found if each is not None]

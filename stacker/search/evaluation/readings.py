@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,17 @@ from stacker.measure.questions.questions import Question
 from stacker.measure.results import SURPRISE
 from stacker.measure.score_cache import ScoreCache
 from stacker.measure.workers.candidates import load_blueprint
-from stacker.search.evaluation.reading import Heat, read_heat
+from stacker.search.evaluation.reading import Enter, Heat, read_heat, run_all
 from stacker.search.ranking import Floats
 
 ANSWERS = -1
 """The key of the answers among what a worker has found."""
 Found = Mapping[int, Floats | str]
 """What a worker has found: the losses of heats by their first windows, and those of answers; or why there are none."""
-Tokens = Callable[[], Any]
-"""Returns the tokenizer that questions are read with."""
+Prepare = Callable[[Head], Enter]
+"""A function that is called once for each stack, and returns what surrounds the reading of its batches."""
+Tokens = Callable[[LiveStack], Any]
+"""Returns the tokenizer that questions are read with, which is that of the first stack that is asked."""
 
 
 @dataclass
@@ -35,9 +38,17 @@ class LiveReading:
     """A stack in memory; questions are asked in batches of `batch` tokens."""
 
     live: LiveStack
+    prepare: Prepare = field(repr=False)
     tokens: Tokens = field(repr=False)
     batch: int
-    _head: Head | None = field(default=None, repr=False)
+
+    @cached_property
+    def _head(self) -> Head:
+        return find_head(self.live)
+
+    @cached_property
+    def _enter(self) -> Enter:
+        return self.prepare(self._head)
 
     @property
     def blueprint(self) -> Blueprint:
@@ -46,15 +57,14 @@ class LiveReading:
 
     def read(self, heat: Heat) -> Floats:
         """The mean loss of each window; SpecError if one is infinite or not a number."""
-        self._head = self._head or find_head(self.live)
-        return read_heat(self._head, heat)
+        return read_heat(self._head, heat, self._enter)
 
     def answer(self, questions: Sequence[Question]) -> Floats:
         """The loss of the right answer to each question."""
         if not questions:
             return np.empty(0)
         candidate = Candidate("candidate", self.live.blueprint, self.live.settings, lambda: self.live)
-        candidate.__dict__["tokenizer"] = self.tokens()
+        candidate.__dict__["tokenizer"] = self.tokens(self.live)
         choices, _ = score_choices(candidate, questions, self.batch, ScoreCache(None))
         return np.array(judge_choices(questions, choices)[SURPRISE].sums)
 
@@ -119,13 +129,13 @@ class ReadingStudy:
         """Load the shared stack; returns the function that reads with a candidate."""
         live, kept = load_blueprint(self.shared, self.settings), list[Any]()
 
-        def find_tokens() -> Any:
+        def find_tokens(_live: LiveStack) -> Any:
             if not kept:
                 kept.append(load_tokenizer(self.start.side_files, dict(self.start.plan.config)))
             return kept[0]
 
         def measure(asked: Asked) -> Found:
-            reading = LiveReading(live.rearranged(asked.blueprint), find_tokens, self.batch)
+            reading = LiveReading(live.rearranged(asked.blueprint), lambda _head: run_all, find_tokens, self.batch)
             found = dict(_read_all(reading, asked))
             reading.release()
             return found

@@ -44,21 +44,23 @@ def estimate_texts(texts: Sequence[Floats], level: float = LEVEL) -> Estimate:
 def judge_luck(trials: Sequence[Trial]) -> Luck | None:
     """What the best of as many candidates without effect would show; None if no trial has a standard error.
 
-    Each trial's value is replaced by a normal deviate with that trial's own standard error. Trials that were measured
-    on equal passages are not independent, so that chance shows somewhat less than this.
+    Gains are counted in each trial's own standard error, so that a bad candidate, whose loss varies much from passage
+    to passage, does not stand for the others. Chance is the best of as many deviates of Student's t as trials; the
+    best trial is one of those that a race let read all passages. Trials that were measured on equal passages are
+    not independent, so that chance shows somewhat less than this.
     """
-    measured = [trial for trial in trials if trial.values is not None and trial.measured.error is not None]
-    if not measured:
+    gains = [
+        (-trial.values[0] / trial.measured.error, trial.measured.passages)
+        for trial in trials
+        if trial.values and trial.measured.error
+    ]
+    if not gains:
         return None
-    errors = np.array([trial.measured.error for trial in measured])
+    most = max(passages for _, passages in gains)
+    best = max(gain for gain, passages in gains if passages == most)
     source = np.random.default_rng(SEED)
-    step = max(1, 2_000_000 // len(errors))
-    lowest = np.concatenate(
-        [
-            (source.standard_normal((min(step, DRAWS - at), len(errors))) * errors).min(axis=1)
-            for at in range(0, DRAWS, step)
-        ]
-    )
-    usual, rare = np.quantile(lowest, (0.5, 0.05))
-    best = min(trial.values[0] for trial in measured if trial.values)
-    return Luck(len(errors), float(usual), float(rare), best)
+    step = max(1, 2_000_000 // len(gains))
+    sizes = (min(step, DRAWS - at) for at in range(0, DRAWS, step))
+    chance = [source.standard_t(max(1, most - 1), (size, len(gains))).max(axis=1) for size in sizes]
+    usual, rare = np.quantile(np.concatenate(chance), (0.5, 0.95))
+    return Luck(len(gains), float(usual), float(rare), best)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from stacker.errors import SpecError
+from stacker.errors import Problem, raise_problems
 from stacker.search.results import Finalist
 from stacker.search.running.strategy import Strategy
 from stacker.search.spaces.arrangement_space import ArrangementSpace
@@ -67,13 +67,19 @@ _USUAL: dict[type, tuple[str, ...]] = {VariableSpace: ("scan", "cma"), Arrangeme
 
 
 def check_strategies(kinds: Sequence[type[Space]], names: Sequence[str]) -> None:
-    """Raise a SpecError for a name that is unknown, or whose strategy fits none of the kinds of spaces."""
-    for name in names:
+    """Raise a SpecError that lists the names that are unknown, and those whose strategy fits none of the spaces."""
+    raise_problems(_find_misfits(kinds, names))
+
+
+def _find_misfits(kinds: Sequence[type[Space]], names: Sequence[str]) -> Iterator[Problem]:
+    fitting = [row.name for row in _ALL if row.space in kinds]
+    for name in dict.fromkeys(names):
         if name not in STRATEGIES:
-            raise SpecError.of(f"there is no strategy '{name}'", f"there are: {', '.join(STRATEGIES)}")
-        if STRATEGIES[name].space not in kinds:
-            fitting = [row.name for row in _ALL if row.space in kinds]
-            raise SpecError.of(f"the strategy {name} cannot search this space", f"use {' or '.join(fitting)}")
+            yield Problem(f"there is no strategy '{name}'", f"there are: {', '.join(STRATEGIES)}")
+        elif name not in fitting:
+            yield Problem(f"the strategy {name} cannot search this space", f"use {' or '.join(fitting)}")
+        elif names.count(name) > 1:
+            yield Problem(f"the strategy {name} is named twice", "keep one of the two")
 
 
 def make_strategies(space: Space, names: Sequence[str] | None, seed: int) -> list[tuple[str, Ready]]:

@@ -54,6 +54,11 @@ def make_run(donor: str, start: int, stop: int) -> Arrangement:
     return tuple(Place(donor, layer) for layer in range(start, stop))
 
 
+def drop_idle(places: Arrangement) -> Arrangement:
+    """An arrangement without the layers that change nothing, because they write nothing and are entered as they are."""
+    return tuple(each for each in places if each.damp or each.hop != 1.0)
+
+
 def write_point(places: Arrangement) -> list[list[Any]]:
     """An arrangement as JSON: for each run its donor, its bounds, and what else it has by name."""
     found = []

@@ -12,7 +12,7 @@ import numpy as np
 
 from stacker.search.results import Finalist, Proposal, Trial
 from stacker.search.spaces.arrangement_space import ArrangementSpace
-from stacker.search.spaces.arrangements import Arrangement, read_point, write_point
+from stacker.search.spaces.arrangements import Arrangement, drop_idle, read_point, write_point
 from stacker.search.strategies.archive import Archive, Entry
 from stacker.search.strategies.moves import MOVES, cross
 from stacker.search.strategies.surrogate import Surrogate, count_uses, fit_surrogate
@@ -37,6 +37,7 @@ class Evolution:
     seed: int
     archive: Archive = field(default_factory=lambda: Archive(PARENTS))
     _generation: int = 0
+    _tried: set[Arrangement] = field(default_factory=set, repr=False)
     _source: np.random.Generator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -70,8 +71,11 @@ class Evolution:
         return [*found.values()]
 
     def _is_new(self, child: tuple[Arrangement, Proposal], found: dict[Arrangement, Proposal]) -> bool:
+        """Whether a child is in the space and does something that no order did before."""
         places, proposal = child
-        return places not in found and not self.space.find_problem(places) and not self.archive.has(proposal.point)
+        known = self._tried.union(map(drop_idle, found))
+        fits = not self.space.find_problem(places) and not self.archive.has(proposal.point)
+        return fits and drop_idle(places) not in known
 
     def _make_child(self) -> tuple[Arrangement, Proposal]:
         """A changed or crossed order of good parents."""
@@ -104,6 +108,7 @@ class Evolution:
         """Put the trials into the archive."""
         for trial in trials:
             self.archive.add(trial)
+            self._tried.add(drop_idle(read_point(trial.point)))
 
     def list_finalists(self) -> Sequence[Finalist]:
         """The best entries; those that were measured more than once are preferred."""

@@ -17,6 +17,8 @@ _SHORT = {
     "bf16": "bfloat16", "fp16": "float16", "f16": "float16", "half": "float16", "fp32": "float32", "f32": "float32",
     "float": "float32", "fp64": "float64", "double": "float64",
 }  # fmt: skip
+_QUANTISED = re.compile(r"(i?q[1-8]|tq[12])_\w+|nvfp4", re.IGNORECASE)
+"""Matches llama.cpp's names of quantised types and of mixtures of them, such as `q4_k_m`."""
 _SIZE = re.compile(r"\s*[0-9]{1,30}(\.[0-9]{1,30})?\s*(([kmgt]i?)?b)?\s*", re.IGNORECASE)
 _LARGEST = 10**15
 
@@ -29,6 +31,9 @@ def parse_dtype(name: str, mark: Mark) -> Dtype | None:
         return CONFIG_DTYPES[name]
     if name in BLOCK_DTYPES:
         return BLOCK_DTYPES[name]
+    if _QUANTISED.fullmatch(name) and name.lower() not in BLOCK_DTYPES:
+        message = f"nothing here can quantise to {shorten(name)}"
+        raise SpecError.of(message, f"GGUF stacks can be written as {', '.join(BLOCK_DTYPES)}", mark)
     hint = f"write '{_SHORT[name]}'" if name in _SHORT else did_you_mean(name, [KEEP, *CONFIG_DTYPES, *BLOCK_DTYPES])
     raise SpecError.of(f"'{shorten(name)}' is not an element type", hint, mark)
 

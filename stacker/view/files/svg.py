@@ -5,7 +5,7 @@ Output layers run from left to right, and the donor layers that they are made fr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -70,11 +70,12 @@ def svg_text(scene: Scene) -> str:
     return tostring(svg_element(scene), encoding="unicode") + "\n"
 
 
-def svg_element(scene: Scene, *, hover: bool = False) -> Element:
+def svg_element(scene: Scene, *, hover: bool = False, shaded: Collection[int] = ()) -> Element:
     """The drawing of a stack as an `<svg>` element.
 
     With `hover`, a transparent rectangle covers the column of each output layer and reacts to the mouse pointer, and
-    the rows of text below the drawing are left to the page around it.
+    the rows of text below the drawing are left to the page around it. The columns of the layers `shaded` are of the
+    class `differs`.
     """
     styles = assign_styles(list(scene.donors))
     curves, notes = find_curves(scene), [] if hover else list_notes(scene)
@@ -95,7 +96,7 @@ def svg_element(scene: Scene, *, hover: bool = False) -> Element:
         draw_curves(root, curves, top, LEFT, lambda layer: frame.x(layer) + frame.across / 2)
         draw_notes(root, notes, top + HEIGHT * len(curves))
         if hover:
-            _draw_hover_columns(root, frame, scene)
+            _draw_hover_columns(root, frame, scene, shaded)
     return root
 
 
@@ -182,7 +183,8 @@ def _draw_coverage(root: Element, scene: Scene, styles: dict[str, DonorStyle], t
             add_rect(root, box, fill=styles[name].colour if count else "var(--faint)")
 
 
-def _draw_hover_columns(root: Element, frame: Frame, scene: Scene) -> None:
+def _draw_hover_columns(root: Element, frame: Frame, scene: Scene, shaded: Collection[int]) -> None:
     for node in scene.graph.layers:
         box = (frame.x(node.index), TOP, frame.across, PLOT)
-        add_rect(root, box, class_="hit", id=f"layer-{node.index}", tabindex="-1").set("data-layer", str(node.index))
+        kind = "hit differs" if node.index in shaded else "hit"
+        add_rect(root, box, class_=kind, tabindex="-1").set("data-layer", str(node.index))

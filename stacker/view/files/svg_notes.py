@@ -17,13 +17,14 @@ from stacker.view.scene.formatting import (
     source_text,
     span_text,
 )
+from stacker.view.scene.jumps import SEVERITY_SOURCE, explain_jump, severity_text
 from stacker.view.scene.scene import Scene
 
 ROW = 17
 """Height of a row in pixels."""
-_LEFT, _COLUMNS = 44, (78, 48, 290, 250)
+_LEFT, _COLUMNS = 44, (78, 96, 270, 250)
 """The left edge of the first column, and the widths of the columns before the last, in pixels."""
-_CHARACTERS = (8, 7, 46, 38, 44)
+_CHARACTERS = (8, 14, 43, 38, 40)
 """About how many characters fit into each column of the segments."""
 _MOST = 40
 """How many segments and how many weak points are written."""
@@ -61,6 +62,7 @@ def explain_signs(scene: Scene) -> Iterator[str]:
         yield "Outlined blocks: copies whose output is multiplied by a factor."
     if scene.jumps:
         yield "Dashed lines: jumps, where two layers meet that were not neighbours in one donor; below, layers skipped."
+        yield f"{SEVERITY_SOURCE[0].upper()}{SEVERITY_SOURCE[1:]}."
 
 
 def is_damped(node: Node) -> bool:
@@ -70,9 +72,8 @@ def is_damped(node: Node) -> bool:
 
 def explain_layer(scene: Scene, node: Node) -> str:
     """What a layer is made from and how, and the jump before it: `layer 16: euryale[8]; jump -8: xwin to euryale`."""
-    junction = scene.jumps.get(node.index)
-    changes = changes_text(scene.changes.get(node.index, ())) or "within one donor"
-    jump = f"jump {junction.jump:+d}: {changes}" if junction else ""
+    explained = explain_jump(scene, node.index)
+    jump = f"jump {explained}" if explained else ""
     return f"layer {node.index}: " + "; ".join(filter(None, (node_source_text(node), node_method_text(node), jump)))
 
 
@@ -82,7 +83,7 @@ def list_segments(scene: Scene) -> Iterator[Row]:
         junction = scene.jumps.get(segment.start)
         yield (
             span_text(segment.start, segment.stop),
-            f"{junction.jump:+d}" if junction else "",
+            f"{junction.jump:+d} {severity_text(scene, segment.start)}" if junction else "",
             source_text(segment),
             method_text(scene.graph, segment),
             changes_text(scene.changes.get(segment.start, ())),

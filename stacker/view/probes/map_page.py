@@ -14,7 +14,7 @@ from xml.etree.ElementTree import tostring
 from stacker.measure.probes.results import Change, DepthMap, Proposal, Survey
 from stacker.view.files.page_filling import fill_page
 from stacker.view.probes.map_svg import map_svg_element
-from stacker.view.probes.words import chance_text, change_text, verdict_text
+from stacker.view.probes.words import chance_text, change_text, edit_text, verdict_text
 
 _TEMPLATE = Path(__file__).with_name("map.html")
 
@@ -34,7 +34,7 @@ def map_page_text(found: DepthMap, proposals: Sequence[Proposal], survey: Survey
 
 
 def _describe(change: Change) -> list[str]:
-    return [str(change.edit), change_text(change.alone), change_text(change.among)]
+    return [edit_text(change), change_text(change.alone), change_text(change.among)]
 
 
 def _proposal_html(proposal: Proposal) -> str:

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from stacker.measure.probes.results import Change, DepthMap
 from stacker.view.files.svg_elements import add_rect, add_text, clean_text
 from stacker.view.probes.heat import HEAT_CLASSES, Panel, find_heat, make_panels
-from stacker.view.probes.words import change_text, map_text
+from stacker.view.probes.words import change_text, edit_text, map_text
 
 WIDTH, LEFT, RIGHT, TOP = 1000, 44, 16, 60
 ROW, GAP = 20, 62
@@ -62,7 +62,7 @@ def _draw_panel(root: Element, panel: Panel, top: int, numbers: dict[Change, int
 def _draw_cell(root: Element, box: tuple[float, float, float, float], change: Change, number: int) -> None:
     rect = add_rect(root, box, fill=find_heat(change.alone.mean).colour, class_="cell")
     rect.set("data-edit", str(number))
-    SubElement(rect, "title").text = f"{change.edit}: {change_text(change.alone)}"
+    SubElement(rect, "title").text = f"{edit_text(change)}: {change_text(change.alone)}"
 
 
 def _draw_ticks(root: Element, layers: Sequence[int], across: float, y: float) -> None:

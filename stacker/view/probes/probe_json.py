@@ -22,7 +22,12 @@ def map_json(found: DepthMap) -> dict[str, Any]:
     """A map of edits; intervals are in nats a token."""
     chance = asdict(found.chance) if found.chance else None
     head = {"name": found.name, "depth": found.depth, "loss": _number(found.loss), "tokens": found.tokens}
-    return head | {"total": found.total, "chance": _replace(chance), "changes": [*map(change_json, found.changes)]}
+    return head | {
+        "total": found.total,
+        "unrefined": found.unrefined,
+        "chance": _replace(chance),
+        "changes": [*map(change_json, found.changes)],
+    }
 
 
 def change_json(change: Change) -> dict[str, Any]:
@@ -31,6 +36,7 @@ def change_json(change: Change) -> dict[str, Any]:
         "change": _number(change.alone.mean),
         "alone": _interval_json(change.alone),
         "among": _interval_json(change.among),
+        "draft": change.is_draft,
     }
 
 

@@ -109,7 +109,7 @@ def draw_proposals(proposals: Sequence[Proposal]) -> Table:
     columns = (
         "edit",
         "change of loss",
-        "as one of all edits",
+        "as one of all tries",
         *(["on other passages"] if confirmed else []),
         "verdict",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stacker.measure.probes.results import Chance, DepthMap, Interval, Proposal
+from stacker.measure.probes.results import Chance, Change, DepthMap, Interval, Proposal
 
 
 def change_text(interval: Interval) -> str:
@@ -12,7 +12,8 @@ def change_text(interval: Interval) -> str:
 
 def chance_text(chance: Chance) -> str:
     """What chance alone would give, as two sentences."""
-    tries = f"best of {chance.tries} tries on {chance.passages} passages"
+    origin = f", chosen from {chance.drafted} on other passages" * (chance.drafted > 0)
+    tries = f"best of {chance.tries} tries on {chance.passages} passages{origin}"
     usual, rare = f"{chance.usual:.1f} standard errors better", f"{chance.rare:.1f} in one text of twenty"
     luck = f"{tries}: by chance alone it would look {usual}, and {rare}"
     if chance.best <= 0:
@@ -25,7 +26,13 @@ def map_text(found: DepthMap) -> str:
     """What was measured, as one line."""
     measured = len(found.changes)
     count = f"{measured} edits" if measured == found.total else f"{measured} of {found.total} edits"
+    count += f", {found.refined} of them refined" if found.refined else ""
     return f"{found.name}: loss {found.loss:.4f} on {found.tokens:,} tokens; {count}"
+
+
+def edit_text(change: Change) -> str:
+    """The name of an edit, marked if its change is a draft."""
+    return f"{change.edit} (draft)" if change.is_draft else str(change.edit)
 
 
 def verdict_text(proposal: Proposal) -> str:

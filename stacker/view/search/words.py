@@ -66,10 +66,12 @@ def verdict_text(comparison: Comparison) -> str:
 
 def luck_text(luck: Luck) -> str:
     """What chance alone would show among as many candidates."""
+    seen = "no candidate looked better than the start on its search passages"
+    if luck.best > 0:
+        seen = f"the clearest gain on search passages was {luck.best:.1f} standard errors"
     return (
-        f"{luck.count} candidates were measured; the best on its search passages was {change_text(luck.best)}. If none "
-        f"of them differed from the start, the best would usually show {change_text(luck.usual)}, and below "
-        f"{change_text(luck.rare)} in one of 20 searches."
+        f"{luck.count} candidates were measured; {seen}. If none of them differed from the start, chance alone would "
+        f"show a gain of {luck.usual:.1f} in half of all searches, and of more than {luck.rare:.1f} in one of 20."
     )
 
 

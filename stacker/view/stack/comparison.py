@@ -61,23 +61,35 @@ def _draw_figures(left: Scene, right: Scene) -> Table:
 
     A value of the right stack is bold if the value of the left stack differs; otherwise `the same` is shown.
     """
+    rows = [
+        (Text(name, "dim"), one, Text(other, "bold") if one != other else Text("the same", "dim"))
+        for name, one, other in pair_facts(left, right)
+    ]
+    return make_table(("", left.name, right.name), rows)
+
+
+def pair_facts(left: Scene, right: Scene) -> Iterator[tuple[str, str, str]]:
+    """Yield the name of each fact about the stacks with its value for each of them, "" where a stack has none."""
     lefts, rights = (
         {"layers": f"{scene.family.name}, {len(scene.graph.layers)}"} | format_facts(scene) for scene in (left, right)
     )
-    rows = []
     for name in lefts | rights:
-        one, other = lefts.get(name, ""), rights.get(name, "")
-        rows.append((Text(name, "dim"), one, Text(other, "bold") if one != other else Text("the same", "dim")))
-    return make_table(("", left.name, right.name), rows)
+        yield name, lefts.get(name, ""), rights.get(name, "")
 
 
 def _draw_changes(left: Scene, right: Scene) -> RenderableType:
     """A table of the ranges of output layers that differ, or a line that says that no output layer differs."""
-    rows = [(*_run_texts(left, run), *_run_texts(right, other)) for run, other in find_changed_runs(left, right)]
+    rows = [*list_changes(left, right)]
     if not rows:
         return Text("the layers are the same")
     columns = ("layers", f"only in {left.name}", "layers", f"only in {right.name}")
     return make_table(columns, rows, right=("layers",), header_style="dim")
+
+
+def list_changes(left: Scene, right: Scene) -> Iterator[tuple[str, str, str, str]]:
+    """Yield, for each range of layers that differs, its numbers and sources in the left and in the right stack."""
+    for run, other in find_changed_runs(left, right):
+        yield *_run_texts(left, run), *_run_texts(right, other)
 
 
 def _run_texts(scene: Scene, run: tuple[int, int]) -> tuple[str, str]:

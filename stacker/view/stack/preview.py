@@ -21,6 +21,7 @@ from stacker.errors import Problem, Severity
 from stacker.view.map.coverage import Coverage
 from stacker.view.map.depth_map import DepthMap, is_plain
 from stacker.view.scene.formatting import changes_text, list_sources, method_text, span_text
+from stacker.view.scene.jumps import SEVERITY_SOURCE, severity_json, severity_text
 from stacker.view.scene.palette import DonorStyle, assign_styles
 from stacker.view.scene.scene import Scene
 from stacker.view.scene.tabular import make_table
@@ -47,6 +48,8 @@ def _draw_parts(scene: Scene) -> Iterator[RenderableType]:
     yield Legend(scene)
     yield Text()
     yield draw_segments(scene)
+    if scene.jumps:
+        yield Text(SEVERITY_SOURCE, "dim")
     yield Text()
     yield Coverage(scene)
     if scene.lints:
@@ -89,14 +92,14 @@ def _draw_blend_sign(scene: Scene, *, plain: bool, ascii_only: bool) -> Text:
     return Text.assemble(("▚", Style(color=one, bgcolor=other)), " blend")
 
 
-_COLUMNS = ("layers", "jump", "turn", "from", "made by", "across the jump")
+_COLUMNS = ("layers", "jump", "severity", "turn", "from", "made by", "across the jump")
 
 
 def draw_segments(scene: Scene) -> Table:
     """A table with a row for each run of output layers that are made from consecutive donor layers.
 
-    The columns are its layers, the jump before it and how far the stream turns there, its donor slices, its op, and
-    what the jump changes. A column that is empty in every row is left out.
+    The columns are its layers, the jump before it, how severe the jump is and how far the stream turns there, its donor
+    slices, its op, and what the jump changes. A column that is empty in every row is left out.
     """
     styles = assign_styles(list(scene.donors))
     rows = [_segment_row(scene, segment, styles) for segment in find_segments(scene.graph)]
@@ -109,11 +112,12 @@ def draw_segments(scene: Scene) -> Table:
 
 def _segment_row(
     scene: Scene, segment: Segment, styles: Mapping[str, DonorStyle]
-) -> tuple[str, str, str, Text, str, str]:
+) -> tuple[str, str, str, str, Text, str, str]:
     junction = scene.jumps.get(segment.start)
     return (
         span_text(segment.start, segment.stop),
         f"{junction.jump:+d}" if junction else "",
+        severity_text(scene, segment.start),
         f"{scene.turns[segment.start]:.2f}" if segment.start in scene.turns else "",
         _draw_sources(segment, styles),
         method_text(scene.graph, segment),
@@ -185,6 +189,7 @@ def _junctions_json(scene: Scene) -> list[dict[str, Any]]:
             "layer": junction.index,
             "jump": junction.jump,
             "turn": scene.turns.get(junction.index),
+            "severity": severity_json(scene, junction.index),
             "differs": {
                 name: {"before": before, "after": after} for name, before, after in scene.changes[junction.index]
             },

@@ -7,7 +7,8 @@ from rich.console import Group
 from rich.text import Text
 
 from stacker.core.stack.nodes import Node
-from stacker.core.study.figures import WRITE_SPEED, Figures
+from stacker.core.study.build_time import Origin
+from stacker.core.study.figures import Figures
 from stacker.core.study.sizes import ModelSizes, predict_weights
 from stacker.view.scene.scene import Scene
 from stacker.view.scene.tabular import count_text, make_pairs, seconds_text
@@ -59,13 +60,21 @@ def format_figures(figures: Figures) -> dict[str, str]:
         "reads": filesize.decimal(figures.read),
         "writes": f"{filesize.decimal(figures.written)}, {moved:.0%} {change}",
         "memory": f"{filesize.decimal(figures.peak)} at the peak",
-        "time": f"about {seconds_text(figures.seconds)} {_terms_text(moved)}",
+        "time": _time_text(figures),
     }
 
 
-def _terms_text(moved: float) -> str:
-    clones = "; almost none with clones" if moved == 1 else ""
-    return f"at {WRITE_SPEED / 1e9:.1f} GB/s, as measured on a small machine{clones}"
+_ORIGINS = {
+    Origin.DEFAULTS: "estimated from defaults; `stacker doctor --measure` measures this machine",
+    Origin.MEASURED: "as measured on this machine",
+    Origin.BUILDS: "as earlier builds on this machine took",
+}
+
+
+def _time_text(figures: Figures) -> str:
+    """The estimated build time, what it was estimated from, and that copies take no time if blocks are cloned."""
+    clones = "; almost none with clones" if figures.moved == figures.written else ""
+    return f"about {seconds_text(figures.seconds)}, {_ORIGINS[figures.speeds.origin]}{clones}"
 
 
 def _active_text(figures: Figures) -> str:

@@ -8,13 +8,15 @@ from rich import filesize
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from stacker.core.study.build_time import WITHOUT_ARITHMETIC, Origin, Speeds
 from stacker.io.machine import FOR_LIVE, Folder, Hub, Machine
+from stacker.ops.table import OPS
 from stacker.version import VERSION
-from stacker.view.scene.tabular import make_pairs
+from stacker.view.scene.tabular import count_text, make_pairs
 
 
-def draw_machine(machine: Machine) -> RenderableType:
-    """The program versions, hardware, filesystem and hub access of a machine.
+def draw_machine(machine: Machine, speeds: Speeds) -> RenderableType:
+    """The program versions, hardware, filesystem, speeds and hub access of a machine.
 
     Remarks tell what a value means for a build.
     """
@@ -23,6 +25,7 @@ def draw_machine(machine: Machine) -> RenderableType:
         _draw_section("this program", {"stacker": VERSION, "python": machine.python, **_list_packages(machine)}),
         _draw_section("this machine", _list_hardware(machine)),
         _draw_section(str(folder.path), _list_folder(folder)),
+        _draw_section("builds", _list_speeds(speeds)),
         _draw_section("the hub", _list_hub(machine.hub)),
     )
 
@@ -66,6 +69,24 @@ def _list_folder(folder: Folder) -> dict[str, str]:
     }
 
 
+_ORIGINS = {
+    Origin.DEFAULTS: "defaults: nothing is known of this machine yet; --measure measures it",
+    Origin.MEASURED: "measured with --measure, and corrected by builds since then",
+    Origin.BUILDS: "defaults, corrected by builds on this machine; --measure measures all",
+}
+
+
+def _list_speeds(speeds: Speeds) -> dict[str, str]:
+    """The speed of writing, and those of the slowest and the fastest op."""
+    rates = sorted((speeds.of(op), op) for op in OPS if op not in WITHOUT_ARITHMETIC)
+    slowest, fastest = (f"{count_text(rate)} ({op})" for rate, op in (rates[0], rates[-1]))
+    return {
+        "speeds": _ORIGINS[speeds.origin],
+        "writing": f"{filesize.decimal(int(speeds.write))}/s",
+        "blending": f"{slowest} to {fastest} elements of the sources a second",
+    }
+
+
 def _list_hub(hub: Hub) -> dict[str, str]:
     return {
         "address": hub.endpoint,
@@ -75,8 +96,8 @@ def _list_hub(hub: Hub) -> dict[str, str]:
     }
 
 
-def machine_json(machine: Machine) -> dict[str, Any]:
-    """The facts about a machine as a JSON value, with sizes in bytes."""
+def machine_json(machine: Machine, speeds: Speeds) -> dict[str, Any]:
+    """The facts about a machine as a JSON value, with sizes in bytes and speeds as in Speeds."""
     folder, hub = machine.folder, machine.hub
     return {
         "stacker": VERSION,
@@ -95,6 +116,11 @@ def machine_json(machine: Machine) -> dict[str, Any]:
             "copy_file_range": folder.copies_in_kernel,
             "direct_io": folder.writes_past_cache,
             "holes": folder.keeps_holes,
+        },
+        "speeds": {
+            "from": speeds.origin.value,
+            "write": round(speeds.write),
+            "elements": {op: round(speeds.of(op)) for op in OPS},
         },
         "hub": {
             "endpoint": hub.endpoint,

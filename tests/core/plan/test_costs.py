@@ -10,7 +10,8 @@ from hypothesis import given
 
 from stacker.core.plan.costs import MB, count_live_tiles, fit_workers, list_reads, predict_peak, predict_work
 from stacker.core.plan.plan import Step
-from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale, find_needed_tensors
+from stacker.core.values.expression import Blend, Cast, Copy, Expression, Scale
+from stacker.core.values.expression_parts import find_needed_tensors
 from stacker.errors import SpecError
 from stacker.tensors import Dtype, TensorRef, TensorSpec
 
@@ -71,6 +72,16 @@ def test_as_many_workers_as_fit(workers: int, spare: int) -> None:
 def test_without_a_limit_all_work() -> None:
     """No limit is no limit."""
     assert fit_workers([_step(_blend(X, X))], 5, None) == 5
+
+
+def test_shared_buffers_count() -> None:
+    """What all threads share leaves less for threads, and is in the least that the error names."""
+    steps = [_step(_blend(*[X] * 10))]
+    most = predict_peak(steps, 8)
+    assert fit_workers(steps, 8, most) == 8
+    assert 1 <= fit_workers(steps, 8, most, buffers=64 * MB) < 8
+    with pytest.raises(SpecError, match="are too few"):
+        fit_workers(steps, 1, predict_peak(steps, 1), buffers=64 * MB)
 
 
 def test_too_little_says_how_much_would_do() -> None:

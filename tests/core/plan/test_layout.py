@@ -11,7 +11,8 @@ from safetensors.torch import load
 
 from stacker.core.plan import layout as layout_module
 from stacker.core.plan.layout import lay_out
-from stacker.core.plan.plan import Layout, Shard, Step
+from stacker.core.plan.plan import Shard, Step
+from stacker.core.plan.shard_layout import Layout
 from stacker.core.plan.tensors import plan_tensors
 from stacker.core.values.donor import Donor
 from stacker.core.values.expression import Copy

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stacker.core.plan.parts import Part, choose_shards, parse_part
-from stacker.core.plan.plan import Costs, Layout, Plan, Shard
+from stacker.core.plan.plan import Costs, Plan, Shard
+from stacker.core.plan.shard_layout import Layout
 from stacker.errors import Mark, SpecError
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 
 from stacker.arch.files.architecture import Architecture, Part
 from stacker.arch.files.formula import parse_formula
-from stacker.core.plan.plan import Costs, Layout, Plan, Shard, Step
+from stacker.core.plan.plan import Costs, Plan, Shard, Step
+from stacker.core.plan.shard_layout import Layout
 from stacker.core.plan.task_making import find_tensors, make_tasks
 from stacker.core.plan.tasks import Compute, CopyRun, Task, Zeros
 from stacker.core.values.donor import Donor, DonorFile, DonorTensor, Extent

@@ -10,19 +10,8 @@ from hypothesis import strategies as st
 
 from stacker.core.plan.expression_json import expression_from_json, expression_to_json
 from stacker.core.values.columns import concatenate, take_columns
-from stacker.core.values.expression import (
-    Blend,
-    Cast,
-    Columns,
-    Concat,
-    Copy,
-    Expression,
-    Scale,
-    find_blends,
-    find_needed_tensors,
-    find_tensor_refs,
-    is_zero,
-)
+from stacker.core.values.expression import Blend, Cast, Columns, Concat, Copy, Expression, Scale
+from stacker.core.values.expression_parts import find_blends, find_needed_tensors, find_tensor_refs, is_zero
 from stacker.tensors import Dtype, TensorRef
 
 A, B = TensorRef("a", "t"), TensorRef("b", "t")

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from stacker.core.plan.plan import Costs, Layout, Plan, Shard
+from stacker.core.plan.plan import Costs, Plan, Shard
+from stacker.core.plan.shard_layout import Layout
 from stacker.errors import LockedError, Severity, SpecError, StackerError, StorageError
 from stacker.io.output import placing
 from stacker.io.output.destination import FolderDestination

@@ -11,6 +11,7 @@ from stacker.core.plan.tasks import ColumnSource, Compute, CopyColumns, CopyRun,
 from stacker.core.values.donor import DonorFile
 from stacker.core.values.expression import Blend, Copy
 from stacker.io.ranges import read_ahead
+from stacker.io.ranges.connections import count_buffers
 from stacker.io.ranges.read_ahead import Block, find_blocks, group_by_file, list_blocks
 from stacker.tensors import Dtype, TensorRef
 
@@ -38,6 +39,12 @@ def test_neighbours_become_one_block() -> None:
 def test_long_copies_and_local_files_need_no_blocks() -> None:
     """A copy that is longer than a block is written as it arrives, and local files are not requested."""
     assert list_blocks([copy(0, 101), copy(0, 50, LOCAL)]) == ()
+
+
+def test_buffers_are_counted_only_for_servers() -> None:
+    """Reading from a server holds blocks and chunks; local files need none."""
+    assert count_buffers([copy(0, 50, LOCAL)]) == 0
+    assert count_buffers([copy(0, 50, LOCAL), copy(0, 50)]) > 1 << 24
 
 
 def test_sources_of_a_blend_are_read_side_by_side() -> None:

@@ -17,6 +17,7 @@ from stacker.errors import DonorError, SpecError, StackerError
 from stacker.io.donors.streaming import DonorAccess
 from stacker.run.building import BuildOptions
 from tests.donors import write_llama
+from tests.gguf_donors import read_metadata, read_tensors, write_gguf
 from tests.storage_server import BUCKET, KEY, SECRET, Request, StorageServer
 
 SPEC = """\
@@ -178,6 +179,26 @@ def test_a_web_server_without_ranges_is_refused(home: Path) -> None:
     """A server that sends whole files where a range was asked for is an error with the file's address."""
     with _web_server(home, _Whole) as place, pytest.raises(DonorError, match=f"{place}/second/config.json"):
         build_from(home, {"A": f"{place}/first", "B": f"{place}/second"}, "out")
+
+
+GGUF = "stacker: 1\nname: both\ndonors: {{a: '{0}/a.gguf', b: '{0}/b.gguf'}}\nstack: ['a[0:3]', 'b[1:4]']\n"
+
+
+@pytest.mark.parametrize("options", [STREAM, BuildOptions()], ids=["stream", "fetch"])
+@pytest.mark.parametrize("kind", ["storage", "web"])
+def test_gguf_files_are_read(home: Path, server: StorageServer, kind: str, options: BuildOptions) -> None:
+    """A GGUF file is named by its address; tensors and tokens are the same as from a file on this machine."""
+    for seed, name in enumerate("ab"):
+        write_gguf(home / "gguf" / f"{name}.gguf", seed=seed)
+    server.put_folder(home / "gguf", "org/gguf")
+    with _web_server(home, _Ranges) as place:
+        remote = f"{place}/gguf" if kind == "web" else f"s3://{BUCKET}/org/gguf"
+        for name, where in (("local", str(home / "gguf")), ("remote", remote)):
+            (home / f"{name}.yml").write_text(GGUF.format(where))
+            build(load(home / f"{name}.yml"), home / f"{name}.gguf", options)
+    assert read_tensors(home / "remote.gguf") == read_tensors(home / "local.gguf")
+    tokens = [read_metadata(home / f"{name}.gguf")["tokenizer.ggml.tokens"] for name in ("local", "remote")]
+    assert tokens[0] == tokens[1]
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stacker.errors import SpecError
-from stacker.measure.probes.passages import Choice, choose_windows
+from stacker.measure.probes.passages import Choice, choose_windows, divide_windows
 from stacker.measure.texts import TextPassage
 from tests.measure.donors_with_words import make_text, make_tokenizer
 
@@ -45,3 +45,17 @@ def test_short_passages() -> None:
     """Passages with too few tokens are left out; if all are, the message says what to do."""
     with pytest.raises(SpecError, match="no passage of the text has 20 tokens"):
         choose(5, 2, window=20)
+
+
+@pytest.mark.parametrize(("count", "draft", "rest"), [(11, 11, 0), (12, 6, 6), (16, 6, 10), (32, 12, 20)])
+def test_drafts_and_the_rest(count: int, draft: int, rest: int) -> None:
+    """Both parts have at least six windows, no window is in both, and both are spread; few windows stay together."""
+    windows = choose(count, count)[0].measured
+    parts = divide_windows(windows)
+    assert (len(parts[0]), len(parts[1])) == (draft, rest)
+    tokens = [window.tokens for part in parts for window in part]
+    assert sorted(tokens) == sorted(window.tokens for window in windows)
+    for part in parts:
+        assert [window.passage for window in part] == [*range(len(part))]
+        half = {windows[place].tokens for place in range(count // 2)}
+        assert abs(sum(window.tokens in half for window in part) - len(part) / 2) <= 1

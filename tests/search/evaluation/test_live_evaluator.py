@@ -15,6 +15,7 @@ from stacker.live.live_stack import LiveStack
 from stacker.measure.questions.questions import Question
 from stacker.measure.texts import TextPassage
 from stacker.search.evaluation.comparison import Contender, measure_part
+from stacker.search.evaluation.known_states import KnownStates
 from stacker.search.evaluation.live_evaluator import Course, LiveEvaluator
 from stacker.search.evaluation.objectives import choose_objectives
 from stacker.search.evaluation.reading import make_heats, read_windows
@@ -46,7 +47,7 @@ def part() -> Part:
     return split_texts(TEXTS, make_tokenizer(), 12, 16)["search"]
 
 
-def evaluator(home: Path, start: LiveStack, part: Part, *names: str) -> LiveEvaluator:
+def evaluator(home: Path, start: LiveStack, part: Part, *names: str, known: KnownStates | None = None) -> LiveEvaluator:
     """An evaluator whose points are lists of slices."""
 
     def decode(point: Any) -> Stack:
@@ -55,7 +56,8 @@ def evaluator(home: Path, start: LiveStack, part: Part, *names: str) -> LiveEval
         return stack_of(home, list(point))
 
     objectives = choose_objectives(names or ("loss",), part.texts, questions=True)
-    return LiveEvaluator(decode, start, start, Course(part, objectives, 8, 5, QUESTIONS))
+    course = Course(part, objectives, 8, 5, QUESTIONS)
+    return LiveEvaluator(decode, stack_of(home, ["a"]), start, course, known)
 
 
 def losses(stack: Stack, part: Part, generation: int) -> np.ndarray[Any, Any]:

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from stacker.live.live_stack import LiveStack
-from stacker.search.evaluation.reading import is_behind, make_heats, read_windows
-from stacker.search.results import Measured, Proposal, Trial
+from stacker.search.evaluation.reading import is_behind, is_ruined, make_heats, read_windows
 from tests.measure.prepared import live_of, windows_of
 
 
@@ -30,21 +29,26 @@ def test_losses_are_those_of_transformers(live: LiveStack) -> None:
     assert np.allclose(found, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize(("count", "texts", "first"), [(16, 2, 4), (16, 3, 3), (6, 2, 2), (2, 2, 2), (40, 1, 10)])
-def test_the_first_heat_has_all_texts(live: LiveStack, count: int, texts: int, first: int) -> None:
-    """The first heat has a quarter of the windows, equally many of each text and at least one."""
+@pytest.mark.parametrize(
+    ("count", "texts", "stops"),
+    [(16, 2, [4, 8, 16]), (16, 3, [3, 6, 16]), (6, 2, [2, 6]), (2, 2, [2]), (40, 1, [10, 20, 40])],
+)
+def test_each_heat_has_all_texts(live: LiveStack, count: int, texts: int, stops: list[int]) -> None:
+    """Heats end at a quarter, half and all of the windows, with equally many of each text and at least one."""
     windows = [*windows_of(live)] * 5
     heats = make_heats(windows[:count], texts, 64)
-    assert heats[0].stop == first
-    assert [heat.start for heat in heats[1:]] == ([first] if first < count else [])
-    assert heats[-1].stop == count
+    assert [heat.stop for heat in heats] == stops
+    assert [heat.start for heat in heats] == [0, *stops[:-1]]
 
 
 def test_the_race_stops_the_worse_half() -> None:
     """A candidate stops if it is above the median of those before it, of which there must be three."""
-    earlier = [Trial(at, "x", 0, Proposal(at, ""), Measured((0.0,), first=float(at))) for at in range(3)]
-    assert is_behind(1.1, earlier)
-    assert not is_behind(1.0, earlier)
-    assert not is_behind(9.0, earlier[:2])
-    failed = Trial(3, "x", 0, Proposal(3, ""), Measured(None))
-    assert not is_behind(9.0, [*earlier[:2], failed])
+    assert is_behind(1.1, [0.0, 1.0, 2.0])
+    assert not is_behind(1.0, [0.0, 1.0, 2.0])
+    assert not is_behind(9.0, [0.0, 1.0])
+
+
+def test_only_a_loss_on_every_window_ruins() -> None:
+    """A candidate stops alone if each of its first windows loses more than 0.1 nats a token."""
+    assert is_ruined(np.array([0.2, 0.11, 3.0]))
+    assert not is_ruined(np.array([0.2, 0.1, 3.0]))

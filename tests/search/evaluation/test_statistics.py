@@ -13,7 +13,7 @@ SOURCE = np.random.default_rng(0)
 
 
 def trial(number: int, value: float, error: float | None) -> Trial:
-    return Trial(number, "x", 0, Proposal(number, ""), Measured((value,), error))
+    return Trial(number, "x", 0, Proposal(number, ""), Measured((value,), error, passages=32))
 
 
 def losses(name: str, *texts: np.ndarray) -> Losses:
@@ -67,15 +67,24 @@ def test_verdicts_are_paired() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 10, 200])
-def test_luck_is_the_lowest_of_so_many_normal_values(count: int) -> None:
-    """The median of the minimum of n standard normal values solves 1 - (1 - Φ(x))ⁿ = 1/2."""
+def test_luck_is_the_largest_of_so_many_deviates(count: int) -> None:
+    """The median of the maximum of n values of Student's t solves F(x)ⁿ = 1/2."""
     luck = judge_luck([trial(number, -0.1, 0.02) for number in range(count)])
     assert luck is not None
-    draws = np.sort(np.random.default_rng(7).standard_normal(400_000))
-    share = 1 - 0.5 ** (1 / count)
-    assert np.isclose(luck.usual, 0.02 * np.quantile(draws, share), atol=0.001)
-    assert luck.rare < luck.usual
-    assert (luck.count, luck.best) == (count, -0.1)
+    draws = np.random.default_rng(7).standard_t(31, 400_000)
+    assert np.isclose(luck.usual, np.quantile(draws, 0.5 ** (1 / count)), atol=0.05)
+    assert luck.rare > luck.usual
+    assert luck.count == count
+    assert np.isclose(luck.best, 5)
+
+
+def test_ruined_stacks_are_not_lucky() -> None:
+    """The large errors of stacks that were stopped early, or that are ruined, do not count."""
+    good = [trial(number, -0.1, 0.02) for number in range(20)]
+    ruined = [trial(number, 5.0, 0.9) for number in range(20, 30)]
+    stopped = Trial(30, "x", 0, Proposal(30, ""), Measured((0.1,), 0.5, passages=0))
+    expected = judge_luck([trial(number, -0.1, 0.02) for number in range(31)])
+    assert judge_luck([*good, *ruined, stopped]) == expected
 
 
 def test_luck_needs_errors() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from stacker.search.results import Finalist, Measured, Proposal, Trial
 from stacker.search.running.strategy import Strategy
+from stacker.search.spaces.arrangements import drop_idle, read_point
 from stacker.search.spaces.variables import make_space
 from stacker.search.strategies.cma import Cma
 from stacker.search.strategies.evolution import Evolution
@@ -92,10 +94,11 @@ def test_cma_learns_from_failures() -> None:
     assert cma.list_finalists()[0].point["a"] < 0.3
 
 
-def test_evolution_gets_around_a_damaged_layer() -> None:
+@pytest.mark.parametrize("seed", range(6))
+def test_evolution_gets_around_a_damaged_layer(seed: int) -> None:
     """Evolution finds an order without the damaged layer and with nothing else wrong within 200 candidates."""
     space = make_orders("a", "b")
-    evolution = Evolution(space, list_seeds(space), seed=0)
+    evolution = Evolution(space, list_seeds(space), seed=seed)
     trials = drive(evolution, cost_of_point, 15)
     first = next(trial.number for trial in trials if trial.values == (0.0,))
     assert first < 200
@@ -108,6 +111,15 @@ def test_evolution_asks_for_nothing_twice() -> None:
     trials = drive(Evolution(space, list_seeds(space), seed=1), cost_of_point, 8)
     fresh = [str(trial.point) for trial in trials if not trial.proposal.how.startswith("again")]
     assert len(fresh) == len(set(fresh))
+
+
+def test_layers_that_change_nothing_make_no_new_order() -> None:
+    """No child equals an earlier order but for copies that write nothing."""
+    space = replace(make_orders("a"), writers=("attn.o",))
+    seeds = [Proposal([["a", 0, DEPTH]], "start"), Proposal([["a", 0, DEPTH], ["a", 3, 4, {"damp": 0.0}]], "idle")]
+    trials = drive(Evolution(space, seeds, seed=1), cost_of_point, 8)
+    children = [str(drop_idle(read_point(trial.point))) for trial in trials if trial.proposal.how[:5] != "again"]
+    assert len(children[2:]) == len({*children[2:]} - {*children[:2]})
 
 
 def test_parents_are_named() -> None:

@@ -38,7 +38,7 @@ REPORT = Report(
     "the mean of CMA-ES", "plan 2", 2.0, (("code", 7.4),),
     (compare("linear 0.5", -0.02, -0.03, -0.01), compare("ram", 0.001, -0.01, 0.012),
      compare("slerp 0.5", 0.05, 0.04, 0.06)),
-    Luck(3, -0.01, -0.02, -0.3), 4, 1, 120.0, 40,
+    Luck(3, 0.9, 2.1, 5.2), 4, 1, 120.0, 40,
 )  # fmt: skip
 TRIALS = (trial(0, 0.0), trial(1, None), trial(2, -0.3), trial(3, 9.0))
 STORY = SearchStory(
