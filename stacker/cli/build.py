@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +18,7 @@ from stacker.cli.terminal.printing import make_console, print_json, print_proble
 from stacker.cli.terminal.progress import show_progress
 from stacker.cli.terminal.streams import drop_output, keep_output_clean
 from stacker.core.plan.shard_layout import LayoutKind
-from stacker.errors import Mark, SpecError, StorageError, raise_problems, select_errors, select_warnings
+from stacker.errors import Mark, Problem, SpecError, StorageError, raise_problems, select_errors, select_warnings
 
 if TYPE_CHECKING:
     from stacker.compose import Stack
@@ -132,22 +134,29 @@ def build(
     from stacker.io.donors.streaming import DonorAccess
     from stacker.run.building import BuildOptions
     from stacker.run.executors import EXECUTORS
-    from stacker.spec.language.value_grammar import parse_size
 
-    memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
+    memory = _parse_size(max_memory, "--max-memory")
     stack = load(spec, parameters=parse_assignments(parameter)).for_clients(clients or ())
-    if shard_size:
-        stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
-    doubts = () if quiet or select_errors(stack.problems) else select_warnings(stack.lints())
-    print_warnings((*stack.problems, *doubts))
+    size = _parse_size(shard_size, "--shard-size")
+    stack = stack.in_shards(size) if size else stack
+    print_warnings((*stack.problems, *(() if quiet else _find_doubts(stack))))
     access = DonorAccess.STREAM if stream else DonorAccess.FETCH
     where = choose_executor(executor, address, EXECUTORS)
     set_cache(cache_dir, cache_size, stream=stream)
     options = BuildOptions(force, restart, workers, memory, layout, device, digests, where, access)
-    if shards:
-        write_part(stack, Path(out), shards, options, quiet=quiet, json=json)
-        return
-    _write_whole(stack, out, options, quiet=quiet, json=json)
+    write = partial(write_part, stack, Path(out), shards) if shards else partial(_write_whole, stack, out)
+    write(options, quiet=quiet, json=json)
+
+
+def _parse_size(text: str | None, option: str) -> int | None:
+    from stacker.spec.language.value_grammar import parse_size
+
+    return parse_size(text, Mark(option)) if text else None
+
+
+def _find_doubts(stack: Stack) -> Sequence[Problem]:
+    """The warnings about a stack without errors."""
+    return () if select_errors(stack.problems) else select_warnings(stack.lints())
 
 
 def _write_whole(stack: Stack, out: str, options: BuildOptions, *, quiet: bool, json: bool) -> None:

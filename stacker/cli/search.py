@@ -113,9 +113,7 @@ def search(
     if source == SHOW:
         _show_log(shown, svg, html, as_json=json)
         return
-    if shown is not None:
-        raise SpecError.of(f"'{shown}' is too much", f"to look at a log: stacker search show {source}")
-    problems = [*_check_winner(out)]
+    problems = [*_check_request(source, shown, out)]
     files = {"-o": out, "--log": log, "--svg": svg, "--html": html}
     attempt(problems, partial(_check_outputs, files, (source, *text, *questions)))
     seconds = attempt(problems, partial(_parse, parse_time, budget, "--budget"))
@@ -130,7 +128,9 @@ def search(
     _show(_run(source, options, problems, workers, quiet=json), svg, html, as_json=json)
 
 
-def _check_winner(out: Path | None) -> Iterator[Problem]:
+def _check_request(source: str, shown: Path | None, out: Path | None) -> Iterator[Problem]:
+    if shown is not None:
+        yield Problem(f"'{shown}' is too much", f"to look at a log: stacker search show {source}")
     if out is None:
         yield Problem("there is no file for the winner", "name one: -o best.yml")
     elif out.suffix not in (".yml", ".yaml"):

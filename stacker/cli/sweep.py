@@ -78,15 +78,13 @@ def sweep(
 
     _check_scored(text, questions)
     check_outputs({"-o": out, "--svg": svg, "--html": html}, (spec, *text, *questions))
-    read = remember_donors(read_donor)
-    stack = _load(spec, out, read)
+    stack = _load(spec, out, read := remember_donors(read_donor))
     axes = parse_axes(parameter or (), stack.spec.parameters)
     points = choose_points(axes, random, seed)
     asked = examine(Reading(text, passage, window, stride, batch, no_cache), questions)
-    settings = parse_settings(device, dtype, max_memory)
+    request = SweepRequest(stack, axes, points, asked, parse_settings(device, dtype, max_memory), read, log)
     with show_counts(quiet=json) as watch_for, open_workers(executor, address) as workers:
-        request = SweepRequest(stack, axes, points, asked, settings, read, log, workers)
-        found = run_sweep(request, watch_for)
+        found = run_sweep(request, watch_for, workers)
     _write_files(found, stack, out, svg, html)
     _show(found, out, as_json=json)
 

@@ -15,13 +15,11 @@ from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.files.cache_folder import find_user_cache
 from stacker.live.live_stack import LiveStack, Settings
 from stacker.measure.candidates import Candidate, Opening
-from stacker.measure.comparison.evaluation import Examination, WatchFor
+from stacker.measure.comparison.evaluation import Examination, WatchFor, ignore_activity
 from stacker.measure.questions.questions import hash_questions, read_questions
 from stacker.measure.score_cache import ScoreCache
 from stacker.measure.texts import PASSAGE, Windowing, read_passages
-from stacker.measure.workers.executors import EXECUTORS
 from stacker.measure.workers.workers import HERE, Workers
-from stacker.progress import ignore_watch
 from stacker.search.sweeps.grid import Axis, Point, choose_points, format_point, make_axes
 from stacker.search.sweeps.results import Sweep
 from stacker.search.sweeps.sweep_log import open_sweep_log
@@ -43,10 +41,9 @@ class SweepRequest:
     settings: Settings = field(default_factory=Settings)
     read: ReadDonor = field(default=read_donor, repr=False)
     log: Path | None = None
-    workers: Workers = field(default=HERE, repr=False)
 
 
-def run_sweep(request: SweepRequest, watch_for: WatchFor = lambda _activity: ignore_watch) -> Sweep:
+def run_sweep(request: SweepRequest, watch_for: WatchFor = ignore_activity, workers: Workers = HERE) -> Sweep:
     """Measure all points, and judge the best on parts that were kept apart."""
     loaded: list[LiveStack] = []
     settings = request.settings
@@ -59,7 +56,7 @@ def run_sweep(request: SweepRequest, watch_for: WatchFor = lambda _activity: ign
 
     own = open_stack(request.stack.spec.name, request.stack)
     with open_sweep_log(request.log, _make_head(request)) as log:
-        work = Sweeping(open_point, own, divide(request.examination), watch_for, log, request.workers)
+        work = Sweeping(open_point, own, divide(request.examination), watch_for, log, workers)
         return sweep_points(request.stack.spec.name, request.axes, request.points, work)
 
 
@@ -95,13 +92,11 @@ def sweep(
     dtype: str | None = None,
     max_memory: int | None = None,
     log: str | Path | None = None,
-    executor: str = "local",
 ) -> Sweep:
     """Measure all combinations of these values of a spec's parameters, or `count` of them, on texts and questions.
 
     Without values, all parameters that have a range or choices are swept. `passage` is in characters, `window`,
-    `stride` and `batch` in tokens, `max_memory` in bytes. With the executor `ray`, points are measured on the cluster
-    that RAY_ADDRESS names. Scores are kept in the user's cache folder. SpecError if the
+    `stride` and `batch` in tokens, `max_memory` in bytes. Scores are kept in the user's cache folder. SpecError if the
     spec, a value or an option is wrong.
     """
     paths, asked = [Path(each) for each in texts], [Path(each) for each in questions]
@@ -120,6 +115,4 @@ def sweep(
         cache=ScoreCache(find_user_cache("scores")),
     )
     settings = Settings(device, dtype, max_memory)
-    kept = Path(log) if log else None
-    with EXECUTORS[executor]() as workers:
-        return run_sweep(SweepRequest(stack, axes, points, examination, settings, read, kept, workers))
+    return run_sweep(SweepRequest(stack, axes, points, examination, settings, read, Path(log) if log else None))

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from stacker.errors import DonorError, Mark, StackerError
 from stacker.formats.safetensors import RemoteStamp
+from stacker.io.files.paths import list_folder
 from stacker.io.ranges.fetching import fetch_range
 from stacker.io.ranges.remote_file import RemoteFile
 from stacker.spec.language.value_grammar import parse_size
@@ -114,7 +115,7 @@ class NodeCache:
     def _reserve(self, part: Path, fd: int, nbytes: int) -> bool:
         """Give the file `part` its size after making room for it; returns whether there is enough."""
         with _lock(self.folder / _LOCK):
-            others = [path for path in self.folder.iterdir() if path.name not in (_LOCK, part.name)]
+            others = [self.folder / name for name in list_folder(self.folder) if name not in (_LOCK, part.name)]
             known = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in others)
             taken = sum(size for _, size, _ in known)
             for _, size, path in known:
