@@ -12,6 +12,7 @@ import typer
 
 from stacker.cli.app import RUN, Json, Parameters, app, format_examples
 from stacker.cli.candidates import open_candidates, write_file
+from stacker.cli.executors import Address, Measurer, open_workers
 from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind, Memory
 from stacker.cli.terminal.completion import complete_donor
@@ -79,6 +80,8 @@ def evaluate(
     dtype: Kind = None,
     max_memory: Memory = None,
     no_cache: NoCache = False,
+    executor: Measurer = "local",
+    address: Address = None,
     svg: Svg = None,
     json: Json = False,
 ) -> None:
@@ -91,8 +94,8 @@ def evaluate(
     reading = Reading(text, passage, window, stride, batch, no_cache)
     examination = replace(examine(reading, questions, probe_set), generations=generate)
     candidates = open_candidates(sources, parameter, device, dtype, max_memory)
-    with show_counts(quiet=json) as watch_for:
-        found = evaluate(candidates, examination, watch_for)
+    with show_counts(quiet=json) as watch_for, open_workers(executor, address) as workers:
+        found = evaluate(candidates, examination, watch_for, workers)
     _show(found, svg, as_json=json)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,12 +12,14 @@ import typer
 
 from stacker.cli.app import RUN, Json, app, format_examples
 from stacker.cli.candidates import write_file
+from stacker.cli.executors import Address, Measurer, open_workers
 from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
 from stacker.errors import Mark, Problem, SpecError, attempt, raise_problems
 
 if TYPE_CHECKING:
+    from stacker.measure.workers.workers import Workers
     from stacker.search.limits import Limit
     from stacker.search.results import Trial
     from stacker.searching.options import Bounds, SearchOptions
@@ -96,6 +98,8 @@ def search(
     window: Window = 512,
     device: Device = "cpu",
     dtype: Kind = None,
+    executor: Measurer = "local",
+    address: Address = None,
     out: Out = None,
     log: LogFile = None,
     svg: Svg = None,
@@ -114,7 +118,8 @@ def search(
         _split(strategy), _split(objective) or ("loss",), _bound(problems, max_layers, max_params, licence), seed,
         spread, passages, window, device, attempt(problems, partial(_parse_dtype, dtype)), tuple(parameter or ()),
     )  # fmt: skip
-    _show(_run(source, options, problems, quiet=json), svg, html, as_json=json)
+    workers = partial(open_workers, executor, address)
+    _show(_run(source, options, problems, workers, quiet=json), svg, html, as_json=json)
 
 
 def _limit(problems: list[Problem], candidates: int | None, budget: str | None) -> Limit:
@@ -159,7 +164,14 @@ def _parse_dtype(dtype: str | None) -> str | None:
     return found.torch_name if found else None
 
 
-def _run(source: str, options: SearchOptions, problems: list[Problem], *, quiet: bool) -> SearchStory:
+def _run(
+    source: str,
+    options: SearchOptions,
+    problems: list[Problem],
+    engage: Callable[[], AbstractContextManager[Workers]],
+    *,
+    quiet: bool,
+) -> SearchStory:
     """Search, unless there are `problems`, which are told together with those of the spec and the texts."""
     from stacker.searching.preparation import prepare
 
@@ -170,8 +182,8 @@ def _run(source: str, options: SearchOptions, problems: list[Problem], *, quiet:
     from stacker.searching.pipeline import run_search
 
     try:
-        with _show_progress(quiet=quiet) as (tell, note):
-            outcome = run_search(request, tell, note)
+        with _show_progress(quiet=quiet) as (tell, note), engage() as workers:
+            outcome = run_search(request, tell, note, workers)
     except KeyboardInterrupt:
         if options.log:
             make_console(stderr=True).print("interrupted; the same command goes on from here")

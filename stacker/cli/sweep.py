@@ -13,6 +13,7 @@ import typer
 from stacker.cli.app import RUN, Json, Spec, app, format_examples
 from stacker.cli.candidates import write_file
 from stacker.cli.evaluation import Batch, Length, NoCache, Questions, Reading, Size, Stride, examine
+from stacker.cli.executors import Address, Measurer, open_workers
 from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind, Memory, parse_settings
 from stacker.cli.terminal.counts import show_counts
@@ -69,6 +70,8 @@ def sweep(
     dtype: Kind = None,
     max_memory: Memory = None,
     no_cache: NoCache = False,
+    executor: Measurer = "local",
+    address: Address = None,
     svg: Svg = None,
     html: Html = None,
     json: Json = False,
@@ -80,8 +83,8 @@ def sweep(
     outputs = {"-o": out, "--log": log, "--svg": svg, "--html": html}
     asked = _Asked(spec, parameter or [], random, seed, reading, questions, outputs)
     request = _prepare(asked, partial(parse_settings, device, dtype, max_memory))
-    with show_counts(quiet=json) as watch_for:
-        found = run_sweep(request, watch_for)
+    with show_counts(quiet=json) as watch_for, open_workers(executor, address) as workers:
+        found = run_sweep(request, watch_for, workers)
     _write_files(found, request.stack, out, svg, html)
     _show(found, out, as_json=json)
 
