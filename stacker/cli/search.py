@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,6 @@ from stacker.cli.terminal.printing import make_console, print_json, print_warnin
 from stacker.errors import Mark, Problem, SpecError, attempt, raise_problems
 
 if TYPE_CHECKING:
-    from stacker.measure.workers.workers import Workers
     from stacker.search.limits import Limit
     from stacker.search.results import Trial
     from stacker.searching.options import Bounds, SearchOptions
@@ -110,16 +109,13 @@ def search(
     from stacker.searching.options import SearchOptions
 
     if source == SHOW:
-        _show_log(shown, svg, html, as_json=json)
-        return
+        return _show(_read_story(shown, svg, html), svg, html, as_json=json)
     problems = _list_slips(source, shown, {"-o": out, "--log": log, "--svg": svg, "--html": html}, (*text, *questions))
-    options = SearchOptions(
-        tuple(text), out or Path("best.yml"), log, tuple(questions), _limit(problems, candidates, budget), arrange,
-        _split(strategy), _split(objective) or ("loss",), _bound(problems, max_layers, max_params, licence), seed,
-        spread, passages, window, device, attempt(problems, partial(_parse_dtype, dtype)), tuple(parameter or ()),
-    )  # fmt: skip
-    workers = partial(open_workers, executor, address)
-    _show(_run(source, options, problems, workers, quiet=json), svg, html, as_json=json)
+    options = SearchOptions(tuple(text), out or Path("best.yml"), log, tuple(questions),
+        _limit(problems, candidates, budget), arrange, _split(strategy), _split(objective) or ("loss",),
+        _bound(problems, max_layers, max_params, licence), seed, spread, passages, window, device,
+        attempt(problems, partial(_parse_dtype, dtype)), tuple(parameter or ()))  # fmt: skip
+    return _show(_run(source, options, problems, (executor, address), quiet=json), svg, html, as_json=json)
 
 
 def _limit(problems: list[Problem], candidates: int | None, budget: str | None) -> Limit:
@@ -168,11 +164,14 @@ def _run(
     source: str,
     options: SearchOptions,
     problems: list[Problem],
-    engage: Callable[[], AbstractContextManager[Workers]],
+    measurer: tuple[str, str | None],
     *,
     quiet: bool,
 ) -> SearchStory:
-    """Search, unless there are `problems`, which are told together with those of the spec and the texts."""
+    """Search, unless there are `problems`, which are told together with those of the spec and the texts.
+
+    `measurer` is the name of an executor and its address.
+    """
     from stacker.searching.preparation import prepare
 
     request = attempt(problems, partial(prepare, Path(source), options))
@@ -182,7 +181,7 @@ def _run(
     from stacker.searching.pipeline import run_search
 
     try:
-        with _show_progress(quiet=quiet) as (tell, note), engage() as workers:
+        with _show_progress(quiet=quiet) as (tell, note), open_workers(*measurer) as workers:
             outcome = run_search(request, tell, note, workers)
     except KeyboardInterrupt:
         if options.log:
@@ -219,8 +218,8 @@ def _make_story(name: str, outcome: Outcome) -> SearchStory:
     return SearchStory(name, outcome.objectives, outcome.trials, lineage, choice, outcome.report, tuple(front))
 
 
-def _read_story(path: Path | None) -> SearchStory:
-    """What a log says, with the report if the search has ended."""
+def _read_story(path: Path | None, svg: Path | None, html: Path | None) -> SearchStory:
+    """What a log says, with the report if the search has ended; an error if a picture would replace the log."""
     from stacker.search.evaluation.judging import make_report
     from stacker.search.lineage import find_lineage, split_losses
     from stacker.search.log import read_log
@@ -229,6 +228,7 @@ def _read_story(path: Path | None) -> SearchStory:
 
     if path is None:
         raise SpecError.of("there is no log to show", "name one: stacker search show LOG")
+    check_outputs({"--svg": svg, "--html": html}, [path])
     record = read_log(path)
     choice, final = split_losses(record.losses)
     report = make_report(final[0].name, final[0], final[1:], record.trials) if final else None
@@ -236,11 +236,6 @@ def _read_story(path: Path | None) -> SearchStory:
     front = find_front([trial.values for trial in record.trials]) if len(objectives) > 1 else []
     lineage = find_lineage(record.trials, report.plan) if report else ()
     return SearchStory(path.stem, objectives, record.trials, lineage, choice, report, tuple(front))
-
-
-def _show_log(path: Path | None, svg: Path | None, html: Path | None, *, as_json: bool) -> None:
-    check_outputs({"--svg": svg, "--html": html}, (path,) if path else ())
-    _show(_read_story(path), svg, html, as_json=as_json)
 
 
 def _show(story: SearchStory, svg: Path | None, html: Path | None, *, as_json: bool) -> None:
