@@ -59,6 +59,59 @@ def _make_integers(source: torch.Generator, rows: int, columns: int) -> tuple[Te
     return {"weight": weight, "weight_scale": scale}, (weight.float() * scale).bfloat16()
 
 
+def _make_int8(source: torch.Generator, rows: int, columns: int) -> tuple[Tensors, Tensor]:
+    weight, largest = _random_bytes(source, rows, columns).view(torch.int8), torch.rand(rows, generator=source)
+    numbers = (weight * largest[:, None] * 7.874015718698502e-3).bfloat16()
+    return {"weight": weight, "SCB": largest, "weight_format": torch.zeros((), dtype=torch.uint8)}, numbers
+
+
+def _make_fp4(source: torch.Generator, rows: int, columns: int, *, nested: bool = True) -> tuple[Tensors, Tensor]:
+    """Random 4-bit numbers as bitsandbytes stores them, with blocks of 64, and its formula in fp32."""
+    pairs, count = _random_bytes(source, rows * columns // 2, 1), rows * columns // 64
+    table = torch.linspace(-1, 1, 16)
+    state: dict[str, Any] = {"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [rows, columns]}
+    stored = {"weight": pairs, "weight.quant_map": table}
+    if nested:
+        state |= {"nested_blocksize": 256, "nested_dtype": "float32", "nested_offset": 0.125}
+        codes, inner = _random_bytes(source, count), torch.rand(-(-count // 256), generator=source)
+        own = torch.linspace(-1, 1, 256)
+        stored |= {"weight.absmax": codes, "weight.nested_absmax": inner, "weight.nested_quant_map": own}
+        largest = own[codes.long()] * inner.repeat_interleave(256)[:count] + 0.125
+    else:
+        largest = stored["weight.absmax"] = torch.rand(count, generator=source)
+    text = torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
+    numbers = table[torch.cat([pairs >> 4, pairs & 15], 1).reshape(-1).long()] * largest.repeat_interleave(64)
+    return stored | {"weight.quant_state.bitsandbytes__nf4": text}, numbers.reshape(rows, columns).bfloat16()
+
+
+def _make_plain_fp4(source: torch.Generator, rows: int, columns: int) -> tuple[Tensors, Tensor]:
+    return _make_fp4(source, rows, columns, nested=False)
+
+
+def _make_nvfp4(source: torch.Generator, rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Pairs of fp4, their fp8 scales, the scale of all, and the numbers of fp4 with the scales of each, in fp32."""
+    pairs = _random_bytes(source, rows, columns // 2)
+    scales = _make_fp8(source, rows, columns // 16).float().abs().to(torch.float8_e4m3fn)
+    values = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6], dtype=torch.float32)
+    codes = torch.stack([pairs & 15, pairs >> 4], -1).reshape(rows, columns).long()
+    numbers = values[codes & 7] * torch.where(codes > 7, -1.0, 1.0)
+    return pairs, scales, torch.rand(1, generator=source) + 0.5, numbers
+
+
+def _make_packed_nvfp4(source: torch.Generator, rows: int, columns: int) -> tuple[Tensors, Tensor]:
+    pairs, scales, whole, fp4 = _make_nvfp4(source, rows, columns)
+    numbers = (fp4 * (scales.float() / whole).repeat_interleave(16, 1)).bfloat16()
+    stored = {"weight_packed": pairs, "weight_scale": scales, "weight_global_scale": whole}
+    return stored | {"input_global_scale": torch.ones(1)}, numbers
+
+
+def _make_modelopt_nvfp4(source: torch.Generator, rows: int, columns: int) -> tuple[Tensors, Tensor]:
+    pairs, scales, whole, fp4 = _make_nvfp4(source, rows, columns)
+    numbers = (fp4 * (scales.float() * whole).repeat_interleave(16, 1)).bfloat16()
+    stored = {"weight": pairs, "weight_scale": scales, "weight_scale_2": whole.reshape(())}
+    return stored | {"input_scale": torch.ones(())}, numbers
+
+
 def _unpack(words: Tensor, bits: int) -> Tensor:
     """The numbers in words, the lowest bits first, as a new last dimension."""
     shifts = torch.arange(0, 32, bits, dtype=torch.int32)
@@ -106,6 +159,11 @@ SCHEMES: dict[str, tuple[Make, dict[str, Any]]] = {
     "fp8 in blocks": (_make_blocks, {"quant_method": "fp8", "weight_block_size": [16, 32]}),
     "fp8 by channel": (_make_channels, {"quant_method": "compressed-tensors"}),
     "int8": (_make_integers, {"quant_method": "compressed-tensors"}),
+    "int8 of bitsandbytes": (_make_int8, {"quant_method": "bitsandbytes", "load_in_8bit": True}),
+    "nf4": (_make_fp4, {"quant_method": "bitsandbytes", "load_in_4bit": True}),
+    "nf4 with plain magnitudes": (_make_plain_fp4, {"quant_method": "bitsandbytes", "load_in_4bit": True}),
+    "nvfp4 of compressed-tensors": (_make_packed_nvfp4, {"quant_method": "compressed-tensors"}),
+    "nvfp4 of modelopt": (_make_modelopt_nvfp4, {"quant_method": "modelopt", "quant_algo": "NVFP4"}),
     "gptq": (_make_gptq, {"quant_method": "gptq", "bits": 4}),
     "gptq v2, 8 bits": (_make_gptq_v2, {"quant_method": "gptq", "bits": 8, "checkpoint_format": "gptq_v2"}),
     "awq": (_make_awq, {"quant_method": "awq", "bits": 4}),
@@ -213,7 +271,7 @@ def test_donors_of_different_schemes_meet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("parts", "stated", "reason"),
     [
-        ({"weight.absmax": torch.ones(4)}, {"quant_method": "bitsandbytes"}, "weight is U8"),
+        ({"weight.absmax": torch.ones(4)}, {"quant_method": "bitsandbytes"}, "its shape is not known"),
         ({"weight_scale": torch.ones(5, 7)}, {"quant_method": "fp8"}, "does not fit"),
         ({"weight_scale": torch.ones(1)}, {"quant_method": "fp8", "transform_config": {"R1": {}}}, "rotated"),
         ({"weight_packed": torch.ones(64, 8, dtype=torch.int32)}, {"quant_method": "compressed-tensors"}, "0 bits"),

@@ -5,6 +5,8 @@ What is stored, and the names of the schemes, are described in `stacker.formats.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from stacker.arithmetic.jit import compiled
 from stacker.arithmetic.narrow import VALUES
+from stacker.errors import DonorError
 from stacker.tensors import Dtype
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -20,6 +23,8 @@ _FP4 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6])
 """The numbers of fp4 (e2m1), in the order of their bits; the standard is OCP Microscaling Formats, version 1.0."""
 _POWERS = 2.0 ** (np.arange(256, dtype=np.float64) - 127)
 _BYTES = VALUES | {np.dtype(np.int8): np.arange(256, dtype=np.uint8).view(np.int8).astype(np.float32)}
+_INT8_STEP = 7.874015718698502e-3
+"""1 / 127, as bitsandbytes writes it."""
 _SCALES = {Dtype.BF16, Dtype.F16, Dtype.F32}
 _VIEWS = {dtype: np.dtype(dtype.torch_name) for dtype in _SCALES} | {Dtype.I32: np.dtype(np.uint32)}
 _AWQ_PLACES = np.array([0, 4, 1, 5, 2, 6, 3, 7])
@@ -34,6 +39,9 @@ def convert_part(scheme: str, number: int, raw: Array, dtype: Dtype, shape: tupl
     if scheme == "scaled" and number and dtype in (Dtype.U8, Dtype.F8_E8M0):
         powers: Array = _POWERS[raw].astype(np.float32).reshape(shape)
         return powers
+    if scheme == "nvfp4" and number == 1:
+        scales: Array = VALUES[np.dtype(dtype.torch_name)][raw].reshape(shape)
+        return scales
     found = raw.view(_VIEWS.get(dtype, np.dtype(np.uint8)))
     return (found.astype(np.float32) if dtype in _SCALES else found).reshape(shape)
 
@@ -47,10 +55,55 @@ def decode_scaled(parts: Sequence[Array], dtype: Dtype, settings: Numbers, place
     _decode_scaled(codes, _BYTES[name], scales, first, width, settings[0], settings[1], out)
 
 
+def decode_int8(parts: Sequence[Array], dtype: Dtype, settings: Numbers, place: Numbers, out: Array) -> None:
+    """Numbers of 8 bits times the largest magnitude of their row, over 127, in the order of bitsandbytes' products."""
+    del settings
+    if parts[2].any():
+        message = "the numbers are in the order of an old version of bitsandbytes"
+        raise DonorError.of(message, "load it with that version, and save it dequantised")
+    decode_scaled(parts, dtype, (1, place[1]), place, out)
+    out *= np.float32(_INT8_STEP)
+
+
+def decode_fp4(parts: Sequence[Array], dtype: Dtype, settings: Numbers, place: Numbers, out: Array) -> None:
+    """Pairs of one of 16 numbers, the first in the upper bits, times the largest magnitude of their block."""
+    del dtype
+    first, width, row = place
+    length, _, nested = settings
+    state = _read_state(parts[-1], width, length)
+    largest = parts[1]
+    if nested:
+        begin, end = first // length, -(-(first + len(out)) // length)
+        inner = parts[4][largest[begin:end]] * parts[3][np.arange(begin, end) // 256]
+        largest = np.zeros(end, np.float32)
+        largest[begin:] = inner + np.float32(state["nested_offset"])
+    _decode_fp4(parts[0].reshape(-1), largest, parts[2], length, first, row * width // 2, out)
+
+
+def _read_state(raw: Array, width: int, length: int) -> Mapping[str, Any]:
+    """What bitsandbytes states of a weight beside its tensors; DonorError if they say something else."""
+    try:
+        state = json.loads(raw.tobytes())
+        sizes = state["shape"][-1], state["blocksize"], state.get("nested_blocksize", 256)
+        if sizes == (width, length, 256) and math.isfinite(state.get("nested_offset", 0.0)):
+            return dict(state)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise DonorError.of("what is stated of the 4-bit numbers does not fit them", "fetch the donor again")
+
+
 def decode_mxfp4(parts: Sequence[Array], dtype: Dtype, settings: Numbers, place: Numbers, out: Array) -> None:
     """Pairs of fp4 numbers with an exponent for each 32, written transposed."""
     del dtype, settings
     _decode_mxfp4(parts[0], parts[1], _FP4, _POWERS, place[0], place[1], out)
+
+
+def decode_nvfp4(parts: Sequence[Array], dtype: Dtype, settings: Numbers, place: Numbers, out: Array) -> None:
+    """Pairs of fp4 numbers, times the scale of each 16, times or by the scale of the weight."""
+    del dtype
+    first, width, row = place
+    whole = parts[2][0, 0]
+    _decode_nvfp4(parts[0], parts[1], _FP4, whole, settings[0] == 1, first, width, row, out)
 
 
 def decode_gptq(parts: Sequence[Array], dtype: Dtype, settings: Numbers, place: Numbers, out: Array) -> None:
@@ -77,7 +130,10 @@ def decode_packed(parts: Sequence[Array], dtype: Dtype, settings: Numbers, place
 Decode = Callable[[Sequence[Array], Dtype, Numbers, Numbers, Array], None]
 DECODERS: Mapping[str, Decode] = {
     "scaled": decode_scaled,
+    "int8": decode_int8,
+    "fp4": decode_fp4,
     "mxfp4": decode_mxfp4,
+    "nvfp4": decode_nvfp4,
     "gptq": decode_gptq,
     "awq": decode_awq,
     "packed": decode_packed,
@@ -106,6 +162,14 @@ def _decode_scaled(
 
 
 @compiled
+def _decode_fp4(pairs: Any, largest: Any, values: Any, length: Any, first: Any, begin: Any, out: Any) -> None:
+    for k in range(out.size):
+        place = first + k
+        code = (pairs[place // 2 - begin] >> (4 - place % 2 * 4)) & 15
+        out[k] = values[code] * largest[place // length]
+
+
+@compiled
 def _decode_mxfp4(blocks: Any, scales: Any, values: Any, powers: Any, first: Any, width: Any, out: Any) -> None:
     k, place = 0, first
     while k < out.size:
@@ -117,6 +181,23 @@ def _decode_mxfp4(blocks: Any, scales: Any, values: Any, powers: Any, first: Any
             out[j] = values[code] * powers[scales[row, group]]
             row += 1
         place += stop - k
+        k = stop
+
+
+@compiled
+def _decode_nvfp4(
+    pairs: Any, scales: Any, values: Any, whole: Any, multiplies: Any, first: Any, width: Any, begin: Any, out: Any
+) -> None:
+    k = 0
+    while k < out.size:
+        row, column = (first + k) // width, (first + k) % width
+        stop = min(out.size, k + 16 - column % 16)
+        own = scales[row, column // 16]
+        scale = np.float32(own * whole) if multiplies else np.float32(own / whole)
+        for j in range(k, stop):
+            code = (pairs[row - begin, column // 2] >> (column % 2 * 4)) & 15
+            out[j] = values[code] * scale
+            column += 1
         k = stop
 
 

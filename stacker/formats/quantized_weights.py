@@ -3,7 +3,11 @@
 Schemes and their tensors, in order:
 
     scaled   8-bit numbers; one scale for each block of `settings` = (rows, columns)           fp8, int8
+    int8     8-bit numbers, the largest magnitude of each row, and the order of the numbers          bitsandbytes
+    fp4      pairs in the order of the elements, largest magnitudes of blocks, the 16 numbers; if the magnitudes are
+             quantised, theirs and their 256 numbers; a JSON text. settings are (block, bytes of text, quantised)
     mxfp4    blocks [..., out, in / 32, 16] of fp4 pairs, and their exponents; stored transposed     gpt-oss
+    nvfp4    pairs of fp4 in rows, fp8 scales for each 16, one scale; settings say whether it multiplies or divides
     gptq     qweight, qzeros, scales, g_idx; settings are (bits, groups, what to add to zeros)
     awq      qweight, qzeros, scales; settings are (group length)
     packed   int32 words along rows, scales; settings are (bits, group length)                 compressed-tensors
@@ -23,12 +27,14 @@ Entry = Mapping[str, Json]
 _BYTES = (Dtype.F8_E4M3, Dtype.F8_E5M2, Dtype.I8)
 _SCALES = (Dtype.F32, Dtype.F16, Dtype.BF16, Dtype.F8_E8M0, Dtype.U8)
 _SCALE_ENDINGS = ("_scale_inv", "_scale")
-_ACTIVATIONS = (".input_scale", ".activation_scale", ".weight_shape")
+_ACTIVATIONS = (".input_scale", ".input_global_scale", ".activation_scale", ".weight_shape")
 """Endings of tensors that plain weights do not need: scales of activations, and sizes."""
 _TRANSFORMS = ("transform_config", "rotation")
 """Entries of configs that say that the weights fit only rotated activations."""
 _WORD = 32
-STREAMED = frozenset({"scaled", "packed"})
+_BLOCK_SIZES = (64, 128, 256, 512, 1024, 2048, 4096, 32)
+"""The elements of a block that bitsandbytes' 4 bits can have, 64 being usual."""
+STREAMED = frozenset({"scaled", "int8", "fp4", "nvfp4", "packed"})
 """The schemes whose first tensor has the rows of the weight in order, so that a tile needs only a part of it."""
 
 
@@ -43,15 +49,20 @@ class QuantizedWeight:
     settings: tuple[int, ...] = ()
 
 
-def find_quantized_weights(entry: Entry, specs: Specs) -> Iterator[QuantizedWeight]:
+def find_quantized_weights(
+    entry: Entry, specs: Specs, shapes: Mapping[str, tuple[int, ...]]
+) -> Iterator[QuantizedWeight]:
     """Yield the weights of a checkpoint whose config describes the quantisation by `entry`.
 
-    ValueError says which tensor is stored in a way that is not known here.
+    `shapes` has the shapes that the family's weights have as plain numbers, as far as they are known. ValueError says
+    which tensor is stored in a way that is not known here.
     """
     changed = next((key for key in _TRANSFORMS if entry.get(key)), None)
     if changed:
         raise ValueError(f"its weights are rotated or transformed ('{changed}')")
     for name in specs:
+        if name.endswith(".weight.absmax"):
+            yield _find_fp4(specs, name.removesuffix(".absmax"), shapes)
         for ending, find in _FINDERS.items():
             if name.endswith(ending):
                 found = find(entry, specs, name, name.removesuffix(ending))
@@ -115,6 +126,41 @@ def _list_groups(entry: Entry) -> Iterator[Mapping[str, Json]]:
             yield weights
 
 
+def _find_int8(entry: Entry, specs: Specs, name: str, base: str) -> QuantizedWeight | None:
+    """A weight of bitsandbytes' LLM.int8(), whose rows have been divided by their largest magnitude over 127."""
+    del entry
+    weight, order, largest = specs.get(f"{base}.weight"), specs.get(f"{base}.weight_format"), specs[name]
+    if weight is None or order is None or weight.dtype is not Dtype.I8 or len(weight.shape) != 2:
+        raise ValueError(f"{name} lacks the numbers or the format that belong to it")
+    rows, width = weight.shape
+    if largest.dtype is not Dtype.F32 or largest.elements != rows or order.dtype is not Dtype.U8 or order.elements != 1:
+        raise ValueError(f"{name} {[*largest.shape]} does not fit {weight.name} {[*weight.shape]}")
+    return QuantizedWeight(weight.name, "int8", (weight.name, name, order.name), (rows, width))
+
+
+def _find_fp4(specs: Specs, base: str, shapes: Mapping[str, tuple[int, ...]]) -> QuantizedWeight:
+    """A weight of bitsandbytes' 4 bits (nf4, fp4). Its tensors do not have its shape, which the family has to know."""
+    texts = [name for kind in ("nf4", "fp4") if (name := f"{base}.quant_state.bitsandbytes__{kind}") in specs]
+    shape, pairs = shapes.get(base, ()), specs.get(base)
+    if len(shape) != 2 or pairs is None or len(texts) != 1 or shape[1] % 2:
+        raise ValueError(f"{base} has 4 bits of bitsandbytes, and its shape is not known")
+    parts = [base, f"{base}.absmax", f"{base}.quant_map"]
+    nested = specs[parts[1]].dtype is Dtype.U8
+    parts += [f"{base}.nested_absmax", f"{base}.nested_quant_map"] if nested else []
+    parts += texts
+    elements, blocks = prod(shape), specs[parts[1]].elements
+    length = next((size for size in _BLOCK_SIZES if -(-elements // size) == blocks), 0)
+    settings = length, specs[texts[0]].elements, int(nested)
+    kinds = (Dtype.U8, Dtype.U8 if nested else Dtype.F32, *[Dtype.F32] * (len(parts) - 3), Dtype.U8)
+    missing = [name for name in parts if name not in specs]
+    wanted = list_part_shapes("fp4", *shape, settings) if length and not missing else ()
+    if [specs[name].elements for name in parts if name in specs] != [prod(each) for each in wanted] or [
+        specs[name].dtype for name in parts
+    ] != [*kinds]:
+        raise ValueError(f"{base} {[*pairs.shape]} does not fit its blocks, or the shape {[*shape]}")
+    return QuantizedWeight(base, "fp4", tuple(parts), shape, settings)
+
+
 def _find_mxfp4(entry: Entry, specs: Specs, name: str, base: str) -> QuantizedWeight | None:
     if entry.get("quant_method") != "mxfp4":
         return None
@@ -125,6 +171,26 @@ def _find_mxfp4(entry: Entry, specs: Specs, name: str, base: str) -> QuantizedWe
     if scales.shape != blocks.shape[:-1] or scales.dtype is not Dtype.U8 or half != 16:
         raise ValueError(f"{name} {[*blocks.shape]} does not fit its scales {[*scales.shape]}")
     return QuantizedWeight(base, "mxfp4", (name, scales.name), (*lead, groups * 32, rows))
+
+
+def _find_modelopt(entry: Entry, specs: Specs, name: str, base: str) -> QuantizedWeight | None:
+    """A weight of NVFP4 as ModelOpt stores it, whose second scale multiplies the first."""
+    del entry
+    pairs, scales = specs.get(f"{base}.weight"), specs.get(f"{base}.weight_scale")
+    if pairs is None or scales is None:
+        raise ValueError(f"{name} lacks the numbers or the scales that belong to it")
+    return _make_nvfp4(f"{base}.weight", pairs, scales, specs[name], multiplies=1)
+
+
+def _make_nvfp4(
+    name: str, pairs: TensorSpec, scales: TensorSpec, whole: TensorSpec, *, multiplies: int
+) -> QuantizedWeight:
+    if pairs.dtype is not Dtype.U8 or len(pairs.shape) != 2 or scales.dtype is not Dtype.F8_E4M3:
+        raise ValueError(f"{pairs.name} is {pairs.dtype.label} with scales of {scales.dtype.label}, which is no NVFP4")
+    rows, width = pairs.shape[0], pairs.shape[1] * 2
+    if width % 16 or scales.shape != (rows, width // 16) or whole.dtype is not Dtype.F32 or whole.elements != 1:
+        raise ValueError(f"{pairs.name} {[*pairs.shape]} does not fit its scales {[*scales.shape]}")
+    return QuantizedWeight(name, "nvfp4", (pairs.name, scales.name, whole.name), (rows, width), (multiplies,))
 
 
 def _find_words(entry: Entry, specs: Specs, name: str, base: str) -> QuantizedWeight | None:
@@ -178,6 +244,9 @@ def _find_bits(entry: Entry) -> int:
 
 def _find_packed(entry: Entry, specs: Specs, name: str, base: str) -> QuantizedWeight | None:
     words, scales = specs[name], specs.get(f"{base}.weight_scale")
+    whole = specs.get(f"{base}.weight_global_scale")
+    if words.dtype is Dtype.U8 and scales is not None and whole is not None:
+        return _make_nvfp4(f"{base}.weight", words, scales, whole, multiplies=0)
     stated = {bits for weights in _list_groups(entry) if isinstance(bits := weights.get("num_bits"), int)}
     bits = next(iter(stated)) if len(stated) == 1 else 0
     odd = [part for part in ("weight_zero_point", "weight_g_idx", "weight_global_scale") if f"{base}.{part}" in specs]
@@ -196,6 +265,14 @@ def list_part_shapes(scheme: str, rows: int, width: int, settings: tuple[int, ..
     match scheme, settings:
         case "scaled", (high, wide):
             return (rows, width), (-(-rows // high), -(-width // wide))
+        case "int8", ():
+            return (rows, width), (rows, 1), (1, 1)
+        case "fp4", (length, size, nested):
+            count = -(-rows * width // length)
+            inner: tuple[tuple[int, ...], ...] = ((-(-count // 256),), (256,)) if nested else ()
+            return (rows, width // 2), (count,), (16,), *inner, (size,)
+        case "nvfp4", (_,):
+            return (rows, width // 2), (rows, width // 16), (1, 1)
         case "mxfp4", ():
             return (width, rows // 32, 16), (width, rows // 32)
         case "gptq", (bits, groups, _):
@@ -211,6 +288,8 @@ def list_part_shapes(scheme: str, rows: int, width: int, settings: tuple[int, ..
 _Find = Callable[[Entry, Specs, str, str], QuantizedWeight | None]
 _FINDERS: Mapping[str, _Find] = {
     **dict.fromkeys(_SCALE_ENDINGS, _find_scaled),
+    ".SCB": _find_int8,
+    ".weight_scale_2": _find_modelopt,
     "_blocks": _find_mxfp4,
     ".qweight": _find_words,
     ".weight_packed": _find_packed,

@@ -15,6 +15,7 @@ from tools.bench import (
     cluster,
     dequantized,
     digest,
+    extraction,
     gguf,
     goliath,
     in_memory,
@@ -27,6 +28,7 @@ from tools.bench import (
     sameness,
     search,
     simulation,
+    storage,
     streaming,
     xet,
 )
@@ -54,9 +56,12 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "stream": streaming.measure,
     "xet": xet.measure,
     "cluster-plan": cluster.measure_plan,
+    "cluster-million": cluster.measure_million,
+    "storage": storage.measure,
     "ray": cluster.measure_ray,
     "cluster-simulation": simulation.measure,
     "adapters": adapters.measure,
+    "extraction": extraction.measure,
 }
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from stacker.arch.completeness import check_tensors
 from stacker.arch.dimensions import select_text_config
-from stacker.arch.placement import place_tensors
+from stacker.arch.placement import list_expected_tensors, place_tensors
 from stacker.core.values.donor import Donor, DonorTensor
 from stacker.core.values.expression import Cast, Copy, Decoded
 from stacker.errors import Blame, Problem, raise_problems
@@ -54,11 +54,11 @@ def _dequantize(donor: Donor, dtype: Dtype) -> tuple[Donor, list[Problem]]:
     """The donor as plain numbers of this type, and the problems that make it wrong."""
     entry = _find_entry(donor)
     specs = {name: tensor.spec for name, tensor in donor.tensors.items()}
+    config = _make_plain_config(donor.config, dtype)
     try:
-        weights = list(find_quantized_weights(entry, specs))
+        weights = list(find_quantized_weights(entry, specs, _list_shapes(donor, config)))
     except ValueError as error:
         return donor, [_refuse(donor, str(error))]
-    config = _make_plain_config(donor.config, dtype)
     used = {part for weight in weights for part in weight.parts}
     kept = {name: tensor for name, tensor in donor.tensors.items() if name not in used and not is_dropped(name)}
     made = {weight.name: TensorSpec(weight.name, dtype, weight.shape) for weight in weights}
@@ -83,6 +83,13 @@ def _dequantize(donor: Donor, dtype: Dtype) -> tuple[Donor, list[Problem]]:
     )
     problems = [*_check_plain(donor, kept, weights), *check_tensors(donor.architecture, config, whole, placements)]
     return plain, problems
+
+
+def _list_shapes(donor: Donor, config: Mapping[str, Json]) -> dict[str, tuple[int, ...]]:
+    """The shapes that the family says its tensors have; none for a family that is inferred."""
+    if donor.architecture.inferred:
+        return {}
+    return {spec.name: spec.shape for spec in list_expected_tensors(donor.architecture, config)}
 
 
 def _find_entry(donor: Donor) -> Mapping[str, Json]:
