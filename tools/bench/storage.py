@@ -104,7 +104,9 @@ def measure(bench: Bench) -> Iterator[Row]:
 def _serve() -> Iterator[str]:
     """Run the server, and yield its address."""
     command = [sys.executable, "-c", _SERVER]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
         assert server.stdout
         place = server.stdout.readline().strip()
         if not place:
